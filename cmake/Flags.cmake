@@ -1,0 +1,28 @@
+# Warnings are errors everywhere; hardening in release; sanitizers on request.
+add_compile_options(
+    -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2
+    -Werror -fno-common -fstack-protector-strong
+    -include ${CMAKE_SOURCE_DIR}/common/base/banned.h)
+add_compile_definitions(_GNU_SOURCE WUKONG_VERSION="${PROJECT_VERSION}")
+
+if(WUKONG_ASAN OR WUKONG_FUZZ)
+    add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all
+                        -fno-omit-frame-pointer -g)
+    add_link_options(-fsanitize=address,undefined)
+endif()
+if(WUKONG_FUZZ)
+    if(NOT CMAKE_C_COMPILER_ID MATCHES Clang)
+        message(FATAL_ERROR "WUKONG_FUZZ needs clang (preset fuzz)")
+    endif()
+    add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+if(WUKONG_COVERAGE)
+    add_compile_options(--coverage -g)
+    add_link_options(--coverage)
+endif()
+if(CMAKE_BUILD_TYPE STREQUAL Release AND NOT WUKONG_ASAN AND NOT WUKONG_FUZZ)
+    # assert() stays on in release builds, so NDEBUG is left out of the flags.
+    set(CMAKE_C_FLAGS_RELEASE "-O2 -g")
+    add_compile_options(-D_FORTIFY_SOURCE=3 -fPIE -fcf-protection)
+    add_link_options(-pie -Wl,-z,relro,-z,now,-z,noexecstack)
+endif()
