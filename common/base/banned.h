@@ -33,7 +33,9 @@
 #undef localtime
 #define localtime(t) BANNED(localtime)
 
-/* cJSON's plain getter ignores case; Kubernetes field names do not. */
+/* cJSON's plain getter ignores case; Kubernetes field names do not. Its header must come before the
+   ban, which would otherwise rename the declaration. */
+#include <cjson/cJSON.h>
 #define cJSON_GetObjectItem(o, n) BANNED(cJSON_GetObjectItem)
 
 #endif

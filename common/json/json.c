@@ -1,0 +1,244 @@
+#include "json/json.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+#include "json/scan.h"
+
+/* Visits the nodes of a tree in document order, depth first. */
+static cJSON *next_node(cJSON *node, cJSON **stack, size_t *depth)
+{
+    if (node->child) {
+        assert(*depth < LIMIT_JSON_DEPTH);
+        stack[(*depth)++] = node;
+        return node->child;
+    }
+    while (!node->next) {
+        if (*depth == 0)
+            return NULL;
+        node = stack[--*depth];
+    }
+    /* The root itself has no next. */
+    return node->next;
+}
+
+struct number_walk {
+    cJSON *node;
+    cJSON *stack[LIMIT_JSON_DEPTH];
+    size_t depth;
+};
+
+static bool prints_back(const cJSON *node, const char *token, size_t n)
+{
+    int64_t value;
+    CLEANUP_FREE char *copy = xstrndup(token, n);
+    /* Most numbers are small integers, which need no printing to know. */
+    if (n < 10 && str_to_i64(copy, &value))
+        return !str_eq(copy, "-0");
+    CLEANUP_FREE char *printed = cJSON_PrintUnformatted(node);
+    return str_eq(printed, copy);
+}
+
+static void keep_token(void *arg, const char *token, size_t n)
+{
+    struct number_walk *walk = arg;
+    while (walk->node && !cJSON_IsNumber(walk->node))
+        walk->node = next_node(walk->node, walk->stack, &walk->depth);
+    cJSON *node = walk->node;
+    assert(node);
+    walk->node = next_node(node, walk->stack, &walk->depth);
+    if (prints_back(node, token, n))
+        return;
+    /* cJSON frees valuestring of a raw node with its own hooks, which are malloc and free. */
+    node->type = cJSON_Raw;
+    node->valuestring = xstrndup(token, n);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int check_members(const cJSON *object, struct err *err)
+{
+    size_t count = 0;
+    for (const cJSON *m = object->child; m; m = m->next)
+        count++;
+    if (count > LIMIT_JSON_MEMBERS)
+        return err_set(err, ERR_LIMIT, "a JSON object has more than %d members",
+                       LIMIT_JSON_MEMBERS);
+    if (count < 2)
+        return 0;
+    CLEANUP_FREE const char **names = xmalloc(count * sizeof *names);
+    size_t i = 0;
+    for (const cJSON *m = object->child; m; m = m->next)
+        names[i++] = m->string;
+    qsort(names, count, sizeof *names, compare_names);
+    for (i = 1; i < count; i++)
+        if (strcmp(names[i - 1], names[i]) == 0)
+            return err_set(err, ERR_INVALID, "the key \"%.100s\" stands twice in one object",
+                           names[i]);
+    return 0;
+}
+
+static int check_duplicates(cJSON *root, struct err *err)
+{
+    cJSON *stack[LIMIT_JSON_DEPTH];
+    size_t depth = 0;
+    for (cJSON *node = root; node; node = next_node(node, stack, &depth))
+        if (cJSON_IsObject(node) && check_members(node, err) < 0)
+            return -1;
+    return 0;
+}
+
+int json_parse(const char *text, size_t len, bool lossless, cJSON **ret, struct err *err)
+{
+    struct json_scan scan = {.text = text, .len = len};
+    if (json_scan_document(&scan, err) < 0)
+        return -1;
+    CLEANUP_JSON cJSON *tree = cJSON_ParseWithLength(text, len);
+    /* Past the scanner only a lone surrogate is left that cJSON refuses. */
+    if (!tree)
+        return err_set(err, ERR_INVALID, "JSON holds an invalid \\u escape");
+    if (check_duplicates(tree, err) < 0)
+        return -1;
+    if (lossless) {
+        struct number_walk walk = {.node = tree};
+        struct json_scan again = {.text = text, .len = len, .number = keep_token, .arg = &walk};
+        int status = json_scan_document(&again, err);
+        assert(status == 0);
+        (void)status;
+    }
+    *ret = TAKE(tree);
+    return 0;
+}
+
+const cJSON *json_get(const cJSON *o, const char *name)
+{
+    return cJSON_IsObject(o) ? cJSON_GetObjectItemCaseSensitive(o, name) : NULL;
+}
+
+static const cJSON *step(const cJSON *o, const char *name, size_t n)
+{
+    uint64_t index;
+    char key[256];
+    if (n >= sizeof key)
+        return NULL;
+    memcpy(key, name, n);
+    key[n] = '\0';
+    if (key[0] == '#' && str_to_u64(key + 1, &index))
+        return cJSON_IsArray(o) && index < INT32_MAX ? cJSON_GetArrayItem(o, (int)index) : NULL;
+    return json_get(o, key);
+}
+
+const cJSON *json_at(const cJSON *o, const char *path)
+{
+    while (o && *path) {
+        size_t n;
+        if (*path == '[') {
+            n = strcspn(++path, "]");
+            o = step(o, path, n);
+            path += n + (path[n] == ']');
+        } else {
+            n = strcspn(path, ".[");
+            o = step(o, path, n);
+            path += n;
+        }
+        if (*path == '.')
+            path++;
+    }
+    return o;
+}
+
+const char *json_str(const cJSON *o, const char *path)
+{
+    const cJSON *node = json_at(o, path);
+    return cJSON_IsString(node) ? node->valuestring : NULL;
+}
+
+bool json_is_number(const cJSON *node)
+{
+    return cJSON_IsNumber(node) || cJSON_IsRaw(node);
+}
+
+bool json_node_int(const cJSON *node, int64_t *ret)
+{
+    if (cJSON_IsRaw(node))
+        return str_to_i64(node->valuestring, ret);
+    /* Beyond 2^53 a double no longer tells neighbours apart. */
+    if (!cJSON_IsNumber(node) || fabs(node->valuedouble) > 9007199254740992.0 ||
+        floor(node->valuedouble) != node->valuedouble)
+        return false;
+    *ret = (int64_t)node->valuedouble;
+    return true;
+}
+
+bool json_int(const cJSON *o, const char *path, int64_t *ret)
+{
+    return json_node_int(json_at(o, path), ret);
+}
+
+bool json_bool(const cJSON *o, const char *path, bool fallback)
+{
+    const cJSON *node = json_at(o, path);
+    return cJSON_IsBool(node) ? cJSON_IsTrue(node) : fallback;
+}
+
+char *json_print(const cJSON *tree)
+{
+    char *text = cJSON_PrintUnformatted(tree);
+    if (!text)
+        abort();
+    return text;
+}
+
+char *json_text(const cJSON *node)
+{
+    if (!node)
+        return NULL;
+    return cJSON_IsString(node) ? xstrdup(node->valuestring) : json_print(node);
+}
+
+static bool same_number(const cJSON *a, const cJSON *b)
+{
+    CLEANUP_FREE char *x = json_print(a);
+    CLEANUP_FREE char *y = json_print(b);
+    return str_eq(x, y);
+}
+
+static bool same_members(const cJSON *a, const cJSON *b)
+{
+    int count = 0;
+    for (const cJSON *m = a->child; m; m = m->next, count++) {
+        const cJSON *other = json_get(b, m->string);
+        if (!other || !json_equal(m, other))
+            return false;
+    }
+    return count == cJSON_GetArraySize(b);
+}
+
+bool json_equal(const cJSON *a, const cJSON *b)
+{
+    if (!a || !b)
+        return a == b;
+    if (json_is_number(a) || json_is_number(b))
+        return json_is_number(a) && json_is_number(b) && same_number(a, b);
+    if ((a->type & 0xFF) != (b->type & 0xFF))
+        return false;
+    if (cJSON_IsString(a))
+        return strcmp(a->valuestring, b->valuestring) == 0;
+    if (cJSON_IsObject(a))
+        return same_members(a, b);
+    if (cJSON_IsArray(a)) {
+        const cJSON *y = b->child;
+        for (const cJSON *x = a->child; x; x = x->next, y = y->next)
+            if (!y || !json_equal(x, y))
+                return false;
+        return y == NULL;
+    }
+    return true;
+}

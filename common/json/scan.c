@@ -1,0 +1,213 @@
+#include "json/scan.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+static int fail(const struct json_scan *s, struct err *err, const char *what)
+{
+    size_t line = 1, column = 1;
+    for (size_t i = 0; i < s->at && i < s->len; i++) {
+        column++;
+        if (s->text[i] == '\n') {
+            line++;
+            column = 1;
+        }
+    }
+    return err_set(err, ERR_INVALID, "JSON line %zu column %zu: %s", line, column, what);
+}
+
+static int peek(const struct json_scan *s)
+{
+    return s->at < s->len ? (unsigned char)s->text[s->at] : -1;
+}
+
+static void skip_space(struct json_scan *s)
+{
+    while (s->at < s->len && memchr(" \t\r\n", s->text[s->at], 4))
+        s->at++;
+}
+
+static bool is_digit(int c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool skip_digits(struct json_scan *s)
+{
+    size_t start = s->at;
+    while (is_digit(peek(s)))
+        s->at++;
+    return s->at > start;
+}
+
+static int scan_number(struct json_scan *s, struct err *err)
+{
+    size_t start = s->at;
+    if (peek(s) == '-')
+        s->at++;
+    if (peek(s) == '0')
+        s->at++;
+    else if (!skip_digits(s))
+        return fail(s, err, "a number needs a digit here");
+    if (peek(s) == '.') {
+        s->at++;
+        if (!skip_digits(s))
+            return fail(s, err, "a digit must follow the decimal point");
+    }
+    if (peek(s) == 'e' || peek(s) == 'E') {
+        s->at++;
+        if (peek(s) == '+' || peek(s) == '-')
+            s->at++;
+        if (!skip_digits(s))
+            return fail(s, err, "a digit must follow the exponent");
+    }
+    if (s->number)
+        s->number(s->arg, s->text + start, s->at - start);
+    return 0;
+}
+
+/* The length of the UTF-8 character at p, 0 when it is not one (RFC 3629, no surrogates). */
+static size_t utf8_length(const unsigned char *p, size_t n)
+{
+    static const struct {
+        unsigned char low, high, second_low, second_high;
+        size_t length;
+    } forms[] = {
+        {0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3}, {0xE1, 0xEC, 0x80, 0xBF, 3},
+        {0xED, 0xED, 0x80, 0x9F, 3}, {0xEE, 0xEF, 0x80, 0xBF, 3}, {0xF0, 0xF0, 0x90, 0xBF, 4},
+        {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
+    };
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        if (p[0] < forms[i].low || p[0] > forms[i].high)
+            continue;
+        if (n < forms[i].length || p[1] < forms[i].second_low || p[1] > forms[i].second_high)
+            return 0;
+        for (size_t k = 2; k < forms[i].length; k++)
+            if ((p[k] & 0xC0) != 0x80)
+                return 0;
+        return forms[i].length;
+    }
+    return 0;
+}
+
+static bool is_hex(int c)
+{
+    return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+static int scan_escape(struct json_scan *s, struct err *err)
+{
+    s->at++;
+    int c = peek(s);
+    if (c < 0 || !memchr("\"\\/bfnrtu", c, 9))
+        return fail(s, err, "unknown escape");
+    s->at++;
+    if (c != 'u')
+        return 0;
+    size_t start = s->at;
+    for (int i = 0; i < 4; i++, s->at++)
+        if (!is_hex(peek(s)))
+            return fail(s, err, "\\u needs four hexadecimal digits");
+    if (memcmp(s->text + start, "0000", 4) == 0)
+        return fail(s, err, "the character \\u0000 is not allowed");
+    return 0;
+}
+
+static int scan_string(struct json_scan *s, struct err *err)
+{
+    if (peek(s) != '"')
+        return fail(s, err, "a string must begin here");
+    s->at++;
+    for (;;) {
+        int c = peek(s);
+        if (c < 0)
+            return fail(s, err, "the string does not end");
+        if (c == '"')
+            break;
+        if (c == '\\') {
+            if (scan_escape(s, err) < 0)
+                return -1;
+        } else if (c < 0x20) {
+            return fail(s, err, "control characters must be escaped");
+        } else if (c < 0x80) {
+            s->at++;
+        } else {
+            size_t n = utf8_length((const unsigned char *)s->text + s->at, s->len - s->at);
+            if (!n)
+                return fail(s, err, "invalid UTF-8");
+            s->at += n;
+        }
+    }
+    s->at++;
+    return 0;
+}
+
+static int scan_value(struct json_scan *s, unsigned depth, struct err *err);
+
+static int scan_member(struct json_scan *s, unsigned depth, struct err *err)
+{
+    if (scan_string(s, err) < 0)
+        return -1;
+    skip_space(s);
+    if (peek(s) != ':')
+        return fail(s, err, "':' must follow a member's name");
+    s->at++;
+    return scan_value(s, depth, err);
+}
+
+/* The items between '{' and '}' or '[' and ']'. */
+static int scan_container(struct json_scan *s, unsigned depth, struct err *err)
+{
+    bool object = peek(s) == '{';
+    int end = object ? '}' : ']';
+    s->at++;
+    skip_space(s);
+    if (peek(s) == end) {
+        s->at++;
+        return 0;
+    }
+    for (;;) {
+        skip_space(s);
+        if ((object ? scan_member(s, depth, err) : scan_value(s, depth, err)) < 0)
+            return -1;
+        skip_space(s);
+        int c = peek(s);
+        if (c != ',' && c != end)
+            return fail(s, err, object ? "',' or '}' expected" : "',' or ']' expected");
+        s->at++;
+        if (c == end)
+            return 0;
+    }
+}
+
+static int scan_value(struct json_scan *s, unsigned depth, struct err *err)
+{
+    static const char *const words[] = {"true", "false", "null"};
+    skip_space(s);
+    int c = peek(s);
+    if (c == '{' || c == '[') {
+        if (depth >= LIMIT_JSON_DEPTH)
+            return err_set(err, ERR_LIMIT, "JSON nested deeper than %d levels", LIMIT_JSON_DEPTH);
+        return scan_container(s, depth + 1, err);
+    }
+    if (c == '"')
+        return scan_string(s, err);
+    if (c == '-' || is_digit(c))
+        return scan_number(s, err);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        size_t n = strlen(words[i]);
+        if (s->len - s->at >= n && memcmp(s->text + s->at, words[i], n) == 0) {
+            s->at += n;
+            return 0;
+        }
+    }
+    return fail(s, err, c < 0 ? "the text ends too early" : "a value must stand here");
+}
+
+int json_scan_document(struct json_scan *s, struct err *err)
+{
+    if (scan_value(s, 0, err) < 0)
+        return -1;
+    skip_space(s);
+    return s->at == s->len ? 0 : fail(s, err, "nothing may follow the document");
+}

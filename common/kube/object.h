@@ -1,0 +1,49 @@
+/*
+ * struct kube_object: what a cache keeps of one Kubernetes object, in one malloc'd block: its
+ * metadata and the fields that a struct kube_kind asks for. The parsed tree is freed at once, so
+ * memory grows with the number of objects and not with their size (client-go's TransformFunc).
+ * A field is the value's text: strings unquoted, everything else as compact JSON; NULL when absent.
+ */
+#ifndef KUBE_OBJECT_H
+#define KUBE_OBJECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/err.h"
+
+#define KUBE_FIELDS_MAX 24
+
+/* A kind to be listed and watched. Static data. */
+struct kube_kind {
+    const char *group, *version, *resource, *kind; /* group "" is the core group */
+    bool cluster_scoped;
+    /* Paths of the fields kept, such as "status.phase" or "spec"; a key that holds dots is written
+       in brackets: "metadata.annotations[vm.novasphere.dev/retry]". */
+    const char *fields[KUBE_FIELDS_MAX];
+    const char *label_selector; /* NULL: all; filtered by the server */
+    const char *field_selector; /* NULL: all */
+    /* The one label whose value is kept in kube_object.label and can be looked up; NULL: none. */
+    const char *label_key;
+};
+
+struct kube_object {
+    const struct kube_kind *kind;
+    const char *ns, *name, *uid, *resource_version; /* ns "" when cluster-scoped */
+    int64_t generation, created_ms, deleted_ms;     /* deleted_ms 0: no deletionTimestamp */
+    const char *owner_uid, *owner_kind, *owner_name; /* the controller owner, else the first owner */
+    const char *label;                              /* value of kind->label_key */
+    bool has_finalizers;
+    const char *field[KUBE_FIELDS_MAX];
+};
+
+/* Projects a parsed object; free() the result. ERR_INVALID when metadata is missing. */
+WUKONG_CHECK int kube_object_project(const struct kube_kind *kind, const cJSON *tree,
+                                     struct kube_object **ret, struct err *err);
+/* The field's text by its path as written in the kind; NULL when absent or unknown. */
+const char *kube_object_field(const struct kube_object *o, const char *path);
+
+#endif
