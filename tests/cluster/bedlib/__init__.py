@@ -1,0 +1,11 @@
+"""The test bed: a real Kubernetes control plane as ordinary processes on loopback.
+
+parts.py    what the bed is made of and how each part is built
+pki.py      certificates
+process.py  one child process: start, stop, kill, pause, its log
+kube.py     a small HTTP client for the API server
+bed.py      a whole bed: its folder, its parts, up and down
+services.py how each part is started
+install.py  the objects a bed holds before the first test
+harness.py  what the cases in ../cases use
+"""
