@@ -1,0 +1,124 @@
+/*
+ * Facts of the cluster, as plain structs: what cross-object rules, the choice of snapshot class and
+ * the plan of disks look at. The webhook fills them from caches and live reads, the worker from its
+ * view, the command line from kubectl's cluster; none of that is visible here. All strings are
+ * borrowed from the filler's arena.
+ */
+#ifndef WUKONG_FACTS_H
+#define WUKONG_FACTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "wukong/spec.h"
+
+#define LIMIT_CLASSES 256
+#define LIMIT_VOLUMES 128
+
+/* What a volume of a VM is made of (kubevirt.io/api core/v1 Volume). */
+enum volume_kind {
+    VOLUME_CLAIM, /* persistentVolumeClaim or dataVolume: data that a clone copies */
+    VOLUME_CONFIG, /* cloudInit*, configMap, secret, serviceAccount, downwardAPI, sysprep: by name */
+    VOLUME_IMAGE,  /* containerDisk: immutable, kept as it is */
+    VOLUME_SCRATCH, /* emptyDisk, ephemeral, memoryDump: not copied, kept or dropped */
+    VOLUME_HOST_DISK, /* refused by name */
+    VOLUME_OTHER
+};
+
+struct volume_facts {
+    const char *name;
+    enum volume_kind kind;
+    const char *claim;            /* PVC name; NULL unless VOLUME_CLAIM */
+    const char *source_kind;      /* "persistentVolumeClaim", "cloudInitNoCloud", … */
+    enum tristate snapshottable;  /* vm.status.volumeSnapshotStatuses[].enabled; unset: not there */
+    const char *snapshot_reason;  /* its reason; NULL */
+    bool boot;                    /* lowest bootOrder, or the first disk when none has one */
+};
+
+struct claim_facts {
+    const char *name;
+    bool looked_up, exists, bound, deleting;
+    const char *storage_class; /* NULL: none */
+    const char *provisioner;   /* annotation volume.kubernetes.io/storage-provisioner; NULL */
+    const char *volume_mode;   /* "Filesystem" or "Block" */
+    int64_t bytes;             /* status.capacity, else the request */
+    const char *access_modes;  /* compact JSON array */
+};
+
+struct source_facts {
+    bool looked_up; /* false: nothing below is known, no rule of the source is applied */
+    bool vm_exists, vmi_exists;
+    const char *ns, *vm_name, *vmi_name, *vm_uid, *vmi_uid;
+    const char *vmi_phase;       /* "Running", …; NULL */
+    const char *vm_run_strategy; /* spec.runStrategy, or Always/Halted from spec.running */
+    const char *node_arch;
+    bool deleting, paused, agent_connected, migrating;
+    const char *freeze_status;        /* vmi.status.fsFreezeStatus; NULL */
+    const char *snapshot_in_progress; /* vm.status.snapshotInProgress; NULL */
+    bool persistent_tpm, persistent_efi;
+    bool instancetype, managed_by_gitops;
+    struct volume_facts *volumes;
+    size_t volume_count;
+    struct claim_facts *claims;
+    size_t claim_count;
+};
+
+struct storage_class_facts {
+    const char *name, *provisioner;
+    bool expansion, is_default, wait_for_first_consumer;
+};
+struct snapshot_class_facts {
+    const char *name, *driver;
+    bool is_default; /* snapshot.storage.kubernetes.io/is-default-class: "true" */
+    bool retain;     /* deletionPolicy Retain */
+};
+struct storage_profile_facts { /* CDI */
+    const char *storage_class, *snapshot_class;
+};
+
+struct class_facts {
+    bool looked_up;
+    bool snapshot_api;  /* CRDs of snapshot.storage.k8s.io/v1 are installed */
+    bool cdi;           /* CRD datavolumes.cdi.kubevirt.io is installed */
+    bool drivers_known; /* CSIDrivers were listed */
+    const struct storage_class_facts *storage_classes;
+    size_t storage_class_count;
+    const struct snapshot_class_facts *snapshot_classes;
+    size_t snapshot_class_count;
+    const char *const *drivers; /* names of CSIDrivers */
+    size_t driver_count;
+    const struct storage_profile_facts *profiles;
+    size_t profile_count;
+};
+
+/* --- Readers of Kubernetes JSON. Each tolerates any tree; NULL trees mean "not there" (404). --- */
+
+/* vm, vmi: of the source; vm NULL for a stand-alone VMI. Fills everything but claims. */
+void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi,
+                       struct source_facts *ret);
+/* Names of the claims that the source's volumes use, without duplicates: the look-ups to do. */
+size_t facts_claim_names(const struct source_facts *s, const char **ret, size_t max);
+/* pvc NULL: it does not exist. ret->name is name. */
+void facts_read_claim(struct arena *a, const char *name, const cJSON *pvc,
+                      struct claim_facts *ret);
+void facts_read_storage_class(struct arena *a, const cJSON *o, struct storage_class_facts *ret);
+void facts_read_snapshot_class(struct arena *a, const cJSON *o, struct snapshot_class_facts *ret);
+void facts_read_storage_profile(struct arena *a, const cJSON *o,
+                                struct storage_profile_facts *ret);
+
+const struct volume_facts *facts_volume(const struct source_facts *s, const char *name);
+const struct claim_facts *facts_claim(const struct source_facts *s, const char *name);
+const struct storage_class_facts *facts_storage_class(const struct class_facts *c,
+                                                      const char *name);
+const struct snapshot_class_facts *facts_snapshot_class(const struct class_facts *c,
+                                                        const char *name);
+bool facts_has_driver(const struct class_facts *c, const char *name);
+/* The driver behind a claim: its storage class's provisioner, else its annotation; NULL. */
+const char *facts_claim_driver(const struct class_facts *c, const struct claim_facts *claim);
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * Judges a Wukong's JSON tree by the table of rules. Pure: no I/O, `now` is not needed. Any tree
+ * may be given, of any shape: wrong types are findings and never a crash. null counts as absent, as
+ * the API server prunes it. Unknown fields are reported only when asked (lint): a webhook never
+ * sees them.
+ */
+#ifndef WUKONG_VALIDATE_H
+#define WUKONG_VALIDATE_H
+
+#include <stdbool.h>
+
+#include <cjson/cJSON.h>
+
+#include "wukong/issues.h"
+#include "wukong/rules.h"
+
+/* All schema and static rules. */
+void validate_create(const cJSON *object, struct issues *l);
+/* The same, with the rules of UPDATE: immutability (quantities by value), and ratcheting: a finding
+   that the old object has too, about a value that did not change, is not reported. */
+void validate_update(const cJSON *old, const cJSON *object, struct issues *l);
+/* Adds unknown fields, each with the nearest known name. */
+void validate_unknown_fields(const cJSON *object, struct issues *l);
+
+/* --- For checks (rules_*.c) --- */
+
+struct check {
+    const struct rule *rule;
+    const cJSON *root;
+    const char *path; /* of the value looked at, "spec.disks[1]" */
+    struct issues *issues;
+};
+/* Reports the check's rule at c->path plus rule->field. */
+void check_fail(const struct check *c, const char *value, const char *detail, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Reports at c->path plus the suffix (".vmName") instead. */
+void check_fail_at(const struct check *c, const char *suffix, const char *value,
+                   const char *detail, ...) __attribute__((format(printf, 4, 5)));
+
+#endif
