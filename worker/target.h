@@ -1,0 +1,227 @@
+/*
+ * The bodies of everything that a clone creates: VirtualMachine, claims, snapshots. Pure: parsed
+ * trees and a decoded Wukong in, JSON text out; nothing is sent, read or remembered. Trees must be
+ * parsed lossless (json/json.h), so that what is carried over is carried byte for byte. The same
+ * input gives the same bytes, so that a retry finds what the last try made.
+ *
+ * Errors carry a message for the user: field, value, remedy. ERR_REFUSED: this source or this spec
+ * cannot be cloned so. ERR_INVALID: an object that was read lacks what it must have.
+ *
+ * The invariant behind it all: no claim of the source stands anywhere in a VirtualMachine built
+ * here. target_vm_body() walks its own result at the end and refuses when one is left.
+ *
+ * Semantics follow KubeVirt v1.9; the files are cited where a rule comes from one.
+ */
+#ifndef WORKER_TARGET_H
+#define WORKER_TARGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "json/json.h"
+#include "wukong/names.h"
+#include "wukong/spec.h"
+
+/* On every child, beside WUKONG_UID_LABEL: name of the Wukong (shortened with a hash past 63),
+   index of the clone in its batch, disk, and (outside its namespace) the Wukong's namespace. */
+#define TARGET_NAME_LABEL "vm.novasphere.dev/wukong"
+#define TARGET_INDEX_LABEL "vm.novasphere.dev/clone"
+#define TARGET_DISK_LABEL "vm.novasphere.dev/disk"
+#define TARGET_NS_LABEL "vm.novasphere.dev/wukong-namespace"
+/* On one VolumeSnapshot of a cut: the source spec, so that the source may go after it. */
+#define TARGET_SPEC_ANNOTATION "vm.novasphere.dev/source-spec"
+/* All annotations of an object together may hold 256 KiB (apimachinery
+   pkg/api/validation/objectmeta.go: TotalAnnotationSizeLimitB). */
+#define TARGET_SPEC_ANNOTATION_MAX (200u * KIB)
+#define TARGET_BODY_MAX LIMIT_OBJECT_BYTES
+
+/* --- The source: one normal form for whatever ran. --- */
+
+/*
+ * Exactly one of three shapes:
+ *   a VM that runs:        revision_data (ControllerRevision .data named by
+ *                          vmi.status.virtualMachineRevisionName) and vmi; vm too where at hand
+ *   a stand-alone VMI:     vmi alone
+ *   a VM that is stopped:  vm alone
+ */
+struct target_source {
+    const cJSON *revision_data, *vmi, *vm;
+};
+
+/*
+ * *ret (free with cJSON_Delete) is shaped like a VirtualMachine: metadata holds only the labels and
+ * annotations that a clone inherits, spec is the one that ran, without runStrategy and
+ * dataVolumeTemplates. Volumes follow the VMI: hot-plugged ones added, unplugged ones dropped, a
+ * migrated one as it is now. instancetype/preference carry the revisionName of the source (from
+ * vm.status too), which target_vm_body drops and target_expand_body needs.
+ */
+WUKONG_CHECK int target_source_spec(const struct target_source *in, cJSON **ret, struct err *err);
+
+enum target_volume_kind {
+    TARGET_VOLUME_OTHER, /* no claim behind it: cloud-init, containerDisk, secret, … */
+    TARGET_VOLUME_CLAIM,
+    TARGET_VOLUME_DATA_VOLUME,
+    TARGET_VOLUME_EPHEMERAL, /* a claim under a throw-away overlay */
+    TARGET_VOLUME_MEMORY_DUMP,
+    TARGET_VOLUME_HOST_DISK,
+    TARGET_VOLUME_KINDS
+};
+struct target_volume {
+    const char *name, *claim; /* borrowed from the tree; claim NULL when there is none */
+    enum target_volume_kind kind;
+    int64_t boot_order; /* 0: none */
+    bool filesystem;    /* shared through virtiofs, not a disk */
+    bool cdrom, lun, hotpluggable;
+};
+/* The volumes of a source spec in their order; returns how many there are, writes at most max. */
+size_t target_volumes(const cJSON *source, struct target_volume *ret, size_t max);
+/* True when a clone copies this kind of volume: it has a claim and is no memory dump. */
+bool target_volume_is_disk(const struct target_volume *v);
+
+/* Persistent TPM or EFI state, hostDisk: 0 or ERR_REFUSED. target_source_spec does it already (for
+   what a preference adds, too, when there is a VMI); useful on a spec read back. */
+WUKONG_CHECK int target_source_check(const cJSON *source, struct err *err);
+
+/* --- Instancetypes: an override needs the instancetype resolved first. --- */
+
+/* cpu or memory is set and the source has an instancetype: KubeVirt refuses both together (422). */
+bool target_needs_expand(const cJSON *source, const struct wukong_spec *spec);
+/* Body of PUT /apis/subresources.kubevirt.io/v1/namespaces/{source namespace}/expand-vm-spec. */
+WUKONG_CHECK int target_expand_body(const cJSON *source, const char *name, const char *ns,
+                                    struct buf *out, struct err *err);
+/* Its 200 answer, a VirtualMachine, to a source spec without instancetype and preference. source:
+   what target_expand_body got (its metadata is kept). */
+WUKONG_CHECK int target_source_expanded(const cJSON *source, const cJSON *reply, cJSON **ret,
+                                        struct err *err);
+
+/* --- The VirtualMachine. --- */
+
+struct target_disk {
+    const char *volume; /* name of the source's volume */
+    const char *claim;  /* name of our claim in the target namespace */
+    bool boot;
+};
+struct target_request {
+    const struct wukong *wukong;
+    const struct wukong_effective *effective;
+    int64_t index;
+    const struct target_disk *disks; /* the wanted ones; others of the source are dropped */
+    size_t disk_count;
+};
+
+/* An object that must exist (Secrets: should) where the clone runs. */
+struct target_need {
+    const char *kind; /* ConfigMap, Secret, ServiceAccount, NetworkAttachmentDefinition,
+                         VirtualMachineInstancetype, VirtualMachineClusterInstancetype, …Preference,
+                         ResourceClaim, ResourceClaimTemplate */
+    const char *name;
+    const char *ns; /* NULL: cluster-scoped */
+    bool optional;  /* the VM runs without it */
+};
+struct target_vm {
+    struct buf body;   /* empty when needs_expand */
+    bool needs_expand; /* expand the source first, then call again */
+    bool needs_start;  /* runStrategy Manual, but to be started: call the start subresource once */
+    struct target_need *needs; /* without duplicates, in order of appearance */
+    size_t need_count;
+    const char **warnings; /* for the user: what was left out or may surprise */
+    size_t warning_count;
+    struct arena arena; /* owns the two lists */
+};
+void target_vm_init(struct target_vm *t);
+void target_vm_release(struct target_vm *t);
+#define CLEANUP_TARGET_VM __attribute__((cleanup(target_vm_release)))
+
+/* Body for POST. ret is initialised; on failure its content is undefined but releasable. */
+WUKONG_CHECK int target_vm_body(const cJSON *source, const struct target_request *r,
+                                struct target_vm *ret, struct err *err);
+
+/* --- Claims. --- */
+
+enum target_origin { TARGET_FROM_SNAPSHOT, TARGET_FROM_CLAIM };
+struct target_claim {
+    const struct wukong *wukong; /* its namespace is the target's */
+    int64_t index;
+    const char *name, *disk;
+    const cJSON *source; /* the source's PersistentVolumeClaim */
+    const char *asked_size;    /* disks[].size; NULL: as the source */
+    int64_t restore_bytes;     /* the snapshot's restoreSize; 0: unknown or none */
+    const char *storage_class; /* NULL: the source's */
+    enum target_origin origin;
+    const char *origin_name, *origin_ns; /* origin_ns matters to DataVolumes only */
+};
+/* PersistentVolumeClaim from a whitelist: class, access modes, volume mode, size, data source. The
+   size is the largest of asked, restoreSize and the source's request (for a CSI volume clone its
+   capacity as well); asking for less than the source's request is ERR_REFUSED. */
+WUKONG_CHECK int target_pvc_body(const struct target_claim *c, struct buf *out, struct err *err);
+/* cdi.kubevirt.io/v1beta1 DataVolume; access modes are left to CDI when the class changes. */
+WUKONG_CHECK int target_datavolume_body(const struct target_claim *c, struct buf *out,
+                                        struct err *err);
+/* The size in bytes that both bodies ask for. */
+WUKONG_CHECK int target_claim_bytes(const struct target_claim *c, int64_t *ret, struct err *err);
+/*
+ * To be called on what every create (or dry run) of target_pvc_body answered, and on a claim found
+ * under our name: an API server drops a data source it does not support, says 201, and an empty
+ * volume is provisioned. 0, or ERR_REFUSED naming what differs.
+ */
+WUKONG_CHECK int target_pvc_matches(const cJSON *reply, const struct target_claim *c,
+                                    struct err *err);
+/* The object carries our label with this Wukong's UID. */
+bool target_is_ours(const cJSON *object, const char *wukong_uid);
+/* Server-side apply: the claim's only owner is the VirtualMachine. claim_uid guards against a
+   claim that was made anew. */
+WUKONG_CHECK int target_claim_owner_body(const char *ns, const char *claim, const char *claim_uid,
+                                         const char *vm, const char *vm_uid, struct buf *out,
+                                         struct err *err);
+
+/* --- Snapshots. --- */
+
+struct target_snapshot {
+    const struct wukong *wukong;
+    const char *name, *ns; /* ns: the source's */
+    const char *disk;      /* NULL: no label */
+    const char *claim;     /* the source's claim, or, for …_vmsnapshot_body, unused */
+    const char *snapshot_class; /* NULL: left to the snapshot controller */
+    const cJSON *source_spec;   /* put in the annotation when not NULL and small enough */
+};
+/* *ret_spec_kept (may be NULL): the annotation is there. */
+WUKONG_CHECK int target_snapshot_body(const struct target_snapshot *s, struct buf *out,
+                                      bool *ret_spec_kept, struct err *err);
+/* The source spec from such a snapshot; ERR_NOT_FOUND when it carries none. */
+WUKONG_CHECK int target_snapshot_spec(const cJSON *snapshot, cJSON **ret, struct err *err);
+
+/*
+ * The handle copy, for another namespace: a second VolumeSnapshotContent for the same physical
+ * snapshot (always Retain: the handle belongs to the first one), and the VolumeSnapshot bound to
+ * it. content: the source's VolumeSnapshotContent; refused when it is being deleted or has no
+ * handle. Create the content first: the other way round costs 9 s.
+ */
+struct target_content_copy {
+    const struct wukong *wukong; /* its namespace is the target's */
+    const char *content_name, *snapshot_name, *disk;
+    const cJSON *content;
+};
+WUKONG_CHECK int target_content_copy_body(const struct target_content_copy *c, struct buf *out,
+                                          struct err *err);
+WUKONG_CHECK int target_snapshot_of_content_body(const struct target_content_copy *c,
+                                                 struct buf *out, struct err *err);
+/* Name for content_name: cluster-scoped, so it holds the Wukong's whole UID. */
+void target_content_name(const char *wukong_uid, int64_t attempt, const char *disk,
+                         char out[PVC_NAME_BUF]);
+/* Both ends point at one another and at the same handle as the source's content; ERR_REFUSED names
+   the end that does not, ERR_NOT_FOUND while the controller has yet to fill one in. */
+WUKONG_CHECK int target_content_copy_bound(const struct target_content_copy *c,
+                                           const cJSON *copy_content, const cJSON *copy_snapshot,
+                                           struct err *err);
+
+/* snapshot.kubevirt.io/v1beta1 VirtualMachineSnapshot of kind VirtualMachine (the only kind that
+   KubeVirt takes: pkg/storage/admitters/vmsnapshot.go). */
+WUKONG_CHECK int target_vmsnapshot_body(const struct wukong *w, const char *name, const char *ns,
+                                        const char *vm, int64_t failure_deadline_s,
+                                        struct buf *out, struct err *err);
+
+#endif
