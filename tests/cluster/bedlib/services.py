@@ -1,0 +1,301 @@
+"""How each part of a bed is started and when it counts as ready.
+
+Every part but the control plane itself runs under its own ServiceAccount with a token from
+TokenRequest: a permission that is missing upstream is missing here.
+"""
+
+import socket
+import urllib.request
+from collections import OrderedDict
+from pathlib import Path
+
+from . import parts
+from .kube import CONNECTION_ERRORS
+
+DRIVER = "file.csi.novasphere.dev"
+REPOSITORY = parts.CLUSTER.parent.parent
+
+# What a part gets of the caller's environment; proxies must not reach it.
+INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "TZ")
+
+# part: (namespace, ServiceAccount)
+IDENTITIES = {
+    "snapshot-controller": ("kube-system", "snapshot-controller"),
+    "csi-snapshotter": ("csi-file", "csi-snapshotter"),
+    "csi-provisioner": ("csi-file", "csi-provisioner"),
+    # KubeVirt's own mutating webhook reverts anybody else's write to a VMI's status
+    # (pkg/virt-api/webhooks/mutating-webhook/mutators/vmi-mutator.go).
+    "kubevirt": ("kubevirt", "kubevirt-controller"),
+    "cdi": ("cdi", "cdi-sa"),
+}
+
+
+class Service:
+    def __init__(self, argv, ready=None, env=None, prepare=None, needs=(), available=None):
+        self.argv = argv
+        self.ready = ready
+        self.env = env
+        self.prepare = prepare
+        self.needs = needs
+        self.available = available or (lambda options: True)
+
+
+# ---- readiness ----------------------------------------------------------------------------------
+
+
+def _listens(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _socket_answers(path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
+def _http_ok(url):
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def _kcm_ready(bed):
+    # The default ServiceAccount is made by one of its controllers: when it is there they work.
+    try:
+        return bed.admin().find("v1", "ServiceAccount", "default", "default") is not None
+    except CONNECTION_ERRORS:
+        return False
+
+
+# ---- the control plane --------------------------------------------------------------------------
+
+
+def _etcd(bed):
+    client, peer = (f"http://127.0.0.1:{bed.port(p)}" for p in ("etcd", "etcd-peer"))
+    return [_which("etcd", "etcd"), "--name", "bed", "--data-dir", bed.data / "etcd",
+            "--listen-client-urls", client, "--advertise-client-urls", client,
+            "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+            "--initial-cluster", f"bed={peer}", "--unsafe-no-fsync", "--log-level", "warn",
+            # Big enough that a slow, loaded machine does not re-elect the only member.
+            "--heartbeat-interval", "500", "--election-timeout", "5000",
+            # A lone member need not wait a whole election timeout to find that it leads.
+            "--initial-election-tick-advance=true"]
+
+
+def _apiserver(bed):
+    pki = bed.pki
+    return [_which("kubernetes", "kube-apiserver"),
+            "--etcd-servers", f"http://127.0.0.1:{bed.port('etcd')}",
+            "--bind-address", "127.0.0.1", "--secure-port", str(bed.port("apiserver")),
+            "--tls-cert-file", pki / "apiserver.crt", "--tls-private-key-file", pki / "apiserver.key",
+            "--client-ca-file", pki / "ca.crt", "--authorization-mode", "Node,RBAC",
+            "--service-account-issuer", "https://kubernetes.default.svc",
+            "--service-account-key-file", pki / "service-accounts.pub",
+            "--service-account-signing-key-file", pki / "service-accounts.key",
+            "--service-cluster-ip-range", "10.96.0.0/16",
+            # An address on loopback is no valid endpoint of the service "kubernetes".
+            "--endpoint-reconciler-type", "none",
+            "--requestheader-client-ca-file", pki / "front-proxy-ca.crt",
+            "--requestheader-allowed-names", "front-proxy-client",
+            "--requestheader-username-headers", "X-Remote-User",
+            "--requestheader-group-headers", "X-Remote-Group",
+            "--requestheader-extra-headers-prefix", "X-Remote-Extra-",
+            "--proxy-client-cert-file", pki / "front-proxy-client.crt",
+            "--proxy-client-key-file", pki / "front-proxy-client.key",
+            "--audit-policy-file", parts.CLUSTER / "manifests" / "audit-policy.yaml",
+            "--audit-log-path", bed.audit_log, "--audit-log-maxsize", "0",
+            "--allow-privileged=true", "--profiling=false"]
+
+
+def _kcm(bed):
+    pki = bed.pki
+    return [_which("kubernetes", "kube-controller-manager"),
+            "--kubeconfig", bed.kubeconfigs / "controller-manager.kubeconfig",
+            "--leader-elect=false", "--secure-port", "0", "--use-service-account-credentials=true",
+            "--service-account-private-key-file", pki / "service-accounts.key",
+            "--root-ca-file", pki / "ca.crt", "--cluster-name", "bed",
+            # Its start is some 200 small requests, which the default of 20 a second spreads over 4 s.
+            "--kube-api-qps", "300", "--kube-api-burst", "600",
+            # Nodes and Pods are records here, without kubelets that would renew their leases.
+            "--controllers", "*,-node-lifecycle-controller,-taint-eviction-controller,"
+                             "-pod-garbage-collector-controller,-bootstrap-signer-controller,"
+                             "-token-cleaner-controller"]
+
+
+# ---- storage ------------------------------------------------------------------------------------
+
+
+def _csi(bed):
+    bed.csi_data.mkdir(exist_ok=True)
+    # A driver that was killed leaves its socket behind.
+    bed.csi_socket.unlink(missing_ok=True)
+    return [_which("csi-file", "csi-file"), "--endpoint", f"unix://{bed.csi_socket}",
+            "--data", bed.csi_data, "--driver-name", DRIVER]
+
+
+def _kubeconfig(bed, part):
+    return bed.kubeconfigs / ".".join([*IDENTITIES[part], "kubeconfig"])
+
+
+def _mint(part):
+    return lambda bed: bed.service_account_kubeconfig(*IDENTITIES[part])
+
+
+def _health(bed, part):
+    return lambda b: _http_ok(f"http://127.0.0.1:{b.port(part)}/metrics")
+
+
+def _snapshot_controller(bed):
+    return [_which("snapshot", "snapshot-controller"),
+            "--kubeconfig", _kubeconfig(bed, "snapshot-controller"),
+            "--http-endpoint", f"127.0.0.1:{bed.port('snapshot-controller')}", "--v=4"]
+
+
+def _csi_snapshotter(bed):
+    return [_which("snapshot", "csi-snapshotter"),
+            "--kubeconfig", _kubeconfig(bed, "csi-snapshotter"),
+            "--csi-address", bed.csi_socket,
+            "--http-endpoint", f"127.0.0.1:{bed.port('csi-snapshotter')}", "--v=4"]
+
+
+def _csi_provisioner(bed):
+    return [_which("provisioner", "csi-provisioner"),
+            "--kubeconfig", _kubeconfig(bed, "csi-provisioner"),
+            "--csi-address", bed.csi_socket, "--feature-gates=Topology=false",
+            "--http-endpoint", f"127.0.0.1:{bed.port('csi-provisioner')}", "--v=4"]
+
+
+# ---- stand-ins ----------------------------------------------------------------------------------
+
+
+def _kubevirt(bed):
+    state = bed.data / "kubevirt"
+    state.mkdir(exist_ok=True)
+    return [_which("kubevirt", "kubevirt-standin"), "--kubeconfig", _kubeconfig(bed, "kubevirt"),
+            "--listen", f"127.0.0.1:{bed.port('kubevirt')}",
+            "--tls-cert", bed.pki / "virt-api.crt", "--tls-key", bed.pki / "virt-api.key",
+            "--client-ca", bed.pki / "front-proxy-ca.crt",
+            "--data", bed.csi_data, "--state", state]
+
+
+def _cdi(bed):
+    state = bed.data / "cdi"
+    state.mkdir(exist_ok=True)
+    return [_which("cdi", "cdi-standin"), "--kubeconfig", _kubeconfig(bed, "cdi"),
+            "--listen", f"127.0.0.1:{bed.port('cdi')}",
+            "--tls-cert", bed.pki / "cdi-api.crt", "--tls-key", bed.pki / "cdi-api.key",
+            "--client-ca", bed.pki / "front-proxy-ca.crt",
+            "--data", bed.csi_data, "--state", state]
+
+
+# ---- the product --------------------------------------------------------------------------------
+
+
+def product_binary(options, program):
+    """Where wukong-webhook or wukong-worker is: named, or in the build folder of a CMake preset."""
+    folder = program.removeprefix("wukong-")
+    named = options.get(folder)
+    if named:
+        return Path(named)
+    for preset in (["asan"] if options.get("asan") else ["release", "dev"]):
+        found = REPOSITORY / "build" / preset / folder / program
+        if found.is_file():
+            return found
+    return None
+
+
+def _product(program):
+    def argv(bed):
+        from . import install
+        return install.product_command(bed, program)
+    return argv
+
+
+def _product_env(bed):
+    if not bed.config["options"].get("asan"):
+        return {}
+    return {"ASAN_OPTIONS": f"abort_on_error=0:exitcode=99:log_path={bed.logs}/sanitizer",
+            "UBSAN_OPTIONS": f"print_stacktrace=1:halt_on_error=1:log_path={bed.logs}/sanitizer"}
+
+
+def _product_prepare(program):
+    def prepare(bed):
+        from . import install
+        install.product_identity(bed, program)
+    return prepare
+
+
+def _product_ready(program):
+    def ready(bed):
+        return _http_ok(f"http://127.0.0.1:{bed.port(program + '-health')}/readyz")
+    return ready
+
+
+def _which(part_name, name):
+    from .bed import which
+    return which(part_name, name)
+
+
+def _built(name):
+    return lambda options: parts.part(name).exists() and parts.part(name).is_built()
+
+
+def _buildable(name):
+    return lambda options: parts.part(name).exists()
+
+
+SERVICES = OrderedDict([
+    ("etcd", Service(_etcd, ready=lambda bed: _http_ok(f"http://127.0.0.1:{bed.port('etcd')}/health"))),
+    ("apiserver", Service(_apiserver, needs=("etcd",), ready=lambda bed: bed.admin().ready())),
+    ("kcm", Service(_kcm, needs=("apiserver",), ready=_kcm_ready)),
+    ("csi", Service(_csi, ready=lambda bed: _socket_answers(bed.csi_socket),
+                    available=_buildable("csi-file"))),
+    ("snapshot-controller",
+     Service(_snapshot_controller, prepare=_mint("snapshot-controller"), needs=("apiserver",),
+             ready=lambda bed: _listens(bed.port("snapshot-controller")))),
+    ("csi-snapshotter",
+     Service(_csi_snapshotter, prepare=_mint("csi-snapshotter"), needs=("apiserver", "csi"),
+             ready=lambda bed: _listens(bed.port("csi-snapshotter")),
+             available=_buildable("csi-file"))),
+    ("csi-provisioner",
+     Service(_csi_provisioner, prepare=_mint("csi-provisioner"), needs=("apiserver", "csi"),
+             env=lambda bed: {"POD_NAMESPACE": "csi-file", "NODE_NAME": "bed"},
+             ready=lambda bed: _listens(bed.port("csi-provisioner")),
+             available=_buildable("csi-file"))),
+    ("kubevirt", Service(_kubevirt, prepare=_mint("kubevirt"), needs=("apiserver", "csi"),
+                         ready=lambda bed: _listens(bed.port("kubevirt")),
+                         available=_buildable("kubevirt"))),
+    ("cdi", Service(_cdi, prepare=_mint("cdi"), needs=("apiserver", "csi"),
+                    ready=lambda bed: _listens(bed.port("cdi")), available=_buildable("cdi"))),
+    ("webhook", Service(_product("wukong-webhook"), env=_product_env, needs=("apiserver",),
+                        prepare=_product_prepare("wukong-webhook"),
+                        ready=_product_ready("webhook"),
+                        available=lambda o: product_binary(o, "wukong-webhook") is not None)),
+    ("worker", Service(_product("wukong-worker"), env=_product_env, needs=("apiserver",),
+                       prepare=_product_prepare("wukong-worker"),
+                       ready=_product_ready("worker"),
+                       available=lambda o: product_binary(o, "wukong-worker") is not None)),
+])
+
+
+def select(wanted, options):
+    """The parts of a bed in starting order. None: all there are, CDI excepted (it is asked for by
+    name: most clusters' paths differ with and without it)."""
+    if wanted is None:
+        return [n for n, s in SERVICES.items() if n != "cdi" and s.available(options)]
+    chosen = set()
+
+    def add(name):
+        if name not in SERVICES:
+            raise KeyError(f"no part {name}; there are {', '.join(SERVICES)}")
+        if name not in chosen:
+            chosen.add(name)
+            for other in SERVICES[name].needs:
+                add(other)
+
+    for name in wanted:
+        add(name)
+    return [n for n in SERVICES if n in chosen]
