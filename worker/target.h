@@ -147,7 +147,7 @@ struct target_claim {
     const struct wukong *wukong; /* its namespace is the target's */
     int64_t index;
     const char *name, *disk;
-    const cJSON *source; /* the source's PersistentVolumeClaim */
+    const cJSON *source;       /* the source's PersistentVolumeClaim */
     const char *asked_size;    /* disks[].size; NULL: as the source */
     int64_t restore_bytes;     /* the snapshot's restoreSize; 0: unknown or none */
     const char *storage_class; /* NULL: the source's */
@@ -182,9 +182,9 @@ WUKONG_CHECK int target_claim_owner_body(const char *ns, const char *claim, cons
 
 struct target_snapshot {
     const struct wukong *wukong;
-    const char *name, *ns; /* ns: the source's */
-    const char *disk;      /* NULL: no label */
-    const char *claim;     /* the source's claim, or, for …_vmsnapshot_body, unused */
+    const char *name, *ns;      /* ns: the source's */
+    const char *disk;           /* NULL: no label */
+    const char *claim;          /* the source's claim, or, for …_vmsnapshot_body, unused */
     const char *snapshot_class; /* NULL: left to the snapshot controller */
     const cJSON *source_spec;   /* put in the annotation when not NULL and small enough */
 };
@@ -221,7 +221,7 @@ WUKONG_CHECK int target_content_copy_bound(const struct target_content_copy *c,
 /* snapshot.kubevirt.io/v1beta1 VirtualMachineSnapshot of kind VirtualMachine (the only kind that
    KubeVirt takes: pkg/storage/admitters/vmsnapshot.go). */
 WUKONG_CHECK int target_vmsnapshot_body(const struct wukong *w, const char *name, const char *ns,
-                                        const char *vm, int64_t failure_deadline_s,
-                                        struct buf *out, struct err *err);
+                                        const char *vm, int64_t failure_deadline_s, struct buf *out,
+                                        struct err *err);
 
 #endif

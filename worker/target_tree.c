@@ -1,0 +1,158 @@
+#include "worker/target_tree.h"
+
+#include <assert.h>
+
+#include "base/str.h"
+
+static cJSON *must(cJSON *node)
+{
+    if (!node)
+        abort();
+    return node;
+}
+
+cJSON *tree_new(void)
+{
+    return must(cJSON_CreateObject());
+}
+
+cJSON *tree_dup(const cJSON *node)
+{
+    return must(cJSON_Duplicate(node, true));
+}
+
+cJSON *tree_at(cJSON *o, const char *path)
+{
+    return (cJSON *)json_at(o, path);
+}
+
+static cJSON *member(cJSON *o, const char *name)
+{
+    return (cJSON *)json_get(o, name);
+}
+
+void tree_set(cJSON *o, const char *name, cJSON *value)
+{
+    assert(cJSON_IsObject(o));
+    cJSON_bool done = member(o, name) ? cJSON_ReplaceItemInObjectCaseSensitive(o, name, must(value))
+                                      : cJSON_AddItemToObject(o, name, must(value));
+    if (!done)
+        abort();
+}
+
+cJSON *tree_object(cJSON *o, const char *name)
+{
+    cJSON *found = member(o, name);
+    if (!cJSON_IsObject(found)) {
+        found = tree_new();
+        tree_set(o, name, found);
+    }
+    return found;
+}
+
+cJSON *tree_array(cJSON *o, const char *name)
+{
+    cJSON *found = member(o, name);
+    if (!cJSON_IsArray(found)) {
+        found = must(cJSON_CreateArray());
+        tree_set(o, name, found);
+    }
+    return found;
+}
+
+void tree_set_string(cJSON *o, const char *name, const char *value)
+{
+    if (value)
+        tree_set(o, name, cJSON_CreateString(value));
+}
+
+void tree_set_int(cJSON *o, const char *name, int64_t value)
+{
+    /* Beyond 2^53 cJSON would print another number. */
+    CLEANUP_FREE char *text = xasprintf("%lld", (long long)value);
+    tree_set(o, name, cJSON_CreateRaw(text));
+}
+
+void tree_set_bool(cJSON *o, const char *name, bool value)
+{
+    tree_set(o, name, cJSON_CreateBool(value));
+}
+
+void tree_append(cJSON *array, cJSON *value)
+{
+    assert(cJSON_IsArray(array));
+    if (!cJSON_AddItemToArray(array, must(value)))
+        abort();
+}
+
+void tree_remove(cJSON *o, const char *name)
+{
+    if (cJSON_IsObject(o))
+        cJSON_DeleteItemFromObjectCaseSensitive(o, name);
+}
+
+void tree_remove_if_empty(cJSON *o, const char *name)
+{
+    cJSON *found = member(o, name);
+    if (cJSON_IsObject(found) && !found->child)
+        tree_remove(o, name);
+}
+
+cJSON *tree_named(const cJSON *array, const char *name)
+{
+    cJSON *item;
+    TREE_EACH(item, array)
+    if (name && str_eq(json_str(item, "name"), name))
+        return item;
+    return NULL;
+}
+
+void tree_remove_named(cJSON *array, const char *name)
+{
+    cJSON *item;
+    while ((item = tree_named(array, name)))
+        cJSON_Delete(cJSON_DetachItemViaPointer(array, item));
+}
+
+int tree_print(const cJSON *tree, struct buf *out, struct err *err)
+{
+    CLEANUP_FREE char *text = json_print(tree);
+    if (!buf_adds(out, text))
+        return err_set(err, ERR_LIMIT, "the %.60s to be created is larger than %zu bytes",
+                       str_or(json_str(tree, "kind"), "object"), out->max);
+    return 0;
+}
+
+cJSON *tree_kubernetes(const char *api_version, const char *kind, const char *name, const char *ns,
+                       cJSON **ret_metadata)
+{
+    cJSON *tree = tree_new();
+    tree_set_string(tree, "apiVersion", api_version);
+    tree_set_string(tree, "kind", kind);
+    cJSON *metadata = tree_object(tree, "metadata");
+    tree_set_string(metadata, "name", name);
+    tree_set_string(metadata, "namespace", ns);
+    if (ret_metadata)
+        *ret_metadata = metadata;
+    return tree;
+}
+
+void tree_our_labels(cJSON *metadata, const struct wukong *w, int64_t index, const char *disk,
+                     const char *ns)
+{
+    char value[NAME_BUF];
+    cJSON *labels = tree_object(metadata, "labels");
+    tree_set_string(labels, WUKONG_UID_LABEL, w->uid);
+    name_shorten(w->name, value);
+    tree_set_string(labels, TARGET_NAME_LABEL, value);
+    if (index >= 0) {
+        CLEANUP_FREE char *text = xasprintf("%lld", (long long)index);
+        tree_set_string(labels, TARGET_INDEX_LABEL, text);
+    }
+    if (disk) {
+        name_shorten(disk, value);
+        tree_set_string(labels, TARGET_DISK_LABEL, value);
+    }
+    if (!str_eq(ns, w->ns))
+        tree_set_string(labels, TARGET_NS_LABEL, w->ns);
+}

@@ -1,0 +1,204 @@
+/* The VirtualMachine to create, from the source spec and the Wukong; see target.h. */
+#include "worker/target_vm.h"
+
+#include <assert.h>
+#include <stdarg.h>
+
+#include "base/str.h"
+
+/* Warnings and needs of one machine; a machine of LIMIT_DISKS disks stays far below. */
+#define TARGET_ARENA_MAX (256u * KIB)
+#define WARNINGS_MAX 256
+
+void target_vm_init(struct target_vm *t)
+{
+    *t = (struct target_vm){0};
+    buf_init(&t->body, TARGET_BODY_MAX);
+    arena_init(&t->arena, TARGET_ARENA_MAX);
+}
+
+void target_vm_release(struct target_vm *t)
+{
+    buf_release(&t->body);
+    arena_release(&t->arena);
+    t->needs = NULL;
+    t->warnings = NULL;
+    t->need_count = t->warning_count = 0;
+}
+
+void build_warn(struct target_build *b, const char *format, ...)
+{
+    struct target_vm *t = b->ret;
+    char text[ERR_MESSAGE_MAX];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (!t->warnings)
+        t->warnings = arena_alloc(&t->arena, WARNINGS_MAX * sizeof *t->warnings);
+    char *copy = arena_strdup(&t->arena, text);
+    /* One warning more or less denies nobody a clone. */
+    if (t->warnings && copy && t->warning_count < WARNINGS_MAX)
+        t->warnings[t->warning_count++] = copy;
+}
+
+/* --- Metadata --- */
+
+/*
+ * Labels by which a tool knows what it manages: carried over, its pruner would take the clone for
+ * an orphan and delete it. Prefixes end in '/'; a leading '.' matches any domain below.
+ */
+static const char *const tracking[] = {
+    "argocd.argoproj.io/",
+    "app.kubernetes.io/instance", /* Argo CD's default tracking label; Helm sets it too */
+    "app.kubernetes.io/managed-by",
+    "toolkit.fluxcd.io/",
+    ".toolkit.fluxcd.io/",
+    "helm.sh/",
+    "meta.helm.sh/",
+    "kubectl.kubernetes.io/",
+    "applyset.kubernetes.io/",
+    "kapp.k14s.io/",
+    "config.k8s.io/",
+    "cli-utils.sigs.k8s.io/",
+    ".cattle.io/",
+    "configsync.gke.io/",
+    "velero.io/backup-name",
+    "velero.io/restore-name",
+};
+
+static bool is_tracking(const char *key)
+{
+    for (size_t i = 0; i < ARRAY_LEN(tracking); i++) {
+        const char *rule = tracking[i];
+        size_t n = strlen(rule);
+        const char *slash = strchr(key, '/');
+        size_t domain = slash ? (size_t)(slash - key) + 1 : 0;
+        if (rule[0] == '.'       ? domain > n && memcmp(key + domain - n, rule, n) == 0
+            : rule[n - 1] == '/' ? str_starts(key, rule)
+                                 : str_eq(key, rule))
+            return true;
+    }
+    return false;
+}
+
+static void copy_inherited(cJSON *metadata, const cJSON *source, const char *map)
+{
+    const cJSON *from = json_get(source, map);
+    if (!cJSON_IsObject(from))
+        return;
+    for (const cJSON *m = from->child; m; m = m->next)
+        tree_set(tree_object(metadata, map), m->string, tree_dup(m));
+}
+
+static void build_metadata(struct target_build *b, cJSON *metadata)
+{
+    const cJSON *inherited = json_get(b->source, "metadata");
+    copy_inherited(metadata, inherited, "labels");
+    copy_inherited(metadata, inherited, "annotations");
+    cJSON *labels = tree_object(metadata, "labels");
+    for (size_t i = 0; i < b->w->labels.count; i++)
+        if (!is_tracking(b->w->labels.items[i].key))
+            tree_set_string(labels, b->w->labels.items[i].key, b->w->labels.items[i].value);
+    tree_our_labels(metadata, b->w, b->r->index, NULL, b->w->ns);
+    if (b->r->effective->reclaim == RECLAIM_RETAIN)
+        return;
+    /* The Wukong lives in the target's namespace, so that the garbage collector can follow. As
+       controller, so that no pool with a matching selector adopts the machine. */
+    cJSON *owner = tree_new();
+    tree_set_string(owner, "apiVersion", WUKONG_API_VERSION);
+    tree_set_string(owner, "kind", WUKONG_KIND);
+    tree_set_string(owner, "name", b->w->name);
+    tree_set_string(owner, "uid", b->w->uid);
+    tree_set_bool(owner, "controller", true);
+    tree_append(tree_array(metadata, "ownerReferences"), owner);
+}
+
+/* --- Identity --- */
+
+static void build_identity(struct target_build *b, const char *vm)
+{
+    char uuid[UUID_TEXT], mac[MAC_TEXT], hostname[NAME_BUF];
+    cJSON *firmware = tree_object(b->domain, "firmware");
+    identity_firmware_uuid(b->w->uid, b->r->index, uuid);
+    tree_set_string(firmware, "uuid", uuid);
+    identity_firmware_serial(b->w->uid, b->r->index, uuid);
+    tree_set_string(firmware, "serial", uuid);
+    name_hostname(vm, hostname);
+    tree_set_string(b->instance, "hostname", hostname);
+    cJSON *interface;
+    unsigned nic = 0;
+    TREE_EACH(interface, json_get(b->devices, "interfaces"))
+    {
+        identity_mac(b->w->uid, b->r->index, nic++, mac);
+        tree_set_string(interface, "macAddress", mac);
+    }
+}
+
+/* --- All together --- */
+
+/* The revision is the source's own and goes with it: a machine that keeps its name never starts
+   again once it is gone (condition FailedFindInstancetype). */
+static void drop_revisions(cJSON *spec)
+{
+    tree_remove(tree_at(spec, "instancetype"), "revisionName");
+    tree_remove(tree_at(spec, "preference"), "revisionName");
+}
+
+static int build_begin(struct target_build *b, const char *name, struct err *err)
+{
+    cJSON *metadata;
+    const cJSON *spec = json_get(b->source, "spec");
+    if (!cJSON_IsObject(json_at(spec, "template.spec.domain")))
+        return err_set(err, ERR_INVALID, "the source spec has no spec.template.spec.domain");
+    b->vm = tree_kubernetes("kubevirt.io/v1", "VirtualMachine", name, b->w->ns, &metadata);
+    b->spec = tree_dup(spec);
+    tree_set(b->vm, "spec", b->spec);
+    b->template = tree_at(b->spec, "template");
+    b->instance = tree_at(b->template, "spec");
+    b->domain = tree_at(b->instance, "domain");
+    b->devices = tree_object(b->domain, "devices");
+    /* A spec that was read back from a snapshot's annotation may come from another version. */
+    tree_remove(b->spec, "running");
+    tree_remove(b->spec, "dataVolumeTemplates");
+    drop_revisions(b->spec);
+    build_metadata(b, metadata);
+    return 0;
+}
+
+static int build_parts(struct target_build *b, struct err *err)
+{
+    static int (*const parts[])(struct target_build *, struct err *) = {
+        build_volumes,   build_boot_order, build_resources,    build_networks,
+        build_placement, build_access,     build_run_strategy,
+    };
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+        if (parts[i](b, err) < 0)
+            return -1;
+    return 0;
+}
+
+int target_vm_body(const cJSON *source, const struct target_request *r, struct target_vm *ret,
+                   struct err *err)
+{
+    const struct wukong *w = r->wukong;
+    assert(w->name && w->ns);
+    assert(w->uid);
+    assert(r->index >= 0);
+    char name[NAME_BUF];
+    struct target_build b = {.r = r, .w = w, .source = source, .ret = ret};
+    if (target_source_check(source, err) < 0)
+        return -1;
+    ret->needs_expand = target_needs_expand(source, &w->spec);
+    if (ret->needs_expand)
+        return 0;
+    name_vm(w->name, r->effective->replicas, r->index, name);
+    int status = build_begin(&b, name, err);
+    CLEANUP_JSON cJSON *vm = b.vm;
+    if (status < 0 || build_parts(&b, err) < 0)
+        return -1;
+    build_identity(&b, name);
+    if (build_audit(&b, err) < 0 || build_needs(&b, err) < 0)
+        return -1;
+    return tree_print(vm, &ret->body, err);
+}

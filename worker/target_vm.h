@@ -1,0 +1,45 @@
+/*
+ * The parts of target_vm_body, one file per subject; nobody but worker/target_*.c includes this.
+ * Each part changes the copy of the source spec inside the build.
+ */
+#ifndef WORKER_TARGET_VM_H
+#define WORKER_TARGET_VM_H
+
+#include "worker/target.h"
+#include "worker/target_tree.h"
+
+/* One body in the making; everything but ret is borrowed for the call. */
+struct target_build {
+    const struct target_request *r;
+    const struct wukong *w;
+    const cJSON *source;
+    cJSON *vm;       /* the VirtualMachine */
+    cJSON *spec;     /* its spec */
+    cJSON *template; /* spec.template */
+    cJSON *instance; /* spec.template.spec */
+    cJSON *domain, *devices;
+    struct target_vm *ret;
+};
+
+void build_warn(struct target_build *b, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* target_volumes.c: our claims for the source's, the rest dropped; boot order; the last look. */
+WUKONG_CHECK int build_volumes(struct target_build *b, struct err *err);
+WUKONG_CHECK int build_boot_order(struct target_build *b, struct err *err);
+WUKONG_CHECK int build_audit(const struct target_build *b, struct err *err);
+
+/* target_override.c: what the Wukong asks for beyond the source. */
+WUKONG_CHECK int build_resources(struct target_build *b, struct err *err);
+WUKONG_CHECK int build_networks(struct target_build *b, struct err *err);
+WUKONG_CHECK int build_placement(struct target_build *b, struct err *err);
+WUKONG_CHECK int build_access(struct target_build *b, struct err *err);
+WUKONG_CHECK int build_run_strategy(struct target_build *b, struct err *err);
+
+/* target_needs.c: what must exist beside it, and what may surprise. */
+WUKONG_CHECK int build_needs(struct target_build *b, struct err *err);
+
+/* Kind and claim of one volume of a spec; *ret_claim is borrowed, NULL when there is none. */
+enum target_volume_kind target_volume_kind(const cJSON *volume, const char **ret_claim);
+
+#endif
