@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -277,32 +276,26 @@ class Bed:
         self._make_pki()
         self.wait_ready("etcd")
         mark("etcd, certificates")
-        chart = install.ChartRender(self) if "webhook" in chosen or "worker" in chosen else None
+        chart = install.Chart(self) if install.Chart.exists() else None
         self.start("apiserver")
         mark("apiserver")
-        install.definitions(self)
+        install.definitions(self, chart)
         mark("definitions")
         if "kcm" in chosen:
             self.start("kcm", wait=False)
         if "csi" in chosen:
             self.start("csi", wait=False)
-        install.base(self)
+        install.base(self, chart)
         mark("base objects")
-        if chart:
-            chart.apply()
-            mark("chart")
         later = [n for n in chosen if n not in ("etcd", "apiserver", "kcm", "csi")]
-        waves = [[n for n in later if n not in ("webhook", "worker")],
-                 [n for n in later if n == "webhook"], [n for n in later if n == "worker"]]
-        waves[0] = [n for n in ("kcm", "csi") if n in chosen] + waves[0]
-        for wave in waves:
-            for name in wave:
-                if name not in ("kcm", "csi"):
-                    self.start(name, wait=False)
-            _in_parallel(self.wait_ready, wave)
-            if wave:
-                mark(", ".join(wave))
+        for name in later:
+            self.start(name, wait=False)
+        rest = [n for n in chosen if n not in ("etcd", "apiserver")]
+        for name in rest:
+            self.wait_ready(name)
+            mark(name)
         install.after(self)
+        mark("admission and aggregated API")
 
     def _make_pki(self):
         ca = pki.Authority(self.pki, "ca").create()
@@ -382,24 +375,6 @@ def reap_orphans(state):
             Bed(config.parent).down()
             gone.append(config.parent.name)
     return gone
-
-
-def _in_parallel(function, names):
-    failures = []
-
-    def call(name):
-        try:
-            function(name)
-        except Exception as failure:  # handed to the caller below
-            failures.append(failure)
-
-    threads = [threading.Thread(target=call, args=(n,)) for n in names]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def _stopwatch(say):

@@ -1,6 +1,7 @@
 """The objects that a bed holds before the first test: definitions, identities, classes, the chart."""
 
 import base64
+import json
 import re
 import subprocess
 import threading
@@ -75,18 +76,14 @@ def crd_files(bed):
     return files
 
 
-def definitions(bed):
+def definitions(bed, chart=None):
     """CRDs first, before the controller-manager starts: its garbage collector then knows them from
     its first discovery on, instead of 30 seconds later."""
     documents = list(_documents_of(crd_files(bed)))
-    if "webhook" in bed.parts() or "worker" in bed.parts() or bed.config["options"].get("chart"):
-        documents += _documents_of(_chart_crds())
+    if chart:
+        documents += chart.finish().definitions
     apply_all(bed, documents)
     wait_established(bed, [yaml_header(d)[2] for d in documents])
-
-
-def _chart_crds():
-    return sorted(CHART.glob("crds/*.yaml")) + sorted((CHART / "files").glob("crds/*.yaml"))
 
 
 def wait_established(bed, names, timeout_s=30):
@@ -115,7 +112,7 @@ def _filled(bed, text, part):
     return re.sub(r"\$\{([A-Z_]+)\}", lambda m: values[m.group(1)], text)
 
 
-def base(bed):
+def base(bed, chart=None):
     """Identities, rights and classes of the parts that this bed runs."""
     chosen = bed.parts()
     apply_all(bed, _documents_of(sorted(MANIFESTS.glob("1?-*.yaml"))))
@@ -124,9 +121,13 @@ def base(bed):
         if part in chosen:
             text = (MANIFESTS / f"{part}.yaml").read_text()
             documents += yaml_documents(_filled(bed, text, part))
-    namespaces = [d for d in documents if yaml_header(d)[1] == "Namespace"]
-    apply_all(bed, namespaces)
-    apply_all(bed, [d for d in documents if d not in namespaces])
+    if chart:
+        documents += chart.rest
+    # What others live in or refer to comes first.
+    first = [d for d in documents if yaml_header(d)[1] in ("Namespace", "ServiceAccount")]
+    apply_all(bed, [d for d in first if yaml_header(d)[1] == "Namespace"])
+    apply_all(bed, [d for d in first if yaml_header(d)[1] == "ServiceAccount"], NAMESPACE)
+    apply_all(bed, [d for d in documents if d not in first], NAMESPACE)
 
 
 def after(bed):
@@ -162,14 +163,18 @@ def _wait_api_service(bed, name, timeout_s=30):
 # ---- the chart ----------------------------------------------------------------------------------
 
 
-class ChartRender:
-    """`helm template` of charts/wukong, run beside the control plane's start."""
+class Chart:
+    """`helm template` of charts/wukong as a user would install it, run beside the control plane's
+    start. Workloads are left out: their command lines are what the bed runs as processes."""
 
     def __init__(self, bed):
         self.bed = bed
         from .bed import which
         values = {"webhook.service.type": "ExternalName", "webhook.service.externalName": "localhost",
-                  "webhook.service.port": str(bed.port("webhook"))}
+                  "webhook.service.port": bed.port("webhook"),
+                  "webhook.service.targetPort": bed.port("webhook"),
+                  "webhook.metricsPort": bed.port("webhook-health"),
+                  "worker.metricsPort": bed.port("worker-health")}
         values.update(bed.config["options"].get("chart_values", {}))
         command = [str(which("kubectl", "helm")), "template", RELEASE, str(CHART),
                    "--namespace", NAMESPACE, "--kube-version", parts.KUBERNETES_VERSION]
@@ -182,55 +187,71 @@ class ChartRender:
                                       stderr=subprocess.PIPE, text=True,
                                       env={"HOME": str(home), "PATH": "/usr/bin:/bin"})
 
-    def apply(self):
+    @staticmethod
+    def exists():
+        return (CHART / "Chart.yaml").is_file()
+
+    def finish(self):
+        """Waits for helm and sorts what it printed."""
         out, err = self.child.communicate(timeout=60)
         (self.bed.logs / "chart.yaml").write_text(out)
         if self.child.returncode != 0:
             raise RuntimeError(f"helm template: {err.strip()}")
-        documents = [d for d in yaml_documents(out) if _wanted(d)]
-        first = [d for d in documents if yaml_header(d)[1] in
-                 ("CustomResourceDefinition", "Namespace", "ServiceAccount")]
-        apply_all(self.bed, first, NAMESPACE)
-        wait_established(self.bed, [yaml_header(d)[2] for d in first
-                                    if yaml_header(d)[1] == "CustomResourceDefinition"])
-        apply_all(self.bed, [d for d in documents if d not in first], NAMESPACE)
+        self.definitions, self.rest = [], []
+        for document in yaml_documents(out):
+            _, kind, name, _ = yaml_header(document)
+            if kind == "CustomResourceDefinition":
+                self.definitions.append(document)
+            elif kind == "Deployment":
+                for component in ("webhook", "worker"):
+                    if name.endswith(f"-{component}"):
+                        self._remember(component, document)
+            elif kind.endswith("WebhookConfiguration") and "webhook" not in self.bed.parts():
+                # Without the webhook its registration would only refuse every Wukong.
+                continue
+            elif kind not in WORKLOADS:
+                self.rest.append(document)
+        return self
+
+    def _remember(self, component, document):
+        account = re.search(r"^ *serviceAccountName: *(\S+)", document, re.MULTILINE).group(1)
+        self.bed.config.setdefault("accounts", {})[component] = [NAMESPACE, account]
+        self.bed.config.setdefault("chart_args", {})[component] = container_args(document)
+        self.bed.save()
 
 
-def _wanted(document):
-    _, kind, _, _ = yaml_header(document)
-    # Workloads run as processes of the bed; hooks and tests belong to helm's own life cycle.
-    return kind not in WORKLOADS and "helm.sh/hook" not in document
+def container_args(document):
+    """The strings of the first `args:` list of a rendered workload, in block style."""
+    lines = document.splitlines()
+    start = next((i for i, line in enumerate(lines) if line.strip() == "args:"), None)
+    arguments = []
+    for line in lines[start + 1:] if start is not None else []:
+        item = re.match(r"^ *- (.*)$", line)
+        if not item or line.index("-") < lines[start].index("args:"):
+            break
+        text = item.group(1).strip()
+        if text[:1] == '"':
+            text = json.loads(text)
+        elif text[:1] == "'":
+            text = text[1:-1].replace("''", "'")
+        arguments.append(text)
+    return arguments
 
 
-def _chart_service_account(bed, component):
-    """(namespace, name) of the ServiceAccount that the chart gives to this component."""
-    chosen = None
-    for account in bed.admin().list("v1", "ServiceAccount", NAMESPACE):
-        labels = account["metadata"].get("labels") or {}
-        name = account["metadata"]["name"]
-        if labels.get("app.kubernetes.io/component") == component or name == f"{RELEASE}-{component}":
-            chosen = name
-    if not chosen:
-        raise RuntimeError(f"the chart made no ServiceAccount for {component} in {NAMESPACE}")
-    return NAMESPACE, chosen
+def product_identity(bed, component):
+    """A kubeconfig with the token of the ServiceAccount that the chart gives to the component."""
+    bed.service_account_kubeconfig(*bed.config["accounts"][component])
 
 
-def product_identity(bed, program):
-    component = program.removeprefix("wukong-")
-    namespace, name = _chart_service_account(bed, component)
-    bed.service_account_kubeconfig(namespace, name)
-    bed.config.setdefault("accounts", {})[component] = [namespace, name]
-    bed.save()
-
-
-def product_command(bed, program):
-    component = program.removeprefix("wukong-")
+def product_command(bed, component, instance=None):
+    """The command line of the chart's Deployment, with the bed's kubeconfig. A further instance of
+    the same component gets a metrics port of its own."""
+    program = f"wukong-{component}"
     binary = services.product_binary(bed.config["options"], program)
     if binary is None:
         raise FileNotFoundError(f"{program} is not built")
+    arguments = list(bed.config["chart_args"][component])
+    if instance:
+        arguments[arguments.index("--metrics-port") + 1] = str(bed.port(f"{instance}-health"))
     kubeconfig = bed.kubeconfigs / ".".join([*bed.config["accounts"][component], "kubeconfig"])
-    command = [Path(binary).resolve(), "--kubeconfig", kubeconfig, "--namespace", NAMESPACE,
-               "--health-listen", f"127.0.0.1:{bed.port(component + '-health')}"]
-    if component == "webhook":
-        command += ["--listen", f"127.0.0.1:{bed.port('webhook')}"]
-    return command
+    return [Path(binary).resolve(), *arguments, "--kubeconfig", kubeconfig]

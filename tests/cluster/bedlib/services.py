@@ -144,10 +144,6 @@ def _mint(part):
     return lambda bed: bed.service_account_kubeconfig(*IDENTITIES[part])
 
 
-def _health(bed, part):
-    return lambda b: _http_ok(f"http://127.0.0.1:{b.port(part)}/metrics")
-
-
 def _snapshot_controller(bed):
     return [_which("snapshot", "snapshot-controller"),
             "--kubeconfig", _kubeconfig(bed, "snapshot-controller"),
@@ -207,10 +203,10 @@ def product_binary(options, program):
     return None
 
 
-def _product(program):
+def _product(component, instance=None):
     def argv(bed):
         from . import install
-        return install.product_command(bed, program)
+        return install.product_command(bed, component, instance)
     return argv
 
 
@@ -221,26 +217,20 @@ def _product_env(bed):
             "UBSAN_OPTIONS": f"print_stacktrace=1:halt_on_error=1:log_path={bed.logs}/sanitizer"}
 
 
-def _product_prepare(program):
+def _product_prepare(component):
     def prepare(bed):
         from . import install
-        install.product_identity(bed, program)
+        install.product_identity(bed, component)
     return prepare
 
 
-def _product_ready(program):
-    def ready(bed):
-        return _http_ok(f"http://127.0.0.1:{bed.port(program + '-health')}/readyz")
-    return ready
+def _product_ready(instance):
+    return lambda bed: _http_ok(f"http://127.0.0.1:{bed.port(instance + '-health')}/readyz")
 
 
 def _which(part_name, name):
     from .bed import which
     return which(part_name, name)
-
-
-def _built(name):
-    return lambda options: parts.part(name).exists() and parts.part(name).is_built()
 
 
 def _buildable(name):
@@ -270,14 +260,16 @@ SERVICES = OrderedDict([
                          available=_buildable("kubevirt"))),
     ("cdi", Service(_cdi, prepare=_mint("cdi"), needs=("apiserver", "csi"),
                     ready=lambda bed: _listens(bed.port("cdi")), available=_buildable("cdi"))),
-    ("webhook", Service(_product("wukong-webhook"), env=_product_env, needs=("apiserver",),
-                        prepare=_product_prepare("wukong-webhook"),
-                        ready=_product_ready("webhook"),
+    ("webhook", Service(_product("webhook"), env=_product_env, needs=("apiserver",),
+                        prepare=_product_prepare("webhook"), ready=_product_ready("webhook"),
                         available=lambda o: product_binary(o, "wukong-webhook") is not None)),
-    ("worker", Service(_product("wukong-worker"), env=_product_env, needs=("apiserver",),
-                       prepare=_product_prepare("wukong-worker"),
-                       ready=_product_ready("worker"),
+    ("worker", Service(_product("worker"), env=_product_env, needs=("apiserver",),
+                       prepare=_product_prepare("worker"), ready=_product_ready("worker"),
                        available=lambda o: product_binary(o, "wukong-worker") is not None)),
+    # A second candidate for the worker's lease: part of a bed only when it is named.
+    ("worker-2", Service(_product("worker", "worker-2"), env=_product_env, needs=("worker",),
+                         prepare=_product_prepare("worker"), ready=_product_ready("worker-2"),
+                         available=lambda o: False)),
 ])
 
 
@@ -299,3 +291,14 @@ def select(wanted, options):
     for name in wanted:
         add(name)
     return [n for n in SERVICES if n in chosen]
+
+
+# Which part of parts.PARTS each service is built from.
+_BUILT_FROM = {"etcd": "etcd", "apiserver": "kubernetes", "kcm": "kubernetes", "csi": "csi-file",
+               "snapshot-controller": "snapshot", "csi-snapshotter": "snapshot",
+               "csi-provisioner": "provisioner", "kubevirt": "kubevirt", "cdi": "cdi"}
+
+
+def built_from(chosen):
+    """Names of the parts to build for these services: kubectl and the snapshot CRDs always."""
+    return {"kubectl", "snapshot"} | {_BUILT_FROM[n] for n in chosen if n in _BUILT_FROM}
