@@ -320,8 +320,8 @@ class Case(unittest.TestCase):
 
 
 def volume_file(bed, handle):
-    """The file behind a CSI volume or snapshot handle."""
-    return bed.csi_data / "volumes" / handle
+    """The file behind a CSI volume handle."""
+    return bed.csi_data / "volumes" / f"{handle}.img"
 
 
 class _Result(unittest.TextTestResult):
