@@ -79,10 +79,8 @@ def _etcd(bed):
             "--listen-client-urls", client, "--advertise-client-urls", client,
             "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
             "--initial-cluster", f"bed={peer}", "--unsafe-no-fsync", "--log-level", "warn",
-            # Big enough that a slow, loaded machine does not re-elect the only member.
-            "--heartbeat-interval", "500", "--election-timeout", "5000",
-            # A lone member need not wait a whole election timeout to find that it leads.
-            "--initial-election-tick-advance=true"]
+            # A member waits for one to two election timeouts before it finds that it is alone.
+            "--heartbeat-interval", "50", "--election-timeout", "250"]
 
 
 def _apiserver(bed):
