@@ -244,7 +244,7 @@ class Bed:
 
     def up(self, wanted=None, options=None, owner=None, say=lambda line: None):
         """Brings the bed up. `wanted` names parts (what they need is added); default: all that are
-        built. `options` are kept in bed.json: webhook, worker (binaries), asan, kubevirt_crds, …
+        built. `options` are kept in bed.json: webhook, worker (binaries), asan, chart (False: without the chart's objects), chart_values, …
         `owner` is the pid whose death makes this bed an orphan (see reap_orphans)."""
         began = time.monotonic()
         if self.exists():
@@ -276,7 +276,8 @@ class Bed:
         self._make_pki()
         self.wait_ready("etcd")
         mark("etcd, certificates")
-        chart = install.Chart(self) if install.Chart.exists() else None
+        wants_chart = self.config["options"].get("chart", True) and install.Chart.exists()
+        chart = install.Chart(self) if wants_chart else None
         self.start("apiserver")
         mark("apiserver")
         install.definitions(self, chart)
@@ -363,17 +364,18 @@ class Lock:
         self.file.close()
 
 
-def reap_orphans(state):
-    """Takes down beds below `state` whose owner is gone: a test run that was killed leaves none."""
+def reap_orphans():
+    """Takes down the beds of this user whose owner is gone, wherever they lie: a test run that was
+    killed leaves none to the next one. Returns their folders."""
     gone = []
-    for config in Path(state).glob("*/bed.json"):
+    for folder in ports.owners():
         try:
-            owner = json.loads(config.read_text()).get("owner")
+            owner = json.loads((folder / "bed.json").read_text()).get("owner")
         except (OSError, json.JSONDecodeError):
             continue
         if owner and process.start_time(owner["pid"]) != owner["start"]:
-            Bed(config.parent).down()
-            gone.append(config.parent.name)
+            Bed(folder).down()
+            gone.append(folder)
     return gone
 
 

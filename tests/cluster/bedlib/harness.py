@@ -162,7 +162,7 @@ def new_bed(name=None, wanted=None, **options):
     sanitized binaries; WUKONG_WEBHOOK and WUKONG_WORKER name others."""
     state = state_folder()
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    reap_orphans(state)
+    reap_orphans()
     if wanted is None and os.environ.get("WUKONG_BED_PARTS"):
         wanted = os.environ["WUKONG_BED_PARTS"].split(",")
     for variable, option in (("WUKONG_WEBHOOK", "webhook"), ("WUKONG_WORKER", "worker")):

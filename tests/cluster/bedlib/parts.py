@@ -106,7 +106,9 @@ class GoPart(Part):
         self.crds = crds
 
     def exists(self):
-        return (self.folder / "go.mod").is_file()
+        # A module whose program is not written yet counts as absent.
+        return (self.folder / "go.mod").is_file() and (
+            "." not in self.binaries.values() or any(self.folder.glob("*.go")))
 
     def recipe(self):
         return repr((sorted(self.binaries.items()), self.flags, self.links, self.crds))

@@ -67,3 +67,14 @@ def _drop_if_stale(claim):
             claim.unlink()
     except FileNotFoundError:
         pass
+
+
+def owners():
+    """The folders of all beds of this user that hold a port."""
+    found = set()
+    for claim in _registry().iterdir():
+        try:
+            found.add(claim.read_text())
+        except FileNotFoundError:
+            pass
+    return sorted(Path(folder) for folder in found if folder)
