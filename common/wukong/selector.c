@@ -356,7 +356,6 @@ int selector_decode(struct arena *a, const cJSON *object, struct selector *ret, 
     struct selector_term *terms = arena_alloc(a, (n + 1) * sizeof(*terms));
     if (!terms)
         return err_set(err, ERR_LIMIT, "the selector is too long");
-    memset(terms, 0, (n + 1) * sizeof(*terms));
     if (object && !cJSON_IsObject(object) && !cJSON_IsNull(object))
         return err_set(err, ERR_INVALID, "a selector is an object of matchLabels and "
                                          "matchExpressions");

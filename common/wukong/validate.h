@@ -19,6 +19,9 @@ void validate_create(const cJSON *object, struct issues *l);
 /* The same, with the rules of UPDATE: immutability (quantities by value), and ratcheting: a finding
    that the old object has too, about a value that did not change, is not reported. */
 void validate_update(const cJSON *old, const cJSON *object, struct issues *l);
+/* A ClonePolicy object: its schema and static rules. */
+void validate_policy(const cJSON *object, struct issues *l);
+void validate_policy_unknown_fields(const cJSON *object, struct issues *l);
 /* Adds unknown fields, each with the nearest known name. */
 void validate_unknown_fields(const cJSON *object, struct issues *l);
 

@@ -1,0 +1,1 @@
+/* */ typedef int class_empty;

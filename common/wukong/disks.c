@@ -1,0 +1,1 @@
+/* */ typedef int disks_empty;

@@ -1,0 +1,1 @@
+/* */ typedef int facts_empty;

@@ -1,0 +1,1 @@
+/* */ typedef int source_empty;

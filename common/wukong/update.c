@@ -1,0 +1,230 @@
+/*
+ * UPDATE: what may not change, and ratcheting. Each condition is the negation of the CRD's
+ * transition rule of the same id, except that a field which the mutating endpoint restores
+ * (cloneType and namespace, from the old object) may be absent: kubectl replace leaves them out.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "json/json.h"
+#include "wukong/field.h"
+#include "wukong/quantity.h"
+#include "wukong/schema.h"
+#include "wukong/validate.h"
+
+struct change {
+    const cJSON *old, *new; /* the object that holds the field, before and after */
+    const char *path;       /* of that object */
+    struct issues *issues;
+};
+
+static const cJSON *member(const cJSON *o, const char *name)
+{
+    const cJSON *v = json_get(o, name);
+    return v && !cJSON_IsNull(v) ? v : NULL;
+}
+
+/* Numbers by value, so that 3 = 3.0; quantities are compared where they are quantities. */
+static bool same(const cJSON *a, const cJSON *b)
+{
+    long long x, y;
+    if (!a || !b)
+        return a == b;
+    if (schema_integer(a, &x) && schema_integer(b, &y))
+        return x == y;
+    return json_equal(a, b);
+}
+
+static void changed(const struct change *c, const char *rule, const char *name)
+{
+    char path[256];
+    CLEANUP_FREE char *old = json_text(member(c->old, name));
+    CLEANUP_FREE char *new = json_text(member(c->new, name));
+    snprintf(path, sizeof(path), "%s.%s", c->path, name);
+    issues_add(c->issues, rule_find(rule), path, NULL, "it was %.64s and is %.64s",
+               old ? old : "unset", new ? new : "unset");
+}
+
+static void must_equal(const struct change *c, const char *rule, const char *name)
+{
+    if (!same(member(c->old, name), member(c->new, name)))
+        changed(c, rule, name);
+}
+
+/* Absent counts as false: the schema's default. */
+static void must_equal_bool(const struct change *c, const char *rule, const char *name)
+{
+    if (cJSON_IsTrue(member(c->old, name)) != cJSON_IsTrue(member(c->new, name)))
+        changed(c, rule, name);
+}
+
+static void must_equal_or_default(const struct change *c, const char *rule, const char *name,
+                                  const char *fallback)
+{
+    const cJSON *old = member(c->old, name), *new = member(c->new, name);
+    const char *a = cJSON_IsString(old) ? old->valuestring : fallback;
+    const char *b = cJSON_IsString(new) ? new->valuestring : fallback;
+    if (!str_eq(a, b))
+        changed(c, rule, name);
+}
+
+static const char *clone_type(const cJSON *source)
+{
+    const char *type = json_str(source, "cloneType");
+    if (type)
+        return type;
+    return str_eq(json_str(source, "type"), "vmi") ? "running" : "full";
+}
+
+static void check_source(const struct change *c)
+{
+    static const char *const fixed[] = {"type", "vmName", "vmiName"};
+    for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
+        must_equal(c, "source-immutable", fixed[i]);
+    if (member(c->new, "namespace"))
+        must_equal(c, "source-immutable", "namespace");
+    if (member(c->new, "cloneType") && !str_eq(clone_type(c->old), clone_type(c->new)))
+        changed(c, "clone-type-immutable", "cloneType");
+    must_equal_or_default(c, "method-immutable", "quiesce", "IfAvailable");
+    must_equal_or_default(c, "method-immutable", "snapshotMethod", "Auto");
+    must_equal(c, "method-immutable", "volumeSnapshotClassName");
+    must_equal_bool(c, "method-immutable", "stopSourceAfter");
+    must_equal_bool(c, "method-immutable", "allowUnsnapshottable");
+}
+
+/* Timing is free until SnapshotTaken is True, and again after the clone has failed. */
+static bool timing_is_fixed(const cJSON *old)
+{
+    const cJSON *condition;
+    if (str_eq(json_str(old, "status.cloneStatus.phase"), "Failed"))
+        return false;
+    cJSON_ArrayForEach(condition, json_at(old, "status.conditions"))
+    {
+        if (str_eq(json_str(condition, "type"), "SnapshotTaken") &&
+            str_eq(json_str(condition, "status"), "True"))
+            return true;
+    }
+    return false;
+}
+
+static void must_equal_number(const struct change *c, const char *name, long long fallback)
+{
+    long long a = fallback, b = fallback;
+    (void)schema_integer(member(c->old, name), &a);
+    (void)schema_integer(member(c->new, name), &b);
+    if (a != b)
+        changed(c, "timing-immutable", name);
+}
+
+static void check_timing(const struct change *c)
+{
+    static const char *const fixed[] = {"notBefore", "window", "gates"};
+    must_equal_number(c, "deadlineSeconds", 3600);
+    must_equal_number(c, "retryLimit", 5);
+    for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
+        must_equal(c, "timing-immutable", fixed[i]);
+}
+
+static bool same_size(const cJSON *a, const cJSON *b)
+{
+    const cJSON *x = member(a, "size"), *y = member(b, "size");
+    if (!x || !y)
+        return x == y;
+    CLEANUP_FREE char *s = json_text(x);
+    CLEANUP_FREE char *t = json_text(y);
+    return quantity_text_equal(s, t);
+}
+
+static bool same_disk(const cJSON *a, const cJSON *b)
+{
+    return same(member(a, "sourceDisk"), member(b, "sourceDisk")) &&
+           same(member(a, "storageClassName"), member(b, "storageClassName")) &&
+           same(member(a, "image"), member(b, "image")) &&
+           cJSON_IsTrue(member(a, "boot")) == cJSON_IsTrue(member(b, "boot")) && same_size(a, b);
+}
+
+static const cJSON *disk_named(const cJSON *disks, const char *name)
+{
+    const cJSON *d;
+    cJSON_ArrayForEach(d, disks)
+    {
+        if (name && str_eq(json_str(d, "name"), name))
+            return d;
+    }
+    return NULL;
+}
+
+/* The order of the list does not count: it is a map by name. */
+static void check_disks(const cJSON *old, const cJSON *new, struct issues *l)
+{
+    const struct rule *rule = rule_find("disks-immutable");
+    const cJSON *d;
+    size_t i = 0;
+    char path[64];
+    cJSON_ArrayForEach(d, new)
+    {
+        const char *name = json_str(d, "name");
+        const cJSON *was = disk_named(old, name);
+        snprintf(path, sizeof(path), "spec.disks[%zu]", i++);
+        if (!was)
+            issues_add(l, rule, path, NULL, "disk \"%.63s\" was added", str_or(name, ""));
+        else if (!same_disk(was, d))
+            issues_add(l, rule, path, NULL, "disk \"%.63s\" was changed", name);
+    }
+    cJSON_ArrayForEach(d, old)
+    {
+        const char *name = json_str(d, "name");
+        if (!disk_named(new, name))
+            issues_add(l, rule, "spec.disks", NULL, "disk \"%.63s\" was removed",
+                       str_or(name, ""));
+    }
+}
+
+static void check_immutable(const cJSON *old, const cJSON *object, struct issues *l)
+{
+    const cJSON *before = json_get(old, "spec"), *after = json_get(object, "spec");
+    const cJSON *was = member(before, "cloneSource"), *is = member(after, "cloneSource");
+    long long a = 1, b = 1;
+    if (!was != !is)
+        issues_add(l, rule_find("clone-presence-immutable"), "spec.cloneSource", NULL, "it was %s",
+                   was ? "removed" : "added");
+    (void)schema_integer(member(before, "replicas"), &a);
+    (void)schema_integer(member(after, "replicas"), &b);
+    if (a != b)
+        issues_add(l, rule_find("replicas-immutable"), "spec.replicas", NULL,
+                   "it was %lld and is %lld", a, b);
+    if (!was || !is)
+        return;
+    struct change c = {was, is, "spec.cloneSource", l};
+    check_source(&c);
+    if (timing_is_fixed(old))
+        check_timing(&c);
+    check_disks(json_get(before, "disks"), json_get(after, "disks"), l);
+}
+
+/* Found in the old object too, with the same words, about the same value. */
+static bool is_old_news(const struct issue *e, const struct issues *before, const cJSON *old,
+                        const cJSON *object)
+{
+    for (size_t i = 0; i < before->count; i++) {
+        const struct issue *o = &before->items[i];
+        if (o->rule != e->rule || !str_eq(o->field, e->field) || !str_eq(o->message, e->message))
+            continue;
+        const cJSON *a = field_find(old, e->field), *b = field_find(object, e->field);
+        return a == b || (a && b && json_equal(a, b));
+    }
+    return false;
+}
+
+void validate_update(const cJSON *old, const cJSON *object, struct issues *l)
+{
+    CLEANUP_ISSUES struct issues before;
+    issues_init(&before);
+    validate_create(old, &before);
+    validate_create(object, l);
+    for (size_t i = l->count; i-- > 0;)
+        if (is_old_news(&l->items[i], &before, old, object))
+            issues_drop(l, i);
+    check_immutable(old, object, l);
+}

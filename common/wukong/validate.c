@@ -1,0 +1,201 @@
+#include "wukong/validate.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "json/json.h"
+#include "wukong/schema.h"
+
+/* A field path of ours: keys, indexes and label keys. */
+#define PATH_MAX_BYTES 1024
+
+/* --- Reporting --- */
+
+static void report(const struct check *c, const char *suffix, const char *value,
+                   const char *format, va_list args)
+{
+    char path[PATH_MAX_BYTES], detail[1024];
+    snprintf(path, sizeof(path), "%s%s", c->path, suffix);
+    if (format) {
+        vsnprintf(detail, sizeof(detail), format, args);
+        issues_add(c->issues, c->rule, path, value, "%s", detail);
+    } else {
+        issues_add(c->issues, c->rule, path, value, NULL);
+    }
+}
+
+void check_fail(const struct check *c, const char *value, const char *detail, ...)
+{
+    va_list args;
+    va_start(args, detail);
+    report(c, c->rule->field ? c->rule->field : "", value, detail, args);
+    va_end(args);
+}
+
+void check_fail_at(const struct check *c, const char *suffix, const char *value,
+                   const char *detail, ...)
+{
+    va_list args;
+    va_start(args, detail);
+    report(c, suffix, value, detail, args);
+    va_end(args);
+}
+
+/* --- The walk: tree and schema side by side --- */
+
+struct walk {
+    const cJSON *root;
+    struct issues *issues;
+    bool unknown_fields; /* report those and nothing else */
+    size_t pattern_len, path_len;
+    char pattern[PATH_MAX_BYTES]; /* "spec.disks[].size", as rules name places */
+    char path[PATH_MAX_BYTES];    /* "spec.disks[1].size", as users read it */
+};
+
+static size_t append(char *text, size_t len, const char *more)
+{
+    size_t n = strlen(more);
+    if (n >= PATH_MAX_BYTES - len)
+        n = PATH_MAX_BYTES - 1 - len;
+    memcpy(text + len, more, n);
+    text[len + n] = '\0';
+    return len + n;
+}
+
+static void run_rules(const struct walk *w, const cJSON *value)
+{
+    for (size_t i = 0; i < rule_count; i++) {
+        const struct rule *rule = &rules[i];
+        if (!rule->check || strcmp(rule->on, w->pattern) != 0)
+            continue;
+        struct check c = {rule, w->root, w->path, w->issues};
+        rule->check(&c, value);
+    }
+}
+
+static void wrong_type(const struct walk *w, const struct schema *s, const cJSON *value)
+{
+    /* What cloudInitUser holds may be a secret and is never repeated. */
+    bool secret = str_starts(w->pattern, "spec.cloudInitUser.");
+    CLEANUP_FREE char *text = secret ? xstrdup("…") : json_print(value);
+    issues_add(w->issues, rule_find("type"), w->path, text, "%s; %s", schema_type_text(s->type),
+               schema_type_remedy(s->type));
+}
+
+static void walk_value(struct walk *w, const struct schema *s, const cJSON *value);
+
+static void unknown_field(const struct walk *w, const struct schema *s, const cJSON *value)
+{
+    const char *names[64];
+    size_t count = 0;
+    for (size_t i = 0; i < s->count && count < ARRAY_LEN(names); i++)
+        names[count++] = s->fields[i].name;
+    const char *near = issues_suggest(value->string, names, count);
+    CLEANUP_FREE char *name = xasprintf("\"%s\"", value->string);
+    if (near)
+        issues_add(w->issues, rule_find("unknown-field"), w->path, name, "did you mean \"%s\"?",
+                   near);
+    else
+        issues_add(w->issues, rule_find("unknown-field"), w->path, name, NULL);
+}
+
+/* Enters a member or item and restores both paths afterwards. */
+static void walk_into(struct walk *w, const struct schema *s, const cJSON *value,
+                      const char *pattern, const char *path)
+{
+    size_t pattern_len = w->pattern_len, path_len = w->path_len;
+    w->pattern_len = append(w->pattern, w->pattern_len, pattern);
+    w->path_len = append(w->path, w->path_len, path);
+    if (s)
+        walk_value(w, s, value);
+    w->pattern[w->pattern_len = pattern_len] = '\0';
+    w->path[w->path_len = path_len] = '\0';
+}
+
+static void walk_object(struct walk *w, const struct schema *s, const cJSON *value)
+{
+    char key[PATH_MAX_BYTES];
+    const cJSON *member;
+    const char *dot = w->path_len ? "." : "";
+    /* In the order of the schema, so that findings come in a fixed order. */
+    for (size_t i = 0; i < s->count; i++) {
+        member = json_get(value, s->fields[i].name);
+        if (!member || cJSON_IsNull(member))
+            continue;
+        snprintf(key, sizeof(key), "%s%s", dot, s->fields[i].name);
+        walk_into(w, &s->fields[i], member, key + (w->pattern_len ? 0 : strlen(dot)), key);
+    }
+    if (!w->unknown_fields)
+        return;
+    cJSON_ArrayForEach(member, value)
+    {
+        if (schema_field(s, member->string))
+            continue;
+        size_t path_len = w->path_len;
+        snprintf(key, sizeof(key), "%s%s", dot, member->string);
+        w->path_len = append(w->path, w->path_len, key);
+        unknown_field(w, s, member);
+        w->path[w->path_len = path_len] = '\0';
+    }
+}
+
+static void walk_array(struct walk *w, const struct schema *s, const cJSON *value)
+{
+    char index[32];
+    const cJSON *item;
+    size_t i = 0;
+    assert(s->count == 1);
+    cJSON_ArrayForEach(item, value)
+    {
+        snprintf(index, sizeof(index), "[%zu]", i++);
+        walk_into(w, s->fields, item, "[]", index);
+    }
+}
+
+static void walk_value(struct walk *w, const struct schema *s, const cJSON *value)
+{
+    if (!schema_fits(s->type, value)) {
+        if (!w->unknown_fields)
+            wrong_type(w, s, value);
+        return;
+    }
+    if (!w->unknown_fields)
+        run_rules(w, value);
+    if (s->type == SCHEMA_OBJECT)
+        walk_object(w, s, value);
+    else if (s->type == SCHEMA_ARRAY)
+        walk_array(w, s, value);
+}
+
+static void walk_root(const struct schema *s, const char *prefix, const cJSON *object,
+                      bool unknown_fields, struct issues *l)
+{
+    CLEANUP_FREE struct walk *w = xcalloc(1, sizeof(*w));
+    w->root = object;
+    w->issues = l;
+    w->unknown_fields = unknown_fields;
+    w->pattern_len = append(w->pattern, 0, prefix);
+    walk_value(w, s, object);
+}
+
+void validate_create(const cJSON *object, struct issues *l)
+{
+    walk_root(&schema_wukong, "", object, false, l);
+}
+
+void validate_unknown_fields(const cJSON *object, struct issues *l)
+{
+    walk_root(&schema_wukong, "", object, true, l);
+}
+
+void validate_policy(const cJSON *object, struct issues *l)
+{
+    walk_root(&schema_policy, "ClonePolicy:", object, false, l);
+}
+
+void validate_policy_unknown_fields(const cJSON *object, struct issues *l)
+{
+    walk_root(&schema_policy, "ClonePolicy:", object, true, l);
+}
