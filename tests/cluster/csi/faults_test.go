@@ -1,0 +1,295 @@
+package main
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/container-storage-interface/spec/lib/go/csi"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Each operation can be made to fail a number of times per object, for ever, with a chosen code, and
+// to be unsupported; the way is a class parameter.
+func TestFailures(t *testing.T) {
+	b := newBench(t)
+	v := b.mustVolume("source", mib, origin{})
+	s := b.mustSnapshot("source", v.VolumeId)
+	calls := map[string]func(name string, pairs ...string) error{
+		"create": func(name string, pairs ...string) error {
+			_, err := b.volume(name, mib, origin{}, pairs...)
+			return err
+		},
+		"restore": func(name string, pairs ...string) error {
+			_, err := b.volume(name, mib, origin{snapshot: s.SnapshotId}, pairs...)
+			return err
+		},
+		"clone": func(name string, pairs ...string) error {
+			_, err := b.volume(name, mib, origin{volume: v.VolumeId}, pairs...)
+			return err
+		},
+		"snapshot": func(name string, pairs ...string) error {
+			_, err := b.snapshot(name, v.VolumeId, pairs...)
+			return err
+		},
+		"expand": func(name string, pairs ...string) error {
+			made, err := b.volume(name, mib, origin{}, pairs...)
+			if err != nil {
+				return err
+			}
+			_, err = b.driver.ControllerExpandVolume(t.Context(), &csi.ControllerExpandVolumeRequest{
+				VolumeId: made.VolumeId, CapacityRange: &csi.CapacityRange{RequiredBytes: 2 * mib}})
+			return err
+		},
+		"delete-volume": func(name string, pairs ...string) error {
+			made, err := b.volume(name, mib, origin{}, pairs...)
+			if err != nil {
+				return err
+			}
+			_, err = b.driver.DeleteVolume(t.Context(), &csi.DeleteVolumeRequest{VolumeId: made.VolumeId})
+			return err
+		},
+		"delete-snapshot": func(name string, pairs ...string) error {
+			made, err := b.snapshot(name, v.VolumeId, pairs...)
+			if err != nil {
+				return err
+			}
+			_, err = b.driver.DeleteSnapshot(t.Context(),
+				&csi.DeleteSnapshotRequest{SnapshotId: made.SnapshotId})
+			return err
+		},
+	}
+	for operation, unsupported := range operations {
+		if operation == "grow" {
+			continue // TestSizes
+		}
+		call := calls[operation]
+		t.Run(operation, func(t *testing.T) {
+			fault := func(kind string) string { return "fault-" + operation + "-" + kind }
+			want := func(what string, err error, code codes.Code) {
+				t.Helper()
+				if status.Code(err) != code {
+					t.Errorf("%s: got %v, want %v", what, err, code)
+				}
+			}
+			want("none", call(operation+"-none"), codes.OK)
+			for i := range 3 {
+				err := call(operation+"-count", fault("fail-count"), "2")
+				want(fmt.Sprint("call ", i), err, []codes.Code{codes.Internal, codes.Internal, codes.OK}[i])
+			}
+			for range 3 {
+				want("for ever", call(operation+"-fail", fault("fail"), "true"), codes.Internal)
+			}
+			want("code", call(operation+"-code", fault("fail"), "true", fault("fail-code"),
+				"resourceexhausted"), codes.ResourceExhausted)
+			want("unsupported", call(operation+"-no", fault("unsupported"), "true"), unsupported)
+			began := time.Now()
+			want("late", call(operation+"-late", fault("delay-ms"), "30", fault("answer-ms"), "30"), codes.OK)
+			if took := time.Since(began); took < 60*time.Millisecond {
+				t.Errorf("took %v", took)
+			}
+			want("typo", call(operation+"-typo", fault("dely-ms"), "30"), codes.InvalidArgument)
+			want("value", call(operation+"-value", fault("delay-ms"), "soon"), codes.InvalidArgument)
+		})
+	}
+}
+
+// The cut lies after fault-snapshot-delay-ms and before fault-snapshot-answer-ms.
+func TestSlowSnapshot(t *testing.T) {
+	b := newBench(t)
+	v := b.mustVolume("v", mib, origin{})
+	began := time.Now()
+	done := make(chan *csi.Snapshot)
+	go func() {
+		defer close(done)
+		s, err := b.snapshot("s", v.VolumeId, "fault-snapshot-delay-ms", "200",
+			"fault-snapshot-answer-ms", "200")
+		if err != nil {
+			t.Error(err)
+		}
+		done <- s
+	}()
+	time.Sleep(100 * time.Millisecond)
+	b.write(v.VolumeId, 0, []byte("in"))
+	time.Sleep(200 * time.Millisecond)
+	b.write(v.VolumeId, 8, []byte("out"))
+	s := <-done
+	if s == nil {
+		t.FailNow()
+	}
+	if data := b.read(s.SnapshotId); string(data[:2]) != "in" || data[8] != 0 {
+		t.Errorf("%q", data[:16])
+	}
+	cut, took := s.CreationTime.AsTime().Sub(began), time.Since(began)
+	if cut < 200*time.Millisecond || took < cut+200*time.Millisecond {
+		t.Errorf("cut after %v, answer after %v", cut, took)
+	}
+}
+
+// Asynchronous drivers answer with the cut made and ready_to_use false. The same call says later
+// that it is ready, as does the list; until then nothing can be restored from it.
+func TestReadyLater(t *testing.T) {
+	b := newBench(t)
+	v := b.mustVolume("v", mib, origin{})
+	slow := []string{"fault-snapshot-ready-ms", "150"}
+	s := b.mustSnapshot("s", v.VolumeId, slow...)
+	if s.ReadyToUse || s.CreationTime == nil || s.SizeBytes != mib {
+		t.Fatalf("%v", s)
+	}
+	_, err := b.volume("r", mib, origin{snapshot: s.SnapshotId})
+	b.wantCode(err, codes.Unavailable)
+	b.restart()
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		again := b.mustSnapshot("s", v.VolumeId, slow...)
+		if !again.CreationTime.AsTime().Equal(s.CreationTime.AsTime()) {
+			t.Fatal("the cut moved")
+		}
+		if again.ReadyToUse {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("never ready")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if since := time.Since(s.CreationTime.AsTime()); since < 150*time.Millisecond {
+		t.Errorf("ready after %v", since)
+	}
+	list := must[*csi.ListSnapshotsResponse](t)(b.driver.ListSnapshots(t.Context(),
+		&csi.ListSnapshotsRequest{SnapshotId: s.SnapshotId}))
+	if !list.Entries[0].Snapshot.ReadyToUse {
+		t.Error("not ready in the list")
+	}
+	b.mustVolume("r", mib, origin{snapshot: s.SnapshotId})
+}
+
+func TestMissingFields(t *testing.T) {
+	b := newBench(t)
+	v := b.mustVolume("v", mib, origin{})
+	s := b.mustSnapshot("s", v.VolumeId, "fault-snapshot-no-creation-time", "true",
+		"fault-snapshot-no-size", "true")
+	if s.CreationTime != nil || s.SizeBytes != 0 || !s.ReadyToUse {
+		t.Errorf("%v", s)
+	}
+	b.mustVolume("r", 0, origin{snapshot: s.SnapshotId})
+}
+
+// A caller that gives up finds the operation under way, then done: it is not begun a second time.
+func TestCallerGivesUp(t *testing.T) {
+	b := newBench(t)
+	v := b.mustVolume("v", mib, origin{})
+	request := &csi.CreateSnapshotRequest{Name: "s", SourceVolumeId: v.VolumeId,
+		Parameters: dict([]string{"fault-snapshot-answer-ms", "300"})}
+	_, err := b.driver.CreateSnapshot(contextFor(t, 50*time.Millisecond), request)
+	b.wantCode(err, codes.DeadlineExceeded)
+	cut := time.Now() // the cut was before
+	_, err = b.driver.DeleteVolume(t.Context(), &csi.DeleteVolumeRequest{VolumeId: v.VolumeId})
+	b.wantCode(err, codes.OK)
+	answer := must[*csi.CreateSnapshotResponse](t)(b.driver.CreateSnapshot(t.Context(), request))
+	if answer.Snapshot.CreationTime.AsTime().After(cut) {
+		t.Error("cut a second time")
+	}
+
+	w := b.mustVolume("w", mib, origin{})
+	request = &csi.CreateSnapshotRequest{Name: "t", SourceVolumeId: w.VolumeId,
+		Parameters: dict([]string{"fault-snapshot-delay-ms", "200"})}
+	_, err = b.driver.CreateSnapshot(contextFor(t, 50*time.Millisecond), request)
+	b.wantCode(err, codes.DeadlineExceeded)
+	_, err = b.driver.CreateSnapshot(t.Context(), request)
+	b.wantCode(err, codes.Aborted)
+	deadline := time.Now().Add(5 * time.Second)
+	for status.Code(err) == codes.Aborted && time.Now().Before(deadline) {
+		time.Sleep(10 * time.Millisecond)
+		_, err = b.driver.CreateSnapshot(t.Context(), request)
+	}
+	b.wantCode(err, codes.OK)
+}
+
+// faults.json overrides class parameters at the very next call, also those of objects made before;
+// an entry of its own aims at one volume only.
+func TestFaultsFile(t *testing.T) {
+	b := newBench(t)
+	v, w := b.mustVolume("v", mib, origin{}), b.mustVolume("w", mib, origin{})
+	b.setFaults(`{"fault-snapshot-fail": true, "fault-snapshot-fail-code": "Unavailable"}`)
+	_, err := b.snapshot("s", v.VolumeId, "fault-snapshot-fail", "false")
+	b.wantCode(err, codes.Unavailable)
+	b.setFaults(fmt.Sprintf(`{"%s": {"fault-snapshot-fail": true}}`, v.VolumeId))
+	_, err = b.snapshot("s", v.VolumeId)
+	b.wantCode(err, codes.Internal)
+	b.mustSnapshot("t", w.VolumeId)
+	b.setFaults(`{"fault-snapshot-ready-ms": 3600000}`)
+	if b.mustSnapshot("t", w.VolumeId).ReadyToUse {
+		t.Error("ready")
+	}
+	b.setFaults(`{"fault-snapshot-fial": true}`)
+	_, err = b.snapshot("s", v.VolumeId)
+	b.wantCode(err, codes.InvalidArgument)
+	b.setFaults(`{}`)
+	b.mustSnapshot("s", v.VolumeId)
+	if !b.mustSnapshot("t", w.VolumeId).ReadyToUse {
+		t.Error("not ready")
+	}
+}
+
+// A delay ends when the file no longer asks for it: a test holds a call and lets it go.
+func TestHoldAndRelease(t *testing.T) {
+	b := newBench(t)
+	v := b.mustVolume("v", mib, origin{})
+	b.setFaults(`{"fault-snapshot-delay-ms": 3600000}`)
+	done := make(chan error, 1)
+	go func() {
+		_, err := b.snapshot("s", v.VolumeId)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		t.Fatalf("not held: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	b.setFaults(`{}`)
+	select {
+	case err := <-done:
+		b.wantCode(err, codes.OK)
+	case <-time.After(5 * time.Second):
+		t.Fatal("not released")
+	}
+}
+
+// Faults of a StorageClass that speak of snapshots hold for the snapshots of its volumes; the
+// VolumeSnapshotClass has the last word.
+func TestFaultsOfTheSourceVolume(t *testing.T) {
+	b := newBench(t)
+	v := b.mustVolume("v", mib, origin{}, "fault-snapshot-fail", "true", "kind", "ignored")
+	_, err := b.snapshot("s", v.VolumeId)
+	b.wantCode(err, codes.Internal)
+	b.mustSnapshot("s", v.VolumeId, "fault-snapshot-fail", "false")
+}
+
+// A driver without a capability does not declare it and refuses what needs it.
+func TestWithoutCapabilities(t *testing.T) {
+	b := newBench(t)
+	v := b.mustVolume("v", mib, origin{})
+	s := b.mustSnapshot("s", v.VolumeId)
+	less, err := parseFeatures("snapshots,clones,expansion")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.driver.features = less
+	capabilities, _ := b.driver.ControllerGetCapabilities(t.Context(), nil)
+	if len(capabilities.Capabilities) != 1 {
+		t.Errorf("%v", capabilities)
+	}
+	_, err = b.snapshot("t", v.VolumeId)
+	b.wantCode(err, codes.Unimplemented)
+	_, err = b.volume("r", mib, origin{snapshot: s.SnapshotId})
+	b.wantCode(err, codes.InvalidArgument)
+	_, err = b.volume("c", mib, origin{volume: v.VolumeId})
+	b.wantCode(err, codes.InvalidArgument)
+	_, err = b.driver.ControllerExpandVolume(t.Context(), &csi.ControllerExpandVolumeRequest{})
+	b.wantCode(err, codes.Unimplemented)
+	if _, err := parseFeatures("snapshot"); err == nil {
+		t.Error("a misspelt capability was taken")
+	}
+}
