@@ -121,6 +121,7 @@ def disks(*items, base=VMI, **change):
 
 VMS = source(snapshotMethod="VirtualMachineSnapshot")
 N = "n"
+NAD = {"name": N, "nadName": "lan"}
 
 # (rule, field, spec that breaks only this rule, spec that breaks none), optionally the name's length.
 CREATE = [
@@ -148,13 +149,13 @@ CREATE = [
     ("vmsnapshot-selection", "spec.disks", disks({"name": "a"}, base=VMS), merge(VMS, {"disks": []})),
     ("vmsnapshot-selection", "spec.disks", disks({"name": "a"}, base=VMS),
      disks({"name": "a"}, base=source(snapshotMethod="VolumeSnapshot"))),
-    ("start-strategy-contradiction", "spec.startStrategy",
+    ("start-strategy-contradiction", "spec.startStrategy.runStrategy",
      vmi(startStrategy={"autoStart": False, "runStrategy": "Always"}),
      vmi(startStrategy={"autoStart": False, "runStrategy": "Manual"})),
-    ("start-strategy-contradiction", "spec.startStrategy",
+    ("start-strategy-contradiction", "spec.startStrategy.runStrategy",
      vmi(startStrategy={"autoStart": False, "runStrategy": "RerunOnFailure"}),
      vmi(startStrategy={"autoStart": True, "runStrategy": "RerunOnFailure"})),
-    ("start-strategy-contradiction", "spec.startStrategy",
+    ("start-strategy-contradiction", "spec.startStrategy.runStrategy",
      vmi(startStrategy={"autoStart": False, "runStrategy": "Always"}),
      vmi(startStrategy={"autoStart": False})),
 
@@ -207,13 +208,23 @@ CREATE = [
     ("disk-boot-one", "spec.disks", disks({"name": "a", "boot": True}, {"name": "b", "boot": True}),
      disks({"name": "a", "boot": True}, {"name": "b", "boot": False})),
     ("network-static-address", "spec.networks[0].ipConfig.address",
-     vmi(networks=[{"name": N, "ipConfig": {"mode": "static"}}]),
-     vmi(networks=[{"name": N, "ipConfig": {"mode": "static", "address": "10.0.0.2/24"}}])),
+     plain(networks=[{"name": N, "ipConfig": {"mode": "static"}}]),
+     plain(networks=[{"name": N, "ipConfig": {"mode": "static", "address": "10.0.0.2/24"}}])),
     ("network-static-address", "spec.networks[0].ipConfig.address",
      plain(networks=[{"name": N, "type": "bridge", "ipConfig": {"mode": "static"}}]),
      plain(networks=[{"name": N, "type": "bridge", "ipConfig": {"mode": "dhcp"}}])),
-    ("network-name-unique", "spec.networks[1]", vmi(networks=[{"name": N}, {"name": N}]),
-     vmi(networks=[{"name": N}, {"name": "m"}])),
+    ("network-name-unique", "spec.networks[1]", vmi(networks=[NAD, NAD]), vmi(networks=[NAD, {**NAD, "name": "m"}])),
+    *[("network-nad-with-clone", "spec.networks", vmi(networks=[bad]), good) for bad, good in (
+        ({"name": N}, vmi(networks=[NAD])), ({**NAD, "vlanId": 5}, plain(networks=[{**NAD, "vlanId": 5}])),
+        ({**NAD, "bridgeName": "br0"}, plain(networks=[{"name": N, "bridgeName": "br0"}])),
+        ({**NAD, "physicalInterface": "eth0"}, plain(networks=[{**NAD, "physicalInterface": "eth0"}])))],
+    ("network-static-with-clone", "spec.networks",
+     vmi(networks=[{**NAD, "ipConfig": {"mode": "static", "address": "10.0.0.2/24"}}]),
+     vmi(networks=[{**NAD, "ipConfig": {"mode": "dhcp"}}])),
+    ("ha-restart-with-clone", "spec.highAvailability.restartPolicy",
+     vmi(highAvailability={"restartPolicy": "Always"}), plain(highAvailability={"restartPolicy": "Always"})),
+    ("ha-restart-with-clone", "spec.highAvailability.restartPolicy",
+     vmi(highAvailability={"restartPolicy": "Never"}), vmi(highAvailability={"antiAffinity": True})),
 ]
 
 # (rule, field, spec, longest name that is admitted). VM names end in "-vm" or "-vm-<i>", PVC names in
@@ -318,7 +329,7 @@ REFUSED = [
     ("spec.disks", "must have at most 64 items", disks(*[{"name": f"d{i}"} for i in range(65)])),
     ("spec.reclaimPolicy", "Unsupported value", vmi(reclaimPolicy="Keep")),
     ("spec.startStrategy.runStrategy", "Unsupported value", vmi(startStrategy={"runStrategy": "Once"})),
-    ("spec.networks[0].vlanId", "less than or equal to 4094", vmi(networks=[{"name": N, "vlanId": 4095}])),
+    ("spec.networks[0].vlanId", "less than or equal to 4094", plain(networks=[{"name": N, "vlanId": 4095}])),
     ("spec", "Required value", None),
 ]
 
