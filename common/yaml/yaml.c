@@ -1,0 +1,623 @@
+#include "yaml/yaml.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <uthash.h>
+#include <yaml.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+#include "json/json.h"
+#include "yaml/places.h"
+#include "yaml/resolve.h"
+
+#define YAML_DOCUMENTS_MAX 10000
+#define YAML_TAG "tag:yaml.org,2002:"
+
+struct anchor {
+    char *name;
+    const cJSON *node; /* in the document's tree, which outlives the anchor; NULL while open */
+};
+
+struct reader {
+    yaml_parser_t parser;
+    yaml_event_t event; /* the current one */
+    bool has_event;
+    struct yaml_places *places;
+    struct anchor *anchors;
+    size_t anchor_count;
+    size_t nodes;     /* of the whole stream */
+    cJSON *graveyard; /* nodes that a merge replaced: anchors may still name them */
+    struct yaml_mark error_mark;
+    struct err *err;
+};
+
+static struct yaml_mark mark_of(const yaml_mark_t *m)
+{
+    return (struct yaml_mark){(unsigned)m->line + 1, (unsigned)m->column + 1};
+}
+
+static int fail_at(struct reader *r, struct yaml_mark at, enum err_kind kind, const char *format,
+                   ...) __attribute__((format(printf, 4, 5)));
+
+static int fail_at(struct reader *r, struct yaml_mark at, enum err_kind kind, const char *format,
+                   ...)
+{
+    char text[ERR_MESSAGE_MAX - 64];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    r->error_mark = at;
+    return err_set(r->err, kind, "line %u, column %u: %s", at.line, at.column, text);
+}
+
+/* --- Errors of libyaml, with what usually is behind them --- */
+
+static const char *hint(const char *problem)
+{
+    static const struct {
+        const char *problem, *hint;
+    } hints[] = {
+        {"cannot start any token",
+         "a tab cannot indent and a value cannot begin with @ or `; use spaces, or quotes"},
+        {"mapping values are not allowed",
+         "a value that holds \": \" needs quotes, or the line is indented too far"},
+        {"did not find expected key", "check that the line is indented like its neighbours"},
+        {"did not find expected '-' indicator",
+         "check that every item of the list begins with \"- \" in the same column"},
+        {"could not find expected ':'", "a key is followed by a colon and a space"},
+        {"unexpected end of stream", "a quote or bracket is not closed"},
+        {"did not find expected ',' or", "a bracket is not closed, or a comma is missing"},
+        {"did not find expected <document start>",
+         "documents are separated by a line that holds only ---"},
+        {"undefined tag handle", "a value that begins with ! needs quotes"},
+        {"did not find expected alphabetic", "a value that begins with & or * needs quotes"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(hints); i++)
+        if (strstr(problem, hints[i].problem))
+            return hints[i].hint;
+    return NULL;
+}
+
+static int parser_failed(struct reader *r)
+{
+    const yaml_parser_t *p = &r->parser;
+    const char *problem = str_or(p->problem, "cannot be parsed");
+    if (p->error == YAML_MEMORY_ERROR)
+        abort();
+    if (p->error == YAML_READER_ERROR)
+        return fail_at(r, mark_of(&p->mark), ERR_INVALID, "%s (byte %zu)", problem,
+                       p->problem_offset);
+    const char *why = hint(problem);
+    struct yaml_mark at = mark_of(&p->problem_mark);
+    return fail_at(r, at, ERR_INVALID, "%s%s%s%s%s", problem, p->context ? " " : "",
+                   str_or(p->context, ""), why ? "; " : "", str_or(why, ""));
+}
+
+static int next(struct reader *r)
+{
+    if (r->has_event)
+        yaml_event_delete(&r->event);
+    r->has_event = false;
+    if (!yaml_parser_parse(&r->parser, &r->event))
+        return parser_failed(r);
+    r->has_event = true;
+    return 0;
+}
+
+/* --- Anchors --- */
+
+static void anchors_clear(struct reader *r)
+{
+    for (size_t i = 0; i < r->anchor_count; i++)
+        free(r->anchors[i].name);
+    free(r->anchors);
+    r->anchors = NULL;
+    r->anchor_count = 0;
+}
+
+/* Returns the slot, so that the node can be filled in when it is complete. */
+static size_t anchor_open(struct reader *r, const char *name)
+{
+    for (size_t i = 0; i < r->anchor_count; i++) {
+        if (str_eq(r->anchors[i].name, name)) {
+            r->anchors[i].node = NULL;
+            return i;
+        }
+    }
+    r->anchors = xrealloc(r->anchors, (r->anchor_count + 1) * sizeof(*r->anchors));
+    r->anchors[r->anchor_count] = (struct anchor){xstrdup(name), NULL};
+    return r->anchor_count++;
+}
+
+static int count_node(struct reader *r, struct yaml_mark at)
+{
+    if (++r->nodes > LIMIT_YAML_NODES)
+        return fail_at(r, at, ERR_LIMIT, "more than %d values once aliases are expanded",
+                       LIMIT_YAML_NODES);
+    return 0;
+}
+
+/* Copies places of a copied tree; the root stands where the alias stands. */
+static int copy_places(struct reader *r, const cJSON *from, const cJSON *to, struct yaml_mark at,
+                       size_t depth)
+{
+    struct yaml_mark value = {0}, key = {0};
+    if (count_node(r, at) < 0)
+        return -1;
+    if (depth > LIMIT_JSON_DEPTH)
+        return fail_at(r, at, ERR_LIMIT, "nested deeper than %d levels", LIMIT_JSON_DEPTH);
+    if (yaml_places_get(r->places, from, false, &value))
+        (void)yaml_places_get(r->places, from, true, &key);
+    yaml_places_add(r->places, to, value, key);
+    const cJSON *a = from->child, *b = to->child;
+    for (; a && b; a = a->next, b = b->next)
+        if (copy_places(r, a, b, at, depth + 1) < 0)
+            return -1;
+    return 0;
+}
+
+static size_t tree_size(const cJSON *node, size_t limit)
+{
+    size_t n = 1;
+    for (const cJSON *c = node->child; c && n <= limit; c = c->next)
+        n += tree_size(c, limit - n);
+    return n;
+}
+
+static int read_alias(struct reader *r, size_t depth, cJSON **ret)
+{
+    struct yaml_mark at = mark_of(&r->event.start_mark);
+    const char *name = (const char *)r->event.data.alias.anchor;
+    const cJSON *node = NULL;
+    bool known = false;
+    for (size_t i = 0; i < r->anchor_count; i++) {
+        if (str_eq(r->anchors[i].name, name)) {
+            known = true;
+            node = r->anchors[i].node;
+        }
+    }
+    if (!node)
+        return fail_at(r, at, ERR_INVALID,
+                       known ? "the alias *%.64s stands inside of what it names"
+                             : "there is no anchor &%.64s above this alias",
+                       name);
+    /* Measured before it is copied, so that a bomb costs nothing. */
+    size_t left = LIMIT_YAML_NODES - r->nodes;
+    if (tree_size(node, left) > left)
+        return fail_at(r, at, ERR_LIMIT, "more than %d values once aliases are expanded",
+                       LIMIT_YAML_NODES);
+    CLEANUP_JSON cJSON *copy = cJSON_Duplicate(node, true);
+    if (!copy)
+        abort();
+    if (copy_places(r, node, copy, at, depth) < 0)
+        return -1;
+    yaml_places_add(r->places, copy, at, (struct yaml_mark){0});
+    *ret = TAKE(copy);
+    return 0;
+}
+
+/* --- Scalars --- */
+
+static bool is_tag(const yaml_char_t *tag, const char *name)
+{
+    const char *t = (const char *)tag;
+    return t && str_starts(t, YAML_TAG) && str_eq(t + strlen(YAML_TAG), name);
+}
+
+/* Does the tag or the quoting say that the text is a string? */
+static bool is_text(const yaml_event_t *e)
+{
+    const yaml_char_t *tag = e->data.scalar.tag;
+    if (!tag || !*tag)
+        return !e->data.scalar.plain_implicit;
+    return !is_tag(tag, "int") && !is_tag(tag, "float") && !is_tag(tag, "bool") &&
+           !is_tag(tag, "null");
+}
+
+static bool fits_tag(const yaml_char_t *tag, enum yaml_scalar kind)
+{
+    if (!tag || !*tag)
+        return true;
+    if (is_tag(tag, "null"))
+        return kind == YAML_SCALAR_NULL;
+    if (is_tag(tag, "bool"))
+        return kind == YAML_SCALAR_BOOLEAN;
+    return kind == YAML_SCALAR_NUMBER;
+}
+
+static int read_scalar(struct reader *r, cJSON **ret)
+{
+    const yaml_event_t *e = &r->event;
+    const char *text = (const char *)e->data.scalar.value;
+    struct yaml_mark at = mark_of(&e->start_mark);
+    if (strlen(text) != e->data.scalar.length)
+        return fail_at(r, at, ERR_INVALID, "a string must not contain the character \\0");
+    if (is_tag(e->data.scalar.tag, "binary"))
+        return fail_at(r, at, ERR_INVALID,
+                       "!!binary has no equal in JSON; write the base64 text without the tag");
+    if (is_text(e)) {
+        *ret = cJSON_CreateString(text);
+        if (!*ret)
+            abort();
+        return 0;
+    }
+    CLEANUP_JSON cJSON *node = NULL;
+    enum yaml_scalar kind = yaml_resolve(text, &node);
+    if (kind == YAML_SCALAR_BAD)
+        return fail_at(r, at, ERR_INVALID, "%s has no equal in JSON; put it in quotes", text);
+    if (kind == YAML_SCALAR_MERGE)
+        return fail_at(r, at, ERR_INVALID, "<< can only be a key");
+    if (!fits_tag(e->data.scalar.tag, kind))
+        return fail_at(r, at, ERR_INVALID, "\"%.64s\" is not of the type its tag says", text);
+    *ret = TAKE(node);
+    return 0;
+}
+
+/* --- Collections --- */
+
+static int read_node(struct reader *r, size_t depth, cJSON **ret);
+
+static int read_sequence(struct reader *r, size_t depth, cJSON *array)
+{
+    for (;;) {
+        if (next(r) < 0)
+            return -1;
+        if (r->event.type == YAML_SEQUENCE_END_EVENT)
+            return 0;
+        cJSON *item = NULL;
+        if (read_node(r, depth + 1, &item) < 0)
+            return -1;
+        if (!cJSON_AddItemToArray(array, item))
+            abort();
+    }
+}
+
+/* A key that was written, as against one that a merge brought. */
+struct seen {
+    char *key;
+    UT_hash_handle hh;
+};
+
+struct mapping {
+    cJSON *object;
+    struct seen *seen;
+    bool merged; /* some members came from << and may be overridden */
+};
+
+/* False when the key was written before. Takes ownership of nothing. */
+static bool seen_add(struct mapping *m, const char *key)
+{
+    struct seen *s = NULL;
+    HASH_FIND_STR(m->seen, key, s);
+    if (s)
+        return false;
+    s = xcalloc(1, sizeof(*s));
+    s->key = xstrdup(key);
+    HASH_ADD_KEYPTR(hh, m->seen, s->key, strlen(s->key), s);
+    return true;
+}
+
+static void mapping_release(struct mapping *m)
+{
+    struct seen *s, *next_seen;
+    HASH_ITER(hh, m->seen, s, next_seen)
+    {
+        HASH_DEL(m->seen, s);
+        free(s->key);
+        free(s);
+    }
+}
+
+static void bury(struct reader *r, cJSON *node)
+{
+    if (!cJSON_AddItemToArray(r->graveyard, node))
+        abort();
+}
+
+/* Adds, or replaces what a merge has brought. */
+static void set_member(struct reader *r, struct mapping *m, const char *key, cJSON *value)
+{
+    cJSON *old = m->merged ? cJSON_DetachItemFromObjectCaseSensitive(m->object, key) : NULL;
+    if (old)
+        bury(r, old);
+    if (!cJSON_AddItemToObject(m->object, key, value))
+        abort();
+}
+
+/* One map into another, in the order in which go.yaml.in/yaml/v2 does it: what comes later wins. */
+static int merge_map(struct reader *r, struct mapping *m, const cJSON *from)
+{
+    const cJSON *member;
+    m->merged = true;
+    cJSON_ArrayForEach(member, from)
+    {
+        struct yaml_mark value = {0}, key = {0};
+        if (yaml_places_get(r->places, member, false, &value))
+            (void)yaml_places_get(r->places, member, true, &key);
+        cJSON *copy = cJSON_Duplicate(member, true);
+        if (!copy)
+            abort();
+        set_member(r, m, member->string, copy);
+        if (copy_places(r, member, copy, value, 0) < 0)
+            return -1;
+        yaml_places_add(r->places, copy, value, key);
+    }
+    return 0;
+}
+
+static int read_merge(struct reader *r, struct mapping *m, size_t depth)
+{
+    struct yaml_mark at = mark_of(&r->event.start_mark);
+    cJSON *value = NULL;
+    if (next(r) < 0 || read_node(r, depth + 1, &value) < 0)
+        return -1;
+    bury(r, value);
+    if (cJSON_IsObject(value))
+        return merge_map(r, m, value);
+    if (!cJSON_IsArray(value))
+        return fail_at(r, at, ERR_INVALID, "<< needs a map or a list of maps");
+    /* Earlier maps of the list win, so they come last. */
+    for (int i = cJSON_GetArraySize(value) - 1; i >= 0; i--) {
+        const cJSON *item = cJSON_GetArrayItem(value, i);
+        if (!cJSON_IsObject(item))
+            return fail_at(r, at, ERR_INVALID, "<< needs a map or a list of maps");
+        if (merge_map(r, m, item) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int read_key(struct reader *r, char **ret)
+{
+    const yaml_event_t *e = &r->event;
+    struct yaml_mark at = mark_of(&e->start_mark);
+    if (e->type != YAML_SCALAR_EVENT)
+        return fail_at(r, at, ERR_INVALID, "a key must be a plain word");
+    const char *text = (const char *)e->data.scalar.value;
+    if (strlen(text) != e->data.scalar.length)
+        return fail_at(r, at, ERR_INVALID, "a key must not contain the character \\0");
+    *ret = is_text(e) ? xstrdup(text) : yaml_resolve_key(text);
+    if (!*ret)
+        return fail_at(r, at, ERR_INVALID, "\"%.64s\" cannot be a key; put it in quotes", text);
+    return 0;
+}
+
+static bool is_merge(const yaml_event_t *e)
+{
+    return e->type == YAML_SCALAR_EVENT && str_eq((const char *)e->data.scalar.value, "<<") &&
+           (e->data.scalar.plain_implicit || is_tag(e->data.scalar.tag, "merge"));
+}
+
+static int read_member(struct reader *r, struct mapping *m, size_t depth)
+{
+    struct yaml_mark at = mark_of(&r->event.start_mark), value_at = {0};
+    CLEANUP_FREE char *key = NULL;
+    if (is_merge(&r->event))
+        return read_merge(r, m, depth);
+    if (read_key(r, &key) < 0)
+        return -1;
+    if (!seen_add(m, key))
+        return fail_at(r, at, ERR_INVALID, "the key \"%.64s\" stands here twice; remove one", key);
+    if (HASH_COUNT(m->seen) > LIMIT_JSON_MEMBERS)
+        return fail_at(r, at, ERR_LIMIT, "a map has more than %d keys", LIMIT_JSON_MEMBERS);
+    cJSON *value = NULL;
+    if (next(r) < 0 || read_node(r, depth + 1, &value) < 0)
+        return -1;
+    if (yaml_places_get(r->places, value, false, &value_at))
+        yaml_places_add(r->places, value, value_at, at);
+    set_member(r, m, key, value);
+    return 0;
+}
+
+static int read_mapping(struct reader *r, size_t depth, cJSON *object)
+{
+    CLEANUP(mapping_release) struct mapping m = {.object = object};
+    for (;;) {
+        if (next(r) < 0)
+            return -1;
+        if (r->event.type == YAML_MAPPING_END_EVENT)
+            return 0;
+        if (read_member(r, &m, depth) < 0)
+            return -1;
+    }
+}
+
+static const char *anchor_name(const yaml_event_t *e)
+{
+    switch (e->type) {
+    case YAML_SCALAR_EVENT:
+        return (const char *)e->data.scalar.anchor;
+    case YAML_SEQUENCE_START_EVENT:
+        return (const char *)e->data.sequence_start.anchor;
+    case YAML_MAPPING_START_EVENT:
+        return (const char *)e->data.mapping_start.anchor;
+    default:
+        return NULL;
+    }
+}
+
+/* The node that the current event begins. */
+static int read_node(struct reader *r, size_t depth, cJSON **ret)
+{
+    struct yaml_mark at = mark_of(&r->event.start_mark);
+    const char *name = anchor_name(&r->event);
+    size_t slot = name ? anchor_open(r, name) : 0;
+    if (depth > LIMIT_JSON_DEPTH)
+        return fail_at(r, at, ERR_LIMIT, "nested deeper than %d levels", LIMIT_JSON_DEPTH);
+    if (r->event.type == YAML_ALIAS_EVENT)
+        return read_alias(r, depth, ret);
+    if (count_node(r, at) < 0)
+        return -1;
+    CLEANUP_JSON cJSON *node = NULL;
+    int result = 0;
+    if (r->event.type == YAML_SCALAR_EVENT) {
+        result = read_scalar(r, &node);
+    } else if (r->event.type == YAML_SEQUENCE_START_EVENT) {
+        node = cJSON_CreateArray();
+        result = read_sequence(r, depth, node);
+    } else {
+        assert(r->event.type == YAML_MAPPING_START_EVENT);
+        node = cJSON_CreateObject();
+        result = read_mapping(r, depth, node);
+    }
+    if (result < 0)
+        return -1;
+    yaml_places_add(r->places, node, at, (struct yaml_mark){0});
+    if (name)
+        r->anchors[slot].node = node;
+    *ret = TAKE(node);
+    return 0;
+}
+
+/* --- Stream --- */
+
+static void document_release(struct yaml_document *d)
+{
+    cJSON_Delete(d->tree);
+    yaml_places_free(d->places);
+}
+
+void yaml_stream_release(struct yaml_stream *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        document_release(&s->documents[i]);
+    free(s->documents);
+    *s = (struct yaml_stream){0};
+}
+
+static int read_document(struct reader *r, struct yaml_stream *s)
+{
+    struct yaml_document d = {.places = yaml_places_new()};
+    CLEANUP_JSON cJSON *graveyard = cJSON_CreateArray();
+    r->places = d.places;
+    r->graveyard = graveyard;
+    int result = next(r);
+    if (result == 0) {
+        d.start = mark_of(&r->event.start_mark);
+        result = read_node(r, 1, &d.tree);
+    }
+    anchors_clear(r);
+    r->places = NULL;
+    r->graveyard = NULL;
+    if (result < 0 || cJSON_IsNull(d.tree)) {
+        document_release(&d);
+        return result;
+    }
+    if (s->count == YAML_DOCUMENTS_MAX) {
+        document_release(&d);
+        return fail_at(r, d.start, ERR_LIMIT, "more than %d documents", YAML_DOCUMENTS_MAX);
+    }
+    s->documents = xrealloc(s->documents, (s->count + 1) * sizeof(*s->documents));
+    s->documents[s->count++] = d;
+    return 0;
+}
+
+static int read_stream(struct reader *r, struct yaml_stream *s)
+{
+    for (;;) {
+        if (next(r) < 0)
+            return -1;
+        if (r->event.type == YAML_STREAM_END_EVENT)
+            return 0;
+        if (r->event.type == YAML_DOCUMENT_START_EVENT && read_document(r, s) < 0)
+            return -1;
+    }
+}
+
+static int hex4(const char *s)
+{
+    int v = 0;
+    for (int i = 0; i < 4; i++) {
+        int c = tolower((unsigned char)s[i]);
+        if (!isxdigit(c))
+            return -1;
+        v = v * 16 + (isdigit(c) ? c - '0' : c - 'a' + 10);
+    }
+    return v;
+}
+
+static void add_utf8(struct buf *b, unsigned c)
+{
+    buf_addc(b, (char)(0xf0 | c >> 18));
+    buf_addc(b, (char)(0x80 | (c >> 12 & 0x3f)));
+    buf_addc(b, (char)(0x80 | (c >> 6 & 0x3f)));
+    buf_addc(b, (char)(0x80 | (c & 0x3f)));
+}
+
+/* JSON writes what lies past U+FFFF as two \u escapes, which YAML does not know. kubectl reads a
+   file that begins with a brace as JSON, so they are joined here first. */
+static bool join_surrogates(const char *text, size_t len, struct buf *out)
+{
+    size_t i = 0;
+    while (i < len && isspace((unsigned char)text[i]))
+        i++;
+    if (i == len || (text[i] != '{' && text[i] != '['))
+        return false;
+    for (i = 0; i < len; i++) {
+        if (text[i] != '\\' || i + 1 == len) {
+            buf_addc(out, text[i]);
+            continue;
+        }
+        int high = i + 11 < len && text[i + 1] == 'u' ? hex4(text + i + 2) : -1;
+        int low = high >= 0xd800 && high < 0xdc00 && text[i + 6] == '\\' && text[i + 7] == 'u'
+                      ? hex4(text + i + 8)
+                      : -1;
+        if (low >= 0xdc00 && low < 0xe000) {
+            add_utf8(out, 0x10000u + ((unsigned)(high - 0xd800) << 10) + (unsigned)(low - 0xdc00));
+            i += 11;
+        } else {
+            buf_add(out, text + i, 2);
+            i++;
+        }
+    }
+    return buf_ok(out);
+}
+
+int yaml_parse(const char *text, size_t len, struct yaml_stream *ret, struct yaml_mark *ret_mark,
+               struct err *err)
+{
+    struct reader r = {.err = err};
+    struct yaml_stream s = {0};
+    CLEANUP_BUF struct buf joined = BUF_INIT(LIMIT_YAML_BYTES);
+    if (len > LIMIT_YAML_BYTES)
+        return err_set(err, ERR_LIMIT, "the file has more than %u bytes", LIMIT_YAML_BYTES);
+    if (join_surrogates(text, len, &joined)) {
+        text = joined.data;
+        len = joined.len;
+    }
+    if (!yaml_parser_initialize(&r.parser))
+        abort();
+    yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, len);
+    int result = read_stream(&r, &s);
+    if (r.has_event)
+        yaml_event_delete(&r.event);
+    yaml_parser_delete(&r.parser);
+    anchors_clear(&r);
+    if (result < 0) {
+        yaml_stream_release(&s);
+        if (ret_mark)
+            *ret_mark = r.error_mark;
+        return -1;
+    }
+    *ret = s;
+    return 0;
+}
+
+int yaml_parse_one(const char *text, size_t len, struct yaml_stream *ret, struct err *err)
+{
+    struct yaml_stream s = {0};
+    if (yaml_parse(text, len, &s, NULL, err) < 0)
+        return -1;
+    if (s.count == 1) {
+        *ret = s;
+        return 0;
+    }
+    size_t count = s.count;
+    yaml_stream_release(&s);
+    return err_set(err, ERR_INVALID, count ? "there is more than one document" : "it is empty");
+}
