@@ -202,11 +202,12 @@ class Bed:
         os.replace(temporary, path)
         return path
 
-    def service_account_kubeconfig(self, namespace, service_account):
-        """A kubeconfig that names a token file, minted anew at every call."""
+    def service_account_kubeconfig(self, namespace, service_account, port=None):
+        """A kubeconfig that names a token file, minted anew at every call. `port`: of a proxy that
+        stands before the API server."""
         token_file = self.write_token(namespace, service_account)
         return self._write_kubeconfig(f"{namespace}.{service_account}", namespace,
-                                      [f"tokenFile: {token_file}"])
+                                      [f"tokenFile: {token_file}"], port)
 
     def user_kubeconfig(self, user, groups=()):
         """A kubeconfig with a client certificate for any user and groups."""
@@ -225,11 +226,11 @@ class Bed:
         return self._write_kubeconfig(name, "default", [
             f"client-certificate: {self.pki / name}.crt", f"client-key: {self.pki / name}.key"])
 
-    def _write_kubeconfig(self, name, namespace, user):
+    def _write_kubeconfig(self, name, namespace, user, port=None):
         path = self.kubeconfigs / f"{name}.kubeconfig"
         text = "\n".join([
             "apiVersion: v1", "kind: Config", "clusters:", "- name: bed", "  cluster:",
-            f"    server: https://127.0.0.1:{self.port('apiserver')}",
+            f"    server: https://127.0.0.1:{port or self.port('apiserver')}",
             f"    certificate-authority: {self.pki / 'ca.crt'}",
             "users:", "- name: bed", "  user:", *[f"    {line}" for line in user],
             "contexts:", "- name: bed", "  context:", "    cluster: bed", "    user: bed",

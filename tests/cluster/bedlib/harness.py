@@ -33,7 +33,8 @@ from pathlib import Path
 from . import objects, parts, services
 from .bed import Bed as _Bed
 from .bed import BedError, default_state, reap_orphans, which
-from .kube import CONNECTION_ERRORS, ApiError
+from .kube import CONNECTION_ERRORS, ApiError, Kube  # noqa: F401 (cases use Kube)
+from .proxy import Proxy
 
 WRITES = {"create", "update", "patch", "delete", "deletecollection"}
 POLL_S = 0.03
@@ -51,6 +52,34 @@ class Bed(_Bed):
         if check and done.returncode != 0:
             raise AssertionError(f"{' '.join(arguments)}: exit {done.returncode}\n{done.stderr}")
         return done
+
+    # ---- a network that fails -------------------------------------------------------------------
+
+    def insert_proxy(self, component):
+        """Restarts webhook or worker behind a proxy (see proxy.py) and returns it."""
+        self._proxies = getattr(self, "_proxies", {})
+        if component not in self._proxies:
+            port = self.port(f"{component}-proxy")
+            self._proxies[component] = Proxy(self, port)
+            self.config.setdefault("proxied", {})[component] = port
+            self.save()
+            if component in self.parts():
+                self.restart(component)
+        return self._proxies[component]
+
+    def remove_proxy(self, component):
+        proxy = getattr(self, "_proxies", {}).pop(component, None)
+        if proxy:
+            del self.config["proxied"][component]
+            self.save()
+            if component in self.parts():
+                self.restart(component)
+            proxy.close()
+
+    def down(self, keep=False):
+        for component in list(getattr(self, "_proxies", {})):
+            self._proxies.pop(component).close()
+        super().down(keep)
 
     # ---- what the API server saw ----------------------------------------------------------------
 

@@ -240,7 +240,8 @@ def container_args(document):
 
 def product_identity(bed, component):
     """A kubeconfig with the token of the ServiceAccount that the chart gives to the component."""
-    bed.service_account_kubeconfig(*bed.config["accounts"][component])
+    port = bed.config.get("proxied", {}).get(component)
+    bed.service_account_kubeconfig(*bed.config["accounts"][component], port=port)
 
 
 def product_command(bed, component, instance=None):

@@ -20,7 +20,17 @@ def start_time(pid):
         return None
     # The command may hold spaces and brackets: the fields begin after the last ")".
     fields = stat.rsplit(")", 1)[1].split()
-    return None if fields[0] in "ZX" else int(fields[19])
+    if fields[0] in "ZX" and not _has_threads(pid):
+        return None
+    return int(fields[19])
+
+
+def _has_threads(pid):
+    # A killed process is a zombie while its other threads still die, and with them its sockets.
+    try:
+        return len(os.listdir(f"/proc/{pid}/task")) > 1
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def state_letter(pid):

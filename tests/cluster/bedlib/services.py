@@ -195,9 +195,10 @@ def product_binary(options, program):
     if named:
         return Path(named)
     for preset in (["asan"] if options.get("asan") else ["release", "dev"]):
-        found = REPOSITORY / "build" / preset / folder / program
-        if found.is_file():
-            return found
+        build = REPOSITORY / "build" / preset
+        for found in (build / folder / program, build / "bin" / program, build / program):
+            if found.is_file():
+                return found
     return None
 
 

@@ -57,6 +57,76 @@ class ControlPlane(harness.Case):
         self.assertEqual(f"namespace/{self.namespace}", shown)
 
 
+class Network(harness.Case):
+    """The proxy before the API server fails as it is told and passes everything else unchanged."""
+
+    def setUp(self):
+        super().setUp()
+        self.proxy = self.bed.insert_proxy("nobody")
+        self.addCleanup(self.bed.remove_proxy, "nobody")
+        self.behind = harness.Kube(self.proxy.port, self.bed.pki / "ca.crt",
+                                   token=self.kube.mint_token("csi-file", "csi-provisioner"),
+                                   timeout_s=2)
+        self.addCleanup(self.behind.close)
+
+    def _list(self):
+        return self.behind.list("v1", "PersistentVolume")
+
+    def _account(self, name):
+        return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name},
+                "spec": {"capacity": {"storage": "1Mi"}, "accessModes": ["ReadWriteOnce"],
+                         "csi": {"driver": "none.example", "volumeHandle": name}}}
+
+    def test_requests_and_watches_pass(self):
+        self._list()
+        code, body, _ = self.behind.raw("GET", "/api/v1/nodes?watch=1&timeoutSeconds=1")
+        self.assertEqual((200, b""), (code, body))
+
+    def test_an_injected_status_is_answered_as_often_as_asked(self):
+        with self.proxy.fault(path="persistentvolumes", status=429, retry_after=7, times=2) as fault:
+            for _ in range(2):
+                refusal = self.assert_refused(self._list, 429)
+                self.assertEqual(7, refusal.status["details"]["retryAfterSeconds"])
+            self._list()
+        self.assertEqual(2, fault.hits)
+
+    def test_a_lost_reply_leaves_the_write_done(self):
+        name = f"lost-{self.namespace}"
+        self.behind.resource("v1", "PersistentVolume")
+        self.addCleanup(self.kube.delete, "v1", "PersistentVolume", None, name)
+        # The client repeats what it lost on a kept-alive connection; a new one is not repeated.
+        self.behind.close()
+        with self.proxy.fault(method="POST", lose_reply=True) as fault:
+            with self.assertRaises(harness.CONNECTION_ERRORS):
+                self.behind.create(self._account(name))
+        self.assertEqual(1, fault.hits)
+        self.assertIsNotNone(self.kube.find("v1", "PersistentVolume", None, name))
+
+    def test_a_dropped_request_never_arrives(self):
+        name = f"dropped-{self.namespace}"
+        self.behind.resource("v1", "PersistentVolume")
+        self.behind.close()
+        with self.proxy.fault(method="POST", drop=True):
+            with self.assertRaises(harness.CONNECTION_ERRORS):
+                self.behind.create(self._account(name))
+        self.assertIsNone(self.kube.find("v1", "PersistentVolume", None, name))
+
+    def test_a_stalled_network_hangs_and_flows_again(self):
+        self._list()
+        self.proxy.stall()
+        with self.assertRaises(TimeoutError):
+            self._list()
+        self.proxy.flow()
+        self._list()
+
+    def test_a_refusing_network_answers_nobody_until_it_accepts(self):
+        self.proxy.refuse()
+        with self.assertRaises(harness.CONNECTION_ERRORS):
+            self._list()
+        self.proxy.accept()
+        self._list()
+
+
 class Storage(harness.Case):
     """Claims are provisioned, cut and restored by the real sidecars with real bytes."""
 
@@ -142,7 +212,7 @@ class Faults(harness.Case):
 
     def test_the_api_server_and_etcd_survive_a_kill_with_what_they_stored(self):
         self.make_claim("kept")
-        for part in ("apiserver", "etcd"):
+        for part in ("apiserver", "etcd", "apiserver"):
             self.bed.kill(part)
             self.bed.start(part)
         self.bed.wait_ready("apiserver")
