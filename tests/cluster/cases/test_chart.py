@@ -178,6 +178,13 @@ class Chart(unittest.TestCase):
         self.assertFalse(allowed("dev", "create", "wukongs/source", groups, name=None, **source))
         self.assertFalse(allowed("dev", "create", "wukongs/source", groups, "default", "golden-image"))
         self.assertFalse(allowed("dev", "create", "wukongs/source", [], name="golden-image", **source))
+        question = text.split("kubectl auth can-i ")[1].split(" -n ")[0].split()
+        for name, answer in (("golden-image", "yes"), ("payroll", "no")):
+            done = subprocess.run(
+                [beds.which("kubectl", "kubectl"), "--kubeconfig", BED.kubeconfigs / "admin.kubeconfig", "auth",
+                 "can-i", *[w.replace("golden-image", name) for w in question], "-n", "team", "--as", "dev",
+                 "--as-group", "developers"], text=True, timeout=60, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.assertEqual(done.stdout.strip(), answer, done.stderr)
 
 
 class Life(unittest.TestCase):
