@@ -1,0 +1,266 @@
+#include "worker/bodies.h"
+
+#include <assert.h>
+#include <stdarg.h>
+
+#include "base/str.h"
+#include "json/json.h"
+#include "json/writer.h"
+#include "worker/capture.h"
+#include "worker/steps.h"
+#include "worker/target.h"
+
+/* A body that cannot be built is a bug or a source that changed under us: the create is left out and
+   the step tells why (the record keeps the message through REASON_WAITING). */
+static const char *keep(const struct clone_view *v, struct buf *body)
+{
+    return buf_ok(body) && body->len ? arena_strndup(v->arena, body->data, body->len) : NULL;
+}
+
+static const char *add_labels(const struct clone_view *v, const char *body, size_t disk,
+                              bool with_disk)
+{
+    CLEANUP_JSON cJSON *tree = NULL;
+    if (!body || json_parse(body, strlen(body), true, &tree, NULL) < 0)
+        return NULL;
+    cJSON *meta = cJSON_GetObjectItemCaseSensitive(tree, "metadata");
+    cJSON *labels = cJSON_GetObjectItemCaseSensitive(meta, "labels");
+    if (!labels)
+        labels = cJSON_AddObjectToObject(meta, "labels");
+    char text[24];
+    (void)snprintf(text, sizeof text, "%lld", (long long)view_attempt(v));
+    cJSON_DeleteItemFromObjectCaseSensitive(labels, LABEL_ATTEMPT);
+    (void)cJSON_AddStringToObject(labels, LABEL_ATTEMPT, text);
+    if (with_disk) {
+        (void)snprintf(text, sizeof text, "%zu", disk);
+        cJSON_DeleteItemFromObjectCaseSensitive(labels, LABEL_DISK);
+        (void)cJSON_AddStringToObject(labels, LABEL_DISK, text);
+    }
+    CLEANUP_FREE char *printed = json_print(tree);
+    return arena_strdup(v->arena, printed);
+}
+
+static void tell(const struct clone_view *v, struct decision *d, const struct err *err,
+                 const char *name)
+{
+    body_event(v, d, true, "CannotBuild", "%s: %s", name, err->message);
+}
+
+/* --- snapshots --- */
+
+void body_create_snapshot(const struct clone_view *v, struct decision *d, size_t disk)
+{
+    CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
+    const struct disk_plan *p = v->disks[disk].plan;
+    const struct seen_snapshot *s = &v->disks[disk].snapshot;
+    struct err err = {0};
+    struct target_snapshot t = {
+        .wukong = v->wukong,
+        .name = s->name,
+        .ns = s->ns,
+        .disk = p->name,
+        .claim = p->claim,
+        .snapshot_class = p->snapshot_class,
+        .source_spec = disk == 0 ? v->capture.tree : NULL,
+    };
+    if (target_snapshot_body(&t, &out, NULL, &err) < 0) {
+        tell(v, d, &err, s->name);
+        return;
+    }
+    struct intent *i = intents_add(&d->intents, INTENT_CREATE, &worker_kinds[KIND_SNAPSHOT], s->ns,
+                                   s->name, "create/snapshot/%s", s->name);
+    i->body = add_labels(v, keep(v, &out), disk, true);
+}
+
+void body_create_vm_snapshot(const struct clone_view *v, struct decision *d)
+{
+    CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
+    struct err err = {0};
+    const char *name = v->vm_snapshot.name, *ns = v->vm_snapshot.ns;
+    if (target_vmsnapshot_body(v->wukong, name, ns, v->source.vm_name,
+                               v->unfreeze_timeout_ms / 1000, &out, &err) < 0) {
+        tell(v, d, &err, name);
+        return;
+    }
+    struct intent *i = intents_add(&d->intents, INTENT_CREATE, &worker_kinds[KIND_VM_SNAPSHOT], ns,
+                                   name, "create/vmsnapshot/%s", name);
+    i->body = add_labels(v, keep(v, &out), 0, false);
+}
+
+/* --- claims --- */
+
+static int claim_body(const struct clone_view *v, const struct view_target *t, size_t disk,
+                      struct buf *out, struct err *err)
+{
+    const struct disk_plan *p = v->disks[disk].plan;
+    const struct seen_snapshot *s = &v->disks[disk].snapshot;
+    bool from_claim = p->method == DISK_CSI_CLONE || p->method == DISK_CDI_CLONE;
+    bool cdi = p->method == DISK_CDI_CLONE || p->method == DISK_CDI_SNAPSHOT;
+    CLEANUP_FREE char *size = p->bytes ? xasprintf("%lld", (long long)p->bytes) : NULL;
+    struct target_claim c = {
+        .wukong = v->wukong,
+        .index = t->index,
+        .name = t->claims[disk].name,
+        .disk = p->name,
+        .source = capture_claim(v, disk),
+        .asked_size = p->bytes > p->source_bytes ? size : NULL,
+        .restore_bytes = s->restore_bytes,
+        .storage_class = p->storage_class,
+        .origin = from_claim ? TARGET_FROM_CLAIM : TARGET_FROM_SNAPSHOT,
+        .origin_name = from_claim ? p->claim : s->name,
+        .origin_ns = v->effective.source_ns,
+    };
+    return cdi ? target_datavolume_body(&c, out, err) : target_pvc_body(&c, out, err);
+}
+
+static void send_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
+                       size_t disk, enum intent_verb verb, const char *slot)
+{
+    CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
+    struct err err = {0};
+    enum disk_method m = v->disks[disk].plan->method;
+    int kind = m == DISK_CDI_CLONE || m == DISK_CDI_SNAPSHOT ? KIND_DATA_VOLUME : KIND_PVC;
+    const char *name = t->claims[disk].name;
+    if (claim_body(v, t, disk, &out, &err) < 0) {
+        tell(v, d, &err, name);
+        return;
+    }
+    struct intent *i = intents_add(&d->intents, verb, &worker_kinds[kind], v->wukong->ns, name,
+                                   "%s/claim/%s", slot, name);
+    i->body = add_labels(v, keep(v, &out), disk, true);
+}
+
+void body_create_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
+                       size_t disk)
+{
+    send_claim(v, d, t, disk, INTENT_CREATE, "create");
+}
+
+void body_dry_run_claim(const struct clone_view *v, struct decision *d,
+                        const struct view_target *t, size_t disk)
+{
+    send_claim(v, d, t, disk, INTENT_DRY_RUN, "dry");
+}
+
+void body_own_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
+                    size_t disk)
+{
+    const struct seen_claim *c = &t->claims[disk];
+    CLEANUP_BUF struct buf out = BUF_INIT(4096);
+    struct json_writer w = json_writer(&out);
+    json_object(&w, NULL);
+    json_object(&w, "metadata");
+    /* The API server refuses the patch when the claim is another one by now. */
+    json_string(&w, "uid", c->uid);
+    json_array(&w, "ownerReferences");
+    json_object(&w, NULL);
+    json_string(&w, "apiVersion", "kubevirt.io/v1");
+    json_string(&w, "kind", "VirtualMachine");
+    json_string(&w, "name", t->vm.name);
+    json_string(&w, "uid", t->vm.uid);
+    json_boolean(&w, "blockOwnerDeletion", false);
+    json_boolean(&w, "controller", false);
+    json_end(&w);
+    json_end(&w);
+    json_end(&w);
+    json_end(&w);
+    struct intent *i = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_PVC],
+                                   v->wukong->ns, c->name, "own/%s", c->uid);
+    i->body = keep(v, &out);
+}
+
+/* --- the VirtualMachine --- */
+
+static void send_vm(const struct clone_view *v, struct decision *d, const struct view_target *t,
+                    enum intent_verb verb, const char *slot)
+{
+    struct err err = {0};
+    struct target_disk disks[LIMIT_DISKS];
+    CLEANUP_TARGET_VM struct target_vm vm;
+    target_vm_init(&vm);
+    assert(v->disk_count <= LIMIT_DISKS);
+    for (size_t i = 0; i < v->disk_count; i++)
+        disks[i] = (struct target_disk){v->disks[i].plan->volume, t->claims[i].name,
+                                        v->disks[i].plan->boot};
+    struct target_request r = {.wukong = v->wukong,
+                               .effective = &v->effective,
+                               .index = t->index,
+                               .disks = disks,
+                               .disk_count = v->disk_count};
+    if (target_vm_body(capture_source(v), &r, &vm, &err) < 0) {
+        tell(v, d, &err, t->vm.name);
+        return;
+    }
+    struct intent *i = intents_add(&d->intents, verb, &worker_kinds[KIND_VM], v->wukong->ns,
+                                   t->vm.name, "%s/vm/%s", slot, t->vm.name);
+    i->body = add_labels(v, keep(v, &vm.body), 0, false);
+}
+
+void body_create_vm(const struct clone_view *v, struct decision *d, const struct view_target *t)
+{
+    send_vm(v, d, t, INTENT_CREATE, "create");
+}
+
+void body_dry_run_vm(const struct clone_view *v, struct decision *d, const struct view_target *t)
+{
+    send_vm(v, d, t, INTENT_DRY_RUN, "dry");
+}
+
+/* --- Events --- */
+
+void body_event(const struct clone_view *v, struct decision *d, bool warning, const char *what,
+                const char *format, ...)
+{
+    CLEANUP_BUF struct buf message = BUF_INIT(8192);
+    CLEANUP_BUF struct buf out = BUF_INIT(16384);
+    char now[TIME_TEXT_MAX];
+    va_list args;
+    va_start(args, format);
+    buf_vaddf(&message, format, args);
+    va_end(args);
+    /* An Event's message holds at most 1024 bytes (API server, ValidateEvent). */
+    if (message.len > 1000) {
+        size_t cut = 1000;
+        while (cut && ((unsigned char)message.data[cut] & 0xC0) == 0x80)
+            cut--;
+        message.data[cut] = '\0';
+    }
+    /* Name and UID make it the same Event however often it is sent. */
+    char name[NAME_BUF];
+    CLEANUP_FREE char *full = xasprintf("%s-%.8s-%s-%lld", v->wukong->name, v->wukong->uid, what,
+                                        (long long)view_attempt(v));
+    for (char *c = full; *c; c++)
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c - 'A' + 'a');
+    name_shorten(full, name);
+    time_to_str(v->now.wall_ms, false, now);
+    struct json_writer w = json_writer(&out);
+    json_object(&w, NULL);
+    json_string(&w, "apiVersion", "v1");
+    json_string(&w, "kind", "Event");
+    json_object(&w, "metadata");
+    json_string(&w, "name", name);
+    json_string(&w, "namespace", v->wukong->ns);
+    json_end(&w);
+    json_object(&w, "involvedObject");
+    json_string(&w, "apiVersion", WUKONG_API_VERSION);
+    json_string(&w, "kind", WUKONG_KIND);
+    json_string(&w, "namespace", v->wukong->ns);
+    json_string(&w, "name", v->wukong->name);
+    json_string(&w, "uid", v->wukong->uid);
+    json_end(&w);
+    json_string(&w, "type", warning ? "Warning" : "Normal");
+    json_string(&w, "reason", what);
+    json_string(&w, "message", message.data);
+    json_object(&w, "source");
+    json_string(&w, "component", "wukong-worker");
+    json_end(&w);
+    json_string(&w, "reportingComponent", "vm.novasphere.dev/wukong-worker");
+    json_string(&w, "firstTimestamp", now);
+    json_string(&w, "lastTimestamp", now);
+    json_number(&w, "count", 1);
+    json_end(&w);
+    struct intent *i = intents_add(&d->intents, INTENT_EVENT, &worker_kinds[KIND_EVENT],
+                                   v->wukong->ns, name, "event/%s", name);
+    i->body = keep(v, &out);
+}

@@ -1,0 +1,36 @@
+/*
+ * From a view to intents that create: which objects, with which bodies (worker/target.h builds the
+ * text). And the live reads that a capture is made from.
+ */
+#ifndef WORKER_BODIES_H
+#define WORKER_BODIES_H
+
+#include "worker/decide.h"
+#include "worker/kinds.h"
+
+/* An object to be read live; key names the memo's slot. */
+struct body_read {
+    int kind; /* enum worker_kind */
+    const char *ns, *name, *key;
+};
+/* The reads that the capture needs, as far as they are known by now: the source first, what it names
+   (ControllerRevision, claims) once the source has been read. With the snapshots of this attempt
+   there, the one that carries the capture instead. Lives in the view's arena. */
+const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count);
+
+void body_create_snapshot(const struct clone_view *v, struct decision *d, size_t disk);
+void body_create_vm_snapshot(const struct clone_view *v, struct decision *d);
+void body_create_claim(const struct clone_view *v, struct decision *d,
+                       const struct view_target *t, size_t disk);
+void body_create_vm(const struct clone_view *v, struct decision *d, const struct view_target *t);
+void body_dry_run_claim(const struct clone_view *v, struct decision *d,
+                        const struct view_target *t, size_t disk);
+void body_dry_run_vm(const struct clone_view *v, struct decision *d, const struct view_target *t);
+/* Makes the VM the owner of the claim. */
+void body_own_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
+                    size_t disk);
+/* An Event on the Wukong; its name follows from what and the attempt, so that it is sent once. */
+void body_event(const struct clone_view *v, struct decision *d, bool warning, const char *what,
+                const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+#endif

@@ -1,0 +1,338 @@
+#include "worker/capture.h"
+
+#include <assert.h>
+
+#include "base/str.h"
+#include "json/json.h"
+#include "json/writer.h"
+#include "worker/steps.h"
+#include "worker/target.h"
+#include "wukong/rules.h"
+
+/* --- which reads --- */
+
+struct read_list {
+    struct arena *arena;
+    struct body_read *items;
+    size_t count;
+};
+
+#define READS_MAX (LIMIT_DISKS + 8)
+
+static void want(struct read_list *l, int kind, const char *ns, const char *name, const char *key)
+{
+    if (!name || l->count == READS_MAX)
+        return;
+    l->items[l->count++] = (struct body_read){
+        kind, ns, name, arena_printf(l->arena, "read/%s/%s", key, name)};
+}
+
+static cJSON *parse_call(const struct memo *m, const char *kind, const char *name)
+{
+    cJSON *tree = NULL;
+    const struct call *c = name ? memo_findf(m, "read/%s/%s", kind, name) : NULL;
+    if (!call_ok(c) || !c->body || json_parse(c->body, c->body_len, true, &tree, NULL) < 0)
+        return NULL;
+    return tree;
+}
+
+static void want_what_the_source_names(const struct clone_view *v, struct read_list *l)
+{
+    CLEANUP_JSON cJSON *vm = parse_call(v->memo, "vm", v->source.vm_name);
+    CLEANUP_JSON cJSON *vmi = parse_call(v->memo, "vmi", v->source.vmi_name);
+    if (!vm && !vmi)
+        return;
+    struct source_facts facts = {0};
+    const char *names[LIMIT_DISKS];
+    facts_read_source(v->arena, vm, vmi, &facts);
+    if (vmi && vm)
+        want(l, KIND_REVISION, v->effective.source_ns,
+             arena_strdup(v->arena, json_str(vmi, F_REVISION_NAME)), "revision");
+    size_t n = facts_claim_names(&facts, names, LIMIT_DISKS);
+    for (size_t i = 0; i < n && i < LIMIT_DISKS; i++)
+        want(l, KIND_PVC, v->effective.source_ns, names[i], "claim");
+}
+
+const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count)
+{
+    struct read_list l = {.arena = v->arena};
+    l.items = arena_alloc(v->arena, READS_MAX * sizeof *l.items);
+    assert(l.items);
+    if (v->snapshot_carrier) {
+        want(&l, KIND_SNAPSHOT, v->effective.source_ns, v->snapshot_carrier, "carrier");
+    } else {
+        if (v->source.vm_exists)
+            want(&l, KIND_VM, v->effective.source_ns, v->source.vm_name, "vm");
+        if (v->source.vmi_exists)
+            want(&l, KIND_VMI, v->effective.source_ns, v->source.vmi_name, "vmi");
+        want_what_the_source_names(v, &l);
+    }
+    *ret_count = l.count;
+    return l.items;
+}
+
+/* --- building --- */
+
+static void refuse(struct clone_view *v, enum reason reason, const char *text)
+{
+    v->capture.refusal = reason;
+    v->capture.refusal_text = arena_strdup(v->arena, text);
+}
+
+/* Which reason stands for a finding of the rule table. */
+static enum reason reason_of_issue(const struct issue *i)
+{
+    static const struct {
+        const char *part; /* of the rule's id */
+        enum reason reason;
+    } rows[] = {
+        {"snapshot-class", REASON_SNAPSHOT_CLASS_MISSING},
+        {"snapshot-api", REASON_SNAPSHOT_CLASS_MISSING},
+        {"class", REASON_SNAPSHOT_CLASS_MISSING},
+        {"tpm", REASON_SOURCE_UNSUPPORTED},
+        {"efi", REASON_SOURCE_UNSUPPORTED},
+        {"host-disk", REASON_SOURCE_UNSUPPORTED},
+        {"backend", REASON_SOURCE_UNSUPPORTED},
+    };
+    for (size_t k = 0; k < ARRAY_LEN(rows); k++)
+        if (strstr(i->rule->id, rows[k].part))
+            return rows[k].reason;
+    return REASON_DISK_UNSUITABLE;
+}
+
+static bool judge(struct clone_view *v, const struct issues *l)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        const struct issue *one = &l->items[i];
+        if (one->severity != ISSUE_ERROR)
+            continue;
+        CLEANUP_BUF struct buf text = BUF_INIT(4096);
+        buf_addf(&text, "%s: %s", one->field, one->message);
+        refuse(v, reason_of_issue(one), text.data);
+        return false;
+    }
+    return true;
+}
+
+static void write_disk(struct json_writer *w, const struct disk_plan *p, const cJSON *pvc)
+{
+    json_object(w, NULL);
+    json_string(w, "name", p->name);
+    json_string(w, "volume", p->volume);
+    json_string(w, "claim", p->claim);
+    json_number(w, "sourceBytes", p->source_bytes);
+    json_number(w, "bytes", p->bytes);
+    json_string(w, "sourceClass", p->source_class);
+    json_string(w, "storageClass", p->storage_class);
+    json_string(w, "driver", p->driver);
+    json_string(w, "volumeMode", p->volume_mode);
+    json_string(w, "snapshotClass", p->snapshot_class);
+    json_boolean(w, "retain", p->snapshot_class_retain);
+    json_number(w, "method", (int)p->method);
+    json_boolean(w, "boot", p->boot);
+    json_object(w, "pvc");
+    json_object(w, "metadata");
+    const cJSON *annotations = json_at(pvc, "metadata.annotations");
+    const char *content = json_str(annotations, "[cdi.kubevirt.io/storage.contentType]");
+    if (content) {
+        json_object(w, "annotations");
+        json_string(w, "cdi.kubevirt.io/storage.contentType", content);
+        json_end(w);
+    }
+    json_end(w);
+    json_tree(w, "spec", json_get(pvc, "spec"));
+    json_object(w, "status");
+    json_tree(w, "capacity", json_at(pvc, "status.capacity"));
+    json_end(w);
+    json_end(w);
+    json_end(w);
+}
+
+static int64_t number_of(const cJSON *o, const char *key)
+{
+    int64_t n = 0;
+    return json_int(o, key, &n) ? n : 0;
+}
+
+/* Reads the plan back from the capture's JSON. */
+static void load(struct clone_view *v, const char *text, size_t len)
+{
+    cJSON *tree = NULL;
+    if (json_parse(text, len, true, &tree, NULL) < 0)
+        return;
+    view_keep_tree(v, tree);
+    const cJSON *list = json_get(tree, "disks");
+    size_t n = (size_t)cJSON_GetArraySize(list);
+    struct disk_plan *plans = arena_alloc(v->arena, (n + 1) * sizeof *plans);
+    v->disks = arena_alloc(v->arena, (n + 1) * sizeof *v->disks);
+    assert(plans && v->disks);
+    const cJSON *o;
+    size_t i = 0;
+    cJSON_ArrayForEach(o, list)
+    {
+        plans[i] = (struct disk_plan){
+            .name = json_str(o, "name"),
+            .volume = json_str(o, "volume"),
+            .claim = json_str(o, "claim"),
+            .spec_index = SIZE_MAX,
+            .source_bytes = number_of(o, "sourceBytes"),
+            .bytes = number_of(o, "bytes"),
+            .source_class = json_str(o, "sourceClass"),
+            .storage_class = json_str(o, "storageClass"),
+            .driver = json_str(o, "driver"),
+            .volume_mode = json_str(o, "volumeMode"),
+            .snapshot_class = json_str(o, "snapshotClass"),
+            .snapshot_class_retain = json_bool(o, "retain", false),
+            .method = (enum disk_method)number_of(o, "method"),
+            .boot = json_bool(o, "boot", false),
+        };
+        v->disks[i].plan = &plans[i];
+        i++;
+    }
+    v->disk_count = n;
+    v->capture.present = true;
+    v->capture.tree = tree;
+    v->capture.text = text;
+}
+
+static void store(struct clone_view *v, struct memo *memo, const cJSON *source,
+                  const struct disks *plan, int64_t read_ms)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_OBJECT_BYTES);
+    struct json_writer w = json_writer(&text);
+    json_object(&w, NULL);
+    json_tree(&w, "source", source);
+    json_array(&w, "disks");
+    for (size_t i = 0; i < plan->count; i++) {
+        CLEANUP_JSON cJSON *pvc = parse_call(memo, "claim", plan->items[i].claim);
+        write_disk(&w, &plan->items[i], pvc);
+    }
+    json_end(&w);
+    json_end(&w);
+    if (!buf_ok(&text)) {
+        refuse(v, REASON_SOURCE_UNSUPPORTED, "the source's spec is larger than an object may be");
+        return;
+    }
+    struct call *c = memo_slot(memo, CAPTURE_KEY);
+    free(c->body);
+    c->state = CALL_OK;
+    c->body_len = text.len;
+    c->body = buf_take(&text);
+    c->done_ms = read_ms;
+    c->failures = (unsigned)view_attempt(v);
+    load(v, c->body, c->body_len);
+}
+
+static void read_claims(const struct clone_view *v, struct source_facts *facts)
+{
+    const char *names[LIMIT_DISKS];
+    size_t n = facts_claim_names(facts, names, LIMIT_DISKS);
+    n = n < LIMIT_DISKS ? n : LIMIT_DISKS;
+    facts->claims = arena_alloc(v->arena, (n + 1) * sizeof *facts->claims);
+    assert(facts->claims);
+    for (size_t i = 0; i < n; i++) {
+        const struct call *c = memo_findf(v->memo, "read/claim/%s", names[i]);
+        CLEANUP_JSON cJSON *pvc = parse_call(v->memo, "claim", names[i]);
+        facts_read_claim(v->arena, names[i], pvc, &facts->claims[i]);
+        facts->claims[i].looked_up = c != NULL && (call_ok(c) || c->code == 404);
+    }
+    facts->claim_count = n;
+}
+
+static void from_reads(struct clone_view *v, struct memo *memo, int64_t read_ms)
+{
+    CLEANUP_JSON cJSON *vm = parse_call(memo, "vm", v->source.vm_exists ? v->source.vm_name : NULL);
+    CLEANUP_JSON cJSON *vmi =
+        parse_call(memo, "vmi", v->source.vmi_exists ? v->source.vmi_name : NULL);
+    CLEANUP_JSON cJSON *revision = parse_call(memo, "revision", json_str(vmi, F_REVISION_NAME));
+    CLEANUP_JSON cJSON *source = NULL;
+    struct err err = {0};
+    struct target_source in = {json_get(revision, "data"), vmi, vm};
+    if (!vm && !vmi)
+        return;
+    if (target_source_spec(&in, &source, &err) < 0) {
+        refuse(v, err.kind == ERR_REFUSED ? REASON_SOURCE_UNSUPPORTED : REASON_WAITING,
+               err.message);
+        return;
+    }
+    struct source_facts facts = {0};
+    struct disks plan = {0};
+    CLEANUP_ISSUES struct issues issues;
+    issues_init(&issues);
+    facts_read_source(v->arena, vm, vmi, &facts);
+    facts.looked_up = true;
+    facts.ns = v->effective.source_ns;
+    read_claims(v, &facts);
+    disks_resolve(v->arena, v->wukong, &v->effective, &facts, &v->classes, &issues, &plan);
+    if (!judge(v, &issues))
+        return;
+    if (!plan.count) {
+        refuse(v, REASON_DISK_UNSUITABLE, "the source has no disk that can be cloned");
+        return;
+    }
+    store(v, memo, source, &plan, read_ms);
+}
+
+/* The wall clock of the oldest read, 0 while one is missing. */
+static int64_t oldest_read(const struct clone_view *v)
+{
+    size_t n = 0;
+    int64_t oldest = INT64_MAX;
+    const struct body_read *reads = body_reads(v, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct call *c = memo_find(v->memo, reads[i].key);
+        if (!call_ok(c) && !(call_failed(c) && c->code == 404))
+            return 0;
+        oldest = c->done_ms < oldest ? c->done_ms : oldest;
+    }
+    return n ? oldest : 0;
+}
+
+static void from_carrier(struct clone_view *v, struct memo *memo)
+{
+    CLEANUP_JSON cJSON *snapshot = parse_call(memo, "carrier", v->snapshot_carrier);
+    CLEANUP_JSON cJSON *tree = NULL;
+    struct err err = {0};
+    if (!snapshot || target_snapshot_spec(snapshot, &tree, &err) < 0)
+        return;
+    struct call *c = memo_slot(memo, CAPTURE_KEY);
+    free(c->body);
+    c->state = CALL_OK;
+    c->body = json_print(tree);
+    c->body_len = strlen(c->body);
+    c->done_ms = v->now.wall_ms;
+    c->failures = (unsigned)view_attempt(v);
+    load(v, c->body, c->body_len);
+}
+
+void capture_build(struct clone_view *v, struct memo *memo)
+{
+    const struct call *kept = memo_find(memo, CAPTURE_KEY);
+    bool same_attempt = call_ok(kept) && kept->failures == (unsigned)view_attempt(v);
+    v->capture.sealed = v->snapshot_carrier != NULL;
+    bool fixed = v->capture.sealed || record_owes_thaw(&v->record) || view_past_cut(v);
+    if (same_attempt && fixed) {
+        load(v, kept->body, kept->body_len);
+        return;
+    }
+    if (v->capture.sealed) {
+        from_carrier(v, memo);
+        return;
+    }
+    int64_t read_ms = oldest_read(v);
+    if (same_attempt && kept->done_ms >= read_ms)
+        load(v, kept->body, kept->body_len);
+    else if (read_ms)
+        from_reads(v, memo, read_ms);
+}
+
+const cJSON *capture_claim(const struct clone_view *v, size_t disk)
+{
+    assert(disk < v->disk_count);
+    return json_get(cJSON_GetArrayItem(json_get(v->capture.tree, "disks"), (int)disk), "pvc");
+}
+
+const cJSON *capture_source(const struct clone_view *v)
+{
+    return json_get(v->capture.tree, "source");
+}

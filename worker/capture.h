@@ -1,0 +1,27 @@
+/*
+ * The capture: what a clone is made from. Built once per attempt out of live reads (the source, its
+ * ControllerRevision, its claims) and the classes; carried on the first snapshot of the attempt;
+ * read back from there when the memo is gone. Its JSON:
+ *   {"source": <spec, see worker/target.h>, "disks": [{name, volume, claim, …, "pvc": <claim>}]}
+ */
+#ifndef WORKER_CAPTURE_H
+#define WORKER_CAPTURE_H
+
+#include "worker/bodies.h"
+#include "worker/view.h"
+
+/* The key of the memo slot that holds the finished capture of an attempt. */
+#define CAPTURE_KEY "capture"
+
+/*
+ * Fills v->capture (and v->disks with the plan; snapshots are the caller's) from the memo: from the
+ * finished capture, else from the reads when all are there. Stores a new capture in the memo.
+ * v->wukong, effective, record, source, classes and snapshot_carrier must be filled already.
+ */
+void capture_build(struct clone_view *v, struct memo *memo);
+/* The claim (PersistentVolumeClaim tree) behind disk i. NULL when the capture lacks it. */
+const cJSON *capture_claim(const struct clone_view *v, size_t disk);
+/* The source spec. */
+const cJSON *capture_source(const struct clone_view *v);
+
+#endif

@@ -1,0 +1,457 @@
+#include "worker/decide.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/str.h"
+#include "worker/bodies.h"
+#include "worker/steps.h"
+
+const char *const condition_type_names[CONDITION_TYPES] = {
+    [COND_READY] = "Ready",
+    [COND_RECONCILING] = "Reconciling",
+    [COND_STALLED] = "Stalled",
+    [COND_SOURCE_READY] = "SourceReady",
+    [COND_POLICY_ALLOWED] = "PolicyAllowed",
+    [COND_SNAPSHOT_READY] = "SnapshotReady",
+    [COND_SNAPSHOT_TAKEN] = "SnapshotTaken",
+    [COND_DISKS_READY] = "DisksReady",
+    [COND_VM_READY] = "VirtualMachineReady",
+    [COND_TEMPORARIES_CLEANED] = "TemporariesCleaned",
+    [COND_AWAITING_GATES] = "AwaitingGates",
+};
+
+/* The order of a clone. The weights are shares of progress: restoring is what takes long. */
+const struct clone_step clone_steps[] = {
+    {"Policy", COND_POLICY_ALLOWED, observe_policy, NULL, 1},
+    {"Source", COND_SOURCE_READY, observe_source, apply_source, 4},
+    {"Gates", COND_AWAITING_GATES, observe_gates, apply_gates, 1},
+    {"Preflight", COND_SOURCE_READY, observe_preflight, apply_preflight, 4},
+    {"Freeze", COND_SNAPSHOT_TAKEN, observe_freeze, apply_freeze, 5},
+    {"Cut", COND_SNAPSHOT_TAKEN, observe_cut, apply_cut, 10},
+    {"Thaw", COND_SNAPSHOT_TAKEN, observe_thaw, NULL, 5},
+    {"Snapshots", COND_SNAPSHOT_READY, observe_snapshots, NULL, 20},
+    {"Disks", COND_DISKS_READY, observe_disks, apply_disks, 10},
+    {"VirtualMachine", COND_VM_READY, observe_vm, apply_vm, 5},
+    {"Ready", COND_VM_READY, observe_ready, apply_ready, 30},
+    {"Cleanup", COND_TEMPORARIES_CLEANED, observe_cleanup, apply_cleanup, 5},
+};
+const size_t clone_step_count = ARRAY_LEN(clone_steps);
+
+/* Attempts follow one another after 5 s, doubling, at most 2 min. */
+#define ATTEMPT_BACKOFF_MS 5000
+#define ATTEMPT_BACKOFF_MAX_MS 120000
+/* Cleanup that cannot be done in this time is given up (product: an Event names the leftovers). */
+#define CLEANUP_LIMIT_MS 600000
+
+void why_set(struct why *why, enum reason reason, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    why->reason = reason;
+    (void)vsnprintf(why->message, sizeof why->message, format, args);
+    va_end(args);
+}
+
+void decision_again(struct decision *d, int64_t at_ms)
+{
+    if (at_ms && (!d->again_ms || at_ms < d->again_ms))
+        d->again_ms = at_ms;
+}
+
+static void set_condition(struct decision *d, enum condition_type type,
+                          enum condition_status status, enum reason reason, const char *message)
+{
+    d->conditions[type] = (struct condition){status, reason, message};
+}
+
+static int64_t attempt_backoff(int64_t attempts)
+{
+    int64_t wait = ATTEMPT_BACKOFF_MS;
+    for (int64_t i = 1; i < attempts && wait < ATTEMPT_BACKOFF_MAX_MS; i++)
+        wait *= 2;
+    return wait < ATTEMPT_BACKOFF_MAX_MS ? wait : ATTEMPT_BACKOFF_MAX_MS;
+}
+
+static int64_t deadline_of(const struct clone_view *v)
+{
+    return v->record.start_ms ? v->record.start_ms + v->effective.deadline_s * 1000 : 0;
+}
+
+/* --- the steps --- */
+
+struct walk {
+    size_t current; /* index of the first step not done; clone_step_count: all done */
+    enum observed observed;
+    struct why why;
+};
+
+static struct walk walk_steps(const struct clone_view *v)
+{
+    struct walk w = {.observed = STEP_DONE};
+    for (w.current = 0; w.current < clone_step_count; w.current++) {
+        w.why = (struct why){0};
+        w.observed = clone_steps[w.current].observe(v, &w.why);
+        if (w.observed != STEP_DONE)
+            break;
+    }
+    return w;
+}
+
+static int64_t claims_bound_percent(const struct clone_view *v)
+{
+    size_t bound = 0, all = v->target_count * v->disk_count;
+    for (size_t t = 0; t < v->target_count; t++)
+        for (size_t i = 0; i < v->disk_count; i++)
+            bound += v->targets[t].claims[i].bound;
+    return all ? (int64_t)(bound * 100 / all) : 0;
+}
+
+static int64_t progress_of(const struct clone_view *v, size_t current)
+{
+    int64_t done = 0, all = 0;
+    for (size_t i = 0; i < clone_step_count; i++) {
+        all += 100 * clone_steps[i].weight;
+        if (i < current)
+            done += 100 * clone_steps[i].weight;
+    }
+    if (current < clone_step_count && clone_steps[current].observe == observe_ready)
+        done += claims_bound_percent(v) * clone_steps[current].weight;
+    int64_t percent = done * 100 / all;
+    return percent > v->record.progress ? percent : v->record.progress;
+}
+
+/* The conditions of the steps: True for what is done, the current one tells why it is not. */
+static void step_conditions(const struct clone_view *v, const struct walk *w, struct decision *d)
+{
+    static const struct {
+        enum condition_type type;
+        enum reason reason;
+        const char *message;
+    } done[] = {
+        {COND_POLICY_ALLOWED, REASON_READY, "permitted"},
+        {COND_SOURCE_READY, REASON_READY, "the source can be cloned"},
+        {COND_SNAPSHOT_TAKEN, REASON_TAKEN, "the point in time is fixed"},
+        {COND_SNAPSHOT_READY, REASON_READY, "all snapshots are ready"},
+        {COND_DISKS_READY, REASON_READY, "all claims are there"},
+        {COND_VM_READY, REASON_READY, "the new machine is there"},
+        {COND_TEMPORARIES_CLEANED, REASON_CLEANED, "nothing temporary is left"},
+    };
+    for (size_t k = 0; k < ARRAY_LEN(done); k++) {
+        size_t last = 0;
+        for (size_t i = 0; i < clone_step_count; i++)
+            if (clone_steps[i].condition == done[k].type)
+                last = i;
+        if (last < w->current)
+            set_condition(d, done[k].type, CONDITION_TRUE, done[k].reason, done[k].message);
+    }
+    if (w->current == clone_step_count)
+        return;
+    enum condition_type type = clone_steps[w->current].condition;
+    const char *message = arena_strdup(v->arena, w->why.message);
+    if (type != COND_AWAITING_GATES)
+        set_condition(d, type, CONDITION_FALSE, w->why.reason, message);
+    else
+        set_condition(d, type, CONDITION_TRUE, w->why.reason, message);
+}
+
+static void begin_abort(const struct clone_view *v, struct decision *d, const struct why *why,
+                        bool terminal)
+{
+    d->record.error.reason = reason_table[why->reason].name;
+    d->record.error.message = arena_strdup(v->arena, why->message);
+    d->record.error.disk = why->disk;
+    d->record.error.at_ms = v->now.wall_ms;
+    d->record.attempts = view_attempt(v);
+    d->record.error.attempt = d->record.attempts;
+    d->record.error.terminal = terminal;
+    if (!d->record.attempt_ms)
+        d->record.attempt_ms = v->now.wall_ms;
+    body_event(v, d, true, "AttemptFailed", "attempt %lld: %s: %s", (long long)d->record.attempts,
+               d->record.error.reason, why->message);
+    decision_again(d, v->now.wall_ms);
+}
+
+static void succeed(const struct clone_view *v, struct decision *d)
+{
+    d->record.phase = PHASE_SUCCEEDED;
+    d->record.completion_ms = v->now.wall_ms;
+    d->record.progress = 100;
+    d->record.error.reason = NULL;
+    body_event(v, d, false, "Succeeded", "VirtualMachine %s is cloned from %s/%s (%s)",
+               v->targets[0].vm.name, v->effective.source_ns, v->effective.source_name,
+               str_or(consistency_names[d->record.consistency], "consistency unknown"));
+}
+
+/* Deadline, from the first moment at which policy and window permit. */
+static bool past_deadline(const struct clone_view *v, const struct walk *w, struct decision *d)
+{
+    int64_t deadline = deadline_of(v);
+    if (!deadline || w->current == clone_step_count)
+        return false;
+    if (v->now.wall_ms < deadline) {
+        decision_again(d, deadline);
+        return false;
+    }
+    struct why why = {.disk = w->why.disk};
+    why_set(&why, REASON_DEADLINE_EXCEEDED, "not done within %lld s; last: %s: %s",
+            (long long)v->effective.deadline_s, clone_steps[w->current].name, w->why.message);
+    begin_abort(v, d, &why, true);
+    return true;
+}
+
+static void start_clock(const struct clone_view *v, const struct walk *w, struct decision *d)
+{
+    if (v->record.start_ms || w->current == 0)
+        return;
+    d->record.start_ms = v->now.wall_ms;
+    decision_again(d, v->now.wall_ms + v->effective.deadline_s * 1000);
+}
+
+static void go_on(const struct clone_view *v, struct decision *d)
+{
+    struct walk w = walk_steps(v);
+    d->record.phase = v->record.attempts || w.current > 1 ? PHASE_CLONING : PHASE_PENDING;
+    start_clock(v, &w, d);
+    bool late = past_deadline(v, &w, d);
+    oblige_thaw(v, d, late || w.observed == STEP_FAILED);
+    if (late)
+        return;
+    bool stopped = w.current < clone_step_count || oblige_stop_source(v, d);
+    d->step = w.current < clone_step_count ? clone_steps[w.current].name : NULL;
+    d->record.progress = progress_of(v, w.current);
+    step_conditions(v, &w, d);
+    if (w.observed == STEP_FAILED) {
+        begin_abort(v, d, &w.why, reason_table[w.why.reason].kind == REASON_TERMINAL);
+        return;
+    }
+    /* Nothing that must be undone is begun before the finalizer is there. */
+    bool guarded = v->wukong->has_finalizer || clone_steps[w.current].observe == observe_preflight;
+    if (w.observed == STEP_TODO && clone_steps[w.current].apply && guarded)
+        clone_steps[w.current].apply(v, d);
+    if (w.current < clone_step_count)
+        decision_again(d, w.why.again_ms);
+    bool only_consumer = w.current == clone_step_count - 1 &&
+                         w.why.reason == REASON_WAITING_FOR_CONSUMER;
+    if ((w.current == clone_step_count || only_consumer) && stopped)
+        succeed(v, d);
+    if (d->record.cut_ms && !v->record.cut_ms)
+        body_event(v, d, false, "SnapshotTaken", "%s, the guest was frozen for %lld ms",
+                   str_or(consistency_names[d->record.consistency], "taken"),
+                   (long long)d->record.freeze_ms);
+}
+
+/* --- after a failure, a deletion, the end --- */
+
+static void next_attempt(const struct clone_view *v, struct decision *d)
+{
+    int64_t at = v->record.error.at_ms + attempt_backoff(v->record.attempts);
+    if (v->now.wall_ms < at) {
+        decision_again(d, at);
+        return;
+    }
+    d->record.attempts = v->record.attempts + 1;
+    d->record.attempt_ms = v->now.wall_ms;
+    d->record.progress = 0;
+    d->record.cut_ms = 0;
+    d->record.freeze_ms = 0;
+    d->record.froze = false;
+    d->record.consistency = CONSISTENCY_UNKNOWN;
+    d->record.snapshot_bytes = 0;
+    d->record.source_uid = NULL;
+    d->record.freeze.requested_ms = 0;
+    d->record.freeze.thawed_ms = 0;
+    d->record.freeze.deadline_ms = 0;
+    d->record.freeze.acknowledged_ms = 0;
+    d->record.freeze.vmi_uid = NULL;
+    d->persist_first = true;
+}
+
+static void fail_finally(const struct clone_view *v, struct decision *d)
+{
+    d->record.phase = PHASE_FAILED;
+    d->record.completion_ms = v->now.wall_ms;
+    body_event(v, d, true, "Failed", "%s: %s", v->record.error.reason,
+               str_or(v->record.error.message, ""));
+}
+
+/* Everything that a failed or cancelled attempt owes; true when nothing is owed any more. */
+static bool settle(const struct clone_view *v, struct decision *d)
+{
+    oblige_thaw(v, d, true);
+    bool thawed = !record_owes_thaw(&v->record);
+    bool removed = oblige_remove_all(v, d);
+    bool stopped = oblige_stop_source(v, d);
+    return thawed && removed && stopped;
+}
+
+static void after_failure(const struct clone_view *v, struct decision *d)
+{
+    const struct clone_record *r = &v->record;
+    int64_t deadline = deadline_of(v);
+    bool late = v->now.wall_ms > r->error.at_ms + CLEANUP_LIMIT_MS;
+    d->record.phase = PHASE_CLONING;
+    d->step = "CleaningUp";
+    d->keep_conditions = true;
+    if (!r->cut_ms)
+        set_condition(d, COND_SNAPSHOT_TAKEN, CONDITION_FALSE, REASON_RETRYING, r->error.message);
+    set_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_FALSE, REASON_CLEANING_UP,
+                  "removing what the failed attempt left");
+    if (!settle(v, d)) {
+        if (!late)
+            return;
+        if (v->ours_count)
+            body_event(v, d, true, "Leftovers", "%s %s/%s could not be removed within 10 minutes",
+                       worker_kinds[v->ours[0].kind].kind, str_or(v->ours[0].ns, ""),
+                       v->ours[0].name);
+    }
+    set_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_TRUE, REASON_CLEANED,
+                  "nothing temporary is left");
+    bool over = r->error.terminal || r->attempts > v->effective.retry_limit ||
+                (deadline && v->now.wall_ms >= deadline);
+    if (over)
+        fail_finally(v, d);
+    else
+        next_attempt(v, d);
+}
+
+static void write_finalizer(const struct clone_view *v, struct decision *d, bool wanted)
+{
+    if (v->wukong->has_finalizer == wanted || (wanted && v->wukong->deleted_ms))
+        return;
+    struct intent *i = intents_add(&d->intents, INTENT_FINALIZER, &worker_kinds[KIND_WUKONG],
+                                   v->wukong->ns, v->wukong->name, "finalizer/%s",
+                                   wanted ? "add" : "remove");
+    i->uid = v->wukong->uid;
+    i->body = wanted ? WUKONG_FINALIZER : "";
+}
+
+static bool linked_parents_stay(const struct clone_view *v)
+{
+    return v->effective.clone_type == CLONE_LINKED && !v->wukong->deleted_ms;
+}
+
+/* A finished clone is never run again. What may still be owed are snapshots: those that wait for a
+   consumer, and those of a failed cleanup. */
+static void after_end(const struct clone_view *v, struct decision *d)
+{
+    struct why why = {0};
+    d->keep_conditions = true;
+    oblige_thaw(v, d, true);
+    bool owes = record_owes_thaw(&v->record);
+    if (v->record.phase == PHASE_FAILED) {
+        owes |= !oblige_remove_all(v, d);
+    } else if (view_waits_for_consumer(v) && !v->wukong->deleted_ms) {
+        owes = true;
+        (void)observe_cleanup(v, &why);
+        set_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_FALSE, why.reason,
+                      arena_strdup(v->arena, why.message));
+    } else if (!linked_parents_stay(v)) {
+        owes |= !oblige_remove_snapshots(v, d);
+    } else {
+        owes = true;
+    }
+    bool late = v->record.completion_ms + CLEANUP_LIMIT_MS < v->now.wall_ms;
+    write_finalizer(v, d, owes && !(late && v->wukong->deleted_ms));
+}
+
+static void cancelled(const struct clone_view *v, struct decision *d)
+{
+    int64_t limit = v->wukong->deleted_ms + CLEANUP_LIMIT_MS;
+    bool settled = settle(v, d);
+    d->record.phase = v->record.phase == PHASE_NONE ? PHASE_PENDING : v->record.phase;
+    d->step = "Cancelling";
+    d->keep_conditions = true;
+    if (!settled && v->now.wall_ms < limit && !v->source_ns_terminating) {
+        decision_again(d, limit);
+        return;
+    }
+    if (!settled)
+        body_event(v, d, true, "Leftovers", "%s %s/%s could not be removed and is left behind",
+                   v->ours_count ? worker_kinds[v->ours[0].kind].kind : "the guest's freeze",
+                   v->ours_count ? str_or(v->ours[0].ns, "") : v->effective.source_ns,
+                   v->ours_count ? v->ours[0].name : v->effective.source_name);
+    write_finalizer(v, d, false);
+}
+
+/* --- the summary --- */
+
+static void summary(const struct clone_view *v, struct decision *d)
+{
+    const struct clone_record *r = &d->record;
+    bool started = v->effective.auto_start;
+    d->phase = "Pending";
+    if (r->phase == PHASE_CLONING)
+        d->phase = "Creating";
+    if (r->phase == PHASE_FAILED)
+        d->phase = "Error";
+    if (r->phase == PHASE_SUCCEEDED) {
+        bool up = v->target_count && v->targets[0].vm.exists && v->targets[0].vm.ready;
+        d->phase = up || (started && !record_final(&v->record)) ? "Running" : "Stopped";
+        set_condition(d, COND_READY, CONDITION_TRUE, REASON_SUCCEEDED,
+                      started ? "the clone is done" : "the clone is done, its VM is not started");
+        return;
+    }
+    if (r->phase == PHASE_FAILED) {
+        enum reason last = REASON_INVALID;
+        for (enum reason i = 0; i < REASONS; i++)
+            if (str_eq(reason_table[i].name, r->error.reason))
+                last = i;
+        set_condition(d, COND_READY, CONDITION_FALSE, last, r->error.message);
+        set_condition(d, COND_STALLED, CONDITION_TRUE, last, r->error.message);
+        return;
+    }
+    const char *message = "the clone is under way";
+    enum reason reason = REASON_CLONING;
+    for (enum condition_type t = COND_SOURCE_READY; t < CONDITION_TYPES; t++) {
+        bool blocks = t == COND_AWAITING_GATES ? d->conditions[t].status == CONDITION_TRUE
+                                               : d->conditions[t].status == CONDITION_FALSE;
+        if (blocks) {
+            message = d->conditions[t].message;
+            reason = d->conditions[t].reason;
+        }
+    }
+    if (record_aborted(r)) {
+        reason = REASON_RETRYING;
+        message = r->error.message;
+    }
+    set_condition(d, COND_READY, CONDITION_FALSE, reason, message);
+    set_condition(d, COND_RECONCILING, CONDITION_TRUE, reason, message);
+}
+
+static bool retry_asked(const struct clone_view *v)
+{
+    return v->record.phase == PHASE_FAILED && !str_empty(v->retry) &&
+           !str_eq(v->retry, v->record.retry_token);
+}
+
+void clone_decide(const struct clone_view *v, struct decision *d)
+{
+    assert(v->effective.is_clone);
+    assert(d->intents.arena && !d->intents.count);
+    d->record = v->record;
+    d->write_status = true;
+    if (record_final(&v->record)) {
+        after_end(v, d);
+        if (retry_asked(v) && !v->wukong->deleted_ms && !v->ours_count) {
+            d->record = (struct clone_record){.retry_token = v->retry, .phase = PHASE_PENDING};
+            d->persist_first = true;
+        }
+        if (v->wukong->deleted_ms)
+            d->write_status = false;
+    } else if (v->wukong->deleted_ms) {
+        cancelled(v, d);
+        d->write_status = v->wukong->has_finalizer;
+    } else {
+        if (!str_empty(v->retry) && !v->record.retry_token)
+            d->record.retry_token = v->retry;
+        /* The finalizer comes before anything that must be undone. */
+        write_finalizer(v, d, true);
+        if (record_aborted(&v->record))
+            after_failure(v, d);
+        else
+            go_on(v, d);
+    }
+    summary(v, d);
+}

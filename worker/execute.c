@@ -1,0 +1,235 @@
+#include "worker/execute.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+#include "json/writer.h"
+#include "kube/path.h"
+#include "kube/status.h"
+#include "worker/kinds.h"
+#include "wukong/spec.h"
+
+static const struct verb_info {
+    enum kube_method method;
+    bool writes;      /* needs the lease */
+    bool repeats;     /* may be sent again at once after it worked: decide() asks only when it means it */
+    const char *content_type;
+} verbs[INTENT_VERBS] = {
+    [INTENT_READ] = {KUBE_GET, false, true, NULL},
+    [INTENT_DRY_RUN] = {KUBE_POST, true, true, "application/json"},
+    [INTENT_CREATE] = {KUBE_POST, true, false, "application/json"},
+    [INTENT_DELETE] = {KUBE_DELETE, true, false, "application/json"},
+    [INTENT_PATCH] = {KUBE_PATCH, true, false, "application/merge-patch+json"},
+    [INTENT_SUBRESOURCE] = {KUBE_PUT, true, true, "application/json"},
+    [INTENT_STATUS] = {KUBE_PATCH, true, true, "application/apply-patch+yaml"},
+    [INTENT_FINALIZER] = {KUBE_PATCH, true, false, "application/apply-patch+yaml"},
+    [INTENT_EVENT] = {KUBE_POST, true, false, "application/json"},
+};
+
+struct execution {
+    struct executor *x;
+    struct memo *memo;
+    void *owner;
+    unsigned *owner_flights;
+    enum intent_verb verb;
+    char *mark_done;
+    char key[];
+};
+
+static int64_t wall(const struct executor *x)
+{
+    return clock_wall(x->clock);
+}
+
+static void fail_slot(struct executor *x, struct call *c, enum err_kind kind, int code,
+                      const char *reason, const char *message, int64_t retry_after_s)
+{
+    int64_t wait = CALL_BACKOFF_MS;
+    for (unsigned i = 0; i < c->failures && wait < CALL_BACKOFF_MAX_MS; i++)
+        wait *= 2;
+    wait = rng_jitter(x->rng, wait < CALL_BACKOFF_MAX_MS ? wait : CALL_BACKOFF_MAX_MS, 50);
+    if (wait < retry_after_s * 1000)
+        wait = retry_after_s * 1000;
+    c->state = CALL_FAILED;
+    c->failures++;
+    c->kind = kind;
+    c->code = code;
+    c->done_ms = wall(x);
+    c->retry_ms = c->done_ms + wait;
+    free(c->reason);
+    free(c->message);
+    c->reason = xstrdup(str_or(reason, ""));
+    c->message = xstrdup(str_or(message, "no answer"));
+}
+
+static void ok_slot(struct executor *x, struct call *c, int code)
+{
+    c->state = CALL_OK;
+    c->failures = 0;
+    c->code = code;
+    c->done_ms = wall(x);
+    free(c->reason);
+    free(c->message);
+    c->reason = c->message = NULL;
+}
+
+/* What a failed answer of this verb still means: an Event that exists was sent by an earlier life,
+   what is gone already needs no deletion. */
+static bool as_good_as_done(enum intent_verb verb, enum err_kind kind)
+{
+    return (verb == INTENT_EVENT && kind == ERR_EXISTS) ||
+           (verb == INTENT_DELETE && kind == ERR_NOT_FOUND);
+}
+
+static void execution_done(void *arg, const struct kube_response *response)
+{
+    struct execution *e = arg;
+    struct executor *x = e->x;
+    struct kube_status status;
+    struct call *c = memo_slot(e->memo, e->key);
+    const char *written = NULL;
+    kube_status_decode(response, &status);
+    x->in_flight--;
+    (*e->owner_flights)--;
+    if (status.err.kind == ERR_NONE || as_good_as_done(e->verb, status.err.kind)) {
+        ok_slot(x, c, response->code);
+        if (e->mark_done)
+            memo_slot(e->memo, e->mark_done)->state = CALL_OK;
+        if (e->verb == INTENT_READ) {
+            free(c->body);
+            c->body = xstrndup(response->body, response->body_len);
+            c->body_len = response->body_len;
+        }
+        if (e->verb == INTENT_STATUS || e->verb == INTENT_FINALIZER)
+            written = response->body;
+    } else {
+        fail_slot(x, c, status.err.kind, response->code, status.reason, status.err.message,
+                  status.retry_after_s);
+    }
+    x->ended(x->arg, e->owner, written, written ? response->body_len : 0);
+    free(e->mark_done);
+    free(e);
+}
+
+static bool may_send(const struct executor *x, const struct intent *i, const struct call *c)
+{
+    int64_t now = wall(x);
+    if (verbs[i->verb].writes && !x->may_write(x->arg))
+        return false;
+    if (!c || c->state == CALL_NONE)
+        return true;
+    if (c->state == CALL_FLYING)
+        return false;
+    if (c->state == CALL_FAILED)
+        return now >= c->retry_ms;
+    if (i->verb == INTENT_EVENT)
+        return false;
+    return verbs[i->verb].repeats || now >= c->done_ms + CALL_SETTLE_MS;
+}
+
+static void write_apply(struct json_writer *w, const struct intent *i)
+{
+    json_string(w, "apiVersion", WUKONG_API_VERSION);
+    json_string(w, "kind", i->kind->kind);
+    json_object(w, "metadata");
+    json_string(w, "name", i->name);
+    json_string(w, "namespace", i->ns);
+    /* Without it an apply would bring back an object that was deleted meanwhile. */
+    json_string(w, "uid", i->uid);
+    if (i->verb == INTENT_FINALIZER) {
+        json_array(w, "finalizers");
+        if (!str_empty(i->body))
+            json_string(w, NULL, i->body);
+        json_end(w);
+    }
+    json_end(w);
+    if (i->verb == INTENT_STATUS)
+        json_raw(w, "status", i->body);
+}
+
+/* The body as it goes over the wire; false: as it stands in the intent. */
+static bool wrap_body(const struct intent *i, struct buf *out)
+{
+    struct json_writer w = json_writer(out);
+    if (i->verb != INTENT_STATUS && i->verb != INTENT_FINALIZER && i->verb != INTENT_DELETE)
+        return false;
+    json_object(&w, NULL);
+    if (i->verb == INTENT_DELETE) {
+        json_string(&w, "apiVersion", "v1");
+        json_string(&w, "kind", "DeleteOptions");
+        json_object(&w, "preconditions");
+        json_string(&w, "uid", i->uid);
+        json_end(&w);
+        json_string(&w, "propagationPolicy", "Background");
+    } else {
+        write_apply(&w, i);
+    }
+    json_end(&w);
+    return true;
+}
+
+static bool build_path(const struct executor *x, const struct intent *i, struct buf *path)
+{
+    bool collection =
+        i->verb == INTENT_CREATE || i->verb == INTENT_DRY_RUN || i->verb == INTENT_EVENT;
+    const char *sub = i->verb == INTENT_STATUS ? "status" : i->sub;
+    kube_path_kind(path, i->kind, i->ns, collection ? NULL : i->name, sub);
+    if (i->verb == INTENT_STATUS || i->verb == INTENT_FINALIZER) {
+        /* One manager per subject: an apply gives up what the same manager applied before. */
+        CLEANUP_FREE char *manager = xasprintf(
+            "%s-%s", x->field_manager, i->verb == INTENT_STATUS ? "status" : "finalizer");
+        kube_path_query(path, "fieldManager", manager);
+        kube_path_query(path, "force", "true");
+    }
+    if (i->verb == INTENT_DRY_RUN)
+        kube_path_query(path, "dryRun", "All");
+    return buf_ok(path);
+}
+
+void execute(struct executor *x, const struct intent *i, struct memo *memo, void *owner,
+             unsigned *owner_flights)
+{
+    const struct verb_info *verb = &verbs[i->verb];
+    CLEANUP_BUF struct buf path = BUF_INIT(LIMIT_PATH_BYTES);
+    CLEANUP_BUF struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
+    if (!may_send(x, i, memo_find(memo, i->key)))
+        return;
+    bool wrapped = wrap_body(i, &body);
+    if (!build_path(x, i, &path) || !buf_ok(&body)) {
+        fail_slot(x, memo_slot(memo, i->key), ERR_INTERNAL, 0, "TooLarge",
+                  "the request is larger than it may be", 0);
+        return;
+    }
+    if (i->verb == INTENT_CREATE && !i->body)
+        return;
+    size_t n = strlen(i->key) + 1;
+    struct execution *e = xcalloc(1, sizeof *e + n);
+    *e = (struct execution){x, memo, owner, owner_flights, i->verb, xstrdup(i->mark_done)};
+    memcpy(e->key, i->key, n);
+    struct call *c = memo_slot(memo, i->key);
+    c->state = CALL_FLYING;
+    c->sent_ms = wall(x);
+    if (i->mark_sent)
+        memo_slot(memo, i->mark_sent)->state = CALL_OK;
+    const char *text = wrapped ? body.data : i->body;
+    struct kube_request request = {
+        .method = verb->method,
+        .path = path.data,
+        .content_type = text ? verb->content_type : NULL,
+        /* KubeVirt's subresources answer 406 to anything but this. */
+        .accept = i->verb == INTENT_SUBRESOURCE ? "*/*" : NULL,
+        .body = text,
+        .body_len = text ? strlen(text) : 0,
+        .deadline_ms = i->timeout_ms ? i->timeout_ms : CALL_TIMEOUT_MS,
+        .response_max = LIMIT_REPLY_BYTES,
+        .on_done = execution_done,
+        .arg = e,
+    };
+    x->in_flight++;
+    (*owner_flights)++;
+    if (verb->writes && i->verb != INTENT_DRY_RUN)
+        x->writes++;
+    (void)kube_submit(x->transport, &request);
+}

@@ -1,0 +1,44 @@
+/*
+ * The only place that sends. An intent becomes one request; its outcome goes into the memo's slot of
+ * its key, and the owner is told to look again. What is under way is not sent twice, what failed
+ * waits for its backoff.
+ */
+#ifndef WORKER_EXECUTE_H
+#define WORKER_EXECUTE_H
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "kube/transport.h"
+#include "worker/intents.h"
+#include "worker/memo.h"
+
+/* A call gets this long unless its intent says otherwise. */
+#define CALL_TIMEOUT_MS 20000
+/* What worked is not sent again for this long: the caches need a moment to show it. */
+#define CALL_SETTLE_MS 5000
+#define CALL_BACKOFF_MS 500
+#define CALL_BACKOFF_MAX_MS 60000
+
+struct execution; /* one memo's calls under way; owned by its owner, freed when the last is back */
+
+struct executor {
+    struct kube_transport *transport;
+    const struct clock *clock;
+    struct rng *rng;
+    const char *field_manager;
+    /* Asked before every write: a worker that is not the leader writes nothing. */
+    bool (*may_write)(void *arg);
+    /* A call of this owner has ended; written: the object that a status write returned, as JSON,
+       NULL for all else. */
+    void (*ended)(void *arg, void *owner, const char *written, size_t written_len);
+    void *arg;
+    unsigned in_flight;
+    unsigned long long writes; /* requests that change something, ever */
+};
+
+/* Sends what may be sent now. owner is handed to `ended`; the memo must stay until in_flight of the
+   owner is 0 again (the count is kept in *owner_flights). */
+void execute(struct executor *x, const struct intent *i, struct memo *memo, void *owner,
+             unsigned *owner_flights);
+
+#endif

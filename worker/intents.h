@@ -1,0 +1,55 @@
+/*
+ * What the worker wants to send, as data. decide() makes intents, execute sends them; nobody else
+ * talks to the API server. An intent's key names its slot in the memo: two intents of one Wukong with
+ * the same key are the same act, sent once, retried with backoff, and its outcome is found there.
+ *
+ * Everything is borrowed from the decision's arena.
+ */
+#ifndef WORKER_INTENTS_H
+#define WORKER_INTENTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "kube/object.h"
+
+enum intent_verb {
+    INTENT_READ,       /* GET; the body is kept in the memo */
+    INTENT_DRY_RUN,    /* POST ?dryRun=All */
+    INTENT_CREATE,     /* POST */
+    INTENT_DELETE,     /* DELETE with preconditions.uid */
+    INTENT_PATCH,      /* merge patch */
+    INTENT_SUBRESOURCE, /* PUT on subresources.kubevirt.io */
+    INTENT_STATUS,     /* server-side apply of status */
+    INTENT_FINALIZER,  /* server-side apply of our finalizer; body "" removes it */
+    INTENT_EVENT,      /* POST of an Event with a deterministic name; sent once */
+    INTENT_VERBS
+};
+extern const char *const intent_verb_names[INTENT_VERBS];
+
+struct intent {
+    enum intent_verb verb;
+    const struct kube_kind *kind;
+    const char *ns, *name;
+    const char *sub;  /* subresource, NULL: none */
+    const char *uid;  /* DELETE: precondition */
+    const char *body; /* NULL: none */
+    const char *key;
+    /* Memo slots set to CALL_OK: when the request is handed to the network, and when it succeeded.
+       NULL: none. They let the next decision prove what came before what. */
+    const char *mark_sent, *mark_done;
+    int64_t timeout_ms; /* 0: the default of execute.h */
+};
+
+struct intents {
+    struct arena *arena;
+    struct intent *items;
+    size_t count, cap;
+};
+/* Adds one; key is printf-style and copied into the arena. Returns it, to be filled in. */
+struct intent *intents_add(struct intents *list, enum intent_verb verb,
+                           const struct kube_kind *kind, const char *ns, const char *name,
+                           const char *key, ...) __attribute__((format(printf, 6, 7)));
+
+#endif

@@ -1,0 +1,66 @@
+#include "worker/kinds.h"
+
+#include "wukong/spec.h"
+
+#define KUBEVIRT "kubevirt.io", "v1"
+#define SNAPSHOTS "snapshot.storage.k8s.io", "v1"
+#define VM_SNAPSHOTS "snapshot.kubevirt.io", "v1beta1"
+#define SUBRESOURCES "subresources.kubevirt.io", "v1"
+
+const struct kube_kind worker_kinds[ALL_KINDS] = {
+    [KIND_WUKONG] = {WUKONG_GROUP, WUKONG_VERSION_NAME, WUKONG_RESOURCE, WUKONG_KIND, false,
+                     .fields = {F_SPEC, F_STATUS, F_LABELS, F_FINALIZERS, F_ANNOTATION_RETRY,
+                                F_ANNOTATION_STAMP}},
+    [KIND_VM] = {KUBEVIRT, "virtualmachines", "VirtualMachine", false,
+                 .fields = {F_RUN_STRATEGY, F_RUNNING, F_PRINTABLE, F_READY, F_CONDITIONS,
+                            F_SNAPSHOT_IN_PROGRESS},
+                 .label_key = WUKONG_UID_LABEL},
+    [KIND_VMI] = {KUBEVIRT, "virtualmachineinstances", "VirtualMachineInstance", false,
+                  .fields = {F_PHASE, F_CONDITIONS, F_FREEZE_STATUS, F_REVISION_NAME,
+                             F_MIGRATION}},
+    [KIND_PVC] = {"", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", false,
+                  .fields = {F_PHASE, F_STORAGE_CLASS, F_CAPACITY, F_VOLUME_NAME, F_DATA_SOURCE,
+                             F_LABEL_ATTEMPT},
+                  .label_key = WUKONG_UID_LABEL},
+    [KIND_SNAPSHOT] = {SNAPSHOTS, "volumesnapshots", "VolumeSnapshot", false,
+                       .fields = {F_CONTENT_NAME, F_READY_TO_USE, F_ERROR, F_LABEL_ATTEMPT,
+                                  F_LABEL_DISK, F_RESTORE_SIZE},
+                       .label_key = WUKONG_UID_LABEL},
+    [KIND_CONTENT] = {SNAPSHOTS, "volumesnapshotcontents", "VolumeSnapshotContent", true,
+                      .fields = {F_SNAPSHOT_REF_UID, F_SNAPSHOT_REF_NAME, F_SNAPSHOT_REF_NS,
+                                 F_CREATION_TIME, F_READY_TO_USE, F_RESTORE_SIZE, F_HANDLE,
+                                 F_DELETION_POLICY, F_DRIVER, F_ERROR},
+                      .label_key = WUKONG_UID_LABEL},
+    [KIND_VM_SNAPSHOT] = {VM_SNAPSHOTS, "virtualmachinesnapshots", "VirtualMachineSnapshot", false,
+                          .fields = {F_PHASE, F_READY_TO_USE, F_ERROR, F_INDICATIONS, F_VMS_CONTENT,
+                                     F_LABEL_ATTEMPT},
+                          .label_key = WUKONG_UID_LABEL},
+    [KIND_VM_SNAPSHOT_CONTENT] = {VM_SNAPSHOTS, "virtualmachinesnapshotcontents",
+                                  "VirtualMachineSnapshotContent", false,
+                                  .fields = {F_VOLUME_BACKUPS, F_READY_TO_USE}},
+    [KIND_STORAGE_CLASS] = {"storage.k8s.io", "v1", "storageclasses", "StorageClass", true,
+                            .fields = {F_PROVISIONER, F_EXPANSION, F_BINDING_MODE,
+                                       F_DEFAULT_CLASS}},
+    [KIND_SNAPSHOT_CLASS] = {SNAPSHOTS, "volumesnapshotclasses", "VolumeSnapshotClass", true,
+                             .fields = {F_CLASS_DRIVER, F_CLASS_POLICY,
+                                        F_DEFAULT_SNAPSHOT_CLASS}},
+    [KIND_CSI_DRIVER] = {"storage.k8s.io", "v1", "csidrivers", "CSIDriver", true, .fields = {0}},
+    [KIND_STORAGE_PROFILE] = {"cdi.kubevirt.io", "v1beta1", "storageprofiles", "StorageProfile",
+                              true, .fields = {F_PROFILE_CLASS}},
+    [KIND_DATA_VOLUME] = {"cdi.kubevirt.io", "v1beta1", "datavolumes", "DataVolume", false,
+                          .fields = {F_PHASE, F_PROGRESS, F_CONDITIONS},
+                          .label_key = WUKONG_UID_LABEL},
+    [KIND_POLICY] = {WUKONG_GROUP, WUKONG_VERSION_NAME, "clonepolicies", "ClonePolicy", true,
+                     .fields = {F_SPEC}},
+    /* A claim that cannot be restored says so only in Events (external-provisioner; seen on v6.3). */
+    [KIND_CLAIM_EVENT] = {"", "v1", "events", "Event", false,
+                          .fields = {F_EVENT_OBJECT_NAME, F_EVENT_OBJECT_UID, F_EVENT_MESSAGE},
+                          .field_selector = "involvedObject.kind=PersistentVolumeClaim,"
+                                            "reason=ProvisioningFailed"},
+    [KIND_REVISION] = {"apps", "v1", "controllerrevisions", "ControllerRevision", false,
+                       .fields = {0}},
+    [KIND_EVENT] = {"", "v1", "events", "Event", false, .fields = {0}},
+    [KIND_SUB_VM] = {SUBRESOURCES, "virtualmachines", "VirtualMachine", false, .fields = {0}},
+    [KIND_SUB_VMI] = {SUBRESOURCES, "virtualmachineinstances", "VirtualMachineInstance", false,
+                      .fields = {0}},
+};

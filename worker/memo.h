@@ -1,0 +1,57 @@
+/*
+ * struct memo: what this process remembers of one Wukong between two reconciles: the outcome of each
+ * call, by its intent's key. It is an optimisation and a proof, never the truth: decide() is right
+ * without it, only slower (it looks again) and more careful (a freeze whose answer it does not know
+ * is one that may have happened). It dies with the process and with the clone.
+ */
+#ifndef WORKER_MEMO_H
+#define WORKER_MEMO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum call_state { CALL_NONE, CALL_FLYING, CALL_OK, CALL_FAILED };
+
+struct call {
+    struct call *next;
+    enum call_state state;
+    int64_t sent_ms, done_ms; /* wall clock */
+    int64_t retry_ms;         /* wall clock; not sent again before */
+    unsigned failures;        /* in a row */
+    enum err_kind kind;       /* of the last failure */
+    int code;                 /* HTTP status of the last answer; 0: none came */
+    char *reason, *message;   /* of the last failure; NULL on success */
+    char *body;               /* of a READ that succeeded */
+    size_t body_len;
+    char key[];
+};
+
+struct memo {
+    struct call *calls;
+    size_t count;
+    int64_t foreign_snapshot_ms; /* a KubeVirt snapshot was seen while we held a freeze */
+    int64_t thawed_wall_ms;      /* the last thaw this process knows to have worked */
+};
+
+void memo_release(struct memo *m);
+/* NULL when the call was never made. Borrowed until the next change of the memo. */
+const struct call *memo_find(const struct memo *m, const char *key);
+const struct call *memo_findf(const struct memo *m, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Makes the slot when it is absent. */
+struct call *memo_slot(struct memo *m, const char *key);
+/* Forgets every call whose key starts with the prefix and which is not under way. */
+void memo_forget(struct memo *m, const char *prefix);
+static inline bool call_ok(const struct call *c)
+{
+    return c && c->state == CALL_OK;
+}
+static inline bool call_failed(const struct call *c)
+{
+    return c && c->state == CALL_FAILED;
+}
+
+#endif

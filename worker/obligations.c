@@ -1,0 +1,146 @@
+/*
+ * What is owed whatever becomes of the clone: the thaw, the end of what we started, the removal of
+ * what we made. Each function emits what is to be sent now and says whether the debt is paid.
+ */
+#include "worker/steps.h"
+
+#include "base/str.h"
+
+static bool definite_refusal(const struct call *freeze)
+{
+    /* Every other error of a freeze may have taken effect (virt-api passes the node's failures and
+       its own time-out on as 500). */
+    return call_failed(freeze) &&
+           (freeze->code == 401 || freeze->code == 403 || freeze->code == 404 ||
+            freeze->code == 405 || freeze->code == 406 || freeze->code == 409);
+}
+
+static bool guest_gone(const struct clone_view *v)
+{
+    const struct view_source *s = &v->source;
+    return !s->vmi_exists || !str_eq(s->vmi_uid, v->record.freeze.vmi_uid) || !s->running;
+}
+
+static void send_thaw(const struct clone_view *v, struct decision *d, int64_t repeat_ms)
+{
+    const struct call *last = view_thaw_call(v);
+    if (last && last->state != CALL_FLYING && v->now.wall_ms < last->done_ms + repeat_ms) {
+        decision_again(d, last->done_ms + repeat_ms);
+        return;
+    }
+    long long id = (long long)v->record.freeze.requested_ms;
+    struct intent *i =
+        intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VMI],
+                    v->effective.source_ns, v->effective.source_type == SOURCE_VMI
+                                                ? v->effective.source_name
+                                                : str_or(v->record.source_vmi, v->effective.source_name),
+                    "thaw/%lld", id);
+    i->sub = "unfreeze";
+    if (!last && view_all_cut(v) && view_freeze_holds(v))
+        i->mark_sent = arena_printf(v->arena, "held/%lld", id);
+}
+
+void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted)
+{
+    const struct clone_record *r = &v->record;
+    const struct call *freeze = view_freeze_call(v);
+    const struct call *thaw = view_thaw_call(v);
+    int64_t now = v->now.wall_ms;
+    if (!record_owes_thaw(r) || (freeze && freeze->state == CALL_FLYING && !thaw && !wanted))
+        return;
+    const struct call *armed = memo_findf(v->memo, "armed/%lld", (long long)r->freeze.requested_ms);
+    bool never_sent = !freeze && call_ok(armed);
+    bool expired = now >= r->freeze.deadline_ms - THAW_MARGIN_MS;
+    if (never_sent && !wanted)
+        return;
+    if (definite_refusal(freeze) || guest_gone(v) || never_sent) {
+        d->record.freeze.thawed_ms = now;
+        return;
+    }
+    if (call_ok(freeze) && call_ok(thaw) && thaw->sent_ms >= freeze->done_ms) {
+        d->record.freeze.thawed_ms = thaw->done_ms;
+        return;
+    }
+    if (!wanted && !view_all_cut(v) && call_ok(freeze) && !expired) {
+        decision_again(d, r->freeze.deadline_ms - THAW_MARGIN_MS);
+        return;
+    }
+    /* The answer to the freeze is not known, or the thaw has not worked yet: repeat until the state
+       is seen empty after the last moment at which a late freeze can still hold. */
+    int64_t settled = r->freeze.deadline_ms + FREEZE_POLL_MS;
+    if (now >= settled && !v->source.freeze_status) {
+        d->record.freeze.thawed_ms = now;
+        return;
+    }
+    send_thaw(v, d, thaw ? 2000 : 0);
+    decision_again(d, now < settled ? (now + 2000 < settled ? now + 2000 : settled) : now + 2000);
+}
+
+static void remove_one(const struct clone_view *v, struct decision *d,
+                       const struct view_leftover *o)
+{
+    if (o->deleting)
+        return;
+    if (o->kind == KIND_SNAPSHOT && o->content && o->content_retains) {
+        struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
+                                       o->content, "policy/%s", o->content);
+        p->body = "{\"spec\":{\"deletionPolicy\":\"Delete\"}}";
+        return;
+    }
+    struct intent *i = intents_add(&d->intents, INTENT_DELETE, &worker_kinds[o->kind], o->ns,
+                                   o->name, "delete/%s/%s", worker_kinds[o->kind].resource, o->uid);
+    i->uid = o->uid;
+    (void)v;
+}
+
+static size_t remove_kind(const struct clone_view *v, struct decision *d, int kind)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < v->ours_count; i++) {
+        if (v->ours[i].kind != kind)
+            continue;
+        n++;
+        remove_one(v, d, &v->ours[i]);
+    }
+    return n;
+}
+
+bool oblige_remove_snapshots(const struct clone_view *v, struct decision *d)
+{
+    size_t n = remove_kind(v, d, KIND_VM_SNAPSHOT);
+    n += remove_kind(v, d, KIND_SNAPSHOT);
+    if (n)
+        decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
+    return n == 0;
+}
+
+/* The order matters: a Pending claim keeps its snapshot in deletion for ever and a dying snapshot
+   keeps the claim Pending, so claims go first and are waited for. */
+bool oblige_remove_all(const struct clone_view *v, struct decision *d)
+{
+    size_t n = remove_kind(v, d, KIND_VM);
+    n += remove_kind(v, d, KIND_DATA_VOLUME);
+    n += remove_kind(v, d, KIND_PVC);
+    if (n) {
+        decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
+        return false;
+    }
+    return oblige_remove_snapshots(v, d);
+}
+
+bool oblige_stop_source(const struct clone_view *v, struct decision *d)
+{
+    const struct clone_record *r = &v->record;
+    const struct view_source *s = &v->source;
+    if (!r->started.at_ms || !v->effective.stop_source_after)
+        return true;
+    if (!s->vm_exists || !s->vmi_exists || s->deleting ||
+        (r->started.vmi_uid && !str_eq(r->started.vmi_uid, s->vmi_uid)))
+        return true;
+    struct intent *i = intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VM],
+                                   v->effective.source_ns, s->vm_name, "stop");
+    i->sub = "stop";
+    i->body = "{}";
+    decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
+    return false;
+}

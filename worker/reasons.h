@@ -1,0 +1,74 @@
+/*
+ * The closed list of reasons: in conditions, Events, status.cloneStatus.lastError, metrics and
+ * docs/reasons.md. The kind says what the worker does about it, the remedy what a person can do.
+ */
+#ifndef WORKER_REASONS_H
+#define WORKER_REASONS_H
+
+enum reason {
+    REASON_NONE,
+    /* Progress. */
+    REASON_CLONING,
+    REASON_SUCCEEDED,
+    REASON_TAKEN,
+    REASON_READY,
+    REASON_CLEANED,
+    REASON_CLEANING_UP,
+    REASON_RETRYING,
+    REASON_FINAL_STOPPED, /* Ready: the clone is done and its VM is meant to be stopped */
+    /* Waits: something outside has to change, until the deadline. */
+    REASON_SOURCE_NOT_FOUND,
+    REASON_SOURCE_NOT_RUNNING,
+    REASON_SOURCE_RUNNING,
+    REASON_SOURCE_STARTING,
+    REASON_SOURCE_BUSY,
+    REASON_AGENT_NOT_CONNECTED,
+    REASON_SOURCE_PAUSED,
+    REASON_NOT_ADMITTED,
+    REASON_POLICY_DENIED,
+    REASON_OUTSIDE_WINDOW,
+    REASON_NOT_BEFORE,
+    REASON_AWAITING_GATES,
+    REASON_QUEUED,
+    REASON_SNAPSHOT_CLASS_MISSING,
+    REASON_DISK_UNSUITABLE,
+    REASON_QUOTA_EXCEEDED,
+    REASON_NAME_TAKEN,
+    REASON_PREFLIGHT_REFUSED,
+    REASON_WAITING_FOR_CONSUMER,
+    REASON_WAITING,
+    /* Ends of an attempt. */
+    REASON_FREEZE_FAILED,
+    REASON_FREEZE_LOST,
+    REASON_CUT_TIMEOUT,
+    REASON_SNAPSHOT_FAILED,
+    REASON_SNAPSHOT_LOST,
+    REASON_RESTORE_FAILED,
+    REASON_SOURCE_CHANGED,
+    REASON_SOURCE_STARTED,
+    REASON_TARGET_LOST,
+    REASON_VM_FAILED,
+    /* Ends of a clone. */
+    REASON_INVALID,
+    REASON_SOURCE_UNSUPPORTED,
+    REASON_DEADLINE_EXCEEDED,
+    REASON_CANCELLED,
+    REASON_LEFTOVERS,
+    REASONS
+};
+
+enum reason_class {
+    REASON_INFORMS,
+    REASON_WAITS,     /* goes on by itself when the cause is gone, until the deadline */
+    REASON_TRANSIENT, /* ends the attempt; another one follows after a backoff */
+    REASON_TERMINAL,  /* ends the clone at once */
+};
+
+struct reason_info {
+    const char *name;
+    enum reason_class kind;
+    const char *remedy; /* one sentence for people; NULL when there is nothing to do */
+};
+extern const struct reason_info reason_table[REASONS];
+
+#endif

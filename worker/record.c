@@ -1,0 +1,91 @@
+#include "worker/record.h"
+
+#include <assert.h>
+
+#include "base/str.h"
+#include "json/json.h"
+
+const char *const clone_phase_names[CLONE_PHASES] = {
+    [PHASE_NONE] = "",
+    [PHASE_PENDING] = "Pending",
+    [PHASE_CLONING] = "Cloning",
+    [PHASE_SUCCEEDED] = "Succeeded",
+    [PHASE_FAILED] = "Failed",
+};
+
+const char *const consistency_names[CONSISTENCIES] = {
+    [CONSISTENCY_UNKNOWN] = NULL,
+    [CONSISTENCY_FILESYSTEM] = "FilesystemConsistent",
+    [CONSISTENCY_CRASH] = "CrashConsistent",
+    [CONSISTENCY_OFFLINE] = "Offline",
+};
+
+static int64_t read_time(const cJSON *o, const char *path)
+{
+    int64_t ms;
+    return str_to_time_ms(json_str(o, path), &ms) ? ms : 0;
+}
+
+static int64_t read_int(const cJSON *o, const char *path)
+{
+    int64_t v;
+    return json_int(o, path, &v) ? v : 0;
+}
+
+static const char *read_text(struct arena *a, const cJSON *o, const char *path)
+{
+    return arena_strdup(a, json_str(o, path));
+}
+
+static unsigned read_enum(const cJSON *o, const char *path, const char *const *names, unsigned n)
+{
+    const char *word = json_str(o, path);
+    for (unsigned i = 0; word && i < n; i++)
+        if (names[i] && str_eq(word, names[i]))
+            return i;
+    return 0;
+}
+
+static int64_t read_percent(const cJSON *o)
+{
+    const char *text = json_str(o, "progress");
+    int64_t v = 0;
+    for (; text && *text >= '0' && *text <= '9' && v <= 100; text++)
+        v = v * 10 + (*text - '0');
+    return v > 100 ? 100 : v;
+}
+
+struct clone_record record_read(struct arena *a, const cJSON *o)
+{
+    struct clone_record r = {
+        .phase = (enum clone_phase)read_enum(o, "phase", clone_phase_names, CLONE_PHASES),
+        .attempts = read_int(o, "attempts"),
+        .attempt_ms = read_time(o, "attemptTime"),
+        .start_ms = read_time(o, "startTime"),
+        .completion_ms = read_time(o, "completionTime"),
+        .progress = read_percent(o),
+        .source_uid = read_text(a, o, "sourceUID"),
+        .source_vmi = read_text(a, o, "sourceVMI"),
+        .started = {.at_ms = read_time(o, "sourceStarted.time"),
+                    .vmi_uid = read_text(a, o, "sourceStarted.vmiUID")},
+        .freeze = {.requested_ms = read_time(o, "freeze.requestedTime"),
+                   .deadline_ms = read_time(o, "freeze.deadlineTime"),
+                   .acknowledged_ms = read_time(o, "freeze.acknowledgedTime"),
+                   .thawed_ms = read_time(o, "freeze.thawedTime"),
+                   .vmi_uid = read_text(a, o, "freeze.vmiUID")},
+        .cut_ms = read_time(o, "cutTime"),
+        .freeze_ms = read_int(o, "freezeMilliseconds"),
+        .froze = json_at(o, "freezeMilliseconds") != NULL,
+        .consistency =
+            (enum consistency)read_enum(o, "consistency", consistency_names, CONSISTENCIES),
+        .retry_token = read_text(a, o, "retryToken"),
+        .error = {.reason = read_text(a, o, "lastError.reason"),
+                  .message = read_text(a, o, "lastError.message"),
+                  .disk = read_text(a, o, "lastError.disk"),
+                  .at_ms = read_time(o, "lastError.time"),
+                  .attempt = read_int(o, "lastError.attempt"),
+                  .terminal = json_bool(o, "lastError.terminal", false)},
+    };
+    (void)str_to_i64(json_str(o, "snapshotSize"), &r.snapshot_bytes);
+    return r;
+}

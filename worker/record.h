@@ -1,0 +1,79 @@
+/*
+ * struct clone_record: what the worker must know of one clone and the cluster cannot show. It is
+ * read from status.cloneStatus and written there before the act that it announces, so that a
+ * restarted worker, or another one, goes on rightly. Names are never read from it: they are
+ * computed anew (wukong/names.h).
+ *
+ * Strings are borrowed from the arena given to record_read. Times are Unix milliseconds, 0 = unset.
+ */
+#ifndef WORKER_RECORD_H
+#define WORKER_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/mem.h"
+
+enum clone_phase { PHASE_NONE, PHASE_PENDING, PHASE_CLONING, PHASE_SUCCEEDED, PHASE_FAILED };
+#define CLONE_PHASES (PHASE_FAILED + 1)
+extern const char *const clone_phase_names[CLONE_PHASES];
+
+enum consistency {
+    CONSISTENCY_UNKNOWN,
+    CONSISTENCY_FILESYSTEM,
+    CONSISTENCY_CRASH,
+    CONSISTENCY_OFFLINE
+};
+#define CONSISTENCIES (CONSISTENCY_OFFLINE + 1)
+extern const char *const consistency_names[CONSISTENCIES];
+
+struct clone_record {
+    enum clone_phase phase;
+    int64_t attempts; /* 1 = the first attempt is under way or over */
+    int64_t attempt_ms;
+    int64_t start_ms, completion_ms; /* the deadline's clock runs from start_ms */
+    int64_t progress;                /* percent */
+    const char *source_uid;          /* the VMI's for running, the VM's for a stopped source */
+    const char *source_vmi;
+    struct {
+        int64_t at_ms;
+        const char *vmi_uid;
+    } started; /* we started the source */
+    struct {
+        int64_t requested_ms, deadline_ms, acknowledged_ms, thawed_ms;
+        const char *vmi_uid;
+    } freeze;
+    int64_t cut_ms; /* all snapshots of this attempt are cut, and consistency is known */
+    int64_t snapshot_bytes;
+    int64_t freeze_ms;
+    bool froze; /* freeze_ms is meant */
+    enum consistency consistency;
+    const char *retry_token; /* value of the retry annotation that was acted upon */
+    struct {
+        const char *reason, *message, *disk; /* reason NULL: none */
+        int64_t at_ms, attempt;
+        bool terminal;
+    } error;
+};
+
+/* True while the present attempt has failed and is being cleaned up after. */
+static inline bool record_aborted(const struct clone_record *r)
+{
+    return r->error.reason && r->attempts > 0 && r->error.attempt == r->attempts;
+}
+/* True while a freeze was announced whose thaw is not known to have happened. */
+static inline bool record_owes_thaw(const struct clone_record *r)
+{
+    return r->freeze.requested_ms && !r->freeze.thawed_ms;
+}
+static inline bool record_final(const struct clone_record *r)
+{
+    return r->phase == PHASE_SUCCEEDED || r->phase == PHASE_FAILED;
+}
+
+/* clone_status: status.cloneStatus, NULL when absent. Unknown or wrong fields count as unset. */
+struct clone_record record_read(struct arena *a, const cJSON *clone_status);
+
+#endif

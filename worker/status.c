@@ -1,0 +1,332 @@
+#include "worker/status.h"
+
+#include <stdio.h>
+
+#include "base/str.h"
+#include "json/json.h"
+#include "json/writer.h"
+#include "worker/kinds.h"
+#include "wukong/names.h"
+
+static void write_time(struct json_writer *w, const char *key, int64_t ms, bool with_ms)
+{
+    char text[TIME_TEXT_MAX];
+    if (!ms)
+        return;
+    time_to_str(ms, with_ms, text);
+    json_string(w, key, text);
+}
+
+static void write_size(struct json_writer *w, const char *key, int64_t bytes)
+{
+    if (bytes > 0)
+        json_stringf(w, key, "%lld", (long long)bytes);
+}
+
+/* --- conditions --- */
+
+static const cJSON *old_condition(const struct clone_view *v, const char *type)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach(c, json_get(v->status, "conditions"))
+        if (str_eq(json_str(c, "type"), type))
+            return c;
+    return NULL;
+}
+
+static bool always_dropped(enum condition_type t)
+{
+    return t == COND_RECONCILING || t == COND_STALLED || t == COND_AWAITING_GATES;
+}
+
+static void write_condition(struct json_writer *w, const struct clone_view *v, const char *type,
+                            const struct condition *c)
+{
+    static const char *const words[] = {"", "False", "True", "Unknown"};
+    const cJSON *old = old_condition(v, type);
+    const char *status = words[c->status];
+    json_object(w, NULL);
+    json_string(w, "type", type);
+    json_string(w, "status", status);
+    json_string(w, "reason", reason_table[c->reason].name);
+    json_string(w, "message", str_or(c->message, ""));
+    json_number(w, "observedGeneration", v->wukong->generation);
+    if (old && str_eq(json_str(old, "status"), status) && json_str(old, "lastTransitionTime"))
+        json_string(w, "lastTransitionTime", json_str(old, "lastTransitionTime"));
+    else
+        write_time(w, "lastTransitionTime", v->now.wall_ms, false);
+    json_end(w);
+}
+
+static void write_conditions(struct json_writer *w, const struct clone_view *v,
+                             const struct decision *d)
+{
+    json_array(w, "conditions");
+    for (enum condition_type t = 0; t < CONDITION_TYPES; t++) {
+        const char *type = condition_type_names[t];
+        if (d->conditions[t].status != CONDITION_ABSENT)
+            write_condition(w, v, type, &d->conditions[t]);
+        else if (d->keep_conditions && !always_dropped(t))
+            json_tree(w, NULL, old_condition(v, type));
+    }
+    json_end(w);
+}
+
+/* --- cloneStatus --- */
+
+static void write_freeze(struct json_writer *w, const struct clone_record *r)
+{
+    if (!r->freeze.requested_ms)
+        return;
+    json_object(w, "freeze");
+    json_string(w, "vmiUID", r->freeze.vmi_uid);
+    write_time(w, "requestedTime", r->freeze.requested_ms, true);
+    write_time(w, "deadlineTime", r->freeze.deadline_ms, true);
+    write_time(w, "acknowledgedTime", r->freeze.acknowledged_ms, true);
+    write_time(w, "thawedTime", r->freeze.thawed_ms, true);
+    json_end(w);
+}
+
+static void write_error(struct json_writer *w, const struct clone_record *r)
+{
+    if (!r->error.reason)
+        return;
+    json_object(w, "lastError");
+    json_string(w, "reason", r->error.reason);
+    json_string(w, "message", r->error.message);
+    json_string(w, "disk", r->error.disk);
+    write_time(w, "time", r->error.at_ms, true);
+    json_number(w, "attempt", r->error.attempt);
+    if (r->error.terminal)
+        json_boolean(w, "terminal", true);
+    json_end(w);
+}
+
+static const char *disk_phase(const struct clone_view *v, size_t disk)
+{
+    size_t bound = 0, there = 0;
+    for (size_t t = 0; t < v->target_count; t++) {
+        there += v->targets[t].claims[disk].exists;
+        bound += v->targets[t].claims[disk].bound;
+    }
+    const struct seen_snapshot *s = &v->disks[disk].snapshot;
+    if (v->target_count && bound == v->target_count)
+        return "Bound";
+    if (there)
+        return "Restoring";
+    if (s->exists && s->ready)
+        return "SnapshotReady";
+    return s->exists && s->cut ? "SnapshotCut" : "Pending";
+}
+
+static unsigned disk_percent(const char *phase)
+{
+    static const struct {
+        const char *phase;
+        unsigned percent;
+    } rows[] = {{"Bound", 100}, {"Restoring", 60}, {"SnapshotReady", 50}, {"SnapshotCut", 25}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (str_eq(rows[i].phase, phase))
+            return rows[i].percent;
+    return 0;
+}
+
+/* What the cluster no longer shows (a finished clone's plan) stays as it was written. */
+static bool keep_old(struct json_writer *w, const struct clone_view *v, const char *key)
+{
+    if (v->disk_count)
+        return false;
+    json_tree(w, key, json_get(json_get(v->status, "cloneStatus"), key));
+    return true;
+}
+
+static void write_disks(struct json_writer *w, const struct clone_view *v)
+{
+    if (keep_old(w, v, "disks"))
+        return;
+    json_array(w, "disks");
+    for (size_t i = 0; i < v->disk_count; i++) {
+        const struct disk_plan *p = v->disks[i].plan;
+        const char *phase = disk_phase(v, i);
+        json_object(w, NULL);
+        json_string(w, "name", p->name);
+        json_string(w, "sourcePVC", p->claim);
+        write_size(w, "size", p->bytes);
+        json_string(w, "phase", phase);
+        json_stringf(w, "progress", "%u%%", disk_percent(phase));
+        json_string(w, "method", disk_method_names[p->method]);
+        json_end(w);
+    }
+    json_end(w);
+}
+
+static void write_targets(struct json_writer *w, const struct clone_view *v)
+{
+    if (keep_old(w, v, "targets"))
+        return;
+    json_array(w, "targets");
+    for (size_t t = 0; t < v->target_count; t++) {
+        const struct view_target *target = &v->targets[t];
+        json_object(w, NULL);
+        json_string(w, "vmName", target->vm.name);
+        json_string(w, "phase", !target->vm.exists  ? "Pending"
+                                : target->vm.ready  ? "Ready"
+                                                    : str_or(target->vm.printable, "Created"));
+        json_array(w, "disks");
+        for (size_t i = 0; i < v->disk_count; i++) {
+            const struct seen_claim *c = &target->claims[i];
+            json_object(w, NULL);
+            json_string(w, "name", v->disks[i].plan->name);
+            json_string(w, "pvc", c->name);
+            json_string(w, "phase", !c->exists ? "Pending" : c->bound ? "Bound" : "Restoring");
+            json_end(w);
+        }
+        json_end(w);
+        json_end(w);
+    }
+    json_end(w);
+}
+
+static void write_snapshot_names(struct json_writer *w, const struct clone_view *v)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < v->disk_count; i++)
+        n += v->disks[i].snapshot.exists && v->disks[i].snapshot.ours;
+    if (!n) {
+        const cJSON *old = json_get(v->status, "cloneStatus");
+        if (v->record.cut_ms) {
+            json_string(w, "snapshotName", json_str(old, "snapshotName"));
+            json_tree(w, "snapshotNames", json_get(old, "snapshotNames"));
+        }
+        return;
+    }
+    const char *first = NULL;
+    json_array(w, "snapshotNames");
+    for (size_t i = 0; i < v->disk_count; i++) {
+        const struct seen_snapshot *s = &v->disks[i].snapshot;
+        if (!s->exists || !s->ours)
+            continue;
+        json_string(w, NULL, s->name);
+        first = first ? first : s->name;
+    }
+    json_end(w);
+    json_string(w, "snapshotName", first);
+}
+
+static void write_clone_status(struct json_writer *w, const struct clone_view *v,
+                               const struct decision *d)
+{
+    const struct clone_record *r = &d->record;
+    json_object(w, "cloneStatus");
+    json_string(w, "phase", clone_phase_names[r->phase == PHASE_NONE ? PHASE_PENDING : r->phase]);
+    json_stringf(w, "progress", "%lld%%", (long long)r->progress);
+    json_string(w, "step", d->step);
+    if (r->attempts)
+        json_number(w, "attempts", r->attempts);
+    write_time(w, "attemptTime", r->attempt_ms, true);
+    write_time(w, "startTime", r->start_ms, true);
+    write_time(w, "completionTime", r->completion_ms, true);
+    json_string(w, "sourceVMI", r->source_vmi);
+    json_string(w, "sourceUID", r->source_uid);
+    if (r->started.at_ms) {
+        json_object(w, "sourceStarted");
+        write_time(w, "time", r->started.at_ms, true);
+        json_string(w, "vmiUID", r->started.vmi_uid);
+        json_end(w);
+    }
+    write_snapshot_names(w, v);
+    write_time(w, "snapshotTime", r->cut_ms, true);
+    write_time(w, "cutTime", r->cut_ms, true);
+    write_size(w, "snapshotSize", r->snapshot_bytes);
+    json_string(w, "consistency", consistency_names[r->consistency]);
+    if (r->froze)
+        json_number(w, "freezeMilliseconds", r->freeze_ms);
+    write_freeze(w, r);
+    json_string(w, "retryToken", r->retry_token);
+    write_disks(w, v);
+    write_targets(w, v);
+    write_error(w, r);
+    json_end(w);
+}
+
+void status_write(const struct clone_view *v, const struct decision *d, struct buf *out)
+{
+    char vm[NAME_BUF];
+    struct json_writer w = json_writer(out);
+    name_vm(v->wukong->name, v->effective.replicas, 0, vm);
+    json_object(&w, NULL);
+    json_number(&w, "observedGeneration", v->wukong->generation);
+    json_string(&w, "phase", d->phase);
+    json_string(&w, "vmName", vm);
+    write_conditions(&w, v, d);
+    write_clone_status(&w, v, d);
+    json_end(&w);
+}
+
+/* --- comparison --- */
+
+/* Members of cloneStatus whose change alone may wait. */
+static bool soft_member(const char *name)
+{
+    static const char *const soft[] = {"progress",      "step",         "disks", "targets",
+                                       "snapshotNames", "snapshotName", "phase"};
+    for (size_t i = 0; i < ARRAY_LEN(soft); i++)
+        if (str_eq(name, soft[i]))
+            return true;
+    return false;
+}
+
+static bool final_phase(const cJSON *clone_status)
+{
+    const char *phase = json_str(clone_status, "phase");
+    return str_eq(phase, "Succeeded") || str_eq(phase, "Failed");
+}
+
+static enum status_change compare_members(const cJSON *from, const cJSON *to,
+                                          enum status_change worst)
+{
+    const cJSON *m;
+    cJSON_ArrayForEach(m, from)
+    {
+        if (json_equal(m, json_get(to, m->string)))
+            continue;
+        bool soft = soft_member(m->string) &&
+                    !(str_eq(m->string, "phase") && final_phase(to) != final_phase(from));
+        enum status_change change = soft ? STATUS_SOFT : STATUS_HARD;
+        worst = change > worst ? change : worst;
+    }
+    return worst;
+}
+
+static const cJSON *condition_in(const cJSON *status, const char *type)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach(c, json_get(status, "conditions"))
+        if (str_eq(json_str(c, "type"), type))
+            return c;
+    return NULL;
+}
+
+enum status_change status_compare(const struct clone_view *v, const cJSON *next)
+{
+    const cJSON *prev = v->status;
+    enum status_change worst = STATUS_SAME;
+    const cJSON *old_clone = json_get(prev, "cloneStatus");
+    const cJSON *new_clone = json_get(next, "cloneStatus");
+    worst = compare_members(new_clone, old_clone, worst);
+    worst = compare_members(old_clone, new_clone, worst);
+    static const char *const plain[] = {"observedGeneration", "phase", "vmName"};
+    for (size_t i = 0; i < ARRAY_LEN(plain); i++)
+        if (!json_equal(json_get(prev, plain[i]), json_get(next, plain[i])) && worst < STATUS_SOFT)
+            worst = STATUS_SOFT;
+    for (enum condition_type t = 0; t < CONDITION_TYPES; t++) {
+        const cJSON *a = condition_in(prev, condition_type_names[t]);
+        const cJSON *b = condition_in(next, condition_type_names[t]);
+        if (json_equal(a, b))
+            continue;
+        bool turned = !str_eq(json_str(a, "status"), json_str(b, "status"));
+        bool hard = turned && (t == COND_READY || t == COND_STALLED) && a;
+        worst = hard ? STATUS_HARD : worst < STATUS_SOFT ? STATUS_SOFT : worst;
+    }
+    return worst;
+}

@@ -1,0 +1,99 @@
+/*
+ * The steps of a clone and what they share. steps_source.c: policy, source, gates, pre-flight;
+ * steps_snapshot.c: freeze, cut, thaw, snapshots; steps_target.c: disks, VM, ready, cleanup. All
+ * pure: observe says how far a step is, apply adds intents or changes the record.
+ */
+#ifndef WORKER_STEPS_H
+#define WORKER_STEPS_H
+
+#include "worker/decide.h"
+#include "worker/kinds.h"
+
+/* A live read of the source older than this is read again before the freeze. */
+#define READ_FRESH_MS 10000
+/* A dry-run older than this is made again before the freeze. */
+#define DRY_RUN_FRESH_MS 60000
+/* KubeVirt learns the freeze state by a poll every 5 s (virt-launcher
+   --qemu-fsfreeze-status-interval), so neither frozen nor thawed can be concluded sooner. */
+#define FREEZE_POLL_MS 6000
+/* Before the guest's own timer thaws it, we do. */
+#define THAW_MARGIN_MS 2000
+/* How long the agent of a VM that we started may take to connect. */
+#define AGENT_WAIT_MS 120000
+/* A claim that only fails for this long ends the attempt; its provisioner retries for ever. */
+#define RESTORE_STUCK_MS 120000
+/* Waits that no event ends are looked at again this often. */
+#define WAIT_POLL_MS 10000
+
+/* How the point in time is made. */
+enum cut_mode {
+    CUT_FROZEN,  /* the guest agent freezes the file systems */
+    CUT_RUNNING, /* running, not frozen */
+    CUT_OFFLINE, /* the source is stopped */
+};
+enum cut_mode view_cut_mode(const struct clone_view *v);
+/* The number of the present attempt, from 1. */
+int64_t view_attempt(const struct clone_view *v);
+/* True once all snapshots are cut and the record says so: the source is not needed any more. */
+static inline bool view_past_cut(const struct clone_view *v)
+{
+    return v->record.cut_ms != 0;
+}
+/* True when the capture has disks and all of them are cut. */
+bool view_all_cut(const struct clone_view *v);
+bool view_takes_snapshots(const struct clone_view *v);
+bool view_uses_vm_snapshot(const struct clone_view *v);
+const struct call *view_freeze_call(const struct clone_view *v);
+const struct call *view_thaw_call(const struct clone_view *v);
+/* The guest is frozen by us for certain: acknowledged, no thaw sent, its own timer far enough. */
+bool view_freeze_holds(const struct clone_view *v);
+/* Every target has all of its claims Bound: the snapshots are not needed any more. */
+bool view_targets_complete(const struct clone_view *v);
+/* The first snapshot, claim or VM whose name is somebody else's; NULL: none. */
+const char *view_name_taken(const struct clone_view *v, const char **ret_kind);
+
+/* steps_source.c */
+enum observed observe_policy(const struct clone_view *v, struct why *why);
+enum observed observe_source(const struct clone_view *v, struct why *why);
+void apply_source(const struct clone_view *v, struct decision *d);
+enum observed observe_gates(const struct clone_view *v, struct why *why);
+void apply_gates(const struct clone_view *v, struct decision *d);
+enum observed observe_preflight(const struct clone_view *v, struct why *why);
+void apply_preflight(const struct clone_view *v, struct decision *d);
+/* steps_snapshot.c */
+enum observed observe_freeze(const struct clone_view *v, struct why *why);
+void apply_freeze(const struct clone_view *v, struct decision *d);
+enum observed observe_cut(const struct clone_view *v, struct why *why);
+void apply_cut(const struct clone_view *v, struct decision *d);
+/* steps_vmsnapshot.c: the cut by method VirtualMachineSnapshot. */
+enum observed observe_vm_snapshot(const struct clone_view *v, struct why *why);
+enum consistency vm_snapshot_consistency(const struct clone_view *v);
+enum observed observe_thaw(const struct clone_view *v, struct why *why);
+enum observed observe_snapshots(const struct clone_view *v, struct why *why);
+/* steps_target.c */
+enum observed observe_disks(const struct clone_view *v, struct why *why);
+void apply_disks(const struct clone_view *v, struct decision *d);
+enum observed observe_vm(const struct clone_view *v, struct why *why);
+void apply_vm(const struct clone_view *v, struct decision *d);
+enum observed observe_ready(const struct clone_view *v, struct why *why);
+void apply_ready(const struct clone_view *v, struct decision *d);
+enum observed observe_cleanup(const struct clone_view *v, struct why *why);
+void apply_cleanup(const struct clone_view *v, struct decision *d);
+/* True when some claims of ours wait for a consumer that is not to be started. */
+bool view_waits_for_consumer(const struct clone_view *v);
+
+/* --- Obligations (obligations.c): looked at before the steps. --- */
+
+/* Sends the thaw that is owed and records it when it is known to have happened. */
+void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted);
+/* Removes everything of ours; true when nothing is left. */
+bool oblige_remove_all(const struct clone_view *v, struct decision *d);
+/* Removes the snapshots of ours; true when none is left. */
+bool oblige_remove_snapshots(const struct clone_view *v, struct decision *d);
+/* Stops a source that we started and that shall not go on; true when nothing is owed. */
+bool oblige_stop_source(const struct clone_view *v, struct decision *d);
+
+/* Lowers d->again_ms to at_ms when that is sooner; 0 does nothing. */
+void decision_again(struct decision *d, int64_t at_ms);
+
+#endif

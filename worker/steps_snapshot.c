@@ -1,0 +1,335 @@
+/* The steps around the point in time: freeze, cut, thaw, snapshots ready. */
+#include "worker/steps.h"
+
+#include <assert.h>
+
+#include "base/str.h"
+#include "worker/bodies.h"
+
+int64_t view_attempt(const struct clone_view *v)
+{
+    return v->record.attempts > 0 ? v->record.attempts : 1;
+}
+
+bool view_takes_snapshots(const struct clone_view *v)
+{
+    for (size_t i = 0; i < v->disk_count; i++) {
+        enum disk_method m = v->disks[i].plan->method;
+        if (m != DISK_CSI_CLONE && m != DISK_CDI_CLONE)
+            return true;
+    }
+    return false;
+}
+
+bool view_uses_vm_snapshot(const struct clone_view *v)
+{
+    return v->effective.method == METHOD_VM_SNAPSHOT;
+}
+
+static bool disk_is_cut(const struct view_disk *d)
+{
+    enum disk_method m = d->plan->method;
+    return m == DISK_CSI_CLONE || m == DISK_CDI_CLONE ||
+           (d->snapshot.exists && d->snapshot.ours && !d->snapshot.deleting && d->snapshot.cut);
+}
+
+bool view_all_cut(const struct clone_view *v)
+{
+    for (size_t i = 0; i < v->disk_count; i++)
+        if (!disk_is_cut(&v->disks[i]))
+            return false;
+    return v->disk_count > 0;
+}
+
+static bool any_snapshot(const struct clone_view *v)
+{
+    for (size_t i = 0; i < v->disk_count; i++)
+        if (v->disks[i].snapshot.exists)
+            return true;
+    return false;
+}
+
+/* Two attempts that failed at the freeze are enough to know that this guest will not do it. */
+static bool gave_up_freezing(const struct clone_view *v)
+{
+    return v->effective.quiesce == QUIESCE_IF_AVAILABLE && v->record.attempts >= 3 &&
+           str_eq(v->record.error.reason, reason_table[REASON_FREEZE_FAILED].name);
+}
+
+enum cut_mode view_cut_mode(const struct clone_view *v)
+{
+    const struct view_source *s = &v->source;
+    if (v->effective.clone_type == CLONE_FULL || (!s->vmi_exists && !record_owes_thaw(&v->record)))
+        return CUT_OFFLINE;
+    if (v->record.freeze.requested_ms)
+        return CUT_FROZEN;
+    if (v->effective.quiesce == QUIESCE_NEVER || view_uses_vm_snapshot(v) || !s->agent ||
+        s->paused || gave_up_freezing(v))
+        return CUT_RUNNING;
+    /* Snapshots of this attempt without a freeze on record: it was decided not to freeze. */
+    return any_snapshot(v) ? CUT_RUNNING : CUT_FROZEN;
+}
+
+const struct call *view_freeze_call(const struct clone_view *v)
+{
+    return memo_findf(v->memo, "freeze/%lld", (long long)v->record.freeze.requested_ms);
+}
+
+const struct call *view_thaw_call(const struct clone_view *v)
+{
+    return memo_findf(v->memo, "thaw/%lld", (long long)v->record.freeze.requested_ms);
+}
+
+/* --- freeze --- */
+
+static enum observed may_freeze(const struct clone_view *v, struct why *why)
+{
+    const struct view_source *s = &v->source;
+    int64_t rested = s->last_thaw_ms + FREEZE_POLL_MS;
+    why_set(why, REASON_CLONING, "about to freeze the guest");
+    if (s->snapshot_in_progress)
+        why_set(why, REASON_SOURCE_BUSY, "the VirtualMachineSnapshot %s of the source is under way",
+                s->snapshot_in_progress);
+    else if (s->freeze_status)
+        why_set(why, REASON_SOURCE_BUSY, "the source is %s by somebody else", s->freeze_status);
+    else if (s->freeze_elsewhere)
+        why_set(why, REASON_SOURCE_BUSY, "another clone holds the source frozen");
+    else if (s->last_thaw_ms && v->now.wall_ms < rested) {
+        why_set(why, REASON_SOURCE_BUSY, "the source was thawed a moment ago");
+        why->again_ms = rested;
+    }
+    return why->reason == REASON_SOURCE_BUSY ? STEP_WAIT : STEP_TODO;
+}
+
+static enum observed frozen_state(const struct clone_view *v, struct why *why)
+{
+    const struct call *freeze = view_freeze_call(v);
+    if (!freeze) {
+        const struct call *armed =
+            memo_findf(v->memo, "armed/%lld", (long long)v->record.freeze.requested_ms);
+        why_set(why, REASON_FREEZE_LOST,
+                "the worker was restarted while a freeze was under way; the guest is thawed and the "
+                "attempt repeated");
+        return call_ok(armed) ? STEP_TODO : STEP_FAILED;
+    }
+    if (call_failed(freeze)) {
+        why_set(why, REASON_FREEZE_FAILED, "the guest could not be frozen: %s",
+                str_or(freeze->message, "no answer"));
+        return STEP_FAILED;
+    }
+    why_set(why, REASON_CLONING, "the guest is being frozen");
+    why->again_ms = v->record.freeze.deadline_ms;
+    return call_ok(freeze) ? STEP_DONE : STEP_WAIT;
+}
+
+enum observed observe_freeze(const struct clone_view *v, struct why *why)
+{
+    if (view_past_cut(v) || view_cut_mode(v) != CUT_FROZEN)
+        return STEP_DONE;
+    if (!v->record.freeze.requested_ms)
+        return may_freeze(v, why);
+    return frozen_state(v, why);
+}
+
+static void begin_attempt(const struct clone_view *v, struct decision *d)
+{
+    if (!v->record.attempts) {
+        d->record.attempts = 1;
+        d->record.attempt_ms = v->now.wall_ms;
+    }
+    d->record.source_uid = v->source.vmi_exists ? v->source.vmi_uid : v->source.vm_uid;
+    d->record.source_vmi = v->source.vmi_exists ? v->source.vmi_name : v->source.vm_name;
+}
+
+void apply_freeze(const struct clone_view *v, struct decision *d)
+{
+    if (!v->record.freeze.requested_ms) {
+        begin_attempt(v, d);
+        d->record.freeze.requested_ms = v->now.wall_ms;
+        d->record.freeze.deadline_ms = v->now.wall_ms + v->unfreeze_timeout_ms;
+        d->record.freeze.vmi_uid = v->source.vmi_uid;
+        d->record.freeze.thawed_ms = 0;
+        d->record.freeze.acknowledged_ms = 0;
+        d->persist_first = true;
+        return;
+    }
+    struct intent *i = intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VMI],
+                                   v->effective.source_ns, v->source.vmi_name, "freeze/%lld",
+                                   (long long)v->record.freeze.requested_ms);
+    i->sub = "freeze";
+    i->body = arena_printf(v->arena, "{\"unfreezeTimeout\":\"%llds\"}",
+                           (long long)(v->unfreeze_timeout_ms / 1000));
+    /* virt-api gives up after 10 s (pkg/virt-api/rest/subresource.go); what comes later is lost. */
+    i->timeout_ms = 15000;
+}
+
+/* --- cut --- */
+
+bool view_freeze_holds(const struct clone_view *v)
+{
+    return call_ok(view_freeze_call(v)) && !view_thaw_call(v) &&
+           v->now.wall_ms < v->record.freeze.deadline_ms - THAW_MARGIN_MS;
+}
+
+static enum observed cut_errors(const struct clone_view *v, struct why *why)
+{
+    for (size_t i = 0; i < v->disk_count; i++) {
+        const struct seen_snapshot *s = &v->disks[i].snapshot;
+        why->disk = v->disks[i].plan->name;
+        if (s->exists && !s->ours) {
+            why_set(why, REASON_NAME_TAKEN, "VolumeSnapshot %s/%s exists and is not this clone's",
+                    s->ns, s->name);
+            return STEP_FAILED;
+        }
+        if (s->exists && (s->deleting || s->lost)) {
+            why_set(why, REASON_SNAPSHOT_LOST, "VolumeSnapshot %s/%s is being deleted", s->ns,
+                    s->name);
+            return STEP_FAILED;
+        }
+    }
+    why->disk = NULL;
+    return STEP_DONE;
+}
+
+static void describe_cut(const struct clone_view *v, struct why *why)
+{
+    size_t cut = 0;
+    for (size_t i = 0; i < v->disk_count; i++)
+        cut += disk_is_cut(&v->disks[i]);
+    why_set(why, REASON_CLONING, "%zu of %zu snapshots are cut", cut, v->disk_count);
+    for (size_t i = 0; i < v->disk_count; i++)
+        if (v->disks[i].snapshot.error)
+            why_set(why, REASON_SNAPSHOT_FAILED, "disk %s: %s", v->disks[i].plan->name,
+                    v->disks[i].snapshot.error);
+}
+
+enum observed observe_cut(const struct clone_view *v, struct why *why)
+{
+    if (view_past_cut(v))
+        return STEP_DONE;
+    if (view_uses_vm_snapshot(v) && !view_all_cut(v))
+        return observe_vm_snapshot(v, why);
+    enum observed o = cut_errors(v, why);
+    if (o == STEP_FAILED)
+        return o;
+    bool frozen = view_cut_mode(v) == CUT_FROZEN;
+    if (view_all_cut(v)) {
+        why_set(why, REASON_CLONING, "all snapshots are cut, the guest is being thawed");
+        const struct call *thaw = view_thaw_call(v);
+        /* The record waits for the thaw's answer, so that one write tells both. */
+        bool settled = !frozen || (thaw && thaw->state != CALL_FLYING);
+        return settled ? STEP_TODO : STEP_WAIT;
+    }
+    describe_cut(v, why);
+    if (frozen && !view_freeze_holds(v) && v->effective.quiesce == QUIESCE_REQUIRED) {
+        why_set(why, REASON_CUT_TIMEOUT,
+                "the snapshots were not all cut within the %lld s that the guest may stay frozen",
+                (long long)(v->unfreeze_timeout_ms / 1000));
+        return STEP_FAILED;
+    }
+    why->again_ms = frozen ? v->record.freeze.deadline_ms - THAW_MARGIN_MS
+                           : v->now.wall_ms + WAIT_POLL_MS;
+    if (frozen && v->now.wall_ms >= why->again_ms)
+        why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
+    return STEP_TODO;
+}
+
+/* FilesystemConsistent is claimed only when the freeze was acknowledged, nothing thawed it before
+   the last cut was seen, and no KubeVirt snapshot (whose end thaws everybody) came in between. */
+static enum consistency judge_consistency(const struct clone_view *v)
+{
+    enum cut_mode mode = view_cut_mode(v);
+    int64_t id = v->record.freeze.requested_ms;
+    if (view_uses_vm_snapshot(v))
+        return vm_snapshot_consistency(v);
+    if (mode == CUT_OFFLINE)
+        return CONSISTENCY_OFFLINE;
+    bool held = memo_findf(v->memo, "held/%lld", (long long)id) != NULL;
+    bool foreign = v->memo->foreign_snapshot_ms >= id;
+    return mode == CUT_FROZEN && call_ok(view_freeze_call(v)) && held && !foreign
+               ? CONSISTENCY_FILESYSTEM
+               : CONSISTENCY_CRASH;
+}
+
+static void record_cut(const struct clone_view *v, struct decision *d)
+{
+    int64_t last = 0, bytes = 0;
+    for (size_t i = 0; i < v->disk_count; i++) {
+        const struct seen_snapshot *s = &v->disks[i].snapshot;
+        last = s->cut_ms > last ? s->cut_ms : last;
+        bytes += s->restore_bytes;
+    }
+    begin_attempt(v, d);
+    d->record.cut_ms = last ? last : v->now.wall_ms;
+    d->record.snapshot_bytes = bytes;
+    d->record.consistency = judge_consistency(v);
+    const struct call *freeze = view_freeze_call(v);
+    const struct call *thaw = view_thaw_call(v);
+    if (freeze && thaw) {
+        int64_t end = call_ok(thaw) ? thaw->done_ms : v->now.wall_ms;
+        d->record.froze = true;
+        d->record.freeze_ms = end - freeze->sent_ms;
+        d->record.freeze.acknowledged_ms = freeze->done_ms;
+    }
+}
+
+void apply_cut(const struct clone_view *v, struct decision *d)
+{
+    if (view_uses_vm_snapshot(v) && !v->vm_snapshot.exists && v->record.attempts) {
+        body_create_vm_snapshot(v, d);
+        return;
+    }
+    if (view_all_cut(v)) {
+        record_cut(v, d);
+        return;
+    }
+    if (!v->record.attempts) {
+        begin_attempt(v, d);
+        d->persist_first = true;
+        return;
+    }
+    if (view_uses_vm_snapshot(v))
+        return;
+    for (size_t i = 0; i < v->disk_count; i++)
+        if (!v->disks[i].snapshot.exists && !disk_is_cut(&v->disks[i]))
+            body_create_snapshot(v, d, i);
+}
+
+enum observed observe_thaw(const struct clone_view *v, struct why *why)
+{
+    if (!record_owes_thaw(&v->record))
+        return STEP_DONE;
+    why_set(why, REASON_CLONING, "the guest is being thawed");
+    why->again_ms = v->now.wall_ms + 1000;
+    return STEP_WAIT;
+}
+
+/* --- snapshots ready --- */
+
+enum observed observe_snapshots(const struct clone_view *v, struct why *why)
+{
+    if (!view_takes_snapshots(v) || view_targets_complete(v))
+        return STEP_DONE;
+    size_t ready = 0;
+    for (size_t i = 0; i < v->disk_count; i++) {
+        const struct seen_snapshot *s = &v->disks[i].snapshot;
+        why->disk = v->disks[i].plan->name;
+        if (disk_is_cut(&v->disks[i]) && (s->ready || !s->name)) {
+            ready++;
+            continue;
+        }
+        if (!s->exists || s->deleting || s->lost) {
+            why_set(why, REASON_SNAPSHOT_LOST, "VolumeSnapshot %s/%s is gone or going",
+                    str_or(s->ns, ""), str_or(s->name, ""));
+            return STEP_FAILED;
+        }
+        why_set(why, s->error ? REASON_SNAPSHOT_FAILED : REASON_CLONING, "disk %s: %s",
+                v->disks[i].plan->name, str_or(s->error, "its snapshot is not ready yet"));
+    }
+    if (ready == v->disk_count)
+        return STEP_DONE;
+    if (why->reason == REASON_CLONING)
+        why_set(why, REASON_CLONING, "%zu of %zu snapshots are ready", ready, v->disk_count);
+    why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
+    return STEP_WAIT;
+}

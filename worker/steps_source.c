@@ -1,0 +1,291 @@
+/* The steps before the guest is touched: policy, source, gates, pre-flight. */
+#include "worker/steps.h"
+
+#include <assert.h>
+
+#include "base/str.h"
+#include "json/json.h"
+#include "worker/bodies.h"
+
+static enum observed wait_for(struct why *why, const struct clone_view *v, int64_t poll_ms)
+{
+    if (poll_ms)
+        why->again_ms = v->now.wall_ms + poll_ms;
+    return STEP_WAIT;
+}
+
+enum observed observe_policy(const struct clone_view *v, struct why *why)
+{
+    if (view_past_cut(v))
+        return STEP_DONE;
+    if (v->policy_refusal) {
+        why_set(why, v->effective.cross_namespace ? REASON_NOT_ADMITTED : REASON_POLICY_DENIED,
+                "%s", v->policy_refusal);
+        return wait_for(why, v, WAIT_POLL_MS);
+    }
+    if (v->permitted_ms > v->now.wall_ms) {
+        why_set(why, v->permitted_reason, "%s", str_or(v->permitted_why, "not yet permitted"));
+        why->again_ms = v->permitted_ms;
+        return STEP_WAIT;
+    }
+    if (!v->slots_free && !v->record.attempts) {
+        why_set(why, REASON_QUEUED, "as many clones as configured are under way");
+        return wait_for(why, v, WAIT_POLL_MS);
+    }
+    return STEP_DONE;
+}
+
+static enum observed not_running(const struct clone_view *v, struct why *why)
+{
+    const struct view_source *s = &v->source;
+    why_set(why, REASON_SOURCE_NOT_RUNNING,
+            "the VirtualMachineInstance %s/%s is %s, a clone of type %s needs it Running",
+            v->effective.source_ns, v->effective.source_name,
+            s->vmi_exists ? str_or(s->phase, "Pending") : "not there",
+            clone_type_names[v->effective.clone_type]);
+    return wait_for(why, v, 0);
+}
+
+/* What a running source must be for the quiesce that was asked. */
+static enum observed running_state(const struct clone_view *v, struct why *why)
+{
+    const struct view_source *s = &v->source;
+    if (s->migrating && v->effective.quiesce != QUIESCE_NEVER) {
+        why_set(why, REASON_SOURCE_BUSY, "the source is being migrated, a freeze would fail");
+        return wait_for(why, v, 0);
+    }
+    if (v->effective.quiesce == QUIESCE_REQUIRED && s->paused) {
+        why_set(why, REASON_SOURCE_PAUSED, "quiesce is Required and the source is paused");
+        return wait_for(why, v, 0);
+    }
+    if (v->effective.quiesce == QUIESCE_REQUIRED && !s->agent) {
+        why_set(why, REASON_AGENT_NOT_CONNECTED,
+                "quiesce is Required and the source's guest agent is not connected");
+        return wait_for(why, v, 0);
+    }
+    int64_t agent_until = v->record.started.at_ms + AGENT_WAIT_MS;
+    if (v->record.started.at_ms && !s->agent && v->effective.quiesce != QUIESCE_NEVER &&
+        v->now.wall_ms < agent_until) {
+        why_set(why, REASON_SOURCE_STARTING, "the source was started, its agent is awaited");
+        why->again_ms = agent_until;
+        return STEP_WAIT;
+    }
+    if (v->record.source_uid && v->record.attempts && !record_aborted(&v->record) &&
+        !str_eq(v->record.source_uid, s->vmi_uid)) {
+        why_set(why, REASON_SOURCE_CHANGED, "the source was restarted while it was being cloned");
+        return STEP_FAILED;
+    }
+    return STEP_DONE;
+}
+
+static enum observed observe_start(const struct clone_view *v, struct why *why)
+{
+    why_set(why, REASON_SOURCE_STARTING, "the stopped source %s/%s is being started",
+            v->effective.source_ns, v->effective.source_name);
+    const struct call *start = memo_find(v->memo, "start");
+    if (call_failed(start) && start->kind != ERR_CONFLICT)
+        why_set(why, REASON_SOURCE_STARTING, "the source cannot be started: %s", start->message);
+    return STEP_TODO;
+}
+
+enum observed observe_source(const struct clone_view *v, struct why *why)
+{
+    const struct view_source *s = &v->source;
+    const struct wukong_effective *e = &v->effective;
+    if (view_past_cut(v))
+        return STEP_DONE;
+    bool found = e->source_type == SOURCE_VMI ? s->vmi_exists : s->vm_exists;
+    if (!found) {
+        why_set(why, REASON_SOURCE_NOT_FOUND, "%s %s/%s does not exist",
+                e->source_type == SOURCE_VMI ? "VirtualMachineInstance" : "VirtualMachine",
+                e->source_ns, e->source_name);
+        return wait_for(why, v, 0);
+    }
+    if (s->deleting) {
+        why_set(why, REASON_SOURCE_NOT_RUNNING, "the source %s/%s is being deleted", e->source_ns,
+                e->source_name);
+        return wait_for(why, v, 0);
+    }
+    if (e->clone_type == CLONE_FULL) {
+        if (!s->vmi_exists)
+            return STEP_DONE;
+        why_set(why, REASON_SOURCE_RUNNING,
+                "the source %s/%s is running, a full clone needs it stopped: stop it, or use "
+                "cloneType running or linked",
+                e->source_ns, e->source_name);
+        return v->record.attempts && !record_aborted(&v->record) && v->targets &&
+                       v->targets[0].vm.exists
+                   ? STEP_FAILED
+                   : wait_for(why, v, 0);
+    }
+    if (s->running)
+        return running_state(v, why);
+    if (e->clone_type == CLONE_LINKED && !s->vmi_exists)
+        return STEP_DONE;
+    if (e->source_type == SOURCE_VM && !s->vmi_exists)
+        return observe_start(v, why);
+    return not_running(v, why);
+}
+
+/* Announced in the record before it is sent, so that a restarted worker knows whom it started. */
+void apply_source(const struct clone_view *v, struct decision *d)
+{
+    if (!v->record.started.at_ms) {
+        d->record.started.at_ms = v->now.wall_ms;
+        d->persist_first = true;
+        return;
+    }
+    struct intent *i =
+        intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VM],
+                    v->effective.source_ns, v->effective.source_name, "start");
+    i->sub = "start";
+    i->body = "{}";
+}
+
+/* --- gates --- */
+
+static const cJSON *find_condition(const cJSON *status, const char *type)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach(c, json_get(status, "conditions"))
+        if (str_eq(json_str(c, "type"), type))
+            return c;
+    return NULL;
+}
+
+static int64_t awaiting_since(const struct clone_view *v)
+{
+    int64_t ms;
+    const cJSON *c = find_condition(v->status, condition_type_names[COND_AWAITING_GATES]);
+    if (!str_eq(json_str(c, "status"), "True") ||
+        !str_to_time_ms(json_str(c, "lastTransitionTime"), &ms))
+        return 0;
+    /* A new attempt asks anew. */
+    return ms + 999 < v->record.attempt_ms ? 0 : ms;
+}
+
+enum observed observe_gates(const struct clone_view *v, struct why *why)
+{
+    const struct wukong_source *s = &v->wukong->spec.source;
+    if (view_past_cut(v) || s->gate_count == 0 || record_owes_thaw(&v->record))
+        return STEP_DONE;
+    int64_t since = awaiting_since(v);
+    for (size_t i = 0; i < s->gate_count; i++) {
+        int64_t turned = 0;
+        const cJSON *c = find_condition(v->status, s->gates[i]);
+        bool open = since && str_eq(json_str(c, "status"), "True") &&
+                    str_to_time_ms(json_str(c, "lastTransitionTime"), &turned) && turned >= since;
+        if (!open) {
+            why_set(why, REASON_AWAITING_GATES, "waiting for condition %s to turn True",
+                    s->gates[i]);
+            return STEP_TODO;
+        }
+    }
+    return STEP_DONE;
+}
+
+void apply_gates(const struct clone_view *v, struct decision *d)
+{
+    if (!awaiting_since(v))
+        d->conditions[COND_AWAITING_GATES] =
+            (struct condition){CONDITION_TRUE, REASON_AWAITING_GATES, "the freeze waits"};
+}
+
+/* --- pre-flight --- */
+
+static bool read_fresh(const struct clone_view *v, const char *key)
+{
+    const struct call *c = memo_find(v->memo, key);
+    return call_ok(c) && v->now.wall_ms - c->done_ms < READ_FRESH_MS;
+}
+
+static const struct call *dry_call(const struct clone_view *v, const char *kind, const char *name)
+{
+    const struct call *c = memo_findf(v->memo, "dry/%s/%s", kind, name);
+    return c && v->now.wall_ms - c->done_ms < DRY_RUN_FRESH_MS ? c : NULL;
+}
+
+static enum observed dry_verdict(const struct call *c, const char *kind, const char *name,
+                                 struct why *why)
+{
+    if (call_ok(c))
+        return STEP_DONE;
+    why_set(why, REASON_WAITING, "checking %s %s", kind, name);
+    if (!call_failed(c))
+        return STEP_TODO;
+    enum reason reason = REASON_PREFLIGHT_REFUSED;
+    if (c->kind == ERR_EXISTS)
+        reason = REASON_NAME_TAKEN;
+    else if (strstr(str_or(c->message, ""), "exceeded quota"))
+        reason = REASON_QUOTA_EXCEEDED;
+    else if (c->kind != ERR_REFUSED && c->kind != ERR_INVALID)
+        reason = REASON_WAITING;
+    why_set(why, reason, "%s %s: %s", kind, name, str_or(c->message, "refused"));
+    why->again_ms = c->retry_ms;
+    return STEP_TODO;
+}
+
+/* Only the first target is tried: the others differ from it in names alone, and those are looked
+   up in the caches (view_name_taken). */
+static enum observed dry_runs(const struct clone_view *v, struct why *why)
+{
+    const struct view_target *t = &v->targets[0];
+    for (size_t i = 0; i < v->disk_count; i++) {
+        const char *name = t->claims[i].name;
+        enum observed o = dry_verdict(dry_call(v, "claim", name), "PersistentVolumeClaim", name, why);
+        if (o != STEP_DONE)
+            return o;
+    }
+    return dry_verdict(dry_call(v, "vm", t->vm.name), "VirtualMachine", t->vm.name, why);
+}
+
+enum observed observe_preflight(const struct clone_view *v, struct why *why)
+{
+    const char *kind;
+    if (view_past_cut(v) || v->capture.sealed)
+        return STEP_DONE;
+    if (record_owes_thaw(&v->record) && v->capture.present)
+        return STEP_DONE;
+    why_set(why, REASON_WAITING, "reading the source");
+    size_t n = 0;
+    const struct body_read *reads = body_reads(v, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct call *c = memo_find(v->memo, reads[i].key);
+        if (call_failed(c))
+            why_set(why, REASON_WAITING, "reading the source: %s", str_or(c->message, "failed"));
+        if (!read_fresh(v, reads[i].key))
+            return STEP_TODO;
+    }
+    if (v->capture.refusal) {
+        why_set(why, v->capture.refusal, "%s", v->capture.refusal_text);
+        if (reason_table[v->capture.refusal].kind == REASON_TERMINAL)
+            return STEP_FAILED;
+        return wait_for(why, v, WAIT_POLL_MS);
+    }
+    if (!v->capture.present)
+        return STEP_TODO;
+    const char *taken = view_name_taken(v, &kind);
+    if (taken) {
+        why_set(why, REASON_NAME_TAKEN, "%s %s exists and is not this clone's", kind, taken);
+        return wait_for(why, v, WAIT_POLL_MS);
+    }
+    return dry_runs(v, why);
+}
+
+void apply_preflight(const struct clone_view *v, struct decision *d)
+{
+    size_t n = 0;
+    const struct body_read *reads = body_reads(v, &n);
+    for (size_t i = 0; i < n; i++)
+        if (!read_fresh(v, reads[i].key))
+            (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[reads[i].kind], reads[i].ns,
+                              reads[i].name, "%s", reads[i].key);
+    if (!v->capture.present || v->capture.refusal)
+        return;
+    const struct view_target *t = &v->targets[0];
+    for (size_t k = 0; k < v->disk_count; k++)
+        if (!call_ok(dry_call(v, "claim", t->claims[k].name)))
+            body_dry_run_claim(v, d, t, k);
+    if (!call_ok(dry_call(v, "vm", t->vm.name)))
+        body_dry_run_vm(v, d, t);
+}

@@ -1,0 +1,241 @@
+/* The steps after the cut: disks, VM, ready, cleanup. */
+#include "worker/steps.h"
+
+#include "base/str.h"
+#include "worker/bodies.h"
+
+const char *view_name_taken(const struct clone_view *v, const char **ret_kind)
+{
+    for (size_t t = 0; t < v->target_count; t++) {
+        const struct view_target *target = &v->targets[t];
+        if (target->vm.exists && !target->vm.ours) {
+            *ret_kind = "VirtualMachine";
+            return target->vm.name;
+        }
+        for (size_t i = 0; i < v->disk_count; i++) {
+            if (target->claims[i].exists && !target->claims[i].ours) {
+                *ret_kind = "PersistentVolumeClaim";
+                return target->claims[i].name;
+            }
+        }
+    }
+    return NULL;
+}
+
+bool view_targets_complete(const struct clone_view *v)
+{
+    for (size_t t = 0; t < v->target_count; t++)
+        for (size_t i = 0; i < v->disk_count; i++)
+            if (!v->targets[t].claims[i].bound || !v->targets[t].claims[i].ours)
+                return false;
+    return v->target_count > 0 && v->disk_count > 0;
+}
+
+static bool disk_waits_for_consumer(const struct clone_view *v, size_t disk)
+{
+    const struct storage_class_facts *c =
+        facts_storage_class(&v->classes, str_or(v->disks[disk].plan->storage_class, ""));
+    return c && c->wait_for_first_consumer && !v->effective.auto_start;
+}
+
+bool view_waits_for_consumer(const struct clone_view *v)
+{
+    for (size_t t = 0; t < v->target_count; t++)
+        for (size_t i = 0; i < v->disk_count; i++)
+            if (v->targets[t].claims[i].exists && !v->targets[t].claims[i].bound &&
+                disk_waits_for_consumer(v, i))
+                return true;
+    return false;
+}
+
+static enum observed taken(const struct clone_view *v, struct why *why)
+{
+    const char *kind;
+    const char *name = view_name_taken(v, &kind);
+    if (!name)
+        return STEP_DONE;
+    why_set(why, REASON_NAME_TAKEN, "%s %s/%s exists and is not this clone's", kind, v->wukong->ns,
+            name);
+    why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
+    return STEP_WAIT;
+}
+
+/* The failure of the last create of this slot, told once it has failed. */
+static void tell_failure(const struct clone_view *v, struct why *why, const char *kind,
+                         const char *name)
+{
+    const struct call *c = memo_findf(v->memo, "create/%s/%s", kind, name);
+    if (!call_failed(c))
+        return;
+    bool quota = strstr(str_or(c->message, ""), "exceeded quota") != NULL;
+    why_set(why, quota ? REASON_QUOTA_EXCEEDED : REASON_WAITING, "%s: %s", name,
+            str_or(c->message, "no answer"));
+    why->again_ms = c->retry_ms;
+}
+
+enum observed observe_disks(const struct clone_view *v, struct why *why)
+{
+    size_t there = 0, wanted = v->target_count * v->disk_count;
+    if (!v->capture.present) {
+        why_set(why, REASON_WAITING, "reading what the snapshots hold");
+        return STEP_TODO;
+    }
+    enum observed o = taken(v, why);
+    if (o != STEP_DONE)
+        return o;
+    why_set(why, REASON_CLONING, "the disks are being restored");
+    for (size_t t = 0; t < v->target_count; t++) {
+        for (size_t i = 0; i < v->disk_count; i++) {
+            const struct seen_claim *c = &v->targets[t].claims[i];
+            if (c->exists && c->deleting) {
+                why->disk = v->disks[i].plan->name;
+                why_set(why, REASON_TARGET_LOST, "PersistentVolumeClaim %s/%s is being deleted",
+                        v->wukong->ns, c->name);
+                return STEP_FAILED;
+            }
+            there += c->exists;
+            if (!c->exists)
+                tell_failure(v, why, "claim", c->name);
+        }
+    }
+    return there == wanted ? STEP_DONE : STEP_TODO;
+}
+
+void apply_disks(const struct clone_view *v, struct decision *d)
+{
+    if (!v->capture.present) {
+        size_t n = 0;
+        const struct body_read *reads = body_reads(v, &n);
+        for (size_t i = 0; i < n; i++)
+            if (!call_ok(memo_find(v->memo, reads[i].key)))
+                (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[reads[i].kind],
+                                  reads[i].ns, reads[i].name, "%s", reads[i].key);
+        return;
+    }
+    for (size_t t = 0; t < v->target_count; t++)
+        for (size_t i = 0; i < v->disk_count; i++)
+            if (!v->targets[t].claims[i].exists)
+                body_create_claim(v, d, &v->targets[t], i);
+}
+
+enum observed observe_vm(const struct clone_view *v, struct why *why)
+{
+    enum observed o = taken(v, why);
+    if (o != STEP_DONE)
+        return o;
+    why_set(why, REASON_CLONING, "the VirtualMachine is being created");
+    size_t there = 0;
+    for (size_t t = 0; t < v->target_count; t++) {
+        const struct seen_vm *vm = &v->targets[t].vm;
+        if (vm->exists && vm->deleting) {
+            why_set(why, REASON_TARGET_LOST, "VirtualMachine %s/%s is being deleted", v->wukong->ns,
+                    vm->name);
+            return STEP_FAILED;
+        }
+        there += vm->exists;
+        if (!vm->exists)
+            tell_failure(v, why, "vm", vm->name);
+    }
+    return there == v->target_count ? STEP_DONE : STEP_TODO;
+}
+
+void apply_vm(const struct clone_view *v, struct decision *d)
+{
+    for (size_t t = 0; t < v->target_count; t++)
+        if (!v->targets[t].vm.exists)
+            body_create_vm(v, d, &v->targets[t]);
+}
+
+static bool owner_missing(const struct view_target *t, size_t disk)
+{
+    const struct seen_claim *c = &t->claims[disk];
+    return c->exists && c->ours && !c->owned && !c->deleting;
+}
+
+static enum observed target_state(const struct clone_view *v, const struct view_target *t,
+                                  struct why *why)
+{
+    for (size_t i = 0; i < v->disk_count; i++) {
+        const struct seen_claim *c = &t->claims[i];
+        why->disk = v->disks[i].plan->name;
+        if (owner_missing(t, i))
+            return STEP_TODO;
+        if (c->bound || disk_waits_for_consumer(v, i))
+            continue;
+        why_set(why, REASON_CLONING, "claim %s is not bound yet", c->name);
+        if (!c->error)
+            return STEP_WAIT;
+        why_set(why, REASON_RESTORE_FAILED, "claim %s: %s", c->name, c->error);
+        why->again_ms = v->record.cut_ms + RESTORE_STUCK_MS;
+        return v->now.wall_ms > why->again_ms ? STEP_FAILED : STEP_WAIT;
+    }
+    why->disk = NULL;
+    if (t->vm.failure) {
+        why_set(why, REASON_VM_FAILED, "VirtualMachine %s: %s", t->vm.name, t->vm.failure);
+        return STEP_WAIT;
+    }
+    if (!v->effective.auto_start || t->vm.ready)
+        return STEP_DONE;
+    why_set(why, REASON_CLONING, "VirtualMachine %s is %s", t->vm.name,
+            str_or(t->vm.printable, "starting"));
+    return STEP_WAIT;
+}
+
+enum observed observe_ready(const struct clone_view *v, struct why *why)
+{
+    enum observed worst = STEP_DONE;
+    why_set(why, REASON_CLONING, "the new machine is being started");
+    for (size_t t = 0; t < v->target_count; t++) {
+        struct why one = *why;
+        enum observed o = target_state(v, &v->targets[t], &one);
+        if (o == STEP_FAILED) {
+            *why = one;
+            return o;
+        }
+        if (o == STEP_TODO || (o == STEP_WAIT && worst == STEP_DONE)) {
+            worst = o;
+            *why = one;
+        }
+    }
+    return worst;
+}
+
+void apply_ready(const struct clone_view *v, struct decision *d)
+{
+    for (size_t t = 0; t < v->target_count; t++)
+        for (size_t i = 0; i < v->disk_count; i++)
+            if (owner_missing(&v->targets[t], i) && v->targets[t].vm.uid)
+                body_own_claim(v, d, &v->targets[t], i);
+}
+
+static bool keeps_snapshots(const struct clone_view *v)
+{
+    return v->effective.clone_type == CLONE_LINKED;
+}
+
+static bool any_snapshot_of_ours(const struct clone_view *v)
+{
+    for (size_t i = 0; i < v->ours_count; i++)
+        if (v->ours[i].kind == KIND_SNAPSHOT || v->ours[i].kind == KIND_VM_SNAPSHOT)
+            return true;
+    return false;
+}
+
+enum observed observe_cleanup(const struct clone_view *v, struct why *why)
+{
+    if (keeps_snapshots(v) || !any_snapshot_of_ours(v))
+        return STEP_DONE;
+    if (view_waits_for_consumer(v)) {
+        why_set(why, REASON_WAITING_FOR_CONSUMER,
+                "the claims bind when the new VM is started; the snapshots stay until then");
+        return STEP_WAIT;
+    }
+    why_set(why, REASON_CLEANING_UP, "the snapshots are being removed");
+    why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
+    return STEP_TODO;
+}
+
+void apply_cleanup(const struct clone_view *v, struct decision *d)
+{
+    (void)oblige_remove_snapshots(v, d);
+}

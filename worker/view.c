@@ -1,0 +1,531 @@
+#include "worker/view_build.h"
+
+#include <assert.h>
+
+#include "base/str.h"
+#include "json/json.h"
+#include "worker/capture.h"
+#include "worker/steps.h"
+#include "wukong/names.h"
+#include "wukong/quantity.h"
+
+void view_keep_tree(struct clone_view *v, cJSON *tree)
+{
+    if (v->tree_count == v->tree_cap) {
+        v->tree_cap = v->tree_cap ? v->tree_cap * 2 : 16;
+        v->trees = xrealloc(v->trees, v->tree_cap * sizeof(cJSON *));
+    }
+    v->trees[v->tree_count++] = tree;
+}
+
+void view_release(struct clone_view *v)
+{
+    for (size_t i = 0; i < v->tree_count; i++)
+        cJSON_Delete(v->trees[i]);
+    free(v->trees);
+    v->trees = NULL;
+    v->tree_count = v->tree_cap = 0;
+}
+
+/* A cached field parsed; it lives as long as the view. NULL when absent. */
+static const cJSON *field_tree(struct clone_view *v, const struct kube_object *o, const char *path)
+{
+    cJSON *tree = NULL;
+    const char *text = o ? kube_object_field(o, path) : NULL;
+    if (!text || json_parse(text, strlen(text), true, &tree, NULL) < 0)
+        return NULL;
+    view_keep_tree(v, tree);
+    return tree;
+}
+
+static const char *field(const struct kube_object *o, const char *path)
+{
+    return o ? kube_object_field(o, path) : NULL;
+}
+
+static int64_t quantity_bytes(const char *text)
+{
+    struct quantity q;
+    return text && quantity_parse(text, &q) == QUANTITY_OK ? quantity_value(&q) : 0;
+}
+
+/* --- the Wukong itself --- */
+
+static void read_labels(struct clone_view *v, struct wukong *w, const struct kube_object *o)
+{
+    const cJSON *labels = field_tree(v, o, F_LABELS);
+    size_t n = (size_t)cJSON_GetArraySize(labels);
+    w->labels.items = arena_alloc(v->arena, (n + 1) * sizeof *w->labels.items);
+    assert(w->labels.items);
+    const cJSON *m;
+    cJSON_ArrayForEach(m, labels)
+        if (cJSON_IsString(m))
+            w->labels.items[w->labels.count++] = (struct wukong_pair){m->string, m->valuestring};
+}
+
+int view_read_wukong(struct clone_view *v, const struct kube_object *o, struct err *err)
+{
+    struct wukong *w = arena_alloc(v->arena, sizeof *w);
+    assert(w && o->uid);
+    w->name = o->name;
+    w->ns = o->ns;
+    w->uid = o->uid;
+    w->resource_version = o->resource_version;
+    w->generation = o->generation;
+    w->created_ms = o->created_ms;
+    w->deleted_ms = o->deleted_ms;
+    const char *finalizers = field(o, F_FINALIZERS);
+    w->has_finalizer = finalizers && strstr(finalizers, "\"" WUKONG_FINALIZER "\"");
+    read_labels(v, w, o);
+    const cJSON *spec = field_tree(v, o, F_SPEC);
+    if (!spec)
+        return err_set(err, ERR_INVALID, "the Wukong has no spec");
+    if (wukong_decode_spec(v->arena, spec, &w->spec, err) < 0)
+        return -1;
+    v->wukong = w;
+    v->effective = wukong_default(&w->spec, w->ns);
+    v->status = field_tree(v, o, F_STATUS);
+    v->record = record_read(v->arena, json_get(v->status, "cloneStatus"));
+    v->retry = field(o, F_ANNOTATION_RETRY);
+    return 0;
+}
+
+/* --- the source --- */
+
+static bool condition_true(const cJSON *conditions, const char *type)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach(c, conditions)
+        if (str_eq(json_str(c, "type"), type))
+            return str_eq(json_str(c, "status"), "True");
+    return false;
+}
+
+static bool migration_under_way(const cJSON *state)
+{
+    return state && !json_bool(state, "completed", false) && !json_bool(state, "failed", false) &&
+           json_str(state, "startTimestamp");
+}
+
+static void read_vmi(struct clone_view *v, const struct kube_object *vmi)
+{
+    struct view_source *s = &v->source;
+    const cJSON *conditions = field_tree(v, vmi, F_CONDITIONS);
+    s->vmi_exists = true;
+    s->vmi_name = vmi->name;
+    s->vmi_uid = vmi->uid;
+    s->phase = field(vmi, F_PHASE);
+    s->running = str_eq(s->phase, "Running") && !vmi->deleted_ms;
+    s->agent = condition_true(conditions, "AgentConnected");
+    s->paused = condition_true(conditions, "Paused");
+    s->migrating = migration_under_way(field_tree(v, vmi, F_MIGRATION));
+    s->freeze_status = str_empty(field(vmi, F_FREEZE_STATUS)) ? NULL : field(vmi, F_FREEZE_STATUS);
+    s->revision = field(vmi, F_REVISION_NAME);
+    /* A VMI that is over is no running source, and what is left of it is no VMI to freeze. */
+    if (str_eq(s->phase, "Succeeded") || str_eq(s->phase, "Failed"))
+        s->vmi_exists = false;
+}
+
+static void read_vm(struct clone_view *v, const struct kube_object *vm)
+{
+    struct view_source *s = &v->source;
+    s->vm_exists = true;
+    s->vm_name = vm->name;
+    s->vm_uid = vm->uid;
+    s->vm_run_strategy = field(vm, F_RUN_STRATEGY);
+    const char *snapshot = field(vm, F_SNAPSHOT_IN_PROGRESS);
+    s->snapshot_in_progress = str_empty(snapshot) ? NULL : snapshot;
+}
+
+static void read_source(struct clone_view *v, const struct caches *c)
+{
+    const struct wukong_effective *e = &v->effective;
+    const struct kube_object *vmi = c->get(c->arg, KIND_VMI, e->source_ns, e->source_name);
+    bool of_vm = vmi && str_eq(vmi->owner_kind, "VirtualMachine");
+    const char *vm_name = e->source_type == SOURCE_VM ? e->source_name
+                          : of_vm                     ? vmi->owner_name
+                                                      : NULL;
+    const struct kube_object *vm =
+        vm_name ? c->get(c->arg, KIND_VM, e->source_ns, vm_name) : NULL;
+    v->source.vm_name = vm_name;
+    v->source.vmi_name = e->source_name;
+    v->source.stand_alone = vmi && !of_vm;
+    if (vm)
+        read_vm(v, vm);
+    if (vmi)
+        read_vmi(v, vmi);
+    const struct kube_object *own = e->source_type == SOURCE_VM ? vm : vmi;
+    v->source.deleting = own && own->deleted_ms;
+}
+
+/* --- classes --- */
+
+struct class_fill {
+    struct clone_view *v;
+    struct storage_class_facts *storage;
+    struct snapshot_class_facts *snapshot;
+    struct storage_profile_facts *profiles;
+    const char **drivers;
+};
+
+static bool add_storage_class(void *arg, const struct kube_object *o)
+{
+    struct class_fill *f = arg;
+    struct class_facts *c = &f->v->classes;
+    f->storage[c->storage_class_count++] = (struct storage_class_facts){
+        .name = o->name,
+        .provisioner = field(o, F_PROVISIONER),
+        .expansion = str_eq(field(o, F_EXPANSION), "true"),
+        .is_default = str_eq(field(o, F_DEFAULT_CLASS), "true"),
+        .wait_for_first_consumer = str_eq(field(o, F_BINDING_MODE), "WaitForFirstConsumer"),
+    };
+    return c->storage_class_count < LIMIT_CLASSES;
+}
+
+static bool add_snapshot_class(void *arg, const struct kube_object *o)
+{
+    struct class_fill *f = arg;
+    struct class_facts *c = &f->v->classes;
+    f->snapshot[c->snapshot_class_count++] = (struct snapshot_class_facts){
+        .name = o->name,
+        .driver = field(o, F_CLASS_DRIVER),
+        .is_default = str_eq(field(o, F_DEFAULT_SNAPSHOT_CLASS), "true"),
+        .retain = str_eq(field(o, F_CLASS_POLICY), "Retain"),
+    };
+    return c->snapshot_class_count < LIMIT_CLASSES;
+}
+
+static bool add_driver(void *arg, const struct kube_object *o)
+{
+    struct class_fill *f = arg;
+    struct class_facts *c = &f->v->classes;
+    f->drivers[c->driver_count++] = o->name;
+    return c->driver_count < LIMIT_CLASSES;
+}
+
+static bool add_profile(void *arg, const struct kube_object *o)
+{
+    struct class_fill *f = arg;
+    struct class_facts *c = &f->v->classes;
+    f->profiles[c->profile_count++] =
+        (struct storage_profile_facts){o->name, field(o, F_PROFILE_CLASS)};
+    return c->profile_count < LIMIT_CLASSES;
+}
+
+static void read_classes(struct clone_view *v, const struct caches *c)
+{
+    struct class_facts *facts = &v->classes;
+    struct class_fill f = {
+        .v = v,
+        .storage = arena_alloc(v->arena, LIMIT_CLASSES * sizeof *f.storage),
+        .snapshot = arena_alloc(v->arena, LIMIT_CLASSES * sizeof *f.snapshot),
+        .profiles = arena_alloc(v->arena, LIMIT_CLASSES * sizeof *f.profiles),
+        .drivers = arena_alloc(v->arena, LIMIT_CLASSES * sizeof *f.drivers),
+    };
+    assert(f.storage && f.snapshot && f.profiles && f.drivers);
+    c->each(c->arg, KIND_STORAGE_CLASS, NULL, add_storage_class, &f);
+    c->each(c->arg, KIND_SNAPSHOT_CLASS, NULL, add_snapshot_class, &f);
+    c->each(c->arg, KIND_CSI_DRIVER, NULL, add_driver, &f);
+    c->each(c->arg, KIND_STORAGE_PROFILE, NULL, add_profile, &f);
+    facts->storage_classes = f.storage;
+    facts->snapshot_classes = f.snapshot;
+    facts->profiles = f.profiles;
+    facts->drivers = f.drivers;
+    facts->looked_up = true;
+    facts->drivers_known = true;
+    facts->snapshot_api = c->served(c->arg, KIND_SNAPSHOT);
+    facts->cdi = c->served(c->arg, KIND_DATA_VOLUME);
+}
+
+/* --- what is ours --- */
+
+static void see_content(const struct clone_view *v, const struct caches *c,
+                        struct seen_snapshot *s)
+{
+    int64_t ns;
+    CLEANUP_FREE char *name = xasprintf("snapcontent-%s", s->uid);
+    const char *bound = s->content ? s->content : name;
+    const struct kube_object *o = c->get(c->arg, KIND_CONTENT, "", bound);
+    (void)v;
+    if (!o || !str_eq(field(o, F_SNAPSHOT_REF_UID), s->uid)) {
+        s->lost = s->content && s->ready;
+        return;
+    }
+    s->content = o->name;
+    s->content_uid = o->uid;
+    s->content_exists = true;
+    s->content_deleting = o->deleted_ms != 0;
+    s->lost = s->content_deleting;
+    s->content_retains = str_eq(field(o, F_DELETION_POLICY), "Retain");
+    s->handle = field(o, F_HANDLE);
+    s->driver = field(o, F_DRIVER);
+    /* The cut is the content's creationTime (nanoseconds): there 0.2 s after the request, while the
+       VolumeSnapshot itself says so seconds later (snapshot-controller's rate limit). */
+    if (str_to_i64(field(o, F_CREATION_TIME), &ns) && ns > 0) {
+        s->cut = true;
+        s->cut_ms = ns / 1000000;
+    }
+    (void)str_to_i64(field(o, F_RESTORE_SIZE), &s->restore_bytes);
+}
+
+static void see_snapshot(struct clone_view *v, const struct caches *c, struct seen_snapshot *s)
+{
+    const struct kube_object *o = c->get(c->arg, KIND_SNAPSHOT, s->ns, s->name);
+    if (!o)
+        return;
+    s->exists = true;
+    s->uid = o->uid;
+    s->ours = str_eq(o->label, v->wukong->uid);
+    s->deleting = o->deleted_ms != 0;
+    s->ready = str_eq(field(o, F_READY_TO_USE), "true");
+    s->error = field(o, F_ERROR);
+    s->content = field(o, F_CONTENT_NAME);
+    s->restore_bytes = quantity_bytes(field(o, F_RESTORE_SIZE));
+    see_content(v, c, s);
+}
+
+static void see_claim(struct clone_view *v, const struct caches *c, struct seen_claim *s)
+{
+    const struct kube_object *o = c->get(c->arg, KIND_PVC, v->wukong->ns, s->name);
+    if (!o)
+        return;
+    s->exists = true;
+    s->uid = o->uid;
+    s->ours = str_eq(o->label, v->wukong->uid);
+    s->deleting = o->deleted_ms != 0;
+    s->bound = str_eq(field(o, F_PHASE), "Bound");
+    s->owned = o->owner_uid != NULL;
+    s->bytes = quantity_bytes(field(o, F_CAPACITY));
+}
+
+static const char *vm_failure(struct clone_view *v, const struct kube_object *o)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach(c, field_tree(v, o, F_CONDITIONS))
+        if (str_eq(json_str(c, "type"), "Failure") && str_eq(json_str(c, "status"), "True"))
+            return str_or(json_str(c, "message"), json_str(c, "reason"));
+    return NULL;
+}
+
+static void see_vm(struct clone_view *v, const struct caches *c, struct seen_vm *s)
+{
+    const struct kube_object *o = c->get(c->arg, KIND_VM, v->wukong->ns, s->name);
+    if (!o)
+        return;
+    s->exists = true;
+    s->uid = o->uid;
+    s->ours = str_eq(o->label, v->wukong->uid);
+    s->deleting = o->deleted_ms != 0;
+    s->ready = str_eq(field(o, F_READY), "true");
+    s->printable = field(o, F_PRINTABLE);
+    s->failure = vm_failure(v, o);
+}
+
+struct owned_fill {
+    struct clone_view *v;
+    const struct caches *caches;
+    int kind;
+    size_t cap;
+};
+
+static bool add_ours(void *arg, const struct kube_object *o)
+{
+    struct owned_fill *f = arg;
+    struct clone_view *v = f->v;
+    if (v->ours_count == f->cap) {
+        size_t cap = f->cap ? f->cap * 2 : 32;
+        struct view_leftover *grown = arena_alloc(v->arena, cap * sizeof *grown);
+        assert(grown);
+        if (v->ours_count)
+            memcpy(grown, v->ours, v->ours_count * sizeof *grown);
+        v->ours = grown;
+        f->cap = cap;
+    }
+    struct view_leftover *left = &v->ours[v->ours_count++];
+    *left = (struct view_leftover){.kind = f->kind,
+                                   .ns = o->ns,
+                                   .name = o->name,
+                                   .uid = o->uid,
+                                   .deleting = o->deleted_ms != 0};
+    if (f->kind == KIND_SNAPSHOT) {
+        struct seen_snapshot s = {.uid = o->uid, .content = field(o, F_CONTENT_NAME)};
+        see_content(v, f->caches, &s);
+        left->content = s.content_exists ? s.content : NULL;
+        left->content_retains = s.content_retains;
+    }
+    if (f->kind == KIND_PVC)
+        left->pending_claim = !str_eq(field(o, F_PHASE), "Bound");
+    return true;
+}
+
+static void see_ours(struct clone_view *v, const struct caches *c)
+{
+    static const enum worker_kind kinds[] = {KIND_VM, KIND_DATA_VOLUME, KIND_PVC, KIND_SNAPSHOT,
+                                             KIND_VM_SNAPSHOT};
+    struct owned_fill f = {.v = v, .caches = c};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        f.kind = kinds[i];
+        c->each(c->arg, kinds[i], v->wukong->uid, add_ours, &f);
+    }
+}
+
+/* --- the capture's carrier, snapshots, targets --- */
+
+static bool find_carrier(void *arg, const struct kube_object *o)
+{
+    struct clone_view *v = arg;
+    int64_t attempt = 0;
+    if (str_to_i64(field(o, F_LABEL_ATTEMPT), &attempt) && attempt == view_attempt(v) &&
+        str_eq(field(o, F_LABEL_DISK), "0") && !o->deleted_ms &&
+        str_eq(o->ns, v->effective.source_ns))
+        v->snapshot_carrier = o->name;
+    return !v->snapshot_carrier;
+}
+
+static const char *own(struct clone_view *v, const char *text)
+{
+    const char *copy = arena_strdup(v->arena, text);
+    assert(copy);
+    return copy;
+}
+
+/* Which VolumeSnapshot holds the disk: KubeVirt's content says so, per volume. */
+static void see_backups(struct clone_view *v, const struct caches *c, const cJSON *backups)
+{
+    const cJSON *b;
+    cJSON_ArrayForEach(b, backups)
+    {
+        for (size_t i = 0; i < v->disk_count; i++) {
+            struct seen_snapshot *s = &v->disks[i].snapshot;
+            if (!str_eq(v->disks[i].plan->volume, json_str(b, "volumeName")))
+                continue;
+            s->name = json_str(b, "volumeSnapshotName");
+            s->ns = v->effective.source_ns;
+            if (s->name)
+                see_snapshot(v, c, s);
+            /* It is labelled by KubeVirt and owned by the content of our VirtualMachineSnapshot. */
+            s->ours = s->exists && v->vm_snapshot.ours;
+        }
+    }
+}
+
+static void see_vm_snapshot(struct clone_view *v, const struct caches *c)
+{
+    struct seen_snapshot *s = &v->vm_snapshot;
+    const struct kube_object *o = c->get(c->arg, KIND_VM_SNAPSHOT, s->ns, s->name);
+    if (!o)
+        return;
+    s->exists = true;
+    s->uid = o->uid;
+    s->ours = str_eq(o->label, v->wukong->uid);
+    s->deleting = o->deleted_ms != 0;
+    s->ready = str_eq(field(o, F_READY_TO_USE), "true");
+    s->error = field(o, F_ERROR);
+    v->vm_snapshot_phase = field(o, F_PHASE);
+    v->vm_snapshot_indications = field(o, F_INDICATIONS);
+    const char *content = field(o, F_VMS_CONTENT);
+    /* Until it has Succeeded the guest is KubeVirt's, and the cut is not over. */
+    if (!content || !str_eq(v->vm_snapshot_phase, "Succeeded"))
+        return;
+    const struct kube_object *k = c->get(c->arg, KIND_VM_SNAPSHOT_CONTENT, s->ns, content);
+    see_backups(v, c, field_tree(v, k, F_VOLUME_BACKUPS));
+}
+
+static void see_snapshots(struct clone_view *v, const struct caches *c)
+{
+    char name[NAME_BUF];
+    const char *source = str_or(v->record.source_vmi, v->effective.source_name);
+    if (view_uses_vm_snapshot(v)) {
+        name_snapshot(source, v->wukong->name, v->wukong->uid, view_attempt(v), NULL, name);
+        v->vm_snapshot.name = own(v, name);
+        v->vm_snapshot.ns = v->effective.source_ns;
+        see_vm_snapshot(v, c);
+        return;
+    }
+    for (size_t i = 0; i < v->disk_count; i++) {
+        struct seen_snapshot *s = &v->disks[i].snapshot;
+        name_snapshot(source, v->wukong->name, v->wukong->uid, view_attempt(v),
+                      v->disks[i].plan->name, name);
+        s->name = own(v, name);
+        s->ns = v->effective.source_ns;
+        see_snapshot(v, c, s);
+    }
+}
+
+static void see_targets(struct clone_view *v, const struct caches *c)
+{
+    size_t n = (size_t)v->effective.replicas;
+    v->targets = arena_alloc(v->arena, (n + 1) * sizeof *v->targets);
+    assert(v->targets);
+    for (size_t t = 0; t < n; t++) {
+        struct view_target *target = &v->targets[t];
+        char vm[NAME_BUF];
+        char pvc[PVC_NAME_BUF];
+        target->index = (int64_t)t;
+        name_vm(v->wukong->name, v->effective.replicas, target->index, vm);
+        target->vm.name = own(v, vm);
+        see_vm(v, c, &target->vm);
+        target->claims = arena_alloc(v->arena, (v->disk_count + 1) * sizeof *target->claims);
+        assert(target->claims);
+        for (size_t i = 0; i < v->disk_count; i++) {
+            name_pvc(v->wukong->name, v->effective.replicas, target->index, v->disks[i].plan->name,
+                     pvc);
+            target->claims[i].name = own(v, pvc);
+            see_claim(v, c, &target->claims[i]);
+        }
+    }
+    v->target_count = n;
+}
+
+/* The newest failure Event of each claim that is not bound. */
+static bool note_event(void *arg, const struct kube_object *o)
+{
+    struct clone_view *v = arg;
+    for (size_t t = 0; t < v->target_count; t++)
+        for (size_t i = 0; i < v->disk_count; i++) {
+            struct seen_claim *c = &v->targets[t].claims[i];
+            if (c->exists && !c->bound && str_eq(c->uid, field(o, F_EVENT_OBJECT_UID)))
+                c->error = field(o, F_EVENT_MESSAGE);
+        }
+    return true;
+}
+
+static void apply_settings(struct clone_view *v, const struct view_settings *s)
+{
+    v->unfreeze_timeout_ms = s->unfreeze_timeout_ms;
+    v->slots_free = s->slots_free;
+    v->source.freeze_elsewhere = s->freeze_elsewhere;
+    v->source.last_thaw_ms = s->last_thaw_ms;
+    v->policy_refusal = s->policy_refusal;
+    v->permitted_ms = s->permitted_ms;
+    v->permitted_why = s->permitted_why;
+    v->permitted_reason = s->permitted_reason;
+}
+
+int view_build(struct clone_view *v, const struct caches *caches, const struct kube_object *object,
+               struct memo *memo, struct now now, const struct view_settings *settings,
+               struct err *err)
+{
+    v->now = now;
+    v->memo = memo;
+    if (view_read_wukong(v, object, err) < 0)
+        return -1;
+    apply_settings(v, settings);
+    if (!v->effective.is_clone)
+        return 0;
+    see_ours(v, caches);
+    if (!record_final(&v->record)) {
+        read_source(v, caches);
+        read_classes(v, caches);
+        caches->each(caches->arg, KIND_SNAPSHOT, v->wukong->uid, find_carrier, v);
+        if (!v->wukong->deleted_ms && !record_aborted(&v->record))
+            capture_build(v, memo);
+        if (record_owes_thaw(&v->record) && v->source.snapshot_in_progress)
+            memo->foreign_snapshot_ms = now.wall_ms;
+        see_snapshots(v, caches);
+    }
+    see_targets(v, caches);
+    if (v->disk_count && view_past_cut(v))
+        caches->each(caches->arg, KIND_CLAIM_EVENT, NULL, note_event, v);
+    return 0;
+}

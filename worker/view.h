@@ -1,0 +1,134 @@
+/*
+ * struct clone_view: everything observed about one Wukong at one moment, gathered from the caches
+ * and the memo. decide() looks at nothing else. Plain data; every pointer is borrowed from the view's
+ * arena or from the caches and lives until the reconcile ends.
+ *
+ * Two kinds of facts of the source, kept apart on purpose: `source` is what the caches say now
+ * (state, agent, freeze), `capture` is what the clone is made from: the source's spec and the plan of
+ * its disks, read live once per attempt. With the snapshots the capture is stored on the first of
+ * them, so that a clone outlives its source's deletion and its worker's restart.
+ */
+#ifndef WORKER_VIEW_H
+#define WORKER_VIEW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+
+#include "worker/memo.h"
+#include "worker/reasons.h"
+#include "worker/record.h"
+#include "wukong/disks.h"
+#include "wukong/spec.h"
+
+struct now {
+    int64_t wall_ms, mono_ms;
+};
+
+struct seen_snapshot {
+    const char *name, *ns, *uid;
+    bool exists, ours, deleting, ready;
+    bool lost;         /* bound to no content any more, or its content is going */
+    const char *error; /* transient until the deadline (seen to clear by itself) */
+    bool cut;          /* its content has a creationTime: the point in time is fixed */
+    int64_t cut_ms, restore_bytes;
+    const char *content, *content_uid, *handle, *driver;
+    bool content_exists, content_retains, content_deleting;
+};
+
+struct seen_claim {
+    const char *name, *uid;
+    bool exists, ours, deleting, bound;
+    bool owned;        /* has an owner already */
+    const char *error; /* the newest ProvisioningFailed Event of this claim */
+    int64_t bytes;
+    const char *progress; /* CDI's, "45.00%"; NULL */
+};
+
+struct seen_vm {
+    const char *name, *uid, *printable, *failure;
+    bool exists, ours, deleting, ready;
+};
+
+struct view_disk {
+    const struct disk_plan *plan;
+    struct seen_snapshot snapshot; /* of this attempt; unused when the method takes none */
+};
+
+struct view_target {
+    int64_t index;
+    struct seen_vm vm;
+    struct seen_claim *claims; /* one per disk of the capture */
+};
+
+struct view_source {
+    bool vm_exists, vmi_exists, deleting;
+    const char *vm_name, *vmi_name, *vm_uid, *vmi_uid, *vm_run_strategy, *revision;
+    bool stand_alone; /* a VMI without a VM */
+    bool running, agent, paused, migrating;
+    const char *phase;
+    const char *freeze_status;        /* NULL: thawed, as far as the 5 s poll knows */
+    const char *snapshot_in_progress; /* NULL: none */
+    bool freeze_elsewhere;            /* another Wukong owes a thaw on this VMI */
+    int64_t last_thaw_ms;             /* wall; 0: none known */
+};
+
+/* The outcome of reading the source and planning its disks. */
+struct view_capture {
+    bool present;          /* tree, disks and the rest are meant */
+    bool sealed;           /* it is stored with the snapshots of this attempt */
+    const cJSON *tree;     /* {"source": …, "disks": […]} */
+    const char *text;      /* the same as compact JSON */
+    enum reason refusal; /* REASON_NONE, or why no capture can be made from what was read */
+    const char *refusal_text;
+    const char *warnings; /* one text, NULL: none */
+};
+
+/* Something of ours in the cluster that this attempt does not want any more. */
+struct view_leftover {
+    int kind; /* enum worker_kind */
+    const char *ns, *name, *uid;
+    bool deleting, blocks_namespace;
+    bool content_retains; /* snapshots: the content must be set to Delete first */
+    const char *content;
+    bool pending_claim;
+};
+
+struct clone_view {
+    struct arena *arena;
+    struct now now;
+    const struct wukong *wukong;
+    struct wukong_effective effective;
+    struct clone_record record;
+    const cJSON *status; /* as the cache has it; NULL: none */
+    const char *labels;  /* the Wukong's own, compact JSON; NULL */
+    const char *retry;   /* annotation; NULL */
+    const struct memo *memo;
+    struct view_source source;
+    bool source_ns_terminating;
+    struct class_facts classes;
+    struct view_capture capture;
+    const char *snapshot_carrier; /* the snapshot of this attempt that carries the capture */
+    struct view_disk *disks;
+    size_t disk_count;
+    struct view_target *targets;
+    size_t target_count;
+    struct seen_snapshot vm_snapshot; /* method VirtualMachineSnapshot: the object itself */
+    const char *vm_snapshot_phase, *vm_snapshot_indications;
+    struct view_leftover *ours; /* every labelled object of ours, wanted or not */
+    size_t ours_count;
+    const char *policy_refusal; /* NULL: permitted */
+    int64_t permitted_ms;       /* wall: not before this; 0: now */
+    const char *permitted_why;
+    enum reason permitted_reason;
+    int64_t unfreeze_timeout_ms; /* configuration */
+    bool slots_free;             /* fewer clones in flight than configured */
+    cJSON **trees;               /* parsed trees that live as long as the view */
+    size_t tree_count, tree_cap;
+};
+
+/* The view frees the tree with itself. */
+void view_keep_tree(struct clone_view *v, cJSON *tree);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * From the caches to a view of one Wukong. Reads nothing but caches and memo; writes nothing but the
+ * memo (the finished capture, and that a foreign snapshot was seen).
+ */
+#ifndef WORKER_VIEW_BUILD_H
+#define WORKER_VIEW_BUILD_H
+
+#include "worker/caches.h"
+#include "worker/view.h"
+
+struct view_settings {
+    int64_t unfreeze_timeout_ms;
+    bool slots_free;
+    bool freeze_elsewhere; /* another Wukong owes a thaw on this source */
+    int64_t last_thaw_ms;  /* wall; of this source, by any Wukong; 0: none known */
+    /* Policy's verdict: see view.h. */
+    const char *policy_refusal, *permitted_why;
+    enum reason permitted_reason;
+    int64_t permitted_ms;
+};
+
+/* object: the Wukong as cached. ret is zeroed by the caller but for `arena`. -1 when the object
+   cannot be decoded (an Event cannot help there: the API server stored it so). */
+WUKONG_CHECK int view_build(struct clone_view *ret, const struct caches *caches,
+                            const struct kube_object *object, struct memo *memo, struct now now,
+                            const struct view_settings *settings, struct err *err);
+/* Frees what the view owns beside its arena. */
+void view_release(struct clone_view *v);
+
+/* The first half alone: the decoded Wukong and its record, without looking at anything else. */
+WUKONG_CHECK int view_read_wukong(struct clone_view *ret, const struct kube_object *object,
+                                  struct err *err);
+
+#endif

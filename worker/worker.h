@@ -1,0 +1,47 @@
+/*
+ * struct worker: the clone controller. It watches, keeps caches, and brings each Wukong forward. It
+ * owns no clock, network or randomness: those are given, so that the simulator runs the same code.
+ * Everything happens in callbacks of the transport and the timers; nothing blocks.
+ */
+#ifndef WORKER_WORKER_H
+#define WORKER_WORKER_H
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/rng.h"
+#include "base/timer.h"
+#include "kube/transport.h"
+
+struct worker_config {
+    struct kube_transport *transport;
+    const struct clock *clock;
+    struct timers *timers;
+    struct rng *rng;
+    const char *ns;         /* where the Lease and the stamp's ConfigMap live */
+    const char *lease_name; /* NULL: no election, this worker leads at once (tests) */
+    const char *identity;   /* the holder's name, unique per process */
+    const char *stamp_configmap; /* NULL: no clone from another namespace is let through */
+    bool cross_namespace;
+    int64_t unfreeze_timeout_ms; /* the guest's own timer; 10 s to 60 s */
+    unsigned max_in_flight;      /* clones at once */
+    /* Called when leadership is lost: the caller ends the process (a restart is the recovery). */
+    void (*lost_lease)(void *arg);
+    void *arg;
+};
+
+struct worker;
+/* The strings of config are copied. */
+struct worker *worker_new(const struct worker_config *config);
+void worker_start(struct worker *w);
+/* Gives the lease back; done is called when that has been answered, or after 2 s. */
+void worker_resign(struct worker *w, void (*done)(void *arg), void *arg);
+/* Cancels everything under way and frees. */
+void worker_free(struct worker *w);
+
+/* All caches have been filled once. */
+bool worker_synced(const struct worker *w);
+bool worker_leads(const struct worker *w);
+/* Requests ever sent that change something. */
+unsigned long long worker_writes(const struct worker *w);
+
+#endif
