@@ -1,0 +1,91 @@
+/*
+ * struct kube_client: convenience over a kube_transport. One function per verb, each answered by one
+ * callback with the decoded status. It repeats by itself in two cases only: once after a 401, when the
+ * token has been read anew, and a GET whose answer did not come, twice, 200 ms and 1 s later, within
+ * its deadline. All other repeating is the caller's.
+ *
+ * Callbacks come from the event loop, never from inside the call. A struct kube_op lives until its
+ * callback has returned or kube_op_cancel; nobody needs to keep it.
+ */
+#ifndef KUBE_CLIENT_H
+#define KUBE_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/timer.h"
+#include "kube/object.h"
+#include "kube/status.h"
+#include "kube/transport.h"
+
+struct kube_client {
+    struct kube_transport *transport;
+    const struct clock *clock;
+    struct timers *timers;
+    const char *field_manager; /* for creates, patches and applies; NULL: none */
+    int64_t deadline_ms;       /* of each call, its repeats included; 0: KUBE_CALL_DEADLINE_MS */
+};
+/* Admission webhooks may take 30 s of it, the server's own limit is 60 s. */
+#define KUBE_CALL_DEADLINE_MS 30000
+
+struct kube_reply {
+    const char *body; /* of a 2xx answer, NUL-terminated, "" when empty; borrowed for the call */
+    size_t body_len;
+    struct kube_status status; /* status.err.kind is ERR_NONE on success */
+};
+/* For a GET, ERR_AMBIGUOUS has been turned into ERR_UNAVAILABLE: reading changes nothing. */
+struct kube_answer {
+    void (*done)(void *arg, const struct kube_reply *reply);
+    void *arg;
+};
+
+/* What a call is about. ns NULL or "": cluster-scoped. sub NULL: the object itself. */
+struct kube_ref {
+    const struct kube_kind *kind;
+    const char *ns, *name, *sub;
+};
+
+struct kube_op;
+
+struct kube_op *kube_get(const struct kube_client *c, struct kube_ref ref,
+                         struct kube_answer answer);
+/* One list in one reply, for short ones (what is long goes through a reflector). Selectors may be
+   NULL; limit 0: none. */
+struct kube_op *kube_list(const struct kube_client *c, struct kube_ref ref,
+                          const char *label_selector, const char *field_selector, int limit,
+                          struct kube_answer answer);
+/* ref.name is not used: the body names the object. dry_run: nothing is stored. */
+struct kube_op *kube_create(const struct kube_client *c, struct kube_ref ref, const char *json,
+                            bool dry_run, struct kube_answer answer);
+
+enum kube_propagation { KUBE_BACKGROUND, KUBE_FOREGROUND, KUBE_ORPHAN };
+/* uid, resource_version: preconditions; NULL: none of that. */
+struct kube_op *kube_delete(const struct kube_client *c, struct kube_ref ref, const char *uid,
+                            const char *resource_version, enum kube_propagation propagation,
+                            struct kube_answer answer);
+/* Server-side apply. An apply creates what is not there, so the body of one that must not carries
+   metadata.uid. */
+struct kube_op *kube_apply(const struct kube_client *c, struct kube_ref ref, const char *json,
+                           bool force, struct kube_answer answer);
+
+enum kube_patch_type { KUBE_PATCH_MERGE, KUBE_PATCH_JSON };
+struct kube_op *kube_patch(const struct kube_client *c, struct kube_ref ref,
+                           enum kube_patch_type type, const char *json,
+                           struct kube_answer answer);
+/* PUT of an object with its resourceVersion. */
+struct kube_op *kube_update(const struct kube_client *c, struct kube_ref ref, const char *json,
+                            struct kube_answer answer);
+/* PUT on an aggregated subresource such as …/virtualmachines/a/start. json NULL: no body. It asks for
+   any media type: KubeVirt answers 406 to application/json alone. deadline_ms 0: the client's. */
+struct kube_op *kube_put_sub(const struct kube_client *c, struct kube_ref ref, const char *json,
+                             int64_t deadline_ms, struct kube_answer answer);
+/* Any other call, with the same repeats. request->on_data, on_done and arg are not used. */
+struct kube_op *kube_call_any(const struct kube_client *c, const struct kube_request *request,
+                              struct kube_answer answer);
+
+/* No callback follows. NULL does nothing. */
+void kube_op_cancel(struct kube_op *op);
+
+#endif
