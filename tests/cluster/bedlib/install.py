@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from . import parts, services
+from . import parts, realkubevirt, services
 from .kube import ApiError, yaml_documents, yaml_header
 
 MANIFESTS = parts.CLUSTER / "manifests"
@@ -65,11 +65,9 @@ def _documents_of(paths):
 
 def crd_files(bed):
     """The CustomResourceDefinitions of the parts that this bed runs."""
-    options, chosen = bed.config["options"], bed.parts()
+    chosen = bed.parts()
     files = sorted((parts.part("snapshot").output() / "crds").glob("*.yaml"))
-    if options.get("kubevirt_crds"):
-        files += sorted(Path(options["kubevirt_crds"]).glob("*.yaml"))
-    elif "kubevirt" in chosen:
+    if "kubevirt" in chosen:
         files += sorted((parts.CLUSTER / "kubevirt" / "crds").glob("*.yaml"))
     if "cdi" in chosen:
         files += sorted((parts.CLUSTER / "cdi" / "crds").glob("*.yaml"))
@@ -83,7 +81,12 @@ def definitions(bed, chart=None):
     if chart:
         documents += chart.finish().definitions
     apply_all(bed, documents)
-    wait_established(bed, [yaml_header(d)[2] for d in documents])
+    names = [yaml_header(d)[2] for d in documents]
+    if "virt-controller" in bed.parts():
+        for obj in realkubevirt.definitions(bed):
+            bed.admin().apply(obj)
+            names.append(obj["metadata"]["name"])
+    wait_established(bed, names)
 
 
 def wait_established(bed, names, timeout_s=30):
@@ -128,6 +131,8 @@ def base(bed, chart=None):
     apply_all(bed, [d for d in first if yaml_header(d)[1] == "Namespace"])
     apply_all(bed, [d for d in first if yaml_header(d)[1] == "ServiceAccount"], NAMESPACE)
     apply_all(bed, [d for d in documents if d not in first], NAMESPACE)
+    if "virt-controller" in chosen:
+        realkubevirt.base(bed)
 
 
 def after(bed):
@@ -139,7 +144,9 @@ def after(bed):
             for path in sorted((parts.CLUSTER / part / "manifests").glob("*.yaml")):
                 documents += yaml_documents(_filled(bed, path.read_text(), part))
     apply_all(bed, documents)
-    if "kubevirt" in bed.parts():
+    if "virt-api" in bed.parts():
+        realkubevirt.after(bed)
+    if "kubevirt" in bed.parts() or "virt-api" in bed.parts():
         _wait_api_service(bed, "v1.subresources.kubevirt.io")
 
 

@@ -9,7 +9,7 @@ import urllib.request
 from collections import OrderedDict
 from pathlib import Path
 
-from . import parts
+from . import parts, realkubevirt
 from .kube import CONNECTION_ERRORS
 
 DRIVER = "file.csi.novasphere.dev"
@@ -256,7 +256,18 @@ SERVICES = OrderedDict([
              available=_buildable("csi-file"))),
     ("kubevirt", Service(_kubevirt, prepare=_mint("kubevirt"), needs=("apiserver", "csi"),
                          ready=lambda bed: _listens(bed.port("kubevirt")),
-                         available=_buildable("kubevirt"))),
+                         available=lambda o: _buildable("kubevirt")(o) and not realkubevirt.wanted(o))),
+    ("virt-api", Service(realkubevirt.virt_api, prepare=realkubevirt.prepare("kubevirt-apiserver"),
+                         needs=("apiserver",), ready=lambda bed: _listens(bed.port("virt-api")),
+                         available=realkubevirt.wanted)),
+    ("virt-controller", Service(realkubevirt.virt_controller, needs=("apiserver", "csi"),
+                                prepare=realkubevirt.prepare("kubevirt-controller"),
+                                ready=lambda bed: _listens(bed.port("virt-controller")),
+                                available=realkubevirt.wanted)),
+    ("virt-node", Service(realkubevirt.virt_node, needs=("virt-api", "virt-controller"),
+                          prepare=realkubevirt.prepare("kubevirt-controller"),
+                          ready=lambda bed: _listens(bed.port("virt-node")),
+                          available=realkubevirt.wanted)),
     ("cdi", Service(_cdi, prepare=_mint("cdi"), needs=("apiserver", "csi"),
                     ready=lambda bed: _listens(bed.port("cdi")), available=_buildable("cdi"))),
     ("webhook", Service(_product("webhook"), env=_product_env, needs=("apiserver",),

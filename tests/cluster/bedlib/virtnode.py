@@ -1,0 +1,307 @@
+"""Plays the node below a real virt-controller and virt-api: kubelet, virt-handler and the guests.
+
+    python3 virtnode.py BED_FOLDER
+
+It binds launcher Pods to a made-up Node and sets them Running, tells KubeVirt that their VMIs run
+with a connected agent, answers virt-api's freeze and unfreeze, and writes each guest's records to the
+files of its claims (the format of records.py). What virt-handler does and the identity that may write
+a VMI's status are described in KubeVirt's pkg/virt-handler/rest/lifecycle.go and
+pkg/virt-api/webhooks/mutating-webhook/mutators/vmi-mutator.go.
+"""
+
+import json
+import os
+import re
+import ssl
+import struct
+import sys
+import threading
+import time
+import traceback
+import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    sys.dont_write_bytecode = True
+
+from bedlib import records  # noqa: E402
+from bedlib.bed import Bed  # noqa: E402
+from bedlib.kube import CONNECTION_ERRORS, MERGE_PATCH, ApiError  # noqa: E402
+
+NODE = "bed-node"
+API = "kubevirt.io/v1"
+# virt-api reverts what anybody but KubeVirt's own accounts writes to a VMI's status.
+AS_CONTROLLER = {"Impersonate-User": "system:serviceaccount:kubevirt:kubevirt-controller",
+                 "Impersonate-Group": "system:masters"}
+WRITE_INTERVAL_S = 0.01
+# virt-handler asks the agent for the freeze state every 5 s (pkg/virt-launcher, agent poller).
+FREEZE_POLL_S = 5.0
+LOOP_S = 0.1
+
+
+def log(text):
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+class Guest:
+    """One running VMI's writer."""
+
+    def __init__(self, uid, files):
+        self.uid = uuid.UUID(uid).bytes
+        self.lock = threading.Lock()
+        self.thaw_at = None
+        self.frozen = False
+        self.stopped = threading.Event()
+        self.reported = ""
+        self.disks = [(open(path, "r+b", buffering=0), records.read(path).end) for path in files]
+        threading.Thread(target=self._write, daemon=True).start()
+
+    def _write(self):
+        number = 0
+        while not self.stopped.wait(WRITE_INTERVAL_S):
+            with self.lock:
+                if self.frozen and time.monotonic() >= self.thaw_at:
+                    self.frozen = False
+                if self.frozen:
+                    continue
+                number += 1
+                now = time.time_ns()
+                for index, (disk, start) in enumerate(self.disks):
+                    body = struct.pack("<8sQQ16sI16s", records.MAGIC, number, now, self.uid, index, b"")
+                    slot = body + struct.pack("<I", records.crc32c(body))
+                    os.pwrite(disk.fileno(), slot, start + (number - 1) * records.SLOT)
+
+    def freeze(self, seconds):
+        with self.lock:
+            self.frozen = True
+            self.thaw_at = time.monotonic() + seconds
+
+    def thaw(self):
+        with self.lock:
+            self.frozen = False
+
+    def stop(self):
+        self.stopped.set()
+        with self.lock:
+            for disk, _ in self.disks:
+                disk.close()
+            self.disks = []
+
+
+def seconds_of(duration):
+    """Go's duration text ("1m0s") in seconds."""
+    units = {"h": 3600, "m": 60, "s": 1, "ms": 0.001}
+    return sum(float(n) * units[u] for n, u in re.findall(r"([0-9.]+)(ms|h|m|s)", duration or ""))
+
+
+class Node:
+    """What happens on the Node, driven by a poll of Pods and VMIs."""
+
+    def __init__(self, bed):
+        self.bed = bed
+        self.kube = bed.admin()
+        self.guests = {}
+        self.lock = threading.Lock()
+
+    def announce(self):
+        """The Node and the virt-handler Pod that virt-api looks for."""
+        self.kube.apply({"apiVersion": "v1", "kind": "Node", "metadata": {
+            "name": NODE, "labels": {"kubevirt.io/schedulable": "true"}}})
+        self.kube.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {
+            "name": "virt-handler", "namespace": "kubevirt", "labels": {"kubevirt.io": "virt-handler"}},
+            "spec": {"nodeName": NODE, "containers": [{"name": "virt-handler", "image": "none"}]}})
+        self.pod_status("kubevirt", "virt-handler")
+
+    def pod_status(self, namespace, name):
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        conditions = [{"type": t, "status": "True", "lastTransitionTime": now}
+                      for t in ("PodScheduled", "Initialized", "ContainersReady", "Ready")]
+        pod = self.kube.get("v1", "Pod", namespace, name)
+        containers = [{"name": c["name"], "image": c["image"], "imageID": "none", "ready": True,
+                       "started": True, "restartCount": 0, "state": {"running": {"startedAt": now}}}
+                      for c in pod["spec"]["containers"]]
+        self.kube.patch("v1", "Pod", namespace, name, {"status": {
+            "phase": "Running", "podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}],
+            "conditions": conditions, "containerStatuses": containers}}, "status")
+
+    def step(self):
+        for pod in self.kube.list("v1", "Pod", selector="kubevirt.io=virt-launcher"):
+            self.guarded(self.pod, pod)
+        seen = set()
+        for vmi in self.kube.list(API, "VirtualMachineInstance"):
+            seen.add(vmi["metadata"]["uid"])
+            self.guarded(self.vmi, vmi)
+        for uid in set(self.guests) - seen:
+            self.drop(uid)
+
+    def guarded(self, function, obj):
+        try:
+            function(obj)
+        except (ApiError, KeyError, FileNotFoundError) as failure:
+            # Most often somebody was faster; the next round sees it.
+            log(f"{obj.get('kind', '')} {obj['metadata']['name']}: {failure}")
+
+    def pod(self, pod):
+        meta = pod["metadata"]
+        namespace, name = meta["namespace"], meta["name"]
+        if meta.get("deletionTimestamp"):
+            path = self.kube.path("v1", "Pod", namespace, name)
+            self.kube.request("DELETE", path, {"kind": "DeleteOptions", "apiVersion": "v1",
+                                               "gracePeriodSeconds": 0})
+        elif not pod["spec"].get("nodeName"):
+            if not self.claims_are_bound(pod):
+                return
+            path = f"/api/v1/namespaces/{namespace}/pods/{name}/binding"
+            self.kube.request("POST", path, {"apiVersion": "v1", "kind": "Binding", "metadata": {
+                "name": name}, "target": {"apiVersion": "v1", "kind": "Node", "name": NODE}})
+        elif pod["status"].get("phase") == "Pending":
+            self.pod_status(namespace, name)
+
+    def claims_are_bound(self, pod):
+        """As the scheduler: chooses the node for claims that wait for one, then waits for them."""
+        bound = True
+        for volume in pod["spec"].get("volumes", []):
+            name = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+            if not name:
+                continue
+            namespace = pod["metadata"]["namespace"]
+            claim = self.kube.get("v1", "PersistentVolumeClaim", namespace, name)
+            if claim["status"].get("phase") == "Bound":
+                continue
+            bound = False
+            chosen = "volume.kubernetes.io/selected-node"
+            if chosen not in (claim["metadata"].get("annotations") or {}):
+                self.kube.patch("v1", "PersistentVolumeClaim", namespace, name,
+                                {"metadata": {"annotations": {chosen: NODE}}})
+        return bound
+
+    def vmi(self, vmi):
+        uid, status = vmi["metadata"]["uid"], vmi.get("status") or {}
+        phase = status.get("phase")
+        if vmi["metadata"].get("deletionTimestamp"):
+            self.drop(uid)
+            if phase not in ("Succeeded", "Failed"):
+                self.patch_vmi(vmi, {"status": {"phase": "Succeeded"}})
+            return
+        if phase == "Scheduled":
+            self.run(vmi)
+        elif phase == "Running":
+            if uid not in self.guests:
+                # This process was restarted below a running guest.
+                self.start_guest(vmi)
+            self.report_freeze(vmi)
+
+    def run(self, vmi):
+        pods = self.kube.list("v1", "Pod", vmi["metadata"]["namespace"],
+                              f"kubevirt.io/created-by={vmi['metadata']['uid']}")
+        pods = [p for p in pods if p["status"].get("phase") == "Running"]
+        if not pods:
+            return
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        conditions = [c for c in vmi["status"].get("conditions", [])
+                      if c["type"] not in ("Ready", "AgentConnected")]
+        conditions += [{"type": t, "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
+                       for t in ("Ready", "AgentConnected")]
+        self.patch_vmi(vmi, {
+            "metadata": {"labels": {"kubevirt.io/nodeName": NODE}},
+            "status": {"phase": "Running", "nodeName": NODE, "conditions": conditions,
+                       "activePods": {pods[0]["metadata"]["uid"]: NODE}}})
+        self.start_guest(vmi)
+
+    def patch_vmi(self, vmi, body):
+        meta = vmi["metadata"]
+        path = self.kube.path(API, "VirtualMachineInstance", meta["namespace"], meta["name"])
+        return self.kube.request("PATCH", path, body, MERGE_PATCH, headers=AS_CONTROLLER)
+
+    def start_guest(self, vmi):
+        namespace, files = vmi["metadata"]["namespace"], []
+        for volume in vmi["spec"].get("volumes", []):
+            claim_name = (volume.get("persistentVolumeClaim") or {}).get("claimName") \
+                or (volume.get("dataVolume") or {}).get("name")
+            if claim_name:
+                claim = self.kube.get("v1", "PersistentVolumeClaim", namespace, claim_name)
+                pv = self.kube.get("v1", "PersistentVolume", None, claim["spec"]["volumeName"])
+                handle = pv["spec"]["csi"]["volumeHandle"]
+                files.append(self.bed.csi_data / "volumes" / f"{handle}.img")
+        with self.lock:
+            self.guests[vmi["metadata"]["uid"]] = Guest(vmi["metadata"]["uid"], files)
+        log(f"{namespace}/{vmi['metadata']['name']} runs on {len(files)} disks")
+
+    def report_freeze(self, vmi):
+        guest = self.guests[vmi["metadata"]["uid"]]
+        if int(time.monotonic() / FREEZE_POLL_S) == getattr(guest, "polled", None):
+            return
+        guest.polled = int(time.monotonic() / FREEZE_POLL_S)
+        state = "frozen" if guest.frozen else ""
+        if state != vmi["status"].get("fsFreezeStatus", ""):
+            self.patch_vmi(vmi, {"status": {"fsFreezeStatus": state or None}})
+
+    def drop(self, uid):
+        with self.lock:
+            guest = self.guests.pop(uid, None)
+        if guest:
+            guest.stop()
+
+    def guest_of(self, namespace, name):
+        vmi = self.kube.get(API, "VirtualMachineInstance", namespace, name)
+        return self.guests.get(vmi["metadata"]["uid"])
+
+
+class Handler(BaseHTTPRequestHandler):
+    """virt-handler's REST port: PUT …/freeze and …/unfreeze, 202 or 400 as the original answers."""
+
+    protocol_version = "HTTP/1.1"
+    node = None
+
+    def body(self):
+        # virt-api sends the freeze body chunked, without Content-Length.
+        if "chunked" in self.headers.get("Transfer-Encoding", ""):
+            data = b""
+            while True:
+                size = int(self.rfile.readline().split(b";")[0], 16)
+                data += self.rfile.read(size)
+                self.rfile.readline()
+                if size == 0:
+                    return data
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def do_PUT(self):
+        data = self.body()
+        match = re.fullmatch(r"/v1/namespaces/([^/]+)/virtualmachineinstances/([^/]+)/(freeze|unfreeze)",
+                             self.path)
+        guest = match and self.node.guest_of(match.group(1), match.group(2))
+        if guest and match.group(3) == "freeze":
+            guest.freeze(seconds_of(json.loads(data or b"{}").get("unfreezeTimeout")) or 300)
+        elif guest:
+            guest.thaw()
+        self.send_response(202 if guest else 400)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, text, *arguments):
+        log(text % arguments)
+
+
+def main():
+    bed = Bed(sys.argv[1])
+    node = Node(bed)
+    Handler.node = node
+    node.announce()
+    server = ThreadingHTTPServer(("127.0.0.1", bed.port("virt-node")), Handler)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(bed.pki / "ca.crt"))
+    context.load_cert_chain(bed.pki / "virt-handler.crt", bed.pki / "virt-handler.key")
+    context.verify_mode = ssl.CERT_REQUIRED
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    while True:
+        try:
+            node.step()
+        except (ApiError, *CONNECTION_ERRORS):
+            log(traceback.format_exc(limit=1))
+        time.sleep(LOOP_S)
+
+
+if __name__ == "__main__":
+    main()
