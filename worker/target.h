@@ -46,7 +46,8 @@
  *   a VM that runs:        revision_data (ControllerRevision .data named by
  *                          vmi.status.virtualMachineRevisionName) and vmi; vm too where at hand
  *   a stand-alone VMI:     vmi alone
- *   a VM that is stopped:  vm alone
+ *   a VM that is stopped:  vm alone (a VMI that has ended does not count)
+ * vm and vmi without the revision is ERR_INVALID: what ran is not known.
  */
 struct target_source {
     const cJSON *revision_data, *vmi, *vm;

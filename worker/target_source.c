@@ -1,8 +1,6 @@
 /* The source spec: what ran, in one shape; see target.h. */
 #include "worker/target.h"
 
-#include <assert.h>
-
 #include "base/str.h"
 #include "worker/target_vm.h"
 #include "wukong/quantity.h"
@@ -348,8 +346,25 @@ static cJSON *from_machine_spec(const cJSON *machine_spec)
     return spec;
 }
 
+/* A VMI that has ended says nothing about the VM, which is stopped then. */
+static struct target_source effective_source(const struct target_source *given)
+{
+    const char *phase = json_str(given->vmi, "status.phase");
+    bool ended = str_eq(phase, "Succeeded") || str_eq(phase, "Failed");
+    if (given->vm && (!given->vmi || ended))
+        return (struct target_source){.vm = given->vm};
+    return *given;
+}
+
 static int check_input(const struct target_source *in, struct err *err)
 {
+    if (!in->vmi && !in->vm)
+        return err_set(err, ERR_INVALID, "there is neither a VirtualMachine nor an instance of it");
+    if (in->vmi && in->vm && !in->revision_data)
+        return err_set(err, ERR_INVALID,
+                       "VirtualMachine \"%.63s\" runs, but the ControllerRevision that it was "
+                       "started from cannot be read",
+                       str_or(json_str(in->vm, "metadata.name"), "?"));
     if (in->revision_data && !cJSON_IsObject(json_at(in->revision_data, "spec.template.spec")))
         return err_set(err, ERR_INVALID,
                        "the ControllerRevision of the running machine holds no "
@@ -363,11 +378,9 @@ static int check_input(const struct target_source *in, struct err *err)
     return 0;
 }
 
-int target_source_spec(const struct target_source *in, cJSON **ret, struct err *err)
+int target_source_spec(const struct target_source *given, cJSON **ret, struct err *err)
 {
-    assert(in->vmi || in->vm);
-    assert(!in->revision_data || in->vmi);
-    assert(in->revision_data || !in->vmi || !in->vm);
+    const struct target_source in[1] = {effective_source(given)};
     if (check_input(in, err) < 0)
         return -1;
     const cJSON *vmi_spec = json_get(in->vmi, "spec");

@@ -131,7 +131,8 @@ static void build_identity(struct target_build *b, const char *vm)
     TREE_EACH(interface, json_get(b->devices, "interfaces"))
     {
         identity_mac(b->w->uid, b->r->index, nic++, mac);
-        tree_set_string(interface, "macAddress", mac);
+        if (cJSON_IsObject(interface))
+            tree_set_string(interface, "macAddress", mac);
     }
 }
 
