@@ -1,0 +1,492 @@
+#include "webhook/admission.h"
+
+#include <assert.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "json/writer.h"
+#include "webhook/gather.h"
+#include "webhook/patch.h"
+#include "webhook/review.h"
+#include "wukong/disks.h"
+#include "wukong/rules.h"
+#include "wukong/stamp.h"
+#include "wukong/validate.h"
+
+/* A review is at most 7 MiB; what is decoded from it and from the looks is a part of that. */
+#define ADMISSION_ARENA_BYTES (16u * MIB)
+#define ADMISSION_WARNINGS_MAX 64
+/* A stamp of ours that is younger is left as it is, so that a second pass changes nothing. */
+#define STAMP_FRESH_MS (30 * 1000)
+
+const char *const admission_verdict_names[VERDICTS] = {"allowed",   "invalid",   "denied",
+                                                       "undecided", "malformed", "pending"};
+
+/* Rules of permission, in the form of the table, for answers that hold field errors too. */
+static const struct rule access_rule = {.id = "source-access",
+                                        .group = RULE_POLICY,
+                                        .severity = ISSUE_ERROR,
+                                        .reason = ISSUE_FORBIDDEN,
+                                        .message = "",
+                                        .remedy = ""};
+static const struct rule policy_rule = {.id = "clone-policy",
+                                        .group = RULE_POLICY,
+                                        .severity = ISSUE_ERROR,
+                                        .reason = ISSUE_FORBIDDEN,
+                                        .message = "",
+                                        .remedy = ""};
+
+struct judgement {
+    const struct admission_context *c;
+    struct looks *looks;
+    struct review review;
+    struct arena arena;
+    struct wukong w;
+    struct wukong_effective e;
+    struct issues issues;
+    struct patch patch;
+    bool pending, may_start, is_clone;
+    const char *denial;    /* 403 */
+    const char *undecided; /* 503 */
+    const char *decided_by;
+    const char *policies; /* names of those that found something */
+    const char *warnings[ADMISSION_WARNINGS_MAX];
+    size_t warning_count;
+};
+
+static const char *const clone_source_path[] = {"spec", "cloneSource", NULL};
+static const char *const annotations_path[] = {"metadata", "annotations", NULL};
+
+static void warn(struct judgement *j, const char *text)
+{
+    if (text && j->warning_count < ADMISSION_WARNINGS_MAX)
+        j->warnings[j->warning_count++] = text;
+}
+
+/* --- Permission ------------------------------------------------------------------------------ */
+
+static const char *access_denial(struct judgement *j, bool start)
+{
+    const struct wukong_effective *e = &j->e;
+    const char *kind = e->source_type == SOURCE_VM ? "VirtualMachine" : "VirtualMachineInstance";
+    const char *role = start ? "wukong-start" : "wukong-source";
+    return arena_printf(
+        &j->arena,
+        "user \"%.128s\" may not %s %s \"%s\" of namespace \"%s\": that needs verb %s on %s there; "
+        "an admin of that namespace grants it with: kubectl -n %s create role %s-%s --verb=%s "
+        "--resource=%s --resource-name=%s && kubectl -n %s create rolebinding %s-%s --role=%s-%s "
+        "--user=\"%.128s\"",
+        j->review.user, start ? "start" : "clone", kind, e->source_name, e->source_ns,
+        start ? "update" : "create",
+        start ? "virtualmachines/start (group subresources.kubevirt.io)"
+              : "wukongs/source (group " WUKONG_GROUP ")",
+        e->source_ns, role, e->source_name, start ? "update" : "create",
+        start ? "virtualmachines.subresources.kubevirt.io/start"
+              : "wukongs." WUKONG_GROUP "/source",
+        e->source_name, e->source_ns, role, e->source_name, role, e->source_name, j->review.user);
+}
+
+/* True when the source may be read. The reviews ask for the *requesting* user. */
+static bool may_clone(struct judgement *j)
+{
+    const struct wukong_effective *e = &j->e;
+    if (!e->cross_namespace)
+        return true;
+    if (j->c->no_cross_namespace) {
+        j->decided_by = "CrossNamespaceOff";
+        j->denial = "cloning from another namespace is switched off in this cluster (chart value "
+                    "crossNamespace.enabled); choose a source in the Wukong's own namespace";
+        return false;
+    }
+    struct look *clone =
+        looks_access(j->looks, LOOK_MAY_CLONE, j->review.user_info, e->source_ns, e->source_name);
+    bool starts = e->source_type == SOURCE_VM && e->clone_type == CLONE_RUNNING;
+    struct look *start = starts ? looks_access(j->looks, LOOK_MAY_START, j->review.user_info,
+                                               e->source_ns, e->source_name)
+                                : NULL;
+    if (!j->c->out_of_time && (!clone->done || (start && !start->done))) {
+        j->pending = true;
+        return false;
+    }
+    bool known = false, start_known = false;
+    bool allowed = look_allowed(clone, &known);
+    j->may_start = look_allowed(start, &start_known);
+    if (allowed)
+        return true;
+    j->decided_by = known ? "SourceAccess" : "SourceAccessUnknown";
+    if (known)
+        j->denial = access_denial(j, false);
+    else
+        j->undecided = arena_printf(&j->arena,
+                                    "whether user \"%.128s\" may clone from namespace \"%s\" could "
+                                    "not be checked (the API server answered %d); try again",
+                                    j->review.user, e->source_ns, clone->code);
+    return false;
+}
+
+/* The worker would have to start a foreign VM on behalf of a user who may not. */
+static void check_start(struct judgement *j, const struct gathered *g)
+{
+    if (!j->e.cross_namespace || j->may_start || j->e.source_type != SOURCE_VM ||
+        j->e.clone_type != CLONE_RUNNING || !g->source.vm_exists || g->source.vmi_exists)
+        return;
+    j->decided_by = "SourceStart";
+    j->denial = access_denial(j, true);
+}
+
+/* --- Policies -------------------------------------------------------------------------------- */
+
+static const char *finding_text(struct judgement *j, const struct policy_finding *f)
+{
+    return arena_printf(&j->arena, "ClonePolicy \"%s\" (%s): %s", f->policy->name, f->rule,
+                        f->text);
+}
+
+static void judge_policies(struct judgement *j, const struct gathered *g)
+{
+    if (!g->policy_count)
+        return;
+    const char *groups[64];
+    size_t group_count = 0;
+    const cJSON *group = NULL;
+    cJSON_ArrayForEach(group, json_get(j->review.user_info, "groups"))
+    {
+        if (cJSON_IsString(group) && group_count < ARRAY_LEN(groups))
+            groups[group_count++] = group->valuestring;
+    }
+    struct disks disks = {0};
+    CLEANUP_ISSUES struct issues ignored; /* reported by validate_source */
+    issues_init(&ignored);
+    disks_resolve(&j->arena, &j->w, &j->e, &g->source, &g->classes, &ignored, &disks);
+    struct policy_request request = {
+        .user = j->review.user,
+        .groups = groups,
+        .group_count = group_count,
+        .source_ns_labels = g->source_ns_labels_known ? &g->source_ns_labels : NULL,
+        .source_labels = g->source_labels_known ? &g->source_labels : NULL,
+        .target_ns_labels = g->target_ns_labels_known ? &g->target_ns_labels : NULL,
+        .wukong = &j->w,
+        .effective = &j->e,
+        .source = &g->source,
+        .disks = g->source.looked_up ? &disks : NULL,
+        .now_ms = j->c->now_ms,
+    };
+    struct policy_findings *f = xcalloc(1, sizeof *f);
+    policy_judge(&j->arena, g->policies, g->policy_count, &request, NULL, POLICY_AT_ADMISSION, f);
+    CLEANUP_BUF struct buf names = BUF_INIT(KIB), denial = BUF_INIT(16u * KIB);
+    for (size_t i = 0; i < f->count; i++) {
+        const struct policy_finding *item = &f->items[i];
+        if (i == 0 || f->items[i - 1].policy != item->policy)
+            buf_addf(&names, "%s%s", names.len ? "," : "", item->policy->name);
+        const char *text = finding_text(j, item);
+        if (item->effect == POLICY_DENY)
+            buf_addf(&denial, "%s%s", denial.len ? "; " : "", text);
+        else if (item->effect == POLICY_WARN || item->effect == POLICY_WAIT)
+            warn(j, text);
+    }
+    free(f);
+    if (names.len)
+        j->policies = arena_strdup(&j->arena, names.data);
+    if (denial.len && !j->denial) {
+        j->decided_by = "ClonePolicy";
+        j->denial = arena_strdup(&j->arena, denial.data);
+    }
+}
+
+/* --- CREATE ---------------------------------------------------------------------------------- */
+
+static bool has_source_error(const struct issues *l)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (l->items[i].severity == ISSUE_ERROR && l->items[i].rule->group == RULE_SOURCE)
+            return true;
+    return false;
+}
+
+static void reset_findings(struct judgement *j, size_t keep)
+{
+    while (j->issues.count > keep)
+        issues_drop(&j->issues, j->issues.count - 1);
+    j->denial = j->decided_by = j->policies = NULL;
+    j->warning_count = 0;
+}
+
+/* With the caches first; when that would deny, once more with live lists: a class or policy that
+   was applied a moment ago may not have reached the caches yet. */
+static void judge_source(struct judgement *j)
+{
+    size_t keep = j->issues.count;
+    for (int live = 0; live <= 1; live++) {
+        struct gathered g;
+        reset_findings(j, keep);
+        gather(j->c, &j->w, &j->e, j->review.ns, live, j->looks, &j->arena, &g);
+        /* A second gathering asks for what the first answers lead to. */
+        if (looks_pending(j->looks) && !j->c->out_of_time) {
+            j->pending = true;
+            return;
+        }
+        validate_source(&j->w, &j->e, &g.source, &g.classes, &j->issues);
+        check_start(j, &g);
+        judge_policies(j, &g);
+        if (g.incomplete || (looks_pending(j->looks) && j->c->out_of_time))
+            warn(j, "the source could not be checked now; it is checked again before it is cloned");
+        if (!has_source_error(&j->issues) && !str_eq(j->decided_by, "ClonePolicy"))
+            return;
+    }
+}
+
+static bool source_is_nameable(const struct wukong_effective *e)
+{
+    return e->source_type != SOURCE_UNSET && name_is_dns_subdomain(e->source_name) &&
+           name_is_dns_label(e->source_ns);
+}
+
+static void write_defaults(struct judgement *j)
+{
+    const struct wukong_source *s = &j->w.spec.source;
+    if (!j->is_clone)
+        return;
+    if (!json_str(j->review.object, "spec.cloneSource.cloneType") && s->clone_type == CLONE_UNSET &&
+        j->e.clone_type != CLONE_UNSET && !json_at(j->review.object, "spec.cloneSource.cloneType"))
+        patch_set(&j->patch, clone_source_path, "cloneType", clone_type_names[j->e.clone_type]);
+    if (!json_at(j->review.object, "spec.cloneSource.namespace"))
+        patch_set(&j->patch, clone_source_path, "namespace", j->review.ns);
+}
+
+static bool stamp_is_fresh(struct judgement *j, const struct stamp *wanted)
+{
+    const char *present = wukong_pairs_get(&j->w.annotations, WUKONG_STAMP_ANNOTATION);
+    struct stamp found;
+    return present && j->c->stamp_public_key &&
+           stamp_verify(present, j->c->stamp_public_key, wanted, j->c->now_ms, &j->arena, &found) ==
+               STAMP_GOOD &&
+           j->c->now_ms - found.issued_ms < STAMP_FRESH_MS &&
+           found.may_start == wanted->may_start && str_eq(found.requester, wanted->requester);
+}
+
+/* An admitted clone from another namespace is stamped; a stamp on anything else is taken off. */
+static void write_stamp(struct judgement *j)
+{
+    const struct wukong_effective *e = &j->e;
+    if (!j->is_clone || !e->cross_namespace) {
+        patch_set(&j->patch, annotations_path, WUKONG_STAMP_ANNOTATION, NULL);
+        return;
+    }
+    bool named = !str_empty(j->w.name);
+    struct stamp stamp = {
+        .ns = j->review.ns,
+        .name = named ? j->w.name : NULL,
+        .generate_name = named ? NULL : j->w.generate_name,
+        .source_kind = source_type_names[e->source_type],
+        .source_ns = e->source_ns,
+        .source_name = e->source_name,
+        .requester = j->review.user,
+        .may_start = j->may_start,
+        .issued_ms = j->c->now_ms,
+    };
+    if (stamp_is_fresh(j, &stamp))
+        return;
+    CLEANUP_BUF struct buf text = BUF_INIT(STAMP_TEXT_MAX);
+    struct err err = {0};
+    if (!j->c->stamp_key || stamp_sign(&stamp, j->c->stamp_key, &text, &err) < 0) {
+        j->decided_by = "NoStampKey";
+        j->undecided = "the admission stamp for a clone from another namespace cannot be signed "
+                       "yet; try again";
+        return;
+    }
+    patch_set(&j->patch, annotations_path, WUKONG_STAMP_ANNOTATION, text.data);
+}
+
+static int decode(struct judgement *j, struct err *err)
+{
+    if (wukong_decode(&j->arena, j->review.object, &j->w, err) < 0)
+        return -1;
+    j->e = wukong_default(&j->w.spec, j->review.ns);
+    j->is_clone = j->e.is_clone;
+    return 0;
+}
+
+static int judge_create(struct judgement *j, struct err *err)
+{
+    validate_create(j->review.object, &j->issues);
+    if (decode(j, err) < 0)
+        return -1;
+    if (j->is_clone && source_is_nameable(&j->e) && may_clone(j))
+        judge_source(j);
+    if (j->pending || j->c->endpoint != ADMISSION_MUTATE)
+        return 0;
+    patch_test(&j->patch, clone_source_path, "type");
+    write_defaults(j);
+    write_stamp(j);
+    return 0;
+}
+
+/* --- UPDATE ---------------------------------------------------------------------------------- */
+
+/* What the mutating endpoint wrote at CREATE is missing from the manifest in a user's hands:
+   `kubectl replace` would take it away, which immutability refuses. */
+static void restore(struct judgement *j)
+{
+    const cJSON *old = j->review.old_object;
+    static const char *const fields[] = {"cloneType", "namespace"};
+    const cJSON *source = json_at(j->review.object, "spec.cloneSource");
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+        const cJSON *former = json_get(json_at(old, "spec.cloneSource"), fields[i]);
+        if (cJSON_IsObject(source) && !json_get(source, fields[i]) && cJSON_IsString(former))
+            patch_set(&j->patch, clone_source_path, fields[i], former->valuestring);
+    }
+    patch_set(&j->patch, annotations_path, WUKONG_STAMP_ANNOTATION,
+              json_str(old, "metadata.annotations[" WUKONG_STAMP_ANNOTATION "]"));
+}
+
+static int judge_update(struct judgement *j, struct err *err)
+{
+    if (j->c->endpoint == ADMISSION_MUTATE) {
+        restore(j);
+    } else {
+        static const char path[] = "metadata.annotations[" WUKONG_STAMP_ANNOTATION "]";
+        if (!str_eq(json_str(j->review.object, path), json_str(j->review.old_object, path))) {
+            j->decided_by = "StampChanged";
+            j->denial = "the annotation " WUKONG_STAMP_ANNOTATION " is the webhook's own and "
+                        "cannot be changed; restore its old value";
+        }
+    }
+    validate_update(j->review.old_object, j->review.object, &j->issues);
+    return decode(j, err);
+}
+
+/* --- The answer ------------------------------------------------------------------------------ */
+
+static void collect_warnings(struct judgement *j)
+{
+    for (size_t i = 0; i < j->issues.count; i++) {
+        const struct issue *issue = &j->issues.items[i];
+        if (issue->severity != ISSUE_WARNING)
+            continue;
+        const char *full = arena_printf(&j->arena, "%s: %s", issue->field, issue->message);
+        warn(j, full && strlen(full) <= ISSUE_WARNING_MAX ? full : issue->message);
+    }
+    /* The API asks for at most 120 characters each. */
+    for (size_t i = 0; i < j->warning_count; i++) {
+        size_t n = strlen(j->warnings[i]);
+        if (n <= ISSUE_WARNING_MAX)
+            continue;
+        size_t keep = ISSUE_WARNING_MAX - 3;
+        while (keep && ((unsigned char)j->warnings[i][keep] & 0xC0) == 0x80)
+            keep--;
+        j->warnings[i] = arena_printf(&j->arena, "%.*s...", (int)keep, j->warnings[i]);
+        if (!j->warnings[i])
+            j->warnings[i] = "";
+    }
+}
+
+static const char *object_name(const struct judgement *j)
+{
+    const char *name = str_or(j->review.name, json_str(j->review.object, "metadata.name"));
+    return str_or(name, str_or(json_str(j->review.object, "metadata.generateName"), ""));
+}
+
+static const char *source_annotation(struct judgement *j)
+{
+    if (!j->is_clone || j->e.source_type == SOURCE_UNSET || !j->e.source_name)
+        return NULL;
+    return arena_printf(&j->arena, "%s %s/%s", source_type_names[j->e.source_type],
+                        str_or(j->e.source_ns, ""), j->e.source_name);
+}
+
+static void set_invalid(struct judgement *j, struct review_answer *a, struct buf *message)
+{
+    /* Permission and policy beside field errors: one more cause, so that one apply shows all. */
+    if (j->denial)
+        issues_add(&j->issues, str_eq(j->decided_by, "ClonePolicy") ? &policy_rule : &access_rule,
+                   "spec.cloneSource", NULL, "%s", j->denial);
+    buf_addf(message, WUKONG_KIND "." WUKONG_GROUP " \"%s\" is invalid: ", object_name(j));
+    issues_message(&j->issues, message);
+    j->decided_by = "Invalid";
+    a->code = 422;
+    a->reason = "Invalid";
+    a->issues = &j->issues;
+    a->message = buf_ok(message) ? message->data : "the Wukong is invalid";
+}
+
+static enum admission_verdict write_answer(struct judgement *j, struct buf *out)
+{
+    CLEANUP_BUF struct buf message = BUF_INIT(MIB);
+    CLEANUP_FREE char *patch = NULL;
+    enum admission_verdict verdict = VERDICT_ALLOWED;
+    collect_warnings(j);
+    struct review_answer a = {.name = object_name(j),
+                              .warnings = j->warnings,
+                              .warning_count = j->warning_count,
+                              .policies = j->policies,
+                              .source = source_annotation(j)};
+    if (j->issues.errors) {
+        verdict = VERDICT_INVALID;
+        set_invalid(j, &a, &message);
+    } else if (j->denial) {
+        verdict = VERDICT_DENIED;
+        a.code = 403;
+        a.reason = "Forbidden";
+        a.message = j->denial;
+    } else if (j->undecided) {
+        verdict = VERDICT_UNDECIDED;
+        a.code = 503;
+        a.reason = "ServiceUnavailable";
+        a.message = j->undecided;
+    } else {
+        a.allowed = true;
+        patch = j->c->endpoint == ADMISSION_MUTATE ? patch_text(&j->patch) : NULL;
+        a.patch = patch;
+    }
+    a.decision = admission_verdict_names[verdict];
+    review_write_answer(j->review.uid, &a, out);
+    return verdict;
+}
+
+static bool is_judged(const struct review *r)
+{
+    return str_eq(r->group, WUKONG_GROUP) && str_eq(r->resource, WUKONG_RESOURCE) &&
+           str_empty(r->subresource) &&
+           (r->operation == REVIEW_CREATE || r->operation == REVIEW_UPDATE);
+}
+
+static int judge(struct judgement *j, struct err *err)
+{
+    const struct review *r = &j->review;
+    /* Deletions, subresources and other kinds are none of our business, whoever registered us. */
+    if (!is_judged(r))
+        return 0;
+    if (!str_eq(r->version, WUKONG_VERSION_NAME))
+        return err_set(err, ERR_INVALID, "version %.64s of " WUKONG_RESOURCE " is not known",
+                       r->version);
+    patch_init(&j->patch, j->review.object);
+    return r->operation == REVIEW_CREATE ? judge_create(j, err) : judge_update(j, err);
+}
+
+struct admission_result admission_judge(const struct admission_context *c, const char *bytes,
+                                        size_t len, struct looks *looks, struct buf *out)
+{
+    struct admission_result result = {.operation = "", .reason = ""};
+    struct judgement j = {.c = c, .looks = looks};
+    struct err err = {0};
+    arena_init(&j.arena, ADMISSION_ARENA_BYTES);
+    issues_init(&j.issues);
+    if (review_read(bytes, len, &j.review, &err) < 0 || judge(&j, &err) < 0) {
+        result.verdict = VERDICT_MALFORMED;
+        result.reason = "Malformed";
+        buf_addf(out, "%s\n", err.message);
+    } else if (j.pending) {
+        result.verdict = VERDICT_PENDING;
+    } else {
+        snprintf(result.log_name, sizeof result.log_name, "%s/%s", j.review.ns, object_name(&j));
+        result.verdict = write_answer(&j, out);
+        result.reason = str_or(j.decided_by, "Admitted");
+    }
+    if (j.review.tree)
+        result.operation = review_operation_names[j.review.operation];
+    patch_release(&j.patch);
+    issues_release(&j.issues);
+    arena_release(&j.arena);
+    review_release(&j.review);
+    return result;
+}

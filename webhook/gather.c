@@ -1,0 +1,200 @@
+#include "webhook/gather.h"
+
+#include "base/str.h"
+
+/* --- Lists ----------------------------------------------------------------------------------- */
+
+static size_t item_count(const cJSON *list)
+{
+    const cJSON *items = json_get(list, "items");
+    int n = cJSON_IsArray(items) ? cJSON_GetArraySize(items) : 0;
+    return n < 0 ? 0 : n > LIMIT_CLASSES ? LIMIT_CLASSES : (size_t)n;
+}
+
+#define FOR_ITEMS(item, list)                                                                      \
+    for (const cJSON *item = json_at((list), "items.#0"); item; item = item->next)
+
+static void live_storage_classes(const cJSON *list, struct arena *a, struct class_facts *ret)
+{
+    size_t n = 0, max = item_count(list);
+    struct storage_class_facts *items = arena_alloc(a, (max + 1) * sizeof *items);
+    FOR_ITEMS(item, list)
+    {
+        if (items && n < max)
+            facts_read_storage_class(a, item, &items[n++]);
+    }
+    ret->storage_classes = items;
+    ret->storage_class_count = n;
+}
+
+static void live_snapshot_classes(const cJSON *list, struct arena *a, struct class_facts *ret)
+{
+    size_t n = 0, max = item_count(list);
+    struct snapshot_class_facts *items = arena_alloc(a, (max + 1) * sizeof *items);
+    FOR_ITEMS(item, list)
+    {
+        if (items && n < max)
+            facts_read_snapshot_class(a, item, &items[n++]);
+    }
+    ret->snapshot_classes = items;
+    ret->snapshot_class_count = n;
+}
+
+static void live_drivers(const cJSON *list, struct arena *a, struct class_facts *ret)
+{
+    size_t n = 0, max = item_count(list);
+    const char **items = arena_alloc(a, (max + 1) * sizeof *items);
+    FOR_ITEMS(item, list)
+    {
+        if (items && n < max)
+            items[n++] = arena_strdup(a, str_or(json_str(item, "metadata.name"), ""));
+    }
+    ret->drivers = items;
+    ret->driver_count = n;
+    ret->drivers_known = true;
+}
+
+/* A list that cannot be read leaves the cache's view in force. */
+static void live_lists(struct looks *looks, struct arena *a, struct gathered *g)
+{
+    struct look *storage = looks_get(looks, LOOK_STORAGE_CLASSES, NULL, NULL);
+    struct look *snapshot = looks_get(looks, LOOK_SNAPSHOT_CLASSES, NULL, NULL);
+    struct look *drivers = looks_get(looks, LOOK_DRIVERS, NULL, NULL);
+    struct look *policies = looks_get(looks, LOOK_POLICIES, NULL, NULL);
+    bool known = false;
+    if (look_tree(storage))
+        live_storage_classes(look_tree(storage), a, &g->classes);
+    if (look_exists(snapshot, &known) || known) {
+        g->classes.snapshot_api = look_tree(snapshot) != NULL;
+        live_snapshot_classes(look_tree(snapshot), a, &g->classes);
+    }
+    if (look_tree(drivers))
+        live_drivers(look_tree(drivers), a, &g->classes);
+    const cJSON *list = look_tree(policies);
+    if (!list)
+        return;
+    size_t n = 0, max = item_count(list);
+    struct policy *items = arena_alloc(a, (max + 1) * sizeof *items);
+    FOR_ITEMS(item, list)
+    {
+        if (items && n < max)
+            policy_decode(a, item, &items[n++]);
+    }
+    g->policies = items;
+    g->policy_count = n;
+}
+
+/* --- The source ------------------------------------------------------------------------------ */
+
+static bool read_labels(struct arena *a, const cJSON *object, struct wukong_pairs *ret)
+{
+    const cJSON *labels = json_at(object, "metadata.labels");
+    int n = cJSON_IsObject(labels) ? cJSON_GetArraySize(labels) : 0;
+    *ret = (struct wukong_pairs){0};
+    if (!object)
+        return false;
+    ret->items = arena_alloc(a, ((size_t)n + 1) * sizeof *ret->items);
+    const cJSON *label = NULL;
+    cJSON_ArrayForEach(label, labels)
+    {
+        if (ret->items && cJSON_IsString(label))
+            ret->items[ret->count++] = (struct wukong_pair){arena_strdup(a, label->string),
+                                                            arena_strdup(a, label->valuestring)};
+    }
+    return true;
+}
+
+static void gather_claims(const char *ns, struct looks *looks, struct arena *a, struct gathered *g)
+{
+    struct source_facts *s = &g->source;
+    const char *names[LIMIT_VOLUMES];
+    size_t n = facts_claim_names(s, names, LIMIT_VOLUMES);
+    s->claims = arena_alloc(a, (n + 1) * sizeof *s->claims);
+    s->claim_count = 0;
+    for (size_t i = 0; s->claims && i < n; i++) {
+        struct claim_facts *claim = &s->claims[s->claim_count++];
+        *claim = (struct claim_facts){.name = names[i]};
+        if (!name_is_dns_subdomain(names[i]))
+            continue;
+        struct look *k = looks_get(looks, LOOK_CLAIM, ns, names[i]);
+        bool known = false;
+        (void)look_exists(k, &known);
+        if (known)
+            facts_read_claim(a, names[i], look_tree(k), claim);
+        else if (k && k->done)
+            g->incomplete = true;
+    }
+}
+
+/* StorageProfiles say which snapshot class CDI would take; only those of the claims' classes. */
+static void gather_profiles(struct looks *looks, struct arena *a, struct gathered *g)
+{
+    const struct source_facts *s = &g->source;
+    struct storage_profile_facts *items = arena_alloc(a, (s->claim_count + 1) * sizeof *items);
+    size_t n = 0;
+    for (size_t i = 0; items && i < s->claim_count; i++) {
+        const char *class = s->claims[i].storage_class;
+        if (!class || !name_is_dns_subdomain(class))
+            continue;
+        const cJSON *profile = look_tree(looks_get(looks, LOOK_PROFILE, NULL, class));
+        if (profile)
+            facts_read_storage_profile(a, profile, &items[n++]);
+    }
+    g->classes.profiles = items;
+    g->classes.profile_count = n;
+}
+
+static void gather_source(const struct wukong *w, const struct wukong_effective *e,
+                          struct looks *looks, struct arena *a, struct gathered *g)
+{
+    struct look *vm = looks_get(looks, LOOK_VM, e->source_ns, e->source_name);
+    struct look *vmi = looks_get(looks, LOOK_VMI, e->source_ns, e->source_name);
+    struct look *cdi = looks_get(looks, LOOK_CDI, NULL, NULL);
+    bool vm_known = false, vmi_known = false, cdi_known = false;
+    (void)look_exists(vm, &vm_known);
+    (void)look_exists(vmi, &vmi_known);
+    g->classes.cdi = look_exists(cdi, &cdi_known);
+    if (!vm_known || !vmi_known) {
+        g->incomplete |= (vm && vm->done && !vm_known) || (vmi && vmi->done && !vmi_known);
+        return;
+    }
+    facts_read_source(a, look_tree(vm), look_tree(vmi), &g->source);
+    g->source.looked_up = true;
+    g->source.ns = e->source_ns;
+    g->source_labels_known =
+        read_labels(a, look_tree(vm) ? look_tree(vm) : look_tree(vmi), &g->source_labels);
+    gather_claims(e->source_ns, looks, a, g);
+    if (g->classes.cdi && !w->spec.source.snapshot_class)
+        gather_profiles(looks, a, g);
+}
+
+static bool policies_select(const struct gathered *g, bool source)
+{
+    for (size_t i = 0; i < g->policy_count; i++) {
+        const struct policy *p = &g->policies[i];
+        if (source ? p->match.by_source_ns || p->exclude.by_source_ns
+                   : p->match.by_target_ns || p->exclude.by_target_ns)
+            return true;
+    }
+    return false;
+}
+
+void gather(const struct admission_context *c, const struct wukong *w,
+            const struct wukong_effective *e, const char *ns, bool live, struct looks *looks,
+            struct arena *a, struct gathered *ret)
+{
+    struct gathered g = {.policies = c->policies, .policy_count = c->policy_count};
+    if (c->classes)
+        g.classes = *c->classes;
+    if (live)
+        live_lists(looks, a, &g);
+    gather_source(w, e, looks, a, &g);
+    if (policies_select(&g, true))
+        g.source_ns_labels_known =
+            read_labels(a, look_tree(looks_get(looks, LOOK_SOURCE_NAMESPACE, e->source_ns, NULL)),
+                        &g.source_ns_labels);
+    if (policies_select(&g, false))
+        g.target_ns_labels_known = read_labels(
+            a, look_tree(looks_get(looks, LOOK_TARGET_NAMESPACE, ns, NULL)), &g.target_ns_labels);
+    *ret = g;
+}

@@ -1,0 +1,183 @@
+#include "webhook/review.h"
+
+#include <assert.h>
+
+#include <openssl/evp.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "json/writer.h"
+#include "wukong/spec.h"
+
+const char *const review_operation_names[REVIEW_OPS] = {"CREATE", "UPDATE", "DELETE", "CONNECT"};
+
+#define REVIEW_API_VERSION "admission.k8s.io/v1"
+#define REVIEW_KIND "AdmissionReview"
+
+void review_release(struct review *r)
+{
+    cJSON_Delete(r->tree);
+    *r = (struct review){0};
+}
+
+static bool read_operation(const char *text, enum review_operation *ret)
+{
+    for (size_t i = 0; i < REVIEW_OPS; i++)
+        if (str_eq(text, review_operation_names[i])) {
+            *ret = (enum review_operation)i;
+            return true;
+        }
+    return false;
+}
+
+/* A JSON null stands for "no object". */
+static cJSON *object_of(const cJSON *request, const char *name)
+{
+    const cJSON *o = json_get(request, name);
+    return cJSON_IsObject(o) ? (cJSON *)o : NULL;
+}
+
+static int read_request(const cJSON *request, struct review *r, struct err *err)
+{
+    r->uid = json_str(request, "uid");
+    r->user_info = json_get(request, "userInfo");
+    r->user = str_or(json_str(request, "userInfo.username"), "");
+    if (!cJSON_IsObject(request) || str_empty(r->uid))
+        return err_set(err, ERR_INVALID, "request.uid is missing");
+    if (!read_operation(json_str(request, "operation"), &r->operation))
+        return err_set(err, ERR_INVALID,
+                       "request.operation is none of CREATE, UPDATE, DELETE, "
+                       "CONNECT");
+    if (!cJSON_IsObject(r->user_info))
+        return err_set(err, ERR_INVALID, "request.userInfo is missing");
+    r->name = str_or(json_str(request, "name"), NULL);
+    r->ns = str_or(json_str(request, "namespace"), "");
+    r->subresource = str_or(json_str(request, "subResource"), "");
+    r->group = str_or(json_str(request, "resource.group"), "");
+    r->version = str_or(json_str(request, "resource.version"), "");
+    r->resource = str_or(json_str(request, "resource.resource"), "");
+    r->dry_run = json_bool(request, "dryRun", false);
+    r->object = object_of(request, "object");
+    r->old_object = object_of(request, "oldObject");
+    bool needs_object = r->operation == REVIEW_CREATE || r->operation == REVIEW_UPDATE;
+    if (needs_object && !r->object)
+        return err_set(err, ERR_INVALID, "request.object is missing");
+    if (r->operation == REVIEW_UPDATE && !r->old_object)
+        return err_set(err, ERR_INVALID, "request.oldObject is missing");
+    return 0;
+}
+
+int review_read(const char *bytes, size_t len, struct review *ret, struct err *err)
+{
+    CLEANUP_REVIEW struct review r = {0};
+    if (json_parse(bytes, len, true, &r.tree, err) < 0)
+        return -1;
+    if (!str_eq(json_str(r.tree, "apiVersion"), REVIEW_API_VERSION) ||
+        !str_eq(json_str(r.tree, "kind"), REVIEW_KIND))
+        return err_set(err, ERR_INVALID, "only " REVIEW_API_VERSION " " REVIEW_KIND " is served");
+    if (read_request(json_get(r.tree, "request"), &r, err) < 0)
+        return -1;
+    *ret = r;
+    r.tree = NULL;
+    return 0;
+}
+
+static void write_causes(struct json_writer *w, const struct issues *l)
+{
+    json_array(w, "causes");
+    for (size_t i = 0; i < l->count; i++) {
+        const struct issue *issue = &l->items[i];
+        if (issue->severity != ISSUE_ERROR)
+            continue;
+        json_object(w, NULL);
+        json_string(w, "reason", issue_reason_names[issue->reason]);
+        json_string(w, "message", issue->message);
+        json_string(w, "field", issue->field);
+        json_end(w);
+    }
+    json_end(w);
+}
+
+static void write_status(struct json_writer *w, const struct review_answer *a)
+{
+    json_object(w, "status");
+    json_string(w, "status", "Failure");
+    json_number(w, "code", a->code);
+    json_string(w, "reason", a->reason);
+    json_string(w, "message", a->message);
+    if (a->issues) {
+        json_object(w, "details");
+        json_string(w, "name", str_or(a->name, ""));
+        json_string(w, "group", WUKONG_GROUP);
+        json_string(w, "kind", WUKONG_KIND);
+        write_causes(w, a->issues);
+        json_end(w);
+    }
+    json_end(w);
+}
+
+static size_t runes(const char *s)
+{
+    size_t n = 0;
+    for (; *s; s++)
+        n += ((unsigned char)*s & 0xC0) != 0x80;
+    return n;
+}
+
+/* The API server drops what exceeds its total silently; here the last one says that there is more.
+ */
+static void write_warnings(struct json_writer *w, const struct review_answer *a)
+{
+    static const char more[] = "more warnings were left out";
+    size_t used = 0, room = REVIEW_WARNINGS_MAX - sizeof more;
+    json_array(w, "warnings");
+    for (size_t i = 0; i < a->warning_count; i++) {
+        size_t n = runes(a->warnings[i]);
+        if (used + n > room) {
+            json_string(w, NULL, more);
+            break;
+        }
+        used += n;
+        json_string(w, NULL, a->warnings[i]);
+    }
+    json_end(w);
+}
+
+static void write_annotation(struct json_writer *w, const char *key, const char *value)
+{
+    if (value)
+        json_stringf(w, key, "%.*s", REVIEW_ANNOTATION_MAX, value);
+}
+
+void review_write_answer(const char *uid, const struct review_answer *a, struct buf *out)
+{
+    assert(a->allowed || (a->code >= 400 && a->message));
+    assert(!a->patch || a->allowed);
+    struct json_writer w = json_writer(out);
+    json_object(&w, NULL);
+    json_string(&w, "kind", REVIEW_KIND);
+    json_string(&w, "apiVersion", REVIEW_API_VERSION);
+    json_object(&w, "response");
+    json_string(&w, "uid", uid);
+    json_boolean(&w, "allowed", a->allowed);
+    if (!a->allowed)
+        write_status(&w, a);
+    if (a->patch) {
+        size_t n = strlen(a->patch);
+        CLEANUP_FREE char *encoded = xmalloc((n + 2) / 3 * 4 + 1);
+        EVP_EncodeBlock((unsigned char *)encoded, (const unsigned char *)a->patch, (int)n);
+        json_string(&w, "patch", encoded);
+        json_string(&w, "patchType", "JSONPatch");
+    }
+    if (a->decision || a->source || a->policies) {
+        json_object(&w, "auditAnnotations");
+        write_annotation(&w, "decision", a->decision);
+        write_annotation(&w, "source", a->source);
+        write_annotation(&w, "policies", a->policies);
+        json_end(&w);
+    }
+    if (a->warning_count)
+        write_warnings(&w, a);
+    json_end(&w);
+    json_end(&w);
+}
