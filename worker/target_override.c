@@ -44,8 +44,6 @@ int build_resources(struct target_build *b, struct err *err)
        "Number of sockets … greater than the maximum", "Guest memory … greater than maxGuest"). */
     tree_remove(tree_at(b->domain, "cpu"), "maxSockets");
     tree_remove(tree_at(b->domain, "memory"), "maxGuest");
-    tree_remove_if_empty(b->domain, "cpu");
-    tree_remove_if_empty(b->domain, "memory");
     if (spec->has_cpu) {
         cJSON *cpu = tree_object(b->domain, "cpu");
         tree_set_int(cpu, "sockets", spec->cpu);

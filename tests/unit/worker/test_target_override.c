@@ -29,6 +29,10 @@ static const struct row rows[] = {
                 INSTANCE "domain.memory = {'guest':'1Gi'}",
                 INSTANCE "domain.resources = {'requests':{'cpu':'2','memory':'1Gi'},'limits':{"
                          "'cpu':'4','memory':'2Gi','example.com/fpga':'1'}}"}},
+    {.name = "what is empty stays empty",
+     .source = SOURCE("{'domain':{'cpu':{},'memory':{},'resources':{'requests':{}}}}"),
+     .expect = {INSTANCE "domain.cpu = {}", INSTANCE "domain.memory = {}",
+                INSTANCE "domain.resources = {'requests':{}}"}},
     {.name = "cpu replaces the topology and drops what contradicts it",
      .source = SOURCE(SIZED),
      .spec = "'cpu':6",

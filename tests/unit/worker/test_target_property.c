@@ -268,7 +268,7 @@ static void cut_changed(const struct machine *m, const struct wukong_spec *w, cJ
         cut(tree, SPEC ".domain.memory", "guest");
         cut(tree, SPEC ".domain.resources.requests", "memory");
     }
-    cut_if_empty(tree, SPEC ".domain", "cpu");
+    cut_if_empty(tree, SPEC ".domain", "cpu"); /* An override makes one. */
     cut_if_empty(tree, SPEC ".domain", "memory");
     for (size_t i = 0; i < m->volume_count; i++) {
         char name[32];
