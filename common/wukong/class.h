@@ -22,7 +22,7 @@ enum class_verdict {
 
 enum class_origin { CLASS_OF_WUKONG, CLASS_OF_PROFILE, CLASS_OF_DEFAULT, CLASS_OF_ONLY };
 
-#define CLASS_TEXT_MAX 400
+#define CLASS_TEXT_MAX 640
 
 struct class_choice {
     enum class_verdict verdict;

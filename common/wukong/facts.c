@@ -1,1 +1,325 @@
-/* */ typedef int facts_empty;
+#include "wukong/facts.h"
+
+#include <string.h>
+
+#include "base/str.h"
+#include "json/json.h"
+#include "wukong/quantity.h"
+
+static const char *text(struct arena *a, const cJSON *o, const char *path)
+{
+    return arena_strdup(a, json_str(o, path));
+}
+
+static bool has(const cJSON *o, const char *path)
+{
+    const cJSON *v = json_at(o, path);
+    return v && !cJSON_IsNull(v);
+}
+
+/* Status "True" of a condition type under status.conditions. */
+static bool condition(const cJSON *o, const char *type)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach(c, json_at(o, "status.conditions"))
+    {
+        if (str_eq(json_str(c, "type"), type))
+            return str_eq(json_str(c, "status"), "True");
+    }
+    return false;
+}
+
+/* --- Volumes (kubevirt.io/api core/v1 types_vm.go VolumeSource) --- */
+
+static const struct {
+    const char *member;
+    enum volume_kind kind;
+    const char *claim; /* member that names the PVC */
+} volume_sources[] = {
+    {"persistentVolumeClaim", VOLUME_CLAIM, "claimName"},
+    /* A DataVolume's PVC bears its name. */
+    {"dataVolume", VOLUME_CLAIM, "name"},
+    {"cloudInitNoCloud", VOLUME_CONFIG, NULL},
+    {"cloudInitConfigDrive", VOLUME_CONFIG, NULL},
+    {"configMap", VOLUME_CONFIG, NULL},
+    {"secret", VOLUME_CONFIG, NULL},
+    {"serviceAccount", VOLUME_CONFIG, NULL},
+    {"downwardAPI", VOLUME_CONFIG, NULL},
+    {"downwardMetrics", VOLUME_CONFIG, NULL},
+    {"sysprep", VOLUME_CONFIG, NULL},
+    {"containerDisk", VOLUME_IMAGE, NULL},
+    {"emptyDisk", VOLUME_SCRATCH, NULL},
+    {"ephemeral", VOLUME_SCRATCH, NULL},
+    {"memoryDump", VOLUME_SCRATCH, NULL},
+    {"hostDisk", VOLUME_HOST_DISK, NULL},
+};
+
+static void read_volume(struct arena *a, const cJSON *o, struct volume_facts *v)
+{
+    *v = (struct volume_facts){.name = str_or(text(a, o, "name"), ""), .kind = VOLUME_OTHER};
+    for (size_t i = 0; i < ARRAY_LEN(volume_sources); i++) {
+        const cJSON *source = json_get(o, volume_sources[i].member);
+        if (!source || cJSON_IsNull(source))
+            continue;
+        v->kind = volume_sources[i].kind;
+        v->source_kind = volume_sources[i].member;
+        if (volume_sources[i].claim)
+            v->claim = text(a, source, volume_sources[i].claim);
+        break;
+    }
+    if (v->kind == VOLUME_CLAIM && !v->claim)
+        v->kind = VOLUME_OTHER;
+}
+
+/* The boot disk: the lowest bootOrder, else the first disk. */
+static const char *boot_disk(const cJSON *spec)
+{
+    const cJSON *disks = json_at(spec, "domain.devices.disks"), *d;
+    const char *name = json_str(cJSON_IsArray(disks) ? disks->child : NULL, "name");
+    int64_t lowest = INT64_MAX, order;
+    cJSON_ArrayForEach(d, disks)
+    {
+        if (json_int(d, "bootOrder", &order) && order < lowest) {
+            lowest = order;
+            name = json_str(d, "name");
+        }
+    }
+    return name;
+}
+
+static void read_volumes(struct arena *a, const cJSON *spec, const cJSON *vm,
+                         struct source_facts *s)
+{
+    const cJSON *o, *status;
+    const cJSON *list = json_get(spec, "volumes");
+    const char *boot = boot_disk(spec);
+    size_t n = cJSON_IsArray(list) ? (size_t)cJSON_GetArraySize(list) : 0;
+    s->volumes = arena_alloc(a, (n + 1) * sizeof(*s->volumes));
+    if (!s->volumes)
+        return;
+    cJSON_ArrayForEach(o, list)
+    {
+        if (!cJSON_IsObject(o) || s->volume_count == LIMIT_VOLUMES)
+            continue;
+        struct volume_facts *v = &s->volumes[s->volume_count++];
+        read_volume(a, o, v);
+        v->boot = str_eq(v->name, boot);
+        cJSON_ArrayForEach(status, json_at(vm, "status.volumeSnapshotStatuses"))
+        {
+            if (!str_eq(json_str(status, "name"), v->name))
+                continue;
+            v->snapshottable = json_bool(status, "enabled", true) ? TRI_TRUE : TRI_FALSE;
+            v->snapshot_reason = text(a, status, "reason");
+        }
+    }
+}
+
+/* --- Source --- */
+
+static const char *run_strategy(struct arena *a, const cJSON *vm)
+{
+    const char *strategy = text(a, vm, "spec.runStrategy");
+    const cJSON *running = json_at(vm, "spec.running");
+    if (strategy || !cJSON_IsBool(running))
+        return strategy;
+    return cJSON_IsTrue(running) ? "Always" : "Halted";
+}
+
+/* Argo CD's and Flux's tracking marks. */
+static bool tracked(const cJSON *o)
+{
+    static const char *const marks[] = {
+        "metadata.labels[argocd.argoproj.io/instance]",
+        "metadata.annotations[argocd.argoproj.io/tracking-id]",
+        "metadata.labels[kustomize.toolkit.fluxcd.io/name]",
+        "metadata.labels[helm.toolkit.fluxcd.io/name]",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(marks); i++)
+        if (has(o, marks[i]))
+            return true;
+    return false;
+}
+
+static bool migrating(const cJSON *vmi)
+{
+    const cJSON *state = json_at(vmi, "status.migrationState");
+    return cJSON_IsObject(state) && !json_bool(state, "completed", false) &&
+           !json_bool(state, "failed", false);
+}
+
+/* VMs from a `spec`, which has the domain. */
+static void read_domain(const cJSON *spec, struct source_facts *s)
+{
+    s->persistent_tpm = json_bool(spec, "domain.devices.tpm.persistent", false);
+    s->persistent_efi = json_bool(spec, "domain.firmware.bootloader.efi.persistent", false);
+}
+
+void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi,
+                       struct source_facts *ret)
+{
+    struct source_facts s = {.looked_up = true};
+    s.vm_exists = cJSON_IsObject(vm);
+    s.vmi_exists = cJSON_IsObject(vmi);
+    const cJSON *any = s.vmi_exists ? vmi : vm;
+    s.ns = text(a, any, "metadata.namespace");
+    s.vm_name = text(a, vm, "metadata.name");
+    s.vm_uid = text(a, vm, "metadata.uid");
+    s.vmi_name = text(a, vmi, "metadata.name");
+    s.vmi_uid = text(a, vmi, "metadata.uid");
+    s.vmi_phase = text(a, vmi, "status.phase");
+    s.vm_run_strategy = run_strategy(a, vm);
+    s.node_arch = text(a, vmi, "spec.architecture");
+    s.deleting = has(vm, "metadata.deletionTimestamp") ||
+                 (!s.vm_exists && has(vmi, "metadata.deletionTimestamp"));
+    s.paused = condition(vmi, "Paused");
+    s.agent_connected = condition(vmi, "AgentConnected");
+    s.migrating = migrating(vmi);
+    s.freeze_status = text(a, vmi, "status.fsFreezeStatus");
+    s.snapshot_in_progress = text(a, vm, "status.snapshotInProgress");
+    s.instancetype = has(vm, "spec.instancetype");
+    s.managed_by_gitops = tracked(vm);
+    /* What runs counts; the VM may have been edited since. */
+    const cJSON *spec =
+        s.vmi_exists ? json_get(vmi, "spec") : json_at(vm, "spec.template.spec");
+    read_domain(spec, &s);
+    read_volumes(a, spec, vm, &s);
+    *ret = s;
+}
+
+size_t facts_claim_names(const struct source_facts *s, const char **ret, size_t max)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < s->volume_count && count < max; i++) {
+        const char *claim = s->volumes[i].claim;
+        bool known = !claim;
+        for (size_t j = 0; j < count && !known; j++)
+            known = str_eq(ret[j], claim);
+        if (!known)
+            ret[count++] = claim;
+    }
+    return count;
+}
+
+/* --- Claims and classes --- */
+
+static int64_t quantity_at(const cJSON *o, const char *path)
+{
+    struct quantity q;
+    const char *v = json_str(o, path);
+    return v && quantity_parse(v, &q) == QUANTITY_OK ? quantity_value(&q) : 0;
+}
+
+void facts_read_claim(struct arena *a, const char *name, const cJSON *pvc,
+                      struct claim_facts *ret)
+{
+    struct claim_facts c = {.name = arena_strdup(a, name), .looked_up = true};
+    c.exists = cJSON_IsObject(pvc);
+    if (c.exists) {
+        c.bound = str_eq(json_str(pvc, "status.phase"), "Bound");
+        c.deleting = has(pvc, "metadata.deletionTimestamp");
+        c.storage_class = text(a, pvc, "spec.storageClassName");
+        c.provisioner =
+            text(a, pvc, "metadata.annotations[volume.kubernetes.io/storage-provisioner]");
+        if (!c.provisioner)
+            c.provisioner =
+                text(a, pvc, "metadata.annotations[volume.beta.kubernetes.io/storage-provisioner]");
+        c.volume_mode = str_or(text(a, pvc, "spec.volumeMode"), "Filesystem");
+        c.bytes = quantity_at(pvc, "status.capacity.storage");
+        if (!c.bytes)
+            c.bytes = quantity_at(pvc, "spec.resources.requests.storage");
+        const cJSON *modes = json_at(pvc, "spec.accessModes");
+        if (cJSON_IsArray(modes)) {
+            CLEANUP_FREE char *printed = json_print(modes);
+            c.access_modes = arena_strdup(a, printed);
+        }
+    }
+    *ret = c;
+}
+
+void facts_read_storage_class(struct arena *a, const cJSON *o, struct storage_class_facts *ret)
+{
+    *ret = (struct storage_class_facts){
+        .name = text(a, o, "metadata.name"),
+        .provisioner = text(a, o, "provisioner"),
+        .expansion = json_bool(o, "allowVolumeExpansion", false),
+        .is_default = str_eq(
+            json_str(o, "metadata.annotations[storageclass.kubernetes.io/is-default-class]"),
+            "true"),
+        .wait_for_first_consumer =
+            str_eq(json_str(o, "volumeBindingMode"), "WaitForFirstConsumer"),
+    };
+}
+
+void facts_read_snapshot_class(struct arena *a, const cJSON *o, struct snapshot_class_facts *ret)
+{
+    *ret = (struct snapshot_class_facts){
+        .name = text(a, o, "metadata.name"),
+        .driver = text(a, o, "driver"),
+        .is_default = str_eq(
+            json_str(o, "metadata.annotations[snapshot.storage.kubernetes.io/is-default-class]"),
+            "true"),
+        .retain = str_eq(json_str(o, "deletionPolicy"), "Retain"),
+    };
+}
+
+void facts_read_storage_profile(struct arena *a, const cJSON *o,
+                                struct storage_profile_facts *ret)
+{
+    /* CDI: the status repeats the spec's choice once it is accepted; a profile bears the name of
+       its storage class. */
+    const char *chosen = text(a, o, "status.snapshotClass");
+    *ret = (struct storage_profile_facts){
+        .storage_class = text(a, o, "metadata.name"),
+        .snapshot_class = chosen ? chosen : text(a, o, "spec.snapshotClass"),
+    };
+}
+
+/* --- Look-ups --- */
+
+const struct volume_facts *facts_volume(const struct source_facts *s, const char *name)
+{
+    for (size_t i = 0; i < s->volume_count; i++)
+        if (str_eq(s->volumes[i].name, name))
+            return &s->volumes[i];
+    return NULL;
+}
+
+const struct claim_facts *facts_claim(const struct source_facts *s, const char *name)
+{
+    for (size_t i = 0; name && i < s->claim_count; i++)
+        if (str_eq(s->claims[i].name, name))
+            return &s->claims[i];
+    return NULL;
+}
+
+const struct storage_class_facts *facts_storage_class(const struct class_facts *c,
+                                                      const char *name)
+{
+    for (size_t i = 0; name && i < c->storage_class_count; i++)
+        if (str_eq(c->storage_classes[i].name, name))
+            return &c->storage_classes[i];
+    return NULL;
+}
+
+const struct snapshot_class_facts *facts_snapshot_class(const struct class_facts *c,
+                                                        const char *name)
+{
+    for (size_t i = 0; name && i < c->snapshot_class_count; i++)
+        if (str_eq(c->snapshot_classes[i].name, name))
+            return &c->snapshot_classes[i];
+    return NULL;
+}
+
+bool facts_has_driver(const struct class_facts *c, const char *name)
+{
+    for (size_t i = 0; i < c->driver_count; i++)
+        if (str_eq(c->drivers[i], name))
+            return true;
+    return false;
+}
+
+const char *facts_claim_driver(const struct class_facts *c, const struct claim_facts *claim)
+{
+    const struct storage_class_facts *sc = facts_storage_class(c, claim->storage_class);
+    return sc && sc->provisioner ? sc->provisioner : claim->provisioner;
+}

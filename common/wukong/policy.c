@@ -1,1 +1,209 @@
-/* */ typedef int policy_empty;
+/* Reading a ClonePolicy. Judging by it is in policy_judge.c. */
+#include "wukong/policy.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "json/json.h"
+#include "wukong/duration.h"
+#include "wukong/quantity.h"
+#include "wukong/schema.h"
+#include "wukong/validate.h"
+
+const char *const policy_placement_names[] = {NULL, "SameNamespace", "Any"};
+static_assert(ARRAY_LEN(policy_placement_names) == PLACEMENTS, "one name each");
+const char *const policy_require_names[] = {NULL, "None", "Exists", "Running"};
+static_assert(ARRAY_LEN(policy_require_names) == REQUIRES, "one name each");
+const char *const policy_outside_names[] = {NULL, "Wait", "Deny"};
+static_assert(ARRAY_LEN(policy_outside_names) == OUTSIDES, "one name each");
+const char *const policy_action_names[] = {NULL, "Deny", "Warn", "Audit"};
+static_assert(ARRAY_LEN(policy_action_names) == ACTIONS, "one name each");
+const char *const policy_subject_names[] = {NULL, "User", "Group", "ServiceAccount"};
+static_assert(ARRAY_LEN(policy_subject_names) == SUBJECTS, "one name each");
+const char *const policy_quiesce_names[] = {NULL, "Required", "IfAvailable"};
+static_assert(ARRAY_LEN(policy_quiesce_names) == POLICY_QUIESCES, "one name each");
+static_assert((int)QUIESCE_IF_AVAILABLE == POLICY_QUIESCES - 1, "Never is no demand");
+
+static const char *text(struct arena *a, const cJSON *o, const char *path)
+{
+    return arena_strdup(a, json_str(o, path));
+}
+
+static int choice(const char *v, const char *const *names, int count)
+{
+    for (int i = 1; v && i < count; i++)
+        if (str_eq(v, names[i]))
+            return i;
+    return 0;
+}
+
+static int64_t number(const cJSON *o, const char *path)
+{
+    long long n = 0;
+    return schema_integer(json_at(o, path), &n) ? n : 0;
+}
+
+static int64_t bytes(const cJSON *o, const char *path)
+{
+    struct quantity q;
+    CLEANUP_FREE char *v = json_text(json_at(o, path));
+    return v && quantity_parse(v, &q) == QUANTITY_OK ? quantity_value(&q) : 0;
+}
+
+static size_t list_size(const cJSON *list)
+{
+    return cJSON_IsArray(list) ? (size_t)cJSON_GetArraySize(list) : 0;
+}
+
+static void strings(struct arena *a, const cJSON *list, const char ***ret, size_t *ret_count)
+{
+    const cJSON *v;
+    *ret = arena_alloc(a, (list_size(list) + 1) * sizeof(**ret));
+    if (!*ret || !cJSON_IsArray(list))
+        return;
+    cJSON_ArrayForEach(v, list)
+    {
+        if (cJSON_IsString(v))
+            (*ret)[(*ret_count)++] = arena_strdup(a, v->valuestring);
+    }
+}
+
+/* Sets broken once: the first reason is told. */
+static void broken(struct arena *a, struct policy *p, const char *where, const char *why)
+{
+    if (!p->broken)
+        p->broken = arena_printf(a, "%s: %s", where, why);
+    if (!p->broken)
+        p->broken = "it is too large";
+}
+
+static bool read_selector(struct arena *a, const cJSON *match, const char *path,
+                          struct selector *ret, struct policy *p)
+{
+    struct err err;
+    const cJSON *o = json_at(match, path);
+    if (!o || cJSON_IsNull(o))
+        return false;
+    if (selector_decode(a, o, ret, &err) == 0)
+        return true;
+    broken(a, p, path, err.message);
+    return false;
+}
+
+static void read_match(struct arena *a, const cJSON *o, struct policy_match *m, struct policy *p)
+{
+    const cJSON *list = json_get(o, "subjects"), *v;
+    m->present = cJSON_IsObject(o);
+    m->by_source_ns = read_selector(a, o, "source.namespaceSelector", &m->source_ns, p);
+    m->by_source = read_selector(a, o, "source.virtualMachineSelector", &m->source, p);
+    m->by_target_ns = read_selector(a, o, "target.namespaceSelector", &m->target_ns, p);
+    m->subjects = arena_alloc(a, (list_size(list) + 1) * sizeof(*m->subjects));
+    if (!m->subjects || !cJSON_IsArray(list))
+        return;
+    cJSON_ArrayForEach(v, list) m->subjects[m->subject_count++] = (struct policy_subject){
+        .kind = (enum policy_subject_kind)choice(json_str(v, "kind"), policy_subject_names,
+                                                 SUBJECTS),
+        .name = str_or(text(a, v, "name"), ""),
+        .ns = str_or(text(a, v, "namespace"), ""),
+    };
+}
+
+static void read_rules(struct arena *a, const cJSON *o, struct policy *p)
+{
+    const cJSON *types = json_get(o, "cloneTypes"), *v;
+    p->rules.clone_types_given = list_size(types) > 0;
+    cJSON_ArrayForEach(v, types)
+    {
+        if (cJSON_IsString(v))
+            p->rules.clone_types[choice(v->valuestring, clone_type_names, CLONE_TYPES)] = true;
+    }
+    p->rules.placement = (enum policy_placement)choice(json_str(o, "placement"),
+                                                       policy_placement_names, PLACEMENTS);
+    p->rules.require_source = (enum policy_require)choice(json_str(o, "requireSource"),
+                                                          policy_require_names, REQUIRES);
+    p->rules.quiesce =
+        (enum quiesce)choice(json_str(o, "quiesce"), policy_quiesce_names, POLICY_QUIESCES);
+    strings(a, json_get(o, "storageClasses"), &p->rules.storage_classes,
+            &p->rules.storage_class_count);
+    strings(a, json_get(o, "volumeSnapshotClasses"), &p->rules.snapshot_classes,
+            &p->rules.snapshot_class_count);
+    p->rules.max_disk_bytes = bytes(o, "maxDiskSize");
+    p->rules.max_replicas = number(o, "maxReplicas");
+}
+
+static void read_limits(const cJSON *o, struct policy *p)
+{
+    p->limits.per_cluster = number(o, "concurrentPerCluster");
+    p->limits.per_source = number(o, "concurrentPerSource");
+    p->limits.per_target_ns = number(o, "concurrentPerTargetNamespace");
+    p->limits.per_storage_class = number(o, "concurrentPerStorageClass");
+    p->limits.retained_snapshots = number(o, "retainedSnapshotsPerSource");
+    p->limits.storage_bytes = bytes(o, "storagePerTargetNamespace");
+}
+
+static void read_windows(struct arena *a, const cJSON *list, struct policy *p)
+{
+    const cJSON *v;
+    int64_t ns;
+    struct err err;
+    p->windows = arena_alloc(a, (list_size(list) + 1) * sizeof(*p->windows));
+    if (!p->windows || !cJSON_IsArray(list))
+        return;
+    cJSON_ArrayForEach(v, list)
+    {
+        struct policy_window w = {.schedule = text(a, v, "schedule"),
+                                  .duration = text(a, v, "duration"),
+                                  .time_zone = text(a, v, "timeZone")};
+        if (!w.schedule || !w.duration)
+            broken(a, p, "windows", "schedule or duration is missing");
+        else if (cron_parse(w.schedule, &w.cron, &err) < 0)
+            broken(a, p, "windows", err.message);
+        else if (!duration_parse(w.duration, &ns))
+            broken(a, p, "windows", "duration is no duration");
+        else
+            w.duration_ms = ns / 1000000;
+        p->windows[p->window_count++] = w;
+    }
+}
+
+static void read_actions(const cJSON *list, struct policy *p)
+{
+    const cJSON *v;
+    cJSON_ArrayForEach(v, list)
+    {
+        int action = cJSON_IsString(v) ? choice(v->valuestring, policy_action_names, ACTIONS) : 0;
+        p->deny = p->deny || action == ACTION_DENY;
+        p->warn = p->warn || action == ACTION_WARN;
+        p->audit = p->audit || action == ACTION_AUDIT;
+    }
+    /* The schema's default; also what is left when the list cannot be read. */
+    if (!p->deny && !p->warn && !p->audit)
+        p->deny = true;
+}
+
+void policy_decode(struct arena *a, const cJSON *tree, struct policy *ret)
+{
+    struct policy p = {.name = str_or(text(a, tree, "metadata.name"), "(unnamed)"),
+                       .uid = text(a, tree, "metadata.uid"),
+                       .generation = number(tree, "metadata.generation")};
+    const cJSON *spec = json_get(tree, "spec");
+    CLEANUP_ISSUES struct issues l;
+    issues_init(&l);
+    validate_policy(tree, &l);
+    for (size_t i = 0; i < l.count && !p.broken; i++)
+        if (l.items[i].severity == ISSUE_ERROR)
+            broken(a, &p, l.items[i].field, l.items[i].message);
+    read_match(a, json_get(spec, "match"), &p.match, &p);
+    read_match(a, json_get(spec, "exclude"), &p.exclude, &p);
+    read_rules(a, json_get(spec, "rules"), &p);
+    read_limits(json_get(spec, "limits"), &p);
+    read_windows(a, json_get(spec, "windows"), &p);
+    read_actions(json_get(spec, "validationActions"), &p);
+    p.outside =
+        (enum policy_outside)choice(json_str(spec, "outsideWindow"), policy_outside_names, OUTSIDES);
+    p.message = text(a, spec, "message");
+    if (a->failed)
+        p = (struct policy){.name = "(too large)", .broken = "it is too large", .deny = true};
+    *ret = p;
+}

@@ -1,1 +1,393 @@
-/* */ typedef int policy_judge_empty;
+#include "wukong/policy.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "wukong/duration.h"
+#include "wukong/quantity.h"
+
+#define TEXT_MAX 1536
+#define ACCOUNT_PREFIX "system:serviceaccount:"
+
+/* --- Match --- */
+
+/* What is not known: matches, but does not exclude. */
+enum known { NO, YES, UNKNOWN };
+
+static enum known subject_is(const struct policy_subject *s, const struct policy_request *r)
+{
+    if (!r->user)
+        return UNKNOWN;
+    switch (s->kind) {
+    case SUBJECT_USER:
+        return str_eq(s->name, r->user) ? YES : NO;
+    case SUBJECT_GROUP:
+        for (size_t i = 0; i < r->group_count; i++)
+            if (str_eq(s->name, r->groups[i]))
+                return YES;
+        return NO;
+    case SUBJECT_ACCOUNT: {
+        CLEANUP_FREE char *full = xasprintf(ACCOUNT_PREFIX "%s:%s", s->ns, s->name);
+        return str_eq(full, r->user) ? YES : NO;
+    }
+    case SUBJECT_UNSET:
+    case SUBJECTS:
+        break;
+    }
+    return UNKNOWN;
+}
+
+static enum known one_of_subjects(const struct policy_match *m, const struct policy_request *r)
+{
+    enum known best = m->subject_count ? NO : YES;
+    for (size_t i = 0; i < m->subject_count; i++) {
+        enum known k = subject_is(&m->subjects[i], r);
+        if (k == YES)
+            return YES;
+        if (k == UNKNOWN)
+            best = UNKNOWN;
+    }
+    return best;
+}
+
+static enum known selects(bool given, const struct selector *s, const struct wukong_pairs *labels)
+{
+    if (!given)
+        return YES;
+    if (!labels)
+        return UNKNOWN;
+    return selector_matches(s, labels) ? YES : NO;
+}
+
+static enum known match(const struct policy_match *m, const struct policy_request *r)
+{
+    const enum known parts[] = {
+        one_of_subjects(m, r),
+        selects(m->by_source_ns, &m->source_ns, r->source_ns_labels),
+        selects(m->by_source, &m->source, r->source_labels),
+        selects(m->by_target_ns, &m->target_ns, r->target_ns_labels),
+    };
+    enum known all = YES;
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        if (parts[i] == NO)
+            return NO;
+        if (parts[i] == UNKNOWN)
+            all = UNKNOWN;
+    }
+    return all;
+}
+
+/* An empty exclude says nothing; it does not exclude everything. */
+static bool says_something(const struct policy_match *m)
+{
+    return m->present && (m->subject_count || m->by_source_ns || m->by_source || m->by_target_ns);
+}
+
+bool policy_matches(const struct policy *p, const struct policy_request *r)
+{
+    if (!r->effective->is_clone)
+        return false;
+    if (!p->broken && says_something(&p->exclude) && match(&p->exclude, r) == YES)
+        return false;
+    return match(&p->match, r) != NO;
+}
+
+/* --- Findings --- */
+
+struct judge {
+    struct arena *a;
+    const struct policy *p;
+    const struct policy_request *r;
+    const struct policy_usage *usage;
+    enum policy_when when;
+    struct policy_findings *ret;
+};
+
+static void push(struct judge *j, const char *rule, enum policy_effect effect, int64_t until_ms,
+                 const char *text)
+{
+    if (effect == POLICY_DENY)
+        j->ret->denied = true;
+    if (effect == POLICY_WAIT) {
+        bool first = !j->ret->waiting;
+        j->ret->waiting = true;
+        if (first || (until_ms && j->ret->until_ms && until_ms > j->ret->until_ms) || !until_ms)
+            j->ret->until_ms = until_ms;
+    }
+    if (j->ret->count == POLICY_FINDINGS_MAX)
+        return;
+    j->ret->items[j->ret->count++] =
+        (struct policy_finding){j->p, rule, effect, str_or(arena_strdup(j->a, text), ""), until_ms};
+}
+
+static void compose(const struct judge *j, char out[TEXT_MAX], const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+static void compose(const struct judge *j, char out[TEXT_MAX], const char *format, va_list args)
+{
+    int n = snprintf(out, TEXT_MAX, "ClonePolicy \"%.253s\": ", j->p->name);
+    size_t len = (size_t)n;
+    n = vsnprintf(out + len, TEXT_MAX - len, format, args);
+    len += (size_t)n;
+    if (j->p->message && len < TEXT_MAX)
+        snprintf(out + len, TEXT_MAX - len, " (%.*s)", (int)(TEXT_MAX - len - 4), j->p->message);
+}
+
+/* A rule is broken: the policy's actions say what follows. */
+static void refuse(struct judge *j, const char *rule, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void refuse(struct judge *j, const char *rule, const char *format, ...)
+{
+    char text[TEXT_MAX];
+    va_list args;
+    va_start(args, format);
+    compose(j, text, format, args);
+    va_end(args);
+    if (j->p->deny)
+        push(j, rule, POLICY_DENY, 0, text);
+    if (j->p->warn)
+        push(j, rule, POLICY_WARN, 0, text);
+    if (j->p->audit)
+        push(j, rule, POLICY_AUDIT, 0, text);
+}
+
+/* A limit or a window holds the clone back. A policy that does not deny does not hold back either. */
+static void hold(struct judge *j, const char *rule, int64_t until_ms, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+static void hold(struct judge *j, const char *rule, int64_t until_ms, const char *format, ...)
+{
+    char text[TEXT_MAX];
+    va_list args;
+    va_start(args, format);
+    compose(j, text, format, args);
+    va_end(args);
+    if (j->p->deny)
+        push(j, rule, POLICY_WAIT, until_ms, text);
+    if (j->p->warn)
+        push(j, rule, POLICY_WARN, until_ms, text);
+    if (j->p->audit)
+        push(j, rule, POLICY_AUDIT, until_ms, text);
+}
+
+/* --- Rules --- */
+
+static void join(const char *const *items, size_t count, char *out, size_t size)
+{
+    size_t len = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < count && len < size; i++)
+        len += (size_t)snprintf(out + len, size - len, "%s%s", i ? ", " : "", items[i]);
+}
+
+static bool in_list(const char *const *items, size_t count, const char *value)
+{
+    for (size_t i = 0; i < count; i++)
+        if (str_eq(items[i], value))
+            return true;
+    return count == 0;
+}
+
+static void judge_kind(struct judge *j)
+{
+    const struct policy *p = j->p;
+    const struct wukong_effective *e = j->r->effective;
+    const char *allowed[CLONE_TYPES];
+    char list[64];
+    size_t count = 0;
+    for (int i = 1; i < CLONE_TYPES; i++)
+        if (p->rules.clone_types[i])
+            allowed[count++] = clone_type_names[i];
+    join(allowed, count, list, sizeof(list));
+    if (p->rules.clone_types_given && !p->rules.clone_types[e->clone_type])
+        refuse(j, "cloneTypes", "cloneType %s is not allowed; use one of: %s",
+               str_or(clone_type_names[e->clone_type], "(none)"), list);
+    if (p->rules.placement == PLACEMENT_SAME && e->cross_namespace)
+        refuse(j, "placement",
+               "the source is in namespace %.63s; create the Wukong there, clones across "
+               "namespaces are not allowed",
+               str_or(e->source_ns, ""));
+    if (p->rules.quiesce == QUIESCE_REQUIRED && e->quiesce != QUIESCE_REQUIRED &&
+        e->clone_type != CLONE_FULL)
+        refuse(j, "quiesce", "quiesce %s is not allowed; set quiesce to Required",
+               quiesce_names[e->quiesce]);
+    if (p->rules.quiesce == QUIESCE_IF_AVAILABLE && e->quiesce == QUIESCE_NEVER)
+        refuse(j, "quiesce", "quiesce Never is not allowed; set IfAvailable or Required");
+    if (p->rules.max_replicas && e->replicas > p->rules.max_replicas)
+        refuse(j, "maxReplicas", "replicas %" PRId64 " is not allowed; at most %" PRId64,
+               e->replicas, p->rules.max_replicas);
+}
+
+static void judge_source(struct judge *j)
+{
+    const struct source_facts *s = j->r->source;
+    const struct wukong_effective *e = j->r->effective;
+    enum policy_require need = j->p->rules.require_source;
+    /* The worker waits for the source in any case. */
+    if (j->when != POLICY_AT_ADMISSION || !s || !s->looked_up || need <= REQUIRE_NONE)
+        return;
+    bool exists = e->source_type == SOURCE_VM ? s->vm_exists : s->vmi_exists;
+    if (!exists)
+        refuse(j, "requireSource", "the source %.63s/%.63s does not exist; create it first",
+               str_or(e->source_ns, ""), str_or(e->source_name, ""));
+    else if (need == REQUIRE_RUNNING && !str_eq(s->vmi_phase, "Running"))
+        refuse(j, "requireSource", "the source %.63s/%.63s is not running; start it first",
+               str_or(e->source_ns, ""), str_or(e->source_name, ""));
+}
+
+static void judge_disk(struct judge *j, const char *name, const char *storage_class,
+                       const char *snapshot_class, int64_t bytes)
+{
+    const struct policy *p = j->p;
+    char list[512], size[QUANTITY_PRINT_MAX], max[QUANTITY_PRINT_MAX];
+    const char *const *classes = p->rules.storage_classes;
+    if (storage_class && !in_list(classes, p->rules.storage_class_count, storage_class)) {
+        join(classes, p->rules.storage_class_count, list, sizeof(list));
+        refuse(j, "storageClasses",
+               "disk %.63s: storage class %.63s is not allowed; use one of: %s", name,
+               storage_class, list);
+    }
+    classes = p->rules.snapshot_classes;
+    if (snapshot_class && !in_list(classes, p->rules.snapshot_class_count, snapshot_class)) {
+        join(classes, p->rules.snapshot_class_count, list, sizeof(list));
+        refuse(j, "volumeSnapshotClasses",
+               "disk %.63s: VolumeSnapshotClass %.63s is not allowed; use one of: %s", name,
+               snapshot_class, list);
+    }
+    if (p->rules.max_disk_bytes && bytes > p->rules.max_disk_bytes) {
+        quantity_print(bytes, size);
+        quantity_print(p->rules.max_disk_bytes, max);
+        refuse(j, "maxDiskSize", "disk %.63s: %s is not allowed; at most %s", name, size, max);
+    }
+}
+
+/* The plan when it is known, else what the spec says of itself. */
+static void judge_disks(struct judge *j)
+{
+    const struct wukong_spec *spec = &j->r->wukong->spec;
+    if (j->r->disks) {
+        for (size_t i = 0; i < j->r->disks->count; i++) {
+            const struct disk_plan *d = &j->r->disks->items[i];
+            judge_disk(j, d->name, d->storage_class, d->snapshot_class, d->bytes);
+        }
+        return;
+    }
+    for (size_t i = 0; i < spec->disk_count; i++)
+        judge_disk(j, str_or(spec->disks[i].name, ""), spec->disks[i].storage_class, NULL,
+                   spec->disks[i].size_bytes);
+    if (spec->source.snapshot_class)
+        judge_disk(j, "(all)", NULL, spec->source.snapshot_class, 0);
+}
+
+/* --- Limits and windows --- */
+
+static void judge_limits(struct judge *j)
+{
+    const struct policy_usage *u = j->usage;
+    char have[QUANTITY_PRINT_MAX], wanted[QUANTITY_PRINT_MAX], max[QUANTITY_PRINT_MAX];
+    if (j->when != POLICY_AT_EXECUTION || !u)
+        return;
+    const struct {
+        const char *rule, *what;
+        int64_t limit, now;
+    } table[] = {
+        {"concurrentPerCluster", "in the cluster", j->p->limits.per_cluster, u->cluster},
+        {"concurrentPerSource", "of this source", j->p->limits.per_source, u->source},
+        {"concurrentPerTargetNamespace", "into this namespace", j->p->limits.per_target_ns,
+         u->target_ns},
+        {"concurrentPerStorageClass", "into this storage class", j->p->limits.per_storage_class,
+         u->storage_class},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
+        if (table[i].limit && table[i].now >= table[i].limit)
+            hold(j, table[i].rule, 0, "%" PRId64 " clones %s are under way; at most %" PRId64,
+                 table[i].now, table[i].what, table[i].limit);
+    if (j->p->limits.retained_snapshots && j->r->effective->clone_type == CLONE_LINKED &&
+        u->retained_snapshots >= j->p->limits.retained_snapshots)
+        hold(j, "retainedSnapshotsPerSource", 0,
+             "%" PRId64 " snapshots of this source are kept for linked clones; at most %" PRId64,
+             u->retained_snapshots, j->p->limits.retained_snapshots);
+    if (!j->p->limits.storage_bytes ||
+        u->storage_bytes_wanted <= j->p->limits.storage_bytes - u->storage_bytes)
+        return;
+    quantity_print(u->storage_bytes, have);
+    quantity_print(u->storage_bytes_wanted, wanted);
+    quantity_print(j->p->limits.storage_bytes, max);
+    hold(j, "storagePerTargetNamespace", 0,
+         "clones in this namespace hold %s and this one needs %s; at most %s", have, wanted, max);
+}
+
+/* One open window is enough. until: the earliest opening; 0 when none is known. */
+static bool any_open(const struct judge *j, int64_t *ret_until_ms, const char **ret_why)
+{
+    *ret_until_ms = 0;
+    *ret_why = NULL;
+    for (size_t i = 0; i < j->p->window_count; i++) {
+        const struct policy_window *w = &j->p->windows[i];
+        struct window_state state;
+        struct err err;
+        CLEANUP_ZONE struct zone *zone = NULL;
+        if (zone_load(str_or(w->time_zone, "UTC"), &zone, &err) < 0) {
+            *ret_why = "a time zone cannot be read";
+            continue;
+        }
+        if (!cron_window(&w->cron, zone, w->duration_ms, j->r->now_ms, &state))
+            continue;
+        if (state.open)
+            return true;
+        if (state.until_ms && (!*ret_until_ms || state.until_ms < *ret_until_ms))
+            *ret_until_ms = state.until_ms;
+    }
+    return false;
+}
+
+static void judge_windows(struct judge *j)
+{
+    int64_t until;
+    const char *why;
+    char when[TIME_TEXT_MAX] = "never";
+    if (!j->p->window_count || any_open(j, &until, &why))
+        return;
+    if (until)
+        time_to_str(until, false, when);
+    if (j->p->outside == OUTSIDE_DENY) {
+        if (j->when == POLICY_AT_ADMISSION)
+            refuse(j, "windows", "clones are allowed only inside a window, which opens at %s%s%s",
+                   when, why ? "; " : "", str_or(why, ""));
+        /* Admitted in time and held up since: it waits for the next one rather than fail. */
+        else
+            hold(j, "windows", until, "outside all windows; the next one opens at %s", when);
+    } else if (j->when == POLICY_AT_EXECUTION) {
+        hold(j, "windows", until, "outside all windows; the next one opens at %s", when);
+    }
+}
+
+void policy_judge(struct arena *a, const struct policy *policies, size_t count,
+                  const struct policy_request *r, const struct policy_usage *usage,
+                  enum policy_when when, struct policy_findings *ret)
+{
+    ret->count = ret->matched = 0;
+    ret->denied = ret->waiting = false;
+    ret->until_ms = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct judge j = {a, &policies[i], r, usage, when, ret};
+        if (!policy_matches(&policies[i], r))
+            continue;
+        ret->matched++;
+        if (policies[i].broken) {
+            char text[TEXT_MAX];
+            snprintf(text, sizeof(text),
+                     "ClonePolicy \"%.253s\" cannot be read and so denies what it matches: %.512s; "
+                     "ask the cluster's admin to correct it",
+                     policies[i].name, policies[i].broken);
+            push(&j, "broken", POLICY_DENY, 0, text);
+            continue;
+        }
+        judge_kind(&j);
+        judge_source(&j);
+        judge_disks(&j);
+        judge_limits(&j);
+        judge_windows(&j);
+    }
+}

@@ -1,1 +1,153 @@
-/* */ typedef int source_empty;
+/* Every rule that needs facts of the source: its state here, its disks in disks.c. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "wukong/disks.h"
+#include "wukong/names.h"
+#include "wukong/rules.h"
+
+/* Of limits that callers need not care about: plans of at most LIMIT_VOLUMES disks. */
+#define PLAN_BYTES (256u * KIB)
+
+struct judge {
+    const struct wukong *w;
+    const struct wukong_effective *e;
+    const struct source_facts *s;
+    struct issues *l;
+};
+
+static const char *name_field(const struct judge *j)
+{
+    return j->e->source_type == SOURCE_VM ? "spec.cloneSource.vmName"
+                                          : "spec.cloneSource.vmiName";
+}
+
+static void add(const struct judge *j, const char *rule, const char *field, const char *detail)
+{
+    CLEANUP_FREE char *value = xasprintf("\"%s\"", str_or(j->e->source_name, ""));
+    issues_add(j->l, rule_find(rule), field, value, detail ? "%.200s" : NULL, detail);
+}
+
+/* A VMI that has ended never runs again. */
+static bool has_ended(const struct source_facts *s)
+{
+    return str_eq(s->vmi_phase, "Succeeded") || str_eq(s->vmi_phase, "Failed");
+}
+
+static bool is_running(const struct source_facts *s)
+{
+    return s->vmi_exists && str_eq(s->vmi_phase, "Running");
+}
+
+/* Will start all by itself, or is doing so. */
+static bool is_coming(const struct source_facts *s)
+{
+    return (s->vmi_exists && !has_ended(s)) || str_eq(s->vm_run_strategy, "Always") ||
+           str_eq(s->vm_run_strategy, "Once");
+}
+
+static void judge_guest(const struct judge *j)
+{
+    if (j->s->migrating)
+        add(j, "source-migrating", name_field(j), NULL);
+    if (j->s->paused && j->e->quiesce != QUIESCE_NEVER)
+        add(j, "source-paused", name_field(j), NULL);
+    if (j->e->quiesce == QUIESCE_REQUIRED && !j->s->agent_connected)
+        issues_add(j->l, rule_find("source-no-agent"), "spec.cloneSource.quiesce", "\"Required\"",
+                   NULL);
+}
+
+static void judge_state(const struct judge *j)
+{
+    bool running = is_running(j->s);
+    if (j->e->clone_type == CLONE_FULL) {
+        if (j->s->vmi_exists && !has_ended(j->s))
+            add(j, "source-running", name_field(j), NULL);
+        return;
+    }
+    if (running) {
+        judge_guest(j);
+        return;
+    }
+    if (j->e->source_type == SOURCE_VMI) {
+        if (has_ended(j->s) && !j->s->vm_exists)
+            add(j, "source-final", name_field(j), j->s->vmi_phase);
+        else
+            add(j, "source-not-running", name_field(j), str_or(j->s->vmi_phase, "no phase"));
+        return;
+    }
+    /* A linked clone of a stopped VM needs no start. */
+    if (j->e->clone_type == CLONE_LINKED)
+        return;
+    if (is_coming(j->s)) {
+        add(j, "source-not-running", name_field(j), str_or(j->s->vmi_phase, "no VMI"));
+        return;
+    }
+    add(j, "source-will-start", name_field(j), NULL);
+    if (j->s->managed_by_gitops && str_eq(j->s->vm_run_strategy, "Halted"))
+        add(j, "source-gitops", name_field(j), NULL);
+}
+
+static void judge_spec(const struct judge *j)
+{
+    if (j->s->persistent_tpm)
+        add(j, "source-tpm", name_field(j), NULL);
+    if (j->s->persistent_efi)
+        add(j, "source-efi", name_field(j), NULL);
+    for (size_t i = 0; i < j->s->volume_count; i++)
+        if (j->s->volumes[i].kind == VOLUME_HOST_DISK)
+            add(j, "source-host-disk", name_field(j), j->s->volumes[i].name);
+    if (j->e->method == METHOD_VM_SNAPSHOT && !j->s->vm_exists)
+        issues_add(j->l, rule_find("vmsnapshot-standalone"), "spec.cloneSource.snapshotMethod",
+                   "\"VirtualMachineSnapshot\"", NULL);
+}
+
+/* Names that come from the source: those of listed disks are a static rule's. */
+static void judge_names(const struct judge *j, const struct disks *d)
+{
+    const char *name = str_or(j->w->name, str_or(j->w->generate_name, ""));
+    char pvc[PVC_NAME_BUF];
+    for (size_t i = 0; i < d->count; i++) {
+        if (d->items[i].spec_index != SIZE_MAX)
+            continue;
+        name_pvc(name, j->e->replicas, j->e->replicas - 1, d->items[i].name, pvc);
+        if (strlen(pvc) <= LIMIT_DNS_LABEL)
+            continue;
+        CLEANUP_FREE char *value = xasprintf("\"%s\"", name);
+        issues_add(j->l, rule_find("name-length-source-disk"), "metadata.name", value,
+                   "\"%.120s\" has %zu", pvc, strlen(pvc));
+    }
+}
+
+static bool exists(const struct judge *j)
+{
+    return j->e->source_type == SOURCE_VM ? j->s->vm_exists : j->s->vmi_exists;
+}
+
+void validate_source(const struct wukong *w, const struct wukong_effective *e,
+                     const struct source_facts *s, const struct class_facts *c, struct issues *l)
+{
+    struct judge j = {w, e, s, l};
+    if (!e->is_clone || !s->looked_up || e->source_type == SOURCE_UNSET || !e->source_name)
+        return;
+    if (!exists(&j)) {
+        issues_add(l, rule_find("source-missing"), name_field(&j), NULL, "%s %.63s/%.63s",
+                   e->source_type == SOURCE_VM ? "VM" : "VMI", e->source_ns, e->source_name);
+        return;
+    }
+    if (s->deleting) {
+        add(&j, "source-deleting", name_field(&j), NULL);
+        return;
+    }
+    judge_state(&j);
+    judge_spec(&j);
+    CLEANUP_ARENA struct arena a;
+    arena_init(&a, PLAN_BYTES);
+    struct disks d;
+    size_t before = l->errors;
+    disks_resolve(&a, w, e, s, c, l, &d);
+    if (!d.count && l->errors == before)
+        add(&j, "source-no-disks", name_field(&j), NULL);
+    judge_names(&j, &d);
+}

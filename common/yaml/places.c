@@ -79,7 +79,13 @@ static const cJSON *child(const cJSON *at, bool bracket, const char *name)
 
 struct yaml_mark yaml_place(const struct yaml_document *d, const char *path, bool key)
 {
-    const cJSON *at = d->tree;
+    return yaml_place_in(d, d->tree, path, key);
+}
+
+struct yaml_mark yaml_place_in(const struct yaml_document *d, const cJSON *root, const char *path,
+                               bool key)
+{
+    const cJSON *at = root;
     while (*path) {
         bool bracket = *path == '[';
         const char *start = path + (bracket || *path == '.');

@@ -59,7 +59,10 @@ WUKONG_CHECK int yaml_parse_one(const char *text, size_t len, struct yaml_stream
    dots in brackets). The place of the nearest parent that exists when the value does not; the
    key's own place when key is true and there is a key. */
 struct yaml_mark yaml_place(const struct yaml_document *d, const char *path, bool key);
-/* The same for a node of the document's tree. */
+/* The same below a node of the document's tree (an item of a List). */
+struct yaml_mark yaml_place_in(const struct yaml_document *d, const cJSON *root, const char *path,
+                               bool key);
+/* The same for a node itself. */
 struct yaml_mark yaml_place_of(const struct yaml_document *d, const cJSON *node, bool key);
 
 #endif
