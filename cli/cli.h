@@ -1,0 +1,18 @@
+/*
+ * kubectl-wukong: one file per verb, one row per verb in main.c. A verb gets the arguments after its
+ * name, prints what it found on stdout and what went wrong on stderr, and returns the exit code.
+ */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+enum cli_exit {
+    CLI_OK = 0,
+    CLI_FINDINGS = 1, /* the verb worked and the answer is no */
+    CLI_USAGE = 2     /* wrong arguments, unreadable files */
+};
+
+/* argv[0] is the verb. */
+int cli_lint(int argc, char **argv);
+int cli_rules(int argc, char **argv);
+
+#endif

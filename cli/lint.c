@@ -1,0 +1,322 @@
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "cli/cli.h"
+#include "cli/lint.h"
+#include "json/json.h"
+#include "wukong/policy.h"
+#include "wukong/spec.h"
+#include "wukong/validate.h"
+#include "yaml/yaml.h"
+
+#define POLICIES_MAX 256
+#define POLICY_BYTES (8u * MIB)
+
+struct options {
+    enum lint_format format;
+    bool warnings_as_errors;
+    struct arena arena; /* of the policies */
+    struct policy policies[POLICIES_MAX];
+    size_t policy_count;
+};
+
+/* One object of a document: the document itself, or an item of a List. */
+struct object {
+    const char *file;
+    size_t file_index;
+    const struct yaml_document *document;
+    const cJSON *tree;
+    char *title;
+};
+
+/* --- Findings --- */
+
+static void add(struct lint *l, const struct object *o, bool error, const char *rule,
+                const char *field, const char *message)
+{
+    /* An unknown field is shown where its name stands, a bad value where the value stands. */
+    bool key = str_eq(rule, "unknown-field");
+    struct yaml_mark at = yaml_place_in(o->document, o->tree, field, key);
+    lint_add(l, &(struct lint_finding){.file_index = o->file_index,
+                                       .file = (char *)o->file,
+                                       .object = o->title,
+                                       .line = at.line,
+                                       .column = at.column,
+                                       .error = error,
+                                       .rule = rule,
+                                       .field = (char *)field,
+                                       .message = (char *)message});
+}
+
+static void add_issues(struct lint *l, const struct object *o, const struct issues *issues)
+{
+    for (size_t i = 0; i < issues->count; i++) {
+        const struct issue *e = &issues->items[i];
+        add(l, o, e->severity == ISSUE_ERROR, e->rule->id, e->field, e->message);
+    }
+}
+
+/* --- Objects --- */
+
+static void judge_policies(struct lint *l, const struct object *o, const struct options *opt)
+{
+    CLEANUP_ARENA struct arena a;
+    struct wukong w;
+    struct err err;
+    CLEANUP_FREE struct policy_findings *found = xcalloc(1, sizeof(*found));
+    arena_init(&a, POLICY_BYTES);
+    if (!opt->policy_count || wukong_decode(&a, o->tree, &w, &err) < 0)
+        return;
+    struct wukong_effective e = wukong_default(&w.spec, str_or(w.ns, "default"));
+    struct policy_request r = {
+        .wukong = &w, .effective = &e, .now_ms = clock_wall(&clock_system)};
+    policy_judge(&a, opt->policies, opt->policy_count, &r, NULL, POLICY_AT_ADMISSION, found);
+    for (size_t i = 0; i < found->count; i++)
+        if (found->items[i].effect != POLICY_AUDIT)
+            add(l, o, found->items[i].effect == POLICY_DENY, "policy", "spec.cloneSource",
+                found->items[i].text);
+}
+
+static void judge_wukong(struct lint *l, const struct object *o, const struct options *opt)
+{
+    CLEANUP_ISSUES struct issues issues;
+    issues_init(&issues);
+    validate_create(o->tree, &issues);
+    validate_unknown_fields(o->tree, &issues);
+    add_issues(l, o, &issues);
+    judge_policies(l, o, opt);
+}
+
+static void judge_policy(struct lint *l, const struct object *o)
+{
+    CLEANUP_ISSUES struct issues issues;
+    issues_init(&issues);
+    validate_policy(o->tree, &issues);
+    validate_policy_unknown_fields(o->tree, &issues);
+    add_issues(l, o, &issues);
+}
+
+static bool is_ours(const char *api_version)
+{
+    return api_version && str_starts(api_version, WUKONG_GROUP "/");
+}
+
+static void judge_object(struct lint *l, struct object o, const struct options *opt)
+{
+    static const char *const kinds[] = {WUKONG_KIND, POLICY_KIND};
+    const char *kind = json_str(o.tree, "kind"), *api = json_str(o.tree, "apiVersion");
+    const char *name = json_str(o.tree, "metadata.name");
+    const char *ns = json_str(o.tree, "metadata.namespace");
+    /* A slip in the group shall not make the file clean: the kind alone is ours too. */
+    bool ours = is_ours(api) || (str_eq(kind, WUKONG_KIND) && !(api && strchr(api, '.')));
+    if (!ours)
+        return;
+    CLEANUP_FREE char *title = xasprintf("%s %s%s%s", str_or(kind, "?"), str_or(ns, ""),
+                                         ns ? "/" : "", str_or(name, "?"));
+    o.title = title;
+    const char *near = kind ? issues_suggest(kind, kinds, ARRAY_LEN(kinds)) : NULL;
+    if (str_eq(kind, WUKONG_KIND)) {
+        l->objects++;
+        judge_wukong(l, &o, opt);
+    } else if (str_eq(kind, POLICY_KIND)) {
+        l->objects++;
+        judge_policy(l, &o);
+    } else if (near) {
+        l->objects++;
+        CLEANUP_FREE char *text = xasprintf("Unsupported value: \"%s\": supported values: "
+                                            "\"Wukong\", \"ClonePolicy\" (did you mean \"%s\"?)",
+                                            kind, near);
+        add(l, &o, true, "kind", "kind", text);
+    }
+}
+
+static void judge_document(struct lint *l, size_t file, const struct yaml_document *d,
+                           const struct options *opt)
+{
+    struct object o = {.file = l->files[file].path, .file_index = file, .document = d};
+    const cJSON *item, *items = json_get(d->tree, "items");
+    const char *kind = json_str(d->tree, "kind");
+    if (kind && str_ends(kind, "List") && cJSON_IsArray(items)) {
+        cJSON_ArrayForEach(item, items)
+        {
+            o.tree = item;
+            judge_object(l, o, opt);
+        }
+        return;
+    }
+    o.tree = d->tree;
+    judge_object(l, o, opt);
+}
+
+/* --- Files --- */
+
+/* Text that does not parse. In a directory only what speaks of us counts: templates of other tools
+   lie there too. */
+static void add_broken(struct lint *l, size_t file, const struct buf *text, struct yaml_mark at,
+                       const struct err *err)
+{
+    const struct lint_file *f = &l->files[file];
+    if (!f->named && !memmem(text->data, text->len, WUKONG_GROUP, strlen(WUKONG_GROUP)))
+        return;
+    lint_add(l, &(struct lint_finding){.file_index = file,
+                                       .file = f->path,
+                                       .object = (char *)"",
+                                       .line = at.line ? at.line : 1,
+                                       .column = at.column ? at.column : 1,
+                                       .error = true,
+                                       .rule = "yaml",
+                                       .field = (char *)"",
+                                       .message = (char *)err->message});
+}
+
+static int judge_file(struct lint *l, size_t file, const struct options *opt, struct err *err)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_YAML_BYTES);
+    CLEANUP_YAML struct yaml_stream stream = {0};
+    struct yaml_mark at = {0};
+    struct err why;
+    size_t first = l->count;
+    if (lint_read(l->files[file].path, &text, err) < 0)
+        return -1;
+    if (yaml_parse(text.data, text.len, &stream, &at, &why) < 0) {
+        add_broken(l, file, &text, at, &why);
+        return 0;
+    }
+    for (size_t i = 0; i < stream.count; i++)
+        judge_document(l, file, &stream.documents[i], opt);
+    lint_sort(l, first);
+    return 0;
+}
+
+static int load_policies(const char *path, struct options *opt, struct err *err)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_YAML_BYTES);
+    CLEANUP_YAML struct yaml_stream stream = {0};
+    if (lint_read(path, &text, err) < 0)
+        return -1;
+    if (yaml_parse(text.data, text.len, &stream, NULL, err) < 0)
+        return err_wrap(err, "%s", path);
+    for (size_t i = 0; i < stream.count; i++) {
+        const cJSON *tree = stream.documents[i].tree;
+        if (!str_eq(json_str(tree, "kind"), POLICY_KIND))
+            continue;
+        if (opt->policy_count == POLICIES_MAX)
+            return err_set(err, ERR_LIMIT, "%s: more than %d policies", path, POLICIES_MAX);
+        policy_decode(&opt->arena, tree, &opt->policies[opt->policy_count++]);
+    }
+    return 0;
+}
+
+/* --- Command line --- */
+
+static void usage(FILE *out)
+{
+    fputs("Check Wukong and ClonePolicy manifests offline, by the webhook's own rules.\n"
+          "\n"
+          "Usage:\n"
+          "  kubectl wukong lint [flags] FILE…|DIR…|-\n"
+          "\n"
+          "Files hold YAML (any number of documents) or JSON; \"-\" is standard input; of a\n"
+          "directory all *.yaml, *.yml and *.json below it are read. Other kinds are ignored.\n"
+          "\n"
+          "Flags:\n"
+          "  -o, --output text|json|junit|sarif   how findings are printed (text)\n"
+          "      --warnings-as-errors             exit 1 for warnings too\n"
+          "      --policy FILE                    judge by the ClonePolicies of the file as well\n"
+          "  -h, --help                           this text\n"
+          "\n"
+          "Exit code: 0 clean, 1 findings, 2 wrong usage or unreadable files.\n",
+          out);
+}
+
+static int fail(const struct err *err)
+{
+    fprintf(stderr, "kubectl wukong lint: %s\n", err->message);
+    return CLI_USAGE;
+}
+
+static bool read_format(const char *name, enum lint_format *ret)
+{
+    for (int i = 0; i < LINT_FORMATS; i++) {
+        if (str_eq(name, lint_format_names[i])) {
+            *ret = (enum lint_format)i;
+            return true;
+        }
+    }
+    fprintf(stderr, "kubectl wukong lint: unknown format \"%s\"; use text, json, junit or sarif\n",
+            name);
+    return false;
+}
+
+/* >= 0: exit with that code. */
+static int read_flags(int argc, char **argv, struct options *opt)
+{
+    static const struct option flags[] = {
+        {"output", required_argument, NULL, 'o'}, {"warnings-as-errors", no_argument, NULL, 'W'},
+        {"policy", required_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    struct err err;
+    int flag;
+    while ((flag = getopt_long(argc, argv, "o:h", flags, NULL)) != -1) {
+        switch (flag) {
+        case 'o':
+            if (!read_format(optarg, &opt->format))
+                return CLI_USAGE;
+            break;
+        case 'W':
+            opt->warnings_as_errors = true;
+            break;
+        case 'p':
+            if (load_policies(optarg, opt, &err) < 0)
+                return fail(&err);
+            break;
+        case 'h':
+            usage(stdout);
+            return CLI_OK;
+        default:
+            usage(stderr);
+            return CLI_USAGE;
+        }
+    }
+    return -1;
+}
+
+static void lint_release_p(struct lint *l)
+{
+    lint_release(l);
+}
+
+static void options_release(struct options **opt)
+{
+    arena_release(&(*opt)->arena);
+    free(*opt);
+}
+
+int cli_lint(int argc, char **argv)
+{
+    CLEANUP(lint_release_p) struct lint l = {0};
+    CLEANUP(options_release) struct options *opt = xcalloc(1, sizeof(*opt));
+    struct err err;
+    arena_init(&opt->arena, POLICY_BYTES);
+    int code = read_flags(argc, argv, opt);
+    if (code >= 0)
+        return code;
+    if (optind == argc) {
+        usage(stderr);
+        return CLI_USAGE;
+    }
+    for (int i = optind; i < argc; i++)
+        if (lint_collect(&l, argv[i], &err) < 0)
+            return fail(&err);
+    for (size_t i = 0; i < l.file_count; i++)
+        if (judge_file(&l, i, opt, &err) < 0)
+            return fail(&err);
+    lint_print(&l, opt->format, opt->warnings_as_errors);
+    bool bad = l.errors || (l.warnings && opt->warnings_as_errors);
+    return bad ? CLI_FINDINGS : CLI_OK;
+}

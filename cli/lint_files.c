@@ -1,0 +1,137 @@
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "cli/lint.h"
+
+static int add_file(struct lint *l, const char *path, bool named, struct err *err)
+{
+    if (l->file_count == LINT_FILES_MAX)
+        return err_set(err, ERR_LIMIT, "more than %d files", LINT_FILES_MAX);
+    l->files = xrealloc(l->files, (l->file_count + 1) * sizeof(*l->files));
+    l->files[l->file_count++] = (struct lint_file){xstrdup(path), named};
+    return 0;
+}
+
+static bool is_manifest(const char *name)
+{
+    return str_ends(name, ".yaml") || str_ends(name, ".yml") || str_ends(name, ".json");
+}
+
+static int collect(struct lint *l, const char *path, bool named, size_t depth, struct err *err);
+
+static int collect_directory(struct lint *l, const char *path, size_t depth, struct err *err)
+{
+    struct dirent **entries = NULL;
+    int result = 0;
+    if (depth > LINT_DIRECTORY_DEPTH)
+        return err_set(err, ERR_LIMIT, "%s: directories nested too deep", path);
+    int n = scandir(path, &entries, NULL, alphasort);
+    if (n < 0)
+        return err_set(err, ERR_NOT_FOUND, "%s: %s", path, strerror(errno));
+    for (int i = 0; i < n; i++) {
+        /* Hidden ones are .git and its like. */
+        if (result == 0 && entries[i]->d_name[0] != '.') {
+            CLEANUP_FREE char *child = xasprintf("%s/%s", path, entries[i]->d_name);
+            result = collect(l, child, false, depth + 1, err);
+        }
+        free(entries[i]);
+    }
+    free(entries);
+    return result;
+}
+
+static int collect(struct lint *l, const char *path, bool named, size_t depth, struct err *err)
+{
+    struct stat st;
+    /* Links found in a directory are not followed: they could lead round in circles. */
+    if ((named ? stat(path, &st) : lstat(path, &st)) < 0)
+        return err_set(err, ERR_NOT_FOUND, "%s: %s", path, strerror(errno));
+    if (S_ISDIR(st.st_mode))
+        return collect_directory(l, path, depth, err);
+    if (named || (S_ISREG(st.st_mode) && is_manifest(path)))
+        return add_file(l, path, named, err);
+    return 0;
+}
+
+int lint_collect(struct lint *l, const char *path, struct err *err)
+{
+    if (str_eq(path, "-"))
+        return add_file(l, path, true, err);
+    return collect(l, path, true, 0, err);
+}
+
+int lint_read(const char *path, struct buf *out, struct err *err)
+{
+    char chunk[16 * KIB];
+    if (!str_eq(path, "-"))
+        return buf_read_file(out, path, err);
+    for (;;) {
+        ssize_t n = read(STDIN_FILENO, chunk, sizeof(chunk));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_set(err, ERR_INTERNAL, "standard input: %s", strerror(errno));
+        if (n == 0)
+            return 0;
+        if (!buf_add(out, chunk, (size_t)n))
+            return err_set(err, ERR_LIMIT, "standard input has more than %zu bytes", out->max);
+    }
+}
+
+void lint_release(struct lint *l)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        free(l->findings[i].file);
+        free(l->findings[i].object);
+        free(l->findings[i].field);
+        free(l->findings[i].message);
+    }
+    for (size_t i = 0; i < l->file_count; i++)
+        free(l->files[i].path);
+    free(l->findings);
+    free(l->files);
+    *l = (struct lint){0};
+}
+
+void lint_add(struct lint *l, const struct lint_finding *finding)
+{
+    if (finding->error)
+        l->errors++;
+    else
+        l->warnings++;
+    if (l->count == LINT_FINDINGS_MAX)
+        return;
+    if (l->count == l->cap) {
+        l->cap = l->cap ? l->cap * 2 : 32;
+        l->findings = xrealloc(l->findings, l->cap * sizeof(*l->findings));
+    }
+    struct lint_finding *f = &l->findings[l->count++];
+    *f = *finding;
+    f->file = xstrdup(finding->file);
+    f->object = xstrdup(finding->object);
+    f->field = xstrdup(finding->field);
+    f->message = xstrdup(finding->message);
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct lint_finding *x = a, *y = b;
+    if (x->line != y->line)
+        return x->line < y->line ? -1 : 1;
+    if (x->column != y->column)
+        return x->column < y->column ? -1 : 1;
+    int field = strcmp(x->field, y->field);
+    return field ? field : strcmp(x->rule, y->rule);
+}
+
+void lint_sort(struct lint *l, size_t first)
+{
+    if (l->count > first)
+        qsort(l->findings + first, l->count - first, sizeof(*l->findings), by_place);
+}
