@@ -1,4 +1,4 @@
-#include "webhook/server.h"
+#include "http/server.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -11,7 +11,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "webhook/server_tls.h"
+#include "http/server_tls.h"
 
 /* One connection's memory pool: request line and headers must fit, or MHD answers 431/414. The API
    server sends less than 1 KiB of them. */

@@ -2,8 +2,8 @@
  * The listener's certificate. GnuTLS asks for it at each handshake, so a new one is in force from
  * the next handshake on and no connection is cut. Only server.c uses this.
  */
-#ifndef WEBHOOK_SERVER_TLS_H
-#define WEBHOOK_SERVER_TLS_H
+#ifndef HTTP_SERVER_TLS_H
+#define HTTP_SERVER_TLS_H
 
 #include <stdbool.h>
 

@@ -10,8 +10,8 @@
  * idle for longest), max_requests unanswered requests, body_max bytes in one body and
  * body_total_max bytes in all unfinished bodies. Beyond: 413, 411 or 429 with Retry-After: 1.
  */
-#ifndef WEBHOOK_SERVER_H
-#define WEBHOOK_SERVER_H
+#ifndef HTTP_SERVER_H
+#define HTTP_SERVER_H
 
 #include <stdbool.h>
 #include <stddef.h>

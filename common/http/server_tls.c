@@ -1,4 +1,4 @@
-#include "webhook/server_tls.h"
+#include "http/server_tls.h"
 
 #include <assert.h>
 

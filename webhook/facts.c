@@ -1,0 +1,266 @@
+#include "webhook/facts.h"
+
+#include <assert.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "json/json.h"
+#include "kube/reflector.h"
+
+/* Everything together; a policy has at most a few KiB. */
+#define FACTS_ARENA_BYTES (32u * MIB)
+#define POLICIES_MAX 1024
+
+enum cached { CACHED_STORAGE, CACHED_SNAPSHOT, CACHED_DRIVERS, CACHED_POLICIES, CACHED_KINDS };
+
+static const struct kube_kind kinds[CACHED_KINDS] = {
+    [CACHED_STORAGE] = {.group = "storage.k8s.io",
+                        .version = "v1",
+                        .resource = "storageclasses",
+                        .kind = "StorageClass",
+                        .cluster_scoped = true,
+                        .fields = {"provisioner", "allowVolumeExpansion", "volumeBindingMode",
+                                   "metadata.annotations[storageclass.kubernetes.io/"
+                                   "is-default-class]"}},
+    [CACHED_SNAPSHOT] = {.group = "snapshot.storage.k8s.io",
+                         .version = "v1",
+                         .resource = "volumesnapshotclasses",
+                         .kind = "VolumeSnapshotClass",
+                         .cluster_scoped = true,
+                         .fields = {"driver", "deletionPolicy",
+                                    "metadata.annotations[snapshot.storage.kubernetes.io/"
+                                    "is-default-class]"}},
+    [CACHED_DRIVERS] = {.group = "storage.k8s.io",
+                        .version = "v1",
+                        .resource = "csidrivers",
+                        .kind = "CSIDriver",
+                        .cluster_scoped = true},
+    [CACHED_POLICIES] = {.group = WUKONG_GROUP,
+                         .version = WUKONG_VERSION_NAME,
+                         .resource = "clonepolicies",
+                         .kind = POLICY_KIND,
+                         .cluster_scoped = true,
+                         .fields = {"spec"}},
+};
+
+struct facts {
+    struct facts_options o;
+    struct store *stores[CACHED_KINDS];
+    struct reflector *reflectors[CACHED_KINDS];
+    struct arena arena;
+    struct class_facts classes;
+    struct policy *policies;
+    size_t policy_count;
+    bool stale; /* a store has changed since the arena was filled */
+};
+
+/* Members that are not strings, so that their text is JSON. */
+static bool is_json(const char *field)
+{
+    return str_eq(field, "spec") || str_eq(field, "allowVolumeExpansion");
+}
+
+/* The object again, as far as it was kept, so that the readers of common/wukong are the only ones
+   who know what a class looks like. */
+static cJSON *tree_of(const struct kube_object *o)
+{
+    static const char prefix[] = "metadata.annotations[";
+    cJSON *tree = cJSON_CreateObject();
+    cJSON *metadata = cJSON_AddObjectToObject(tree, "metadata");
+    cJSON *annotations = cJSON_AddObjectToObject(metadata, "annotations");
+    cJSON_AddStringToObject(metadata, "name", o->name);
+    cJSON_AddStringToObject(metadata, "uid", str_or(o->uid, ""));
+    cJSON_AddNumberToObject(metadata, "generation", (double)o->generation);
+    for (size_t i = 0; i < KUBE_FIELDS_MAX && o->kind->fields[i]; i++) {
+        const char *field = o->kind->fields[i], *text = o->field[i];
+        struct err err = {0};
+        cJSON *value = NULL;
+        if (!text)
+            continue;
+        if (str_starts(field, prefix)) {
+            CLEANUP_FREE char *key =
+                xstrndup(field + sizeof prefix - 1, strlen(field) - sizeof prefix);
+            cJSON_AddStringToObject(annotations, key, text);
+        } else if (!is_json(field)) {
+            cJSON_AddStringToObject(tree, field, text);
+        } else if (json_parse(text, strlen(text), true, &value, &err) == 0) {
+            cJSON_AddItemToObject(tree, field, value);
+        }
+    }
+    return tree;
+}
+
+struct filling {
+    struct facts *f;
+    void *items;
+    size_t count, max;
+};
+
+static bool fill_storage(void *arg, const struct kube_object *o)
+{
+    struct filling *to = arg;
+    CLEANUP_JSON cJSON *tree = tree_of(o);
+    struct storage_class_facts *items = to->items;
+    facts_read_storage_class(&to->f->arena, tree, &items[to->count++]);
+    return to->count < to->max;
+}
+
+static bool fill_snapshot(void *arg, const struct kube_object *o)
+{
+    struct filling *to = arg;
+    CLEANUP_JSON cJSON *tree = tree_of(o);
+    struct snapshot_class_facts *items = to->items;
+    facts_read_snapshot_class(&to->f->arena, tree, &items[to->count++]);
+    return to->count < to->max;
+}
+
+static bool fill_driver(void *arg, const struct kube_object *o)
+{
+    struct filling *to = arg;
+    const char **items = to->items;
+    items[to->count++] = arena_strdup(&to->f->arena, o->name);
+    return to->count < to->max;
+}
+
+static bool fill_policy(void *arg, const struct kube_object *o)
+{
+    struct filling *to = arg;
+    CLEANUP_JSON cJSON *tree = tree_of(o);
+    struct policy *items = to->items;
+    policy_decode(&to->f->arena, tree, &items[to->count++]);
+    return to->count < to->max;
+}
+
+static struct filling fill(struct facts *f, enum cached which, size_t size, size_t max,
+                           bool (*visit)(void *arg, const struct kube_object *o))
+{
+    size_t n = store_count(f->stores[which]);
+    struct filling to = {.f = f, .max = n < max ? n : max};
+    to.items = arena_alloc(&f->arena, (to.max + 1) * size);
+    if (to.items && to.max)
+        store_each(f->stores[which], visit, &to);
+    return to;
+}
+
+static void refill(struct facts *f)
+{
+    if (!f->stale)
+        return;
+    f->stale = false;
+    arena_release(&f->arena);
+    arena_init(&f->arena, FACTS_ARENA_BYTES);
+    struct filling storage =
+        fill(f, CACHED_STORAGE, sizeof(struct storage_class_facts), LIMIT_CLASSES, fill_storage);
+    struct filling snapshot =
+        fill(f, CACHED_SNAPSHOT, sizeof(struct snapshot_class_facts), LIMIT_CLASSES, fill_snapshot);
+    struct filling drivers =
+        fill(f, CACHED_DRIVERS, sizeof(const char *), LIMIT_CLASSES, fill_driver);
+    struct filling policies =
+        fill(f, CACHED_POLICIES, sizeof(struct policy), POLICIES_MAX, fill_policy);
+    f->classes = (struct class_facts){
+        .looked_up = true,
+        .snapshot_api = reflector_served(f->reflectors[CACHED_SNAPSHOT]),
+        .drivers_known = reflector_synced(f->reflectors[CACHED_DRIVERS]),
+        .storage_classes = storage.items,
+        .storage_class_count = storage.count,
+        .snapshot_classes = snapshot.items,
+        .snapshot_class_count = snapshot.count,
+        .drivers = drivers.items,
+        .driver_count = drivers.count,
+    };
+    f->policies = policies.items;
+    f->policy_count = policies.count;
+}
+
+static void on_change(void *arg, const struct kube_object *before, const struct kube_object *after)
+{
+    (void)before;
+    (void)after;
+    struct facts *f = arg;
+    f->stale = true;
+}
+
+static void on_turned(void *arg)
+{
+    struct facts *f = arg;
+    f->stale = true;
+    f->o.turned(f->o.arg);
+}
+
+static void on_failed(void *arg, const struct kube_kind *kind, const struct err *err)
+{
+    struct facts *f = arg;
+    f->o.failed(f->o.arg, kind->resource, err);
+}
+
+struct facts *facts_new(const struct facts_options *options)
+{
+    struct facts *f = xcalloc(1, sizeof *f);
+    f->o = *options;
+    f->stale = true;
+    arena_init(&f->arena, FACTS_ARENA_BYTES);
+    for (size_t i = 0; i < CACHED_KINDS; i++) {
+        f->stores[i] = store_new(&kinds[i]);
+        store_listen(f->stores[i], (struct store_listener){on_change, f});
+        struct reflector_options o = {.store = f->stores[i],
+                                      .transport = f->o.client->transport,
+                                      .clock = f->o.client->clock,
+                                      .timers = f->o.client->timers,
+                                      .rng = f->o.rng,
+                                      .turned = on_turned,
+                                      .failed = on_failed,
+                                      .arg = f};
+        f->reflectors[i] = reflector_new(&o);
+    }
+    return f;
+}
+
+void facts_free(struct facts *f)
+{
+    if (!f)
+        return;
+    for (size_t i = 0; i < CACHED_KINDS; i++) {
+        reflector_free(f->reflectors[i]);
+        store_free(f->stores[i]);
+    }
+    arena_release(&f->arena);
+    free(f);
+}
+
+void facts_start(struct facts *f)
+{
+    for (size_t i = 0; i < CACHED_KINDS; i++)
+        reflector_start(f->reflectors[i]);
+}
+
+bool facts_synced(const struct facts *f)
+{
+    for (size_t i = 0; i < CACHED_KINDS; i++)
+        if (!reflector_synced(f->reflectors[i]))
+            return false;
+    return true;
+}
+
+const struct class_facts *facts_classes(struct facts *f)
+{
+    refill(f);
+    return &f->classes;
+}
+
+const struct policy *facts_policies(struct facts *f, size_t *ret_count)
+{
+    refill(f);
+    *ret_count = f->policy_count;
+    return f->policies;
+}
+
+int64_t facts_age_ms(const struct facts *f)
+{
+    int64_t now_ms = clock_mono(f->o.client->clock), age_ms = 0;
+    for (size_t i = 0; i < CACHED_KINDS; i++) {
+        int64_t heard_ms = reflector_heard_ms(f->reflectors[i]);
+        if (now_ms - heard_ms > age_ms)
+            age_ms = now_ms - heard_ms;
+    }
+    return age_ms;
+}

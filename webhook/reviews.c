@@ -1,0 +1,227 @@
+#include "webhook/reviews.h"
+
+#include <assert.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "webhook/admission.h"
+#include "webhook/metrics.h"
+
+/* Rounds of look-ups: rights, source, claims and classes, live lists; and some air. */
+#define ROUNDS_MAX 8
+
+struct sent_look {
+    struct job *job;
+    struct look *look;
+    struct kube_op *op;
+};
+
+struct job {
+    struct reviews *reviews;
+    struct server_request *request;
+    struct admission_context context;
+    struct looks looks;
+    struct sent_look sent[LOOKS_MAX];
+    size_t sent_count, open_count;
+    unsigned rounds;
+    struct timer timer;
+    int64_t began_ms, deadline_ms;
+};
+
+struct reviews {
+    struct reviews_options o;
+};
+
+static int64_t now_mono(const struct reviews *r)
+{
+    return clock_mono(r->o.client->clock);
+}
+
+static void answer_text(struct server_request *request, int code, const char *text,
+                        unsigned retry_after_s)
+{
+    char *body = xasprintf("%s\n", text);
+    server_answer(request, (struct server_answer){.code = code,
+                                                  .body = body,
+                                                  .len = strlen(body),
+                                                  .retry_after_s = retry_after_s});
+}
+
+/* --- One review ------------------------------------------------------------------------------ */
+
+static void job_free(struct job *j)
+{
+    timer_cancel(j->reviews->o.client->timers, &j->timer);
+    for (size_t i = 0; i < j->sent_count; i++)
+        kube_op_cancel(j->sent[i].op);
+    looks_release(&j->looks);
+    free(j);
+}
+
+static void log_result(const struct job *j, const struct admission_result *r)
+{
+    enum log_level level = r->verdict == VERDICT_MALFORMED || r->verdict == VERDICT_UNDECIDED
+                               ? LOG_WARN
+                           : r->verdict == VERDICT_ALLOWED ? LOG_DEBUG
+                                                           : LOG_INFO;
+    log_event(level, "admission judged", LOG_S("wukong", r->log_name),
+              LOG_S("verdict", admission_verdict_names[r->verdict]), LOG_S("reason", r->reason),
+              LOG_S("operation", r->operation),
+              LOG_S("endpoint", j->context.endpoint == ADMISSION_MUTATE ? "mutate" : "validate"),
+              LOG_I("looks", j->looks.count), LOG_I("ms", now_mono(j->reviews) - j->began_ms));
+}
+
+static void job_answer(struct job *j, const struct admission_result *r, struct buf *out)
+{
+    bool malformed = r->verdict == VERDICT_MALFORMED;
+    webhook_count_review(j->context.endpoint == ADMISSION_MUTATE ? "mutate" : "validate",
+                         r->operation, admission_verdict_names[r->verdict], r->reason,
+                         (double)(now_mono(j->reviews) - j->began_ms) / 1000, j->looks.count != 0);
+    log_result(j, r);
+    size_t len = out->len;
+    struct server_answer a = {.code = malformed ? 400 : 200,
+                              .content_type = malformed ? NULL : "application/json",
+                              .body = buf_take(out),
+                              .len = len};
+    struct server_request *request = j->request;
+    job_free(j);
+    server_answer(request, a);
+}
+
+static void job_judge(struct job *j);
+
+static void on_look(void *arg, const struct kube_reply *reply)
+{
+    struct sent_look *s = arg;
+    struct job *j = s->job;
+    s->op = NULL;
+    j->open_count--;
+    bool good = reply->status.err.kind == ERR_NONE;
+    webhook_count_look(look_kind_names[s->look->kind], reply->status.code);
+    look_answered(s->look, reply->status.code, good ? xstrdup(reply->body) : NULL);
+    if (j->open_count == 0)
+        job_judge(j);
+}
+
+static void send_look(struct job *j, struct look *k)
+{
+    struct sent_look *s = &j->sent[j->sent_count++];
+    *s = (struct sent_look){.job = j, .look = k};
+    k->sent = true;
+    j->open_count++;
+    int64_t left_ms = j->deadline_ms - now_mono(j->reviews);
+    struct kube_request request = {.method = k->body ? KUBE_POST : KUBE_GET,
+                                   .path = k->path,
+                                   .content_type = k->body ? "application/json" : NULL,
+                                   .body = k->body,
+                                   .body_len = k->body ? strlen(k->body) : 0,
+                                   .deadline_ms = left_ms > 1 ? left_ms : 1,
+                                   .response_max = LIMIT_REPLY_BYTES};
+    s->op = kube_call_any(j->reviews->o.client, &request, (struct kube_answer){on_look, s});
+}
+
+static void job_judge(struct job *j)
+{
+    CLEANUP_BUF struct buf out = BUF_INIT(LIMIT_REPLY_BYTES);
+    j->context.now_ms = clock_wall(j->reviews->o.client->clock);
+    j->context.classes = facts_classes(j->reviews->o.facts);
+    j->context.policies = facts_policies(j->reviews->o.facts, &j->context.policy_count);
+    j->context.stamp_key = keeper_stamp_key(j->reviews->o.keeper);
+    j->context.stamp_public_key = keeper_stamp_public_key(j->reviews->o.keeper);
+    j->context.out_of_time |= ++j->rounds > ROUNDS_MAX;
+    struct admission_result r =
+        admission_judge(&j->context, j->request->body, j->request->body_len, &j->looks, &out);
+    if (r.verdict != VERDICT_PENDING) {
+        job_answer(j, &r, &out);
+        return;
+    }
+    assert(!j->context.out_of_time);
+    for (size_t i = 0; i < j->looks.count; i++)
+        if (!j->looks.items[i]->sent)
+            send_look(j, j->looks.items[i]);
+    assert(j->open_count > 0);
+}
+
+/* The caller will not wait any longer: judge with what is known. */
+static void on_deadline(void *arg)
+{
+    struct job *j = arg;
+    for (size_t i = 0; i < j->sent_count; i++) {
+        kube_op_cancel(j->sent[i].op);
+        j->sent[i].op = NULL;
+        if (!j->sent[i].look->done) {
+            webhook_count_look(look_kind_names[j->sent[i].look->kind], 0);
+            look_answered(j->sent[i].look, 0, NULL);
+        }
+    }
+    j->open_count = 0;
+    j->context.out_of_time = true;
+    job_judge(j);
+}
+
+/* --- Requests -------------------------------------------------------------------------------- */
+
+/* "5s": the API server rounds the rest of its deadline up to whole seconds. */
+static int64_t timeout_ms(const char *text)
+{
+    uint64_t seconds = 0;
+    size_t n = text ? strlen(text) : 0;
+    if (n < 2 || n > 8 || text[n - 1] != 's')
+        return REVIEWS_TIMEOUT_MS - REVIEWS_MARGIN_MS;
+    char digits[8];
+    memcpy(digits, text, n - 1);
+    digits[n - 1] = '\0';
+    if (!str_to_u64(digits, &seconds) || seconds == 0)
+        return REVIEWS_TIMEOUT_MS - REVIEWS_MARGIN_MS;
+    int64_t ms = seconds > 60 ? REVIEWS_TIMEOUT_MS_MAX : (int64_t)seconds * 1000;
+    ms -= REVIEWS_MARGIN_MS;
+    return ms > REVIEWS_TIMEOUT_MS_MAX ? REVIEWS_TIMEOUT_MS_MAX : ms;
+}
+
+void reviews_handle(void *reviews, struct server_request *request)
+{
+    struct reviews *r = reviews;
+    bool mutate = str_eq(request->path, REVIEWS_MUTATE_PATH);
+    if (!mutate && !str_eq(request->path, REVIEWS_VALIDATE_PATH)) {
+        answer_text(request, 404,
+                    "there are two paths, " REVIEWS_MUTATE_PATH " and " REVIEWS_VALIDATE_PATH, 0);
+        return;
+    }
+    if (!str_eq(request->method, "POST")) {
+        answer_text(request, 405, "an AdmissionReview is sent with POST", 0);
+        return;
+    }
+    if (r->o.client_required && !request->client_verified) {
+        webhook_count_review(mutate ? "mutate" : "validate", "", "unauthenticated", "", 0, false);
+        answer_text(request, 401, "a client certificate of the API server is required", 0);
+        return;
+    }
+    if (!facts_synced(r->o.facts)) {
+        /* client-go repeats this unseen (rest/with_retry.go), perhaps at another replica. */
+        answer_text(request, 503, "the caches are not filled yet", 1);
+        return;
+    }
+    struct job *j = xcalloc(1, sizeof *j);
+    j->reviews = r;
+    j->request = request;
+    j->began_ms = now_mono(r);
+    j->deadline_ms = j->began_ms + timeout_ms(request->query);
+    j->context.endpoint = mutate ? ADMISSION_MUTATE : ADMISSION_VALIDATE;
+    j->context.no_cross_namespace = r->o.no_cross_namespace;
+    timer_init(&j->timer, on_deadline, j);
+    timer_arm(r->o.client->timers, &j->timer, j->deadline_ms);
+    job_judge(j);
+}
+
+struct reviews *reviews_new(const struct reviews_options *options)
+{
+    struct reviews *r = xcalloc(1, sizeof *r);
+    r->o = *options;
+    return r;
+}
+
+void reviews_free(struct reviews *r)
+{
+    free(r);
+}
