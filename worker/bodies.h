@@ -12,6 +12,7 @@
 struct body_read {
     int kind; /* enum worker_kind */
     const char *ns, *name, *key;
+    const char *body; /* not NULL: a spec to be expanded, sent by PUT */
 };
 /* The reads that the capture needs, as far as they are known by now: the source first, what it names
    (ControllerRevision, claims) once the source has been read. With the snapshots of this attempt

@@ -24,7 +24,7 @@ static void want(struct read_list *l, int kind, const char *ns, const char *name
     if (!name || l->count == READS_MAX)
         return;
     l->items[l->count++] = (struct body_read){
-        kind, ns, name, arena_printf(l->arena, "read/%s/%s", key, name)};
+        kind, ns, name, arena_printf(l->arena, "read/%s/%s", key, name), NULL};
 }
 
 static cJSON *parse_call(const struct memo *m, const char *kind, const char *name)
@@ -34,6 +34,32 @@ static cJSON *parse_call(const struct memo *m, const char *kind, const char *nam
     if (!call_ok(c) || !c->body || json_parse(c->body, c->body_len, true, &tree, NULL) < 0)
         return NULL;
     return tree;
+}
+
+/* The normalised source out of what was read; NULL with *err filled. */
+static cJSON *normalise(const struct clone_view *v, const cJSON *vm, const cJSON *vmi,
+                        struct err *err)
+{
+    cJSON *source = NULL;
+    CLEANUP_JSON cJSON *revision = parse_call(v->memo, "revision", json_str(vmi, F_REVISION_NAME));
+    struct target_source in = {json_get(revision, "data"), vmi, vm};
+    return target_source_spec(&in, &source, err) < 0 ? NULL : source;
+}
+
+/* cpu or memory set over an instancetype: KubeVirt refuses both, so the instancetype is resolved
+   first, by KubeVirt itself. */
+static void want_expansion(const struct clone_view *v, const cJSON *vm, const cJSON *vmi,
+                           struct read_list *l)
+{
+    struct err err = {0};
+    CLEANUP_BUF struct buf body = BUF_INIT(TARGET_BODY_MAX);
+    CLEANUP_JSON cJSON *source = normalise(v, vm, vmi, &err);
+    if (!source || !target_needs_expand(source, &v->wukong->spec) ||
+        target_expand_body(source, str_or(v->source.vm_name, v->source.vmi_name),
+                           v->effective.source_ns, &body, &err) < 0)
+        return;
+    want(l, KIND_EXPAND, v->effective.source_ns, "expand", "spec");
+    l->items[l->count - 1].body = arena_strdup(v->arena, body.data);
 }
 
 static void want_what_the_source_names(const struct clone_view *v, struct read_list *l)
@@ -51,6 +77,7 @@ static void want_what_the_source_names(const struct clone_view *v, struct read_l
     size_t n = facts_claim_names(&facts, names, LIMIT_DISKS);
     for (size_t i = 0; i < n && i < LIMIT_DISKS; i++)
         want(l, KIND_PVC, v->effective.source_ns, names[i], "claim");
+    want_expansion(v, vm, vmi, l);
 }
 
 const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count)
@@ -239,18 +266,31 @@ static void read_claims(const struct clone_view *v, struct source_facts *facts)
     facts->claim_count = n;
 }
 
+/* Takes ownership of source. */
+static cJSON *expanded(const struct clone_view *v, cJSON *source, struct err *err)
+{
+    CLEANUP_JSON cJSON *raw = source;
+    cJSON *full = NULL;
+    if (!raw || !target_needs_expand(raw, &v->wukong->spec))
+        return TAKE(raw);
+    CLEANUP_JSON cJSON *reply = parse_call(v->memo, "spec", "expand");
+    if (!reply) {
+        (void)err_set(err, ERR_UNAVAILABLE, "the instancetype is being resolved");
+        return NULL;
+    }
+    return target_source_expanded(raw, reply, &full, err) < 0 ? NULL : full;
+}
+
 static void from_reads(struct clone_view *v, struct memo *memo, int64_t read_ms)
 {
     CLEANUP_JSON cJSON *vm = parse_call(memo, "vm", v->source.vm_exists ? v->source.vm_name : NULL);
     CLEANUP_JSON cJSON *vmi =
         parse_call(memo, "vmi", v->source.vmi_exists ? v->source.vmi_name : NULL);
-    CLEANUP_JSON cJSON *revision = parse_call(memo, "revision", json_str(vmi, F_REVISION_NAME));
-    CLEANUP_JSON cJSON *source = NULL;
     struct err err = {0};
-    struct target_source in = {json_get(revision, "data"), vmi, vm};
     if (!vm && !vmi)
         return;
-    if (target_source_spec(&in, &source, &err) < 0) {
+    CLEANUP_JSON cJSON *source = expanded(v, normalise(v, vm, vmi, &err), &err);
+    if (!source) {
         refuse(v, err.kind == ERR_REFUSED ? REASON_SOURCE_UNSUPPORTED : REASON_WAITING,
                err.message);
         return;

@@ -9,6 +9,7 @@
 #include "kube/path.h"
 #include "kube/status.h"
 #include "worker/kinds.h"
+#include "worker/metrics.h"
 #include "wukong/spec.h"
 
 static const struct verb_info {
@@ -23,12 +24,15 @@ static const struct verb_info {
     [INTENT_DELETE] = {KUBE_DELETE, true, false, "application/json"},
     [INTENT_PATCH] = {KUBE_PATCH, true, false, "application/merge-patch+json"},
     [INTENT_SUBRESOURCE] = {KUBE_PUT, true, true, "application/json"},
+    [INTENT_EXPAND] = {KUBE_PUT, false, true, "application/json"},
     [INTENT_STATUS] = {KUBE_PATCH, true, true, "application/apply-patch+yaml"},
     [INTENT_FINALIZER] = {KUBE_PATCH, true, false, "application/apply-patch+yaml"},
     [INTENT_EVENT] = {KUBE_POST, true, false, "application/json"},
 };
 
 struct execution {
+    struct execution *next, **back; /* in executor.flying */
+    struct kube_op *op;
     struct executor *x;
     struct memo *memo;
     void *owner;
@@ -83,34 +87,50 @@ static bool as_good_as_done(enum intent_verb verb, enum err_kind kind)
            (verb == INTENT_DELETE && kind == ERR_NOT_FOUND);
 }
 
-static void execution_done(void *arg, const struct kube_response *response)
+static void unlink_and_free(struct execution *e)
+{
+    *e->back = e->next;
+    if (e->next)
+        e->next->back = e->back;
+    free(e->mark_done);
+    free(e);
+}
+
+void executor_cancel(struct executor *x)
+{
+    while (x->flying) {
+        kube_op_cancel(x->flying->op);
+        unlink_and_free(x->flying);
+    }
+    x->in_flight = 0;
+}
+
+static void execution_done(void *arg, const struct kube_reply *reply)
 {
     struct execution *e = arg;
     struct executor *x = e->x;
-    struct kube_status status;
+    const struct kube_status *status = &reply->status;
     struct call *c = memo_slot(e->memo, e->key);
     const char *written = NULL;
-    kube_status_decode(response, &status);
     x->in_flight--;
     (*e->owner_flights)--;
-    if (status.err.kind == ERR_NONE || as_good_as_done(e->verb, status.err.kind)) {
-        ok_slot(x, c, response->code);
+    if (status->err.kind == ERR_NONE || as_good_as_done(e->verb, status->err.kind)) {
+        ok_slot(x, c, status->code);
         if (e->mark_done)
             memo_slot(e->memo, e->mark_done)->state = CALL_OK;
-        if (e->verb == INTENT_READ) {
+        if (e->verb == INTENT_READ || e->verb == INTENT_EXPAND) {
             free(c->body);
-            c->body = xstrndup(response->body, response->body_len);
-            c->body_len = response->body_len;
+            c->body = xstrndup(reply->body, reply->body_len);
+            c->body_len = reply->body_len;
         }
         if (e->verb == INTENT_STATUS || e->verb == INTENT_FINALIZER)
-            written = response->body;
+            written = reply->body;
     } else {
-        fail_slot(x, c, status.err.kind, response->code, status.reason, status.err.message,
-                  status.retry_after_s);
+        fail_slot(x, c, status->err.kind, status->code, status->reason, status->err.message,
+                  status->retry_after_s);
     }
-    x->ended(x->arg, e->owner, written, written ? response->body_len : 0);
-    free(e->mark_done);
-    free(e);
+    x->ended(x->arg, e->owner, written, written ? reply->body_len : 0);
+    unlink_and_free(e);
 }
 
 static bool may_send(const struct executor *x, const struct intent *i, const struct call *c)
@@ -138,6 +158,7 @@ static void write_apply(struct json_writer *w, const struct intent *i)
     json_string(w, "namespace", i->ns);
     /* Without it an apply would bring back an object that was deleted meanwhile. */
     json_string(w, "uid", i->uid);
+    json_string(w, "resourceVersion", i->version);
     if (i->verb == INTENT_FINALIZER) {
         json_array(w, "finalizers");
         if (!str_empty(i->body))
@@ -173,7 +194,8 @@ static bool wrap_body(const struct intent *i, struct buf *out)
 static bool build_path(const struct executor *x, const struct intent *i, struct buf *path)
 {
     bool collection =
-        i->verb == INTENT_CREATE || i->verb == INTENT_DRY_RUN || i->verb == INTENT_EVENT;
+        i->verb == INTENT_CREATE || i->verb == INTENT_DRY_RUN || i->verb == INTENT_EVENT ||
+        i->verb == INTENT_EXPAND;
     const char *sub = i->verb == INTENT_STATUS ? "status" : i->sub;
     kube_path_kind(path, i->kind, i->ns, collection ? NULL : i->name, sub);
     if (i->verb == INTENT_STATUS || i->verb == INTENT_FINALIZER) {
@@ -206,8 +228,18 @@ void execute(struct executor *x, const struct intent *i, struct memo *memo, void
         return;
     size_t n = strlen(i->key) + 1;
     struct execution *e = xcalloc(1, sizeof *e + n);
-    *e = (struct execution){x, memo, owner, owner_flights, i->verb, xstrdup(i->mark_done)};
+    *e = (struct execution){.next = x->flying,
+                            .back = &x->flying,
+                            .x = x,
+                            .memo = memo,
+                            .owner = owner,
+                            .owner_flights = owner_flights,
+                            .verb = i->verb,
+                            .mark_done = xstrdup(i->mark_done)};
     memcpy(e->key, i->key, n);
+    if (e->next)
+        e->next->back = &e->next;
+    x->flying = e;
     struct call *c = memo_slot(memo, i->key);
     c->state = CALL_FLYING;
     c->sent_ms = wall(x);
@@ -224,12 +256,12 @@ void execute(struct executor *x, const struct intent *i, struct memo *memo, void
         .body_len = text ? strlen(text) : 0,
         .deadline_ms = i->timeout_ms ? i->timeout_ms : CALL_TIMEOUT_MS,
         .response_max = LIMIT_REPLY_BYTES,
-        .on_done = execution_done,
-        .arg = e,
     };
     x->in_flight++;
     (*owner_flights)++;
     if (verb->writes && i->verb != INTENT_DRY_RUN)
         x->writes++;
-    (void)kube_submit(x->transport, &request);
+    if (verb->writes && i->verb != INTENT_DRY_RUN)
+        metric_add(&metric_writes, 1, METRIC_LABELS(intent_verb_names[i->verb]));
+    e->op = kube_call_any(x->client, &request, (struct kube_answer){execution_done, e});
 }

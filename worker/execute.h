@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
-#include "kube/transport.h"
+#include "kube/client.h"
 #include "worker/intents.h"
 #include "worker/memo.h"
 
@@ -19,13 +19,13 @@
 #define CALL_BACKOFF_MS 500
 #define CALL_BACKOFF_MAX_MS 60000
 
-struct execution; /* one memo's calls under way; owned by its owner, freed when the last is back */
+struct execution; /* one call under way */
 
 struct executor {
-    struct kube_transport *transport;
+    const struct kube_client *client;
     const struct clock *clock;
     struct rng *rng;
-    const char *field_manager;
+    const char *field_manager; /* applies use "<it>-status" and "<it>-finalizer" */
     /* Asked before every write: a worker that is not the leader writes nothing. */
     bool (*may_write)(void *arg);
     /* A call of this owner has ended; written: the object that a status write returned, as JSON,
@@ -33,6 +33,7 @@ struct executor {
     void (*ended)(void *arg, void *owner, const char *written, size_t written_len);
     void *arg;
     unsigned in_flight;
+    struct execution *flying;
     unsigned long long writes; /* requests that change something, ever */
 };
 
@@ -40,5 +41,7 @@ struct executor {
    owner is 0 again (the count is kept in *owner_flights). */
 void execute(struct executor *x, const struct intent *i, struct memo *memo, void *owner,
              unsigned *owner_flights);
+/* Cancels every call under way; nothing is told to anybody. */
+void executor_cancel(struct executor *x);
 
 #endif

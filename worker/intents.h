@@ -21,6 +21,7 @@ enum intent_verb {
     INTENT_DELETE,     /* DELETE with preconditions.uid */
     INTENT_PATCH,      /* merge patch */
     INTENT_SUBRESOURCE, /* PUT on subresources.kubevirt.io */
+    INTENT_EXPAND,     /* PUT of a spec to be resolved; changes nothing, the reply is kept */
     INTENT_STATUS,     /* server-side apply of status */
     INTENT_FINALIZER,  /* server-side apply of our finalizer; body "" removes it */
     INTENT_EVENT,      /* POST of an Event with a deterministic name; sent once */
@@ -33,7 +34,8 @@ struct intent {
     const struct kube_kind *kind;
     const char *ns, *name;
     const char *sub;  /* subresource, NULL: none */
-    const char *uid;  /* DELETE: precondition */
+    const char *uid;  /* DELETE, applies: precondition */
+    const char *version; /* applies: resourceVersion as precondition; NULL: none */
     const char *body; /* NULL: none */
     const char *key;
     /* Memo slots set to CALL_OK: when the request is handed to the network, and when it succeeded.

@@ -63,4 +63,5 @@ const struct kube_kind worker_kinds[ALL_KINDS] = {
     [KIND_SUB_VM] = {SUBRESOURCES, "virtualmachines", "VirtualMachine", false, .fields = {0}},
     [KIND_SUB_VMI] = {SUBRESOURCES, "virtualmachineinstances", "VirtualMachineInstance", false,
                       .fields = {0}},
+    [KIND_EXPAND] = {SUBRESOURCES, "expand-vm-spec", "VirtualMachine", false, .fields = {0}},
 };

@@ -30,6 +30,7 @@ enum worker_kind {
     KIND_EVENT,
     KIND_SUB_VM,  /* subresources.kubevirt.io virtualmachines */
     KIND_SUB_VMI, /* subresources.kubevirt.io virtualmachineinstances */
+    KIND_EXPAND,  /* subresources.kubevirt.io expand-vm-spec: a function, not an object */
     ALL_KINDS
 };
 extern const struct kube_kind worker_kinds[ALL_KINDS];

@@ -278,8 +278,10 @@ void apply_preflight(const struct clone_view *v, struct decision *d)
     const struct body_read *reads = body_reads(v, &n);
     for (size_t i = 0; i < n; i++)
         if (!read_fresh(v, reads[i].key))
-            (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[reads[i].kind], reads[i].ns,
-                              reads[i].name, "%s", reads[i].key);
+            intents_add(&d->intents, reads[i].body ? INTENT_EXPAND : INTENT_READ,
+                        &worker_kinds[reads[i].kind], reads[i].ns, reads[i].name, "%s",
+                        reads[i].key)
+                ->body = reads[i].body;
     if (!v->capture.present || v->capture.refusal)
         return;
     const struct view_target *t = &v->targets[0];

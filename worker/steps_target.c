@@ -93,6 +93,14 @@ enum observed observe_disks(const struct clone_view *v, struct why *why)
                         v->wukong->ns, c->name);
                 return STEP_FAILED;
             }
+            if (c->exists && !c->sourced) {
+                why->disk = v->disks[i].plan->name;
+                why_set(why, REASON_RESTORE_FAILED,
+                        "PersistentVolumeClaim %s/%s was stored without its data source: it would "
+                        "be empty",
+                        v->wukong->ns, c->name);
+                return STEP_FAILED;
+            }
             there += c->exists;
             if (!c->exists)
                 tell_failure(v, why, "claim", c->name);
@@ -152,6 +160,12 @@ static bool owner_missing(const struct view_target *t, size_t disk)
     return c->exists && c->ours && !c->owned && !c->deleting;
 }
 
+/* runStrategy Manual, but to be started: KubeVirt waits for the subresource. */
+static bool starts_by_hand(const struct clone_view *v)
+{
+    return v->effective.auto_start && v->effective.run_strategy == RUN_MANUAL;
+}
+
 static enum observed target_state(const struct clone_view *v, const struct view_target *t,
                                   struct why *why)
 {
@@ -176,6 +190,8 @@ static enum observed target_state(const struct clone_view *v, const struct view_
     }
     if (!v->effective.auto_start || t->vm.ready)
         return STEP_DONE;
+    if (starts_by_hand(v) && !call_ok(memo_findf(v->memo, "start/%s", t->vm.name)))
+        return STEP_TODO;
     why_set(why, REASON_CLONING, "VirtualMachine %s is %s", t->vm.name,
             str_or(t->vm.printable, "starting"));
     return STEP_WAIT;
@@ -206,6 +222,15 @@ void apply_ready(const struct clone_view *v, struct decision *d)
         for (size_t i = 0; i < v->disk_count; i++)
             if (owner_missing(&v->targets[t], i) && v->targets[t].vm.uid)
                 body_own_claim(v, d, &v->targets[t], i);
+    for (size_t t = 0; starts_by_hand(v) && t < v->target_count; t++) {
+        const struct seen_vm *vm = &v->targets[t].vm;
+        if (vm->ready || call_ok(memo_findf(v->memo, "start/%s", vm->name)))
+            continue;
+        struct intent *i = intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VM],
+                                       v->wukong->ns, vm->name, "start/%s", vm->name);
+        i->sub = "start";
+        i->body = "{}";
+    }
 }
 
 static bool keeps_snapshots(const struct clone_view *v)

@@ -295,6 +295,7 @@ static void see_claim(struct clone_view *v, const struct caches *c, struct seen_
     s->deleting = o->deleted_ms != 0;
     s->bound = str_eq(field(o, F_PHASE), "Bound");
     s->owned = o->owner_uid != NULL;
+    s->sourced = field(o, F_DATA_SOURCE) != NULL;
     s->bytes = quantity_bytes(field(o, F_CAPACITY));
 }
 

@@ -41,6 +41,7 @@ struct seen_claim {
     const char *name, *uid;
     bool exists, ours, deleting, bound;
     bool owned;        /* has an owner already */
+    bool sourced;      /* it has a data source: the API server drops one it does not support */
     const char *error; /* the newest ProvisioningFailed Event of this claim */
     int64_t bytes;
     const char *progress; /* CDI's, "45.00%"; NULL */

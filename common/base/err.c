@@ -38,7 +38,8 @@ static void cut_at_character(char *text, size_t size)
         text[end - 1] = '\0';
 }
 
-static void format_into(char *text, size_t size, const char *format, va_list args)
+static void __attribute__((format(printf, 3, 0)))
+format_into(char *text, size_t size, const char *format, va_list args)
 {
     int n = vsnprintf(text, size, format, args);
     if (n < 0)

@@ -148,7 +148,8 @@ static void see(struct world *w, struct clone_view *v, struct arena *a)
             .cut_ms = w->cut[i] ? w->now : 0, .ready = w->ready[i]};
         v->targets[0].claims[i] = (struct seen_claim){
             .name = claim_names[i], .uid = claim_names[i], .exists = w->claim[i],
-            .ours = w->claim[i], .bound = w->bound[i], .owned = w->owned[i]};
+            .ours = w->claim[i], .bound = w->bound[i], .owned = w->owned[i],
+            .sourced = true};
         if (w->claim[i])
             v->ours[v->ours_count++] =
                 (struct view_leftover){.kind = KIND_PVC, .ns = "ns", .name = claim_names[i],

@@ -1,0 +1,59 @@
+/*
+ * The Wukongs that the controller knows, by name, by UID and by source. An entry holds what this
+ * process keeps of one Wukong between two reconciles (memo, timer, the object as our own last write
+ * returned it) and a summary of its record, so that other Wukongs of the same source can be asked
+ * without parsing anything.
+ */
+#ifndef WORKER_ENTRIES_H
+#define WORKER_ENTRIES_H
+
+#include <stdbool.h>
+
+#include <uthash.h>
+
+#include "kube/object.h"
+#include "worker/memo.h"
+
+struct entry {
+    char *key; /* "namespace/name" */
+    char *ns, *name, *uid;
+    struct memo memo;
+    unsigned flights; /* calls under way; the entry stays until they are back */
+    bool dead;        /* the Wukong is gone */
+    /* What our last status write returned. While the watch has not caught up with it, it is the
+       truth: watch events before its resourceVersion are older (the stream is in order). */
+    struct kube_object *written;
+    int64_t written_until_ms; /* the watch is believed again then, whatever it showed */
+    int64_t status_ms;        /* wall clock of the last status write */
+    /* Summary. */
+    char *source;      /* "namespace/name" */
+    bool is_clone, final, started; /* started: an attempt has begun */
+    bool owes_thaw;
+    char *freeze_vmi_uid;
+    int64_t thawed_ms;
+    struct entry *same_source_next;
+    UT_hash_handle by_key, by_uid;
+};
+
+struct entries {
+    struct entry *by_key, *by_uid;
+    struct source_bucket *by_source;
+    size_t active; /* clones that have begun and are not final */
+};
+
+struct entry *entries_by_key(const struct entries *all, const char *ns, const char *name);
+struct entry *entries_by_uid(const struct entries *all, const char *uid);
+/* The first entry whose source is that object; go on with same_source_next. */
+struct entry *entries_of_source(const struct entries *all, const char *ns, const char *name);
+/* Makes one. */
+struct entry *entries_add(struct entries *all, const char *ns, const char *name, const char *uid);
+/* Takes it out of all maps; frees it unless calls are under way (entry_landed does then). */
+void entries_remove(struct entries *all, struct entry *e);
+/* To be called when a call of a dead entry is back. */
+void entry_landed(struct entry *e);
+/* Takes the summary from the Wukong as the cache or a write shows it. */
+void entries_summarise(struct entries *all, struct entry *e, const struct kube_object *o);
+/* Frees everything. */
+void entries_release(struct entries *all);
+
+#endif

@@ -1,0 +1,244 @@
+/*
+ * wukong-worker: picks up admitted Wukongs and runs the clone pipeline. One process, one loop; of
+ * several replicas the one that holds the Lease works.
+ */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/metric.h"
+#include "base/str.h"
+#include "kube/config.h"
+#include "kube/curl_transport.h"
+#include "kube/metrics.h"
+#include "loop/loop.h"
+#include "worker/health.h"
+#include "worker/metrics.h"
+#include "worker/worker.h"
+
+struct options {
+    const char *kubeconfig, *ns, *lease, *stamp_configmap;
+    uint64_t metrics_port, max_in_flight, unfreeze_timeout_s;
+    bool cross_namespace;
+};
+
+struct program {
+    struct loop *loop;
+    struct worker *worker;
+    int status;
+    bool ending;
+};
+
+static void usage(FILE *out)
+{
+    (void)fprintf(out,
+                  "usage: wukong-worker [OPTION]…\n"
+                  "  --kubeconfig FILE       default: the Pod's ServiceAccount\n"
+                  "  --namespace NS          of the Lease and the stamp's ConfigMap (wukong-system)\n"
+                  "  --lease NAME            leader election (wukong-worker); \"\" runs without\n"
+                  "  --metrics-port N        /metrics, /healthz, /readyz (8082; 0: none)\n"
+                  "  --stamp-configmap NAME  public key of the webhook's stamps (wukong-stamp)\n"
+                  "  --max-in-flight N       clones at once (50)\n"
+                  "  --unfreeze-timeout S    seconds after which a guest thaws by itself, 10 to 60 "
+                  "(60)\n"
+                  "  --no-cross-namespace    no clone from another namespace\n"
+                  "  --log-level LEVEL       debug, info, warn, error (info)\n"
+                  "  --version, --help\n");
+}
+
+enum { OPT_KUBECONFIG = 256, OPT_NS, OPT_LEASE, OPT_METRICS, OPT_STAMP, OPT_MAX, OPT_UNFREEZE,
+       OPT_NO_CROSS, OPT_LOG, OPT_VERSION, OPT_HELP };
+
+static const struct option long_options[] = {
+    {"kubeconfig", required_argument, NULL, OPT_KUBECONFIG},
+    {"namespace", required_argument, NULL, OPT_NS},
+    {"lease", required_argument, NULL, OPT_LEASE},
+    {"metrics-port", required_argument, NULL, OPT_METRICS},
+    {"stamp-configmap", required_argument, NULL, OPT_STAMP},
+    {"max-in-flight", required_argument, NULL, OPT_MAX},
+    {"unfreeze-timeout", required_argument, NULL, OPT_UNFREEZE},
+    {"no-cross-namespace", no_argument, NULL, OPT_NO_CROSS},
+    {"log-level", required_argument, NULL, OPT_LOG},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {"help", no_argument, NULL, OPT_HELP},
+    {0},
+};
+
+static bool number_between(const char *text, uint64_t low, uint64_t high, uint64_t *ret)
+{
+    uint64_t v;
+    if (!str_to_u64(text, &v) || v < low || v > high) {
+        (void)fprintf(stderr, "wukong-worker: \"%s\" must be a number from %llu to %llu\n", text,
+                      (unsigned long long)low, (unsigned long long)high);
+        return false;
+    }
+    *ret = v;
+    return true;
+}
+
+/* 0: go on, 1: done, 2: wrong usage. */
+static int take_option(struct options *o, int option)
+{
+    int level;
+    switch (option) {
+    case OPT_KUBECONFIG:
+        o->kubeconfig = optarg;
+        return 0;
+    case OPT_NS:
+        o->ns = optarg;
+        return 0;
+    case OPT_LEASE:
+        o->lease = str_empty(optarg) ? NULL : optarg;
+        return 0;
+    case OPT_METRICS:
+        return number_between(optarg, 0, 65535, &o->metrics_port) ? 0 : 2;
+    case OPT_STAMP:
+        o->stamp_configmap = optarg;
+        return 0;
+    case OPT_MAX:
+        return number_between(optarg, 1, 10000, &o->max_in_flight) ? 0 : 2;
+    case OPT_UNFREEZE:
+        return number_between(optarg, 10, 60, &o->unfreeze_timeout_s) ? 0 : 2;
+    case OPT_NO_CROSS:
+        o->cross_namespace = false;
+        return 0;
+    case OPT_LOG:
+        level = log_level_parse(optarg);
+        if (level < 0)
+            return 2;
+        log_level_set((enum log_level)level);
+        return 0;
+    case OPT_VERSION:
+        (void)printf("wukong-worker %s\n", WUKONG_VERSION);
+        return 1;
+    case OPT_HELP:
+        usage(stdout);
+        return 1;
+    default:
+        return 2;
+    }
+}
+
+static int parse_options(int argc, char **argv, struct options *o)
+{
+    int option, status = 0;
+    while (status == 0 && (option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
+        status = take_option(o, option);
+    if (status == 0 && optind < argc) {
+        (void)fprintf(stderr, "wukong-worker: unexpected argument \"%s\"\n", argv[optind]);
+        status = 2;
+    }
+    if (status == 2)
+        usage(stderr);
+    return status;
+}
+
+static void stop_loop(void *arg)
+{
+    struct program *p = arg;
+    loop_stop(p->loop);
+}
+
+/* What is under way on the server goes on there; what we owe is in the Wukongs' records. */
+static void on_signal(void *arg, int signo)
+{
+    struct program *p = arg;
+    (void)signo;
+    if (p->ending)
+        return;
+    p->ending = true;
+    log_event(LOG_INFO, "stopping");
+    worker_resign(p->worker, stop_loop, p);
+}
+
+static void on_lost(void *arg)
+{
+    struct program *p = arg;
+    p->status = 1;
+    loop_stop(p->loop);
+}
+
+static bool alive_and_ready(void *arg)
+{
+    struct program *p = arg;
+    return worker_synced(p->worker) && !p->ending;
+}
+
+static int run(struct program *p, const struct options *o, struct kube_transport *transport,
+               struct err *err)
+{
+    struct rng rng;
+    char host[256] = "worker";
+    struct health *health = NULL;
+    rng_seed_system(&rng);
+    (void)gethostname(host, sizeof host - 1);
+    CLEANUP_FREE char *identity =
+        xasprintf("%s_%016llx", host, (unsigned long long)rng_next(&rng));
+    p->worker = worker_new(&(struct worker_config){
+        .transport = transport,
+        .clock = loop_clock(p->loop),
+        .timers = loop_timers(p->loop),
+        .rng = &rng,
+        .ns = o->ns,
+        .lease_name = o->lease,
+        .identity = identity,
+        .stamp_configmap = o->stamp_configmap,
+        .cross_namespace = o->cross_namespace,
+        .unfreeze_timeout_ms = (int64_t)o->unfreeze_timeout_s * 1000,
+        .max_in_flight = (unsigned)o->max_in_flight,
+        .lost_lease = on_lost,
+        .arg = p,
+    });
+    int status = 0;
+    if (o->metrics_port)
+        status = health_start(p->loop, (unsigned short)o->metrics_port, alive_and_ready, p, &health,
+                              err);
+    if (status == 0)
+        status = loop_on_signal(p->loop, SIGTERM, on_signal, p, err);
+    if (status == 0)
+        status = loop_on_signal(p->loop, SIGINT, on_signal, p, err);
+    if (status == 0) {
+        worker_start(p->worker);
+        loop_run(p->loop);
+    }
+    health_stop(health);
+    worker_free(p->worker);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.ns = "wukong-system",
+                        .lease = "wukong-worker",
+                        .stamp_configmap = "wukong-stamp",
+                        .metrics_port = 8082,
+                        .max_in_flight = 50,
+                        .unfreeze_timeout_s = 60,
+                        .cross_namespace = true};
+    int status = parse_options(argc, argv, &o);
+    if (status)
+        return status == 1 ? 0 : 2;
+    struct err err = {0};
+    struct program p = {0};
+    struct curl_transport *transport = NULL;
+    CLEANUP_KUBE_CONFIG struct kube_config config = {0};
+    struct kube_config_choice choice = {.path = o.kubeconfig};
+    kube_metrics_register();
+    worker_metrics_register();
+    if (loop_new(&clock_system, &p.loop, &err) < 0 || kube_config_load(&choice, &config, &err) < 0 ||
+        curl_transport_new(&(struct curl_transport_options){.loop = p.loop,
+                                                            .config = &config,
+                                                            .user_agent = "wukong-worker/" WUKONG_VERSION,
+                                                            .observe = kube_metrics_observe},
+                           &transport, &err) < 0 ||
+        run(&p, &o, curl_transport_face(transport), &err) < 0) {
+        log_event(LOG_ERROR, "cannot run", LOG_S("error", err.message));
+        p.status = 1;
+    }
+    curl_transport_free(transport);
+    loop_free(p.loop);
+    return p.status;
+}

@@ -1,0 +1,19 @@
+/*
+ * When a clone may take its snapshot: notBefore and the window of its source. Pure but for reading
+ * the time zone's file. All times are Unix milliseconds.
+ */
+#ifndef WORKER_SCHEDULE_H
+#define WORKER_SCHEDULE_H
+
+#include "worker/reasons.h"
+#include "wukong/spec.h"
+
+struct schedule_verdict {
+    int64_t permitted_ms; /* 0: now; else not before. INT64_MAX: never, why says it */
+    enum reason reason;
+    char why[200];
+};
+
+struct schedule_verdict schedule_judge(const struct wukong_source *s, int64_t now_ms);
+
+#endif

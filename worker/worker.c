@@ -1,0 +1,566 @@
+#include "worker/worker.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "json/json.h"
+#include "kube/client.h"
+#include "kube/lease.h"
+#include "kube/reflector.h"
+#include "kube/store.h"
+#include "kube/workqueue.h"
+#include "worker/entries.h"
+#include "worker/execute.h"
+#include "worker/metrics.h"
+#include "worker/schedule.h"
+#include "worker/status.h"
+#include "worker/view_build.h"
+
+/* After our own status write the watch is given this long to show it. */
+#define WRITTEN_TRUST_MS 10000
+
+struct worker;
+struct watched {
+    struct worker *worker;
+    enum worker_kind kind;
+    struct store *store;
+    struct reflector *reflector;
+};
+
+struct worker {
+    struct worker_config config;
+    char *ns, *lease_name, *identity, *stamp_configmap;
+    struct kube_client client;
+    struct executor executor;
+    struct lease *lease;
+    struct watched watched[WORKER_KINDS];
+    struct workqueue *queue;
+    struct timer pump;
+    struct entries entries;
+    bool leads, synced;
+};
+
+static int64_t mono(const struct worker *w)
+{
+    return clock_mono(w->config.clock);
+}
+static int64_t wall(const struct worker *w)
+{
+    return clock_wall(w->config.clock);
+}
+
+/* --- what to look at, and when --- */
+
+static void arm_pump(struct worker *w)
+{
+    int64_t next = workqueue_next_ms(w->queue, mono(w));
+    if (next == INT64_MAX || !w->leads || !w->synced)
+        timer_cancel(w->config.timers, &w->pump);
+    else
+        timer_arm(w->config.timers, &w->pump, next);
+}
+
+static void look_at(struct worker *w, const struct entry *e)
+{
+    if (!e->is_clone)
+        return;
+    workqueue_add(w->queue, e->key, mono(w));
+    arm_pump(w);
+}
+
+static void look_at_uid(struct worker *w, const char *uid)
+{
+    struct entry *e = entries_by_uid(&w->entries, uid);
+    if (e)
+        look_at(w, e);
+}
+
+static void look_at_source(struct worker *w, const char *ns, const char *name)
+{
+    for (struct entry *e = entries_of_source(&w->entries, ns, name); e; e = e->same_source_next)
+        if (!e->final || e->owes_thaw)
+            look_at(w, e);
+}
+
+static void look_at_waiting(struct worker *w)
+{
+    struct entry *e, *next;
+    HASH_ITER(by_key, w->entries.by_key, e, next)
+        if (!e->final)
+            look_at(w, e);
+}
+
+/* --- the caches change --- */
+
+static void wukong_changed(struct worker *w, const struct kube_object *before,
+                           const struct kube_object *after)
+{
+    const struct kube_object *o = after ? after : before;
+    struct entry *e = entries_by_key(&w->entries, o->ns, o->name);
+    if (e && (!after || !str_eq(e->uid, after->uid))) {
+        entries_remove(&w->entries, e);
+        e = NULL;
+    }
+    if (!after)
+        return;
+    if (!e)
+        e = entries_add(&w->entries, o->ns, o->name, o->uid);
+    if (e->written) {
+        bool caught_up = str_eq(e->written->resource_version, after->resource_version);
+        if (!caught_up && mono(w) < e->written_until_ms && !after->deleted_ms)
+            return;
+        free(e->written);
+        e->written = NULL;
+    }
+    entries_summarise(&w->entries, e, after);
+    look_at(w, e);
+}
+
+static void content_changed(struct worker *w, const struct kube_object *o)
+{
+    const struct kube_object *s =
+        store_get(w->watched[KIND_SNAPSHOT].store, kube_object_field(o, F_SNAPSHOT_REF_NS),
+                  str_or(kube_object_field(o, F_SNAPSHOT_REF_NAME), ""));
+    look_at_uid(w, s ? s->label : NULL);
+}
+
+static void claim_event(struct worker *w, const struct kube_object *o)
+{
+    const struct kube_object *claim = store_get(
+        w->watched[KIND_PVC].store, o->ns, str_or(kube_object_field(o, F_EVENT_OBJECT_NAME), ""));
+    look_at_uid(w, claim ? claim->label : NULL);
+}
+
+static void changed(void *arg, const struct kube_object *before, const struct kube_object *after)
+{
+    struct watched *k = arg;
+    struct worker *w = k->worker;
+    const struct kube_object *o = after ? after : before;
+    switch (k->kind) {
+    case KIND_WUKONG:
+        wukong_changed(w, before, after);
+        break;
+    case KIND_VM:
+    case KIND_VMI:
+        look_at_source(w, o->ns, o->name);
+        /* A clone of a VMI looks at the VM that owns it, too. */
+        if (!str_empty(o->owner_name) && !str_eq(o->owner_name, o->name))
+            look_at_source(w, o->ns, o->owner_name);
+        look_at_uid(w, o->label);
+        break;
+    case KIND_CONTENT:
+        content_changed(w, o);
+        break;
+    case KIND_CLAIM_EVENT:
+        if (after)
+            claim_event(w, o);
+        break;
+    case KIND_STORAGE_CLASS:
+    case KIND_SNAPSHOT_CLASS:
+    case KIND_CSI_DRIVER:
+    case KIND_STORAGE_PROFILE:
+    case KIND_POLICY:
+        look_at_waiting(w);
+        break;
+    default:
+        look_at_uid(w, o->label);
+        break;
+    }
+}
+
+/* --- the face that the view looks through --- */
+
+static const struct kube_object *cache_get(void *arg, enum worker_kind kind, const char *ns,
+                                           const char *name)
+{
+    struct worker *w = arg;
+    return store_get(w->watched[kind].store, ns, name);
+}
+
+static void cache_each(void *arg, enum worker_kind kind, const char *label,
+                       bool (*visit)(void *visit_arg, const struct kube_object *o),
+                       void *visit_arg)
+{
+    struct worker *w = arg;
+    if (label)
+        store_each_label(w->watched[kind].store, label, visit, visit_arg);
+    else
+        store_each(w->watched[kind].store, visit, visit_arg);
+}
+
+static bool cache_served(void *arg, enum worker_kind kind)
+{
+    struct worker *w = arg;
+    return reflector_served(w->watched[kind].reflector);
+}
+
+/* --- one Wukong --- */
+
+static void settings_of(struct worker *w, const struct entry *self, const struct clone_view *v,
+                        struct view_settings *s)
+{
+    s->unfreeze_timeout_ms = w->config.unfreeze_timeout_ms;
+    s->slots_free = self->started || w->entries.active < w->config.max_in_flight;
+    for (struct entry *e = entries_of_source(&w->entries, v->effective.source_ns,
+                                             str_or(v->effective.source_name, "-"));
+         e; e = e->same_source_next) {
+        s->freeze_elsewhere |= e != self && e->owes_thaw;
+        s->last_thaw_ms = e->thawed_ms > s->last_thaw_ms ? e->thawed_ms : s->last_thaw_ms;
+    }
+    if (v->effective.cross_namespace && !w->config.cross_namespace)
+        s->policy_refusal = "clones from another namespace are switched off in this cluster "
+                            "(chart value crossNamespace.enabled)";
+    else if (v->effective.cross_namespace)
+        s->policy_refusal = "a clone from another namespace needs the webhook's stamp";
+    struct schedule_verdict verdict = schedule_judge(&v->wukong->spec.source, wall(w));
+    s->permitted_ms = verdict.permitted_ms;
+    s->permitted_reason = verdict.reason;
+    s->permitted_why = arena_strdup(v->arena, verdict.why);
+}
+
+static void send_status(struct worker *w, struct entry *e, const struct clone_view *v,
+                        struct decision *d)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_OBJECT_BYTES);
+    CLEANUP_JSON cJSON *next = NULL;
+    struct err err = {0};
+    status_write(v, d, &text);
+    if (!buf_ok(&text) || json_parse(text.data, text.len, true, &next, &err) < 0) {
+        log_event(LOG_ERROR, "status cannot be written", LOG_S("wukong", e->key),
+                  LOG_S("error", err.message));
+        return;
+    }
+    enum status_change change = status_compare(v, next);
+    int64_t since = e->status_ms ? e->status_ms : v->wukong->created_ms;
+    if (change == STATUS_SAME)
+        return;
+    if (change == STATUS_SOFT && !d->persist_first && v->now.wall_ms < since + STATUS_SOFT_MS) {
+        int64_t at = since + STATUS_SOFT_MS;
+        if (!d->again_ms || at < d->again_ms)
+            d->again_ms = at;
+        return;
+    }
+    struct intent i = {.verb = INTENT_STATUS,
+                       .kind = &worker_kinds[KIND_WUKONG],
+                       .ns = e->ns,
+                       .name = e->name,
+                       .uid = e->uid,
+                       /* What must be in the store before the act must not cross another
+                          worker's write. */
+                       .version = d->persist_first ? v->wukong->resource_version : NULL,
+                       .body = text.data,
+                       .key = "status"};
+    if (d->record.freeze.requested_ms != v->record.freeze.requested_ms)
+        i.mark_done = arena_printf(v->arena, "armed/%lld", (long long)d->record.freeze.requested_ms);
+    e->status_ms = v->now.wall_ms;
+    const struct call *last = memo_find(&e->memo, i.key);
+    bool flying = last && last->state == CALL_FLYING;
+    execute(&w->executor, &i, &e->memo, e, &e->flights);
+    if (change == STATUS_HARD && !flying)
+        worker_metrics_record(v, &d->record);
+}
+
+static void log_step(const struct entry *e, const struct clone_view *v, const struct decision *d)
+{
+    if (d->record.phase != v->record.phase || d->record.attempts != v->record.attempts)
+        log_event(LOG_INFO, "clone", LOG_S("wukong", e->key), LOG_S("uid", e->uid),
+                  LOG_S("phase", clone_phase_names[d->record.phase]), LOG_S("step", d->step),
+                  LOG_I("attempt", d->record.attempts), LOG_S("reason", d->record.error.reason));
+}
+
+static void carry_out(struct worker *w, struct entry *e, const struct clone_view *v,
+                      struct decision *d)
+{
+    for (size_t k = 0; k < d->intents.count; k++) {
+        const struct intent *i = &d->intents.items[k];
+        if (!d->persist_first || i->verb == INTENT_FINALIZER || i->verb == INTENT_READ ||
+            i->verb == INTENT_EVENT)
+            execute(&w->executor, i, &e->memo, e, &e->flights);
+    }
+    if (d->write_status)
+        send_status(w, e, v, d);
+    log_step(e, v, d);
+    if (d->again_ms) {
+        int64_t delay = d->again_ms - v->now.wall_ms;
+        workqueue_add_at(w->queue, e->key, v->now.mono_ms + (delay > 10 ? delay : 10),
+                         v->now.mono_ms);
+    }
+    if (record_final(&v->record) && !e->flights && !d->intents.count)
+        memo_release(&e->memo);
+}
+
+/* A failed call is looked at again when its backoff is over. */
+static void wake_for_retries(struct worker *w, const struct entry *e)
+{
+    int64_t now = wall(w), soonest = 0;
+    for (const struct call *c = e->memo.calls; c; c = c->next)
+        if (c->state == CALL_FAILED && c->retry_ms > now && (!soonest || c->retry_ms < soonest))
+            soonest = c->retry_ms;
+    if (soonest)
+        workqueue_add_at(w->queue, e->key, mono(w) + soonest - now, mono(w));
+}
+
+static void reconcile(struct worker *w, struct entry *e)
+{
+    CLEANUP_ARENA struct arena a;
+    struct err err = {0};
+    struct view_settings settings = {0};
+    struct clone_view head = {.arena = &a};
+    struct clone_view v = {.arena = &a};
+    const struct caches caches = {cache_get, cache_each, cache_served, w};
+    if (e->written && mono(w) >= e->written_until_ms) {
+        free(e->written);
+        e->written = NULL;
+    }
+    const struct kube_object *o =
+        e->written ? e->written : store_get(w->watched[KIND_WUKONG].store, e->ns, e->name);
+    arena_init(&a, 16 * MIB);
+    if (!o || !w->leads)
+        return;
+    if (view_read_wukong(&head, o, &err) == 0 && head.effective.is_clone) {
+        struct now now = {wall(w), mono(w)};
+        settings_of(w, e, &head, &settings);
+        if (view_build(&v, &caches, o, &e->memo, now, &settings, &err) == 0) {
+            struct decision d = {.intents = {.arena = &a}};
+            clone_decide(&v, &d);
+            carry_out(w, e, &v, &d);
+            wake_for_retries(w, e);
+        }
+        view_release(&v);
+    }
+    if (err.kind)
+        log_event(LOG_ERROR, "wukong cannot be read", LOG_S("wukong", e->key),
+                  LOG_S("error", err.message));
+    view_release(&head);
+}
+
+static void pump(void *arg)
+{
+    struct worker *w = arg;
+    const char *key;
+    unsigned turns = 0;
+    while (w->leads && turns++ < 64 && (key = workqueue_get(w->queue, mono(w)))) {
+        struct entry *e = NULL;
+        HASH_FIND(by_key, w->entries.by_key, key, strlen(key), e);
+        if (e && e->is_clone)
+            reconcile(w, e);
+        workqueue_done(w->queue, key, mono(w));
+    }
+    metric_set(&metric_active, (double)w->entries.active, NULL);
+    metric_set(&metric_queue, (double)workqueue_ready(w->queue), NULL);
+    arm_pump(w);
+}
+
+/* --- calls come back --- */
+
+static void trust_own_write(struct worker *w, struct entry *e, const char *json, size_t len)
+{
+    CLEANUP_JSON cJSON *tree = NULL;
+    struct kube_object *o = NULL;
+    struct err err = {0};
+    if (json_parse(json, len, true, &tree, &err) < 0 ||
+        kube_object_project(&worker_kinds[KIND_WUKONG], tree, &o, &err) < 0) {
+        log_event(LOG_WARN, "answer to a status write cannot be read", LOG_S("wukong", e->key),
+                  LOG_S("error", err.message));
+        return;
+    }
+    const struct kube_object *cached =
+        store_get(w->watched[KIND_WUKONG].store, e->ns, e->name);
+    free(e->written);
+    e->written = NULL;
+    entries_summarise(&w->entries, e, o);
+    /* The watch may have been faster than the answer. */
+    if (cached && str_eq(cached->resource_version, o->resource_version)) {
+        free(o);
+        return;
+    }
+    e->written = o;
+    e->written_until_ms = mono(w) + WRITTEN_TRUST_MS;
+}
+
+static void call_ended(void *arg, void *owner, const char *written, size_t written_len)
+{
+    struct worker *w = arg;
+    struct entry *e = owner;
+    if (e->dead) {
+        entry_landed(e);
+        return;
+    }
+    if (written)
+        trust_own_write(w, e, written, written_len);
+    look_at(w, e);
+}
+
+static bool may_write(void *arg)
+{
+    struct worker *w = arg;
+    return w->leads && (!w->lease || lease_leading(w->lease));
+}
+
+/* --- leadership, caches filled --- */
+
+static void begin_when_ready(struct worker *w)
+{
+    if (w->synced && w->leads)
+        look_at_waiting(w);
+    struct entry *e, *next;
+    if (w->synced && w->leads)
+        HASH_ITER(by_key, w->entries.by_key, e, next)
+            if (e->final)
+                look_at(w, e);
+    arm_pump(w);
+}
+
+static void acquired(void *arg)
+{
+    struct worker *w = arg;
+    w->leads = true;
+    metric_set(&metric_leader, 1, NULL);
+    log_event(LOG_INFO, "leading", LOG_S("identity", w->identity));
+    begin_when_ready(w);
+}
+
+static void lost(void *arg)
+{
+    struct worker *w = arg;
+    w->leads = false;
+    metric_set(&metric_leader, 0, NULL);
+    log_event(LOG_ERROR, "lease lost", LOG_S("identity", w->identity));
+    if (w->config.lost_lease)
+        w->config.lost_lease(w->config.arg);
+}
+
+static void turned(void *arg)
+{
+    struct worker *w = arg;
+    for (int k = 0; k < WORKER_KINDS; k++)
+        if (!reflector_synced(w->watched[k].reflector))
+            return;
+    if (!w->synced) {
+        w->synced = true;
+        log_event(LOG_INFO, "caches filled", LOG_I("wukongs", store_count(w->watched[0].store)));
+        begin_when_ready(w);
+    }
+}
+
+static void watch_failed(void *arg, const struct kube_kind *kind, const struct err *err)
+{
+    (void)arg;
+    log_event(LOG_WARN, "list or watch failed", LOG_S("resource", kind->resource),
+              LOG_S("error", err->message));
+}
+
+/* --- life --- */
+
+static void start_watching(struct worker *w, enum worker_kind kind)
+{
+    struct watched *k = &w->watched[kind];
+    k->worker = w;
+    k->kind = kind;
+    k->store = store_new(&worker_kinds[kind]);
+    store_listen(k->store, (struct store_listener){changed, k});
+    k->reflector = reflector_new(&(struct reflector_options){
+        .store = k->store,
+        .transport = w->config.transport,
+        .clock = w->config.clock,
+        .timers = w->config.timers,
+        .rng = w->config.rng,
+        .turned = turned,
+        .failed = watch_failed,
+        .arg = w,
+    });
+}
+
+struct worker *worker_new(const struct worker_config *config)
+{
+    struct worker *w = xcalloc(1, sizeof *w);
+    assert(config->transport && config->clock && config->timers && config->rng);
+    w->config = *config;
+    w->ns = xstrdup(config->ns);
+    w->lease_name = xstrdup(config->lease_name);
+    w->identity = xstrdup(config->identity);
+    w->stamp_configmap = xstrdup(config->stamp_configmap);
+    w->client = (struct kube_client){.transport = config->transport,
+                                     .clock = config->clock,
+                                     .timers = config->timers,
+                                     .field_manager = "wukong-worker"};
+    w->executor = (struct executor){.client = &w->client,
+                                    .clock = config->clock,
+                                    .rng = config->rng,
+                                    .field_manager = "wukong-worker",
+                                    .may_write = may_write,
+                                    .ended = call_ended,
+                                    .arg = w};
+    w->queue = workqueue_new(&(struct workqueue_options){.rng = config->rng});
+    timer_init(&w->pump, pump, w);
+    for (int k = 0; k < WORKER_KINDS; k++)
+        start_watching(w, (enum worker_kind)k);
+    if (w->lease_name)
+        w->lease = lease_new(&(struct lease_options){.client = &w->client,
+                                                     .rng = config->rng,
+                                                     .ns = w->ns,
+                                                     .name = w->lease_name,
+                                                     .self = w->identity,
+                                                     .acquired = acquired,
+                                                     .lost = lost,
+                                                     .arg = w});
+    return w;
+}
+
+void worker_start(struct worker *w)
+{
+    for (int k = 0; k < WORKER_KINDS; k++)
+        reflector_start(w->watched[k].reflector);
+    if (w->lease)
+        lease_start(w->lease);
+    else
+        acquired(w);
+}
+
+void worker_resign(struct worker *w, void (*done)(void *arg), void *arg)
+{
+    w->leads = false;
+    arm_pump(w);
+    if (w->lease)
+        lease_release(w->lease, done, arg);
+    else
+        done(arg);
+}
+
+void worker_free(struct worker *w)
+{
+    if (!w)
+        return;
+    timer_cancel(w->config.timers, &w->pump);
+    lease_free(w->lease);
+    for (int k = 0; k < WORKER_KINDS; k++) {
+        reflector_free(w->watched[k].reflector);
+        store_free(w->watched[k].store);
+    }
+    executor_cancel(&w->executor);
+    workqueue_free(w->queue);
+    entries_release(&w->entries);
+    free(w->ns);
+    free(w->lease_name);
+    free(w->identity);
+    free(w->stamp_configmap);
+    free(w);
+}
+
+bool worker_synced(const struct worker *w)
+{
+    return w->synced;
+}
+
+bool worker_leads(const struct worker *w)
+{
+    return w->leads;
+}
+
+unsigned long long worker_writes(const struct worker *w)
+{
+    return w->executor.writes;
+}
