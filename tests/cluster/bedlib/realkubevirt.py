@@ -66,7 +66,7 @@ def base(bed):
                  "metadata": {"name": "kubevirt", "namespace": NAMESPACE},
                  "spec": {"configuration": {"developerConfiguration": {"featureGates": ["Snapshot"]}}}})
     admin.patch("kubevirt.io/v1", "KubeVirt", NAMESPACE, "kubevirt",
-                {"status": {"phase": "Deployed"}}, "status")
+                {"status": {"phase": "Deployed", "defaultArchitecture": "amd64"}}, "status")
 
 
 def after(bed):
