@@ -365,7 +365,7 @@ static void see_ours(struct clone_view *v, const struct caches *c)
                                              KIND_VM_SNAPSHOT};
     struct owned_fill f = {.v = v, .caches = c};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        f.kind = kinds[i];
+        f.kind = (int)kinds[i];
         c->each(c->arg, kinds[i], v->wukong->uid, add_ours, &f);
     }
 }
