@@ -261,5 +261,8 @@ def product_command(bed, component, instance=None):
     arguments = list(bed.config["chart_args"][component])
     if instance:
         arguments[arguments.index("--metrics-port") + 1] = str(bed.port(f"{instance}-health"))
+    if component == "webhook":
+        # In a Pod it serves on all addresses.
+        arguments += ["--listen-address", "127.0.0.1"]
     kubeconfig = bed.kubeconfigs / ".".join([*bed.config["accounts"][component], "kubeconfig"])
     return [Path(binary).resolve(), *arguments, "--kubeconfig", kubeconfig]

@@ -73,6 +73,7 @@ def owners():
     """The folders of all beds of this user that hold a port."""
     found = set()
     for claim in _registry().iterdir():
+        _drop_if_stale(claim)
         try:
             found.add(claim.read_text())
         except FileNotFoundError:
