@@ -1,0 +1,95 @@
+"""Proves snapshotMethod VirtualMachineSnapshot: KubeVirt's own snapshot does the freeze, the cut and
+the thaw, and the clone that comes of it is as right as one of the default method."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bedlib import harness, vms  # noqa: E402
+
+METHOD = {"snapshotMethod": "VirtualMachineSnapshot"}
+
+
+class Method(vms.Concurrent):
+    def _seen_snapshot(self, name):
+        """The VirtualMachineSnapshot of a clone while it is there."""
+        def now():
+            found = self.kube.list(vms.VM_SNAPSHOT_API, "VirtualMachineSnapshot", self.namespace)
+            return found[0] if found else None
+        return self.wait_for(now, 20, f"the VirtualMachineSnapshot of {name}")
+
+    def _clone(self, name, source):
+        wukong = self.clone(name, source, clone_source=METHOD)
+        seen = self._seen_snapshot(name)
+        self.assertEqual({"apiGroup": "kubevirt.io", "kind": "VirtualMachine", "name": source.name},
+                         seen["spec"]["source"])
+        self.assertEqual(f"snapshot-{source.name}-{name}-{wukong['metadata']['uid'][:8]}-1",
+                         seen["metadata"]["name"])
+        self.wait_ended(name)
+        left = self.kube.list(vms.VM_SNAPSHOT_API, "VirtualMachineSnapshot", self.namespace)
+        self.assertEqual([], left)
+        return seen
+
+    def test_a_vm_is_cloned_through_kubevirts_snapshot(self):
+        source = self.source(disks=("root", "data"), owned=True)
+        self._clone("one", source)
+        self.assert_cloned("one", source)
+        users = {e["user"] for e in source.log("freeze-request", "unfreeze-request")}
+        self.assertNotIn(self.bed.account("worker"), users, "KubeVirt freezes, not the worker")
+        # Several snapshots of one source follow one another under KubeVirt's own lock.
+        self.assertEqual(1, len(source.log("frozen")))
+
+    def test_without_agent_it_is_crash_consistent(self):
+        source = self.source(owned=True, faults={"no-agent": "true"}, agent=False)
+        self._clone("crash", source)
+        self.assert_cloned("crash", source, consistency="CrashConsistent")
+
+    def test_what_the_method_cannot_honour_is_refused_by_field(self):
+        source = self.source(owned=True)
+        for more, path in (({"quiesce": "Required"}, "spec.cloneSource.quiesce"),
+                           ({"quiesce": "Never"}, "spec.cloneSource.quiesce"),
+                           ({"volumeSnapshotClassName": "file"},
+                            "spec.cloneSource.volumeSnapshotClassName")):
+            with self.subTest(more):
+                refusal = self.assert_refused(
+                    lambda: self.clone("no", source, clone_source={**METHOD, **more}), 422)
+                self.assertIn(path, [c["field"] for c in refusal.causes()])
+        refusal = self.assert_refused(
+            lambda: self.clone("no", source, clone_source=METHOD, disks=[{"name": "root"}]), 422)
+        self.assertTrue([c for c in refusal.causes() if c["field"].startswith("spec.disks")])
+
+    def test_a_standalone_vmi_is_refused_by_field(self):
+        source = self.source()
+        refusal = self.assert_refused(lambda: self.clone("no", source, clone_source=METHOD), 422)
+        self.assertIn("spec.cloneSource.snapshotMethod", [c["field"] for c in refusal.causes()])
+
+    def test_a_snapshot_of_somebody_else_is_waited_for(self):
+        """KubeVirt's lock: our freeze and its snapshot must not cross."""
+        source = self.source(owned=True)
+        vms.set_disk_fault(self.bed, source.handle("root"), snapshot_delay_ms=600000)
+        self.addCleanup(vms.set_disk_fault, self.bed, source.handle("root"))
+        theirs = {"apiVersion": vms.VM_SNAPSHOT_API, "kind": "VirtualMachineSnapshot",
+                  "metadata": {"namespace": self.namespace, "name": "backup"},
+                  "spec": {"source": {"apiGroup": "kubevirt.io", "kind": "VirtualMachine",
+                                      "name": source.name}}}
+        self.kube.create(theirs)
+        in_progress = lambda: self.kube.get(vms.KUBEVIRT_API, "VirtualMachine", self.namespace,  # noqa: E731
+                                            source.name)["status"].get("snapshotInProgress")
+        self.wait_for(in_progress, 20, "the lock")
+        self.clone("after", source)
+        self.wait_reason("after", "SnapshotTaken", "SourceBusy")
+        worker = self.bed.account("worker")
+        self.assertEqual([], [e for e in source.log("freeze-request", "unfreeze-request")
+                              if e["user"] == worker])
+        vms.set_disk_fault(self.bed, source.handle("root"))
+        self.wait_ended("after", timeout_s=90)
+        self.assert_disks("after", source, self.frozen_at(source))
+        self.assertEqual("FilesystemConsistent",
+                         vms.clone_status(self.wukong("after"))["consistency"])
+        kept = self.kube.get(vms.VM_SNAPSHOT_API, "VirtualMachineSnapshot", self.namespace, "backup")
+        self.assertEqual("Succeeded", kept["status"]["phase"], "somebody's snapshot was harmed")
+
+
+if __name__ == "__main__":
+    harness.main()
