@@ -33,17 +33,19 @@ struct lease_record {
 };
 
 struct lease_view {
-    const char *self;            /* our identity */
-    struct lease_record record;  /* as last read or written */
-    bool known;                  /* the record has been read at least once */
-    int64_t observed_ms;         /* monotonic: when the record was last seen to change */
-    int64_t renewed_ms;          /* monotonic: begin of our last successful write; 0: never */
+    const char *self;           /* our identity */
+    struct lease_record record; /* as last read or written */
+    bool known;                 /* the record is as it stands, as far as we have heard */
     bool leading;
+    int64_t observed_ms;   /* monotonic: when the record was last seen to change */
+    int64_t read_ms;       /* monotonic: when it was last read or written */
+    int64_t renewed_ms;    /* monotonic: begin of our last successful write */
+    int64_t not_before_ms; /* monotonic: the next attempt, after a failed one */
 };
 
 enum lease_verdict {
-    LEASE_READ,    /* read the record: not known, or another one may have changed it */
     LEASE_WAIT,    /* another one holds it, or ours is fresh */
+    LEASE_READ,    /* read the record: not known, or another one may have changed it */
     LEASE_CREATE,  /* there is none */
     LEASE_ACQUIRE, /* it is free or has expired */
     LEASE_RENEW,   /* ours */
@@ -51,17 +53,28 @@ enum lease_verdict {
 };
 struct lease_decision {
     enum lease_verdict verdict;
-    int64_t again_ms; /* monotonic: decide again at the latest then */
+    int64_t again_ms; /* monotonic: decide again then, or when a call has ended */
 };
 struct lease_decision lease_decide(const struct lease_view *v, int64_t now_ms);
+
+/* What a call brought: a record that was read (exists false: there is none), a record that we wrote
+   in a call begun at begun_ms, or a failure. */
+void lease_saw(struct lease_view *v, const struct lease_record *record, int64_t now_ms);
+void lease_wrote(struct lease_view *v, const struct lease_record *record, int64_t begun_ms,
+                 int64_t now_ms);
+void lease_failed(struct lease_view *v, enum err_kind why, int64_t now_ms);
+
 /* True while writes may be sent: we lead and the renew deadline has not passed. */
 bool lease_held(const struct lease_view *v, int64_t now_ms);
-/* The body to create or update with. free(). release: gives the lease up (empty holder, 1 s). */
+
+/* The body to create, acquire, renew or release (empty holder, 1 s) with. metadata: that of the
+   record as read, as JSON, so that labels of others survive; NULL: name and namespace alone. free(). */
+enum lease_write { LEASE_WRITE_TAKE, LEASE_WRITE_RENEW, LEASE_WRITE_RELEASE };
 char *lease_body(const struct lease_view *v, const char *ns, const char *name, const char *metadata,
-                 bool release, int64_t wall_ms);
-/* Reads a Lease object. ERR_INVALID. */
+                 enum lease_write what, int64_t wall_ms);
+/* Reads a Lease object; *ret_metadata: its metadata without managedFields, free(). ERR_INVALID. */
 WUKONG_CHECK int lease_parse(const char *json, size_t len, struct lease_record *ret,
-                             struct err *err);
+                             char **ret_metadata, struct err *err);
 
 /* --- The shell --- */
 

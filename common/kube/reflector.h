@@ -63,6 +63,7 @@ struct reflector_state {
     bool no_version; /* the last version was refused: list without */
     bool no_pages;   /* a continue token was refused: list in one piece */
     bool eventful;   /* this watch has brought something */
+    bool expired_early; /* the last watch was told at once that its version is too old */
     char version[REFLECTOR_VERSION_MAX];
     char token[REFLECTOR_CONTINUE_MAX]; /* continue of the page asked for; "" on the first */
     int64_t backoff_ms, failed_ms, watch_began_ms;
@@ -87,7 +88,6 @@ struct reflector_input {
 };
 
 enum reflector_action_kind {
-    REFLECTOR_DO_CANCEL, /* end the call under way, if any */
     REFLECTOR_DO_MARK,   /* store_mark */
     REFLECTOR_DO_SWEEP,  /* store_sweep */
     REFLECTOR_DO_LIST,   /* version, token, limit */

@@ -1,8 +1,8 @@
 /*
  * struct workqueue: which keys are to be looked at, and when. Behaviour is client-go's
  * (util/workqueue): a key waits at most once; one that is added while it is being processed comes
- * once more when it is done; a later time for a key that waits for an earlier one changes nothing. On
- * top: a heap of delays, a backoff per key (0.5 s to 5 min, doubled, jittered), a token bucket over
+ * once more when it is done; a later time for a key that waits for an earlier one changes nothing, and
+ * a key put in line loses its later time: whoever processes it says again when to come back. On top: a heap of delays, a backoff per key (0.5 s to 5 min, doubled, jittered), a token bucket over
  * all repeats after failures, and a cap on keys in process. Pure: no clock of its own, no locks.
  *
  * Keys are strings; the queue copies them. Not bounded in number: there are never more keys than

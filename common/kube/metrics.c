@@ -1,0 +1,66 @@
+#include "kube/metrics.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+static const double bounds[] = {0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60};
+
+struct metric kube_metric_requests = {
+    .name = "rest_client_requests_total",
+    .help = "Requests to the API server, by verb and HTTP status code.",
+    .kind = METRIC_COUNTER,
+    .labels = {"verb", "code"},
+};
+struct metric kube_metric_request_seconds = {
+    .name = "rest_client_request_duration_seconds",
+    .help = "Time until the answer of the API server, watches left out.",
+    .kind = METRIC_HISTOGRAM,
+    .labels = {"verb"},
+    .bounds = bounds,
+    .bound_count = ARRAY_LEN(bounds),
+};
+struct metric kube_metric_relists = {
+    .name = "wukong_cache_lists_total",
+    .help = "Lists begun to fill or refill the cache of a resource.",
+    .kind = METRIC_COUNTER,
+    .labels = {"resource"},
+};
+struct metric kube_metric_store_objects = {
+    .name = "wukong_cache_objects",
+    .help = "Objects in the cache of a resource.",
+    .kind = METRIC_GAUGE,
+    .labels = {"resource"},
+};
+struct metric kube_metric_store_bytes = {
+    .name = "wukong_cache_bytes",
+    .help = "Memory held by the cache of a resource.",
+    .kind = METRIC_GAUGE,
+    .labels = {"resource"},
+};
+
+void kube_metrics_register(void)
+{
+    metric_register(&kube_metric_requests);
+    metric_register(&kube_metric_request_seconds);
+    metric_register(&kube_metric_relists);
+    metric_register(&kube_metric_store_objects);
+    metric_register(&kube_metric_store_bytes);
+}
+
+void kube_metrics_observe(void *arg, enum kube_method method, const char *path, int code,
+                          int64_t took_ms)
+{
+    static const char *const verbs[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
+    _Static_assert(ARRAY_LEN(verbs) == KUBE_DELETE + 1, "one name for each method");
+    (void)arg;
+    char text[16];
+    (void)snprintf(text, sizeof text, "%d", code);
+    metric_add(&kube_metric_requests, 1,
+               METRIC_LABELS(verbs[method], code ? text : "<error>"));
+    const char *query = strchr(path, '?');
+    if (!query || !strstr(query, "watch=true"))
+        metric_observe(&kube_metric_request_seconds, (double)took_ms / 1000,
+                       METRIC_LABELS(verbs[method]));
+}

@@ -1,0 +1,309 @@
+#include "kube/store.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+
+/* uthash's own macros convert between signedness freely. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#pragma GCC diagnostic ignored "-Wshadow"
+#include <uthash.h>
+
+struct bucket; /* the objects of one label value */
+
+struct entry {
+    struct kube_object *object;
+    char *key; /* "ns/name", in the entry's own block */
+    struct bucket *bucket;
+    struct entry *before, *after; /* within the bucket */
+    uint32_t generation, bytes;
+    UT_hash_handle by_key, by_uid;
+};
+
+struct bucket {
+    struct entry *first, *last;
+    UT_hash_handle hh;
+    char value[];
+};
+
+struct store {
+    const struct kube_kind *kind;
+    struct entry *keys, *uids;
+    struct bucket *labels;
+    struct store_listener listeners[STORE_LISTENERS_MAX];
+    size_t listener_count, count, bytes;
+    uint32_t generation;
+    bool busy; /* a listener or visitor runs */
+};
+
+static struct entry *find_key(const struct store *s, const char *ns, const char *name)
+{
+    struct entry *e = NULL;
+    char fixed[LIMIT_DNS_SUBDOMAIN + LIMIT_DNS_LABEL + 2];
+    int n = snprintf(fixed, sizeof fixed, "%s/%s", ns ? ns : "", name);
+    if (n < 0 || (size_t)n >= sizeof fixed)
+        return NULL;
+    HASH_FIND(by_key, s->keys, fixed, (size_t)n, e);
+    return e;
+}
+
+static struct entry *find_uid(const struct store *s, const char *uid)
+{
+    struct entry *e = NULL;
+    HASH_FIND(by_uid, s->uids, uid, strlen(uid), e);
+    return e;
+}
+
+static struct bucket *find_bucket(const struct store *s, const char *value)
+{
+    struct bucket *b = NULL;
+    HASH_FIND(hh, s->labels, value, strlen(value), b);
+    return b;
+}
+
+static void join_bucket(struct store *s, struct entry *e)
+{
+    const char *value = e->object->label;
+    if (!value)
+        return;
+    struct bucket *b = find_bucket(s, value);
+    if (!b) {
+        size_t n = strlen(value);
+        b = xcalloc(1, sizeof *b + n + 1);
+        memcpy(b->value, value, n);
+        HASH_ADD_KEYPTR(hh, s->labels, b->value, n, b);
+    }
+    e->bucket = b;
+    e->before = b->last;
+    e->after = NULL;
+    if (b->last)
+        b->last->after = e;
+    else
+        b->first = e;
+    b->last = e;
+}
+
+static void leave_bucket(struct store *s, struct entry *e)
+{
+    struct bucket *b = e->bucket;
+    if (!b)
+        return;
+    if (e->before)
+        e->before->after = e->after;
+    else
+        b->first = e->after;
+    if (e->after)
+        e->after->before = e->before;
+    else
+        b->last = e->before;
+    e->bucket = NULL;
+    e->before = e->after = NULL;
+    if (!b->first) {
+        HASH_DELETE(hh, s->labels, b);
+        free(b);
+    }
+}
+
+/* The entry shows the object from now on; its former object is not freed. */
+static void show(struct store *s, struct entry *e, struct kube_object *o)
+{
+    e->object = o;
+    e->generation = s->generation;
+    struct entry *other = find_uid(s, o->uid);
+    if (other) /* a server never uses a UID twice; if one does, the later one is found */
+        HASH_DELETE(by_uid, s->uids, other);
+    HASH_ADD_KEYPTR(by_uid, s->uids, o->uid, strlen(o->uid), e);
+    join_bucket(s, e);
+}
+
+static void hide(struct store *s, struct entry *e)
+{
+    struct entry *mine = find_uid(s, e->object->uid);
+    if (mine == e)
+        HASH_DELETE(by_uid, s->uids, e);
+    leave_bucket(s, e);
+}
+
+static struct entry *add_entry(struct store *s, const struct kube_object *o)
+{
+    size_t n = strlen(o->ns) + 1 + strlen(o->name);
+    struct entry *e = xcalloc(1, sizeof *e + n + 1);
+    e->key = (char *)(e + 1);
+    (void)snprintf(e->key, n + 1, "%s/%s", o->ns, o->name);
+    HASH_ADD_KEYPTR(by_key, s->keys, e->key, n, e);
+    return e;
+}
+
+static void delete_entry(struct store *s, struct entry *e)
+{
+    HASH_DELETE(by_key, s->keys, e);
+    free(e);
+}
+#pragma GCC diagnostic pop
+
+/* Of the block that kube_object_project made, as the strings in it tell. */
+static size_t object_bytes(const struct kube_object *o)
+{
+    const char *const fixed[] = {o->ns,        o->name,       o->uid,        o->resource_version,
+                                 o->owner_uid, o->owner_kind, o->owner_name, o->label};
+    size_t n = offsetof(struct kube_object, field);
+    for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
+        n += fixed[i] ? strlen(fixed[i]) + 1 : 0;
+    for (size_t i = 0; i < KUBE_FIELDS_MAX && o->kind->fields[i]; i++)
+        n += sizeof(char *) + (o->field[i] ? strlen(o->field[i]) + 1 : 0);
+    return n;
+}
+
+static void account(struct store *s, struct entry *e)
+{
+    s->bytes -= e->bytes;
+    e->bytes = (uint32_t)(object_bytes(e->object) + sizeof *e + strlen(e->key) + 1);
+    s->bytes += e->bytes;
+}
+
+static void tell(struct store *s, const struct kube_object *before, const struct kube_object *after)
+{
+    s->busy = true;
+    for (size_t i = 0; i < s->listener_count; i++)
+        s->listeners[i].changed(s->listeners[i].arg, before, after);
+    s->busy = false;
+}
+
+struct store *store_new(const struct kube_kind *kind)
+{
+    struct store *s = xcalloc(1, sizeof *s);
+    s->kind = kind;
+    return s;
+}
+
+void store_free(struct store *s)
+{
+    if (!s)
+        return;
+    assert(!s->busy);
+    s->listener_count = 0;
+    store_mark(s);
+    (void)store_sweep(s);
+    free(s);
+}
+
+const struct kube_kind *store_kind(const struct store *s)
+{
+    return s->kind;
+}
+
+void store_listen(struct store *s, struct store_listener listener)
+{
+    assert(s->listener_count < STORE_LISTENERS_MAX && listener.changed);
+    s->listeners[s->listener_count++] = listener;
+}
+
+static void remove_entry(struct store *s, struct entry *e)
+{
+    CLEANUP_FREE struct kube_object *o = e->object;
+    hide(s, e);
+    s->bytes -= e->bytes;
+    s->count--;
+    delete_entry(s, e);
+    tell(s, o, NULL);
+}
+
+void store_put(struct store *s, struct kube_object *o)
+{
+    assert(!s->busy && o->kind == s->kind);
+    CLEANUP_FREE struct kube_object *before = NULL;
+    struct entry *e = find_key(s, o->ns, o->name);
+    if (e && !str_eq(e->object->uid, o->uid)) { /* deleted and made anew while we did not look */
+        remove_entry(s, e);
+        e = NULL;
+    }
+    if (e && *o->resource_version &&
+        str_eq(e->object->resource_version, o->resource_version)) {
+        e->generation = s->generation;
+        free(o);
+        return;
+    }
+    if (e) {
+        hide(s, e);
+        before = e->object;
+    } else {
+        e = add_entry(s, o);
+        s->count++;
+    }
+    show(s, e, o);
+    account(s, e);
+    tell(s, before, o);
+}
+
+bool store_remove(struct store *s, const char *ns, const char *name)
+{
+    assert(!s->busy);
+    struct entry *e = find_key(s, ns, name);
+    if (e)
+        remove_entry(s, e);
+    return e != NULL;
+}
+
+void store_mark(struct store *s)
+{
+    s->generation++;
+}
+
+size_t store_sweep(struct store *s)
+{
+    assert(!s->busy);
+    size_t removed = 0;
+    struct entry *next;
+    for (struct entry *e = s->keys; e; e = next) {
+        next = e->by_key.next;
+        if (e->generation == s->generation)
+            continue;
+        remove_entry(s, e);
+        removed++;
+    }
+    return removed;
+}
+
+const struct kube_object *store_get(const struct store *s, const char *ns, const char *name)
+{
+    const struct entry *e = find_key(s, ns, name);
+    return e ? e->object : NULL;
+}
+
+const struct kube_object *store_get_uid(const struct store *s, const char *uid)
+{
+    const struct entry *e = find_uid(s, uid);
+    return e ? e->object : NULL;
+}
+
+void store_each(const struct store *s, bool (*visit)(void *arg, const struct kube_object *o),
+                void *arg)
+{
+    for (const struct entry *e = s->keys; e; e = e->by_key.next)
+        if (!visit(arg, e->object))
+            return;
+}
+
+void store_each_label(const struct store *s, const char *value,
+                      bool (*visit)(void *arg, const struct kube_object *o), void *arg)
+{
+    const struct bucket *b = find_bucket(s, value);
+    for (const struct entry *e = b ? b->first : NULL; e; e = e->after)
+        if (!visit(arg, e->object))
+            return;
+}
+
+size_t store_count(const struct store *s)
+{
+    return s->count;
+}
+
+size_t store_bytes(const struct store *s)
+{
+    return s->bytes;
+}

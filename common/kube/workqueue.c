@@ -1,0 +1,232 @@
+#include "kube/workqueue.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/timer.h"
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#pragma GCC diagnostic ignored "-Wshadow"
+#include <uthash.h>
+
+/* A key lives while it waits, is in process or has failures to remember. */
+struct item {
+    struct workqueue *queue;
+    struct item *next; /* in the FIFO */
+    struct timer delay;
+    unsigned failures;
+    bool queued, processing, dirty; /* dirty: added while processing */
+    UT_hash_handle hh;
+    char key[];
+};
+
+struct workqueue {
+    struct workqueue_options o;
+    struct item *items, *first, *last;
+    struct timers delays;
+    size_t ready, processing;
+    int64_t tokens_milli, tokens_at_ms; /* thousandths of a token; may be in debt */
+    bool tokens_known;
+};
+
+static struct item *find(const struct workqueue *q, const char *key)
+{
+    struct item *i = NULL;
+    HASH_FIND_STR(q->items, key, i);
+    return i;
+}
+
+static void put_in_line(void *arg);
+
+static struct item *find_or_add(struct workqueue *q, const char *key)
+{
+    struct item *i = find(q, key);
+    if (i)
+        return i;
+    size_t n = strlen(key);
+    i = xcalloc(1, sizeof *i + n + 1);
+    memcpy(i->key, key, n);
+    i->queue = q;
+    timer_init(&i->delay, put_in_line, i);
+    HASH_ADD_KEYPTR(hh, q->items, i->key, n, i);
+    return i;
+}
+
+static void drop(struct workqueue *q, struct item *i)
+{
+    timer_cancel(&q->delays, &i->delay);
+    HASH_DEL(q->items, i);
+    free(i);
+}
+#pragma GCC diagnostic pop
+
+static void drop_if_idle(struct workqueue *q, struct item *i)
+{
+    if (!i->queued && !i->processing && !i->failures && !timer_armed(&i->delay))
+        drop(q, i);
+}
+
+static void put_in_line(void *arg)
+{
+    struct item *i = arg;
+    struct workqueue *q = i->queue;
+    timer_cancel(&q->delays, &i->delay);
+    if (i->processing) {
+        i->dirty = true;
+        return;
+    }
+    if (i->queued)
+        return;
+    i->queued = true;
+    i->next = NULL;
+    if (q->last)
+        q->last->next = i;
+    else
+        q->first = i;
+    q->last = i;
+    q->ready++;
+}
+
+struct workqueue *workqueue_new(const struct workqueue_options *options)
+{
+    struct workqueue *q = xcalloc(1, sizeof *q);
+    q->o = *options;
+    return q;
+}
+
+void workqueue_free(struct workqueue *q)
+{
+    if (!q)
+        return;
+    while (q->items)
+        drop(q, q->items);
+    timers_release(&q->delays);
+    free(q);
+}
+
+void workqueue_add(struct workqueue *q, const char *key, int64_t now_ms)
+{
+    (void)now_ms;
+    put_in_line(find_or_add(q, key));
+}
+
+void workqueue_add_at(struct workqueue *q, const char *key, int64_t at_ms, int64_t now_ms)
+{
+    struct item *i = find_or_add(q, key);
+    if (at_ms <= now_ms)
+        put_in_line(i);
+    else if (!i->queued && (!timer_armed(&i->delay) || at_ms < i->delay.at_ms))
+        timer_arm(&q->delays, &i->delay, at_ms);
+}
+
+/* When the bucket has a token for this one; it is taken now (golang.org/x/time/rate Reserve). */
+static int64_t reserve(struct workqueue *q, int64_t now_ms)
+{
+    const int64_t full = WORKQUEUE_BURST * INT64_C(1000);
+    if (!q->tokens_known)
+        q->tokens_milli = full;
+    else if (now_ms > q->tokens_at_ms)
+        q->tokens_milli += (now_ms - q->tokens_at_ms) * WORKQUEUE_RATE_PER_S;
+    if (q->tokens_milli > full)
+        q->tokens_milli = full;
+    q->tokens_known = true;
+    q->tokens_at_ms = now_ms;
+    q->tokens_milli -= 1000;
+    return q->tokens_milli >= 0 ? now_ms : now_ms - q->tokens_milli / WORKQUEUE_RATE_PER_S;
+}
+
+int64_t workqueue_add_failed(struct workqueue *q, const char *key, int64_t now_ms)
+{
+    struct item *i = find_or_add(q, key);
+    int64_t delay = WORKQUEUE_BACKOFF_MS;
+    for (unsigned n = 0; n < i->failures && delay < WORKQUEUE_BACKOFF_MS_MAX; n++)
+        delay *= 2;
+    if (delay > WORKQUEUE_BACKOFF_MS_MAX)
+        delay = WORKQUEUE_BACKOFF_MS_MAX;
+    i->failures++;
+    int64_t at = now_ms + rng_jitter(q->o.rng, delay, 10), bucket = reserve(q, now_ms);
+    if (at < bucket)
+        at = bucket;
+    workqueue_add_at(q, key, at, now_ms);
+    return at;
+}
+
+void workqueue_forget(struct workqueue *q, const char *key)
+{
+    struct item *i = find(q, key);
+    if (!i)
+        return;
+    i->failures = 0;
+    drop_if_idle(q, i);
+}
+
+unsigned workqueue_failures(const struct workqueue *q, const char *key)
+{
+    const struct item *i = find(q, key);
+    return i ? i->failures : 0;
+}
+
+static bool full(const struct workqueue *q)
+{
+    return q->o.in_process_max && q->processing >= q->o.in_process_max;
+}
+
+const char *workqueue_get(struct workqueue *q, int64_t now_ms)
+{
+    /* Bounded by timers_run; what is left comes with the next call. */
+    (void)timers_run(&q->delays, now_ms);
+    struct item *i = q->first;
+    if (!i || full(q))
+        return NULL;
+    q->first = i->next;
+    if (!q->first)
+        q->last = NULL;
+    i->next = NULL;
+    i->queued = false;
+    i->processing = true;
+    q->ready--;
+    q->processing++;
+    return i->key;
+}
+
+void workqueue_done(struct workqueue *q, const char *key, int64_t now_ms)
+{
+    (void)now_ms;
+    struct item *i = find(q, key);
+    assert(i && i->processing);
+    i->processing = false;
+    q->processing--;
+    if (i->dirty) {
+        i->dirty = false;
+        put_in_line(i);
+    }
+    drop_if_idle(q, i);
+}
+
+int64_t workqueue_next_ms(const struct workqueue *q, int64_t now_ms)
+{
+    if (full(q))
+        return INT64_MAX;
+    if (q->first)
+        return now_ms;
+    int64_t next = timers_next(&q->delays);
+    return next < now_ms ? now_ms : next;
+}
+
+size_t workqueue_ready(const struct workqueue *q)
+{
+    return q->ready;
+}
+
+size_t workqueue_delayed(const struct workqueue *q)
+{
+    return q->delays.count;
+}
+
+size_t workqueue_in_process(const struct workqueue *q)
+{
+    return q->processing;
+}
