@@ -136,12 +136,6 @@ static void check_start(struct judgement *j, const struct gathered *g)
 
 /* --- Policies -------------------------------------------------------------------------------- */
 
-static const char *finding_text(struct judgement *j, const struct policy_finding *f)
-{
-    return arena_printf(&j->arena, "ClonePolicy \"%s\" (%s): %s", f->policy->name, f->rule,
-                        f->text);
-}
-
 static void judge_policies(struct judgement *j, const struct gathered *g)
 {
     if (!g->policy_count)
@@ -178,11 +172,10 @@ static void judge_policies(struct judgement *j, const struct gathered *g)
         const struct policy_finding *item = &f->items[i];
         if (i == 0 || f->items[i - 1].policy != item->policy)
             buf_addf(&names, "%s%s", names.len ? "," : "", item->policy->name);
-        const char *text = finding_text(j, item);
         if (item->effect == POLICY_DENY)
-            buf_addf(&denial, "%s%s", denial.len ? "; " : "", text);
+            buf_addf(&denial, "%s%s", denial.len ? "; " : "", item->text);
         else if (item->effect == POLICY_WARN || item->effect == POLICY_WAIT)
-            warn(j, text);
+            warn(j, item->text);
     }
     free(f);
     if (names.len)
@@ -297,10 +290,11 @@ static void write_stamp(struct judgement *j)
     patch_set(&j->patch, annotations_path, WUKONG_STAMP_ANNOTATION, text.data);
 }
 
+/* What has no shape of a Wukong at all has been reported field by field already. */
 static int decode(struct judgement *j, struct err *err)
 {
     if (wukong_decode(&j->arena, j->review.object, &j->w, err) < 0)
-        return -1;
+        return j->issues.errors ? 0 : -1;
     j->e = wukong_default(&j->w.spec, j->review.ns);
     j->is_clone = j->e.is_clone;
     return 0;
