@@ -165,7 +165,7 @@ static int open_server(struct webhook *w, bool tls, struct server **ret, struct 
         .client_names = o->client_names,
         .max_connections = tls ? (unsigned)o->max_connections : PLAIN_CONNECTIONS,
         .max_requests = tls ? (unsigned)o->max_requests : PLAIN_CONNECTIONS,
-        .body_max = tls ? LIMIT_REVIEW_BYTES : 0,
+        .body_max = tls ? LIMIT_REVIEW_BYTES : KIB,
         .body_total_max = BODY_TOTAL_MAX,
         .request_ms = REQUEST_MS,
         .idle_ms = IDLE_MS,
