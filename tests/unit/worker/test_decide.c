@@ -57,7 +57,7 @@ static const char *const snapshot_names[DISKS] = {"s-root", "s-data"};
 const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count)
 {
     (void)v;
-    static const struct body_read one = {KIND_VMI, "ns", "src", "read/vmi/src"};
+    static const struct body_read one = {KIND_VMI, "ns", "src", "read/vmi/src", NULL};
     *ret_count = 1;
     return &one;
 }
