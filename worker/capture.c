@@ -141,7 +141,15 @@ static bool judge(struct clone_view *v, const struct issues *l)
     return true;
 }
 
-static void write_disk(struct json_writer *w, const struct disk_plan *p, const cJSON *pvc)
+/* Only what the user asked for changes the boot order; the source's own is carried over as it is. */
+static bool boot_asked(const struct clone_view *v, const struct disk_plan *p)
+{
+    return p->spec_index < v->wukong->spec.disk_count &&
+           v->wukong->spec.disks[p->spec_index].boot == TRI_TRUE;
+}
+
+static void write_disk(struct json_writer *w, const struct clone_view *v,
+                       const struct disk_plan *p, const cJSON *pvc)
 {
     json_object(w, NULL);
     json_string(w, "name", p->name);
@@ -156,7 +164,7 @@ static void write_disk(struct json_writer *w, const struct disk_plan *p, const c
     json_string(w, "snapshotClass", p->snapshot_class);
     json_boolean(w, "retain", p->snapshot_class_retain);
     json_number(w, "method", (int)p->method);
-    json_boolean(w, "boot", p->boot);
+    json_boolean(w, "boot", boot_asked(v, p));
     json_object(w, "pvc");
     json_object(w, "metadata");
     const cJSON *annotations = json_at(pvc, "metadata.annotations");
@@ -232,7 +240,7 @@ static void store(struct clone_view *v, struct memo *memo, const cJSON *source,
     json_array(&w, "disks");
     for (size_t i = 0; i < plan->count; i++) {
         CLEANUP_JSON cJSON *pvc = parse_call(memo, "claim", plan->items[i].claim);
-        write_disk(&w, &plan->items[i], pvc);
+        write_disk(&w, v, &plan->items[i], pvc);
     }
     json_end(&w);
     json_end(&w);

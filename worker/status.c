@@ -269,7 +269,8 @@ void status_write(const struct clone_view *v, const struct decision *d, struct b
 static bool soft_member(const char *name)
 {
     static const char *const soft[] = {"progress",      "step",         "disks", "targets",
-                                       "snapshotNames", "snapshotName", "phase"};
+                                       "snapshotNames", "snapshotName", "phase",
+                                       "startTime"};
     for (size_t i = 0; i < ARRAY_LEN(soft); i++)
         if (str_eq(name, soft[i]))
             return true;
