@@ -1,0 +1,148 @@
+/*
+ * struct world: everything around the API server that is not a worker: guests, KubeVirt's
+ * controllers, snapshot-controller, CSI driver and provisioner. Each controller is a function that
+ * looks at one object and brings it one move forward, called some drawn time after the object or
+ * what it depends on has changed, as behind a watch and a work queue. What they do is what
+ * KubeVirt v1.9 and external-snapshotter 8.6 / external-provisioner 6.3 were seen to do.
+ *
+ * Data is modelled by numbers: a guest writes one record per millisecond while it runs and is not
+ * frozen, so the records of a machine are its writing time, and a physical snapshot holds the
+ * number that had been written when it was cut.
+ */
+#ifndef SIM_WORLD_H
+#define SIM_WORLD_H
+
+#include "apiserver.h"
+
+enum freezer { FREEZER_NONE, FREEZER_OURS, FREEZER_FOREIGN };
+
+/* A VM or a stand-alone VMI: what lasts over restarts, and its guest while it runs. */
+struct machine {
+    struct machine *next;
+    struct world *world;
+    char *ns, *name;
+    bool has_agent; /* its image has one */
+    bool source;    /* made by the scenario, to be cloned */
+    int64_t records, since_ms;
+    /* The guest; vmi_uid NULL: none runs. */
+    char *vmi_uid;
+    bool agent, paused;
+    enum freezer frozen_by;
+    int64_t frozen_ms, frozen_for_ms;
+    unsigned landing; /* freezes under way to this guest */
+    struct timer safety; /* the guest's own unfreezeTimeout */
+    struct timer poll;   /* virt-launcher's poll of the freeze state */
+};
+
+struct volume {
+    struct volume *next;
+    char *handle, *ns, *claim; /* the claim that it belongs to */
+    struct machine *machine;   /* whose guest writes it; NULL: none ever did */
+    int64_t records;           /* what it was made with */
+    bool cut_frozen;           /* made from a snapshot that was cut while frozen */
+    bool cut_running;
+};
+
+struct physical {
+    struct physical *next;
+    char *handle, *volume;
+    char *content_uid;
+    bool alive, frozen, running;
+    enum freezer frozen_by;
+    int64_t records, cut_ms, bytes;
+    char *vmi_uid;
+};
+
+/* Per mille, drawn per object or call. */
+struct world_faults {
+    unsigned freeze_slow, freeze_late, freeze_error, freeze_error_but_frozen;
+    unsigned thaw_error, thaw_error_but_thawed;
+    unsigned snapshot_slow, snapshot_errors, snapshot_lost_reply, status_lag;
+    unsigned provision_slow, provision_errors;
+    unsigned vm_slow;
+    unsigned admission_refuses; /* quota and the like, per create */
+};
+
+struct task;
+struct landing;
+struct world {
+    struct apiserver *api;
+    const struct clock *clock;
+    struct timers *timers;
+    struct rng *rng;
+    struct world_faults faults;
+    struct machine *machines;
+    struct volume *volumes;
+    struct physical *physicals;
+    struct task *tasks;
+    struct landing *landings; /* freezes and thaws on their way to a guest */
+    uint64_t handles;
+    bool wait_for_consumer; /* the binding mode of class "late" */
+    /* For the judge: a guest's freeze state changed, by whom. */
+    void (*froze)(void *arg, const struct machine *m, enum freezer by);
+    void (*thawed)(void *arg, const struct machine *m, enum freezer was, const char *by);
+    void (*note)(void *arg, const char *text);
+    void *arg;
+};
+
+typedef void (*sync_fn)(struct world *w, const char *ns, const char *name);
+
+void world_init(struct world *w, struct apiserver *api);
+void world_release(struct world *w);
+/* To be called from the API server's hook. */
+void world_changed(struct world *w, enum api_change_type type, const struct api_object *o,
+                   const cJSON *before);
+/* Calls sync after a time, unless that very call waits already. */
+void world_later(struct world *w, int64_t delay_ms, sync_fn sync, const char *ns,
+                 const char *name);
+void world_note(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static inline int64_t world_now(const struct world *w)
+{
+    return clock_mono(w->clock);
+}
+
+/* --- machines (world_machine.c) --- */
+
+struct machine *machine_get(struct world *w, const char *ns, const char *name);
+struct machine *machine_find(struct world *w, const char *ns, const char *name);
+int64_t machine_records(const struct machine *m);
+void machine_start(struct machine *m, const char *vmi_uid);
+void machine_stop(struct machine *m);
+void machine_pause(struct machine *m, bool paused);
+void machine_agent(struct machine *m, bool connected);
+/* A freeze while frozen succeeds and arms nothing. */
+void machine_freeze(struct machine *m, enum freezer by, int64_t timeout_ms);
+/* Thaws whoever froze. */
+void machine_thaw(struct machine *m, const char *by);
+void machines_release(struct world *w);
+void landings_release(struct world *w);
+
+/* --- KubeVirt (world_kubevirt.c, world_calls.c) --- */
+
+void sync_vm(struct world *w, const char *ns, const char *name);
+void sync_vmi(struct world *w, const char *ns, const char *name);
+void kubevirt_call(struct world *w, const char *who, enum api_kind kind, const char *ns,
+                   const char *name, const char *verb, const cJSON *body,
+                   struct api_reply *reply);
+/* The claims that a VM's or VMI's spec names: calls visit for each. */
+void each_claim(const cJSON *instance_spec,
+                void (*visit)(void *arg, const char *volume, const char *claim), void *arg);
+/* Is there a VMI that uses the claim? running: one that runs. */
+bool claim_in_use(struct world *w, const char *ns, const char *claim);
+/* KubeVirt's part of admission: true when it refuses. */
+bool kubevirt_admit(struct world *w, enum api_kind kind, cJSON *tree, struct api_reply *reply);
+
+/* --- storage (world_snapshot.c, world_claim.c) --- */
+
+void sync_snapshot(struct world *w, const char *ns, const char *name);
+void sync_content(struct world *w, const char *ns, const char *name);
+void sync_claim(struct world *w, const char *ns, const char *name);
+struct volume *volume_find(struct world *w, const char *handle);
+struct volume *volume_of_claim(struct world *w, const char *ns, const char *claim);
+struct volume *volume_new(struct world *w, const char *ns, const char *claim);
+void volume_free(struct world *w, struct volume *v);
+int64_t volume_records(const struct volume *v);
+struct physical *physical_find(struct world *w, const char *handle);
+struct physical *physical_of_content(struct world *w, const char *content_uid);
+
+#endif

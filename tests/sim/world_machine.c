@@ -1,0 +1,143 @@
+/* Guests: what they have written, freezing, and virt-launcher's poll. */
+#include "base/mem.h"
+#include "base/str.h"
+#include "world.h"
+
+/* virt-launcher --qemu-fsfreeze-status-interval (KubeVirt agent_poller.go). */
+#define POLL_MS 5000
+
+int64_t machine_records(const struct machine *m)
+{
+    bool writing = m->vmi_uid && !m->frozen_by && !m->paused;
+    return m->records + (writing ? world_now(m->world) - m->since_ms : 0);
+}
+
+/* To be called before what decides on writing changes. */
+static void settle(struct machine *m)
+{
+    m->records = machine_records(m);
+    m->since_ms = world_now(m->world);
+}
+
+static void safety_fires(void *arg)
+{
+    machine_thaw(arg, "the guest's own timer");
+}
+
+static void poll(void *arg)
+{
+    struct machine *m = arg;
+    struct world *w = m->world;
+    struct api_object *o = api_find(w->api, API_VMI, m->ns, m->name);
+    timer_arm(w->timers, &m->poll, world_now(w) + POLL_MS);
+    if (!o || !str_eq(o->uid, m->vmi_uid) || !m->agent)
+        return;
+    bool said = json_at(o->tree, "status.fsFreezeStatus") != NULL;
+    if (said == (m->frozen_by != FREEZER_NONE))
+        return;
+    cJSON *tree = jt_copy(o->tree);
+    jt_str(tree, "status.fsFreezeStatus", m->frozen_by ? "frozen" : NULL);
+    api_replace(w->api, "kubevirt", o, tree);
+}
+
+struct machine *machine_find(struct world *w, const char *ns, const char *name)
+{
+    for (struct machine *m = w->machines; m; m = m->next)
+        if (str_eq(m->ns, ns) && str_eq(m->name, name))
+            return m;
+    return NULL;
+}
+
+struct machine *machine_get(struct world *w, const char *ns, const char *name)
+{
+    struct machine *m = machine_find(w, ns, name);
+    if (m)
+        return m;
+    m = xcalloc(1, sizeof *m);
+    m->world = w;
+    m->ns = xstrdup(ns);
+    m->name = xstrdup(name);
+    m->has_agent = true;
+    m->next = w->machines;
+    w->machines = m;
+    timer_init(&m->safety, safety_fires, m);
+    timer_init(&m->poll, poll, m);
+    return m;
+}
+
+void machines_release(struct world *w)
+{
+    while (w->machines) {
+        struct machine *m = w->machines;
+        w->machines = m->next;
+        timer_cancel(w->timers, &m->safety);
+        timer_cancel(w->timers, &m->poll);
+        free(m->ns);
+        free(m->name);
+        free(m->vmi_uid);
+        free(m);
+    }
+}
+
+void machine_start(struct machine *m, const char *vmi_uid)
+{
+    settle(m);
+    free(m->vmi_uid);
+    m->vmi_uid = xstrdup(vmi_uid);
+    m->frozen_by = FREEZER_NONE;
+    m->agent = m->paused = false;
+    m->since_ms = world_now(m->world);
+    timer_arm(m->world->timers, &m->poll,
+              world_now(m->world) + rng_range(m->world->rng, 1, POLL_MS));
+}
+
+void machine_stop(struct machine *m)
+{
+    settle(m);
+    if (m->frozen_by && m->world->thawed)
+        m->world->thawed(m->world->arg, m, m->frozen_by, "the guest's end");
+    timer_cancel(m->world->timers, &m->safety);
+    timer_cancel(m->world->timers, &m->poll);
+    free(TAKE(m->vmi_uid));
+    m->frozen_by = FREEZER_NONE;
+    m->agent = m->paused = false;
+}
+
+void machine_pause(struct machine *m, bool paused)
+{
+    settle(m);
+    m->paused = paused;
+}
+
+void machine_agent(struct machine *m, bool connected)
+{
+    m->agent = connected;
+}
+
+void machine_freeze(struct machine *m, enum freezer by, int64_t timeout_ms)
+{
+    if (!m->vmi_uid || m->frozen_by)
+        return;
+    settle(m);
+    m->frozen_by = by;
+    m->frozen_ms = world_now(m->world);
+    m->frozen_for_ms = timeout_ms;
+    /* 0: no safety timer (virt-handler rest/lifecycle.go). */
+    if (timeout_ms > 0)
+        timer_arm(m->world->timers, &m->safety, m->frozen_ms + timeout_ms);
+    if (m->world->froze)
+        m->world->froze(m->world->arg, m, by);
+}
+
+void machine_thaw(struct machine *m, const char *by)
+{
+    if (!m->frozen_by)
+        return;
+    settle(m);
+    enum freezer was = m->frozen_by;
+    timer_cancel(m->world->timers, &m->safety);
+    m->frozen_by = FREEZER_NONE;
+    m->since_ms = world_now(m->world);
+    if (m->world->thawed)
+        m->world->thawed(m->world->arg, m, was, by);
+}

@@ -1,0 +1,289 @@
+/* snapshot-controller and the CSI driver's snapshots. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "world.h"
+
+#define BOUND_PROTECTION "snapshot.storage.kubernetes.io/volumesnapshot-bound-protection"
+#define CONTENT_PROTECTION "snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection"
+
+struct physical *physical_find(struct world *w, const char *handle)
+{
+    for (struct physical *p = w->physicals; p; p = p->next)
+        if (str_eq(p->handle, handle))
+            return p;
+    return NULL;
+}
+
+struct physical *physical_of_content(struct world *w, const char *content_uid)
+{
+    for (struct physical *p = w->physicals; p; p = p->next)
+        if (str_eq(p->content_uid, content_uid))
+            return p;
+    return NULL;
+}
+
+static void event_on(struct world *w, const char *kind, const struct api_object *o,
+                     const char *reason, const char *message)
+{
+    char name[300];
+    (void)snprintf(name, sizeof name, "%s.%" PRIx64, o->name, ++w->handles);
+    cJSON *e = api_new(API_EVENT, o->ns, name);
+    jt_str(e, "involvedObject.kind", kind);
+    jt_str(e, "involvedObject.namespace", o->ns);
+    jt_str(e, "involvedObject.name", o->name);
+    jt_str(e, "involvedObject.uid", o->uid);
+    jt_str(e, "reason", reason);
+    jt_str(e, "message", message);
+    jt_str(e, "type", "Warning");
+    (void)api_create(w->api, "snapshot-controller", API_EVENT, e);
+}
+
+/* --- the physical cut --- */
+
+static void cut(struct world *w, const struct api_object *content, const struct volume *v)
+{
+    struct physical *p = xcalloc(1, sizeof *p);
+    const struct machine *m = v->machine;
+    p->handle = xasprintf("snap-%" PRIu64, ++w->handles);
+    p->volume = xstrdup(v->handle);
+    p->content_uid = xstrdup(content->uid);
+    p->alive = true;
+    p->running = m && m->vmi_uid;
+    p->frozen_by = m ? m->frozen_by : FREEZER_NONE;
+    p->frozen = p->frozen_by != FREEZER_NONE;
+    p->records = volume_records(v);
+    p->cut_ms = clock_wall(w->clock);
+    p->bytes = 1 << 30;
+    p->vmi_uid = m ? xstrdup(m->vmi_uid) : NULL;
+    p->next = w->physicals;
+    w->physicals = p;
+    world_note(w, "cut %s of %s: record %" PRId64 "%s%s", p->handle, v->claim, p->records,
+               p->running ? " running" : "", p->frozen ? " frozen" : "");
+}
+
+static void content_error(struct world *w, struct api_object *o, const char *text)
+{
+    cJSON *tree = jt_copy(o->tree);
+    jt_bool(tree, "status.readyToUse", false);
+    jt_str(tree, "status.error.message", text);
+    api_replace(w->api, "snapshot-controller", o, tree);
+}
+
+static void show_cut(struct world *w, struct api_object *o, const struct physical *p, bool ready)
+{
+    cJSON *tree = jt_copy(o->tree);
+    jt_drop(tree, "status.error");
+    jt_str(tree, "status.snapshotHandle", p->handle);
+    jt_int(tree, "status.creationTime", p->cut_ms * 1000000 + 123457);
+    jt_int(tree, "status.restoreSize", p->bytes);
+    jt_bool(tree, "status.readyToUse", ready);
+    api_replace(w->api, "snapshot-controller", o, tree);
+}
+
+static void make_ready(struct world *w, const char *ns, const char *name)
+{
+    struct api_object *o = api_find(w->api, API_CONTENT, "", name);
+    (void)ns;
+    if (!o || api_deleting(o->tree))
+        return;
+    struct physical *p = physical_of_content(w, o->uid);
+    if (p && p->alive && !json_bool(o->tree, "status.readyToUse", false))
+        show_cut(w, o, p, true);
+}
+
+static void show_later(struct world *w, const char *ns, const char *name)
+{
+    struct api_object *o = api_find(w->api, API_CONTENT, "", name);
+    (void)ns;
+    if (!o || api_deleting(o->tree) || json_at(o->tree, "status.creationTime"))
+        return;
+    struct physical *p = physical_of_content(w, o->uid);
+    bool at_once = rng_chance(w->rng, 500);
+    if (!p)
+        return;
+    show_cut(w, o, p, at_once);
+    if (!at_once)
+        world_later(w, rng_chance(w->rng, w->faults.snapshot_slow) ? rng_range(w->rng, 1000, 30000)
+                                                                   : rng_range(w->rng, 50, 2000),
+                    make_ready, "", name);
+}
+
+static void create_snapshot(struct world *w, const char *ns, const char *name)
+{
+    struct api_object *o = api_find(w->api, API_CONTENT, "", name);
+    const struct world_faults *f = &w->faults;
+    (void)ns;
+    if (!o || api_deleting(o->tree) || json_at(o->tree, "status.creationTime"))
+        return;
+    if (!physical_of_content(w, o->uid)) {
+        struct volume *v = volume_find(w, json_str(o->tree, "spec.source.volumeHandle"));
+        if (!v || rng_chance(w->rng, f->snapshot_errors)) {
+            content_error(w, o, "Failed to check and update snapshot content: failed to take "
+                                "snapshot of the volume: rpc error: code = Internal desc = x");
+            world_later(w, rng_range(w->rng, 1000, 8000), create_snapshot, "", name);
+            return;
+        }
+        cut(w, o, v);
+        if (rng_chance(w->rng, f->snapshot_lost_reply)) {
+            content_error(w, o, "Failed to check and update snapshot content: failed to take "
+                                "snapshot of the volume: rpc error: code = DeadlineExceeded "
+                                "desc = context deadline exceeded");
+            world_later(w, rng_range(w->rng, 1000, 8000), create_snapshot, "", name);
+            return;
+        }
+    }
+    world_later(w, rng_range(w->rng, 1, 40), show_later, "", name);
+}
+
+static void drop_finalizer(struct world *w, struct api_object *o, const char *finalizer)
+{
+    cJSON *tree = jt_copy(o->tree);
+    jt_remove(tree, "metadata.finalizers", finalizer);
+    api_replace(w->api, "snapshot-controller", o, tree);
+}
+
+static void end_content(struct world *w, struct api_object *o)
+{
+    const struct api_object *s =
+        api_find(w->api, API_SNAPSHOT, json_str(o->tree, "spec.volumeSnapshotRef.namespace"),
+                 json_str(o->tree, "spec.volumeSnapshotRef.name"));
+    bool bound = s && str_eq(s->uid, json_str(o->tree, "spec.volumeSnapshotRef.uid"));
+    struct physical *p = physical_of_content(w, o->uid);
+    /* Deleted first: it waits until its VolumeSnapshot goes. */
+    if (bound && !api_deleting(s->tree))
+        return;
+    if (p && str_eq(json_str(o->tree, "spec.deletionPolicy"), "Delete")) {
+        p->alive = false;
+        world_note(w, "physical snapshot %s deleted", p->handle);
+    }
+    drop_finalizer(w, o, CONTENT_PROTECTION);
+}
+
+void sync_content(struct world *w, const char *ns, const char *name)
+{
+    struct api_object *o = api_find(w->api, API_CONTENT, "", name);
+    (void)ns;
+    if (!o)
+        return;
+    const char *snapshot_ns = json_str(o->tree, "spec.volumeSnapshotRef.namespace");
+    const char *snapshot = json_str(o->tree, "spec.volumeSnapshotRef.name");
+    bool lag = rng_chance(w->rng, w->faults.status_lag);
+    /* snapshot-controller's client rate limit: the VolumeSnapshot learns it seconds later. */
+    world_later(w, lag ? rng_range(w->rng, 1000, 3000) : rng_range(w->rng, 20, 200), sync_snapshot,
+                snapshot_ns, snapshot);
+    if (api_deleting(o->tree))
+        end_content(w, o);
+    else if (!json_at(o->tree, "status.creationTime") && !json_at(o->tree, "status.error"))
+        world_later(w, rng_chance(w->rng, w->faults.snapshot_slow) ? rng_range(w->rng, 500, 70000)
+                                                                   : rng_range(w->rng, 20, 250),
+                    create_snapshot, "", name);
+}
+
+/* --- VolumeSnapshot --- */
+
+static bool restoring(struct world *w, const struct api_object *s)
+{
+    for (struct api_object *o = w->api->objects[API_PVC]; o; o = o->hh.next)
+        if (str_eq(o->ns, s->ns) && str_eq(json_str(o->tree, "spec.dataSource.name"), s->name) &&
+            str_eq(json_str(o->tree, "spec.dataSource.kind"), "VolumeSnapshot") &&
+            !str_eq(json_str(o->tree, "status.phase"), "Bound"))
+            return true;
+    return false;
+}
+
+static void end_snapshot(struct world *w, struct api_object *o, struct api_object *content)
+{
+    if (restoring(w, o)) {
+        event_on(w, "VolumeSnapshot", o, "SnapshotDeletePending",
+                 "Snapshot is being used to restore a PVC");
+        world_later(w, rng_range(w->rng, 5000, 60000), sync_snapshot, o->ns, o->name);
+        return;
+    }
+    if (content && str_eq(json_str(content->tree, "spec.deletionPolicy"), "Delete")) {
+        if (!api_deleting(content->tree))
+            api_delete(w->api, "snapshot-controller", content);
+        else
+            world_later(w, rng_range(w->rng, 5, 100), sync_content, "", content->name);
+        return;
+    }
+    drop_finalizer(w, o, BOUND_PROTECTION);
+}
+
+static void snapshot_error(struct world *w, struct api_object *o, const char *text)
+{
+    cJSON *tree = jt_copy(o->tree);
+    jt_bool(tree, "status.readyToUse", false);
+    jt_str(tree, "status.error.message", text);
+    api_replace(w->api, "snapshot-controller", o, tree);
+    world_later(w, rng_range(w->rng, 2000, 8000), sync_snapshot, o->ns, o->name);
+}
+
+static void new_content(struct world *w, struct api_object *o, const char *content_name)
+{
+    const char *class = json_str(o->tree, "spec.volumeSnapshotClassName");
+    const char *claim = json_str(o->tree, "spec.source.persistentVolumeClaimName");
+    const struct api_object *c = api_find(w->api, API_SNAPSHOT_CLASS, "", class);
+    const struct api_object *pvc = api_find(w->api, API_PVC, o->ns, claim);
+    const struct volume *v = pvc ? volume_of_claim(w, o->ns, claim) : NULL;
+    if (!c) {
+        snapshot_error(w, o, "Failed to get snapshot class with error volumesnapshotclass not "
+                             "found");
+        return;
+    }
+    if (!v) {
+        snapshot_error(w, o, "Failed to create snapshot content with error snapshot controller "
+                             "failed to update: cannot get claim from snapshot");
+        return;
+    }
+    cJSON *tree = api_new(API_CONTENT, NULL, content_name);
+    jt_add(tree, "metadata.finalizers", CONTENT_PROTECTION);
+    jt_str(tree, "spec.deletionPolicy", json_str(c->tree, "deletionPolicy"));
+    jt_str(tree, "spec.driver", json_str(c->tree, "driver"));
+    jt_str(tree, "spec.source.volumeHandle", v->handle);
+    jt_str(tree, "spec.volumeSnapshotClassName", class);
+    jt_str(tree, "spec.volumeSnapshotRef.apiVersion", "snapshot.storage.k8s.io/v1");
+    jt_str(tree, "spec.volumeSnapshotRef.kind", "VolumeSnapshot");
+    jt_str(tree, "spec.volumeSnapshotRef.name", o->name);
+    jt_str(tree, "spec.volumeSnapshotRef.namespace", o->ns);
+    jt_str(tree, "spec.volumeSnapshotRef.uid", o->uid);
+    (void)api_create(w->api, "snapshot-controller", API_CONTENT, tree);
+}
+
+static void mirror_status(struct world *w, struct api_object *o, const struct api_object *content)
+{
+    int64_t ns = 0;
+    cJSON *tree = jt_copy(o->tree);
+    const struct physical *p = physical_of_content(w, content->uid);
+    jt_add(tree, "metadata.finalizers", BOUND_PROTECTION);
+    jt_str(tree, "status.boundVolumeSnapshotContentName", content->name);
+    jt_bool(tree, "status.readyToUse", json_bool(content->tree, "status.readyToUse", false));
+    jt_drop(tree, "status.error");
+    if (json_at(content->tree, "status.error"))
+        jt_put(tree, "status.error", jt_copy(json_at(content->tree, "status.error")));
+    if (json_int(content->tree, "status.creationTime", &ns)) {
+        char text[TIME_TEXT_MAX];
+        time_to_str(ns / 1000000, false, text);
+        jt_str(tree, "status.creationTime", text);
+        jt_str(tree, "status.restoreSize", p && p->bytes == 1 << 30 ? "1Gi" : "0");
+    }
+    api_replace(w->api, "snapshot-controller", o, tree);
+}
+
+void sync_snapshot(struct world *w, const char *ns, const char *name)
+{
+    char content_name[300];
+    struct api_object *o = api_find(w->api, API_SNAPSHOT, ns, name);
+    if (!o)
+        return;
+    (void)snprintf(content_name, sizeof content_name, "snapcontent-%s", o->uid);
+    struct api_object *content = api_find(w->api, API_CONTENT, "", content_name);
+    if (api_deleting(o->tree))
+        end_snapshot(w, o, content);
+    else if (content)
+        mirror_status(w, o, content);
+    else if (!json_at(o->tree, "status.boundVolumeSnapshotContentName"))
+        new_content(w, o, content_name);
+}
