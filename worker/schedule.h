@@ -11,7 +11,7 @@
 struct schedule_verdict {
     int64_t permitted_ms; /* 0: now; else not before. INT64_MAX: never, why says it */
     enum reason reason;
-    char why[200];
+    char why[640];
 };
 
 struct schedule_verdict schedule_judge(const struct wukong_source *s, int64_t now_ms);
