@@ -93,13 +93,31 @@ static cJSON *must(cJSON *node)
     return node;
 }
 
+/* cJSON prints at most 15 digits when the rest differs by an epsilon, so more are kept as text. */
+#define PLAIN_DIGITS UINT64_C(999999999999999)
+
 static cJSON *integer_node(bool negative, uint64_t v)
 {
-    if (v <= UINT64_C(1) << 53)
-        return must(cJSON_CreateNumber(negative ? -(double)v : (double)v));
+    if (v <= PLAIN_DIGITS)
+        return must(cJSON_CreateNumber(negative && v ? -(double)v : (double)v));
     char text[32];
     snprintf(text, sizeof(text), "%s%" PRIu64, negative ? "-" : "", v);
     return must(cJSON_CreateRaw(text));
+}
+
+/* ParseFloat refuses what overflows (it stays a string then): NULL. */
+static cJSON *float_node(const char *plain)
+{
+    char text[40];
+    double d = strtod(plain, NULL);
+    if (!isfinite(d))
+        return NULL;
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof(text), "%.*g", digits, d);
+        if (strtod(text, NULL) == d)
+            return must(digits == 15 ? cJSON_CreateNumber(d) : cJSON_CreateRaw(text));
+    }
+    return NULL;
 }
 
 /* Underscores are only for reading: 1_000. */
@@ -124,26 +142,19 @@ static bool number_node(const char *text, cJSON **ret)
         *ret = integer_node(negative, v);
         return true;
     }
-    if (!is_float(plain))
-        return false;
-    double d = strtod(plain, NULL);
-    /* ParseFloat refuses what overflows; it is a string then. */
-    if (!isfinite(d))
-        return false;
-    *ret = must(cJSON_CreateNumber(d));
-    return true;
+    *ret = is_float(plain) ? float_node(plain) : NULL;
+    return *ret != NULL;
 }
 
-/* ".5": ParseFloat, whose underscores and hexadecimal forms cannot begin with a dot. */
+/* ".5": ParseFloat, which takes an underscore between two digits and nowhere else. */
 static bool dot_number(const char *text, cJSON **ret)
 {
-    if (!is_float(text))
-        return false;
-    double d = strtod(text, NULL);
-    if (!isfinite(d))
-        return false;
-    *ret = must(cJSON_CreateNumber(d));
-    return true;
+    for (const char *s = strchr(text, '_'); s; s = strchr(s + 1, '_'))
+        if (!isdigit((unsigned char)s[-1]) || !isdigit((unsigned char)s[1]))
+            return false;
+    CLEANUP_FREE char *plain = without_underscores(text);
+    *ret = is_float(plain) ? float_node(plain) : NULL;
+    return *ret != NULL;
 }
 
 /* --- Resolution --- */
