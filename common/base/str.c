@@ -179,3 +179,16 @@ void time_to_str(int64_t unix_ms, bool with_ms, char out[TIME_TEXT_MAX])
     else
         (void)snprintf(out, TIME_TEXT_MAX, "%.19sZ", date);
 }
+
+void str_trim_utf8(char *s)
+{
+    size_t n = strlen(s), i = n;
+    while (i > 0 && ((unsigned char)s[i - 1] & 0xC0) == 0x80)
+        i--;
+    if (i == 0)
+        return;
+    unsigned char lead = (unsigned char)s[i - 1];
+    size_t want = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
+    if (n - i + 1 < want)
+        s[i - 1] = '\0';
+}

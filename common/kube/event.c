@@ -322,20 +322,6 @@ static struct entry *new_entry(struct event_recorder *r, const struct event_abou
     return e;
 }
 
-/* Takes a character that was cut in the middle off the end. */
-static void trim_utf8(char *text)
-{
-    size_t n = strlen(text), i = n;
-    while (i > 0 && ((unsigned char)text[i - 1] & 0xC0) == 0x80)
-        i--;
-    if (i == 0)
-        return;
-    unsigned char lead = (unsigned char)text[i - 1];
-    size_t want = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
-    if (n - i + 1 < want)
-        text[i - 1] = '\0';
-}
-
 void event_record(struct event_recorder *r, const struct event_about *about, bool warning,
                   const char *reason, const char *format, ...)
 {
@@ -345,7 +331,7 @@ void event_record(struct event_recorder *r, const struct event_about *about, boo
     va_start(args, format);
     (void)vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    trim_utf8(message);
+    str_trim_utf8(message);
     if (!may_speak(r, str_or(about->uid, about->name), now)) {
         r->dropped++;
         return;

@@ -9,6 +9,7 @@
 static void copy(char *to, size_t size, const char *from)
 {
     (void)snprintf(to, size, "%s", from ? from : "");
+    str_trim_utf8(to);
 }
 #define COPY(array, from) copy((array), sizeof(array), (from))
 
