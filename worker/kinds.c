@@ -10,7 +10,7 @@
 const struct kube_kind worker_kinds[ALL_KINDS] = {
     [KIND_WUKONG] = {WUKONG_GROUP, WUKONG_VERSION_NAME, WUKONG_RESOURCE, WUKONG_KIND, false,
                      .fields = {F_SPEC, F_STATUS, F_LABELS, F_FINALIZERS, F_ANNOTATION_RETRY,
-                                F_ANNOTATION_STAMP}},
+                                F_ANNOTATION_STAMP, F_GENERATE_NAME}},
     [KIND_VM] = {KUBEVIRT, "virtualmachines", "VirtualMachine", false,
                  .fields = {F_RUN_STRATEGY, F_RUNNING, F_PRINTABLE, F_READY, F_CONDITIONS,
                             F_SNAPSHOT_IN_PROGRESS},
@@ -29,7 +29,8 @@ const struct kube_kind worker_kinds[ALL_KINDS] = {
     [KIND_CONTENT] = {SNAPSHOTS, "volumesnapshotcontents", "VolumeSnapshotContent", true,
                       .fields = {F_SNAPSHOT_REF_UID, F_SNAPSHOT_REF_NAME, F_SNAPSHOT_REF_NS,
                                  F_CREATION_TIME, F_READY_TO_USE, F_RESTORE_SIZE, F_HANDLE,
-                                 F_DELETION_POLICY, F_DRIVER, F_ERROR},
+                                 F_DELETION_POLICY, F_DRIVER, F_ERROR, F_SOURCE_MODE,
+                                 F_CONTENT_CLASS},
                       .label_key = WUKONG_UID_LABEL},
     [KIND_VM_SNAPSHOT] = {VM_SNAPSHOTS, "virtualmachinesnapshots", "VirtualMachineSnapshot", false,
                           .fields = {F_PHASE, F_READY_TO_USE, F_ERROR, F_INDICATIONS, F_VMS_CONTENT,
@@ -57,6 +58,7 @@ const struct kube_kind worker_kinds[ALL_KINDS] = {
                           .fields = {F_EVENT_OBJECT_NAME, F_EVENT_OBJECT_UID, F_EVENT_MESSAGE},
                           .field_selector = "involvedObject.kind=PersistentVolumeClaim,"
                                             "reason=ProvisioningFailed"},
+    [KIND_STAMP_KEYS] = {"", "v1", "configmaps", "ConfigMap", false, .fields = {F_STAMP_KEYS}},
     [KIND_REVISION] = {"apps", "v1", "controllerrevisions", "ControllerRevision", false,
                        .fields = {0}},
     [KIND_EVENT] = {"", "v1", "events", "Event", false, .fields = {0}},

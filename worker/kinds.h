@@ -24,6 +24,7 @@ enum worker_kind {
     KIND_DATA_VOLUME,
     KIND_POLICY,
     KIND_CLAIM_EVENT,
+    KIND_STAMP_KEYS, /* the one ConfigMap with the webhook's public keys */
     WORKER_KINDS,
     /* Kinds that are only read or written, never cached. */
     KIND_REVISION = WORKER_KINDS,
@@ -72,6 +73,10 @@ extern const struct kube_kind worker_kinds[ALL_KINDS];
 #define F_VMS_CONTENT "status.virtualMachineSnapshotContentName"
 #define F_VOLUME_BACKUPS "spec.volumeBackups"
 #define F_PROGRESS "status.progress"
+#define F_STAMP_KEYS "data"
+#define F_GENERATE_NAME "metadata.generateName"
+#define F_SOURCE_MODE "spec.sourceVolumeMode"
+#define F_CONTENT_CLASS "spec.volumeSnapshotClassName"
 #define F_EVENT_OBJECT_NAME "involvedObject.name"
 #define F_EVENT_OBJECT_UID "involvedObject.uid"
 #define F_EVENT_MESSAGE "message"

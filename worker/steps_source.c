@@ -80,6 +80,12 @@ static enum observed running_state(const struct clone_view *v, struct why *why)
 
 static enum observed observe_start(const struct clone_view *v, struct why *why)
 {
+    if (!v->source.may_start) {
+        why_set(why, REASON_NOT_ADMITTED,
+                "the source %s/%s is stopped, and who asked for the clone may not start it",
+                v->effective.source_ns, v->effective.source_name);
+        return wait_for(why, v, 0);
+    }
     why_set(why, REASON_SOURCE_STARTING, "the stopped source %s/%s is being started",
             v->effective.source_ns, v->effective.source_name);
     const struct call *start = memo_find(v->memo, "start");

@@ -71,6 +71,7 @@ struct view_source {
     const char *phase;
     const char *freeze_status;        /* NULL: thawed, as far as the 5 s poll knows */
     const char *snapshot_in_progress; /* NULL: none */
+    bool may_start;                   /* the requester may start it */
     bool freeze_elsewhere;            /* another Wukong owes a thaw on this VMI */
     int64_t last_thaw_ms;             /* wall; 0: none known */
 };

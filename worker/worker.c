@@ -15,6 +15,7 @@
 #include "worker/entries.h"
 #include "worker/execute.h"
 #include "worker/metrics.h"
+#include "worker/permit.h"
 #include "worker/schedule.h"
 #include "worker/status.h"
 #include "worker/view_build.h"
@@ -28,6 +29,8 @@ struct watched {
     enum worker_kind kind;
     struct store *store;
     struct reflector *reflector;
+    struct kube_kind own_kind; /* the ConfigMap's selector names one object */
+    char *selector;
 };
 
 struct worker {
@@ -163,6 +166,7 @@ static void changed(void *arg, const struct kube_object *before, const struct ku
     case KIND_CSI_DRIVER:
     case KIND_STORAGE_PROFILE:
     case KIND_POLICY:
+    case KIND_STAMP_KEYS:
         look_at_waiting(w);
         break;
     default:
@@ -199,8 +203,37 @@ static bool cache_served(void *arg, enum worker_kind kind)
 
 /* --- one Wukong --- */
 
-static void settings_of(struct worker *w, const struct entry *self, const struct clone_view *v,
-                        struct view_settings *s)
+/* data["stamp.pub"] of the ConfigMap that the webhook publishes (certs/keeper.h); NULL: not there. */
+static const char *stamp_keys(struct worker *w, struct arena *a)
+{
+    CLEANUP_JSON cJSON *data = NULL;
+    const struct kube_object *o =
+        w->stamp_configmap
+            ? store_get(w->watched[KIND_STAMP_KEYS].store, w->ns, w->stamp_configmap)
+            : NULL;
+    const char *text = o ? kube_object_field(o, F_STAMP_KEYS) : NULL;
+    if (!text || json_parse(text, strlen(text), false, &data, NULL) < 0)
+        return NULL;
+    return arena_strdup(a, json_str(data, "[stamp.pub]"));
+}
+
+static const char *cross_namespace_refusal(struct worker *w, const struct kube_object *o,
+                                           const struct clone_view *v, bool *ret_may_start)
+{
+    *ret_may_start = true;
+    if (!v->effective.cross_namespace)
+        return NULL;
+    if (!w->config.cross_namespace)
+        return "clones from another namespace are switched off in this cluster (chart value "
+               "crossNamespace.enabled)";
+    return permit_cross_namespace(v->arena, v->wukong, &v->effective,
+                                  kube_object_field(o, F_GENERATE_NAME),
+                                  kube_object_field(o, F_ANNOTATION_STAMP),
+                                  stamp_keys(w, v->arena), ret_may_start);
+}
+
+static void settings_of(struct worker *w, const struct entry *self, const struct kube_object *o,
+                        const struct clone_view *v, struct view_settings *s)
 {
     s->unfreeze_timeout_ms = w->config.unfreeze_timeout_ms;
     s->slots_free = self->started || w->entries.active < w->config.max_in_flight;
@@ -210,11 +243,7 @@ static void settings_of(struct worker *w, const struct entry *self, const struct
         s->freeze_elsewhere |= e != self && e->owes_thaw;
         s->last_thaw_ms = e->thawed_ms > s->last_thaw_ms ? e->thawed_ms : s->last_thaw_ms;
     }
-    if (v->effective.cross_namespace && !w->config.cross_namespace)
-        s->policy_refusal = "clones from another namespace are switched off in this cluster "
-                            "(chart value crossNamespace.enabled)";
-    else if (v->effective.cross_namespace)
-        s->policy_refusal = "a clone from another namespace needs the webhook's stamp";
+    s->policy_refusal = cross_namespace_refusal(w, o, v, &s->may_start);
     struct schedule_verdict verdict = schedule_judge(&v->wukong->spec.source, wall(w));
     s->permitted_ms = verdict.permitted_ms;
     s->permitted_reason = verdict.reason;
@@ -322,7 +351,7 @@ static void reconcile(struct worker *w, struct entry *e)
         return;
     if (view_read_wukong(&head, o, &err) == 0 && head.effective.is_clone) {
         struct now now = {wall(w), mono(w)};
-        settings_of(w, e, &head, &settings);
+        settings_of(w, e, o, &head, &settings);
         if (view_build(&v, &caches, o, &e->memo, now, &settings, &err) == 0) {
             struct decision d = {.intents = {.arena = &a}};
             clone_decide(&v, &d);
@@ -433,11 +462,17 @@ static void lost(void *arg)
         w->config.lost_lease(w->config.arg);
 }
 
+/* Without a ConfigMap's name there is nothing to watch, and no clone crosses namespaces. */
+static bool is_watched(const struct worker *w, int kind)
+{
+    return kind != KIND_STAMP_KEYS || w->stamp_configmap;
+}
+
 static void turned(void *arg)
 {
     struct worker *w = arg;
     for (int k = 0; k < WORKER_KINDS; k++)
-        if (!reflector_synced(w->watched[k].reflector))
+        if (is_watched(w, k) && !reflector_synced(w->watched[k].reflector))
             return;
     if (!w->synced) {
         w->synced = true;
@@ -460,10 +495,16 @@ static void start_watching(struct worker *w, enum worker_kind kind)
     struct watched *k = &w->watched[kind];
     k->worker = w;
     k->kind = kind;
-    k->store = store_new(&worker_kinds[kind]);
+    k->own_kind = worker_kinds[kind];
+    if (kind == KIND_STAMP_KEYS) {
+        k->selector = xasprintf("metadata.name=%s", str_or(w->stamp_configmap, "-"));
+        k->own_kind.field_selector = k->selector;
+    }
+    k->store = store_new(&k->own_kind);
     store_listen(k->store, (struct store_listener){changed, k});
     k->reflector = reflector_new(&(struct reflector_options){
         .store = k->store,
+        .ns = kind == KIND_STAMP_KEYS ? w->ns : NULL,
         .transport = w->config.transport,
         .clock = w->config.clock,
         .timers = w->config.timers,
@@ -513,7 +554,8 @@ struct worker *worker_new(const struct worker_config *config)
 void worker_start(struct worker *w)
 {
     for (int k = 0; k < WORKER_KINDS; k++)
-        reflector_start(w->watched[k].reflector);
+        if (is_watched(w, k))
+            reflector_start(w->watched[k].reflector);
     if (w->lease)
         lease_start(w->lease);
     else
@@ -539,6 +581,7 @@ void worker_free(struct worker *w)
     for (int k = 0; k < WORKER_KINDS; k++) {
         reflector_free(w->watched[k].reflector);
         store_free(w->watched[k].store);
+        free(w->watched[k].selector);
     }
     executor_cancel(&w->executor);
     workqueue_free(w->queue);

@@ -1,0 +1,19 @@
+/*
+ * Whether a Wukong may be acted upon at all, as far as its own text says: a clone from another
+ * namespace must carry the webhook's stamp, so that one which reached the store without admission
+ * reads nothing of anybody. Pure.
+ */
+#ifndef WORKER_PERMIT_H
+#define WORKER_PERMIT_H
+
+#include "base/mem.h"
+#include "wukong/spec.h"
+
+/* NULL: permitted. Else why not and what to do, from the arena. keys: PEM of the webhook's public
+   keys, NULL when they could not be read yet. ret_may_start: the requester may start the source. */
+const char *permit_cross_namespace(struct arena *a, const struct wukong *w,
+                                   const struct wukong_effective *e, const char *generate_name,
+                                   const char *stamp, const char *keys,
+                                   bool *ret_may_start);
+
+#endif
