@@ -65,25 +65,32 @@ static void warn(struct judgement *j, const char *text)
 
 /* --- Permission ------------------------------------------------------------------------------ */
 
-static const char *access_denial(struct judgement *j, bool start)
+/* What is missing, and who can give it how: commands that work as they are printed. */
+static const char *clone_denial(struct judgement *j)
 {
     const struct wukong_effective *e = &j->e;
-    const char *kind = e->source_type == SOURCE_VM ? "VirtualMachine" : "VirtualMachineInstance";
-    const char *role = start ? "wukong-start" : "wukong-source";
     return arena_printf(
         &j->arena,
-        "user \"%.128s\" may not %s %s \"%s\" of namespace \"%s\": that needs verb %s on %s there; "
-        "an admin of that namespace grants it with: kubectl -n %s create role %s-%s --verb=%s "
-        "--resource=%s --resource-name=%s && kubectl -n %s create rolebinding %s-%s --role=%s-%s "
-        "--user=\"%.128s\"",
-        j->review.user, start ? "start" : "clone", kind, e->source_name, e->source_ns,
-        start ? "update" : "create",
-        start ? "virtualmachines/start (group subresources.kubevirt.io)"
-              : "wukongs/source (group " WUKONG_GROUP ")",
-        e->source_ns, role, e->source_name, start ? "update" : "create",
-        start ? "virtualmachines.subresources.kubevirt.io/start"
-              : "wukongs." WUKONG_GROUP "/source",
-        e->source_name, e->source_ns, role, e->source_name, role, e->source_name, j->review.user);
+        "user \"%.128s\" may not clone %s \"%s\" of namespace \"%s\": that needs verb create on "
+        "wukongs/source (group " WUKONG_GROUP ") there; an admin of that namespace grants it with: "
+        "kubectl -n %s create role wukong-source-%s --verb=create --resource=wukongs." WUKONG_GROUP
+        "/source --resource-name=%s && kubectl -n %s create rolebinding wukong-source-%s "
+        "--role=wukong-source-%s --user=\"%.128s\"",
+        j->review.user, e->source_type == SOURCE_VM ? "VirtualMachine" : "VirtualMachineInstance",
+        e->source_name, e->source_ns, e->source_ns, e->source_name, e->source_name, e->source_ns,
+        e->source_name, e->source_name, j->review.user);
+}
+
+/* `kubectl create role` refuses a group that serves subresources only, so the rule is printed. */
+static const char *start_denial(struct judgement *j)
+{
+    return arena_printf(
+        &j->arena,
+        "user \"%.128s\" may not start VirtualMachine \"%s\" of namespace \"%s\", which is "
+        "stopped: start it first, or have an admin of that namespace bind you to a Role with the "
+        "rule {apiGroups: [subresources.kubevirt.io], resources: [virtualmachines/start], "
+        "resourceNames: [%s], verbs: [update]}",
+        j->review.user, j->e.source_name, j->e.source_ns, j->e.source_name);
 }
 
 /* True when the source may be read. The reviews ask for the *requesting* user. */
@@ -115,7 +122,7 @@ static bool may_clone(struct judgement *j)
         return true;
     j->decided_by = known ? "SourceAccess" : "SourceAccessUnknown";
     if (known)
-        j->denial = access_denial(j, false);
+        j->denial = clone_denial(j);
     else
         j->undecided = arena_printf(&j->arena,
                                     "whether user \"%.128s\" may clone from namespace \"%s\" could "
@@ -131,7 +138,7 @@ static void check_start(struct judgement *j, const struct gathered *g)
         j->e.clone_type != CLONE_RUNNING || !g->source.vm_exists || g->source.vmi_exists)
         return;
     j->decided_by = "SourceStart";
-    j->denial = access_denial(j, true);
+    j->denial = start_denial(j);
 }
 
 /* --- Policies -------------------------------------------------------------------------------- */

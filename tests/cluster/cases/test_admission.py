@@ -1,0 +1,394 @@
+"""Proves what users see of admission, through the real API server and the real kubectl.
+
+Refusals name every mistake at once, with field paths; what cannot work in this cluster is refused
+with the driver and the remedy; what may still come only warns. Cloning from another namespace needs
+the requester's own right there, tried with that user's own credentials: without it not one object of
+that namespace is read (the audit log of the API server is the witness), and no answer depends on what
+is in it. UPDATE and DELETE never stand in the way of what is already stored.
+"""
+
+import base64
+import json
+import shlex
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bedlib import harness, objects, vms  # noqa: E402
+from bedlib.kube import ApiError  # noqa: E402
+
+STAMP = "vm.novasphere.dev/admission"
+API = "vm.novasphere.dev/v1alpha1"
+READS = {"get", "list", "watch"}
+
+
+class Admission(vms.CloneCase):
+    needs = ("webhook",)
+
+    def wukong_of(self, source, name="w", **spec):
+        return objects.wukong(self.namespace, name, {"cloneSource": source, **spec})
+
+    def kubectl_apply(self, obj, *more, kubeconfig=None):
+        return self.bed.kubectl("apply", "-f", "-", *more, stdin=json.dumps(obj), check=False,
+                                kubeconfig=kubeconfig)
+
+    def webhook_touched(self, mark, namespace):
+        """What the webhook read in that namespace since the mark."""
+        return [f"{e['verb']} {e['requestURI']}" for e in self.bed.audit_entries(mark)
+                if e["user"]["username"] == self.bed.account("webhook")
+                and e["verb"] in READS
+                and (e.get("objectRef") or {}).get("namespace") == namespace]
+
+
+class Refusals(Admission):
+    def test_kubectl_prints_every_mistake_with_its_field(self):
+        done = self.kubectl_apply(objects.wukong(self.namespace, "x", {
+            "cpu": 0, "memory": "12 GB", "cloneSource": {"type": "vmi", "vmName": "a"}}))
+        self.assertEqual(1, done.returncode)
+        self.assertTrue(done.stderr.startswith('The Wukong "x" is invalid: \n'), done.stderr)
+        for line in ("* spec.cpu: Invalid value: 0: must be a whole number of cores between 1 and 64",
+                     '* spec.memory: Invalid value: "12 GB": ',
+                     "* spec.cloneSource.vmiName: Required value: ",
+                     "* spec.cloneSource.vmName: Forbidden: "):
+            self.assertIn("\n" + line, done.stderr)
+
+    def test_server_side_apply_prints_the_same(self):
+        wrong = objects.wukong(self.namespace, "x", {
+            "cloneSource": {"type": "vmi"}, "replicas": 101})
+        client = self.kubectl_apply(wrong).stderr
+        server = self.kubectl_apply(wrong, "--server-side").stderr
+        self.assertIn("* spec.cloneSource.vmiName: Required value", server)
+        self.assertEqual(client, server)
+
+    def test_ten_mistakes_are_ten_causes(self):
+        refusal = self.assert_refused(lambda: self.kube.create(objects.wukong(self.namespace, "x", {
+            "cpu": 65, "memory": "x", "replicas": 0, "reclaimPolicy": "Keep",
+            "cloneSource": {"type": "vm", "vmiName": "a", "cloneType": "runing", "retryLimit": -1,
+                            "deadlineSeconds": -1, "notBefore": "tomorrow",
+                            "window": {"schedule": "x", "duration": "6h"}},
+            "disks": [{"name": "A", "size": "1Q"}]})), code=422)
+        fields = {cause["field"] for cause in refusal.causes()}
+        self.assertGreaterEqual(len(refusal.causes()), 10, fields)
+        self.assertEqual("Invalid", refusal.reason)
+        for cause in refusal.causes():
+            self.assertGreater(len(cause["message"]), 20, cause)
+
+    def test_misspelt_values_are_suggested(self):
+        refusal = self.assert_refused(lambda: self.kube.create(self.wukong_of(
+            {"type": "vm", "vmName": "a", "cloneType": "linkd"})), code=422)
+        self.assertIn('did you mean "linked"?', refusal.message)
+
+    def test_no_snapshot_class_for_the_driver_names_driver_and_remedy(self):
+        source = self.source(wait=False)
+        self.wait_for(source.find_vmi, 20, "the source")
+        name = self.kube.get("v1", "PersistentVolumeClaim", self.namespace,
+                             source.claims["root"])["spec"]["storageClassName"]
+        driver = self.kube.get("storage.k8s.io/v1", "StorageClass", None, name)["provisioner"]
+        classes = [c for c in self.kube.list(objects.SNAPSHOT_API, "VolumeSnapshotClass")
+                   if c["driver"] == driver]
+        for one in classes:
+            self.kube.delete(objects.SNAPSHOT_API, "VolumeSnapshotClass", None, one["metadata"]["name"])
+        try:
+            done = self.kubectl_apply(self.wukong_of(source.spec()))
+            self.assertIn('The Wukong "w" is invalid: spec.cloneSource.volumeSnapshotClassName: ',
+                          done.stderr)
+            self.assertIn(driver, done.stderr)
+            self.assertIn("VolumeSnapshotClass", done.stderr)
+        finally:
+            for one in classes:
+                for field in ("uid", "resourceVersion", "creationTimestamp", "generation"):
+                    one["metadata"].pop(field, None)
+                one.update(apiVersion=objects.SNAPSHOT_API, kind="VolumeSnapshotClass")
+                self.kube.create(one)
+        # The class and the Wukong in one breath: the cache may not know it yet, the API server does.
+        self.kube.create(self.wukong_of(source.spec()), dry_run=True)
+
+    def test_a_source_that_lacks_the_disk_is_refused_one_that_is_missing_warns(self):
+        missing = self.kubectl_apply(self.wukong_of({"type": "vmi", "vmiName": "later"}),
+                                     "--dry-run=server")
+        self.assertEqual(0, missing.returncode, missing.stderr)
+        self.assertIn("Warning: ", missing.stderr)
+        self.assertIn("does not exist yet", missing.stderr)
+        source = self.source(wait=False)
+        self.wait_for(source.find_vmi, 20, "the source")
+        refusal = self.assert_refused(lambda: self.kube.create(self.wukong_of(
+            source.spec(), disks=[{"name": "rooot"}, {"name": "root", "size": "1Mi"}])), code=422)
+        fields = sorted(cause["field"] for cause in refusal.causes())
+        self.assertEqual(2, len(fields), refusal.message)
+        self.assertIn("spec.disks[1].size", fields)
+
+    def test_a_dry_run_gets_the_same_answer(self):
+        wrong = objects.wukong(self.namespace, "x", {"cloneSource": {"type": "vmi"}})
+        real = self.assert_refused(lambda: self.kube.create(wrong), code=422)
+        dry = self.assert_refused(lambda: self.kube.create(wrong, dry_run=True), code=422)
+        self.assertEqual(real.status, dry.status)
+
+    def test_source_and_clone_applied_together_are_admitted(self):
+        """As `kubectl apply -f folder/` and Flux's dry run of a whole stage do it."""
+        machine = vms.vmi(self.namespace, "src", vms.machine_spec({"root": "src-root"}))
+        listing = {"apiVersion": "v1", "kind": "List", "items": [
+            self.wukong_of({"type": "vmi", "vmiName": "src"}), machine]}
+        for more in (["--dry-run=server"], []):
+            done = self.kubectl_apply(listing, *more)
+            self.assertEqual(0, done.returncode, done.stderr)
+
+
+class Defaults(Admission):
+    def test_defaults_are_written_once_and_survive_replace_and_apply(self):
+        manifest = self.wukong_of({"type": "vmi", "vmiName": "later"})
+        self.kubectl_apply(manifest)
+        made = self.wukong("w")
+        self.assertEqual("running", made["spec"]["cloneSource"]["cloneType"])
+        self.assertEqual(self.namespace, made["spec"]["cloneSource"]["namespace"])
+        self.assertIn("unchanged", self.kubectl_apply(manifest).stdout)
+        diff = self.bed.kubectl("diff", "-f", "-", stdin=json.dumps(manifest), check=False)
+        self.assertEqual((0, ""), (diff.returncode, diff.stdout))
+        replaced = self.bed.kubectl("replace", "-f", "-", stdin=json.dumps(manifest), check=False)
+        self.assertEqual(0, replaced.returncode, replaced.stderr)
+        self.assertEqual(made["spec"], self.wukong("w")["spec"])
+        self.assertIn("kubectl.kubernetes.io/last-applied-configuration",
+                      made["metadata"]["annotations"])
+
+    def test_repeated_server_side_applies_change_nothing(self):
+        manifest = self.wukong_of({"type": "vmi", "vmiName": "later"})
+        first = self.kube.apply(manifest)
+        again = self.kube.apply(manifest)
+        for one in (first, again):
+            one["metadata"].pop("managedFields", None)
+        self.assertEqual(first["spec"], again["spec"])
+        self.assertEqual(first["metadata"]["generation"], again["metadata"]["generation"])
+
+
+class Updates(Admission):
+    def made(self, **spec):
+        return self.kube.create(self.wukong_of({"type": "vmi", "vmiName": "later"}, **spec))
+
+    def test_the_source_is_immutable_and_the_rest_is_not(self):
+        self.made()
+        for change in ({"vmiName": "other"}, {"cloneType": "linked"}, {"namespace": "default"}):
+            refusal = self.assert_refused(lambda c=change: self.kube.patch(
+                API, "Wukong", self.namespace, "w", {"spec": {"cloneSource": c}}), code=422)
+            self.assertIn("immutable", refusal.message)
+        self.kube.patch(API, "Wukong", self.namespace, "w",
+                        {"spec": {"reclaimPolicy": "Retain"}, "metadata": {"labels": {"a": "b"}}})
+
+    def test_sizes_are_compared_by_value(self):
+        self.made(disks=[{"name": "root", "size": "10Gi"}])
+        refusal = self.assert_refused(lambda: self.kube.patch(
+            API, "Wukong", self.namespace, "w", {"spec": {"disks": [{"name": "root", "size": "11Gi"}]}}),
+            code=422)
+        self.assertIn("immutable", refusal.message)
+
+    def test_status_and_deletion_never_meet_the_webhook(self):
+        self.made()
+        self.bed.pause("webhook")
+        try:
+            self.kube.patch(API, "Wukong", self.namespace, "w", {"status": {"phase": "Pending"}},
+                            subresource="status")
+            self.kube.delete(API, "Wukong", self.namespace, "w")
+        finally:
+            self.bed.resume("webhook")
+
+    def test_a_finalizer_can_go_while_it_is_being_deleted(self):
+        made = self.made()
+        self.kube.patch(API, "Wukong", self.namespace, "w",
+                        {"metadata": {"finalizers": ["example.com/mine"]}})
+        self.kube.delete(API, "Wukong", self.namespace, "w")
+        self.assert_refused(lambda: self.kube.patch(
+            API, "Wukong", self.namespace, "w", {"spec": {"replicas": 500}}), code=422)
+        self.kube.patch(API, "Wukong", self.namespace, "w", {"metadata": {"finalizers": None}})
+        self.wait_for(lambda: self.kube.find(API, "Wukong", self.namespace, "w") is None or
+                      self.wukong("w")["metadata"]["uid"] != made["metadata"]["uid"], 20, "it to go")
+
+
+class Authority(Admission):
+    """alice may create Wukongs in her namespace and has no right in the source's."""
+
+    def setUp(self):
+        super().setUp()
+        self.prod = self.make_namespace(self.namespace + "-prod")
+        self.user = f"alice-{self.namespace}"
+        self.alice = self.bed.user_client(self.user)
+        self.alice_config = self.bed.user_kubeconfig(self.user)
+        self.grant(self.namespace, "edit", "ClusterRole")
+
+    def grant(self, namespace, role, kind="Role"):
+        self.kube.create({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+                          "metadata": {"name": f"alice-{role}", "namespace": namespace},
+                          "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind,
+                                      "name": role},
+                          "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User",
+                                        "name": self.user}]})
+
+    def foreign(self, name="w", **more):
+        return self.wukong_of({"type": "vmi", "vmiName": "db", "namespace": self.prod}, name, **more)
+
+    def run_remedy(self, message):
+        """Runs the two commands that a denial prints, as the admin of the namespace would."""
+        for command in message.split("grants it with: kubectl ")[1].split(" && kubectl "):
+            self.bed.kubectl(*shlex.split(command))
+
+    def test_without_the_right_nothing_is_read_and_nothing_shows(self):
+        mark = self.bed.audit_mark()
+        attempts = {
+            "create": lambda: self.alice.create(self.foreign()),
+            "dry run": lambda: self.alice.create(self.foreign(), dry_run=True),
+            "server-side apply": lambda: self.alice.apply(self.foreign()),
+        }
+        before = {}
+        for name, attempt in attempts.items():
+            refusal = self.assert_refused(attempt, code=403)
+            self.assertEqual("Forbidden", refusal.reason, name)
+            self.assertIn("wukongs/source", refusal.message)
+            before[name] = refusal.message
+        self.kube.create(vms.vmi(self.prod, "db", vms.machine_spec({"root": "db-root"})))
+        for name, attempt in attempts.items():
+            refusal = self.assert_refused(attempt, code=403)
+            self.assertEqual(before[name], refusal.message, "the answer depends on the source")
+        self.assertEqual([], self.webhook_touched(mark, self.prod))
+        shown = self.kubectl_apply(self.foreign(), kubeconfig=self.alice_config)
+        self.assertIn("Error from server (Forbidden)", shown.stderr)
+        self.assertNotIn("Warning", shown.stderr)
+
+    def test_a_forged_or_copied_stamp_helps_nobody(self):
+        refusal = self.assert_refused(lambda: self.alice.create(self.forged()), code=403)
+        self.run_remedy(refusal.message)
+        made = self.eventually_created(self.foreign("first"))
+        stamp = made["metadata"]["annotations"][STAMP]
+        copied = self.foreign("second")
+        copied["metadata"]["annotations"] = {STAMP: stamp}
+        second = self.alice.create(copied)
+        self.assertNotEqual(stamp, second["metadata"]["annotations"][STAMP])
+        self.assertEqual("second", payload(second)["name"])
+
+    def forged(self):
+        wrong = self.foreign()
+        text = base64.urlsafe_b64encode(json.dumps({"ns": self.namespace, "name": "w"}).encode())
+        wrong["metadata"]["annotations"] = {STAMP: f"v1.{text.decode().rstrip('=')}.AAAA"}
+        return wrong
+
+    def eventually_created(self, obj):
+        """RBAC reaches the authorizer through a watch."""
+        def create():
+            try:
+                return self.alice.create(obj)
+            except ApiError as refusal:
+                if refusal.code != 403:
+                    raise
+                return None
+        return self.wait_for(create, 10, "the right to be in force")
+
+    def test_the_printed_remedy_works_and_the_clone_is_stamped(self):
+        refusal = self.assert_refused(lambda: self.alice.create(self.foreign()), code=403)
+        self.run_remedy(refusal.message)
+        made = self.eventually_created(self.foreign())
+        stamp = payload(made)
+        self.assertEqual({"ns": self.namespace, "name": "w", "kind": "vmi", "sourceNs": self.prod,
+                          "source": "db", "user": self.user, "start": False},
+                         {k: v for k, v in stamp.items() if k != "issued"})
+        self.assertLess(abs(stamp["issued"] / 1000 - time.time()), 60)
+        published = self.kube.get("v1", "ConfigMap", "wukong-system", "wukong-stamp")["data"]
+        self.assertTrue(published["stamp.pub"].startswith("-----BEGIN PUBLIC KEY-----"))
+        # The right is for that one name, and does not spread.
+        other = self.wukong_of({"type": "vmi", "vmiName": "db2", "namespace": self.prod}, "v")
+        self.assert_refused(lambda: self.alice.create(other), code=403)
+
+    def test_a_generated_name_is_stamped_too(self):
+        refusal = self.assert_refused(lambda: self.alice.create(self.foreign()), code=403)
+        self.run_remedy(refusal.message)
+        self.eventually_created(self.foreign())
+        generated = self.foreign()
+        del generated["metadata"]["name"]
+        generated["metadata"]["generateName"] = "gen-"
+        made = self.alice.create(generated)
+        self.assertEqual("gen-", payload(made)["generateName"])
+
+    def test_updates_keep_the_stamp_whatever_the_user_sends(self):
+        self.run_remedy(self.assert_refused(
+            lambda: self.alice.create(self.foreign()), code=403).message)
+        made = self.eventually_created(self.foreign())
+        stamp = made["metadata"]["annotations"][STAMP]
+        for value in (None, "v1.e30.AAAA"):
+            self.alice.patch(API, "Wukong", self.namespace, "w",
+                             {"metadata": {"annotations": {STAMP: value}}})
+            self.assertEqual(stamp, self.wukong("w")["metadata"]["annotations"][STAMP])
+        # The right may go: what was admitted can still be labelled, and is not judged again.
+        self.kube.delete("rbac.authorization.k8s.io/v1", "RoleBinding", self.prod, "wukong-source-db")
+        self.alice.patch(API, "Wukong", self.namespace, "w", {"metadata": {"labels": {"a": "b"}}})
+
+    def test_a_service_account_is_a_user_like_any_other(self):
+        self.kube.create({"apiVersion": "v1", "kind": "ServiceAccount",
+                          "metadata": {"name": "flux", "namespace": self.namespace}})
+        self.kube.create({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+                          "metadata": {"name": "flux", "namespace": self.namespace},
+                          "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+                                      "name": "edit"},
+                          "subjects": [{"kind": "ServiceAccount", "name": "flux",
+                                        "namespace": self.namespace}]})
+        flux = self.bed.client(self.namespace, "flux")
+        refusal = self.assert_refused(lambda: flux.create(self.foreign()), code=403)
+        self.assertIn(f"system:serviceaccount:{self.namespace}:flux", refusal.message)
+
+    def test_invalid_and_forbidden_at_once_is_one_answer(self):
+        refusal = self.assert_refused(lambda: self.alice.create(self.foreign(replicas=0)), code=422)
+        fields = {cause["field"] for cause in refusal.causes()}
+        self.assertEqual({"spec.replicas", "spec.cloneSource"}, fields)
+
+
+def payload(wukong):
+    text = wukong["metadata"]["annotations"][STAMP].split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+
+
+class Policies(Admission):
+    def policy(self, **spec):
+        spec.setdefault("match", {"target": {"namespaceSelector": {"matchLabels": {
+            "kubernetes.io/metadata.name": self.namespace}}}})
+        return self.cleanup_object({"apiVersion": API, "kind": "ClonePolicy",
+                                    "metadata": {"name": f"p-{self.namespace}"}, "spec": spec})
+
+    def test_a_policy_denies_by_name_and_its_removal_is_seen_at_once(self):
+        made = self.policy(rules={"cloneTypes": ["full"]}, validationActions=["Deny"],
+                           message="ask the storage team")
+        wanted = self.wukong_of({"type": "vmi", "vmiName": "later"})
+        refusal = self.wait_for(lambda: self.denial(wanted), 10, "the policy to be in force")
+        self.assertEqual("Forbidden", refusal.reason)
+        self.assertIn(f'ClonePolicy "{made["metadata"]["name"]}"', refusal.message)
+        self.assertIn("ask the storage team", refusal.message)
+        self.kube.delete(API, "ClonePolicy", None, made["metadata"]["name"])
+        self.kube.create(wanted, dry_run=True)
+
+    def denial(self, obj):
+        try:
+            self.kube.create(obj, dry_run=True)
+        except ApiError as refusal:
+            return refusal
+        return None
+
+
+class Load(Admission):
+    def test_many_creates_at_once_are_all_answered(self):
+        failures, made = [], []
+
+        def work(worker):
+            for i in range(15):
+                try:
+                    made.append(self.kube.create(self.wukong_of(
+                        {"type": "vmi", "vmiName": "later"}, f"w-{worker}-{i}"), dry_run=True))
+                except Exception as failure:  # noqa: BLE001
+                    failures.append(failure)
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual([], failures)
+        self.assertEqual(120, len(made))
+
+
+if __name__ == "__main__":
+    harness.main()
