@@ -72,6 +72,62 @@ void body_create_snapshot(const struct clone_view *v, struct decision *d, size_t
     i->body = add_labels(v, keep(v, &out), disk, true);
 }
 
+/* What the copy needs of the source's content, as the cache has it. */
+static cJSON *content_facts(const struct seen_snapshot *s)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(8192);
+    cJSON *tree = NULL;
+    struct json_writer w = json_writer(&text);
+    json_object(&w, NULL);
+    json_object(&w, "metadata");
+    json_string(&w, "name", s->content);
+    json_end(&w);
+    json_object(&w, "spec");
+    json_string(&w, "driver", s->driver);
+    json_string(&w, "sourceVolumeMode", s->source_mode);
+    json_string(&w, "volumeSnapshotClassName", s->content_class);
+    json_end(&w);
+    json_object(&w, "status");
+    json_string(&w, "snapshotHandle", s->handle);
+    json_end(&w);
+    json_end(&w);
+    return json_parse(text.data, text.len, true, &tree, NULL) < 0 ? NULL : tree;
+}
+
+static void create_copy(const struct clone_view *v, struct decision *d, size_t disk, int kind)
+{
+    CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
+    CLEANUP_JSON cJSON *content = content_facts(&v->disks[disk].snapshot);
+    const struct view_copy *c = &v->disks[disk].copy;
+    struct err err = {0};
+    bool is_content = kind == KIND_CONTENT;
+    const char *name = is_content ? c->content_name : c->snapshot.name;
+    struct target_content_copy t = {.wukong = v->wukong,
+                                    .content_name = c->content_name,
+                                    .snapshot_name = c->snapshot.name,
+                                    .disk = v->disks[disk].plan->name,
+                                    .content = content};
+    if ((is_content ? target_content_copy_body(&t, &out, &err)
+                    : target_snapshot_of_content_body(&t, &out, &err)) < 0) {
+        tell(v, d, &err, name);
+        return;
+    }
+    struct intent *i = intents_add(&d->intents, INTENT_CREATE, &worker_kinds[kind],
+                                   is_content ? NULL : v->wukong->ns, name, "create/%s/%s",
+                                   is_content ? "content" : "snapshotcopy", name);
+    i->body = add_labels(v, keep(v, &out), disk, false);
+}
+
+void body_create_content_copy(const struct clone_view *v, struct decision *d, size_t disk)
+{
+    create_copy(v, d, disk, KIND_CONTENT);
+}
+
+void body_create_snapshot_copy(const struct clone_view *v, struct decision *d, size_t disk)
+{
+    create_copy(v, d, disk, KIND_SNAPSHOT);
+}
+
 void body_create_vm_snapshot(const struct clone_view *v, struct decision *d)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);

@@ -20,6 +20,8 @@ struct body_read {
 const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count);
 
 void body_create_snapshot(const struct clone_view *v, struct decision *d, size_t disk);
+void body_create_content_copy(const struct clone_view *v, struct decision *d, size_t disk);
+void body_create_snapshot_copy(const struct clone_view *v, struct decision *d, size_t disk);
 void body_create_vm_snapshot(const struct clone_view *v, struct decision *d);
 void body_create_claim(const struct clone_view *v, struct decision *d,
                        const struct view_target *t, size_t disk);

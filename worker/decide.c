@@ -32,6 +32,7 @@ const struct clone_step clone_steps[] = {
     {"Cut", COND_SNAPSHOT_TAKEN, observe_cut, apply_cut, 10},
     {"Thaw", COND_SNAPSHOT_TAKEN, observe_thaw, NULL, 5},
     {"Snapshots", COND_SNAPSHOT_READY, observe_snapshots, NULL, 20},
+    {"Copies", COND_SNAPSHOT_READY, observe_copies, apply_copies, 5},
     {"Disks", COND_DISKS_READY, observe_disks, apply_disks, 10},
     {"VirtualMachine", COND_VM_READY, observe_vm, apply_vm, 5},
     {"Ready", COND_VM_READY, observe_ready, apply_ready, 30},

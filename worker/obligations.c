@@ -81,7 +81,7 @@ static void remove_one(const struct clone_view *v, struct decision *d,
 {
     if (o->deleting)
         return;
-    if (o->kind == KIND_SNAPSHOT && o->content && o->content_retains) {
+    if (o->kind == KIND_SNAPSHOT && !o->copy && o->content && o->content_retains) {
         struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
                                        o->content, "policy/%s", o->content);
         p->body = "{\"spec\":{\"deletionPolicy\":\"Delete\"}}";
@@ -105,8 +105,26 @@ static size_t remove_kind(const struct clone_view *v, struct decision *d, int ki
     return n;
 }
 
+/* The copies of another namespace: snapshots first, then their contents; the physical snapshot is
+   the first content's and stays. True when none is left. */
+static bool remove_copies(const struct clone_view *v, struct decision *d)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < v->ours_count; i++) {
+        if (!v->ours[i].copy || v->ours[i].kind != KIND_SNAPSHOT)
+            continue;
+        n++;
+        remove_one(v, d, &v->ours[i]);
+    }
+    return n + remove_kind(v, d, KIND_CONTENT) == 0;
+}
+
 bool oblige_remove_snapshots(const struct clone_view *v, struct decision *d)
 {
+    if (!remove_copies(v, d)) {
+        decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
+        return false;
+    }
     size_t n = remove_kind(v, d, KIND_VM_SNAPSHOT);
     n += remove_kind(v, d, KIND_SNAPSHOT);
     if (n)

@@ -192,7 +192,8 @@ static void write_snapshot_names(struct json_writer *w, const struct clone_view 
     size_t n = 0;
     for (size_t i = 0; i < v->disk_count; i++)
         n += v->disks[i].snapshot.exists && v->disks[i].snapshot.ours;
-    if (!n) {
+    /* While they are being removed the names stay as they were written at the cut. */
+    if (!n || (v->record.cut_ms && n < v->disk_count)) {
         const cJSON *old = json_get(v->status, "cloneStatus");
         if (v->record.cut_ms) {
             json_string(w, "snapshotName", json_str(old, "snapshotName"));

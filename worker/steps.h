@@ -70,6 +70,9 @@ enum observed observe_vm_snapshot(const struct clone_view *v, struct why *why);
 enum consistency vm_snapshot_consistency(const struct clone_view *v);
 enum observed observe_thaw(const struct clone_view *v, struct why *why);
 enum observed observe_snapshots(const struct clone_view *v, struct why *why);
+/* steps_copy.c */
+enum observed observe_copies(const struct clone_view *v, struct why *why);
+void apply_copies(const struct clone_view *v, struct decision *d);
 /* steps_target.c */
 enum observed observe_disks(const struct clone_view *v, struct why *why);
 void apply_disks(const struct clone_view *v, struct decision *d);

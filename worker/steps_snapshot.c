@@ -92,9 +92,10 @@ static enum observed may_freeze(const struct clone_view *v, struct why *why)
                 s->snapshot_in_progress);
     else if (s->freeze_status)
         why_set(why, REASON_SOURCE_BUSY, "the source is %s by somebody else", s->freeze_status);
-    else if (s->freeze_elsewhere)
+    else if (s->freeze_elsewhere) {
         why_set(why, REASON_SOURCE_BUSY, "another clone holds the source frozen");
-    else if (s->last_thaw_ms && v->now.wall_ms < rested) {
+        why->again_ms = v->now.wall_ms + 1000;
+    } else if (s->last_thaw_ms && v->now.wall_ms < rested) {
         why_set(why, REASON_SOURCE_BUSY, "the source was thawed a moment ago");
         why->again_ms = rested;
     }

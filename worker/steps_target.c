@@ -241,7 +241,8 @@ static bool keeps_snapshots(const struct clone_view *v)
 static bool any_snapshot_of_ours(const struct clone_view *v)
 {
     for (size_t i = 0; i < v->ours_count; i++)
-        if (v->ours[i].kind == KIND_SNAPSHOT || v->ours[i].kind == KIND_VM_SNAPSHOT)
+        if (v->ours[i].kind == KIND_SNAPSHOT || v->ours[i].kind == KIND_VM_SNAPSHOT ||
+            v->ours[i].kind == KIND_CONTENT)
             return true;
     return false;
 }

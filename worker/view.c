@@ -259,6 +259,8 @@ static void see_content(const struct clone_view *v, const struct caches *c,
     s->content_retains = str_eq(field(o, F_DELETION_POLICY), "Retain");
     s->handle = field(o, F_HANDLE);
     s->driver = field(o, F_DRIVER);
+    s->source_mode = field(o, F_SOURCE_MODE);
+    s->content_class = field(o, F_CONTENT_CLASS);
     /* The cut is the content's creationTime (nanoseconds): there 0.2 s after the request, while the
        VolumeSnapshot itself says so seconds later (snapshot-controller's rate limit). */
     if (str_to_i64(field(o, F_CREATION_TIME), &ns) && ns > 0) {
@@ -347,7 +349,9 @@ static bool add_ours(void *arg, const struct kube_object *o)
                                    .ns = o->ns,
                                    .name = o->name,
                                    .uid = o->uid,
-                                   .deleting = o->deleted_ms != 0};
+                                   .deleting = o->deleted_ms != 0,
+                                   .copy = f->kind == KIND_CONTENT ||
+                                           !str_eq(o->ns, v->effective.source_ns)};
     if (f->kind == KIND_SNAPSHOT) {
         struct seen_snapshot s = {.uid = o->uid, .content = field(o, F_CONTENT_NAME)};
         see_content(v, f->caches, &s);
@@ -362,7 +366,7 @@ static bool add_ours(void *arg, const struct kube_object *o)
 static void see_ours(struct clone_view *v, const struct caches *c)
 {
     static const enum worker_kind kinds[] = {KIND_VM, KIND_DATA_VOLUME, KIND_PVC, KIND_SNAPSHOT,
-                                             KIND_VM_SNAPSHOT};
+                                             KIND_VM_SNAPSHOT, KIND_CONTENT};
     struct owned_fill f = {.v = v, .caches = c};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         f.kind = (int)kinds[i];
@@ -525,6 +529,7 @@ int view_build(struct clone_view *v, const struct caches *caches, const struct k
         if (record_owes_thaw(&v->record) && v->source.snapshot_in_progress)
             memo->foreign_snapshot_ms = now.wall_ms;
         see_snapshots(v, caches);
+        view_see_copies(v, caches);
     }
     see_targets(v, caches);
     if (v->disk_count && view_past_cut(v))

@@ -33,13 +33,15 @@ struct seen_snapshot {
     const char *error; /* transient until the deadline (seen to clear by itself) */
     bool cut;          /* its content has a creationTime: the point in time is fixed */
     int64_t cut_ms, restore_bytes;
-    const char *content, *content_uid, *handle, *driver;
+    const char *content, *content_uid, *handle, *driver, *source_mode, *content_class;
     bool content_exists, content_retains, content_deleting;
 };
 
 struct seen_claim {
     const char *name, *uid;
     bool exists, ours, deleting, bound;
+    bool earlier;      /* made by an earlier attempt, from another point in time */
+    int64_t created_ms;
     bool owned;        /* has an owner already */
     bool sourced;      /* it has a data source: the API server drops one it does not support */
     const char *error; /* the newest ProvisioningFailed Event of this claim */
@@ -52,9 +54,18 @@ struct seen_vm {
     bool exists, ours, deleting, ready;
 };
 
+/* The same physical snapshot, handed to the target's namespace. */
+struct view_copy {
+    const char *content_name, *content_ref_uid, *content_handle;
+    bool content_exists, content_ours, content_deleting;
+    struct seen_snapshot snapshot;
+    bool bound; /* ready, both ends point at one another, and the handle is the source's */
+};
+
 struct view_disk {
     const struct disk_plan *plan;
     struct seen_snapshot snapshot; /* of this attempt; unused when the method takes none */
+    struct view_copy copy;         /* only with method DISK_HANDLE_COPY */
 };
 
 struct view_target {
@@ -95,6 +106,7 @@ struct view_leftover {
     bool content_retains; /* snapshots: the content must be set to Delete first */
     const char *content;
     bool pending_claim;
+    bool copy; /* of a handle that is another content's: its policy is never touched */
 };
 
 struct clone_view {

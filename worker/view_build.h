@@ -28,6 +28,9 @@ WUKONG_CHECK int view_build(struct clone_view *ret, const struct caches *caches,
 /* Frees what the view owns beside its arena. */
 void view_release(struct clone_view *v);
 
+/* Fills disks[].copy (view_copy.c). */
+void view_see_copies(struct clone_view *v, const struct caches *c);
+
 /* The first half alone: the decoded Wukong and its record, without looking at anything else. */
 WUKONG_CHECK int view_read_wukong(struct clone_view *ret, const struct kube_object *object,
                                   struct err *err);

@@ -1,0 +1,60 @@
+/* The view of what a clone into another namespace adds: content and snapshot copies. */
+#include "worker/view_build.h"
+
+#include <assert.h>
+
+#include "base/str.h"
+#include "worker/steps.h"
+#include "worker/target.h"
+
+static void see_content_copy(const struct clone_view *v, const struct caches *c,
+                             struct view_copy *copy)
+{
+    const struct kube_object *o = c->get(c->arg, KIND_CONTENT, "", copy->content_name);
+    if (!o)
+        return;
+    copy->content_exists = true;
+    copy->content_ours = str_eq(o->label, v->wukong->uid);
+    copy->content_deleting = o->deleted_ms != 0;
+    copy->content_ref_uid = kube_object_field(o, F_SNAPSHOT_REF_UID);
+    copy->content_handle = kube_object_field(o, F_HANDLE);
+}
+
+static void see_snapshot_copy(const struct clone_view *v, const struct caches *c,
+                              struct view_copy *copy)
+{
+    struct seen_snapshot *s = &copy->snapshot;
+    const struct kube_object *o = c->get(c->arg, KIND_SNAPSHOT, v->wukong->ns, s->name);
+    if (!o)
+        return;
+    s->exists = true;
+    s->uid = o->uid;
+    s->ours = str_eq(o->label, v->wukong->uid);
+    s->deleting = o->deleted_ms != 0;
+    s->ready = str_eq(kube_object_field(o, F_READY_TO_USE), "true");
+    s->error = kube_object_field(o, F_ERROR);
+    s->content = kube_object_field(o, F_CONTENT_NAME);
+}
+
+void view_see_copies(struct clone_view *v, const struct caches *c)
+{
+    char name[PVC_NAME_BUF];
+    for (size_t i = 0; i < v->disk_count; i++) {
+        struct view_disk *d = &v->disks[i];
+        struct view_copy *copy = &d->copy;
+        if (d->plan->method != DISK_HANDLE_COPY)
+            continue;
+        target_content_name(v->wukong->uid, view_attempt(v), d->plan->name, name);
+        copy->content_name = arena_strdup(v->arena, name);
+        assert(copy->content_name);
+        copy->snapshot.name = d->snapshot.name;
+        copy->snapshot.ns = v->wukong->ns;
+        see_content_copy(v, c, copy);
+        see_snapshot_copy(v, c, copy);
+        /* Both ends, and the same physical snapshot. */
+        copy->bound = copy->content_ours && copy->snapshot.ours && copy->snapshot.ready &&
+                      str_eq(copy->content_ref_uid, copy->snapshot.uid) &&
+                      str_eq(copy->snapshot.content, copy->content_name) &&
+                      str_eq(copy->content_handle, d->snapshot.handle);
+    }
+}
