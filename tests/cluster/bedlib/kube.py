@@ -107,7 +107,8 @@ class Kube:
             except CONNECTION_ERRORS as failure:
                 connection.close()
                 self._local.connection = None
-                stale = isinstance(failure, (http.client.RemoteDisconnected, ConnectionError))
+                stale = isinstance(failure, (http.client.RemoteDisconnected, ConnectionError,
+                                             ssl.SSLEOFError))
                 if is_new or not stale:
                     raise
                 fresh = True
