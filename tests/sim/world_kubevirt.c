@@ -257,6 +257,8 @@ void sync_vmi(struct world *w, const char *ns, const char *name)
         set_phase(w, vmi, "Scheduling");
     else if (str_eq(phase, "Scheduling") && !q.pending && !q.missing)
         world_later(w, pace(w), run_vmi, ns, name);
+    else if (str_eq(phase, "Running"))
+        world_later(w, pace(w) * 10, connect_agent, ns, name);
 }
 
 /* --- admission --- */

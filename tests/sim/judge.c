@@ -1,0 +1,312 @@
+/* Safety: what must hold at every moment. */
+#include "judge.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "wukong/names.h"
+#include "wukong/spec.h"
+
+/* Watches lag by at most 20 s and requests by 8 s; what a worker could know is older than that. */
+#define KNOWABLE_MS 60000
+
+bool judge_is_worker(const char *who)
+{
+    return str_starts(who, "worker");
+}
+
+struct seen_wukong *judge_find(struct sim *s, const char *uid)
+{
+    for (struct seen_wukong *k = s->seen; k; k = k->next)
+        if (str_eq(k->uid, uid))
+            return k;
+    return NULL;
+}
+
+struct seen_wukong *judge_find_name(struct sim *s, const char *ns, const char *name)
+{
+    for (struct seen_wukong *k = s->seen; k; k = k->next)
+        if (k->exists && str_eq(k->name, name) && str_eq(k->ns, ns))
+            return k;
+    return NULL;
+}
+
+struct seen_wukong *judge_owner(struct sim *s, const cJSON *tree)
+{
+    return judge_find(s, str_or(json_str(tree, "metadata.labels[" WUKONG_UID_LABEL "]"), "-"));
+}
+
+void judge_release(struct sim *s)
+{
+    while (s->seen) {
+        struct seen_wukong *k = s->seen;
+        s->seen = k->next;
+        free(k->uid);
+        free(k->ns);
+        free(k->name);
+        free(k->source);
+        free(k->retry);
+        free(k);
+    }
+}
+
+static void remember(struct sim *s, const struct api_object *o)
+{
+    struct seen_wukong *k = xcalloc(1, sizeof *k);
+    k->uid = xstrdup(o->uid);
+    k->ns = xstrdup(o->ns);
+    k->name = xstrdup(o->name);
+    k->source = xstrdup(str_or(json_str(o->tree, "spec.cloneSource.vmName"),
+                               json_str(o->tree, "spec.cloneSource.vmiName")));
+    k->probe = str_starts(o->name, "probe");
+    k->linked = str_eq(json_str(o->tree, "spec.cloneSource.cloneType"), "linked");
+    k->retain = str_eq(json_str(o->tree, "spec.reclaimPolicy"), "Retain");
+    k->replicas = 1;
+    (void)json_int(o->tree, "spec.replicas", &k->replicas);
+    k->exists = true;
+    k->next = s->seen;
+    s->seen = k;
+}
+
+/* --- a worker's writes --- */
+
+static void wukong_written(struct sim *s, const char *who, const struct api_object *o,
+                           const cJSON *before)
+{
+    static const char *const kept[] = {"spec", "metadata.labels", "metadata.annotations",
+                                       "metadata.ownerReferences", "metadata.deletionTimestamp"};
+    struct seen_wukong *k = judge_find(s, o->uid);
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+        if (!json_equal(json_at(before, kept[i]), json_at(o->tree, kept[i])))
+            sim_violation(s, "spec-never-written", "%s changed %s of Wukong %s", who, kept[i],
+                          o->name);
+    if (k && !json_equal(json_get(before, "status"), json_get(o->tree, "status")))
+        judge_status(s, k, before, o->tree);
+}
+
+struct claim_check {
+    struct sim *s;
+    const struct seen_wukong *owner;
+    const struct api_object *vm;
+};
+
+static void check_claim(void *arg, const char *volume, const char *claim)
+{
+    struct claim_check *c = arg;
+    const struct api_object *pvc = api_find(&c->s->api, API_PVC, c->vm->ns, claim);
+    const struct volume *v = volume_of_claim(&c->s->world, c->vm->ns, claim);
+    (void)volume;
+    if (v && v->machine)
+        sim_violation(c->s, "no-source-claim-in-target", "VM %s names claim %s of source %s",
+                      c->vm->name, claim, v->machine->name);
+    if (pvc && judge_owner(c->s, pvc->tree) != c->owner && !api_deleting(pvc->tree))
+        sim_violation(c->s, "no-foreign-claim-in-target", "VM %s names claim %s of somebody else",
+                      c->vm->name, claim);
+}
+
+static unsigned targets_of(struct sim *s, const struct seen_wukong *k)
+{
+    unsigned n = 0;
+    for (struct api_object *o = s->api.objects[API_VM]; o; o = o->hh.next)
+        n += judge_owner(s, o->tree) == k && !api_deleting(o->tree);
+    return n;
+}
+
+static void vm_created(struct sim *s, const struct seen_wukong *k, const struct api_object *o)
+{
+    struct claim_check c = {s, k, o};
+    char name[NAME_BUF];
+    bool expected = false;
+    for (int64_t i = 0; i < k->replicas; i++) {
+        name_vm(k->name, k->replicas, i, name);
+        expected |= str_eq(name, o->name);
+    }
+    if (!expected)
+        sim_violation(s, "one-vm-per-target", "VM %s is none of the targets of %s", o->name,
+                      k->name);
+    if (targets_of(s, k) > (unsigned)k->replicas)
+        sim_violation(s, "one-vm-per-target", "%u VMs for %" PRId64 " targets of %s",
+                      targets_of(s, k), k->replicas, k->name);
+    each_claim(json_at(o->tree, "spec.template.spec"), check_claim, &c);
+}
+
+static void child_created(struct sim *s, const char *who, const struct api_object *o)
+{
+    struct seen_wukong *k = judge_owner(s, o->tree);
+    if (!k) {
+        sim_violation(s, "children-are-labelled", "%s created %s %s without a Wukong's UID", who,
+                      api_kinds[o->kind].kind, o->name);
+        return;
+    }
+    if (k->final && !k->retried)
+        sim_violation(s, "finished-never-runs-again", "%s created %s %s for the finished %s", who,
+                      api_kinds[o->kind].kind, o->name, k->name);
+    if (o->kind == API_VM)
+        vm_created(s, k, o);
+}
+
+/* A content is ours when its VolumeSnapshot is. */
+static bool content_is_ours(struct sim *s, const cJSON *before)
+{
+    const struct api_object *o =
+        api_find(&s->api, API_SNAPSHOT, json_str(before, "spec.volumeSnapshotRef.namespace"),
+                 json_str(before, "spec.volumeSnapshotRef.name"));
+    return judge_owner(s, before) || (o && judge_owner(s, o->tree));
+}
+
+static void child_changed(struct sim *s, const char *who, const struct api_object *o,
+                          const cJSON *before)
+{
+    bool ours = o->kind == API_CONTENT ? content_is_ours(s, before) : judge_owner(s, before) != NULL;
+    if (!ours)
+        sim_violation(s, "only-ours-is-changed", "%s changed or deleted %s %s/%s", who,
+                      api_kinds[o->kind].kind, o->ns, o->name);
+}
+
+static void written_by_worker(struct sim *s, const char *who, enum api_change_type type,
+                              const struct api_object *o, const cJSON *before)
+{
+    if (o->kind == API_LEASE || (o->kind == API_EVENT && type == API_ADDED))
+        return;
+    if (o->kind == API_WUKONG && type == API_ADDED)
+        sim_violation(s, "only-ours-is-changed", "%s created Wukong %s", who, o->name);
+    else if (o->kind == API_WUKONG)
+        wukong_written(s, who, o, before);
+    else if (type == API_ADDED)
+        child_created(s, who, o);
+    else
+        child_changed(s, who, o, before);
+}
+
+static void note_user(struct sim *s, const struct api_object *o, enum api_change_type type)
+{
+    struct seen_wukong *k = judge_owner(s, o->tree);
+    const char *retry = json_str(o->tree, "metadata.annotations[" WUKONG_RETRY_ANNOTATION "]");
+    if (k && type != API_ADDED)
+        k->disturbed = true;
+    if (o->kind != API_WUKONG || type != API_MODIFIED)
+        return;
+    k = judge_find(s, o->uid);
+    if (k && k->final && retry && !str_eq(retry, k->retry))
+        k->retried = true;
+}
+
+void judge_changed(struct sim *s, const char *who, enum api_change_type type,
+                   const struct api_object *o, const cJSON *before)
+{
+    if (o->kind == API_WUKONG && type == API_ADDED)
+        remember(s, o);
+    if (judge_is_worker(who))
+        written_by_worker(s, who, type, o, before);
+    else
+        note_user(s, o, type);
+    if (o->kind == API_WUKONG && type == API_DELETED) {
+        struct seen_wukong *k = judge_find(s, o->uid);
+        k->exists = false;
+        k->gone_ms = s->now_ms;
+        s->gone++;
+    }
+}
+
+/* --- requests --- */
+
+static bool owes(const cJSON *status)
+{
+    return json_at(status, "cloneStatus.freeze.requestedTime") &&
+           !json_at(status, "cloneStatus.freeze.thawedTime");
+}
+
+unsigned judge_debts(struct sim *s, const char *ns, const char *vmi)
+{
+    unsigned n = 0;
+    for (struct api_object *o = s->api.objects[API_WUKONG]; o; o = o->hh.next) {
+        const struct seen_wukong *k = judge_find(s, o->uid);
+        n += k && str_eq(k->source, vmi) && str_eq(o->ns, ns) && owes(json_get(o->tree, "status"));
+    }
+    return n;
+}
+
+static void freeze_sent(struct sim *s, const char *who, const struct api_target *t)
+{
+    unsigned debts = judge_debts(s, t->ns, t->name);
+    if (!debts)
+        sim_violation(s, "freeze-is-announced", "%s freezes %s, no Wukong's record says so", who,
+                      t->name);
+    if (debts > 1)
+        sim_violation(s, "one-freezer", "%s freezes %s for which %u Wukongs owe a thaw", who,
+                      t->name, debts);
+}
+
+static void thaw_sent(struct sim *s, const char *who, const struct api_target *t)
+{
+    const struct machine *m = machine_find(&s->world, t->ns, t->name);
+    bool foreign = m && m->frozen_by == FREEZER_FOREIGN;
+    if (foreign && s->now_ms > m->frozen_ms + KNOWABLE_MS && !judge_debts(s, t->ns, t->name))
+        sim_violation(s, "foreign-freeze-is-never-thawed", "%s thaws %s that others froze", who,
+                      t->name);
+    else if (foreign && !judge_debts(s, t->ns, t->name))
+        sim_violation(s, "thaw-only-what-is-owed", "%s thaws %s and owes it nothing", who, t->name);
+}
+
+static bool about_lease(const struct api_target *t)
+{
+    return t->kind == API_LEASE && !t->aggregated;
+}
+
+static void check_lease(struct sim *s, const char *who, const struct kube_request *r)
+{
+    const struct api_object *lease = api_find(&s->api, API_LEASE, SIM_SYSTEM_NS, SIM_LEASE);
+    const char *holder = lease ? json_str(lease->tree, "spec.holderIdentity") : NULL;
+    if (!str_eq(holder, who))
+        sim_violation(s, "no-write-without-lease", "%s sends %.200s while %s leads", who, r->path,
+                      str_or(holder, "nobody"));
+}
+
+static void source_stopped_or_started(struct sim *s, const char *who, const struct api_target *t)
+{
+    bool announced = false;
+    for (struct api_object *o = s->api.objects[API_WUKONG]; o; o = o->hh.next)
+        announced |= str_eq(json_str(o->tree, "spec.cloneSource.vmName"), t->name) &&
+                     json_at(o->tree, "status.cloneStatus.sourceStarted") != NULL;
+    if (!announced)
+        sim_violation(s, "sources-are-left-alone", "%s sends %s to %s, no record says so", who,
+                      t->sub, t->name);
+}
+
+void judge_submitted(struct sim *s, const char *who, const struct kube_request *r)
+{
+    struct api_target t;
+    if (api_parse_path(&s->api, r->path, &t) && r->method != KUBE_GET) {
+        if (!about_lease(&t))
+            check_lease(s, who, r);
+        if (t.aggregated && str_eq(t.sub, "freeze"))
+            freeze_sent(s, who, &t);
+        else if (t.aggregated && str_eq(t.sub, "unfreeze"))
+            thaw_sent(s, who, &t);
+        else if (t.aggregated)
+            source_stopped_or_started(s, who, &t);
+    }
+    free(t.query);
+}
+
+/* --- guests --- */
+
+void judge_froze(struct sim *s, const struct machine *m, enum freezer by)
+{
+    if (by != FREEZER_OURS)
+        return;
+    s->freezes++;
+    if (m->frozen_for_ms <= 0 || m->frozen_for_ms > 60000)
+        sim_violation(s, "frozen-within-deadline", "guest %s was frozen for %" PRId64 " ms",
+                      m->name, m->frozen_for_ms);
+}
+
+void judge_thawed(struct sim *s, const struct machine *m, enum freezer was, const char *by)
+{
+    (void)by;
+    if (was == FREEZER_OURS && s->now_ms - m->frozen_ms > 60000)
+        sim_violation(s, "frozen-within-deadline", "guest %s was frozen %" PRId64 " ms", m->name,
+                      s->now_ms - m->frozen_ms);
+}

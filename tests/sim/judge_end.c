@@ -1,0 +1,156 @@
+/* Liveness: when faults have stopped, everything ends, and nothing is left. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "judge.h"
+#include "wukong/spec.h"
+
+static const char *phase_of(const struct api_object *o)
+{
+    return str_or(json_str(o->tree, "status.cloneStatus.phase"), "Pending");
+}
+
+static bool is_final(const struct api_object *o)
+{
+    return str_eq(phase_of(o), "Succeeded") || str_eq(phase_of(o), "Failed");
+}
+
+/* A clone whose claims bind only with their first consumer keeps its snapshots until then. */
+static bool waits_for_consumer(struct sim *s, const struct seen_wukong *k)
+{
+    for (struct api_object *o = s->api.objects[API_PVC]; o; o = o->hh.next)
+        if (judge_owner(s, o->tree) == k && !str_eq(json_str(o->tree, "status.phase"), "Bound"))
+            return true;
+    return false;
+}
+
+static bool snapshot_may_stay(struct sim *s, const struct seen_wukong *k)
+{
+    const struct api_object *o = api_find(&s->api, API_WUKONG, k->ns, k->name);
+    bool same = o && str_eq(o->uid, k->uid) && !api_deleting(o->tree);
+    return same && str_eq(phase_of(o), "Succeeded") && (k->linked || waits_for_consumer(s, k));
+}
+
+/* May this object of ours be there when all is over? */
+static bool may_stay(struct sim *s, const struct api_object *o, const struct seen_wukong *k)
+{
+    const struct api_object *w = api_find(&s->api, API_WUKONG, k->ns, k->name);
+    bool exists = w && str_eq(w->uid, k->uid);
+    if (o->kind == API_SNAPSHOT || o->kind == API_VM_SNAPSHOT)
+        return snapshot_may_stay(s, k);
+    if (exists)
+        return str_eq(phase_of(w), "Succeeded");
+    /* The Wukong is gone: a finished clone's VM stays when that was asked. */
+    return k->retain && k->final;
+}
+
+static const struct api_object *leftover(struct sim *s)
+{
+    static const enum api_kind kinds[] = {API_VM, API_PVC, API_SNAPSHOT, API_VM_SNAPSHOT};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        for (struct api_object *o = s->api.objects[kinds[i]]; o; o = o->hh.next) {
+            const struct seen_wukong *k = judge_owner(s, o->tree);
+            if (k && !may_stay(s, o, k))
+                return o;
+        }
+    return NULL;
+}
+
+/* A physical snapshot that no VolumeSnapshot stands for any more. */
+static const struct physical *leaked(struct sim *s)
+{
+    for (const struct physical *p = s->world.physicals; p; p = p->next) {
+        bool held = false;
+        if (!p->alive)
+            continue;
+        for (struct api_object *o = s->api.objects[API_CONTENT]; o && !held; o = o->hh.next)
+            held = str_eq(o->uid, p->content_uid) &&
+                   api_find(&s->api, API_SNAPSHOT,
+                            json_str(o->tree, "spec.volumeSnapshotRef.namespace"),
+                            json_str(o->tree, "spec.volumeSnapshotRef.name"));
+        if (!held)
+            return p;
+    }
+    return NULL;
+}
+
+static const struct machine *frozen(struct sim *s)
+{
+    for (const struct machine *m = s->world.machines; m; m = m->next)
+        if (m->frozen_by == FREEZER_OURS || m->landing)
+            return m;
+    return NULL;
+}
+
+static const struct api_object *unfinished(struct sim *s)
+{
+    for (struct api_object *o = s->api.objects[API_WUKONG]; o; o = o->hh.next) {
+        const struct seen_wukong *k = judge_find(s, o->uid);
+        const char *retry = json_str(o->tree, "metadata.annotations[" WUKONG_RETRY_ANNOTATION "]");
+        bool retries = str_eq(phase_of(o), "Failed") && retry && k->retried;
+        if (!is_final(o) || api_deleting(o->tree) || retries)
+            return o;
+    }
+    return NULL;
+}
+
+bool judge_settled(struct sim *s)
+{
+    return !unfinished(s) && !leftover(s) && !frozen(s) && !leaked(s);
+}
+
+static void check_probe(struct sim *s)
+{
+    const struct api_object *o = api_find(&s->api, API_WUKONG, SIM_NS, "probe");
+    if (o && !str_eq(phase_of(o), "Succeeded"))
+        sim_violation(s, "a-clone-in-the-calm-succeeds", "the probe is %s: %s", phase_of(o),
+                      str_or(json_str(o->tree, "status.cloneStatus.lastError.message"), "-"));
+}
+
+/* Failed is allowed for a reason that the run gives. */
+static void check_failed(struct sim *s, const struct api_object *o)
+{
+    const cJSON *c = json_at(o->tree, "status.cloneStatus");
+    int64_t attempts = 0, limit = 0;
+    (void)json_int(c, "attempts", &attempts);
+    (void)json_int(o->tree, "spec.cloneSource.retryLimit", &limit);
+    if (!json_str(c, "lastError.reason") || str_empty(json_str(c, "lastError.message")))
+        sim_violation(s, "failures-are-explained", "%s Failed without a reason", o->name);
+    bool terminal = json_bool(c, "lastError.terminal", false);
+    bool exhausted = attempts > limit;
+    int64_t start = 0, end = 0, deadline = 3600;
+    (void)str_to_time_ms(json_str(c, "startTime"), &start);
+    (void)str_to_time_ms(json_str(c, "completionTime"), &end);
+    (void)json_int(o->tree, "spec.cloneSource.deadlineSeconds", &deadline);
+    bool late = start && end >= start + deadline * 1000;
+    if (!terminal && !exhausted && !late)
+        sim_violation(s, "failures-are-explained",
+                      "%s Failed after %" PRId64 " of %" PRId64 "+1 attempts, before its deadline, "
+                      "by %s", o->name, attempts, limit, json_str(c, "lastError.reason"));
+}
+
+void judge_end(struct sim *s, bool settled)
+{
+    const struct api_object *o;
+    if (!settled) {
+        if ((o = unfinished(s)))
+            sim_violation(s, "every-clone-ends", "%s is %s%s, step %s: %s", o->name, phase_of(o),
+                          api_deleting(o->tree) ? " and being deleted" : "",
+                          str_or(json_str(o->tree, "status.cloneStatus.step"), "-"),
+                          str_or(json_str(o->tree, "status.cloneStatus.lastError.message"), "-"));
+        if ((o = leftover(s)))
+            sim_violation(s, "nothing-is-left", "%s %s of %s%s", api_kinds[o->kind].kind, o->name,
+                          judge_owner(s, o->tree)->name,
+                          api_deleting(o->tree) ? ", being deleted" : "");
+        if (frozen(s))
+            sim_violation(s, "no-guest-stays-frozen", "%s", frozen(s)->name);
+        if (leaked(s))
+            sim_violation(s, "nothing-is-left", "physical snapshot %s", leaked(s)->handle);
+    }
+    for (o = s->api.objects[API_WUKONG]; o; o = o->hh.next)
+        if (str_eq(phase_of(o), "Failed"))
+            check_failed(s, o);
+    check_probe(s);
+}

@@ -1,0 +1,233 @@
+/* What a status says must be true, and may only go forward. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "judge.h"
+#include "wukong/spec.h"
+
+static int64_t number(const cJSON *o, const char *path)
+{
+    int64_t n = 0;
+    return json_int(o, path, &n) ? n : 0;
+}
+
+static int64_t percent(const cJSON *clone)
+{
+    int64_t n = 0;
+    for (const char *p = str_or(json_str(clone, "progress"), "0"); *p >= '0' && *p <= '9'; p++)
+        n = n * 10 + (*p - '0');
+    return n;
+}
+
+static bool final_phase(const char *phase)
+{
+    return str_eq(phase, "Succeeded") || str_eq(phase, "Failed");
+}
+
+/* --- the thaw is owed until the guest is thawed --- */
+
+static void debt_closed(struct sim *s, const struct seen_wukong *k, const cJSON *before)
+{
+    const char *uid = json_str(before, "freeze.vmiUID");
+    for (const struct machine *m = s->world.machines; m; m = m->next) {
+        if (!str_eq(m->vmi_uid, uid) || !uid)
+            continue;
+        if (m->frozen_by == FREEZER_OURS)
+            sim_violation(s, "thaw-is-owed-until-thawed",
+                          "%s says that %s is thawed, it is frozen since %" PRId64 " ms", k->name,
+                          m->name, s->now_ms - m->frozen_ms);
+        if (m->landing)
+            sim_violation(s, "thaw-is-owed-until-thawed",
+                          "%s says that %s is thawed, a freeze is still on its way to the guest",
+                          k->name, m->name);
+    }
+}
+
+static void check_debt(struct sim *s, const struct seen_wukong *k, const cJSON *before,
+                       const cJSON *after)
+{
+    const char *was = json_str(before, "freeze.requestedTime");
+    const char *is = json_str(after, "freeze.requestedTime");
+    bool owed = was && !json_at(before, "freeze.thawedTime");
+    if (!owed)
+        return;
+    if (json_at(after, "freeze.thawedTime") || !is || !str_eq(was, is))
+        debt_closed(s, k, before);
+}
+
+/* --- consistency is what the snapshots hold --- */
+
+struct cuts {
+    unsigned count, frozen, running;
+    int64_t least, most;
+};
+
+static void add_cut(struct cuts *c, const struct physical *p)
+{
+    if (!c->count || p->records < c->least)
+        c->least = p->records;
+    if (!c->count || p->records > c->most)
+        c->most = p->records;
+    c->count++;
+    c->frozen += p->frozen;
+    c->running += p->running;
+}
+
+static struct cuts cuts_of(struct sim *s, const struct seen_wukong *k, int64_t attempt)
+{
+    struct cuts c = {0};
+    char number_text[24];
+    (void)snprintf(number_text, sizeof number_text, "%" PRId64, attempt);
+    for (struct api_object *o = s->api.objects[API_SNAPSHOT]; o; o = o->hh.next) {
+        char content[300];
+        if (judge_owner(s, o->tree) != k ||
+            !str_eq(json_str(o->tree, "metadata.labels[vm.novasphere.dev/attempt]"), number_text))
+            continue;
+        (void)snprintf(content, sizeof content, "snapcontent-%s", o->uid);
+        const struct api_object *vsc = api_find(&s->api, API_CONTENT, "", content);
+        const struct physical *p = vsc ? physical_of_content(&s->world, vsc->uid) : NULL;
+        if (p)
+            add_cut(&c, p);
+    }
+    return c;
+}
+
+static void check_claimed(struct sim *s, const struct seen_wukong *k, const char *consistency,
+                          const struct cuts *c, const char *what)
+{
+    if (str_eq(consistency, "FilesystemConsistent") &&
+        (c->frozen != c->count || c->least != c->most))
+        sim_violation(s, "consistency-is-true",
+                      "%s claims FilesystemConsistent; of %u %s %u were cut while frozen, records "
+                      "%" PRId64 " to %" PRId64, k->name, c->count, what, c->frozen, c->least,
+                      c->most);
+    if (str_eq(consistency, "Offline") && (c->running || c->least != c->most))
+        sim_violation(s, "consistency-is-true",
+                      "%s claims Offline; of %u %s %u were cut while the source ran, records "
+                      "%" PRId64 " to %" PRId64, k->name, c->count, what, c->running, c->least,
+                      c->most);
+}
+
+static void count_consistency(struct sim *s, const char *word)
+{
+    s->filesystem += str_eq(word, "FilesystemConsistent");
+    s->crash += str_eq(word, "CrashConsistent");
+    s->offline += str_eq(word, "Offline");
+}
+
+static void check_consistency(struct sim *s, const struct seen_wukong *k, const cJSON *before,
+                              const cJSON *after)
+{
+    const char *word = json_str(after, "consistency");
+    if (!word || !json_at(after, "cutTime") || json_at(before, "cutTime"))
+        return;
+    struct cuts c = cuts_of(s, k, number(after, "attempts"));
+    check_claimed(s, k, word, &c, "snapshots");
+    count_consistency(s, word);
+}
+
+/* --- success means that the targets are there --- */
+
+struct disks_query {
+    struct sim *s;
+    const struct seen_wukong *k;
+    const struct api_object *vm;
+    struct cuts cuts;
+    bool waits; /* a claim that binds with its consumer, and the VM is not started */
+};
+
+static void add_disk(void *arg, const char *volume, const char *claim)
+{
+    struct disks_query *q = arg;
+    const struct api_object *pvc = api_find(&q->s->api, API_PVC, q->vm->ns, claim);
+    const struct volume *v = volume_of_claim(&q->s->world, q->vm->ns, claim);
+    (void)volume;
+    if (v) {
+        struct physical p = {.records = v->records, .frozen = v->cut_frozen,
+                             .running = v->cut_running};
+        add_cut(&q->cuts, &p);
+        return;
+    }
+    bool late = pvc && str_eq(json_str(pvc->tree, "spec.storageClassName"), "late") &&
+                str_eq(json_str(q->vm->tree, "spec.runStrategy"), "Halted");
+    q->waits |= late;
+    if (!late && !q->k->disturbed)
+        sim_violation(q->s, "success-is-true", "%s Succeeded, claim %s is %s", q->k->name, claim,
+                      pvc ? "not bound" : "not there");
+}
+
+static void check_success(struct sim *s, const struct seen_wukong *k, const cJSON *clone)
+{
+    unsigned targets = 0;
+    for (struct api_object *o = s->api.objects[API_VM]; o; o = o->hh.next) {
+        struct disks_query q = {.s = s, .k = k, .vm = o};
+        if (judge_owner(s, o->tree) != k)
+            continue;
+        targets++;
+        each_claim(json_at(o->tree, "spec.template.spec"), add_disk, &q);
+        if (!q.waits)
+            check_claimed(s, k, json_str(clone, "consistency"), &q.cuts, "disks");
+    }
+    if (targets != (unsigned)k->replicas && !k->disturbed)
+        sim_violation(s, "success-is-true", "%s Succeeded with %u of %" PRId64 " VMs", k->name,
+                      targets, k->replicas);
+    if (!json_str(clone, "consistency"))
+        sim_violation(s, "success-is-true", "%s Succeeded and says nothing of consistency",
+                      k->name);
+}
+
+/* --- only forward --- */
+
+static void check_forward(struct sim *s, struct seen_wukong *k, const cJSON *before,
+                          const cJSON *after)
+{
+    const char *was = json_str(before, "phase"), *is = json_str(after, "phase");
+    if (final_phase(was) && !str_eq(was, is)) {
+        if (str_eq(was, "Succeeded") || !k->retried)
+            sim_violation(s, "finished-never-runs-again", "%s went from %s to %s", k->name, was,
+                          str_or(is, "nothing"));
+        k->final = k->retried = false;
+        k->attempts = k->progress = 0;
+    }
+    if (number(after, "attempts") < k->attempts)
+        sim_violation(s, "only-forward", "%s went from attempt %" PRId64 " to %" PRId64, k->name,
+                      k->attempts, number(after, "attempts"));
+    if (number(after, "attempts") == k->attempts && percent(after) < k->progress)
+        sim_violation(s, "only-forward", "%s went from %" PRId64 "%% to %" PRId64 "%%", k->name,
+                      k->progress, percent(after));
+    k->attempts = number(after, "attempts");
+    k->progress = percent(after);
+}
+
+static void finished(struct sim *s, struct seen_wukong *k, const cJSON *wukong)
+{
+    const cJSON *clone = json_at(wukong, "status.cloneStatus");
+    const char *phase = json_str(clone, "phase");
+    k->final = true;
+    k->final_ms = s->now_ms;
+    free(k->retry);
+    k->retry = xstrdup(json_str(wukong, "metadata.annotations[" WUKONG_RETRY_ANNOTATION "]"));
+    /* The annotation may have been there already and not yet acted upon. */
+    k->retried = k->retry && !str_eq(k->retry, json_str(clone, "retryToken"));
+    sim_trace(s, "%s is %s: %s: %s", k->name, phase, str_or(json_str(clone, "consistency"), "-"),
+              str_or(json_str(clone, "lastError.message"), "no error"));
+    if (str_eq(phase, "Succeeded")) {
+        s->succeeded++;
+        check_success(s, k, clone);
+    } else {
+        s->failed++;
+    }
+}
+
+void judge_status(struct sim *s, struct seen_wukong *k, const cJSON *before, const cJSON *after)
+{
+    const cJSON *old = json_at(before, "status.cloneStatus");
+    const cJSON *new = json_at(after, "status.cloneStatus");
+    check_forward(s, k, old, new);
+    check_debt(s, k, old, new);
+    check_consistency(s, k, old, new);
+    if (final_phase(json_str(new, "phase")) && !final_phase(json_str(old, "phase")))
+        finished(s, k, after);
+}

@@ -1,0 +1,402 @@
+/* What there is, and what users do. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "sim.h"
+#include "wukong/names.h"
+#include "wukong/spec.h"
+
+#define DRIVER "csi.sim"
+
+static const char *pick(struct sim *s, const char *const *words, size_t n)
+{
+    return words[rng_range(&s->rng, 0, (int64_t)n - 1)];
+}
+#define PICK(s, ...)                                                                               \
+    pick((s), (const char *const[]){__VA_ARGS__}, ARRAY_LEN(((const char *const[]){__VA_ARGS__})))
+
+static bool maybe(struct sim *s, unsigned per_mille)
+{
+    return rng_chance(&s->rng, per_mille);
+}
+
+/* --- what there is --- */
+
+static void make_classes(struct sim *s)
+{
+    static const char *const names[] = {"fast", "late"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        cJSON *c = api_new(API_STORAGE_CLASS, NULL, names[i]);
+        jt_str(c, "provisioner", DRIVER);
+        jt_str(c, "volumeBindingMode", i ? "WaitForFirstConsumer" : "Immediate");
+        jt_bool(c, "allowVolumeExpansion", true);
+        (void)api_create(&s->api, "admin", API_STORAGE_CLASS, c);
+    }
+    cJSON *v = api_new(API_SNAPSHOT_CLASS, NULL, "snap");
+    jt_str(v, "driver", DRIVER);
+    jt_str(v, "deletionPolicy", maybe(s, 250) ? "Retain" : "Delete");
+    (void)api_create(&s->api, "admin", API_SNAPSHOT_CLASS, v);
+    cJSON *d = api_new(API_CSI_DRIVER, NULL, DRIVER);
+    (void)api_create(&s->api, "admin", API_CSI_DRIVER, d);
+}
+
+static void make_claim(struct sim *s, struct machine *m, const char *name, const char *class)
+{
+    cJSON *c = api_new(API_PVC, SIM_NS, name);
+    struct volume *v = volume_new(&s->world, SIM_NS, name);
+    v->machine = m;
+    jt_add(c, "spec.accessModes", "ReadWriteOnce");
+    jt_str(c, "spec.volumeMode", "Filesystem");
+    jt_str(c, "spec.storageClassName", class);
+    jt_str(c, "spec.resources.requests.storage", "1Gi");
+    jt_str(c, "spec.volumeName", v->handle);
+    jt_str(c, "metadata.annotations[volume.kubernetes.io/storage-provisioner]", DRIVER);
+    jt_add(c, "metadata.finalizers", "kubernetes.io/pvc-protection");
+    jt_str(c, "status.phase", "Bound");
+    jt_str(c, "status.capacity.storage", "1Gi");
+    (void)api_create(&s->api, "user", API_PVC, c);
+}
+
+static cJSON *instance_spec(struct sim *s, struct machine *m, int64_t disks, const char *class)
+{
+    cJSON *spec = cJSON_CreateObject();
+    jt_int(spec, "domain.cpu.cores", 2);
+    jt_str(spec, "domain.memory.guest", "1Gi");
+    for (int64_t i = 0; i < disks; i++) {
+        char name[32], claim[80];
+        (void)snprintf(name, sizeof name, "d%" PRId64, i);
+        (void)snprintf(claim, sizeof claim, "%s-%s", m->name, name);
+        cJSON *disk = cJSON_CreateObject(), *volume = cJSON_CreateObject();
+        jt_str(disk, "name", name);
+        jt_str(disk, "disk.bus", "virtio");
+        jt_str(volume, "name", name);
+        jt_str(volume, "persistentVolumeClaim.claimName", claim);
+        cJSON_AddItemToArray(jt_array(spec, "domain.devices.disks"), disk);
+        cJSON_AddItemToArray(jt_array(spec, "volumes"), volume);
+        make_claim(s, m, claim, class);
+    }
+    cJSON *nic = cJSON_CreateObject(), *net = cJSON_CreateObject();
+    jt_str(nic, "name", "default");
+    jt_put(nic, "masquerade", cJSON_CreateObject());
+    jt_str(net, "name", "default");
+    jt_put(net, "pod", cJSON_CreateObject());
+    cJSON_AddItemToArray(jt_array(spec, "domain.devices.interfaces"), nic);
+    cJSON_AddItemToArray(jt_array(spec, "networks"), net);
+    return spec;
+}
+
+static void make_source(struct sim *s, const char *name, bool agent, const char *strategy)
+{
+    struct machine *m = machine_get(&s->world, SIM_NS, name);
+    m->has_agent = agent;
+    m->source = true;
+    cJSON *spec = instance_spec(s, m, rng_range(&s->rng, 1, 3), PICK(s, "fast", "late"));
+    if (!strategy) {
+        cJSON *vmi = api_new(API_VMI, SIM_NS, name);
+        jt_put(vmi, "spec", spec);
+        jt_str(vmi, "status.phase", "Pending");
+        jt_add(vmi, "metadata.finalizers", "foregroundDeleteVirtualMachine");
+        (void)api_create(&s->api, "user", API_VMI, vmi);
+        return;
+    }
+    cJSON *vm = api_new(API_VM, SIM_NS, name);
+    jt_str(vm, "spec.runStrategy", strategy);
+    jt_str(vm, "spec.template.metadata.labels[kubevirt.io/domain]", name);
+    jt_put(vm, "spec.template.spec", spec);
+    (void)api_create(&s->api, "user", API_VM, vm);
+}
+
+static const char *source_name(unsigned i, char out[16])
+{
+    (void)snprintf(out, 16, "src%u", i);
+    return out;
+}
+
+static unsigned sources(struct sim *s)
+{
+    unsigned n = 0;
+    for (struct machine *m = s->world.machines; m; m = m->next)
+        n += m->source;
+    return n;
+}
+
+/* A source by chance; NULL when there is none. */
+static struct machine *any_source(struct sim *s)
+{
+    int64_t n = rng_range(&s->rng, 0, (int64_t)sources(s) - 1);
+    for (struct machine *m = s->world.machines; m; m = m->next)
+        if (m->source && n-- == 0)
+            return m;
+    return NULL;
+}
+
+void scenario_init(struct sim *s)
+{
+    char name[16];
+    int64_t n = rng_range(&s->rng, 1, 2);
+    make_classes(s);
+    for (unsigned i = 0; i < (unsigned)n; i++) {
+        const char *strategy = PICK(s, "Always", "Always", "Always", "Halted", "Manual", NULL);
+        make_source(s, source_name(i, name), maybe(s, 800), strategy);
+    }
+    s->api.unserved[API_STORAGE_PROFILE] = true;
+    s->api.unserved[API_DATA_VOLUME] = true;
+    s->api.unserved[API_VM_SNAPSHOT] = maybe(s, 200);
+    s->api.unserved[API_VM_SNAPSHOT_CONTENT] = s->api.unserved[API_VM_SNAPSHOT];
+}
+
+/* --- Wukongs --- */
+
+static cJSON *clone_of(const char *name, const struct machine *m, bool of_vmi)
+{
+    cJSON *w = api_new(API_WUKONG, SIM_NS, name);
+    jt_str(w, "spec.cloneSource.type", of_vmi ? "vmi" : "vm");
+    jt_str(w, of_vmi ? "spec.cloneSource.vmiName" : "spec.cloneSource.vmName", m->name);
+    jt_str(w, "spec.cloneSource.quiesce", "IfAvailable");
+    jt_str(w, "spec.cloneSource.snapshotMethod", "Auto");
+    jt_int(w, "spec.cloneSource.deadlineSeconds", 3600);
+    jt_int(w, "spec.cloneSource.retryLimit", 5);
+    jt_int(w, "spec.replicas", 1);
+    jt_str(w, "spec.reclaimPolicy", "Delete");
+    jt_bool(w, "spec.startStrategy.autoStart", true);
+    /* The CRD's default: kstatus sees an object that nobody has looked at yet. */
+    jt_int(w, "status.observedGeneration", -1);
+    return w;
+}
+
+static void vary(struct sim *s, cJSON *w, bool of_vmi)
+{
+    const char *type = of_vmi ? PICK(s, "running", "running", "linked")
+                              : PICK(s, "running", "running", "linked", "full");
+    jt_str(w, "spec.cloneSource.cloneType", type);
+    jt_str(w, "spec.cloneSource.quiesce", PICK(s, "IfAvailable", "IfAvailable", "Required", "Never"));
+    jt_int(w, "spec.cloneSource.deadlineSeconds", rng_range(&s->rng, 60, 1500));
+    jt_int(w, "spec.cloneSource.retryLimit", rng_range(&s->rng, 0, 6));
+    jt_int(w, "spec.replicas", maybe(s, 200) ? rng_range(&s->rng, 2, 3) : 1);
+    jt_str(w, "spec.reclaimPolicy", maybe(s, 300) ? "Retain" : "Delete");
+    jt_bool(w, "spec.startStrategy.autoStart", !maybe(s, 300));
+    if (!of_vmi && str_eq(type, "running") && maybe(s, 400))
+        jt_bool(w, "spec.cloneSource.stopSourceAfter", true);
+    if (maybe(s, 150)) {
+        cJSON *disk = cJSON_CreateObject();
+        jt_str(disk, "name", "d0");
+        cJSON_AddItemToArray(jt_array(w, "spec.disks"), disk);
+    }
+}
+
+static void create_wukong(struct sim *s)
+{
+    char name[32];
+    struct machine *m = any_source(s);
+    if (!m || s->wukongs >= 6)
+        return;
+    bool of_vmi = !api_find(&s->api, API_VM, m->ns, m->name) || maybe(s, 400);
+    (void)snprintf(name, sizeof name, "wk%u", s->wukongs++);
+    cJSON *w = clone_of(name, m, of_vmi);
+    vary(s, w, of_vmi);
+    (void)api_create(&s->api, "user", API_WUKONG, w);
+}
+
+static struct api_object *any_of(struct sim *s, enum api_kind kind)
+{
+    unsigned count = HASH_COUNT(s->api.objects[kind]);
+    if (!count)
+        return NULL;
+    int64_t n = rng_range(&s->rng, 0, (int64_t)count - 1);
+    struct api_object *o = s->api.objects[kind];
+    while (o && n--)
+        o = o->hh.next;
+    return o;
+}
+
+static bool is_probe(const struct api_object *o)
+{
+    return str_starts(o->name, "probe");
+}
+
+static void delete_wukong(struct sim *s)
+{
+    struct api_object *o = any_of(s, API_WUKONG);
+    if (o && !is_probe(o))
+        api_delete(&s->api, "user", o);
+}
+
+static void retry_wukong(struct sim *s)
+{
+    struct api_object *o = any_of(s, API_WUKONG);
+    if (!o)
+        return;
+    cJSON *tree = jt_copy(o->tree);
+    jt_strf(tree, "metadata.annotations[" WUKONG_RETRY_ANNOTATION "]", "again-%" PRId64, s->now_ms);
+    api_replace(&s->api, "user", o, tree);
+}
+
+/* --- obstacles --- */
+
+/* Something of somebody else under a name that a clone will want. */
+static void take_name(struct sim *s)
+{
+    char name[64];
+    int64_t i = rng_range(&s->rng, s->wukongs ? s->wukongs - 1 : 0, s->wukongs);
+    if (maybe(s, 500)) {
+        (void)snprintf(name, sizeof name, "wk%" PRId64 "-vm", i);
+        cJSON *vm = api_new(API_VM, SIM_NS, name);
+        jt_str(vm, "metadata.labels.owner", "somebody");
+        jt_str(vm, "spec.runStrategy", "Halted");
+        jt_put(vm, "spec.template.spec.domain", cJSON_CreateObject());
+        (void)api_create(&s->api, "user", API_VM, vm);
+    } else {
+        (void)snprintf(name, sizeof name, "wk%" PRId64 "-d0", i);
+        cJSON *c = api_new(API_PVC, SIM_NS, name);
+        jt_str(c, "metadata.labels.owner", "somebody");
+        jt_str(c, "spec.storageClassName", "fast");
+        jt_str(c, "spec.resources.requests.storage", "1Gi");
+        (void)api_create(&s->api, "user", API_PVC, c);
+    }
+}
+
+static bool somebodys(const struct api_object *o)
+{
+    return str_eq(json_str(o->tree, "metadata.labels.owner"), "somebody");
+}
+
+static void free_names(struct sim *s)
+{
+    static const enum api_kind kinds[] = {API_VM, API_PVC};
+    for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+        struct api_object *o, *next;
+        HASH_ITER(hh, s->api.objects[kinds[k]], o, next) {
+            if (somebodys(o))
+                api_delete(&s->api, "user", o);
+        }
+    }
+}
+
+/* Backup software freezes the guest for a while. */
+static void end_foreign(struct world *w, const char *ns, const char *name)
+{
+    struct machine *m = machine_find(w, ns, name);
+    if (m)
+        machine_thaw(m, "somebody else");
+}
+
+static void foreign_freeze(struct sim *s)
+{
+    struct machine *m = any_source(s);
+    if (!m || !m->agent)
+        return;
+    machine_freeze(m, FREEZER_FOREIGN, rng_range(&s->rng, 5000, 300000));
+    if (m->frozen_by == FREEZER_FOREIGN && maybe(s, 700))
+        world_later(&s->world, rng_range(&s->rng, 200, 60000), end_foreign, m->ns, m->name);
+}
+
+static void set_snapshot_lock(struct sim *s, const char *name, const char *snapshot)
+{
+    struct api_object *vm = api_find(&s->api, API_VM, SIM_NS, name);
+    if (!vm)
+        return;
+    cJSON *tree = jt_copy(vm->tree);
+    jt_str(tree, "status.snapshotInProgress", snapshot);
+    api_replace(&s->api, "kubevirt", vm, tree);
+}
+
+static void end_snapshot(struct world *w, const char *ns, const char *name)
+{
+    struct machine *m = machine_find(w, ns, name);
+    struct api_object *vm = api_find(w->api, API_VM, ns, name);
+    /* KubeVirt thaws whoever froze (seen on v1.9). */
+    if (m)
+        machine_thaw(m, "a VirtualMachineSnapshot");
+    if (!vm)
+        return;
+    cJSON *tree = jt_copy(vm->tree);
+    jt_drop(tree, "status.snapshotInProgress");
+    api_replace(w->api, "kubevirt", vm, tree);
+}
+
+static void foreign_snapshot(struct sim *s)
+{
+    struct machine *m = any_source(s);
+    struct api_object *vm = m ? api_find(&s->api, API_VM, m->ns, m->name) : NULL;
+    struct api_object *vmi = m ? api_find(&s->api, API_VMI, m->ns, m->name) : NULL;
+    if (!vm || json_at(vm->tree, "status.snapshotInProgress"))
+        return;
+    set_snapshot_lock(s, m->name, "nightly");
+    if (m->agent && vmi && !json_at(vmi->tree, "status.fsFreezeStatus"))
+        machine_freeze(m, FREEZER_FOREIGN, 300000);
+    world_later(&s->world, rng_range(&s->rng, 300, 8000), end_snapshot, m->ns, m->name);
+}
+
+static void disturb_source(struct sim *s)
+{
+    struct machine *m = any_source(s);
+    struct api_object *vm = m ? api_find(&s->api, API_VM, m->ns, m->name) : NULL;
+    struct api_object *vmi = m ? api_find(&s->api, API_VMI, m->ns, m->name) : NULL;
+    int64_t dice = rng_range(&s->rng, 0, 9);
+    if (!m)
+        return;
+    sim_trace(s, "user disturbs %s (%" PRId64 ")", m->name, dice);
+    if (dice < 4 && vmi) {
+        api_delete(&s->api, "user", vmi); /* a restart, when a VM wants it to run */
+    } else if (dice < 6 && vm) {
+        cJSON *tree = jt_copy(vm->tree);
+        bool halted = str_eq(json_str(tree, "spec.runStrategy"), "Halted");
+        jt_str(tree, "spec.runStrategy", halted ? "Always" : "Halted");
+        api_replace(&s->api, "user", vm, tree);
+    } else if (dice < 8 && vmi && m->agent) {
+        cJSON *tree = jt_copy(vmi->tree);
+        cJSON *c, *list = jt_at(tree, "status.conditions");
+        machine_agent(m, false);
+        cJSON_ArrayForEach(c, list)
+            if (str_eq(json_str(c, "type"), "AgentConnected")) {
+                cJSON_Delete(cJSON_DetachItemViaPointer(list, c));
+                break;
+            }
+        api_replace(&s->api, "user", vmi, tree);
+    } else if (dice == 9 && vm) {
+        api_delete(&s->api, "user", vm);
+    }
+}
+
+/* kubectl delete of something that a clone made. */
+static void delete_ours(struct sim *s)
+{
+    static const enum api_kind kinds[] = {API_VM, API_PVC, API_SNAPSHOT, API_CONTENT};
+    struct api_object *o = any_of(s, kinds[rng_range(&s->rng, 0, ARRAY_LEN(kinds) - 1)]);
+    if (o && (json_at(o->tree, "metadata.labels[" WUKONG_UID_LABEL "]") || o->kind == API_CONTENT))
+        api_delete(&s->api, "user", o);
+}
+
+void scenario_act(struct sim *s)
+{
+    static const struct {
+        void (*act)(struct sim *s);
+        int weight;
+    } acts[] = {
+        {create_wukong, 40}, {delete_wukong, 8},    {retry_wukong, 6},     {take_name, 5},
+        {free_names, 5},     {foreign_freeze, 5},   {foreign_snapshot, 5}, {disturb_source, 8},
+        {delete_ours, 4},
+    };
+    int64_t dice = rng_range(&s->rng, 0, 85);
+    s->user_actions++;
+    for (size_t i = 0; i < ARRAY_LEN(acts); i++) {
+        dice -= acts[i].weight;
+        if (dice < 0) {
+            acts[i].act(s);
+            return;
+        }
+    }
+}
+
+void scenario_calm(struct sim *s)
+{
+    static const char *const fresh = "fresh";
+    free_names(s);
+    make_source(s, fresh, true, "Always");
+    struct machine *m = machine_find(&s->world, SIM_NS, fresh);
+    cJSON *w = clone_of("probe", m, maybe(s, 500));
+    jt_str(w, "spec.cloneSource.cloneType", "running");
+    (void)api_create(&s->api, "user", API_WUKONG, w);
+}

@@ -1,0 +1,100 @@
+/*
+ * struct sim: one run, from one seed: clock, API server, world, workers, users, faults and the
+ * judge. Everything is drawn from one rng on one heap of timers, so the same seed gives the same
+ * run to the last byte (trace_hash tells).
+ */
+#ifndef SIM_SIM_H
+#define SIM_SIM_H
+
+#include "net.h"
+#include "worker/worker.h"
+#include "world.h"
+
+#define SIM_NS "team"
+#define SIM_LEASE "wukong-worker"
+#define SIM_SYSTEM_NS "wukong-system"
+#define SIM_WORKERS_MAX 2
+#define SIM_TRACE 120 /* lines kept for the report */
+#define SIM_EPOCH_MS 1800000000000
+
+struct sim;
+
+struct process {
+    struct sim *sim;
+    struct worker *worker; /* NULL: down */
+    struct net *net;
+    struct timer kill, start;
+    char identity[32];
+};
+
+/* Nets of dead processes, whose last requests may still arrive. */
+struct net_list {
+    struct net_list *next;
+    struct net net;
+};
+
+struct seen_wukong; /* judge.c */
+
+struct sim {
+    uint64_t seed;
+    bool verbose;
+    struct rng rng;
+    int64_t now_ms;
+    struct clock clock;
+    struct timers timers;
+    struct apiserver api;
+    struct world world;
+    struct net_faults net_faults;
+    struct net_list *nets;
+    struct process processes[SIM_WORKERS_MAX];
+    unsigned process_count, lives;
+    unsigned kill_per_mille; /* of requests */
+    struct timer weather, user, end;
+    bool calm;
+    int64_t calm_ms, calm_at_ms, limit_ms;
+    unsigned user_actions, wukongs, probes;
+    /* trace */
+    char *trace[SIM_TRACE];
+    unsigned long long trace_lines;
+    uint64_t trace_hash;
+    /* the judge */
+    struct seen_wukong *seen;
+    char *violation, *violation_detail; /* NULL: none so far */
+    bool over;
+    /* what happened, for the summary */
+    unsigned succeeded, failed, gone, freezes, kills, filesystem, crash, offline;
+};
+
+/* --- sim.c --- */
+void sim_init(struct sim *s, uint64_t seed, bool verbose);
+void sim_run(struct sim *s);
+void sim_release(struct sim *s);
+void sim_trace(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The first one is kept; the run ends. */
+void sim_violation(struct sim *s, const char *invariant, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* --- scenario.c: what there is and what users do --- */
+void scenario_init(struct sim *s);
+/* One random act; called now and then. */
+void scenario_act(struct sim *s);
+/* Faults are over: takes foreign obstacles away and makes the clones that must succeed. */
+void scenario_calm(struct sim *s);
+
+/* --- weather.c: rates of faults, drawn anew now and then --- */
+void weather_draw(struct sim *s);
+void weather_clear(struct sim *s);
+
+/* --- judge*.c --- */
+void judge_changed(struct sim *s, const char *who, enum api_change_type type,
+                   const struct api_object *o, const cJSON *before);
+void judge_submitted(struct sim *s, const char *who, const struct kube_request *r);
+void judge_froze(struct sim *s, const struct machine *m, enum freezer by);
+void judge_thawed(struct sim *s, const struct machine *m, enum freezer was, const char *by);
+/* Everything has ended? */
+bool judge_settled(struct sim *s);
+/* Liveness and leftovers; called once, when settled or out of time. */
+void judge_end(struct sim *s, bool settled);
+void judge_release(struct sim *s);
+
+#endif
