@@ -395,10 +395,7 @@ static void summary(const struct clone_view *v, struct decision *d)
         return;
     }
     if (r->phase == PHASE_FAILED) {
-        enum reason last = REASON_INVALID;
-        for (enum reason i = 0; i < REASONS; i++)
-            if (str_eq(reason_table[i].name, r->error.reason))
-                last = i;
+        enum reason last = reason_find(r->error.reason);
         set_condition(d, COND_READY, CONDITION_FALSE, last, r->error.message);
         set_condition(d, COND_STALLED, CONDITION_TRUE, last, r->error.message);
         return;

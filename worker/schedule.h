@@ -5,7 +5,7 @@
 #ifndef WORKER_SCHEDULE_H
 #define WORKER_SCHEDULE_H
 
-#include "worker/reasons.h"
+#include "wukong/reasons.h"
 #include "wukong/spec.h"
 
 struct schedule_verdict {

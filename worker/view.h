@@ -17,7 +17,7 @@
 #include <cjson/cJSON.h>
 
 #include "worker/memo.h"
-#include "worker/reasons.h"
+#include "wukong/reasons.h"
 #include "worker/record.h"
 #include "wukong/disks.h"
 #include "wukong/spec.h"
@@ -52,6 +52,7 @@ struct seen_claim {
 struct seen_vm {
     const char *name, *uid, *printable, *failure;
     bool exists, ours, deleting, ready;
+    bool owned; /* by the Wukong: it goes with it */
 };
 
 /* The same physical snapshot, handed to the target's namespace. */

@@ -1,6 +1,8 @@
-#include "worker/reasons.h"
+#include "wukong/reasons.h"
 
 #include <assert.h>
+
+#include "base/str.h"
 
 const struct reason_info reason_table[] = {
     [REASON_NONE] = {"Unknown", REASON_INFORMS, NULL},
@@ -83,3 +85,11 @@ const struct reason_info reason_table[] = {
     [REASON_LEFTOVERS] = {"Leftovers", REASON_TERMINAL, "Delete the objects that are named."},
 };
 static_assert(sizeof reason_table / sizeof *reason_table == REASONS, "an entry per reason");
+
+enum reason reason_find(const char *name)
+{
+    for (int i = 1; i < REASONS; i++)
+        if (str_eq(reason_table[i].name, name))
+            return (enum reason)i;
+    return REASON_NONE;
+}

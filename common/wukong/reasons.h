@@ -2,8 +2,8 @@
  * The closed list of reasons: in conditions, Events, status.cloneStatus.lastError, metrics and
  * docs/reasons.md. The kind says what the worker does about it, the remedy what a person can do.
  */
-#ifndef WORKER_REASONS_H
-#define WORKER_REASONS_H
+#ifndef WUKONG_REASONS_H
+#define WUKONG_REASONS_H
 
 enum reason {
     REASON_NONE,
@@ -70,5 +70,7 @@ struct reason_info {
     const char *remedy; /* one sentence for people; NULL when there is nothing to do */
 };
 extern const struct reason_info reason_table[REASONS];
+/* By its name as users see it; REASON_NONE when there is none of that name. */
+enum reason reason_find(const char *name);
 
 #endif
