@@ -286,8 +286,11 @@ func (q *Queue) Run(ctx context.Context, workers int) {
 				}
 				again, err := q.do(ctx, key)
 				switch {
+				case apierrors.IsConflict(err):
+					// Somebody else wrote in between: look again soon, however often it happens.
+					q.q.AddAfter(key, 15*time.Millisecond)
 				case err != nil:
-					if !apierrors.IsConflict(err) && !errors.Is(err, context.Canceled) {
+					if !errors.Is(err, context.Canceled) {
 						log.Printf("%s %s: %v", q.name, key, err)
 					}
 					q.q.AddRateLimited(key)
