@@ -267,6 +267,16 @@ static void walk_civil(struct walk *w, struct civil t)
     walk_to(w, civil_to_unix(w->zone, &t));
 }
 
+/* To a later day or month. Where a zone left out a whole day (Pacific/Apia, 30 December 2011) its
+   midnight falls back on the day before, and robfig/cron goes round for ever; we go on. */
+static void walk_on(struct walk *w, struct civil t)
+{
+    int64_t before = w->at;
+    walk_civil(w, t);
+    if (w->at <= before)
+        walk_to(w, before + 24 * 3600);
+}
+
 /* Each step returns false when it wrapped around, so that the higher fields are looked at again. */
 static bool walk_month(struct walk *w)
 {
@@ -277,7 +287,7 @@ static bool walk_month(struct walk *w)
         }
         struct civil next = w->t;
         next.month++;
-        walk_civil(w, next);
+        walk_on(w, next);
         if (w->t.month == 1)
             return false;
     }
@@ -294,7 +304,7 @@ static bool walk_day(struct walk *w)
         }
         struct civil next = w->t;
         next.day++;
-        walk_civil(w, next);
+        walk_on(w, next);
         /* Where daylight saving skips midnight the day begins at 1 or at 23 of the day before. */
         if (w->t.hour > 12)
             walk_to(w, w->at + (24 - w->t.hour) * 3600);

@@ -7,6 +7,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"flag"
@@ -15,6 +16,7 @@ import (
 	"math/rand"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -35,7 +37,7 @@ var topics = []topic{
 	{"duration", "d", askDuration, answerDuration, nil},
 	{"names", "n", askName, answerNames, nil},
 	{"selector", "s", askSelector, answerSelector, nil},
-	{"cron", "c", askCron, answerCron, nil},
+	{"cron", "c", askCron, answerCron, sameCron},
 	{"yaml", "y", askYAML, answerYAML, sameJSON},
 }
 
@@ -65,12 +67,18 @@ func run(t topic, driver string, n int, seed int64) (int, error) {
 			questions[i] = t.ask(r)
 			in.WriteString(t.verb + encode(questions[i]) + "\n")
 		}
-		cmd := exec.Command(driver)
+		asked := in.Bytes()
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, driver)
 		cmd.Stdin = &in
 		cmd.Stderr = os.Stderr
 		out, err := cmd.Output()
 		if err != nil {
-			return differences, fmt.Errorf("%s: driver: %w", t.name, err)
+			// A crash or an endless loop: the questions are kept, to be played again.
+			path := filepath.Join(os.TempDir(), "wukong-diff-"+t.name)
+			_ = os.WriteFile(path, asked, 0o600)
+			return differences, fmt.Errorf("%s: driver: %w; its questions are in %s", t.name, err, path)
 		}
 		lines := bufio.NewReaderSize(bytes.NewReader(out), 1<<20)
 		for _, q := range questions {

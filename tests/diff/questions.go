@@ -296,6 +296,11 @@ func answerCron(args []string) string {
 		return "bad"
 	}
 	seconds, _ := strconv.ParseInt(args[2], 10, 64)
+	// These left out a whole day, on which robfig/cron never ends (2011, 1994, 1993).
+	if strings.Contains("Pacific/Apia Pacific/Kiritimati Pacific/Kwajalein", args[1]) && args[1] != "" &&
+		seconds < time.Date(2012, 1, 2, 0, 0, 0, 0, time.UTC).Unix() {
+		return "skip"
+	}
 	at := time.Unix(seconds, 0).In(loc)
 	var out []string
 	for range 5 {
@@ -308,6 +313,8 @@ func answerCron(args []string) string {
 	}
 	return strings.Join(out, " ")
 }
+
+func sameCron(_ []string, ours, theirs string) bool { return theirs == "skip" || ours == theirs }
 
 /* --- YAML --- */
 
