@@ -8,11 +8,16 @@
 enum cli_exit {
     CLI_OK = 0,
     CLI_FINDINGS = 1, /* the verb worked and the answer is no */
-    CLI_USAGE = 2     /* wrong arguments, unreadable files */
+    CLI_FAILED = 1,   /* it did not work, or the clone has failed */
+    CLI_USAGE = 2,    /* wrong arguments, unreadable files */
+    CLI_UNDER_WAY = 3 /* the clone has not ended yet */
 };
 
 /* argv[0] is the verb. */
 int cli_lint(int argc, char **argv);
 int cli_rules(int argc, char **argv);
+int cli_clone(int argc, char **argv);
+int cli_status(int argc, char **argv);
+int cli_why(int argc, char **argv);
 
 #endif

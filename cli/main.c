@@ -12,6 +12,9 @@ static const struct verb {
 } verbs[] = {
     {"lint", "FILE…|DIR|-", "check Wukong manifests offline, by the webhook's own rules", cli_lint,
      false},
+    {"clone", "SOURCE", "ask for a clone of a VM or a running VMI", cli_clone, false},
+    {"status", "NAME [-w]", "how far a clone is, a bar per disk", cli_status, false},
+    {"why", "NAME", "what a clone waits for, and what to do", cli_why, false},
     {"rules", "", "print the reference page of all rules", cli_rules, true},
 };
 
