@@ -70,8 +70,10 @@ class Freeze(Machines):
             self.assertIn("unexpected return code 400", status["details"]["causes"][0]["message"])
         self.assertEqual([], self.log_events("frozen"))
 
-    def test_any_content_type_is_taken(self):
+    def test_any_content_type_and_a_chunked_body_are_taken(self):
         self.start_vmi()
+        self.assertEqual(200, self.call("freeze", body=iter([b'{"unfreezeTimeout":', b'"60s"}']))[0])
+        self.unfreeze()
         self.assertEqual(200, self.freeze(content_type="application/x-www-form-urlencoded")[0])
         self.unfreeze()
 

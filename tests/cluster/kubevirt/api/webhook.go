@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/uuid"
 
@@ -26,7 +25,6 @@ type request struct {
 // verdict is a webhook's answer; patch holds JSON-patch operations.
 type verdict struct {
 	causes   rules.Causes
-	problem  string // answered 400
 	patch    []obj.M
 	warnings []string
 }
@@ -133,11 +131,6 @@ func respond(v verdict, uid string) obj.M {
 			list = append(list, text)
 		}
 		out["warnings"] = list
-	}
-	if v.problem != "" {
-		out["allowed"] = false
-		out["status"] = metav1.Status{Message: v.problem, Code: http.StatusBadRequest}
-		return out
 	}
 	if len(v.causes) > 0 {
 		out["allowed"] = false
