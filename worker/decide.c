@@ -40,6 +40,9 @@ const struct clone_step clone_steps[] = {
 };
 const size_t clone_step_count = ARRAY_LEN(clone_steps);
 
+/* Where in the table the gates stand. */
+#define GATES_STEP 2
+
 /* Attempts follow one another after 5 s, doubling, at most 2 min. */
 #define ATTEMPT_BACKOFF_MS 5000
 #define ATTEMPT_BACKOFF_MAX_MS 120000
@@ -210,6 +213,31 @@ static void start_clock(const struct clone_view *v, const struct walk *w, struct
     decision_again(d, v->now.wall_ms + v->effective.deadline_s * 1000);
 }
 
+/* Which instance our start made: only that one is ever stopped by us. A start that was refused with
+   a conflict at once was somebody else's. */
+static void note_started(const struct clone_view *v, struct decision *d)
+{
+    const struct clone_record *r = &v->record;
+    const struct call *start = memo_find(v->memo, "start");
+    if (!r->started.at_ms || r->started.vmi_uid)
+        return;
+    if (call_failed(start) && start->code == 409 && start->failures <= 1)
+        d->record.started.vmi_uid = STARTED_BY_OTHERS;
+    else if (v->source.vmi_exists)
+        d->record.started.vmi_uid = v->source.vmi_uid;
+}
+
+/* The application that opened its gates is held until SnapshotTaken tells it otherwise. */
+static void hold_gates(const struct clone_view *v, const struct walk *w, struct decision *d)
+{
+    bool past_gates = w->current == clone_step_count ||
+                      clone_steps[w->current].condition != COND_AWAITING_GATES;
+    if (past_gates && w->current > GATES_STEP && v->wukong->spec.source.gate_count &&
+        !view_past_cut(v) && w->observed != STEP_FAILED)
+        set_condition(d, COND_AWAITING_GATES, CONDITION_TRUE, REASON_READY,
+                      "the gates are open, the snapshot is about to be taken");
+}
+
 static void go_on(const struct clone_view *v, struct decision *d)
 {
     struct walk w = walk_steps(v);
@@ -219,18 +247,22 @@ static void go_on(const struct clone_view *v, struct decision *d)
     oblige_thaw(v, d, late || w.observed == STEP_FAILED);
     if (late)
         return;
-    bool stopped = w.current < clone_step_count || oblige_stop_source(v, d);
+    note_started(v, d);
+    /* After the cut the source is not needed any more. */
+    bool stopped = !view_past_cut(v) || record_owes_thaw(&v->record) || oblige_stop_source(v, d);
     d->step = w.current < clone_step_count ? clone_steps[w.current].name : NULL;
     d->record.progress = progress_of(v, w.current);
     step_conditions(v, &w, d);
+    hold_gates(v, &w, d);
     if (w.observed == STEP_FAILED) {
         begin_abort(v, d, &w.why, reason_table[w.why.reason].kind == REASON_TERMINAL);
         return;
     }
     /* Nothing that must be undone is begun before the finalizer is there. */
-    bool guarded = v->wukong->has_finalizer || clone_steps[w.current].observe == observe_preflight;
-    if (w.observed == STEP_TODO && clone_steps[w.current].apply && guarded)
-        clone_steps[w.current].apply(v, d);
+    const struct clone_step *step = w.current < clone_step_count ? &clone_steps[w.current] : NULL;
+    bool guarded = v->wukong->has_finalizer || (step && step->observe == observe_preflight);
+    if (step && w.observed == STEP_TODO && step->apply && guarded)
+        step->apply(v, d);
     if (w.current < clone_step_count)
         decision_again(d, w.why.again_ms);
     bool only_consumer = w.current == clone_step_count - 1 &&
@@ -283,7 +315,8 @@ static bool settle(const struct clone_view *v, struct decision *d)
     oblige_thaw(v, d, true);
     bool thawed = !record_owes_thaw(&v->record);
     bool removed = oblige_remove_all(v, d);
-    bool stopped = oblige_stop_source(v, d);
+    /* A guest that is stopped while its file systems are frozen cannot shut down. */
+    bool stopped = thawed && oblige_stop_source(v, d);
     return thawed && removed && stopped;
 }
 
@@ -292,6 +325,8 @@ static void after_failure(const struct clone_view *v, struct decision *d)
     const struct clone_record *r = &v->record;
     int64_t deadline = deadline_of(v);
     bool late = v->now.wall_ms > r->error.at_ms + CLEANUP_LIMIT_MS;
+    bool over = r->error.terminal || r->attempts > v->effective.retry_limit ||
+                (deadline && v->now.wall_ms >= deadline);
     d->record.phase = PHASE_CLONING;
     d->step = "CleaningUp";
     d->keep_conditions = true;
@@ -299,7 +334,7 @@ static void after_failure(const struct clone_view *v, struct decision *d)
         set_condition(d, COND_SNAPSHOT_TAKEN, CONDITION_FALSE, REASON_RETRYING, r->error.message);
     set_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_FALSE, REASON_CLEANING_UP,
                   "removing what the failed attempt left");
-    if (!settle(v, d)) {
+    if (!settle(v, d, over)) {
         if (!late)
             return;
         if (v->ours_count)
@@ -309,8 +344,6 @@ static void after_failure(const struct clone_view *v, struct decision *d)
     }
     set_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_TRUE, REASON_CLEANED,
                   "nothing temporary is left");
-    bool over = r->error.terminal || r->attempts > v->effective.retry_limit ||
-                (deadline && v->now.wall_ms >= deadline);
     if (over)
         fail_finally(v, d);
     else
@@ -360,7 +393,7 @@ static void after_end(const struct clone_view *v, struct decision *d)
 static void cancelled(const struct clone_view *v, struct decision *d)
 {
     int64_t limit = v->wukong->deleted_ms + CLEANUP_LIMIT_MS;
-    bool settled = settle(v, d);
+    bool settled = settle(v, d, true);
     d->record.phase = v->record.phase == PHASE_NONE ? PHASE_PENDING : v->record.phase;
     d->step = "Cancelling";
     d->keep_conditions = true;
@@ -403,7 +436,8 @@ static void summary(const struct clone_view *v, struct decision *d)
     const char *message = "the clone is under way";
     enum reason reason = REASON_CLONING;
     for (enum condition_type t = COND_SOURCE_READY; t < CONDITION_TYPES; t++) {
-        bool blocks = t == COND_AWAITING_GATES ? d->conditions[t].status == CONDITION_TRUE
+        bool blocks = t == COND_AWAITING_GATES ? d->conditions[t].status == CONDITION_TRUE &&
+                                                     d->conditions[t].reason != REASON_READY
                                                : d->conditions[t].status == CONDITION_FALSE;
         if (blocks) {
             message = d->conditions[t].message;

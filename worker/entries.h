@@ -25,6 +25,9 @@ struct entry {
     struct kube_object *written;
     int64_t written_until_ms; /* the watch is believed again then, whatever it showed */
     int64_t status_ms;        /* wall clock of the last status write */
+    /* Monotonic: until then a freeze that this Wukong's status write announces counts as owed, though
+       the answer has not come: two clones of one source must not announce at once. */
+    int64_t announced_until_ms;
     /* Summary. */
     char *source;      /* "namespace/name" */
     bool is_clone, final, started; /* started: an attempt has begun */

@@ -5,20 +5,24 @@
 #include "worker/steps.h"
 
 #include "base/str.h"
+#include "worker/bodies.h"
 
 static bool definite_refusal(const struct call *freeze)
 {
     /* Every other error of a freeze may have taken effect (virt-api passes the node's failures and
        its own time-out on as 500). */
     return call_failed(freeze) &&
-           (freeze->code == 401 || freeze->code == 403 || freeze->code == 404 ||
+           /* Not even looked at: the network, or the API server's own limits. */
+           (freeze->kind == ERR_THROTTLED || (freeze->kind == ERR_UNAVAILABLE && !freeze->code) ||
+            freeze->code == 429 || freeze->code == 401 || freeze->code == 403 || freeze->code == 404 ||
             freeze->code == 405 || freeze->code == 406 || freeze->code == 409);
 }
 
 static bool guest_gone(const struct clone_view *v)
 {
     const struct view_source *s = &v->source;
-    return !s->vmi_exists || !str_eq(s->vmi_uid, v->record.freeze.vmi_uid) || !s->running;
+    /* One that is being deleted still runs, and cannot shut down well while it is frozen. */
+    return !s->vmi_exists || !str_eq(s->vmi_uid, v->record.freeze.vmi_uid);
 }
 
 static void send_thaw(const struct clone_view *v, struct decision *d, int64_t repeat_ms)
@@ -146,6 +150,31 @@ bool oblige_remove_all(const struct clone_view *v, struct decision *d)
     return oblige_remove_snapshots(v, d);
 }
 
+bool view_claims_pending(const struct clone_view *v)
+{
+    for (size_t i = 0; i < v->ours_count; i++)
+        if (v->ours[i].kind == KIND_PVC && v->ours[i].pending_claim && !v->ours[i].deleting)
+            return true;
+    return false;
+}
+
+bool oblige_await_creates(const struct clone_view *v, struct decision *d)
+{
+    for (const struct call *c = v->memo->calls; c; c = c->next) {
+        if (!str_starts(c->key, "create/"))
+            continue;
+        if (c->state == CALL_FLYING)
+            return false;
+        bool may_exist = call_ok(c) || (call_failed(c) && c->kind != ERR_REFUSED &&
+                                        c->kind != ERR_EXISTS && c->kind != ERR_THROTTLED);
+        if (may_exist && v->now.wall_ms < c->done_ms + CREATE_SEEN_MS) {
+            decision_again(d, c->done_ms + CREATE_SEEN_MS);
+            return false;
+        }
+    }
+    return true;
+}
+
 bool oblige_stop_source(const struct clone_view *v, struct decision *d)
 {
     const struct clone_record *r = &v->record;
@@ -153,12 +182,22 @@ bool oblige_stop_source(const struct clone_view *v, struct decision *d)
     if (!r->started.at_ms || !v->effective.stop_source_after)
         return true;
     if (!s->vm_exists || !s->vmi_exists || s->deleting ||
-        (r->started.vmi_uid && !str_eq(r->started.vmi_uid, s->vmi_uid)))
+        !str_eq(r->started.vmi_uid, s->vmi_uid))
         return true;
+    int64_t deadline = r->start_ms ? r->start_ms + v->effective.deadline_s * 1000 : 0;
+    /* What cannot be stopped must not keep the clone from ending. */
+    if (deadline && v->now.wall_ms >= deadline) {
+        body_event(v, d, true, "SourceNotStopped", "%s/%s could not be stopped again",
+                   v->effective.source_ns, s->vm_name);
+        return true;
+    }
+    decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
+    const struct call *last = memo_find(v->memo, "stop");
+    if (call_ok(last) && v->now.wall_ms < last->done_ms + WAIT_POLL_MS)
+        return false;
     struct intent *i = intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VM],
                                    v->effective.source_ns, s->vm_name, "stop");
     i->sub = "stop";
     i->body = "{}";
-    decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
     return false;
 }

@@ -22,6 +22,8 @@
 
 /* After our own status write the watch is given this long to show it. */
 #define WRITTEN_TRUST_MS 10000
+/* A freeze whose announcement got no answer may be in the store for as long as a watch may lag. */
+#define ANNOUNCED_MS 30000
 
 struct worker;
 struct watched {
@@ -240,7 +242,7 @@ static void settings_of(struct worker *w, const struct entry *self, const struct
     for (struct entry *e = entries_of_source(&w->entries, v->effective.source_ns,
                                              str_or(v->effective.source_name, "-"));
          e; e = e->same_source_next) {
-        s->freeze_elsewhere |= e != self && e->owes_thaw;
+        s->freeze_elsewhere |= e != self && (e->owes_thaw || mono(w) < e->announced_until_ms);
         s->last_thaw_ms = e->thawed_ms > s->last_thaw_ms ? e->thawed_ms : s->last_thaw_ms;
     }
     s->policy_refusal = cross_namespace_refusal(w, o, v, &s->may_start);
@@ -285,6 +287,8 @@ static void send_status(struct worker *w, struct entry *e, const struct clone_vi
     if (d->record.freeze.requested_ms != v->record.freeze.requested_ms)
         /* Marked when sent: the watch may show the record before the answer to its write comes. */
         i.mark_sent = arena_printf(v->arena, "armed/%lld", (long long)d->record.freeze.requested_ms);
+    if (d->record.freeze.requested_ms > v->record.freeze.requested_ms)
+        e->announced_until_ms = mono(w) + ANNOUNCED_MS;
     e->status_ms = v->now.wall_ms;
     const struct call *last = memo_find(&e->memo, i.key);
     bool flying = last && last->state == CALL_FLYING;
@@ -421,6 +425,9 @@ static void call_ended(void *arg, void *owner, const char *written, size_t writt
     }
     if (written)
         trust_own_write(w, e, written, written_len);
+    const struct call *status = memo_find(&e->memo, "status");
+    if (call_ok(status) || (call_failed(status) && status->kind == ERR_CONFLICT))
+        e->announced_until_ms = 0;
     look_at(w, e);
 }
 
