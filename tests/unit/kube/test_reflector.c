@@ -1,0 +1,287 @@
+/*
+ * Proves that the reflector's shell sends what reflector_step says and fills the store from what comes
+ * back: pages, events, bookmarks, 410 in a stream and in an answer, a stream cut in the middle of a
+ * line, objects that cannot be read, a kind that is not served, a silent stream's limits.
+ */
+#include "test.h"
+
+#include "base/str.h"
+#include "fake.h"
+#include "kube/reflector.h"
+
+static const struct kube_kind kind = {
+    .group = "g.io", .version = "v1", .resource = "things", .kind = "Thing",
+    .fields = {"status.phase"}, .label_selector = "a=b", .field_selector = "x=y"};
+
+struct fixture {
+    struct fake fake;
+    struct rng rng;
+    struct store *store;
+    struct reflector *reflector;
+    unsigned turns, failures;
+    enum err_kind why;
+};
+
+#define BASE "GET /apis/g.io/v1/things?labelSelector=a%3Db&fieldSelector=x%3Dy"
+#define OBJECT(name, rv)                                                                           \
+    "{\"metadata\":{\"name\":\"" name "\",\"namespace\":\"n\",\"uid\":\"" name                     \
+    "\",\"resourceVersion\":\"" rv "\"}}"
+#define LIST(rv, items) "{\"metadata\":{\"resourceVersion\":\"" rv "\"},\"items\":[" items "]}"
+#define EVENT(type, object) "{\"type\":\"" type "\",\"object\":" object "}\n"
+#define EXPIRED                                                                                    \
+    "{\"kind\":\"Status\",\"status\":\"Failure\",\"reason\":\"Expired\",\"code\":410,"             \
+    "\"message\":\"too old resource version\"}"
+
+static void turned(void *arg)
+{
+    ((struct fixture *)arg)->turns++;
+}
+
+static void failed(void *arg, const struct kube_kind *which, const struct err *err)
+{
+    struct fixture *x = arg;
+    assert_ptr_equal(which, &kind);
+    x->failures++;
+    x->why = err->kind;
+}
+
+static int setup(void **state)
+{
+    struct fixture *x = xcalloc(1, sizeof *x);
+    fake_init(&x->fake);
+    rng_seed(&x->rng, 3);
+    x->store = store_new(&kind);
+    x->reflector = reflector_new(&(struct reflector_options){.store = x->store,
+                                                             .transport = &x->fake.face,
+                                                             .clock = &x->fake.clock,
+                                                             .timers = &x->fake.timers,
+                                                             .rng = &x->rng,
+                                                             .turned = turned,
+                                                             .failed = failed,
+                                                             .arg = x});
+    reflector_start(x->reflector);
+    *state = x;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *x = *state;
+    reflector_free(x->reflector);
+    store_free(x->store);
+    fake_release(&x->fake);
+    free(x);
+    return 0;
+}
+
+static void expect_watch(struct fixture *x, const char *version)
+{
+    CLEANUP_FREE char *text =
+        xasprintf("%s&resourceVersion=%s&watch=true&allowWatchBookmarks=true&timeoutSeconds=", BASE,
+                  version);
+    fake_expect(&x->fake, text);
+    const struct kube_request *r = &fake_call(&x->fake)->request;
+    const char *seconds = strstr(r->path, "timeoutSeconds=") + strlen("timeoutSeconds=");
+    assert_true(r->deadline_ms == strtol(seconds, NULL, 10) * 1000 + 30000);
+    assert_true(r->idle_ms > 60000 && r->idle_ms < r->deadline_ms);
+    assert_int_equal(fake_open(&x->fake), 1);
+}
+
+static void to_watch(struct fixture *x)
+{
+    fake_answer(&x->fake, fake_call(&x->fake), 200, LIST("10", OBJECT("a", "5")));
+    expect_watch(x, "10");
+}
+
+static void test_pages(void **state)
+{
+    struct fixture *x = *state;
+    fake_expect(&x->fake, BASE "&limit=500");
+    assert_int_equal(strlen(fake_call(&x->fake)->path), strlen(BASE "&limit=500") - 4);
+    assert_true(fake_call(&x->fake)->request.deadline_ms == 60000);
+    fake_answer(&x->fake, fake_call(&x->fake), 200,
+                "{\"metadata\":{\"resourceVersion\":\"10\",\"continue\":\"a/b=\"},\"items\":["
+                OBJECT("a", "5") "]}");
+    assert_false(reflector_synced(x->reflector));
+    assert_int_equal(store_count(x->store), 1);
+    fake_expect(&x->fake, BASE "&limit=500&continue=a%2Fb%3D");
+    assert_null(strstr(fake_call(&x->fake)->path, "resourceVersion"));
+    fake_answer(&x->fake, fake_call(&x->fake), 200, LIST("10", OBJECT("b", "6")));
+    assert_true(reflector_synced(x->reflector));
+    assert_int_equal(x->turns, 1);
+    assert_int_equal(store_count(x->store), 2);
+    expect_watch(x, "10");
+}
+
+static void test_events(void **state)
+{
+    struct fixture *x = *state;
+    to_watch(x);
+    struct kube_call *c = fake_call(&x->fake);
+    fake_advance(&x->fake, 5000);
+    assert_int_equal(fake_data(&x->fake, c, EVENT("ADDED", OBJECT("b", "11"))), 0);
+    assert_true(reflector_heard_ms(x->reflector) == x->fake.now_ms);
+    assert_string_equal(store_get(x->store, "n", "b")->resource_version, "11");
+    /* one event in three pieces, two in one */
+    assert_int_equal(fake_data(&x->fake, c, "{\"type\":\"MODI"), 0);
+    assert_int_equal(fake_data(&x->fake, c, "FIED\",\"object\":"), 0);
+    assert_int_equal(fake_data(&x->fake, c, OBJECT("a", "12") "}\n" EVENT("DELETED",
+                                                                          OBJECT("b", "13"))),
+                     0);
+    assert_string_equal(store_get(x->store, "n", "a")->resource_version, "12");
+    assert_null(store_get(x->store, "n", "b"));
+    assert_int_equal(
+        fake_data(&x->fake, c,
+                  EVENT("BOOKMARK", "{\"metadata\":{\"resourceVersion\":\"99\"}}")),
+        0);
+    assert_int_equal(store_count(x->store), 1);
+    fake_answer(&x->fake, c, 200, "");
+    expect_watch(x, "99");
+    assert_int_equal(x->failures, 0);
+}
+
+/* 410 as an event in the stream, then as the list's answer. */
+static void test_expired(void **state)
+{
+    struct fixture *x = *state;
+    to_watch(x);
+    assert_int_equal(fake_data(&x->fake, fake_call(&x->fake), EVENT("ERROR", EXPIRED)), -1);
+    assert_int_equal(x->why, ERR_EXPIRED);
+    fake_expect(&x->fake, BASE "&resourceVersion=10&limit=500");
+    fake_answer(&x->fake, fake_call(&x->fake), 410, EXPIRED);
+    fake_expect(&x->fake, BASE "&limit=500");
+    /* What has gone meanwhile goes now. */
+    fake_answer(&x->fake, fake_call(&x->fake), 200, LIST("20", OBJECT("c", "15")));
+    assert_null(store_get(x->store, "n", "a"));
+    assert_non_null(store_get(x->store, "n", "c"));
+    expect_watch(x, "20");
+    assert_true(reflector_synced(x->reflector));
+}
+
+/* 410 as the answer to the watch itself. */
+static void test_expired_answer(void **state)
+{
+    struct fixture *x = *state;
+    to_watch(x);
+    fake_answer(&x->fake, fake_call(&x->fake), 410, EXPIRED);
+    fake_expect(&x->fake, BASE "&resourceVersion=10&limit=500");
+}
+
+/* A stream that breaks off: the unfinished line is forgotten, the same watch goes on. */
+static void test_cut(void **state)
+{
+    struct fixture *x = *state;
+    to_watch(x);
+    fake_advance(&x->fake, 5000);
+    (void)fake_data(&x->fake, fake_call(&x->fake), EVENT("ADDED", OBJECT("b", "11")));
+    (void)fake_data(&x->fake, fake_call(&x->fake), "{\"type\":\"DELETED\",\"obj");
+    fake_fail(&x->fake, fake_call(&x->fake), ERR_UNAVAILABLE);
+    assert_int_equal(fake_open(&x->fake), 0);
+    fake_advance(&x->fake, 1600);
+    expect_watch(x, "11");
+    (void)fake_data(&x->fake, fake_call(&x->fake), EVENT("ADDED", OBJECT("c", "12")));
+    assert_int_equal(store_count(x->store), 3);
+    /* the same with an end that looks clean */
+    (void)fake_data(&x->fake, fake_call(&x->fake), "{\"type\":\"DELETED\",\"obj");
+    fake_answer(&x->fake, fake_call(&x->fake), 200, "");
+    assert_int_equal(x->why, ERR_UNAVAILABLE);
+    fake_advance(&x->fake, 3200);
+    expect_watch(x, "12");
+}
+
+static void test_throttled(void **state)
+{
+    struct fixture *x = *state;
+    to_watch(x);
+    fake_answer_later(&x->fake, fake_call(&x->fake), 429, "", 9);
+    fake_advance(&x->fake, 8999);
+    assert_int_equal(fake_open(&x->fake), 0);
+    fake_advance(&x->fake, 1);
+    expect_watch(x, "10");
+    assert_int_equal(x->why, ERR_THROTTLED);
+}
+
+static void test_unreadable(void **state)
+{
+    struct fixture *x = *state;
+    static const char *const lines[] = {
+        "garbage\n",
+        "{\"type\":\"ADDED\",\"object\":{}}\n",
+        "{\"type\":\"NEW\",\"object\":" OBJECT("z", "1") "}\n",
+    };
+    to_watch(x);
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        assert_int_equal(fake_data(&x->fake, fake_call(&x->fake), lines[i]), -1);
+        assert_int_equal(x->why, ERR_INVALID);
+        fake_advance(&x->fake, 20000);
+        fake_expect(&x->fake, BASE "&resourceVersion=10&limit=500");
+        fake_answer(&x->fake, fake_call(&x->fake), 200, LIST("10", OBJECT("a", "5")));
+        expect_watch(x, "10");
+    }
+    assert_int_equal(x->failures, ARRAY_LEN(lines));
+}
+
+static void test_bad_lists(void **state)
+{
+    struct fixture *x = *state;
+    static const char *const lists[] = {
+        "{\"metadata\":{\"resourceVersion\":\"1\"},\"items\":[{\"a\":1}]}",
+        "{\"metadata\":{\"resourceVersion\":\"1\"},\"items\":[{\"a\":}]}",
+        "{\"metadata\":{\"resourceVersion\":\"1\"},\"items\":[",
+        "{\"items\":[]}",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        fake_answer(&x->fake, fake_call(&x->fake), 200, lists[i]);
+        assert_int_equal(x->failures, i + 1);
+        assert_int_equal(x->why, ERR_INVALID);
+        assert_false(reflector_synced(x->reflector));
+        fake_advance(&x->fake, 20000);
+        fake_expect(&x->fake, BASE "&limit=500");
+    }
+    fake_answer(&x->fake, fake_call(&x->fake), 403, "{\"kind\":\"Status\",\"code\":403}");
+    assert_int_equal(x->why, ERR_REFUSED);
+    assert_false(reflector_synced(x->reflector));
+}
+
+static void test_not_served(void **state)
+{
+    struct fixture *x = *state;
+    fake_answer(&x->fake, fake_call(&x->fake), 404, "404 page not found\n");
+    assert_true(reflector_synced(x->reflector));
+    assert_false(reflector_served(x->reflector));
+    assert_int_equal(x->turns, 1);
+    fake_advance(&x->fake, 29000);
+    assert_int_equal(fake_open(&x->fake), 0);
+    fake_advance(&x->fake, 31000);
+    fake_answer(&x->fake, fake_call(&x->fake), 200, LIST("3", OBJECT("a", "2")));
+    assert_true(reflector_served(x->reflector));
+    assert_int_equal(x->turns, 2);
+    /* The CRD is deleted: what was cached goes. */
+    fake_answer(&x->fake, fake_call(&x->fake), 404, "404 page not found\n");
+    fake_advance(&x->fake, 2000);
+    fake_answer(&x->fake, fake_call(&x->fake), 404, "404 page not found\n");
+    assert_false(reflector_served(x->reflector));
+    assert_int_equal(store_count(x->store), 0);
+}
+
+static void test_freed_under_way(void **state)
+{
+    struct fixture *x = *state;
+    to_watch(x);
+    reflector_free(x->reflector);
+    x->reflector = NULL;
+    assert_int_equal(x->fake.cancelled, 1);
+    assert_int_equal(store_count(x->store), 1);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_pages),     T(test_events),     T(test_expired), T(test_expired_answer),
+        T(test_cut),       T(test_throttled),  T(test_unreadable), T(test_bad_lists),
+        T(test_not_served), T(test_freed_under_way),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
