@@ -321,6 +321,10 @@ static STACK_OF(X509) * read_bundle(const char *pem)
 
 bool authority_bundle_has(const char *bundle, const char *cert_pem)
 {
+    /* Reading a certificate takes OpenSSL 3.0 about 0.2 ms, and what we wrote ourselves is there to
+       the letter. */
+    if (bundle && !str_empty(cert_pem) && strstr(bundle, cert_pem))
+        return true;
     __attribute__((cleanup(free_x509_stack))) STACK_OF(X509) *stack = read_bundle(bundle);
     __attribute__((cleanup(X509_free_p))) X509 *cert = read_cert(cert_pem);
     for (int i = 0; cert && stack && i < sk_X509_num(stack); i++)
@@ -344,6 +348,8 @@ static bool contained(STACK_OF(X509) * a, STACK_OF(X509) * b)
 
 bool authority_bundle_equal(const char *a, const char *b)
 {
+    if (!str_empty(a) && str_eq(a, b))
+        return true;
     __attribute__((cleanup(free_x509_stack))) STACK_OF(X509) *left = read_bundle(a);
     __attribute__((cleanup(free_x509_stack))) STACK_OF(X509) *right = read_bundle(b);
     return left && right && contained(left, right) && contained(right, left);
@@ -351,16 +357,19 @@ bool authority_bundle_equal(const char *a, const char *b)
 
 char **authority_split(const char *bundle, size_t *ret_count)
 {
+    static const char begin[] = "-----BEGIN CERTIFICATE-----", end[] = "-----END CERTIFICATE-----";
+    char **texts = NULL;
     *ret_count = 0;
-    __attribute__((cleanup(free_x509_stack))) STACK_OF(X509) *stack =
-        bundle ? read_bundle(bundle) : NULL;
-    if (!stack || sk_X509_num(stack) == 0)
-        return NULL;
-    char **texts = xcalloc((size_t)sk_X509_num(stack), sizeof *texts);
-    for (int i = 0; i < sk_X509_num(stack); i++) {
-        __attribute__((cleanup(BIO_free_all_p))) BIO *bio = BIO_new(BIO_s_mem());
-        if (bio && PEM_write_bio_X509(bio, sk_X509_value(stack, i)) == 1)
-            texts[(*ret_count)++] = bio_text(bio);
+    while (bundle && *ret_count < AUTHORITY_BUNDLE_MAX) {
+        const char *from = strstr(bundle, begin);
+        const char *to = from ? strstr(from, end) : NULL;
+        if (!to)
+            break;
+        if (!texts)
+            texts = xcalloc(AUTHORITY_BUNDLE_MAX, sizeof *texts);
+        to += sizeof end - 1;
+        texts[(*ret_count)++] = xasprintf("%.*s\n", (int)(to - from), from);
+        bundle = to;
     }
     return texts;
 }

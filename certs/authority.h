@@ -53,8 +53,9 @@ bool authority_issued(const char *ca, const char *cert);
 bool authority_bundle_has(const char *bundle, const char *cert);
 /* True when two bundles hold the same certificates, in whatever order; false when unreadable. */
 bool authority_bundle_equal(const char *a, const char *b);
-/* Each certificate of a bundle as PEM text of its own, in order; free the texts and the array. NULL
-   and 0 when the bundle is NULL or not readable. */
+/* Each certificate of a bundle as PEM text of its own, in order, as far as the markers tell;
+   whether one is readable is not looked at. Free the texts and the array. NULL and 0 when there is
+   none. */
 char **authority_split(const char *bundle, size_t *ret_count);
 /* The end of the certificate that ends first; INT64_MAX for none. */
 int64_t authority_first_expiry(const char *bundle);

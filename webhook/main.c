@@ -183,6 +183,10 @@ static int open_server(struct webhook *w, bool tls, struct server **ret, struct 
 static void on_drained(void *arg)
 {
     struct webhook *w = arg;
+    struct server_counts counts = server_counts(w->tls);
+    log_event(LOG_INFO, "drained", LOG_I("connections", counts.connections),
+              LOG_I("busy", counts.busy), LOG_I("waiting", counts.waiting),
+              LOG_I("timed_out", counts.timed_out));
     loop_stop(w->loop);
 }
 

@@ -38,6 +38,7 @@ struct connection {
     struct connection *prev, *next; /* oldest state first */
     struct timer timer;
     enum connection_state state;
+    struct request *request; /* begun and not completed */
     int fd;
     bool ended;
     int64_t began_ms;
@@ -151,6 +152,23 @@ static void make_room(struct server *s)
     connection_end(victim);
 }
 
+static void uncharge(struct request *r)
+{
+    r->connection->server->body_total -= r->charged;
+    r->charged = 0;
+}
+
+static void request_free(struct request *r)
+{
+    assert(r->answered || !r->handed);
+    uncharge(r);
+    buf_release(&r->body);
+    if (!r->queued)
+        free(r->answer.body);
+    r->connection->request = NULL;
+    free(r);
+}
+
 static void on_connection(void *arg, struct MHD_Connection *mhd, void **context,
                           enum MHD_ConnectionNotificationCode code)
 {
@@ -172,6 +190,9 @@ static void on_connection(void *arg, struct MHD_Connection *mhd, void **context,
     struct connection *c = *context;
     if (!c)
         return;
+    /* MHD completes only what reached the handler; headers that were cut off did not. */
+    if (c->request)
+        request_free(c->request);
     timer_cancel(s->timers, &c->timer);
     s->counts.busy -= is_busy(c->state);
     list_remove(s, c);
@@ -194,6 +215,9 @@ static void *on_request_line(void *arg, const char *uri, struct MHD_Connection *
     struct server *s = arg;
     struct connection *c = connection_of(mhd);
     struct request *r = xcalloc(1, sizeof *r);
+    if (c->request)
+        request_free(c->request);
+    c->request = r;
     r->connection = c;
     buf_init(&r->body, s->config.body_max);
     if (c->state == CONNECTION_IDLE) {
@@ -205,12 +229,6 @@ static void *on_request_line(void *arg, const char *uri, struct MHD_Connection *
     return r;
 }
 
-static void uncharge(struct request *r)
-{
-    r->connection->server->body_total -= r->charged;
-    r->charged = 0;
-}
-
 static void on_completed(void *arg, struct MHD_Connection *mhd, void **context,
                          enum MHD_RequestTerminationCode code)
 {
@@ -220,12 +238,7 @@ static void on_completed(void *arg, struct MHD_Connection *mhd, void **context,
     struct connection *c = connection_of(mhd);
     if (!r)
         return;
-    assert(r->answered || !r->handed);
-    uncharge(r);
-    buf_release(&r->body);
-    if (!r->queued)
-        free(r->answer.body);
-    free(r);
+    request_free(r);
     *context = NULL;
     connection_enter(c, CONNECTION_IDLE);
     connection_limit(c, s->config.idle_ms);
