@@ -334,8 +334,8 @@ static bool set_headers(struct kube_call *c, CURL *easy)
 {
     const char *token = kube_token_current(&c->owner->token);
     bool ok = add_header(c, "Accept", c->accept ? c->accept : "application/json");
-    if (c->content_type)
-        ok &= add_header(c, "Content-Type", c->content_type);
+    /* An empty one takes back libcurl's own, which is that of HTML forms. */
+    ok &= add_header(c, "Content-Type", c->content_type ? c->content_type : "");
     if (token) {
         CLEANUP_FREE char *bearer = xasprintf("Bearer %s", token);
         ok &= add_header(c, "Authorization", bearer);
