@@ -183,6 +183,11 @@ static void send(struct reflector *r, const struct reflector_action *a)
     kube_path_query(&path, "labelSelector", kind->label_selector);
     kube_path_query(&path, "fieldSelector", kind->field_selector);
     kube_path_query(&path, "resourceVersion", a->version);
+    /* With a limit beside it a version alone means exactly that version (API concepts, "the
+       resourceVersion parameter"): a relist would bring back the past, and the next watch would
+       fail as the last one did. */
+    if (!watch && a->version)
+        kube_path_query(&path, "resourceVersionMatch", "NotOlderThan");
     if (watch) {
         kube_path_query(&path, "watch", "true");
         kube_path_query(&path, "allowWatchBookmarks", "true");

@@ -147,7 +147,7 @@ static void test_expired(void **state)
     to_watch(x);
     assert_int_equal(fake_data(&x->fake, fake_call(&x->fake), EVENT("ERROR", EXPIRED)), -1);
     assert_int_equal(x->why, ERR_EXPIRED);
-    fake_expect(&x->fake, BASE "&resourceVersion=10&limit=500");
+    fake_expect(&x->fake, BASE "&resourceVersion=10&resourceVersionMatch=NotOlderThan&limit=500");
     fake_answer(&x->fake, fake_call(&x->fake), 410, EXPIRED);
     fake_expect(&x->fake, BASE "&limit=500");
     /* What has gone meanwhile goes now. */
@@ -164,7 +164,7 @@ static void test_expired_answer(void **state)
     struct fixture *x = *state;
     to_watch(x);
     fake_answer(&x->fake, fake_call(&x->fake), 410, EXPIRED);
-    fake_expect(&x->fake, BASE "&resourceVersion=10&limit=500");
+    fake_expect(&x->fake, BASE "&resourceVersion=10&resourceVersionMatch=NotOlderThan&limit=500");
 }
 
 /* A stream that breaks off: the unfinished line is forgotten, the same watch goes on. */
@@ -214,7 +214,7 @@ static void test_unreadable(void **state)
         assert_int_equal(fake_data(&x->fake, fake_call(&x->fake), lines[i]), -1);
         assert_int_equal(x->why, ERR_INVALID);
         fake_advance(&x->fake, 20000);
-        fake_expect(&x->fake, BASE "&resourceVersion=10&limit=500");
+        fake_expect(&x->fake, BASE "&resourceVersion=10&resourceVersionMatch=NotOlderThan&limit=500");
         fake_answer(&x->fake, fake_call(&x->fake), 200, LIST("10", OBJECT("a", "5")));
         expect_watch(x, "10");
     }
