@@ -404,9 +404,11 @@ class CloneCase(harness.Case):
                 found.append((entry["verb"], resource, reference.get("name")))
         return found
 
-    def other_drivers_claim(self, name, driver="other.csi.example"):
-        """A bound claim whose volume is of a driver that nobody runs and that has no
-        VolumeSnapshotClass; its bytes are those of a file-backed volume, so that a guest can write."""
+    def other_drivers_claim(self, name, driver):
+        """A bound claim whose volume is of a driver that is installed, has no VolumeSnapshotClass and
+        is run by nobody; its bytes are those of a file-backed volume, so that a guest can write."""
+        self.cleanup_object({"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver",
+                             "metadata": {"name": driver}, "spec": {"attachRequired": False}})
         backing = self.make_claim(f"{name}-backing")
         handle = self.kube.get("v1", "PersistentVolume", None,
                                backing["spec"]["volumeName"])["spec"]["csi"]["volumeHandle"]
@@ -475,7 +477,7 @@ class Concurrent(CloneCase):
     """The tests of such a class run at the same time, each in its own namespace; the first one that
     the suite asks for starts all. They must not break parts of the bed."""
 
-    at_once = 8
+    at_once = 4
     _pools = {}
 
     def setUp(self):

@@ -15,12 +15,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bedlib import harness, objects, vms  # noqa: E402
 
 # Short, so that "thawed until the guest's own timer has run out" does not take a minute per test.
-UNFREEZE_S = 10
+UNFREEZE_S = 15
 ATTEMPT_S = UNFREEZE_S + 6 + 15
 
 
 class Faults(vms.Concurrent):
-    at_once = 10
+    at_once = 6
 
     @classmethod
     def setUpClass(cls):
@@ -42,7 +42,8 @@ class Freeze(Faults):
         self.clone("again", source)
         found = self.wait_ended("again", timeout_s=2 * ATTEMPT_S)
         self.assert_cloned("again", source)
-        self.assert_thawed_by_worker(source, within_s=3)
+        self.assert_thawed_by_worker(source)
+        self.assert_first_thaw(source, 4)
         self.assertEqual("FreezeFailed", vms.clone_status(found)["lastError"]["reason"])
 
     def test_under_required_a_freeze_that_always_fails_fails_the_clone(self):
@@ -51,9 +52,13 @@ class Freeze(Faults):
         found = self.wait_ended("never", "Failed", timeout_s=3 * ATTEMPT_S)
         self.assert_failed(found, "FreezeFailed")
         self.assertEqual(2, len(source.log("freeze-request")), "one retry was allowed")
-        self.assert_thawed_by_worker(source, within_s=3)
+        self.assert_thawed_by_worker(source, within_s=4)
         self.assert_untouched(source)
         self.assert_nothing_left("never", source.claims)
+
+    def assert_first_thaw(self, source, within_s):
+        """The freeze that went wrong ended soon; a later one may take as long as the cut does."""
+        self.assertLess(source.log("thawed")[0]["frozenMs"], within_s * 1000)
 
     def assert_failed(self, found, reason):
         self.assertEqual("Error", found["status"]["phase"])
@@ -73,7 +78,8 @@ class Freeze(Faults):
                                      "handler-timeout": "1000"})
         self.clone("late", source)
         self.wait_ended("late", timeout_s=2 * ATTEMPT_S)
-        self.assert_thawed_by_worker(source, within_s=4)
+        self.assert_thawed_by_worker(source)
+        self.assert_first_thaw(source, 4)
         self.assert_cloned("late", source)
 
     def test_a_freeze_refused_with_409_is_tried_again(self):
@@ -88,7 +94,7 @@ class Freeze(Faults):
         source = self.source(faults={"unfreeze-lost": "2"})
         self.clone("lost", source)
         self.wait_ended("lost", timeout_s=2 * ATTEMPT_S)
-        self.assert_thawed_by_worker(source, within_s=UNFREEZE_S)
+        self.assert_thawed_by_worker(source)
         self.assertEqual([500, 500, 200], [e["code"] for e in source.log("unfreeze-request")][:3])
 
     def test_under_required_a_missing_agent_is_waited_for(self):
@@ -241,7 +247,8 @@ class InTheWay(Faults):
 
     def _without_class(self, name):
         """A VMI on storage whose driver has no VolumeSnapshotClass, written as a Source."""
-        self.other_drivers_claim(f"{name}-data-0")
+        self.driver = f"{self.namespace}.csi.example"
+        self.other_drivers_claim(f"{name}-data-0", self.driver)
         spec = vms.machine_spec({"root": f"{name}-data-0"})
         self.kube.create(vms.vmi(self.namespace, name, spec))
         return vms.Source(self, name, {"root": f"{name}-data-0"}, False, self.namespace)
@@ -251,7 +258,7 @@ class InTheWay(Faults):
         wukong = objects.wukong(self.namespace, "no", {"cloneSource": source.spec()})
         shown = self.bed.kubectl("apply", "-f", "-", stdin=json.dumps(wukong), check=False)
         self.assertNotEqual(0, shown.returncode)
-        self.assertIn("other.csi.example", shown.stderr)
+        self.assertIn(self.driver, shown.stderr)
         self.assertIn("VolumeSnapshotClass", shown.stderr)
         self.assertIn("reate", shown.stderr, "the remedy is to create one")
 
@@ -261,7 +268,7 @@ class InTheWay(Faults):
         self.wait_reason("early", "SourceReady", "SourceNotFound")
         self._without_class("src").wait(written=0)
         found = self.wait_reason("early", "SourceReady", "SnapshotClassMissing")
-        self.assertIn("other.csi.example", vms.condition(found, "SourceReady")["message"])
+        self.assertIn(self.driver, vms.condition(found, "SourceReady")["message"])
 
     def test_a_named_class_that_appears_later_is_waited_for(self):
         late = f"late-{self.namespace}"
