@@ -24,6 +24,7 @@ struct entry {
        truth: watch events before its resourceVersion are older (the stream is in order). */
     struct kube_object *written;
     int64_t written_until_ms; /* the watch is believed again then, whatever it showed */
+    int64_t logged;           /* phase and attempt of the last log line */
     int64_t status_ms;        /* wall clock of the last status write */
     /* Monotonic: until then a freeze that this Wukong's status write announces counts as owed, though
        the answer has not come: two clones of one source must not announce at once. */

@@ -297,12 +297,16 @@ static void send_status(struct worker *w, struct entry *e, const struct clone_vi
         worker_metrics_record(v, &d->record);
 }
 
-static void log_step(const struct entry *e, const struct clone_view *v, const struct decision *d)
+/* Once per change, though a status write may be put off and the decision made again. */
+static void log_step(struct entry *e, const struct clone_view *v, const struct decision *d)
 {
-    if (d->record.phase != v->record.phase || d->record.attempts != v->record.attempts)
+    int64_t mark = d->record.attempts * CLONE_PHASES + (int64_t)d->record.phase;
+    if ((d->record.phase != v->record.phase || d->record.attempts != v->record.attempts) &&
+        e->logged != mark)
         log_event(LOG_INFO, "clone", LOG_S("wukong", e->key), LOG_S("uid", e->uid),
                   LOG_S("phase", clone_phase_names[d->record.phase]), LOG_S("step", d->step),
                   LOG_I("attempt", d->record.attempts), LOG_S("reason", d->record.error.reason));
+    e->logged = mark;
 }
 
 static void carry_out(struct worker *w, struct entry *e, const struct clone_view *v,
@@ -492,7 +496,8 @@ static void turned(void *arg)
 static void watch_failed(void *arg, const struct kube_kind *kind, const struct err *err)
 {
     (void)arg;
-    log_event(LOG_WARN, "list or watch failed", LOG_S("resource", kind->resource),
+    /* A kind that is not installed (CDI) is asked for again now and then, and is no failure. */
+    log_event(err->kind == ERR_NOT_FOUND ? LOG_DEBUG : LOG_WARN, "list or watch failed", LOG_S("resource", kind->resource),
               LOG_S("error", err->message));
 }
 
