@@ -45,6 +45,6 @@ const struct rule *rule_find(const char *id)
     for (size_t i = 0; i < rule_count; i++)
         if (str_eq(rules[i].id, id))
             return &rules[i];
-    assert(!"no such rule");
+    assert(0 && "no such rule");
     abort();
 }

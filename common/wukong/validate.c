@@ -13,8 +13,9 @@
 
 /* --- Reporting --- */
 
-static void report(const struct check *c, const char *suffix, const char *value,
-                   const char *format, va_list args)
+__attribute__((format(printf, 4, 0))) static void report(const struct check *c, const char *suffix,
+                                                         const char *value, const char *format,
+                                                         va_list args)
 {
     char path[PATH_MAX_BYTES], detail[1024];
     snprintf(path, sizeof(path), "%s%s", c->path, suffix);

@@ -1,0 +1,362 @@
+"""Proves that certificates are rotated, and replicas come and go, without one failed call.
+
+Two replicas stand behind a balancer that behaves as kube-proxy does: it sends new connections to
+replicas that said they were ready a moment ago, and leaves established ones alone. Their CA lives for
+45 s and their serving certificates for 15 s, so two minutes hold several rotations of each. Meanwhile
+clients create Wukongs (dry run) through the real API server without a pause.
+"""
+
+import base64
+import http.client
+import select
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bedlib import harness, install, objects  # noqa: E402
+
+CA_S, LEAF_S, SETTLE_S = 45, 15, 2
+LIVES = ["--ca-life", f"{CA_S}s", "--leaf-life", f"{LEAF_S}s", "--settle", f"{SETTLE_S}s",
+         "--drain", "1500ms"]
+PROBE_S = 0.2
+RUN_S = 105
+REGISTRATION = "admissionregistration.k8s.io/v1"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Replica:
+    """One wukong-webhook with the chart's command line on ports of its own."""
+
+    def __init__(self, bed, folder, number, *more):
+        self.port, self.plain = free_port(), free_port()
+        command = [str(word) for word in install.product_command(bed, "webhook")]
+        for flag, value in (("--listen-port", self.port), ("--metrics-port", self.plain)):
+            command[command.index(flag) + 1] = str(value)
+        self.log = open(folder / f"webhook-replica-{number}.log", "w", encoding="utf-8")
+        self.process = subprocess.Popen([*command, *LIVES, *more], stdout=self.log, stderr=self.log)
+        self.was_ready = False
+
+    def probe(self):
+        """What the kubelet's readiness probe would find."""
+        try:
+            link = http.client.HTTPConnection("127.0.0.1", self.plain, timeout=2)
+            link.request("GET", "/readyz")
+            answer = link.getresponse()
+            answer.read()
+            link.close()
+            self.was_ready = answer.status == 200
+        except TimeoutError:
+            pass  # the machine is busy; a probe has to fail more than once to count
+        except OSError:
+            self.was_ready = False
+        return self.was_ready
+
+    def metric(self, name):
+        link = http.client.HTTPConnection("127.0.0.1", self.plain, timeout=5)
+        link.request("GET", "/metrics")
+        for line in link.getresponse().read().decode().splitlines():
+            if line.startswith(name):
+                return float(line.rsplit(" ", 1)[1])
+        raise KeyError(name)
+
+    def send(self, number):
+        self.process.send_signal(number)
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+        self.process.wait()
+        self.log.close()
+
+
+class Balancer:
+    """TCP pass-through to the replicas that answered their last probe."""
+
+    def __init__(self, port):
+        self.replicas, self.ready, self.turn = [], [], 0
+        self.without = 0  # probes that found nobody ready
+        self.stopping = False
+        self.listener = socket.create_server(("127.0.0.1", port), backlog=128)
+        self.threads = [threading.Thread(target=run, daemon=True) for run in (self._probe, self._accept)]
+        for thread in self.threads:
+            thread.start()
+
+    def _probe(self):
+        while not self.stopping:
+            self.ready = [r for r in list(self.replicas) if r.probe()]
+            self.without += not self.ready
+            time.sleep(PROBE_S)
+
+    def _accept(self):
+        while not self.stopping:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client):
+        ready = list(self.ready)
+        if not ready:
+            client.close()
+            return
+        self.turn += 1
+        replica = ready[self.turn % len(ready)]
+        try:
+            server = socket.create_connection(("127.0.0.1", replica.port))
+        except OSError:
+            client.close()
+            return
+        for s in (client, server):
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        other = {client: server, server: client}
+        try:
+            while True:
+                for s in select.select([client, server], [], [])[0]:
+                    data = s.recv(65536)
+                    if not data:
+                        return
+                    other[s].sendall(data)
+        except OSError:
+            pass
+        finally:
+            client.close()
+            server.close()
+
+    def close(self):
+        self.stopping = True
+        self.listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        self.listener.close()
+        for thread in self.threads:
+            thread.join()
+
+
+class Load:
+    """Clients that create Wukongs in dry run, one after the other, until told to stop."""
+
+    def __init__(self, kube, namespace, clients=3):
+        self.kube, self.namespace = kube, namespace
+        self.answered, self.failed, self.slowest_s = 0, [], 0.0
+        self.lock = threading.Lock()
+        self.stopping = threading.Event()
+        self.threads = [threading.Thread(target=self._run, args=(n,)) for n in range(clients)]
+        for thread in self.threads:
+            thread.start()
+
+    def _run(self, number):
+        wanted = objects.wukong(self.namespace, f"load-{number}", {"cpu": 1, "memory": "1Gi"})
+        while not self.stopping.is_set():
+            began = time.monotonic()
+            try:
+                self.kube.create(wanted, dry_run=True)
+                with self.lock:
+                    self.answered += 1
+                    self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+            except Exception as failure:  # noqa: BLE001
+                with self.lock:
+                    self.failed.append((time.strftime("%H:%M:%S"), str(failure)))
+            time.sleep(0.01)
+
+    def stop(self):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join()
+
+
+class Certificates(harness.Case):
+    needs = ("webhook",)
+
+    def setUp(self):
+        super().setUp()
+        self.bed.stop("webhook")
+        self.balancer = Balancer(self.bed.port("webhook"))
+        self.made = 0
+        self.addCleanup(self._restore)
+
+    def _restore(self):
+        self.balancer.close()
+        for replica in self.balancer.replicas:
+            replica.end()
+        self.kube.delete("v1", "Secret", "wukong-system", "wukong-webhook-ca")
+        self.bed.start("webhook")
+
+    def replica(self, *more):
+        self.made += 1
+        replica = Replica(self.bed, self.bed.logs, f"{self.namespace}-{self.made}", *more)
+        self.balancer.replicas.append(replica)
+        self.wait_for(replica.probe, 20, "the replica to be ready")
+        self.wait_for(lambda: replica in self.balancer.ready, 5, "the balancer to know it")
+        return replica
+
+    def retire(self, replica):
+        """As a rollout does: SIGTERM, and nothing else."""
+        replica.send(signal.SIGTERM)
+        self.assertEqual(0, replica.process.wait(timeout=20))
+        self.balancer.replicas.remove(replica)
+        replica.end()
+
+    def entry(self, key):
+        data = self.kube.get("v1", "Secret", "wukong-system", "wukong-webhook-ca")["data"]
+        return base64.b64decode(data[key]).decode() if key in data else None
+
+    def live_bundles(self):
+        found = []
+        for kind, name in (("MutatingWebhookConfiguration", "wukong-mutating"),
+                           ("ValidatingWebhookConfiguration", "wukong-validating")):
+            for hook in self.kube.get(REGISTRATION, kind, None, name)["webhooks"]:
+                found.append(base64.b64decode(hook["clientConfig"].get("caBundle", "")).decode())
+        return found
+
+    def shake_hands(self, replica):
+        """A handshake as the API server makes it, against the live caBundle. The certificate's DER."""
+        context = ssl.create_default_context(cadata=self.live_bundles()[0])
+        with socket.create_connection(("127.0.0.1", replica.port), timeout=5) as plain:
+            with context.wrap_socket(plain, server_hostname="wukong-webhook.wukong-system.svc") as tls:
+                return tls.getpeercert(binary_form=True)
+
+    def test_rotation_rollout_and_sleep_under_load(self):
+        # The Secret of the bed's own webhook has a CA that lives for a year.
+        self.kube.delete("v1", "Secret", "wukong-system", "wukong-webhook-ca")
+        one, two = self.replica(), self.replica()
+        load = Load(self.kube, self.namespace)
+        self.addCleanup(load.stop)
+        authorities, leaves = set(), set()
+        began = time.monotonic()
+        rolled = slept = 0
+        while time.monotonic() - began < RUN_S:
+            authorities.add(self.entry("ca.crt"))
+            leaves.add(self.shake_hands(one))
+            self.assertEqual([], load.failed)
+            now = time.monotonic() - began
+            if rolled < 2 and now > 12 * (rolled + 1):
+                rolled += 1
+                fresh = self.replica()
+                old, one, two = one, two, fresh
+                self.retire(old)
+            if not slept and now > 40:
+                slept = 1
+                self.sleep_longer_than_a_leaf_lives(two)
+            time.sleep(0.5)
+        load.stop()
+        self.assertEqual([], load.failed)
+        self.assertGreaterEqual(len(authorities), 3, "the CA was not rotated")
+        self.assertGreaterEqual(len(leaves), 6, "serving certificates were not renewed")
+        self.assertGreater(load.answered, 500)
+        print(f"# {load.answered} calls, 0 failed, slowest {load.slowest_s * 1000:.0f} ms; "
+              f"{len(authorities)} CAs, {len(leaves)} certificates seen, {rolled} replicas replaced")
+
+    def sleep_longer_than_a_leaf_lives(self, replica):
+        """The machine under it is suspended for longer than its certificate lives. Nothing can answer
+        a call on a connection to a machine that sleeps, so it takes no part in the load meanwhile:
+        what is judged is that from the first handshake after waking on it is right again."""
+        self.balancer.replicas.remove(replica)
+        self.wait_for(lambda: replica not in self.balancer.ready, 5, "the balancer to leave it")
+        # A new caBundle makes the API server a new client, and the old one's connections go idle;
+        # a call that is under way on one of them is over long before.
+        replica.send(signal.SIGTERM)
+        self.assertEqual(0, replica.process.wait(timeout=20))
+        sleeper = Replica(self.bed, self.bed.logs, f"{self.namespace}-sleeper")
+        self.wait_for(sleeper.probe, 20, "the sleeper to be ready")
+        before = self.shake_hands(sleeper)
+        sleeper.send(signal.SIGSTOP)
+        time.sleep(LEAF_S + 2)
+        sleeper.send(signal.SIGCONT)
+        after = self.shake_hands(sleeper)
+        self.assertNotEqual(before, after)
+        self.wait_for(sleeper.probe, 10, "it to be ready again")
+        self.balancer.replicas.append(sleeper)
+
+    def test_a_wiped_bundle_and_a_deleted_secret_are_made_good(self):
+        replica = self.replica()
+        for kind, name in (("MutatingWebhookConfiguration", "wukong-mutating"),
+                           ("ValidatingWebhookConfiguration", "wukong-validating")):
+            self.kube.patch(REGISTRATION, kind, None, name,
+                            [{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle",
+                              "value": base64.b64encode(b"").decode()}])
+        self.wait_for(lambda: all("BEGIN CERT" in b for b in self.live_bundles()), 10, "the bundle")
+        self.wait_for(replica.probe, 10, "readiness")
+        self.shake_hands(replica)
+        before = self.entry("ca.crt")
+        self.kube.delete("v1", "Secret", "wukong-system", "wukong-webhook-ca")
+        self.wait_for(lambda: self.entry("ca.crt") not in (None, before), 10, "a new CA")
+        self.wait_for(lambda: all(self.entry("ca.crt") in b for b in self.live_bundles()), 10,
+                      "it to be published")
+        self.wait_for(replica.probe, 10, "readiness")
+        self.shake_hands(replica)
+
+    def test_only_the_bundle_is_written_under_a_manager_of_its_own(self):
+        self.replica()
+        found = self.kube.get(REGISTRATION, "MutatingWebhookConfiguration", None, "wukong-mutating")
+        ours = [m for m in found["metadata"]["managedFields"] if m["manager"] == "wukong-webhook"]
+        self.assertEqual(["Apply"], [m["operation"] for m in ours])
+        hook = 'k:{"name":"mwukong.vm.novasphere.dev"}'
+        self.assertEqual({"f:webhooks": {hook: {".": {}, "f:clientConfig": {"f:caBundle": {}},
+                                                "f:name": {}}}}, ours[0]["fieldsV1"])
+
+    def test_two_replicas_that_start_at_once_agree(self):
+        self.kube.delete("v1", "Secret", "wukong-system", "wukong-webhook-ca")
+        pair = [Replica(self.bed, self.bed.logs, f"{self.namespace}-pair-{n}") for n in range(2)]
+        self.balancer.replicas += pair
+        for replica in pair:
+            self.wait_for(replica.probe, 20, "both to be ready")
+            self.shake_hands(replica)
+
+    def test_files_that_others_make_are_read_again_and_a_broken_pair_is_not(self):
+        replica = self.replica()
+        folder = Path(self.bed.data) / f"certs-{self.namespace}"
+        folder.mkdir()
+        first, second = (self.issue(folder, n) for n in range(2))
+        provided = None
+        for name in ("tls.crt", "tls.key"):
+            (folder / name).write_bytes(first[name])
+        try:
+            provided = Replica(self.bed, self.bed.logs, f"{self.namespace}-provided",
+                               "--cert-mode", "provided", "--cert-dir", str(folder))
+            shown = lambda: self.shown(provided)  # noqa: E731
+            self.assertEqual(first["der"], self.wait_for(shown, 10, "a certificate"))
+            (folder / "tls.key").write_bytes(second["tls.key"])
+            time.sleep(11)
+            self.assertEqual(first["der"], shown(), "a pair that does not fit was taken")
+            (folder / "tls.crt").write_bytes(second["tls.crt"])
+            self.wait_for(lambda: shown() == second["der"], 15, "the new certificate")
+            self.assertFalse(provided.probe(), "it does not verify against the live caBundle")
+        finally:
+            if provided:
+                provided.end()
+        self.assertTrue(replica.probe())
+
+    def issue(self, folder, number):
+        key, crt = folder / f"{number}.key", folder / f"{number}.crt"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:P-256", "-nodes", "-keyout", str(key), "-out", str(crt),
+                        "-days", "2", "-subj", f"/CN=provided-{number}"], check=True,
+                       capture_output=True)
+        return {"tls.key": key.read_bytes(), "tls.crt": crt.read_bytes(),
+                "der": ssl.PEM_cert_to_DER_cert(crt.read_text())}
+
+    def shown(self, replica):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        try:
+            with socket.create_connection(("127.0.0.1", replica.port), timeout=5) as plain:
+                with context.wrap_socket(plain) as tls:
+                    return tls.getpeercert(binary_form=True)
+        except OSError:
+            return None
+
+
+if __name__ == "__main__":
+    harness.main()
