@@ -119,14 +119,23 @@ void entries_remove(struct entries *all, struct entry *e)
     HASH_DELETE(by_key, all->by_key, e);
     HASH_DELETE(by_uid, all->by_uid, e);
     e->dead = true;
-    if (!e->flights)
+    if (!e->flights) {
         entry_free(e);
+        return;
+    }
+    e->same_source_next = all->dead;
+    all->dead = e;
 }
 
-void entry_landed(struct entry *e)
+void entry_landed(struct entries *all, struct entry *e)
 {
-    if (e->dead && !e->flights)
-        entry_free(e);
+    struct entry **at = &all->dead;
+    if (!e->dead || e->flights)
+        return;
+    while (*at != e)
+        at = &(*at)->same_source_next;
+    *at = e->same_source_next;
+    entry_free(e);
 }
 
 void entries_summarise(struct entries *all, struct entry *e, const struct kube_object *o)
@@ -163,5 +172,10 @@ void entries_release(struct entries *all)
     {
         e->flights = 0;
         entries_remove(all, e);
+    }
+    while (all->dead) {
+        e = all->dead;
+        all->dead = e->same_source_next;
+        entry_free(e);
     }
 }

@@ -42,6 +42,7 @@ struct entry {
 struct entries {
     struct entry *by_key, *by_uid;
     struct source_bucket *by_source;
+    struct entry *dead; /* gone, their calls are not back yet; linked by same_source_next */
     size_t active; /* clones that have begun and are not final */
 };
 
@@ -54,7 +55,7 @@ struct entry *entries_add(struct entries *all, const char *ns, const char *name,
 /* Takes it out of all maps; frees it unless calls are under way (entry_landed does then). */
 void entries_remove(struct entries *all, struct entry *e);
 /* To be called when a call of a dead entry is back. */
-void entry_landed(struct entry *e);
+void entry_landed(struct entries *all, struct entry *e);
 /* Takes the summary from the Wukong as the cache or a write shows it. */
 void entries_summarise(struct entries *all, struct entry *e, const struct kube_object *o);
 /* Frees everything. */

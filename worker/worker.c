@@ -98,6 +98,25 @@ static void look_at_waiting(struct worker *w)
             look_at(w, e);
 }
 
+/* --- our own writes are newer than the caches --- */
+
+/* Since Kubernetes 1.35 resource versions of one resource may be compared as numbers (KEP-5504);
+   what is no number is compared for equality alone. */
+static bool older(const struct kube_object *a, const struct kube_object *b)
+{
+    uint64_t x, y;
+    if (str_to_u64(a->resource_version, &x) && str_to_u64(b->resource_version, &y))
+        return x < y;
+    return !str_eq(a->resource_version, b->resource_version);
+}
+
+/* A watch may hang for minutes; a number tells for certain that it shows the past. */
+static bool trusted(const struct worker *w, const struct entry *e)
+{
+    uint64_t version;
+    return str_to_u64(e->written->resource_version, &version) || mono(w) < e->written_until_ms;
+}
+
 /* --- the caches change --- */
 
 static void wukong_changed(struct worker *w, const struct kube_object *before,
@@ -114,8 +133,7 @@ static void wukong_changed(struct worker *w, const struct kube_object *before,
     if (!e)
         e = entries_add(&w->entries, o->ns, o->name, o->uid);
     if (e->written) {
-        bool caught_up = str_eq(e->written->resource_version, after->resource_version);
-        if (!caught_up && mono(w) < e->written_until_ms && !after->deleted_ms)
+        if (older(after, e->written) && trusted(w, e))
             return;
         free(e->written);
         e->written = NULL;
@@ -279,9 +297,9 @@ static void send_status(struct worker *w, struct entry *e, const struct clone_vi
                        .ns = e->ns,
                        .name = e->name,
                        .uid = e->uid,
-                       /* What must be in the store before the act must not cross another
-                          worker's write. */
-                       .version = d->persist_first ? v->wukong->resource_version : NULL,
+                       /* A status that was made from the past, by a cache that lags or by a leader
+                          of yesterday, must not undo a newer one. */
+                       .version = v->wukong->resource_version,
                        .body = text.data,
                        .key = "status"};
     if (d->record.freeze.requested_ms != v->record.freeze.requested_ms)
@@ -349,7 +367,7 @@ static void reconcile(struct worker *w, struct entry *e)
     struct clone_view head = {.arena = &a};
     struct clone_view v = {.arena = &a};
     const struct caches caches = {cache_get, cache_each, cache_served, w};
-    if (e->written && mono(w) >= e->written_until_ms) {
+    if (e->written && !trusted(w, e)) {
         free(e->written);
         e->written = NULL;
     }
@@ -407,11 +425,16 @@ static void trust_own_write(struct worker *w, struct entry *e, const char *json,
     }
     const struct kube_object *cached =
         store_get(w->watched[KIND_WUKONG].store, e->ns, e->name);
+    /* Answers may come in another order than the writes took effect. */
+    if (e->written && older(o, e->written)) {
+        free(o);
+        return;
+    }
     free(e->written);
     e->written = NULL;
     entries_summarise(&w->entries, e, o);
     /* The watch may have been faster than the answer. */
-    if (cached && str_eq(cached->resource_version, o->resource_version)) {
+    if (cached && !older(cached, o)) {
         free(o);
         return;
     }
@@ -424,7 +447,7 @@ static void call_ended(void *arg, void *owner, const char *written, size_t writt
     struct worker *w = arg;
     struct entry *e = owner;
     if (e->dead) {
-        entry_landed(e);
+        entry_landed(&w->entries, e);
         return;
     }
     if (written)
