@@ -63,7 +63,7 @@ static bool field_matches(const cJSON *tree, const char *field, const char *op, 
 
 static bool label_matches(const cJSON *tree, const char *key, const char *op, const char *value)
 {
-    char path[400];
+    char path[600];
     (void)snprintf(path, sizeof path, "metadata.labels[%s]", key);
     const char *have = json_str(tree, path);
     if (!*op)

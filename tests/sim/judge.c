@@ -180,12 +180,25 @@ static void written_by_worker(struct sim *s, const char *who, enum api_change_ty
         child_changed(s, who, o, before);
 }
 
+/* A user deletes a snapshot whose class says Retain: what stays behind is the user's. */
+static void excuse_physical(struct sim *s, const struct api_object *o)
+{
+    CLEANUP_FREE char *name = o->kind == API_CONTENT ? xstrdup(o->name)
+                                                     : xasprintf("snapcontent-%s", o->uid);
+    const struct api_object *content = api_find(&s->api, API_CONTENT, "", name);
+    struct physical *p = content ? physical_of_content(&s->world, content->uid) : NULL;
+    if (p)
+        p->users = true;
+}
+
 static void note_user(struct sim *s, const struct api_object *o, enum api_change_type type)
 {
     struct seen_wukong *k = judge_owner(s, o->tree);
     const char *retry = json_str(o->tree, "metadata.annotations[" WUKONG_RETRY_ANNOTATION "]");
     if (k && type != API_ADDED)
         k->disturbed = true;
+    if (type != API_ADDED && (o->kind == API_SNAPSHOT || o->kind == API_CONTENT))
+        excuse_physical(s, o);
     if (o->kind != API_WUKONG || type != API_MODIFIED)
         return;
     k = judge_find(s, o->uid);
@@ -200,7 +213,7 @@ void judge_changed(struct sim *s, const char *who, enum api_change_type type,
         remember(s, o);
     if (judge_is_worker(who))
         written_by_worker(s, who, type, o, before);
-    else
+    else if (str_eq(who, "user"))
         note_user(s, o, type);
     if (o->kind == API_WUKONG && type == API_DELETED) {
         struct seen_wukong *k = judge_find(s, o->uid);

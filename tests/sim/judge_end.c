@@ -63,7 +63,7 @@ static const struct physical *leaked(struct sim *s)
 {
     for (const struct physical *p = s->world.physicals; p; p = p->next) {
         bool held = false;
-        if (!p->alive)
+        if (!p->alive || p->users)
             continue;
         for (struct api_object *o = s->api.objects[API_CONTENT]; o && !held; o = o->hh.next)
             held = str_eq(o->uid, p->content_uid) &&

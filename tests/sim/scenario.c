@@ -156,7 +156,7 @@ static cJSON *clone_of(const char *name, const struct machine *m, bool of_vmi)
     jt_str(w, of_vmi ? "spec.cloneSource.vmiName" : "spec.cloneSource.vmName", m->name);
     jt_str(w, "spec.cloneSource.quiesce", "IfAvailable");
     jt_str(w, "spec.cloneSource.snapshotMethod", "Auto");
-    jt_int(w, "spec.cloneSource.deadlineSeconds", 3600);
+    jt_int(w, "spec.cloneSource.deadlineSeconds", 900);
     jt_int(w, "spec.cloneSource.retryLimit", 5);
     jt_int(w, "spec.replicas", 1);
     jt_str(w, "spec.reclaimPolicy", "Delete");
@@ -172,7 +172,7 @@ static void vary(struct sim *s, cJSON *w, bool of_vmi)
                               : PICK(s, "running", "running", "linked", "full");
     jt_str(w, "spec.cloneSource.cloneType", type);
     jt_str(w, "spec.cloneSource.quiesce", PICK(s, "IfAvailable", "IfAvailable", "Required", "Never"));
-    jt_int(w, "spec.cloneSource.deadlineSeconds", rng_range(&s->rng, 60, 1500));
+    jt_int(w, "spec.cloneSource.deadlineSeconds", rng_range(&s->rng, 60, 500));
     jt_int(w, "spec.cloneSource.retryLimit", rng_range(&s->rng, 0, 6));
     jt_int(w, "spec.replicas", maybe(s, 200) ? rng_range(&s->rng, 2, 3) : 1);
     jt_str(w, "spec.reclaimPolicy", maybe(s, 300) ? "Retain" : "Delete");
@@ -190,7 +190,7 @@ static void create_wukong(struct sim *s)
 {
     char name[32];
     struct machine *m = any_source(s);
-    if (!m || s->wukongs >= 6)
+    if (!m || s->wukongs >= 5)
         return;
     bool of_vmi = !api_find(&s->api, API_VM, m->ns, m->name) || maybe(s, 400);
     (void)snprintf(name, sizeof name, "wk%u", s->wukongs++);

@@ -281,8 +281,8 @@ void sim_init(struct sim *s, uint64_t seed, bool verbose)
     s->world.note = on_note;
     s->world.arg = s;
     s->process_count = rng_chance(&s->rng, 400) ? 2 : 1;
-    s->calm_ms = rng_range(&s->rng, 60, 600) * 1000;
-    s->limit_ms = s->calm_ms + 4000000;
+    s->calm_ms = rng_range(&s->rng, 60, 300) * 1000;
+    s->limit_ms = s->calm_ms + 1800000;
     if (rng_chance(&s->rng, 250))
         s->api.page_max = (int)rng_range(&s->rng, 1, 4);
     weather_draw(s);

@@ -48,6 +48,7 @@ struct physical {
     char *handle, *volume;
     char *content_uid;
     bool alive, frozen, running;
+    bool users; /* a user deleted its VolumeSnapshot or content by hand */
     enum freezer frozen_by;
     int64_t records, cut_ms, bytes;
     char *vmi_uid;
