@@ -62,6 +62,29 @@ static void want_expansion(const struct clone_view *v, const cJSON *vm, const cJ
     l->items[l->count - 1].body = arena_strdup(v->arena, body.data);
 }
 
+/* The capture that the first snapshot carries; NULL when that has not been read, or carries none
+   (it was too large for an annotation). */
+static cJSON *carried(const struct clone_view *v)
+{
+    CLEANUP_JSON cJSON *snapshot = parse_call(v->memo, "carrier", v->snapshot_carrier);
+    CLEANUP_JSON cJSON *tree = NULL;
+    const char *text = json_str(snapshot, "metadata.annotations[" TARGET_SPEC_ANNOTATION "]");
+    if (!text || json_parse(text, strlen(text), true, &tree, NULL) < 0)
+        return NULL;
+    bool whole = cJSON_IsObject(json_at(tree, "source.spec.template.spec.domain")) &&
+                 cJSON_GetArraySize(json_get(tree, "disks")) > 0;
+    return whole ? TAKE(tree) : NULL;
+}
+
+/* Then the source is read once more: the best there is. */
+static bool carrier_is_empty(const struct clone_view *v)
+{
+    if (!v->snapshot_carrier || !call_ok(memo_findf(v->memo, "read/carrier/%s", v->snapshot_carrier)))
+        return false;
+    CLEANUP_JSON cJSON *tree = carried(v);
+    return !tree;
+}
+
 static void want_what_the_source_names(const struct clone_view *v, struct read_list *l)
 {
     CLEANUP_JSON cJSON *vm = parse_call(v->memo, "vm", v->source.vm_name);
@@ -85,7 +108,7 @@ const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count
     struct read_list l = {.arena = v->arena};
     l.items = arena_alloc(v->arena, READS_MAX * sizeof *l.items);
     assert(l.items);
-    if (v->snapshot_carrier) {
+    if (v->snapshot_carrier && !carrier_is_empty(v)) {
         want(&l, KIND_SNAPSHOT, v->effective.source_ns, v->snapshot_carrier, "carrier");
     } else {
         if (v->source.vm_exists)
@@ -338,11 +361,14 @@ static int64_t oldest_read(const struct clone_view *v)
 
 static void from_carrier(struct clone_view *v, struct memo *memo)
 {
-    CLEANUP_JSON cJSON *snapshot = parse_call(memo, "carrier", v->snapshot_carrier);
-    CLEANUP_JSON cJSON *tree = NULL;
+    CLEANUP_JSON cJSON *tree = carried(v);
     struct err err = {0};
-    if (!snapshot || target_snapshot_spec(snapshot, &tree, &err) < 0)
+    if (!tree)
         return;
+    if (target_source_check(json_get(tree, "source"), &err) < 0) {
+        refuse(v, REASON_SOURCE_UNSUPPORTED, err.message);
+        return;
+    }
     struct call *c = memo_slot(memo, CAPTURE_KEY);
     free(c->body);
     c->state = CALL_OK;
@@ -363,7 +389,7 @@ void capture_build(struct clone_view *v, struct memo *memo)
         load(v, kept->body, kept->body_len);
         return;
     }
-    if (v->capture.sealed) {
+    if (v->capture.sealed && !carrier_is_empty(v)) {
         from_carrier(v, memo);
         return;
     }
