@@ -262,6 +262,33 @@ void body_dry_run_vm(const struct clone_view *v, struct decision *d, const struc
     send_vm(v, d, t, INTENT_DRY_RUN, "dry");
 }
 
+void body_own_vm(const struct clone_view *v, struct decision *d, const struct view_target *t,
+                 bool owned)
+{
+    CLEANUP_BUF struct buf out = BUF_INIT(4096);
+    struct json_writer w = json_writer(&out);
+    json_object(&w, NULL);
+    json_object(&w, "metadata");
+    json_string(&w, "uid", t->vm.uid);
+    json_array(&w, "ownerReferences");
+    if (owned) {
+        json_object(&w, NULL);
+        json_string(&w, "apiVersion", WUKONG_API_VERSION);
+        json_string(&w, "kind", WUKONG_KIND);
+        json_string(&w, "name", v->wukong->name);
+        json_string(&w, "uid", v->wukong->uid);
+        json_boolean(&w, "controller", true);
+        json_end(&w);
+    }
+    json_end(&w);
+    json_end(&w);
+    json_end(&w);
+    struct intent *i = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_VM],
+                                   v->wukong->ns, t->vm.name, "%s/%s", owned ? "own" : "disown",
+                                   t->vm.uid);
+    i->body = keep(v, &out);
+}
+
 /* --- Events --- */
 
 void body_event(const struct clone_view *v, struct decision *d, bool warning, const char *what,

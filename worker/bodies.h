@@ -32,6 +32,9 @@ void body_dry_run_vm(const struct clone_view *v, struct decision *d, const struc
 /* Makes the VM the owner of the claim. */
 void body_own_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
                     size_t disk);
+/* Makes the Wukong the owner of the VM, or takes it out of all ownership. */
+void body_own_vm(const struct clone_view *v, struct decision *d, const struct view_target *t,
+                 bool owned);
 /* An Event on the Wukong; its name follows from what and the attempt, so that it is sent once. */
 void body_event(const struct clone_view *v, struct decision *d, bool warning, const char *what,
                 const char *format, ...) __attribute__((format(printf, 5, 6)));

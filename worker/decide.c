@@ -182,7 +182,6 @@ static void succeed(const struct clone_view *v, struct decision *d)
     d->record.phase = PHASE_SUCCEEDED;
     d->record.completion_ms = v->now.wall_ms;
     d->record.progress = 100;
-    d->record.error.reason = NULL;
     body_event(v, d, false, "Succeeded", "VirtualMachine %s is cloned from %s/%s (%s)",
                v->targets[0].vm.name, v->effective.source_ns, v->effective.source_name,
                str_or(consistency_names[d->record.consistency], "consistency unknown"));
@@ -238,6 +237,16 @@ static void hold_gates(const struct clone_view *v, const struct walk *w, struct 
                       "the gates are open, the snapshot is about to be taken");
 }
 
+static void tell_cut(const struct clone_view *v, struct decision *d)
+{
+    const char *what = str_or(consistency_names[d->record.consistency], "taken");
+    if (d->record.froze)
+        body_event(v, d, false, "SnapshotTaken", "%s, the guest was frozen for %lld ms", what,
+                   (long long)d->record.freeze_ms);
+    else
+        body_event(v, d, false, "SnapshotTaken", "%s, the guest was not frozen", what);
+}
+
 static void go_on(const struct clone_view *v, struct decision *d)
 {
     struct walk w = walk_steps(v);
@@ -270,9 +279,7 @@ static void go_on(const struct clone_view *v, struct decision *d)
     if ((w.current == clone_step_count || only_consumer) && stopped)
         succeed(v, d);
     if (d->record.cut_ms && !v->record.cut_ms)
-        body_event(v, d, false, "SnapshotTaken", "%s, the guest was frozen for %lld ms",
-                   str_or(consistency_names[d->record.consistency], "taken"),
-                   (long long)d->record.freeze_ms);
+        tell_cut(v, d);
 }
 
 /* --- after a failure, a deletion, the end --- */
@@ -309,15 +316,18 @@ static void fail_finally(const struct clone_view *v, struct decision *d)
                str_or(v->record.error.message, ""));
 }
 
-/* Everything that a failed or cancelled attempt owes; true when nothing is owed any more. */
-static bool settle(const struct clone_view *v, struct decision *d)
+/* Everything that a failed or cancelled attempt owes; true when nothing is owed any more. last: no
+   other attempt follows, so that the source is not needed running any more. */
+static bool settle(const struct clone_view *v, struct decision *d, bool last)
 {
     oblige_thaw(v, d, true);
+    note_started(v, d);
     bool thawed = !record_owes_thaw(&v->record);
+    bool landed = oblige_await_creates(v, d);
     bool removed = oblige_remove_all(v, d);
     /* A guest that is stopped while its file systems are frozen cannot shut down. */
-    bool stopped = thawed && oblige_stop_source(v, d);
-    return thawed && removed && stopped;
+    bool stopped = !last || (thawed && oblige_stop_source(v, d));
+    return thawed && landed && removed && stopped;
 }
 
 static void after_failure(const struct clone_view *v, struct decision *d)
@@ -361,33 +371,93 @@ static void write_finalizer(const struct clone_view *v, struct decision *d, bool
     i->body = wanted ? WUKONG_FINALIZER : "";
 }
 
-static bool linked_parents_stay(const struct clone_view *v)
+/* Deleting the Wukong is to leave the machines: so says reclaimPolicy, or somebody took them out of
+   our ownership. */
+static bool machines_stay(const struct clone_view *v)
 {
-    return v->effective.clone_type == CLONE_LINKED && !v->wukong->deleted_ms;
+    if (v->effective.reclaim == RECLAIM_RETAIN)
+        return true;
+    for (size_t t = 0; t < v->target_count; t++)
+        if (v->targets[t].vm.exists && v->targets[t].vm.ours && !v->targets[t].vm.owned)
+            return true;
+    return false;
+}
+
+/* reclaimPolicy is mutable: the owner that the garbage collector follows says the same. */
+static void follow_reclaim_policy(const struct clone_view *v, struct decision *d)
+{
+    bool wanted = v->effective.reclaim == RECLAIM_DELETE;
+    for (size_t t = 0; t < v->target_count; t++) {
+        const struct seen_vm *vm = &v->targets[t].vm;
+        if (vm->exists && vm->ours && !vm->deleting && vm->owned != wanted && !vm->owned_by_other)
+            body_own_vm(v, d, &v->targets[t], wanted);
+    }
+}
+
+static bool snapshots_left(const struct clone_view *v)
+{
+    for (size_t i = 0; i < v->ours_count; i++)
+        if (v->ours[i].kind == KIND_SNAPSHOT && !v->ours[i].copy)
+            return true;
+    return false;
+}
+
+/* The snapshots of a finished clone, while they are needed: by claims that wait for a consumer, or
+   as the parents of a linked clone. Deleting the Wukong takes the machines first, or leaves both. */
+static bool keep_snapshots(const struct clone_view *v, struct decision *d)
+{
+    bool linked = v->effective.clone_type == CLONE_LINKED;
+    if (v->wukong->deleted_ms) {
+        if (!machines_stay(v))
+            return !oblige_remove_all(v, d);
+        body_event(v, d, true, "SnapshotsKept",
+                   "the machines stay (reclaimPolicy), and so do the snapshots that they need, "
+                   "labelled " WUKONG_UID_LABEL "=%s",
+                   v->wukong->uid);
+        return false;
+    }
+    if (linked) {
+        (void)oblige_hold_parents(v, d);
+        if (!snapshots_left(v))
+            body_event(v, d, true, "ParentLost",
+                       "the snapshots that the clone's disks are linked to were deleted");
+    } else {
+        set_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_FALSE, REASON_WAITING_FOR_CONSUMER,
+                      "the claims bind when the new VM is started; the snapshots stay until then");
+    }
+    return snapshots_left(v) || !linked;
 }
 
 /* A finished clone is never run again. What may still be owed are snapshots: those that wait for a
-   consumer, and those of a failed cleanup. */
+   consumer, a linked clone's parents, and those of a failed cleanup. */
 static void after_end(const struct clone_view *v, struct decision *d)
 {
-    struct why why = {0};
     d->keep_conditions = true;
     oblige_thaw(v, d, true);
     bool owes = record_owes_thaw(&v->record);
+    bool linked = v->effective.clone_type == CLONE_LINKED;
     if (v->record.phase == PHASE_FAILED) {
         owes |= !oblige_remove_all(v, d);
-    } else if (view_waits_for_consumer(v) && !v->wukong->deleted_ms) {
-        owes = true;
-        (void)observe_cleanup(v, &why);
-        set_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_FALSE, why.reason,
-                      arena_strdup(v->arena, why.message));
-    } else if (!linked_parents_stay(v)) {
-        owes |= !oblige_remove_snapshots(v, d);
+    } else if ((linked && view_has_children(v)) || view_claims_pending(v)) {
+        owes |= keep_snapshots(v, d);
     } else {
-        owes = true;
+        owes |= !oblige_remove_snapshots(v, d);
+        if (!owes)
+            set_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_TRUE, REASON_CLEANED,
+                          "nothing temporary is left");
     }
-    bool late = v->record.completion_ms + CLEANUP_LIMIT_MS < v->now.wall_ms;
-    write_finalizer(v, d, owes && !(late && v->wukong->deleted_ms));
+    if (v->record.phase == PHASE_SUCCEEDED && !v->wukong->deleted_ms)
+        follow_reclaim_policy(v, d);
+    bool late = v->wukong->deleted_ms &&
+                v->wukong->deleted_ms + CLEANUP_LIMIT_MS < v->now.wall_ms;
+    if (owes && late)
+        body_event(v, d, true, "Leftovers", "%s %s/%s could not be removed and is left behind",
+                   v->ours_count ? worker_kinds[v->ours[0].kind].kind : "the guest's freeze",
+                   v->ours_count ? str_or(v->ours[0].ns, "") : v->effective.source_ns,
+                   v->ours_count ? v->ours[0].name : v->effective.source_name);
+    if (owes && v->wukong->deleted_ms && !late)
+        decision_again(d, v->wukong->deleted_ms + CLEANUP_LIMIT_MS + 1);
+    write_finalizer(v, d, owes && !late);
 }
 
 static void cancelled(const struct clone_view *v, struct decision *d)
@@ -471,7 +541,7 @@ void clone_decide(const struct clone_view *v, struct decision *d)
             d->persist_first = true;
         }
         if (v->wukong->deleted_ms)
-            d->write_status = false;
+            d->write_status = v->wukong->has_finalizer;
     } else if (v->wukong->deleted_ms) {
         cancelled(v, d);
         d->write_status = v->wukong->has_finalizer;

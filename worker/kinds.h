@@ -60,6 +60,7 @@ extern const struct kube_kind worker_kinds[ALL_KINDS];
 #define F_LABEL_DISK "metadata.labels[vm.novasphere.dev/disk-index]"
 #define F_CONTENT_NAME "status.boundVolumeSnapshotContentName"
 #define F_READY_TO_USE "status.readyToUse"
+#define F_SNAPSHOT_CLASS "spec.volumeSnapshotClassName"
 #define F_ERROR "status.error.message"
 #define F_SNAPSHOT_REF_UID "spec.volumeSnapshotRef.uid"
 #define F_SNAPSHOT_REF_NAME "spec.volumeSnapshotRef.name"

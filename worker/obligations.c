@@ -7,6 +7,9 @@
 #include "base/str.h"
 #include "worker/bodies.h"
 
+/* A source that cannot be stopped again is left running so long after the deadline. */
+#define STOP_LIMIT_MS 600000
+
 static bool definite_refusal(const struct call *freeze)
 {
     /* Every other error of a freeze may have taken effect (virt-api passes the node's failures and
@@ -91,10 +94,14 @@ static void remove_one(const struct clone_view *v, struct decision *d,
         p->body = "{\"spec\":{\"deletionPolicy\":\"Delete\"}}";
         return;
     }
+    /* Its content is about to appear and would outlive it: it must be seen, and set to Delete. */
+    if (o->content_awaited) {
+        decision_again(d, v->now.wall_ms + 1000);
+        return;
+    }
     struct intent *i = intents_add(&d->intents, INTENT_DELETE, &worker_kinds[o->kind], o->ns,
                                    o->name, "delete/%s/%s", worker_kinds[o->kind].resource, o->uid);
     i->uid = o->uid;
-    (void)v;
 }
 
 static size_t remove_kind(const struct clone_view *v, struct decision *d, int kind)
@@ -134,6 +141,32 @@ bool oblige_remove_snapshots(const struct clone_view *v, struct decision *d)
     if (n)
         decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
     return n == 0;
+}
+
+bool view_has_children(const struct clone_view *v)
+{
+    for (size_t i = 0; i < v->ours_count; i++)
+        if (v->ours[i].kind == KIND_VM || v->ours[i].kind == KIND_PVC ||
+            v->ours[i].kind == KIND_DATA_VOLUME)
+            return true;
+    return false;
+}
+
+/* A finalizer on a snapshot protects nothing; its content and data go at once. What holds is a
+   content whose deletionPolicy is Retain (seen on external-snapshotter 8.6). */
+bool oblige_hold_parents(const struct clone_view *v, struct decision *d)
+{
+    bool held = true;
+    for (size_t i = 0; i < v->ours_count; i++) {
+        const struct view_leftover *o = &v->ours[i];
+        if (o->kind != KIND_SNAPSHOT || o->copy || o->deleting || !o->content || o->content_retains)
+            continue;
+        struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
+                                       o->content, "retain/%s", o->content);
+        p->body = "{\"spec\":{\"deletionPolicy\":\"Retain\"}}";
+        held = false;
+    }
+    return held;
 }
 
 /* The order matters: a Pending claim keeps its snapshot in deletion for ever and a dying snapshot
@@ -186,7 +219,7 @@ bool oblige_stop_source(const struct clone_view *v, struct decision *d)
         return true;
     int64_t deadline = r->start_ms ? r->start_ms + v->effective.deadline_s * 1000 : 0;
     /* What cannot be stopped must not keep the clone from ending. */
-    if (deadline && v->now.wall_ms >= deadline) {
+    if (deadline && v->now.wall_ms >= deadline + STOP_LIMIT_MS) {
         body_event(v, d, true, "SourceNotStopped", "%s/%s could not be stopped again",
                    v->effective.source_ns, s->vm_name);
         return true;

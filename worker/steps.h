@@ -22,6 +22,12 @@
 #define AGENT_WAIT_MS 120000
 /* A claim that only fails for this long ends the attempt; its provisioner retries for ever. */
 #define RESTORE_STUCK_MS 120000
+/* A freeze is sent this soon after its announcement or not at all: its end is reckoned from there. */
+#define FREEZE_SEND_MS 10000
+/* What a create made may take this long to appear in the caches. */
+#define CREATE_SEEN_MS 5000
+/* In record.started.vmi_uid: the source was started by somebody else, so it is not ours to stop. */
+#define STARTED_BY_OTHERS "-"
 /* Waits that no event ends are looked at again this often. */
 #define WAIT_POLL_MS 10000
 
@@ -41,6 +47,8 @@ static inline bool view_past_cut(const struct clone_view *v)
 }
 /* True when the capture has disks and all of them are cut. */
 bool view_all_cut(const struct clone_view *v);
+/* The method needs one; else the source's claim itself is copied. */
+bool view_disk_has_snapshot(const struct view_disk *d);
 bool view_takes_snapshots(const struct clone_view *v);
 bool view_uses_vm_snapshot(const struct clone_view *v);
 const struct call *view_freeze_call(const struct clone_view *v);
@@ -93,6 +101,16 @@ void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted);
 bool oblige_remove_all(const struct clone_view *v, struct decision *d);
 /* Removes the snapshots of ours; true when none is left. */
 bool oblige_remove_snapshots(const struct clone_view *v, struct decision *d);
+/* Waits for creates under way, or just answered, whose object the caches do not show yet: what is
+   not seen cannot be removed. True when none is. */
+bool oblige_await_creates(const struct clone_view *v, struct decision *d);
+/* Sets the contents of our snapshots to Retain: they are a linked clone's parents. True when all of
+   them are. */
+bool oblige_hold_parents(const struct clone_view *v, struct decision *d);
+/* A machine or a claim of ours is there. */
+bool view_has_children(const struct clone_view *v);
+/* True when claims of ours are Pending: their snapshots must stay. */
+bool view_claims_pending(const struct clone_view *v);
 /* Stops a source that we started and that shall not go on; true when nothing is owed. */
 bool oblige_stop_source(const struct clone_view *v, struct decision *d);
 

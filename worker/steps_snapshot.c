@@ -11,13 +11,17 @@ int64_t view_attempt(const struct clone_view *v)
     return v->record.attempts > 0 ? v->record.attempts : 1;
 }
 
+bool view_disk_has_snapshot(const struct view_disk *d)
+{
+    enum disk_method m = d->plan->method;
+    return m != DISK_CSI_CLONE && m != DISK_CDI_CLONE;
+}
+
 bool view_takes_snapshots(const struct clone_view *v)
 {
-    for (size_t i = 0; i < v->disk_count; i++) {
-        enum disk_method m = v->disks[i].plan->method;
-        if (m != DISK_CSI_CLONE && m != DISK_CDI_CLONE)
+    for (size_t i = 0; i < v->disk_count; i++)
+        if (view_disk_has_snapshot(&v->disks[i]))
             return true;
-    }
     return false;
 }
 
@@ -28,8 +32,7 @@ bool view_uses_vm_snapshot(const struct clone_view *v)
 
 static bool disk_is_cut(const struct view_disk *d)
 {
-    enum disk_method m = d->plan->method;
-    return m == DISK_CSI_CLONE || m == DISK_CDI_CLONE ||
+    return !view_disk_has_snapshot(d) ||
            (d->snapshot.exists && d->snapshot.ours && !d->snapshot.deleting && d->snapshot.cut);
 }
 
@@ -49,11 +52,22 @@ static bool any_snapshot(const struct clone_view *v)
     return false;
 }
 
-/* Two attempts that failed at the freeze are enough to know that this guest will not do it. */
+/* Two attempts that failed at the freeze are enough to know that this guest will not do it; one,
+   when there is only one more. */
 static bool gave_up_freezing(const struct clone_view *v)
 {
-    return v->effective.quiesce == QUIESCE_IF_AVAILABLE && v->record.attempts >= 3 &&
+    bool enough = v->record.attempts >= 3 ||
+                  (v->record.attempts == 2 && v->record.attempts > v->effective.retry_limit);
+    return v->effective.quiesce == QUIESCE_IF_AVAILABLE && enough &&
            str_eq(v->record.error.reason, reason_table[REASON_FREEZE_FAILED].name);
+}
+
+/* An attempt that has begun without announcing a freeze takes its snapshots without one: some may
+   be on their way, and a freeze that comes after a cut proves nothing. */
+static bool decided_not_to_freeze(const struct clone_view *v)
+{
+    return v->record.attempts && v->record.source_uid && !v->record.freeze.requested_ms &&
+           !record_aborted(&v->record);
 }
 
 enum cut_mode view_cut_mode(const struct clone_view *v)
@@ -64,7 +78,7 @@ enum cut_mode view_cut_mode(const struct clone_view *v)
     if (v->record.freeze.requested_ms)
         return CUT_FROZEN;
     if (v->effective.quiesce == QUIESCE_NEVER || view_uses_vm_snapshot(v) || !s->agent ||
-        s->paused || gave_up_freezing(v))
+        s->paused || gave_up_freezing(v) || decided_not_to_freeze(v))
         return CUT_RUNNING;
     /* Snapshots of this attempt without a freeze on record: it was decided not to freeze. */
     return any_snapshot(v) ? CUT_RUNNING : CUT_FROZEN;
@@ -111,7 +125,12 @@ static enum observed frozen_state(const struct clone_view *v, struct why *why)
         why_set(why, REASON_FREEZE_LOST,
                 "the worker was restarted while a freeze was under way; the guest is thawed and the "
                 "attempt repeated");
-        return call_ok(armed) ? STEP_TODO : STEP_FAILED;
+        if (!call_ok(armed))
+            return STEP_FAILED;
+        if (v->now.wall_ms < v->record.freeze.requested_ms + FREEZE_SEND_MS)
+            return STEP_TODO;
+        why_set(why, REASON_FREEZE_LOST, "the freeze could not be sent in time");
+        return STEP_FAILED;
     }
     if (call_failed(freeze)) {
         why_set(why, REASON_FREEZE_FAILED, "the guest could not be frozen: %s",
@@ -192,47 +211,42 @@ static enum observed cut_errors(const struct clone_view *v, struct why *why)
     return STEP_DONE;
 }
 
+static const struct call *refused_create(const struct clone_view *v, size_t disk)
+{
+    const struct seen_snapshot *s = &v->disks[disk].snapshot;
+    const struct call *c = s->exists ? NULL : memo_findf(v->memo, "create/snapshot/%s", s->name);
+    return call_failed(c) ? c : NULL;
+}
+
+/* A snapshot that the API server refuses (quota, policy) does not come while the guest is frozen. */
+static enum observed cut_refusals(const struct clone_view *v, struct why *why)
+{
+    for (size_t i = 0; i < v->disk_count; i++) {
+        const struct call *c = refused_create(v, i);
+        if (!c || c->kind != ERR_REFUSED)
+            continue;
+        bool quota = strstr(str_or(c->message, ""), "exceeded quota") != NULL;
+        why->disk = v->disks[i].plan->name;
+        why_set(why, quota ? REASON_QUOTA_EXCEEDED : REASON_SNAPSHOT_FAILED,
+                "VolumeSnapshot %s/%s: %s", v->disks[i].snapshot.ns, v->disks[i].snapshot.name,
+                str_or(c->message, "refused"));
+        return STEP_FAILED;
+    }
+    return STEP_DONE;
+}
+
 static void describe_cut(const struct clone_view *v, struct why *why)
 {
     size_t cut = 0;
     for (size_t i = 0; i < v->disk_count; i++)
         cut += disk_is_cut(&v->disks[i]);
     why_set(why, REASON_CLONING, "%zu of %zu snapshots are cut", cut, v->disk_count);
-    for (size_t i = 0; i < v->disk_count; i++)
-        if (v->disks[i].snapshot.error)
+    for (size_t i = 0; i < v->disk_count; i++) {
+        const struct call *c = refused_create(v, i);
+        if (v->disks[i].snapshot.error || c)
             why_set(why, REASON_SNAPSHOT_FAILED, "disk %s: %s", v->disks[i].plan->name,
-                    v->disks[i].snapshot.error);
-}
-
-enum observed observe_cut(const struct clone_view *v, struct why *why)
-{
-    if (view_past_cut(v))
-        return STEP_DONE;
-    if (view_uses_vm_snapshot(v) && !view_all_cut(v))
-        return observe_vm_snapshot(v, why);
-    enum observed o = cut_errors(v, why);
-    if (o == STEP_FAILED)
-        return o;
-    bool frozen = view_cut_mode(v) == CUT_FROZEN;
-    if (view_all_cut(v)) {
-        why_set(why, REASON_CLONING, "all snapshots are cut, the guest is being thawed");
-        const struct call *thaw = view_thaw_call(v);
-        /* The record waits for the thaw's answer, so that one write tells both. */
-        bool settled = !frozen || (thaw && thaw->state != CALL_FLYING);
-        return settled ? STEP_TODO : STEP_WAIT;
+                    c ? str_or(c->message, "no answer") : v->disks[i].snapshot.error);
     }
-    describe_cut(v, why);
-    if (frozen && !view_freeze_holds(v) && v->effective.quiesce == QUIESCE_REQUIRED) {
-        why_set(why, REASON_CUT_TIMEOUT,
-                "the snapshots were not all cut within the %lld s that the guest may stay frozen",
-                (long long)(v->unfreeze_timeout_ms / 1000));
-        return STEP_FAILED;
-    }
-    why->again_ms = frozen ? v->record.freeze.deadline_ms - THAW_MARGIN_MS
-                           : v->now.wall_ms + WAIT_POLL_MS;
-    if (frozen && v->now.wall_ms >= why->again_ms)
-        why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
-    return STEP_TODO;
 }
 
 /* FilesystemConsistent is claimed only when the freeze was acknowledged, nothing thawed it before
@@ -250,6 +264,51 @@ static enum consistency judge_consistency(const struct clone_view *v)
     return mode == CUT_FROZEN && call_ok(view_freeze_call(v)) && held && !foreign
                ? CONSISTENCY_FILESYSTEM
                : CONSISTENCY_CRASH;
+}
+
+static enum observed all_cut_state(const struct clone_view *v, struct why *why)
+{
+    const struct call *thaw = view_thaw_call(v);
+    bool frozen = view_cut_mode(v) == CUT_FROZEN;
+    why_set(why, REASON_CLONING, "all snapshots are cut, the guest is being thawed");
+    /* The record waits for the thaw's answer, so that one write tells both. */
+    if (frozen && (!thaw || thaw->state == CALL_FLYING))
+        return STEP_WAIT;
+    if (v->effective.quiesce == QUIESCE_REQUIRED && judge_consistency(v) == CONSISTENCY_CRASH) {
+        why_set(why, REASON_CUT_TIMEOUT,
+                "quiesce is Required and the guest was not certainly frozen until the last snapshot "
+                "was cut");
+        return STEP_FAILED;
+    }
+    return STEP_TODO;
+}
+
+enum observed observe_cut(const struct clone_view *v, struct why *why)
+{
+    if (view_past_cut(v))
+        return STEP_DONE;
+    if (view_uses_vm_snapshot(v) && !view_all_cut(v))
+        return observe_vm_snapshot(v, why);
+    bool frozen = view_cut_mode(v) == CUT_FROZEN;
+    enum observed o = cut_errors(v, why);
+    if (o != STEP_FAILED && frozen)
+        o = cut_refusals(v, why);
+    if (o == STEP_FAILED)
+        return o;
+    if (view_all_cut(v))
+        return all_cut_state(v, why);
+    describe_cut(v, why);
+    if (frozen && !view_freeze_holds(v) && v->effective.quiesce == QUIESCE_REQUIRED) {
+        why_set(why, REASON_CUT_TIMEOUT,
+                "the snapshots were not all cut within the %lld s that the guest may stay frozen",
+                (long long)(v->unfreeze_timeout_ms / 1000));
+        return STEP_FAILED;
+    }
+    why->again_ms = frozen ? v->record.freeze.deadline_ms - THAW_MARGIN_MS
+                           : v->now.wall_ms + WAIT_POLL_MS;
+    if (frozen && v->now.wall_ms >= why->again_ms)
+        why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
+    return STEP_TODO;
 }
 
 static void record_cut(const struct clone_view *v, struct decision *d)
@@ -276,17 +335,17 @@ static void record_cut(const struct clone_view *v, struct decision *d)
 
 void apply_cut(const struct clone_view *v, struct decision *d)
 {
-    if (view_uses_vm_snapshot(v) && !v->vm_snapshot.exists && v->record.attempts) {
-        body_create_vm_snapshot(v, d);
-        return;
-    }
     if (view_all_cut(v)) {
         record_cut(v, d);
         return;
     }
-    if (!v->record.attempts) {
+    if (!v->record.attempts || !v->record.source_uid) {
         begin_attempt(v, d);
         d->persist_first = true;
+        return;
+    }
+    if (view_uses_vm_snapshot(v) && !v->vm_snapshot.exists) {
+        body_create_vm_snapshot(v, d);
         return;
     }
     if (view_uses_vm_snapshot(v))
@@ -315,7 +374,7 @@ enum observed observe_snapshots(const struct clone_view *v, struct why *why)
     for (size_t i = 0; i < v->disk_count; i++) {
         const struct seen_snapshot *s = &v->disks[i].snapshot;
         why->disk = v->disks[i].plan->name;
-        if (disk_is_cut(&v->disks[i]) && (s->ready || !s->name)) {
+        if (disk_is_cut(&v->disks[i]) && (s->ready || !view_disk_has_snapshot(&v->disks[i]))) {
             ready++;
             continue;
         }

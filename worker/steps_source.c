@@ -16,7 +16,8 @@ static enum observed wait_for(struct why *why, const struct clone_view *v, int64
 
 enum observed observe_policy(const struct clone_view *v, struct why *why)
 {
-    if (view_past_cut(v))
+    /* A frozen guest waits for nothing. */
+    if (view_past_cut(v) || record_owes_thaw(&v->record))
         return STEP_DONE;
     if (v->policy_refusal) {
         why_set(why, v->effective.cross_namespace ? REASON_NOT_ADMITTED : REASON_POLICY_DENIED,
@@ -70,12 +71,55 @@ static enum observed running_state(const struct clone_view *v, struct why *why)
         why->again_ms = agent_until;
         return STEP_WAIT;
     }
-    if (v->record.source_uid && v->record.attempts && !record_aborted(&v->record) &&
-        !str_eq(v->record.source_uid, s->vmi_uid)) {
-        why_set(why, REASON_SOURCE_CHANGED, "the source was restarted while it was being cloned");
+    return STEP_DONE;
+}
+
+/* Between the beginning of an attempt and its cut the source is the same instance, or the same
+   stopped machine. */
+static enum observed same_source(const struct clone_view *v, struct why *why)
+{
+    const struct view_source *s = &v->source;
+    const char *uid = s->vmi_exists ? s->vmi_uid : s->vm_uid;
+    if (!v->record.source_uid || !v->record.attempts || record_aborted(&v->record) ||
+        (str_eq(v->record.source_uid, uid) && (!s->vmi_exists || !s->deleting)))
+        return STEP_DONE;
+    why_set(why, REASON_SOURCE_CHANGED,
+            "the source was stopped, started or replaced while it was being cloned");
+    return STEP_FAILED;
+}
+
+/* A full clone reads the claims of the source until its own are bound, if it takes no snapshots. */
+static enum observed full_state(const struct clone_view *v, struct why *why)
+{
+    const struct view_source *s = &v->source;
+    const struct wukong_effective *e = &v->effective;
+    if (!s->vmi_exists)
+        return STEP_DONE;
+    if (v->record.cut_ms || v->record.source_uid) {
+        why_set(why, REASON_SOURCE_STARTED,
+                "the source %s/%s was started before its disks were copied", e->source_ns,
+                e->source_name);
         return STEP_FAILED;
     }
-    return STEP_DONE;
+    why_set(why, REASON_SOURCE_RUNNING,
+            "the source %s/%s is running, a full clone needs it stopped: stop it, or use cloneType "
+            "running or linked",
+            e->source_ns, e->source_name);
+    return wait_for(why, v, 0);
+}
+
+/* After the cut the source is not needed, but by a full clone that copies its claims themselves. */
+static bool source_is_free(const struct clone_view *v)
+{
+    if (!view_past_cut(v))
+        return false;
+    if (v->effective.clone_type != CLONE_FULL)
+        return true;
+    for (size_t i = 0; i < v->disk_count; i++)
+        for (size_t t = 0; t < v->target_count; t++)
+            if (!view_disk_has_snapshot(&v->disks[i]) && !v->targets[t].claims[i].bound)
+                return false;
+    return v->disk_count > 0;
 }
 
 static enum observed observe_start(const struct clone_view *v, struct why *why)
@@ -91,16 +135,26 @@ static enum observed observe_start(const struct clone_view *v, struct why *why)
     const struct call *start = memo_find(v->memo, "start");
     if (call_failed(start) && start->kind != ERR_CONFLICT)
         why_set(why, REASON_SOURCE_STARTING, "the source cannot be started: %s", start->message);
-    return STEP_TODO;
+    why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
+    bool sent = call_ok(start) && v->now.wall_ms < start->done_ms + WAIT_POLL_MS;
+    return sent && v->record.started.at_ms ? STEP_WAIT : STEP_TODO;
 }
 
 enum observed observe_source(const struct clone_view *v, struct why *why)
 {
     const struct view_source *s = &v->source;
     const struct wukong_effective *e = &v->effective;
-    if (view_past_cut(v))
+    if (source_is_free(v))
         return STEP_DONE;
+    /* Copying goes on by itself, whatever becomes of the VirtualMachine, as long as it does not run. */
+    if (view_past_cut(v))
+        return full_state(v, why);
     bool found = e->source_type == SOURCE_VMI ? s->vmi_exists : s->vm_exists;
+    if (e->clone_type != CLONE_FULL && same_source(v, why) == STEP_FAILED)
+        return STEP_FAILED;
+    /* What would make us wait before the freeze must not prolong it. */
+    if (record_owes_thaw(&v->record) && found)
+        return STEP_DONE;
     if (!found) {
         why_set(why, REASON_SOURCE_NOT_FOUND, "%s %s/%s does not exist",
                 e->source_type == SOURCE_VMI ? "VirtualMachineInstance" : "VirtualMachine",
@@ -112,18 +166,8 @@ enum observed observe_source(const struct clone_view *v, struct why *why)
                 e->source_name);
         return wait_for(why, v, 0);
     }
-    if (e->clone_type == CLONE_FULL) {
-        if (!s->vmi_exists)
-            return STEP_DONE;
-        why_set(why, REASON_SOURCE_RUNNING,
-                "the source %s/%s is running, a full clone needs it stopped: stop it, or use "
-                "cloneType running or linked",
-                e->source_ns, e->source_name);
-        return v->record.attempts && !record_aborted(&v->record) && v->targets &&
-                       v->targets[0].vm.exists
-                   ? STEP_FAILED
-                   : wait_for(why, v, 0);
-    }
+    if (e->clone_type == CLONE_FULL)
+        return full_state(v, why);
     if (s->running)
         return running_state(v, why);
     if (e->clone_type == CLONE_LINKED && !s->vmi_exists)
@@ -199,10 +243,12 @@ void apply_gates(const struct clone_view *v, struct decision *d)
 
 /* --- pre-flight --- */
 
-static bool read_fresh(const struct clone_view *v, const char *key)
+/* That a claim is not there is an answer, too: it may be one that nobody wants. */
+static bool read_fresh(const struct clone_view *v, const struct body_read *r)
 {
-    const struct call *c = memo_find(v->memo, key);
-    return call_ok(c) && v->now.wall_ms - c->done_ms < READ_FRESH_MS;
+    const struct call *c = memo_find(v->memo, r->key);
+    bool answered = call_ok(c) || (call_failed(c) && c->code == 404 && r->kind == KIND_PVC);
+    return answered && v->now.wall_ms - c->done_ms < READ_FRESH_MS;
 }
 
 static const struct call *dry_call(const struct clone_view *v, const char *kind, const char *name)
@@ -259,7 +305,7 @@ enum observed observe_preflight(const struct clone_view *v, struct why *why)
         const struct call *c = memo_find(v->memo, reads[i].key);
         if (call_failed(c))
             why_set(why, REASON_WAITING, "reading the source: %s", str_or(c->message, "failed"));
-        if (!read_fresh(v, reads[i].key))
+        if (!read_fresh(v, &reads[i]))
             return STEP_TODO;
     }
     if (v->capture.refusal) {
@@ -283,7 +329,7 @@ void apply_preflight(const struct clone_view *v, struct decision *d)
     size_t n = 0;
     const struct body_read *reads = body_reads(v, &n);
     for (size_t i = 0; i < n; i++)
-        if (!read_fresh(v, reads[i].key))
+        if (!read_fresh(v, &reads[i]))
             intents_add(&d->intents, reads[i].body ? INTENT_EXPAND : INTENT_READ,
                         &worker_kinds[reads[i].kind], reads[i].ns, reads[i].name, "%s",
                         reads[i].key)

@@ -93,6 +93,13 @@ enum observed observe_disks(const struct clone_view *v, struct why *why)
                         v->wukong->ns, c->name);
                 return STEP_FAILED;
             }
+            if (c->exists && c->earlier) {
+                why->disk = v->disks[i].plan->name;
+                why_set(why, REASON_TARGET_LOST,
+                        "PersistentVolumeClaim %s/%s is left from an earlier attempt",
+                        v->wukong->ns, c->name);
+                return STEP_FAILED;
+            }
             if (c->exists && !c->sourced) {
                 why->disk = v->disks[i].plan->name;
                 why_set(why, REASON_RESTORE_FAILED,
@@ -180,7 +187,8 @@ static enum observed target_state(const struct clone_view *v, const struct view_
         if (!c->error)
             return STEP_WAIT;
         why_set(why, REASON_RESTORE_FAILED, "claim %s: %s", c->name, c->error);
-        why->again_ms = v->record.cut_ms + RESTORE_STUCK_MS;
+        /* From the claim, not from the cut: a snapshot may take long to be ready. */
+        why->again_ms = c->created_ms + RESTORE_STUCK_MS;
         return v->now.wall_ms > why->again_ms ? STEP_FAILED : STEP_WAIT;
     }
     why->disk = NULL;
@@ -247,9 +255,25 @@ static bool any_snapshot_of_ours(const struct clone_view *v)
     return false;
 }
 
+/* A linked clone's snapshots stay, safe from whoever deletes them. */
+static enum observed parents_state(const struct clone_view *v, struct why *why)
+{
+    for (size_t i = 0; i < v->disk_count; i++) {
+        const struct seen_snapshot *s = &v->disks[i].snapshot;
+        if (s->exists && s->ours && s->content_exists && !s->content_retains) {
+            why_set(why, REASON_CLEANING_UP, "the snapshots are being made parents of the clone");
+            why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
+            return STEP_TODO;
+        }
+    }
+    return STEP_DONE;
+}
+
 enum observed observe_cleanup(const struct clone_view *v, struct why *why)
 {
-    if (keeps_snapshots(v) || !any_snapshot_of_ours(v))
+    if (keeps_snapshots(v))
+        return parents_state(v, why);
+    if (!any_snapshot_of_ours(v))
         return STEP_DONE;
     if (view_waits_for_consumer(v)) {
         why_set(why, REASON_WAITING_FOR_CONSUMER,
@@ -263,5 +287,8 @@ enum observed observe_cleanup(const struct clone_view *v, struct why *why)
 
 void apply_cleanup(const struct clone_view *v, struct decision *d)
 {
-    (void)oblige_remove_snapshots(v, d);
+    if (keeps_snapshots(v))
+        (void)oblige_hold_parents(v, d);
+    else
+        (void)oblige_remove_snapshots(v, d);
 }

@@ -246,9 +246,9 @@ static void see_content(const struct clone_view *v, const struct caches *c,
     CLEANUP_FREE char *name = xasprintf("snapcontent-%s", s->uid);
     const char *bound = s->content ? s->content : name;
     const struct kube_object *o = c->get(c->arg, KIND_CONTENT, "", bound);
-    (void)v;
     if (!o || !str_eq(field(o, F_SNAPSHOT_REF_UID), s->uid)) {
-        s->lost = s->content && s->ready;
+        /* Once cut, it was in the cache; before, the cache may be behind. */
+        s->lost = s->content && s->ready && view_past_cut(v);
         return;
     }
     s->content = o->name;
@@ -296,6 +296,9 @@ static void see_claim(struct clone_view *v, const struct caches *c, struct seen_
     s->ours = str_eq(o->label, v->wukong->uid);
     s->deleting = o->deleted_ms != 0;
     s->bound = str_eq(field(o, F_PHASE), "Bound");
+    s->created_ms = o->created_ms;
+    int64_t attempt;
+    s->earlier = str_to_i64(field(o, F_LABEL_ATTEMPT), &attempt) && attempt != view_attempt(v);
     s->owned = o->owner_uid != NULL;
     s->sourced = field(o, F_DATA_SOURCE) != NULL;
     s->bytes = quantity_bytes(field(o, F_CAPACITY));
@@ -320,6 +323,8 @@ static void see_vm(struct clone_view *v, const struct caches *c, struct seen_vm 
     s->ours = str_eq(o->label, v->wukong->uid);
     s->deleting = o->deleted_ms != 0;
     s->ready = str_eq(field(o, F_READY), "true");
+    s->owned = str_eq(o->owner_uid, v->wukong->uid);
+    s->owned_by_other = o->owner_uid && !s->owned;
     s->printable = field(o, F_PRINTABLE);
     s->failure = vm_failure(v, o);
 }
@@ -330,6 +335,19 @@ struct owned_fill {
     int kind;
     size_t cap;
 };
+
+/* A content of a Retain class outlives its VolumeSnapshot: while it may still appear, the snapshot is
+   not deleted. */
+#define CONTENT_AWAIT_MS 60000
+static bool content_will_stay(const struct clone_view *v, const struct caches *c,
+                              const struct kube_object *snapshot)
+{
+    const char *name = field(snapshot, F_SNAPSHOT_CLASS);
+    const struct kube_object *o =
+        name ? c->get(c->arg, KIND_SNAPSHOT_CLASS, "", name) : NULL;
+    return o && str_eq(field(o, F_CLASS_POLICY), "Retain") &&
+           v->now.wall_ms < snapshot->created_ms + CONTENT_AWAIT_MS;
+}
 
 static bool add_ours(void *arg, const struct kube_object *o)
 {
@@ -357,6 +375,7 @@ static bool add_ours(void *arg, const struct kube_object *o)
         see_content(v, f->caches, &s);
         left->content = s.content_exists ? s.content : NULL;
         left->content_retains = s.content_retains;
+        left->content_awaited = !s.content_exists && content_will_stay(v, f->caches, o);
     }
     if (f->kind == KIND_PVC)
         left->pending_claim = !str_eq(field(o, F_PHASE), "Bound");

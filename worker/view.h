@@ -53,6 +53,7 @@ struct seen_vm {
     const char *name, *uid, *printable, *failure;
     bool exists, ours, deleting, ready;
     bool owned; /* by the Wukong: it goes with it */
+    bool owned_by_other;
 };
 
 /* The same physical snapshot, handed to the target's namespace. */
@@ -107,6 +108,7 @@ struct view_leftover {
     bool content_retains; /* snapshots: the content must be set to Delete first */
     const char *content;
     bool pending_claim;
+    bool content_awaited; /* its class retains contents, and its content is not seen yet */
     bool copy; /* of a handle that is another content's: its policy is never touched */
 };
 

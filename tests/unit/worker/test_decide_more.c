@@ -1,0 +1,711 @@
+/*
+ * Proves the promises at their edges: what happens between two requests, on a cache that lags, to a
+ * source that changes under the clone. Each test names the promise of the product's description; the
+ * interleaving that once broke it, or could, is in its comment.
+ */
+#include "world.h"
+
+static void succeeds(struct world *w, int rounds)
+{
+    run(w, rounds);
+    if (w->record.phase != PHASE_SUCCEEDED)
+        fail_msg("phase %s, %s: %s", clone_phase_names[w->record.phase],
+                 str_or(w->record.error.reason, "no reason"),
+                 str_or(w->record.error.message, ""));
+}
+
+/* Rounds until the guest is frozen; the freeze has been answered then. */
+static void until_frozen(struct world *w)
+{
+    for (int i = 0; i < 100 && !w->frozen; i++)
+        run(w, 1);
+    assert_true(w->frozen);
+}
+
+static const char *condition_status(const struct world *w, const char *type)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach(c, json_get(w->status, "conditions"))
+        if (str_eq(json_str(c, "type"), type))
+            return json_str(c, "status");
+    return NULL;
+}
+
+/* --- WaitForFirstConsumer: the snapshots stay until the claims are bound. --- */
+
+static void test_snapshots_wait_for_consumer(void **state)
+{
+    (void)state;
+    static const struct disk_plan lazy[DISKS] = {
+        {.name = "root", .volume = "root", .claim = "src-root", .method = DISK_RESTORE,
+         .storage_class = "lazy"},
+        {.name = "data", .volume = "data", .claim = "src-data", .method = DISK_RESTORE,
+         .storage_class = "lazy"},
+    };
+    struct world w = new_world();
+    w.plans = lazy;
+    w.wait_for_consumer = w.not_started = true;
+    succeeds(&w, 100);
+    run(&w, 100);
+    world_restart(&w);
+    run(&w, 100);
+    assert_false(w.torn);
+    assert_true(w.snapshot[0] && w.snapshot[1] && w.finalizer);
+    assert_string_equal(condition_status(&w, "TemporariesCleaned"), "False");
+    /* The user starts the machine: the claims bind, the snapshots go. */
+    w.not_started = false;
+    run(&w, 50);
+    assert_clean(&w);
+    assert_false(w.finalizer);
+    assert_string_equal(condition_status(&w, "TemporariesCleaned"), "True");
+    world_release(&w);
+}
+
+/* Deleting the Wukong then: claims (with their machine) first, snapshots after, finalizer last. */
+static void test_consumer_never_came(void **state)
+{
+    (void)state;
+    static const struct disk_plan lazy[DISKS] = {
+        {.name = "root", .volume = "root", .claim = "src-root", .method = DISK_RESTORE,
+         .storage_class = "lazy"},
+        {.name = "data", .volume = "data", .claim = "src-data", .method = DISK_RESTORE,
+         .storage_class = "lazy"},
+    };
+    struct world w = new_world();
+    w.plans = lazy;
+    w.wait_for_consumer = w.not_started = true;
+    succeeds(&w, 100);
+    w.deleted = true;
+    run(&w, 100);
+    assert_false(w.torn);
+    assert_false(w.finalizer || w.vm || w.claim[0]);
+    assert_clean(&w);
+    world_release(&w);
+}
+
+/* --- Gates --- */
+
+/* The gate opens once; between that and the snapshot other steps run, and AwaitingGates must not be
+   asked for anew. It stays True until SnapshotTaken says that the application may go on. */
+static void test_gate_opens_once(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.gate = "example.com/flushed";
+    run(&w, 30);
+    assert_int_equal(w.freezes, 0);
+    assert_string_equal(condition_status(&w, "AwaitingGates"), "True");
+    w.gate_ms = w.now + 1000;
+    w.now += 1000;
+    /* The freeze has to wait for something else. */
+    w.foreign_snapshot = true;
+    run(&w, 30);
+    assert_string_equal(condition_status(&w, "AwaitingGates"), "True");
+    w.foreign_snapshot = false;
+    succeeds(&w, 60);
+    assert_int_equal(w.freezes, 1);
+    assert_null(condition_status(&w, "AwaitingGates"));
+    assert_string_equal(condition_status(&w, "SnapshotTaken"), "True");
+    world_release(&w);
+}
+
+/* A gate that was open before it was asked for does not count, nor does it in the next attempt. */
+static void test_gate_anew_in_every_attempt(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.gate = "example.com/flushed";
+    w.gate_ms = w.now - 60000;
+    run(&w, 50);
+    assert_int_equal(w.freezes, 0);
+    w.freeze_code = 409;
+    w.gate_ms = w.now + 1000;
+    w.now += 1000;
+    for (int i = 0; i < 100 && !w.record.error.reason; i++)
+        run(&w, 1);
+    run(&w, 2);
+    assert_string_equal(condition_status(&w, "SnapshotTaken"), "False");
+    assert_null(condition_status(&w, "AwaitingGates"));
+    run(&w, 500);
+    assert_int_equal(w.freezes, 1);
+    assert_int_equal(w.record.attempts, 2);
+    assert_string_equal(condition_status(&w, "AwaitingGates"), "True");
+    world_release(&w);
+}
+
+/* --- The freeze --- */
+
+/* Required is Required: all snapshots cut, but the last one was seen only after the guest had been
+   thawed, or a KubeVirt snapshot came in between. */
+static void test_required_is_kept(void **state)
+{
+    (void)state;
+    for (int foreign = 0; foreign < 2; foreign++) {
+        struct world w = new_world();
+        w.quiesce = QUIESCE_REQUIRED;
+        w.storage_stuck = true;
+        until_frozen(&w);
+        run(&w, 2);
+        if (foreign) {
+            w.foreign_snapshot = true;
+            run(&w, 1);
+        } else {
+            w.now += 59000;
+        }
+        w.storage_stuck = false;
+        w.cut[0] = w.cut[1] = true;
+        run(&w, 3);
+        w.foreign_snapshot = false;
+        assert_int_not_equal(w.record.consistency, CONSISTENCY_CRASH);
+        succeeds(&w, 300);
+        assert_int_equal(w.record.attempts, 2);
+        assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+        assert_clean(&w);
+        world_release(&w);
+    }
+}
+
+/* Announced, then something held the steps before it up: a freeze that is sent so late could outlive
+   the time at which the record calls the guest thawed (asserted in the world's freeze). */
+static void test_late_freeze_is_not_sent(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    while (!w.record.freeze.requested_ms)
+        (void)turn(&w);
+    w.migrating = true;
+    w.now += 200;
+    run(&w, 400);
+    w.migrating = false;
+    succeeds(&w, 400);
+    assert_clean(&w);
+    world_release(&w);
+}
+
+/* While the guest is frozen nothing may hold up the thaw: window, migration, agent. */
+static void test_nothing_prolongs_the_freeze(void **state)
+{
+    (void)state;
+    for (int what = 0; what < 4; what++) {
+        struct world w = new_world();
+        w.quiesce = what == 2 ? QUIESCE_REQUIRED : QUIESCE_IF_AVAILABLE;
+        until_frozen(&w);
+        w.closed_until = what == 0 ? w.now + 600000 : 0;
+        w.migrating = what == 1;
+        w.agent = what != 2;
+        if (what == 3)
+            w.source_deleting = true;
+        for (int i = 0; i < 15; i++)
+            run(&w, 1);
+        if (w.frozen)
+            fail_msg("case %d: still frozen after 3 s", what);
+        if (what < 3)
+            succeeds(&w, 100);
+        world_release(&w);
+    }
+}
+
+/* A VMI that is being deleted still runs for its grace period: it is thawed, so that it can shut
+   down. */
+static void test_dying_guest_is_thawed(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.storage_stuck = true;
+    until_frozen(&w);
+    w.source_deleting = true;
+    run(&w, 5);
+    assert_int_equal(w.thaws, 1);
+    assert_false(w.frozen);
+    world_release(&w);
+}
+
+/* 429 says that the request was not even looked at: there is nothing to thaw, and a thaw could hit
+   somebody else's freeze. */
+static void test_throttled_freeze_needs_no_thaw(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.freeze_code = 429;
+    run(&w, 60);
+    assert_true(w.freezes > 0);
+    assert_int_equal(w.thaws, 0);
+    world_release(&w);
+}
+
+/* Decided not to freeze (no agent), snapshots on their way; then the agent connects. A freeze now
+   would come after the cut, and the clone be called FilesystemConsistent. */
+static void test_no_freeze_after_the_snapshots(void **state)
+{
+    (void)state;
+    for (int killed = 0; killed < 2; killed++) {
+        struct world w = new_world();
+        w.agent = false;
+        w.slow_ms = 1000;
+        for (int i = 0; i < 100 && !w.slow[0].due; i++)
+            run(&w, 1);
+        assert_true(w.slow[0].due != 0);
+        w.agent = true;
+        if (killed)
+            world_restart(&w);
+        succeeds(&w, 300);
+        assert_int_equal(w.freezes, 0);
+        assert_int_equal(w.record.consistency, CONSISTENCY_CRASH);
+        world_release(&w);
+    }
+}
+
+/* IfAvailable falls back before the retries are used up. */
+static void test_falls_back_with_few_retries(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.freeze_code = 500;
+    w.retry_limit = 1;
+    succeeds(&w, 3000);
+    assert_int_equal(w.record.consistency, CONSISTENCY_CRASH);
+    assert_clean(&w);
+    world_release(&w);
+}
+
+/* The API server refuses the snapshots (quota): the guest is thawed at once. */
+static void test_refused_snapshots_thaw(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.refuse_snapshots = 403;
+    until_frozen(&w);
+    run(&w, 5);
+    assert_false(w.frozen);
+    w.refuse_snapshots = 0;
+    /* The next attempt's snapshots have other names. */
+    memo_forget(&w.memo, "create/snapshot/");
+    succeeds(&w, 300);
+    assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+    world_release(&w);
+}
+
+/* --- Nothing is left --- */
+
+/* Deleted while a create is under way: its object appears after everything else is gone. */
+static void test_deleted_while_creating(void **state)
+{
+    (void)state;
+    for (int at = 0; at < 60; at++) {
+        struct world w = new_world();
+        w.slow_ms = 900;
+        run(&w, at);
+        bool finished = w.record.phase == PHASE_SUCCEEDED;
+        w.deleted = true;
+        for (int i = 0; i < 1000 && w.finalizer; i++)
+            run(&w, 1);
+        assert_false(w.finalizer);
+        /* Without the finalizer the Wukong is gone and nobody looks any more. */
+        for (size_t k = 0; k < ARRAY_LEN(w.slow); k++)
+            if (w.slow[k].due)
+                fail_msg("round %d: %s was under way when the Wukong went", at, w.slow[k].name);
+        if (!finished)
+            assert_false(w.vm || w.claim[0] || w.claim[1]);
+        assert_clean(&w);
+        world_release(&w);
+    }
+}
+
+/* A claim that an earlier attempt made, seen late, holds another point in time. */
+static void test_earlier_claims_are_not_used(void **state)
+{
+    (void)state;
+    struct clone_view v = {0};
+    struct arena a;
+    arena_init(&a, MIB);
+    static const struct disk_plan plan = {.name = "root", .method = DISK_RESTORE};
+    static const struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID};
+    struct view_disk disk = {.plan = &plan};
+    struct seen_claim claim = {.name = "w-root", .exists = true, .ours = true, .sourced = true,
+                               .earlier = true};
+    struct view_target target = {.vm = {.name = "w-vm"}, .claims = &claim};
+    v.arena = &a;
+    v.wukong = &wukong;
+    v.capture.present = true;
+    v.disks = &disk;
+    v.targets = &target;
+    v.disk_count = v.target_count = 1;
+    struct why why = {0};
+    assert_int_equal(observe_disks(&v, &why), STEP_FAILED);
+    claim.earlier = false;
+    assert_int_equal(observe_disks(&v, &why), STEP_DONE);
+    arena_release(&a);
+}
+
+/* --- The source --- */
+
+/* Its user stops the source while the snapshots are being taken: the attempt fails, "Offline" would
+   be a lie, and the cut of a stopped machine is not what a running clone promised. */
+static void test_source_stops_before_the_cut(void **state)
+{
+    (void)state;
+    for (int linked = 0; linked < 2; linked++) {
+        struct world w = new_world();
+        w.by_vm = true;
+        w.clone_type = linked ? CLONE_LINKED : CLONE_RUNNING;
+        w.storage_stuck = true;
+        until_frozen(&w);
+        w.source_off = true;
+        w.frozen = false;
+        run(&w, 3);
+        assert_string_equal(w.record.error.reason, "SourceChanged");
+        assert_int_equal(w.starts, 0);
+        world_release(&w);
+    }
+}
+
+static struct world stopped_source(void)
+{
+    struct world w = new_world();
+    w.by_vm = w.source_off = w.stop_after = true;
+    return w;
+}
+
+static void test_started_source_is_stopped(void **state)
+{
+    (void)state;
+    struct world w = stopped_source();
+    succeeds(&w, 100);
+    assert_int_equal(w.starts, 1);
+    assert_true(w.stops >= 1);
+    assert_true(w.source_off);
+    world_release(&w);
+    /* Killed anywhere in between. */
+    for (int at = 0; at < 30; at++) {
+        w = stopped_source();
+        run(&w, at);
+        world_restart(&w);
+        succeeds(&w, 1000);
+        assert_true(w.source_off);
+        world_release(&w);
+    }
+}
+
+/* Claims that wait for a consumer end the clone early; the source is stopped all the same. */
+static void test_started_source_is_stopped_without_consumer(void **state)
+{
+    (void)state;
+    static const struct disk_plan lazy[DISKS] = {
+        {.name = "root", .volume = "root", .claim = "src-root", .method = DISK_RESTORE,
+         .storage_class = "lazy"},
+        {.name = "data", .volume = "data", .claim = "src-data", .method = DISK_RESTORE,
+         .storage_class = "lazy"},
+    };
+    struct world w = stopped_source();
+    w.plans = lazy;
+    w.wait_for_consumer = w.not_started = true;
+    succeeds(&w, 100);
+    assert_true(w.source_off);
+    world_release(&w);
+}
+
+/* What somebody else started, or started anew, is not ours to stop. */
+static void test_foreign_start_is_not_stopped(void **state)
+{
+    (void)state;
+    struct world w = stopped_source();
+    w.start_code = 409;
+    run(&w, 10);
+    w.source_off = false;
+    succeeds(&w, 100);
+    assert_int_equal(w.stops, 0);
+    world_release(&w);
+    w = stopped_source();
+    w.storage_unready = true;
+    run(&w, 2);
+    w.stop_code = 500;
+    for (int i = 0; i < 100 && !w.record.cut_ms; i++)
+        run(&w, 1);
+    (void)snprintf(w.vmi_uid, sizeof w.vmi_uid, "theirs");
+    w.stop_code = 0;
+    w.stops = 0;
+    w.storage_unready = false;
+    succeeds(&w, 200);
+    assert_int_equal(w.stops, 0);
+    world_release(&w);
+}
+
+/* A failed attempt does not stop what the next one would start again; the last one does. */
+static void test_started_source_between_attempts(void **state)
+{
+    (void)state;
+    struct world w = stopped_source();
+    w.quiesce = QUIESCE_REQUIRED;
+    w.freeze_code = 500;
+    w.retry_limit = 1;
+    run(&w, 20000);
+    assert_int_equal(w.record.phase, PHASE_FAILED);
+    assert_int_equal(w.starts, 1);
+    assert_true(w.source_off);
+    world_release(&w);
+}
+
+/* --- Full clones --- */
+
+static const struct disk_plan csi_plans[DISKS] = {
+    {.name = "root", .volume = "root", .claim = "src-root", .method = DISK_CSI_CLONE},
+    {.name = "data", .volume = "data", .claim = "src-data", .method = DISK_CSI_CLONE},
+};
+
+static struct world full_clone(void)
+{
+    struct world w = new_world();
+    w.by_vm = w.source_off = true;
+    w.clone_type = CLONE_FULL;
+    w.plans = csi_plans;
+    return w;
+}
+
+static void test_full(void **state)
+{
+    (void)state;
+    struct world w = full_clone();
+    w.source_off = false;
+    run(&w, 50);
+    assert_int_equal(w.record.attempts, 0);
+    assert_string_equal(condition_status(&w, "SourceReady"), "False");
+    w.source_off = true;
+    succeeds(&w, 100);
+    assert_int_equal(w.record.consistency, CONSISTENCY_OFFLINE);
+    assert_int_equal(w.starts, 0);
+    world_release(&w);
+}
+
+/* The source is started while its claims are being copied: what was copied is torn. */
+static void test_full_source_started(void **state)
+{
+    (void)state;
+    for (int at = 3; at < 30; at++) {
+        struct world w = full_clone();
+        w.claims_stuck = true;
+        run(&w, at);
+        bool copying = w.claim[0];
+        w.source_off = false;
+        run(&w, 3);
+        w.claims_stuck = false;
+        if (copying)
+            assert_string_equal(str_or(w.record.error.reason, ""), "SourceStarted");
+        run(&w, 100);
+        assert_false(w.record.phase == PHASE_SUCCEEDED);
+        assert_false(w.claim[0] || w.claim[1] || w.vm);
+        w.source_off = true;
+        succeeds(&w, 600);
+        world_release(&w);
+    }
+}
+
+/* Once its claims are bound the source may be started, and be deleted. */
+static void test_full_source_free_after_copy(void **state)
+{
+    (void)state;
+    struct world w = full_clone();
+    for (int i = 0; i < 100 && !(w.bound[0] && w.bound[1]); i++)
+        run(&w, 1);
+    w.source_off = false;
+    succeeds(&w, 100);
+    assert_int_equal(w.record.attempts, 1);
+    world_release(&w);
+}
+
+/* From snapshots (no CSI clone): the point in time is fixed, the source is free. */
+static void test_full_by_snapshot(void **state)
+{
+    (void)state;
+    struct world w = full_clone();
+    w.plans = new_world().plans;
+    w.storage_unready = true;
+    for (int i = 0; i < 100 && !w.record.cut_ms; i++)
+        run(&w, 1);
+    w.source_off = false;
+    run(&w, 5);
+    w.storage_unready = false;
+    succeeds(&w, 100);
+    assert_int_equal(w.record.consistency, CONSISTENCY_OFFLINE);
+    assert_clean(&w);
+    world_release(&w);
+}
+
+/* --- Storage --- */
+
+/* A snapshot that takes ten minutes to upload, then one transient Event of the claim: the time that a
+   claim may fail counts from the claim, not from the cut. */
+static void test_slow_storage_is_not_stuck(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.storage_unready = true;
+    run(&w, 20);
+    w.now += 600000;
+    w.claims_stuck = true;
+    w.claim_error = "rpc error: Unavailable";
+    w.storage_unready = false;
+    run(&w, 50);
+    assert_int_equal(w.record.attempts, 1);
+    w.claims_stuck = false;
+    succeeds(&w, 50);
+    assert_int_equal(w.record.attempts, 1);
+    world_release(&w);
+    /* And one that fails for two minutes is stuck. */
+    w = new_world();
+    w.claims_stuck = true;
+    w.claim_error = "rpc error: NotFound";
+    run(&w, 800);
+    assert_int_equal(w.record.attempts, 2);
+    world_release(&w);
+}
+
+/* --- Ownership of the finished VM --- */
+
+/* reclaimPolicy may change at any time; deleting the Wukong obeys what it says then. */
+static void test_reclaim_policy_changes(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    succeeds(&w, 60);
+    assert_true(w.vm_owned);
+    w.reclaim = RECLAIM_RETAIN;
+    run(&w, 3);
+    assert_false(w.vm_owned);
+    w.reclaim = RECLAIM_DELETE;
+    run(&w, 3);
+    assert_true(w.vm_owned);
+    world_release(&w);
+}
+
+/* --- Linked: the parents stay for the life of the children. --- */
+
+static struct world linked_clone(void)
+{
+    struct world w = new_world();
+    w.clone_type = CLONE_LINKED;
+    return w;
+}
+
+static void test_linked_keeps_its_parents(void **state)
+{
+    (void)state;
+    struct world w = linked_clone();
+    succeeds(&w, 100);
+    run(&w, 100);
+    assert_true(w.snapshot[0] && w.snapshot[1]);
+    assert_true(w.parent[0] && w.parent[1]);
+    assert_true(w.finalizer);
+    /* The machine and its claims go: so do the parents. */
+    w.vm = w.vm_ready = false;
+    run(&w, 50);
+    assert_true(w.snapshot[0]);
+    w.claim[0] = w.bound[0] = false;
+    run(&w, 50);
+    assert_true(w.snapshot[0]);
+    w.claim[1] = w.bound[1] = false;
+    run(&w, 50);
+    assert_clean(&w);
+    assert_false(w.finalizer);
+    assert_int_equal(w.record.phase, PHASE_SUCCEEDED);
+    world_release(&w);
+}
+
+/* Deleting the Wukong: Delete takes the machine first, Retain leaves it and its parents. */
+static void test_linked_deleted(void **state)
+{
+    (void)state;
+    struct world w = linked_clone();
+    succeeds(&w, 100);
+    run(&w, 10);
+    w.deleted = true;
+    run(&w, 100);
+    assert_false(w.vm || w.claim[0] || w.claim[1]);
+    assert_clean(&w);
+    assert_false(w.finalizer);
+    world_release(&w);
+
+    w = linked_clone();
+    w.reclaim = RECLAIM_RETAIN;
+    succeeds(&w, 100);
+    run(&w, 10);
+    w.deleted = true;
+    run(&w, 100);
+    assert_true(w.vm && w.claim[0] && w.claim[1]);
+    assert_true(w.snapshot[0] && w.parent[0]);
+    assert_false(w.finalizer);
+    world_release(&w);
+}
+
+/* A failed or cancelled linked clone leaves no parent. */
+static void test_linked_cancelled_anywhere(void **state)
+{
+    (void)state;
+    for (int at = 0; at < 30; at++) {
+        struct world w = linked_clone();
+        w.claims_stuck = true;
+        run(&w, at);
+        w.deleted = true;
+        run(&w, 300);
+        assert_false(w.vm || w.claim[0] || w.claim[1] || w.finalizer);
+        assert_clean(&w);
+        world_release(&w);
+    }
+}
+
+/* --- Idle --- */
+
+/* A finished clone, and one that waits, send nothing and write nothing. */
+static void test_idle(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    succeeds(&w, 60);
+    run(&w, 5);
+    int sent = w.sent;
+    run(&w, 100);
+    assert_int_equal(w.sent, sent);
+    world_release(&w);
+    w = linked_clone();
+    succeeds(&w, 60);
+    run(&w, 20);
+    sent = w.sent;
+    run(&w, 100);
+    assert_int_equal(w.sent, sent);
+    world_release(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_snapshots_wait_for_consumer),
+        cmocka_unit_test(test_consumer_never_came),
+        cmocka_unit_test(test_gate_opens_once),
+        cmocka_unit_test(test_gate_anew_in_every_attempt),
+        cmocka_unit_test(test_required_is_kept),
+        cmocka_unit_test(test_late_freeze_is_not_sent),
+        cmocka_unit_test(test_nothing_prolongs_the_freeze),
+        cmocka_unit_test(test_dying_guest_is_thawed),
+        cmocka_unit_test(test_throttled_freeze_needs_no_thaw),
+        cmocka_unit_test(test_no_freeze_after_the_snapshots),
+        cmocka_unit_test(test_falls_back_with_few_retries),
+        cmocka_unit_test(test_refused_snapshots_thaw),
+        cmocka_unit_test(test_deleted_while_creating),
+        cmocka_unit_test(test_earlier_claims_are_not_used),
+        cmocka_unit_test(test_source_stops_before_the_cut),
+        cmocka_unit_test(test_started_source_is_stopped),
+        cmocka_unit_test(test_started_source_is_stopped_without_consumer),
+        cmocka_unit_test(test_foreign_start_is_not_stopped),
+        cmocka_unit_test(test_started_source_between_attempts),
+        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_full_source_started),
+        cmocka_unit_test(test_full_source_free_after_copy),
+        cmocka_unit_test(test_full_by_snapshot),
+        cmocka_unit_test(test_slow_storage_is_not_stuck),
+        cmocka_unit_test(test_reclaim_policy_changes),
+        cmocka_unit_test(test_linked_keeps_its_parents),
+        cmocka_unit_test(test_linked_deleted),
+        cmocka_unit_test(test_linked_cancelled_anywhere),
+        cmocka_unit_test(test_idle),
+    };
+    return cmocka_run_group_tests(tests, world_start, world_stop);
+}

@@ -1,0 +1,504 @@
+#include "world.h"
+
+#include <stdio.h>
+
+#include "worker/bodies.h"
+
+static const struct disk_plan restore_plans[DISKS] = {
+    {.name = "root", .volume = "root", .claim = "src-root", .method = DISK_RESTORE,
+     .storage_class = "fast"},
+    {.name = "data", .volume = "data", .claim = "src-data", .method = DISK_RESTORE,
+     .storage_class = "fast"},
+};
+static const char *const claim_names[DISKS] = {"w-root", "w-data"};
+static const char *const snapshot_names[DISKS] = {"s-root", "s-data"};
+static const char *const content_names[DISKS] = {"c-root", "c-data"};
+
+const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count)
+{
+    (void)v;
+    static const struct body_read one = {KIND_VMI, "ns", "src", "read/vmi/src", NULL};
+    *ret_count = 1;
+    return &one;
+}
+
+static struct intent *add(const struct clone_view *v, struct decision *d, enum intent_verb verb,
+                          int kind, const char *name, const char *slot)
+{
+    struct intent *i = intents_add(&d->intents, verb, &worker_kinds[kind], v->wukong->ns, name,
+                                   "%s/%s", slot, name);
+    i->body = "{}";
+    return i;
+}
+
+void body_create_snapshot(const struct clone_view *v, struct decision *d, size_t disk)
+{
+    add(v, d, INTENT_CREATE, KIND_SNAPSHOT, snapshot_names[disk], "create/snapshot");
+}
+void body_create_content_copy(const struct clone_view *v, struct decision *d, size_t disk)
+{
+    (void)v, (void)d, (void)disk;
+    fail_msg("no clone here is from another namespace");
+}
+void body_create_snapshot_copy(const struct clone_view *v, struct decision *d, size_t disk)
+{
+    (void)v, (void)d, (void)disk;
+    fail_msg("no clone here is from another namespace");
+}
+void body_create_vm_snapshot(const struct clone_view *v, struct decision *d)
+{
+    add(v, d, INTENT_CREATE, KIND_VM_SNAPSHOT, "vms", "create/vmsnapshot");
+}
+void body_create_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
+                       size_t disk)
+{
+    add(v, d, INTENT_CREATE, KIND_PVC, t->claims[disk].name, "create/claim");
+}
+void body_create_vm(const struct clone_view *v, struct decision *d, const struct view_target *t)
+{
+    add(v, d, INTENT_CREATE, KIND_VM, t->vm.name, "create/vm");
+}
+void body_dry_run_claim(const struct clone_view *v, struct decision *d,
+                        const struct view_target *t, size_t disk)
+{
+    add(v, d, INTENT_DRY_RUN, KIND_PVC, t->claims[disk].name, "dry/claim");
+}
+void body_dry_run_vm(const struct clone_view *v, struct decision *d, const struct view_target *t)
+{
+    add(v, d, INTENT_DRY_RUN, KIND_VM, t->vm.name, "dry/vm");
+}
+void body_own_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
+                    size_t disk)
+{
+    add(v, d, INTENT_PATCH, KIND_PVC, t->claims[disk].name, "own");
+}
+void body_own_vm(const struct clone_view *v, struct decision *d, const struct view_target *t,
+                 bool owned)
+{
+    add(v, d, INTENT_PATCH, KIND_VM, t->vm.name, owned ? "own" : "disown")->body =
+        owned ? "own" : "none";
+}
+void body_event(const struct clone_view *v, struct decision *d, bool warning, const char *what,
+                const char *format, ...)
+{
+    (void)warning;
+    (void)format;
+    add(v, d, INTENT_EVENT, KIND_EVENT, what, "event");
+}
+
+/* --- the view of the world --- */
+
+static void see_source(const struct world *w, struct clone_view *v)
+{
+    bool there = !w->source_gone && !w->source_off;
+    v->effective = (struct wukong_effective){
+        .is_clone = true, .source_type = w->by_vm ? SOURCE_VM : SOURCE_VMI, .source_name = "src",
+        .source_ns = "ns", .clone_type = w->clone_type, .quiesce = w->quiesce,
+        .method = METHOD_VOLUME_SNAPSHOT, .needs_snapshot = w->clone_type != CLONE_FULL,
+        .deadline_s = 3600, .retry_limit = w->retry_limit, .replicas = 1,
+        .stop_source_after = w->stop_after, .auto_start = !w->not_started,
+        .run_strategy = RUN_ALWAYS, .reclaim = w->reclaim};
+    v->source = (struct view_source){
+        .vm_exists = w->by_vm && !w->source_gone, .vm_name = w->by_vm ? "src" : NULL,
+        .vm_uid = w->by_vm ? "src-vm-uid" : NULL,
+        .vmi_exists = there, .vmi_name = "src", .vmi_uid = there ? w->vmi_uid : NULL,
+        .phase = there ? "Running" : NULL, .deleting = w->source_deleting && !w->by_vm,
+        .running = there && !w->source_deleting, .agent = w->agent, .stand_alone = !w->by_vm,
+        .migrating = w->migrating, .may_start = true, .freeze_status = w->frozen ? "frozen" : NULL,
+        .snapshot_in_progress = w->foreign_snapshot ? "theirs" : NULL};
+}
+
+static void see_ours(const struct world *w, struct clone_view *v, struct arena *a)
+{
+    v->ours = arena_alloc(a, 16 * sizeof *v->ours);
+    for (size_t i = 0; i < DISKS; i++) {
+        if (w->claim[i])
+            v->ours[v->ours_count++] =
+                (struct view_leftover){.kind = KIND_PVC, .ns = "ns", .name = claim_names[i],
+                                       .uid = claim_names[i], .pending_claim = !w->bound[i]};
+        if (w->snapshot[i])
+            v->ours[v->ours_count++] = (struct view_leftover){
+                .kind = KIND_SNAPSHOT, .ns = "ns", .name = snapshot_names[i],
+                .uid = snapshot_names[i], .deleting = w->snapshot_deleting,
+                .content = content_names[i], .content_retains = w->parent[i]};
+    }
+    if (w->vm)
+        v->ours[v->ours_count++] = (struct view_leftover){.kind = KIND_VM, .ns = "ns",
+                                                          .name = "w-vm", .uid = "vm-uid"};
+}
+
+static void see_disks(const struct world *w, struct clone_view *v, struct arena *a)
+{
+    v->disks = arena_alloc(a, DISKS * sizeof *v->disks);
+    v->targets[0].claims = arena_alloc(a, DISKS * sizeof(struct seen_claim));
+    for (size_t i = 0; i < DISKS; i++) {
+        v->disks[i].plan = &w->plans[i];
+        v->disks[i].snapshot = (struct seen_snapshot){
+            .name = snapshot_names[i], .ns = "ns", .uid = snapshot_names[i],
+            .exists = w->snapshot[i], .ours = w->snapshot[i], .cut = w->cut[i],
+            .deleting = w->snapshot[i] && w->snapshot_deleting,
+            .content = content_names[i], .content_uid = content_names[i],
+            .content_exists = w->cut[i], .content_retains = w->parent[i],
+            .cut_ms = w->cut[i] ? w->now : 0, .ready = w->ready[i]};
+        v->targets[0].claims[i] = (struct seen_claim){
+            .name = claim_names[i], .uid = claim_names[i], .exists = w->claim[i],
+            .ours = w->claim[i], .bound = w->bound[i], .owned = w->owned[i],
+            .sourced = true, .created_ms = w->claim_ms[i],
+            .error = w->bound[i] ? NULL : w->claim_error};
+    }
+}
+
+static void see_wukong(const struct world *w, struct clone_view *v, struct arena *a)
+{
+    struct wukong *wukong = arena_alloc(a, sizeof *wukong);
+    *wukong = (struct wukong){.name = "w", .ns = "ns", .uid = UID, .generation = 1,
+                              .deleted_ms = w->deleted ? w->deleted_ms : 0, .has_finalizer = w->finalizer};
+    if (w->gate) {
+        wukong->spec.source.gates = arena_alloc(a, sizeof(char *));
+        wukong->spec.source.gates[0] = w->gate;
+        wukong->spec.source.gate_count = 1;
+    }
+    v->wukong = wukong;
+    v->status = w->status;
+    v->retry = w->retry;
+}
+
+static void see(struct world *w, struct clone_view *v, struct arena *a)
+{
+    static const struct storage_class_facts classes[2] = {
+        {.name = "fast"}, {.name = "lazy", .wait_for_first_consumer = true}};
+    *v = (struct clone_view){.arena = a, .now = {w->now, w->now}, .memo = &w->memo,
+                             .record = w->record, .slots_free = true,
+                             .unfreeze_timeout_ms = 60000};
+    see_wukong(w, v, a);
+    see_source(w, v);
+    if (w->closed_until > w->now) {
+        v->permitted_ms = w->closed_until;
+        v->permitted_reason = REASON_OUTSIDE_WINDOW;
+    }
+    if (w->frozen && w->foreign_snapshot)
+        w->memo.foreign_snapshot_ms = w->now;
+    v->targets = arena_alloc(a, sizeof *v->targets);
+    v->target_count = 1;
+    v->targets[0].vm = (struct seen_vm){.name = "w-vm", .uid = w->vm ? "vm-uid" : NULL,
+                                        .exists = w->vm, .ours = w->vm, .ready = w->vm_ready,
+                                        .owned = w->vm && w->vm_owned};
+    see_ours(w, v, a);
+    /* As view_build has it: a finished clone's plan, and its classes, are not looked up. */
+    v->targets[0].claims = arena_alloc(a, DISKS * sizeof(struct seen_claim));
+    if (record_final(&v->record) || w->deleted)
+        return;
+    v->classes.storage_classes = classes;
+    v->classes.storage_class_count = 2;
+    if (record_aborted(&v->record))
+        return;
+    v->capture.present = true;
+    v->capture.sealed = w->snapshot[0];
+    v->disk_count = DISKS;
+    see_disks(w, v, a);
+}
+
+/* --- the world answers --- */
+
+static void answer(struct world *w, const struct intent *i, bool ok, int code)
+{
+    struct call *c = memo_slot(&w->memo, i->key);
+    c->state = ok ? CALL_OK : CALL_FAILED;
+    c->code = code;
+    c->kind = ok ? ERR_NONE : code == 409 ? ERR_CONFLICT : code == 429 ? ERR_THROTTLED
+              : code >= 400 && code < 500 ? ERR_REFUSED : ERR_INTERNAL;
+    c->sent_ms = w->now;
+    c->done_ms = w->now + 5;
+    c->retry_ms = w->now + 500;
+    if (i->mark_sent)
+        memo_slot(&w->memo, i->mark_sent)->state = CALL_OK;
+}
+
+static size_t index_of(const char *const *names, const char *name)
+{
+    return str_eq(names[0], name) ? 0 : 1;
+}
+
+static void do_freeze(struct world *w, const struct intent *i)
+{
+    assert_true(w->finalizer);
+    /* Announced before it is sent, and not long before: the record tells when the guest's own timer
+       has certainly run out. */
+    assert_true(w->record.freeze.requested_ms != 0);
+    assert_true(w->now - w->record.freeze.requested_ms < 15000);
+    w->freezes++;
+    if (w->freeze_code == 200 || w->lands) {
+        w->frozen = true;
+        w->guest_timer = w->now + 60000;
+    }
+    answer(w, i, w->freeze_code == 200, w->freeze_code);
+}
+
+static void do_subresource(struct world *w, const struct intent *i)
+{
+    int code = 0;
+    if (str_eq(i->sub, "freeze")) {
+        do_freeze(w, i);
+        return;
+    }
+    if (str_eq(i->sub, "unfreeze")) {
+        w->thaws++;
+        w->frozen = false;
+    } else if (str_eq(i->sub, "start")) {
+        w->starts++;
+        code = w->start_code;
+        if (!code && str_eq(i->name, "src")) {
+            w->source_off = false;
+            (void)snprintf(w->vmi_uid, sizeof w->vmi_uid, "vmi-%d", w->starts);
+        }
+    } else if (str_eq(i->sub, "stop")) {
+        w->stops++;
+        code = w->stop_code;
+        w->source_off |= !code;
+    }
+    answer(w, i, !code, code ? code : 200);
+}
+
+static void do_delete(struct world *w, const struct intent *i)
+{
+    if (i->kind == &worker_kinds[KIND_VM])
+        w->vm = w->vm_ready = false;
+    if (i->kind == &worker_kinds[KIND_PVC]) {
+        size_t k = index_of(claim_names, i->name);
+        w->claim[k] = w->bound[k] = w->owned[k] = false;
+    }
+    if (i->kind == &worker_kinds[KIND_SNAPSHOT]) {
+        size_t k = index_of(snapshot_names, i->name);
+        w->torn |= w->claim[k] && !w->bound[k];
+        assert_false(w->parent[k]);
+        w->snapshot[k] = w->cut[k] = w->ready[k] = false;
+    }
+    answer(w, i, true, 200);
+}
+
+static void land(struct world *w, const struct kube_kind *kind, const char *name)
+{
+    if (kind == &worker_kinds[KIND_SNAPSHOT])
+        w->snapshot[index_of(snapshot_names, name)] = true;
+    if (kind == &worker_kinds[KIND_PVC]) {
+        w->claim[index_of(claim_names, name)] = true;
+        w->claim_ms[index_of(claim_names, name)] = w->now;
+    }
+    if (kind == &worker_kinds[KIND_VM])
+        w->vm = w->vm_owned = true;
+}
+
+static void do_create(struct world *w, const struct intent *i)
+{
+    if (i->kind == &worker_kinds[KIND_SNAPSHOT] && w->refuse_snapshots) {
+        answer(w, i, false, w->refuse_snapshots);
+        return;
+    }
+    if (!w->slow_ms) {
+        land(w, i->kind, i->name);
+        answer(w, i, true, 201);
+        return;
+    }
+    for (size_t k = 0; k < ARRAY_LEN(w->slow); k++) {
+        if (w->slow[k].due)
+            continue;
+        w->slow[k].due = w->now + w->slow_ms;
+        w->slow[k].kind = i->kind;
+        (void)snprintf(w->slow[k].name, sizeof w->slow[k].name, "%s", i->name);
+        (void)snprintf(w->slow[k].key, sizeof w->slow[k].key, "%s", i->key);
+        struct call *c = memo_slot(&w->memo, i->key);
+        c->state = CALL_FLYING;
+        c->sent_ms = w->now;
+        return;
+    }
+    fail_msg("too many slow creates");
+}
+
+static void land_slow(struct world *w)
+{
+    for (size_t k = 0; k < ARRAY_LEN(w->slow); k++) {
+        if (!w->slow[k].due || w->now < w->slow[k].due)
+            continue;
+        land(w, w->slow[k].kind, w->slow[k].name);
+        struct call *c = memo_slot(&w->memo, w->slow[k].key);
+        c->state = CALL_OK;
+        c->done_ms = w->now;
+        w->slow[k].due = 0;
+    }
+}
+
+static void do_patch(struct world *w, const struct intent *i)
+{
+    if (i->kind == &worker_kinds[KIND_PVC])
+        w->owned[index_of(claim_names, i->name)] = true;
+    if (i->kind == &worker_kinds[KIND_CONTENT])
+        w->parent[index_of(content_names, i->name)] = strstr(i->body, "Retain") != NULL;
+    if (i->kind == &worker_kinds[KIND_VM])
+        w->vm_owned = !str_eq(i->body, "none");
+    answer(w, i, true, 200);
+}
+
+static void obey(struct world *w, const struct intent *i)
+{
+    const struct call *c = memo_find(&w->memo, i->key);
+    if (call_failed(c) && w->now < c->retry_ms)
+        return;
+    if (c && c->state == CALL_FLYING)
+        return;
+    w->sent += i->verb != INTENT_EVENT;
+    if (i->verb == INTENT_SUBRESOURCE)
+        do_subresource(w, i);
+    else if (i->verb == INTENT_DELETE)
+        do_delete(w, i);
+    else if (i->verb == INTENT_CREATE)
+        do_create(w, i);
+    else if (i->verb == INTENT_PATCH)
+        do_patch(w, i);
+    else if (i->verb == INTENT_FINALIZER)
+        w->finalizer = !str_empty(i->body);
+    else if (i->verb == INTENT_EVENT && !c) {
+        w->events++;
+        (void)snprintf(w->last_event, sizeof w->last_event, "%s", i->name);
+        answer(w, i, true, 201);
+    } else
+        answer(w, i, true, 200);
+}
+
+static void nature(struct world *w)
+{
+    land_slow(w);
+    if (w->frozen && w->now >= w->guest_timer)
+        w->frozen = false;
+    for (size_t i = 0; i < DISKS; i++) {
+        if (w->snapshot[i] && w->cut[i] && !w->storage_unready)
+            w->ready[i] = true;
+        if (w->snapshot[i] && !w->storage_stuck && !w->cut[i]) {
+            w->cut[i] = true;
+            w->frozen_at_cut += w->frozen;
+        }
+        bool consumed = !w->wait_for_consumer || (w->vm && !w->not_started);
+        bool from_claim = w->plans[i].method == DISK_CSI_CLONE;
+        if (w->claim[i] && (w->ready[i] || from_claim) && consumed && !w->claims_stuck)
+            w->bound[i] = true;
+    }
+    if (w->vm && w->bound[0] && w->bound[1] && !w->not_started)
+        w->vm_ready = true;
+}
+
+struct arena persistent;
+
+static void write_status(struct world *w, const struct decision *d)
+{
+    bool arms = d->record.freeze.requested_ms != w->record.freeze.requested_ms;
+    w->record = d->record;
+    w->record.error.reason = arena_strdup(&persistent, d->record.error.reason);
+    w->record.error.message = arena_strdup(&persistent, d->record.error.message);
+    w->record.source_uid = arena_strdup(&persistent, d->record.source_uid);
+    w->record.freeze.vmi_uid = arena_strdup(&persistent, d->record.freeze.vmi_uid);
+    w->record.source_vmi = arena_strdup(&persistent, d->record.source_vmi);
+    w->record.started.vmi_uid = arena_strdup(&persistent, d->record.started.vmi_uid);
+    w->record.retry_token = arena_strdup(&persistent, d->record.retry_token);
+    w->status_writes++;
+    if (arms) {
+        CLEANUP_FREE char *key =
+            xasprintf("armed/%lld", (long long)w->record.freeze.requested_ms);
+        memo_slot(&w->memo, key)->state = CALL_OK;
+    }
+}
+
+/* The application's gate condition is somebody else's field: it survives our applies. */
+static void set_status(struct world *w, const char *text)
+{
+    cJSON *tree = NULL;
+    assert_int_equal(json_parse(text, strlen(text), true, &tree, NULL), 0);
+    if (w->gate && w->gate_ms) {
+        char when[TIME_TEXT_MAX];
+        time_to_str(w->gate_ms, false, when);
+        cJSON *c = cJSON_CreateObject();
+        (void)cJSON_AddStringToObject(c, "type", w->gate);
+        (void)cJSON_AddStringToObject(c, "status", "True");
+        (void)cJSON_AddStringToObject(c, "lastTransitionTime", when);
+        (void)cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(tree, "conditions"), c);
+    }
+    cJSON_Delete(w->status);
+    w->status = tree;
+}
+
+/* One round: look, decide, obey. Returns the decision's step for the caller to act on. */
+const char *turn(struct world *w)
+{
+    struct arena a;
+    struct clone_view v;
+    arena_init(&a, 4 * MIB);
+    if (w->deleted && !w->deleted_ms)
+        w->deleted_ms = w->now;
+    see(w, &v, &a);
+    struct decision d = {.intents = {.arena = &a}};
+    clone_decide(&v, &d);
+    const char *step = arena_strdup(&persistent, str_or(d.step, "none"));
+    CLEANUP_BUF struct buf text = BUF_INIT(1 * MIB);
+    status_write(&v, &d, &text);
+    w->rounds++;
+    if (d.write_status) {
+        write_status(w, &d);
+        set_status(w, text.data);
+    }
+    for (size_t i = 0; i < d.intents.count; i++) {
+        const struct intent *one = &d.intents.items[i];
+        if (!d.persist_first || one->verb == INTENT_FINALIZER || one->verb == INTENT_READ)
+            obey(w, one);
+    }
+    arena_release(&a);
+    return step;
+}
+
+void run(struct world *w, int rounds)
+{
+    for (int i = 0; i < rounds; i++) {
+        (void)turn(w);
+        w->now += 200;
+        nature(w);
+    }
+}
+
+struct world new_world(void)
+{
+    return (struct world){.now = 1790000000000, .agent = true, .freeze_code = 200,
+                          .quiesce = QUIESCE_IF_AVAILABLE, .clone_type = CLONE_RUNNING,
+                          .reclaim = RECLAIM_DELETE, .retry_limit = 5, .vmi_uid = "vmi-uid",
+                          .plans = restore_plans};
+}
+
+void world_restart(struct world *w)
+{
+    memo_release(&w->memo);
+    w->memo = (struct memo){0};
+}
+
+void world_release(struct world *w)
+{
+    memo_release(&w->memo);
+    cJSON_Delete(w->status);
+    w->status = NULL;
+}
+
+int world_start(void **state)
+{
+    (void)state;
+    arena_init(&persistent, 64 * MIB);
+    return 0;
+}
+
+int world_stop(void **state)
+{
+    (void)state;
+    arena_release(&persistent);
+    return 0;
+}
+
+void assert_clean(const struct world *w)
+{
+    assert_false(w->frozen);
+    for (size_t i = 0; i < DISKS; i++)
+        assert_false(w->snapshot[i]);
+}

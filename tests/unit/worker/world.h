@@ -1,0 +1,96 @@
+/*
+ * A world of a few variables for the tests of clone_decide: each round a view is built by hand,
+ * clone_decide is asked, and the world answers its intents. No cluster, no sockets. The bodies that
+ * the pure core asks for are the world's own and need no content.
+ *
+ * What the world does is what the cluster does, one variable at a time: a freeze freezes, a
+ * VolumeSnapshot is cut a moment after it was made, a claim of a WaitForFirstConsumer class binds
+ * only once its machine runs.
+ */
+#ifndef WORLD_H
+#define WORLD_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+#include "json/json.h"
+#include "worker/decide.h"
+#include "worker/status.h"
+#include "worker/steps.h"
+
+#define DISKS 2
+#define UID "11111111-2222-3333-4444-555555555555"
+
+struct world {
+    int64_t now;
+    /* the Wukong */
+    bool finalizer, deleted;
+    int64_t deleted_ms;
+    struct clone_record record;
+    cJSON *status;
+    struct memo memo;
+    enum quiesce quiesce;
+    enum clone_type clone_type;
+    enum reclaim_policy reclaim;
+    bool by_vm, stop_after, not_started;
+    int64_t retry_limit;
+    const char *gate; /* one gate; NULL: none */
+    int64_t gate_ms;  /* the application opened it then; 0: never */
+    int64_t closed_until; /* policy's window */
+    const struct disk_plan *plans;
+    const char *retry;
+    /* the source */
+    bool source_gone, source_off, agent, frozen, source_deleting, migrating, foreign_snapshot;
+    int starts, stops;
+    char vmi_uid[16];
+    int freezes, thaws;
+    int freeze_code; /* answer to the next freezes: 200, 409, 500 */
+    int start_code, stop_code; /* 0: accepted */
+    bool lands;      /* a freeze that answers 500 takes effect all the same */
+    int64_t guest_timer;
+    /* storage */
+    bool snapshot[DISKS], cut[DISKS], ready[DISKS], snapshot_deleting;
+    bool parent[DISKS]; /* the content's deletionPolicy is Retain */
+    bool storage_stuck; /* snapshots are never cut */
+    bool storage_unready; /* they are cut and never ready */
+    bool wait_for_consumer;
+    bool claim[DISKS], bound[DISKS], owned[DISKS];
+    bool claims_stuck; /* they never bind */
+    int64_t claim_ms[DISKS];
+    const char *claim_error;
+    bool vm, vm_ready, vm_owned;
+    int refuse_snapshots; /* answer to their creation; 0: accepted */
+    /* Creates take effect this much later than they are sent, and are answered then. */
+    int64_t slow_ms;
+    struct {
+        int64_t due;
+        const struct kube_kind *kind;
+        char name[64], key[96];
+    } slow[8];
+    bool torn; /* a snapshot was removed while a claim waited for it */
+    int frozen_at_cut; /* how many disks were cut while frozen */
+    int events, status_writes, sent, rounds; /* sent: intents but Events, after backoff */
+    char last_event[64];
+};
+
+extern struct arena persistent; /* strings of records live across rounds */
+
+/* One round: look, decide, obey. Returns the decision's step. */
+const char *turn(struct world *w);
+/* Rounds of 200 ms. */
+void run(struct world *w, int rounds);
+struct world new_world(void);
+void world_release(struct world *w);
+/* The process dies: its memory is gone, everything else stays. */
+void world_restart(struct world *w);
+/* No snapshot is left and the guest is not frozen. */
+void assert_clean(const struct world *w);
+int world_start(void **state);
+int world_stop(void **state);
+
+#endif
