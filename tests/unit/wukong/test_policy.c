@@ -1,2 +1,236 @@
+/*
+ * Proves that ClonePolicies match, exclude, judge and limit as admission.md has it: every matching
+ * policy counts, all failures are told, an unreadable one denies, what is unknown never exempts.
+ */
 #include "support.h"
-int main(void){return 0;}
+#include "wukong/policy.h"
+
+#define POLICY(spec)                                                                               \
+    "{apiVersion: vm.novasphere.dev/v1alpha1, kind: ClonePolicy, metadata: {name: p}, spec: " spec "}"
+
+/* 2026-01-01T12:00:00Z, a Thursday. */
+#define NOW_MS INT64_C(1767268800000)
+
+struct row {
+    const char *policy, *wukong;
+    enum policy_when when;
+    int effect;       /* -1: no finding; else an enum policy_effect */
+    const char *rule; /* NULL: does not match at all */
+    const char *word;
+};
+
+static const struct wukong_pair prod[] = {{"env", "prod"}};
+static const struct wukong_pair app[] = {{"app", "web"}};
+static const struct wukong_pairs prod_labels = {(struct wukong_pair *)prod, 1};
+static const struct wukong_pairs app_labels = {(struct wukong_pair *)app, 1};
+static const char *const groups[] = {"developers", "system:authenticated"};
+
+#define CROSS CLONE(", namespace: other")
+#define WINDOW_OPEN "windows: [{schedule: \"0 10 * * *\", duration: 4h}]"
+#define WINDOW_SHUT "windows: [{schedule: \"0 22 * * *\", duration: 6h, timeZone: Asia/Shanghai}]"
+
+/* clang-format off */
+static const struct row rows[] = {
+    {POLICY("{}"), CLONE(""), POLICY_AT_ADMISSION, -1, "-", NULL},
+    {POLICY("{rules: {cloneTypes: [full]}}"), CREATOR(""), POLICY_AT_ADMISSION, -1, NULL, NULL},
+    {POLICY("{rules: {cloneTypes: [full]}}"), CLONE(""), POLICY_AT_ADMISSION, POLICY_DENY, "cloneTypes", "full"},
+    {POLICY("{rules: {cloneTypes: [running, linked]}}"), CLONE(""), POLICY_AT_ADMISSION, -1, "-", NULL},
+    {POLICY("{rules: {cloneTypes: [full]}, validationActions: [Warn]}"), CLONE(""), POLICY_AT_ADMISSION, POLICY_WARN, "cloneTypes", NULL},
+    {POLICY("{rules: {cloneTypes: [full]}, validationActions: [Audit]}"), CLONE(""), POLICY_AT_ADMISSION, POLICY_AUDIT, "cloneTypes", NULL},
+    {POLICY("{rules: {cloneTypes: [full]}, message: ask ops}"), CLONE(""), POLICY_AT_ADMISSION, POLICY_DENY, "cloneTypes", "(ask ops)"},
+    {POLICY("{rules: {placement: SameNamespace}}"), CROSS, POLICY_AT_ADMISSION, POLICY_DENY, "placement", "other"},
+    {POLICY("{rules: {placement: Any}}"), CROSS, POLICY_AT_ADMISSION, -1, "-", NULL},
+    {POLICY("{rules: {quiesce: Required}}"), CLONE(""), POLICY_AT_ADMISSION, POLICY_DENY, "quiesce", "Required"},
+    {POLICY("{rules: {quiesce: Required}}"), VM_CLONE(""), POLICY_AT_ADMISSION, -1, "-", NULL},
+    {POLICY("{rules: {quiesce: IfAvailable}}"), CLONE(", quiesce: Never"), POLICY_AT_ADMISSION, POLICY_DENY, "quiesce", "Never"},
+    {POLICY("{rules: {maxReplicas: 2}}"), CLONE_AND("replicas: 3"), POLICY_AT_ADMISSION, POLICY_DENY, "maxReplicas", "at most 2"},
+    {POLICY("{rules: {requireSource: Exists}}"), CLONE(""), POLICY_AT_ADMISSION, POLICY_DENY, "requireSource", "prod/web"},
+    {POLICY("{rules: {requireSource: Running}}"), VM_CLONE(""), POLICY_AT_ADMISSION, POLICY_DENY, "requireSource", "not running"},
+    {POLICY("{rules: {requireSource: Exists}}"), VM_CLONE(""), POLICY_AT_ADMISSION, -1, "-", NULL},
+    {POLICY("{rules: {requireSource: Running}}"), CLONE(""), POLICY_AT_EXECUTION, -1, "-", NULL},
+    {POLICY("{rules: {storageClasses: [a, b]}}"), CLONE_AND("disks: [{name: d, storageClassName: c}]"), POLICY_AT_ADMISSION, POLICY_DENY, "storageClasses", "a, b"},
+    {POLICY("{rules: {storageClasses: [a, b]}}"), CLONE_AND("disks: [{name: d, storageClassName: b}]"), POLICY_AT_ADMISSION, -1, "-", NULL},
+    {POLICY("{rules: {volumeSnapshotClasses: [a]}}"), CLONE(", volumeSnapshotClassName: c"), POLICY_AT_ADMISSION, POLICY_DENY, "volumeSnapshotClasses", "use one of: a"},
+    {POLICY("{rules: {maxDiskSize: 10Gi}}"), CLONE_AND("disks: [{name: d, size: 11Gi}]"), POLICY_AT_ADMISSION, POLICY_DENY, "maxDiskSize", "at most 10Gi"},
+    {POLICY("{rules: {maxDiskSize: 10Gi}}"), CLONE_AND("disks: [{name: d, size: 10240Mi}]"), POLICY_AT_ADMISSION, -1, "-", NULL},
+
+    {POLICY("{match: {subjects: [{kind: User, name: eve}]}, rules: {cloneTypes: [full]}}"), CLONE(""), POLICY_AT_ADMISSION, POLICY_DENY, "cloneTypes", NULL},
+    {POLICY("{match: {subjects: [{kind: User, name: bob}]}, rules: {cloneTypes: [full]}}"), CLONE(""), POLICY_AT_ADMISSION, -1, NULL, NULL},
+    {POLICY("{match: {subjects: [{kind: Group, name: developers}]}, rules: {cloneTypes: [full]}}"), CLONE(""), POLICY_AT_ADMISSION, POLICY_DENY, "cloneTypes", NULL},
+    {POLICY("{match: {subjects: [{kind: ServiceAccount, name: eve, namespace: x}]}, rules: {cloneTypes: [full]}}"), CLONE(""), POLICY_AT_ADMISSION, -1, NULL, NULL},
+    {POLICY("{match: {source: {namespaceSelector: {matchLabels: {env: prod}}}}, rules: {cloneTypes: [full]}}"), CLONE(""), POLICY_AT_ADMISSION, POLICY_DENY, "cloneTypes", NULL},
+    {POLICY("{match: {source: {namespaceSelector: {matchLabels: {env: dev}}}}, rules: {cloneTypes: [full]}}"), CLONE(""), POLICY_AT_ADMISSION, -1, NULL, NULL},
+    {POLICY("{match: {source: {virtualMachineSelector: {matchLabels: {app: web}}}}, rules: {cloneTypes: [full]}}"), CLONE(""), POLICY_AT_ADMISSION, POLICY_DENY, "cloneTypes", NULL},
+    {POLICY("{exclude: {subjects: [{kind: User, name: eve}]}, rules: {cloneTypes: [full]}}"), CLONE(""), POLICY_AT_ADMISSION, -1, NULL, NULL},
+    {POLICY("{exclude: {}, rules: {cloneTypes: [full]}}"), CLONE(""), POLICY_AT_ADMISSION, POLICY_DENY, "cloneTypes", NULL},
+    {POLICY("{exclude: {source: {namespaceSelector: {matchLabels: {env: prod}}}}, rules: {cloneTypes: [full]}}"), CLONE(""), POLICY_AT_ADMISSION, -1, NULL, NULL},
+    /* The labels of the target namespace are not known here. */
+    {POLICY("{match: {target: {namespaceSelector: {matchLabels: {a: b}}}}, rules: {cloneTypes: [full]}}"), CLONE(""), POLICY_AT_ADMISSION, POLICY_DENY, "cloneTypes", NULL},
+    {POLICY("{exclude: {target: {namespaceSelector: {matchLabels: {a: b}}}}, rules: {cloneTypes: [full]}}"), CLONE(""), POLICY_AT_ADMISSION, POLICY_DENY, "cloneTypes", NULL},
+
+    {POLICY("{rules: {cloneTypes: [ful]}}"), CLONE(""), POLICY_AT_ADMISSION, POLICY_DENY, "broken", "cannot be read"},
+    {POLICY("{match: {source: {namespaceSelector: {matchExpressions: [{key: a, operator: Is}]}}}}"), CLONE(""), POLICY_AT_ADMISSION, POLICY_DENY, "broken", "admin"},
+    {POLICY("{match: {source: {namespaceSelector: {matchLabels: {env: dev}}}}, rules: {cloneTypes: [ful]}}"), CLONE(""), POLICY_AT_ADMISSION, -1, NULL, NULL},
+    {POLICY("[]"), CLONE(""), POLICY_AT_ADMISSION, POLICY_DENY, "broken", NULL},
+
+    {POLICY("{" WINDOW_OPEN "}"), CLONE(""), POLICY_AT_EXECUTION, -1, "-", NULL},
+    {POLICY("{" WINDOW_SHUT "}"), CLONE(""), POLICY_AT_ADMISSION, -1, "-", NULL},
+    {POLICY("{" WINDOW_SHUT "}"), CLONE(""), POLICY_AT_EXECUTION, POLICY_WAIT, "windows", "2026-01-01T14:00:00Z"},
+    {POLICY("{" WINDOW_SHUT ", outsideWindow: Deny}"), CLONE(""), POLICY_AT_ADMISSION, POLICY_DENY, "windows", "2026-01-01T14:00:00Z"},
+    {POLICY("{" WINDOW_SHUT ", outsideWindow: Deny}"), CLONE(""), POLICY_AT_EXECUTION, POLICY_WAIT, "windows", NULL},
+    {POLICY("{" WINDOW_SHUT ", validationActions: [Warn]}"), CLONE(""), POLICY_AT_EXECUTION, POLICY_WARN, "windows", NULL},
+
+    {POLICY("{limits: {concurrentPerCluster: 5}}"), CLONE(""), POLICY_AT_EXECUTION, POLICY_WAIT, "concurrentPerCluster", "at most 5"},
+    {POLICY("{limits: {concurrentPerCluster: 6}}"), CLONE(""), POLICY_AT_EXECUTION, -1, "-", NULL},
+    {POLICY("{limits: {concurrentPerCluster: 5}}"), CLONE(""), POLICY_AT_ADMISSION, -1, "-", NULL},
+    {POLICY("{limits: {concurrentPerSource: 4}}"), CLONE(""), POLICY_AT_EXECUTION, POLICY_WAIT, "concurrentPerSource", NULL},
+    {POLICY("{limits: {concurrentPerTargetNamespace: 3}}"), CLONE(""), POLICY_AT_EXECUTION, POLICY_WAIT, "concurrentPerTargetNamespace", NULL},
+    {POLICY("{limits: {concurrentPerStorageClass: 2}}"), CLONE(""), POLICY_AT_EXECUTION, POLICY_WAIT, "concurrentPerStorageClass", NULL},
+    {POLICY("{limits: {retainedSnapshotsPerSource: 1}}"), CLONE(", cloneType: linked"), POLICY_AT_EXECUTION, POLICY_WAIT, "retainedSnapshotsPerSource", NULL},
+    {POLICY("{limits: {retainedSnapshotsPerSource: 1}}"), CLONE(""), POLICY_AT_EXECUTION, -1, "-", NULL},
+    {POLICY("{limits: {storagePerTargetNamespace: 29Gi}}"), CLONE(""), POLICY_AT_EXECUTION, POLICY_WAIT, "storagePerTargetNamespace", "20Gi"},
+    {POLICY("{limits: {storagePerTargetNamespace: 30Gi}}"), CLONE(""), POLICY_AT_EXECUTION, -1, "-", NULL},
+    {POLICY("{limits: {storagePerTargetNamespace: 1Gi}}"), CLONE(""), POLICY_AT_EXECUTION, POLICY_WAIT, "storagePerTargetNamespace", NULL},
+};
+/* clang-format on */
+
+static const struct policy_usage usage = {.cluster = 5,
+                                          .source = 4,
+                                          .target_ns = 3,
+                                          .storage_class = 2,
+                                          .retained_snapshots = 1,
+                                          .storage_bytes = INT64_C(20) << 30,
+                                          .storage_bytes_wanted = INT64_C(10) << 30};
+
+static void judge(struct arena *a, const char *policy, const char *wukong, bool user_known,
+                  enum policy_when when, struct policy_findings *found)
+{
+    CLEANUP_JSON cJSON *p = parse_yaml(policy);
+    CLEANUP_JSON cJSON *w = parse_yaml(wukong);
+    struct wukong object;
+    struct err err;
+    struct policy *decoded = arena_alloc(a, sizeof(*decoded));
+    assert_int_equal(wukong_decode(a, w, &object, &err), 0);
+    struct wukong_effective e = wukong_default(&object.spec, object.ns);
+    /* The VM is there and stopped; a VMI is not. */
+    struct source_facts source = {.looked_up = true, .vm_exists = true};
+    struct policy_request r = {.user = user_known ? "eve" : NULL,
+                               .groups = groups,
+                               .group_count = ARRAY_LEN(groups),
+                               .source_ns_labels = &prod_labels,
+                               .source_labels = &app_labels,
+                               .wukong = &object,
+                               .effective = &e,
+                               .source = &source,
+                               .now_ms = NOW_MS};
+    policy_decode(a, p, decoded);
+    policy_judge(a, decoded, 1, &r, &usage, when, found);
+}
+
+static void test_rows(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct row *r = &rows[i];
+        CLEANUP_ARENA struct arena a;
+        CLEANUP_FREE struct policy_findings *f = xcalloc(1, sizeof(*f));
+        arena_init(&a, MIB);
+        judge(&a, r->policy, r->wukong, true, r->when, f);
+        bool good = f->matched == (r->rule != NULL);
+        if (r->effect < 0)
+            good = good && f->count == 0;
+        else
+            good = good && f->count >= 1 && f->items[0].effect == (enum policy_effect)r->effect &&
+                   str_eq(f->items[0].rule, r->rule) && strstr(f->items[0].text, "\"p\"") &&
+                   (!r->word || strstr(f->items[0].text, r->word));
+        good = good && f->denied == (r->effect == POLICY_DENY) &&
+               f->waiting == (r->effect == POLICY_WAIT);
+        if (!good)
+            fail_msg("row %zu: %s: %zu matched, %zu found: %s", i, r->policy, f->matched, f->count,
+                     f->count ? f->items[0].text : "");
+    }
+}
+
+/* An unknown user is matched by a policy for some, and excluded by none. */
+static void test_unknown_user(void **state)
+{
+    (void)state;
+    CLEANUP_ARENA struct arena a;
+    CLEANUP_FREE struct policy_findings *f = xcalloc(1, sizeof(*f));
+    arena_init(&a, MIB);
+    judge(&a, POLICY("{match: {subjects: [{kind: User, name: bob}]}, rules: {cloneTypes: [full]}}"),
+          CLONE(""), false, POLICY_AT_ADMISSION, f);
+    assert_true(f->denied);
+    judge(&a, POLICY("{exclude: {subjects: [{kind: User, name: eve}]}, rules: {cloneTypes: [full]}}"),
+          CLONE(""), false, POLICY_AT_ADMISSION, f);
+    assert_true(f->denied);
+}
+
+/* Several policies, several failures each: all are told, the longest wait counts. */
+static void test_all_are_told(void **state)
+{
+    (void)state;
+    CLEANUP_ARENA struct arena a;
+    CLEANUP_FREE struct policy_findings *f = xcalloc(1, sizeof(*f));
+    arena_init(&a, MIB);
+    judge(&a,
+          POLICY("{rules: {cloneTypes: [full], maxReplicas: 1, quiesce: Required, placement: SameNamespace},"
+                 " validationActions: [Deny, Audit]}"),
+          WUKONG("{cloneSource: {type: vmi, vmiName: web, namespace: other}, replicas: 2}"), true,
+          POLICY_AT_ADMISSION, f);
+    assert_int_equal(f->count, 8);
+    judge(&a, POLICY("{" WINDOW_SHUT ", limits: {concurrentPerCluster: 1}}"), CLONE(""), true,
+          POLICY_AT_EXECUTION, f);
+    assert_int_equal(f->count, 2);
+    assert_true(f->waiting && !f->denied);
+    assert_int_equal(f->until_ms, 0);
+    judge(&a, POLICY("{" WINDOW_SHUT "}"), CLONE(""), true, POLICY_AT_EXECUTION, f);
+    assert_int_equal(f->until_ms, NOW_MS + 2 * 3600 * 1000);
+}
+
+/* A service account of the right namespace. */
+static void test_service_account(void **state)
+{
+    (void)state;
+    CLEANUP_ARENA struct arena a;
+    arena_init(&a, MIB);
+    CLEANUP_JSON cJSON *p = parse_yaml(
+        POLICY("{match: {subjects: [{kind: ServiceAccount, name: flux, namespace: flux-system}]}}"));
+    CLEANUP_JSON cJSON *w = parse_yaml(CLONE(""));
+    struct wukong object;
+    struct policy policy;
+    struct err err;
+    policy_decode(&a, p, &policy);
+    assert_null(policy.broken);
+    assert_int_equal(wukong_decode(&a, w, &object, &err), 0);
+    struct wukong_effective e = wukong_default(&object.spec, object.ns);
+    struct policy_request r = {.wukong = &object, .effective = &e};
+    r.user = "system:serviceaccount:flux-system:flux";
+    assert_true(policy_matches(&policy, &r));
+    r.user = "system:serviceaccount:other:flux";
+    assert_false(policy_matches(&policy, &r));
+}
+
+static void test_full_arena(void **state)
+{
+    (void)state;
+    CLEANUP_JSON cJSON *p = parse_yaml(POLICY("{message: abc, " WINDOW_OPEN "}"));
+    for (size_t room = 1; room < 4000; room += 97) {
+        CLEANUP_ARENA struct arena a;
+        struct policy policy;
+        arena_init(&a, room);
+        policy_decode(&a, p, &policy);
+        assert_true(policy.deny);
+        assert_true(policy.broken || str_eq(policy.name, "p"));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows),         cmocka_unit_test(test_unknown_user),
+        cmocka_unit_test(test_all_are_told), cmocka_unit_test(test_service_account),
+        cmocka_unit_test(test_full_arena),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,150 @@
+#!/bin/sh
+# Proves what users of `kubectl wukong lint` rely on: exit codes, file:line:column, the four formats,
+# directories, standard input, several documents, JSON, Lists, anchors, text that does not parse.
+#   lint.sh KUBECTL_WUKONG
+set -eu
+lint=$1
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir"
+failures=0
+
+# expect NAME CODE 'grep pattern in the output' ARGUMENTS…
+expect() {
+    name=$1 code=$2 pattern=$3
+    shift 3
+    got=0
+    "$lint" lint "$@" > out 2>&1 || got=$?
+    if [ "$got" != "$code" ] || ! grep -q -- "$pattern" out; then
+        echo "FAILED $name: exit $got instead of $code, or no '$pattern' in:" >&2
+        sed 's/^/    /' out >&2
+        failures=$((failures + 1))
+    fi
+}
+
+cat > good.yaml <<'YAML'
+apiVersion: v1
+kind: Service
+metadata: {name: other-kinds-are-ignored}
+---
+# only a comment
+---
+apiVersion: vm.novasphere.dev/v1alpha1
+kind: Wukong
+metadata:
+  name: web-clone
+spec:
+  cloneSource: &source
+    type: vmi
+    vmiName: web
+---
+apiVersion: vm.novasphere.dev/v1alpha1
+kind: ClonePolicy
+metadata: {name: p}
+spec: {rules: {cloneTypes: [full]}}
+YAML
+cat > bad.yaml <<'YAML'
+apiVersion: vm.novasphere.dev/v1alpha1
+kind: Wukong
+metadata:
+  name: web-clone
+spec:
+  replicas: 500
+  cloneSource:
+    type: vmi
+    vmiName: web
+    clonetype: linked
+YAML
+cat > warn.yaml <<'YAML'
+apiVersion: vm.novasphere.dev/v1alpha1
+kind: Wukong
+metadata: {name: a}
+spec:
+  memory: 4096
+  cloneSource: {type: vmi, vmiName: web}
+YAML
+cat > merge.yaml <<'YAML'
+base: &base {type: vmi, vmiName: web}
+---
+apiVersion: vm.novasphere.dev/v1alpha1
+kind: Wukong
+metadata: {name: a}
+spec:
+  cloneSource:
+    <<: {type: vmi, vmiName: web}
+    retryLimit: 101
+YAML
+sed -i 1,2d merge.yaml
+printf 'kind: Wukong\nspec:\n\treplicas: 1\n' > tab.yaml
+printf 'apiVersion: vm.novasphere.dev/v1alpha1\nkind: Wukong\nkind: Wukong\n' > twice.yaml
+cat > bad.json <<'JSON'
+{"apiVersion": "v1", "kind": "List", "items": [
+  {"apiVersion": "vm.novasphere.dev/v1alpha1", "kind": "Wukong", "metadata": {"name": "a"},
+   "spec": {"cloneSource": {"type": "vmi", "vmiName": "web", "retryLimit": -1}}}
+]}
+JSON
+
+expect clean 0 '2 objects in 1 file: 0 errors, 0 warnings' good.yaml
+expect value-place 1 'bad.yaml:6:13: error: spec.replicas: Invalid value: 500: ' bad.yaml
+expect key-place 1 'bad.yaml:10:5: error: spec.cloneSource.clonetype: .*did you mean "cloneType"' bad.yaml
+expect remedy 1 'set a number of VMs, such as 3, or leave it out \[replicas-range\]' bad.yaml
+expect warning 0 'warn.yaml:5:11: warning: spec.memory: ' warn.yaml
+expect warnings-as-errors 1 'warning: spec.memory' --warnings-as-errors warn.yaml
+expect merge 1 'merge.yaml:7:17: error: spec.cloneSource.retryLimit' merge.yaml
+expect tab 1 'tab.yaml:3:1: error: line 3, column 1: .*use spaces' tab.yaml
+expect duplicate-key 1 'twice.yaml:3:1: error: .*stands here twice' twice.yaml
+expect json-list 1 'bad.json:3:76: error: spec.cloneSource.retryLimit' bad.json
+expect several-files 1 '3 objects in 2 files' good.yaml bad.yaml
+expect missing-file 2 'nope.yaml: No such file' nope.yaml
+expect no-file 2 'Usage' --warnings-as-errors
+expect bad-flag 2 'Usage' --nope good.yaml
+expect bad-format 2 'unknown format "xml"' -o xml good.yaml
+expect help 0 'Exit code: 0 clean' --help
+expect policy 1 'ClonePolicy "p": cloneType running is not allowed; use one of: full' --policy good.yaml warn.yaml
+expect policy-missing 2 'No such file' --policy nope.yaml good.yaml
+
+mkdir -p tree/sub tree/.git
+cp bad.yaml tree/sub/a.yml
+cp bad.yaml tree/.git/hidden.yaml
+cp bad.yaml tree/notes.txt
+echo '{{ if .Values.x }}' > tree/template.yaml
+expect directory 1 'tree/sub/a.yml:6:13: error: ' tree
+expect directory-files 1 '1 object in 2 files: 2 errors' tree
+echo 'apiVersion: vm.novasphere.dev/v1alpha1: {' > tree/broken.yaml
+expect directory-broken 1 'tree/broken.yaml:1:' tree
+
+code=0
+"$lint" lint - < bad.yaml > out || code=$?
+[ "$code" = 1 ] && grep -q '^-:6:13: error: ' out || { echo "FAILED stdin" >&2; failures=$((failures + 1)); }
+
+for format in json junit sarif; do
+    code=0
+    "$lint" lint -o $format bad.yaml warn.yaml good.yaml > "out.$format" || code=$?
+    [ "$code" = 1 ] || { echo "FAILED $format: exit $code" >&2; failures=$((failures + 1)); }
+done
+if command -v python3 > /dev/null; then
+    python3 - <<'PYTHON' || failures=$((failures + 1))
+import json
+import xml.dom.minidom
+j = json.load(open("out.json"))
+assert (j["files"], j["objects"], j["errors"], j["warnings"]) == (3, 4, 2, 1), j
+f = j["findings"][0]
+assert (f["file"], f["line"], f["column"], f["rule"], f["severity"]) == ("bad.yaml", 6, 13, "replicas-range", "error"), f
+s = json.load(open("out.sarif"))
+assert s["version"] == "2.1.0"
+run = s["runs"][0]
+rules = {r["id"] for r in run["tool"]["driver"]["rules"]}
+assert len(run["results"]) == 3
+for r in run["results"]:
+    assert r["ruleId"] in rules and r["level"] in ("error", "warning") and r["message"]["text"]
+    region = r["locations"][0]["physicalLocation"]["region"]
+    assert region["startLine"] >= 1 and region["startColumn"] >= 1
+x = xml.dom.minidom.parse("out.junit").documentElement
+assert x.getAttribute("tests") == "4" and x.getAttribute("failures") == "2"
+assert len(x.getElementsByTagName("testcase")) == 4 and len(x.getElementsByTagName("failure")) == 2
+PYTHON
+fi
+if [ "$failures" != 0 ]; then
+    echo "lint: $failures failed" >&2
+    exit 1
+fi
