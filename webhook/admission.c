@@ -314,7 +314,8 @@ static int judge_create(struct judgement *j, struct err *err)
         return -1;
     if (j->is_clone && source_is_nameable(&j->e) && may_clone(j))
         judge_source(j);
-    if (j->pending || j->c->endpoint != ADMISSION_MUTATE)
+    bool refused = j->issues.errors || j->denial || j->undecided;
+    if (j->pending || refused || j->c->endpoint != ADMISSION_MUTATE)
         return 0;
     patch_test(&j->patch, clone_source_path, "type");
     write_defaults(j);

@@ -289,6 +289,8 @@ static void test_odd_objects(void **state)
         "'vmName':'a','namespace':null,'cloneType':null}}}",
         "{'spec':{'cpu':9007199254740993,'disks':[null,5,{'name':[]}]}}",
         "{'spec':{'cloneSource':{'type':'vm','vmName':'../../x','namespace':'a/b'}}}",
+        "{'metadata':{'name':'w'},'spec':{'cloneSource':{'type':'vmi','namespace':'prod'}}}",
+        "{'metadata':{'name':'w'},'spec':{'cloneSource':{'vmName':'a','namespace':'prod'}}}",
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         for (int e = ADMISSION_MUTATE; e <= ADMISSION_VALIDATE; e++) {

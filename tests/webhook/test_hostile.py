@@ -1,0 +1,477 @@
+#!/usr/bin/env python3
+"""Proves that clients which mean harm, or are merely broken, cost the others nothing.
+
+A good client sends reviews all the time over one kept-alive connection, as an API server does. Beside
+it, one after the other: headers and bodies that trickle, half-closed connections, a thousand idle
+ones, handshakes that stop half way, garbage, bodies far too large, requests whose answers nobody
+reads. The good client must get every answer, with the right uid; hostile connections must be ended
+within the deadline; memory and processor time stay bounded; and the program survives.
+
+    test_hostile.py PROGRAM [Hostile.test_…]
+
+The API server is played by a few lines of this file: empty lists, and watches that say nothing.
+"""
+
+import http.client
+import http.server
+import json
+import os
+import random
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+from pathlib import Path
+
+PROGRAM = Path(sys.argv[1] if len(sys.argv) > 1 and not sys.argv[1].startswith("-") else
+               "build/dev/bin/wukong-webhook").resolve()
+SANITIZED = b"__asan_init" in PROGRAM.read_bytes()
+MIB = 1 << 20
+DEADLINE_S = 10          # main.c: REQUEST_MS
+SLACK_S = 4              # a busy machine
+# Nine largest bodies may be under way, plus connections: main.c BODY_TOTAL_MAX.
+RSS_MAX_MIB = 600 if SANITIZED else 110
+GOOD_MAX_S = 1.5
+VALIDATE = "/validate-vm-novasphere-dev-v1alpha1-wukong?timeout=5s"
+
+
+class FakeApi(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        if "watch=true" in self.path or "watch=1" in self.path:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.flush()
+            self.server.stopping.wait()
+            return
+        body = json.dumps({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "1"},
+                           "items": []}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def review(uid, extra=None):
+    wukong = {"apiVersion": "vm.novasphere.dev/v1alpha1", "kind": "Wukong",
+              "metadata": {"name": "w", "namespace": "d"}, "spec": {"cpu": 1, "memory": "1Gi"}}
+    return json.dumps({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": {
+        "uid": uid, "resource": {"group": "vm.novasphere.dev", "version": "v1alpha1",
+                                 "resource": "wukongs"},
+        "operation": "CREATE", "namespace": "d", "name": "w", "userInfo": {"username": "x"},
+        "object": wukong, **(extra or {})}}).encode()
+
+
+class Good(threading.Thread):
+    """The API server's part. Counts answers, keeps the slowest, and remembers each failure."""
+
+    def __init__(self, case):
+        super().__init__(daemon=True)
+        self.case, self.stopping = case, threading.Event()
+        self.times, self.failures = [], []
+        self.link = None
+
+    def run(self):
+        while not self.stopping.is_set():
+            uid = f"uid-{random.getrandbits(64):x}"
+            began = time.monotonic()
+            try:
+                if self.link is None:
+                    self.link = self.case.connection(timeout=8)
+                self.link.request("POST", VALIDATE, review(uid), {"Content-Type": "application/json"})
+                answer = self.link.getresponse()
+                body = json.loads(answer.read())
+                if answer.status != 200 or body["response"]["uid"] != uid:
+                    raise AssertionError(f"{answer.status} {body}")
+                self.times.append(time.monotonic() - began)
+            except Exception as failure:  # noqa: BLE001
+                self.failures.append(repr(failure))
+                self.link = None
+            time.sleep(0.02)
+
+    def fresh(self):
+        """Leaves the kept connection: the next request needs a new one."""
+        self.link = None
+
+
+class Hostile(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        # A thousand connections on each side.
+        import resource
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, hard), hard))
+        cls.folder = tempfile.TemporaryDirectory()
+        folder = Path(cls.folder.name)
+        cls.api = http.server.ThreadingHTTPServer(("127.0.0.1", 0), FakeApi)
+        cls.api.daemon_threads = True
+        cls.api.stopping = threading.Event()
+        threading.Thread(target=cls.api.serve_forever, daemon=True).start()
+        (folder / "kubeconfig").write_text(json.dumps({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {
+                "server": f"http://127.0.0.1:{cls.api.server_address[1]}"}}],
+            "users": [{"name": "u", "user": {"token": "t"}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}]}))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=test",
+                        "-addext", "subjectAltName=DNS:localhost", "-keyout", str(folder / "tls.key"),
+                        "-out", str(folder / "tls.crt")], check=True, capture_output=True)
+        cls.port, cls.plain = free_port(), free_port()
+        cls.log = open(folder / "log", "w+", encoding="utf-8")
+        cls.process = subprocess.Popen(
+            [str(PROGRAM), "--listen-address", "127.0.0.1", "--listen-port", str(cls.port),
+             "--metrics-port", str(cls.plain), "--namespace", "n", "--cert-mode", "provided",
+             "--cert-dir", str(folder), "--no-cross-namespace", "--kubeconfig",
+             str(folder / "kubeconfig"), "--drain", "100ms"], stdout=cls.log, stderr=cls.log)
+        cls.context = ssl.create_default_context(cafile=str(folder / "tls.crt"))
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            try:
+                link = cls.connection(timeout=2)
+                link.request("POST", VALIDATE, review("up"))
+                if link.getresponse().status == 200:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.05)
+        cls.log.seek(0)
+        raise RuntimeError("the program does not answer:\n" + cls.log.read())
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.process.send_signal(signal.SIGTERM)
+        code = cls.process.wait(timeout=30)
+        cls.api.stopping.set()
+        cls.api.shutdown()
+        cls.log.seek(0)
+        text = cls.log.read()
+        cls.log.close()
+        cls.folder.cleanup()
+        if code != 0:
+            raise RuntimeError(f"the program ended with {code}:\n{text[-4000:]}")
+
+    @classmethod
+    def connection(cls, timeout=20):
+        return http.client.HTTPSConnection("localhost", cls.port, context=cls.context,
+                                           timeout=timeout)
+
+    def tcp(self):
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+
+    def tls(self):
+        return self.context.wrap_socket(self.tcp(), server_hostname="localhost")
+
+    def setUp(self):
+        self.sockets = []
+        self.good = Good(self)
+        self.good.start()
+        self.cpu_s, self.began = self.processor(), time.monotonic()
+
+    def tearDown(self):
+        end = time.monotonic() + 10
+        while len(self.good.times) <= 5 and time.monotonic() < end:
+            time.sleep(0.05)
+        self.good.stopping.set()
+        self.good.join(timeout=20)
+        for s in self.sockets:
+            try:
+                s.close()
+            except OSError:
+                pass
+        self.assertIsNone(self.process.poll(), "the program died")
+        rss = self.rss_mib()
+        self.assertLess(rss, RSS_MAX_MIB, "memory")
+        self.assertEqual([], self.good.failures, "the good client noticed")
+        self.assertGreater(len(self.good.times), 5)
+        slowest = max(self.good.times)
+        print(f"# {self._testMethodName}: good client {len(self.good.times)} answers, median "
+              f"{sorted(self.good.times)[len(self.good.times) // 2] * 1000:.1f} ms, slowest "
+              f"{slowest * 1000:.0f} ms; {rss:.0f} MiB, processor "
+              f"{(self.processor() - self.cpu_s) / (time.monotonic() - self.began):.0%}", flush=True)
+        self.assertLess(slowest, GOOD_MAX_S, "the good client had to wait")
+
+    def processor(self):
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def rss_mib(self):
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS"):
+                return int(line.split()[1]) / 1024
+        return 0
+
+    def keep(self, s):
+        self.sockets.append(s)
+        return s
+
+    def assert_ended(self, sockets, within_s):
+        """All of them have been closed from the other side, or have had an answer (and then may stay
+        open for a next request)."""
+        end = time.monotonic() + within_s
+        left = list(sockets)
+        while left and time.monotonic() < end:
+            left = [s for s in left if not self.ended(s)]
+            time.sleep(0.1)
+        self.assertEqual(0, len(left), f"{len(left)} of {len(sockets)} are still open")
+
+    @staticmethod
+    def ended(s):
+        s.settimeout(0.001)
+        try:
+            data = s.recv(65536)
+            return data == b"" or data.startswith(b"HTTP/1.1 ")
+        except (TimeoutError, ssl.SSLWantReadError):
+            return False
+        except OSError:
+            return True
+
+    def trickle(self, sockets, make, seconds):
+        """One byte to each every half second."""
+        end, i = time.monotonic() + seconds, 0
+        while time.monotonic() < end:
+            for s in sockets:
+                try:
+                    s.settimeout(1)
+                    s.sendall(make(i))
+                except OSError:
+                    pass
+            i += 1
+            time.sleep(0.5)
+
+    # ---- slow ones ------------------------------------------------------------------------------
+
+    def test_headers_that_trickle(self):
+        slow = [self.keep(self.tls()) for _ in range(40)]
+        head = b"POST /validate-vm-novasphere-dev-v1alpha1-wukong HTTP/1.1\r\nHost: x\r\nX: "
+        self.trickle(slow, lambda i: head[i:i + 1] or b"a", DEADLINE_S + 2)
+        self.assert_ended(slow, SLACK_S)
+
+    def test_headers_that_trickle_after_a_complete_request(self):
+        slow = []
+        for _ in range(20):
+            s = self.keep(self.tls())
+            body = review("first")
+            s.sendall(b"POST " + VALIDATE.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+                      % len(body) + body)
+            self.assertIn(b"200 OK", s.recv(65536))
+            s.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nX: ")
+            slow.append(s)
+        self.trickle(slow, lambda i: b"a", DEADLINE_S + 2)
+        self.assert_ended(slow, SLACK_S)
+
+    def test_bodies_that_trickle(self):
+        slow = [self.keep(self.tls()) for _ in range(40)]
+        head = (b"POST " + VALIDATE.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 500000\r\n\r\n")
+        for s in slow:
+            s.sendall(head + b"{" * 1000)
+        self.trickle(slow, lambda i: b"a", DEADLINE_S + 2)
+        self.assert_ended(slow, SLACK_S)
+
+    def test_answers_that_nobody_reads(self):
+        body = review("x" * 2000)
+        request = (b"POST " + VALIDATE.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+                   % len(body) + body)
+        deaf = []
+        for _ in range(10):
+            plain = self.tcp()
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            s = self.keep(self.context.wrap_socket(plain, server_hostname="localhost"))
+            deaf.append(s)
+        def flood(s):
+            s.settimeout(3)
+            try:
+                for _ in range(2000):
+                    s.sendall(request)
+            except OSError:
+                pass
+        threads = [threading.Thread(target=flood, args=(s,)) for s in deaf]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        time.sleep(DEADLINE_S)
+
+    # ---- idle ones ------------------------------------------------------------------------------
+
+    def test_a_thousand_idle_connections(self):
+        idle = [self.keep(self.tcp()) for _ in range(1000)]
+        self.good.fresh()
+        time.sleep(2)
+        self.good.fresh()
+        self.assert_ended(idle, DEADLINE_S + SLACK_S)
+
+    def test_handshakes_that_stop_half_way(self):
+        hello = self.client_hello()
+        cpu_s, began = self.processor(), time.monotonic()
+        for _ in range(100):
+            s = self.keep(self.tcp())
+            s.sendall(hello[:len(hello) // 2])
+        for _ in range(50):
+            s = self.keep(self.tcp())
+            s.sendall(hello)  # and then nothing: the server's flight stays unanswered
+        self.good.fresh()
+        time.sleep(5)
+        used = (self.processor() - cpu_s) / (time.monotonic() - began)
+        if not SANITIZED:
+            self.assertLess(used, 0.5, "stalled handshakes keep the processor busy")
+        self.assert_ended(self.sockets, DEADLINE_S + SLACK_S)
+
+    def client_hello(self):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = self.context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        try:
+            client.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        return outgoing.read()
+
+    # ---- broken ones ----------------------------------------------------------------------------
+
+    def test_half_closed(self):
+        body = review("half")
+        for cut in (len(body), 10, 0):
+            s = self.keep(self.tls())
+            s.sendall(b"POST " + VALIDATE.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+                      % len(body) + body[:cut])
+            socket.socket.shutdown(s, socket.SHUT_WR)
+        self.assert_ended(self.sockets, 3)
+
+    def test_connections_that_are_reset(self):
+        for i in range(100):
+            s = self.tls() if i % 2 else self.tcp()
+            s.sendall(b"POST /validate" + b"a" * i)
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            s.close()
+        time.sleep(0.5)
+
+    def test_garbage(self):
+        rng = random.Random(7)
+        for i in range(60):
+            s = self.keep(self.tls() if i % 2 else self.tcp())
+            try:
+                s.sendall(rng.randbytes(rng.choice((1, 50, 5000, 50000))))
+            except OSError:
+                pass
+        lines = [b"GET / HTTP/9.9\r\n\r\n", b"\r\n\r\n\r\n", b"POST  HTTP/1.1\r\n\r\n",
+                 b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 5000 + b"\r\n",
+                 b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+                 b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+                 b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
+                 b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+                 b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n"]
+        for line in lines:
+            s = self.keep(self.tls())
+            try:
+                s.sendall(line)
+            except OSError:
+                pass
+        self.assert_ended(self.sockets, DEADLINE_S + SLACK_S)
+
+    def test_bodies_that_are_no_reviews(self):
+        deep = b"[" * 200000
+        bodies = {b"": 400, b"{": 400, b"null": 400, deep: 400, b'{"a":1,"a":2}': 400,
+                  b"\xff\xfe{}": 400, b'{"n":1e99999}': 400, b'{"kind":"AdmissionReview"}': 400}
+        link = self.connection()
+        for body, code in bodies.items():
+            link.request("POST", VALIDATE, body)
+            answer = link.getresponse()
+            answer.read()
+            self.assertEqual(code, answer.status, body[:40])
+        for method, path, code in (("GET", VALIDATE, 405), ("POST", "/", 404), ("POST", "/metrics", 404)):
+            link.request(method, path, b"{}" if method == "POST" else None)
+            answer = link.getresponse()
+            answer.read()
+            self.assertEqual(code, answer.status, path)
+
+    # ---- large ones -----------------------------------------------------------------------------
+
+    def test_a_body_of_100_megabytes(self):
+        s = self.keep(self.tls())
+        s.settimeout(10)
+        s.sendall(b"POST " + VALIDATE.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 104857600\r\n\r\n")
+        sent = 0
+        try:
+            while sent < 100 * MIB:
+                s.sendall(b"a" * 65536)
+                sent += 65536
+        except OSError:
+            pass
+        try:
+            self.assertIn(b" 413 ", s.recv(200))
+        except OSError:
+            pass  # the reset has overtaken the answer
+        self.assertLess(sent, 20 * MIB, "it went on reading")
+        link = self.connection()
+        link.putrequest("POST", VALIDATE)
+        link.putheader("Content-Length", str(7 * MIB + 1))
+        link.endheaders()
+        self.assertEqual(413, link.getresponse().status)
+        link = self.connection()
+        link.request("POST", VALIDATE, iter([b"{}"]), encode_chunked=True)
+        self.assertEqual(411, link.getresponse().status)
+
+    def test_the_largest_body_allowed_is_read(self):
+        link = self.connection()
+        link.request("POST", VALIDATE, review("big", {"options": {"x": "a" * (6 * MIB)}}))
+        answer = link.getresponse()
+        self.assertEqual(200, answer.status)
+        self.assertEqual("big", json.loads(answer.read())["response"]["uid"])
+
+    def test_many_large_bodies_at_once_are_shed_with_retry_after(self):
+        """Thirty unfinished bodies of 6 MiB exceed what is kept: the rest is told to come back."""
+        half = b"a" * (3 * MIB)
+        head = (b"POST " + VALIDATE.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+                % (2 * len(half)))
+        for _ in range(30):
+            s = self.keep(self.tls())
+            s.settimeout(10)
+            s.sendall(head + half)
+        codes = []
+        for s in self.sockets:
+            try:
+                s.sendall(half)
+                answer = s.recv(400)
+                codes.append(int(answer.split()[1]))
+                if codes[-1] == 429:
+                    self.assertIn(b"retry-after: 1", answer.lower())
+            except (OSError, IndexError):
+                codes.append(0)
+        self.assertIn(429, codes)
+        self.assertIn(400, codes)
+        self.assertTrue(set(codes) <= {400, 429, 0}, codes)
+
+    # ---- the plain port -------------------------------------------------------------------------
+
+    def test_the_plain_port_counts_what_happened(self):
+        link = http.client.HTTPConnection("127.0.0.1", self.plain, timeout=5)
+        link.request("GET", "/metrics")
+        text = link.getresponse().read().decode()
+        self.assertIn("wukong_admission_reviews_total", text)
+        for path, code in (("/healthz", 200), ("/readyz", 503), ("/", 404)):
+            link.request("GET", path)
+            answer = link.getresponse()
+            answer.read()
+            self.assertEqual(code, answer.status, path)
+
+
+if __name__ == "__main__":
+    unittest.main(warnings="ignore", argv=[sys.argv[0], *sys.argv[2:]], verbosity=1)
