@@ -1,5 +1,0 @@
-if(TARGET wk_webhook)
-    wk_fuzz(review SOURCES review.c USES webhook)
-endif()
-wk_fuzz(pem SOURCES pem.c USES certs)
-wk_fuzz(stamp SOURCES stamp.c USES wukong certs)
