@@ -448,6 +448,9 @@ static void after_end(const struct clone_view *v, struct decision *d)
     }
     if (v->record.phase == PHASE_SUCCEEDED && !v->wukong->deleted_ms)
         follow_reclaim_policy(v, d);
+    bool leaves = v->record.phase == PHASE_FAILED || !(linked || view_claims_pending(v));
+    if (!owes && v->wukong->has_finalizer && leaves)
+        owes = !oblige_nothing_left(v, d, v->record.phase == PHASE_FAILED);
     bool late = v->wukong->deleted_ms &&
                 v->wukong->deleted_ms + CLEANUP_LIMIT_MS < v->now.wall_ms;
     if (owes && late)
@@ -463,7 +466,7 @@ static void after_end(const struct clone_view *v, struct decision *d)
 static void cancelled(const struct clone_view *v, struct decision *d)
 {
     int64_t limit = v->wukong->deleted_ms + CLEANUP_LIMIT_MS;
-    bool settled = settle(v, d, true);
+    bool settled = settle(v, d, true) && oblige_nothing_left(v, d, true);
     d->record.phase = v->record.phase == PHASE_NONE ? PHASE_PENDING : v->record.phase;
     d->step = "Cancelling";
     d->keep_conditions = true;

@@ -24,6 +24,7 @@ static const struct verb_info {
     [INTENT_DELETE] = {KUBE_DELETE, true, false, "application/json"},
     [INTENT_PATCH] = {KUBE_PATCH, true, false, "application/merge-patch+json"},
     [INTENT_SUBRESOURCE] = {KUBE_PUT, true, true, "application/json"},
+    [INTENT_LIST] = {KUBE_GET, false, true, NULL},
     [INTENT_EXPAND] = {KUBE_PUT, false, true, "application/json"},
     [INTENT_STATUS] = {KUBE_PATCH, true, true, "application/apply-patch+yaml"},
     [INTENT_FINALIZER] = {KUBE_PATCH, true, false, "application/apply-patch+yaml"},
@@ -118,7 +119,7 @@ static void execution_done(void *arg, const struct kube_reply *reply)
         ok_slot(x, c, status->code);
         if (e->mark_done)
             memo_slot(e->memo, e->mark_done)->state = CALL_OK;
-        if (e->verb == INTENT_READ || e->verb == INTENT_EXPAND) {
+        if (e->verb == INTENT_READ || e->verb == INTENT_LIST || e->verb == INTENT_EXPAND) {
             free(c->body);
             c->body = xstrndup(reply->body, reply->body_len);
             c->body_len = reply->body_len;
@@ -195,7 +196,7 @@ static bool build_path(const struct executor *x, const struct intent *i, struct 
 {
     bool collection =
         i->verb == INTENT_CREATE || i->verb == INTENT_DRY_RUN || i->verb == INTENT_EVENT ||
-        i->verb == INTENT_EXPAND;
+        i->verb == INTENT_EXPAND || i->verb == INTENT_LIST;
     const char *sub = i->verb == INTENT_STATUS ? "status" : i->sub;
     kube_path_kind(path, i->kind, i->ns, collection ? NULL : i->name, sub);
     if (i->verb == INTENT_STATUS || i->verb == INTENT_FINALIZER) {
@@ -207,6 +208,11 @@ static bool build_path(const struct executor *x, const struct intent *i, struct 
     }
     if (i->verb == INTENT_DRY_RUN)
         kube_path_query(path, "dryRun", "All");
+    if (i->verb == INTENT_LIST) {
+        CLEANUP_FREE char *selector = xasprintf("%s=%s", WUKONG_UID_LABEL, i->uid);
+        kube_path_query(path, "labelSelector", selector);
+        kube_path_query(path, "limit", "1");
+    }
     return buf_ok(path);
 }
 

@@ -16,6 +16,7 @@
 
 enum intent_verb {
     INTENT_READ,       /* GET; the body is kept in the memo */
+    INTENT_LIST,       /* GET of those labelled with the Wukong's UID, in all namespaces; at most one */
     INTENT_DRY_RUN,    /* POST ?dryRun=All */
     INTENT_CREATE,     /* POST */
     INTENT_DELETE,     /* DELETE with preconditions.uid */

@@ -5,10 +5,14 @@
 #include "worker/steps.h"
 
 #include "base/str.h"
+#include "json/json.h"
 #include "worker/bodies.h"
 
 /* A source that cannot be stopped again is left running so long after the deadline. */
 #define STOP_LIMIT_MS 600000
+/* How long the API server's own word that nothing is left is good, and when it is asked again. */
+#define LEFT_FRESH_MS 5000
+#define LEFT_AGAIN_MS 1000
 
 static bool definite_refusal(const struct call *freeze)
 {
@@ -206,6 +210,41 @@ bool oblige_await_creates(const struct clone_view *v, struct decision *d)
         }
     }
     return true;
+}
+
+static bool list_is_empty(const struct call *c)
+{
+    CLEANUP_JSON cJSON *list = NULL;
+    if (c->failures || !c->body || json_parse(c->body, c->body_len, true, &list, NULL) < 0)
+        return false;
+    return cJSON_IsArray(json_get(list, "items")) && !json_get(list, "items")->child;
+}
+
+bool oblige_nothing_left(const struct clone_view *v, struct decision *d, bool all)
+{
+    static const struct {
+        int kind;
+        bool lasting; /* a finished clone leaves it on purpose */
+    } kinds[] = {{KIND_SNAPSHOT, false}, {KIND_CONTENT, false},    {KIND_VM_SNAPSHOT, false},
+                 {KIND_VM, true},        {KIND_DATA_VOLUME, true}, {KIND_PVC, true}};
+    bool nothing = true;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        const struct kube_kind *kind = &worker_kinds[kinds[i].kind];
+        const struct call *c = memo_findf(v->memo, "left/%s", kind->resource);
+        bool unserved = call_failed(c) && c->code == 404;
+        bool fresh = call_ok(c) && v->now.wall_ms < c->done_ms + LEFT_FRESH_MS;
+        if ((kinds[i].lasting && !all) || unserved || (fresh && list_is_empty(c)))
+            continue;
+        nothing = false;
+        if (fresh && v->now.wall_ms < c->done_ms + LEFT_AGAIN_MS)
+            continue;
+        struct intent *l =
+            intents_add(&d->intents, INTENT_LIST, kind, NULL, NULL, "left/%s", kind->resource);
+        l->uid = v->wukong->uid;
+    }
+    if (!nothing)
+        decision_again(d, v->now.wall_ms + LEFT_AGAIN_MS);
+    return nothing;
 }
 
 bool oblige_stop_source(const struct clone_view *v, struct decision *d)

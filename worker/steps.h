@@ -104,6 +104,9 @@ bool oblige_remove_snapshots(const struct clone_view *v, struct decision *d);
 /* Waits for creates under way, or just answered, whose object the caches do not show yet: what is
    not seen cannot be removed. True when none is. */
 bool oblige_await_creates(const struct clone_view *v, struct decision *d);
+/* Asks the API server itself whether anything of ours is left: snapshots, or with `all` machines and
+   claims too. A cache that lags does not know what was made a moment ago. True when nothing is. */
+bool oblige_nothing_left(const struct clone_view *v, struct decision *d, bool all);
 /* Sets the contents of our snapshots to Retain: they are a linked clone's parents. True when all of
    them are. */
 bool oblige_hold_parents(const struct clone_view *v, struct decision *d);
