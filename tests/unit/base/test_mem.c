@@ -100,8 +100,10 @@ static void test_rng(void **state)
         int64_t j = rng_jitter(&a, 1000, 50);
         assert_true(j == rng_jitter(&b, 1000, 50));
         assert_in_range(j, 1000, 1500);
-        assert_false(rng_chance(&a, 0) | rng_chance(&b, 0));
-        assert_true(rng_chance(&a, 1000) & rng_chance(&b, 1000));
+        assert_false(rng_chance(&a, 0));
+        assert_false(rng_chance(&b, 0));
+        assert_true(rng_chance(&a, 1000));
+        assert_true(rng_chance(&b, 1000));
     }
     assert_true(low && high);
     rng_seed(&b, 43);

@@ -98,7 +98,6 @@ static void test_record(void **state)
         "\"acquireTime\":\"2026-01-02T03:00:00.000000Z\","
         "\"renewTime\":\"2026-01-02T03:04:00.000000Z\"}}";
     assert_int_equal(lease_parse(stored, strlen(stored), &r, &metadata, &err), 0);
-    CLEANUP_FREE char *owned = metadata;
     assert_true(r.exists && r.duration_ms == 20000 && r.transitions == 4);
     assert_string_equal(r.holder, "other");
     assert_string_equal(r.resource_version, "7");
@@ -124,6 +123,7 @@ static void test_record(void **state)
     assert_non_null(strstr(released, "\"holderIdentity\":\"\""));
     assert_non_null(strstr(released, "\"leaseDurationSeconds\":1,"));
 
+    free(TAKE(metadata));
     static const char *const bad[] = {"", "{}", "[]", "{\"metadata\":{\"resourceVersion\":5}}",
                                       "{\"metadata\":{\"resourceVersion\":\"\"}}"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
