@@ -116,6 +116,30 @@ enum observed observe_disks(const struct clone_view *v, struct why *why)
     return there == wanted ? STEP_DONE : STEP_TODO;
 }
 
+/*
+ * How many claims may be asked for now. external-provisioner puts a finalizer on the snapshot of a
+ * claim when it begins with it, and takes it off when it is done, whoever else still needs it
+ * (pkg/controller/controller.go: setSnapshotFinalizer, removeSnapshotFinalizer). Many claims of one
+ * snapshot at once fail at that with conflicts, and come back after a backoff that grows to a minute:
+ * 20 took 150 s. So the targets follow one another, each as soon as the finalizer of the one before
+ * is there or that one is bound.
+ */
+static size_t claims_allowed(const struct clone_view *v, size_t disk)
+{
+    const struct view_disk *d = &v->disks[disk];
+    const struct seen_snapshot *s =
+        d->plan->method == DISK_HANDLE_COPY ? &d->copy.snapshot : &d->snapshot;
+    const struct storage_class_facts *c =
+        facts_storage_class(&v->classes, str_or(d->plan->storage_class, ""));
+    bool restores = d->plan->method == DISK_RESTORE || d->plan->method == DISK_HANDLE_COPY;
+    if (v->target_count == 1 || !restores || (c && c->wait_for_first_consumer))
+        return v->target_count;
+    for (size_t t = 0; t < v->target_count; t++)
+        if (v->targets[t].claims[disk].exists && !v->targets[t].claims[disk].bound)
+            return s->in_use ? 1 : 0;
+    return 1;
+}
+
 void apply_disks(const struct clone_view *v, struct decision *d)
 {
     if (!v->capture.present) {
@@ -127,10 +151,15 @@ void apply_disks(const struct clone_view *v, struct decision *d)
                                   reads[i].ns, reads[i].name, "%s", reads[i].key);
         return;
     }
-    for (size_t t = 0; t < v->target_count; t++)
-        for (size_t i = 0; i < v->disk_count; i++)
-            if (!v->targets[t].claims[i].exists)
-                body_create_claim(v, d, &v->targets[t], i);
+    for (size_t i = 0; i < v->disk_count; i++) {
+        size_t allowed = claims_allowed(v, i);
+        for (size_t t = 0; t < v->target_count && allowed; t++) {
+            if (v->targets[t].claims[i].exists)
+                continue;
+            body_create_claim(v, d, &v->targets[t], i);
+            allowed--;
+        }
+    }
 }
 
 enum observed observe_vm(const struct clone_view *v, struct why *why)
@@ -189,7 +218,9 @@ static enum observed target_state(const struct clone_view *v, const struct view_
         why_set(why, REASON_RESTORE_FAILED, "claim %s: %s", c->name, c->error);
         /* From the claim, not from the cut: a snapshot may take long to be ready. */
         why->again_ms = c->created_ms + RESTORE_STUCK_MS;
-        return v->now.wall_ms > why->again_ms ? STEP_FAILED : STEP_WAIT;
+        /* A conflict clears by itself, however long the provisioner's backoff has grown. */
+        bool conflict = strstr(c->error, "has been modified") != NULL;
+        return v->now.wall_ms > why->again_ms && !conflict ? STEP_FAILED : STEP_WAIT;
     }
     why->disk = NULL;
     if (t->vm.failure) {
