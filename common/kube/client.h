@@ -1,8 +1,8 @@
 /*
- * struct kube_client: convenience over a kube_transport. One function per verb, each answered by one
- * callback with the decoded status. It repeats by itself in two cases only: once after a 401, when the
- * token has been read anew, and a GET whose answer did not come, twice, 200 ms and 1 s later, within
- * its deadline. All other repeating is the caller's.
+ * struct kube_client: convenience over a kube_transport. One function per verb, each answered by
+ * one callback with the decoded status. It repeats by itself in two cases only: once after a 401,
+ * when the token has been read anew, and a GET whose answer did not come, twice, 200 ms and 1 s
+ * later, within its deadline. All other repeating is the caller's.
  *
  * Callbacks come from the event loop, never from inside the call. A struct kube_op lives until its
  * callback has returned or kube_op_cancel; nobody needs to keep it.
@@ -72,13 +72,12 @@ struct kube_op *kube_apply(const struct kube_client *c, struct kube_ref ref, con
 
 enum kube_patch_type { KUBE_PATCH_MERGE, KUBE_PATCH_JSON };
 struct kube_op *kube_patch(const struct kube_client *c, struct kube_ref ref,
-                           enum kube_patch_type type, const char *json,
-                           struct kube_answer answer);
+                           enum kube_patch_type type, const char *json, struct kube_answer answer);
 /* PUT of an object with its resourceVersion. */
 struct kube_op *kube_update(const struct kube_client *c, struct kube_ref ref, const char *json,
                             struct kube_answer answer);
-/* PUT on an aggregated subresource such as …/virtualmachines/a/start. json NULL: no body. It asks for
-   any media type: KubeVirt answers 406 to application/json alone. deadline_ms 0: the client's. */
+/* PUT on an aggregated subresource such as …/virtualmachines/a/start. json NULL: no body. It asks
+   for any media type: KubeVirt answers 406 to application/json alone. deadline_ms 0: as always. */
 struct kube_op *kube_put_sub(const struct kube_client *c, struct kube_ref ref, const char *json,
                              int64_t deadline_ms, struct kube_answer answer);
 /* Any other call, with the same repeats. request->on_data, on_done and arg are not used. */

@@ -34,8 +34,8 @@ static void files_release(struct files *f)
 
 void kube_config_release(struct kube_config *c)
 {
-    char *const owned[] = {c->server,   c->ca_pem,  c->ca_file,  c->cert_pem,
-                           c->cert_file, c->key_pem, c->key_file, c->token,
+    char *const owned[] = {c->server,     c->ca_pem,          c->ca_file,   c->cert_pem,
+                           c->cert_file,  c->key_pem,         c->key_file,  c->token,
                            c->token_file, c->tls_server_name, c->proxy_url, c->ns};
     if (c->key_pem)
         explicit_bzero(c->key_pem, strlen(c->key_pem));
@@ -230,8 +230,8 @@ static int take_user(const struct files *f, const char *name, struct kube_config
     if (refuse_unsupported(user, err) != 0 || take_token(file, user, c, err) != 0 ||
         take_either(file, user, "client-certificate", "client-certificate-data", &c->cert_pem,
                     &c->cert_file, err) != 0 ||
-        take_either(file, user, "client-key", "client-key-data", &c->key_pem, &c->key_file,
-                    err) != 0)
+        take_either(file, user, "client-key", "client-key-data", &c->key_pem, &c->key_file, err) !=
+            0)
         return err_wrap(err, "user \"%.100s\"", name);
     if ((c->cert_pem || c->cert_file) != (c->key_pem || c->key_file))
         return err_set(err, ERR_INVALID,

@@ -18,14 +18,14 @@
 #include "base/err.h"
 
 struct kube_config {
-    char *server; /* "https://host:port", perhaps with a path; no slash at the end */
+    char *server;               /* "https://host:port", perhaps with a path; no slash at the end */
     char *ca_pem, *ca_file;     /* at most one; neither: the system's trust store */
     char *cert_pem, *cert_file; /* client certificate, at most one of each pair */
     char *key_pem, *key_file;
     char *token, *token_file; /* at most one; the file is read again, see token.h */
     char *tls_server_name;    /* name to verify instead of the host's */
     char *proxy_url;
-    char *ns;     /* the context's or the Pod's namespace; never NULL, "default" when not given */
+    char *ns;      /* the context's or the Pod's namespace; never NULL, "default" when not given */
     bool insecure; /* certificates are not verified */
 };
 
@@ -52,7 +52,7 @@ WUKONG_CHECK int kube_config_load(const struct kube_config_choice *choice, struc
                                   struct err *err);
 /* One kubeconfig's text. folder: what relative file names are relative to. */
 WUKONG_CHECK int kube_config_parse(const char *text, size_t len, const char *folder,
-                                   const struct kube_config_choice *choice,
-                                   struct kube_config *ret, struct err *err);
+                                   const struct kube_config_choice *choice, struct kube_config *ret,
+                                   struct err *err);
 
 #endif

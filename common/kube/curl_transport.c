@@ -48,15 +48,15 @@ struct curl_transport {
     struct loop *loop;
     struct curl_transport_options o;
     struct kube_token token;
-    char *server; /* as shown to users */
-    char *base;   /* as asked for: under the TLS server name, if there is one */
+    char *server;                  /* as shown to users */
+    char *base;                    /* as asked for: under the TLS server name, if there is one */
     struct curl_slist *connect_to; /* where that name leads */
     char *user_agent, *proxy;
     char *ca_pem, *ca_file, *cert_pem, *cert_file, *key_pem, *key_file;
     bool insecure, loopback;
     struct call_list waiting, running, ended;
     unsigned waiting_count, running_count;
-    struct timer pump; /* starts what waits and buries what has ended, outside libcurl's callbacks */
+    struct timer pump; /* starts what waits, ends what has ended, outside libcurl's callbacks */
     CURL *idle[IDLE_HANDLES];
     size_t idle_count;
 };
@@ -216,8 +216,8 @@ static void finish_unanswered(struct kube_call *c, const char *why)
 {
     struct kube_response r = {.body = ""};
     bool ambiguous = is_write(c) && !surely_unsent(c);
-    (void)err_set(&r.err, ambiguous ? ERR_AMBIGUOUS : ERR_UNAVAILABLE, "%s: %s",
-                  c->owner->server, why);
+    (void)err_set(&r.err, ambiguous ? ERR_AMBIGUOUS : ERR_UNAVAILABLE, "%s: %s", c->owner->server,
+                  why);
     finish(c, &r);
 }
 
@@ -250,8 +250,7 @@ static void on_transfer(struct loop_transfer *transfer, CURL *easy, CURLcode res
 static int64_t due_ms(const struct kube_call *c)
 {
     int64_t at = c->began_ms + c->request.deadline_ms;
-    if (c->request.idle_ms > 0 && c->state == CALL_RUNNING &&
-        c->heard_ms + c->request.idle_ms < at)
+    if (c->request.idle_ms > 0 && c->state == CALL_RUNNING && c->heard_ms + c->request.idle_ms < at)
         at = c->heard_ms + c->request.idle_ms;
     return at;
 }
@@ -272,8 +271,8 @@ static void on_timer(void *arg)
 
 static bool set_blob(CURL *easy, CURLoption option, const char *pem)
 {
-    struct curl_blob blob = {.data = (void *)(uintptr_t)pem, .len = strlen(pem),
-                             .flags = CURL_BLOB_NOCOPY};
+    struct curl_blob blob = {
+        .data = (void *)(uintptr_t)pem, .len = strlen(pem), .flags = CURL_BLOB_NOCOPY};
     return curl_easy_setopt(easy, option, &blob) == CURLE_OK;
 }
 

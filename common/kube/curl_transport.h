@@ -5,7 +5,8 @@
  *
  * No answer came: a read, and a write of which the server cannot have had the whole body, ends with
  * ERR_UNAVAILABLE; any other write with ERR_AMBIGUOUS. libcurl by itself resends a request when a
- * reused connection dies under it (lib/transfer.c Curl_retry_request); for writes that is prevented.
+ * reused connection dies under it (lib/transfer.c Curl_retry_request); for writes that is
+ * prevented.
  *
  * A 401 makes the token file be read again before the next request; the caller decides whether to
  * repeat (client.h does, once). CA files are read again after 60 s at the latest (libcurl caches

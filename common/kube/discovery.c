@@ -87,10 +87,10 @@ static void ask(void *arg)
     if (!str_empty(w->group))
         kube_path_segment(&path, w->group);
     kube_path_segment(&path, w->version);
-    w->op = kube_call_any(&d->client,
-                          &(struct kube_request){.method = KUBE_GET,
-                                                 .path = buf_ok(&path) ? path.data : NULL},
-                          (struct kube_answer){.done = on_answer, .arg = w});
+    w->op = kube_call_any(
+        &d->client,
+        &(struct kube_request){.method = KUBE_GET, .path = buf_ok(&path) ? path.data : NULL},
+        (struct kube_answer){.done = on_answer, .arg = w});
 }
 
 struct discovery *discovery_new(const struct kube_client *client, struct rng *rng,

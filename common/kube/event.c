@@ -142,8 +142,8 @@ static bool may_speak(struct event_recorder *r, const char *uid, int64_t now)
 char *event_name(const struct event_about *about, bool warning, const char *reason,
                  const char *message)
 {
-    CLEANUP_FREE char *all = xasprintf("%s\n%d\n%s\n%s", str_or(about->uid, ""), warning, reason,
-                                       message);
+    CLEANUP_FREE char *all =
+        xasprintf("%s\n%d\n%s\n%s", str_or(about->uid, ""), warning, reason, message);
     /* ".", 16 digits */
     return xasprintf("%.*s.%016" PRIx64, LIMIT_DNS_SUBDOMAIN - 17, about->name,
                      str_hash64(all, strlen(all)));

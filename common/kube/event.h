@@ -1,11 +1,12 @@
 /*
  * struct event_recorder: Kubernetes Events (core v1, which `kubectl describe` reads) about objects.
  * What repeats is counted on the same Event instead of filling the list: its name is made from the
- * object's UID, the reason, the type and the message, so that a restarted process goes on counting on
- * the Event of its predecessor (client-go tools/record/events_cache.go does so within one process).
+ * object's UID, the reason, the type and the message, so that a restarted process goes on counting
+ * on the Event of its predecessor (client-go tools/record/events_cache.go does so within one
+ * process).
  *
- * Bounded: EVENTS_MAX remembered, the least recently seen forgotten first, EVENTS_WAITING_MAX unsent.
- * An Event that cannot be written is dropped; it is counted, never retried for long.
+ * Bounded: EVENTS_MAX remembered, the least recently seen forgotten first, EVENTS_WAITING_MAX
+ * unsent. An Event that cannot be written is dropped; it is counted, never retried for long.
  */
 #ifndef KUBE_EVENT_H
 #define KUBE_EVENT_H

@@ -1,12 +1,12 @@
 /*
- * Leader election on a coordination.k8s.io Lease, as client-go's tools/leaderelection: duration 15 s,
- * renewed every 2 s, given up when 10 s have passed without success. Two halves: lease_decide is pure,
- * struct lease carries its decision out.
+ * Leader election on a coordination.k8s.io Lease, as client-go's tools/leaderelection: duration 15
+ * s, renewed every 2 s, given up when 10 s have passed without success. Two halves: lease_decide is
+ * pure, struct lease carries its decision out.
  *
  * Whether another holder's lease has expired counts from the local moment at which its record was
  * last seen to change, never from the times written in it: clocks differ. Our own hold counts from
- * the local moment at which the last successful write was *begun*. A lease is no fence: a write sent
- * just before it is lost may arrive after; what is written must bear that.
+ * the local moment at which the last successful write was *begun*. A lease is no fence: a write
+ * sent just before it is lost may arrive after; what is written must bear that.
  */
 #ifndef KUBE_LEASE_H
 #define KUBE_LEASE_H
@@ -68,7 +68,8 @@ void lease_failed(struct lease_view *v, enum err_kind why, int64_t now_ms);
 bool lease_held(const struct lease_view *v, int64_t now_ms);
 
 /* The body to create, acquire, renew or release (empty holder, 1 s) with. metadata: that of the
-   record as read, as JSON, so that labels of others survive; NULL: name and namespace alone. free(). */
+   record as read, as JSON, so that labels of others survive; NULL: name and namespace alone.
+   free(). */
 enum lease_write { LEASE_WRITE_TAKE, LEASE_WRITE_RENEW, LEASE_WRITE_RELEASE };
 char *lease_body(const struct lease_view *v, const char *ns, const char *name, const char *metadata,
                  enum lease_write what, int64_t wall_ms);

@@ -81,8 +81,8 @@ void lease_wrote(struct lease_view *v, const struct lease_record *record, int64_
     v->not_before_ms = 0;
     v->renewed_ms = begun_ms;
     /* An answer that took longer than the hold (a paused process) makes nobody a leader. */
-    v->leading = str_eq(record->holder, v->self) &&
-                 (v->leading || now - begun_ms < LEASE_RENEW_DEADLINE_MS);
+    v->leading =
+        str_eq(record->holder, v->self) && (v->leading || now - begun_ms < LEASE_RENEW_DEADLINE_MS);
 }
 
 void lease_failed(struct lease_view *v, enum err_kind why, int64_t now)

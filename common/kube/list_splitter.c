@@ -54,7 +54,8 @@ static struct buf *target(struct list_splitter *s)
 
 /*
  * Follows one value. Returns how many bytes belong to it; *ended tells that the last of them closed
- * it. A number or literal outside of all brackets ends *before* a delimiter: then 0 may be returned.
+ * it. A number or literal outside of all brackets ends *before* a delimiter: then 0 may be
+ * returned.
  */
 static size_t follow(struct list_splitter *s, const char *p, size_t n, bool *ended, bool *deep)
 {

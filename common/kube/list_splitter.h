@@ -13,14 +13,14 @@
 #include "base/buf.h"
 
 enum split_state {
-    SPLIT_START,     /* before the list's { */
-    SPLIT_KEY,       /* before a member's name, or the list's } */
-    SPLIT_IN_KEY,    /* within it */
+    SPLIT_START,  /* before the list's { */
+    SPLIT_KEY,    /* before a member's name, or the list's } */
+    SPLIT_IN_KEY, /* within it */
     SPLIT_COLON,
-    SPLIT_VALUE,     /* before a member's value */
-    SPLIT_IN_VALUE,  /* within a value that is skipped or is the metadata */
-    SPLIT_COMMA,     /* after a member */
-    SPLIT_ITEM,      /* within items, before an item */
+    SPLIT_VALUE,    /* before a member's value */
+    SPLIT_IN_VALUE, /* within a value that is skipped or is the metadata */
+    SPLIT_COMMA,    /* after a member */
+    SPLIT_ITEM,     /* within items, before an item */
     SPLIT_IN_ITEM,
     SPLIT_ITEM_COMMA,
     SPLIT_DONE,
@@ -58,7 +58,6 @@ WUKONG_CHECK int list_splitter_feed(struct list_splitter *s, const char *bytes, 
                                                 struct err *err),
                                     void *arg, struct err *err);
 /* ERR_INVALID when the list was cut or had no metadata. */
-WUKONG_CHECK int list_splitter_end(struct list_splitter *s, struct list_meta *ret,
-                                   struct err *err);
+WUKONG_CHECK int list_splitter_end(struct list_splitter *s, struct list_meta *ret, struct err *err);
 
 #endif

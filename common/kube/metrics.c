@@ -57,8 +57,7 @@ void kube_metrics_observe(void *arg, enum kube_method method, const char *path, 
     (void)arg;
     char text[16];
     (void)snprintf(text, sizeof text, "%d", code);
-    metric_add(&kube_metric_requests, 1,
-               METRIC_LABELS(verbs[method], code ? text : "<error>"));
+    metric_add(&kube_metric_requests, 1, METRIC_LABELS(verbs[method], code ? text : "<error>"));
     const char *query = strchr(path, '?');
     if (!query || !strstr(query, "watch=true"))
         metric_observe(&kube_metric_request_seconds, (double)took_ms / 1000,

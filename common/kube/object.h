@@ -34,8 +34,9 @@ struct kube_object {
     const struct kube_kind *kind;
     const char *ns, *name, *uid, *resource_version; /* ns "" when cluster-scoped */
     int64_t generation, created_ms, deleted_ms;     /* deleted_ms 0: no deletionTimestamp */
-    const char *owner_uid, *owner_kind, *owner_name; /* the controller owner, else the first owner */
-    const char *label;                              /* value of kind->label_key */
+    const char *owner_uid, *owner_kind,
+        *owner_name;   /* the controller owner, else the first owner */
+    const char *label; /* value of kind->label_key */
     bool has_finalizers;
     const char *field[KUBE_FIELDS_MAX];
 };

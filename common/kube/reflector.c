@@ -50,9 +50,8 @@ static void feed_failure(struct reflector *r, const struct kube_status *status)
 /* Keeps why the stream is to be ended; on_done passes it on. */
 static int give_up(struct reflector *r, const struct kube_status *status)
 {
-    r->failure = (struct reflector_input){.kind = REFLECTOR_FAILED,
-                                          .why = status->err.kind,
-                                          .retry_after_s = status->retry_after_s};
+    r->failure = (struct reflector_input){
+        .kind = REFLECTOR_FAILED, .why = status->err.kind, .retry_after_s = status->retry_after_s};
     r->failure_err = status->err;
     return -1;
 }
@@ -204,19 +203,18 @@ static void send(struct reflector *r, const struct reflector_action *a)
     list_splitter_reset(&r->splitter);
     if (!watch && !a->token)
         metric_add(&kube_metric_relists, 1, METRIC_LABELS(kind->resource));
-    r->call = kube_submit(
-        r->o.transport,
-        &(struct kube_request){
-            .method = KUBE_GET,
-            .path = path.data,
-            .deadline_ms = watch ? a->timeout_s * INT64_C(1000) + REFLECTOR_WATCH_GRACE_MS
-                                 : REFLECTOR_LIST_DEADLINE_MS,
-            .idle_ms = watch ? REFLECTOR_IDLE_MS : 0,
-            .response_max = REFUSAL_BYTES,
-            .on_data = watch ? watch_data : list_data,
-            .on_done = watch ? watch_done : list_done,
-            .arg = r,
-        });
+    r->call = kube_submit(r->o.transport, &(struct kube_request){
+                                              .method = KUBE_GET,
+                                              .path = path.data,
+                                              .deadline_ms = watch ? a->timeout_s * INT64_C(1000) +
+                                                                         REFLECTOR_WATCH_GRACE_MS
+                                                                   : REFLECTOR_LIST_DEADLINE_MS,
+                                              .idle_ms = watch ? REFLECTOR_IDLE_MS : 0,
+                                              .response_max = REFUSAL_BYTES,
+                                              .on_data = watch ? watch_data : list_data,
+                                              .on_done = watch ? watch_done : list_done,
+                                              .arg = r,
+                                          });
 }
 
 static void act(struct reflector *r, const struct reflector_action *a)

@@ -1,9 +1,9 @@
 /*
  * The reflector keeps a store equal to what the API server has of one kind: list, then watch, for
- * ever. It comes in two halves. reflector_step is pure: a state, an input and the time give actions.
- * struct reflector is the thin shell that carries actions out on a kube_transport, a timer heap and a
- * store; the simulator uses both as they are. Behaviour and numbers are those of client-go
- * tools/cache/reflector.go, unless a comment says otherwise.
+ * ever. It comes in two halves. reflector_step is pure: a state, an input and the time give
+ * actions. struct reflector is the thin shell that carries actions out on a kube_transport, a timer
+ * heap and a store; the simulator uses both as they are. Behaviour and numbers are those of
+ * client-go tools/cache/reflector.go, unless a comment says otherwise.
  *
  * - The first list names no resourceVersion (consistent), pages of 500. A relist asks for the last
  *   version known; when that is refused (410, or "too large"), for none. A 410 on a page's continue
@@ -57,12 +57,12 @@ enum reflector_phase { REFLECTOR_NEW, REFLECTOR_LISTING, REFLECTOR_WATCHING, REF
 
 struct reflector_state {
     enum reflector_phase phase;
-    bool synced;  /* one list has been completed, or the kind is not served */
-    bool served;  /* false only after a 404 */
-    bool watch_next; /* WAITING: for a watch, else for a list */
-    bool no_version; /* the last version was refused: list without */
-    bool no_pages;   /* a continue token was refused: list in one piece */
-    bool eventful;   /* this watch has brought something */
+    bool synced;        /* one list has been completed, or the kind is not served */
+    bool served;        /* false only after a 404 */
+    bool watch_next;    /* WAITING: for a watch, else for a list */
+    bool no_version;    /* the last version was refused: list without */
+    bool no_pages;      /* a continue token was refused: list in one piece */
+    bool eventful;      /* this watch has brought something */
     bool expired_early; /* the last watch was told at once that its version is too old */
     char version[REFLECTOR_VERSION_MAX];
     char token[REFLECTOR_CONTINUE_MAX]; /* continue of the page asked for; "" on the first */
@@ -71,12 +71,12 @@ struct reflector_state {
 };
 
 enum reflector_input_kind {
-    REFLECTOR_BEGIN,    /* once */
-    REFLECTOR_PAGE_IN,  /* a page was read to its end: version, token ("" or NULL: the last one) */
-    REFLECTOR_EVENT,    /* a watch event, bookmarks included: version */
-    REFLECTOR_ENDED,    /* the watch ended cleanly */
-    REFLECTOR_FAILED,   /* list or watch failed, or an ERROR event came: the fields below */
-    REFLECTOR_DUE,      /* the wait is over */
+    REFLECTOR_BEGIN,   /* once */
+    REFLECTOR_PAGE_IN, /* a page was read to its end: version, token ("" or NULL: the last one) */
+    REFLECTOR_EVENT,   /* a watch event, bookmarks included: version */
+    REFLECTOR_ENDED,   /* the watch ended cleanly */
+    REFLECTOR_FAILED,  /* list or watch failed, or an ERROR event came: the fields below */
+    REFLECTOR_DUE,     /* the wait is over */
 };
 
 struct reflector_input {
@@ -88,11 +88,11 @@ struct reflector_input {
 };
 
 enum reflector_action_kind {
-    REFLECTOR_DO_MARK,   /* store_mark */
-    REFLECTOR_DO_SWEEP,  /* store_sweep */
-    REFLECTOR_DO_LIST,   /* version, token, limit */
-    REFLECTOR_DO_WATCH,  /* version, timeout_s */
-    REFLECTOR_DO_WAIT,   /* delay_ms */
+    REFLECTOR_DO_MARK,  /* store_mark */
+    REFLECTOR_DO_SWEEP, /* store_sweep */
+    REFLECTOR_DO_LIST,  /* version, token, limit */
+    REFLECTOR_DO_WATCH, /* version, timeout_s */
+    REFLECTOR_DO_WAIT,  /* delay_ms */
 };
 
 struct reflector_action {

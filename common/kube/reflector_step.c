@@ -86,9 +86,8 @@ static bool set_version(struct reflector_state *s, const char *version)
     return true;
 }
 
-static void page_in(struct reflector_state *s, struct rng *rng,
-                    const struct reflector_input *input, int64_t now,
-                    struct reflector_actions *out)
+static void page_in(struct reflector_state *s, struct rng *rng, const struct reflector_input *input,
+                    int64_t now, struct reflector_actions *out)
 {
     if (!str_empty(input->token)) {
         if (strlen(input->token) < sizeof s->token) {

@@ -1,6 +1,6 @@
 /*
- * struct kube_status: what a reply means, with the metav1.Status of a refusal decoded. Everything is
- * in fixed buffers: nothing to free; overlong text is cut. Pure.
+ * struct kube_status: what a reply means, with the metav1.Status of a refusal decoded. Everything
+ * is in fixed buffers: nothing to free; overlong text is cut. Pure.
  *
  * The codes alone do not tell what to do: 409 is AlreadyExists or Conflict, 403 is RBAC, quota, a
  * policy or a namespace that is going away, 504 may be a resource version the server has not
@@ -36,7 +36,7 @@ struct kube_status {
     bool quota;                 /* 403 because a ResourceQuota is exceeded */
     bool namespace_terminating; /* 403 because the namespace is being deleted */
     bool too_large_rv;          /* ERR_EXPIRED: the server has not reached that version yet */
-    bool unserved;              /* 404 for the path itself: no such API, rather than no such object */
+    bool unserved; /* 404 for the path itself: no such API, rather than no such object */
 };
 
 void kube_status_decode(const struct kube_response *response, struct kube_status *ret);

@@ -222,8 +222,7 @@ void store_put(struct store *s, struct kube_object *o)
         remove_entry(s, e);
         e = NULL;
     }
-    if (e && *o->resource_version &&
-        str_eq(e->object->resource_version, o->resource_version)) {
+    if (e && *o->resource_version && str_eq(e->object->resource_version, o->resource_version)) {
         e->generation = s->generation;
         free(o);
         return;

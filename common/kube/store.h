@@ -17,8 +17,8 @@
 
 #define STORE_LISTENERS_MAX 4
 
-/* old NULL: added; new NULL: deleted. Another UID under the same name is a delete, then an add. Both
-   are borrowed for the call. The store already shows the new state. */
+/* old NULL: added; new NULL: deleted. Another UID under the same name is a delete, then an add.
+   Both are borrowed for the call. The store already shows the new state. */
 struct store_listener {
     void (*changed)(void *arg, const struct kube_object *before, const struct kube_object *after);
     void *arg;
@@ -33,8 +33,8 @@ void store_free(struct store *s);
 const struct kube_kind *store_kind(const struct store *s);
 void store_listen(struct store *s, struct store_listener listener);
 
-/* Takes ownership of the object. One with the same UID and resourceVersion as the stored one changes
-   nothing and calls nobody. */
+/* Takes ownership of the object. One with the same UID and resourceVersion as the stored one
+   changes nothing and calls nobody. */
 void store_put(struct store *s, struct kube_object *o);
 /* False when it is not there. */
 bool store_remove(struct store *s, const char *ns, const char *name);
@@ -48,8 +48,8 @@ const struct kube_object *store_get(const struct store *s, const char *ns, const
 const struct kube_object *store_get_uid(const struct store *s, const char *uid);
 /* Every object, or those whose label has the value; the order is that of arrival. Stops when visit
    returns false. */
-void store_each(const struct store *s,
-                bool (*visit)(void *arg, const struct kube_object *o), void *arg);
+void store_each(const struct store *s, bool (*visit)(void *arg, const struct kube_object *o),
+                void *arg);
 void store_each_label(const struct store *s, const char *value,
                       bool (*visit)(void *arg, const struct kube_object *o), void *arg);
 size_t store_count(const struct store *s);

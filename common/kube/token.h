@@ -28,7 +28,8 @@ struct kube_token {
 void kube_token_init(struct kube_token *t, const struct clock *clock, const char *fixed,
                      const char *file);
 void kube_token_release(struct kube_token *t);
-/* The token without white space around it; NULL when there is none. Borrowed until the next call. */
+/* The token without white space around it; NULL when there is none. Borrowed until the next call.
+ */
 const char *kube_token_current(struct kube_token *t);
 /* The server answered 401: the next call reads the file. */
 void kube_token_expire(struct kube_token *t);

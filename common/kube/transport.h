@@ -34,9 +34,9 @@ struct kube_request {
     const char *accept;       /* NULL: application/json */
     const void *body;         /* copied */
     size_t body_len;
-    int64_t deadline_ms;  /* relative, > 0: the whole request; for a stream its longest life */
-    int64_t idle_ms;      /* streams: longest silence, 0 = none */
-    size_t response_max;  /* bytes kept of the reply */
+    int64_t deadline_ms; /* relative, > 0: the whole request; for a stream its longest life */
+    int64_t idle_ms;     /* streams: longest silence, 0 = none */
+    size_t response_max; /* bytes kept of the reply */
     /* Streams (watches, long lists): bytes of a 2xx reply as they come; a return other than 0 ends
        the stream with ERR_INVALID. NULL: the reply is collected into on_done's body. */
     int (*on_data)(void *arg, const char *bytes, size_t n);

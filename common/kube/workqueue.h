@@ -1,8 +1,9 @@
 /*
  * struct workqueue: which keys are to be looked at, and when. Behaviour is client-go's
  * (util/workqueue): a key waits at most once; one that is added while it is being processed comes
- * once more when it is done; a later time for a key that waits for an earlier one changes nothing, and
- * a key put in line loses its later time: whoever processes it says again when to come back. On top: a heap of delays, a backoff per key (0.5 s to 5 min, doubled, jittered), a token bucket over
+ * once more when it is done; a later time for a key that waits for an earlier one changes nothing,
+ * and a key put in line loses its later time: whoever processes it says again when to come back. On
+ * top: a heap of delays, a backoff per key (0.5 s to 5 min, doubled, jittered), a token bucket over
  * all repeats after failures, and a cap on keys in process. Pure: no clock of its own, no locks.
  *
  * Keys are strings; the queue copies them. Not bounded in number: there are never more keys than
@@ -37,7 +38,8 @@ void workqueue_free(struct workqueue *q);
 void workqueue_add(struct workqueue *q, const char *key, int64_t now_ms);
 /* Not before at_ms. */
 void workqueue_add_at(struct workqueue *q, const char *key, int64_t at_ms, int64_t now_ms);
-/* After a failure: not before the key's backoff, which grows, and the bucket allow. Returns when. */
+/* After a failure: not before the key's backoff, which grows, and the bucket allow. Returns when.
+ */
 int64_t workqueue_add_failed(struct workqueue *q, const char *key, int64_t now_ms);
 /* After a success: the backoff begins anew. */
 void workqueue_forget(struct workqueue *q, const char *key);

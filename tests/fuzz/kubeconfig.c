@@ -1,7 +1,7 @@
 /*
- * A kubeconfig as it lies on somebody's disk. Beyond not crashing: what is accepted has a server that
- * is https or loopback, a namespace, a token that cannot end a header line, keys and certificates in
- * pairs; insecure only when allowed; what is refused says why.
+ * A kubeconfig as it lies on somebody's disk. Beyond not crashing: what is accepted has a server
+ * that is https or loopback, a namespace, a token that cannot end a header line, keys and
+ * certificates in pairs; insecure only when allowed; what is refused says why.
  */
 #include <assert.h>
 #include <stddef.h>

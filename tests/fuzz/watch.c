@@ -1,7 +1,7 @@
 /*
- * Bytes of a server in random cuts, through the same code as in a reflector: watch lines to events to
- * objects in a store, list items likewise. The first two bytes choose the cuts. Beyond not crashing:
- * whatever the cuts, the same pieces come out, each within its limit.
+ * Bytes of a server in random cuts, through the same code as in a reflector: watch lines to events
+ * to objects in a store, list items likewise. The first two bytes choose the cuts. Beyond not
+ * crashing: whatever the cuts, the same pieces come out, each within its limit.
  */
 #include <assert.h>
 #include <stddef.h>
@@ -20,8 +20,12 @@
 #define PIECE_MAX 4000
 
 static const struct kube_kind kind = {
-    .group = "g", .version = "v1", .resource = "things", .kind = "Thing",
-    .fields = {"spec", "status.phase", "metadata.annotations[a.b/c]"}, .label_key = "l"};
+    .group = "g",
+    .version = "v1",
+    .resource = "things",
+    .kind = "Thing",
+    .fields = {"spec", "status.phase", "metadata.annotations[a.b/c]"},
+    .label_key = "l"};
 
 struct sink {
     struct store *store; /* NULL: only count */

@@ -1,6 +1,6 @@
 /*
- * Proves that a buffer holds what was added, never more than its maximum, that overflowing empties it
- * and sticks until it is cleared, and that files are read whole or refused.
+ * Proves that a buffer holds what was added, never more than its maximum, that overflowing empties
+ * it and sticks until it is cleared, and that files are read whole or refused.
  */
 #include "test.h"
 

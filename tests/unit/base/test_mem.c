@@ -1,7 +1,7 @@
 /*
- * Proves that an arena hands out aligned memory that stays where it is, never more than its maximum,
- * and remembers a failure; that errors wrap and are cut at characters; that the random generator
- * repeats itself and stays within its range.
+ * Proves that an arena hands out aligned memory that stays where it is, never more than its
+ * maximum, and remembers a failure; that errors wrap and are cut at characters; that the random
+ * generator repeats itself and stays within its range.
  */
 #include "test.h"
 

@@ -1,18 +1,24 @@
 /*
  * Proves that the exposition is Prometheus' text format 0.0.4 (HELP and TYPE before the series,
- * escaped label values, cumulative buckets with +Inf, _sum and _count), and that the number of series
- * is bounded.
+ * escaped label values, cumulative buckets with +Inf, _sum and _count), and that the number of
+ * series is bounded.
  */
 #include "test.h"
 
 #include "base/metric.h"
 
 static const double bounds[] = {0.1, 1};
-static struct metric requests = {.name = "requests_total", .help = "Requests.",
-                                 .kind = METRIC_COUNTER, .labels = {"verb", "code"}};
+static struct metric requests = {.name = "requests_total",
+                                 .help = "Requests.",
+                                 .kind = METRIC_COUNTER,
+                                 .labels = {"verb", "code"}};
 static struct metric depth = {.name = "depth", .help = "Depth.", .kind = METRIC_GAUGE};
-static struct metric seconds = {.name = "seconds", .help = "Seconds.", .kind = METRIC_HISTOGRAM,
-                                .labels = {"verb"}, .bounds = bounds, .bound_count = 2};
+static struct metric seconds = {.name = "seconds",
+                                .help = "Seconds.",
+                                .kind = METRIC_HISTOGRAM,
+                                .labels = {"verb"},
+                                .bounds = bounds,
+                                .bound_count = 2};
 
 static int reset(void **state)
 {

@@ -59,10 +59,14 @@ static void test_distance(void **state)
         const char *a, *b;
         unsigned distance;
     } rows[] = {
-        {__LINE__, "", "", 0},           {__LINE__, "a", "", 1},
-        {__LINE__, "abc", "abc", 0},     {__LINE__, "abc", "abd", 1},
-        {__LINE__, "abc", "acb", 1},     {__LINE__, "kitten", "sitting", 3},
-        {__LINE__, "cloneType", "cloneTpye", 1}, {__LINE__, "flaw", "lawn", 2},
+        {__LINE__, "", "", 0},
+        {__LINE__, "a", "", 1},
+        {__LINE__, "abc", "abc", 0},
+        {__LINE__, "abc", "abd", 1},
+        {__LINE__, "abc", "acb", 1},
+        {__LINE__, "kitten", "sitting", 3},
+        {__LINE__, "cloneType", "cloneTpye", 1},
+        {__LINE__, "flaw", "lawn", 2},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         CHECK_ROW(&rows[i], str_distance(rows[i].a, rows[i].b) == rows[i].distance);

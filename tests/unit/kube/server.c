@@ -158,8 +158,7 @@ struct test_server *server_new(struct loop *l, void (*handle)(void *arg, const s
                                void *arg)
 {
     struct test_server *s = xcalloc(1, sizeof *s);
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof address;
     struct err err = {0};
     s->loop = l;

@@ -1,8 +1,8 @@
 /*
- * A scripted HTTP/1.1 server inside the test's own event loop, so that a test decides to the byte what
- * a connection does: answer, answer in pieces, say nothing, close before or after the request, reset.
- * It reads requests strictly (RFC 9112: request line, header lines, Content-Length bodies only) and
- * fails the test on anything else.
+ * A scripted HTTP/1.1 server inside the test's own event loop, so that a test decides to the byte
+ * what a connection does: answer, answer in pieces, say nothing, close before or after the request,
+ * reset. It reads requests strictly (RFC 9112: request line, header lines, Content-Length bodies
+ * only) and fails the test on anything else.
  */
 #ifndef SERVER_H
 #define SERVER_H

@@ -1,7 +1,7 @@
 /*
- * Proves which request each verb becomes (Kubernetes API concepts: media types, parameters), what is
- * repeated (one 401, a GET without an answer) and what never is (writes), and that cancelling and
- * deadlines hold.
+ * Proves which request each verb becomes (Kubernetes API concepts: media types, parameters), what
+ * is repeated (one 401, a GET without an answer) and what never is (writes), and that cancelling
+ * and deadlines hold.
  */
 #include "test.h"
 
@@ -10,8 +10,10 @@
 #include "json/json.h"
 #include "kube/client.h"
 
-static const struct kube_kind vm = {
-    .group = "kubevirt.io", .version = "v1", .resource = "virtualmachines", .kind = "VirtualMachine"};
+static const struct kube_kind vm = {.group = "kubevirt.io",
+                                    .version = "v1",
+                                    .resource = "virtualmachines",
+                                    .kind = "VirtualMachine"};
 
 struct fixture {
     struct fake fake;
@@ -248,9 +250,8 @@ static void test_unsafe_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_verbs),           T(test_delete),     T(test_unauthorized),
-        T(test_get_is_repeated), T(test_lost_reply), T(test_cancel),
-        T(test_unsafe_names),
+        T(test_verbs),      T(test_delete), T(test_unauthorized), T(test_get_is_repeated),
+        T(test_lost_reply), T(test_cancel), T(test_unsafe_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

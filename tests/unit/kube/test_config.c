@@ -90,14 +90,12 @@ static void test_choices(void **state)
          HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"http://127.0.0.1:8\"}}\n",
          NULL, false, NULL},
         {__LINE__,
-         HEAD CONTEXT USER
-         "clusters:\n- {name: k, cluster: {server: \"http://localhost.evil\"}}\n",
+         HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"http://localhost.evil\"}}\n",
          NULL, false, "must begin with https://"},
         {__LINE__, HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"https://\"}}\n",
          NULL, false, "names no host"},
-        {__LINE__,
-         HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"https://u@h\"}}\n", NULL,
-         false, "user names"},
+        {__LINE__, HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"https://u@h\"}}\n",
+         NULL, false, "user names"},
         {__LINE__,
          HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"https://h\", "
                            "insecure-skip-tls-verify: true}}\n",
@@ -170,7 +168,7 @@ static int make_folder(void **state)
 static int remove_folder(void **state)
 {
     struct folder *f = *state;
-    static const char *const names[] = {"a", "b", "token", "ca.crt", "namespace", ".kube/config",
+    static const char *const names[] = {"a",    "b", "token", "ca.crt", "namespace", ".kube/config",
                                         ".kube"};
     char path[200];
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
@@ -191,8 +189,9 @@ static void test_list_of_files(void **state)
     const struct folder *f = *state;
     CLEANUP_KUBE_CONFIG struct kube_config c = {0};
     struct err err = {0};
-    write_text(f, "a", "current-context: c\nclusters:\n- {name: k, cluster: {server: "
-                       "\"https://first\", certificate-authority: ca}}\n");
+    write_text(f, "a",
+               "current-context: c\nclusters:\n- {name: k, cluster: {server: "
+               "\"https://first\", certificate-authority: ca}}\n");
     write_text(f, "b", "current-context: z\n" CONTEXT CLUSTER USER);
     CLEANUP_FREE char *list = xasprintf("%s/none::%s/a:%s/b", f->path, f->path, f->path),
                       *ca = xasprintf("%s/ca", f->path);
@@ -235,8 +234,9 @@ static void test_places(void **state)
     setenv("KUBERNETES_SERVICE_PORT", "443", 1);
     assert_int_equal(kube_config_load(&choice, &pod, &err), 0);
     assert_string_equal(pod.server, "https://10.0.0.1:443");
-    write_text(f, "a", "current-context: c\n" CONTEXT USER
-                       "clusters: [{name: k, cluster: {server: \"https://env\"}}]");
+    write_text(f, "a",
+               "current-context: c\n" CONTEXT USER
+               "clusters: [{name: k, cluster: {server: \"https://env\"}}]");
     snprintf(path, sizeof path, "%s/a", f->path);
     setenv("KUBECONFIG", path, 1);
     assert_int_equal(kube_config_load(&choice, &env, &err), 0);

@@ -1,6 +1,6 @@
 /*
- * Proves that what the server serves is learnt per group version, that 404 is an answer and a failure
- * is not, and how often it asks again.
+ * Proves that what the server serves is learnt per group version, that 404 is an answer and a
+ * failure is not, and how often it asks again.
  */
 #include "test.h"
 

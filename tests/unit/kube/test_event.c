@@ -1,7 +1,7 @@
 /*
- * Proves that Events are valid (core/v1, apimachinery's validation: name, namespace, message length),
- * that repeats are counted on one Event, also on that of a predecessor and anew when it has expired,
- * that one object cannot flood the server, and that memory stays bounded.
+ * Proves that Events are valid (core/v1, apimachinery's validation: name, namespace, message
+ * length), that repeats are counted on one Event, also on that of a predecessor and anew when it
+ * has expired, that one object cannot flood the server, and that memory stays bounded.
  */
 #include "test.h"
 
@@ -71,8 +71,7 @@ static void test_form(void **state)
     event_record(x->recorder, &about, true, "SnapshotFailed", "disk %d: \"%s\"", 2, "no space");
     fake_expect(&x->fake, "POST /api/v1/namespaces/n/events?fieldManager=wukong-worker");
     CLEANUP_JSON cJSON *e = body_of(x);
-    CLEANUP_FREE char *name =
-        event_name(&about, true, "SnapshotFailed", "disk 2: \"no space\"");
+    CLEANUP_FREE char *name = event_name(&about, true, "SnapshotFailed", "disk 2: \"no space\"");
     assert_string_equal(json_str(e, "apiVersion"), "v1");
     assert_string_equal(json_str(e, "kind"), "Event");
     assert_string_equal(json_str(e, "metadata.name"), name);
@@ -232,8 +231,8 @@ static void test_names_and_messages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_form),     T(test_repeats), T(test_predecessor), T(test_failures),
-        T(test_flood),    T(test_bounds),  T(test_names_and_messages),
+        T(test_form),  T(test_repeats), T(test_predecessor),        T(test_failures),
+        T(test_flood), T(test_bounds),  T(test_names_and_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

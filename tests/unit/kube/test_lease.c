@@ -1,8 +1,8 @@
 /*
  * Proves leader election: the pure decision row by row, the record's form (coordination.k8s.io/v1),
- * one worker's life on a fake transport (acquire, renew, lose, release), and, with three workers whose
- * clocks disagree, on a server that loses requests and answers at random: never two leaders at one
- * time, and always one again soon after the faults stop.
+ * one worker's life on a fake transport (acquire, renew, lose, release), and, with three workers
+ * whose clocks disagree, on a server that loses requests and answers at random: never two leaders
+ * at one time, and always one again soon after the faults stop.
  */
 #include "test.h"
 
@@ -49,15 +49,15 @@ static void test_decisions(void **state)
         {__LINE__, 1, 0, 1, "", 15000, 1000, 1000, 1000, 0, 1001, LEASE_LOST, -1},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct lease_view v = {.self = "me",
-                               .known = rows[i].known,
-                               .leading = rows[i].leading,
-                               .observed_ms = rows[i].observed_ms,
-                               .read_ms = rows[i].read_ms,
-                               .renewed_ms = rows[i].renewed_ms,
-                               .not_before_ms = rows[i].not_before_ms,
-                               .record = {.exists = rows[i].exists,
-                                          .duration_ms = rows[i].duration_ms}};
+        struct lease_view v = {
+            .self = "me",
+            .known = rows[i].known,
+            .leading = rows[i].leading,
+            .observed_ms = rows[i].observed_ms,
+            .read_ms = rows[i].read_ms,
+            .renewed_ms = rows[i].renewed_ms,
+            .not_before_ms = rows[i].not_before_ms,
+            .record = {.exists = rows[i].exists, .duration_ms = rows[i].duration_ms}};
         snprintf(v.record.holder, sizeof v.record.holder, "%s", rows[i].holder);
         struct lease_decision d = lease_decide(&v, rows[i].now_ms);
         CHECK_ROW(&rows[i], d.verdict == rows[i].verdict);
@@ -293,7 +293,8 @@ static void test_life(void **state)
     fake_advance(&w.fake, 2000);
     fake_advance(&w.fake, 4000);
     answer(&w, &s);
-    fake_fail(&w.fake, fake_call(&w.fake), ERR_UNAVAILABLE); /* renewed at once; the server is gone */
+    fake_fail(&w.fake, fake_call(&w.fake),
+              ERR_UNAVAILABLE); /* renewed at once; the server is gone */
     fake_advance(&w.fake, 2000);
     fake_fail(&w.fake, fake_call(&w.fake), ERR_AMBIGUOUS);
     fake_advance(&w.fake, 2000);
@@ -319,7 +320,8 @@ static void test_release(void **state)
     worker_start(&w, "me", 1);
     answer(&w, &s);
     answer(&w, &s);
-    /* Released while a renewal is under way that does reach the server: conflict, read, once more. */
+    /* Released while a renewal is under way that does reach the server: conflict, read, once more.
+     */
     fake_advance(&w.fake, 2000);
     CLEANUP_FREE char *renewal = xstrdup(fake_call(&w.fake)->body);
     lease_release(w.lease, on_released, &w);

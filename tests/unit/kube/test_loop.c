@@ -1,6 +1,7 @@
 /*
- * Proves that the loop serves timers, descriptors (hang-ups included), signals and its own stopping,
- * that callbacks may remove what has not been called yet, and that it does not spin while idle.
+ * Proves that the loop serves timers, descriptors (hang-ups included), signals and its own
+ * stopping, that callbacks may remove what has not been called yet, and that it does not spin while
+ * idle.
  */
 #include "test.h"
 

@@ -1,7 +1,7 @@
 /*
  * Proves that request paths are those of the Kubernetes API concepts page ("Resource URIs"), that
- * nothing in a name or value can leave its place (RFC 3986 section 2), and that what cannot be written
- * safely fails instead of being cut.
+ * nothing in a name or value can leave its place (RFC 3986 section 2), and that what cannot be
+ * written safely fails instead of being cut.
  */
 #include "test.h"
 

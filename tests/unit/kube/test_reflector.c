@@ -1,7 +1,8 @@
 /*
- * Proves that the reflector's shell sends what reflector_step says and fills the store from what comes
- * back: pages, events, bookmarks, 410 in a stream and in an answer, a stream cut in the middle of a
- * line, objects that cannot be read, a kind that is not served, a silent stream's limits.
+ * Proves that the reflector's shell sends what reflector_step says and fills the store from what
+ * comes back: pages, events, bookmarks, 410 in a stream and in an answer, a stream cut in the
+ * middle of a line, objects that cannot be read, a kind that is not served, a silent stream's
+ * limits.
  */
 #include "test.h"
 
@@ -9,9 +10,13 @@
 #include "fake.h"
 #include "kube/reflector.h"
 
-static const struct kube_kind kind = {
-    .group = "g.io", .version = "v1", .resource = "things", .kind = "Thing",
-    .fields = {"status.phase"}, .label_selector = "a=b", .field_selector = "x=y"};
+static const struct kube_kind kind = {.group = "g.io",
+                                      .version = "v1",
+                                      .resource = "things",
+                                      .kind = "Thing",
+                                      .fields = {"status.phase"},
+                                      .label_selector = "a=b",
+                                      .field_selector = "x=y"};
 
 struct fixture {
     struct fake fake;
@@ -76,9 +81,8 @@ static int teardown(void **state)
 
 static void expect_watch(struct fixture *x, const char *version)
 {
-    CLEANUP_FREE char *text =
-        xasprintf("%s&resourceVersion=%s&watch=true&allowWatchBookmarks=true&timeoutSeconds=", BASE,
-                  version);
+    CLEANUP_FREE char *text = xasprintf(
+        "%s&resourceVersion=%s&watch=true&allowWatchBookmarks=true&timeoutSeconds=", BASE, version);
     fake_expect(&x->fake, text);
     const struct kube_request *r = &fake_call(&x->fake)->request;
     const char *seconds = strstr(r->path, "timeoutSeconds=") + strlen("timeoutSeconds=");
@@ -99,9 +103,10 @@ static void test_pages(void **state)
     fake_expect(&x->fake, BASE "&limit=500");
     assert_int_equal(strlen(fake_call(&x->fake)->path), strlen(BASE "&limit=500") - 4);
     assert_true(fake_call(&x->fake)->request.deadline_ms == 60000);
-    fake_answer(&x->fake, fake_call(&x->fake), 200,
-                "{\"metadata\":{\"resourceVersion\":\"10\",\"continue\":\"a/b=\"},\"items\":["
-                OBJECT("a", "5") "]}");
+    fake_answer(
+        &x->fake, fake_call(&x->fake), 200,
+        "{\"metadata\":{\"resourceVersion\":\"10\",\"continue\":\"a/b=\"},\"items\":[" OBJECT(
+            "a", "5") "]}");
     assert_false(reflector_synced(x->reflector));
     assert_int_equal(store_count(x->store), 1);
     fake_expect(&x->fake, BASE "&limit=500&continue=a%2Fb%3D");
@@ -125,14 +130,12 @@ static void test_events(void **state)
     /* one event in three pieces, two in one */
     assert_int_equal(fake_data(&x->fake, c, "{\"type\":\"MODI"), 0);
     assert_int_equal(fake_data(&x->fake, c, "FIED\",\"object\":"), 0);
-    assert_int_equal(fake_data(&x->fake, c, OBJECT("a", "12") "}\n" EVENT("DELETED",
-                                                                          OBJECT("b", "13"))),
-                     0);
+    assert_int_equal(
+        fake_data(&x->fake, c, OBJECT("a", "12") "}\n" EVENT("DELETED", OBJECT("b", "13"))), 0);
     assert_string_equal(store_get(x->store, "n", "a")->resource_version, "12");
     assert_null(store_get(x->store, "n", "b"));
     assert_int_equal(
-        fake_data(&x->fake, c,
-                  EVENT("BOOKMARK", "{\"metadata\":{\"resourceVersion\":\"99\"}}")),
+        fake_data(&x->fake, c, EVENT("BOOKMARK", "{\"metadata\":{\"resourceVersion\":\"99\"}}")),
         0);
     assert_int_equal(store_count(x->store), 1);
     fake_answer(&x->fake, c, 200, "");
@@ -214,7 +217,8 @@ static void test_unreadable(void **state)
         assert_int_equal(fake_data(&x->fake, fake_call(&x->fake), lines[i]), -1);
         assert_int_equal(x->why, ERR_INVALID);
         fake_advance(&x->fake, 20000);
-        fake_expect(&x->fake, BASE "&resourceVersion=10&resourceVersionMatch=NotOlderThan&limit=500");
+        fake_expect(&x->fake,
+                    BASE "&resourceVersion=10&resourceVersionMatch=NotOlderThan&limit=500");
         fake_answer(&x->fake, fake_call(&x->fake), 200, LIST("10", OBJECT("a", "5")));
         expect_watch(x, "10");
     }
@@ -279,8 +283,8 @@ static void test_freed_under_way(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_pages),     T(test_events),     T(test_expired), T(test_expired_answer),
-        T(test_cut),       T(test_throttled),  T(test_unreadable), T(test_bad_lists),
+        T(test_pages),      T(test_events),          T(test_expired),    T(test_expired_answer),
+        T(test_cut),        T(test_throttled),       T(test_unreadable), T(test_bad_lists),
         T(test_not_served), T(test_freed_under_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,7 +133,8 @@ static void test_scripts(void **state)
         /* Anything else: from the list on, at the last version. */
         {__LINE__, "B P5 Fr D", "M L,,500 / S W5 / w / M L5,,500 / ", true, true},
         {__LINE__, "B P5 Fi D", "M L,,500 / S W5 / w / M L5,,500 / ", true, true},
-        {__LINE__, "B Fu D Fr D P4", "M L,,500 / w / M L,,500 / w / M L,,500 / S W4 / ", true, true},
+        {__LINE__, "B Fu D Fr D P4", "M L,,500 / w / M L,,500 / w / M L,,500 / S W4 / ", true,
+         true},
         {__LINE__, "B P5,t Fu D", "M L,,500 / L,t,500 / w / M L,,500 / ", false, true},
         /* Not served: synced and empty, asked for again; when it comes, as usual. */
         {__LINE__, "B Fn D P3", "M L,,500 / M S w / M L,,500 / S W3 / ", true, true},
@@ -202,11 +203,11 @@ static void test_unserved_wait(void **state)
         struct reflector_state s;
         reflector_state_init(&s);
         (void)reflector_step(&s, &rng, &(struct reflector_input){.kind = REFLECTOR_BEGIN}, 0);
-        struct reflector_actions a = reflector_step(
-            &s, &rng,
-            &(struct reflector_input){
-                .kind = REFLECTOR_FAILED, .why = ERR_NOT_FOUND, .unserved = true},
-            0);
+        struct reflector_actions a =
+            reflector_step(&s, &rng,
+                           &(struct reflector_input){
+                               .kind = REFLECTOR_FAILED, .why = ERR_NOT_FOUND, .unserved = true},
+                           0);
         assert_int_equal(a.count, 3);
         assert_in_range(a.items[2].delay_ms, 30000, 60000);
     }

@@ -11,8 +11,8 @@
 
 #define STATUS(code, reason, message, details)                                                     \
     "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\","           \
-    "\"message\":\"" message "\",\"reason\":\"" reason "\",\"details\":{" details "},\"code\":" code \
-    "}"
+    "\"message\":\"" message "\",\"reason\":\"" reason "\",\"details\":{" details                  \
+    "},\"code\":" code "}"
 
 static void test_kinds(void **state)
 {
@@ -50,8 +50,9 @@ static void test_kinds(void **state)
         {__LINE__, 422, STATUS("422", "Invalid", "x is invalid", ""), ERR_REFUSED},
         {__LINE__, 429, STATUS("429", "TooManyRequests", "slow down", ""), ERR_THROTTLED},
         {__LINE__, 500,
-         STATUS("500", "", "failed to create typed patch object (n/a; kubevirt.io/v1, "
-                           "Kind=VirtualMachine): .spec.x: field not declared in schema",
+         STATUS("500", "",
+                "failed to create typed patch object (n/a; kubevirt.io/v1, "
+                "Kind=VirtualMachine): .spec.x: field not declared in schema",
                 ""),
          ERR_REFUSED},
         {__LINE__, 500,
@@ -59,12 +60,12 @@ static void test_kinds(void **state)
          ERR_UNAVAILABLE},
         {__LINE__, 500, STATUS("500", "InternalError", "etcdserver: request timed out", ""),
          ERR_AMBIGUOUS},
-        {__LINE__, 500,
-         STATUS("500", "ServerTimeout", "try again", "\"retryAfterSeconds\":2"), ERR_THROTTLED},
+        {__LINE__, 500, STATUS("500", "ServerTimeout", "try again", "\"retryAfterSeconds\":2"),
+         ERR_THROTTLED},
         {__LINE__, 502, "<html>bad gateway</html>", ERR_AMBIGUOUS},
         {__LINE__, 503, "", ERR_UNAVAILABLE},
-        {__LINE__, 503,
-         STATUS("503", "ServiceUnavailable", "x", "\"retryAfterSeconds\":1"), ERR_THROTTLED},
+        {__LINE__, 503, STATUS("503", "ServiceUnavailable", "x", "\"retryAfterSeconds\":1"),
+         ERR_THROTTLED},
         {__LINE__, 504, STATUS("504", "Timeout", "request did not complete", ""), ERR_AMBIGUOUS},
         {__LINE__, 504,
          STATUS("504", "Timeout", "Timeout: Too large resource version: 9, current: 5",
@@ -98,13 +99,13 @@ static struct kube_status decode(int code, const char *body, int64_t header_s)
 static void test_details(void **state)
 {
     (void)state;
-    struct kube_status s = decode(
-        422,
-        STATUS("422", "Invalid", "Wukong \\\"a\\\" is invalid",
-               "\"name\":\"a\",\"kind\":\"Wukong\",\"causes\":["
-               "{\"reason\":\"FieldValueInvalid\",\"message\":\"Invalid value: 0\","
-               "\"field\":\"spec.replicas\"},{\"message\":\"second\"}]"),
-        0);
+    struct kube_status s =
+        decode(422,
+               STATUS("422", "Invalid", "Wukong \\\"a\\\" is invalid",
+                      "\"name\":\"a\",\"kind\":\"Wukong\",\"causes\":["
+                      "{\"reason\":\"FieldValueInvalid\",\"message\":\"Invalid value: 0\","
+                      "\"field\":\"spec.replicas\"},{\"message\":\"second\"}]"),
+               0);
     assert_string_equal(s.reason, "Invalid");
     assert_string_equal(s.kind, "Wukong");
     assert_string_equal(s.name, "a");
@@ -161,11 +162,10 @@ static void test_not_found_and_not_served(void **state)
         decode(404, STATUS("404", "NotFound", "pods \\\"a\\\" not found", "\"name\":\"a\""), 0)
             .unserved);
     assert_true(decode(404, "404 page not found\n", 0).unserved);
-    assert_true(decode(404,
-                       STATUS("404", "NotFound",
-                              "the server could not find the requested resource", ""),
-                       0)
-                    .unserved);
+    assert_true(
+        decode(404,
+               STATUS("404", "NotFound", "the server could not find the requested resource", ""), 0)
+            .unserved);
 }
 
 static void test_no_answer(void **state)
@@ -195,9 +195,15 @@ static void test_hostile(void **state)
     assert_int_equal(s.cause_count, KUBE_CAUSES_MAX);
     assert_int_equal(strlen(s.message) % 3, 0);
     static const char *const odd[] = {
-        "[]", "null", "\"Status\"", "{\"kind\":5}", "{\"kind\":\"Status\",\"details\":[1]}",
+        "[]",
+        "null",
+        "\"Status\"",
+        "{\"kind\":5}",
+        "{\"kind\":\"Status\",\"details\":[1]}",
         "{\"kind\":\"Status\",\"details\":{\"causes\":{\"a\":1},\"retryAfterSeconds\":\"x\"}}",
-        "{\"kind\":\"Status\",\"details\":{\"causes\":[1,null]}}", "{", "\xFF\xFE",
+        "{\"kind\":\"Status\",\"details\":{\"causes\":[1,null]}}",
+        "{",
+        "\xFF\xFE",
     };
     for (size_t i = 0; i < ARRAY_LEN(odd); i++)
         assert_int_equal(decode(422, odd[i], 0).err.kind, ERR_REFUSED);
@@ -222,9 +228,9 @@ static void test_watch_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kinds),     cmocka_unit_test(test_details),
-        cmocka_unit_test(test_forbidden), cmocka_unit_test(test_not_found_and_not_served),
-        cmocka_unit_test(test_no_answer), cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_kinds),       cmocka_unit_test(test_details),
+        cmocka_unit_test(test_forbidden),   cmocka_unit_test(test_not_found_and_not_served),
+        cmocka_unit_test(test_no_answer),   cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_watch_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

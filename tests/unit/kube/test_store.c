@@ -1,7 +1,8 @@
 /*
  * Proves that a projection keeps exactly the fields that its kind names, in the object's own text,
- * and that the store finds objects by name, UID and label, tells its listeners each change once, and
- * turns a relist into upserts and deletes. The store is driven by op-scripts and against a model.
+ * and that the store finds objects by name, UID and label, tells its listeners each change once,
+ * and turns a relist into upserts and deletes. The store is driven by op-scripts and against a
+ * model.
  */
 #include "test.h"
 
@@ -12,7 +13,10 @@
 #include "kube/store.h"
 
 static const struct kube_kind kind = {
-    .group = "", .version = "v1", .resource = "things", .kind = "Thing",
+    .group = "",
+    .version = "v1",
+    .resource = "things",
+    .kind = "Thing",
     .fields = {"status.phase", "spec", "metadata.annotations[a.b/c]", "spec.count", "status.none",
                "spec.flag"},
     .label_key = "app.x/owner",
@@ -32,11 +36,13 @@ static void test_projection(void **state)
 {
     (void)state;
     CLEANUP_FREE struct kube_object *o = project(
-        "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\",\"uid\":\"u1\",\"resourceVersion\":\"5\","
+        "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\",\"uid\":\"u1\",\"resourceVersion\":"
+        "\"5\","
         "\"generation\":3,\"creationTimestamp\":\"2026-01-02T03:04:05Z\",\"deletionTimestamp\":"
         "\"2026-01-02T03:04:06Z\",\"finalizers\":[\"f\"],\"annotations\":{\"a.b/c\":\"note\"},"
         "\"labels\":{\"app.x/owner\":\"w1\"},\"ownerReferences\":[{\"uid\":\"o1\",\"kind\":\"A\","
-        "\"name\":\"first\"},{\"uid\":\"o2\",\"kind\":\"B\",\"name\":\"second\",\"controller\":true}"
+        "\"name\":\"first\"},{\"uid\":\"o2\",\"kind\":\"B\",\"name\":\"second\",\"controller\":"
+        "true}"
         "]},\"spec\":{\"count\":9007199254740993,\"flag\":true,\"list\":[1,\"x\"]},"
         "\"status\":{\"phase\":\"Bo\\\"und\",\"none\":null,\"more\":1}}");
     assert_non_null(o);
@@ -77,10 +83,12 @@ static void test_bare_projection(void **state)
     assert_null(o->label);
     assert_false(o->has_finalizers);
     assert_true(o->deleted_ms != 0); /* a deletion is never missed */
-    static const char *const refused[] = {"{}", "{\"metadata\":{\"name\":\"a\"}}",
+    static const char *const refused[] = {"{}",
+                                          "{\"metadata\":{\"name\":\"a\"}}",
                                           "{\"metadata\":{\"uid\":\"a\"}}",
                                           "{\"metadata\":{\"name\":\"\",\"uid\":\"u\"}}",
-                                          "{\"metadata\":[]}", "[]"};
+                                          "{\"metadata\":[]}",
+                                          "[]"};
     for (size_t i = 0; i < ARRAY_LEN(refused); i++)
         assert_null(project(refused[i]));
 }
@@ -279,8 +287,8 @@ static void test_against_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_projection), cmocka_unit_test(test_bare_projection),
-        cmocka_unit_test(test_scripts),    cmocka_unit_test(test_namespaces_and_bytes),
+        cmocka_unit_test(test_projection),    cmocka_unit_test(test_bare_projection),
+        cmocka_unit_test(test_scripts),       cmocka_unit_test(test_namespaces_and_bytes),
         cmocka_unit_test(test_against_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

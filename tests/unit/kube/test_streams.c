@@ -1,7 +1,7 @@
 /*
- * Proves that watch lines and list items come out whole and the same whatever the cuts of the stream
- * are: every two-part cut, byte by byte, and random cuts. And that limits hold for one line and for
- * one item, and that what is cut off or malformed is told from what is complete.
+ * Proves that watch lines and list items come out whole and the same whatever the cuts of the
+ * stream are: every two-part cut, byte by byte, and random cuts. And that limits hold for one line
+ * and for one item, and that what is cut off or malformed is told from what is complete.
  */
 #include "test.h"
 

@@ -94,15 +94,13 @@ static struct result ask(struct kube_config *config, unsigned port, enum kube_me
     CLEANUP_FREE char *url = xasprintf("https://127.0.0.1:%u", port);
     config->server = url;
     assert_int_equal(loop_new(&clock_system, &l, &x.err), 0);
-    assert_int_equal(
-        curl_transport_new(&(struct curl_transport_options){.loop = l, .config = config}, &t,
-                           &x.err),
-        0);
-    (void)kube_submit(curl_transport_face(t), &(struct kube_request){.method = method,
-                                                                     .path = "/x",
-                                                                     .deadline_ms = 15000,
-                                                                     .on_done = on_done,
-                                                                     .arg = &x});
+    assert_int_equal(curl_transport_new(
+                         &(struct curl_transport_options){.loop = l, .config = config}, &t, &x.err),
+                     0);
+    (void)kube_submit(
+        curl_transport_face(t),
+        &(struct kube_request){
+            .method = method, .path = "/x", .deadline_ms = 15000, .on_done = on_done, .arg = &x});
     for (int i = 0; i < 400 && !x.done; i++)
         loop_turn(l, 50);
     assert_true(x.done);

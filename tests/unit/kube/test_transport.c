@@ -1,7 +1,8 @@
 /*
- * Proves the libcurl transport against a scripted server on loopback: what is sent, that connections
- * are kept, that bodies and deadlines are bounded, and above all how each failure is classified: a
- * write that may have reached the server is never called unsent and is never sent twice.
+ * Proves the libcurl transport against a scripted server on loopback: what is sent, that
+ * connections are kept, that bodies and deadlines are bounded, and above all how each failure is
+ * classified: a write that may have reached the server is never called unsent and is never sent
+ * twice.
  */
 #include "test.h"
 
@@ -180,8 +181,10 @@ static void test_requests(void **state)
         enum kube_method method;
         const char *name, *body;
     } rows[] = {
-        {KUBE_GET, "GET", ""},           {KUBE_POST, "POST", "{\"a\":1}"},
-        {KUBE_PUT, "PUT", "{\"a\":1}"},  {KUBE_PATCH, "PATCH", "{\"a\":1}"},
+        {KUBE_GET, "GET", ""},
+        {KUBE_POST, "POST", "{\"a\":1}"},
+        {KUBE_PUT, "PUT", "{\"a\":1}"},
+        {KUBE_PATCH, "PATCH", "{\"a\":1}"},
         {KUBE_DELETE, "DELETE", "{\"a\":1}"},
     };
     x->handle = reply_ok;
@@ -292,7 +295,7 @@ static void test_lost_reply(void **state)
 {
     struct fixture *x = *state;
     void (*const ways[])(struct fixture *, const struct served *) = {close_it, reset_it,
-                                                                      half_answer, silence};
+                                                                     half_answer, silence};
     static const enum kube_method methods[] = {KUBE_POST, KUBE_PUT, KUBE_PATCH, KUBE_DELETE,
                                                KUBE_GET};
     for (size_t w = 0; w < ARRAY_LEN(ways); w++) {
@@ -351,7 +354,8 @@ static void test_not_sent(void **state)
     assert_int_equal(x->a.kind, ERR_UNAVAILABLE);
 }
 
-/* The connection cap: what waits is not sent; its deadline runs, and then it was surely not sent. */
+/* The connection cap: what waits is not sent; its deadline runs, and then it was surely not sent.
+ */
 static void test_cap(void **state)
 {
     struct fixture *x = *state;
@@ -556,8 +560,7 @@ static void answer_get_only(struct fixture *x, const struct served *r)
 static void test_reentrant_callbacks(void **state)
 {
     struct fixture *x = *state;
-    struct kube_request other = request(x, KUBE_POST, &x->b),
-                        first = request(x, KUBE_GET, &x->a);
+    struct kube_request other = request(x, KUBE_POST, &x->b), first = request(x, KUBE_GET, &x->a);
     x->handle = answer_get_only;
     x->b.call = kube_submit(x->t, &other);
     x->a.then = submit_and_cancel;

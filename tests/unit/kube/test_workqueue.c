@@ -1,7 +1,7 @@
 /*
  * Proves the queue's promises with op-scripts: a key waits once, comes again when added while in
- * process, is never in process twice, delays and backoff hold, retries share a token bucket, the cap
- * on keys in process holds; and against a model under random operations: no key is ever lost.
+ * process, is never in process twice, delays and backoff hold, retries share a token bucket, the
+ * cap on keys in process holds; and against a model under random operations: no key is ever lost.
  */
 #include "test.h"
 
@@ -75,8 +75,8 @@ static void test_scripts(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct rng rng;
         rng_seed(&rng, 1);
-        struct workqueue *q = workqueue_new(
-            &(struct workqueue_options){.rng = &rng, .in_process_max = rows[i].cap});
+        struct workqueue *q =
+            workqueue_new(&(struct workqueue_options){.rng = &rng, .in_process_max = rows[i].cap});
         CLEANUP_BUF struct buf out = BUF_INIT(1000);
         run_script(q, rows[i].script, &out);
         if (strcmp(out.data, rows[i].out) != 0)
@@ -100,8 +100,8 @@ static void test_backoff(void **state)
         assert_string_equal(workqueue_get(q, at), "x");
         workqueue_done(q, "x", at);
         now = at;
-        expected = expected * 2 < WORKQUEUE_BACKOFF_MS_MAX ? expected * 2
-                                                           : WORKQUEUE_BACKOFF_MS_MAX;
+        expected =
+            expected * 2 < WORKQUEUE_BACKOFF_MS_MAX ? expected * 2 : WORKQUEUE_BACKOFF_MS_MAX;
     }
     workqueue_forget(q, "x");
     assert_int_equal(workqueue_failures(q, "x"), 0);
