@@ -22,6 +22,8 @@
 #define AGENT_WAIT_MS 120000
 /* A claim that only fails for this long ends the attempt; its provisioner retries for ever. */
 #define RESTORE_STUCK_MS 120000
+/* Of several claims of one snapshot the next follows after this, or when the one before is bound. */
+#define CLAIM_HEAD_START_MS 5000
 /* A freeze is sent this soon after its announcement or not at all: its end is reckoned from there. */
 #define FREEZE_SEND_MS 10000
 /* What a create made may take this long to appear in the caches. */

@@ -113,6 +113,7 @@ enum observed observe_disks(const struct clone_view *v, struct why *why)
                 tell_failure(v, why, "claim", c->name);
         }
     }
+    why->again_ms = v->now.wall_ms + CLAIM_HEAD_START_MS;
     return there == wanted ? STEP_DONE : STEP_TODO;
 }
 
@@ -121,22 +122,22 @@ enum observed observe_disks(const struct clone_view *v, struct why *why)
  * claim when it begins with it, and takes it off when it is done, whoever else still needs it
  * (pkg/controller/controller.go: setSnapshotFinalizer, removeSnapshotFinalizer). Many claims of one
  * snapshot at once fail at that with conflicts, and come back after a backoff that grows to a minute:
- * 20 took 150 s. So the targets follow one another, each as soon as the finalizer of the one before
- * is there or that one is bound.
+ * 20 took 150 s. So the targets follow one another: each when the one before is bound, or has had
+ * its head start, so that a driver that copies slowly still copies several at a time.
  */
 static size_t claims_allowed(const struct clone_view *v, size_t disk)
 {
     const struct view_disk *d = &v->disks[disk];
-    const struct seen_snapshot *s =
-        d->plan->method == DISK_HANDLE_COPY ? &d->copy.snapshot : &d->snapshot;
     const struct storage_class_facts *c =
         facts_storage_class(&v->classes, str_or(d->plan->storage_class, ""));
     bool restores = d->plan->method == DISK_RESTORE || d->plan->method == DISK_HANDLE_COPY;
     if (v->target_count == 1 || !restores || (c && c->wait_for_first_consumer))
         return v->target_count;
-    for (size_t t = 0; t < v->target_count; t++)
-        if (v->targets[t].claims[disk].exists && !v->targets[t].claims[disk].bound)
-            return s->in_use ? 1 : 0;
+    for (size_t t = 0; t < v->target_count; t++) {
+        const struct seen_claim *one = &v->targets[t].claims[disk];
+        if (one->exists && !one->bound && v->now.wall_ms < one->created_ms + CLAIM_HEAD_START_MS)
+            return 0;
+    }
     return 1;
 }
 

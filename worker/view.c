@@ -281,7 +281,6 @@ static void see_snapshot(struct clone_view *v, const struct caches *c, struct se
     s->deleting = o->deleted_ms != 0;
     s->ready = str_eq(field(o, F_READY_TO_USE), "true");
     s->error = field(o, F_ERROR);
-    s->in_use = strstr(str_or(field(o, F_FINALIZERS), ""), SNAPSHOT_IN_USE) != NULL;
     s->content = field(o, F_CONTENT_NAME);
     s->restore_bytes = quantity_bytes(field(o, F_RESTORE_SIZE));
     see_content(v, c, s);

@@ -29,7 +29,6 @@ struct now {
 struct seen_snapshot {
     const char *name, *ns, *uid;
     bool exists, ours, deleting, ready;
-    bool in_use;       /* the provisioner holds it for a claim that is being made */
     bool lost;         /* bound to no content any more, or its content is going */
     const char *error; /* transient until the deadline (seen to clear by itself) */
     bool cut;          /* its content has a creationTime: the point in time is fixed */

@@ -33,7 +33,6 @@ static void see_snapshot_copy(const struct clone_view *v, const struct caches *c
     s->deleting = o->deleted_ms != 0;
     s->ready = str_eq(kube_object_field(o, F_READY_TO_USE), "true");
     s->error = kube_object_field(o, F_ERROR);
-    s->in_use = strstr(str_or(kube_object_field(o, F_FINALIZERS), ""), SNAPSHOT_IN_USE) != NULL;
     s->content = kube_object_field(o, F_CONTENT_NAME);
 }
 
