@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import unittest
+import urllib.request
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -438,6 +439,17 @@ def worker_with(bed, *arguments):
     bed.save()
     if "worker" in bed.parts():
         bed.restart("worker")
+        wait_leading(bed)
+
+
+def wait_leading(bed, instance="worker", timeout_s=40):
+    """Until this worker holds the lease: a killed one's is free after 15 s only."""
+    url = f"http://127.0.0.1:{bed.port(instance + '-health')}/metrics"
+
+    def leads():
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5) as answer:
+            return b"\nwukong_worker_leader 1" in answer.read()
+    harness.wait_for(leads, timeout_s, f"{instance} to lead", bed.diagnosis)
 
 
 # ---- tests side by side -------------------------------------------------------------------------

@@ -33,6 +33,11 @@ class Held(vms.CloneCase):
         if "worker" in cls.bed.parts():
             vms.worker_with(cls.bed, *cls.arguments)
 
+    def setUp(self):
+        super().setUp()
+        if "worker" in self.bed.parts():
+            vms.wait_leading(self.bed)
+
     @classmethod
     def tearDownClass(cls):
         if "worker" in cls.bed.parts():
