@@ -80,7 +80,7 @@ static void wrong_type(const struct walk *w, const struct schema *s, const cJSON
 {
     /* What cloudInitUser holds may be a secret and is never repeated. */
     bool secret = str_starts(w->pattern, "spec.cloudInitUser.");
-    CLEANUP_FREE char *text = secret ? xstrdup("…") : json_print(value);
+    CLEANUP_FREE char *text = secret ? xstrdup("…") : value ? json_print(value) : xstrdup("null");
     issues_add(w->issues, rule_find("type"), w->path, text, "%s; %s", schema_type_text(s->type),
                schema_type_remedy(s->type));
 }

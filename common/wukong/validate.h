@@ -14,7 +14,7 @@
 #include "wukong/issues.h"
 #include "wukong/rules.h"
 
-/* All schema and static rules. */
+/* All schema and static rules. object may be NULL: then everything is wrong with it. */
 void validate_create(const cJSON *object, struct issues *l);
 /* The same, with the rules of UPDATE: immutability (quantities by value), and ratcheting: a finding
    that the old object has too, about a value that did not change, is not reported. */
