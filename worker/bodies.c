@@ -163,7 +163,8 @@ static int claim_body(const struct clone_view *v, const struct view_target *t, s
         .restore_bytes = s->restore_bytes,
         .storage_class = p->storage_class,
         .origin = from_claim ? TARGET_FROM_CLAIM : TARGET_FROM_SNAPSHOT,
-        .origin_name = from_claim ? p->claim : s->name,
+        /* KubeVirt names its VolumeSnapshots when it makes them; a dry run needs any name. */
+        .origin_name = from_claim ? p->claim : str_or(s->name, "not-yet-made"),
         .origin_ns = v->effective.source_ns,
     };
     return cdi ? target_datavolume_body(&c, out, err) : target_pvc_body(&c, out, err);
