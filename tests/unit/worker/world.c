@@ -338,6 +338,19 @@ static void do_patch(struct world *w, const struct intent *i)
     answer(w, i, true, 200);
 }
 
+/* What the API server itself knows, whatever the caches show. */
+static void do_list(struct world *w, const struct intent *i)
+{
+    bool any = (i->kind == &worker_kinds[KIND_SNAPSHOT] && (w->snapshot[0] || w->snapshot[1])) ||
+               (i->kind == &worker_kinds[KIND_PVC] && (w->claim[0] || w->claim[1])) ||
+               (i->kind == &worker_kinds[KIND_VM] && w->vm);
+    answer(w, i, true, 200);
+    struct call *c = memo_slot(&w->memo, i->key);
+    free(c->body);
+    c->body = xstrdup(any ? "{\"items\":[{}]}" : "{\"items\":[]}");
+    c->body_len = strlen(c->body);
+}
+
 static void obey(struct world *w, const struct intent *i)
 {
     const struct call *c = memo_find(&w->memo, i->key);
@@ -345,9 +358,13 @@ static void obey(struct world *w, const struct intent *i)
         return;
     if (c && c->state == CALL_FLYING)
         return;
-    w->sent += i->verb != INTENT_EVENT;
+    w->calls++;
+    w->sent += i->verb != INTENT_EVENT && i->verb != INTENT_READ && i->verb != INTENT_LIST &&
+               i->verb != INTENT_DRY_RUN;
     if (i->verb == INTENT_SUBRESOURCE)
         do_subresource(w, i);
+    else if (i->verb == INTENT_LIST)
+        do_list(w, i);
     else if (i->verb == INTENT_DELETE)
         do_delete(w, i);
     else if (i->verb == INTENT_CREATE)
@@ -387,18 +404,26 @@ static void nature(struct world *w)
 
 struct arena persistent;
 
+/* The same text keeps its place, so that an unchanged world compares equal. */
+static const char *lasting(const char *old, const char *text)
+{
+    return str_eq(old, text) ? old : arena_strdup(&persistent, text);
+}
+
 static void write_status(struct world *w, const struct decision *d)
 {
     bool arms = d->record.freeze.requested_ms != w->record.freeze.requested_ms;
+    struct clone_record old = w->record;
     w->record = d->record;
-    w->record.error.reason = arena_strdup(&persistent, d->record.error.reason);
-    w->record.error.message = arena_strdup(&persistent, d->record.error.message);
-    w->record.source_uid = arena_strdup(&persistent, d->record.source_uid);
-    w->record.freeze.vmi_uid = arena_strdup(&persistent, d->record.freeze.vmi_uid);
-    w->record.source_vmi = arena_strdup(&persistent, d->record.source_vmi);
-    w->record.started.vmi_uid = arena_strdup(&persistent, d->record.started.vmi_uid);
-    w->record.retry_token = arena_strdup(&persistent, d->record.retry_token);
-    w->status_writes++;
+    w->record.error.reason = lasting(old.error.reason, d->record.error.reason);
+    w->record.error.message = lasting(old.error.message, d->record.error.message);
+    w->record.error.disk = lasting(old.error.disk, d->record.error.disk);
+    w->record.source_uid = lasting(old.source_uid, d->record.source_uid);
+    w->record.freeze.vmi_uid = lasting(old.freeze.vmi_uid, d->record.freeze.vmi_uid);
+    w->record.source_vmi = lasting(old.source_vmi, d->record.source_vmi);
+    w->record.started.vmi_uid = lasting(old.started.vmi_uid, d->record.started.vmi_uid);
+    w->record.retry_token = lasting(old.retry_token, d->record.retry_token);
+    w->status_writes += memcmp(&old, &w->record, sizeof old) != 0;
     if (arms) {
         CLEANUP_FREE char *key =
             xasprintf("armed/%lld", (long long)w->record.freeze.requested_ms);
@@ -420,6 +445,10 @@ static void set_status(struct world *w, const char *text)
         (void)cJSON_AddStringToObject(c, "lastTransitionTime", when);
         (void)cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(tree, "conditions"), c);
     }
+    if (json_equal(w->status, tree)) {
+        cJSON_Delete(tree);
+        return;
+    }
     cJSON_Delete(w->status);
     w->status = tree;
 }
@@ -438,7 +467,6 @@ const char *turn(struct world *w)
     const char *step = arena_strdup(&persistent, str_or(d.step, "none"));
     CLEANUP_BUF struct buf text = BUF_INIT(1 * MIB);
     status_write(&v, &d, &text);
-    w->rounds++;
     if (d.write_status) {
         write_status(w, &d);
         set_status(w, text.data);
@@ -448,16 +476,40 @@ const char *turn(struct world *w)
         if (!d.persist_first || one->verb == INTENT_FINALIZER || one->verb == INTENT_READ)
             obey(w, one);
     }
+    w->wake_ms = d.again_ms;
     arena_release(&a);
     return step;
 }
 
+/* When the worker looks by itself: at the decision's time, and when a failed call may be repeated. */
+static int64_t wake_of(const struct world *w)
+{
+    int64_t at = w->wake_ms ? w->wake_ms : INT64_MAX;
+    for (const struct call *c = w->memo.calls; c; c = c->next)
+        if (c->state == CALL_FAILED && c->retry_ms > w->now && c->retry_ms < at)
+            at = c->retry_ms;
+    return at;
+}
+
+static bool same_world(const struct world *a, const struct world *b)
+{
+    struct world x = *a, y = *b;
+    x.now = y.now = x.wake_ms = y.wake_ms = 0;
+    return memcmp(&x, &y, sizeof x) == 0;
+}
+
+/* The worker is woken by what changes and by its own timers, and by nothing else. */
 void run(struct world *w, int rounds)
 {
+    bool changed = true;
     for (int i = 0; i < rounds; i++) {
-        (void)turn(w);
+        struct world before;
+        memcpy(&before, w, sizeof before);
+        if (changed || w->now >= wake_of(w))
+            (void)turn(w);
         w->now += 200;
         nature(w);
+        changed = !same_world(&before, w);
     }
 }
 

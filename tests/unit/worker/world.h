@@ -74,7 +74,8 @@ struct world {
     } slow[8];
     bool torn; /* a snapshot was removed while a claim waited for it */
     int frozen_at_cut; /* how many disks were cut while frozen */
-    int events, status_writes, sent, rounds; /* sent: intents but Events, after backoff */
+    int events, status_writes, calls, sent; /* sent: what changes something, but Events */
+    int64_t wake_ms; /* the last decision's timer */
     char last_event[64];
 };
 
