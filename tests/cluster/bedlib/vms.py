@@ -366,6 +366,14 @@ class CloneCase(harness.Case):
         return [c for c in self.kube.list(objects.SNAPSHOT_API, "VolumeSnapshotContent")
                 if c["spec"]["volumeSnapshotRef"]["namespace"] == (namespace or self.namespace)]
 
+    def release_deleted_snapshot(self, handle):
+        """Ends a held snapshot whose VolumeSnapshot is being deleted, a while after it was: when both
+        coincide csi-snapshotter overlooks the deletion until its resync, a quarter of an hour later."""
+        self.wait_for(lambda: all("deletionTimestamp" in s["metadata"] for s in self.snapshots()), 20,
+                      "the snapshots to be deleted")
+        time.sleep(1)
+        set_disk_fault(self.bed, handle)
+
     def assert_no_temporaries(self, namespace=None):
         """No VolumeSnapshot, no content and no bytes of one are left."""
         self.assertEqual([], [s["metadata"]["name"] for s in self.snapshots(namespace)])
