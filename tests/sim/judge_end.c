@@ -30,7 +30,11 @@ static bool snapshot_may_stay(struct sim *s, const struct seen_wukong *k)
 {
     const struct api_object *o = api_find(&s->api, API_WUKONG, k->ns, k->name);
     bool same = o && str_eq(o->uid, k->uid) && !api_deleting(o->tree);
-    return same && str_eq(phase_of(o), "Succeeded") && (k->linked || waits_for_consumer(s, k));
+    bool needed = k->linked || waits_for_consumer(s, k);
+    /* A machine that outlives its Wukong keeps what its disks need; an Event says so. */
+    if (!k->exists && k->retain && k->final)
+        return needed;
+    return same && str_eq(phase_of(o), "Succeeded") && needed;
 }
 
 /* May this object of ours be there when all is over? */

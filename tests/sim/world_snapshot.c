@@ -174,8 +174,12 @@ void sync_content(struct world *w, const char *ns, const char *name)
     /* snapshot-controller's client rate limit: the VolumeSnapshot learns it seconds later. */
     world_later(w, lag ? rng_range(w->rng, 1000, 3000) : rng_range(w->rng, 20, 200), sync_snapshot,
                 snapshot_ns, snapshot);
+    const struct api_object *s = api_find(w->api, API_SNAPSHOT, snapshot_ns, snapshot);
+    bool orphan = !s || !str_eq(s->uid, json_str(o->tree, "spec.volumeSnapshotRef.uid"));
     if (api_deleting(o->tree))
         end_content(w, o);
+    else if (orphan && str_eq(json_str(o->tree, "spec.deletionPolicy"), "Delete"))
+        api_delete(w->api, "snapshot-controller", o);
     else if (!json_at(o->tree, "status.creationTime") && !json_at(o->tree, "status.error"))
         world_later(w, rng_chance(w->rng, w->faults.snapshot_slow) ? rng_range(w->rng, 500, 70000)
                                                                    : rng_range(w->rng, 20, 250),
@@ -238,6 +242,10 @@ static void new_content(struct world *w, struct api_object *o, const char *conte
                              "failed to update: cannot get claim from snapshot");
         return;
     }
+    /* The finalizer comes before the content (snapshot-controller, syncUnreadySnapshot). */
+    cJSON *protected = jt_copy(o->tree);
+    jt_add(protected, "metadata.finalizers", BOUND_PROTECTION);
+    api_replace(w->api, "snapshot-controller", o, protected);
     cJSON *tree = api_new(API_CONTENT, NULL, content_name);
     jt_add(tree, "metadata.finalizers", CONTENT_PROTECTION);
     jt_str(tree, "spec.deletionPolicy", json_str(c->tree, "deletionPolicy"));
