@@ -242,10 +242,6 @@ static void new_content(struct world *w, struct api_object *o, const char *conte
                              "failed to update: cannot get claim from snapshot");
         return;
     }
-    /* The finalizer comes before the content (snapshot-controller, syncUnreadySnapshot). */
-    cJSON *protected = jt_copy(o->tree);
-    jt_add(protected, "metadata.finalizers", BOUND_PROTECTION);
-    api_replace(w->api, "snapshot-controller", o, protected);
     cJSON *tree = api_new(API_CONTENT, NULL, content_name);
     jt_add(tree, "metadata.finalizers", CONTENT_PROTECTION);
     jt_str(tree, "spec.deletionPolicy", json_str(c->tree, "deletionPolicy"));
@@ -258,6 +254,11 @@ static void new_content(struct world *w, struct api_object *o, const char *conte
     jt_str(tree, "spec.volumeSnapshotRef.namespace", o->ns);
     jt_str(tree, "spec.volumeSnapshotRef.uid", o->uid);
     (void)api_create(w->api, "snapshot-controller", API_CONTENT, tree);
+    /* At the same moment: there is no content without the finalizer on its VolumeSnapshot
+       (snapshot-controller, syncUnreadySnapshot). Last here, for it frees what is borrowed above. */
+    cJSON *protected = jt_copy(o->tree);
+    jt_add(protected, "metadata.finalizers", BOUND_PROTECTION);
+    api_replace(w->api, "snapshot-controller", o, protected);
 }
 
 static void mirror_status(struct world *w, struct api_object *o, const struct api_object *content)
