@@ -44,6 +44,11 @@ static void tell(const struct clone_view *v, struct decision *d, const struct er
                  const char *name)
 {
     body_event(v, d, true, "CannotBuild", "%s: %s", name, err->message);
+    for (size_t i = 0; i < clone_step_count; i++)
+        if (str_eq(clone_steps[i].name, d->step))
+            d->conditions[clone_steps[i].condition] = (struct condition){
+                CONDITION_FALSE, REASON_PREFLIGHT_REFUSED,
+                arena_printf(v->arena, "%s: %s", name, err->message)};
 }
 
 /* --- snapshots --- */
@@ -208,7 +213,7 @@ void body_own_claim(const struct clone_view *v, struct decision *d, const struct
     json_object(&w, NULL);
     json_object(&w, "metadata");
     /* The API server refuses the patch when the claim is another one by now. */
-    json_string(&w, "uid", c->uid);
+    json_string(&w, "uid", c->owner_target);
     json_array(&w, "ownerReferences");
     json_object(&w, NULL);
     json_string(&w, "apiVersion", "kubevirt.io/v1");
@@ -221,8 +226,9 @@ void body_own_claim(const struct clone_view *v, struct decision *d, const struct
     json_end(&w);
     json_end(&w);
     json_end(&w);
-    struct intent *i = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_PVC],
-                                   v->wukong->ns, c->name, "own/%s", c->uid);
+    int kind = c->data_volume ? KIND_DATA_VOLUME : KIND_PVC;
+    struct intent *i = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[kind], v->wukong->ns,
+                                   c->name, "own/%s", c->owner_target);
     i->body = keep(v, &out);
 }
 

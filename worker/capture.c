@@ -212,6 +212,15 @@ static int64_t number_of(const cJSON *o, const char *key)
     return json_int(o, key, &n) ? n : 0;
 }
 
+/* A capture that was read back from a snapshot may have been edited by whoever may edit that. */
+static bool disk_is_whole(const cJSON *o)
+{
+    int64_t method = number_of(o, "method");
+    return json_str(o, "name") && json_str(o, "volume") && json_str(o, "claim") &&
+           method > DISK_METHOD_NONE && method < DISK_METHODS &&
+           cJSON_IsObject(json_get(o, "pvc"));
+}
+
 /* Reads the plan back from the capture's JSON. */
 static void load(struct clone_view *v, const char *text, size_t len)
 {
@@ -221,6 +230,14 @@ static void load(struct clone_view *v, const char *text, size_t len)
     view_keep_tree(v, tree);
     const cJSON *list = json_get(tree, "disks");
     size_t n = (size_t)cJSON_GetArraySize(list);
+    const cJSON *one;
+    bool whole = n > 0 && n <= LIMIT_DISKS;
+    cJSON_ArrayForEach(one, list)
+        whole = whole && disk_is_whole(one);
+    if (!whole) {
+        refuse(v, REASON_SOURCE_UNSUPPORTED, "the source's capture is damaged or has too many disks");
+        return;
+    }
     struct disk_plan *plans = arena_alloc(v->arena, (n + 1) * sizeof *plans);
     v->disks = arena_alloc(v->arena, (n + 1) * sizeof *v->disks);
     assert(plans && v->disks);
@@ -339,6 +356,18 @@ static void from_reads(struct clone_view *v, struct memo *memo, int64_t read_ms)
         return;
     if (!plan.count) {
         refuse(v, REASON_DISK_UNSUITABLE, "the source has no disk that can be cloned");
+        return;
+    }
+    for (size_t i = 0; i < plan.count; i++) {
+        const struct claim_facts *claim = facts_claim(&facts, plan.items[i].claim);
+        bool there = claim && claim->exists && !claim->deleting;
+        if (there && plan.items[i].method != DISK_METHOD_NONE)
+            continue;
+        refuse(v, REASON_DISK_UNSUITABLE,
+               arena_printf(v->arena, "disk %s: PersistentVolumeClaim %s %s", plan.items[i].name,
+                            plan.items[i].claim,
+                            there ? "has no storage class whose driver is known"
+                                  : "is not there or going"));
         return;
     }
     store(v, memo, source, &plan, read_ms);

@@ -76,6 +76,10 @@ static void tell_failure(const struct clone_view *v, struct why *why, const char
 enum observed observe_disks(const struct clone_view *v, struct why *why)
 {
     size_t there = 0, wanted = v->target_count * v->disk_count;
+    if (v->capture.refusal && reason_table[v->capture.refusal].kind == REASON_TERMINAL) {
+        why_set(why, v->capture.refusal, "%s", v->capture.refusal_text);
+        return STEP_FAILED;
+    }
     if (!v->capture.present) {
         why_set(why, REASON_WAITING, "reading what the snapshots hold");
         return STEP_TODO;

@@ -286,22 +286,48 @@ static void see_snapshot(struct clone_view *v, const struct caches *c, struct se
     see_content(v, c, s);
 }
 
+/* A claim that CDI makes: the DataVolume of its name is ours, is what the machine owns, and stands
+   for the claim until that is there. */
+static void see_data_volume(const struct clone_view *v, const struct caches *c,
+                            struct seen_claim *s)
+{
+    const struct kube_object *dv = c->get(c->arg, KIND_DATA_VOLUME, v->wukong->ns, s->name);
+    const struct kube_object *pvc = c->get(c->arg, KIND_PVC, v->wukong->ns, s->name);
+    if (!dv)
+        return;
+    bool made = pvc && str_eq(pvc->owner_uid, dv->uid);
+    s->ours = str_eq(dv->label, v->wukong->uid) && (!pvc || made || s->ours);
+    s->exists = s->data_volume = true;
+    s->sourced = true;
+    s->deleting |= dv->deleted_ms != 0;
+    s->owned = dv->owner_uid != NULL;
+    s->owner_target = dv->uid;
+    s->uid = pvc ? pvc->uid : dv->uid;
+    s->created_ms = dv->created_ms;
+    s->progress = field(dv, F_PROGRESS);
+    /* The claim is bound long before its data are there. */
+    s->bound = s->bound && str_eq(field(dv, F_PHASE), "Succeeded");
+    int64_t attempt;
+    s->earlier = str_to_i64(field(dv, F_LABEL_ATTEMPT), &attempt) && attempt != view_attempt(v);
+}
+
 static void see_claim(struct clone_view *v, const struct caches *c, struct seen_claim *s)
 {
     const struct kube_object *o = c->get(c->arg, KIND_PVC, v->wukong->ns, s->name);
-    if (!o)
-        return;
-    s->exists = true;
-    s->uid = o->uid;
-    s->ours = str_eq(o->label, v->wukong->uid);
-    s->deleting = o->deleted_ms != 0;
-    s->bound = str_eq(field(o, F_PHASE), "Bound");
-    s->created_ms = o->created_ms;
     int64_t attempt;
-    s->earlier = str_to_i64(field(o, F_LABEL_ATTEMPT), &attempt) && attempt != view_attempt(v);
-    s->owned = o->owner_uid != NULL;
-    s->sourced = field(o, F_DATA_SOURCE) != NULL;
-    s->bytes = quantity_bytes(field(o, F_CAPACITY));
+    if (o) {
+        s->exists = true;
+        s->uid = s->owner_target = o->uid;
+        s->ours = str_eq(o->label, v->wukong->uid);
+        s->deleting = o->deleted_ms != 0;
+        s->bound = str_eq(field(o, F_PHASE), "Bound");
+        s->created_ms = o->created_ms;
+        s->earlier = str_to_i64(field(o, F_LABEL_ATTEMPT), &attempt) && attempt != view_attempt(v);
+        s->owned = o->owner_uid != NULL;
+        s->sourced = field(o, F_DATA_SOURCE) != NULL;
+        s->bytes = quantity_bytes(field(o, F_CAPACITY));
+    }
+    see_data_volume(v, c, s);
 }
 
 static const char *vm_failure(struct clone_view *v, const struct kube_object *o)

@@ -46,7 +46,9 @@ struct seen_claim {
     bool sourced;      /* it has a data source: the API server drops one it does not support */
     const char *error; /* the newest ProvisioningFailed Event of this claim */
     int64_t bytes;
-    const char *progress; /* CDI's, "45.00%"; NULL */
+    bool data_volume;         /* CDI makes it, from a DataVolume of the same name */
+    const char *owner_target; /* UID of what the machine is to own: the claim or its DataVolume */
+    const char *progress;     /* CDI's, "45.00%"; NULL */
 };
 
 struct seen_vm {
