@@ -133,6 +133,23 @@ void body_create_snapshot_copy(const struct clone_view *v, struct decision *d, s
     create_copy(v, d, disk, KIND_SNAPSHOT);
 }
 
+/* KubeVirt's snapshot carries the capture as our own first one does, unless it is too large. */
+static const char *add_capture(const struct clone_view *v, const char *body)
+{
+    CLEANUP_JSON cJSON *tree = NULL;
+    CLEANUP_FREE char *text = v->capture.tree ? json_print(v->capture.tree) : NULL;
+    if (!body || !text || strlen(text) > TARGET_SPEC_ANNOTATION_MAX ||
+        json_parse(body, strlen(body), true, &tree, NULL) < 0)
+        return body;
+    cJSON *meta = cJSON_GetObjectItemCaseSensitive(tree, "metadata");
+    cJSON *notes = cJSON_GetObjectItemCaseSensitive(meta, "annotations");
+    if (!notes)
+        notes = cJSON_AddObjectToObject(meta, "annotations");
+    (void)cJSON_AddStringToObject(notes, TARGET_SPEC_ANNOTATION, text);
+    CLEANUP_FREE char *printed = json_print(tree);
+    return arena_strdup(v->arena, printed);
+}
+
 void body_create_vm_snapshot(const struct clone_view *v, struct decision *d)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
@@ -145,7 +162,7 @@ void body_create_vm_snapshot(const struct clone_view *v, struct decision *d)
     }
     struct intent *i = intents_add(&d->intents, INTENT_CREATE, &worker_kinds[KIND_VM_SNAPSHOT], ns,
                                    name, "create/vmsnapshot/%s", name);
-    i->body = add_labels(v, keep(v, &out), 0, false);
+    i->body = add_capture(v, add_labels(v, keep(v, &out), 0, false));
 }
 
 /* --- claims --- */
@@ -234,6 +251,25 @@ void body_own_claim(const struct clone_view *v, struct decision *d, const struct
 
 /* --- the VirtualMachine --- */
 
+/* What the user should know of the new machine, in one Event each; Secrets are named, never read. */
+static void tell_warnings(const struct clone_view *v, struct decision *d,
+                          const struct target_vm *vm)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(8192);
+    for (size_t i = 0; i < vm->warning_count; i++)
+        buf_addf(&text, "%s%s", i ? "; " : "", vm->warnings[i]);
+    if (text.len)
+        body_event(v, d, true, "CloneWarnings", "%s", text.data);
+    buf_clear(&text);
+    for (size_t i = 0; v->effective.cross_namespace && i < vm->need_count; i++)
+        if (vm->needs[i].ns)
+            buf_addf(&text, "%s%s %s/%s%s", text.len ? ", " : "", vm->needs[i].kind,
+                     vm->needs[i].ns, vm->needs[i].name, vm->needs[i].optional ? " (optional)" : "");
+    if (text.len)
+        body_event(v, d, true, "CloneNeeds", "must exist for the new machine to start: %s",
+                   text.data);
+}
+
 static void send_vm(const struct clone_view *v, struct decision *d, const struct view_target *t,
                     enum intent_verb verb, const char *slot)
 {
@@ -254,6 +290,8 @@ static void send_vm(const struct clone_view *v, struct decision *d, const struct
         tell(v, d, &err, t->vm.name);
         return;
     }
+    if (verb == INTENT_DRY_RUN)
+        tell_warnings(v, d, &vm);
     struct intent *i = intents_add(&d->intents, verb, &worker_kinds[KIND_VM], v->wukong->ns,
                                    t->vm.name, "%s/vm/%s", slot, t->vm.name);
     i->body = add_labels(v, keep(v, &vm.body), 0, false);

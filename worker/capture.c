@@ -109,7 +109,8 @@ const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count
     l.items = arena_alloc(v->arena, READS_MAX * sizeof *l.items);
     assert(l.items);
     if (v->snapshot_carrier && !carrier_is_empty(v)) {
-        want(&l, KIND_SNAPSHOT, v->effective.source_ns, v->snapshot_carrier, "carrier");
+        want(&l, view_uses_vm_snapshot(v) ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT,
+             v->effective.source_ns, v->snapshot_carrier, "carrier");
     } else {
         if (v->source.vm_exists)
             want(&l, KIND_VM, v->effective.source_ns, v->source.vm_name, "vm");

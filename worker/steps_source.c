@@ -294,7 +294,8 @@ static enum observed dry_runs(const struct clone_view *v, struct why *why)
 enum observed observe_preflight(const struct clone_view *v, struct why *why)
 {
     const char *kind;
-    if (view_past_cut(v) || v->capture.sealed)
+    /* A restarted worker reads back from the first snapshot what the others are to be made of. */
+    if (view_past_cut(v) || (v->capture.sealed && v->capture.present))
         return STEP_DONE;
     if (record_owes_thaw(&v->record) && v->capture.present)
         return STEP_DONE;

@@ -425,9 +425,9 @@ static bool find_carrier(void *arg, const struct kube_object *o)
 {
     struct clone_view *v = arg;
     int64_t attempt = 0;
-    if (str_to_i64(field(o, F_LABEL_ATTEMPT), &attempt) && attempt == view_attempt(v) &&
-        str_eq(field(o, F_LABEL_DISK), "0") && !o->deleted_ms &&
-        str_eq(o->ns, v->effective.source_ns))
+    bool first = view_uses_vm_snapshot(v) || str_eq(field(o, F_LABEL_DISK), "0");
+    if (str_to_i64(field(o, F_LABEL_ATTEMPT), &attempt) && attempt == view_attempt(v) && first &&
+        !o->deleted_ms && str_eq(o->ns, v->effective.source_ns))
         v->snapshot_carrier = o->name;
     return !v->snapshot_carrier;
 }
@@ -568,7 +568,8 @@ int view_build(struct clone_view *v, const struct caches *caches, const struct k
     if (!record_final(&v->record)) {
         read_source(v, caches);
         read_classes(v, caches);
-        caches->each(caches->arg, KIND_SNAPSHOT, v->wukong->uid, find_carrier, v);
+        caches->each(caches->arg, view_uses_vm_snapshot(v) ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT,
+                     v->wukong->uid, find_carrier, v);
         if (!v->wukong->deleted_ms && !record_aborted(&v->record))
             capture_build(v, memo);
         if (record_owes_thaw(&v->record) && v->source.snapshot_in_progress)

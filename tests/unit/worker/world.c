@@ -192,8 +192,11 @@ static void see(struct world *w, struct clone_view *v, struct arena *a)
     v->classes.storage_class_count = 2;
     if (record_aborted(&v->record))
         return;
-    v->capture.present = true;
     v->capture.sealed = w->snapshot[0];
+    /* What is copied is known once it has been read, by each worker anew. */
+    if (!call_ok(memo_find(&w->memo, "read/vmi/src")))
+        return;
+    v->capture.present = true;
     v->disk_count = DISKS;
     see_disks(w, v, a);
 }
