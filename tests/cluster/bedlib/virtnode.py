@@ -4,9 +4,10 @@
 
 It binds launcher Pods to a made-up Node and sets them Running, tells KubeVirt that their VMIs run
 with a connected agent, answers virt-api's freeze and unfreeze, and writes each guest's records to the
-files of its claims (the format of records.py). What virt-handler does and the identity that may write
-a VMI's status are described in KubeVirt's pkg/virt-handler/rest/lifecycle.go and
-pkg/virt-api/webhooks/mutating-webhook/mutators/vmi-mutator.go.
+files of its claims (the format of records.py) and what became of a freeze to
+data/kubevirt/freeze-log.jsonl (as the stand-in does, but without users: here they all are virt-api).
+What virt-handler does and the identity that may write a VMI's status are described in KubeVirt's
+pkg/virt-handler/rest/lifecycle.go and pkg/virt-api/webhooks/mutating-webhook/mutators/vmi-mutator.go.
 """
 
 import json
@@ -45,10 +46,28 @@ def log(text):
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
+class FreezeLog:
+    """What happened to the guests, one JSON object a line (tests/cluster/kubevirt/guest/freezelog.go)."""
+
+    def __init__(self, path):
+        path.parent.mkdir(exist_ok=True)
+        self.file = open(path, "a", buffering=1, encoding="utf-8")
+        self.lock = threading.Lock()
+
+    def add(self, event, uid, **more):
+        now = time.time_ns()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10 ** 9))
+        entry = {"time": f"{stamp}.{now % 10 ** 9:09d}Z", "event": event, "uid": uid, **more}
+        with self.lock:
+            self.file.write(json.dumps(entry) + "\n")
+
+
 class Guest:
     """One running VMI's writer."""
 
-    def __init__(self, uid, files):
+    def __init__(self, uid, files, freezes):
+        self.name, self.freezes = uid, freezes
+        self.frozen_since, self.number = None, 0
         self.uid = uuid.UUID(uid).bytes
         self.lock = threading.Lock()
         self.thaw_at = None
@@ -59,15 +78,14 @@ class Guest:
         threading.Thread(target=self._write, daemon=True).start()
 
     def _write(self):
-        number = 0
         while not self.stopped.wait(WRITE_INTERVAL_S):
             with self.lock:
                 if self.frozen and time.monotonic() >= self.thaw_at:
-                    self.frozen = False
+                    self._thawed("safety-thawed")
                 if self.frozen:
                     continue
-                number += 1
-                now = time.time_ns()
+                self.number += 1
+                number, now = self.number, time.time_ns()
                 for index, (disk, start) in enumerate(self.disks):
                     body = struct.pack("<8sQQ16sI16s", records.MAGIC, number, now, self.uid, index, b"")
                     slot = body + struct.pack("<I", records.crc32c(body))
@@ -75,12 +93,21 @@ class Guest:
 
     def freeze(self, seconds):
         with self.lock:
+            if not self.frozen:
+                self.frozen_since = time.monotonic()
+            event = "already-frozen" if self.frozen else "frozen"
             self.frozen = True
             self.thaw_at = time.monotonic() + seconds
+            self.freezes.add(event, self.name, last=self.number, timeoutSeconds=int(seconds))
 
     def thaw(self):
         with self.lock:
-            self.frozen = False
+            self._thawed("thawed" if self.frozen else "already-thawed")
+
+    def _thawed(self, event):
+        more = {"frozenMs": (time.monotonic() - self.frozen_since) * 1000} if self.frozen else {}
+        self.frozen = False
+        self.freezes.add(event, self.name, last=self.number, **more)
 
     def stop(self):
         self.stopped.set()
@@ -102,6 +129,7 @@ class Node:
     def __init__(self, bed):
         self.bed = bed
         self.kube = bed.admin()
+        self.freezes = FreezeLog(bed.data / "kubevirt" / "freeze-log.jsonl")
         self.guests = {}
         self.lock = threading.Lock()
 
@@ -226,7 +254,7 @@ class Node:
                 handle = pv["spec"]["csi"]["volumeHandle"]
                 files.append(self.bed.csi_data / "volumes" / f"{handle}.img")
         with self.lock:
-            self.guests[vmi["metadata"]["uid"]] = Guest(vmi["metadata"]["uid"], files)
+            self.guests[vmi["metadata"]["uid"]] = Guest(vmi["metadata"]["uid"], files, self.freezes)
         log(f"{namespace}/{vmi['metadata']['name']} runs on {len(files)} disks")
 
     def report_freeze(self, vmi):

@@ -1,0 +1,369 @@
+"""Every kind of clone against KubeVirt's own virt-api and virt-controller, with real CSI snapshots.
+
+Skipped unless WUKONG_VIRT_API, WUKONG_VIRT_CONTROLLER and WUKONG_KUBEVIRT_CRDS name them (or the bed
+that WUKONG_BED names has them). bedlib/virtnode.py plays the node: it freezes the guest, writes its
+records and keeps the log by which the clones' bytes are judged. What was found: docs/compatibility.md.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bedlib import harness, objects, vms  # noqa: E402
+
+NAMED = ("WUKONG_VIRT_API", "WUKONG_VIRT_CONTROLLER", "WUKONG_KUBEVIRT_CRDS")
+INSTANCETYPE_API = "instancetype.kubevirt.io/v1beta1"
+VMI = "VirtualMachineInstance"
+VM = "VirtualMachine"
+
+
+class RealCase(vms.Concurrent):
+    needs = ("virt-api", "virt-controller", "virt-node", *vms.PARTS[1:])
+    at_once = 2
+
+    @classmethod
+    def setUpClass(cls):
+        if not os.environ.get("WUKONG_BED") and not all(os.environ.get(name) for name in NAMED):
+            cls.skipped = f"{', '.join(NAMED)} name no real KubeVirt"
+            return
+        cls.skipped = None
+        super().setUpClass()
+
+    def setUp(self):
+        if self.skipped:
+            self.skipTest(self.skipped)
+        super().setUp()
+
+    def source(self, *arguments, **more):
+        return super().source(*arguments, **{"owned": True, **more})
+
+    def freezers(self, namespace=None):
+        """Who asked virt-api for what: [(verb, user, code)] of freeze and unfreeze."""
+        found = []
+        for entry in self.bed.audit_entries(self.audit_mark):
+            reference = entry.get("objectRef") or {}
+            if reference.get("namespace") == (namespace or self.namespace) \
+                    and reference.get("subresource") in ("freeze", "unfreeze"):
+                found.append((reference["subresource"], entry["user"]["username"],
+                              entry["responseStatus"]["code"]))
+        return found
+
+    def assert_frozen_once_by(self, account):
+        self.assertEqual([("freeze", account, 200), ("unfreeze", account, 200)], self.freezers())
+
+    def start(self, source):
+        self.call(source, "start")
+        return source.wait()
+
+    def call(self, source, verb):
+        path = (f"/apis/subresources.kubevirt.io/v1/namespaces/{source.namespace}"
+                f"/virtualmachines/{source.name}/{verb}")
+        code, data, _ = self.kube.raw("PUT", path, {}, accept="*/*")
+        self.assertEqual(202, code, data)
+
+    def stopped_source(self, *arguments, **more):
+        """A VM that has run, written its records, and was stopped."""
+        source = self.source(*arguments, **{"wait": False, "run_strategy": "Halted", **more})
+        self.start(source)
+        self.call(source, "stop")
+        self.wait_for(lambda: not source.find_vmi(), 40, "the source to stop")
+        return source
+
+    def assert_same_records(self, name, source, namespace=None):
+        """A clone of a stopped source: exactly its records, on each disk."""
+        for disk, held in source.disks().items():
+            theirs = vms.read_live(self.volume_file(f"{name}-{disk}", namespace))
+            self.assertEqual([], theirs.problems())
+            self.assertEqual(held.numbers(source.uid), theirs.numbers(source.uid), disk)
+            self.assertTrue(theirs.numbers(source.uid))
+
+    def machine(self, name, namespace=None):
+        return self.kube.find(vms.KUBEVIRT_API, VMI, namespace or self.namespace, name)
+
+    def halted_own(self, source):
+        return self.kube.get(vms.KUBEVIRT_API, VM, source.namespace, source.name)["spec"]["runStrategy"]
+
+
+class Running(RealCase):
+    def test_vmi_of_a_vm(self):
+        source = self.source()
+        source.owned = False
+        self.clone("one", source)
+        found = self.wait_ended("one")
+        self.assert_cloned("one", source)
+        self.assert_frozen_once_by(self.bed.account("worker"))
+        frozen = source.log("thawed")[0]["frozenMs"]
+        told = vms.clone_status(found)["freezeMilliseconds"]
+        self.assertLessEqual(int(frozen), told)
+        print(f"# frozen {frozen:.0f} ms, told {told} ms", flush=True)
+
+    def test_standalone_vmi(self):
+        source = self.source(owned=False)
+        self.clone("one", source)
+        self.wait_ended("one")
+        self.assert_cloned("one", source)
+        self.assert_frozen_once_by(self.bed.account("worker"))
+
+    def test_two_disks_are_of_one_point_in_time(self):
+        for owned in (True, False):
+            name = "owned" if owned else "alone"
+            source = self.source(name, disks=("root", "data"), owned=owned)
+            self.clone(f"of-{name}", source)
+            self.wait_ended(f"of-{name}")
+            self.assert_cloned(f"of-{name}", source)
+
+    def test_selection_and_resize(self):
+        source = self.source(disks=("root", "data"))
+        self.clone("part", source, disks=[{"name": "root", "size": "96Mi"}])
+        self.wait_ended("part")
+        self.assert_cloned("part", source, disks=["root"])
+        self.assertEqual("96Mi", self.claim("part-root")["status"]["capacity"]["storage"])
+        self.assertIsNone(self.kube.find("v1", "PersistentVolumeClaim", self.namespace, "part-data"))
+
+    def test_cpu_and_memory(self):
+        source = self.source(cpu=2)
+        self.clone("big", source, cpu=3, memory="256Mi")
+        self.wait_ended("big")
+        self.assert_cloned("big", source)
+        domain = self.machine("big-vm")["spec"]["domain"]
+        self.assertEqual((3, 1, 1), tuple(domain["cpu"][k] for k in ("sockets", "cores", "threads")))
+        self.assertEqual("256Mi", domain["memory"]["guest"])
+
+    def test_required_and_never(self):
+        source = self.source()
+        self.clone("must", source, clone_source={"quiesce": "Required"})
+        self.wait_ended("must")
+        self.assert_cloned("must", source)
+        self.clone("never", source, clone_source={"quiesce": "Never"})
+        self.wait_ended("never")
+        self.assert_cloned("never", source, consistency="CrashConsistent")
+        self.assertEqual(1, len(source.log("frozen")), "Never froze")
+
+    def test_replicas_share_one_snapshot(self):
+        source = self.source()
+        self.clone("many", source, replicas=3)
+        self.wait_ended("many", timeout_s=90)
+        self.assertEqual(1, len(source.log("frozen")))
+        macs = set()
+        for i in range(3):
+            made = self.kube.get(vms.KUBEVIRT_API, VM, self.namespace, f"many-vm-{i}")
+            macs.add(made["spec"]["template"]["spec"]["domain"]["devices"]["interfaces"][0]["macAddress"])
+            held = vms.read_live(self.volume_file(f"many-vm-{i}-root"))
+            self.assertEqual(list(range(1, self.frozen_at(source) + 1)), held.numbers(source.uid))
+        self.assertEqual(3, len(macs))
+        self.assert_no_temporaries()
+
+    def test_not_started(self):
+        source = self.source()
+        self.clone("off", source, startStrategy={"autoStart": False})
+        found = self.wait_ended("off")
+        self.assertEqual("Stopped", found["status"]["phase"])
+        self.assert_cloned("off", source)
+        self.assertIsNone(self.machine("off-vm"))
+
+    def test_a_stopped_vm_is_started_and_stopped_again(self):
+        for name, strategy, stop in (("again", "Halted", True), ("left", "Manual", False)):
+            source = self.source(name, wait=False, run_strategy=strategy)
+            self.clone(f"of-{name}", source, clone_source={"stopSourceAfter": stop})
+            self.wait_ended(f"of-{name}", timeout_s=90)
+            if stop:
+                self.wait_for(lambda s=source: not s.find_vmi(), 30, "the source to stop again")
+                self.assertEqual(strategy, self.halted_own(source))
+            else:
+                self.assertEqual("Running", source.vmi()["status"]["phase"])
+            self.assertIsNotNone(self.machine(f"of-{name}-vm"))
+
+
+class OtherWays(RealCase):
+    def test_method_virtualmachinesnapshot(self):
+        source = self.source(disks=("root", "data"))
+        self.clone("one", source, clone_source={"snapshotMethod": "VirtualMachineSnapshot"})
+        self.wait_ended("one")
+        self.assert_cloned("one", source)
+        self.assertEqual({"system:serviceaccount:kubevirt:kubevirt-controller"},
+                         {user for _, user, _ in self.freezers()})
+        left = self.kube.list(vms.VM_SNAPSHOT_API, "VirtualMachineSnapshot", self.namespace)
+        self.assertEqual([], left)
+        print(f"# KubeVirt's snapshot froze {source.log('thawed')[0]['frozenMs']:.0f} ms", flush=True)
+
+    def test_linked_from_running_and_stopped(self):
+        for name in ("running", "stopped"):
+            source = self.source(name) if name == "running" else self.stopped_source(name)
+            self.clone(f"of-{name}", source, clone_source={"type": "vm", "vmName": source.name,
+                                                           "cloneType": "linked"})
+            self.wait_ended(f"of-{name}")
+            if name == "running":
+                self.assert_disks(f"of-{name}", source, self.frozen_at(source))
+            else:
+                self.assert_same_records(f"of-{name}", source)
+            held = self.snapshots()
+            self.assertEqual(1, len(held), "the parent is kept")
+            self.assertEqual(["Retain"], [c["spec"]["deletionPolicy"] for c in self.contents()])
+            self.kube.delete(vms.WUKONG_API, "Wukong", self.namespace, f"of-{name}")
+            self.wait_for(lambda: not self.snapshots() and not self.contents(), 60,
+                          "the parent to go with its last child")
+
+    def test_full_waits_for_the_source_to_stop(self):
+        source = self.source(disks=("root", "data"))
+        self.clone("whole", source, clone_source={"cloneType": "full"})
+        self.wait_reason("whole", "SourceReady", "SourceRunning")
+        self.kube.patch(vms.KUBEVIRT_API, VM, self.namespace, source.name,
+                        {"spec": {"runStrategy": "Halted"}})
+        self.wait_ended("whole")
+        self.assert_same_records("whole", source)
+        self.assert_no_temporaries()
+        self.assertEqual([], source.log("frozen"))
+
+    def test_another_namespace(self):
+        source = self.source(disks=("root", "data"))
+        there = self.make_namespace(f"{self.namespace}-there")
+        self.clone("far", source, namespace=there, clone_source={"namespace": self.namespace},
+                   disks=[{"name": "root", "size": "96Mi"}, {"name": "data"}])
+        self.wait_ended("far", namespace=there)
+        self.assert_cloned("far", source, namespace=there)
+        self.assert_no_temporaries(there)
+        self.assertIsNotNone(self.machine("far-vm", there))
+
+    def test_deleted_while_frozen(self):
+        source = self.source()
+        vms.set_disk_fault(self.bed, source.handle("root"), snapshot_delay_ms=20000)
+        self.addCleanup(vms.set_disk_fault, self.bed, source.handle("root"))
+        self.clone("gone", source)
+        self.wait_for(lambda: source.log("frozen"), 30, "the guest to be frozen")
+        self.kube.delete(vms.WUKONG_API, "Wukong", self.namespace, "gone")
+        self.wait_for(lambda: source.log("thawed"), 10, "the thaw")
+        vms.set_disk_fault(self.bed, source.handle("root"))
+        self.wait_for(lambda: not self.kube.find(vms.WUKONG_API, "Wukong", self.namespace, "gone"), 90,
+                      "the Wukong to go")
+        self.assert_nothing_left("gone", ["root"])
+        self.assert_untouched(source)
+
+    def test_quota_is_waited_for(self):
+        source = self.source()
+        quota = {"apiVersion": "v1", "kind": "ResourceQuota",
+                 "metadata": {"namespace": self.namespace, "name": "q"},
+                 "spec": {"hard": {"requests.storage": "100Mi"}}}
+        self.kube.create(quota)
+        self.wait_for(lambda: (self.kube.get("v1", "ResourceQuota", self.namespace, "q").get("status")
+                               or {}).get("used"), 20, "the quota to count")
+        self.clone("late", source)
+        self.wait_reason("late", "SourceReady", "QuotaExceeded")
+        self.assertEqual([], source.log("frozen"), "frozen for a clone that cannot be")
+        self.kube.patch("v1", "ResourceQuota", self.namespace, "q",
+                        {"spec": {"hard": {"requests.storage": "1Gi"}}})
+        self.wait_ended("late", timeout_s=120)
+        self.assert_cloned("late", source)
+
+
+class Instancetype(RealCase):
+    def typed(self, name="src"):
+        """A VM that takes its cpu and memory from an instancetype."""
+        self.kube.create({"apiVersion": INSTANCETYPE_API, "kind": "VirtualMachineInstancetype",
+                          "metadata": {"namespace": self.namespace, "name": "small"},
+                          "spec": {"cpu": {"guest": 2}, "memory": {"guest": "128Mi"}}})
+        self.make_claim(f"{name}-data-0")
+        source = vms.Source(self, name, {"root": f"{name}-data-0"}, True, self.namespace)
+        spec = vms.machine_spec(source.claims)
+        del spec["domain"]["cpu"], spec["domain"]["memory"]
+        machine = vms.vm(self.namespace, name, spec)
+        machine["spec"]["instancetype"] = {"kind": "VirtualMachineInstancetype", "name": "small"}
+        self.kube.create(machine)
+        return source.wait()
+
+    def test_without_override_the_type_stays(self):
+        source = self.typed()
+        self.clone("same", source)
+        self.wait_ended("same")
+        made = self.assert_cloned("same", source) and self.vm_of("same")
+        self.assertEqual("small", made["spec"]["instancetype"]["name"])
+        self.assertNotIn("revisionName", made["spec"]["instancetype"])
+        domain = self.machine("same-vm")["spec"]["domain"]
+        self.assertEqual((2, "128Mi"), (domain["cpu"]["sockets"], domain["memory"]["guest"]))
+
+    def test_an_override_is_expanded(self):
+        source = self.typed()
+        self.clone("big", source, cpu=3)
+        self.wait_ended("big")
+        self.assert_cloned("big", source)
+        made = self.vm_of("big")
+        self.assertNotIn("instancetype", made["spec"])
+        domain = self.machine("big-vm")["spec"]["domain"]
+        self.assertEqual((3, "128Mi"), (domain["cpu"]["sockets"], domain["memory"]["guest"]))
+
+    def test_through_a_virtualmachinesnapshot(self):
+        source = self.typed()
+        self.clone("kept", source, memory="192Mi",
+                   clone_source={"snapshotMethod": "VirtualMachineSnapshot"})
+        self.wait_ended("kept")
+        self.assert_cloned("kept", source)
+        domain = self.machine("kept-vm")["spec"]["domain"]
+        self.assertEqual((2, "192Mi"), (domain["cpu"]["sockets"], domain["memory"]["guest"]))
+
+
+class Figures(RealCase):
+    """One clone alone against KubeVirt's own of the same machine; at most one runs at a time."""
+
+    at_once = 1
+
+    def _writes(self, user, mark):
+        return sum(self.bed.audit_count(mark, user).values())
+
+    def test_freeze_and_writes(self):
+        source = self.source()
+        controller = "system:serviceaccount:kubevirt:kubevirt-controller"
+        figures = {}
+        for i in range(3):
+            mark = self.bed.audit_mark()
+            began = time.monotonic()
+            self.clone(f"ours-{i}", source, startStrategy={"autoStart": False})
+            found = self.wait_ended(f"ours-{i}")
+            took = time.monotonic() - began
+            time.sleep(3)
+            figures.setdefault("wukong", []).append({
+                "frozen": round(source.log("thawed")[-1]["frozenMs"]),
+                "told": vms.clone_status(found)["freezeMilliseconds"], "seconds": round(took, 1),
+                "writes": self._writes(self.bed.account("worker"), mark),
+                "kubevirt": self._writes(controller, mark)})
+        for i in range(3):
+            mark = self.bed.audit_mark()
+            began = time.monotonic()
+            self.kube.create({"apiVersion": "clone.kubevirt.io/v1beta1", "kind": "VirtualMachineClone",
+                              "metadata": {"namespace": self.namespace, "name": f"theirs-{i}"},
+                              "spec": {"source": {"apiGroup": "kubevirt.io", "kind": VM, "name": "src"},
+                                       "target": {"apiGroup": "kubevirt.io", "kind": VM,
+                                                  "name": f"theirs-{i}-vm"}}})
+            done = lambda: (self.kube.get("clone.kubevirt.io/v1beta1", "VirtualMachineClone",  # noqa: E731
+                                          self.namespace, f"theirs-{i}").get("status") or {}
+                            ).get("phase") == "Succeeded"
+            self.wait_for(done, 60, "KubeVirt's clone")
+            took = time.monotonic() - began
+            time.sleep(3)
+            figures.setdefault("VirtualMachineClone", []).append({
+                "frozen": round(source.log("thawed")[-1]["frozenMs"]), "seconds": round(took, 1),
+                "writes": self._writes(controller, mark)})
+        for i in range(3):
+            mark = self.bed.audit_mark()
+            self.kube.create({"apiVersion": vms.VM_SNAPSHOT_API, "kind": "VirtualMachineSnapshot",
+                              "metadata": {"namespace": self.namespace, "name": f"snap-{i}"},
+                              "spec": {"source": {"apiGroup": "kubevirt.io", "kind": VM, "name": "src"}}})
+            done = lambda: (self.kube.get(vms.VM_SNAPSHOT_API, "VirtualMachineSnapshot",  # noqa: E731
+                                          self.namespace, f"snap-{i}").get("status") or {}
+                            ).get("phase") == "Succeeded"
+            self.wait_for(done, 60, "KubeVirt's snapshot")
+            time.sleep(2)
+            figures.setdefault("VirtualMachineSnapshot", []).append({
+                "frozen": round(source.log("thawed")[-1]["frozenMs"]),
+                "writes": self._writes(controller, mark)})
+        for name, runs in figures.items():
+            print(f"# {name}: {json.dumps(runs)}", flush=True)
+        ours = sorted(r["frozen"] for r in figures["wukong"])[1]
+        theirs = sorted(r["frozen"] for r in figures["VirtualMachineClone"])[1]
+        self.assertLess(ours, theirs)
+
+
+if __name__ == "__main__":
+    harness.main()
