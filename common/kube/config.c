@@ -46,11 +46,14 @@ void kube_config_release(struct kube_config *c)
 
 /* --- Values --- */
 
-static bool loopback_host(const char *host)
+bool kube_config_loopback(const char *server)
 {
+    const char *host = strstr(server, "://");
+    host = host ? host + 3 : server;
     size_t n = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/");
     return (n == 9 && strncasecmp(host, "localhost", n) == 0) ||
-           (n == 5 && strncmp(host, "[::1]", n) == 0) || str_starts(host, "127.");
+           (n == 5 && strncmp(host, "[::1]", n) == 0) ||
+           (str_starts(host, "127.") && strspn(host, "0123456789.") == n);
 }
 
 static int take_server(const char *text, struct kube_config *c, struct err *err)
@@ -61,7 +64,7 @@ static int take_server(const char *text, struct kube_config *c, struct err *err)
         if ((unsigned char)*p <= ' ' || strchr("@?#\\", *p) || *p == 0x7f)
             return err_set(err, ERR_INVALID, "server: no blanks, user names or queries allowed");
     bool https = str_starts(text, "https://"), http = str_starts(text, "http://");
-    if (!https && !(http && loopback_host(text + strlen("http://"))))
+    if (!https && !(http && kube_config_loopback(text)))
         return err_set(err, ERR_INVALID, "server \"%.200s\" must begin with https://", text);
     const char *host = strstr(text, "://") + 3;
     if (*host == '\0' || *host == '/' || *host == ':' || (*host == '[' && !strchr(host, ']')))

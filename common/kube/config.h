@@ -32,6 +32,9 @@ struct kube_config {
 void kube_config_release(struct kube_config *c);
 #define CLEANUP_KUBE_CONFIG __attribute__((cleanup(kube_config_release)))
 
+/* The server's host is localhost, 127.x.y.z or ::1. */
+bool kube_config_loopback(const char *server);
+
 struct kube_config_choice {
     const char *path;    /* a kubeconfig or a colon-separated list; NULL: see kube_config_load */
     const char *context; /* NULL: current-context */

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <string.h>
-#include <strings.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -487,14 +486,6 @@ static void set_base(struct curl_transport *t, const char *tls_server_name)
     t->connect_to = curl_slist_append(NULL, to);
 }
 
-static bool is_loopback(const char *server)
-{
-    size_t n;
-    const char *host = host_of(server, &n);
-    return (n == 9 && strncasecmp(host, "localhost", n) == 0) ||
-           (n == 5 && strncmp(host, "[::1]", n) == 0) || str_starts(host, "127.");
-}
-
 int curl_transport_new(const struct curl_transport_options *options, struct curl_transport **ret,
                        struct err *err)
 {
@@ -518,7 +509,7 @@ int curl_transport_new(const struct curl_transport_options *options, struct curl
     t->key_pem = xstrdup(config->key_pem);
     t->key_file = xstrdup(config->key_file);
     t->insecure = config->insecure;
-    t->loopback = is_loopback(config->server);
+    t->loopback = kube_config_loopback(config->server);
     timer_init(&t->pump, on_pump, t);
     (void)curl_multi_setopt(loop_multi(t->loop), CURLMOPT_MAXCONNECTS, (long)t->o.calls_max);
     (void)curl_multi_setopt(loop_multi(t->loop), CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);

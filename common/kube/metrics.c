@@ -63,3 +63,10 @@ void kube_metrics_observe(void *arg, enum kube_method method, const char *path, 
         metric_observe(&kube_metric_request_seconds, (double)took_ms / 1000,
                        METRIC_LABELS(verbs[method]));
 }
+
+void kube_metrics_store(const struct store *s)
+{
+    const char *resource = store_kind(s)->resource;
+    metric_set(&kube_metric_store_objects, (double)store_count(s), METRIC_LABELS(resource));
+    metric_set(&kube_metric_store_bytes, (double)store_bytes(s), METRIC_LABELS(resource));
+}

@@ -7,6 +7,7 @@
 #define KUBE_METRICS_H
 
 #include "base/metric.h"
+#include "kube/store.h"
 #include "kube/transport.h"
 
 extern struct metric kube_metric_requests;        /* counter: verb, code ("<error>" without one) */
@@ -18,5 +19,7 @@ extern struct metric kube_metric_store_bytes;     /* gauge: resource */
 void kube_metrics_register(void);
 void kube_metrics_observe(void *arg, enum kube_method method, const char *path, int code,
                           int64_t took_ms);
+/* Sets the gauges of one cache; to be called before each exposition. */
+void kube_metrics_store(const struct store *s);
 
 #endif

@@ -243,6 +243,24 @@ static void test_places(void **state)
     assert_string_equal(env.server, "https://env");
 }
 
+static void test_loopback(void **state)
+{
+    (void)state;
+    static const struct {
+        int line;
+        const char *server;
+        bool loopback;
+    } rows[] = {
+        {__LINE__, "https://127.0.0.1:6443", true}, {__LINE__, "https://127.8.8.8/x", true},
+        {__LINE__, "http://LocalHost:1", true},     {__LINE__, "https://[::1]:6443", true},
+        {__LINE__, "https://[::11]:6443", false},   {__LINE__, "https://127.evil.org", false},
+        {__LINE__, "https://localhost.org", false}, {__LINE__, "https://10.0.0.1", false},
+        {__LINE__, "https://h/127.0.0.1", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        CHECK_ROW(&rows[i], kube_config_loopback(rows[i].server) == rows[i].loopback);
+}
+
 static void test_pod(void **state)
 {
     const struct folder *f = *state;
@@ -325,6 +343,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_complete),
         cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_loopback),
         cmocka_unit_test_setup_teardown(test_list_of_files, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_places, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_pod, make_folder, remove_folder),

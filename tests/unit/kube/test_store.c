@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "base/str.h"
 #include "json/json.h"
+#include "kube/metrics.h"
 #include "kube/store.h"
 
 static const struct kube_kind kind = {
@@ -227,6 +228,28 @@ static void test_namespaces_and_bytes(void **state)
     store_free(NULL);
 }
 
+static void test_metrics(void **state)
+{
+    (void)state;
+    struct store *s = store_new(&kind);
+    store_put(s, make("a", "b", "1", "1", "x"));
+    kube_metrics_register();
+    kube_metrics_store(s);
+    assert_true(metric_value(&kube_metric_store_objects, METRIC_LABELS("things")) == 1);
+    assert_true(metric_value(&kube_metric_store_bytes, METRIC_LABELS("things")) ==
+                (double)store_bytes(s));
+    kube_metrics_observe(NULL, KUBE_POST, "/api/v1/x", 201, 30);
+    kube_metrics_observe(NULL, KUBE_POST, "/api/v1/x", 0, 30);
+    kube_metrics_observe(NULL, KUBE_GET, "/api/v1/x?watch=true", 200, 300000);
+    assert_true(metric_value(&kube_metric_requests, METRIC_LABELS("POST", "201")) == 1);
+    assert_true(metric_value(&kube_metric_requests, METRIC_LABELS("POST", "<error>")) == 1);
+    assert_true(metric_value(&kube_metric_requests, METRIC_LABELS("GET", "200")) == 1);
+    assert_true(metric_value(&kube_metric_request_seconds, METRIC_LABELS("POST")) == 2);
+    assert_true(metric_value(&kube_metric_request_seconds, METRIC_LABELS("GET")) == 0);
+    metric_reset_all();
+    store_free(s);
+}
+
 #define NAMES 30
 
 /* Random operations; an array of versions is the model. */
@@ -287,9 +310,9 @@ static void test_against_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_projection),    cmocka_unit_test(test_bare_projection),
-        cmocka_unit_test(test_scripts),       cmocka_unit_test(test_namespaces_and_bytes),
-        cmocka_unit_test(test_against_model),
+        cmocka_unit_test(test_projection), cmocka_unit_test(test_bare_projection),
+        cmocka_unit_test(test_scripts),    cmocka_unit_test(test_namespaces_and_bytes),
+        cmocka_unit_test(test_metrics),    cmocka_unit_test(test_against_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
