@@ -172,12 +172,24 @@ static void end_process(struct process *p)
     net_kill(p->net);
 }
 
+static void resigned(void *arg)
+{
+    struct process *p = arg;
+    timer_arm(&p->sim->timers, &p->kill, p->sim->now_ms);
+}
+
 static void kill_process(void *arg)
 {
     struct process *p = arg;
     struct sim *s = p->sim;
     if (!p->worker)
         return;
+    if (!p->resigning && worker_leads(p->worker) && rng_chance(&s->rng, 250)) {
+        sim_trace(s, "%s is told to end", p->identity);
+        p->resigning = true;
+        worker_resign(p->worker, resigned, p);
+        return;
+    }
     sim_trace(s, "%s is killed", p->identity);
     s->kills++;
     end_process(p);
@@ -203,6 +215,7 @@ static void start_process(void *arg)
     n->next = s->nets;
     s->nets = n;
     p->net = &n->net;
+    p->resigning = false;
     p->worker = worker_new(&(struct worker_config){
         .transport = &n->net.face,
         .clock = &s->clock,

@@ -24,6 +24,7 @@ struct process {
     struct worker *worker; /* NULL: down */
     struct net *net;
     struct timer kill, start;
+    bool resigning; /* SIGTERM: it gives the lease back first */
     char identity[32];
 };
 
