@@ -14,6 +14,7 @@ struct health {
     struct loop *loop;
     struct server *server;
     bool (*ready)(void *arg);
+    void (*refresh)(void *arg);
     void *arg;
 };
 
@@ -32,6 +33,7 @@ static void handle(void *arg, struct server_request *r)
         answer_text(r, ready ? 200 : 503, xstrdup(ready ? "ok\n" : "caches are being filled\n"));
     } else if (str_eq(r->path, "/metrics")) {
         CLEANUP_BUF struct buf out = BUF_INIT(METRICS_BYTES_MAX);
+        h->refresh(h->arg);
         metric_write_all(&out);
         size_t len = out.len;
         server_answer(r, (struct server_answer){.code = 200,
@@ -50,11 +52,11 @@ static void readable(void *arg, short revents)
     server_ready(h->server);
 }
 
-int health_start(struct loop *loop, unsigned short port, bool (*ready)(void *arg), void *arg,
-                 struct health **ret, struct err *err)
+int health_start(struct loop *loop, unsigned short port, bool (*ready)(void *arg),
+                 void (*refresh)(void *arg), void *arg, struct health **ret, struct err *err)
 {
     struct health *h = xcalloc(1, sizeof *h);
-    *h = (struct health){.loop = loop, .ready = ready, .arg = arg};
+    *h = (struct health){.loop = loop, .ready = ready, .refresh = refresh, .arg = arg};
     struct server_config config = {
         .address = "0.0.0.0",
         .port = port,

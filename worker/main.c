@@ -167,6 +167,12 @@ static bool alive_and_ready(void *arg)
     return worker_synced(p->worker) && !p->ending;
 }
 
+static void refresh_metrics(void *arg)
+{
+    struct program *p = arg;
+    worker_refresh_metrics(p->worker);
+}
+
 static int run(struct program *p, const struct options *o, struct kube_transport *transport,
                struct err *err)
 {
@@ -194,8 +200,8 @@ static int run(struct program *p, const struct options *o, struct kube_transport
     });
     int status = 0;
     if (o->metrics_port)
-        status = health_start(p->loop, (unsigned short)o->metrics_port, alive_and_ready, p, &health,
-                              err);
+        status = health_start(p->loop, (unsigned short)o->metrics_port, alive_and_ready, refresh_metrics,
+                              p, &health, err);
     if (status == 0)
         status = loop_on_signal(p->loop, SIGTERM, on_signal, p, err);
     if (status == 0)

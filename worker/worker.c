@@ -9,6 +9,7 @@
 #include "json/json.h"
 #include "kube/client.h"
 #include "kube/lease.h"
+#include "kube/metrics.h"
 #include "kube/reflector.h"
 #include "kube/store.h"
 #include "kube/workqueue.h"
@@ -632,6 +633,13 @@ void worker_free(struct worker *w)
 bool worker_synced(const struct worker *w)
 {
     return w->synced;
+}
+
+void worker_refresh_metrics(const struct worker *w)
+{
+    for (int k = 0; k < WORKER_KINDS; k++)
+        if (is_watched(w, k))
+            kube_metrics_store(w->watched[k].store);
 }
 
 bool worker_leads(const struct worker *w)

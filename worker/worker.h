@@ -41,6 +41,8 @@ void worker_free(struct worker *w);
 /* All caches have been filled once. */
 bool worker_synced(const struct worker *w);
 bool worker_leads(const struct worker *w);
+/* Brings the metrics of the caches up to date. */
+void worker_refresh_metrics(const struct worker *w);
 /* Requests ever sent that change something. */
 unsigned long long worker_writes(const struct worker *w);
 
