@@ -72,8 +72,7 @@ static void judge_policies(struct lint *l, const struct object *o, const struct 
     if (!opt->policy_count || wukong_decode(&a, o->tree, &w, &err) < 0)
         return;
     struct wukong_effective e = wukong_default(&w.spec, str_or(w.ns, "default"));
-    struct policy_request r = {
-        .wukong = &w, .effective = &e, .now_ms = clock_wall(&clock_system)};
+    struct policy_request r = {.wukong = &w, .effective = &e, .now_ms = clock_wall(&clock_system)};
     policy_judge(&a, opt->policies, opt->policy_count, &r, NULL, POLICY_AT_ADMISSION, found);
     for (size_t i = 0; i < found->count; i++)
         if (found->items[i].effect != POLICY_AUDIT)
@@ -115,8 +114,8 @@ static void judge_object(struct lint *l, struct object o, const struct options *
     bool ours = is_ours(api) || (str_eq(kind, WUKONG_KIND) && !(api && strchr(api, '.')));
     if (!ours)
         return;
-    CLEANUP_FREE char *title = xasprintf("%s %s%s%s", str_or(kind, "?"), str_or(ns, ""),
-                                         ns ? "/" : "", str_or(name, "?"));
+    CLEANUP_FREE char *title =
+        xasprintf("%s %s%s%s", str_or(kind, "?"), str_or(ns, ""), ns ? "/" : "", str_or(name, "?"));
     o.title = title;
     const char *near = kind ? issues_suggest(kind, kinds, ARRAY_LEN(kinds)) : NULL;
     if (str_eq(kind, WUKONG_KIND)) {
@@ -256,8 +255,10 @@ static bool read_format(const char *name, enum lint_format *ret)
 static int read_flags(int argc, char **argv, struct options *opt)
 {
     static const struct option flags[] = {
-        {"output", required_argument, NULL, 'o'}, {"warnings-as-errors", no_argument, NULL, 'W'},
-        {"policy", required_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'},
+        {"output", required_argument, NULL, 'o'},
+        {"warnings-as-errors", no_argument, NULL, 'W'},
+        {"policy", required_argument, NULL, 'p'},
+        {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     struct err err;

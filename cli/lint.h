@@ -16,7 +16,7 @@
 #define LINT_DIRECTORY_DEPTH 32
 
 struct lint_finding {
-    size_t file_index; /* into files */
+    size_t file_index;   /* into files */
     char *file, *object; /* object: "Wukong prod/web", or "" for the file itself */
     unsigned line, column;
     bool error;

@@ -32,8 +32,8 @@ static void print_text(const struct lint *l, struct buf *out)
                  f->field, *f->field ? ": " : "", f->message, f->rule);
     }
     buf_addf(out, "%zu object%s in %zu file%s: %zu error%s, %zu warning%s\n", l->objects,
-             plural(l->objects), l->file_count, plural(l->file_count), l->errors,
-             plural(l->errors), l->warnings, plural(l->warnings));
+             plural(l->objects), l->file_count, plural(l->file_count), l->errors, plural(l->errors),
+             l->warnings, plural(l->warnings));
 }
 
 static void print_json(const struct lint *l, struct buf *out)
@@ -153,7 +153,8 @@ static void sarif_rules(struct json_writer *w)
         json_string(w, "text", rules[i].condition);
         json_end(w);
         json_object(w, "help");
-        json_string(w, "text", str_or(rules[i].remedy, str_or(rules[i].message, "see the message")));
+        json_string(w, "text",
+                    str_or(rules[i].remedy, str_or(rules[i].message, "see the message")));
         json_end(w);
         json_end(w);
     }

@@ -23,7 +23,8 @@ static const struct {
     {RULE_SOURCE, "The source and the cluster",
      "Judged by the webhook when a Wukong is created, and by the worker again before it touches "
      "the source."},
-    {RULE_POLICY, "ClonePolicy", "Judged when a ClonePolicy is read, and by `kubectl wukong lint`."},
+    {RULE_POLICY, "ClonePolicy",
+     "Judged when a ClonePolicy is read, and by `kubectl wukong lint`."},
 };
 
 /* A table cell: a pipe would end it. */

@@ -21,10 +21,10 @@ struct check_choices {
 };
 
 /* --- checks_values.c: one value --- */
-void check_int_range(struct check *c, const cJSON *v);   /* struct check_range */
-void check_length(struct check *c, const cJSON *v);      /* struct check_length */
+void check_int_range(struct check *c, const cJSON *v);     /* struct check_range */
+void check_length(struct check *c, const cJSON *v);        /* struct check_length */
 void check_secret_length(struct check *c, const cJSON *v); /* never shows the value */
-void check_choice(struct check *c, const cJSON *v);      /* struct check_choices */
+void check_choice(struct check *c, const cJSON *v);        /* struct check_choices */
 void check_choice_items(struct check *c, const cJSON *v);
 void check_dns_label(struct check *c, const cJSON *v);
 void check_dns_subdomain(struct check *c, const cJSON *v);

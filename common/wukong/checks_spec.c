@@ -343,8 +343,8 @@ void check_subject_namespace(struct check *c, const cJSON *v)
 void check_policy_selectors(struct check *c, const cJSON *v)
 {
     static const char *const places[] = {
-        ".match.source.namespaceSelector",   ".match.source.virtualMachineSelector",
-        ".match.target.namespaceSelector",   ".exclude.source.namespaceSelector",
+        ".match.source.namespaceSelector",        ".match.source.virtualMachineSelector",
+        ".match.target.namespaceSelector",        ".exclude.source.namespaceSelector",
         ".exclude.source.virtualMachineSelector", ".exclude.target.namespaceSelector",
     };
     for (size_t i = 0; i < ARRAY_LEN(places); i++) {

@@ -285,9 +285,17 @@ void check_condition_type(struct check *c, const cJSON *v)
 void check_gate_reserved(struct check *c, const cJSON *v)
 {
     static const char *const own[] = {
-        "Ready",         "Reconciling",   "Stalled",       "SourceReady",
-        "PolicyAllowed", "AwaitingGates", "SnapshotReady", "SnapshotTaken",
-        "DisksReady",    "VirtualMachineReady", "TemporariesCleaned",
+        "Ready",
+        "Reconciling",
+        "Stalled",
+        "SourceReady",
+        "PolicyAllowed",
+        "AwaitingGates",
+        "SnapshotReady",
+        "SnapshotTaken",
+        "DisksReady",
+        "VirtualMachineReady",
+        "TemporariesCleaned",
     };
     for (size_t i = 0; i < ARRAY_LEN(own); i++) {
         if (!str_eq(v->valuestring, own[i]))
@@ -351,8 +359,7 @@ void check_unique_items(struct check *c, const cJSON *v)
     cJSON_ArrayForEach(a, v)
     {
         for (b = v->child; b != a; b = b->next) {
-            if (!cJSON_IsString(a) || !cJSON_IsString(b) ||
-                !str_eq(a->valuestring, b->valuestring))
+            if (!cJSON_IsString(a) || !cJSON_IsString(b) || !str_eq(a->valuestring, b->valuestring))
                 continue;
             char suffix[32];
             snprintf(suffix, sizeof(suffix), "[%zu]", i);

@@ -51,14 +51,13 @@ static void choose_wanted(const struct class_facts *c, const char *wanted, const
                wanted, str_or(k->driver, "(none)"), driver,
                n ? "name one of its classes: " : "it has no class of its own", n ? list : "");
     else
-        REFUSE(r, CLASS_MISSING, "there is no VolumeSnapshotClass \"%.63s\"; %s%.63s%s%.120s", wanted,
-               n ? "classes of driver " : "no class exists for driver ", driver, n ? ": " : "",
-               n ? list : "");
+        REFUSE(r, CLASS_MISSING, "there is no VolumeSnapshotClass \"%.63s\"; %s%.63s%s%.120s",
+               wanted, n ? "classes of driver " : "no class exists for driver ", driver,
+               n ? ": " : "", n ? list : "");
 }
 
 static const struct snapshot_class_facts *of_profile(const struct class_facts *c,
-                                                     const char *storage_class,
-                                                     const char *driver)
+                                                     const char *storage_class, const char *driver)
 {
     for (size_t i = 0; storage_class && i < c->profile_count; i++) {
         const struct storage_profile_facts *p = &c->profiles[i];

@@ -104,8 +104,7 @@ static const char *find(const char *s, size_t n, char c)
     return p ? p : s + n;
 }
 
-static int refuse(const struct bounds *b, const char *s, size_t n, const char *why,
-                  struct err *err)
+static int refuse(const struct bounds *b, const char *s, size_t n, const char *why, struct err *err)
 {
     return err_set(err, ERR_INVALID, "%s \"%.*s\": %s; it takes %u-%u%s%s", b->name,
                    (int)(n < 32 ? n : 32), s, why, b->min, b->max,
@@ -176,8 +175,8 @@ static int read_descriptor(const char *text, struct cron *ret, struct err *err)
     static const struct {
         const char *name, *fields;
     } known[] = {
-        {"@yearly", "0 0 1 1 *"},  {"@annually", "0 0 1 1 *"}, {"@monthly", "0 0 1 * *"},
-        {"@weekly", "0 0 * * 0"},  {"@daily", "0 0 * * *"},    {"@midnight", "0 0 * * *"},
+        {"@yearly", "0 0 1 1 *"}, {"@annually", "0 0 1 1 *"}, {"@monthly", "0 0 1 * *"},
+        {"@weekly", "0 0 * * 0"}, {"@daily", "0 0 * * *"},    {"@midnight", "0 0 * * *"},
         {"@hourly", "0 * * * *"},
     };
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
@@ -299,8 +298,7 @@ static bool walk_day(struct walk *w)
     while (!day_matches(w->c, &w->t)) {
         if (!w->moved) {
             w->moved = true;
-            walk_civil(
-                w, (struct civil){.year = w->t.year, .month = w->t.month, .day = w->t.day});
+            walk_civil(w, (struct civil){.year = w->t.year, .month = w->t.month, .day = w->t.day});
         }
         struct civil next = w->t;
         next.day++;
@@ -374,8 +372,7 @@ bool cron_next(const struct cron *c, const struct zone *zone, int64_t after_s, i
     walk_to(&w, after_s + 1);
     int64_t year_last = w.t.year + 5;
     while (w.t.year <= year_last) {
-        if (walk_month(&w) && walk_day(&w) && walk_hour(&w) && walk_minute(&w) &&
-            walk_second(&w)) {
+        if (walk_month(&w) && walk_day(&w) && walk_hour(&w) && walk_minute(&w) && walk_second(&w)) {
             *ret_s = w.at;
             return true;
         }

@@ -10,7 +10,7 @@
 #include "wukong/rules.h"
 
 const char *const disk_method_names[] = {
-    "",         "SnapshotRestore", "CDIClone", "CDISnapshot", "CSIClone", "SnapshotHandleCopy",
+    "", "SnapshotRestore", "CDIClone", "CDISnapshot", "CSIClone", "SnapshotHandleCopy",
 };
 static_assert(ARRAY_LEN(disk_method_names) == DISK_METHODS, "one name each");
 
@@ -62,10 +62,11 @@ static void report_missing(struct resolver *r, size_t index, const char *volume)
     }
     const char *near = issues_suggest(volume, names, count);
     CLEANUP_FREE char *value = xasprintf("\"%s\"", volume);
-    snprintf(path, sizeof(path), "spec.disks[%zu].%s", index, d->source_disk ? "sourceDisk" : "name");
+    snprintf(path, sizeof(path), "spec.disks[%zu].%s", index,
+             d->source_disk ? "sourceDisk" : "name");
     issues_add(r->l, rule_find("disk-missing"), path, value, "it has %s%s%s%s%s",
-               count ? list : "no disk at all", near ? " (did you mean \"" : "",
-               near ? near : "", near ? "\"?)" : "", "");
+               count ? list : "no disk at all", near ? " (did you mean \"" : "", near ? near : "",
+               near ? "\"?)" : "", "");
 }
 
 /* The disk that the spec's entry wants; false when there is none (reported). */
@@ -81,7 +82,8 @@ static bool select_listed(struct resolver *r, size_t index, struct disk_plan *re
         return false;
     }
     char path[64];
-    snprintf(path, sizeof(path), "spec.disks[%zu].%s", index, d->source_disk ? "sourceDisk" : "name");
+    snprintf(path, sizeof(path), "spec.disks[%zu].%s", index,
+             d->source_disk ? "sourceDisk" : "name");
     if (v->kind != VOLUME_CLAIM) {
         CLEANUP_FREE char *value = xasprintf("\"%s\"", volume);
         issues_add(r->l, rule_find("disk-no-data"), path, value, "it is a %.40s",
@@ -187,7 +189,8 @@ static bool snapshot_class(struct resolver *r, struct disk_plan *d, struct class
 static bool kubevirt_refuses(const struct resolver *r, const struct volume_facts *v,
                              const struct disk_plan *d)
 {
-    return v->snapshottable == TRI_FALSE && !(r->w->spec.source.snapshot_class && d->snapshot_class);
+    return v->snapshottable == TRI_FALSE &&
+           !(r->w->spec.source.snapshot_class && d->snapshot_class);
 }
 
 enum keep { KEEP, LEAVE_OUT, REFUSED };
@@ -276,14 +279,15 @@ static void choose_method(struct resolver *r, struct disk_plan *d)
     if (!same) {
         place(d, ".storageClassName", path);
         issues_add(r->l, rule_find("disk-driver"), path, value,
-                   "\"%.63s\" is of driver %.63s and the source's disk of %.63s%s", d->storage_class,
-                   target, d->driver,
-                   r->e->clone_type == CLONE_LINKED ? "" : ", and CDI, which could copy it, is not "
-                                                           "installed");
+                   "\"%.63s\" is of driver %.63s and the source's disk of %.63s%s",
+                   d->storage_class, target, d->driver,
+                   r->e->clone_type == CLONE_LINKED ? ""
+                                                    : ", and CDI, which could copy it, is not "
+                                                      "installed");
     } else {
         place(d, "", path);
-        issues_add(r->l, rule_find("disk-method"), path, value,
-                   "disk \"%.63s\" of driver %.63s", d->volume, d->driver);
+        issues_add(r->l, rule_find("disk-method"), path, value, "disk \"%.63s\" of driver %.63s",
+                   d->volume, d->driver);
     }
 }
 

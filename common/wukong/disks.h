@@ -16,12 +16,12 @@
 #include "wukong/spec.h"
 
 enum disk_method {
-    DISK_METHOD_NONE,     /* nothing fits: an issue says what to install */
-    DISK_RESTORE,         /* PVC from VolumeSnapshot, same driver */
-    DISK_CDI_CLONE,       /* DataVolume with source pvc (full) */
-    DISK_CDI_SNAPSHOT,    /* DataVolume with source snapshot (another class or namespace) */
-    DISK_CSI_CLONE,       /* PVC from PVC, same driver and namespace (full) */
-    DISK_HANDLE_COPY,     /* pre-provisioned content in the target namespace, then restore */
+    DISK_METHOD_NONE,  /* nothing fits: an issue says what to install */
+    DISK_RESTORE,      /* PVC from VolumeSnapshot, same driver */
+    DISK_CDI_CLONE,    /* DataVolume with source pvc (full) */
+    DISK_CDI_SNAPSHOT, /* DataVolume with source snapshot (another class or namespace) */
+    DISK_CSI_CLONE,    /* PVC from PVC, same driver and namespace (full) */
+    DISK_HANDLE_COPY,  /* pre-provisioned content in the target namespace, then restore */
     DISK_METHODS
 };
 extern const char *const disk_method_names[DISK_METHODS]; /* status.cloneStatus.disks[].method */

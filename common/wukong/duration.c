@@ -14,8 +14,8 @@ static const struct {
     const char *text;
     uint64_t ns;
 } units[] = {
-    {"ns", 1},          {"us", NS_US},  {"\xc2\xb5s", NS_US}, {"\xce\xbcs", NS_US},
-    {"ms", NS_MS},      {"s", NS_S},    {"m", 60 * NS_S},     {"h", 3600 * NS_S},
+    {"ns", 1},     {"us", NS_US}, {"\xc2\xb5s", NS_US}, {"\xce\xbcs", NS_US},
+    {"ms", NS_MS}, {"s", NS_S},   {"m", 60 * NS_S},     {"h", 3600 * NS_S},
 };
 
 static bool is_digit(char c)

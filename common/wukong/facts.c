@@ -154,8 +154,7 @@ static void read_domain(const cJSON *spec, struct source_facts *s)
     s->persistent_efi = json_bool(spec, "domain.firmware.bootloader.efi.persistent", false);
 }
 
-void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi,
-                       struct source_facts *ret)
+void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi, struct source_facts *ret)
 {
     struct source_facts s = {.looked_up = true};
     s.vm_exists = cJSON_IsObject(vm);
@@ -179,8 +178,7 @@ void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi,
     s.instancetype = has(vm, "spec.instancetype");
     s.managed_by_gitops = tracked(vm);
     /* What runs counts; the VM may have been edited since. */
-    const cJSON *spec =
-        s.vmi_exists ? json_get(vmi, "spec") : json_at(vm, "spec.template.spec");
+    const cJSON *spec = s.vmi_exists ? json_get(vmi, "spec") : json_at(vm, "spec.template.spec");
     read_domain(spec, &s);
     read_volumes(a, spec, vm, &s);
     *ret = s;
@@ -209,8 +207,7 @@ static int64_t quantity_at(const cJSON *o, const char *path)
     return v && quantity_parse(v, &q) == QUANTITY_OK ? quantity_value(&q) : 0;
 }
 
-void facts_read_claim(struct arena *a, const char *name, const cJSON *pvc,
-                      struct claim_facts *ret)
+void facts_read_claim(struct arena *a, const char *name, const cJSON *pvc, struct claim_facts *ret)
 {
     struct claim_facts c = {.name = arena_strdup(a, name), .looked_up = true};
     c.exists = cJSON_IsObject(pvc);
@@ -242,11 +239,10 @@ void facts_read_storage_class(struct arena *a, const cJSON *o, struct storage_cl
         .name = text(a, o, "metadata.name"),
         .provisioner = text(a, o, "provisioner"),
         .expansion = json_bool(o, "allowVolumeExpansion", false),
-        .is_default = str_eq(
-            json_str(o, "metadata.annotations[storageclass.kubernetes.io/is-default-class]"),
-            "true"),
-        .wait_for_first_consumer =
-            str_eq(json_str(o, "volumeBindingMode"), "WaitForFirstConsumer"),
+        .is_default =
+            str_eq(json_str(o, "metadata.annotations[storageclass.kubernetes.io/is-default-class]"),
+                   "true"),
+        .wait_for_first_consumer = str_eq(json_str(o, "volumeBindingMode"), "WaitForFirstConsumer"),
     };
 }
 
@@ -262,8 +258,7 @@ void facts_read_snapshot_class(struct arena *a, const cJSON *o, struct snapshot_
     };
 }
 
-void facts_read_storage_profile(struct arena *a, const cJSON *o,
-                                struct storage_profile_facts *ret)
+void facts_read_storage_profile(struct arena *a, const cJSON *o, struct storage_profile_facts *ret)
 {
     /* CDI: the status repeats the spec's choice once it is accepted; a profile bears the name of
        its storage class. */
@@ -292,8 +287,7 @@ const struct claim_facts *facts_claim(const struct source_facts *s, const char *
     return NULL;
 }
 
-const struct storage_class_facts *facts_storage_class(const struct class_facts *c,
-                                                      const char *name)
+const struct storage_class_facts *facts_storage_class(const struct class_facts *c, const char *name)
 {
     for (size_t i = 0; name && i < c->storage_class_count; i++)
         if (str_eq(c->storage_classes[i].name, name))

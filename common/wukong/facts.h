@@ -22,9 +22,10 @@
 
 /* What a volume of a VM is made of (kubevirt.io/api core/v1 Volume). */
 enum volume_kind {
-    VOLUME_CLAIM, /* persistentVolumeClaim or dataVolume: data that a clone copies */
-    VOLUME_CONFIG, /* cloudInit*, configMap, secret, serviceAccount, downwardAPI, sysprep: by name */
-    VOLUME_IMAGE,  /* containerDisk: immutable, kept as it is */
+    VOLUME_CLAIM,   /* persistentVolumeClaim or dataVolume: data that a clone copies */
+    VOLUME_CONFIG,  /* cloudInit*, configMap, secret, serviceAccount, downwardAPI, sysprep: by name
+                     */
+    VOLUME_IMAGE,   /* containerDisk: immutable, kept as it is */
     VOLUME_SCRATCH, /* emptyDisk, ephemeral, memoryDump: not copied, kept or dropped */
     VOLUME_HOST_DISK, /* refused by name */
     VOLUME_OTHER
@@ -33,11 +34,11 @@ enum volume_kind {
 struct volume_facts {
     const char *name;
     enum volume_kind kind;
-    const char *claim;            /* PVC name; NULL unless VOLUME_CLAIM */
-    const char *source_kind;      /* "persistentVolumeClaim", "cloudInitNoCloud", … */
-    enum tristate snapshottable;  /* vm.status.volumeSnapshotStatuses[].enabled; unset: not there */
-    const char *snapshot_reason;  /* its reason; NULL */
-    bool boot;                    /* lowest bootOrder, or the first disk when none has one */
+    const char *claim;           /* PVC name; NULL unless VOLUME_CLAIM */
+    const char *source_kind;     /* "persistentVolumeClaim", "cloudInitNoCloud", … */
+    enum tristate snapshottable; /* vm.status.volumeSnapshotStatuses[].enabled; unset: not there */
+    const char *snapshot_reason; /* its reason; NULL */
+    bool boot;                   /* lowest bootOrder, or the first disk when none has one */
 };
 
 struct claim_facts {
@@ -96,7 +97,8 @@ struct class_facts {
     size_t profile_count;
 };
 
-/* --- Readers of Kubernetes JSON. Each tolerates any tree; NULL trees mean "not there" (404). --- */
+/* --- Readers of Kubernetes JSON. Each tolerates any tree; NULL trees mean "not there" (404). ---
+ */
 
 /* vm, vmi: of the source; vm NULL for a stand-alone VMI. Fills everything but claims. */
 void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi,
@@ -104,12 +106,10 @@ void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi,
 /* Names of the claims that the source's volumes use, without duplicates: the look-ups to do. */
 size_t facts_claim_names(const struct source_facts *s, const char **ret, size_t max);
 /* pvc NULL: it does not exist. ret->name is name. */
-void facts_read_claim(struct arena *a, const char *name, const cJSON *pvc,
-                      struct claim_facts *ret);
+void facts_read_claim(struct arena *a, const char *name, const cJSON *pvc, struct claim_facts *ret);
 void facts_read_storage_class(struct arena *a, const cJSON *o, struct storage_class_facts *ret);
 void facts_read_snapshot_class(struct arena *a, const cJSON *o, struct snapshot_class_facts *ret);
-void facts_read_storage_profile(struct arena *a, const cJSON *o,
-                                struct storage_profile_facts *ret);
+void facts_read_storage_profile(struct arena *a, const cJSON *o, struct storage_profile_facts *ret);
 
 const struct volume_facts *facts_volume(const struct source_facts *s, const char *name);
 const struct claim_facts *facts_claim(const struct source_facts *s, const char *name);

@@ -20,8 +20,8 @@ static_assert(ARRAY_LEN(issue_reason_names) == ISSUE_REASONS, "one name each");
 
 /* How apimachinery's field.Error begins (util/validation/field/errors.go). */
 static const char *const reason_words[] = {
-    "Invalid value", "Required value", "Unsupported value", "Duplicate value", "Forbidden",
-    "Not found",
+    "Invalid value",   "Required value", "Unsupported value",
+    "Duplicate value", "Forbidden",      "Not found",
 };
 static_assert(ARRAY_LEN(reason_words) == ISSUE_REASONS, "one word each");
 

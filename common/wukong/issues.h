@@ -40,7 +40,8 @@ struct issue {
     const char *field;       /* "spec.disks[1].size" */
     enum issue_reason reason;
     enum issue_severity severity;
-    const char *message; /* errors: "Invalid value: \"x\": must be …; set …"; warnings: a sentence */
+    const char
+        *message; /* errors: "Invalid value: \"x\": must be …; set …"; warnings: a sentence */
 };
 
 struct issues {

@@ -89,8 +89,8 @@ const char *name_qualified_error(const char *s)
     const char *slash = strchr(s, '/'), *name = slash ? slash + 1 : s;
     if (slash && strchr(name, '/'))
         return "must have at most one '/'";
-    if (slash && ((size_t)(slash - s) > LIMIT_DNS_SUBDOMAIN ||
-                  !subdomain_shape(s, (size_t)(slash - s))))
+    if (slash &&
+        ((size_t)(slash - s) > LIMIT_DNS_SUBDOMAIN || !subdomain_shape(s, (size_t)(slash - s))))
         return "the part before '/' must be a DNS name in lower case, such as example.com";
     if (strlen(name) > LIMIT_DNS_LABEL)
         return "the name must be no more than 63 bytes";
@@ -169,17 +169,16 @@ static void fit(const char *text, char *out, size_t size)
 
 void name_vm(const char *wukong, int64_t replicas, int64_t index, char out[NAME_BUF])
 {
-    CLEANUP_FREE char *text = replicas > 1 ? xasprintf("%s-vm-%" PRId64, wukong, index)
-                                           : xasprintf("%s-vm", wukong);
+    CLEANUP_FREE char *text =
+        replicas > 1 ? xasprintf("%s-vm-%" PRId64, wukong, index) : xasprintf("%s-vm", wukong);
     fit(text, out, NAME_BUF);
 }
 
 void name_pvc(const char *wukong, int64_t replicas, int64_t index, const char *disk,
               char out[PVC_NAME_BUF])
 {
-    CLEANUP_FREE char *text = replicas > 1
-                                  ? xasprintf("%s-vm-%" PRId64 "-%s", wukong, index, disk)
-                                  : xasprintf("%s-%s", wukong, disk);
+    CLEANUP_FREE char *text = replicas > 1 ? xasprintf("%s-vm-%" PRId64 "-%s", wukong, index, disk)
+                                           : xasprintf("%s-%s", wukong, disk);
     fit(text, out, PVC_NAME_BUF);
 }
 
@@ -274,10 +273,9 @@ static void uuid5(const char *uid, const char *name, char out[UUID_TEXT])
     digest(EVP_sha1(), text.data, text.len, b, sizeof(b));
     b[6] = (uint8_t)((b[6] & 0x0f) | 0x50);
     b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-    snprintf(out, UUID_TEXT,
-             "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
-             b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
-             b[15]);
+    snprintf(out, UUID_TEXT, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+             b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13],
+             b[14], b[15]);
 }
 
 void identity_firmware_uuid(const char *uid, int64_t index, char out[UUID_TEXT])

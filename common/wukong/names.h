@@ -37,7 +37,8 @@ void name_pvc(const char *wukong, int64_t replicas, int64_t index, const char *d
               char out[PVC_NAME_BUF]);
 /* "snapshot-<sourceVMI>-<wukong>-<uid8>-<attempt>-<disk>": uid8 is the first 8 hex digits of the
    Wukong's UID. Over 63 bytes the middle is cut and a hash of the whole put in, so that the name is
-   a label value too and two long names never meet. disk NULL: without it (VirtualMachineSnapshot). */
+   a label value too and two long names never meet. disk NULL: without it (VirtualMachineSnapshot).
+ */
 void name_snapshot(const char *source, const char *wukong, const char *uid, int64_t attempt,
                    const char *disk, char out[NAME_BUF]);
 /* Any text to a DNS label of at most 63 bytes: the text itself when it is one, else its head, "-"

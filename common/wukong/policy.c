@@ -102,8 +102,8 @@ static void read_match(struct arena *a, const cJSON *o, struct policy_match *m, 
     if (!m->subjects || !cJSON_IsArray(list))
         return;
     cJSON_ArrayForEach(v, list) m->subjects[m->subject_count++] = (struct policy_subject){
-        .kind = (enum policy_subject_kind)choice(json_str(v, "kind"), policy_subject_names,
-                                                 SUBJECTS),
+        .kind =
+            (enum policy_subject_kind)choice(json_str(v, "kind"), policy_subject_names, SUBJECTS),
         .name = str_or(text(a, v, "name"), ""),
         .ns = str_or(text(a, v, "namespace"), ""),
     };
@@ -118,10 +118,10 @@ static void read_rules(struct arena *a, const cJSON *o, struct policy *p)
         if (cJSON_IsString(v))
             p->rules.clone_types[choice(v->valuestring, clone_type_names, CLONE_TYPES)] = true;
     }
-    p->rules.placement = (enum policy_placement)choice(json_str(o, "placement"),
-                                                       policy_placement_names, PLACEMENTS);
-    p->rules.require_source = (enum policy_require)choice(json_str(o, "requireSource"),
-                                                          policy_require_names, REQUIRES);
+    p->rules.placement =
+        (enum policy_placement)choice(json_str(o, "placement"), policy_placement_names, PLACEMENTS);
+    p->rules.require_source =
+        (enum policy_require)choice(json_str(o, "requireSource"), policy_require_names, REQUIRES);
     p->rules.quiesce =
         (enum quiesce)choice(json_str(o, "quiesce"), policy_quiesce_names, POLICY_QUIESCES);
     strings(a, json_get(o, "storageClasses"), &p->rules.storage_classes,
@@ -200,8 +200,8 @@ void policy_decode(struct arena *a, const cJSON *tree, struct policy *ret)
     read_limits(json_get(spec, "limits"), &p);
     read_windows(a, json_get(spec, "windows"), &p);
     read_actions(json_get(spec, "validationActions"), &p);
-    p.outside =
-        (enum policy_outside)choice(json_str(spec, "outsideWindow"), policy_outside_names, OUTSIDES);
+    p.outside = (enum policy_outside)choice(json_str(spec, "outsideWindow"), policy_outside_names,
+                                            OUTSIDES);
     p.message = text(a, spec, "message");
     if (a->failed)
         p = (struct policy){.name = "(too large)", .broken = "it is too large", .deny = true};

@@ -89,8 +89,6 @@ struct policy {
 
 void policy_decode(struct arena *a, const cJSON *tree, struct policy *ret);
 
-
-
 /* Who clones what where. Pointers that are NULL are not known; what is not known cannot exempt: a
    match by it counts as matching, an exclude by it as not excluding. */
 struct policy_request {
@@ -119,8 +117,8 @@ struct policy_finding {
     const struct policy *policy;
     const char *rule; /* "cloneTypes", "windows", …: where in the policy */
     enum policy_effect effect;
-    const char *text;  /* what is not allowed and what would be, then the policy's own message */
-    int64_t until_ms;  /* WAIT: when to look again; 0: when something changes */
+    const char *text; /* what is not allowed and what would be, then the policy's own message */
+    int64_t until_ms; /* WAIT: when to look again; 0: when something changes */
 };
 #define POLICY_FINDINGS_MAX 128
 struct policy_findings {

@@ -153,7 +153,8 @@ static void refuse(struct judge *j, const char *rule, const char *format, ...)
         push(j, rule, POLICY_AUDIT, 0, text);
 }
 
-/* A limit or a window holds the clone back. A policy that does not deny does not hold back either. */
+/* A limit or a window holds the clone back. A policy that does not deny does not hold back either.
+ */
 static void hold(struct judge *j, const char *rule, int64_t until_ms, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 static void hold(struct judge *j, const char *rule, int64_t until_ms, const char *format, ...)

@@ -144,8 +144,8 @@ static void advance(struct lexer *l)
 
 static int unexpected(const struct lexer *l, const char *expected, struct err *err)
 {
-    return err_set(err, ERR_INVALID, "found \"%.*s\", expected %s", (int)(l->len < 64 ? l->len : 64),
-                   l->text, expected);
+    return err_set(err, ERR_INVALID, "found \"%.*s\", expected %s",
+                   (int)(l->len < 64 ? l->len : 64), l->text, expected);
 }
 
 struct parser {
@@ -357,8 +357,9 @@ int selector_decode(struct arena *a, const cJSON *object, struct selector *ret, 
     if (!terms)
         return err_set(err, ERR_LIMIT, "the selector is too long");
     if (object && !cJSON_IsObject(object) && !cJSON_IsNull(object))
-        return err_set(err, ERR_INVALID, "a selector is an object of matchLabels and "
-                                         "matchExpressions");
+        return err_set(err, ERR_INVALID,
+                       "a selector is an object of matchLabels and "
+                       "matchExpressions");
     cJSON_ArrayForEach(item, labels) if (decode_label(a, item, &terms[count++], err) < 0) return -1;
     cJSON_ArrayForEach(item, expressions)
     {

@@ -19,8 +19,7 @@ struct judge {
 
 static const char *name_field(const struct judge *j)
 {
-    return j->e->source_type == SOURCE_VM ? "spec.cloneSource.vmName"
-                                          : "spec.cloneSource.vmiName";
+    return j->e->source_type == SOURCE_VM ? "spec.cloneSource.vmName" : "spec.cloneSource.vmiName";
 }
 
 static void add(const struct judge *j, const char *rule, const char *field, const char *detail)

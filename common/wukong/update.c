@@ -163,7 +163,7 @@ static void check_disks(const cJSON *old, const cJSON *new, struct issues *l)
     size_t i = 0;
     char path[64];
     /* Names may stand twice in an old object that was never valid. */
-    if (old && new && json_equal(old, new))
+    if (old && new &&json_equal(old, new))
         return;
     cJSON_ArrayForEach(d, new)
     {
@@ -179,8 +179,7 @@ static void check_disks(const cJSON *old, const cJSON *new, struct issues *l)
     {
         const char *name = json_str(d, "name");
         if (!disk_named(new, name))
-            issues_add(l, rule, "spec.disks", NULL, "disk \"%.63s\" was removed",
-                       str_or(name, ""));
+            issues_add(l, rule, "spec.disks", NULL, "disk \"%.63s\" was removed", str_or(name, ""));
     }
 }
 

@@ -35,8 +35,8 @@ void check_fail(const struct check *c, const char *value, const char *detail, ..
     va_end(args);
 }
 
-void check_fail_at(const struct check *c, const char *suffix, const char *value,
-                   const char *detail, ...)
+void check_fail_at(const struct check *c, const char *suffix, const char *value, const char *detail,
+                   ...)
 {
     va_list args;
     va_start(args, detail);

@@ -37,7 +37,7 @@ struct check {
 void check_fail(const struct check *c, const char *value, const char *detail, ...)
     __attribute__((format(printf, 3, 4)));
 /* Reports at c->path plus the suffix (".vmName") instead. */
-void check_fail_at(const struct check *c, const char *suffix, const char *value,
-                   const char *detail, ...) __attribute__((format(printf, 4, 5)));
+void check_fail_at(const struct check *c, const char *suffix, const char *value, const char *detail,
+                   ...) __attribute__((format(printf, 4, 5)));
 
 #endif

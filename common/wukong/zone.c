@@ -19,9 +19,9 @@ struct local_type {
 struct zone {
     size_t type_count, change_count;
     struct local_type *types;
-    int64_t *when;   /* change_count times, ascending */
+    int64_t *when;    /* change_count times, ascending */
     uint8_t *type_of; /* the type that begins there */
-    char *rule;      /* POSIX TZ string for the time after the last change; NULL */
+    char *rule;       /* POSIX TZ string for the time after the last change; NULL */
 };
 
 /* --- Calendar --- */

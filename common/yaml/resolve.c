@@ -19,9 +19,9 @@ static bool one_of(const char *text, const char *const *words, size_t n)
     return false;
 }
 
-static const char *const yes_words[] = {"y",    "Y",    "yes", "Yes", "YES",
-                                        "true", "True", "TRUE", "on", "On", "ON"};
-static const char *const no_words[] = {"n",     "N",     "no",    "No",  "NO", "false",
+static const char *const yes_words[] = {"y",    "Y",    "yes", "Yes", "YES", "true",
+                                        "True", "TRUE", "on",  "On",  "ON"};
+static const char *const no_words[] = {"n",     "N",     "no",  "No",  "NO", "false",
                                        "False", "FALSE", "off", "Off", "OFF"};
 static const char *const null_words[] = {"", "~", "null", "Null", "NULL"};
 static const char *const odd_words[] = {".nan",  ".NaN",  ".NAN",  ".inf",  ".Inf",  ".INF",

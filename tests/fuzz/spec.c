@@ -1,6 +1,6 @@
 /*
- * Any JSON as a Wukong, as the old one of an UPDATE, as a ClonePolicy and as a source: no crash, every
- * message has text, and the mutating patch has nothing to do the second time.
+ * Any JSON as a Wukong, as the old one of an UPDATE, as a ClonePolicy and as a source: no crash,
+ * every message has text, and the mutating patch has nothing to do the second time.
  */
 #include <assert.h>
 #include <stdint.h>

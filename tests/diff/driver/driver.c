@@ -42,7 +42,8 @@ static char *unhex(char *s)
 static void answer_quantity(const char *a, const char *b)
 {
     struct quantity x, y;
-    bool good_a = quantity_parse(a, &x) == QUANTITY_OK, good_b = quantity_parse(b, &y) == QUANTITY_OK;
+    bool good_a = quantity_parse(a, &x) == QUANTITY_OK,
+         good_b = quantity_parse(b, &y) == QUANTITY_OK;
     if (good_a && good_b) {
         int c = quantity_compare(&x, &y);
         printf("ok ok %d %" PRId64 "\n", (c > 0) - (c < 0), quantity_value(&x));
