@@ -39,6 +39,7 @@ struct execution {
     void *owner;
     unsigned *owner_flights;
     enum intent_verb verb;
+    bool urgent; /* a guest stands still until it works */
     char *mark_done;
     char key[];
 };
@@ -129,6 +130,8 @@ static void execution_done(void *arg, const struct kube_reply *reply)
     } else {
         fail_slot(x, c, status->err.kind, status->code, status->reason, status->err.message,
                   status->retry_after_s);
+        if (e->urgent && c->retry_ms > c->done_ms + CALL_URGENT_MS)
+            c->retry_ms = c->done_ms + CALL_URGENT_MS;
     }
     x->ended(x->arg, e->owner, written, written ? reply->body_len : 0);
     unlink_and_free(e);
@@ -241,6 +244,7 @@ void execute(struct executor *x, const struct intent *i, struct memo *memo, void
                             .owner = owner,
                             .owner_flights = owner_flights,
                             .verb = i->verb,
+                            .urgent = str_eq(i->sub, "unfreeze"),
                             .mark_done = xstrdup(i->mark_done)};
     memcpy(e->key, i->key, n);
     if (e->next)

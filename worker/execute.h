@@ -18,6 +18,8 @@
 #define CALL_SETTLE_MS 5000
 #define CALL_BACKOFF_MS 500
 #define CALL_BACKOFF_MAX_MS 60000
+/* A thaw that failed is sent again this soon at the latest. */
+#define CALL_URGENT_MS 2000
 
 struct execution; /* one call under way */
 

@@ -3,6 +3,21 @@
 
 #include "base/str.h"
 
+/* KubeVirt leaves out volumes whose class has no VolumeSnapshotClass, and succeeds all the same
+   (pkg/storage/snapshot/snapshot.go: excludedVolumes). The backups of one content come together. */
+static const char *left_out_disk(const struct clone_view *v)
+{
+    const char *missing = NULL;
+    size_t named = 0;
+    for (size_t i = 0; i < v->disk_count; i++) {
+        if (v->disks[i].snapshot.name)
+            named++;
+        else
+            missing = v->disks[i].plan->name;
+    }
+    return str_eq(v->vm_snapshot_phase, "Succeeded") && named ? missing : NULL;
+}
+
 /*
  * Succeeded means that all VolumeSnapshots have a creationTime, Failed is terminal for the object
  * (KubeVirt pkg/storage/snapshot/snapshot.go); a retry needs another name, which the next attempt
@@ -12,7 +27,11 @@ enum observed observe_vm_snapshot(const struct clone_view *v, struct why *why)
 {
     const struct seen_snapshot *s = &v->vm_snapshot;
     if (!s->exists) {
+        const struct call *c = memo_findf(v->memo, "create/vmsnapshot/%s", str_or(s->name, ""));
         why_set(why, REASON_CLONING, "the VirtualMachineSnapshot is about to be created");
+        if (call_failed(c))
+            why_set(why, REASON_SNAPSHOT_FAILED, "VirtualMachineSnapshot %s/%s: %s", s->ns, s->name,
+                    str_or(c->message, "no answer"));
         if (v->source.snapshot_in_progress)
             why_set(why, REASON_SOURCE_BUSY, "the VirtualMachineSnapshot %s is under way",
                     v->source.snapshot_in_progress);
@@ -31,6 +50,15 @@ enum observed observe_vm_snapshot(const struct clone_view *v, struct why *why)
     if (str_eq(v->vm_snapshot_phase, "Failed")) {
         why_set(why, REASON_SNAPSHOT_FAILED, "VirtualMachineSnapshot %s/%s failed: %s", s->ns,
                 s->name, str_or(s->error, "no reason given"));
+        return STEP_FAILED;
+    }
+    const char *left_out = left_out_disk(v);
+    if (left_out) {
+        why->disk = left_out;
+        why_set(why, REASON_SNAPSHOT_FAILED,
+                "VirtualMachineSnapshot %s/%s does not hold disk %s: KubeVirt found no "
+                "VolumeSnapshotClass for it",
+                s->ns, s->name, left_out);
         return STEP_FAILED;
     }
     why_set(why, s->error ? REASON_SNAPSHOT_FAILED : REASON_CLONING,

@@ -255,6 +255,44 @@ static void test_no_freeze_after_the_snapshots(void **state)
     }
 }
 
+/* Restarted between the first snapshot and the cut, with no freeze on record: the new worker knows of
+   no disks until it has read them back. */
+static void test_restarted_before_the_cut(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.agent = false;
+    w.storage_stuck = true;
+    for (int i = 0; i < 100 && !w.snapshot[0]; i++)
+        run(&w, 1);
+    world_restart(&w);
+    w.storage_stuck = false;
+    succeeds(&w, 100);
+    assert_int_equal(w.record.attempts, 1);
+    world_release(&w);
+}
+
+/* A VirtualMachineSnapshot succeeds without a disk that KubeVirt could not snapshot: a clone without
+   it, or one that waits for ever, is not what was asked for. */
+static void test_vm_snapshot_leaves_disk_out(void **state)
+{
+    (void)state;
+    static const struct disk_plan plan[2] = {{.name = "root", .method = DISK_RESTORE},
+                                             {.name = "data", .method = DISK_RESTORE}};
+    struct view_disk disks[2] = {{.plan = &plan[0], .snapshot = {.name = "s-root"}},
+                                 {.plan = &plan[1]}};
+    struct clone_view v = {.disks = disks, .disk_count = 2, .vm_snapshot_phase = "InProgress",
+                           .vm_snapshot = {.name = "vms", .ns = "ns", .exists = true,
+                                           .ours = true}};
+    struct why why = {0};
+    assert_int_equal(observe_vm_snapshot(&v, &why), STEP_WAIT);
+    v.vm_snapshot_phase = "Succeeded";
+    assert_int_equal(observe_vm_snapshot(&v, &why), STEP_FAILED);
+    assert_string_equal(why.disk, "data");
+    disks[1].snapshot.name = "s-data";
+    assert_int_equal(observe_vm_snapshot(&v, &why), STEP_WAIT);
+}
+
 /* IfAvailable falls back before the retries are used up. */
 static void test_falls_back_with_few_retries(void **state)
 {
@@ -687,6 +725,8 @@ int main(void)
         cmocka_unit_test(test_dying_guest_is_thawed),
         cmocka_unit_test(test_throttled_freeze_needs_no_thaw),
         cmocka_unit_test(test_no_freeze_after_the_snapshots),
+        cmocka_unit_test(test_restarted_before_the_cut),
+        cmocka_unit_test(test_vm_snapshot_leaves_disk_out),
         cmocka_unit_test(test_falls_back_with_few_retries),
         cmocka_unit_test(test_refused_snapshots_thaw),
         cmocka_unit_test(test_deleted_while_creating),
