@@ -238,8 +238,12 @@ class CloneCase(harness.Case):
         """Creates a Wukong that clones `source`; `clone_source` adds to spec.cloneSource."""
         wanted = dict(source.spec() if source else {})
         wanted.update(clone_source or {})
-        return self.kube.create(objects.wukong(namespace or self.namespace, name,
-                                               {"cloneSource": wanted, **spec}, labels, annotations))
+        namespace = namespace or self.namespace
+        made = self.kube.create(objects.wukong(namespace, name, {"cloneSource": wanted, **spec}, labels,
+                                               annotations))
+        # What goes on waiting would keep the worker busy behind the back of later tests.
+        self.addCleanup(self.kube.delete, WUKONG_API, "Wukong", namespace, name)
+        return made
 
     def wukong(self, name, namespace=None):
         return self.kube.get(WUKONG_API, "Wukong", namespace or self.namespace, name)

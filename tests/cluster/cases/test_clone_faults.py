@@ -196,8 +196,9 @@ class InTheWay(Faults):
         self.clone("taken", source, clone_source={"deadlineSeconds": 8})
         self.wait_reason("taken", "SourceReady", "NameTaken")
         found = self.wait_ended("taken", "Failed", timeout_s=40)
-        self.assertIn("NameTaken", json.dumps(found["status"]) + "NameTaken"
-                      if "taken-vm" in vms.clone_status(found)["lastError"]["message"] else "")
+        error = vms.clone_status(found)["lastError"]
+        self.assertEqual("DeadlineExceeded", error["reason"])
+        self.assertIn("taken-vm", error["message"], "what it waited for in vain")
         self._assert_still("VirtualMachine", "taken-vm", uid, vms.KUBEVIRT_API)
         self.assertEqual([], source.log("freeze-request"))
         self.kube.delete(vms.WUKONG_API, "Wukong", self.namespace, "taken")
@@ -207,7 +208,8 @@ class InTheWay(Faults):
 
     def test_a_snapshot_of_that_name_is_never_touched_or_cloned_from(self):
         self.make_claim("strangers")
-        made = self.clone("taken", clone_source={"type": "vmi", "vmiName": "src"})
+        made = self.clone("taken", clone_source={"type": "vmi", "vmiName": "src",
+                                                 "quiesce": "Required"})
         name = f"snapshot-src-taken-{made['metadata']['uid'][:8]}-1-root"
         uid = self._foreign(objects.snapshot(self.namespace, name, "strangers"))
         self.wait_for(lambda: self.ready_snapshot(name), 30, "the stranger's snapshot")
@@ -222,7 +224,8 @@ class InTheWay(Faults):
 
     def test_a_missing_source_is_admitted_with_a_warning_and_starts_by_itself(self):
         wukong = objects.wukong(self.namespace, "early", {
-            "cloneSource": {"type": "vmi", "vmiName": "src"}})
+            # Required: it starts as soon as the source runs, and the agent connects a while later.
+            "cloneSource": {"type": "vmi", "vmiName": "src", "quiesce": "Required"}})
         shown = self.bed.kubectl("apply", "-f", "-", stdin=json.dumps(wukong))
         self.assertIn("Warning:", shown.stderr)
         self.assertIn("src", shown.stderr)

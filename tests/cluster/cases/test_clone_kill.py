@@ -87,7 +87,7 @@ class Killed(Held):
 
         self.bed.start("worker-2")
         self.addCleanup(self.bed.kill, "worker-2")
-        self.clone("c-source", clone_source={"type": "vmi", "vmiName": "later"})
+        self.clone("c-source", clone_source={"type": "vmi", "vmiName": "later", "quiesce": "Required"})
         self.clone("c-foreign", foreign)
         release_cut = self.hold_at_cut("c-cut", cut)
         self.clone("c-disks", disks)

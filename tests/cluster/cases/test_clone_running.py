@@ -343,7 +343,7 @@ class Refused(vms.CloneCase):
 
     def test_the_source_cannot_be_changed_afterwards(self):
         source = {"type": "vmi", "vmiName": "late"}
-        self.kube.create(objects.wukong(self.namespace, "y", {"cloneSource": source}))
+        self.clone("y", clone_source=source)
         done = self.bed.kubectl("patch", "wk", "y", "-n", self.namespace, "--type=merge", "-p",
                                 '{"spec":{"cloneSource":{"vmiName":"other"}}}', check=False)
         self.assertNotEqual(0, done.returncode)
