@@ -362,6 +362,16 @@ struct owned_fill {
     size_t cap;
 };
 
+/* snapshot-controller makes the content from its cache: a VolumeSnapshot deleted before the
+   controller has touched it gets one all the same, which then stays for ever with its physical
+   snapshot (seen on 8.6). Its finalizer, the bound name or an error say that it has. */
+#define UNTOUCHED_MS 30000
+static bool content_comes_late(const struct clone_view *v, const struct kube_object *o)
+{
+    return !o->has_finalizers && str_empty(field(o, F_CONTENT_NAME)) &&
+           str_empty(field(o, F_ERROR)) && v->now.wall_ms < o->created_ms + UNTOUCHED_MS;
+}
+
 /* A content of a Retain class outlives its VolumeSnapshot: while it may still appear, the snapshot is
    not deleted. */
 #define CONTENT_AWAIT_MS 60000
@@ -401,7 +411,8 @@ static bool add_ours(void *arg, const struct kube_object *o)
         see_content(v, f->caches, &s);
         left->content = s.content_exists ? s.content : NULL;
         left->content_retains = s.content_retains;
-        left->content_awaited = !s.content_exists && content_will_stay(v, f->caches, o);
+        left->content_awaited = (!s.content_exists && content_will_stay(v, f->caches, o)) ||
+                                (!left->copy && content_comes_late(v, o));
     }
     if (f->kind == KIND_PVC)
         left->pending_claim = !str_eq(field(o, F_PHASE), "Bound");

@@ -252,17 +252,21 @@ static void test_machine_owner(void **state)
     }
 }
 
-/* A VolumeSnapshot deleted before its Retain content is seen would leave the content behind. */
+/* A VolumeSnapshot deleted before the controller has touched it, or before its Retain content is
+   seen, would leave the content behind. */
 static void test_content_to_come(void **state)
 {
     (void)state;
+    /* The content's class, when the snapshot was made, and what the controller has done with it. */
     static const struct {
-        const char *policy, *created;
+        const char *policy, *created, *touched;
         bool awaited;
     } rows[] = {
-        {"Retain", "2026-09-21T14:13:10Z", true},
-        {"Retain", "2026-09-21T14:10:00Z", false},
-        {"Delete", "2026-09-21T14:13:10Z", false},
+        {"Retain", "2026-09-21T14:13:10Z", "", true},
+        {"Retain", "2026-09-21T14:10:00Z", "", false},
+        {"Delete", "2026-09-21T14:13:10Z", "", true},
+        {"Delete", "2026-09-21T14:10:00Z", "", false},
+        {"Delete", "2026-09-21T14:13:10Z", "'finalizers':['a/b'],", false},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct cluster c = {0};
@@ -271,10 +275,10 @@ static void test_content_to_come(void **state)
                                              "'deletionPolicy':'%s'}",
                                              rows[i].policy);
         CLEANUP_FREE char *snapshot = xasprintf(
-            "{'metadata':{'name':'s','namespace':'ns','uid':'s1','creationTimestamp':'%s',"
+            "{'metadata':{'name':'s','namespace':'ns','uid':'s1','creationTimestamp':'%s',%s"
             "'labels':{'vm.novasphere.dev/wukong-uid':'" UID "'}},"
             "'spec':{'volumeSnapshotClassName':'sc'}}",
-            rows[i].created);
+            rows[i].created, rows[i].touched);
         put(&c, KIND_SNAPSHOT_CLASS, class);
         put(&c, KIND_SNAPSHOT, snapshot);
         build(&c);
