@@ -36,6 +36,8 @@ API = "kubevirt.io/v1"
 # virt-api reverts what anybody but KubeVirt's own accounts writes to a VMI's status.
 AS_CONTROLLER = {"Impersonate-User": "system:serviceaccount:kubevirt:kubevirt-controller",
                  "Impersonate-Group": "system:masters"}
+# The stand-in's fault of the same name: a guest without an agent.
+NO_AGENT = "standin.kubevirt.io/no-agent"
 WRITE_INTERVAL_S = 0.01
 # virt-handler asks the agent for the freeze state every 5 s (pkg/virt-launcher, agent poller).
 FREEZE_POLL_S = 5.0
@@ -54,10 +56,10 @@ class FreezeLog:
         self.file = open(path, "a", buffering=1, encoding="utf-8")
         self.lock = threading.Lock()
 
-    def add(self, event, uid, **more):
+    def add(self, event, **more):
         now = time.time_ns()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10 ** 9))
-        entry = {"time": f"{stamp}.{now % 10 ** 9:09d}Z", "event": event, "uid": uid, **more}
+        entry = {"time": f"{stamp}.{now % 10 ** 9:09d}Z", "event": event, **more}
         with self.lock:
             self.file.write(json.dumps(entry) + "\n")
 
@@ -65,8 +67,10 @@ class FreezeLog:
 class Guest:
     """One running VMI's writer."""
 
-    def __init__(self, uid, files, freezes):
-        self.name, self.freezes = uid, freezes
+    def __init__(self, meta, files, freezes):
+        uid = meta["uid"]
+        self.about = {"uid": uid, "namespace": meta["namespace"], "name": meta["name"]}
+        self.freezes = freezes
         self.frozen_since, self.number = None, 0
         self.uid = uuid.UUID(uid).bytes
         self.lock = threading.Lock()
@@ -75,6 +79,7 @@ class Guest:
         self.stopped = threading.Event()
         self.reported = ""
         self.disks = [(open(path, "r+b", buffering=0), records.read(path).end) for path in files]
+        freezes.add("guest-started", **self.about)
         threading.Thread(target=self._write, daemon=True).start()
 
     def _write(self):
@@ -93,12 +98,13 @@ class Guest:
 
     def freeze(self, seconds):
         with self.lock:
-            if not self.frozen:
-                self.frozen_since = time.monotonic()
             event = "already-frozen" if self.frozen else "frozen"
+            if not self.frozen:
+                # A second freeze shares the first one's timer (pkg/virt-launcher/virtwrap/manager.go).
+                self.frozen_since = time.monotonic()
+                self.thaw_at = self.frozen_since + (seconds or float("inf"))
             self.frozen = True
-            self.thaw_at = time.monotonic() + seconds
-            self.freezes.add(event, self.name, last=self.number, timeoutSeconds=int(seconds))
+            self.freezes.add(event, last=self.number, timeoutSeconds=seconds, **self.about)
 
     def thaw(self):
         with self.lock:
@@ -107,7 +113,7 @@ class Guest:
     def _thawed(self, event):
         more = {"frozenMs": (time.monotonic() - self.frozen_since) * 1000} if self.frozen else {}
         self.frozen = False
-        self.freezes.add(event, self.name, last=self.number, **more)
+        self.freezes.add(event, last=self.number, **more, **self.about)
 
     def stop(self):
         self.stopped.set()
@@ -121,6 +127,17 @@ def seconds_of(duration):
     """Go's duration text ("1m0s") in seconds."""
     units = {"h": 3600, "m": 60, "s": 1, "ms": 0.001}
     return sum(float(n) * units[u] for n, u in re.findall(r"([0-9.]+)(ms|h|m|s)", duration or ""))
+
+
+def unfreeze_timeout(body):
+    """Whole seconds of a freeze's body, or None when it names no Go duration."""
+    try:
+        text = json.loads(body)["unfreezeTimeout"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    if not isinstance(text, str) or not re.fullmatch(r"0|([0-9.]+(ms|h|m|s))+", text):
+        return None
+    return int(seconds_of(text))
 
 
 class Node:
@@ -230,8 +247,10 @@ class Node:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         conditions = [c for c in vmi["status"].get("conditions", [])
                       if c["type"] not in ("Ready", "AgentConnected")]
+        kinds = ["Ready"] if NO_AGENT in (vmi["metadata"].get("annotations") or {}) \
+            else ["Ready", "AgentConnected"]
         conditions += [{"type": t, "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
-                       for t in ("Ready", "AgentConnected")]
+                       for t in kinds]
         self.patch_vmi(vmi, {
             "metadata": {"labels": {"kubevirt.io/nodeName": NODE}},
             "status": {"phase": "Running", "nodeName": NODE, "conditions": conditions,
@@ -254,7 +273,7 @@ class Node:
                 handle = pv["spec"]["csi"]["volumeHandle"]
                 files.append(self.bed.csi_data / "volumes" / f"{handle}.img")
         with self.lock:
-            self.guests[vmi["metadata"]["uid"]] = Guest(vmi["metadata"]["uid"], files, self.freezes)
+            self.guests[vmi["metadata"]["uid"]] = Guest(vmi["metadata"], files, self.freezes)
         log(f"{namespace}/{vmi['metadata']['name']} runs on {len(files)} disks")
 
     def report_freeze(self, vmi):
@@ -300,11 +319,15 @@ class Handler(BaseHTTPRequestHandler):
         match = re.fullmatch(r"/v1/namespaces/([^/]+)/virtualmachineinstances/([^/]+)/(freeze|unfreeze)",
                              self.path)
         guest = match and self.node.guest_of(match.group(1), match.group(2))
+        done = bool(guest)
         if guest and match.group(3) == "freeze":
-            guest.freeze(seconds_of(json.loads(data or b"{}").get("unfreezeTimeout")) or 300)
+            timeout = unfreeze_timeout(data)
+            done = timeout is not None
+            if done:
+                guest.freeze(timeout)
         elif guest:
             guest.thaw()
-        self.send_response(202 if guest else 400)
+        self.send_response(202 if done else 400)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
