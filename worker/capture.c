@@ -116,6 +116,9 @@ const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count
             want(&l, KIND_VM, v->effective.source_ns, v->source.vm_name, "vm");
         if (v->source.vmi_exists)
             want(&l, KIND_VMI, v->effective.source_ns, v->source.vmi_name, "vmi");
+        else
+            /* That it is stopped is not believed of a cache, which may be behind. */
+            want(&l, KIND_VMI, v->effective.source_ns, v->source.vm_name, "absent");
         want_what_the_source_names(v, &l);
     }
     *ret_count = l.count;

@@ -66,6 +66,9 @@ const char *view_name_taken(const struct clone_view *v, const char **ret_kind);
 enum observed observe_policy(const struct clone_view *v, struct why *why);
 enum observed observe_source(const struct clone_view *v, struct why *why);
 void apply_source(const struct clone_view *v, struct decision *d);
+/* Of a clone that claims to be Offline: looked up once more when its disks are there. */
+enum observed observe_stayed_stopped(const struct clone_view *v, struct why *why);
+void apply_stayed_stopped(const struct clone_view *v, struct decision *d);
 enum observed observe_gates(const struct clone_view *v, struct why *why);
 void apply_gates(const struct clone_view *v, struct decision *d);
 enum observed observe_preflight(const struct clone_view *v, struct why *why);

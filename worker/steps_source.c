@@ -122,6 +122,51 @@ static bool source_is_free(const struct clone_view *v)
     return v->disk_count > 0;
 }
 
+/* True when the call read a VMI that has not ended; its creation in Unix milliseconds. */
+static bool read_a_running_vmi(const struct call *c, int64_t *ret_created_ms)
+{
+    CLEANUP_JSON cJSON *vmi = NULL;
+    if (!call_ok(c) || !c->body || json_parse(c->body, c->body_len, false, &vmi, NULL) < 0)
+        return false;
+    const char *phase = json_str(vmi, "status.phase");
+    if (str_eq(phase, "Succeeded") || str_eq(phase, "Failed"))
+        return false;
+    if (!str_to_time_ms(json_str(vmi, "metadata.creationTimestamp"), ret_created_ms))
+        *ret_created_ms = 0;
+    return true;
+}
+
+static const struct call *look_after(const struct clone_view *v)
+{
+    return memo_findf(v->memo, "read/after/%lld", (long long)view_attempt(v));
+}
+
+enum observed observe_stayed_stopped(const struct clone_view *v, struct why *why)
+{
+    int64_t created_ms = 0;
+    const struct call *c = look_after(v);
+    bool by_snapshot = view_takes_snapshots(v);
+    if (v->record.consistency != CONSISTENCY_OFFLINE || !v->source.vm_exists)
+        return STEP_DONE;
+    why_set(why, REASON_CLONING, "making sure that the source stayed stopped");
+    if (!call_ok(c) && !(call_failed(c) && c->code == 404))
+        return STEP_TODO;
+    /* Times of objects are whole seconds; after the cut a snapshot does not care. */
+    if (!read_a_running_vmi(c, &created_ms) ||
+        (by_snapshot && created_ms > v->record.cut_ms))
+        return STEP_DONE;
+    why_set(why, REASON_SOURCE_STARTED,
+            "the source %s/%s was running when its disks were copied", v->effective.source_ns,
+            v->effective.source_name);
+    return STEP_FAILED;
+}
+
+void apply_stayed_stopped(const struct clone_view *v, struct decision *d)
+{
+    (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_VMI], v->effective.source_ns,
+                      v->source.vm_name, "read/after/%lld", (long long)view_attempt(v));
+}
+
 static enum observed observe_start(const struct clone_view *v, struct why *why)
 {
     if (!v->source.may_start) {
@@ -247,7 +292,8 @@ void apply_gates(const struct clone_view *v, struct decision *d)
 static bool read_fresh(const struct clone_view *v, const struct body_read *r)
 {
     const struct call *c = memo_find(v->memo, r->key);
-    bool answered = call_ok(c) || (call_failed(c) && c->code == 404 && r->kind == KIND_PVC);
+    bool may_lack = r->kind == KIND_PVC || strstr(r->key, "/absent/");
+    bool answered = call_ok(c) || (call_failed(c) && c->code == 404 && may_lack);
     return answered && v->now.wall_ms - c->done_ms < READ_FRESH_MS;
 }
 
@@ -308,6 +354,14 @@ enum observed observe_preflight(const struct clone_view *v, struct why *why)
             why_set(why, REASON_WAITING, "reading the source: %s", str_or(c->message, "failed"));
         if (!read_fresh(v, &reads[i]))
             return STEP_TODO;
+    }
+    int64_t created_ms;
+    if (!v->source.vmi_exists &&
+        read_a_running_vmi(memo_findf(v->memo, "read/absent/%s", str_or(v->source.vm_name, "")),
+                           &created_ms)) {
+        why_set(why, REASON_SOURCE_BUSY, "the source %s/%s is running already",
+                v->effective.source_ns, v->effective.source_name);
+        return wait_for(why, v, 1000);
     }
     if (v->capture.refusal) {
         why_set(why, v->capture.refusal, "%s", v->capture.refusal_text);
