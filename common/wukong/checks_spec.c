@@ -302,8 +302,20 @@ void check_networks_with_clone(struct check *c, const cJSON *v)
 
 void check_network_static_with_clone(struct check *c, const cJSON *v)
 {
-    if (clones(c) && is(v, "mode", "static"))
+    static const char *const settings[] = {"address", "gateway", "dnsServers"};
+    if (!clones(c))
+        return;
+    if (is(v, "mode", "static")) {
         check_fail(c, "\"static\"", NULL);
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
+        const cJSON *setting = json_get(v, settings[i]);
+        char place[32];
+        snprintf(place, sizeof(place), ".%s", settings[i]);
+        if (has(v, settings[i]) && !(cJSON_IsArray(setting) && !setting->child))
+            check_fail_at(c, place, NULL, NULL);
+    }
 }
 
 void check_ha_restart_with_clone(struct check *c, const cJSON *v)

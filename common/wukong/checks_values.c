@@ -142,12 +142,13 @@ void check_label_map(struct check *c, const cJSON *v)
     }
 }
 
-/* isQuantity(string(self)) && !matches('[num]$') && > 0, as the CRD has it. */
+/* isQuantity(string(self)) && !matches('[num]$') && >= 1, as the CRD has it. 1.1Gi is no whole number
+   of bytes either, and Kubernetes rounds it up. */
 void check_quantity(struct check *c, const cJSON *v)
 {
     CLEANUP_FREE char *text = json_text(v);
     CLEANUP_FREE char *printed = shown(v);
-    struct quantity q;
+    struct quantity q, one = quantity_from_int(1);
     enum quantity_error e = quantity_parse(text, &q);
     size_t n = strlen(text);
     if (cJSON_IsString(v) && characters(text) > QUANTITY_CRD_MAX)
@@ -158,6 +159,8 @@ void check_quantity(struct check *c, const cJSON *v)
         check_fail(c, printed, "the suffixes n, u and m make fractions of a byte");
     else if (q.sign <= 0)
         check_fail(c, printed, "it is not above zero");
+    else if (quantity_compare(&q, &one) < 0)
+        check_fail(c, printed, "it is less than one byte");
 }
 
 /* Fewer bytes than the argument: somebody forgot the unit. */

@@ -140,6 +140,8 @@ CREATE = [
     ("disk-image-with-clone", "spec.disks", disks({"name": "a", "image": "i"}),
      plain(disks=[{"name": "a", "size": "1Gi", "storageClassName": "sc", "image": "i"}])),
     ("osimage-with-clone", "spec.osImage", vmi(osImage="ubuntu"), plain(osImage="ubuntu")),
+    ("cloud-init-user-with-clone", "spec.cloudInitUser", vmi(cloudInitUser={"name": "u"}),
+     plain(cloudInitUser={"name": "u"})),
     ("restore-with-clone", "spec.restoreFromSnapshot", vmi(restoreFromSnapshot="s"),
      plain(restoreFromSnapshot="s")),
     ("gpus-with-clone", "spec.gpus", vmi(gpus=[{"name": "a", "deviceName": "b"}]),
@@ -161,7 +163,7 @@ CREATE = [
 
     *[("memory-quantity", "spec.memory", vmi(memory=bad), vmi(memory=good)) for bad, good in (
         ("abc", "4Gi"), ("0", "1"), ("-1Gi", "1.5Gi"), ("100m", "1e9"), ("4GB", "4G"), ("", "4096Mi"),
-        ("1u", "1k"), ("5n", "1E"), (" 4Gi", "+4Gi"), (0, 1), (-1, 4294967296), ("4gi", "1Ti"))],
+        ("1u", "1k"), ("5n", "1E"), (" 4Gi", "+4Gi"), ("1e-3", "1.1Gi"), (0, 1), (-1, 4294967296), ("4gi", "1Ti"))],
     *[("disk-size-quantity", "spec.disks[0].size", disks({"name": "a", "size": bad}),
        disks({"name": "a", "size": good})) for bad, good in (
         ("big", "20Gi"), ("0Gi", "0.5Gi"), ("-5", "5"), ("1500m", "1500M"), (0, 1), ("1 Gi", "1Gi"))],
@@ -221,6 +223,11 @@ CREATE = [
     ("network-static-with-clone", "spec.networks",
      vmi(networks=[{**NAD, "ipConfig": {"mode": "static", "address": "10.0.0.2/24"}}]),
      vmi(networks=[{**NAD, "ipConfig": {"mode": "dhcp"}}])),
+    *[("network-static-with-clone", "spec.networks", vmi(networks=[{**NAD, "ipConfig": {"mode": "dhcp", **bad}}]),
+       good) for bad, good in (
+        ({"address": "10.0.0.2/24"}, vmi(networks=[{**NAD, "ipConfig": {"mode": "dhcp"}}])),
+        ({"gateway": "10.0.0.1"}, plain(networks=[{**NAD, "ipConfig": {"mode": "dhcp", "gateway": "10.0.0.1"}}])),
+        ({"dnsServers": ["10.0.0.1"]}, vmi(networks=[{**NAD, "ipConfig": {"mode": "dhcp", "dnsServers": []}}])))],
     ("ha-restart-with-clone", "spec.highAvailability.restartPolicy",
      vmi(highAvailability={"restartPolicy": "Always"}), plain(highAvailability={"restartPolicy": "Always"})),
     ("ha-restart-with-clone", "spec.highAvailability.restartPolicy",
