@@ -1,0 +1,175 @@
+/*
+ * Tells what the worker makes of Wukongs, one JSON object a line on standard input:
+ *
+ *     {"errors": [{"rule": …, "field": …, "message": …}], "refused": "why" or null}
+ *
+ * errors is what the library that the worker is linked with judges of the spec. refused is the
+ * worker's own word: it decodes the spec, resolves the defaults, asks its schedule whether the
+ * clone may ever run, and builds the machine and the size of each claim, from a source that is all
+ * that the spec can ask for (each disk named there, with a claim of one byte, and a cloud-init
+ * volume). What it then still refuses it refuses for the spec alone.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "json/json.h"
+#include "json/writer.h"
+#include "worker/schedule.h"
+#include "worker/target.h"
+#include "wukong/rules.h"
+#include "wukong/validate.h"
+
+#define UID "0f8fad5b-d9cb-469f-a165-70867728950e"
+#define NOW_MS INT64_C(1767225600000) /* 2026-01-01 */
+
+static const char *source_disk(const struct wukong_disk *d)
+{
+    return str_or(str_or(d->source_disk, d->name), "");
+}
+
+/* A stopped VirtualMachine in the normal form of target_source_spec. */
+static cJSON *make_source(const struct wukong_spec *spec)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(MIB);
+    struct json_writer w = json_writer(&text);
+    struct err err = {0};
+    cJSON *tree = NULL;
+    json_object(&w, NULL);
+    json_object(&w, "metadata");
+    json_end(&w);
+    json_object(&w, "spec");
+    json_object(&w, "template");
+    json_object(&w, "metadata");
+    json_end(&w);
+    json_object(&w, "spec");
+    json_object(&w, "domain");
+    json_end(&w);
+    json_array(&w, "volumes");
+    json_object(&w, NULL);
+    json_string(&w, "name", "a-cloud-init");
+    json_object(&w, "cloudInitNoCloud");
+    json_string(&w, "userData", "x");
+    json_end(&w);
+    json_end(&w);
+    for (size_t i = 0; i < spec->disk_count; i++) {
+        json_object(&w, NULL);
+        json_string(&w, "name", source_disk(&spec->disks[i]));
+        json_object(&w, "persistentVolumeClaim");
+        json_stringf(&w, "claimName", "claim-of-the-source-%zu", i);
+        json_end(&w);
+        json_end(&w);
+    }
+    for (int open = 5; open > 0; open--)
+        json_end(&w);
+    if (!buf_ok(&text) || json_parse(text.data, text.len, true, &tree, &err) < 0)
+        return NULL;
+    return tree;
+}
+
+static int build_machine(const struct wukong *w, const struct wukong_effective *e, struct err *err)
+{
+    CLEANUP_JSON cJSON *source = make_source(&w->spec);
+    static char claims[LIMIT_DISKS][PVC_NAME_BUF];
+    struct target_disk disks[LIMIT_DISKS];
+    CLEANUP_TARGET_VM struct target_vm vm;
+    struct target_request r = {.wukong = w, .effective = e, .disks = disks};
+    target_vm_init(&vm);
+    for (; r.disk_count < w->spec.disk_count && r.disk_count < LIMIT_DISKS; r.disk_count++) {
+        const struct wukong_disk *d = &w->spec.disks[r.disk_count];
+        snprintf(claims[r.disk_count], PVC_NAME_BUF, "claim-of-the-clone-%zu", r.disk_count);
+        disks[r.disk_count] =
+            (struct target_disk){source_disk(d), claims[r.disk_count], d->boot == TRI_TRUE};
+    }
+    return target_vm_body(source, &r, &vm, err);
+}
+
+static int size_claims(const struct wukong *w, struct err *err)
+{
+    static const char claim[] = "{\"spec\":{\"accessModes\":[\"ReadWriteOnce\"],"
+                                "\"resources\":{\"requests\":{\"storage\":\"1\"}}}}";
+    CLEANUP_JSON cJSON *source = NULL;
+    if (json_parse(claim, strlen(claim), true, &source, err) < 0)
+        return -1;
+    for (size_t i = 0; i < w->spec.disk_count; i++) {
+        const struct wukong_disk *d = &w->spec.disks[i];
+        struct target_claim c = {.wukong = w,
+                                 .name = "claim",
+                                 .disk = str_or(d->name, ""),
+                                 .source = source,
+                                 .asked_size = d->size,
+                                 .storage_class = d->storage_class,
+                                 .origin = TARGET_FROM_SNAPSHOT,
+                                 .origin_name = "snapshot"};
+        int64_t bytes;
+        if (target_claim_bytes(&c, &bytes, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int work(const cJSON *object, struct err *err)
+{
+    CLEANUP_ARENA struct arena arena;
+    struct wukong w;
+    arena_init(&arena, MIB);
+    if (wukong_decode(&arena, object, &w, err) < 0)
+        return -1;
+    w.uid = UID;
+    struct wukong_effective e = wukong_default(&w.spec, w.ns);
+    if (!e.is_clone)
+        return 0;
+    if (e.source_type == SOURCE_UNSET || !e.source_name || e.clone_type == CLONE_UNSET ||
+        e.method == METHOD_UNSET || e.replicas < 1)
+        return err_set(err, ERR_INVALID, "no source, clone type, method or count is in force");
+    struct schedule_verdict when = schedule_judge(&w.spec.source, NOW_MS);
+    if (when.permitted_ms == INT64_MAX)
+        return err_set(err, ERR_REFUSED, "%s", when.why);
+    if (build_machine(&w, &e, err) < 0)
+        return -1;
+    return size_claims(&w, err);
+}
+
+static void answer(const char *line, size_t len)
+{
+    CLEANUP_BUF struct buf out = BUF_INIT(4u * MIB);
+    CLEANUP_JSON cJSON *object = NULL;
+    CLEANUP_ISSUES struct issues issues;
+    struct json_writer w = json_writer(&out);
+    struct err err = {0};
+    issues_init(&issues);
+    bool refused = json_parse(line, len, true, &object, &err) < 0;
+    if (!refused) {
+        validate_create(object, &issues);
+        refused = work(object, &err) < 0;
+    }
+    json_object(&w, NULL);
+    json_array(&w, "errors");
+    for (size_t i = 0; i < issues.count; i++) {
+        if (issues.items[i].severity != ISSUE_ERROR)
+            continue;
+        json_object(&w, NULL);
+        json_string(&w, "rule", issues.items[i].rule->id);
+        json_string(&w, "field", issues.items[i].field);
+        json_string(&w, "message", issues.items[i].message);
+        json_end(&w);
+    }
+    json_end(&w);
+    if (refused)
+        json_string(&w, "refused", err.message);
+    json_end(&w);
+    puts(buf_ok(&out) ? out.data : "null");
+}
+
+int main(void)
+{
+    char *line = NULL;
+    size_t cap = 0;
+    ssize_t len;
+    while ((len = getline(&line, &cap, stdin)) > 0)
+        answer(line, (size_t)len);
+    free(line);
+    return 0;
+}
