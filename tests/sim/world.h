@@ -29,6 +29,7 @@ struct machine {
     bool agent, paused;
     enum freezer frozen_by;
     int64_t frozen_ms, frozen_for_ms;
+    bool joined; /* our freeze found somebody else's, was answered 200 and set no timer */
     unsigned landing; /* freezes under way to this guest */
     struct timer safety; /* the guest's own unfreezeTimeout */
     struct timer poll;   /* virt-launcher's poll of the freeze state */
@@ -48,6 +49,7 @@ struct physical {
     char *handle, *volume;
     char *content_uid;
     bool alive, frozen, running;
+    bool joined; /* cut while our freeze rested on somebody else's, who may thaw at any time */
     bool users; /* a user deleted its VolumeSnapshot or content by hand */
     enum freezer frozen_by;
     int64_t records, cut_ms, bytes;

@@ -116,10 +116,13 @@ void machine_agent(struct machine *m, bool connected)
 
 void machine_freeze(struct machine *m, enum freezer by, int64_t timeout_ms)
 {
+    if (m->frozen_by == FREEZER_FOREIGN && by == FREEZER_OURS)
+        m->joined = true;
     if (!m->vmi_uid || m->frozen_by)
         return;
     settle(m);
     m->frozen_by = by;
+    m->joined = false;
     m->frozen_ms = world_now(m->world);
     m->frozen_for_ms = timeout_ms;
     /* 0: no safety timer (virt-handler rest/lifecycle.go). */

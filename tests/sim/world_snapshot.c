@@ -54,6 +54,7 @@ static void cut(struct world *w, const struct api_object *content, const struct 
     p->running = m && m->vmi_uid;
     p->frozen_by = m ? m->frozen_by : FREEZER_NONE;
     p->frozen = p->frozen_by != FREEZER_NONE;
+    p->joined = m && m->joined;
     p->records = volume_records(v);
     p->cut_ms = clock_wall(w->clock);
     p->bytes = 1 << 30;
