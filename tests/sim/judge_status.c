@@ -150,7 +150,7 @@ static void add_disk(void *arg, const char *volume, const char *claim)
     (void)volume;
     if (v) {
         struct physical p = {.records = v->records, .frozen = v->cut_frozen,
-                             .running = v->cut_running};
+                             .running = v->cut_running, .joined = v->cut_joined};
         add_cut(&q->cuts, &p);
         return;
     }

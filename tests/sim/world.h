@@ -42,6 +42,7 @@ struct volume {
     int64_t records;           /* what it was made with */
     bool cut_frozen;           /* made from a snapshot that was cut while frozen */
     bool cut_running;
+    bool cut_joined; /* see physical.joined */
 };
 
 struct physical {

@@ -106,6 +106,7 @@ static bool from_snapshot(struct world *w, const struct api_object *o, struct vo
     else {
         v->records = p->records;
         v->cut_frozen = p->frozen;
+        v->cut_joined = p->joined;
         v->cut_running = p->running;
         return true;
     }
