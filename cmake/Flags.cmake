@@ -20,9 +20,11 @@ if(WUKONG_COVERAGE)
     add_compile_options(--coverage -g)
     add_link_options(--coverage)
 endif()
+# assert() stays on in every build, so NDEBUG is left out of the flags.
+set(CMAKE_C_FLAGS_RELEASE "-O2 -g")
+set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g")
+set(CMAKE_C_FLAGS_MINSIZEREL "-Os -g")
 if(CMAKE_BUILD_TYPE STREQUAL Release AND NOT WUKONG_ASAN AND NOT WUKONG_FUZZ)
-    # assert() stays on in release builds, so NDEBUG is left out of the flags.
-    set(CMAKE_C_FLAGS_RELEASE "-O2 -g")
     add_compile_options(-D_FORTIFY_SOURCE=3 -fPIE -fcf-protection)
     add_link_options(-pie -Wl,-z,relro,-z,now,-z,noexecstack)
 endif()
