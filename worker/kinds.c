@@ -24,7 +24,7 @@ const struct kube_kind worker_kinds[ALL_KINDS] = {
                   .label_key = WUKONG_UID_LABEL},
     [KIND_SNAPSHOT] = {SNAPSHOTS, "volumesnapshots", "VolumeSnapshot", false,
                        .fields = {F_CONTENT_NAME, F_READY_TO_USE, F_ERROR, F_LABEL_ATTEMPT,
-                                  F_LABEL_DISK, F_RESTORE_SIZE, F_SNAPSHOT_CLASS},
+                                  F_LABEL_DISK, F_RESTORE_SIZE, F_SNAPSHOT_CLASS, F_FINALIZERS},
                        .label_key = WUKONG_UID_LABEL},
     [KIND_CONTENT] = {SNAPSHOTS, "volumesnapshotcontents", "VolumeSnapshotContent", true,
                       .fields = {F_SNAPSHOT_REF_UID, F_SNAPSHOT_REF_NAME, F_SNAPSHOT_REF_NS,

@@ -91,6 +91,9 @@ extern const struct kube_kind worker_kinds[ALL_KINDS];
     "metadata.annotations[snapshot.storage.kubernetes.io/is-default-class]"
 #define F_PROFILE_CLASS "status.snapshotClass"
 
+/* external-provisioner's finalizer on a VolumeSnapshot that it restores a claim from. */
+#define SNAPSHOT_IN_USE "provisioner.storage.kubernetes.io/volumesnapshot-as-source-protection"
+
 /* Labels on what the clone makes, beside WUKONG_UID_LABEL. */
 #define LABEL_ATTEMPT "vm.novasphere.dev/attempt"
 #define LABEL_DISK "vm.novasphere.dev/disk-index" /* in the plan */

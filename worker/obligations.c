@@ -98,6 +98,13 @@ static void remove_one(const struct clone_view *v, struct decision *d,
         p->body = "{\"spec\":{\"deletionPolicy\":\"Delete\"}}";
         return;
     }
+    /* The provisioner takes its finalizer off after the claim is bound, and a conflict makes it try
+       again a second later: by then the content must be there, or it fails for minutes and the
+       snapshot hangs (seen on v6.3: 409, then "error getting snapshotcontent"). */
+    if (o->in_use) {
+        decision_again(d, v->now.wall_ms + 2000);
+        return;
+    }
     /* Its content is about to appear and would outlive it: it must be seen, and set to Delete. */
     if (o->content_awaited) {
         decision_again(d, v->now.wall_ms + 1000);

@@ -411,6 +411,7 @@ static bool add_ours(void *arg, const struct kube_object *o)
         see_content(v, f->caches, &s);
         left->content = s.content_exists ? s.content : NULL;
         left->content_retains = s.content_retains;
+        left->in_use = strstr(str_or(field(o, F_FINALIZERS), ""), SNAPSHOT_IN_USE) != NULL;
         left->content_awaited = (!s.content_exists && content_will_stay(v, f->caches, o)) ||
                                 (!left->copy && content_comes_late(v, o));
     }

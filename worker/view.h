@@ -110,6 +110,7 @@ struct view_leftover {
     bool content_retains; /* snapshots: the content must be set to Delete first */
     const char *content;
     bool pending_claim;
+    bool in_use; /* snapshots: the provisioner has not let go of it yet */
     bool content_awaited; /* its content is about to appear, and would outlive it */
     bool copy; /* of a handle that is another content's: its policy is never touched */
 };
