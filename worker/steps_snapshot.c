@@ -243,6 +243,9 @@ static void describe_cut(const struct clone_view *v, struct why *why)
     why_set(why, REASON_CLONING, "%zu of %zu snapshots are cut", cut, v->disk_count);
     for (size_t i = 0; i < v->disk_count; i++) {
         const struct call *c = refused_create(v, i);
+        if (!disk_is_cut(&v->disks[i]) && why->reason == REASON_CLONING)
+            why_set(why, REASON_CLONING, "%zu of %zu snapshots are cut, disk %s is not", cut,
+                    v->disk_count, v->disks[i].plan->name);
         if (v->disks[i].snapshot.error || c)
             why_set(why, REASON_SNAPSHOT_FAILED, "disk %s: %s", v->disks[i].plan->name,
                     c ? str_or(c->message, "no answer") : v->disks[i].snapshot.error);

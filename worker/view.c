@@ -259,6 +259,9 @@ static void see_content(const struct clone_view *v, const struct caches *c,
     s->content_retains = str_eq(field(o, F_DELETION_POLICY), "Retain");
     s->handle = field(o, F_HANDLE);
     s->driver = field(o, F_DRIVER);
+    /* The content knows of an error seconds before the VolumeSnapshot does. */
+    if (!s->error)
+        s->error = field(o, F_ERROR);
     s->source_mode = field(o, F_SOURCE_MODE);
     s->content_class = field(o, F_CONTENT_CLASS);
     /* The cut is the content's creationTime (nanoseconds): there 0.2 s after the request, while the
