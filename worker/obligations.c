@@ -90,7 +90,7 @@ void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted)
 static void remove_one(const struct clone_view *v, struct decision *d,
                        const struct view_leftover *o)
 {
-    if (o->deleting)
+    if (o->deleting && !o->in_use)
         return;
     if (o->kind == KIND_SNAPSHOT && !o->copy && o->content && o->content_retains) {
         struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
@@ -103,6 +103,10 @@ static void remove_one(const struct clone_view *v, struct decision *d,
        snapshot hangs (seen on v6.3: 409, then "error getting snapshotcontent"). */
     if (o->in_use) {
         decision_again(d, v->now.wall_ms + 2000);
+        if (o->orphaned)
+            intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_SNAPSHOT], o->ns, o->name,
+                        "release/%s", o->uid)
+                ->body = o->release;
         return;
     }
     /* Its content is about to appear and would outlive it: it must be seen, and set to Delete. */

@@ -388,6 +388,29 @@ static bool content_will_stay(const struct clone_view *v, const struct caches *c
            v->now.wall_ms < snapshot->created_ms + CONTENT_AWAIT_MS;
 }
 
+/* A conflict on the way leaves the provisioner's finalizer behind until its sweep, minutes later
+   (external-provisioner v6.3: removeSnapshotFinalizer is not repeated). When nothing of ours is being
+   restored any more and this long has passed, it is taken off, at the version that was seen. */
+#define ORPHAN_MS 8000
+static void see_release(struct clone_view *v, const struct kube_object *o,
+                        struct view_leftover *left)
+{
+    const char *list = field(o, F_FINALIZERS);
+    const char *at = list ? strstr(list, "\"" SNAPSHOT_IN_USE "\"") : NULL;
+    left->orphaned = at && v->now.wall_ms > o->created_ms + ORPHAN_MS;
+    if (!left->orphaned)
+        return;
+    size_t length = strlen(SNAPSHOT_IN_USE) + 2;
+    const char *before = at, *after = at + length;
+    if (*after == ',')
+        after++;
+    else if (before[-1] == ',')
+        before--;
+    left->release = arena_printf(
+        v->arena, "{\"metadata\":{\"resourceVersion\":\"%s\",\"finalizers\":%.*s%s}}",
+        o->resource_version, (int)(before - list), list, after);
+}
+
 static bool add_ours(void *arg, const struct kube_object *o)
 {
     struct owned_fill *f = arg;
@@ -414,6 +437,7 @@ static bool add_ours(void *arg, const struct kube_object *o)
         see_content(v, f->caches, &s);
         left->content = s.content_exists ? s.content : NULL;
         left->content_retains = s.content_retains;
+        see_release(v, o, left);
         left->in_use = strstr(str_or(field(o, F_FINALIZERS), ""), SNAPSHOT_IN_USE) != NULL;
         left->content_awaited = (!s.content_exists && content_will_stay(v, f->caches, o)) ||
                                 (!left->copy && content_comes_late(v, o));

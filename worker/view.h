@@ -111,6 +111,8 @@ struct view_leftover {
     const char *content;
     bool pending_claim;
     bool in_use; /* snapshots: the provisioner has not let go of it yet */
+    bool orphaned;       /* and will not before its sweep, minutes from now */
+    const char *release; /* the patch that lets go of it in the provisioner's place */
     bool content_awaited; /* its content is about to appear, and would outlive it */
     bool copy; /* of a handle that is another content's: its policy is never touched */
 };
