@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "json/writer.h"
-#include "webhook/gather.h"
+#include "looks/gather.h"
 #include "webhook/patch.h"
 #include "webhook/review.h"
 #include "wukong/disks.h"
@@ -159,19 +159,10 @@ static void judge_policies(struct judgement *j, const struct gathered *g)
     CLEANUP_ISSUES struct issues ignored; /* reported by validate_source */
     issues_init(&ignored);
     disks_resolve(&j->arena, &j->w, &j->e, &g->source, &g->classes, &ignored, &disks);
-    struct policy_request request = {
-        .user = j->review.user,
-        .groups = groups,
-        .group_count = group_count,
-        .source_ns_labels = g->source_ns_labels_known ? &g->source_ns_labels : NULL,
-        .source_labels = g->source_labels_known ? &g->source_labels : NULL,
-        .target_ns_labels = g->target_ns_labels_known ? &g->target_ns_labels : NULL,
-        .wukong = &j->w,
-        .effective = &j->e,
-        .source = &g->source,
-        .disks = g->source.looked_up ? &disks : NULL,
-        .now_ms = j->c->now_ms,
-    };
+    struct policy_request request = gathered_request(g, &j->w, &j->e, &disks, j->c->now_ms);
+    request.user = j->review.user;
+    request.groups = groups;
+    request.group_count = group_count;
     struct policy_findings *f = xcalloc(1, sizeof *f);
     policy_judge(&j->arena, g->policies, g->policy_count, &request, NULL, POLICY_AT_ADMISSION, f);
     CLEANUP_BUF struct buf names = BUF_INIT(KIB), denial = BUF_INIT(16u * KIB);
@@ -216,10 +207,11 @@ static void reset_findings(struct judgement *j, size_t keep)
 static void judge_source(struct judgement *j)
 {
     size_t keep = j->issues.count;
+    const struct gather_known known = {j->c->classes, j->c->policies, j->c->policy_count};
     for (int live = 0; live <= 1; live++) {
         struct gathered g;
         reset_findings(j, keep);
-        gather(j->c, &j->w, &j->e, j->review.ns, live, j->looks, &j->arena, &g);
+        gather(&known, &j->w, &j->e, j->review.ns, live, j->looks, &j->arena, &g);
         /* A second gathering asks for what the first answers lead to. */
         if (looks_pending(j->looks) && !j->c->out_of_time) {
             j->pending = true;

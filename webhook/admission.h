@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "webhook/looks.h"
+#include "looks/looks.h"
 #include "wukong/facts.h"
 #include "wukong/policy.h"
 

@@ -17,7 +17,7 @@
 #include "worker/execute.h"
 #include "worker/metrics.h"
 #include "worker/permit.h"
-#include "worker/schedule.h"
+#include "wukong/schedule.h"
 #include "worker/status.h"
 #include "worker/view_build.h"
 

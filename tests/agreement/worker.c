@@ -17,7 +17,7 @@
 #include "base/str.h"
 #include "json/json.h"
 #include "json/writer.h"
-#include "worker/schedule.h"
+#include "wukong/schedule.h"
 #include "worker/target.h"
 #include "wukong/rules.h"
 #include "wukong/validate.h"

@@ -1,10 +1,11 @@
 /*
- * Look-ups that an admission needs from the API server, as data: what to ask (filled by admission),
- * and what was answered (filled by the shell, facts.c). A look that was asked once is never asked
- * again, so judging again after each round of answers ends. Pure.
+ * Look-ups that a judgement needs from the API server, as data: what to ask (filled by the pure
+ * side), and what was answered (filled by the shell that sends them: the webhook's reviews.c, the
+ * command line's plan.c). A look that was asked once is never asked again, so judging again after
+ * each round of answers ends. Pure.
  */
-#ifndef WEBHOOK_LOOKS_H
-#define WEBHOOK_LOOKS_H
+#ifndef LOOKS_LOOKS_H
+#define LOOKS_LOOKS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -56,6 +57,10 @@ struct look *looks_get(struct looks *l, enum look_kind kind, const char *ns, con
 /* The same for a SubjectAccessReview: user_info is the requester's. */
 struct look *looks_access(struct looks *l, enum look_kind kind, const cJSON *user_info,
                           const char *ns, const char *name);
+/* The same about whoever sends it: a SelfSubjectAccessReview. Never the webhook's, which would ask
+   about itself. */
+struct look *looks_own_access(struct looks *l, enum look_kind kind, const char *ns,
+                              const char *name);
 bool looks_pending(const struct looks *l);
 /* Stores what came back; takes the text. */
 void look_answered(struct look *k, int code, char *answer);

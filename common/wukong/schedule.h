@@ -2,8 +2,8 @@
  * When a clone may take its snapshot: notBefore and the window of its source. Pure but for reading
  * the time zone's file. All times are Unix milliseconds.
  */
-#ifndef WORKER_SCHEDULE_H
-#define WORKER_SCHEDULE_H
+#ifndef WUKONG_SCHEDULE_H
+#define WUKONG_SCHEDULE_H
 
 #include "wukong/reasons.h"
 #include "wukong/spec.h"

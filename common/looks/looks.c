@@ -1,4 +1,4 @@
-#include "webhook/looks.h"
+#include "looks/looks.h"
 
 #include <assert.h>
 
@@ -85,28 +85,28 @@ struct look *looks_get(struct looks *l, enum look_kind kind, const char *ns, con
     return k;
 }
 
-struct look *looks_access(struct looks *l, enum look_kind kind, const cJSON *user_info,
-                          const char *ns, const char *name)
+static void write_attributes(struct json_writer *w, bool start, const char *ns, const char *name)
 {
-    struct look *k = looks_get(l, kind, ns, name);
-    if (!k || k->body)
-        return k;
+    json_object(w, "resourceAttributes");
+    json_string(w, "namespace", ns);
+    json_string(w, "verb", start ? "update" : "create");
+    json_string(w, "group", start ? "subresources.kubevirt.io" : WUKONG_GROUP);
+    json_string(w, "version", start ? "v1" : WUKONG_VERSION_NAME);
+    json_string(w, "resource", start ? "virtualmachines" : WUKONG_RESOURCE);
+    json_string(w, "subresource", start ? "start" : "source");
+    json_string(w, "name", name);
+    json_end(w);
+}
+
+static void write_review(struct look *k, const char *kind, const cJSON *user_info, const char *ns)
+{
     CLEANUP_BUF struct buf body = BUF_INIT(LIMIT_REPLY_BYTES);
     struct json_writer w = json_writer(&body);
-    bool start = kind == LOOK_MAY_START;
     json_object(&w, NULL);
     json_string(&w, "apiVersion", "authorization.k8s.io/v1");
-    json_string(&w, "kind", "SubjectAccessReview");
+    json_string(&w, "kind", kind);
     json_object(&w, "spec");
-    json_object(&w, "resourceAttributes");
-    json_string(&w, "namespace", ns);
-    json_string(&w, "verb", start ? "update" : "create");
-    json_string(&w, "group", start ? "subresources.kubevirt.io" : WUKONG_GROUP);
-    json_string(&w, "version", start ? "v1" : WUKONG_VERSION_NAME);
-    json_string(&w, "resource", start ? "virtualmachines" : WUKONG_RESOURCE);
-    json_string(&w, "subresource", start ? "start" : "source");
-    json_string(&w, "name", name);
-    json_end(&w);
+    write_attributes(&w, k->kind == LOOK_MAY_START, ns, k->name);
     json_string(&w, "user", json_str(user_info, "username"));
     json_string(&w, "uid", json_str(user_info, "uid"));
     json_tree(&w, "groups", json_get(user_info, "groups"));
@@ -114,6 +114,26 @@ struct look *looks_access(struct looks *l, enum look_kind kind, const cJSON *use
     json_end(&w);
     json_end(&w);
     k->body = buf_take(&body);
+}
+
+struct look *looks_access(struct looks *l, enum look_kind kind, const cJSON *user_info,
+                          const char *ns, const char *name)
+{
+    struct look *k = looks_get(l, kind, ns, name);
+    if (k && !k->body)
+        write_review(k, "SubjectAccessReview", user_info, ns);
+    return k;
+}
+
+struct look *looks_own_access(struct looks *l, enum look_kind kind, const char *ns,
+                              const char *name)
+{
+    struct look *k = looks_get(l, kind, ns, name);
+    if (!k || k->body)
+        return k;
+    free(k->path);
+    k->path = xstrdup("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews");
+    write_review(k, "SelfSubjectAccessReview", NULL, ns);
     return k;
 }
 

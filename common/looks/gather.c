@@ -1,4 +1,4 @@
-#include "webhook/gather.h"
+#include "looks/gather.h"
 
 #include "base/str.h"
 
@@ -179,13 +179,13 @@ static bool policies_select(const struct gathered *g, bool source)
     return false;
 }
 
-void gather(const struct admission_context *c, const struct wukong *w,
+void gather(const struct gather_known *known, const struct wukong *w,
             const struct wukong_effective *e, const char *ns, bool live, struct looks *looks,
             struct arena *a, struct gathered *ret)
 {
-    struct gathered g = {.policies = c->policies, .policy_count = c->policy_count};
-    if (c->classes)
-        g.classes = *c->classes;
+    struct gathered g = {.policies = known->policies, .policy_count = known->policy_count};
+    if (known->classes)
+        g.classes = *known->classes;
     if (live)
         live_lists(looks, a, &g);
     gather_source(w, e, looks, a, &g);
@@ -197,4 +197,20 @@ void gather(const struct admission_context *c, const struct wukong *w,
         g.target_ns_labels_known = read_labels(
             a, look_tree(looks_get(looks, LOOK_TARGET_NAMESPACE, ns, NULL)), &g.target_ns_labels);
     *ret = g;
+}
+
+struct policy_request gathered_request(const struct gathered *g, const struct wukong *w,
+                                       const struct wukong_effective *e, const struct disks *disks,
+                                       int64_t now_ms)
+{
+    return (struct policy_request){
+        .source_ns_labels = g->source_ns_labels_known ? &g->source_ns_labels : NULL,
+        .source_labels = g->source_labels_known ? &g->source_labels : NULL,
+        .target_ns_labels = g->target_ns_labels_known ? &g->target_ns_labels : NULL,
+        .wukong = w,
+        .effective = e,
+        .source = &g->source,
+        .disks = g->source.looked_up ? disks : NULL,
+        .now_ms = now_ms,
+    };
 }

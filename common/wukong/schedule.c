@@ -1,4 +1,4 @@
-#include "worker/schedule.h"
+#include "wukong/schedule.h"
 
 #include <stdio.h>
 

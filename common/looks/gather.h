@@ -1,0 +1,39 @@
+/*
+ * From look-ups to facts: which looks the judgement of a source needs, and what their answers say
+ * in terms of common/wukong. The webhook judges by it, and `kubectl wukong plan` foretells by it. Pure.
+ */
+#ifndef LOOKS_GATHER_H
+#define LOOKS_GATHER_H
+
+#include "looks/looks.h"
+#include "wukong/facts.h"
+#include "wukong/policy.h"
+
+/* What is known without looking, from caches; all of it may be NULL and 0. */
+struct gather_known {
+    const struct class_facts *classes;
+    const struct policy *policies;
+    size_t policy_count;
+};
+
+struct gathered {
+    struct source_facts source;
+    struct class_facts classes;
+    const struct policy *policies;
+    size_t policy_count;
+    struct wukong_pairs source_labels, source_ns_labels, target_ns_labels;
+    bool source_labels_known, source_ns_labels_known, target_ns_labels_known;
+    bool incomplete; /* something could not be read; the worker reads it again */
+};
+
+/* Asks for whatever is missing; facts of what is there are filled in. Call again until no look is
+   pending. live: use live lists of classes and policies instead of what is known. */
+void gather(const struct gather_known *known, const struct wukong *w,
+            const struct wukong_effective *e, const char *ns, bool live, struct looks *looks,
+            struct arena *a, struct gathered *ret);
+/* Who clones what where, as policies ask it: what was gathered is filled in, and borrowed. */
+struct policy_request gathered_request(const struct gathered *g, const struct wukong *w,
+                                       const struct wukong_effective *e, const struct disks *disks,
+                                       int64_t now_ms);
+
+#endif
