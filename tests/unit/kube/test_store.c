@@ -261,7 +261,7 @@ static void test_against_model(void **state)
     struct store *s = store_new(&kind);
     int model[NAMES] = {0}, listed[NAMES]; /* the version; 0: absent */
     for (unsigned step = 1; step < 3000; step++) {
-        char name[12], uid[12], rv[12];
+        char name[32], uid[32], rv[32];
         int i = (int)rng_range(&rng, 0, NAMES - 1);
         snprintf(name, sizeof name, "o%d", i);
         snprintf(uid, sizeof uid, "u%d-%d", i, (int)rng_range(&rng, 0, 1));

@@ -120,7 +120,7 @@ static void test_bucket(void **state)
     struct workqueue *q = workqueue_new(&(struct workqueue_options){.rng = &rng});
     int64_t last = 0;
     for (int i = 0; i < 300; i++) {
-        char key[8];
+        char key[16];
         snprintf(key, sizeof key, "k%d", i);
         last = workqueue_add_failed(q, key, 0);
         if (i < WORKQUEUE_BURST)

@@ -97,7 +97,7 @@ static inline void disk_list_init(struct disk_list *d, const char *text)
         size_t i = d->count++;
         assert_true(i < LIMIT_DISKS);
         (void)snprintf(d->names[i], NAME_BUF, "%.*s", (int)(n - boot), text);
-        (void)snprintf(d->claims[i], PVC_NAME_BUF, "clone-%s", d->names[i]);
+        (void)snprintf(d->claims[i], PVC_NAME_BUF, "clone-%.*s", (int)(n - boot), text);
         d->items[i] = (struct target_disk){d->names[i], d->claims[i], boot};
         text += n + strspn(text + n, " ");
     }
