@@ -37,7 +37,9 @@ from .kube import CONNECTION_ERRORS, ApiError, Kube  # noqa: F401 (cases use Kub
 from .proxy import Proxy
 
 WRITES = {"create", "update", "patch", "delete", "deletecollection"}
-POLL_S = 0.03
+# What is waited for is looked at often at first, then less so: the API server's time is what the
+# cases, a few beds side by side, compete for.
+POLL_S, POLL_MAX_S, POLL_GROWTH = 0.03, 0.15, 1.15
 
 
 class Bed(_Bed):
@@ -155,7 +157,7 @@ def wait_for(function, timeout_s, what, explain=None):
     An ApiError, a lost connection or a failed assertion counts as "not yet" and is reported when the
     time is up, together with the last value and with what `explain()` returns."""
     end = time.monotonic() + timeout_s
-    last = None
+    last, pause = None, POLL_S
     while True:
         try:
             last = function()
@@ -168,7 +170,8 @@ def wait_for(function, timeout_s, what, explain=None):
             if explain:
                 message += "\n" + explain()
             raise AssertionError(message)
-        time.sleep(POLL_S)
+        time.sleep(pause)
+        pause = min(pause * POLL_GROWTH, POLL_MAX_S)
 
 
 def _short(value):
