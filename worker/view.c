@@ -598,7 +598,7 @@ int view_build(struct clone_view *v, const struct caches *caches, const struct k
 {
     v->now = now;
     v->memo = memo;
-    if (view_read_wukong(v, object, err) < 0)
+    if (!v->wukong && view_read_wukong(v, object, err) < 0)
         return -1;
     apply_settings(v, settings);
     if (!v->effective.is_clone)

@@ -20,7 +20,8 @@ struct view_settings {
     int64_t permitted_ms;
 };
 
-/* object: the Wukong as cached. ret is zeroed by the caller but for `arena`. -1 when the object
+/* object: the Wukong as cached. ret is zeroed by the caller but for `arena`, or holds what
+   view_read_wukong has read of this very object, which is not done again then. -1 when the object
    cannot be decoded (an Event cannot help there: the API server stored it so). */
 WUKONG_CHECK int view_build(struct clone_view *ret, const struct caches *caches,
                             const struct kube_object *object, struct memo *memo, struct now now,

@@ -365,7 +365,6 @@ static void reconcile(struct worker *w, struct entry *e)
     CLEANUP_ARENA struct arena a;
     struct err err = {0};
     struct view_settings settings = {0};
-    struct clone_view head = {.arena = &a};
     struct clone_view v = {.arena = &a};
     const struct caches caches = {cache_get, cache_each, cache_served, w};
     if (e->written && !trusted(w, e)) {
@@ -377,21 +376,20 @@ static void reconcile(struct worker *w, struct entry *e)
     arena_init(&a, 16 * MIB);
     if (!o || !w->leads)
         return;
-    if (view_read_wukong(&head, o, &err) == 0 && head.effective.is_clone) {
+    if (view_read_wukong(&v, o, &err) == 0 && v.effective.is_clone) {
         struct now now = {wall(w), mono(w)};
-        settings_of(w, e, o, &head, &settings);
+        settings_of(w, e, o, &v, &settings);
         if (view_build(&v, &caches, o, &e->memo, now, &settings, &err) == 0) {
             struct decision d = {.intents = {.arena = &a}};
             clone_decide(&v, &d);
             carry_out(w, e, &v, &d);
             wake_for_retries(w, e);
         }
-        view_release(&v);
     }
     if (err.kind)
         log_event(LOG_ERROR, "wukong cannot be read", LOG_S("wukong", e->key),
                   LOG_S("error", err.message));
-    view_release(&head);
+    view_release(&v);
 }
 
 static void pump(void *arg)

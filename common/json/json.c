@@ -32,15 +32,27 @@ struct number_walk {
     size_t depth;
 };
 
+/* Most numbers are small integers, which cJSON prints back as they stand. */
+static bool is_plain(const char *token, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (token[i] < '0' || token[i] > '9')
+            return false;
+    return n < 10;
+}
+
+static void note_number(void *arg, const char *token, size_t n)
+{
+    bool *all_plain = arg;
+    *all_plain = *all_plain && is_plain(token, n);
+}
+
 static bool prints_back(const cJSON *node, const char *token, size_t n)
 {
-    int64_t value;
-    CLEANUP_FREE char *copy = xstrndup(token, n);
-    /* Most numbers are small integers, which need no printing to know. */
-    if (n < 10 && str_to_i64(copy, &value))
-        return !str_eq(copy, "-0");
+    if (is_plain(token, n))
+        return true;
     CLEANUP_FREE char *printed = cJSON_PrintUnformatted(node);
-    return str_eq(printed, copy);
+    return printed && strlen(printed) == n && memcmp(printed, token, n) == 0;
 }
 
 static void keep_token(void *arg, const char *token, size_t n)
@@ -63,6 +75,23 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* Below this many members, comparing each with each costs less than sorting. */
+#define FEW_MEMBERS 12
+
+static const char *named_twice(const cJSON *object)
+{
+    for (const cJSON *m = object->child; m; m = m->next)
+        for (const cJSON *n = m->next; n; n = n->next)
+            if (m->string[0] == n->string[0] && strcmp(m->string, n->string) == 0)
+                return m->string;
+    return NULL;
+}
+
+static int repeated(const char *name, struct err *err)
+{
+    return err_set(err, ERR_INVALID, "the key \"%.100s\" stands twice in one object", name);
+}
+
 static int check_members(const cJSON *object, struct err *err)
 {
     size_t count = 0;
@@ -71,8 +100,10 @@ static int check_members(const cJSON *object, struct err *err)
     if (count > LIMIT_JSON_MEMBERS)
         return err_set(err, ERR_LIMIT, "a JSON object has more than %d members",
                        LIMIT_JSON_MEMBERS);
-    if (count < 2)
-        return 0;
+    if (count <= FEW_MEMBERS) {
+        const char *name = named_twice(object);
+        return name ? repeated(name, err) : 0;
+    }
     CLEANUP_FREE const char **names = xmalloc(count * sizeof *names);
     size_t i = 0;
     for (const cJSON *m = object->child; m; m = m->next)
@@ -80,8 +111,7 @@ static int check_members(const cJSON *object, struct err *err)
     qsort(names, count, sizeof *names, compare_names);
     for (i = 1; i < count; i++)
         if (strcmp(names[i - 1], names[i]) == 0)
-            return err_set(err, ERR_INVALID, "the key \"%.100s\" stands twice in one object",
-                           names[i]);
+            return repeated(names[i], err);
     return 0;
 }
 
@@ -97,7 +127,8 @@ static int check_duplicates(cJSON *root, struct err *err)
 
 int json_parse(const char *text, size_t len, bool lossless, cJSON **ret, struct err *err)
 {
-    struct json_scan scan = {.text = text, .len = len};
+    bool all_plain = true;
+    struct json_scan scan = {.text = text, .len = len, .number = note_number, .arg = &all_plain};
     if (json_scan_document(&scan, err) < 0)
         return -1;
     CLEANUP_JSON cJSON *tree = cJSON_ParseWithLength(text, len);
@@ -106,7 +137,7 @@ int json_parse(const char *text, size_t len, bool lossless, cJSON **ret, struct 
         return err_set(err, ERR_INVALID, "JSON holds an invalid \\u escape");
     if (check_duplicates(tree, err) < 0)
         return -1;
-    if (lossless) {
+    if (lossless && !all_plain) {
         struct number_walk walk = {.node = tree};
         struct json_scan again = {.text = text, .len = len, .number = keep_token, .arg = &walk};
         int status = json_scan_document(&again, err);
@@ -117,22 +148,32 @@ int json_parse(const char *text, size_t len, bool lossless, cJSON **ret, struct 
     return 0;
 }
 
+static const cJSON *member(const cJSON *o, const char *name, size_t n)
+{
+    if (!cJSON_IsObject(o))
+        return NULL;
+    for (const cJSON *m = o->child; m; m = m->next)
+        if (m->string[0] == name[0] && strncmp(m->string, name, n) == 0 && !m->string[n])
+            return m;
+    return NULL;
+}
+
 const cJSON *json_get(const cJSON *o, const char *name)
 {
-    return cJSON_IsObject(o) ? cJSON_GetObjectItemCaseSensitive(o, name) : NULL;
+    return member(o, name, strlen(name));
 }
 
 static const cJSON *step(const cJSON *o, const char *name, size_t n)
 {
     uint64_t index;
-    char key[256];
-    if (n >= sizeof key)
-        return NULL;
-    memcpy(key, name, n);
-    key[n] = '\0';
-    if (key[0] == '#' && str_to_u64(key + 1, &index))
-        return cJSON_IsArray(o) && index < INT32_MAX ? cJSON_GetArrayItem(o, (int)index) : NULL;
-    return json_get(o, key);
+    char key[24];
+    if (n > 1 && name[0] == '#' && n < sizeof key) {
+        memcpy(key, name, n);
+        key[n] = '\0';
+        if (str_to_u64(key + 1, &index))
+            return cJSON_IsArray(o) && index < INT32_MAX ? cJSON_GetArrayItem(o, (int)index) : NULL;
+    }
+    return member(o, name, n);
 }
 
 const cJSON *json_at(const cJSON *o, const char *path)

@@ -16,15 +16,18 @@ static int fail(const struct json_scan *s, struct err *err, const char *what)
     return err_set(err, ERR_INVALID, "JSON line %zu column %zu: %s", line, column, what);
 }
 
-static int peek(const struct json_scan *s)
+static inline int peek(const struct json_scan *s)
 {
     return s->at < s->len ? (unsigned char)s->text[s->at] : -1;
 }
 
 static void skip_space(struct json_scan *s)
 {
-    while (s->at < s->len && memchr(" \t\r\n", s->text[s->at], 4))
-        s->at++;
+    for (; s->at < s->len; s->at++) {
+        char c = s->text[s->at];
+        if (c != ' ' && c != '\t' && c != '\r' && c != '\n')
+            return;
+    }
 }
 
 static bool is_digit(int c)
@@ -113,12 +116,24 @@ static int scan_escape(struct json_scan *s, struct err *err)
     return 0;
 }
 
+/* Over printable ASCII that stands for itself, which is nearly all of every string. */
+static void skip_plain(struct json_scan *s)
+{
+    while (s->at < s->len) {
+        unsigned char c = (unsigned char)s->text[s->at];
+        if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\')
+            return;
+        s->at++;
+    }
+}
+
 static int scan_string(struct json_scan *s, struct err *err)
 {
     if (peek(s) != '"')
         return fail(s, err, "a string must begin here");
     s->at++;
     for (;;) {
+        skip_plain(s);
         int c = peek(s);
         if (c < 0)
             return fail(s, err, "the string does not end");
@@ -129,8 +144,6 @@ static int scan_string(struct json_scan *s, struct err *err)
                 return -1;
         } else if (c < 0x20) {
             return fail(s, err, "control characters must be escaped");
-        } else if (c < 0x80) {
-            s->at++;
         } else {
             size_t n = utf8_length((const unsigned char *)s->text + s->at, s->len - s->at);
             if (!n)
