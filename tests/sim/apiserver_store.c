@@ -168,7 +168,9 @@ struct api_object *api_find(struct apiserver *s, enum api_kind kind, const char 
     struct api_object *o;
     if (!name)
         return NULL;
-    CLEANUP_FREE char *key = key_of(api_kinds[kind].cluster_scoped ? "" : ns, name);
+    char key[600];
+    (void)snprintf(key, sizeof key, "%s/%s", api_kinds[kind].cluster_scoped ? "" : str_or(ns, ""),
+                   name);
     HASH_FIND_STR(s->objects[kind], key, o);
     return o;
 }

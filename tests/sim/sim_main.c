@@ -1,7 +1,8 @@
 /*
  * wukong-sim --seed N [--verbose] | --seeds A..B | --fresh COUNT
  * Runs one simulation per seed. The first seed that breaks an invariant is reported with its last
- * events and the command that replays it, and ends the program with 1.
+ * events and the command that replays it, and ends the program with 1. --twice runs each seed a
+ * second time and compares the traces.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,9 +13,17 @@
 #include "base/str.h"
 #include "sim.h"
 
+/* Every seed replays, so where a block came from can be asked for then
+   (ASAN_OPTIONS=malloc_context_size=30); in a run of hundreds the stacks cost more than they tell. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "malloc_context_size=2";
+}
+
 struct options {
     uint64_t first, last;
-    bool verbose, keep_going, quiet;
+    bool verbose, keep_going, twice;
     const char *program;
 };
 
@@ -47,6 +56,23 @@ static void report(const struct sim *s, const struct options *o)
                  s->seed, s->violation, s->violation_detail, o->program, s->seed);
 }
 
+/* The same seed gives the same run, or no failure could be replayed. */
+static bool repeats(const struct sim *first)
+{
+    struct sim s;
+    sim_init(&s, first->seed, false);
+    log_clock(&s.clock);
+    sim_run(&s);
+    bool same = s.trace_hash == first->trace_hash && s.trace_lines == first->trace_lines;
+    if (!same)
+        (void)printf("seed %" PRIu64 " breaks same-seed-same-trace: %016" PRIx64 " after %llu "
+                     "events, %016" PRIx64 " after %llu\n", s.seed, first->trace_hash,
+                     first->trace_lines, s.trace_hash, s.trace_lines);
+    log_clock(&clock_system);
+    sim_release(&s);
+    return same;
+}
+
 static bool run_seed(uint64_t seed, const struct options *o, struct totals *t)
 {
     struct sim s;
@@ -58,7 +84,7 @@ static bool run_seed(uint64_t seed, const struct options *o, struct totals *t)
         (void)printf("seed %" PRIu64 " breaks %s: %s\n", seed, s.violation, s.violation_detail);
     else if (broken)
         report(&s, o);
-    else if (!o->quiet && o->first == o->last)
+    else if (o->first == o->last)
         (void)printf("seed %" PRIu64 " holds; trace %016" PRIx64 ", %llu events, %.0f s\n", seed,
                      s.trace_hash, s.trace_lines, (double)s.now_ms / 1000);
     t->seeds++;
@@ -73,9 +99,11 @@ static bool run_seed(uint64_t seed, const struct options *o, struct totals *t)
     t->crash += s.crash;
     t->offline += s.offline;
     log_clock(&clock_system);
+    bool same = !o->twice || repeats(&s);
+    t->violations += !same;
     sim_release(&s);
     (void)fflush(stdout);
-    return !broken;
+    return !broken && same;
 }
 
 static bool parse_range(const char *text, struct options *o)
@@ -109,6 +137,8 @@ static bool parse(int argc, char **argv, struct options *o)
             o->verbose = true;
         } else if (str_eq(argv[i], "--keep-going")) {
             o->keep_going = true;
+        } else if (str_eq(argv[i], "--twice")) {
+            o->twice = true;
         } else if (str_eq(argv[i], "--seed") && str_to_u64(value, &o->first)) {
             o->last = o->first;
             given = true;
@@ -130,7 +160,7 @@ int main(int argc, char **argv)
     struct totals t = {0};
     if (!parse(argc, argv, &o)) {
         (void)fprintf(stderr, "usage: %s --seed N | --seeds A..B | --fresh COUNT [--verbose] "
-                              "[--keep-going]\n", argv[0]);
+                              "[--keep-going] [--twice]\n", argv[0]);
         return 2;
     }
     log_to(o.verbose ? log_out : log_nowhere, NULL);
