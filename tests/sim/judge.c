@@ -311,7 +311,7 @@ void judge_froze(struct sim *s, const struct machine *m, enum freezer by)
     if (by != FREEZER_OURS)
         return;
     s->freezes++;
-    if (m->frozen_for_ms <= 0 || m->frozen_for_ms > 60000)
+    if (m->frozen_for_ms <= 0 || m->frozen_for_ms > SIM_UNFREEZE_MS)
         sim_violation(s, "frozen-within-deadline", "guest %s was frozen for %" PRId64 " ms",
                       m->name, m->frozen_for_ms);
 }
@@ -319,7 +319,7 @@ void judge_froze(struct sim *s, const struct machine *m, enum freezer by)
 void judge_thawed(struct sim *s, const struct machine *m, enum freezer was, const char *by)
 {
     (void)by;
-    if (was == FREEZER_OURS && s->now_ms - m->frozen_ms > 60000)
+    if (was == FREEZER_OURS && s->now_ms - m->frozen_ms > SIM_UNFREEZE_MS)
         sim_violation(s, "frozen-within-deadline", "guest %s was frozen %" PRId64 " ms", m->name,
                       s->now_ms - m->frozen_ms);
 }

@@ -287,8 +287,8 @@ static struct kube_call *submit(struct kube_transport *face, const struct kube_r
     draw_fate(c);
     timer_arm(n->s->timers, &c->step, call_now(c) + latency(c));
     timer_arm(n->s->timers, &c->deadline, call_now(c) + r->deadline_ms);
-    if (n->hooks.submitted)
-        n->hooks.submitted(n->hooks.arg, n->who, r);
+    if (n->hooks.submitted && n->hooks.submitted(n->hooks.arg, n->who, r))
+        c->fate = FATE_LOST_BEFORE;
     return c;
 }
 

@@ -25,8 +25,8 @@ struct net_faults {
 };
 
 struct net_hooks {
-    /* A worker has handed a request over (whatever becomes of it). */
-    void (*submitted)(void *arg, const char *who, const struct kube_request *request);
+    /* A worker has handed a request over. True: it never arrives. */
+    bool (*submitted)(void *arg, const char *who, const struct kube_request *request);
     /* A request took effect. */
     void (*handled)(void *arg, const struct api_call *call, const struct api_reply *reply);
     void *arg;

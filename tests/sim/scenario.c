@@ -400,3 +400,18 @@ void scenario_calm(struct sim *s)
     jt_str(w, "spec.cloneSource.cloneType", "running");
     (void)api_create(&s->api, "user", API_WUKONG, w);
 }
+
+void scenario_plan(struct sim *s, const struct kill_plan *plan)
+{
+    static const char *const name = "src0";
+    make_classes(s);
+    make_source(s, name, true, plan->halted ? "Halted" : "Always");
+    s->api.unserved[API_STORAGE_PROFILE] = true;
+    s->api.unserved[API_DATA_VOLUME] = true;
+    cJSON *w = clone_of("wk0", machine_find(&s->world, SIM_NS, name), plan->of_vmi);
+    jt_str(w, "spec.cloneSource.cloneType", plan->clone_type);
+    jt_str(w, "spec.cloneSource.snapshotMethod", plan->method);
+    if (plan->stop_after)
+        jt_bool(w, "spec.cloneSource.stopSourceAfter", true);
+    (void)api_create(&s->api, "user", API_WUKONG, w);
+}

@@ -119,11 +119,26 @@ static void on_illegal(void *arg, const char *who, const char *what, const char 
     sim_violation(arg, "legal-requests", "%s sent %s: %s", who, what, path);
 }
 
+/* The plan's worker, which dies at this very moment: what it waits for is answered to nobody. */
+static void kill_by_plan(struct sim *s)
+{
+    for (unsigned i = 0; i < s->process_count; i++)
+        timer_arm(&s->timers, &s->processes[i].kill, s->now_ms);
+}
+
+static bool is_intent(enum kube_method method, const char *path)
+{
+    return method != KUBE_GET && !strstr(path, "/leases");
+}
+
 static void on_handled(void *arg, const struct api_call *call, const struct api_reply *reply)
 {
     static const char *const verbs[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
     struct sim *s = arg;
-    if (call->method != KUBE_GET && !strstr(call->path, "/leases"))
+    bool intent = is_intent(call->method, call->path);
+    if (intent && s->plan && ++s->writes_done == s->plan->at && s->plan->after)
+        kill_by_plan(s);
+    if (intent)
         sim_trace(s, "%s %s %.200s -> %d", call->who, verbs[call->method], call->path, reply->code);
     if (s->verbose && reply->code >= 400 && reply->body)
         (void)printf("          %s\n", reply->body);
@@ -150,16 +165,24 @@ static void on_note(void *arg, const char *text)
 
 /* --- processes --- */
 
-static void on_submitted(void *arg, const char *who, const struct kube_request *r)
+static bool on_submitted(void *arg, const char *who, const struct kube_request *r)
 {
     struct sim *s = arg;
     judge_submitted(s, who, r);
+    if (s->plan) {
+        bool die = is_intent(r->method, r->path) && ++s->writes_sent == s->plan->at &&
+                   !s->plan->after;
+        if (die)
+            kill_by_plan(s);
+        return die;
+    }
     for (unsigned i = 0; i < s->process_count; i++) {
         struct process *p = &s->processes[i];
         bool mine = p->worker && str_eq(p->identity, who);
         if (mine && rng_chance(&s->rng, s->kill_per_mille) && !timer_armed(&p->kill))
             timer_arm(&s->timers, &p->kill, s->now_ms + rng_range(&s->rng, 0, 40));
     }
+    return false;
 }
 
 /* No callback may follow, and no last word. */
@@ -184,7 +207,7 @@ static void kill_process(void *arg)
     struct sim *s = p->sim;
     if (!p->worker)
         return;
-    if (!p->resigning && worker_leads(p->worker) && rng_chance(&s->rng, 250)) {
+    if (!s->plan && !p->resigning && worker_leads(p->worker) && rng_chance(&s->rng, 250)) {
         sim_trace(s, "%s is told to end", p->identity);
         p->resigning = true;
         worker_resign(p->worker, resigned, p);
@@ -224,7 +247,7 @@ static void start_process(void *arg)
         .ns = SIM_SYSTEM_NS,
         .lease_name = SIM_LEASE,
         .identity = p->identity,
-        .unfreeze_timeout_ms = 30000,
+        .unfreeze_timeout_ms = SIM_UNFREEZE_MS,
         .max_in_flight = 20,
         .lost_lease = lost_lease,
         .arg = p,
@@ -279,7 +302,7 @@ static void look_for_end(void *arg)
     timer_arm(&s->timers, &s->end, s->now_ms + 5000);
 }
 
-void sim_init(struct sim *s, uint64_t seed, bool verbose)
+static void prepare(struct sim *s, uint64_t seed, bool verbose)
 {
     *s = (struct sim){.seed = seed, .verbose = verbose, .now_ms = 1000};
     rng_seed(&s->rng, seed);
@@ -293,6 +316,25 @@ void sim_init(struct sim *s, uint64_t seed, bool verbose)
     s->world.thawed = on_thawed;
     s->world.note = on_note;
     s->world.arg = s;
+    timer_init(&s->weather, weather_changes, s);
+    timer_init(&s->user, user_acts, s);
+    for (unsigned i = 0; i < SIM_WORKERS_MAX; i++) {
+        struct process *p = &s->processes[i];
+        p->sim = s;
+        timer_init(&p->kill, kill_process, p);
+        timer_init(&p->start, start_process, p);
+    }
+}
+
+static void start_processes(struct sim *s)
+{
+    for (unsigned i = 0; i < s->process_count; i++)
+        timer_arm(&s->timers, &s->processes[i].start, s->now_ms + rng_range(&s->rng, 0, 3000));
+}
+
+void sim_init(struct sim *s, uint64_t seed, bool verbose)
+{
+    prepare(s, seed, verbose);
     s->process_count = rng_chance(&s->rng, 400) ? 2 : 1;
     s->calm_ms = rng_range(&s->rng, 60, 300) * 1000;
     s->limit_ms = s->calm_ms + 1800000;
@@ -300,19 +342,25 @@ void sim_init(struct sim *s, uint64_t seed, bool verbose)
         s->api.page_max = (int)rng_range(&s->rng, 1, 4);
     weather_draw(s);
     scenario_init(s);
-    timer_init(&s->weather, weather_changes, s);
-    timer_init(&s->user, user_acts, s);
     timer_init(&s->end, look_for_end, s);
     timer_arm(&s->timers, &s->weather, s->now_ms + 20000);
     timer_arm(&s->timers, &s->user, s->now_ms + 500);
     timer_arm(&s->timers, &s->end, s->now_ms + 5000);
-    for (unsigned i = 0; i < s->process_count; i++) {
-        struct process *p = &s->processes[i];
-        p->sim = s;
-        timer_init(&p->kill, kill_process, p);
-        timer_init(&p->start, start_process, p);
-        timer_arm(&s->timers, &p->start, s->now_ms + rng_range(&s->rng, 0, 3000));
-    }
+    start_processes(s);
+}
+
+void sim_init_plan(struct sim *s, const struct kill_plan *plan, uint64_t seed, bool verbose)
+{
+    prepare(s, seed, verbose);
+    s->plan = plan;
+    s->process_count = 1;
+    s->calm = true;
+    s->limit_ms = 1800000;
+    weather_clear(s);
+    scenario_plan(s, plan);
+    timer_init(&s->end, plan_look, s);
+    timer_arm(&s->timers, &s->end, s->now_ms + 1000);
+    start_processes(s);
 }
 
 void sim_run(struct sim *s)

@@ -16,6 +16,7 @@
 #define SIM_WORKERS_MAX 2
 #define SIM_TRACE 120 /* lines kept for the report */
 #define SIM_EPOCH_MS 1800000000000
+#define SIM_UNFREEZE_MS 30000 /* the workers' --unfreeze-timeout: the guest's own timer */
 
 struct sim;
 
@@ -36,6 +37,16 @@ struct net_list {
 
 struct seen_wukong; /* judge.c */
 
+/* One clone without faults, whose worker is killed at one request (kill_each.c). */
+struct kill_plan {
+    const char *clone_type, *method;
+    bool of_vmi;    /* cloneSource.type vmi */
+    bool halted;    /* the source does not run */
+    bool stop_after;
+    unsigned at; /* the write request that ends the worker, from 1; 0: none does */
+    bool after;  /* it took effect, and the answer was lost; else it never arrived */
+};
+
 struct sim {
     uint64_t seed;
     bool verbose;
@@ -51,6 +62,9 @@ struct sim {
     unsigned process_count, lives;
     unsigned kill_per_mille; /* of requests */
     struct timer weather, user, end;
+    const struct kill_plan *plan; /* NULL: everything is drawn */
+    unsigned writes_sent, writes_done; /* counted for the plan */
+    bool deleted;                      /* the plan's clone, by its user */
     bool calm;
     int64_t calm_ms, calm_at_ms, limit_ms;
     unsigned user_actions, wukongs, probes;
@@ -68,6 +82,8 @@ struct sim {
 
 /* --- sim.c --- */
 void sim_init(struct sim *s, uint64_t seed, bool verbose);
+/* Borrows the plan. */
+void sim_init_plan(struct sim *s, const struct kill_plan *plan, uint64_t seed, bool verbose);
 void sim_run(struct sim *s);
 void sim_release(struct sim *s);
 void sim_trace(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -81,6 +97,18 @@ void scenario_init(struct sim *s);
 void scenario_act(struct sim *s);
 /* Faults are over: takes foreign obstacles away and makes the clones that must succeed. */
 void scenario_calm(struct sim *s);
+
+/* What a kill plan needs: a source, and one clone of it. */
+void scenario_plan(struct sim *s, const struct kill_plan *plan);
+
+/* --- kill_each.c: every write request of every type of clone, and a worker that dies there --- */
+
+/* Runs all of it; false when something was broken. */
+bool kill_each(const char *program, bool verbose);
+/* Replays one: "CELL/before/7". */
+bool kill_one(const char *program, const char *spec, bool verbose);
+/* Looks whether the plan's clone has gone on, now and then. */
+void plan_look(void *arg);
 
 /* --- weather.c: rates of faults, drawn anew now and then --- */
 void weather_draw(struct sim *s);

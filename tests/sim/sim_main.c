@@ -1,8 +1,8 @@
 /*
- * wukong-sim --seed N [--verbose] | --seeds A..B | --fresh COUNT
+ * wukong-sim --seed N [--verbose] | --seeds A..B | --fresh COUNT | --kill-each
  * Runs one simulation per seed. The first seed that breaks an invariant is reported with its last
  * events and the command that replays it, and ends the program with 1. --twice runs each seed a
- * second time and compares the traces.
+ * second time and compares the traces. --kill-each: see kill_each.c.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,6 +24,7 @@ const char *__asan_default_options(void)
 struct options {
     uint64_t first, last;
     bool verbose, keep_going, twice;
+    const char *kill; /* of --kill; "": all of --kill-each */
     const char *program;
 };
 
@@ -139,6 +140,13 @@ static bool parse(int argc, char **argv, struct options *o)
             o->keep_going = true;
         } else if (str_eq(argv[i], "--twice")) {
             o->twice = true;
+        } else if (str_eq(argv[i], "--kill-each")) {
+            o->kill = "";
+            given = true;
+        } else if (str_eq(argv[i], "--kill") && *value) {
+            o->kill = value;
+            given = true;
+            i++;
         } else if (str_eq(argv[i], "--seed") && str_to_u64(value, &o->first)) {
             o->last = o->first;
             given = true;
@@ -159,11 +167,16 @@ int main(int argc, char **argv)
     struct options o = {0};
     struct totals t = {0};
     if (!parse(argc, argv, &o)) {
-        (void)fprintf(stderr, "usage: %s --seed N | --seeds A..B | --fresh COUNT [--verbose] "
-                              "[--keep-going] [--twice]\n", argv[0]);
+        (void)fprintf(stderr, "usage: %s --seed N | --seeds A..B | --fresh COUNT | --kill-each | "
+                              "--kill TYPE/WHEN/N [--verbose] [--keep-going] [--twice]\n", argv[0]);
         return 2;
     }
     log_to(o.verbose ? log_out : log_nowhere, NULL);
+    if (o.kill)
+        return (*o.kill ? kill_one(o.program, o.kill, o.verbose)
+                        : kill_each(o.program, o.verbose))
+                   ? 0
+                   : 1;
     for (uint64_t seed = o.first; seed <= o.last; seed++)
         if (!run_seed(seed, &o, &t) && !o.keep_going)
             return 1;
