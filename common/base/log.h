@@ -20,7 +20,13 @@ struct log_pair {
     const char *text; /* NULL: number is meant */
     int64_t number;
 };
-#define LOG_S(k, v) ((struct log_pair){.key = (k), .text = (v) ? (v) : ""})
+/* A function, because clang warns of a literal that is asked whether it is NULL. */
+static inline const char *log_text(const char *text)
+{
+    return text ? text : "";
+}
+
+#define LOG_S(k, v) ((struct log_pair){.key = (k), .text = log_text(v)})
 #define LOG_I(k, v) ((struct log_pair){.key = (k), .number = (int64_t)(v)})
 
 /* Where lines go (default: standard error) and which clock stamps them. */

@@ -285,8 +285,8 @@ static void test_odd_objects(void **state)
         "{'spec':[]}",
         "{'metadata':5,'spec':{'cloneSource':5}}",
         "{'metadata':{'annotations':5,'name':7},'spec':{'cloneSource':{'type':'vm','vmName':{}}}}",
-        "{'metadata':{'annotations':null,'name':'x'},'spec':{'cloneSource':{'type':'vm',"
-        "'vmName':'a','namespace':null,'cloneType':null}}}",
+        ("{'metadata':{'annotations':null,'name':'x'},'spec':{'cloneSource':{'type':'vm',"
+         "'vmName':'a','namespace':null,'cloneType':null}}}"),
         "{'spec':{'cpu':9007199254740993,'disks':[null,5,{'name':[]}]}}",
         "{'spec':{'cloneSource':{'type':'vm','vmName':'../../x','namespace':'a/b'}}}",
         "{'metadata':{'name':'w'},'spec':{'cloneSource':{'type':'vmi','namespace':'prod'}}}",
