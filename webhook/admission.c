@@ -333,7 +333,7 @@ static void restore(struct judgement *j)
               json_str(old, "metadata.annotations[" WUKONG_STAMP_ANNOTATION "]"));
 }
 
-static int judge_update(struct judgement *j, struct err *err)
+static void judge_update(struct judgement *j)
 {
     if (j->c->endpoint == ADMISSION_MUTATE) {
         restore(j);
@@ -346,7 +346,9 @@ static int judge_update(struct judgement *j, struct err *err)
         }
     }
     validate_update(j->review.old_object, j->review.object, &j->issues);
-    return decode(j, err);
+    /* What was stored without the shape of a Wukong must still be able to lose its finalizers. */
+    struct err shapeless = {0};
+    (void)decode(j, &shapeless);
 }
 
 /* --- The answer ------------------------------------------------------------------------------ */
@@ -454,7 +456,10 @@ static int judge(struct judgement *j, struct err *err)
         return err_set(err, ERR_INVALID, "version %.64s of " WUKONG_RESOURCE " is not known",
                        r->version);
     patch_init(&j->patch, j->review.object);
-    return r->operation == REVIEW_CREATE ? judge_create(j, err) : judge_update(j, err);
+    if (r->operation == REVIEW_CREATE)
+        return judge_create(j, err);
+    judge_update(j);
+    return 0;
 }
 
 struct admission_result admission_judge(const struct admission_context *c, const char *bytes,
