@@ -225,10 +225,13 @@ static void test_undecided(void **state)
 {
     (void)state;
     struct world w = {.routes = running, .classes = good_classes, .access_code = 500};
-    CLEANUP_JUDGED struct judged j, late;
+    CLEANUP_JUDGED struct judged j, v, late;
     create(&w, ADMISSION_MUTATE, SIMPLE(FOREIGN), &j);
     assert_int_equal(j.result.verdict, VERDICT_UNDECIDED);
     assert_string_equal(j.asked, SAR);
+    create(&w, ADMISSION_VALIDATE, SIMPLE(FOREIGN), &v);
+    assert_int_equal(v.result.verdict, VERDICT_UNDECIDED);
+    assert_string_equal(v.asked, SAR);
     w.out_of_time = true;
     create(&w, ADMISSION_MUTATE, SIMPLE(FOREIGN), &late);
     assert_int_equal(late.result.verdict, VERDICT_UNDECIDED);

@@ -2,137 +2,9 @@
  * Proves, row by row, what facts of the source and the cluster refuse, what they only warn of, and
  * which disks and methods come out. Sources are written as KubeVirt 1.9 serves them.
  */
-#include "support.h"
+#include "rows_source.h"
 #include "wukong/disks.h"
 #include "wukong/rules.h"
-
-/* --- Parts of a source --- */
-
-#define VOLUMES                                                                                    \
-    "volumes: [{name: root, persistentVolumeClaim: {claimName: web-root}},"                        \
-    " {name: data, dataVolume: {name: web-data}}, {name: ci, cloudInitNoCloud: {userData: x}}]"
-#define DOMAIN(more) "domain: {devices: {disks: [{name: root, bootOrder: 2}, {name: data}]" more "}}"
-#define VMI_META "metadata: {name: web, namespace: prod, uid: i-1}"
-#define VMI_STATUS(phase, conditions, more)                                                        \
-    "status: {phase: " phase ", conditions: [" conditions "]" more "}"
-#define AGENT "{type: AgentConnected, status: \"True\"}"
-#define RUNNING VMI_STATUS("Running", AGENT, "")
-#define VMI(spec, status) "{" VMI_META ", spec: {" spec "}, " status "}"
-#define VM_META "metadata: {name: web, namespace: prod, uid: v-1}"
-#define VM(meta, strategy, spec, status)                                                           \
-    "{" meta ", spec: {" strategy ", template: {spec: {" spec "}}}, status: {" status "}}"
-#define PLAIN VOLUMES ", " DOMAIN("")
-#define VM_RUNNING VM(VM_META, "runStrategy: Always", PLAIN, "")
-#define VM_HALTED VM(VM_META, "runStrategy: Halted", PLAIN, "")
-#define VMI_RUNNING VMI(PLAIN, RUNNING)
-#define UNSNAPSHOTTABLE                                                                            \
-    "volumeSnapshotStatuses: [{name: root, enabled: true}, {name: data, enabled: false, reason: "  \
-    "no class}, {name: ci, enabled: false, reason: not supported}]"
-
-#define PVC(more)                                                                                  \
-    "{spec: {storageClassName: fast, volumeMode: Block, accessModes: [ReadWriteOnce], resources: " \
-    "{requests: {storage: 9Gi}}}, status: {phase: Bound, capacity: {storage: 10Gi}}" more "}"
-
-/* --- Clusters --- */
-
-static const struct storage_class_facts storage[] = {{"fast", "d.csi", true, true, false},
-                                                     {"fixed", "d.csi", false, false, false},
-                                                     {"slow", "e.csi", true, false, false},
-                                                     {"local", "local", false, false, false}};
-static const struct snapshot_class_facts snapshot[] = {{"snap", "d.csi", false, true}};
-static const char *const drivers[] = {"d.csi", "e.csi"};
-
-enum cluster { NORMAL, WITH_CDI, NO_CLASS, NO_API, NOT_CSI, UNKNOWN };
-
-static struct class_facts cluster(enum cluster kind)
-{
-    struct class_facts c = {.looked_up = kind != UNKNOWN,
-                            .snapshot_api = kind != NO_API,
-                            .cdi = kind == WITH_CDI,
-                            .drivers_known = true,
-                            .storage_classes = storage,
-                            .storage_class_count = ARRAY_LEN(storage),
-                            .snapshot_classes = snapshot,
-                            .snapshot_class_count = kind == NO_CLASS ? 0 : 1,
-                            .drivers = drivers,
-                            .driver_count = kind == NOT_CSI ? 0 : ARRAY_LEN(drivers)};
-    return c;
-}
-
-/* --- Rows --- */
-
-struct row {
-    const char *wukong, *vm, *vmi, *pvc; /* pvc NULL: every claim is missing */
-    enum cluster cluster;
-    const char *rule; /* NULL: nothing at all is found */
-    const char *field, *word;
-};
-
-#define OK_PVC PVC("")
-
-/* clang-format off */
-static const struct row rows[] = {
-    {CLONE(""), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, NULL, NULL, NULL},
-    {CLONE(""), NULL, VMI_RUNNING, OK_PVC, NORMAL, NULL, NULL, NULL},
-    {VM_CLONE(", cloneType: running"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, NULL, NULL, NULL},
-    {VM_CLONE(""), VM_HALTED, NULL, OK_PVC, NORMAL, NULL, NULL, NULL},
-    {VM_CLONE(", cloneType: linked"), VM_HALTED, NULL, OK_PVC, NORMAL, NULL, NULL, NULL},
-    {CREATOR(""), NULL, NULL, NULL, NORMAL, NULL, NULL, NULL},
-
-    {CLONE(""), NULL, NULL, NULL, NORMAL, "source-missing", "spec.cloneSource.vmiName", "prod/web"},
-    {CLONE(""), VM_HALTED, NULL, OK_PVC, NORMAL, "source-missing", "spec.cloneSource.vmiName", "VMI"},
-    {VM_CLONE(""), NULL, NULL, NULL, NORMAL, "source-missing", "spec.cloneSource.vmName", "VM"},
-    {VM_CLONE(""), "{metadata: {name: web, deletionTimestamp: x}}", NULL, OK_PVC, NORMAL, "source-deleting", "spec.cloneSource.vmName", "\"web\""},
-    {CLONE(""), NULL, VMI(PLAIN, VMI_STATUS("Succeeded", "", "")), OK_PVC, NORMAL, "source-final", "spec.cloneSource.vmiName", "Succeeded"},
-    {CLONE(""), VM_RUNNING, VMI(PLAIN, VMI_STATUS("Failed", "", "")), OK_PVC, NORMAL, "source-not-running", "spec.cloneSource.vmiName", "Failed"},
-    {CLONE(""), VM_RUNNING, VMI(PLAIN, VMI_STATUS("Scheduling", "", "")), OK_PVC, NORMAL, "source-not-running", "spec.cloneSource.vmiName", "Scheduling"},
-    {VM_CLONE(", cloneType: running"), VM_RUNNING, NULL, OK_PVC, NORMAL, "source-not-running", "spec.cloneSource.vmName", "no VMI"},
-    {VM_CLONE(", cloneType: running"), VM_HALTED, NULL, OK_PVC, NORMAL, "source-will-start", "spec.cloneSource.vmName", "started"},
-    {VM_CLONE(", cloneType: running"), VM(VM_META, "running: false", PLAIN, ""), NULL, OK_PVC, NORMAL, "source-will-start", "spec.cloneSource.vmName", NULL},
-    {VM_CLONE(", cloneType: running"), VM("metadata: {name: web, annotations: {argocd.argoproj.io/tracking-id: x}}", "runStrategy: Halted", PLAIN, ""), NULL, OK_PVC, NORMAL, "source-gitops", "spec.cloneSource.vmName", "Manual"},
-    {VM_CLONE(""), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "source-running", "spec.cloneSource.vmName", "stop it"},
-    {CLONE(""), VM_RUNNING, VMI(PLAIN, VMI_STATUS("Running", "{type: Paused, status: \"True\"}", "")), OK_PVC, NORMAL, "source-paused", "spec.cloneSource.vmiName", NULL},
-    {CLONE(""), VM_RUNNING, VMI(PLAIN, VMI_STATUS("Running", "", ", migrationState: {completed: false}")), OK_PVC, NORMAL, "source-migrating", "spec.cloneSource.vmiName", NULL},
-    {CLONE(", quiesce: Required"), VM_RUNNING, VMI(PLAIN, VMI_STATUS("Running", "", "")), OK_PVC, NORMAL, "source-no-agent", "spec.cloneSource.quiesce", "agent"},
-    {CLONE(", quiesce: Never"), VM_RUNNING, VMI(PLAIN, VMI_STATUS("Running", "{type: Paused, status: \"True\"}", ", migrationState: {completed: true}")), OK_PVC, NORMAL, NULL, NULL, NULL},
-    {CLONE(""), VM_RUNNING, VMI(VOLUMES ", domain: {devices: {tpm: {persistent: true}}}", RUNNING), OK_PVC, NORMAL, "source-tpm", "spec.cloneSource.vmiName", "TPM"},
-    {CLONE(""), VM_RUNNING, VMI(VOLUMES ", domain: {firmware: {bootloader: {efi: {persistent: true}}}}", RUNNING), OK_PVC, NORMAL, "source-efi", "spec.cloneSource.vmiName", "EFI"},
-    {CLONE(""), VM_RUNNING, VMI("volumes: [{name: root, persistentVolumeClaim: {claimName: a}}, {name: h, hostDisk: {path: /x}}]", RUNNING), OK_PVC, NORMAL, "source-host-disk", "spec.cloneSource.vmiName", ": h;"},
-    {CLONE(""), VM_RUNNING, VMI("volumes: [{name: c, containerDisk: {image: x}}]", RUNNING), OK_PVC, NORMAL, "source-no-disks", "spec.cloneSource.vmiName", NULL},
-    {CLONE(", snapshotMethod: VirtualMachineSnapshot"), NULL, VMI_RUNNING, OK_PVC, NORMAL, "vmsnapshot-standalone", "spec.cloneSource.snapshotMethod", NULL},
-    {CLONE(", snapshotMethod: VirtualMachineSnapshot"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, NULL, NULL, NULL},
-
-    {CLONE_AND("disks: [{name: rot}, {name: data}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-missing", "spec.disks[0].name", "did you mean \"root\"?"},
-    {CLONE_AND("disks: [{name: x, sourceDisk: nope}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-missing", "spec.disks[0].sourceDisk", "\"root\", \"data\""},
-    {CLONE_AND("disks: [{name: ci}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-no-data", "spec.disks[0].name", "cloudInitNoCloud"},
-    {CLONE_AND("disks: [{name: root}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-left-out", "spec.disks", "\"data\""},
-    {CLONE(""), VM_RUNNING, VMI_RUNNING, NULL, NORMAL, "disk-claim-missing", "spec.cloneSource", "web-root"},
-    {CLONE(""), VM_RUNNING, VMI_RUNNING, PVC(", metadata: {deletionTimestamp: x}"), NORMAL, "disk-claim-deleting", "spec.cloneSource", "web-data"},
-    {CLONE_AND("disks: [{name: root}, {name: data, size: 9Gi}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-shrink", "spec.disks[1].size", "10Gi"},
-    {CLONE_AND("disks: [{name: root}, {name: data, size: 10240Mi}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, NULL, NULL, NULL},
-    {CLONE_AND("disks: [{name: root}, {name: data, size: 11Gi}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, NULL, NULL, NULL},
-    {CLONE_AND("disks: [{name: root}, {name: data, size: 11Gi, storageClassName: fixed}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-expansion", "spec.disks[1].size", "fixed"},
-    {CLONE_AND("disks: [{name: root}, {name: data, storageClassName: fst}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-class-missing", "spec.disks[1].storageClassName", "did you mean \"fast\"?"},
-    {CLONE_AND("disks: [{name: root}, {name: data, storageClassName: slow}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-driver", "spec.disks[1].storageClassName", "e.csi"},
-    {CLONE_AND("disks: [{name: root}, {name: data, storageClassName: slow}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, WITH_CDI, NULL, NULL, NULL},
-    {WUKONG("{cloneSource: {type: vmi, vmiName: web, cloneType: linked}, disks: [{name: root}, {name: data, storageClassName: slow}]}"), VM_RUNNING, VMI_RUNNING, OK_PVC, WITH_CDI, "disk-driver", "spec.disks[1].storageClassName", "d.csi"},
-    {WUKONG("{cloneSource: {type: vm, vmName: web}, disks: [{name: root}, {name: data, storageClassName: slow}]}"), VM_HALTED, NULL, OK_PVC, NORMAL, "disk-driver", "spec.disks[1].storageClassName", "CDI"},
-    {VM_CLONE(", namespace: prod"), VM_HALTED, NULL, OK_PVC, NOT_CSI, "disk-method", "spec.cloneSource", "d.csi"},
-
-    {CLONE(""), VM_RUNNING, VMI_RUNNING, OK_PVC, NO_CLASS, "snapshot-class", "spec.cloneSource.volumeSnapshotClassName", "d.csi"},
-    {CLONE(""), VM_RUNNING, VMI_RUNNING, OK_PVC, NO_API, "snapshot-class", "spec.cloneSource.volumeSnapshotClassName", "snapshot.storage.k8s.io"},
-    {CLONE(", volumeSnapshotClassName: nope"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "snapshot-class", "spec.cloneSource.volumeSnapshotClassName", "snap"},
-    {CLONE(", allowUnsnapshottable: true, volumeSnapshotClassName: nope"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "snapshot-class", "spec.cloneSource.volumeSnapshotClassName", "snap"},
-    {CLONE(", allowUnsnapshottable: true"), VM_RUNNING, VMI_RUNNING, OK_PVC, NO_CLASS, "source-no-disks", "spec.cloneSource.vmiName", NULL},
-    {CLONE(""), VM_RUNNING, VMI_RUNNING, OK_PVC, UNKNOWN, NULL, NULL, NULL},
-    {CLONE(""), VM(VM_META, "runStrategy: Always", PLAIN, UNSNAPSHOTTABLE), VMI_RUNNING, OK_PVC, NORMAL, "disk-unsnapshottable", "spec.cloneSource", "no class"},
-    {CLONE(""), VM(VM_META, "runStrategy: Always", PLAIN, UNSNAPSHOTTABLE), VMI_RUNNING, OK_PVC, UNKNOWN, "disk-unsnapshottable", "spec.cloneSource", "no class"},
-    {CLONE(", volumeSnapshotClassName: snap"), VM(VM_META, "runStrategy: Always", PLAIN, UNSNAPSHOTTABLE), VMI_RUNNING, OK_PVC, NORMAL, NULL, NULL, NULL},
-    {CLONE(", snapshotMethod: VirtualMachineSnapshot"), VM(VM_META, "runStrategy: Always", PLAIN, UNSNAPSHOTTABLE), VMI_RUNNING, OK_PVC, NORMAL, "disk-unsnapshottable", "spec.cloneSource", NULL},
-    {CLONE(", allowUnsnapshottable: true"), VM(VM_META, "runStrategy: Always", PLAIN, UNSNAPSHOTTABLE), VMI_RUNNING, OK_PVC, NORMAL, "disk-left-out", "spec.disks", "no class"},
-    {"{metadata: {name: a12345678901234567890123456789012345678901234567890123456789, namespace: prod}, spec: {cloneSource: {type: vmi, vmiName: web}}}", VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "name-length-source-disk", "metadata.name", "-root"},
-};
-/* clang-format on */
 
 struct scene {
     struct arena a;
@@ -143,7 +15,7 @@ struct scene {
     struct claim_facts claims[8];
 };
 
-static void scene_make(struct scene *x, const struct row *r)
+static void scene_make(struct scene *x, const struct source_row *r)
 {
     CLEANUP_JSON cJSON *wukong = parse_yaml(r->wukong);
     CLEANUP_JSON cJSON *vm = parse_yaml(r->vm);
@@ -165,8 +37,8 @@ static void scene_make(struct scene *x, const struct row *r)
 static void test_rows(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        const struct row *r = &rows[i];
+    for (size_t i = 0; i < ARRAY_LEN(source_rows); i++) {
+        const struct source_row *r = &source_rows[i];
         struct scene x;
         CLEANUP_ISSUES struct issues l;
         issues_init(&l);
@@ -197,8 +69,8 @@ static void test_every_rule_has_a_row(void **state)
     (void)state;
     for (size_t i = 0; i < rule_count; i++) {
         bool found = rules[i].group != RULE_SOURCE;
-        for (size_t k = 0; k < ARRAY_LEN(rows); k++)
-            found = found || str_eq(rows[k].rule, rules[i].id);
+        for (size_t k = 0; k < ARRAY_LEN(source_rows); k++)
+            found = found || str_eq(source_rows[k].rule, rules[i].id);
         if (!found)
             fail_msg("rule %s has no row", rules[i].id);
     }
@@ -228,7 +100,7 @@ static void test_methods(void **state)
         {VM_CLONE(", namespace: other"), WITH_CDI, DISK_CDI_CLONE},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        struct row r = {table[i].wukong, VM_HALTED, VMI_RUNNING, OK_PVC, table[i].cluster, NULL, NULL, NULL};
+        struct source_row r = {table[i].wukong, VM_HALTED, VMI_RUNNING, OK_PVC, table[i].cluster, NULL, NULL, NULL};
         struct scene x;
         struct disks d;
         CLEANUP_ISSUES struct issues l;
@@ -245,7 +117,7 @@ static void test_methods(void **state)
 static void test_plan(void **state)
 {
     (void)state;
-    struct row r = {CLONE_AND("disks: [{name: db, sourceDisk: data, size: 20Gi}]"), VM_RUNNING,
+    struct source_row r = {CLONE_AND("disks: [{name: db, sourceDisk: data, size: 20Gi}]"), VM_RUNNING,
                     VMI_RUNNING, OK_PVC, NORMAL, NULL, NULL, NULL};
     struct scene x;
     struct disks d;
