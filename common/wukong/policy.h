@@ -26,6 +26,8 @@
 #define POLICY_WINDOWS_MAX 16
 #define POLICY_SUBJECTS_MAX 64
 #define POLICY_LIST_MAX 64
+/* Name of the rule in a finding about windows. */
+#define POLICY_RULE_WINDOWS "windows"
 
 enum policy_placement { PLACEMENT_UNSET, PLACEMENT_SAME, PLACEMENT_ANY, PLACEMENTS };
 enum policy_require { REQUIRE_UNSET, REQUIRE_NONE, REQUIRE_EXISTS, REQUIRE_RUNNING, REQUIRES };
@@ -108,6 +110,10 @@ struct policy_usage {
     int64_t cluster, source, target_ns, storage_class; /* the busiest class of this clone's */
     int64_t retained_snapshots, storage_bytes;         /* already there */
     int64_t storage_bytes_wanted;                      /* of this clone */
+    int64_t snapshots_wanted;                          /* of this clone; 0: not known, one */
+    /* An older clone waits for this limit already: it is not this one's turn. NULL: nobody waits. */
+    bool (*behind)(void *arg, const struct policy *p, const char *rule);
+    void *arg;
 };
 
 enum policy_when { POLICY_AT_ADMISSION, POLICY_AT_EXECUTION };

@@ -283,40 +283,60 @@ static void judge_disks(struct judge *j)
 
 /* --- Limits and windows --- */
 
-static void judge_limits(struct judge *j)
+static bool not_its_turn(const struct judge *j, const char *rule)
+{
+    return j->usage->behind && j->usage->behind(j->usage->arg, j->p, rule);
+}
+
+/* The texts hold no figure that changes while a clone waits: a thousand that wait are written once. */
+static void judge_slots(struct judge *j)
 {
     const struct policy_usage *u = j->usage;
-    char have[QUANTITY_PRINT_MAX], wanted[QUANTITY_PRINT_MAX], max[QUANTITY_PRINT_MAX];
-    if (j->when != POLICY_AT_EXECUTION || !u)
-        return;
     const struct {
         const char *rule, *what;
         int64_t limit, now;
     } table[] = {
         {"concurrentPerCluster", "in the cluster", j->p->limits.per_cluster, u->cluster},
-        {"concurrentPerSource", "of this source", j->p->limits.per_source, u->source},
-        {"concurrentPerTargetNamespace", "into this namespace", j->p->limits.per_target_ns,
+        {"concurrentPerSource", "of one source", j->p->limits.per_source, u->source},
+        {"concurrentPerTargetNamespace", "into one namespace", j->p->limits.per_target_ns,
          u->target_ns},
-        {"concurrentPerStorageClass", "into this storage class", j->p->limits.per_storage_class,
+        {"concurrentPerStorageClass", "into one storage class", j->p->limits.per_storage_class,
          u->storage_class},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++)
-        if (table[i].limit && table[i].now >= table[i].limit)
-            hold(j, table[i].rule, 0, "%" PRId64 " clones %s are under way; at most %" PRId64,
-                 table[i].now, table[i].what, table[i].limit);
-    if (j->p->limits.retained_snapshots && j->r->effective->clone_type == CLONE_LINKED &&
-        u->retained_snapshots >= j->p->limits.retained_snapshots)
-        hold(j, "retainedSnapshotsPerSource", 0,
-             "%" PRId64 " snapshots of this source are kept for linked clones; at most %" PRId64,
-             u->retained_snapshots, j->p->limits.retained_snapshots);
-    if (!j->p->limits.storage_bytes ||
-        u->storage_bytes_wanted <= j->p->limits.storage_bytes - u->storage_bytes)
+        if (table[i].limit &&
+            (table[i].now >= table[i].limit || not_its_turn(j, table[i].rule)))
+            hold(j, table[i].rule, 0,
+                 "at most %" PRId64 " clones %s at once; it waits for its turn", table[i].limit,
+                 table[i].what);
+}
+
+static void judge_limits(struct judge *j)
+{
+    static const char retained[] = "retainedSnapshotsPerSource";
+    static const char storage[] = "storagePerTargetNamespace";
+    const struct policy_usage *u = j->usage;
+    char wanted[QUANTITY_PRINT_MAX], max[QUANTITY_PRINT_MAX];
+    if (j->when != POLICY_AT_EXECUTION || !u)
         return;
-    quantity_print(u->storage_bytes, have);
+    judge_slots(j);
+    int64_t snapshots = u->snapshots_wanted ? u->snapshots_wanted : 1;
+    int64_t limit = j->p->limits.retained_snapshots;
+    if (limit && j->r->effective->clone_type == CLONE_LINKED &&
+        (snapshots > limit - u->retained_snapshots || not_its_turn(j, retained)))
+        hold(j, retained, 0,
+             "linked clones of one source may keep %" PRId64 " snapshots and this one needs %" PRId64
+             "; it waits until others are gone",
+             limit, snapshots);
+    limit = j->p->limits.storage_bytes;
+    if (!limit ||
+        (u->storage_bytes_wanted <= limit - u->storage_bytes && !not_its_turn(j, storage)))
+        return;
     quantity_print(u->storage_bytes_wanted, wanted);
-    quantity_print(j->p->limits.storage_bytes, max);
-    hold(j, "storagePerTargetNamespace", 0,
-         "clones in this namespace hold %s and this one needs %s; at most %s", have, wanted, max);
+    quantity_print(limit, max);
+    hold(j, storage, 0,
+         "clones in one namespace may hold %s and this one needs %s; it waits until others are gone",
+         max, wanted);
 }
 
 /* One open window is enough. until: the earliest opening; 0 when none is known. */
@@ -354,13 +374,13 @@ static void judge_windows(struct judge *j)
         time_to_str(until, false, when);
     if (j->p->outside == OUTSIDE_DENY) {
         if (j->when == POLICY_AT_ADMISSION)
-            refuse(j, "windows", "clones are allowed only inside a window, which opens at %s%s%s",
+            refuse(j, POLICY_RULE_WINDOWS, "clones are allowed only inside a window, which opens at %s%s%s",
                    when, why ? "; " : "", str_or(why, ""));
         /* Admitted in time and held up since: it waits for the next one rather than fail. */
         else
-            hold(j, "windows", until, "outside all windows; the next one opens at %s", when);
+            hold(j, POLICY_RULE_WINDOWS, until, "outside all windows; the next one opens at %s", when);
     } else if (j->when == POLICY_AT_EXECUTION) {
-        hold(j, "windows", until, "outside all windows; the next one opens at %s", when);
+        hold(j, POLICY_RULE_WINDOWS, until, "outside all windows; the next one opens at %s", when);
     }
 }
 

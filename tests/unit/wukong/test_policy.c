@@ -88,7 +88,7 @@ static const struct row rows[] = {
     {POLICY("{limits: {concurrentPerStorageClass: 2}}"), CLONE(""), POLICY_AT_EXECUTION, POLICY_WAIT, "concurrentPerStorageClass", NULL},
     {POLICY("{limits: {retainedSnapshotsPerSource: 1}}"), CLONE(", cloneType: linked"), POLICY_AT_EXECUTION, POLICY_WAIT, "retainedSnapshotsPerSource", NULL},
     {POLICY("{limits: {retainedSnapshotsPerSource: 1}}"), CLONE(""), POLICY_AT_EXECUTION, -1, "-", NULL},
-    {POLICY("{limits: {storagePerTargetNamespace: 29Gi}}"), CLONE(""), POLICY_AT_EXECUTION, POLICY_WAIT, "storagePerTargetNamespace", "20Gi"},
+    {POLICY("{limits: {storagePerTargetNamespace: 29Gi}}"), CLONE(""), POLICY_AT_EXECUTION, POLICY_WAIT, "storagePerTargetNamespace", "may hold 29Gi and this one needs 10Gi"},
     {POLICY("{limits: {storagePerTargetNamespace: 30Gi}}"), CLONE(""), POLICY_AT_EXECUTION, -1, "-", NULL},
     {POLICY("{limits: {storagePerTargetNamespace: 1Gi}}"), CLONE(""), POLICY_AT_EXECUTION, POLICY_WAIT, "storagePerTargetNamespace", NULL},
 };
