@@ -192,7 +192,8 @@ static void succeed(const struct clone_view *v, struct decision *d)
 static bool past_deadline(const struct clone_view *v, const struct walk *w, struct decision *d)
 {
     int64_t deadline = deadline_of(v);
-    if (!deadline || w->current == clone_step_count)
+    bool held = w->current == 0 && !record_begun(&v->record);
+    if (!deadline || w->current == clone_step_count || held)
         return false;
     if (v->now.wall_ms < deadline) {
         decision_again(d, deadline);
@@ -207,6 +208,9 @@ static bool past_deadline(const struct clone_view *v, const struct walk *w, stru
 
 static void start_clock(const struct clone_view *v, const struct walk *w, struct decision *d)
 {
+    /* What is held back before it has begun has its whole time once it is permitted again. */
+    if (w->current == 0 && !record_begun(&v->record))
+        d->record.start_ms = 0;
     if (v->record.start_ms || w->current == 0)
         return;
     d->record.start_ms = v->now.wall_ms;
@@ -273,8 +277,10 @@ static void go_on(const struct clone_view *v, struct decision *d)
     bool guarded = v->wukong->has_finalizer || (step && step->observe == observe_preflight);
     if (step && w.observed == STEP_TODO && step->apply && guarded)
         step->apply(v, d);
-    if (w.current < clone_step_count)
+    if (w.current < clone_step_count) {
         decision_again(d, w.why.again_ms);
+        d->waiting_until_ms = w.why.until_ms;
+    }
     bool only_consumer = w.current == clone_step_count - 1 &&
                          w.why.reason == REASON_WAITING_FOR_CONSUMER;
     if ((w.current == clone_step_count || only_consumer) && stopped)

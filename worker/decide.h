@@ -25,7 +25,8 @@ struct why {
     enum reason reason;
     const char *disk;
     int64_t again_ms; /* wall clock: look again then at the latest; 0: an event will come */
-    char message[512];
+    int64_t until_ms; /* a clock's time that is waited for, to be told; 0: none */
+    char message[1024];
 };
 void why_set(struct why *why, enum reason reason, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -60,6 +61,7 @@ struct decision {
     struct condition conditions[CONDITION_TYPES];
     bool keep_conditions; /* those not set here stay as they were; else they go */
     const char *phase;          /* of the creator's field: Pending, Creating, Running, … */
+    int64_t waiting_until_ms;   /* 0: it waits for no time */
     bool write_status;          /* there is something to write at all */
     bool persist_first;
     int64_t again_ms; /* wall clock; 0: nothing to wait for but events */

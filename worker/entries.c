@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "json/json.h"
 #include "worker/view_build.h"
 
 struct source_bucket {
@@ -51,6 +52,7 @@ struct entry *entries_add(struct entries *all, const char *ns, const char *name,
     e->ns = xstrdup(ns);
     e->name = xstrdup(name);
     e->uid = xstrdup(uid);
+    e->holder = (struct usage_holder){.key = e->key, .ns = e->ns, .uid = e->uid};
     HASH_ADD_KEYPTR(by_key, all->by_key, e->key, strlen(e->key), e);
     HASH_ADD_KEYPTR(by_uid, all->by_uid, e->uid, strlen(e->uid), e);
     return e;
@@ -77,6 +79,7 @@ static void leave_source(struct entries *all, struct entry *e)
     }
     free(e->source);
     e->source = NULL;
+    e->holder.source = NULL;
 }
 
 static void join_source(struct entries *all, struct entry *e, const char *ns, const char *name)
@@ -88,6 +91,7 @@ static void join_source(struct entries *all, struct entry *e, const char *ns, co
         return;
     leave_source(all, e);
     e->source = xstrdup(key.data);
+    e->holder.source = e->source;
     HASH_FIND(hh, all->by_source, key.data, key.len, b);
     if (!b) {
         b = xcalloc(1, sizeof *b);
@@ -113,8 +117,7 @@ static void entry_free(struct entry *e)
 
 void entries_remove(struct entries *all, struct entry *e)
 {
-    if (e->started && !e->final)
-        all->active--;
+    usage_forget(&all->usage, &e->holder);
     leave_source(all, e);
     HASH_DELETE(by_key, all->by_key, e);
     HASH_DELETE(by_uid, all->by_uid, e);
@@ -138,18 +141,49 @@ void entry_landed(struct entries *all, struct entry *e)
     entry_free(e);
 }
 
+/* What the status says of the disks, which is all that a new leader knows of a clone at first. */
+static void describe(struct entries *all, struct entry *e, const struct clone_view *v)
+{
+    const char *classes[USAGE_CLASSES_MAX];
+    size_t count = 0;
+    int64_t bytes = 0;
+    const cJSON *disk, *disks = json_at(v->status, "cloneStatus.disks");
+    e->disk_count = cJSON_IsArray(disks) ? (size_t)cJSON_GetArraySize(disks) : 0;
+    if (!e->disk_count || e->holder.bytes)
+        return;
+    cJSON_ArrayForEach(disk, disks)
+    {
+        int64_t one;
+        if (str_to_i64(json_str(disk, "size"), &one))
+            bytes += one;
+        entries_add_class(classes, &count, json_str(disk, "storageClass"));
+    }
+    usage_describe(&all->usage, &e->holder, classes, count, bytes * v->effective.replicas);
+}
+
+void entries_add_class(const char **classes, size_t *count, const char *name)
+{
+    for (size_t i = 0; name && i < *count; i++)
+        if (str_eq(classes[i], name))
+            return;
+    if (name && *count < USAGE_CLASSES_MAX)
+        classes[(*count)++] = name;
+}
+
 void entries_summarise(struct entries *all, struct entry *e, const struct kube_object *o)
 {
     CLEANUP_ARENA struct arena a;
     struct clone_view v = {.arena = &a};
     arena_init(&a, LIMIT_OBJECT_BYTES);
-    bool was_active = e->started && !e->final;
-    e->is_clone = e->final = e->started = e->owes_thaw = false;
+    e->is_clone = e->final = e->started = e->owes_thaw = e->linked = e->succeeded = false;
     if (view_read_wukong(&v, o, NULL) == 0 && v.effective.is_clone) {
         const struct clone_record *r = &v.record;
         e->is_clone = true;
         e->final = record_final(r);
-        e->started = r->attempts > 0;
+        e->started = record_begun(r);
+        e->succeeded = r->phase == PHASE_SUCCEEDED;
+        e->linked = v.effective.clone_type == CLONE_LINKED;
+        e->holder.created_ms = o->created_ms;
         e->owes_thaw = record_owes_thaw(r);
         e->thawed_ms = r->freeze.thawed_ms;
         if (!str_eq(e->freeze_vmi_uid, r->freeze.vmi_uid)) {
@@ -157,11 +191,16 @@ void entries_summarise(struct entries *all, struct entry *e, const struct kube_o
             e->freeze_vmi_uid = xstrdup(r->freeze.vmi_uid);
         }
         join_source(all, e, v.effective.source_ns, str_or(v.effective.source_name, "-"));
+        describe(all, e, &v);
+        /* One that has not begun holds a slot only by a judgement of this process. */
+        if (e->final)
+            usage_forget(&all->usage, &e->holder);
+        else if (e->started)
+            usage_hold(&all->usage, &e->holder);
     } else {
+        usage_forget(&all->usage, &e->holder);
         leave_source(all, e);
     }
-    bool is_active = e->started && !e->final;
-    all->active += (size_t)is_active - (size_t)was_active;
     view_release(&v);
 }
 
@@ -178,4 +217,5 @@ void entries_release(struct entries *all)
         all->dead = e->same_source_next;
         entry_free(e);
     }
+    usage_release(&all->usage);
 }

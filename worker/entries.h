@@ -8,11 +8,13 @@
 #define WORKER_ENTRIES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include <uthash.h>
 
 #include "kube/object.h"
 #include "worker/memo.h"
+#include "worker/usage.h"
 
 struct entry {
     char *key; /* "namespace/name" */
@@ -31,7 +33,10 @@ struct entry {
     int64_t announced_until_ms;
     /* Summary. */
     char *source;      /* "namespace/name" */
-    bool is_clone, final, started; /* started: an attempt has begun */
+    /* started: an attempt has begun, or the source was started for it. */
+    bool is_clone, final, started, linked, succeeded;
+    size_t disk_count; /* as the status says; 0: not known */
+    struct usage_holder holder;
     bool owes_thaw;
     char *freeze_vmi_uid;
     int64_t thawed_ms;
@@ -43,11 +48,20 @@ struct entries {
     struct entry *by_key, *by_uid;
     struct source_bucket *by_source;
     struct entry *dead; /* gone, their calls are not back yet; linked by same_source_next */
-    size_t active; /* clones that have begun and are not final */
+    struct usage usage; /* of those that have begun, or may */
 };
 
 struct entry *entries_by_key(const struct entries *all, const char *ns, const char *name);
 struct entry *entries_by_uid(const struct entries *all, const char *uid);
+static inline struct entry *entry_of_holder(struct usage_holder *h)
+{
+    return (struct entry *)((char *)h - offsetof(struct entry, holder));
+}
+static inline struct usage_holder *holder_by_uid(const struct entries *all, const char *uid)
+{
+    struct entry *e = entries_by_uid(all, uid);
+    return e ? &e->holder : NULL;
+}
 /* The first entry whose source is that object; go on with same_source_next. */
 struct entry *entries_of_source(const struct entries *all, const char *ns, const char *name);
 /* Makes one. */
@@ -58,6 +72,8 @@ void entries_remove(struct entries *all, struct entry *e);
 void entry_landed(struct entries *all, struct entry *e);
 /* Takes the summary from the Wukong as the cache or a write shows it. */
 void entries_summarise(struct entries *all, struct entry *e, const struct kube_object *o);
+/* Adds a storage class to those of one clone, once; NULL adds nothing. */
+void entries_add_class(const char **classes, size_t *count, const char *name);
 /* Frees everything. */
 void entries_release(struct entries *all);
 

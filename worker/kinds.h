@@ -24,6 +24,7 @@ enum worker_kind {
     KIND_DATA_VOLUME,
     KIND_POLICY,
     KIND_CLAIM_EVENT,
+    KIND_NAMESPACE,
     KIND_STAMP_KEYS, /* the one ConfigMap with the webhook's public keys */
     WORKER_KINDS,
     /* Kinds that are only read or written, never cached. */
@@ -54,6 +55,7 @@ extern const struct kube_kind worker_kinds[ALL_KINDS];
 #define F_MIGRATION "status.migrationState"
 #define F_STORAGE_CLASS "spec.storageClassName"
 #define F_CAPACITY "status.capacity.storage"
+#define F_REQUEST "spec.resources.requests.storage"
 #define F_VOLUME_NAME "spec.volumeName"
 #define F_DATA_SOURCE "spec.dataSource"
 #define F_LABEL_ATTEMPT "metadata.labels[vm.novasphere.dev/attempt]"

@@ -68,6 +68,11 @@ static inline bool record_owes_thaw(const struct clone_record *r)
 {
     return r->freeze.requested_ms && !r->freeze.thawed_ms;
 }
+/* It has done something, if only to start its source: it holds its slot until its end. */
+static inline bool record_begun(const struct clone_record *r)
+{
+    return r->attempts > 0 || r->started.at_ms;
+}
 static inline bool record_final(const struct clone_record *r)
 {
     return r->phase == PHASE_SUCCEEDED || r->phase == PHASE_FAILED;

@@ -154,6 +154,7 @@ static void write_disks(struct json_writer *w, const struct clone_view *v)
         write_size(w, "size", p->bytes);
         json_string(w, "phase", phase);
         json_stringf(w, "progress", "%u%%", disk_percent(phase));
+        json_string(w, "storageClass", p->storage_class);
         json_string(w, "method", disk_method_names[p->method]);
         json_end(w);
     }
@@ -222,6 +223,8 @@ static void write_clone_status(struct json_writer *w, const struct clone_view *v
     json_string(w, "phase", clone_phase_names[r->phase == PHASE_NONE ? PHASE_PENDING : r->phase]);
     json_stringf(w, "progress", "%lld%%", (long long)r->progress);
     json_string(w, "step", d->step);
+    if (d->waiting_until_ms != INT64_MAX)
+        write_time(w, "waitingUntil", d->waiting_until_ms, false);
     if (r->attempts)
         json_number(w, "attempts", r->attempts);
     write_time(w, "attemptTime", r->attempt_ms, true);
@@ -271,7 +274,7 @@ static bool soft_member(const char *name)
 {
     static const char *const soft[] = {"progress",      "step",         "disks", "targets",
                                        "snapshotNames", "snapshotName", "phase",
-                                       "startTime"};
+                                       "startTime",     "waitingUntil"};
     for (size_t i = 0; i < ARRAY_LEN(soft); i++)
         if (str_eq(name, soft[i]))
             return true;

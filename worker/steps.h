@@ -32,6 +32,8 @@
 #define STARTED_BY_OTHERS "-"
 /* Waits that no event ends are looked at again this often. */
 #define WAIT_POLL_MS 10000
+/* Whom a policy holds back is woken when that changes; this is for what nobody tells. */
+#define HELD_POLL_MS 60000
 
 /* How the point in time is made. */
 enum cut_mode {
@@ -63,6 +65,8 @@ bool view_targets_complete(const struct clone_view *v);
 const char *view_name_taken(const struct clone_view *v, const char **ret_kind);
 
 /* steps_source.c */
+/* Policies, windows and limits may still hold this attempt back: nothing of it is cut yet. */
+bool view_may_be_held(const struct clone_view *v);
 enum observed observe_policy(const struct clone_view *v, struct why *why);
 enum observed observe_source(const struct clone_view *v, struct why *why);
 void apply_source(const struct clone_view *v, struct decision *d);

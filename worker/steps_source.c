@@ -14,26 +14,40 @@ static enum observed wait_for(struct why *why, const struct clone_view *v, int64
     return STEP_WAIT;
 }
 
+/* A frozen guest waits for nothing, and a point in time that is being fixed is fixed. */
+bool view_may_be_held(const struct clone_view *v)
+{
+    if (view_past_cut(v) || record_owes_thaw(&v->record) || v->vm_snapshot.exists)
+        return false;
+    for (size_t i = 0; i < v->disk_count; i++)
+        if (v->disks[i].snapshot.exists)
+            return false;
+    return true;
+}
+
 enum observed observe_policy(const struct clone_view *v, struct why *why)
 {
-    /* A frozen guest waits for nothing. */
-    if (view_past_cut(v) || record_owes_thaw(&v->record))
+    if (!view_may_be_held(v))
         return STEP_DONE;
     if (v->policy_refusal) {
         why_set(why, v->effective.cross_namespace ? REASON_NOT_ADMITTED : REASON_POLICY_DENIED,
                 "%s", v->policy_refusal);
         return wait_for(why, v, WAIT_POLL_MS);
     }
-    if (v->permitted_ms > v->now.wall_ms) {
+    bool denied = v->policy.reason == REASON_POLICY_DENIED;
+    bool scheduled = v->permitted_ms > v->now.wall_ms;
+    /* Of two times the later one is told. */
+    if (scheduled && !denied && v->permitted_ms >= v->policy.until_ms) {
         why_set(why, v->permitted_reason, "%s", str_or(v->permitted_why, "not yet permitted"));
-        why->again_ms = v->permitted_ms;
+        why->again_ms = why->until_ms = v->permitted_ms;
         return STEP_WAIT;
     }
-    if (!v->slots_free && !v->record.attempts) {
-        why_set(why, REASON_QUEUED, "as many clones as configured are under way");
-        return wait_for(why, v, WAIT_POLL_MS);
-    }
-    return STEP_DONE;
+    if (!v->policy.reason)
+        return STEP_DONE;
+    why_set(why, v->policy.reason, "%s", str_or(v->policy.why, ""));
+    why->until_ms = v->policy.until_ms;
+    why->again_ms = v->policy.until_ms ? v->policy.until_ms : v->now.wall_ms + HELD_POLL_MS;
+    return STEP_WAIT;
 }
 
 static enum observed not_running(const struct clone_view *v, struct why *why)

@@ -582,7 +582,6 @@ static bool note_event(void *arg, const struct kube_object *o)
 static void apply_settings(struct clone_view *v, const struct view_settings *s)
 {
     v->unfreeze_timeout_ms = s->unfreeze_timeout_ms;
-    v->slots_free = s->slots_free;
     v->source.freeze_elsewhere = s->freeze_elsewhere;
     v->source.may_start = s->may_start;
     v->source.last_thaw_ms = s->last_thaw_ms;

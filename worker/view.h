@@ -141,11 +141,16 @@ struct clone_view {
     struct view_leftover *ours; /* every labelled object of ours, wanted or not */
     size_t ours_count;
     const char *policy_refusal; /* NULL: permitted */
+    /* What the ClonePolicies say, limits included; REASON_NONE: permitted. Looked at again then. */
+    struct {
+        enum reason reason;
+        const char *why;
+        int64_t until_ms;
+    } policy;
     int64_t permitted_ms;       /* wall: not before this; 0: now */
     const char *permitted_why;
     enum reason permitted_reason;
     int64_t unfreeze_timeout_ms; /* configuration */
-    bool slots_free;             /* fewer clones in flight than configured */
     cJSON **trees;               /* parsed trees that live as long as the view */
     size_t tree_count, tree_cap;
 };

@@ -10,7 +10,6 @@
 
 struct view_settings {
     int64_t unfreeze_timeout_ms;
-    bool slots_free;
     bool may_start;        /* the requester may start the source */
     bool freeze_elsewhere; /* another Wukong owes a thaw on this source */
     int64_t last_thaw_ms;  /* wall; of this source, by any Wukong; 0: none known */

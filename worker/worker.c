@@ -17,9 +17,10 @@
 #include "worker/execute.h"
 #include "worker/metrics.h"
 #include "worker/permit.h"
-#include "wukong/schedule.h"
+#include "worker/policing.h"
 #include "worker/status.h"
 #include "worker/view_build.h"
+#include "wukong/schedule.h"
 
 /* After our own status write the watch is given this long to show it. */
 #define WRITTEN_TRUST_MS 10000
@@ -46,6 +47,7 @@ struct worker {
     struct workqueue *queue;
     struct timer pump;
     struct entries entries;
+    struct policies policies;
     bool leads, synced;
 };
 
@@ -91,12 +93,30 @@ static void look_at_source(struct worker *w, const char *ns, const char *name)
             look_at(w, e);
 }
 
+static int by_age(const void *a, const void *b)
+{
+    const struct entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
+    return usage_compare(&x->holder, &y->holder);
+}
+
+/* The oldest first: what is free goes to them. */
 static void look_at_waiting(struct worker *w)
 {
     struct entry *e, *next;
+    size_t count = 0;
+    CLEANUP_FREE struct entry **all =
+        xcalloc(HASH_CNT(by_key, w->entries.by_key) + 1, sizeof(struct entry *));
     HASH_ITER(by_key, w->entries.by_key, e, next)
         if (!e->final)
-            look_at(w, e);
+            all[count++] = e;
+    qsort(all, count, sizeof(struct entry *), by_age);
+    for (size_t i = 0; i < count; i++)
+        look_at(w, all[i]);
+}
+
+static void its_turn(void *arg, struct usage_holder *h)
+{
+    look_at(arg, entry_of_holder(h));
 }
 
 /* --- our own writes are newer than the caches --- */
@@ -151,6 +171,38 @@ static void content_changed(struct worker *w, const struct kube_object *o)
     look_at_uid(w, s ? s->label : NULL);
 }
 
+static void claim_changed(struct worker *w, const struct kube_object *before,
+                          const struct kube_object *after)
+{
+    if (before && before->label)
+        usage_claimed(&w->entries.usage, before->ns, before->label, -policing_claim_bytes(before),
+                      holder_by_uid(&w->entries, before->label));
+    if (after && after->label)
+        usage_claimed(&w->entries.usage, after->ns, after->label, policing_claim_bytes(after),
+                      holder_by_uid(&w->entries, after->label));
+    look_at_uid(w, (after ? after : before)->label);
+}
+
+/* A linked clone's parents count against a limit of their source. */
+static void snapshot_changed(struct worker *w, const struct kube_object *before,
+                             const struct kube_object *after)
+{
+    const char *uid = (after ? after : before)->label;
+    const struct entry *e = entries_by_uid(&w->entries, uid);
+    if (!after && e && e->source)
+        usage_freed(&w->entries.usage, PLACE_SOURCE, e->source);
+    look_at_uid(w, uid);
+}
+
+static void namespace_changed(struct worker *w, const struct kube_object *before,
+                              const struct kube_object *after)
+{
+    const char *old = before ? kube_object_field(before, F_LABELS) : NULL;
+    const char *new = after ? kube_object_field(after, F_LABELS) : NULL;
+    if (w->policies.by_namespace && !str_eq(old, new))
+        look_at_waiting(w);
+}
+
 static void claim_event(struct worker *w, const struct kube_object *o)
 {
     const struct kube_object *claim = store_get(
@@ -182,11 +234,23 @@ static void changed(void *arg, const struct kube_object *before, const struct ku
         if (after)
             claim_event(w, o);
         break;
+    case KIND_PVC:
+        claim_changed(w, before, after);
+        break;
+    case KIND_SNAPSHOT:
+        snapshot_changed(w, before, after);
+        break;
+    case KIND_NAMESPACE:
+        namespace_changed(w, before, after);
+        break;
+    case KIND_POLICY:
+        w->policies.filled = false;
+        look_at_waiting(w);
+        break;
     case KIND_STORAGE_CLASS:
     case KIND_SNAPSHOT_CLASS:
     case KIND_CSI_DRIVER:
     case KIND_STORAGE_PROFILE:
-    case KIND_POLICY:
     case KIND_STAMP_KEYS:
         look_at_waiting(w);
         break;
@@ -257,7 +321,6 @@ static void settings_of(struct worker *w, const struct entry *self, const struct
                         const struct clone_view *v, struct view_settings *s)
 {
     s->unfreeze_timeout_ms = w->config.unfreeze_timeout_ms;
-    s->slots_free = self->started || w->entries.active < w->config.max_in_flight;
     for (struct entry *e = entries_of_source(&w->entries, v->effective.source_ns,
                                              str_or(v->effective.source_name, "-"));
          e; e = e->same_source_next) {
@@ -381,6 +444,11 @@ static void reconcile(struct worker *w, struct entry *e)
         settings_of(w, e, o, &v, &settings);
         if (view_build(&v, &caches, o, &e->memo, now, &settings, &err) == 0) {
             struct decision d = {.intents = {.arena = &a}};
+            if (!w->policies.filled)
+                policies_refill(&w->policies, &caches);
+            policing_judge(&(struct policing){&w->entries, &w->policies, &caches,
+                                              w->config.max_in_flight},
+                           e, &v);
             clone_decide(&v, &d);
             carry_out(w, e, &v, &d);
             wake_for_retries(w, e);
@@ -404,7 +472,7 @@ static void pump(void *arg)
             reconcile(w, e);
         workqueue_done(w->queue, key, mono(w));
     }
-    metric_set(&metric_active, (double)w->entries.active, NULL);
+    metric_set(&metric_active, (double)w->entries.usage.held, NULL);
     metric_set(&metric_queue, (double)workqueue_ready(w->queue), NULL);
     arm_pump(w);
 }
@@ -572,6 +640,8 @@ struct worker *worker_new(const struct worker_config *config)
                                     .arg = w};
     w->queue = workqueue_new(&(struct workqueue_options){.rng = config->rng});
     timer_init(&w->pump, pump, w);
+    w->entries.usage.wake = its_turn;
+    w->entries.usage.arg = w;
     for (int k = 0; k < WORKER_KINDS; k++)
         start_watching(w, (enum worker_kind)k);
     if (w->lease_name)
@@ -621,6 +691,7 @@ void worker_free(struct worker *w)
     executor_cancel(&w->executor);
     workqueue_free(w->queue);
     entries_release(&w->entries);
+    policies_release(&w->policies);
     free(w->ns);
     free(w->lease_name);
     free(w->identity);

@@ -297,7 +297,7 @@ class Seen(vms.CloneCase):
 
     def test_the_printer_columns_show_it(self):
         head, line = self.bed.kubectl("get", "wk", "seen", "-n", Seen.where).stdout.splitlines()
-        self.assertEqual(["NAME", "SOURCE", "TYPE", "PHASE", "PROGRESS", "VM", "AGE"], head.split())
+        self.assertEqual(["NAME", "SOURCE", "TYPE", "PHASE", "PROGRESS", "VM", "UNTIL", "AGE"], head.split())
         self.assertEqual(["seen", Seen.made.name, "running", "Succeeded", "100%", "seen-vm"],
                          line.split()[:6])
         wide = self.bed.kubectl("get", "wk", "seen", "-n", Seen.where, "-o", "wide").stdout

@@ -497,7 +497,7 @@ class Wukong(CrdCase):
         answer = BED.admin().raw("GET", path, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
         table = json.loads(answer[1])
         self.assertEqual([c["name"] for c in table["columnDefinitions"]],
-                         ["Name", "Source", "Type", "Phase", "Progress", "VM", "Age", "Consistency", "Message"])
+                         ["Name", "Source", "Type", "Phase", "Progress", "VM", "Until", "Age", "Consistency", "Message"])
         self.assertEqual([c["name"] for c in table["columnDefinitions"] if c["priority"]],
                          ["Consistency", "Message"])
         cells = table["rows"][0]["cells"]

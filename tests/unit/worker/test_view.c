@@ -85,7 +85,7 @@ static void wukong(struct cluster *c, const char *spec, const char *status)
 static void build(struct cluster *c)
 {
     const struct caches caches = {get, each, served, c};
-    const struct view_settings settings = {.unfreeze_timeout_ms = 60000, .slots_free = true};
+    const struct view_settings settings = {.unfreeze_timeout_ms = 60000};
     struct err err = {0};
     arena_init(&c->arena, 4 * MIB);
     c->view = (struct clone_view){.arena = &c->arena};

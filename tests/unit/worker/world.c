@@ -168,7 +168,7 @@ static void see(struct world *w, struct clone_view *v, struct arena *a)
     static const struct storage_class_facts classes[2] = {
         {.name = "fast"}, {.name = "lazy", .wait_for_first_consumer = true}};
     *v = (struct clone_view){.arena = a, .now = {w->now, w->now}, .memo = &w->memo,
-                             .record = w->record, .slots_free = true,
+                             .record = w->record,
                              .unfreeze_timeout_ms = 60000};
     see_wukong(w, v, a);
     see_source(w, v);
@@ -176,6 +176,9 @@ static void see(struct world *w, struct clone_view *v, struct arena *a)
         v->permitted_ms = w->closed_until;
         v->permitted_reason = REASON_OUTSIDE_WINDOW;
     }
+    v->policy.reason = w->policy;
+    v->policy.why = "ClonePolicy \"p\"";
+    v->policy.until_ms = w->policy_until;
     if (w->frozen && w->foreign_snapshot)
         w->memo.foreign_snapshot_ms = w->now;
     v->targets = arena_alloc(a, sizeof *v->targets);

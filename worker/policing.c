@@ -1,0 +1,191 @@
+#include "worker/policing.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "json/json.h"
+#include "worker/steps.h"
+#include "worker/view_build.h"
+#include "wukong/quantity.h"
+
+int64_t policing_claim_bytes(const struct kube_object *claim)
+{
+    struct quantity q;
+    const char *text = str_or(kube_object_field(claim, F_CAPACITY),
+                              kube_object_field(claim, F_REQUEST));
+    return text && quantity_parse(text, &q) == QUANTITY_OK ? quantity_value(&q) : 0;
+}
+
+/* --- what policies ask for --- */
+
+/* NULL: the object is not there, so that nothing is known. */
+static const struct wukong_pairs *labels_of(struct clone_view *v, const struct kube_object *o)
+{
+    const char *text = o ? kube_object_field(o, F_LABELS) : NULL;
+    cJSON *tree = NULL;
+    struct wukong_pairs *pairs = arena_alloc(v->arena, sizeof *pairs);
+    assert(pairs);
+    if (!o)
+        return NULL;
+    if (text && json_parse(text, strlen(text), true, &tree, NULL) == 0)
+        view_keep_tree(v, tree);
+    pairs->items = arena_alloc(v->arena, ((size_t)cJSON_GetArraySize(tree) + 1) *
+                                             sizeof *pairs->items);
+    assert(pairs->items);
+    const cJSON *m;
+    cJSON_ArrayForEach(m, tree)
+        if (cJSON_IsString(m))
+            pairs->items[pairs->count++] = (struct wukong_pair){m->string, m->valuestring};
+    return pairs;
+}
+
+/* Those of the VirtualMachine, as at admission; of a VMI that stands alone its own. */
+static const struct wukong_pairs *source_labels(const struct policing *p, struct clone_view *v)
+{
+    const struct caches *c = p->caches;
+    const struct wukong_effective *e = &v->effective;
+    const struct kube_object *vm =
+        c->get(c->arg, KIND_VM, e->source_ns, str_or(e->source_name, ""));
+    return labels_of(v, vm ? vm : c->get(c->arg, KIND_VMI, e->source_ns,
+                                         str_or(e->source_name, "")));
+}
+
+static const struct wukong_pairs *namespace_labels(const struct policing *p, struct clone_view *v,
+                                                   const char *name)
+{
+    return labels_of(v, p->caches->get(p->caches->arg, KIND_NAMESPACE, "", name));
+}
+
+/* The plan, once the source has been read. */
+static const struct disks *plan_of(struct clone_view *v)
+{
+    if (!v->disk_count)
+        return NULL;
+    struct disks *d = arena_alloc(v->arena, sizeof *d);
+    assert(d);
+    d->items = arena_alloc(v->arena, v->disk_count * sizeof *d->items);
+    assert(d->items);
+    for (size_t i = 0; i < v->disk_count; i++)
+        d->items[d->count++] = *v->disks[i].plan;
+    return d;
+}
+
+/* Classes and sizes: of the plan, and before there is one, what the spec says itself. */
+static void describe(const struct policing *p, struct entry *e, const struct clone_view *v,
+                     const struct disks *plan)
+{
+    const char *classes[USAGE_CLASSES_MAX];
+    const struct wukong_spec *spec = &v->wukong->spec;
+    size_t count = 0;
+    int64_t bytes = 0;
+    if (!plan && e->holder.bytes)
+        return;
+    for (size_t i = 0; plan && i < plan->count; i++) {
+        bytes += plan->items[i].bytes;
+        entries_add_class(classes, &count, plan->items[i].storage_class);
+    }
+    for (size_t i = 0; !plan && i < spec->disk_count; i++) {
+        bytes += spec->disks[i].size_bytes;
+        entries_add_class(classes, &count, spec->disks[i].storage_class);
+    }
+    usage_describe(&p->entries->usage, &e->holder, classes, count,
+                   bytes * v->effective.replicas);
+    if (plan)
+        e->disk_count = plan->count;
+}
+
+static bool count_snapshot(void *arg, const struct kube_object *o)
+{
+    int64_t *n = arg;
+    *n += !o->deleted_ms;
+    return true;
+}
+
+/* Of the other linked clones of this source: what is kept, and what those under way will keep. */
+static int64_t snapshots_kept(const struct policing *p, const struct entry *self,
+                              const struct clone_view *v)
+{
+    int64_t n = 0;
+    if (!p->policies->by_retained || v->effective.clone_type != CLONE_LINKED)
+        return 0;
+    for (struct entry *e = entries_of_source(p->entries, v->effective.source_ns,
+                                             str_or(v->effective.source_name, "-"));
+         e; e = e->same_source_next) {
+        if (e == self || !e->linked)
+            continue;
+        if (e->succeeded)
+            p->caches->each(p->caches->arg, KIND_SNAPSHOT, e->uid, count_snapshot, &n);
+        else if (e->holder.holds)
+            n += e->disk_count ? (int64_t)e->disk_count : 1;
+    }
+    return n;
+}
+
+/* --- the judgement --- */
+
+/* Nothing that lies outside the policies keeps it from going on now: what waits for its source, a
+   quota or a class, for an hour perhaps, must not keep a slot from the others. */
+static bool could_go_on(const struct clone_view *v)
+{
+    struct why why = {0};
+    if (v->policy_refusal || v->permitted_ms > v->now.wall_ms ||
+        observe_source(v, &why) == STEP_WAIT)
+        return false;
+    why.reason = REASON_NONE;
+    bool ready = observe_preflight(v, &why) == STEP_DONE;
+    return ready || why.reason == REASON_WAITING || why.reason == REASON_NONE;
+}
+
+static void judge(const struct policing *p, struct entry *e, struct clone_view *v,
+                  struct policy_findings *found)
+{
+    const struct policies *set = p->policies;
+    const struct disks *plan = plan_of(v);
+    bool begun = record_begun(&v->record);
+    describe(p, e, v, plan);
+    bool could = could_go_on(v);
+    const struct policies_case c = {
+        .request = {.source_ns_labels =
+                        set->by_namespace ? namespace_labels(p, v, v->effective.source_ns) : NULL,
+                    .target_ns_labels =
+                        set->by_namespace ? namespace_labels(p, v, v->wukong->ns) : NULL,
+                    .source_labels = set->by_source ? source_labels(p, v) : NULL,
+                    .wukong = v->wukong,
+                    .effective = &v->effective,
+                    .disks = plan,
+                    .now_ms = v->now.wall_ms},
+        .competes = could && !begun,
+        .max_in_flight = p->max_in_flight,
+        .snapshots_kept = snapshots_kept(p, e, v),
+        .snapshots_wanted = (int64_t)e->disk_count,
+    };
+    struct policies_verdict verdict =
+        policies_judge(v->arena, set, &p->entries->usage, &e->holder, &c, found);
+    v->policy.reason = verdict.reason;
+    v->policy.why = verdict.why;
+    v->policy.until_ms = verdict.until_ms;
+    if (begun)
+        return;
+    /* Held from here on, though nothing is written yet: of two that are judged one after the other
+       the second must know of the first. */
+    if (could && !verdict.reason)
+        usage_hold(&p->entries->usage, &e->holder);
+    else
+        usage_drop(&p->entries->usage, &e->holder);
+}
+
+void policing_judge(const struct policing *p, struct entry *e, struct clone_view *v)
+{
+    if (record_final(&v->record))
+        return;
+    if (v->wukong->deleted_ms || record_aborted(&v->record) || !view_may_be_held(v)) {
+        usage_begin(&e->holder);
+        usage_end(&p->entries->usage, &e->holder);
+        if (v->wukong->deleted_ms && !record_begun(&v->record))
+            usage_drop(&p->entries->usage, &e->holder);
+        return;
+    }
+    CLEANUP_FREE struct policy_findings *found = xcalloc(1, sizeof *found);
+    judge(p, e, v, found);
+}

@@ -1,0 +1,25 @@
+/*
+ * One clone before its policies: gathers what they ask for from the view and the caches, judges, and
+ * takes or gives back the clone's slot. What the verdict says is in view.policy afterwards, for
+ * clone_decide. A clone that is past its cut, failed, finished or being deleted is not judged any more:
+ * a policy edited later never touches it.
+ */
+#ifndef WORKER_POLICING_H
+#define WORKER_POLICING_H
+
+#include "worker/entries.h"
+#include "worker/policies.h"
+#include "worker/view.h"
+
+struct policing {
+    struct entries *entries;
+    const struct policies *policies;
+    const struct caches *caches;
+    int64_t max_in_flight;
+};
+
+void policing_judge(const struct policing *p, struct entry *e, struct clone_view *v);
+/* What a claim holds, or asks for while it is not bound. */
+int64_t policing_claim_bytes(const struct kube_object *claim);
+
+#endif
