@@ -67,7 +67,13 @@ static int decode(const char *text, size_t n, unsigned char *ret)
     size_t padding = (4 - n % 4) % 4;
     memset(padded + n, '=', padding);
     int len = EVP_DecodeBlock(ret, (const unsigned char *)padded, (int)(n + padding));
-    return len < 0 ? -1 : len - (int)padding;
+    if (len < 0)
+        return -1;
+    /* One text per value: bits of the last letter that belong to no byte must be 0 (section 3.5). */
+    for (size_t i = 1; i <= padding; i++)
+        if (ret[(size_t)len - i])
+            return -1;
+    return len - (int)padding;
 }
 
 /* --- Signing --------------------------------------------------------------------------------- */
