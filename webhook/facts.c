@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "json/json.h"
+#include "kube/metrics.h"
 #include "kube/reflector.h"
 
 /* Everything together; a policy has at most a few KiB. */
@@ -263,4 +264,10 @@ int64_t facts_age_ms(const struct facts *f)
             age_ms = now_ms - heard_ms;
     }
     return age_ms;
+}
+
+void facts_refresh_metrics(const struct facts *f)
+{
+    for (size_t i = 0; i < CACHED_KINDS; i++)
+        kube_metrics_store(f->stores[i]);
 }

@@ -106,6 +106,7 @@ static void answer_metrics(struct webhook *w, struct server_request *request)
     webhook_set_gauges(&counts, (double)facts_age_ms(w->facts) / 1000,
                        (double)keeper_leaf_expiry_ms(w->keeper) / 1000,
                        (double)keeper_ca_expiry_ms(w->keeper) / 1000, is_ready(w, &why_not));
+    facts_refresh_metrics(w->facts);
     CLEANUP_BUF struct buf out = BUF_INIT(METRICS_MAX);
     metric_write_all(&out);
     size_t len = out.len;

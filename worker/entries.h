@@ -14,6 +14,7 @@
 
 #include "kube/object.h"
 #include "worker/memo.h"
+#include "worker/metrics.h"
 #include "worker/usage.h"
 
 struct entry {
@@ -27,6 +28,7 @@ struct entry {
     struct kube_object *written;
     int64_t written_until_ms; /* the watch is believed again then, whatever it showed */
     int64_t logged;           /* phase and attempt of the last log line */
+    struct step_clock step;
     int64_t status_ms;        /* wall clock of the last status write */
     /* Monotonic: until then a freeze that this Wukong's status write announces counts as owed, though
        the answer has not come: two clones of one source must not announce at once. */

@@ -403,6 +403,7 @@ static void carry_out(struct worker *w, struct entry *e, const struct clone_view
     if (d->write_status)
         send_status(w, e, v, d);
     log_step(e, v, d);
+    worker_metrics_step(&e->step, record_final(&d->record) ? NULL : d->step, v->now.mono_ms);
     if (d->again_ms) {
         int64_t delay = d->again_ms - v->now.wall_ms;
         workqueue_add_at(w->queue, e->key, v->now.mono_ms + (delay > 10 ? delay : 10),
@@ -709,6 +710,7 @@ void worker_refresh_metrics(const struct worker *w)
     for (int k = 0; k < WORKER_KINDS; k++)
         if (is_watched(w, k))
             kube_metrics_store(w->watched[k].store);
+    worker_metrics_snapshots(w->watched[KIND_SNAPSHOT].store);
 }
 
 bool worker_leads(const struct worker *w)

@@ -161,18 +161,23 @@ void metric_write_all(struct buf *out)
     }
 }
 
+void metric_clear(struct metric *m)
+{
+    while (m->series) {
+        struct metric_series *s = m->series;
+        m->series = s->next;
+        for (size_t i = 0; i < METRIC_LABELS_MAX; i++)
+            free(s->values[i]);
+        free(s);
+    }
+    m->series_count = 0;
+}
+
 void metric_reset_all(void)
 {
     for (struct metric *m = first; m;) {
         struct metric *next = m->next;
-        while (m->series) {
-            struct metric_series *s = m->series;
-            m->series = s->next;
-            for (size_t i = 0; i < METRIC_LABELS_MAX; i++)
-                free(s->values[i]);
-            free(s);
-        }
-        m->series_count = 0;
+        metric_clear(m);
         m->registered = 0;
         m->next = NULL;
         m = next;

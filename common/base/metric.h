@@ -36,6 +36,9 @@ void metric_observe(struct metric *m, double value, const char *const *label_val
 double metric_value(const struct metric *m, const char *const *label_values);
 #define METRIC_LABELS(...) ((const char *const[METRIC_LABELS_MAX]){__VA_ARGS__})
 
+/* Forgets the series of a gauge that is about to be set anew from what there is now. */
+void metric_clear(struct metric *m);
+
 /* Makes the metric appear in the exposition, with its help text, even before its first use. */
 void metric_register(struct metric *m);
 /* The whole exposition, in order of registration. */

@@ -97,12 +97,25 @@ static void test_series_are_bounded(void **state)
     assert_true(metric_value(&requests, METRIC_LABELS("v0", "200")) == 1);
 }
 
+static void test_clear(void **state)
+{
+    (void)state;
+    metric_add(&requests, 1, METRIC_LABELS("GET", "200"));
+    metric_clear(&requests);
+    assert_true(metric_value(&requests, METRIC_LABELS("GET", "200")) == 0);
+    const char *const lines[] = {"# TYPE requests_total counter\n"};
+    expect_lines(lines, ARRAY_LEN(lines));
+    metric_add(&requests, 1, METRIC_LABELS("PUT", "200"));
+    assert_int_equal(requests.series_count, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_exposition, reset, reset),
         cmocka_unit_test_setup_teardown(test_registered_but_unused, reset, reset),
         cmocka_unit_test_setup_teardown(test_series_are_bounded, reset, reset),
+        cmocka_unit_test_setup_teardown(test_clear, reset, reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
