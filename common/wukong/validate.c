@@ -46,7 +46,16 @@ void check_fail_at(const struct check *c, const char *suffix, const char *value,
 
 /* --- The walk: tree and schema side by side --- */
 
+/* Rules by what their place looks like, so that a value meets the few that may be its own and not
+   the whole table: made anew for each walk, which costs less than two values would without it. */
+#define INDEX_BUCKETS 256u
+#define INDEX_RULES_MAX 256u
+struct rule_index {
+    uint8_t first[INDEX_BUCKETS], next[INDEX_RULES_MAX]; /* number of the rule + 1; 0: none */
+};
+
 struct walk {
+    struct rule_index index;
     const cJSON *root;
     struct issues *issues;
     bool unknown_fields; /* report those and nothing else */
@@ -65,11 +74,34 @@ static size_t append(char *text, size_t len, const char *more)
     return len + n;
 }
 
+static size_t bucket_of(const char *pattern, size_t n)
+{
+    if (n == 0)
+        return 0;
+    return (n * 31 + (unsigned char)pattern[n - 1] * 7 + (unsigned char)pattern[n / 2]) %
+           INDEX_BUCKETS;
+}
+
+static void index_rules(struct rule_index *x)
+{
+    assert(rule_count < INDEX_RULES_MAX);
+    /* From the last on, so that each chain is in the table's order. */
+    for (size_t i = rule_count; i-- > 0;) {
+        if (!rules[i].check)
+            continue;
+        size_t bucket = bucket_of(rules[i].on, strlen(rules[i].on));
+        x->next[i] = x->first[bucket];
+        x->first[bucket] = (uint8_t)(i + 1);
+    }
+}
+
 static void run_rules(const struct walk *w, const cJSON *value)
 {
-    for (size_t i = 0; i < rule_count; i++) {
-        const struct rule *rule = &rules[i];
-        if (!rule->check || strcmp(rule->on, w->pattern) != 0)
+    size_t next;
+    for (size_t i = w->index.first[bucket_of(w->pattern, w->pattern_len)]; i; i = next) {
+        const struct rule *rule = &rules[i - 1];
+        next = w->index.next[i - 1];
+        if (strcmp(rule->on, w->pattern) != 0)
             continue;
         struct check c = {rule, w->root, w->path, w->issues};
         rule->check(&c, value);
@@ -102,31 +134,31 @@ static void unknown_field(const struct walk *w, const struct schema *s, const cJ
         issues_add(w->issues, rule_find("unknown-field"), w->path, name, NULL);
 }
 
-/* Enters a member or item and restores both paths afterwards. */
-static void walk_into(struct walk *w, const struct schema *s, const cJSON *value,
+/* Enters a member (after a dot, but at the root) or an item and restores both paths afterwards. */
+static void walk_into(struct walk *w, const struct schema *s, const cJSON *value, bool member,
                       const char *pattern, const char *path)
 {
     size_t pattern_len = w->pattern_len, path_len = w->path_len;
+    if (member && path_len) {
+        w->pattern_len = append(w->pattern, w->pattern_len, ".");
+        w->path_len = append(w->path, w->path_len, ".");
+    }
     w->pattern_len = append(w->pattern, w->pattern_len, pattern);
     w->path_len = append(w->path, w->path_len, path);
-    if (s)
-        walk_value(w, s, value);
+    walk_value(w, s, value);
     w->pattern[w->pattern_len = pattern_len] = '\0';
     w->path[w->path_len = path_len] = '\0';
 }
 
 static void walk_object(struct walk *w, const struct schema *s, const cJSON *value)
 {
-    char key[PATH_MAX_BYTES];
     const cJSON *member;
-    const char *dot = w->path_len ? "." : "";
     /* In the order of the schema, so that findings come in a fixed order. */
     for (size_t i = 0; i < s->count; i++) {
         member = json_get(value, s->fields[i].name);
         if (!member || cJSON_IsNull(member))
             continue;
-        snprintf(key, sizeof(key), "%s%s", dot, s->fields[i].name);
-        walk_into(w, &s->fields[i], member, key + (w->pattern_len ? 0 : strlen(dot)), key);
+        walk_into(w, &s->fields[i], member, true, s->fields[i].name, s->fields[i].name);
     }
     if (!w->unknown_fields)
         return;
@@ -135,8 +167,9 @@ static void walk_object(struct walk *w, const struct schema *s, const cJSON *val
         if (schema_field(s, member->string))
             continue;
         size_t path_len = w->path_len;
-        snprintf(key, sizeof(key), "%s%s", dot, member->string);
-        w->path_len = append(w->path, w->path_len, key);
+        if (path_len)
+            w->path_len = append(w->path, w->path_len, ".");
+        w->path_len = append(w->path, w->path_len, member->string);
         unknown_field(w, s, member);
         w->path[w->path_len = path_len] = '\0';
     }
@@ -151,7 +184,7 @@ static void walk_array(struct walk *w, const struct schema *s, const cJSON *valu
     cJSON_ArrayForEach(item, value)
     {
         snprintf(index, sizeof(index), "[%zu]", i++);
-        walk_into(w, s->fields, item, "[]", index);
+        walk_into(w, s->fields, item, false, "[]", index);
     }
 }
 
@@ -178,6 +211,7 @@ static void walk_root(const struct schema *s, const char *prefix, const cJSON *o
     w->issues = l;
     w->unknown_fields = unknown_fields;
     w->pattern_len = append(w->pattern, 0, prefix);
+    index_rules(&w->index);
     walk_value(w, s, object);
 }
 
