@@ -169,6 +169,8 @@ static void content_changed(struct worker *w, const struct kube_object *o)
         store_get(w->watched[KIND_SNAPSHOT].store, kube_object_field(o, F_SNAPSHOT_REF_NS),
                   str_or(kube_object_field(o, F_SNAPSHOT_REF_NAME), ""));
     look_at_uid(w, s ? s->label : NULL);
+    /* A copy for another namespace is ours by its own label, and comes before its VolumeSnapshot. */
+    look_at_uid(w, o->label);
 }
 
 static void claim_changed(struct worker *w, const struct kube_object *before,

@@ -47,8 +47,15 @@ void judge_release(struct sim *s)
         free(k->ns);
         free(k->name);
         free(k->source);
+        free(k->source_ns);
         free(k->retry);
         free(k);
+    }
+    while (s->seen_snapshots) {
+        struct seen_snapshot_uid *u = s->seen_snapshots;
+        s->seen_snapshots = u->next;
+        free(u->uid);
+        free(u);
     }
 }
 
@@ -60,6 +67,7 @@ static void remember(struct sim *s, const struct api_object *o)
     k->name = xstrdup(o->name);
     k->source = xstrdup(str_or(json_str(o->tree, "spec.cloneSource.vmName"),
                                json_str(o->tree, "spec.cloneSource.vmiName")));
+    k->source_ns = xstrdup(str_or(json_str(o->tree, "spec.cloneSource.namespace"), o->ns));
     k->probe = str_starts(o->name, "probe");
     k->linked = str_eq(json_str(o->tree, "spec.cloneSource.cloneType"), "linked");
     k->retain = str_eq(json_str(o->tree, "spec.reclaimPolicy"), "Retain");
@@ -147,13 +155,24 @@ static void child_created(struct sim *s, const char *who, const struct api_objec
         vm_created(s, k, o);
 }
 
-/* A content is ours when its VolumeSnapshot is. */
+static void remember_snapshot(struct sim *s, const struct api_object *o)
+{
+    struct seen_snapshot_uid *u = xcalloc(1, sizeof *u);
+    u->uid = xstrdup(o->uid);
+    u->next = s->seen_snapshots;
+    s->seen_snapshots = u;
+}
+
+/* A content is ours when its VolumeSnapshot is or was: a patch may come after that has gone. */
 static bool content_is_ours(struct sim *s, const cJSON *before)
 {
-    const struct api_object *o =
-        api_find(&s->api, API_SNAPSHOT, json_str(before, "spec.volumeSnapshotRef.namespace"),
-                 json_str(before, "spec.volumeSnapshotRef.name"));
-    return judge_owner(s, before) || (o && judge_owner(s, o->tree));
+    const char *uid = json_str(before, "spec.volumeSnapshotRef.uid");
+    if (judge_owner(s, before))
+        return true;
+    for (const struct seen_snapshot_uid *u = s->seen_snapshots; u; u = u->next)
+        if (str_eq(u->uid, uid))
+            return true;
+    return false;
 }
 
 static void child_changed(struct sim *s, const char *who, const struct api_object *o,
@@ -186,8 +205,8 @@ static void excuse_physical(struct sim *s, const struct api_object *o)
     CLEANUP_FREE char *name = o->kind == API_CONTENT ? xstrdup(o->name)
                                                      : xasprintf("snapcontent-%s", o->uid);
     const struct api_object *content = api_find(&s->api, API_CONTENT, "", name);
-    struct physical *p = content ? physical_of_content(&s->world, content->uid) : NULL;
-    if (p)
+    struct physical *p = content ? physical_of_content(&s->world, content) : NULL;
+    if (p && str_eq(p->content_uid, content->uid))
         p->users = true;
 }
 
@@ -211,6 +230,8 @@ void judge_changed(struct sim *s, const char *who, enum api_change_type type,
 {
     if (o->kind == API_WUKONG && type == API_ADDED)
         remember(s, o);
+    if (o->kind == API_SNAPSHOT && type == API_ADDED && judge_owner(s, o->tree))
+        remember_snapshot(s, o);
     if (judge_is_worker(who))
         written_by_worker(s, who, type, o, before);
     else if (str_eq(who, "user"))
@@ -236,7 +257,7 @@ unsigned judge_debts(struct sim *s, const char *ns, const char *vmi)
     unsigned n = 0;
     for (struct api_object *o = s->api.objects[API_WUKONG]; o; o = o->hh.next) {
         const struct seen_wukong *k = judge_find(s, o->uid);
-        n += k && str_eq(k->source, vmi) && str_eq(o->ns, ns) && owes(json_get(o->tree, "status"));
+        n += k && str_eq(k->source, vmi) && str_eq(k->source_ns, ns) && owes(json_get(o->tree, "status"));
     }
     return n;
 }

@@ -9,7 +9,7 @@
 
 struct seen_wukong {
     struct seen_wukong *next;
-    char *uid, *ns, *name, *source;
+    char *uid, *ns, *name, *source, *source_ns;
     bool probe, linked, retain;
     int64_t replicas;
     bool exists, final;
@@ -18,6 +18,12 @@ struct seen_wukong {
     char *retry; /* the annotation as of its final phase */
     int64_t final_ms, gone_ms;
     bool disturbed; /* a user deleted something of it: it may be incomplete */
+};
+
+/* UIDs of VolumeSnapshots that carried a Wukong's label; contents outlive them. */
+struct seen_snapshot_uid {
+    struct seen_snapshot_uid *next;
+    char *uid;
 };
 
 struct seen_wukong *judge_find(struct sim *s, const char *uid);

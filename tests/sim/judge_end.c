@@ -42,7 +42,7 @@ static bool may_stay(struct sim *s, const struct api_object *o, const struct see
 {
     const struct api_object *w = api_find(&s->api, API_WUKONG, k->ns, k->name);
     bool exists = w && str_eq(w->uid, k->uid);
-    if (o->kind == API_SNAPSHOT || o->kind == API_VM_SNAPSHOT)
+    if (o->kind == API_SNAPSHOT || o->kind == API_VM_SNAPSHOT || o->kind == API_CONTENT)
         return snapshot_may_stay(s, k);
     if (exists)
         return str_eq(phase_of(w), "Succeeded");
@@ -52,7 +52,8 @@ static bool may_stay(struct sim *s, const struct api_object *o, const struct see
 
 static const struct api_object *leftover(struct sim *s)
 {
-    static const enum api_kind kinds[] = {API_VM, API_PVC, API_SNAPSHOT, API_VM_SNAPSHOT};
+    static const enum api_kind kinds[] = {API_VM, API_PVC, API_SNAPSHOT, API_VM_SNAPSHOT,
+                                          API_CONTENT};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         for (struct api_object *o = s->api.objects[kinds[i]]; o; o = o->hh.next) {
             const struct seen_wukong *k = judge_owner(s, o->tree);

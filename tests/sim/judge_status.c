@@ -89,7 +89,7 @@ static struct cuts cuts_of(struct sim *s, const struct seen_wukong *k, int64_t a
             continue;
         (void)snprintf(content, sizeof content, "snapcontent-%s", o->uid);
         const struct api_object *vsc = api_find(&s->api, API_CONTENT, "", content);
-        const struct physical *p = vsc ? physical_of_content(&s->world, vsc->uid) : NULL;
+        const struct physical *p = vsc ? physical_of_content(&s->world, vsc) : NULL;
         if (p)
             add_cut(&c, p);
     }

@@ -24,6 +24,11 @@ static const struct cell {
     {"linked-vmi", {"linked", "VolumeSnapshot", .of_vmi = true}},
     {"linked-vm-stopped", {"linked", "VolumeSnapshot", .halted = true}},
     {"full-vm-stopped", {"full", "VolumeSnapshot", .halted = true}},
+    {"running-vm-elsewhere", {"running", "VolumeSnapshot", .elsewhere = true}},
+    {"running-vmi-elsewhere", {"running", "VolumeSnapshot", .of_vmi = true, .elsewhere = true}},
+    {"linked-vm-elsewhere", {"linked", "VolumeSnapshot", .elsewhere = true}},
+    {"linked-vmi-elsewhere", {"linked", "VolumeSnapshot", .of_vmi = true, .elsewhere = true}},
+    {"full-vm-elsewhere", {"full", "VolumeSnapshot", .halted = true, .elsewhere = true}},
 };
 
 static const char *phase_of(const struct api_object *o)
@@ -63,7 +68,8 @@ static void end_or_go_on(struct sim *s, struct api_object *o)
 void plan_look(void *arg)
 {
     struct sim *s = arg;
-    end_or_go_on(s, api_find(&s->api, API_WUKONG, SIM_NS, "wk0"));
+    const char *ns = s->plan->elsewhere ? SIM_OTHER_NS : SIM_NS;
+    end_or_go_on(s, api_find(&s->api, API_WUKONG, ns, "wk0"));
     if (s->now_ms >= s->limit_ms) {
         judge_end(s, false);
         if (!s->violation)

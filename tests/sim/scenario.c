@@ -40,6 +40,7 @@ static void make_classes(struct sim *s)
     (void)api_create(&s->api, "admin", API_SNAPSHOT_CLASS, v);
     cJSON *d = api_new(API_CSI_DRIVER, NULL, DRIVER);
     (void)api_create(&s->api, "admin", API_CSI_DRIVER, d);
+    stamps_publish(s);
 }
 
 static void make_claim(struct sim *s, struct machine *m, const char *name, const char *class)
@@ -166,6 +167,14 @@ static cJSON *clone_of(const char *name, const struct machine *m, bool of_vmi)
     return w;
 }
 
+/* The clone and its machine come into another namespace; the webhook has allowed it. */
+static void put_elsewhere(struct sim *s, cJSON *w)
+{
+    jt_str(w, "metadata.namespace", SIM_OTHER_NS);
+    jt_str(w, "spec.cloneSource.namespace", SIM_NS);
+    stamps_sign(s, w);
+}
+
 static void vary(struct sim *s, cJSON *w, bool of_vmi)
 {
     const char *type = of_vmi ? PICK(s, "running", "running", "linked")
@@ -196,6 +205,8 @@ static void create_wukong(struct sim *s)
     (void)snprintf(name, sizeof name, "wk%u", s->wukongs++);
     cJSON *w = clone_of(name, m, of_vmi);
     vary(s, w, of_vmi);
+    if (maybe(s, 150))
+        put_elsewhere(s, w);
     (void)api_create(&s->api, "user", API_WUKONG, w);
 }
 
@@ -279,7 +290,7 @@ static void end_foreign(struct world *w, const char *ns, const char *name)
 {
     struct machine *m = machine_find(w, ns, name);
     if (m)
-        machine_thaw(m, "somebody else");
+        machine_thaw(m, THAWED_BY_OTHERS);
 }
 
 static void foreign_freeze(struct sim *s)
@@ -413,5 +424,7 @@ void scenario_plan(struct sim *s, const struct kill_plan *plan)
     jt_str(w, "spec.cloneSource.snapshotMethod", plan->method);
     if (plan->stop_after)
         jt_bool(w, "spec.cloneSource.stopSourceAfter", true);
+    if (plan->elsewhere)
+        put_elsewhere(s, w);
     (void)api_create(&s->api, "user", API_WUKONG, w);
 }

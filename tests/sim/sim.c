@@ -246,6 +246,8 @@ static void start_process(void *arg)
         .rng = &s->rng,
         .ns = SIM_SYSTEM_NS,
         .lease_name = SIM_LEASE,
+        .stamp_configmap = SIM_STAMP_MAP,
+        .cross_namespace = true,
         .identity = p->identity,
         .unfreeze_timeout_ms = SIM_UNFREEZE_MS,
         .max_in_flight = 20,

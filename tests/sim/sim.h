@@ -11,6 +11,8 @@
 #include "world.h"
 
 #define SIM_NS "team"
+#define SIM_OTHER_NS "apart" /* of Wukongs that clone from another namespace */
+#define SIM_STAMP_MAP "wukong-stamp"
 #define SIM_LEASE "wukong-worker"
 #define SIM_SYSTEM_NS "wukong-system"
 #define SIM_WORKERS_MAX 2
@@ -36,12 +38,14 @@ struct net_list {
 };
 
 struct seen_wukong; /* judge.c */
+struct seen_snapshot_uid;
 
 /* One clone without faults, whose worker is killed at one request (kill_each.c). */
 struct kill_plan {
     const char *clone_type, *method;
     bool of_vmi;    /* cloneSource.type vmi */
     bool halted;    /* the source does not run */
+    bool elsewhere; /* the clone is in another namespace */
     bool stop_after;
     unsigned at; /* the write request that ends the worker, from 1; 0: none does */
     bool after;  /* it took effect, and the answer was lost; else it never arrived */
@@ -74,6 +78,7 @@ struct sim {
     uint64_t trace_hash;
     /* the judge */
     struct seen_wukong *seen;
+    struct seen_snapshot_uid *seen_snapshots;
     char *violation, *violation_detail; /* NULL: none so far */
     bool over;
     /* what happened, for the summary */
@@ -100,6 +105,12 @@ void scenario_calm(struct sim *s);
 
 /* What a kill plan needs: a source, and one clone of it. */
 void scenario_plan(struct sim *s, const struct kill_plan *plan);
+
+/* --- stamps.c: the webhook's key and stamp, for clones from another namespace --- */
+
+void stamps_publish(struct sim *s);
+/* Signs what the Wukong's metadata and spec say, as of now. */
+void stamps_sign(struct sim *s, cJSON *wukong);
 
 /* --- kill_each.c: every write request of every type of clone, and a worker that dies there --- */
 

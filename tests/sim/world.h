@@ -14,6 +14,8 @@
 
 #include "apiserver.h"
 
+#define THAWED_BY_OTHERS "somebody else" /* backup software and the like */
+
 enum freezer { FREEZER_NONE, FREEZER_OURS, FREEZER_FOREIGN };
 
 /* A VM or a stand-alone VMI: what lasts over restarts, and its guest while it runs. */
@@ -29,7 +31,8 @@ struct machine {
     bool agent, paused;
     enum freezer frozen_by;
     int64_t frozen_ms, frozen_for_ms;
-    bool joined; /* our freeze found somebody else's, was answered 200 and set no timer */
+    bool joined; /* our freeze found somebody else's, was answered 200 and set no timer; or was
+                    thawed by somebody else */
     unsigned landing; /* freezes under way to this guest */
     struct timer safety; /* the guest's own unfreezeTimeout */
     struct timer poll;   /* virt-launcher's poll of the freeze state */
@@ -147,6 +150,7 @@ struct volume *volume_new(struct world *w, const char *ns, const char *claim);
 void volume_free(struct world *w, struct volume *v);
 int64_t volume_records(const struct volume *v);
 struct physical *physical_find(struct world *w, const char *handle);
-struct physical *physical_of_content(struct world *w, const char *content_uid);
+/* What a content stands for: what was cut for it, or whose handle it was made with. */
+struct physical *physical_of_content(struct world *w, const struct api_object *content);
 
 #endif

@@ -49,7 +49,7 @@ static void land(void *arg)
         m->landing--;
     if (same && l->thaw)
         machine_thaw(m, l->who);
-    else if (same && m->agent && !m->paused)
+    else if (same) /* the agent has taken the command, though its channel may close by now */
         machine_freeze(m, FREEZER_OURS, l->timeout_ms);
     landing_free(l);
 }

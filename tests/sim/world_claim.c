@@ -87,7 +87,7 @@ static bool from_snapshot(struct world *w, const struct api_object *o, struct vo
         s ? api_find(w->api, API_CONTENT, "",
                      json_str(s->tree, "status.boundVolumeSnapshotContentName"))
           : NULL;
-    const struct physical *p = content ? physical_of_content(w, content->uid) : NULL;
+    const struct physical *p = content ? physical_of_content(w, content) : NULL;
     (void)snprintf(why, 300, "error getting handle for DataSource Type VolumeSnapshot by Name "
                    "%s: ", name);
     size_t n = strlen(why);

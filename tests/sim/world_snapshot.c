@@ -17,10 +17,13 @@ struct physical *physical_find(struct world *w, const char *handle)
     return NULL;
 }
 
-struct physical *physical_of_content(struct world *w, const char *content_uid)
+struct physical *physical_of_content(struct world *w, const struct api_object *content)
 {
+    const char *handle = json_str(content->tree, "spec.source.snapshotHandle");
+    if (handle)
+        return physical_find(w, handle);
     for (struct physical *p = w->physicals; p; p = p->next)
-        if (str_eq(p->content_uid, content_uid))
+        if (str_eq(p->content_uid, content->uid))
             return p;
     return NULL;
 }
@@ -90,7 +93,7 @@ static void make_ready(struct world *w, const char *ns, const char *name)
     (void)ns;
     if (!o || api_deleting(o->tree))
         return;
-    struct physical *p = physical_of_content(w, o->uid);
+    struct physical *p = physical_of_content(w, o);
     if (p && p->alive && !json_bool(o->tree, "status.readyToUse", false))
         show_cut(w, o, p, true);
 }
@@ -101,7 +104,7 @@ static void show_later(struct world *w, const char *ns, const char *name)
     (void)ns;
     if (!o || api_deleting(o->tree) || json_at(o->tree, "status.creationTime"))
         return;
-    struct physical *p = physical_of_content(w, o->uid);
+    struct physical *p = physical_of_content(w, o);
     bool at_once = rng_chance(w->rng, 500);
     if (!p)
         return;
@@ -112,6 +115,11 @@ static void show_later(struct world *w, const char *ns, const char *name)
                     make_ready, "", name);
 }
 
+static bool is_copy(const struct api_object *content)
+{
+    return json_at(content->tree, "spec.source.snapshotHandle") != NULL;
+}
+
 static void create_snapshot(struct world *w, const char *ns, const char *name)
 {
     struct api_object *o = api_find(w->api, API_CONTENT, "", name);
@@ -119,7 +127,17 @@ static void create_snapshot(struct world *w, const char *ns, const char *name)
     (void)ns;
     if (!o || api_deleting(o->tree) || json_at(o->tree, "status.creationTime"))
         return;
-    if (!physical_of_content(w, o->uid)) {
+    if (is_copy(o)) {
+        /* Made by hand: the sidecar asks the driver for the handle, and cuts nothing. */
+        const struct physical *p = physical_of_content(w, o);
+        if (p && p->alive)
+            show_cut(w, o, p, true);
+        else
+            content_error(w, o, "Failed to check and update snapshot content: snapshot handle not "
+                                "found");
+        return;
+    }
+    if (!physical_of_content(w, o)) {
         struct volume *v = volume_find(w, json_str(o->tree, "spec.source.volumeHandle"));
         if (!v || rng_chance(w->rng, f->snapshot_errors)) {
             content_error(w, o, "Failed to check and update snapshot content: failed to take "
@@ -152,7 +170,7 @@ static void end_content(struct world *w, struct api_object *o)
         api_find(w->api, API_SNAPSHOT, json_str(o->tree, "spec.volumeSnapshotRef.namespace"),
                  json_str(o->tree, "spec.volumeSnapshotRef.name"));
     bool bound = s && str_eq(s->uid, json_str(o->tree, "spec.volumeSnapshotRef.uid"));
-    struct physical *p = physical_of_content(w, o->uid);
+    struct physical *p = physical_of_content(w, o);
     /* Deleted first: it waits until its VolumeSnapshot goes. */
     if (bound && !api_deleting(s->tree))
         return;
@@ -176,12 +194,14 @@ void sync_content(struct world *w, const char *ns, const char *name)
     world_later(w, lag ? rng_range(w->rng, 1000, 3000) : rng_range(w->rng, 20, 200), sync_snapshot,
                 snapshot_ns, snapshot);
     const struct api_object *s = api_find(w->api, API_SNAPSHOT, snapshot_ns, snapshot);
-    bool orphan = !s || !str_eq(s->uid, json_str(o->tree, "spec.volumeSnapshotRef.uid"));
+    const char *ref_uid = json_str(o->tree, "spec.volumeSnapshotRef.uid");
+    bool orphan = ref_uid && (!s || !str_eq(s->uid, ref_uid));
     if (api_deleting(o->tree))
         end_content(w, o);
     else if (orphan && str_eq(json_str(o->tree, "spec.deletionPolicy"), "Delete"))
         api_delete(w->api, "snapshot-controller", o);
-    else if (!json_at(o->tree, "status.creationTime") && !json_at(o->tree, "status.error"))
+    else if (ref_uid && !json_at(o->tree, "status.creationTime") &&
+             !json_at(o->tree, "status.error"))
         world_later(w, rng_chance(w->rng, w->faults.snapshot_slow) ? rng_range(w->rng, 500, 70000)
                                                                    : rng_range(w->rng, 20, 250),
                     create_snapshot, "", name);
@@ -214,6 +234,9 @@ static void end_snapshot(struct world *w, struct api_object *o, struct api_objec
             world_later(w, rng_range(w->rng, 5, 100), sync_content, "", content->name);
         return;
     }
+    /* A content that was deleted first waits for its VolumeSnapshot, and hears of its end. */
+    if (content && api_deleting(content->tree))
+        world_later(w, rng_range(w->rng, 5, 100), sync_content, "", content->name);
     drop_finalizer(w, o, BOUND_PROTECTION);
 }
 
@@ -266,7 +289,7 @@ static void mirror_status(struct world *w, struct api_object *o, const struct ap
 {
     int64_t ns = 0;
     cJSON *tree = jt_copy(o->tree);
-    const struct physical *p = physical_of_content(w, content->uid);
+    const struct physical *p = physical_of_content(w, content);
     jt_add(tree, "metadata.finalizers", BOUND_PROTECTION);
     jt_str(tree, "status.boundVolumeSnapshotContentName", content->name);
     jt_bool(tree, "status.readyToUse", json_bool(content->tree, "status.readyToUse", false));
@@ -282,16 +305,44 @@ static void mirror_status(struct world *w, struct api_object *o, const struct ap
     api_replace(w->api, "snapshot-controller", o, tree);
 }
 
+/* A content that was made by hand is bound by both ends; its ref's uid is filled in
+   (snapshot-controller, checkandBindSnapshotContent). */
+static void bind_copy(struct world *w, struct api_object *o, struct api_object *content)
+{
+    const char *uid = content ? json_str(content->tree, "spec.volumeSnapshotRef.uid") : NULL;
+    bool mine = content && str_eq(json_str(content->tree, "spec.volumeSnapshotRef.name"), o->name) &&
+                str_eq(json_str(content->tree, "spec.volumeSnapshotRef.namespace"), o->ns) &&
+                (!uid || str_eq(uid, o->uid));
+    if (!content) {
+        snapshot_error(w, o, "VolumeSnapshotContent is missing");
+    } else if (!mine) {
+        snapshot_error(w, o, "VolumeSnapshotContent is bound to a different snapshot");
+    } else if (!uid) {
+        cJSON *tree = jt_copy(content->tree);
+        jt_str(tree, "spec.volumeSnapshotRef.uid", o->uid);
+        jt_add(tree, "metadata.finalizers", CONTENT_PROTECTION);
+        api_replace(w->api, "snapshot-controller", content, tree);
+    } else {
+        mirror_status(w, o, content);
+    }
+}
+
 void sync_snapshot(struct world *w, const char *ns, const char *name)
 {
     char content_name[300];
     struct api_object *o = api_find(w->api, API_SNAPSHOT, ns, name);
     if (!o)
         return;
-    (void)snprintf(content_name, sizeof content_name, "snapcontent-%s", o->uid);
+    const char *given = json_str(o->tree, "spec.source.volumeSnapshotContentName");
+    if (given)
+        (void)snprintf(content_name, sizeof content_name, "%s", given);
+    else
+        (void)snprintf(content_name, sizeof content_name, "snapcontent-%s", o->uid);
     struct api_object *content = api_find(w->api, API_CONTENT, "", content_name);
     if (api_deleting(o->tree))
         end_snapshot(w, o, content);
+    else if (given)
+        bind_copy(w, o, content);
     else if (content)
         mirror_status(w, o, content);
     else if (!json_at(o->tree, "status.boundVolumeSnapshotContentName"))
