@@ -253,7 +253,8 @@ static void describe_cut(const struct clone_view *v, struct why *why)
 }
 
 /* FilesystemConsistent is claimed only when the freeze was acknowledged, nothing thawed it before
-   the last cut was seen, and no KubeVirt snapshot (whose end thaws everybody) came in between. */
+   the last cut was seen, and no KubeVirt snapshot (whose end thaws everybody) came in between. What
+   somebody else thaws is seen at the next poll of the guest (5 s), if that comes before our thaw. */
 static enum consistency judge_consistency(const struct clone_view *v)
 {
     enum cut_mode mode = view_cut_mode(v);
@@ -263,7 +264,7 @@ static enum consistency judge_consistency(const struct clone_view *v)
     if (mode == CUT_OFFLINE)
         return CONSISTENCY_OFFLINE;
     bool held = memo_findf(v->memo, "held/%lld", (long long)id) != NULL;
-    bool foreign = v->memo->foreign_snapshot_ms >= id;
+    bool foreign = v->memo->foreign_snapshot_ms >= id || v->memo->foreign_thaw_ms >= id;
     return mode == CUT_FROZEN && call_ok(view_freeze_call(v)) && held && !foreign
                ? CONSISTENCY_FILESYSTEM
                : CONSISTENCY_CRASH;

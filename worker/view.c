@@ -591,6 +591,18 @@ static void apply_settings(struct clone_view *v, const struct view_settings *s)
     v->permitted_reason = s->permitted_reason;
 }
 
+/* What others do to the guest while we hold a freeze; there is no lock that forbids it. */
+static void note_others(const struct clone_view *v, struct memo *memo)
+{
+    bool shown = memo->freeze_shown_ms >= v->record.freeze.requested_ms;
+    if (v->source.snapshot_in_progress)
+        memo->foreign_snapshot_ms = v->now.wall_ms;
+    if (v->source.freeze_status)
+        memo->freeze_shown_ms = v->now.wall_ms;
+    else if (shown && !view_thaw_call(v))
+        memo->foreign_thaw_ms = v->now.wall_ms;
+}
+
 int view_build(struct clone_view *v, const struct caches *caches, const struct kube_object *object,
                struct memo *memo, struct now now, const struct view_settings *settings,
                struct err *err)
@@ -610,8 +622,8 @@ int view_build(struct clone_view *v, const struct caches *caches, const struct k
                      v->wukong->uid, find_carrier, v);
         if (!v->wukong->deleted_ms && !record_aborted(&v->record))
             capture_build(v, memo);
-        if (record_owes_thaw(&v->record) && v->source.snapshot_in_progress)
-            memo->foreign_snapshot_ms = now.wall_ms;
+        if (record_owes_thaw(&v->record))
+            note_others(v, memo);
         see_snapshots(v, caches);
         view_see_copies(v, caches);
     }

@@ -288,12 +288,54 @@ static void test_content_to_come(void **state)
     }
 }
 
+/* Backup software thaws whoever froze: what the guest's status shows before our own thaw counts. */
+static void test_thawed_by_others(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *status;
+        bool shown, thaw_sent, seen_thawed;
+    } rows[] = {
+        {"not shown yet", "", false, false, false},
+        {"frozen", "'fsFreezeStatus':'frozen',", false, false, false},
+        {"frozen before, now not", "", true, false, true},
+        {"our own thaw", "", true, true, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster c = {0};
+        wukong(&c, OF_VMI,
+               "{'cloneStatus':{'phase':'Cloning','attempts':1,'sourceUID':'u1','sourceVMI':'src',"
+               "'freeze':{'vmiUID':'u1','requestedTime':'2026-09-21T14:13:00.000Z',"
+               "'deadlineTime':'2026-09-21T14:14:00.000Z'}}}");
+        CLEANUP_FREE char *vmi =
+            xasprintf("{'metadata':{'name':'src','namespace':'ns','uid':'u1'},'spec':{},"
+                      "'status':{%s'phase':'Running'}}",
+                      rows[i].status);
+        put(&c, KIND_VMI, vmi);
+        c.memo.freeze_shown_ms = rows[i].shown ? NOW - 5000 : 0;
+        if (rows[i].thaw_sent) {
+            char key[64];
+            int64_t requested = 0;
+            assert_true(str_to_time_ms("2026-09-21T14:13:00.000Z", &requested));
+            (void)snprintf(key, sizeof key, "thaw/%lld", (long long)requested);
+            memo_slot(&c.memo, key)->state = CALL_FLYING;
+        }
+        build(&c);
+        if ((c.memo.foreign_thaw_ms == NOW) != rows[i].seen_thawed ||
+            (c.memo.freeze_shown_ms == NOW) != (*rows[i].status != '\0'))
+            fail_msg("%s: shown %lld, thawed %lld", rows[i].name,
+                     (long long)c.memo.freeze_shown_ms, (long long)c.memo.foreign_thaw_ms);
+        drop(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_capture_from_snapshot), cmocka_unit_test(test_damaged_capture),
         cmocka_unit_test(test_data_volume),           cmocka_unit_test(test_earlier_claim),
         cmocka_unit_test(test_machine_owner),         cmocka_unit_test(test_content_to_come),
+        cmocka_unit_test(test_thawed_by_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
