@@ -38,8 +38,11 @@ static void op_answer(struct kube_op *op, const struct kube_response *r, struct 
     bool fine = status->err.kind == ERR_NONE;
     if (op->request.method == KUBE_GET && status->err.kind == ERR_AMBIGUOUS)
         status->err.kind = ERR_UNAVAILABLE;
-    struct kube_reply reply = {
-        .body = fine ? r->body : "", .body_len = fine ? r->body_len : 0, .status = *status};
+    struct kube_reply reply = {.body = fine ? r->body : "",
+                               .body_len = fine ? r->body_len : 0,
+                               .status = *status,
+                               .refusal = fine ? "" : r->body,
+                               .warnings = r->warnings};
     op->answered = true;
     op->answer.done(op->answer.arg, &reply);
     op_free(op);

@@ -34,6 +34,8 @@ struct kube_reply {
     const char *body; /* of a 2xx answer, NUL-terminated, "" when empty; borrowed for the call */
     size_t body_len;
     struct kube_status status; /* status.err.kind is ERR_NONE on success */
+    const char *refusal;       /* body of any other answer, as it came; "" otherwise; borrowed */
+    const char *warnings;      /* of the server, a line each; NULL: none; borrowed */
 };
 /* For a GET, ERR_AMBIGUOUS has been turned into ERR_UNAVAILABLE: reading changes nothing. */
 struct kube_answer {

@@ -15,6 +15,8 @@
 #define IDLE_HANDLES 32
 /* Unacknowledged data for this long ends a connection: a node that vanished. */
 #define USER_TIMEOUT_MS 30000
+/* kube-apiserver cuts all warnings of an answer at 4 KiB (apiserver pkg/endpoints/filters/warning.go). */
+#define WARNINGS_BYTES (16u * KIB)
 
 enum call_state { CALL_WAITING, CALL_RUNNING, CALL_ENDED };
 
@@ -220,6 +222,28 @@ static void finish_unanswered(struct kube_call *c, const char *why)
     finish(c, &r);
 }
 
+/* The text of `299 - "text"` with its escapes undone (RFC 7234 section 5.5). */
+static void add_warning(struct buf *out, const char *value)
+{
+    const char *p = strchr(value, '"');
+    if (!p || strncmp(value, "299 ", 4) != 0)
+        return;
+    for (p++; *p && *p != '"'; p++) {
+        if (*p == '\\' && p[1])
+            p++;
+        buf_addc(out, *p == '\n' ? ' ' : *p);
+    }
+    buf_addc(out, '\n');
+}
+
+static void read_warnings(CURL *easy, struct buf *out)
+{
+    struct curl_header *h;
+    for (size_t i = 0;
+         curl_easy_header(easy, "Warning", i, CURLH_HEADER, -1, &h) == CURLHE_OK; i++)
+        add_warning(out, h->value);
+}
+
 static void on_transfer(struct loop_transfer *transfer, CURL *easy, CURLcode result)
 {
     struct kube_call *c = (struct kube_call *)transfer;
@@ -227,7 +251,11 @@ static void on_transfer(struct loop_transfer *transfer, CURL *easy, CURLcode res
     curl_off_t retry_after = 0;
     (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
     (void)curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after);
-    struct kube_response r = {.body = "", .retry_after_s = (int64_t)retry_after};
+    CLEANUP_BUF struct buf warnings = BUF_INIT(WARNINGS_BYTES);
+    read_warnings(easy, &warnings);
+    struct kube_response r = {.body = "",
+                              .retry_after_s = (int64_t)retry_after,
+                              .warnings = warnings.len ? warnings.data : NULL};
     if (code == 401)
         kube_token_expire(&c->owner->token);
     if (c->refused) {
@@ -319,13 +347,18 @@ static bool set_connection(const struct curl_transport *t, CURL *easy)
     return ok;
 }
 
-static bool add_header(struct kube_call *c, const char *name, const char *value)
+static bool append_header(struct kube_call *c, const char *line)
 {
-    CLEANUP_FREE char *line = xasprintf("%s: %s", name, value);
     struct curl_slist *more = curl_slist_append(c->headers, line);
     if (more)
         c->headers = more;
     return more != NULL;
+}
+
+static bool add_header(struct kube_call *c, const char *name, const char *value)
+{
+    CLEANUP_FREE char *line = xasprintf("%s: %s", name, value);
+    return append_header(c, line);
 }
 
 static bool set_headers(struct kube_call *c, CURL *easy)
@@ -338,11 +371,11 @@ static bool set_headers(struct kube_call *c, CURL *easy)
         CLEANUP_FREE char *bearer = xasprintf("Bearer %s", token);
         ok &= add_header(c, "Authorization", bearer);
     }
+    for (const char *const *more = c->owner->o.headers; more && *more; more++)
+        ok &= append_header(c, *more);
     /* Waiting for "100 Continue" would cost a second where a proxy does not know it. */
-    struct curl_slist *more = curl_slist_append(c->headers, "Expect:");
-    if (more)
-        c->headers = more;
-    return ok && more && curl_easy_setopt(easy, CURLOPT_HTTPHEADER, c->headers) == CURLE_OK;
+    ok &= append_header(c, "Expect:");
+    return ok && curl_easy_setopt(easy, CURLOPT_HTTPHEADER, c->headers) == CURLE_OK;
 }
 
 static bool set_body(struct kube_call *c, CURL *easy)

@@ -35,6 +35,9 @@ struct curl_transport_options {
     const struct kube_config *config; /* copied */
     const char *user_agent;           /* NULL: "wukong/<version>" */
     unsigned calls_max;               /* 0: CURL_TRANSPORT_CALLS */
+    /* Sent with every request, "Name: value" each, ended by NULL (impersonation); NULL: none. Lives
+       as long as the transport. Whoever fills it keeps line ends out. */
+    const char *const *headers;
     /* Called after each request, before its on_done; code 0: no answer. May be NULL. */
     void (*observe)(void *arg, enum kube_method method, const char *path, int code,
                     int64_t took_ms);

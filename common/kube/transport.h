@@ -24,6 +24,9 @@ struct kube_response {
     const char *body; /* NUL-terminated, borrowed for the callback; "" for streams */
     size_t body_len;
     int64_t retry_after_s; /* from the header; 0 when absent */
+    /* Warnings of the server, a line each (kube-apiserver sends `Warning: 299 - "text"`, RFC 7234);
+       NULL when there are none. Borrowed for the callback. */
+    const char *warnings;
     struct err err;
 };
 

@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "json/json.h"
+#include "yaml/emit.h"
 #include "yaml/yaml.h"
 
 static char *convert(const char *text)
@@ -203,9 +204,38 @@ static void test_limits(void **state)
     expect_limit(&b);
 }
 
+/* What is written is read back as the same tree, whatever the text looks like. */
+static void test_emitted_is_read_back(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {
+        "{\"a\":1,\"b\":[1,2,{\"c\":null,\"d\":[]}],\"e\":{},\"f\":{\"g\":{\"h\":true}}}",
+        "[\"yes\",\"No\",\"~\",\"null\",\"1\",\"1e3\",\"0x1F\",\"12:30\",\"2026-01-02\",\".5\",\"-\",\"\"]",
+        "[\" a\",\"a \",\"a: b\",\"a #b\",\"- a\",\"a\\nb\",\"a\\tb\",\"*a\",\"&a\",\"!a\",\"{a\",\"'a\",\"\\\"\"]",
+        "{\"yes\":1,\"1\":2,\"a b\":3,\"vm.novasphere.dev/x\":\"8Gi\",\"n\":\"y\",\"é\":\"云\"}",
+        "{\"n\":9007199254740993,\"f\":0.1}",
+        "[[1,[2,[3]]],[{\"a\":[{\"b\":1},{\"c\":2}]}]]",
+        "\"alone\"",
+        "{}",
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        cJSON *tree = NULL;
+        struct err err = {0};
+        CLEANUP_BUF struct buf out = BUF_INIT(MIB);
+        assert_int_equal(0, json_parse(rows[i], strlen(rows[i]), true, &tree, &err));
+        yaml_emit(tree, &out);
+        CLEANUP_FREE char *before = json_print(tree);
+        CLEANUP_FREE char *after = convert(out.data);
+        cJSON_Delete(tree);
+        if (strcmp(before, after) != 0)
+            fail_msg("%s\nbecame\n%s\nread as\n%s", before, out.data, after);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_emitted_is_read_back),
         cmocka_unit_test(test_values), cmocka_unit_test(test_errors), cmocka_unit_test(test_places),
         cmocka_unit_test(test_one),    cmocka_unit_test(test_limits),
     };

@@ -1,0 +1,250 @@
+#include "cli/flags.h"
+
+#include <stdarg.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "cli/cli.h"
+#include "wukong/duration.h"
+#include "wukong/issues.h"
+
+#define FLAGS_MAX 32
+#define HELP_COLUMN 34
+
+struct parser {
+    const struct verb_flags *v;
+    struct flag flags[FLAGS_MAX];
+    size_t count;
+    int argc, at;
+    char **argv;
+    bool help;
+    struct flag_values *arguments;
+};
+
+int flags_complain(const struct verb_help *help, const char *format, ...)
+{
+    va_list args;
+    (void)fprintf(stderr, "kubectl wukong %s: ", help->verb);
+    va_start(args, format);
+    (void)vfprintf(stderr, format, args);
+    va_end(args);
+    (void)fprintf(stderr, "\nSee 'kubectl wukong %s -h' for help.\n", help->verb);
+    return CLI_USAGE;
+}
+
+static void collect(struct parser *p, struct flag_connection *c)
+{
+    const struct flag connection[] = {
+        {"namespace", 'n', FLAG_TEXT, &c->ns, "NAMESPACE", "of the Wukong; the context's", FLAG_ANY},
+        {"context", 0, FLAG_TEXT, &c->context, "NAME", "of the kubeconfig, in place of its current one", FLAG_ANY},
+        {"kubeconfig", 0, FLAG_TEXT, &c->kubeconfig, "FILE", "in place of $KUBECONFIG", FLAG_ANY},
+        {"as", 0, FLAG_TEXT, &c->as, "USER", "act as this user", FLAG_ANY},
+        {"as-group", 0, FLAG_LIST, &c->as_groups, "GROUP", "act as a member of it; may be repeated", FLAG_ANY},
+        {"help", 'h', FLAG_SWITCH, &p->help, NULL, "this text", FLAG_ANY},
+    };
+    for (size_t i = 0; i < p->v->count; i++)
+        p->flags[p->count++] = p->v->own[i];
+    for (size_t i = 0; i < ARRAY_LEN(connection); i++)
+        p->flags[p->count++] = connection[i];
+}
+
+/* --- Help --- */
+
+static void print_flag(const struct flag *f)
+{
+    CLEANUP_BUF struct buf left = BUF_INIT(KIB);
+    if (f->letter)
+        buf_addf(&left, "  -%c, --%s", f->letter, f->name);
+    else
+        buf_addf(&left, "      --%s", f->name);
+    if (f->placeholder)
+        buf_addf(&left, " %s", f->placeholder);
+    if (left.len >= HELP_COLUMN)
+        (void)printf("%s\n%*s%s\n", left.data, HELP_COLUMN, "", f->help);
+    else
+        (void)printf("%-*s%s\n", HELP_COLUMN, left.data, f->help);
+}
+
+static void print_help(const struct parser *p)
+{
+    const struct verb_help *h = p->v->help;
+    (void)printf("%s\n\nUsage:\n  kubectl wukong %s %s [flags]\n\nExamples:\n%s\nFlags:\n",
+                 h->summary, h->verb, h->arguments, h->examples);
+    for (size_t i = 0; i < p->count; i++)
+        print_flag(&p->flags[i]);
+    (void)printf("\nExit codes:\n%s", h->exits);
+}
+
+/* --- Values --- */
+
+static bool bad_value(const struct parser *p, const struct flag *f, const char *value,
+                      const char *wanted)
+{
+    (void)flags_complain(p->v->help, "--%s \"%s\": %s", f->name, value, wanted);
+    return false;
+}
+
+static bool take_choice(const struct parser *p, const struct flag *f, const char *value)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(4 * KIB);
+    for (size_t n = 0; n < f->choice_count; n++) {
+        if (str_eq(f->choices[n], value)) {
+            *(const char **)f->into = f->choices[n];
+            return true;
+        }
+        buf_addf(&text, "%s%s", n ? ", " : "must be one of ", f->choices[n]);
+    }
+    const char *near = issues_suggest(value, f->choices, f->choice_count);
+    if (near)
+        buf_addf(&text, " (did you mean %s?)", near);
+    return bad_value(p, f, value, text.data);
+}
+
+static bool take_switch(const struct parser *p, const struct flag *f, const char *value)
+{
+    bool *into = f->into;
+    if (!str_eq(value, "true") && !str_eq(value, "false"))
+        return bad_value(p, f, value, "must be true or false");
+    *into = str_eq(value, "true");
+    return true;
+}
+
+static bool take(const struct parser *p, const struct flag *f, const char *value)
+{
+    uint64_t count;
+    int64_t ns;
+    struct flag_values *list;
+    switch (f->kind) {
+    case FLAG_SWITCH:
+        return take_switch(p, f, value);
+    case FLAG_TEXT:
+        *(const char **)f->into = value;
+        return true;
+    case FLAG_CHOICE:
+        return take_choice(p, f, value);
+    case FLAG_COUNT:
+        if (!str_to_u64(value, &count) || !count || count > INT64_MAX)
+            return bad_value(p, f, value, "must be a whole number from 1");
+        *(int64_t *)f->into = (int64_t)count;
+        return true;
+    case FLAG_DURATION:
+        if (!duration_parse(value, &ns) || ns < 0)
+            return bad_value(p, f, value, "must be a duration such as 30s or 1h");
+        *(int64_t *)f->into = ns / 1000000;
+        return true;
+    case FLAG_LIST:
+        list = f->into;
+        if (list->count == FLAG_VALUES_MAX)
+            return bad_value(p, f, value, "is one too many");
+        list->items[list->count++] = value;
+        return true;
+    }
+    return false;
+}
+
+/* inline_value: what stood after "=", or after the letter; NULL: the next argument. */
+static bool take_next(struct parser *p, const struct flag *f, const char *inline_value)
+{
+    if (inline_value)
+        return take(p, f, inline_value);
+    if (f->kind == FLAG_SWITCH)
+        return take(p, f, "true");
+    if (p->at + 1 >= p->argc) {
+        (void)flags_complain(p->v->help, "--%s needs a value: %s", f->name, f->placeholder);
+        return false;
+    }
+    return take(p, f, p->argv[++p->at]);
+}
+
+/* --- Arguments --- */
+
+static bool unknown(const struct parser *p, const char *name)
+{
+    const char *names[FLAGS_MAX];
+    for (size_t i = 0; i < p->count; i++)
+        names[i] = p->flags[i].name;
+    const char *near = issues_suggest(name, names, p->count);
+    if (near)
+        (void)flags_complain(p->v->help, "unknown flag: --%s (did you mean --%s?)", name, near);
+    else
+        (void)flags_complain(p->v->help, "unknown flag: --%s", name);
+    return false;
+}
+
+static bool take_long(struct parser *p, const char *text)
+{
+    size_t len = strcspn(text, "=");
+    CLEANUP_FREE char *name = xstrndup(text, len);
+    for (size_t i = 0; i < p->count; i++)
+        if (str_eq(p->flags[i].name, name))
+            return take_next(p, &p->flags[i], text[len] ? text + len + 1 : NULL);
+    return unknown(p, name);
+}
+
+/* "-w", "-nprod", "-n=prod", "-wn prod". */
+static bool take_letters(struct parser *p, const char *text)
+{
+    while (*text) {
+        const struct flag *f = NULL;
+        for (size_t i = 0; i < p->count && !f; i++)
+            if (p->flags[i].letter == *text)
+                f = &p->flags[i];
+        if (!f) {
+            (void)flags_complain(p->v->help, "unknown flag: -%c", *text);
+            return false;
+        }
+        text++;
+        if (*text == '=')
+            return take_next(p, f, text + 1);
+        if (f->kind != FLAG_SWITCH)
+            return take_next(p, f, *text ? text : NULL);
+        if (!take_next(p, f, NULL))
+            return false;
+    }
+    return true;
+}
+
+static bool take_argument(struct parser *p, const char *text)
+{
+    if (p->arguments->count == FLAG_VALUES_MAX) {
+        (void)flags_complain(p->v->help, "too many arguments");
+        return false;
+    }
+    p->arguments->items[p->arguments->count++] = text;
+    return true;
+}
+
+static bool walk(struct parser *p)
+{
+    bool flags = true;
+    for (p->at = 1; p->at < p->argc; p->at++) {
+        const char *text = p->argv[p->at];
+        bool ok;
+        if (flags && str_eq(text, "--")) {
+            flags = false;
+            continue;
+        }
+        if (flags && str_starts(text, "--"))
+            ok = take_long(p, text + 2);
+        else if (flags && text[0] == '-' && text[1])
+            ok = take_letters(p, text + 1);
+        else
+            ok = take_argument(p, text);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+enum flags_verdict flags_parse(int argc, char **argv, const struct verb_flags *v,
+                               struct flag_values *arguments)
+{
+    struct parser p = {.v = v, .argc = argc, .argv = argv, .arguments = arguments};
+    collect(&p, v->connection);
+    if (!walk(&p))
+        return FLAGS_WRONG;
+    if (!p.help)
+        return FLAGS_OK;
+    print_help(&p);
+    return FLAGS_HELP;
+}

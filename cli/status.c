@@ -1,0 +1,123 @@
+/* kubectl wukong status and why: what a Wukong in the cluster says of itself. */
+#include <stdio.h>
+
+#include "cli/cli.h"
+#include "cli/cluster.h"
+#include "cli/follow.h"
+#include "cli/progress.h"
+#include "cli/why.h"
+#include "wukong/spec.h"
+
+struct options {
+    struct flag_connection connection;
+    bool watch;
+    int64_t timeout_ms;
+    const char *name;
+};
+
+static const struct verb_help status_help = {
+    .verb = "status",
+    .arguments = "NAME",
+    .summary = "How far a clone is: a bar per disk in a terminal, one plain line anywhere else.\n"
+               "With -w it is followed to its end; in a pipe a line comes for each change.\n"
+               "NO_COLOR is honoured.",
+    .examples = "  kubectl wukong status copy\n"
+                "  kubectl wukong status copy -w --timeout=30m\n"
+                "  kubectl wukong status copy -w | tee clone.log\n",
+    .exits = "  0  it has succeeded\n"
+             "  1  it has failed, does not exist, or cannot be read\n"
+             "  2  wrong usage\n"
+             "  3  it is under way (without -w), or the timeout has passed\n"
+             "  4  it was deleted while it was watched\n",
+};
+
+static const struct verb_help why_help = {
+    .verb = "why",
+    .arguments = "NAME",
+    .summary = "What a clone waits for or failed of, until when, and what to do about it.",
+    .examples = "  kubectl wukong why copy\n"
+                "  kubectl wukong why copy -n prod\n",
+    .exits = "  0  it has succeeded: nothing is in its way\n"
+             "  1  it has failed, does not exist, or cannot be read\n"
+             "  2  wrong usage\n"
+             "  3  it is under way, or waits\n",
+};
+
+/* >= 0: exit with that code. */
+static int parse(int argc, char **argv, struct verb_flags v, struct options *o,
+                 struct cluster **ret)
+{
+    struct flag_values arguments = {0};
+    struct err err = {0};
+    v.connection = &o->connection;
+    switch (flags_parse(argc, argv, &v, &arguments)) {
+    case FLAGS_HELP:
+        return CLI_OK;
+    case FLAGS_WRONG:
+        return CLI_USAGE;
+    case FLAGS_OK:
+        break;
+    }
+    if (arguments.count != 1)
+        return flags_complain(v.help, arguments.count ? "only one NAME, please"
+                                                      : "the NAME of a Wukong is missing");
+    o->name = cluster_bare_name(arguments.items[0]);
+    if (o->timeout_ms && !o->watch)
+        return flags_complain(v.help, "--timeout needs --watch");
+    if (cluster_open(&o->connection, ret, &err) < 0) {
+        (void)fprintf(stderr, "error: %s\n", err.message);
+        return CLI_FAILED;
+    }
+    return -1;
+}
+
+int cli_status(int argc, char **argv)
+{
+    CLEANUP_CLUSTER struct cluster *c = NULL;
+    CLEANUP_REPLY struct cluster_reply reply = {0};
+    struct options o = {0};
+    const struct flag flags[] = {
+        {"watch", 'w', FLAG_SWITCH, &o.watch, NULL, "follow the clone to its end", FLAG_ANY},
+        {"timeout", 0, FLAG_DURATION, &o.timeout_ms, "DURATION",
+         "with -w: stop watching after that long (0: never)", FLAG_ANY},
+    };
+    int code = parse(argc, argv, (struct verb_flags){&status_help, flags, 2, NULL}, &o, &c);
+    if (code >= 0)
+        return code;
+    if (o.watch)
+        return follow_wukong(c, o.name, o.timeout_ms, FOLLOW_SHOWN);
+    cluster_get(c, &cluster_wukongs, cluster_ns(c), o.name, &reply);
+    if (!cluster_ok(&reply)) {
+        cluster_complain(&reply);
+        return CLI_FAILED;
+    }
+    return follow_show(reply.tree);
+}
+
+int cli_why(int argc, char **argv)
+{
+    CLEANUP_CLUSTER struct cluster *c = NULL;
+    CLEANUP_REPLY struct cluster_reply reply = {0};
+    CLEANUP_BUF struct buf out = BUF_INIT(LIMIT_OBJECT_BYTES);
+    struct options o = {0};
+    int code = parse(argc, argv, (struct verb_flags){&why_help, NULL, 0, NULL}, &o, &c);
+    if (code >= 0)
+        return code;
+    cluster_get(c, &cluster_wukongs, cluster_ns(c), o.name, &reply);
+    if (!cluster_ok(&reply)) {
+        cluster_complain(&reply);
+        return CLI_FAILED;
+    }
+    why_text(reply.tree, clock_wall(loop_clock(cluster_loop(c))), &out);
+    (void)fputs(out.data, stdout);
+    switch (progress_state(reply.tree)) {
+    case PROGRESS_SUCCEEDED:
+    case PROGRESS_NO_CLONE:
+        return CLI_OK;
+    case PROGRESS_FAILED:
+        return CLI_FAILED;
+    case PROGRESS_RUNNING:
+        break;
+    }
+    return CLI_UNDER_WAY;
+}

@@ -1,0 +1,34 @@
+/*
+ * Text for terminals: how wide it is, cut and wrapped to columns, and without anything that a
+ * terminal would obey. What comes out of a cluster (messages, names) was written by others: an
+ * escape sequence in it is never passed on. Pure.
+ */
+#ifndef CLI_TEXT_H
+#define CLI_TEXT_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+
+/* One character and how many columns it takes (0, 1 or 2). Line ends are ' '; other control
+   characters, and bytes that are no UTF-8, are '?'. */
+struct text_char {
+    const char *bytes;
+    unsigned len, columns;
+};
+/* Reads the character at *p and moves on; false at the end. */
+bool text_next(const char **p, struct text_char *ret);
+
+unsigned text_columns(const char *text);
+/* At most so many columns; what is cut is marked by its last column ("…", or "~" in ASCII). */
+void text_add_cut(struct buf *out, const char *text, unsigned columns, bool ascii);
+/* The same, and filled up with spaces. */
+void text_add_padded(struct buf *out, const char *text, unsigned columns, bool ascii);
+/* All of it, on one line. */
+void text_add(struct buf *out, const char *text);
+/* Lines of at most so many columns, broken at spaces where there are some, each after indent
+   spaces; at most lines_max lines (the last is cut), returns how many. columns > indent. */
+unsigned text_add_wrapped(struct buf *out, const char *text, unsigned columns, unsigned indent,
+                          unsigned lines_max, bool ascii);
+
+#endif

@@ -1,0 +1,194 @@
+#include "cli/why.h"
+
+#include "base/str.h"
+#include "cli/progress.h"
+#include "cli/text.h"
+#include "json/json.h"
+#include "wukong/duration.h"
+#include "wukong/reasons.h"
+#include "wukong/schedule.h"
+#include "wukong/spec.h"
+
+struct telling {
+    const cJSON *wukong, *clone;
+    const char *name, *ns;
+    int64_t now_ms;
+    struct buf *out;
+};
+
+static const cJSON *condition(const cJSON *wukong, const char *type)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach(c, json_at(wukong, "status.conditions"))
+        if (str_eq(json_str(c, "type"), type))
+            return c;
+    return NULL;
+}
+
+/* "Name: what it says", the second line indented. */
+static void tell(const struct telling *t, const char *label, const char *text)
+{
+    buf_addf(t->out, "  %-11s ", label);
+    text_add(t->out, text);
+    buf_addc(t->out, '\n');
+}
+
+static void tell_time(const struct telling *t, const char *label, int64_t at_ms)
+{
+    char when[TIME_TEXT_MAX], length[DURATION_PRINT_MAX];
+    CLEANUP_BUF struct buf text = BUF_INIT(KIB);
+    int64_t left = at_ms - t->now_ms;
+    time_to_str(at_ms, false, when);
+    duration_print(left < 0 ? -left : left, length);
+    buf_addf(&text, "%s (%s%s%s)", when, left < 0 ? "" : "in ", length, left < 0 ? " ago" : "");
+    tell(t, label, text.data);
+}
+
+static void tell_success(const struct telling *t)
+{
+    int64_t frozen;
+    buf_addf(t->out, "%s is done.\n", t->name);
+    tell(t, "machine:", str_or(json_str(t->wukong, "status.vmName"), "?"));
+    tell(t, "data:", str_or(json_str(t->clone, "consistency"), "consistency unknown"));
+    if (json_int(t->clone, "freezeMilliseconds", &frozen))
+        buf_addf(t->out, "  %-11s %lld ms\n", "frozen:", (long long)frozen);
+}
+
+/* When a wait ends by itself: what the spec says of it. The policies' times stand in the message. */
+static void tell_until(const struct telling *t, enum reason reason)
+{
+    CLEANUP_ARENA struct arena a;
+    struct wukong w;
+    struct err err = {0};
+    arena_init(&a, 4 * MIB);
+    if (wukong_decode(&a, t->wukong, &w, &err) < 0)
+        return;
+    if (reason == REASON_OUTSIDE_WINDOW || reason == REASON_NOT_BEFORE) {
+        struct schedule_verdict v = schedule_judge(&w.spec.source, t->now_ms);
+        if (v.permitted_ms && v.permitted_ms != INT64_MAX)
+            tell_time(t, "until:", v.permitted_ms);
+        return;
+    }
+    int64_t began_ms;
+    struct wukong_effective e = wukong_default(&w.spec, t->ns);
+    if (str_to_time_ms(json_str(t->clone, "startTime"), &began_ms))
+        tell_time(t, "gives up:", began_ms + e.deadline_s * 1000);
+}
+
+/* Which gates are open, which not: the message names only the first. */
+static void tell_gates(const struct telling *t)
+{
+    const cJSON *gate;
+    cJSON_ArrayForEach(gate, json_at(t->wukong, "spec.cloneSource.gates"))
+    {
+        CLEANUP_BUF struct buf text = BUF_INIT(KIB);
+        const char *type = cJSON_GetStringValue(gate);
+        buf_addf(&text, "%s is %s", str_or(type, "?"),
+                 str_or(json_str(condition(t->wukong, str_or(type, "")), "status"), "not set"));
+        tell(t, "gate:", text.data);
+    }
+}
+
+/* Conditions that are not as they should be and say something else than Ready. */
+static void tell_conditions(const struct telling *t, const char *known)
+{
+    static const char *const types[] = {"PolicyAllowed", "SourceReady", "SnapshotReady", "SnapshotTaken",
+                                        "DisksReady", "VirtualMachineReady", "TemporariesCleaned"};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        const cJSON *c = condition(t->wukong, types[i]);
+        const char *message = json_str(c, "message");
+        if (!str_eq(json_str(c, "status"), "False") || str_empty(message) || str_eq(message, known))
+            continue;
+        CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_OBJECT_BYTES);
+        buf_addf(&text, "%s (%s): %s", types[i], str_or(json_str(c, "reason"), "?"), message);
+        tell(t, "also:", text.data);
+    }
+}
+
+static void tell_error(const struct telling *t, const char *reason)
+{
+    const char *error = json_str(t->clone, "lastError.reason");
+    CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_OBJECT_BYTES);
+    int64_t attempts;
+    if (error && !str_eq(error, reason)) {
+        buf_addf(&text, "%s: %s", error, str_or(json_str(t->clone, "lastError.message"), ""));
+        tell(t, "last error:", text.data);
+    }
+    if (json_int(t->clone, "attempts", &attempts) && attempts > 1)
+        buf_addf(t->out, "  %-11s %lld\n", "attempts:", (long long)attempts);
+}
+
+static void tell_remedy(const struct telling *t, enum reason reason, bool failed)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(4 * KIB);
+    const char *remedy = reason_table[reason].remedy;
+    if (!failed)
+        tell(t, "what to do:",
+             remedy ? remedy : "Nothing: it goes on by itself.");
+    else if (remedy)
+        tell(t, "what to do:", remedy);
+    if (!failed)
+        return;
+    buf_addf(&text, "kubectl annotate wukong -n %s %s " WUKONG_RETRY_ANNOTATION "=\"$(date +%%s)\" --overwrite",
+             t->ns, t->name);
+    tell(t, "once more:", text.data);
+}
+
+static void tell_unseen(const struct telling *t)
+{
+    buf_addf(t->out, "%s has not been looked at yet.\n", t->name);
+    tell(t, "what to do:", "See whether the worker runs:");
+    tell(t, "", "kubectl get deployment -A -l app.kubernetes.io/component=worker");
+}
+
+static void tell_waiting(const struct telling *t, const cJSON *ready, bool failed)
+{
+    const char *reason = str_or(json_str(ready, "reason"), "Unknown");
+    const char *message = str_or(json_str(ready, "message"), "");
+    enum reason known = reason_find(reason);
+    bool waits = reason_table[known].kind == REASON_WAITS;
+    buf_addf(t->out, "%s %s: %s\n", t->name,
+             failed                                                ? "has failed"
+             : json_str(t->wukong, "metadata.deletionTimestamp") ? "is being deleted"
+             : waits                                               ? "waits"
+                                                                   : "is under way",
+             reason);
+    if (*message)
+        tell(t, "because:", message);
+    if (!failed && json_str(t->clone, "step"))
+        tell(t, "step:", json_str(t->clone, "step"));
+    if (known == REASON_AWAITING_GATES)
+        tell_gates(t);
+    if (!failed)
+        tell_until(t, known);
+    tell_error(t, reason);
+    tell_conditions(t, message);
+    tell_remedy(t, known, failed);
+}
+
+void why_text(const cJSON *wukong, int64_t now_ms, struct buf *out)
+{
+    const cJSON *ready = condition(wukong, "Ready");
+    struct telling t = {.wukong = wukong,
+                        .clone = json_at(wukong, "status.cloneStatus"),
+                        .name = str_or(json_str(wukong, "metadata.name"), "?"),
+                        .ns = str_or(json_str(wukong, "metadata.namespace"), "default"),
+                        .now_ms = now_ms,
+                        .out = out};
+    switch (progress_state(wukong)) {
+    case PROGRESS_NO_CLONE:
+        buf_addf(out, "%s has no cloneSource: it is no clone, and the worker leaves it alone.\n",
+                 t.name);
+        return;
+    case PROGRESS_SUCCEEDED:
+        tell_success(&t);
+        return;
+    case PROGRESS_FAILED:
+    case PROGRESS_RUNNING:
+        if (!ready)
+            tell_unseen(&t);
+        else
+            tell_waiting(&t, ready, progress_state(wukong) == PROGRESS_FAILED);
+        return;
+    }
+}
