@@ -35,12 +35,6 @@
 /* Whom a policy holds back is woken when that changes; this is for what nobody tells. */
 #define HELD_POLL_MS 60000
 
-/* How the point in time is made. */
-enum cut_mode {
-    CUT_FROZEN,  /* the guest agent freezes the file systems */
-    CUT_RUNNING, /* running, not frozen */
-    CUT_OFFLINE, /* the source is stopped */
-};
 enum cut_mode view_cut_mode(const struct clone_view *v);
 /* The number of the present attempt, from 1. */
 int64_t view_attempt(const struct clone_view *v);

@@ -13,8 +13,7 @@ int64_t view_attempt(const struct clone_view *v)
 
 bool view_disk_has_snapshot(const struct view_disk *d)
 {
-    enum disk_method m = d->plan->method;
-    return m != DISK_CSI_CLONE && m != DISK_CDI_CLONE;
+    return disk_takes_snapshot(d->plan->method);
 }
 
 bool view_takes_snapshots(const struct clone_view *v)
@@ -73,12 +72,13 @@ static bool decided_not_to_freeze(const struct clone_view *v)
 enum cut_mode view_cut_mode(const struct clone_view *v)
 {
     const struct view_source *s = &v->source;
-    if (v->effective.clone_type == CLONE_FULL || (!s->vmi_exists && !record_owes_thaw(&v->record)))
+    bool runs = s->vmi_exists || record_owes_thaw(&v->record);
+    enum cut_mode wanted = cut_wanted(&v->effective, runs, s->agent, s->paused);
+    if (wanted == CUT_OFFLINE)
         return CUT_OFFLINE;
     if (v->record.freeze.requested_ms)
         return CUT_FROZEN;
-    if (v->effective.quiesce == QUIESCE_NEVER || view_uses_vm_snapshot(v) || !s->agent ||
-        s->paused || gave_up_freezing(v) || decided_not_to_freeze(v))
+    if (wanted == CUT_RUNNING || gave_up_freezing(v) || decided_not_to_freeze(v))
         return CUT_RUNNING;
     /* Snapshots of this attempt without a freeze on record: it was decided not to freeze. */
     return any_snapshot(v) ? CUT_RUNNING : CUT_FROZEN;

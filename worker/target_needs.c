@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/str.h"
+#include "wukong/needs.h"
 
 /* A bound, not a rule: a spec of LIMIT_OBJECT_BYTES could name more, none does. */
 #define NEEDS_MAX 1024
@@ -33,61 +34,15 @@ static int add_need(struct target_build *b, const char *kind, const char *ns, co
     return 0;
 }
 
-/* Where a spec names other objects; %-free paths below one item of a list. */
-static const struct {
-    const char *list;     /* under spec.template.spec */
-    const char *path;     /* of the name, inside an item */
-    const char *optional; /* path of a boolean, NULL: always needed */
-    const char *kind;
-} references[] = {
-    {"volumes", "configMap.name", "configMap.optional", "ConfigMap"},
-    {"volumes", "sysprep.configMap.name", "sysprep.configMap.optional", "ConfigMap"},
-    {"volumes", "secret.secretName", "secret.optional", "Secret"},
-    {"volumes", "sysprep.secret.name", "sysprep.secret.optional", "Secret"},
-    {"volumes", "cloudInitNoCloud.secretRef.name", NULL, "Secret"},
-    {"volumes", "cloudInitNoCloud.networkDataSecretRef.name", NULL, "Secret"},
-    {"volumes", "cloudInitConfigDrive.secretRef.name", NULL, "Secret"},
-    {"volumes", "cloudInitConfigDrive.networkDataSecretRef.name", NULL, "Secret"},
-    {"volumes", "containerDisk.imagePullSecret", NULL, "Secret"},
-    {"volumes", "serviceAccount.serviceAccountName", NULL, "ServiceAccount"},
-    {"accessCredentials", "sshPublicKey.source.secret.secretName", NULL, "Secret"},
-    {"accessCredentials", "userPassword.source.secret.secretName", NULL, "Secret"},
-    {"resourceClaims", "resourceClaimName", NULL, "ResourceClaim"},
-    {"resourceClaims", "resourceClaimTemplateName", NULL, "ResourceClaimTemplate"},
+struct adding {
+    struct target_build *b;
+    struct err *err;
 };
 
-static int add_references(struct target_build *b, struct err *err)
+static int add_found(void *arg, const char *kind, const char *ns, const char *name, bool optional)
 {
-    for (size_t i = 0; i < ARRAY_LEN(references); i++) {
-        const cJSON *item;
-        TREE_EACH(item, json_get(b->instance, references[i].list))
-        {
-            const char *name = json_str(item, references[i].path);
-            bool optional =
-                references[i].optional && json_bool(item, references[i].optional, false);
-            if (add_need(b, references[i].kind, b->w->ns, name, optional, err) < 0)
-                return -1;
-        }
-    }
-    return add_need(b, "Secret", b->w->ns,
-                    json_str(b->domain, "firmware.kernelBoot.container.imagePullSecret"), false,
-                    err);
-}
-
-/* "name" is looked up in the machine's namespace, "ns/name" is not. */
-static int add_attachments(struct target_build *b, struct err *err)
-{
-    const cJSON *network;
-    TREE_EACH(network, json_get(b->instance, "networks"))
-    {
-        const char *name = json_str(network, "multus.networkName");
-        const char *slash = name ? strchr(name, '/') : NULL;
-        CLEANUP_FREE char *ns = slash ? xstrndup(name, (size_t)(slash - name)) : NULL;
-        if (add_need(b, "NetworkAttachmentDefinition", ns ? ns : b->w->ns, slash ? slash + 1 : name,
-                     false, err) < 0)
-            return -1;
-    }
-    return 0;
+    struct adding *a = arg;
+    return add_need(a->b, kind, ns, name, optional, a->err);
 }
 
 /* KubeVirt compares the kind without regard to case and takes the cluster-wide one by default. */
@@ -134,7 +89,8 @@ static void warn_devices(struct target_build *b)
 
 int build_needs(struct target_build *b, struct err *err)
 {
-    if (add_references(b, err) < 0 || add_attachments(b, err) < 0)
+    struct adding adding = {b, err};
+    if (needs_each(b->instance, b->w->ns, add_found, &adding) < 0)
         return -1;
     if (add_matcher(b, "instancetype", "VirtualMachineInstancetype",
                     "VirtualMachineClusterInstancetype", err) < 0)

@@ -19,6 +19,7 @@
 #include "worker/memo.h"
 #include "wukong/reasons.h"
 #include "worker/record.h"
+#include "wukong/cut.h"
 #include "wukong/disks.h"
 #include "wukong/spec.h"
 

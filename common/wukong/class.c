@@ -1,9 +1,18 @@
 #include "wukong/class.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
+
+const char *const class_origin_texts[] = {
+    [CLASS_OF_WUKONG] = "named by the Wukong",
+    [CLASS_OF_PROFILE] = "named by CDI's StorageProfile",
+    [CLASS_OF_DEFAULT] = "default of its driver",
+    [CLASS_OF_ONLY] = "the only one of its driver",
+};
+static_assert(ARRAY_LEN(class_origin_texts) == CLASS_ORIGINS, "one text each");
 
 /* "a, b, c" of the driver's classes. */
 static size_t candidates(const struct class_facts *c, const char *driver, bool defaults_only,

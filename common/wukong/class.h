@@ -20,7 +20,15 @@ enum class_verdict {
     CLASS_AMBIGUOUS     /* it has several and no default, or several defaults */
 };
 
-enum class_origin { CLASS_OF_WUKONG, CLASS_OF_PROFILE, CLASS_OF_DEFAULT, CLASS_OF_ONLY };
+enum class_origin {
+    CLASS_OF_WUKONG,
+    CLASS_OF_PROFILE,
+    CLASS_OF_DEFAULT,
+    CLASS_OF_ONLY,
+    CLASS_ORIGINS
+};
+/* Why this class, for people: "named by the Wukong", … */
+extern const char *const class_origin_texts[CLASS_ORIGINS];
 
 #define CLASS_TEXT_MAX 640
 

@@ -181,6 +181,7 @@ static bool snapshot_class(struct resolver *r, struct disk_plan *d, struct class
     if (choice->verdict != CLASS_CHOSEN)
         return false;
     d->snapshot_class = choice->chosen->name;
+    d->snapshot_class_origin = choice->origin;
     d->snapshot_class_retain = choice->chosen->retain;
     return true;
 }

@@ -25,6 +25,11 @@ enum disk_method {
     DISK_METHODS
 };
 extern const char *const disk_method_names[DISK_METHODS]; /* status.cloneStatus.disks[].method */
+/* The others copy the claim itself. */
+static inline bool disk_takes_snapshot(enum disk_method m)
+{
+    return m != DISK_CSI_CLONE && m != DISK_CDI_CLONE;
+}
 
 struct disk_plan {
     const char *name;   /* of the target disk: PVC suffix */
@@ -37,6 +42,7 @@ struct disk_plan {
     const char *volume_mode;
     const char *access_modes;   /* compact JSON array of the source's claim */
     const char *snapshot_class; /* NULL when no snapshot is taken or none could be chosen */
+    enum class_origin snapshot_class_origin;
     bool snapshot_class_retain;
     enum disk_method method;
     bool boot;
