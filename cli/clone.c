@@ -1,119 +1,101 @@
-/* kubectl wukong clone: writes a Wukong, or applies it. */
-#include <getopt.h>
+/* kubectl wukong clone: writes a Wukong, or creates it, and may wait for the clone. */
 #include <stdio.h>
 
 #include "base/str.h"
 #include "cli/cli.h"
 #include "cli/cluster.h"
+#include "cli/follow.h"
 #include "json/json.h"
 #include "json/writer.h"
 #include "wukong/issues.h"
 #include "wukong/spec.h"
 #include "wukong/validate.h"
+#include "yaml/emit.h"
 
-static const struct kube_kind wukongs = {WUKONG_GROUP, WUKONG_VERSION_NAME, WUKONG_RESOURCE,
-                                         WUKONG_KIND, false, .fields = {0}};
-
-struct clone_options {
-    struct cluster_options cluster;
-    const char *source, *name, *source_ns, *type, *quiesce, *class;
-    uint64_t replicas;
-    bool vm, print, help, stopped;
+struct options {
+    struct flag_connection connection;
+    const char *source, *name, *source_ns, *type, *clone_type, *quiesce, *class, *memory;
+    const char *dry_run, *output;
+    struct flag_values disks;
+    int64_t replicas, cpu, timeout_ms;
+    bool no_start, wait, watch;
 };
 
-enum { OPT_NAME = 256, OPT_SOURCE_NS, OPT_TYPE, OPT_QUIESCE, OPT_CLASS, OPT_REPLICAS, OPT_PRINT,
-       OPT_STOPPED, OPT_CONTEXT, OPT_KUBECONFIG };
+static const char *const dry_runs[] = {"none", "client", "server"};
+static const char *const outputs[] = {"yaml", "json", "name"};
 
-static const struct option long_options[] = {
-    {"name", required_argument, NULL, OPT_NAME},
-    {"source-namespace", required_argument, NULL, OPT_SOURCE_NS},
-    {"type", required_argument, NULL, OPT_TYPE},
-    {"quiesce", required_argument, NULL, OPT_QUIESCE},
-    {"snapshot-class", required_argument, NULL, OPT_CLASS},
-    {"replicas", required_argument, NULL, OPT_REPLICAS},
-    {"print", no_argument, NULL, OPT_PRINT},
-    {"stopped", no_argument, NULL, OPT_STOPPED},
-    {"context", required_argument, NULL, OPT_CONTEXT},
-    {"kubeconfig", required_argument, NULL, OPT_KUBECONFIG},
-    {"namespace", required_argument, NULL, 'n'},
-    {"help", no_argument, NULL, 'h'},
-    {0},
+static const struct verb_help help = {
+    .verb = "clone",
+    .arguments = "[vm/|vmi/]SOURCE",
+    .summary = "Asks for a clone: creates a Wukong, or writes it (--dry-run=client -o yaml).\n"
+               "SOURCE alone is a running VirtualMachineInstance.",
+    .examples =
+        "  # a running machine, followed to the end\n"
+        "  kubectl wukong clone shop -w\n"
+        "  # three machines from one snapshot, of the root disk only, which grows\n"
+        "  kubectl wukong clone shop --name lab --replicas 3 --disk root=40Gi\n"
+        "  # a manifest for Git\n"
+        "  kubectl wukong clone vm/golden --source-namespace images --dry-run=client -o yaml\n"
+        "  # would it be accepted?\n"
+        "  kubectl wukong clone shop --dry-run=server\n",
+    .exits = "  0  created, or, with --wait or --watch, the clone has succeeded\n"
+             "  1  refused, or the clone has failed\n"
+             "  2  wrong usage\n"
+             "  3  the timeout has passed; the clone goes on\n"
+             "  4  the Wukong was deleted while it was waited for\n",
 };
 
-static void usage(FILE *out)
+/* --- The Wukong --- */
+
+/* "name[=size][,storageClass]" */
+static void write_disk(struct json_writer *w, const char *text)
 {
-    (void)fputs("usage: kubectl wukong clone [vm/|vmi/]SOURCE [OPTION]…\n"
-                "  --name NAME              of the Wukong (SOURCE-clone)\n"
-                "  -n, --namespace NS       where the clone goes\n"
-                "  --source-namespace NS    where the source is (the same)\n"
-                "  --type TYPE              running, linked or full\n"
-                "  --quiesce HOW            Required, IfAvailable or Never\n"
-                "  --snapshot-class CLASS   VolumeSnapshotClass\n"
-                "  --replicas N             as many VMs from one snapshot\n"
-                "  --stopped                do not start the new VM\n"
-                "  --print                  print the Wukong instead of creating it\n"
-                "SOURCE alone is a running VirtualMachineInstance.\n",
-                out);
+    size_t n = strcspn(text, ",");
+    size_t name = strcspn(text, "=,");
+    json_object(w, NULL);
+    json_stringf(w, "name", "%.*s", (int)name, text);
+    if (text[name] == '=')
+        json_stringf(w, "size", "%.*s", (int)(n - name - 1), text + name + 1);
+    json_string(w, "storageClassName", text[n] ? text + n + 1 : NULL);
+    json_end(w);
 }
 
-static bool take(struct clone_options *o, int option)
+static void write_source(struct json_writer *w, const struct options *o)
 {
-    switch (option) {
-    case OPT_NAME:
-        o->name = optarg;
-        return true;
-    case OPT_SOURCE_NS:
-        o->source_ns = optarg;
-        return true;
-    case OPT_TYPE:
-        o->type = optarg;
-        return true;
-    case OPT_QUIESCE:
-        o->quiesce = optarg;
-        return true;
-    case OPT_CLASS:
-        o->class = optarg;
-        return true;
-    case OPT_REPLICAS:
-        return str_to_u64(optarg, &o->replicas);
-    case OPT_PRINT:
-        return o->print = true;
-    case OPT_STOPPED:
-        return o->stopped = true;
-    case OPT_CONTEXT:
-        o->cluster.context = optarg;
-        return true;
-    case OPT_KUBECONFIG:
-        o->cluster.kubeconfig = optarg;
-        return true;
-    case 'n':
-        o->cluster.ns = optarg;
-        return true;
-    case 'h':
-        return o->help = true;
-    default:
-        return false;
+    json_object(w, "cloneSource");
+    json_string(w, "type", o->type);
+    json_string(w, str_eq(o->type, "vm") ? "vmName" : "vmiName", o->source);
+    json_string(w, "namespace", o->source_ns);
+    json_string(w, "cloneType", o->clone_type);
+    json_string(w, "quiesce", o->quiesce);
+    json_string(w, "volumeSnapshotClassName", o->class);
+    json_end(w);
+}
+
+static void write_spec(struct json_writer *w, const struct options *o)
+{
+    json_object(w, "spec");
+    if (o->cpu)
+        json_number(w, "cpu", o->cpu);
+    json_string(w, "memory", o->memory);
+    write_source(w, o);
+    if (o->disks.count) {
+        json_array(w, "disks");
+        for (size_t i = 0; i < o->disks.count; i++)
+            write_disk(w, o->disks.items[i]);
+        json_end(w);
     }
+    if (o->replicas)
+        json_number(w, "replicas", o->replicas);
+    if (o->no_start) {
+        json_object(w, "startStrategy");
+        json_boolean(w, "autoStart", false);
+        json_end(w);
+    }
+    json_end(w);
 }
 
-static bool parse(int argc, char **argv, struct clone_options *o)
-{
-    int option;
-    while ((option = getopt_long(argc, argv, "n:h", long_options, NULL)) != -1)
-        if (!take(o, option))
-            return false;
-    if (o->help)
-        return true;
-    if (optind + 1 != argc)
-        return false;
-    o->source = argv[optind];
-    o->vm = str_starts(o->source, "vm/");
-    if (o->vm || str_starts(o->source, "vmi/"))
-        o->source = strchr(o->source, '/') + 1;
-    return *o->source != '\0';
-}
-
-static void write_wukong(const struct clone_options *o, const char *ns, struct buf *out)
+static void write_wukong(const struct options *o, const char *ns, struct buf *out)
 {
     struct json_writer w = json_writer(out);
     json_object(&w, NULL);
@@ -126,67 +108,169 @@ static void write_wukong(const struct clone_options *o, const char *ns, struct b
         json_stringf(&w, "name", "%s-clone", o->source);
     json_string(&w, "namespace", ns);
     json_end(&w);
-    json_object(&w, "spec");
-    json_object(&w, "cloneSource");
-    json_string(&w, "type", o->vm ? "vm" : "vmi");
-    json_string(&w, o->vm ? "vmName" : "vmiName", o->source);
-    json_string(&w, "namespace", o->source_ns);
-    json_string(&w, "cloneType", o->type);
-    json_string(&w, "quiesce", o->quiesce);
-    json_string(&w, "volumeSnapshotClassName", o->class);
-    json_end(&w);
-    if (o->replicas)
-        json_number(&w, "replicas", (int64_t)o->replicas);
-    if (o->stopped) {
-        json_object(&w, "startStrategy");
-        json_boolean(&w, "autoStart", false);
-        json_end(&w);
-    }
-    json_end(&w);
+    write_spec(&w, o);
     json_end(&w);
 }
 
-/* The webhook's own rules, before anything is sent. True when there is nothing to complain of. */
+/* --- Printing --- */
+
+static void print_object(const cJSON *tree, const char *format)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_REPLY_BYTES);
+    if (str_eq(format, "yaml")) {
+        yaml_emit(tree, &text);
+        (void)fputs(text.data, stdout);
+        return;
+    }
+    char *json = cJSON_Print(tree);
+    (void)puts(json ? json : "");
+    cJSON_free(json);
+}
+
+static void print_result(const struct options *o, const cJSON *tree)
+{
+    const char *name = str_or(json_str(tree, "metadata.name"), "?");
+    if (str_eq(o->output, "name"))
+        (void)printf("wukong." WUKONG_GROUP "/%s\n", name);
+    else if (o->output)
+        print_object(tree, o->output);
+    else
+        (void)printf("wukong." WUKONG_GROUP "/%s created%s\n", name,
+                     str_eq(o->dry_run, "client")   ? " (dry run)"
+                     : str_eq(o->dry_run, "server") ? " (server dry run)"
+                                                    : "");
+}
+
+/* The webhook's own rules; true when there is nothing to complain of. Said as a server would. */
 static bool judge(const cJSON *tree)
 {
     CLEANUP_ISSUES struct issues issues;
     issues_init(&issues);
     validate_create(tree, &issues);
-    for (size_t i = 0; i < issues.count; i++)
-        (void)fprintf(stderr, "%s: %s\n", issues.items[i].field, issues.items[i].message);
-    return issues.errors == 0;
+    for (size_t i = 0; i < issues.count; i++) {
+        const struct issue *e = &issues.items[i];
+        if (e->severity == ISSUE_WARNING)
+            (void)fprintf(stderr, "Warning: %s: %s\n", e->field, e->message);
+    }
+    if (!issues.errors)
+        return true;
+    (void)fprintf(stderr, "The Wukong \"%s\" is invalid:\n", json_str(tree, "metadata.name"));
+    for (size_t i = 0; i < issues.count; i++) {
+        const struct issue *e = &issues.items[i];
+        if (e->severity == ISSUE_ERROR)
+            (void)fprintf(stderr, "* %s: %s\n", e->field, e->message);
+    }
+    return false;
+}
+
+/* --- The verb --- */
+
+static int check(struct options *o, const struct flag_values *arguments)
+{
+    if (arguments->count != 1)
+        return flags_complain(&help, arguments->count ? "only one SOURCE, please"
+                                                      : "the SOURCE is missing");
+    o->source = arguments->items[0];
+    const char *slash = strchr(o->source, '/');
+    if (slash && !str_starts(o->source, "vm/") && !str_starts(o->source, "vmi/"))
+        return flags_complain(&help, "SOURCE \"%s\": must be NAME, vm/NAME or vmi/NAME", o->source);
+    const char *type = !slash ? NULL : str_starts(o->source, "vm/") ? "vm" : "vmi";
+    if (type && o->type && !str_eq(type, o->type))
+        return flags_complain(&help, "--type %s contradicts %s", o->type, o->source);
+    o->type = str_or(type, str_or(o->type, "vmi"));
+    o->source = slash ? slash + 1 : o->source;
+    bool dry = o->dry_run && !str_eq(o->dry_run, "none");
+    if (dry && (o->wait || o->watch))
+        return flags_complain(&help, "a dry run has nothing to wait for");
+    if (o->timeout_ms && !o->wait && !o->watch)
+        return flags_complain(&help, "--timeout needs --wait or --watch");
+    return CLI_OK;
+}
+
+static int print_client(const struct options *o)
+{
+    CLEANUP_JSON cJSON *tree = NULL;
+    CLEANUP_BUF struct buf body = BUF_INIT(64 * KIB);
+    struct err err = {0};
+    write_wukong(o, o->connection.ns, &body);
+    if (!buf_ok(&body) || json_parse(body.data, body.len, true, &tree, &err) < 0)
+        return flags_complain(&help, "%s", buf_ok(&body) ? err.message : "too long");
+    if (!judge(tree))
+        return CLI_FAILED;
+    print_result(o, tree);
+    return CLI_OK;
+}
+
+static int create(struct cluster *c, const struct options *o)
+{
+    CLEANUP_REPLY struct cluster_reply reply = {0};
+    CLEANUP_BUF struct buf body = BUF_INIT(64 * KIB);
+    write_wukong(o, cluster_ns(c), &body);
+    if (!buf_ok(&body))
+        return flags_complain(&help, "the arguments are too long");
+    cluster_create(c, &cluster_wukongs, cluster_ns(c), body.data, str_eq(o->dry_run, "server"),
+                   &reply);
+    if (!cluster_ok(&reply)) {
+        cluster_complain(&reply);
+        return CLI_FAILED;
+    }
+    print_result(o, reply.tree);
+    const char *name = json_str(reply.tree, "metadata.name");
+    if (!name || !(o->watch || o->wait))
+        return CLI_OK;
+    (void)fflush(stdout);
+    return follow_wukong(c, name, o->timeout_ms, o->watch ? FOLLOW_SHOWN : FOLLOW_QUIET);
+}
+
+static enum flags_verdict parse(int argc, char **argv, struct options *o,
+                                struct flag_values *arguments)
+{
+    static const char *const types[] = {"vm", "vmi"};
+    const struct flag flags[] = {
+        {"name", 0, FLAG_TEXT, &o->name, "NAME", "of the Wukong (SOURCE-clone)", FLAG_ANY},
+        {"source-namespace", 0, FLAG_TEXT, &o->source_ns, "NAMESPACE", "of the source (the Wukong's)", FLAG_ANY},
+        {"type", 0, FLAG_CHOICE, &o->type, "vm|vmi", "what the source is (vmi)", types, ARRAY_LEN(types)},
+        {"clone-type", 0, FLAG_CHOICE, &o->clone_type, "running|linked|full",
+         "how it is cloned (running for a vmi, full for a vm)", clone_type_names + 1, CLONE_TYPES - 1},
+        {"disk", 0, FLAG_LIST, &o->disks, "NAME[=SIZE][,CLASS]",
+         "only this disk, perhaps larger or of another StorageClass; may be repeated", FLAG_ANY},
+        {"cpu", 0, FLAG_COUNT, &o->cpu, "N", "cores (the source's)", FLAG_ANY},
+        {"memory", 0, FLAG_TEXT, &o->memory, "QUANTITY", "guest memory (the source's)", FLAG_ANY},
+        {"replicas", 0, FLAG_COUNT, &o->replicas, "N", "as many machines from one snapshot", FLAG_ANY},
+        {"quiesce", 0, FLAG_CHOICE, &o->quiesce, "HOW", "Required, IfAvailable or Never",
+         quiesce_names + 1, QUIESCES - 1},
+        {"snapshot-class", 0, FLAG_TEXT, &o->class, "CLASS", "VolumeSnapshotClass (chosen per disk)", FLAG_ANY},
+        {"no-start", 0, FLAG_SWITCH, &o->no_start, NULL, "leave the new machine stopped", FLAG_ANY},
+        {"dry-run", 0, FLAG_CHOICE, &o->dry_run, "none|client|server",
+         "client: only check and print it; server: let the API server judge it", dry_runs,
+         ARRAY_LEN(dry_runs)},
+        {"output", 'o', FLAG_CHOICE, &o->output, "yaml|json|name", "print the Wukong so", outputs, ARRAY_LEN(outputs)},
+        {"wait", 0, FLAG_SWITCH, &o->wait, NULL, "wait for the end of the clone", FLAG_ANY},
+        {"watch", 'w', FLAG_SWITCH, &o->watch, NULL, "wait, and show how far it is", FLAG_ANY},
+        {"timeout", 0, FLAG_DURATION, &o->timeout_ms, "DURATION", "wait at most that long (0: for ever)", FLAG_ANY},
+    };
+    return flags_parse(argc, argv,
+                       &(struct verb_flags){&help, flags, ARRAY_LEN(flags), &o->connection},
+                       arguments);
 }
 
 int cli_clone(int argc, char **argv)
 {
-    struct clone_options o = {0};
-    struct err err = {0};
     CLEANUP_CLUSTER struct cluster *c = NULL;
-    CLEANUP_JSON cJSON *tree = NULL;
-    CLEANUP_BUF struct buf body = BUF_INIT(64 * KIB);
-    if (!parse(argc, argv, &o) || o.help) {
-        usage(o.help ? stdout : stderr);
-        return o.help ? CLI_OK : CLI_USAGE;
-    }
-    if (!o.print && cluster_open(&o.cluster, &c, &err) < 0) {
-        (void)fprintf(stderr, "kubectl wukong: %s\n", err.message);
-        return CLI_USAGE;
-    }
-    write_wukong(&o, c ? cluster_ns(c) : o.cluster.ns, &body);
-    if (!buf_ok(&body) || json_parse(body.data, body.len, false, &tree, &err) < 0 || !judge(tree))
-        return CLI_FAILED;
-    if (o.print) {
-        char *text = cJSON_Print(tree);
-        (void)puts(text ? text : body.data);
-        cJSON_free(text);
-        return CLI_OK;
-    }
-    if (cluster_create(c, &wukongs, cluster_ns(c), body.data, false, &err) < 0) {
-        (void)fprintf(stderr, "kubectl wukong: %s\n", err.message);
+    struct options o = {0};
+    struct flag_values arguments = {0};
+    struct err err = {0};
+    enum flags_verdict verdict = parse(argc, argv, &o, &arguments);
+    if (verdict != FLAGS_OK)
+        return verdict == FLAGS_HELP ? CLI_OK : CLI_USAGE;
+    int code = check(&o, &arguments);
+    if (code != CLI_OK)
+        return code;
+    if (str_eq(o.dry_run, "client"))
+        return print_client(&o);
+    if (cluster_open(&o.connection, &c, &err) < 0) {
+        (void)fprintf(stderr, "error: %s\n", err.message);
         return CLI_FAILED;
     }
-    const char *name = json_str(tree, "metadata.name");
-    (void)printf("wukong.%s/%s created\nfollow it: kubectl wukong status %s -n %s -w\n",
-                 WUKONG_GROUP, name, name, cluster_ns(c));
-    return CLI_OK;
+    return create(c, &o);
 }

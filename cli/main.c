@@ -4,28 +4,50 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "wukong/issues.h"
 
 static const struct verb {
     const char *name, *arguments, *summary;
     int (*run)(int argc, char **argv);
     bool hidden;
 } verbs[] = {
-    {"lint", "FILE…|DIR|-", "check Wukong manifests offline, by the webhook's own rules", cli_lint,
-     false},
     {"clone", "SOURCE", "ask for a clone of a VM or a running VMI", cli_clone, false},
     {"status", "NAME [-w]", "how far a clone is, a bar per disk", cli_status, false},
-    {"why", "NAME", "what a clone waits for, and what to do", cli_why, false},
+    {"why", "NAME", "what a clone waits for, until when, and what to do", cli_why, false},
+    {"lint", "FILE…|DIR|-", "check Wukong manifests offline, by the webhook's own rules", cli_lint,
+     false},
     {"rules", "", "print the reference page of all rules", cli_rules, true},
 };
 
 static void usage(FILE *out)
 {
-    fputs("Clone virtual machines of KubeVirt while they run.\n\nUsage:\n", out);
+    (void)fputs("Clone virtual machines of KubeVirt while they run.\n\nUsage:\n", out);
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
         if (!verbs[i].hidden)
-            fprintf(out, "  kubectl wukong %s %s\n      %s\n", verbs[i].name, verbs[i].arguments,
-                    verbs[i].summary);
-    fputs("\n`kubectl wukong VERB --help` explains a verb.\n", out);
+            (void)fprintf(out, "  kubectl wukong %s %s\n      %s\n", verbs[i].name,
+                          verbs[i].arguments, verbs[i].summary);
+    (void)fputs("\n'kubectl wukong VERB -h' explains a verb.\n", out);
+}
+
+static const struct verb *find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+        if (str_eq(name, verbs[i].name))
+            return &verbs[i];
+    return NULL;
+}
+
+static int unknown(const char *name)
+{
+    const char *names[ARRAY_LEN(verbs)];
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+        names[i] = verbs[i].name;
+    const char *near = issues_suggest(name, names, ARRAY_LEN(verbs));
+    (void)fprintf(stderr, "kubectl wukong: unknown %s \"%s\"%s%s%s\n\n",
+                  *name == '-' ? "flag" : "verb", name, near ? " (did you mean " : "",
+                  str_or(near, ""), near ? "?)" : "");
+    usage(stderr);
+    return CLI_USAGE;
 }
 
 int main(int argc, char **argv)
@@ -34,18 +56,19 @@ int main(int argc, char **argv)
         usage(stderr);
         return CLI_USAGE;
     }
-    if (str_eq(argv[1], "--help") || str_eq(argv[1], "-h") || str_eq(argv[1], "help")) {
+    const char *name = argv[1];
+    bool help = str_eq(name, "--help") || str_eq(name, "-h") || str_eq(name, "help");
+    if (help && argc == 2) {
         usage(stdout);
         return CLI_OK;
     }
-    if (str_eq(argv[1], "--version") || str_eq(argv[1], "version")) {
-        puts("kubectl-wukong " WUKONG_VERSION);
+    if (str_eq(name, "--version") || str_eq(name, "version")) {
+        (void)puts("kubectl-wukong " WUKONG_VERSION);
         return CLI_OK;
     }
-    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-        if (str_eq(argv[1], verbs[i].name))
-            return verbs[i].run(argc - 1, argv + 1);
-    fprintf(stderr, "kubectl wukong: unknown verb \"%s\"\n\n", argv[1]);
-    usage(stderr);
-    return CLI_USAGE;
+    const struct verb *v = find(help ? argv[2] : name);
+    if (!v)
+        return unknown(help ? argv[2] : name);
+    char *asked[] = {argv[2], (char *)"-h", NULL};
+    return help ? v->run(2, asked) : v->run(argc - 1, argv + 1);
 }

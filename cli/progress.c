@@ -1,11 +1,15 @@
 #include "cli/progress.h"
 
+#include "base/mem.h"
 #include "base/str.h"
+#include "cli/text.h"
 #include "json/json.h"
-#include "wukong/reasons.h"
 
-#define WIDTH_MIN 20
+#define COLUMNS_MIN 20
+#define ROWS_MIN 3
 #define BAR_MAX 30
+#define MESSAGE_ROWS_MAX 6
+#define DISKS_MAX 256
 
 static const cJSON *clone_of(const cJSON *wukong)
 {
@@ -31,6 +35,11 @@ enum progress_state progress_state(const cJSON *wukong)
     return str_eq(phase, "Failed") ? PROGRESS_FAILED : PROGRESS_RUNNING;
 }
 
+static bool is_dying(const cJSON *wukong)
+{
+    return json_str(wukong, "metadata.deletionTimestamp") != NULL;
+}
+
 static unsigned percent(const char *text)
 {
     unsigned v = 0;
@@ -39,150 +48,231 @@ static unsigned percent(const char *text)
     return v > 100 ? 100 : v;
 }
 
-/* Cuts at a character and marks the cut; every character counts as one column. */
-static void add_cut(struct buf *out, const char *text, unsigned columns)
+/* --- What is counted --- */
+
+struct tally {
+    size_t done, all;
+};
+
+static struct tally disks_done(const cJSON *clone)
 {
-    unsigned used = 0;
-    size_t n = 0, last = 0;
-    while (text[n]) {
-        size_t step = 1;
-        while (((unsigned char)text[n + step] & 0xC0) == 0x80)
-            step++;
-        if (used == columns)
-            break;
-        last = n;
-        n += step;
-        used++;
+    struct tally t = {0};
+    const cJSON *d;
+    cJSON_ArrayForEach(d, json_get(clone, "disks"))
+    {
+        t.all++;
+        t.done += percent(json_str(d, "progress")) == 100;
     }
-    if (text[n] && used) {
-        buf_add(out, text, last);
-        buf_adds(out, "…");
-    } else {
-        buf_add(out, text, n);
+    return t;
+}
+
+static struct tally machines_done(const cJSON *clone)
+{
+    struct tally t = {0};
+    const cJSON *m;
+    cJSON_ArrayForEach(m, json_get(clone, "targets"))
+    {
+        t.all++;
+        t.done += str_eq(json_str(m, "phase"), "Ready");
+    }
+    return t;
+}
+
+/* "SourceNotFound: VM a/b does not exist"; nothing when the clone is done or nothing is said. */
+static void add_reason(const cJSON *wukong, struct buf *out)
+{
+    const cJSON *ready = condition(wukong, "Ready");
+    const char *message = json_str(ready, "message");
+    if (progress_state(wukong) == PROGRESS_SUCCEEDED || str_empty(message))
+        return;
+    if (json_str(ready, "reason"))
+        buf_addf(out, "%s: ", json_str(ready, "reason"));
+    buf_adds(out, message);
+}
+
+/* --- Bars --- */
+
+struct drawing {
+    const struct progress_screen *s;
+    unsigned columns, rows, label_columns;
+    bool failed;
+    struct buf *out;
+};
+
+static void colour(const struct drawing *d, const char *code)
+{
+    if (d->s->colour)
+        buf_addf(d->out, "\033[%sm", code);
+}
+
+static void draw_bar(const struct drawing *d, const char *label, unsigned done, const char *word)
+{
+    unsigned rest = d->columns - d->label_columns - 1 - 5;
+    unsigned bar = rest > BAR_MAX ? BAR_MAX : rest, full = bar * done / 100;
+    text_add_padded(d->out, label, d->label_columns, d->s->ascii);
+    buf_addc(d->out, ' ');
+    colour(d, done == 100 ? "32" : d->failed ? "31" : "36");
+    for (unsigned i = 0; i < bar; i++)
+        buf_adds(d->out, i < full ? (d->s->ascii ? "#" : "█") : d->s->ascii ? "." : "░");
+    colour(d, "0");
+    buf_addf(d->out, " %3u%%", done);
+    if (rest > bar + 2 && !str_empty(word)) {
+        buf_addc(d->out, ' ');
+        text_add_cut(d->out, word, rest - bar - 1, d->s->ascii);
+    }
+    buf_addc(d->out, '\n');
+}
+
+static void draw_disk(const struct drawing *d, const cJSON *disk)
+{
+    draw_bar(d, str_or(json_str(disk, "name"), "?"), percent(json_str(disk, "progress")),
+             json_str(disk, "phase"));
+}
+
+/* Which of the disks are shown in so many rows: first those that are under way, then those that
+   have not begun, then those that are done. */
+static void choose_disks(const cJSON *disks, size_t rows, bool show[DISKS_MAX])
+{
+    for (int pass = 0; pass < 3; pass++) {
+        const cJSON *disk;
+        size_t i = 0;
+        cJSON_ArrayForEach(disk, disks)
+        {
+            unsigned done = percent(json_str(disk, "progress"));
+            int kind = done == 100 ? 2 : done == 0 ? 1 : 0;
+            if (rows && i < DISKS_MAX && kind == pass) {
+                show[i] = true;
+                rows--;
+            }
+            i++;
+        }
     }
 }
 
-static void add_line(struct buf *out, unsigned width, const char *text)
+static void draw_rest(const struct drawing *d, const cJSON *disks, const bool show[DISKS_MAX])
 {
-    add_cut(out, text, width);
-    buf_addc(out, '\n');
-}
-
-static void bar(struct buf *out, unsigned columns, unsigned done)
-{
-    unsigned full = columns * done / 100;
-    for (unsigned i = 0; i < columns; i++)
-        buf_adds(out, i < full ? "█" : "░");
-}
-
-static void disk_bar(const cJSON *disk, unsigned width, unsigned name_columns, struct buf *out)
-{
-    unsigned done = percent(json_str(disk, "progress"));
-    const char *name = str_or(json_str(disk, "name"), "?");
-    unsigned rest = width - name_columns - 1 - 5;
-    unsigned bar_columns = rest > BAR_MAX ? BAR_MAX : rest;
-    size_t shown = strlen(name);
-    add_cut(out, name, name_columns);
-    for (size_t i = shown; i < name_columns; i++)
-        buf_addc(out, ' ');
-    buf_addc(out, ' ');
-    bar(out, bar_columns, done);
-    buf_addf(out, " %3u%%", done);
-    if (rest > bar_columns + 2) {
-        buf_addc(out, ' ');
-        add_cut(out, str_or(json_str(disk, "phase"), ""), rest - bar_columns - 1);
+    const cJSON *disk;
+    size_t i = 0, all = 0, done = 0;
+    CLEANUP_BUF struct buf text = BUF_INIT(KIB);
+    cJSON_ArrayForEach(disk, disks)
+    {
+        bool hidden = i >= DISKS_MAX || !show[i];
+        all += hidden;
+        done += hidden && percent(json_str(disk, "progress")) == 100;
+        i++;
     }
-    buf_addc(out, '\n');
+    buf_addf(&text, "and %zu more: %zu done, %zu not", all, done, all - done);
+    text_add_cut(d->out, text.data, d->columns, d->s->ascii);
+    buf_addc(d->out, '\n');
 }
 
-void progress_bars(const cJSON *wukong, unsigned width, struct buf *out)
+static void draw_disks(const struct drawing *d, const cJSON *disks, size_t rows)
+{
+    bool show[DISKS_MAX] = {0};
+    const cJSON *disk;
+    size_t n = cJSON_IsArray(disks) ? (size_t)cJSON_GetArraySize(disks) : 0, i = 0;
+    bool all = n <= rows && n <= DISKS_MAX;
+    choose_disks(disks, all ? n : rows - 1, show);
+    cJSON_ArrayForEach(disk, disks)
+    {
+        if (i < DISKS_MAX && show[i])
+            draw_disk(d, disk);
+        i++;
+    }
+    if (!all)
+        draw_rest(d, disks, show);
+}
+
+static void draw_machines(const struct drawing *d, struct tally t)
+{
+    CLEANUP_BUF struct buf word = BUF_INIT(KIB);
+    buf_addf(&word, "%zu of %zu ready", t.done, t.all);
+    draw_bar(d, "machines", (unsigned)(t.done * 100 / t.all), word.data);
+}
+
+static void draw_head(const struct drawing *d, const cJSON *wukong)
 {
     const cJSON *clone = clone_of(wukong);
-    width = width < WIDTH_MIN ? WIDTH_MIN : width;
-    CLEANUP_BUF struct buf head = BUF_INIT(4096);
-    buf_addf(&head, "%s  %s  %s  %s", str_or(json_str(wukong, "metadata.name"), "?"),
-             str_or(json_str(clone, "phase"), "Pending"), str_or(json_str(clone, "progress"), "0%"),
-             str_or(json_str(clone, "step"), ""));
-    add_line(out, width, head.data);
-    unsigned name_columns = 4;
-    const cJSON *disk;
-    cJSON_ArrayForEach(disk, json_get(clone, "disks"))
-    {
-        unsigned n = (unsigned)strlen(str_or(json_str(disk, "name"), ""));
-        name_columns = n > name_columns ? n : name_columns;
-    }
-    name_columns = name_columns > width / 3 ? width / 3 : name_columns;
-    cJSON_ArrayForEach(disk, json_get(clone, "disks"))
-        disk_bar(disk, width, name_columns, out);
-    const cJSON *ready = condition(wukong, "Ready");
-    if (progress_state(wukong) != PROGRESS_SUCCEEDED && json_str(ready, "message")) {
-        CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_OBJECT_BYTES);
-        buf_addf(&text, "%s: %s", str_or(json_str(ready, "reason"), ""),
-                 json_str(ready, "message"));
-        add_line(out, width, text.data);
-    }
+    CLEANUP_BUF struct buf head = BUF_INIT(8 * KIB);
+    CLEANUP_BUF struct buf tail = BUF_INIT(8 * KIB);
+    buf_addf(&tail, "  %s  %s", is_dying(wukong) ? "Deleting" : str_or(json_str(clone, "phase"), "Pending"),
+             str_or(json_str(clone, "progress"), "0%"));
+    if (json_str(clone, "step") && progress_state(wukong) == PROGRESS_RUNNING)
+        buf_addf(&tail, "  %s", json_str(clone, "step"));
+    /* The name gives way, to a third; then the step. */
+    unsigned wanted = text_columns(tail.data), name = d->columns / 3;
+    if (d->columns > wanted && d->columns - wanted > name)
+        name = d->columns - wanted;
+    text_add_cut(&head, str_or(json_str(wukong, "metadata.name"), "?"), name, d->s->ascii);
+    buf_adds(&head, tail.data);
+    text_add_cut(d->out, head.data, d->columns, d->s->ascii);
+    buf_addc(d->out, '\n');
 }
+
+static unsigned label_columns(const cJSON *disks, bool batch, unsigned columns)
+{
+    const cJSON *disk;
+    unsigned n = batch ? (unsigned)strlen("machines") : 4;
+    cJSON_ArrayForEach(disk, disks)
+    {
+        unsigned name = text_columns(str_or(json_str(disk, "name"), ""));
+        n = name > n ? name : n;
+    }
+    return n > columns / 3 ? columns / 3 : n;
+}
+
+void progress_bars(const cJSON *wukong, const struct progress_screen *screen, struct buf *out)
+{
+    const cJSON *clone = clone_of(wukong), *disks = json_get(clone, "disks");
+    struct tally machines = machines_done(clone);
+    bool batch = machines.all > 1;
+    unsigned columns = screen->columns < COLUMNS_MIN ? COLUMNS_MIN : screen->columns;
+    unsigned rows = screen->rows < ROWS_MIN ? ROWS_MIN : screen->rows;
+    struct drawing d = {.s = screen,
+                        .columns = columns,
+                        .rows = rows,
+                        .label_columns = label_columns(disks, batch, columns),
+                        .failed = progress_state(wukong) == PROGRESS_FAILED,
+                        .out = out};
+    CLEANUP_BUF struct buf reason = BUF_INIT(LIMIT_OBJECT_BYTES);
+    CLEANUP_BUF struct buf message = BUF_INIT(LIMIT_OBJECT_BYTES);
+    add_reason(wukong, &reason);
+    draw_head(&d, wukong);
+    rows--;
+    /* At least one row stays for the disks. */
+    unsigned most = d.failed ? MESSAGE_ROWS_MAX : 2;
+    if (*reason.data)
+        rows -= text_add_wrapped(&message, reason.data, columns, 0, most < rows - 1 ? most : rows - 1,
+                                 screen->ascii);
+    if (batch && rows > 1) {
+        draw_machines(&d, machines);
+        rows--;
+    }
+    if (cJSON_IsArray(disks) && disks->child)
+        draw_disks(&d, disks, rows);
+    buf_adds(out, message.data);
+}
+
+/* --- Lines --- */
 
 void progress_line(const cJSON *wukong, struct buf *out)
 {
     const cJSON *clone = clone_of(wukong);
-    const cJSON *ready = condition(wukong, "Ready");
-    buf_addf(out, "%s %s %s", str_or(json_str(wukong, "metadata.name"), "?"),
-             str_or(json_str(clone, "phase"), "Pending"), str_or(json_str(clone, "progress"), "0%"));
-    if (json_str(clone, "step"))
-        buf_addf(out, " %s", json_str(clone, "step"));
-    if (progress_state(wukong) != PROGRESS_SUCCEEDED && json_str(ready, "message"))
-        buf_addf(out, " (%s: %s)", str_or(json_str(ready, "reason"), ""),
-                 json_str(ready, "message"));
+    struct tally disks = disks_done(clone), machines = machines_done(clone);
+    CLEANUP_BUF struct buf line = BUF_INIT(LIMIT_OBJECT_BYTES);
+    CLEANUP_BUF struct buf reason = BUF_INIT(LIMIT_OBJECT_BYTES);
+    buf_addf(&line, "%s %s %s", str_or(json_str(wukong, "metadata.name"), "?"),
+             is_dying(wukong) ? "Deleting" : str_or(json_str(clone, "phase"), "Pending"),
+             str_or(json_str(clone, "progress"), "0%"));
+    if (json_str(clone, "step") && progress_state(wukong) == PROGRESS_RUNNING)
+        buf_addf(&line, " %s", json_str(clone, "step"));
+    if (disks.all)
+        buf_addf(&line, " disks %zu/%zu", disks.done, disks.all);
+    if (machines.all > 1)
+        buf_addf(&line, " machines %zu/%zu", machines.done, machines.all);
+    add_reason(wukong, &reason);
+    if (*reason.data)
+        buf_addf(&line, " (%s)", reason.data);
+    text_add(out, line.data);
     buf_addc(out, '\n');
-}
-
-static void success(const cJSON *wukong, struct buf *out)
-{
-    const cJSON *clone = clone_of(wukong);
-    buf_addf(out, "%s is done: VirtualMachine %s, %s", str_or(json_str(wukong, "metadata.name"), "?"),
-             str_or(json_str(wukong, "status.vmName"), "?"),
-             str_or(json_str(clone, "consistency"), "consistency unknown"));
-    int64_t frozen;
-    if (json_int(clone, "freezeMilliseconds", &frozen))
-        buf_addf(out, ", guest frozen for %lld ms", (long long)frozen);
-    buf_adds(out, ".\n");
-}
-
-void progress_why(const cJSON *wukong, struct buf *out)
-{
-    const cJSON *clone = clone_of(wukong);
-    const cJSON *ready = condition(wukong, "Ready");
-    const char *name = str_or(json_str(wukong, "metadata.name"), "?");
-    enum progress_state state = progress_state(wukong);
-    if (state == PROGRESS_NO_CLONE) {
-        buf_addf(out, "%s has no cloneSource: it is no clone, and the worker leaves it alone.\n",
-                 name);
-        return;
-    }
-    if (state == PROGRESS_SUCCEEDED) {
-        success(wukong, out);
-        return;
-    }
-    if (!ready) {
-        buf_addf(out, "%s has not been looked at yet: is the worker running?\n"
-                      "    kubectl get deployment -A -l app.kubernetes.io/component=worker\n",
-                 name);
-        return;
-    }
-    const char *reason = str_or(json_str(ready, "reason"), "Unknown");
-    buf_addf(out, "%s %s: %s\n    %s\n", name,
-             state == PROGRESS_FAILED ? "has failed" : "is under way", reason,
-             str_or(json_str(ready, "message"), ""));
-    const char *error = json_str(clone, "lastError.reason");
-    if (error && !str_eq(error, reason))
-        buf_addf(out, "Last error: %s\n    %s\n", error,
-                 str_or(json_str(clone, "lastError.message"), ""));
-    const char *remedy = reason_table[reason_find(reason)].remedy;
-    if (remedy)
-        buf_addf(out, "What to do: %s\n", remedy);
-    if (state == PROGRESS_FAILED)
-        buf_addf(out, "To try again: kubectl annotate wukong %s vm.novasphere.dev/retry=\"$(date)\" "
-                      "--overwrite\n",
-                 name);
 }

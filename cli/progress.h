@@ -1,6 +1,6 @@
 /*
- * What `status` and `why` print, from a Wukong's JSON. Pure: the terminal's width and whether it is
- * one are given.
+ * What `status` and `why` print, from a Wukong's JSON. Pure: the terminal's size and what it can
+ * show are given.
  */
 #ifndef CLI_PROGRESS_H
 #define CLI_PROGRESS_H
@@ -13,12 +13,18 @@
 
 enum progress_state { PROGRESS_RUNNING, PROGRESS_SUCCEEDED, PROGRESS_FAILED, PROGRESS_NO_CLONE };
 
+struct progress_screen {
+    unsigned columns, rows; /* what may be filled; at least 20 and 3 are used */
+    bool colour, ascii;
+};
+
 enum progress_state progress_state(const cJSON *wukong);
-/* The clone and a bar per disk, no line wider than width (at least 20 columns). */
-void progress_bars(const cJSON *wukong, unsigned width, struct buf *out);
-/* One line, for pipes and logs: name, phase, progress, step, and why it waits. */
+/* The clone, a bar per disk, one for the machines of a batch, and what it waits for. No line is
+   wider than the columns, and there are no more lines than rows: of too many disks those that are
+   done are left out first, and counted. */
+void progress_bars(const cJSON *wukong, const struct progress_screen *screen, struct buf *out);
+/* One line without any escape, for pipes and logs: name, phase, progress, step, disks and machines
+   that are done, and why it waits. */
 void progress_line(const cJSON *wukong, struct buf *out);
-/* The blocking reason, what it means and what to do. */
-void progress_why(const cJSON *wukong, struct buf *out);
 
 #endif

@@ -1,6 +1,7 @@
 /*
  * Proves what `kubectl wukong status` and `why` print: no line is wider than the terminal, whatever
- * the names and messages are; each state is told apart; a remedy follows a reason that has one.
+ * the names and messages are, and no picture higher; each state is told apart; nothing of a message is
+ * obeyed by the terminal; `why` says the reason, until when, and the remedy.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +11,7 @@
 
 #include "base/str.h"
 #include "cli/progress.h"
+#include "cli/why.h"
 #include "json/json.h"
 
 static cJSON *parse(const char *text)
@@ -37,31 +39,138 @@ static cJSON *many_disks(int disks, const char *message)
     return parse(b.data);
 }
 
-static void assert_fits(const char *text, unsigned width)
+/* Columns counted here anew: escape sequences take none, each character one (no wide ones here). */
+static void assert_fits(const char *text, unsigned columns_max, unsigned rows_max)
 {
-    unsigned columns = 0;
+    unsigned columns = 0, rows = 0;
     for (; *text; text++) {
+        if (*text == '\033') {
+            text += strcspn(text, "m");
+            continue;
+        }
         if (*text == '\n') {
             columns = 0;
+            rows++;
             continue;
         }
         columns += ((unsigned char)*text & 0xC0) != 0x80;
-        if (columns > width)
-            fail_msg("a line is wider than %u columns", width);
+        if (columns > columns_max)
+            fail_msg("a line is wider than %u columns", columns_max);
     }
+    if (rows > rows_max)
+        fail_msg("%u lines, %u fit", rows, rows_max);
 }
 
 static void test_fits(void **state)
 {
     (void)state;
-    static const unsigned widths[] = {1, 20, 39, 40, 79, 80, 200};
-    for (size_t i = 0; i < ARRAY_LEN(widths); i++) {
+    static const unsigned columns[] = {1, 20, 39, 40, 79, 80, 200};
+    static const unsigned rows[] = {1, 3, 4, 10, 23, 60};
+    for (size_t i = 0; i < ARRAY_LEN(columns) * ARRAY_LEN(rows) * 2; i++) {
+        struct progress_screen s = {.columns = columns[i % ARRAY_LEN(columns)],
+                                    .rows = rows[i / ARRAY_LEN(columns) % ARRAY_LEN(rows)],
+                                    .colour = i % 2,
+                                    .ascii = i >= ARRAY_LEN(columns) * ARRAY_LEN(rows)};
         CLEANUP_JSON cJSON *w = many_disks(30, "die Quelle fehlt: für längere Zeit, wie es scheint");
         CLEANUP_BUF struct buf out = BUF_INIT(1 * MIB);
-        progress_bars(w, widths[i], &out);
+        progress_bars(w, &s, &out);
         assert_true(buf_ok(&out));
-        assert_fits(out.data, widths[i] < 20 ? 20 : widths[i]);
+        assert_fits(out.data, s.columns < 20 ? 20 : s.columns, s.rows < 3 ? 3 : s.rows);
     }
+}
+
+static size_t count(const char *text, const char *what)
+{
+    size_t n = 0;
+    for (const char *p = strstr(text, what); p; p = strstr(p + strlen(what), what))
+        n++;
+    return n;
+}
+
+/* 30 disks (one at 0 %, none at 100 %) in a terminal of 24 lines, then some that are done. */
+static void test_too_many_disks_are_counted(void **state)
+{
+    (void)state;
+    struct progress_screen s = {.columns = 79, .rows = 23};
+    CLEANUP_JSON cJSON *w = many_disks(30, "m");
+    CLEANUP_BUF struct buf out = BUF_INIT(1 * MIB);
+    progress_bars(w, &s, &out);
+    /* 23 rows: the head, the message and the count leave 20 for disks; the disk that has not begun
+       is the first to be left out, then those at the end. */
+    assert_non_null(strstr(out.data, "and 10 more: 0 done, 10 not\n"));
+    assert_int_equal(20, count(out.data, "-with-a-long-name"));
+    assert_null(strstr(out.data, "dïsk-0-"));
+    assert_non_null(strstr(out.data, "dïsk-1-"));
+    cJSON *disk = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(
+        cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(w, "status"), "cloneStatus"),
+        "disks"), 1);
+    cJSON_SetValuestring(cJSON_GetObjectItemCaseSensitive(disk, "progress"), "100%");
+    buf_clear(&out);
+    progress_bars(w, &s, &out);
+    assert_non_null(strstr(out.data, "and 10 more: 1 done, 9 not\n"));
+    assert_null(strstr(out.data, "dïsk-1-"));
+}
+
+static void test_no_colour_no_escape(void **state)
+{
+    (void)state;
+    CLEANUP_JSON cJSON *w = many_disks(3, "m");
+    CLEANUP_BUF struct buf plain = BUF_INIT(1 * MIB), line = BUF_INIT(1 * MIB);
+    CLEANUP_BUF struct buf colour = BUF_INIT(1 * MIB), ascii = BUF_INIT(1 * MIB);
+    progress_bars(w, &(struct progress_screen){80, 24, false, false}, &plain);
+    progress_bars(w, &(struct progress_screen){80, 24, true, false}, &colour);
+    progress_bars(w, &(struct progress_screen){80, 24, false, true}, &ascii);
+    progress_line(w, &line);
+    assert_null(strchr(plain.data, '\033'));
+    assert_non_null(strchr(colour.data, '\033'));
+    assert_null(strchr(line.data, '\033'));
+    assert_null(strstr(ascii.data, "█"));
+    assert_null(strstr(ascii.data, "…"));
+    assert_non_null(strstr(ascii.data, "#"));
+}
+
+/* A message of the cluster is never obeyed by the terminal, and a line stays a line. */
+static void test_escapes_are_not_passed_on(void **state)
+{
+    (void)state;
+    CLEANUP_JSON cJSON *w = many_disks(1, "a\\u001b[2Jb\\nc\\u009b1md\\u202ee");
+    CLEANUP_BUF struct buf line = BUF_INIT(1 * MIB), bars = BUF_INIT(1 * MIB), why = BUF_INIT(1 * MIB);
+    progress_line(w, &line);
+    progress_bars(w, &(struct progress_screen){80, 24, false, false}, &bars);
+    why_text(w, 0, &why);
+    const char *const texts[] = {line.data, bars.data, why.data};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        assert_null(strchr(texts[i], '\033'));
+        assert_null(strstr(texts[i], "\xc2\x9b"));
+        assert_non_null(strstr(texts[i], "a?[2Jb c?1md?e"));
+    }
+    assert_int_equal(1, count(line.data, "\n"));
+}
+
+static void test_a_batch_has_a_bar_for_its_machines(void **state)
+{
+    (void)state;
+    CLEANUP_JSON cJSON *w = parse(
+        "{\"metadata\":{\"name\":\"lab\"},\"spec\":{\"cloneSource\":{}},\"status\":{\"cloneStatus\":{"
+        "\"phase\":\"Cloning\",\"progress\":\"80%\",\"step\":\"ready\",\"disks\":[{\"name\":\"root\","
+        "\"progress\":\"100%\",\"phase\":\"Bound\"}],\"targets\":[{\"vmName\":\"a\",\"phase\":\"Ready\"},"
+        "{\"vmName\":\"b\",\"phase\":\"Starting\"},{\"vmName\":\"c\",\"phase\":\"Pending\"}]}}}");
+    CLEANUP_BUF struct buf out = BUF_INIT(1 * MIB), line = BUF_INIT(1 * MIB);
+    progress_bars(w, &(struct progress_screen){80, 24, false, false}, &out);
+    assert_non_null(strstr(out.data, "machines █████████░"));
+    assert_non_null(strstr(out.data, " 33% 1 of 3 ready\n"));
+    progress_line(w, &line);
+    assert_string_equal("lab Cloning 80% ready disks 1/1 machines 1/3\n", line.data);
+}
+
+static void test_a_deletion_is_shown(void **state)
+{
+    (void)state;
+    CLEANUP_JSON cJSON *w = parse("{\"metadata\":{\"name\":\"x\",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"},"
+                                  "\"spec\":{\"cloneSource\":{}},\"status\":{\"cloneStatus\":{\"phase\":\"Cloning\"}}}");
+    CLEANUP_BUF struct buf line = BUF_INIT(1 * MIB);
+    progress_line(w, &line);
+    assert_string_equal("x Deleting 0%\n", line.data);
 }
 
 static void test_states(void **state)
@@ -83,31 +192,75 @@ static void test_states(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         CLEANUP_JSON cJSON *w = parse(rows[i].text);
         assert_int_equal(progress_state(w), rows[i].state);
-        CLEANUP_BUF struct buf out = BUF_INIT(1 * MIB);
-        progress_why(w, &out);
-        progress_line(w, &out);
-        progress_bars(w, 40, &out);
-        assert_true(out.len > 0);
+        CLEANUP_BUF struct buf why = BUF_INIT(1 * MIB), line = BUF_INIT(1 * MIB),
+                               bars = BUF_INIT(1 * MIB);
+        why_text(w, 0, &why);
+        progress_line(w, &line);
+        progress_bars(w, &(struct progress_screen){40, 24, false, false}, &bars);
+        assert_true(why.len && line.len && bars.len);
     }
 }
 
-static void test_why_has_a_remedy(void **state)
+/* --- why --- */
+
+static cJSON *waiting(const char *spec, const char *reason, const char *message, const char *clone)
+{
+    CLEANUP_BUF struct buf b = BUF_INIT(1 * MIB);
+    buf_addf(&b,
+             "{\"metadata\":{\"name\":\"x\",\"namespace\":\"prod\"},\"spec\":{\"cloneSource\":{%s}},"
+             "\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\",\"reason\":\"%s\","
+             "\"message\":\"%s\"},{\"type\":\"App\",\"status\":\"True\"}],\"cloneStatus\":{%s}}}",
+             spec, reason, message, clone);
+    return parse(b.data);
+}
+
+#define NOON_MS INT64_C(1767268800000) /* 2026-01-01T12:00:00Z */
+
+static void test_why(void **state)
 {
     (void)state;
-    CLEANUP_JSON cJSON *w = many_disks(1, "VirtualMachine a/b does not exist");
-    CLEANUP_BUF struct buf out = BUF_INIT(1 * MIB);
-    progress_why(w, &out);
-    assert_non_null(strstr(out.data, "SourceNotFound"));
-    assert_non_null(strstr(out.data, "VirtualMachine a/b does not exist"));
-    assert_non_null(strstr(out.data, "What to do:"));
+    static const struct {
+        const char *what, *spec, *reason, *message, *clone, *expected[4];
+    } rows[] = {
+        {"a remedy follows a reason that has one", "", "SourceNotFound", "VM a/b does not exist", "",
+         {"x waits: SourceNotFound\n", "because:    VM a/b does not exist\n",
+          "what to do: Create the source"}},
+        {"a window says until when and for how long",
+         "\"window\":{\"schedule\":\"0 22 * * *\",\"duration\":\"6h\"}", "OutsideWindow", "outside", "",
+         {"until:      2026-01-01T22:00:00Z (in 10h)\n", "Nothing: it goes on by itself."}},
+        {"notBefore, too", "\"notBefore\":\"2026-01-01T12:30:00Z\"", "NotBefore", "not yet", "",
+         {"until:      2026-01-01T12:30:00Z (in 30m)\n"}},
+        {"each gate is told", "\"gates\":[\"App\",\"Db\"]", "AwaitingGates", "waiting for Db",
+         "\"startTime\":\"2026-01-01T11:30:00Z\"",
+         {"gate:       App is True\n", "gate:       Db is not set\n",
+          "gives up:   2026-01-01T12:30:00Z (in 30m)\n"}},
+        {"a failure says how to try again", "", "DeadlineExceeded", "too late",
+         "\"phase\":\"Failed\",\"attempts\":3,\"lastError\":{\"reason\":\"QuotaExceeded\",\"message\":\"q\"}",
+         {"x has failed: DeadlineExceeded\n", "last error: QuotaExceeded: q\n", "attempts:   3\n",
+          "kubectl annotate wukong -n prod x vm.novasphere.dev/retry="}},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        CLEANUP_JSON cJSON *w =
+            waiting(rows[i].spec, rows[i].reason, rows[i].message, rows[i].clone);
+        CLEANUP_BUF struct buf out = BUF_INIT(1 * MIB);
+        why_text(w, NOON_MS, &out);
+        for (size_t k = 0; k < ARRAY_LEN(rows[i].expected) && rows[i].expected[k]; k++)
+            if (!strstr(out.data, rows[i].expected[k]))
+                fail_msg("%s: \"%s\" is missing in\n%s", rows[i].what, rows[i].expected[k], out.data);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fits),
+        cmocka_unit_test(test_too_many_disks_are_counted),
+        cmocka_unit_test(test_no_colour_no_escape),
+        cmocka_unit_test(test_escapes_are_not_passed_on),
+        cmocka_unit_test(test_a_batch_has_a_bar_for_its_machines),
+        cmocka_unit_test(test_a_deletion_is_shown),
         cmocka_unit_test(test_states),
-        cmocka_unit_test(test_why_has_a_remedy),
+        cmocka_unit_test(test_why),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
