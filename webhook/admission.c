@@ -18,6 +18,7 @@
 #define ADMISSION_WARNINGS_MAX 64
 /* A stamp of ours that is younger is left as it is, so that a second pass changes nothing. */
 #define STAMP_FRESH_MS (30 * 1000)
+#define REQUESTER_GROUPS_MAX 64
 
 const char *const admission_verdict_names[VERDICTS] = {"allowed",   "invalid",   "denied",
                                                        "undecided", "malformed", "pending"};
@@ -46,6 +47,9 @@ struct judgement {
     struct issues issues;
     struct patch patch;
     bool pending, may_start, is_clone;
+    bool asks_who; /* a policy selects by subject: the worker must know the requester too */
+    const char *groups[REQUESTER_GROUPS_MAX];
+    size_t group_count;
     const char *denial;    /* 403 */
     const char *undecided; /* 503 */
     const char *decided_by;
@@ -143,26 +147,32 @@ static void check_start(struct judgement *j, const struct gathered *g)
 
 /* --- Policies -------------------------------------------------------------------------------- */
 
+static void read_groups(struct judgement *j)
+{
+    const cJSON *group = NULL;
+    j->group_count = 0;
+    cJSON_ArrayForEach(group, json_get(j->review.user_info, "groups"))
+    {
+        if (cJSON_IsString(group) && j->group_count < REQUESTER_GROUPS_MAX)
+            j->groups[j->group_count++] = group->valuestring;
+    }
+}
+
 static void judge_policies(struct judgement *j, const struct gathered *g)
 {
     if (!g->policy_count)
         return;
-    const char *groups[64];
-    size_t group_count = 0;
-    const cJSON *group = NULL;
-    cJSON_ArrayForEach(group, json_get(j->review.user_info, "groups"))
-    {
-        if (cJSON_IsString(group) && group_count < ARRAY_LEN(groups))
-            groups[group_count++] = group->valuestring;
-    }
+    for (size_t i = 0; i < g->policy_count; i++)
+        j->asks_who |= g->policies[i].match.subject_count || g->policies[i].exclude.subject_count;
+    read_groups(j);
     struct disks disks = {0};
     CLEANUP_ISSUES struct issues ignored; /* reported by validate_source */
     issues_init(&ignored);
     disks_resolve(&j->arena, &j->w, &j->e, &g->source, &g->classes, &ignored, &disks);
     struct policy_request request = gathered_request(g, &j->w, &j->e, &disks, j->c->now_ms);
     request.user = j->review.user;
-    request.groups = groups;
-    request.group_count = group_count;
+    request.groups = j->groups;
+    request.group_count = j->group_count;
     struct policy_findings *f = xcalloc(1, sizeof *f);
     policy_judge(&j->arena, g->policies, g->policy_count, &request, NULL, POLICY_AT_ADMISSION, f);
     CLEANUP_BUF struct buf names = BUF_INIT(KIB), denial = BUF_INIT(16u * KIB);
@@ -245,6 +255,16 @@ static void write_defaults(struct judgement *j)
         patch_set(&j->patch, clone_source_path, "namespace", j->review.ns);
 }
 
+static bool same_groups(const struct stamp *a, const struct stamp *b)
+{
+    if (!a->groups != !b->groups || a->group_count != b->group_count)
+        return false;
+    for (size_t i = 0; i < a->group_count; i++)
+        if (!str_eq(a->groups[i], b->groups[i]))
+            return false;
+    return true;
+}
+
 static bool stamp_is_fresh(struct judgement *j, const struct stamp *wanted)
 {
     const char *present = wukong_pairs_get(&j->w.annotations, WUKONG_STAMP_ANNOTATION);
@@ -253,14 +273,17 @@ static bool stamp_is_fresh(struct judgement *j, const struct stamp *wanted)
            stamp_verify(present, j->c->stamp_public_key, wanted, j->c->now_ms, &j->arena, &found) ==
                STAMP_GOOD &&
            j->c->now_ms - found.issued_ms < STAMP_FRESH_MS &&
-           found.may_start == wanted->may_start && str_eq(found.requester, wanted->requester);
+           found.may_start == wanted->may_start && str_eq(found.requester, wanted->requester) &&
+           same_groups(&found, wanted);
 }
 
-/* An admitted clone from another namespace is stamped; a stamp on anything else is taken off. */
+/* An admitted clone from another namespace is stamped, and any clone when a policy asks who; a stamp
+   on anything else is taken off. */
 static void write_stamp(struct judgement *j)
 {
     const struct wukong_effective *e = &j->e;
-    if (!j->is_clone || !e->cross_namespace) {
+    bool needed = j->is_clone && e->cross_namespace;
+    if (!needed && !(j->is_clone && j->asks_who && j->c->stamp_key)) {
         patch_set(&j->patch, annotations_path, WUKONG_STAMP_ANNOTATION, NULL);
         return;
     }
@@ -273,6 +296,8 @@ static void write_stamp(struct judgement *j)
         .source_ns = e->source_ns,
         .source_name = e->source_name,
         .requester = j->review.user,
+        .groups = j->asks_who ? j->groups : NULL,
+        .group_count = j->asks_who ? j->group_count : 0,
         .may_start = j->may_start,
         .issued_ms = j->c->now_ms,
     };
@@ -280,7 +305,17 @@ static void write_stamp(struct judgement *j)
         return;
     CLEANUP_BUF struct buf text = BUF_INIT(STAMP_TEXT_MAX);
     struct err err = {0};
-    if (!j->c->stamp_key || stamp_sign(&stamp, j->c->stamp_key, &text, &err) < 0) {
+    bool made = j->c->stamp_key && stamp_sign(&stamp, j->c->stamp_key, &text, &err) == 0;
+    if (!made && err.kind == ERR_LIMIT && stamp.groups) {
+        /* Too many groups for an annotation: they count as not known then. */
+        stamp.groups = NULL;
+        stamp.group_count = 0;
+        buf_clear(&text);
+        made = stamp_sign(&stamp, j->c->stamp_key, &text, &err) == 0;
+    }
+    if (!made && !needed)
+        return;
+    if (!made) {
         j->decided_by = "NoStampKey";
         j->undecided = "the admission stamp for a clone from another namespace cannot be signed "
                        "yet; try again";

@@ -3,14 +3,11 @@
 #include "base/str.h"
 #include "wukong/stamp.h"
 
-const char *permit_cross_namespace(struct arena *a, const struct wukong *w,
-                                   const struct wukong_effective *e, const char *generate_name,
-                                   const char *stamp, const char *keys,
-                                   bool *ret_may_start)
+static enum stamp_verdict verify(struct arena *a, const struct wukong *w,
+                                 const struct wukong_effective *e, const char *generate_name,
+                                 const char *stamp, const char *keys, struct stamp *ret)
 {
-    if (!keys)
-        return "the webhook's public key is not known yet (ConfigMap of the admission stamps)";
-    struct stamp expected = {
+    const struct stamp expected = {
         .ns = w->ns,
         .name = w->name,
         .generate_name = generate_name,
@@ -18,8 +15,18 @@ const char *permit_cross_namespace(struct arena *a, const struct wukong *w,
         .source_ns = e->source_ns,
         .source_name = e->source_name,
     };
+    return stamp_verify(stamp, keys, &expected, w->created_ms, a, ret);
+}
+
+const char *permit_cross_namespace(struct arena *a, const struct wukong *w,
+                                   const struct wukong_effective *e, const char *generate_name,
+                                   const char *stamp, const char *keys,
+                                   bool *ret_may_start)
+{
+    if (!keys)
+        return "the webhook's public key is not known yet (ConfigMap of the admission stamps)";
     struct stamp found = {0};
-    enum stamp_verdict verdict = stamp_verify(stamp, keys, &expected, w->created_ms, a, &found);
+    enum stamp_verdict verdict = verify(a, w, e, generate_name, stamp, keys, &found);
     if (verdict != STAMP_GOOD)
         return arena_printf(a,
                             "clones from another namespace need the webhook's admission stamp (%s); "
@@ -27,4 +34,17 @@ const char *permit_cross_namespace(struct arena *a, const struct wukong *w,
                             stamp_verdict_names[verdict]);
     *ret_may_start = found.may_start;
     return NULL;
+}
+
+void permit_requester(struct arena *a, const struct wukong *w, const struct wukong_effective *e,
+                      const char *generate_name, const char *stamp, const char *keys,
+                      const char **ret_user, const char *const **ret_groups,
+                      size_t *ret_group_count)
+{
+    struct stamp found = {0};
+    bool good = keys && e->source_name &&
+                verify(a, w, e, generate_name, stamp, keys, &found) == STAMP_GOOD;
+    *ret_user = good ? found.requester : NULL;
+    *ret_groups = good ? found.groups : NULL;
+    *ret_group_count = good ? found.group_count : 0;
 }

@@ -15,5 +15,11 @@ const char *permit_cross_namespace(struct arena *a, const struct wukong *w,
                                    const struct wukong_effective *e, const char *generate_name,
                                    const char *stamp, const char *keys,
                                    bool *ret_may_start);
+/* Who asked for the clone, by a good stamp; ret_user NULL: not known. ret_groups NULL: the groups are
+   not known. From the arena. */
+void permit_requester(struct arena *a, const struct wukong *w, const struct wukong_effective *e,
+                      const char *generate_name, const char *stamp, const char *keys,
+                      const char **ret_user, const char *const **ret_groups,
+                      size_t *ret_group_count);
 
 #endif

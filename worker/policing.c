@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "json/json.h"
+#include "worker/permit.h"
 #include "worker/steps.h"
 #include "worker/view_build.h"
 #include "wukong/quantity.h"
@@ -137,15 +138,15 @@ static bool could_go_on(const struct clone_view *v)
     return ready || why.reason == REASON_WAITING || why.reason == REASON_NONE;
 }
 
-static void judge(const struct policing *p, struct entry *e, struct clone_view *v,
-                  struct policy_findings *found)
+static void judge(const struct policing *p, struct entry *e, const struct kube_object *o,
+                  struct clone_view *v, struct policy_findings *found)
 {
     const struct policies *set = p->policies;
     const struct disks *plan = plan_of(v);
     bool begun = record_begun(&v->record);
     describe(p, e, v, plan);
     bool could = could_go_on(v);
-    const struct policies_case c = {
+    struct policies_case c = {
         .request = {.source_ns_labels =
                         set->by_namespace ? namespace_labels(p, v, v->effective.source_ns) : NULL,
                     .target_ns_labels =
@@ -160,6 +161,11 @@ static void judge(const struct policing *p, struct entry *e, struct clone_view *
         .snapshots_kept = snapshots_kept(p, e, v),
         .snapshots_wanted = (int64_t)e->disk_count,
     };
+    if (set->by_subject)
+        permit_requester(v->arena, v->wukong, &v->effective,
+                         kube_object_field(o, F_GENERATE_NAME),
+                         kube_object_field(o, F_ANNOTATION_STAMP), p->stamp_keys,
+                         &c.request.user, &c.request.groups, &c.request.group_count);
     struct policies_verdict verdict =
         policies_judge(v->arena, set, &p->entries->usage, &e->holder, &c, found);
     v->policy.reason = verdict.reason;
@@ -175,7 +181,8 @@ static void judge(const struct policing *p, struct entry *e, struct clone_view *
         usage_drop(&p->entries->usage, &e->holder);
 }
 
-void policing_judge(const struct policing *p, struct entry *e, struct clone_view *v)
+void policing_judge(const struct policing *p, struct entry *e, const struct kube_object *o,
+                    struct clone_view *v)
 {
     if (record_final(&v->record))
         return;
@@ -187,5 +194,5 @@ void policing_judge(const struct policing *p, struct entry *e, struct clone_view
         return;
     }
     CLEANUP_FREE struct policy_findings *found = xcalloc(1, sizeof *found);
-    judge(p, e, v, found);
+    judge(p, e, o, v, found);
 }

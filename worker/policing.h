@@ -16,9 +16,12 @@ struct policing {
     const struct policies *policies;
     const struct caches *caches;
     int64_t max_in_flight;
+    const char *stamp_keys; /* PEM; NULL: not known, and so nobody is */
 };
 
-void policing_judge(const struct policing *p, struct entry *e, struct clone_view *v);
+/* o: the Wukong that the view was made from. */
+void policing_judge(const struct policing *p, struct entry *e, const struct kube_object *o,
+                    struct clone_view *v);
 /* What a claim holds, or asks for while it is not bound. */
 int64_t policing_claim_bytes(const struct kube_object *claim);
 

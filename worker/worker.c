@@ -449,9 +449,10 @@ static void reconcile(struct worker *w, struct entry *e)
             struct decision d = {.intents = {.arena = &a}};
             if (!w->policies.filled)
                 policies_refill(&w->policies, &caches);
-            policing_judge(&(struct policing){&w->entries, &w->policies, &caches,
-                                              w->config.max_in_flight},
-                           e, &v);
+            const struct policing policing = {
+                &w->entries, &w->policies, &caches, w->config.max_in_flight,
+                w->policies.by_subject ? stamp_keys(w, &a) : NULL};
+            policing_judge(&policing, e, o, &v);
             clone_decide(&v, &d);
             carry_out(w, e, &v, &d);
             wake_for_retries(w, e);

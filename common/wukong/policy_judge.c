@@ -25,6 +25,8 @@ static enum known subject_is(const struct policy_subject *s, const struct policy
     case SUBJECT_USER:
         return str_eq(s->name, r->user) ? YES : NO;
     case SUBJECT_GROUP:
+        if (!r->groups)
+            return UNKNOWN;
         for (size_t i = 0; i < r->group_count; i++)
             if (str_eq(s->name, r->groups[i]))
                 return YES;

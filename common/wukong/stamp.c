@@ -89,6 +89,12 @@ static void write_payload(const struct stamp *s, struct buf *out)
     json_string(&w, "sourceNs", s->source_ns);
     json_string(&w, "source", s->source_name);
     json_string(&w, "user", s->requester);
+    if (s->groups) {
+        json_array(&w, "groups");
+        for (size_t i = 0; i < s->group_count; i++)
+            json_string(&w, NULL, s->groups[i]);
+        json_end(&w);
+    }
     json_boolean(&w, "start", s->may_start);
     json_number(&w, "issued", s->issued_ms);
     json_end(&w);
@@ -151,6 +157,20 @@ static bool signed_by_any(const char *keys, const char *text, size_t n,
     return ok;
 }
 
+static void read_groups(const cJSON *list, struct arena *a, struct stamp *s)
+{
+    const cJSON *one;
+    if (!cJSON_IsArray(list))
+        return;
+    const char **groups = arena_alloc(a, ((size_t)cJSON_GetArraySize(list) + 1) * sizeof *groups);
+    cJSON_ArrayForEach(one, list)
+    {
+        if (groups && cJSON_IsString(one))
+            groups[s->group_count++] = arena_strdup(a, one->valuestring);
+    }
+    s->groups = groups;
+}
+
 static enum stamp_verdict read_payload(const char *text, size_t n, struct arena *a,
                                        struct stamp *ret)
 {
@@ -169,6 +189,7 @@ static enum stamp_verdict read_payload(const char *text, size_t n, struct arena 
     s.source_ns = arena_strdup(a, json_str(tree, "sourceNs"));
     s.source_name = arena_strdup(a, json_str(tree, "source"));
     s.requester = arena_strdup(a, json_str(tree, "user"));
+    read_groups(json_get(tree, "groups"), a, &s);
     s.may_start = json_bool(tree, "start", false);
     *ret = s;
     return a->failed ? STAMP_MALFORMED : STAMP_GOOD;

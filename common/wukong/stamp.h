@@ -7,7 +7,8 @@
  * It is text, "v1.<payload>.<signature>", both in base64url: the payload is JSON, the signature
  * ECDSA over "v1.<payload>" with SHA-256. A stamp binds namespace, name or generateName (at CREATE
  * there is no uid yet, and with generateName no name either), the source and the moment; it is good
- * only on an object created within STAMP_WINDOW_MS of its issue.
+ * only on an object created within STAMP_WINDOW_MS of its issue. A clone within its namespace needs
+ * none; it bears one when a ClonePolicy asks who, so that the worker knows.
  */
 #ifndef WUKONG_STAMP_H
 #define WUKONG_STAMP_H
@@ -30,7 +31,10 @@ struct stamp {
     const char *generate_name; /* NULL when name is set */
     const char *source_kind;   /* "vm" or "vmi" */
     const char *source_ns, *source_name;
-    const char *requester; /* user name, for the record */
+    const char *requester; /* user name: policies ask who at execution too */
+    /* NULL: not known (they were too many, or nobody asked). */
+    const char *const *groups;
+    size_t group_count;
     bool may_start;        /* the user may start the source VM */
     int64_t issued_ms;
 };

@@ -297,6 +297,66 @@ static void test_stamped(void **state)
     assert_int_equal(keyless.result.verdict, VERDICT_UNDECIDED);
 }
 
+static void decode_policy(struct arena *a, const char *text, struct policy *ret)
+{
+    CLEANUP_FREE char *json = world_quotes(text);
+    CLEANUP_JSON cJSON *tree = NULL;
+    struct err err = {0};
+    arena_init(a, MIB);
+    assert_int_equal(json_parse(json, strlen(json), true, &tree, &err), 0);
+    policy_decode(a, tree, ret);
+    assert_null(ret->broken);
+}
+
+/* A clone within its namespace is stamped when a policy asks who: with the user and the groups, so that
+   the worker can judge by them too; in the second pass nothing changes; without a key it is admitted
+   all the same, and whoever has more groups than an annotation takes is stamped without them. */
+static void test_stamped_for_a_policy(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *spec;
+        bool stamped;
+    } rows[] = {
+        {"{'match':{'subjects':[{'kind':'Group','name':'guests'}]},'rules':{'cloneTypes':['full']}}",
+         true},
+        {"{'exclude':{'subjects':[{'kind':'User','name':'alice'}]},'rules':{'cloneTypes':['full']}}",
+         true},
+        {"{'rules':{'cloneTypes':['running']}}", false},
+    };
+    struct stamp expected = {
+        .ns = "team", .name = "w", .source_kind = "vmi", .source_ns = "team", .source_name = "db"};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct arena a, found_in;
+        struct policy p;
+        struct stamp found = {0};
+        CLEANUP_FREE char *object =
+            xasprintf("{'metadata':{'name':'p1'},'spec':%s}", rows[i].spec);
+        decode_policy(&a, object, &p);
+        struct world w = {
+            .routes = running, .classes = good_classes, .policies = &p, .policy_count = 1};
+        CLEANUP_JUDGED struct judged j, again, keyless;
+        create(&w, ADMISSION_MUTATE, SIMPLE(OWN), &j);
+        if (j.result.verdict != VERDICT_ALLOWED)
+            fail_msg("%s: %s", rows[i].spec, j.text);
+        enum stamp_verdict v = check_stamp(j.object, &expected, &found, &found_in);
+        assert_int_equal(v, rows[i].stamped ? STAMP_GOOD : STAMP_MISSING);
+        if (rows[i].stamped) {
+            assert_string_equal(found.requester, "alice");
+            assert_int_equal(found.group_count, 1);
+            assert_string_equal(found.groups[0], "system:authenticated");
+        }
+        CLEANUP_FREE char *after = json_print(j.object);
+        create(&w, ADMISSION_MUTATE, after, &again);
+        assert_false(again.patched);
+        w.no_stamp_key = true;
+        create(&w, ADMISSION_MUTATE, SIMPLE(OWN), &keyless);
+        assert_int_equal(keyless.result.verdict, VERDICT_ALLOWED);
+        arena_release(&found_in);
+        arena_release(&a);
+    }
+}
+
 /* Starting a stopped VM of somebody else needs a second right. */
 static void test_foreign_start(void **state)
 {
@@ -344,17 +404,6 @@ static void test_foreign_start(void **state)
 }
 
 /* --- Policies -------------------------------------------------------------------------------- */
-
-static void decode_policy(struct arena *a, const char *text, struct policy *ret)
-{
-    CLEANUP_FREE char *json = world_quotes(text);
-    CLEANUP_JSON cJSON *tree = NULL;
-    struct err err = {0};
-    arena_init(a, MIB);
-    assert_int_equal(json_parse(json, strlen(json), true, &tree, &err), 0);
-    policy_decode(a, tree, ret);
-    assert_null(ret->broken);
-}
 
 static void test_policies(void **state)
 {
@@ -424,6 +473,7 @@ int main(void)
         cmocka_unit_test(test_unreadable),         cmocka_unit_test(test_denied),
         cmocka_unit_test(test_denied_and_invalid), cmocka_unit_test(test_review_of_the_user),
         cmocka_unit_test(test_undecided),          cmocka_unit_test(test_stamped),
+        cmocka_unit_test(test_stamped_for_a_policy),
         cmocka_unit_test(test_foreign_start),      cmocka_unit_test(test_policies),
     };
     return cmocka_run_group_tests(tests, world_setup, world_teardown);
