@@ -37,6 +37,7 @@ struct entry {
     char *source;      /* "namespace/name" */
     /* started: an attempt has begun, or the source was started for it. */
     bool is_clone, final, started, linked, succeeded;
+    size_t policies_broken;
     size_t disk_count; /* as the status says; 0: not known */
     struct usage_holder holder;
     bool owes_thaw;

@@ -52,7 +52,7 @@ const struct kube_kind worker_kinds[ALL_KINDS] = {
                           .fields = {F_PHASE, F_PROGRESS, F_CONDITIONS, F_LABEL_ATTEMPT},
                           .label_key = WUKONG_UID_LABEL},
     [KIND_POLICY] = {WUKONG_GROUP, WUKONG_VERSION_NAME, "clonepolicies", "ClonePolicy", true,
-                     .fields = {F_SPEC}},
+                     .fields = {F_SPEC, F_STATUS}},
     /* A claim that cannot be restored says so only in Events (external-provisioner; seen on v6.3). */
     [KIND_CLAIM_EVENT] = {"", "v1", "events", "Event", false,
                           .fields = {F_EVENT_OBJECT_NAME, F_EVENT_OBJECT_UID, F_EVENT_MESSAGE},

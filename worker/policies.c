@@ -15,13 +15,8 @@
 
 /* --- reading --- */
 
-struct filling {
-    struct policies *p;
-};
-
-static bool add(void *arg, const struct kube_object *o)
+void policies_decode(struct arena *a, const struct kube_object *o, struct policy *ret)
 {
-    struct policies *p = ((struct filling *)arg)->p;
     CLEANUP_JSON cJSON *tree = cJSON_CreateObject();
     cJSON *spec = NULL, *metadata = cJSON_AddObjectToObject(tree, "metadata");
     const char *text = kube_object_field(o, F_SPEC);
@@ -31,8 +26,14 @@ static bool add(void *arg, const struct kube_object *o)
     /* Without a spec it is one that cannot be read, which policy_decode says. */
     if (text && json_parse(text, strlen(text), true, &spec, NULL) == 0)
         (void)cJSON_AddItemToObject(tree, "spec", spec);
+    policy_decode(a, tree, ret);
+}
+
+static bool add(void *arg, const struct kube_object *o)
+{
+    struct policies *p = arg;
     struct policy *one = &p->items[p->count++];
-    policy_decode(&p->arena, tree, one);
+    policies_decode(&p->arena, o, one);
     p->by_subject |= one->match.subject_count || one->exclude.subject_count;
     p->by_source |= one->match.by_source || one->exclude.by_source;
     p->by_namespace |= one->match.by_source_ns || one->match.by_target_ns ||
@@ -48,7 +49,7 @@ void policies_refill(struct policies *p, const struct caches *caches)
     p->items = arena_alloc(&p->arena, POLICIES_MAX * sizeof *p->items);
     assert(p->items);
     p->filled = true;
-    caches->each(caches->arg, KIND_POLICY, NULL, add, &(struct filling){p});
+    caches->each(caches->arg, KIND_POLICY, NULL, add, p);
 }
 
 void policies_release(struct policies *p)

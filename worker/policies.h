@@ -28,6 +28,8 @@ struct policies {
     bool by_subject, by_source, by_namespace, by_retained;
 };
 
+/* One as the cache has it. */
+void policies_decode(struct arena *a, const struct kube_object *o, struct policy *ret);
 /* Decodes what the caches hold. */
 void policies_refill(struct policies *p, const struct caches *caches);
 void policies_release(struct policies *p);

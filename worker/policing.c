@@ -168,6 +168,8 @@ static void judge(const struct policing *p, struct entry *e, const struct kube_o
                          &c.request.user, &c.request.groups, &c.request.group_count);
     struct policies_verdict verdict =
         policies_judge(v->arena, set, &p->entries->usage, &e->holder, &c, found);
+    e->policies_broken = policy_reports_judged(p->reports, e->ns, e->name, c.request.user, found,
+                                               e->policies_broken);
     v->policy.reason = verdict.reason;
     v->policy.why = verdict.why;
     v->policy.until_ms = verdict.until_ms;

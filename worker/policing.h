@@ -9,11 +9,13 @@
 
 #include "worker/entries.h"
 #include "worker/policies.h"
+#include "worker/policy_status.h"
 #include "worker/view.h"
 
 struct policing {
     struct entries *entries;
     const struct policies *policies;
+    struct policy_reports *reports;
     const struct caches *caches;
     int64_t max_in_flight;
     const char *stamp_keys; /* PEM; NULL: not known, and so nobody is */

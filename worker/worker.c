@@ -47,7 +47,9 @@ struct worker {
     struct workqueue *queue;
     struct timer pump;
     struct entries entries;
+    struct caches caches; /* the face that views look through */
     struct policies policies;
+    struct policy_reports *policy_reports;
     bool leads, synced;
 };
 
@@ -146,6 +148,8 @@ static void wukong_changed(struct worker *w, const struct kube_object *before,
     const struct kube_object *o = after ? after : before;
     struct entry *e = entries_by_key(&w->entries, o->ns, o->name);
     if (e && (!after || !str_eq(e->uid, after->uid))) {
+        if (e->policies_broken)
+            policy_reports_gone(w->policy_reports, e->ns, e->name);
         entries_remove(&w->entries, e);
         e = NULL;
     }
@@ -246,8 +250,12 @@ static void changed(void *arg, const struct kube_object *before, const struct ku
         namespace_changed(w, before, after);
         break;
     case KIND_POLICY:
-        w->policies.filled = false;
-        look_at_waiting(w);
+        policy_reports_changed(w->policy_reports, before, after);
+        /* Its status is no reason to judge anew. */
+        if (!before || !after || before->generation != after->generation) {
+            w->policies.filled = false;
+            look_at_waiting(w);
+        }
         break;
     case KIND_STORAGE_CLASS:
     case KIND_SNAPSHOT_CLASS:
@@ -432,7 +440,6 @@ static void reconcile(struct worker *w, struct entry *e)
     struct err err = {0};
     struct view_settings settings = {0};
     struct clone_view v = {.arena = &a};
-    const struct caches caches = {cache_get, cache_each, cache_served, w};
     if (e->written && !trusted(w, e)) {
         free(e->written);
         e->written = NULL;
@@ -445,12 +452,12 @@ static void reconcile(struct worker *w, struct entry *e)
     if (view_read_wukong(&v, o, &err) == 0 && v.effective.is_clone) {
         struct now now = {wall(w), mono(w)};
         settings_of(w, e, o, &v, &settings);
-        if (view_build(&v, &caches, o, &e->memo, now, &settings, &err) == 0) {
+        if (view_build(&v, &w->caches, o, &e->memo, now, &settings, &err) == 0) {
             struct decision d = {.intents = {.arena = &a}};
             if (!w->policies.filled)
-                policies_refill(&w->policies, &caches);
+                policies_refill(&w->policies, &w->caches);
             const struct policing policing = {
-                &w->entries, &w->policies, &caches, w->config.max_in_flight,
+                &w->entries, &w->policies, w->policy_reports, &w->caches, w->config.max_in_flight,
                 w->policies.by_subject ? stamp_keys(w, &a) : NULL};
             policing_judge(&policing, e, o, &v);
             clone_decide(&v, &d);
@@ -535,10 +542,18 @@ static bool may_write(void *arg)
     return w->leads && (!w->lease || lease_leading(w->lease));
 }
 
+static bool may_report(void *arg)
+{
+    struct worker *w = arg;
+    return w->synced && may_write(w);
+}
+
 /* --- leadership, caches filled --- */
 
 static void begin_when_ready(struct worker *w)
 {
+    if (w->synced && w->leads)
+        policy_reports_all(w->policy_reports);
     if (w->synced && w->leads)
         look_at_waiting(w);
     struct entry *e, *next;
@@ -642,6 +657,15 @@ struct worker *worker_new(const struct worker_config *config)
                                     .may_write = may_write,
                                     .ended = call_ended,
                                     .arg = w};
+    w->caches = (struct caches){cache_get, cache_each, cache_served, w};
+    w->policy_reports = policy_reports_new(&(struct policy_reports_options){
+        .client = &w->client,
+        .clock = config->clock,
+        .timers = config->timers,
+        .rng = config->rng,
+        .caches = &w->caches,
+        .may_write = may_report,
+        .arg = w});
     w->queue = workqueue_new(&(struct workqueue_options){.rng = config->rng});
     timer_init(&w->pump, pump, w);
     w->entries.usage.wake = its_turn;
@@ -696,6 +720,7 @@ void worker_free(struct worker *w)
     workqueue_free(w->queue);
     entries_release(&w->entries);
     policies_release(&w->policies);
+    policy_reports_free(w->policy_reports);
     free(w->ns);
     free(w->lease_name);
     free(w->identity);
@@ -723,5 +748,5 @@ bool worker_leads(const struct worker *w)
 
 unsigned long long worker_writes(const struct worker *w)
 {
-    return w->executor.writes;
+    return w->executor.writes + policy_reports_writes(w->policy_reports);
 }
