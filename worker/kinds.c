@@ -55,7 +55,8 @@ const struct kube_kind worker_kinds[ALL_KINDS] = {
                      .fields = {F_SPEC, F_STATUS}},
     /* A claim that cannot be restored says so only in Events (external-provisioner; seen on v6.3). */
     [KIND_CLAIM_EVENT] = {"", "v1", "events", "Event", false,
-                          .fields = {F_EVENT_OBJECT_NAME, F_EVENT_OBJECT_UID, F_EVENT_MESSAGE},
+                          .fields = {F_EVENT_OBJECT_NAME, F_EVENT_MESSAGE},
+                          .label_path = "involvedObject.uid",
                           .field_selector = "involvedObject.kind=PersistentVolumeClaim,"
                                             "reason=ProvisioningFailed"},
     /* For the policies that select by its labels. */

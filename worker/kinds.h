@@ -81,7 +81,6 @@ extern const struct kube_kind worker_kinds[ALL_KINDS];
 #define F_SOURCE_MODE "spec.sourceVolumeMode"
 #define F_CONTENT_CLASS "spec.volumeSnapshotClassName"
 #define F_EVENT_OBJECT_NAME "involvedObject.name"
-#define F_EVENT_OBJECT_UID "involvedObject.uid"
 #define F_EVENT_MESSAGE "message"
 #define F_PROVISIONER "provisioner"
 #define F_EXPANSION "allowVolumeExpansion"

@@ -566,17 +566,22 @@ static void see_targets(struct clone_view *v, const struct caches *c)
     v->target_count = n;
 }
 
-/* The newest failure Event of each claim that is not bound. */
 static bool note_event(void *arg, const struct kube_object *o)
 {
-    struct clone_view *v = arg;
+    struct seen_claim *c = arg;
+    c->error = field(o, F_EVENT_MESSAGE);
+    return true;
+}
+
+/* The newest failure Event of each claim that is not bound. */
+static void see_events(struct clone_view *v, const struct caches *caches)
+{
     for (size_t t = 0; t < v->target_count; t++)
         for (size_t i = 0; i < v->disk_count; i++) {
             struct seen_claim *c = &v->targets[t].claims[i];
-            if (c->exists && !c->bound && str_eq(c->uid, field(o, F_EVENT_OBJECT_UID)))
-                c->error = field(o, F_EVENT_MESSAGE);
+            if (c->exists && !c->bound && c->uid)
+                caches->each(caches->arg, KIND_CLAIM_EVENT, c->uid, note_event, c);
         }
-    return true;
 }
 
 static void apply_settings(struct clone_view *v, const struct view_settings *s)
@@ -629,6 +634,6 @@ int view_build(struct clone_view *v, const struct caches *caches, const struct k
     }
     see_targets(v, caches);
     if (v->disk_count && view_past_cut(v))
-        caches->each(caches->arg, KIND_CLAIM_EVENT, NULL, note_event, v);
+        see_events(v, caches);
     return 0;
 }

@@ -106,6 +106,9 @@ static void look_at_waiting(struct worker *w)
 {
     struct entry *e, *next;
     size_t count = 0;
+    /* Everything is looked at when the caches are filled and the lease is there. */
+    if (!w->synced || !w->leads)
+        return;
     CLEANUP_FREE struct entry **all =
         xcalloc(HASH_CNT(by_key, w->entries.by_key) + 1, sizeof(struct entry *));
     HASH_ITER(by_key, w->entries.by_key, e, next)
@@ -216,6 +219,18 @@ static void claim_event(struct worker *w, const struct kube_object *o)
     look_at_uid(w, claim ? claim->label : NULL);
 }
 
+/* Of what concerns every waiting Wukong only a change of what is read from it does: a status that
+   somebody keeps writing, as CDI does a StorageProfile's, must not wake them all. */
+static bool is_new_to_all(const struct kube_object *before, const struct kube_object *after)
+{
+    if (!before || !after)
+        return true;
+    for (size_t i = 0; i < KUBE_FIELDS_MAX && after->kind->fields[i]; i++)
+        if (!str_eq(before->field[i], after->field[i]))
+            return true;
+    return false;
+}
+
 static void changed(void *arg, const struct kube_object *before, const struct kube_object *after)
 {
     struct watched *k = arg;
@@ -262,7 +277,8 @@ static void changed(void *arg, const struct kube_object *before, const struct ku
     case KIND_CSI_DRIVER:
     case KIND_STORAGE_PROFILE:
     case KIND_STAMP_KEYS:
-        look_at_waiting(w);
+        if (is_new_to_all(before, after))
+            look_at_waiting(w);
         break;
     default:
         look_at_uid(w, o->label);

@@ -69,8 +69,11 @@ static size_t field_count(const struct kube_kind *kind)
     return n;
 }
 
-static const char *label_value(const struct kube_kind *kind, const cJSON *metadata)
+static const char *label_value(const struct kube_kind *kind, const cJSON *tree,
+                               const cJSON *metadata)
 {
+    if (kind->label_path)
+        return json_str(tree, kind->label_path);
     const cJSON *value =
         kind->label_key ? json_get(json_get(metadata, "labels"), kind->label_key) : NULL;
     return cJSON_IsString(value) ? value->valuestring : NULL;
@@ -92,7 +95,7 @@ int kube_object_project(const struct kube_kind *kind, const cJSON *tree, struct 
     gather(&g, json_str(owner, "uid"), NULL);
     gather(&g, json_str(owner, "kind"), NULL);
     gather(&g, json_str(owner, "name"), NULL);
-    gather(&g, label_value(kind, metadata), NULL);
+    gather(&g, label_value(kind, tree, metadata), NULL);
     size_t first_field = g.count, fields = field_count(kind);
     for (size_t i = 0; i < fields; i++)
         gather_field(&g, json_at(tree, kind->fields[i]));

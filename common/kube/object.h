@@ -28,6 +28,8 @@ struct kube_kind {
     const char *field_selector; /* NULL: all */
     /* The one label whose value is kept in kube_object.label and can be looked up; NULL: none. */
     const char *label_key;
+    /* Instead of label_key: the path of a text that is kept there and can be looked up. */
+    const char *label_path;
 };
 
 struct kube_object {
@@ -36,7 +38,7 @@ struct kube_object {
     int64_t generation, created_ms, deleted_ms;     /* deleted_ms 0: no deletionTimestamp */
     const char *owner_uid, *owner_kind,
         *owner_name;   /* the controller owner, else the first owner */
-    const char *label; /* value of kind->label_key */
+    const char *label; /* value of kind->label_key or label_path */
     bool has_finalizers;
     const char *field[KUBE_FIELDS_MAX];
 };

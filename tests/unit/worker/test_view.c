@@ -1,8 +1,8 @@
 /*
  * Proves what the view makes of the caches, from objects as the API server shows them: a restarted
  * worker finds the capture on the first snapshot; a capture that somebody damaged is refused and
- * crashes nothing; CDI's DataVolume stands for its claim; whose a machine is; which content is still
- * to come.
+ * crashes nothing; a claim's own Events are all that is looked at; CDI's DataVolume stands for its
+ * claim; whose a machine is; which content is still to come.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,14 +16,14 @@
 
 #define UID "11111111-2222-3333-4444-555555555555"
 #define NOW 1790000000000 /* 2026-09-21T14:13:20Z */
-#define OBJECTS_MAX 16
+#define OBJECTS_MAX 64
 
 struct cluster {
     struct {
         enum worker_kind kind;
         struct kube_object *object;
     } items[OBJECTS_MAX];
-    size_t count;
+    size_t count, visits[WORKER_KINDS]; /* objects that the view was shown, by kind */
     struct memo memo;
     struct arena arena;
     struct clone_view view;
@@ -63,7 +63,7 @@ static void each(void *arg, enum worker_kind kind, const char *label,
     struct cluster *c = arg;
     for (size_t i = 0; i < c->count; i++)
         if (c->items[i].kind == kind && (!label || str_eq(c->items[i].object->label, label)) &&
-            !visit(visit_arg, c->items[i].object))
+            ++c->visits[kind] && !visit(visit_arg, c->items[i].object))
             return;
 }
 
@@ -206,6 +206,30 @@ static void test_data_volume(void **state)
     drop(&c);
 }
 
+/* The last Event of a claim tells why it is not bound. However many claims of others fail, only its
+   own Events are looked at. */
+static void test_claim_events(void **state)
+{
+    (void)state;
+    struct cluster c = {0};
+    wukong(&c, OF_VMI, PAST_CUT);
+    carrier(&c, "{\"source\":" SOURCE ",\"disks\":[" DISK("1", ",\"pvc\":{}") "]}");
+    put(&c, KIND_PVC, "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','labels':{"
+                      "'vm.novasphere.dev/wukong-uid':'" UID "'}},'spec':{},"
+                      "'status':{'phase':'Pending'}}");
+    for (int i = 0; i < 40; i++) {
+        CLEANUP_FREE char *event = xasprintf(
+            "{'metadata':{'name':'e%d','namespace':'ns','uid':'e%d'},'message':'message %d',"
+            "'involvedObject':{'name':'w-root','uid':'%s'}}",
+            i, i, i, i == 10 || i == 20 ? "p1" : "another");
+        put(&c, KIND_CLAIM_EVENT, event);
+    }
+    build(&c);
+    assert_string_equal(c.view.targets[0].claims[0].error, "message 20");
+    assert_int_equal(c.visits[KIND_CLAIM_EVENT], 2);
+    drop(&c);
+}
+
 static void test_earlier_claim(void **state)
 {
     (void)state;
@@ -334,6 +358,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_capture_from_snapshot), cmocka_unit_test(test_damaged_capture),
         cmocka_unit_test(test_data_volume),           cmocka_unit_test(test_earlier_claim),
+        cmocka_unit_test(test_claim_events),
         cmocka_unit_test(test_machine_owner),         cmocka_unit_test(test_content_to_come),
         cmocka_unit_test(test_thawed_by_others),
     };
