@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "json/json.h"
+#include "wukong/needs.h"
 #include "wukong/quantity.h"
 
 static const char *text(struct arena *a, const cJSON *o, const char *path)
@@ -154,6 +155,31 @@ static void read_domain(const cJSON *spec, struct source_facts *s)
     s->persistent_efi = json_bool(spec, "domain.firmware.bootloader.efi.persistent", false);
 }
 
+struct needs_reader {
+    struct arena *arena;
+    struct source_facts *s;
+};
+
+/* A need of a named namespace (ns is not empty) stays where it is, wherever the machine goes. */
+static int read_need(void *arg, const char *kind, const char *ns, const char *name, bool optional)
+{
+    struct needs_reader *r = arg;
+    struct source_facts *s = r->s;
+    if (*ns)
+        return 0;
+    for (size_t i = 0; i < s->need_count; i++)
+        if (str_eq(s->needs[i].kind, kind) && str_eq(s->needs[i].name, name)) {
+            s->needs[i].optional &= optional;
+            return 0;
+        }
+    if (!s->needs)
+        s->needs = arena_alloc(r->arena, LIMIT_NEEDS * sizeof *s->needs);
+    if (s->needs && s->need_count < LIMIT_NEEDS)
+        s->needs[s->need_count++] =
+            (struct source_need){kind, str_or(arena_strdup(r->arena, name), ""), optional};
+    return 0;
+}
+
 void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi, struct source_facts *ret)
 {
     struct source_facts s = {.looked_up = true};
@@ -181,6 +207,7 @@ void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi, struc
     const cJSON *spec = s.vmi_exists ? json_get(vmi, "spec") : json_at(vm, "spec.template.spec");
     read_domain(spec, &s);
     read_volumes(a, spec, vm, &s);
+    (void)needs_each(spec, "", read_need, &(struct needs_reader){a, &s});
     *ret = s;
 }
 

@@ -19,6 +19,7 @@
 
 #define LIMIT_CLASSES 256
 #define LIMIT_VOLUMES 128
+#define LIMIT_NEEDS 64 /* named in warnings, of which an answer holds no more */
 
 /* What a volume of a VM is made of (kubevirt.io/api core/v1 Volume). */
 enum volume_kind {
@@ -51,6 +52,11 @@ struct claim_facts {
     const char *access_modes;  /* compact JSON array */
 };
 
+struct source_need {
+    const char *kind, *name;
+    bool optional;
+};
+
 struct source_facts {
     bool looked_up; /* false: nothing below is known, no rule of the source is applied */
     bool vm_exists, vmi_exists;
@@ -67,6 +73,8 @@ struct source_facts {
     size_t volume_count;
     struct claim_facts *claims;
     size_t claim_count;
+    struct source_need *needs; /* objects of its namespace that its spec names, each once */
+    size_t need_count;
 };
 
 struct storage_class_facts {

@@ -119,6 +119,20 @@ static void judge_names(const struct judge *j, const struct disks *d)
     }
 }
 
+/* Whether they are there is not asked: they may come in the same commit, and Secrets are not read.
+ */
+static void judge_needs(const struct judge *j)
+{
+    for (size_t i = 0; j->e->cross_namespace && i < j->s->need_count; i++) {
+        const struct source_need *n = &j->s->needs[i];
+        bool replaced = str_eq(n->kind, "NetworkAttachmentDefinition") && j->w->spec.network_count;
+        if (n->optional || replaced)
+            continue;
+        issues_add(j->l, rule_find("source-needs"), name_field(j), NULL,
+                   "the new VM needs %s \"%.48s\" in its own namespace", n->kind, n->name);
+    }
+}
+
 static bool exists(const struct judge *j)
 {
     return j->e->source_type == SOURCE_VM ? j->s->vm_exists : j->s->vmi_exists;
@@ -141,6 +155,7 @@ void validate_source(const struct wukong *w, const struct wukong_effective *e,
     }
     judge_state(&j);
     judge_spec(&j);
+    judge_needs(&j);
     CLEANUP_ARENA struct arena a;
     arena_init(&a, PLAN_BYTES);
     struct disks d;

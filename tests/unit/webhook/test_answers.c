@@ -134,10 +134,12 @@ static void test_source_rules(void **state)
             struct served s;
             serve_row(&s, r);
             CLEANUP_FREE char *object = NULL;
-            struct world w = {.classes = cluster(r->cluster), .routes = s.routes};
+            struct world w = {
+                .classes = cluster(r->cluster), .routes = s.routes, .may_clone = true};
             CLEANUP_JUDGED struct judged j;
-            world_judge(&w, (enum admission_endpoint)e, "CREATE", "prod",
-                        json_of(r->wukong, &object), NULL, &j);
+            json_of(r->wukong, &object);
+            world_judge(&w, (enum admission_endpoint)e, "CREATE",
+                        strstr(object, "team") ? "team" : "prod", object, NULL, &j);
             bool good = r->rule ? told(&j, rule_find(r->rule), r->field, r->word)
                                 : j.result.verdict == VERDICT_ALLOWED;
             if (!good)

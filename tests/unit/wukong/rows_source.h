@@ -33,6 +33,18 @@
     "volumeSnapshotStatuses: [{name: root, enabled: true}, {name: data, enabled: false, reason: "  \
     "no class}, {name: ci, enabled: false, reason: not supported}]"
 
+/* What it names of its own namespace: two Secrets, one of them twice, a ConfigMap, a network; an
+   optional ConfigMap and a network of a named namespace need nothing. */
+#define NEEDY                                                                                      \
+    "volumes: [{name: root, persistentVolumeClaim: {claimName: web-root}}, {name: a, secret: "     \
+    "{secretName: s-1}}, {name: b, cloudInitNoCloud: {secretRef: {name: s-1}}}, {name: c, "        \
+    "configMap: {name: c-1}}, {name: d, configMap: {name: c-2, optional: true}}], "                \
+    "networks: [{name: n, multus: {networkName: lan}}, {name: o, multus: {networkName: net/wan}}"  \
+    "], accessCredentials: [{sshPublicKey: {source: {secret: {secretName: s-2}}}}], " DOMAIN("")
+#define FROM_ELSEWHERE(more)                                                                       \
+    "{apiVersion: vm.novasphere.dev/v1alpha1, kind: Wukong, metadata: {name: w, namespace: team}," \
+    " spec: {cloneSource: {type: vmi, vmiName: web, namespace: prod}" more "}}"
+
 #define PVC(more)                                                                                  \
     "{spec: {storageClassName: fast, volumeMode: Block, accessModes: [ReadWriteOnce], resources: " \
     "{requests: {storage: 9Gi}}}, status: {phase: Bound, capacity: {storage: 10Gi}}" more "}"
@@ -105,6 +117,11 @@ static const struct source_row source_rows[] = {
     {CLONE(""), VM_RUNNING, VMI("volumes: [{name: c, containerDisk: {image: x}}]", RUNNING), OK_PVC, NORMAL, "source-no-disks", "spec.cloneSource.vmiName", NULL},
     {CLONE(", snapshotMethod: VirtualMachineSnapshot"), NULL, VMI_RUNNING, OK_PVC, NORMAL, "vmsnapshot-standalone", "spec.cloneSource.snapshotMethod", NULL},
     {CLONE(", snapshotMethod: VirtualMachineSnapshot"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, NULL, NULL, NULL},
+
+    {FROM_ELSEWHERE(""), VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, "source-needs", "spec.cloneSource.vmiName", "the new VM needs Secret \"s-1\" in its own namespace"},
+    {FROM_ELSEWHERE(""), VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, "source-needs", "spec.cloneSource.vmiName", "ConfigMap \"c-1\""},
+    {FROM_ELSEWHERE(""), VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, "source-needs", "spec.cloneSource.vmiName", "NetworkAttachmentDefinition \"lan\""},
+    {FROM_ELSEWHERE(", networks: [{name: default}]"), VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, "source-needs", "spec.cloneSource.vmiName", "Secret \"s-2\""},
 
     {CLONE_AND("disks: [{name: rot}, {name: data}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-missing", "spec.disks[0].name", "did you mean \"root\"?"},
     {CLONE_AND("disks: [{name: x, sourceDisk: nope}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-missing", "spec.disks[0].sourceDisk", "\"root\", \"data\""},

@@ -76,6 +76,38 @@ static void test_every_rule_has_a_row(void **state)
     }
 }
 
+/* A need is told once, an optional one and one of a named namespace not at all; within one namespace
+   nothing is missing, and networks of the Wukong's own replace the source's. */
+static void test_needs(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *wukong;
+        const char *told;
+    } table[] = {
+        {FROM_ELSEWHERE(""), "ConfigMap c-1,Secret s-1,Secret s-2,NetworkAttachmentDefinition lan,"},
+        {FROM_ELSEWHERE(", networks: [{name: default}]"), "ConfigMap c-1,Secret s-1,Secret s-2,"},
+        {CLONE(""), ""},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        struct source_row r = {table[i].wukong, VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, NULL, NULL, NULL};
+        struct scene x;
+        char told[512] = "";
+        CLEANUP_ISSUES struct issues l;
+        issues_init(&l);
+        scene_make(&x, &r);
+        validate_source(&x.w, &x.e, &x.s, &x.c, &l);
+        for (size_t k = 0; k < l.count; k++) {
+            char kind[64], name[64];
+            if (str_eq(l.items[k].rule->id, "source-needs") &&
+                sscanf(l.items[k].message, "the new VM needs %63s \"%63[^\"]\"", kind, name) == 2)
+                snprintf(told + strlen(told), sizeof told - strlen(told), "%s %s,", kind, name);
+        }
+        arena_release(&x.a);
+        assert_string_equal(told, table[i].told);
+    }
+}
+
 /* --- Methods --- */
 
 static void test_methods(void **state)
@@ -242,6 +274,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),    cmocka_unit_test(test_every_rule_has_a_row),
+        cmocka_unit_test(test_needs),
         cmocka_unit_test(test_methods), cmocka_unit_test(test_plan),
         cmocka_unit_test(test_facts),   cmocka_unit_test(test_damaged_sources),
     };
