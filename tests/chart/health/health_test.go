@@ -1,6 +1,5 @@
-// Package health judges docs/argocd/health.lua. Argo CD runs such scripts in gopher-lua, and so does
-// this test; what the answer should be comes from kstatus, the library that Flux and others judge
-// objects with: the same object must look the same to both.
+// The test judges docs/argocd/health.lua; what the answer should be comes from kstatus, the library that
+// Flux and others judge objects with: the same object must look the same to both.
 package health
 
 import (
@@ -9,62 +8,22 @@ import (
 	"os"
 	"testing"
 
-	lua "github.com/yuin/gopher-lua"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 )
 
-func toLua(l *lua.LState, value any) lua.LValue {
-	switch v := value.(type) {
-	case map[string]any:
-		table := l.NewTable()
-		for key, item := range v {
-			table.RawSetString(key, toLua(l, item))
-		}
-		return table
-	case []any:
-		table := l.NewTable()
-		for _, item := range v {
-			table.Append(toLua(l, item))
-		}
-		return table
-	case string:
-		return lua.LString(v)
-	case bool:
-		return lua.LBool(v)
-	case float64:
-		return lua.LNumber(v)
-	case int64:
-		return lua.LNumber(v)
-	}
-	return lua.LNil
-}
-
-// Runs the script as Argo CD does: the object in the global obj, the answer a table.
+// run judges by the script that the documentation gives to Argo CD.
 func run(t *testing.T, object map[string]any) (state, message string) {
 	t.Helper()
 	script, err := os.ReadFile("../../../docs/argocd/health.lua")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := lua.NewState(lua.Options{SkipOpenLibs: true})
-	defer l.Close()
-	for name, open := range map[string]lua.LGFunction{
-		lua.BaseLibName: lua.OpenBase, lua.TabLibName: lua.OpenTable, lua.StringLibName: lua.OpenString,
-	} {
-		l.Push(l.NewFunction(open))
-		l.Push(lua.LString(name))
-		l.Call(1, 0)
-	}
-	l.SetGlobal("obj", toLua(l, object))
-	if err := l.DoString(string(script)); err != nil {
+	state, message, err = Run(string(script), object)
+	if err != nil {
 		t.Fatal(err)
 	}
-	answer, ok := l.Get(-1).(*lua.LTable)
-	if !ok {
-		t.Fatalf("answers %v", l.Get(-1))
-	}
-	return lua.LVAsString(answer.RawGetString("status")), lua.LVAsString(answer.RawGetString("message"))
+	return state, message
 }
 
 func wukong(generation int64, wukongStatus map[string]any) map[string]any {

@@ -26,6 +26,7 @@ PROVISIONER_VERSION = "v6.3.0"
 SNAPSHOTTER = "github.com/kubernetes-csi/external-snapshotter/v8"
 SNAPSHOT_CLIENT = "github.com/kubernetes-csi/external-snapshotter/client/v8"
 PROVISIONER = "github.com/kubernetes-csi/external-provisioner/v6"
+KUSTOMIZE_CONTROLLER = "github.com/fluxcd/kustomize-controller"
 
 
 class BuildError(Exception):
@@ -96,10 +97,12 @@ class Part:
 
 
 class GoPart(Part):
-    """A Go module; `binaries` maps the name of an output to the package that it is built from."""
+    """A Go module; `binaries` maps the name of an output to the package that it is built from. `also`
+    are folders that its go.mod replaces modules by."""
 
-    def __init__(self, name, folder, binaries, flags=(), links=(), crds=None):
+    def __init__(self, name, folder, binaries, flags=(), links=(), crds=None, also=()):
         super().__init__(name, folder)
+        self.also = [Part(name, other) for other in also]
         self.binaries = binaries
         self.flags = list(flags)
         self.links = list(links)
@@ -113,6 +116,11 @@ class GoPart(Part):
     def recipe(self):
         return repr((sorted(self.binaries.items()), self.flags, self.links, self.crds))
 
+    def inputs(self):
+        yield from super().inputs()
+        for other in self.also:
+            yield from other.inputs()
+
     def build(self, out, log):
         env = dict(os.environ, CGO_ENABLED="0", GOWORK="off",
                    GOFLAGS="-buildvcs=false -trimpath -mod=readonly")
@@ -125,12 +133,12 @@ class GoPart(Part):
             # A hard link, so that argv[0] names the role without a wrapper.
             os.link(out / target, out / link)
         if self.crds:
-            module, inside = self.crds
+            module, inside, *pattern = self.crds
             command = ["go", "list", "-m", "-f", "{{.Dir}}", module]
             source = subprocess.run(command, cwd=self.folder, env=env, check=True,
                                     stdout=subprocess.PIPE, stderr=log, text=True).stdout.strip()
             (out / "crds").mkdir()
-            for crd in sorted((Path(source) / inside).glob("*storage.k8s.io_*.yaml")):
+            for crd in sorted((Path(source) / inside).glob(*(pattern or ["*storage.k8s.io_*.yaml"]))):
                 shutil.copyfile(crd, out / "crds" / crd.name)
 
 
@@ -169,6 +177,9 @@ PARTS = [
            flags=_kubernetes_flags(), links=[("kube-controller-manager", "kube-apiserver")]),
     GoPart("kubevirt", "kubevirt", {"kubevirt-standin": "."}),
     GoPart("cdi", "cdi", {"cdi-standin": "."}),
+    GoPart("flux", "parts/flux", {"kustomize-controller": KUSTOMIZE_CONTROLLER},
+           crds=(KUSTOMIZE_CONTROLLER, "config/crd/bases", "*.yaml")),
+    GoPart("argo", "parts/argo", {"argo-sync": "."}, also=["../chart/health"]),
 ]
 
 
