@@ -4,21 +4,26 @@ Refusals name every mistake at once, with field paths; what cannot work in this 
 with the driver and the remedy; what may still come only warns. Cloning from another namespace needs
 the requester's own right there, tried with that user's own credentials: without it not one object of
 that namespace is read (the audit log of the API server is the witness), and no answer depends on what
-is in it. UPDATE and DELETE never stand in the way of what is already stored.
+is in it, and what reached the store while the webhook was away is not cloned. UPDATE and DELETE never stand in the way of what is already stored.
 """
 
 import base64
 import json
+import re
 import shlex
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from bedlib import harness, objects, vms  # noqa: E402
 from bedlib.kube import ApiError  # noqa: E402
+import test_agreement  # noqa: E402
 
 STAMP = "vm.novasphere.dev/admission"
 API = "vm.novasphere.dev/v1alpha1"
@@ -64,22 +69,88 @@ class Refusals(Admission):
         self.assertEqual(client, server)
 
     def test_ten_mistakes_are_ten_causes(self):
-        refusal = self.assert_refused(lambda: self.kube.create(objects.wukong(self.namespace, "x", {
+        """Each with field, value, rule and remedy; kubectl shows all, lint says the same."""
+        wrong = objects.wukong(self.namespace, "x", {
             "cpu": 65, "memory": "x", "replicas": 0, "reclaimPolicy": "Keep",
-            "cloneSource": {"type": "vm", "vmiName": "a", "cloneType": "runing", "retryLimit": -1,
+            "cloneSource": {"type": "vmi", "vmiName": "a", "cloneType": "runing", "retryLimit": -1,
                             "deadlineSeconds": -1, "notBefore": "tomorrow",
                             "window": {"schedule": "x", "duration": "6h"}},
-            "disks": [{"name": "A", "size": "1Q"}]})), code=422)
-        fields = {cause["field"] for cause in refusal.causes()}
-        self.assertGreaterEqual(len(refusal.causes()), 10, fields)
+            "disks": [{"name": "A", "size": "1Gi"}]})
+        refusal = self.assert_refused(lambda: self.kube.create(wrong), code=422)
+        causes = {(cause["field"], cause["message"]) for cause in refusal.causes()}
+        self.assertEqual({"spec.cpu", "spec.memory", "spec.replicas", "spec.reclaimPolicy",
+                          *(f"spec.cloneSource.{f}" for f in ("cloneType", "retryLimit", "deadlineSeconds",
+                                                              "notBefore", "window.schedule")),
+                          "spec.disks[0].name"}, {field for field, _ in causes})
+        self.assertEqual(10, len(refusal.causes()))
         self.assertEqual("Invalid", refusal.reason)
-        for cause in refusal.causes():
-            self.assertGreater(len(cause["message"]), 20, cause)
+        for field, message in causes:
+            self.assertRegex(message, r"^(Invalid|Unsupported) value: .+: .+", field)
+        told = self.kubectl_apply(wrong).stderr
+        for field, message in causes:
+            self.assertIn(f"\n* {field}: {message}", told)
+        self.assertEqual(causes, self.linted([wrong])[0])
+
+    def linted(self, wukongs, rules=None):
+        """{(field, message)} of the errors that `kubectl wukong lint` finds in each; `rules` becomes
+        {rule: index of the first that it struck}."""
+        with tempfile.TemporaryDirectory() as folder:
+            for i, one in enumerate(wukongs):
+                (Path(folder) / f"{i:06d}.json").write_text(json.dumps(one))
+            done = subprocess.run([test_agreement.program("kubectl-wukong"), "lint", "-o", "json", folder],
+                                  capture_output=True, check=False)
+        found = [set() for _ in wukongs]
+        for one in json.loads(done.stdout)["findings"]:
+            i = int(Path(one["file"]).stem)
+            if one["severity"] == "error" and one["rule"] != "unknown-field":
+                found[i].add((one["field"], one["message"]))
+                if rules is not None:
+                    rules.setdefault(one["rule"], i)
+        return found
+
+    def test_every_rule_of_the_spec_reaches_the_user(self):
+        """For each rule an object that it strikes goes through the API server, whose own schema would
+        refuse most of them with fewer words: the user reads ours, all that lint found in it."""
+        made = [one for _, one in test_agreement.generate(3000, 1)]
+        # What that generator leaves as it is.
+        for change in ({"metadata": {"name": "Web_1"}}, {"metadata": {"generateName": "W-"}}, {"metadata": {}},
+                       {"metadata": {"name": "w", "labels": {"a b": "c"}}}, {"spec": None},
+                       {"spec": {"cpu": 1, "memory": "1Gi", "gpus": [{"deviceName": "d"}]}}):
+            made.append({**self.wukong_of({"type": "vmi", "vmiName": "a"}), **change})
+        for one in made:
+            one["metadata"]["namespace"] = self.namespace
+        struck = {}
+        found = self.linted(made, struck)
+        for rule, i in sorted(struck.items()):
+            with self.subTest(rule=rule):
+                refusal = self.assert_refused(lambda n=i: self.kube.create(made[n], dry_run=True), code=422)
+                self.assertEqual("Invalid", refusal.reason)
+                told = {(cause["field"], cause["message"]) for cause in refusal.causes()}
+                # The cluster may add what only it knows.
+                self.assertEqual(set(), found[i] - told)
+        page = (Path(__file__).resolve().parents[3] / "docs" / "rules.md").read_text()
+        listed = {line[0] for line in re.findall(r"^\| `(\S+)` \|(.*)$", page.split("## Changes")[0], re.M)
+                  if "| warning |" not in line[1]}
+        # Unknown fields are pruned before admission; the path of the request decides about the kind.
+        self.assertEqual({"unknown-field", "api-version", "kind"}, listed - set(struck))
 
     def test_misspelt_values_are_suggested(self):
-        refusal = self.assert_refused(lambda: self.kube.create(self.wukong_of(
-            {"type": "vm", "vmName": "a", "cloneType": "linkd"})), code=422)
-        self.assertIn('did you mean "linked"?', refusal.message)
+        """Every field that takes one of a few words, both in a clone and in what the creator knows."""
+        rows = {"cloneSource.type": ("vmii", "vmi"), "cloneSource.cloneType": ("linkd", "linked"),
+                "cloneSource.quiesce": ("required", "Required"),
+                "cloneSource.snapshotMethod": ("VolumeSnapshots", "VolumeSnapshot"),
+                "reclaimPolicy": ("retain", "Retain"), "startStrategy.runStrategy": ("Manuall", "Manual"),
+                "networks[].type": ("brige", "bridge"), "networks[].ipConfig.mode": ("DHCP", "dhcp"),
+                "highAvailability.restartPolicy": ("OnFailed", "OnFailure"),
+                "highAvailability.tolerations[].operator": ("Exist", "Exists"),
+                "highAvailability.tolerations[].effect": ("NoSchedul", "NoSchedule")}
+        for field, (wrong, right) in rows.items():
+            spec = {"cloneSource": {"type": "vmi", "vmiName": "a"}}
+            test_agreement.place(spec, field, wrong)
+            with self.subTest(field=field):
+                refusal = self.assert_refused(lambda s=spec: self.kube.create(
+                    objects.wukong(self.namespace, "x", s), dry_run=True), code=422)
+                self.assertIn(f'did you mean "{right}"?', refusal.message)
 
     def test_no_snapshot_class_for_the_driver_names_driver_and_remedy(self):
         source = self.source(wait=False)
@@ -105,6 +176,34 @@ class Refusals(Admission):
                 self.kube.create(one)
         # The class and the Wukong in one breath: the cache may not know it yet, the API server does.
         self.kube.create(self.wukong_of(source.spec()), dry_run=True)
+
+    def test_a_folder_with_class_source_and_clone_is_admitted(self):
+        """`kubectl apply -f folder/`: for this driver there is no snapshot class but that of the folder."""
+        driver, name = f"{self.namespace}.csi.example.com", f"class-{self.namespace}"
+        self.cleanup_object({"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver",
+                             "metadata": {"name": driver}, "spec": {"attachRequired": False}})
+        wukong = self.wukong_of({"type": "vmi", "vmiName": "src"})
+        wanted = {"a-class.json": [objects.storage_class(name, provisioner=driver),
+                                   objects.snapshot_class(name, driver=driver)],
+                  "b-source.json": [objects.claim(self.namespace, "src-root", storage_class=name),
+                                    vms.vmi(self.namespace, "src", vms.machine_spec({"root": "src-root"}))],
+                  "c-clone.json": [wukong]}
+        for kind in ("VolumeSnapshotClass", "StorageClass"):
+            self.addCleanup(self.kube.delete, objects.SNAPSHOT_API if "Snap" in kind else "storage.k8s.io/v1",
+                            kind, None, name)
+        with tempfile.TemporaryDirectory() as folder:
+            for file, items in wanted.items():
+                (Path(folder) / file).write_text(json.dumps(
+                    {"apiVersion": "v1", "kind": "List", "items": items}))
+            done = self.bed.kubectl("apply", "-f", folder, check=False)
+        self.assertEqual(0, done.returncode, done.stderr)
+        # That the class mattered: without it the same Wukong is refused.
+        self.wait_for(lambda: self.kube.find(vms.KUBEVIRT_API, "VirtualMachineInstance", self.namespace,
+                                             "src"), 20, "the source")
+        self.kube.delete(objects.SNAPSHOT_API, "VolumeSnapshotClass", None, name)
+        wukong["metadata"]["name"] = "late"
+        self.wait_for(lambda: driver in self.assert_refused(
+            lambda: self.kube.create(wukong, dry_run=True), code=422).message, 20, "its refusal")
 
     def test_a_source_that_lacks_the_disk_is_refused_one_that_is_missing_warns(self):
         missing = self.kubectl_apply(self.wukong_of({"type": "vmi", "vmiName": "later"}),
@@ -252,6 +351,92 @@ class Authority(Admission):
         shown = self.kubectl_apply(self.foreign(), kubeconfig=self.alice_config)
         self.assertIn("Error from server (Forbidden)", shown.stderr)
         self.assertNotIn("Warning", shown.stderr)
+
+    def test_no_attempt_of_hers_reads_the_other_namespace(self):
+        """The table of attempts, each with her own credentials: refused in the same words whether the
+        source is there, is not, or its whole namespace is not; nothing of that namespace is read by the
+        webhook or the worker, so neither can the time that an answer takes depend on it."""
+        own = self.alice.create(self.wukong_of({"type": "vmi", "vmiName": "mine"}, "own"))
+        forged = self.foreign("forged")
+        forged["metadata"]["annotations"] = {STAMP: self.forged()["metadata"]["annotations"][STAMP]}
+        by_vm = self.wukong_of({"type": "vm", "vmName": "db", "cloneType": "running",
+                                "namespace": self.prod}, "by-vm")
+        replaced = {**own, "spec": self.foreign()["spec"]}
+        attempts = {
+            "create": (403, lambda: self.alice.create(self.foreign())),
+            "dry run": (403, lambda: self.alice.create(self.foreign(), dry_run=True)),
+            "server-side apply": (403, lambda: self.alice.apply(self.foreign())),
+            "forged stamp": (403, lambda: self.alice.create(forged)),
+            "stopped machine": (403, lambda: self.alice.create(by_vm)),
+            "update": (422, lambda: self.alice.patch(API, "Wukong", self.namespace, "own", {
+                "spec": {"cloneSource": {"vmiName": "db", "namespace": self.prod}}})),
+            "replace": (422, lambda: self.alice.update(replaced)),
+        }
+        mark, told = self.bed.audit_mark(), {}
+        for there in (False, True):
+            for name, (code, attempt) in attempts.items():
+                with self.subTest(attempt=name, there=there):
+                    refusal = self.assert_refused(attempt, code=code)
+                    self.assertEqual(told.setdefault(name, refusal.status), refusal.status)
+            if not there:
+                self.kube.create(vms.vmi(self.prod, "db", vms.machine_spec({"root": "db-root"})))
+        nowhere = self.wukong_of({"type": "vmi", "vmiName": "db", "namespace": "nowhere"})
+        refusal = self.assert_refused(lambda: self.alice.create(nowhere), code=403)
+        self.assertEqual(told["create"]["message"].replace(self.prod, "nowhere"), refusal.message)
+        self.assert_unread(mark)
+
+    def assert_unread(self, mark):
+        read = [f"{e['user']['username']} {e['verb']} {e['requestURI']}" for e in self.bed.audit_entries(mark)
+                if e["user"]["username"] in (self.bed.account("webhook"), self.bed.account("worker"))
+                and (e.get("objectRef") or {}).get("namespace") in (self.prod, "nowhere")]
+        self.assertEqual([], read)
+
+    def without_webhook(self, attempt):
+        """As when an admin removed the registrations: nothing of ours sees the request."""
+        api = "admissionregistration.k8s.io/v1"
+        kept = [c for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+                for c in self.kube.list(api, kind) if "wukong" in c["metadata"]["name"]
+                for c in [{**c, "apiVersion": api, "kind": kind}]]
+        self.assertEqual(2, len(kept))
+        for one in kept:
+            self.kube.delete(api, one["kind"], None, one["metadata"]["name"])
+        try:
+            return attempt()
+        finally:
+            for one in kept:
+                for field in ("uid", "resourceVersion", "creationTimestamp", "generation"):
+                    one["metadata"].pop(field, None)
+                self.kube.create(one)
+
+    def test_what_came_past_the_webhook_is_not_cloned(self):
+        """Without a stamp, with one of her own making, and with one copied from a Wukong that was
+        admitted: the worker holds each back and reads nothing of the other namespace."""
+        self.kube.create(vms.vmi(self.prod, "db", vms.machine_spec({"root": "db-root"})))
+        self.run_remedy(self.assert_refused(lambda: self.alice.create(self.foreign()), code=403).message)
+        admitted = self.eventually_created(self.foreign("admitted"))
+        self.kube.delete(API, "Wukong", self.namespace, "admitted")
+        stamps = {"bare": None, "forged": self.forged()["metadata"]["annotations"][STAMP],
+                  "copied": admitted["metadata"]["annotations"][STAMP]}
+        self.wait_for(lambda: self.kube.find(API, "Wukong", self.namespace, "admitted") is None, 30,
+                      "the admitted one to go")
+        mark = self.bed.audit_mark()
+
+        def create_all():
+            for name, stamp in stamps.items():
+                one = self.foreign(name)
+                one["metadata"]["annotations"] = {STAMP: stamp} if stamp else {}
+                self.wait_for(lambda o=one: self.alice.create(o), 20, "the webhook to be out of the way")
+        self.without_webhook(create_all)
+        for name in stamps:
+            found = self.wait_reason(name, "PolicyAllowed", "NotAdmitted")
+            self.assertIn("stamp", vms.condition(found, "PolicyAllowed")["message"])
+        self.assert_unread(mark)
+        # The registrations are back and work.
+        self.wait_for(lambda: self.assert_refused(
+            lambda: self.kube.create(self.foreign("late", replicas=0), dry_run=True), code=422), 20,
+            "the webhook to be called again")
+        for name in stamps:
+            self.kube.delete(API, "Wukong", self.namespace, name)
 
     def test_a_forged_or_copied_stamp_helps_nobody(self):
         refusal = self.assert_refused(lambda: self.alice.create(self.forged()), code=403)

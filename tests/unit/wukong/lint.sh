@@ -4,6 +4,7 @@
 #   lint.sh KUBECTL_WUKONG
 set -eu
 lint=$1
+docs=$(cd "$(dirname "$0")/../../../docs" && pwd)
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 cd "$dir"
@@ -75,6 +76,17 @@ spec:
     retryLimit: 101
 YAML
 sed -i 1,2d merge.yaml
+cat > anchor.yaml <<'YAML'
+apiVersion: vm.novasphere.dev/v1alpha1
+kind: Wukong
+metadata: {name: a}
+spec:
+  cloneSource: {type: vmi, vmiName: web}
+  disks:
+  - &disk {name: a, size: 20Gib}
+  - <<: *disk
+    name: B
+YAML
 printf 'kind: Wukong\nspec:\n\treplicas: 1\n' > tab.yaml
 printf 'apiVersion: vm.novasphere.dev/v1alpha1\nkind: Wukong\nkind: Wukong\n' > twice.yaml
 cat > bad.json <<'JSON'
@@ -91,6 +103,8 @@ expect remedy 1 'set a number of VMs, such as 3, or leave it out \[replicas-rang
 expect warning 0 'warn.yaml:5:11: warning: spec.memory: ' warn.yaml
 expect warnings-as-errors 1 'warning: spec.memory' --warnings-as-errors warn.yaml
 expect merge 1 'merge.yaml:7:17: error: spec.cloneSource.retryLimit' merge.yaml
+expect alias-own-value 1 'anchor.yaml:9:11: error: spec.disks\[1\].name' anchor.yaml
+expect alias-merged-value 1 'anchor.yaml:7:27: error: spec.disks\[1\].size' anchor.yaml
 expect tab 1 'tab.yaml:3:1: error: line 3, column 1: .*use spaces' tab.yaml
 expect duplicate-key 1 'twice.yaml:3:1: error: .*stands here twice' twice.yaml
 expect json-list 1 'bad.json:3:76: error: spec.cloneSource.retryLimit' bad.json
@@ -144,6 +158,22 @@ assert x.getAttribute("tests") == "4" and x.getAttribute("failures") == "2"
 assert len(x.getElementsByTagName("testcase")) == 4 and len(x.getElementsByTagName("failure")) == 2
 PYTHON
 fi
+# The recipes of docs/lint.md: each command line in them runs as it stands there and finds the mistake.
+mkdir -p recipes/manifests bin
+ln -s "$lint" bin/kubectl-wukong
+cp bad.yaml recipes/manifests/
+sed -n '/^```yaml/,/^```$/s/.*\(kubectl-wukong lint .*\)/\1/p' "$docs/lint.md" > commands
+[ "$(wc -l < commands)" = 3 ] || { echo "FAILED recipes: not three commands in docs/lint.md" >&2; failures=$((failures + 1)); }
+while read -r command; do
+    case $command in *manifests*) ;; *) command="$command manifests/bad.yaml" ;; esac # pre-commit adds files
+    code=0
+    (cd recipes && PATH="$dir/bin:$PATH" sh -c "$command" > out 2>&1) || code=$?
+    if [ "$code" != 1 ] || ! cat recipes/* 2> /dev/null | grep -q replicas-range; then
+        echo "FAILED recipe '$command': exit $code" >&2
+        failures=$((failures + 1))
+    fi
+    rm -f recipes/out recipes/wukong.*
+done < commands
 if [ "$failures" != 0 ]; then
     echo "lint: $failures failed" >&2
     exit 1
