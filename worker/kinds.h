@@ -70,6 +70,9 @@ extern const struct kube_kind worker_kinds[ALL_KINDS];
 #define F_CREATION_TIME "status.creationTime"
 #define F_RESTORE_SIZE "status.restoreSize"
 #define F_HANDLE "status.snapshotHandle"
+/* csi-snapshotter: a CreateSnapshot was sent whose outcome is not known. */
+#define F_BEING_CREATED                                                                            \
+    "metadata.annotations[snapshot.storage.kubernetes.io/volumesnapshot-being-created]"
 #define F_DELETION_POLICY "spec.deletionPolicy"
 #define F_DRIVER "spec.driver"
 #define F_INDICATIONS "status.indications"

@@ -13,6 +13,9 @@
 /* How long the API server's own word that nothing is left is good, and when it is asked again. */
 #define LEFT_FRESH_MS 5000
 #define LEFT_AGAIN_MS 1000
+/* KubeVirt holds the guest frozen for a VirtualMachineSnapshot under way: its deletion waits no longer
+   for the contents of its VolumeSnapshots. */
+#define HASTY_MS 5000
 
 static bool definite_refusal(const struct call *freeze)
 {
@@ -87,17 +90,50 @@ void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted)
     decision_again(d, now < settled ? (now + 2000 < settled ? now + 2000 : settled) : now + 2000);
 }
 
-static void remove_one(const struct clone_view *v, struct decision *d,
-                       const struct view_leftover *o)
+/* How often csi-snapshotter is made to look at a content again. */
+#define NUDGE_MS 10000
+
+/* Any write makes it look; the annotation says whose it is. */
+static void nudge(const struct clone_view *v, struct decision *d, const struct view_leftover *o)
 {
-    if (o->deleting && !o->in_use)
+    const struct call *last = memo_findf(v->memo, "nudge/%s", o->stuck);
+    decision_again(d, v->now.wall_ms + NUDGE_MS);
+    if (call_ok(last) && v->now.wall_ms < last->done_ms + NUDGE_MS)
         return;
-    if (o->kind == KIND_SNAPSHOT && !o->copy && o->content && o->content_retains) {
+    struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
+                                   o->stuck, "nudge/%s", o->stuck);
+    p->body = arena_printf(v->arena,
+                           "{\"metadata\":{\"annotations\":{\"" WUKONG_GROUP
+                           "/deletion-awaited\":\"%lld\"}}}",
+                           (long long)(v->now.wall_ms / 1000));
+}
+
+/* Everything that must come before the deletion of a VolumeSnapshot; true when it has. hasty: only
+   what takes no time. */
+static bool may_go(const struct clone_view *v, struct decision *d, const struct view_leftover *o,
+                   bool hasty)
+{
+    if (o->unlabelled) {
+        struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_SNAPSHOT],
+                                       o->ns, o->name, "label/%s", o->uid);
+        p->body = arena_printf(v->arena, "{\"metadata\":{\"uid\":\"%s\",\"labels\":{\""
+                               WUKONG_UID_LABEL "\":\"%s\"}}}", o->uid, v->wukong->uid);
+        return false;
+    }
+    if (o->look) {
+        (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_CONTENT], NULL, o->look,
+                          "read/content/%s", o->uid);
+        decision_again(d, v->now.wall_ms + 1000);
+        return false;
+    }
+    if (!o->copy && o->content && o->content_retains) {
         struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
                                        o->content, "policy/%s", o->content);
         p->body = "{\"spec\":{\"deletionPolicy\":\"Delete\"}}";
-        return;
+        return false;
     }
+    if (hasty)
+        return !o->content_awaited || v->now.wall_ms > o->created_ms + HASTY_MS;
     /* The provisioner takes its finalizer off after the claim is bound, and a conflict makes it try
        again a second later: by then the content must be there, or it fails for minutes and the
        snapshot hangs (seen on v6.3: 409, then "error getting snapshotcontent"). */
@@ -107,13 +143,26 @@ static void remove_one(const struct clone_view *v, struct decision *d,
             intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_SNAPSHOT], o->ns, o->name,
                         "release/%s", o->uid)
                 ->body = o->release;
-        return;
+        return false;
     }
-    /* Its content is about to appear and would outlive it: it must be seen, and set to Delete. */
-    if (o->content_awaited) {
+    /* Its content is about to appear and would outlive it, or the CSI driver is at work for it and
+       what it makes would be overlooked. */
+    if (o->content_awaited || o->being_cut) {
         decision_again(d, v->now.wall_ms + 1000);
-        return;
+        return false;
     }
+    return true;
+}
+
+static void remove_one(const struct clone_view *v, struct decision *d,
+                       const struct view_leftover *o)
+{
+    if (o->stuck)
+        nudge(v, d, o);
+    if (o->deleting && !o->in_use)
+        return;
+    if (o->kind == KIND_SNAPSHOT && !may_go(v, d, o, false))
+        return;
     struct intent *i = intents_add(&d->intents, INTENT_DELETE, &worker_kinds[o->kind], o->ns,
                                    o->name, "delete/%s/%s", worker_kinds[o->kind].resource, o->uid);
     i->uid = o->uid;
@@ -145,17 +194,38 @@ static bool remove_copies(const struct clone_view *v, struct decision *d)
     return n + remove_kind(v, d, KIND_CONTENT) == 0;
 }
 
+/* KubeVirt's VolumeSnapshots go with it, by the garbage collector: what is due to them comes first.
+   True when it is gone. */
+static bool remove_vm_snapshots(const struct clone_view *v, struct decision *d)
+{
+    bool there = false, hasty = false, ready = true;
+    for (size_t i = 0; i < v->ours_count; i++) {
+        there |= v->ours[i].kind == KIND_VM_SNAPSHOT;
+        hasty |= v->ours[i].hasty;
+    }
+    for (size_t i = 0; there && i < v->ours_count; i++) {
+        const struct view_leftover *o = &v->ours[i];
+        if (o->kind != KIND_SNAPSHOT)
+            continue;
+        if (o->stuck)
+            nudge(v, d, o);
+        ready &= (o->deleting && !o->in_use && !o->unlabelled) || may_go(v, d, o, hasty);
+    }
+    if (ready)
+        (void)remove_kind(v, d, KIND_VM_SNAPSHOT);
+    return !there;
+}
+
 bool oblige_remove_snapshots(const struct clone_view *v, struct decision *d)
 {
     if (!remove_copies(v, d)) {
         decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
         return false;
     }
-    size_t n = remove_kind(v, d, KIND_VM_SNAPSHOT);
-    n += remove_kind(v, d, KIND_SNAPSHOT);
-    if (n)
+    bool none = remove_vm_snapshots(v, d) && remove_kind(v, d, KIND_SNAPSHOT) == 0;
+    if (!none)
         decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
-    return n == 0;
+    return none;
 }
 
 bool view_has_children(const struct clone_view *v)

@@ -365,55 +365,8 @@ struct owned_fill {
     size_t cap;
 };
 
-/* snapshot-controller makes the content from its cache: a VolumeSnapshot deleted before the
-   controller has touched it gets one all the same, which then stays for ever with its physical
-   snapshot (seen on 8.6). Its finalizer, the bound name or an error say that it has. */
-#define UNTOUCHED_MS 30000
-static bool content_comes_late(const struct clone_view *v, const struct kube_object *o)
+static struct view_leftover *add_left(struct owned_fill *f, int kind, const struct kube_object *o)
 {
-    return !o->has_finalizers && str_empty(field(o, F_CONTENT_NAME)) &&
-           str_empty(field(o, F_ERROR)) && v->now.wall_ms < o->created_ms + UNTOUCHED_MS;
-}
-
-/* A content of a Retain class outlives its VolumeSnapshot: while it may still appear, the snapshot is
-   not deleted. */
-#define CONTENT_AWAIT_MS 60000
-static bool content_will_stay(const struct clone_view *v, const struct caches *c,
-                              const struct kube_object *snapshot)
-{
-    const char *name = field(snapshot, F_SNAPSHOT_CLASS);
-    const struct kube_object *o =
-        name ? c->get(c->arg, KIND_SNAPSHOT_CLASS, "", name) : NULL;
-    return o && str_eq(field(o, F_CLASS_POLICY), "Retain") &&
-           v->now.wall_ms < snapshot->created_ms + CONTENT_AWAIT_MS;
-}
-
-/* A conflict on the way leaves the provisioner's finalizer behind until its sweep, minutes later
-   (external-provisioner v6.3: removeSnapshotFinalizer is not repeated). When nothing of ours is being
-   restored any more and this long has passed, it is taken off, at the version that was seen. */
-#define ORPHAN_MS 8000
-static void see_release(struct clone_view *v, const struct kube_object *o,
-                        struct view_leftover *left)
-{
-    const char *list = field(o, F_FINALIZERS);
-    const char *at = list ? strstr(list, "\"" SNAPSHOT_IN_USE "\"") : NULL;
-    left->orphaned = at && v->now.wall_ms > o->created_ms + ORPHAN_MS;
-    if (!left->orphaned)
-        return;
-    size_t length = strlen(SNAPSHOT_IN_USE) + 2;
-    const char *before = at, *after = at + length;
-    if (*after == ',')
-        after++;
-    else if (before[-1] == ',')
-        before--;
-    left->release = arena_printf(
-        v->arena, "{\"metadata\":{\"resourceVersion\":\"%s\",\"finalizers\":%.*s%s}}",
-        o->resource_version, (int)(before - list), list, after);
-}
-
-static bool add_ours(void *arg, const struct kube_object *o)
-{
-    struct owned_fill *f = arg;
     struct clone_view *v = f->v;
     if (v->ours_count == f->cap) {
         size_t cap = f->cap ? f->cap * 2 : 32;
@@ -425,25 +378,47 @@ static bool add_ours(void *arg, const struct kube_object *o)
         f->cap = cap;
     }
     struct view_leftover *left = &v->ours[v->ours_count++];
-    *left = (struct view_leftover){.kind = f->kind,
+    *left = (struct view_leftover){.kind = kind,
                                    .ns = o->ns,
                                    .name = o->name,
                                    .uid = o->uid,
                                    .deleting = o->deleted_ms != 0,
-                                   .copy = f->kind == KIND_CONTENT ||
+                                   .copy = kind == KIND_CONTENT ||
                                            !str_eq(o->ns, v->effective.source_ns)};
-    if (f->kind == KIND_SNAPSHOT) {
-        struct seen_snapshot s = {.uid = o->uid, .content = field(o, F_CONTENT_NAME)};
-        see_content(v, f->caches, &s);
-        left->content = s.content_exists ? s.content : NULL;
-        left->content_retains = s.content_retains;
-        see_release(v, o, left);
-        left->in_use = strstr(str_or(field(o, F_FINALIZERS), ""), SNAPSHOT_IN_USE) != NULL;
-        left->content_awaited = (!s.content_exists && content_will_stay(v, f->caches, o)) ||
-                                (!left->copy && content_comes_late(v, o));
+    if (kind == KIND_SNAPSHOT)
+        view_see_left_snapshot(v, f->caches, o, left);
+    return left;
+}
+
+/* KubeVirt's VolumeSnapshots for our VirtualMachineSnapshot do not carry our label: once it is gone,
+   nothing would tell that the garbage collector has not come to them yet. */
+static void add_backups(struct owned_fill *f, const struct kube_object *vm_snapshot)
+{
+    CLEANUP_FREE char *name = xasprintf("vmsnapshot-content-%s", vm_snapshot->uid);
+    const struct kube_object *k =
+        f->caches->get(f->caches->arg, KIND_VM_SNAPSHOT_CONTENT, vm_snapshot->ns, name);
+    const cJSON *b;
+    cJSON_ArrayForEach(b, field_tree(f->v, k, F_VOLUME_BACKUPS))
+    {
+        const char *snapshot = json_str(b, "volumeSnapshotName");
+        const struct kube_object *o =
+            snapshot ? f->caches->get(f->caches->arg, KIND_SNAPSHOT, vm_snapshot->ns, snapshot)
+                     : NULL;
+        if (o && !str_eq(o->label, f->v->wukong->uid))
+            add_left(f, KIND_SNAPSHOT, o)->unlabelled = true;
     }
+}
+
+static bool add_ours(void *arg, const struct kube_object *o)
+{
+    struct owned_fill *f = arg;
+    struct view_leftover *left = add_left(f, f->kind, o);
     if (f->kind == KIND_PVC)
         left->pending_claim = !str_eq(field(o, F_PHASE), "Bound");
+    if (f->kind == KIND_VM_SNAPSHOT) {
+        left->hasty = !str_eq(field(o, F_PHASE), "Succeeded");
+        add_backups(f, o);
+    }
     return true;
 }
 

@@ -115,6 +115,12 @@ struct view_leftover {
     bool orphaned;       /* and will not before its sweep, minutes from now */
     const char *release; /* the patch that lets go of it in the provisioner's place */
     bool content_awaited; /* its content is about to appear, and would outlive it */
+    bool being_cut;       /* the CSI driver is at work on it, and has not answered */
+    const char *look;     /* the content that must be read live before; NULL: known well enough */
+    const char *stuck;    /* a content, marked for deletion, that its sidecar has overlooked */
+    bool unlabelled;      /* a VolumeSnapshot that KubeVirt made for us */
+    bool hasty;           /* a VirtualMachineSnapshot under way: KubeVirt holds the guest for it */
+    int64_t created_ms;   /* snapshots */
     bool copy; /* of a handle that is another content's: its policy is never touched */
 };
 

@@ -31,6 +31,11 @@ void view_release(struct clone_view *v);
 /* Fills disks[].copy (view_copy.c). */
 void view_see_copies(struct clone_view *v, const struct caches *c);
 
+/* What keeps a VolumeSnapshot of ours from being deleted now (view_left.c). */
+struct view_leftover;
+void view_see_left_snapshot(struct clone_view *v, const struct caches *c,
+                            const struct kube_object *o, struct view_leftover *left);
+
 /* The first half alone: the decoded Wukong and its record, without looking at anything else. */
 WUKONG_CHECK int view_read_wukong(struct clone_view *ret, const struct kube_object *object,
                                   struct err *err);

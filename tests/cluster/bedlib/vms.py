@@ -370,18 +370,27 @@ class CloneCase(harness.Case):
         return [c for c in self.kube.list(objects.SNAPSHOT_API, "VolumeSnapshotContent")
                 if c["spec"]["volumeSnapshotRef"]["namespace"] == (namespace or self.namespace)]
 
-    def release_deleted_snapshot(self, handle):
-        """Ends a held snapshot whose VolumeSnapshot is being deleted, a while after it was: when both
-        coincide csi-snapshotter overlooks the deletion until its resync, a quarter of an hour later."""
-        self.wait_for(lambda: all("deletionTimestamp" in s["metadata"] for s in self.snapshots()), 20,
-                      "the snapshots to be deleted")
-        time.sleep(1)
-        set_disk_fault(self.bed, handle)
+    def physical_snapshots(self, namespace=None):
+        """What the CSI driver keeps of the volumes of this namespace, by its own records."""
+        handles = {v["spec"]["csi"]["volumeHandle"]
+                   for v in self.kube.list("v1", "PersistentVolume")
+                   if (v["spec"].get("claimRef") or {}).get("namespace") == (namespace or self.namespace)
+                   and "csi" in v["spec"]}
+        kept = []
+        for path in (self.bed.csi_data / "snapshots").glob("*.json"):
+            try:
+                record = json.loads(path.read_text())
+            except FileNotFoundError:
+                continue
+            if record.get("sourceVolume") in handles:
+                kept.append(path.stem)
+        return kept
 
     def assert_no_temporaries(self, namespace=None):
         """No VolumeSnapshot, no content and no bytes of one are left."""
         self.assertEqual([], [s["metadata"]["name"] for s in self.snapshots(namespace)])
         self.wait_for(lambda: not self.contents(namespace), 15, "the snapshots' contents to go")
+        self.assertEqual([], self.physical_snapshots(namespace))
 
     def assert_nothing_left(self, name, disks, namespace=None):
         """After a failed or deleted clone: no VM, no claim, no snapshot of it."""

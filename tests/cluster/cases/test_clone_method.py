@@ -2,11 +2,12 @@
 the thaw, and the clone that comes of it is as right as one of the default method."""
 
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bedlib import harness, vms  # noqa: E402
+from bedlib import harness, objects, vms  # noqa: E402
 
 METHOD = {"snapshotMethod": "VirtualMachineSnapshot"}
 
@@ -27,9 +28,16 @@ class Method(vms.Concurrent):
         self.assertEqual(f"snapshot-{source.name}-{name}-{wukong['metadata']['uid'][:8]}-1",
                          seen["metadata"]["name"])
         self.wait_ended(name)
+        self._nothing_of_kubevirts_is_left()
+        return seen
+
+    def _nothing_of_kubevirts_is_left(self):
+        """At once: the garbage collector, that KubeVirt leaves the rest to, was waited for."""
+        self.assertEqual([], [s["metadata"]["name"] for s in self.snapshots()])
+        self.assertEqual([], [c["metadata"]["name"] for c in self.contents()])
+        self.assertEqual([], self.physical_snapshots())
         left = self.kube.list(vms.VM_SNAPSHOT_API, "VirtualMachineSnapshot", self.namespace)
         self.assertEqual([], left)
-        return seen
 
     def test_a_vm_is_cloned_through_kubevirts_snapshot(self):
         source = self.source(disks=("root", "data"), owned=True)
@@ -44,6 +52,38 @@ class Method(vms.Concurrent):
         source = self.source(owned=True, faults={"no-agent": "true"}, agent=False)
         self._clone("crash", source)
         self.assert_cloned("crash", source, consistency="CrashConsistent")
+
+    def test_what_is_to_be_retained_is_not_left_all_the_same(self):
+        """As of a class with Retain, which KubeVirt alone chooses: the content says so."""
+        source = self.source(owned=True)
+        self.clone("kept", source, clone_source=METHOD)
+        content = self.wait_for(self.contents, 20, "a content")[0]["metadata"]["name"]
+        self.kube.patch(objects.SNAPSHOT_API, "VolumeSnapshotContent", None, content,
+                        {"spec": {"deletionPolicy": "Retain"}})
+        self.wait_ended("kept")
+        self._nothing_of_kubevirts_is_left()
+
+    def test_deleted_while_kubevirts_snapshot_is_being_cut(self):
+        """KubeVirt keeps the guest frozen until its snapshot goes, so that nobody waits for the CSI
+        driver; what that makes afterwards is not overlooked."""
+        source = self.source(owned=True)
+        handle = source.handle("root")
+        vms.set_disk_fault(self.bed, handle, snapshot_delay_ms=600000)
+        self.addCleanup(vms.set_disk_fault, self.bed, handle)
+        self.clone("gone", source, clone_source=METHOD)
+        self.wait_for(lambda: source.log("frozen"), 20, "KubeVirt to freeze the guest")
+        self.wait_for(self.contents, 20, "the snapshot to be asked for")
+        time.sleep(1)
+        deleted = time.time()
+        self.kube.delete(vms.WUKONG_API, "Wukong", self.namespace, "gone")
+        self.wait_for(lambda: source.log("thawed"), 10, "the thaw")
+        self.assertLess(source.log("thawed")[0]["at"] - deleted, 4)
+        self.assertTrue(self.contents())
+        vms.set_disk_fault(self.bed, handle)
+        self.wait_for(lambda: not self.kube.find(vms.WUKONG_API, "Wukong", self.namespace, "gone"), 40,
+                      "the Wukong to go")
+        self._nothing_of_kubevirts_is_left()
+        self.assert_untouched(source)
 
     def test_what_the_method_cannot_honour_is_refused_by_field(self):
         source = self.source(owned=True)

@@ -1,0 +1,148 @@
+/*
+ * The view of a VolumeSnapshot of ours that is to go: what must come before its deletion. Its content
+ * is what holds the physical snapshot, and a content that outlives its VolumeSnapshot is found by
+ * nobody. What the cache does not show for certain is read live: a watch may be dead for minutes.
+ */
+#include "worker/view_build.h"
+
+#include "base/str.h"
+#include "json/json.h"
+
+/* snapshot-controller makes the content from its cache: a VolumeSnapshot deleted before the
+   controller has touched it gets one all the same, which then stays for ever with its physical
+   snapshot (seen on 8.6). Its finalizer, the bound name or an error say that it has. */
+#define UNTOUCHED_MS 30000
+/* How long a content of a Retain class is awaited, which would outlive its VolumeSnapshot. */
+#define CONTENT_AWAIT_MS 600000
+/* csi-snapshotter gives up a CreateSnapshot after its --timeout, a minute by default, and repeats it:
+   an answer that has not come by then is not worth holding the cleanup up. */
+#define CUT_AWAIT_MS 70000
+/* How long a live look at a content is good. */
+#define LOOK_FRESH_MS 5000
+/* A conflict on the way leaves the provisioner's finalizer behind until its sweep, minutes later
+   (external-provisioner v6.3: removeSnapshotFinalizer is not repeated). When nothing of ours is being
+   restored any more and this long has passed, it is taken off, at the version that was seen. */
+#define ORPHAN_MS 8000
+/* csi-snapshotter does not look again at a content that was marked for deletion while its
+   CreateSnapshot was under way: the end of that is no change it heeds (external-snapshotter 8.6
+   pkg/utils/util.go: ShouldEnqueueContentChange), so the physical snapshot stays until the resync. */
+#define STUCK_MS 5000
+
+struct content {
+    bool known; /* it is there, or is certainly not (name NULL) */
+    const char *name;
+    bool retains, cut, failed, creating, deleting;
+};
+
+static struct content cached_content(const struct caches *c, const char *name, const char *uid)
+{
+    const struct kube_object *o = c->get(c->arg, KIND_CONTENT, "", name);
+    if (!o || !str_eq(kube_object_field(o, F_SNAPSHOT_REF_UID), uid))
+        return (struct content){0};
+    return (struct content){
+        .known = true,
+        .name = o->name,
+        .retains = str_eq(kube_object_field(o, F_DELETION_POLICY), "Retain"),
+        .cut = kube_object_field(o, F_HANDLE) != NULL,
+        .failed = kube_object_field(o, F_ERROR) != NULL,
+        .creating = kube_object_field(o, F_BEING_CREATED) != NULL,
+        .deleting = o->deleted_ms != 0,
+    };
+}
+
+static struct content live_content(struct clone_view *v, const char *name, const char *uid)
+{
+    cJSON *tree = NULL;
+    const struct call *c = memo_findf(v->memo, "read/content/%s", uid);
+    bool gone = call_failed(c) && c->code == 404;
+    if ((!call_ok(c) && !gone) || v->now.wall_ms >= c->done_ms + LOOK_FRESH_MS)
+        return (struct content){0};
+    if (gone)
+        return (struct content){.known = true};
+    if (!c->body || json_parse(c->body, c->body_len, true, &tree, NULL) < 0)
+        return (struct content){0};
+    view_keep_tree(v, tree);
+    if (!str_eq(json_str(tree, F_SNAPSHOT_REF_UID), uid))
+        return (struct content){.known = true};
+    return (struct content){
+        .known = true,
+        .name = arena_strdup(v->arena, name),
+        .retains = str_eq(json_str(tree, F_DELETION_POLICY), "Retain"),
+        .cut = json_at(tree, F_HANDLE) != NULL,
+        .failed = json_at(tree, F_ERROR) != NULL,
+        .creating = json_at(tree, F_BEING_CREATED) != NULL,
+        .deleting = json_at(tree, "metadata.deletionTimestamp") != NULL,
+    };
+}
+
+/* What the cache shows can be relied on, though it may be minutes old: a handle stays, and nobody but
+   us changes the policy. */
+static bool sure(const struct clone_view *v, const struct content *c)
+{
+    if (!c->known || v->effective.clone_type == CLONE_LINKED)
+        return false;
+    return c->retains ? !call_ok(memo_findf(v->memo, "policy/%s", c->name)) : c->cut;
+}
+
+static bool class_retains(const struct caches *c, const struct kube_object *snapshot)
+{
+    const char *name = kube_object_field(snapshot, F_SNAPSHOT_CLASS);
+    const struct kube_object *o = name ? c->get(c->arg, KIND_SNAPSHOT_CLASS, "", name) : NULL;
+    return o && str_eq(kube_object_field(o, F_CLASS_POLICY), "Retain");
+}
+
+static bool content_comes(const struct clone_view *v, const struct caches *c,
+                          const struct kube_object *snapshot)
+{
+    bool bound = !str_empty(kube_object_field(snapshot, F_CONTENT_NAME));
+    bool failed = !str_empty(kube_object_field(snapshot, F_ERROR));
+    int64_t age = v->now.wall_ms - snapshot->created_ms;
+    if (bound || failed)
+        return false;
+    return (!snapshot->has_finalizers && age < UNTOUCHED_MS) ||
+           (class_retains(c, snapshot) && age < CONTENT_AWAIT_MS);
+}
+
+static void see_release(struct clone_view *v, const struct kube_object *o,
+                        struct view_leftover *left)
+{
+    const char *list = kube_object_field(o, F_FINALIZERS);
+    const char *at = list ? strstr(list, "\"" SNAPSHOT_IN_USE "\"") : NULL;
+    left->in_use = at != NULL;
+    left->orphaned = at && v->now.wall_ms > o->created_ms + ORPHAN_MS;
+    if (!left->orphaned)
+        return;
+    size_t length = strlen(SNAPSHOT_IN_USE) + 2;
+    const char *before = at, *after = at + length;
+    if (*after == ',')
+        after++;
+    else if (before[-1] == ',')
+        before--;
+    left->release = arena_printf(
+        v->arena, "{\"metadata\":{\"resourceVersion\":\"%s\",\"finalizers\":%.*s%s}}",
+        o->resource_version, (int)(before - list), list, after);
+}
+
+void view_see_left_snapshot(struct clone_view *v, const struct caches *c,
+                            const struct kube_object *o, struct view_leftover *left)
+{
+    CLEANUP_FREE char *usual = xasprintf("snapcontent-%s", o->uid);
+    const char *bound = kube_object_field(o, F_CONTENT_NAME);
+    struct content content = cached_content(c, str_empty(bound) ? usual : bound, o->uid);
+    left->created_ms = o->created_ms;
+    see_release(v, o, left);
+    if (left->deleting || left->copy) {
+        bool stuck = content.deleting && v->now.wall_ms > o->deleted_ms + STUCK_MS;
+        left->stuck = stuck && !left->copy ? content.name : NULL;
+    } else if (!sure(v, &content)) {
+        struct content live = live_content(v, usual, o->uid);
+        left->look = live.known ? NULL : arena_strdup(v->arena, usual);
+        content = live.known ? live : content;
+    }
+    left->content = content.name;
+    left->content_retains = content.retains;
+    left->content_awaited = !left->copy && !content.name && content_comes(v, c, o);
+    left->being_cut = !left->copy && content.name && !content.cut &&
+                      (content.creating || !content.failed) &&
+                      v->now.wall_ms < o->created_ms + CUT_AWAIT_MS;
+}
