@@ -10,6 +10,8 @@
 #include "worker/steps.h"
 #include "worker/target.h"
 
+#define INSTANCETYPES "instancetype.kubevirt.io", "v1beta1"
+
 /* A body that cannot be built is a bug or a source that changed under us: the create is left out and
    the step tells why (the record keeps the message through REASON_WAITING). */
 static const char *keep(const struct clone_view *v, struct buf *body)
@@ -270,13 +272,10 @@ static void tell_warnings(const struct clone_view *v, struct decision *d,
                    text.data);
 }
 
-static void send_vm(const struct clone_view *v, struct decision *d, const struct view_target *t,
-                    enum intent_verb verb, const char *slot)
+static int build_vm(const struct clone_view *v, const struct view_target *t, struct target_vm *vm,
+                    struct err *err)
 {
-    struct err err = {0};
     struct target_disk disks[LIMIT_DISKS];
-    CLEANUP_TARGET_VM struct target_vm vm;
-    target_vm_init(&vm);
     assert(v->disk_count <= LIMIT_DISKS);
     for (size_t i = 0; i < v->disk_count; i++)
         disks[i] = (struct target_disk){v->disks[i].plan->volume, t->claims[i].name,
@@ -286,7 +285,60 @@ static void send_vm(const struct clone_view *v, struct decision *d, const struct
                                .index = t->index,
                                .disks = disks,
                                .disk_count = v->disk_count};
-    if (target_vm_body(capture_source(v), &r, &vm, &err) < 0) {
+    return target_vm_body(capture_source(v), &r, vm, err);
+}
+
+/* What is looked up before the source is touched. Secrets are never read, and what is not here is
+   named in an Event alone. */
+static const struct kube_kind need_kinds[] = {
+    {"", "v1", "configmaps", "ConfigMap", false, .fields = {0}},
+    {"k8s.cni.cncf.io", "v1", "network-attachment-definitions", "NetworkAttachmentDefinition", false,
+     .fields = {0}},
+    {INSTANCETYPES, "virtualmachineinstancetypes", "VirtualMachineInstancetype", false, .fields = {0}},
+    {INSTANCETYPES, "virtualmachineclusterinstancetypes", "VirtualMachineClusterInstancetype", true,
+     .fields = {0}},
+    {INSTANCETYPES, "virtualmachinepreferences", "VirtualMachinePreference", false, .fields = {0}},
+    {INSTANCETYPES, "virtualmachineclusterpreferences", "VirtualMachineClusterPreference", true,
+     .fields = {0}},
+};
+
+static const struct kube_kind *need_kind(const char *kind)
+{
+    for (size_t i = 0; i < ARRAY_LEN(need_kinds); i++)
+        if (str_eq(need_kinds[i].kind, kind))
+            return &need_kinds[i];
+    return NULL;
+}
+
+const struct body_need *body_needs(const struct clone_view *v, size_t *ret_count)
+{
+    struct err err = {0};
+    CLEANUP_TARGET_VM struct target_vm vm;
+    target_vm_init(&vm);
+    *ret_count = 0;
+    if (!v->effective.cross_namespace || !v->capture.present ||
+        build_vm(v, &v->targets[0], &vm, &err) < 0)
+        return NULL;
+    struct body_need *list = arena_alloc(v->arena, (vm.need_count + 1) * sizeof *list);
+    assert(list);
+    for (size_t i = 0; i < vm.need_count; i++) {
+        const struct target_need *n = &vm.needs[i];
+        const struct kube_kind *kind = n->optional ? NULL : need_kind(n->kind);
+        if (kind)
+            list[(*ret_count)++] = (struct body_need){
+                kind, arena_strdup(v->arena, n->ns), arena_strdup(v->arena, n->name),
+                arena_printf(v->arena, "need/%s/%s/%s", n->kind, str_or(n->ns, ""), n->name)};
+    }
+    return list;
+}
+
+static void send_vm(const struct clone_view *v, struct decision *d, const struct view_target *t,
+                    enum intent_verb verb, const char *slot)
+{
+    struct err err = {0};
+    CLEANUP_TARGET_VM struct target_vm vm;
+    target_vm_init(&vm);
+    if (build_vm(v, t, &vm, &err) < 0) {
         tell(v, d, &err, t->vm.name);
         return;
     }
@@ -336,6 +388,15 @@ void body_own_vm(const struct clone_view *v, struct decision *d, const struct vi
 
 /* --- Events --- */
 
+/* Attempts are counted anew after the retry annotation: what it says tells the runs apart. */
+static char *event_run(const struct clone_view *v)
+{
+    const char *token = v->record.retry_token;
+    if (!token && !record_final(&v->record) && !str_empty(v->retry))
+        token = v->retry;
+    return token ? xasprintf("-%08x", (unsigned)str_hash64(token, strlen(token))) : xstrdup("");
+}
+
 void body_event(const struct clone_view *v, struct decision *d, bool warning, const char *what,
                 const char *format, ...)
 {
@@ -355,8 +416,9 @@ void body_event(const struct clone_view *v, struct decision *d, bool warning, co
     }
     /* Name and UID make it the same Event however often it is sent. */
     char name[NAME_BUF];
-    CLEANUP_FREE char *full = xasprintf("%s-%.8s-%s-%lld", v->wukong->name, v->wukong->uid, what,
-                                        (long long)view_attempt(v));
+    CLEANUP_FREE char *run = event_run(v);
+    CLEANUP_FREE char *full = xasprintf("%s-%.8s-%s-%lld%s", v->wukong->name, v->wukong->uid, what,
+                                        (long long)view_attempt(v), run);
     for (char *c = full; *c; c++)
         if (*c >= 'A' && *c <= 'Z')
             *c = (char)(*c - 'A' + 'a');

@@ -19,6 +19,14 @@ struct body_read {
    there, the one that carries the capture instead. Lives in the view's arena. */
 const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count);
 
+/* What the new machine names, and must find in another namespace than the source's; none within one.
+   key names the memo's slot of the read. Lives in the view's arena. */
+struct body_need {
+    const struct kube_kind *kind;
+    const char *ns, *name, *key;
+};
+const struct body_need *body_needs(const struct clone_view *v, size_t *ret_count);
+
 void body_create_snapshot(const struct clone_view *v, struct decision *d, size_t disk);
 void body_create_content_copy(const struct clone_view *v, struct decision *d, size_t disk);
 void body_create_snapshot_copy(const struct clone_view *v, struct decision *d, size_t disk);

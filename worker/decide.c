@@ -382,6 +382,8 @@ static void write_finalizer(const struct clone_view *v, struct decision *d, bool
    our ownership. */
 static bool machines_stay(const struct clone_view *v)
 {
+    if (v->own_ns_terminating)
+        return false;
     if (v->effective.reclaim == RECLAIM_RETAIN)
         return true;
     for (size_t t = 0; t < v->target_count; t++)
@@ -409,6 +411,15 @@ static bool snapshots_left(const struct clone_view *v)
     return false;
 }
 
+/* A content that outlived its VolumeSnapshot still holds what the disks are linked to. */
+static bool contents_left(const struct clone_view *v)
+{
+    for (size_t i = 0; i < v->ours_count; i++)
+        if (v->ours[i].kind == KIND_CONTENT && !v->ours[i].copy && !v->ours[i].attached)
+            return true;
+    return false;
+}
+
 /* The snapshots of a finished clone, while they are needed: by claims that wait for a consumer, or
    as the parents of a linked clone. Deleting the Wukong takes the machines first, or leaves both. */
 static bool keep_snapshots(const struct clone_view *v, struct decision *d)
@@ -432,7 +443,7 @@ static bool keep_snapshots(const struct clone_view *v, struct decision *d)
         set_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_FALSE, REASON_WAITING_FOR_CONSUMER,
                       "the claims bind when the new VM is started; the snapshots stay until then");
     }
-    return snapshots_left(v) || !linked;
+    return snapshots_left(v) || contents_left(v) || !linked;
 }
 
 /* A finished clone is never run again. What may still be owed are snapshots: those that wait for a
@@ -477,10 +488,14 @@ static void cancelled(const struct clone_view *v, struct decision *d)
     d->record.phase = v->record.phase == PHASE_NONE ? PHASE_PENDING : v->record.phase;
     d->step = "Cancelling";
     d->keep_conditions = true;
-    if (!settled && v->now.wall_ms < limit && !v->source_ns_terminating) {
+    if (!settled && v->now.wall_ms < limit) {
         decision_again(d, limit);
         return;
     }
+    if (v->source_ns_terminating)
+        body_event(v, d, true, "ParentLost",
+                   "namespace %s of the source is being deleted: what is left there goes with it",
+                   v->effective.source_ns);
     if (!settled)
         body_event(v, d, true, "Leftovers", "%s %s/%s could not be removed and is left behind",
                    v->ours_count ? worker_kinds[v->ours[0].kind].kind : "the guest's freeze",

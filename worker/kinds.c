@@ -30,7 +30,7 @@ const struct kube_kind worker_kinds[ALL_KINDS] = {
                       .fields = {F_SNAPSHOT_REF_UID, F_SNAPSHOT_REF_NAME, F_SNAPSHOT_REF_NS,
                                  F_CREATION_TIME, F_READY_TO_USE, F_RESTORE_SIZE, F_HANDLE,
                                  F_DELETION_POLICY, F_DRIVER, F_ERROR, F_SOURCE_MODE,
-                                 F_CONTENT_CLASS, F_BEING_CREATED},
+                                 F_CONTENT_CLASS, F_BEING_CREATED, F_VOLUME_HANDLE},
                       .label_key = WUKONG_UID_LABEL},
     [KIND_VM_SNAPSHOT] = {VM_SNAPSHOTS, "virtualmachinesnapshots", "VirtualMachineSnapshot", false,
                           .fields = {F_PHASE, F_READY_TO_USE, F_ERROR, F_INDICATIONS, F_VMS_CONTENT,
@@ -59,7 +59,7 @@ const struct kube_kind worker_kinds[ALL_KINDS] = {
                           .label_path = "involvedObject.uid",
                           .field_selector = "involvedObject.kind=PersistentVolumeClaim,"
                                             "reason=ProvisioningFailed"},
-    /* For the policies that select by its labels. */
+    /* For the policies that select by its labels; and whether it is being deleted. */
     [KIND_NAMESPACE] = {"", "v1", "namespaces", "Namespace", true, .fields = {F_LABELS}},
     [KIND_STAMP_KEYS] = {"", "v1", "configmaps", "ConfigMap", false, .fields = {F_STAMP_KEYS}},
     [KIND_REVISION] = {"apps", "v1", "controllerrevisions", "ControllerRevision", false,

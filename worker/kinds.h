@@ -81,6 +81,7 @@ extern const struct kube_kind worker_kinds[ALL_KINDS];
 #define F_PROGRESS "status.progress"
 #define F_STAMP_KEYS "data"
 #define F_GENERATE_NAME "metadata.generateName"
+#define F_VOLUME_HANDLE "spec.source.volumeHandle"
 #define F_SOURCE_MODE "spec.sourceVolumeMode"
 #define F_CONTENT_CLASS "spec.volumeSnapshotClassName"
 #define F_EVENT_OBJECT_NAME "involvedObject.name"

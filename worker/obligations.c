@@ -161,21 +161,31 @@ static void remove_one(const struct clone_view *v, struct decision *d,
         nudge(v, d, o);
     if (o->deleting && !o->in_use)
         return;
-    if (o->kind == KIND_SNAPSHOT && !may_go(v, d, o, false))
+    if (o->attached)
+        return;
+    if ((o->kind == KIND_SNAPSHOT || (o->kind == KIND_CONTENT && !o->copy)) &&
+        !may_go(v, d, o, false))
         return;
     struct intent *i = intents_add(&d->intents, INTENT_DELETE, &worker_kinds[o->kind], o->ns,
                                    o->name, "delete/%s/%s", worker_kinds[o->kind].resource, o->uid);
     i->uid = o->uid;
 }
 
+/* In a namespace that is being deleted it goes without us, and is not waited for. */
+static bool released(const struct clone_view *v, const struct view_leftover *o)
+{
+    return v->source_ns_terminating && o->deleting && str_eq(o->ns, v->effective.source_ns);
+}
+
 static size_t remove_kind(const struct clone_view *v, struct decision *d, int kind)
 {
     size_t n = 0;
     for (size_t i = 0; i < v->ours_count; i++) {
-        if (v->ours[i].kind != kind)
+        const struct view_leftover *o = &v->ours[i];
+        if (o->kind != kind)
             continue;
-        n++;
-        remove_one(v, d, &v->ours[i]);
+        n += !o->attached && !released(v, o);
+        remove_one(v, d, o);
     }
     return n;
 }
@@ -248,7 +258,10 @@ bool oblige_hold_parents(const struct clone_view *v, struct decision *d)
             continue;
         struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
                                        o->content, "retain/%s", o->content);
-        p->body = "{\"spec\":{\"deletionPolicy\":\"Retain\"}}";
+        /* The label leads back to it when its VolumeSnapshot has been deleted. */
+        p->body = arena_printf(v->arena, "{\"metadata\":{\"labels\":{\"" WUKONG_UID_LABEL
+                               "\":\"%s\"}},\"spec\":{\"deletionPolicy\":\"Retain\"}}",
+                               v->wukong->uid);
         held = false;
     }
     return held;
@@ -314,7 +327,9 @@ bool oblige_nothing_left(const struct clone_view *v, struct decision *d, bool al
         const struct call *c = memo_findf(v->memo, "left/%s", kind->resource);
         bool unserved = call_failed(c) && c->code == 404;
         bool fresh = call_ok(c) && v->now.wall_ms < c->done_ms + LEFT_FRESH_MS;
-        if ((kinds[i].lasting && !all) || unserved || (fresh && list_is_empty(c)))
+        bool foreign = v->source_ns_terminating &&
+                       (kinds[i].kind == KIND_SNAPSHOT || kinds[i].kind == KIND_VM_SNAPSHOT);
+        if ((kinds[i].lasting && !all) || foreign || unserved || (fresh && list_is_empty(c)))
             continue;
         nothing = false;
         if (fresh && v->now.wall_ms < c->done_ms + LEFT_AGAIN_MS)

@@ -7,6 +7,9 @@
 #include "json/json.h"
 #include "worker/bodies.h"
 
+/* What is missing in the clone's namespace is looked for this often; no event tells. */
+#define NEED_POLL_MS 3000
+
 static enum observed wait_for(struct why *why, const struct clone_view *v, int64_t poll_ms)
 {
     if (poll_ms)
@@ -29,6 +32,10 @@ enum observed observe_policy(const struct clone_view *v, struct why *why)
 {
     if (!view_may_be_held(v))
         return STEP_DONE;
+    if (v->invalid && !v->record.attempts) {
+        why_set(why, REASON_INVALID, "%s", v->invalid);
+        return STEP_FAILED;
+    }
     if (v->policy_refusal) {
         why_set(why, v->effective.cross_namespace ? REASON_NOT_ADMITTED : REASON_POLICY_DENIED,
                 "%s", v->policy_refusal);
@@ -351,6 +358,39 @@ static enum observed dry_runs(const struct clone_view *v, struct why *why)
     return dry_verdict(dry_call(v, "vm", t->vm.name), "VirtualMachine", t->vm.name, why);
 }
 
+static bool need_fresh(const struct clone_view *v, const struct body_need *n)
+{
+    const struct call *c = memo_find(v->memo, n->key);
+    return (call_ok(c) || (call_failed(c) && c->code == 404)) &&
+           v->now.wall_ms < c->done_ms + READ_FRESH_MS;
+}
+
+/* For a clone into another namespace: what the machine names is there, too. */
+static enum observed needs_state(const struct clone_view *v, struct why *why)
+{
+    size_t n = 0;
+    const struct body_need *needs = body_needs(v, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct call *c = memo_find(v->memo, needs[i].key);
+        bool missing = call_failed(c) && c->code == 404;
+        if (need_fresh(v, &needs[i]) && !missing)
+            continue;
+        why_set(why, REASON_WAITING, "looking for %s %s", needs[i].kind->kind, needs[i].name);
+        why->again_ms = v->now.wall_ms + NEED_POLL_MS;
+        if (missing) {
+            why_set(why, REASON_DEPENDENCY_MISSING, "%s %s%s%s, which the source names, does not exist",
+                    needs[i].kind->kind, str_or(needs[i].ns, ""), needs[i].ns ? "/" : "",
+                    needs[i].name);
+            return STEP_TODO;
+        }
+        if (call_failed(c))
+            why_set(why, REASON_WAITING, "looking for %s %s: %s", needs[i].kind->kind, needs[i].name,
+                    str_or(c->message, "no answer"));
+        return STEP_TODO;
+    }
+    return STEP_DONE;
+}
+
 enum observed observe_preflight(const struct clone_view *v, struct why *why)
 {
     const char *kind;
@@ -390,7 +430,8 @@ enum observed observe_preflight(const struct clone_view *v, struct why *why)
         why_set(why, REASON_NAME_TAKEN, "%s %s exists and is not this clone's", kind, taken);
         return wait_for(why, v, WAIT_POLL_MS);
     }
-    return dry_runs(v, why);
+    enum observed needed = needs_state(v, why);
+    return needed == STEP_DONE ? dry_runs(v, why) : needed;
 }
 
 void apply_preflight(const struct clone_view *v, struct decision *d)
@@ -405,6 +446,13 @@ void apply_preflight(const struct clone_view *v, struct decision *d)
                 ->body = reads[i].body;
     if (!v->capture.present || v->capture.refusal)
         return;
+    const struct body_need *needs = body_needs(v, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct call *c = memo_find(v->memo, needs[i].key);
+        if (!c || v->now.wall_ms >= c->done_ms + NEED_POLL_MS)
+            (void)intents_add(&d->intents, INTENT_READ, needs[i].kind, needs[i].ns, needs[i].name,
+                              "%s", needs[i].key);
+    }
     const struct view_target *t = &v->targets[0];
     for (size_t k = 0; k < v->disk_count; k++)
         if (!call_ok(dry_call(v, "claim", t->claims[k].name)))

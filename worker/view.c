@@ -387,6 +387,8 @@ static struct view_leftover *add_left(struct owned_fill *f, int kind, const stru
                                            !str_eq(o->ns, v->effective.source_ns)};
     if (kind == KIND_SNAPSHOT)
         view_see_left_snapshot(v, f->caches, o, left);
+    if (kind == KIND_CONTENT)
+        view_see_left_content(v, f->caches, o, left);
     return left;
 }
 
@@ -583,6 +585,19 @@ static void note_others(const struct clone_view *v, struct memo *memo)
         memo->foreign_thaw_ms = v->now.wall_ms;
 }
 
+static bool namespace_goes(const struct caches *c, const char *name)
+{
+    const struct kube_object *o = c->get(c->arg, KIND_NAMESPACE, "", name);
+    return o && o->deleted_ms;
+}
+
+static void see_namespaces(struct clone_view *v, const struct caches *c)
+{
+    v->own_ns_terminating = namespace_goes(c, v->wukong->ns);
+    v->source_ns_terminating = !str_eq(v->effective.source_ns, v->wukong->ns) &&
+                               namespace_goes(c, v->effective.source_ns);
+}
+
 int view_build(struct clone_view *v, const struct caches *caches, const struct kube_object *object,
                struct memo *memo, struct now now, const struct view_settings *settings,
                struct err *err)
@@ -594,6 +609,8 @@ int view_build(struct clone_view *v, const struct caches *caches, const struct k
     apply_settings(v, settings);
     if (!v->effective.is_clone)
         return 0;
+    view_judge_spec(v, memo, object);
+    see_namespaces(v, caches);
     see_ours(v, caches);
     if (!record_final(&v->record)) {
         read_source(v, caches);

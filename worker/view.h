@@ -122,6 +122,7 @@ struct view_leftover {
     bool hasty;           /* a VirtualMachineSnapshot under way: KubeVirt holds the guest for it */
     int64_t created_ms;   /* snapshots */
     bool copy; /* of a handle that is another content's: its policy is never touched */
+    bool attached; /* a content that we hold, whose VolumeSnapshot is there: it goes with that */
 };
 
 struct clone_view {
@@ -135,7 +136,8 @@ struct clone_view {
     const char *retry;   /* annotation; NULL */
     const struct memo *memo;
     struct view_source source;
-    bool source_ns_terminating;
+    bool source_ns_terminating; /* and it is not the Wukong's own */
+    bool own_ns_terminating;
     struct class_facts classes;
     struct view_capture capture;
     const char *snapshot_carrier; /* the snapshot of this attempt that carries the capture */
@@ -147,6 +149,7 @@ struct clone_view {
     const char *vm_snapshot_phase, *vm_snapshot_indications;
     struct view_leftover *ours; /* every labelled object of ours, wanted or not */
     size_t ours_count;
+    const char *invalid; /* the static rules' findings in a spec that no webhook has seen; NULL: none */
     const char *policy_refusal; /* NULL: permitted */
     /* What the ClonePolicies say, limits included; REASON_NONE: permitted. Looked at again then. */
     struct {

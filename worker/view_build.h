@@ -31,8 +31,13 @@ void view_release(struct clone_view *v);
 /* Fills disks[].copy (view_copy.c). */
 void view_see_copies(struct clone_view *v, const struct caches *c);
 
+/* Fills v->invalid, once per generation (view_spec.c). */
+void view_judge_spec(struct clone_view *v, struct memo *memo, const struct kube_object *object);
+
 /* What keeps a VolumeSnapshot of ours from being deleted now (view_left.c). */
 struct view_leftover;
+void view_see_left_content(const struct clone_view *v, const struct caches *c,
+                           const struct kube_object *o, struct view_leftover *left);
 void view_see_left_snapshot(struct clone_view *v, const struct caches *c,
                             const struct kube_object *o, struct view_leftover *left);
 

@@ -123,6 +123,23 @@ static void see_release(struct clone_view *v, const struct kube_object *o,
         o->resource_version, (int)(before - list), list, after);
 }
 
+/* A content with a volume behind it is no copy: it holds a linked clone's parent, and its physical
+   snapshot goes with it, or nobody would ever find it. */
+void view_see_left_content(const struct clone_view *v, const struct caches *c,
+                           const struct kube_object *o, struct view_leftover *left)
+{
+    if (!kube_object_field(o, F_VOLUME_HANDLE))
+        return;
+    const struct kube_object *s =
+        c->get(c->arg, KIND_SNAPSHOT, kube_object_field(o, F_SNAPSHOT_REF_NS),
+               str_or(kube_object_field(o, F_SNAPSHOT_REF_NAME), ""));
+    left->copy = false;
+    left->attached = s && str_eq(s->uid, kube_object_field(o, F_SNAPSHOT_REF_UID));
+    left->content = o->name;
+    left->content_retains = str_eq(kube_object_field(o, F_DELETION_POLICY), "Retain") &&
+                            !call_ok(memo_findf(v->memo, "policy/%s", o->name));
+}
+
 void view_see_left_snapshot(struct clone_view *v, const struct caches *c,
                             const struct kube_object *o, struct view_leftover *left)
 {

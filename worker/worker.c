@@ -124,6 +124,14 @@ static void its_turn(void *arg, struct usage_holder *h)
     look_at(arg, entry_of_holder(h));
 }
 
+/* A namespace is deleted seldom enough for everybody to be asked. */
+static void look_at_all(struct worker *w)
+{
+    struct entry *e, *next;
+    HASH_ITER(by_key, w->entries.by_key, e, next)
+        look_at(w, e);
+}
+
 /* --- our own writes are newer than the caches --- */
 
 /* Since Kubernetes 1.35 resource versions of one resource may be compared as numbers (KEP-5504);
@@ -263,6 +271,8 @@ static void changed(void *arg, const struct kube_object *before, const struct ku
         break;
     case KIND_NAMESPACE:
         namespace_changed(w, before, after);
+        if (o->deleted_ms)
+            look_at_all(w);
         break;
     case KIND_POLICY:
         policy_reports_changed(w->policy_reports, before, after);

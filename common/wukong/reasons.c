@@ -52,6 +52,9 @@ const struct reason_info reason_table[] = {
     [REASON_PREFLIGHT_REFUSED] = {"PreflightRefused", REASON_WAITS,
                                   "The API server refuses an object that the clone needs; the "
                                   "message says why."},
+    [REASON_DEPENDENCY_MISSING] = {"DependencyMissing", REASON_WAITS,
+                                   "Create in the clone's namespace what the message names; the "
+                                   "clone goes on by itself."},
     [REASON_WAITING_FOR_CONSUMER] = {"WaitingForFirstConsumer", REASON_INFORMS,
                                      "Start the new VM: its claims bind then."},
     [REASON_WAITING] = {"Waiting", REASON_WAITS, NULL},

@@ -1,6 +1,7 @@
 /*
- * Proves what the cleanup does before it deletes a VolumeSnapshot, and in which order: nothing of it,
- * physical snapshot included, may outlive it, and KubeVirt must not be kept from thawing its guest.
+ * Proves both ends of a clone. What the cleanup does before it deletes a VolumeSnapshot, and in which
+ * order: nothing of it, physical snapshot included, may outlive it, KubeVirt must not be kept from
+ * thawing its guest, and no namespace waits for us. And what is found wanting before anything is touched.
  */
 #include "world.h"
 
@@ -70,10 +71,103 @@ static void test_before_a_snapshot_is_deleted(void **state)
         sends(&rows[i]);
 }
 
+/* What goes with the source's namespace is not waited for; what is elsewhere is. */
+static void test_a_namespace_that_goes(void **state)
+{
+    (void)state;
+    for (int row = 0; row < 4; row++) {
+        CLEANUP_ARENA struct arena a;
+        arena_init(&a, 1 * MIB);
+        struct memo memo = {0};
+        struct view_leftover ours[1] = {{.kind = KIND_SNAPSHOT, .ns = row == 2 ? "ns" : "src",
+                                         .name = "s", .uid = "s", .content = "c", .deleting = row != 1}};
+        struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
+        struct clone_view v = {.arena = &a, .now = {1000000, 1000000}, .memo = &memo,
+                               .wukong = &wukong, .ours = ours, .ours_count = 1,
+                               .effective = {.source_ns = "src"}, .source_ns_terminating = row != 3};
+        struct decision d = {.intents = {.arena = &a}};
+        assert_int_equal(oblige_remove_snapshots(&v, &d), row == 0);
+        assert_int_equal(d.intents.count, row == 1); /* the deletion of one that is still whole */
+        memo_release(&memo);
+    }
+}
+
+/* A content that outlived its VolumeSnapshot: set to Delete, then deleted; with it: left to it. */
+static void test_a_content_without_its_snapshot(void **state)
+{
+    (void)state;
+    static const struct {
+        bool attached, retains;
+        const char *sent;
+    } rows[] = {{true, true, ""}, {false, true, "policy/c"},
+                {false, false, "delete/volumesnapshotcontents/c"}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        CLEANUP_ARENA struct arena a;
+        arena_init(&a, 1 * MIB);
+        struct memo memo = {0};
+        struct view_leftover ours[1] = {{.kind = KIND_CONTENT, .name = "c", .uid = "c", .content = "c",
+                                         .content_retains = rows[i].retains,
+                                         .attached = rows[i].attached}};
+        struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
+        struct clone_view v = {.arena = &a, .now = {1000000, 1000000}, .memo = &memo,
+                               .wukong = &wukong, .ours = ours, .ours_count = 1};
+        struct decision d = {.intents = {.arena = &a}};
+        assert_int_equal(oblige_remove_snapshots(&v, &d), rows[i].attached);
+        assert_string_equal(d.intents.count ? d.intents.items[0].key : "", rows[i].sent);
+        memo_release(&memo);
+    }
+}
+
+static const char *reason_of(const struct world *w, const char *type)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach(c, json_get(w->status, "conditions"))
+        if (str_eq(json_str(c, "type"), type))
+            return json_str(c, "reason");
+    return "";
+}
+
+/* Past the webhook: the rule's words, at once and for good, and the source is not touched. */
+static void test_a_spec_that_nobody_judged(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.invalid = "spec.cloneSource.vmiName: Required value";
+    run(&w, 50);
+    assert_int_equal(w.record.phase, PHASE_FAILED);
+    assert_string_equal(w.record.error.reason, "Invalid");
+    assert_string_equal(w.record.error.message, w.invalid);
+    assert_int_equal(w.freezes, 0);
+    assert_false(w.snapshot[0] || w.vm);
+    world_release(&w);
+}
+
+/* What the machine names is waited for before the source is touched, and then it goes on by itself. */
+static void test_a_need_that_is_missing(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.cross = w.missing = true;
+    run(&w, 200);
+    assert_int_equal(w.freezes, 0);
+    assert_false(w.snapshot[0]);
+    assert_int_equal(w.record.attempts, 0);
+    assert_string_equal(reason_of(&w, "SourceReady"), "DependencyMissing");
+    w.missing = false;
+    run(&w, 100);
+    assert_int_equal(w.record.phase, PHASE_SUCCEEDED);
+    assert_int_equal(w.freezes, 1);
+    world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_before_a_snapshot_is_deleted),
+        cmocka_unit_test(test_a_namespace_that_goes),
+        cmocka_unit_test(test_a_content_without_its_snapshot),
+        cmocka_unit_test(test_a_spec_that_nobody_judged),
+        cmocka_unit_test(test_a_need_that_is_missing),
     };
     return cmocka_run_group_tests(tests, world_start, world_stop);
 }

@@ -12,6 +12,7 @@
 
 #include "base/str.h"
 #include "json/json.h"
+#include "worker/bodies.h"
 #include "worker/view_build.h"
 
 #define UID "11111111-2222-3333-4444-555555555555"
@@ -420,6 +421,136 @@ static void test_backups_are_ours(void **state)
     }
 }
 
+/* A content of ours: a copy, the one that holds a parent, or what is left of a parent. */
+static void test_contents_of_ours(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *source;
+        bool snapshot, copy, attached;
+    } rows[] = {{"'snapshotHandle':'h'", false, true, false},
+                {"'volumeHandle':'v'", true, false, true},
+                {"'volumeHandle':'v'", false, false, false}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster c = {0};
+        wukong(&c, OF_VMI, "{'cloneStatus':{'phase':'Succeeded'}}");
+        CLEANUP_FREE char *content = xasprintf(
+            "{'metadata':{'name':'k','uid':'k1','labels':{'vm.novasphere.dev/wukong-uid':'" UID "'}},"
+            "'spec':{'deletionPolicy':'Retain','source':{%s},'volumeSnapshotRef':{'namespace':'ns',"
+            "'name':'s','uid':'s1'}}}",
+            rows[i].source);
+        put(&c, KIND_CONTENT, content);
+        if (rows[i].snapshot)
+            put(&c, KIND_SNAPSHOT, "{'metadata':{'name':'s','namespace':'ns','uid':'s1'},'spec':{}}");
+        build(&c);
+        assert_int_equal(c.view.ours_count, 1);
+        assert_int_equal(c.view.ours[0].copy, rows[i].copy);
+        assert_int_equal(c.view.ours[0].attached, rows[i].attached);
+        drop(&c);
+    }
+}
+
+/* The static rules, on a spec that the CRD's own rules did not see either; not once it has begun. */
+static void test_a_spec_past_the_webhook(void **state)
+{
+    (void)state;
+    static const char wrong[] = "{'cloneSource':{'type':'vmi','vmName':'src'}}";
+    static const struct {
+        const char *spec, *status;
+        bool invalid;
+    } rows[] = {{wrong, "{}", true}, {wrong, PAST_CUT, false}, {OF_VMI, "{}", false}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster c = {0};
+        wukong(&c, rows[i].spec, rows[i].status);
+        build(&c);
+        assert_int_equal(c.view.invalid != NULL, rows[i].invalid);
+        if (c.view.invalid)
+            assert_non_null(strstr(c.view.invalid, "spec.cloneSource.vmiName"));
+        drop(&c);
+    }
+}
+
+static void test_namespaces_that_go(void **state)
+{
+    (void)state;
+    for (int row = 0; row < 3; row++) {
+        struct cluster c = {0};
+        wukong(&c, row ? "{'cloneSource':{'type':'vmi','vmiName':'src','namespace':'there'}}" : OF_VMI,
+               "{}");
+        CLEANUP_FREE char *ns = xasprintf(
+            "{'metadata':{'name':'%s','uid':'n1','deletionTimestamp':'2026-09-21T14:13:00Z'}}",
+            row == 1 ? "there" : "ns");
+        put(&c, KIND_NAMESPACE, ns);
+        build(&c);
+        assert_int_equal(c.view.source_ns_terminating, row == 1);
+        assert_int_equal(c.view.own_ns_terminating, row != 1);
+        drop(&c);
+    }
+}
+
+/* The Events of a run after the retry annotation are others than those of the run before. */
+static void test_event_names(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {NULL, "again", "again", "once more"};
+    char names[ARRAY_LEN(tokens)][64];
+    for (size_t i = 0; i < ARRAY_LEN(tokens); i++) {
+        struct cluster c = {0};
+        wukong(&c, OF_VMI, PAST_CUT);
+        build(&c);
+        struct decision d = {.intents = {.arena = &c.arena}};
+        c.view.record.retry_token = tokens[i];
+        body_event(&c.view, &d, true, "AttemptFailed", "why");
+        (void)snprintf(names[i], sizeof names[i], "%s", d.intents.items[0].name);
+        drop(&c);
+    }
+    assert_string_equal(names[0], "w-11111111-attemptfailed-1");
+    assert_string_equal(names[1], names[2]);
+    assert_string_not_equal(names[0], names[1]);
+    assert_string_not_equal(names[1], names[3]);
+}
+
+/* Backup software thaws whoever froze: what the guest's status shows before our own thaw counts. */
+static void test_thawed_by_others(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *status;
+        bool shown, thaw_sent, seen_thawed;
+    } rows[] = {
+        {"not shown yet", "", false, false, false},
+        {"frozen", "'fsFreezeStatus':'frozen',", false, false, false},
+        {"frozen before, now not", "", true, false, true},
+        {"our own thaw", "", true, true, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster c = {0};
+        wukong(&c, OF_VMI,
+               "{'cloneStatus':{'phase':'Cloning','attempts':1,'sourceUID':'u1','sourceVMI':'src',"
+               "'freeze':{'vmiUID':'u1','requestedTime':'2026-09-21T14:13:00.000Z',"
+               "'deadlineTime':'2026-09-21T14:14:00.000Z'}}}");
+        CLEANUP_FREE char *vmi =
+            xasprintf("{'metadata':{'name':'src','namespace':'ns','uid':'u1'},'spec':{},"
+                      "'status':{%s'phase':'Running'}}",
+                      rows[i].status);
+        put(&c, KIND_VMI, vmi);
+        c.memo.freeze_shown_ms = rows[i].shown ? NOW - 5000 : 0;
+        if (rows[i].thaw_sent) {
+            char key[64];
+            int64_t requested = 0;
+            assert_true(str_to_time_ms("2026-09-21T14:13:00.000Z", &requested));
+            (void)snprintf(key, sizeof key, "thaw/%lld", (long long)requested);
+            memo_slot(&c.memo, key)->state = CALL_FLYING;
+        }
+        build(&c);
+        if ((c.memo.foreign_thaw_ms == NOW) != rows[i].seen_thawed ||
+            (c.memo.freeze_shown_ms == NOW) != (*rows[i].status != '\0'))
+            fail_msg("%s: shown %lld, thawed %lld", rows[i].name,
+                     (long long)c.memo.freeze_shown_ms, (long long)c.memo.foreign_thaw_ms);
+        drop(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -428,6 +559,8 @@ int main(void)
         cmocka_unit_test(test_claim_events),          cmocka_unit_test(test_thawed_by_others),
         cmocka_unit_test(test_machine_owner),         cmocka_unit_test(test_before_a_snapshot_goes),
         cmocka_unit_test(test_stuck_content),         cmocka_unit_test(test_backups_are_ours),
+        cmocka_unit_test(test_contents_of_ours),      cmocka_unit_test(test_a_spec_past_the_webhook),
+        cmocka_unit_test(test_namespaces_that_go),    cmocka_unit_test(test_event_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,6 +22,15 @@ const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count
     return &one;
 }
 
+const struct body_need *body_needs(const struct clone_view *v, size_t *ret_count)
+{
+    static const struct kube_kind config_map = {"", "v1", "configmaps", "ConfigMap", false,
+                                                .fields = {0}};
+    static const struct body_need one = {&config_map, "ns", "settings", "need/ConfigMap/ns/settings"};
+    *ret_count = v->effective.cross_namespace ? 1 : 0;
+    return &one;
+}
+
 static struct intent *add(const struct clone_view *v, struct decision *d, enum intent_verb verb,
                           int kind, const char *name, const char *slot)
 {
@@ -96,7 +105,7 @@ static void see_source(const struct world *w, struct clone_view *v)
         .source_ns = "ns", .clone_type = w->clone_type, .quiesce = w->quiesce,
         .method = METHOD_VOLUME_SNAPSHOT, .needs_snapshot = w->clone_type != CLONE_FULL,
         .deadline_s = 3600, .retry_limit = w->retry_limit, .replicas = 1,
-        .stop_source_after = w->stop_after, .auto_start = !w->not_started,
+        .cross_namespace = w->cross, .stop_source_after = w->stop_after, .auto_start = !w->not_started,
         .run_strategy = RUN_ALWAYS, .reclaim = w->reclaim};
     v->source = (struct view_source){
         .vm_exists = w->by_vm && !w->source_gone, .vm_name = w->by_vm ? "src" : NULL,
@@ -161,6 +170,7 @@ static void see_wukong(const struct world *w, struct clone_view *v, struct arena
     v->wukong = wukong;
     v->status = w->status;
     v->retry = w->retry;
+    v->invalid = w->invalid;
 }
 
 static void see(struct world *w, struct clone_view *v, struct arena *a)
@@ -371,6 +381,8 @@ static void obey(struct world *w, const struct intent *i)
         do_subresource(w, i);
     else if (i->verb == INTENT_LIST)
         do_list(w, i);
+    else if (i->verb == INTENT_READ && w->missing && str_starts(i->key, "need/"))
+        answer(w, i, false, 404);
     else if (i->verb == INTENT_DELETE)
         do_delete(w, i);
     else if (i->verb == INTENT_CREATE)

@@ -46,6 +46,8 @@ struct world {
     int64_t policy_until;
     const struct disk_plan *plans;
     const char *retry;
+    const char *invalid; /* what the static rules find; NULL: nothing */
+    bool cross, missing; /* from another namespace; what the machine names is not there */
     /* the source */
     bool source_gone, source_off, agent, frozen, source_deleting, migrating, foreign_snapshot;
     int starts, stops;
