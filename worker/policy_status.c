@@ -296,12 +296,18 @@ static void send(struct policy_reports *all, struct report *r, const struct kube
     execute(&all->executor, &i, &r->memo, r, &r->flights);
 }
 
+static bool may_write(void *arg)
+{
+    const struct policy_reports *all = arg;
+    return all->o.may_write(all->o.arg);
+}
+
 static void flush(void *arg)
 {
     struct policy_reports *all = arg;
     struct report *r, *next;
     int64_t now = clock_mono(all->o.clock);
-    if (!all->o.may_write(all->o.arg))
+    if (!may_write(all))
         return;
     HASH_ITER(hh, all->by_name, r, next)
     {
@@ -362,7 +368,7 @@ struct policy_reports *policy_reports_new(const struct policy_reports_options *o
                                       .clock = options->clock,
                                       .rng = options->rng,
                                       .field_manager = "wukong-worker",
-                                      .may_write = options->may_write,
+                                      .may_write = may_write,
                                       .ended = ended,
                                       .arg = all};
     timer_init(&all->timer, flush, all);
