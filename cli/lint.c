@@ -191,8 +191,20 @@ static int judge_file(struct lint *l, size_t file, const struct options *opt, st
     return 0;
 }
 
+static int load_policy(const char *path, const cJSON *tree, struct options *opt, struct err *err)
+{
+    if (!str_eq(json_str(tree, "kind"), POLICY_KIND))
+        return 0;
+    if (opt->policy_count == POLICIES_MAX)
+        return err_set(err, ERR_LIMIT, "%s: more than %d policies", path, POLICIES_MAX);
+    policy_decode(&opt->arena, tree, &opt->policies[opt->policy_count++]);
+    return 0;
+}
+
+/* Lists are looked into: `kubectl get clonepol -o yaml` prints one. */
 static int load_policies(const char *path, struct options *opt, struct err *err)
 {
+    size_t before = opt->policy_count;
     CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_YAML_BYTES);
     CLEANUP_YAML struct yaml_stream stream = {0};
     if (lint_read(path, &text, err) < 0)
@@ -200,13 +212,16 @@ static int load_policies(const char *path, struct options *opt, struct err *err)
     if (yaml_parse(text.data, text.len, &stream, NULL, err) < 0)
         return err_wrap(err, "%s", path);
     for (size_t i = 0; i < stream.count; i++) {
-        const cJSON *tree = stream.documents[i].tree;
-        if (!str_eq(json_str(tree, "kind"), POLICY_KIND))
-            continue;
-        if (opt->policy_count == POLICIES_MAX)
-            return err_set(err, ERR_LIMIT, "%s: more than %d policies", path, POLICIES_MAX);
-        policy_decode(&opt->arena, tree, &opt->policies[opt->policy_count++]);
+        const cJSON *tree = stream.documents[i].tree, *item;
+        if (load_policy(path, tree, opt, err) < 0)
+            return -1;
+        cJSON_ArrayForEach(item, json_get(tree, "items"))
+            if (load_policy(path, item, opt, err) < 0)
+                return -1;
     }
+    /* A mistaken path would let everything through. */
+    if (opt->policy_count == before)
+        return err_set(err, ERR_INVALID, "%s: holds no ClonePolicy; name a file that does", path);
     return 0;
 }
 
@@ -225,7 +240,8 @@ static void usage(FILE *out)
           "Flags:\n"
           "  -o, --output text|json|junit|sarif   how findings are printed (text)\n"
           "      --warnings-as-errors             exit 1 for warnings too\n"
-          "      --policy FILE                    judge by the ClonePolicies of the file as well\n"
+          "      --policy FILE                    judge by the ClonePolicies of the file as well;\n"
+          "                                       may be given several times\n"
           "  -h, --help                           this text\n"
           "\n"
           "Exit code: 0 clean, 1 findings, 2 wrong usage or unreadable files.\n",

@@ -116,6 +116,33 @@ expect bad-format 2 'unknown format "xml"' -o xml good.yaml
 expect help 0 'Exit code: 0 clean' --help
 expect policy 1 'ClonePolicy "p": cloneType running is not allowed; use one of: full' --policy good.yaml warn.yaml
 expect policy-missing 2 'No such file' --policy nope.yaml good.yaml
+cat > limits.yaml <<'YAML'
+apiVersion: v1
+kind: List
+items:
+- apiVersion: vm.novasphere.dev/v1alpha1
+  kind: ClonePolicy
+  metadata: {name: quiet}
+  spec: {rules: {quiesce: Required}, validationActions: [Warn]}
+- apiVersion: vm.novasphere.dev/v1alpha1
+  kind: ClonePolicy
+  metadata: {name: others}
+  spec: {match: {target: {namespaceSelector: {matchLabels: {a: b}}}}, rules: {maxReplicas: 1}}
+YAML
+cat > unreadable.yaml <<'YAML'
+apiVersion: vm.novasphere.dev/v1alpha1
+kind: ClonePolicy
+metadata: {name: torn}
+spec: {windows: [{schedule: 61 * * * *, duration: 1h}]}
+YAML
+expect policy-list 0 'warn.yaml:6:.*: warning: spec.cloneSource: ClonePolicy "quiet": quiesce IfAvailable is not allowed' \
+    --policy limits.yaml warn.yaml
+expect policies-first 1 'ClonePolicy "p": cloneType running' --policy good.yaml --policy limits.yaml warn.yaml
+expect policies-second 1 'warning: .*ClonePolicy "quiet": ' --policy good.yaml --policy limits.yaml warn.yaml
+expect policy-unknown-labels 1 'ClonePolicy "others": replicas 500 is not allowed; at most 1' --policy limits.yaml bad.yaml
+expect policy-unreadable 1 'error: spec.cloneSource: ClonePolicy "torn" cannot be read and so denies' \
+    --policy unreadable.yaml warn.yaml
+expect policy-none 2 'bad.yaml: holds no ClonePolicy' --policy bad.yaml good.yaml
 
 mkdir -p tree/sub tree/.git
 cp bad.yaml tree/sub/a.yml
