@@ -329,13 +329,6 @@ static void flush(void *arg)
     }
 }
 
-/* The executor's argument is these reports, that of the options its owner's. */
-static bool may_write(void *arg)
-{
-    struct policy_reports *all = arg;
-    return all->o.may_write(all->o.arg);
-}
-
 static void ended(void *arg, void *owner, const char *written, size_t written_len)
 {
     struct policy_reports *all = arg;
