@@ -228,26 +228,33 @@ static enum flags_verdict parse(int argc, char **argv, struct options *o,
     static const char *const types[] = {"vm", "vmi"};
     const struct flag flags[] = {
         {"name", 0, FLAG_TEXT, &o->name, "NAME", "of the Wukong (SOURCE-clone)", FLAG_ANY},
-        {"source-namespace", 0, FLAG_TEXT, &o->source_ns, "NAMESPACE", "of the source (the Wukong's)", FLAG_ANY},
-        {"type", 0, FLAG_CHOICE, &o->type, "vm|vmi", "what the source is (vmi)", types, ARRAY_LEN(types)},
+        {"source-namespace", 0, FLAG_TEXT, &o->source_ns, "NAMESPACE",
+         "of the source (the Wukong's)", FLAG_ANY},
+        {"type", 0, FLAG_CHOICE, &o->type, "vm|vmi", "what the source is (vmi)", types,
+         ARRAY_LEN(types)},
         {"clone-type", 0, FLAG_CHOICE, &o->clone_type, "running|linked|full",
-         "how it is cloned (running for a vmi, full for a vm)", clone_type_names + 1, CLONE_TYPES - 1},
+         "how it is cloned (running for a vmi, full for a vm)", clone_type_names + 1,
+         CLONE_TYPES - 1},
         {"disk", 0, FLAG_LIST, &o->disks, "NAME[=SIZE][,CLASS]",
          "only this disk, perhaps larger or of another StorageClass; may be repeated", FLAG_ANY},
         {"cpu", 0, FLAG_COUNT, &o->cpu, "N", "cores (the source's)", FLAG_ANY},
         {"memory", 0, FLAG_TEXT, &o->memory, "QUANTITY", "guest memory (the source's)", FLAG_ANY},
-        {"replicas", 0, FLAG_COUNT, &o->replicas, "N", "as many machines from one snapshot", FLAG_ANY},
+        {"replicas", 0, FLAG_COUNT, &o->replicas, "N", "as many machines from one snapshot",
+         FLAG_ANY},
         {"quiesce", 0, FLAG_CHOICE, &o->quiesce, "HOW", "Required, IfAvailable or Never",
          quiesce_names + 1, QUIESCES - 1},
-        {"snapshot-class", 0, FLAG_TEXT, &o->class, "CLASS", "VolumeSnapshotClass (chosen per disk)", FLAG_ANY},
+        {"snapshot-class", 0, FLAG_TEXT, &o->class, "CLASS",
+         "VolumeSnapshotClass (chosen per disk)", FLAG_ANY},
         {"no-start", 0, FLAG_SWITCH, &o->no_start, NULL, "leave the new machine stopped", FLAG_ANY},
         {"dry-run", 0, FLAG_CHOICE, &o->dry_run, "none|client|server",
          "client: only check and print it; server: let the API server judge it", dry_runs,
          ARRAY_LEN(dry_runs)},
-        {"output", 'o', FLAG_CHOICE, &o->output, "yaml|json|name", "print the Wukong so", outputs, ARRAY_LEN(outputs)},
+        {"output", 'o', FLAG_CHOICE, &o->output, "yaml|json|name", "print the Wukong so", outputs,
+         ARRAY_LEN(outputs)},
         {"wait", 0, FLAG_SWITCH, &o->wait, NULL, "wait for the end of the clone", FLAG_ANY},
         {"watch", 'w', FLAG_SWITCH, &o->watch, NULL, "wait, and show how far it is", FLAG_ANY},
-        {"timeout", 0, FLAG_DURATION, &o->timeout_ms, "DURATION", "wait at most that long (0: for ever)", FLAG_ANY},
+        {"timeout", 0, FLAG_DURATION, &o->timeout_ms, "DURATION",
+         "wait at most that long (0: for ever)", FLAG_ANY},
     };
     return flags_parse(argc, argv,
                        &(struct verb_flags){&help, flags, ARRAY_LEN(flags), &o->connection},
@@ -260,10 +267,10 @@ int cli_clone(int argc, char **argv)
     struct options o = {0};
     struct flag_values arguments = {0};
     struct err err = {0};
-    enum flags_verdict verdict = parse(argc, argv, &o, &arguments);
-    if (verdict != FLAGS_OK)
-        return verdict == FLAGS_HELP ? CLI_OK : CLI_USAGE;
-    int code = check(&o, &arguments);
+    int code = flags_code(parse(argc, argv, &o, &arguments));
+    if (code >= 0)
+        return code;
+    code = check(&o, &arguments);
     if (code != CLI_OK)
         return code;
     if (str_eq(o.dry_run, "client"))

@@ -24,8 +24,8 @@ struct cluster {
 
 const char *cluster_bare_name(const char *argument)
 {
-    static const char *const prefixes[] = {"wk/", "wukong/", "wukongs/",
-                                           "wukong." WUKONG_GROUP "/", "wukongs." WUKONG_GROUP "/"};
+    static const char *const prefixes[] = {"wk/", "wukong/", "wukongs/", "wukong." WUKONG_GROUP "/",
+                                           "wukongs." WUKONG_GROUP "/"};
     for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
         if (str_starts(argument, prefixes[i]))
             return argument + strlen(prefixes[i]);

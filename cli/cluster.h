@@ -16,7 +16,8 @@
 
 struct cluster;
 
-/* "wk/copy", "wukong/copy" and "wukong.vm.novasphere.dev/copy", as kubectl prints them, to "copy". */
+/* "wk/copy", "wukong/copy" and "wukong.vm.novasphere.dev/copy", as kubectl prints them, to "copy".
+ */
 const char *cluster_bare_name(const char *argument);
 
 /* Every Wukong, as far as calls are concerned. */

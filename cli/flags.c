@@ -32,14 +32,22 @@ int flags_complain(const struct verb_help *help, const char *format, ...)
     return CLI_USAGE;
 }
 
+int flags_code(enum flags_verdict verdict)
+{
+    return verdict == FLAGS_OK ? -1 : verdict == FLAGS_HELP ? CLI_OK : CLI_USAGE;
+}
+
 static void collect(struct parser *p, struct flag_connection *c)
 {
     const struct flag connection[] = {
-        {"namespace", 'n', FLAG_TEXT, &c->ns, "NAMESPACE", "of the Wukong; the context's", FLAG_ANY},
-        {"context", 0, FLAG_TEXT, &c->context, "NAME", "of the kubeconfig, in place of its current one", FLAG_ANY},
+        {"namespace", 'n', FLAG_TEXT, &c->ns, "NAMESPACE", "of the Wukong; the context's",
+         FLAG_ANY},
+        {"context", 0, FLAG_TEXT, &c->context, "NAME",
+         "of the kubeconfig, in place of its current one", FLAG_ANY},
         {"kubeconfig", 0, FLAG_TEXT, &c->kubeconfig, "FILE", "in place of $KUBECONFIG", FLAG_ANY},
         {"as", 0, FLAG_TEXT, &c->as, "USER", "act as this user", FLAG_ANY},
-        {"as-group", 0, FLAG_LIST, &c->as_groups, "GROUP", "act as a member of it; may be repeated", FLAG_ANY},
+        {"as-group", 0, FLAG_LIST, &c->as_groups, "GROUP", "act as a member of it; may be repeated",
+         FLAG_ANY},
         {"help", 'h', FLAG_SWITCH, &p->help, NULL, "this text", FLAG_ANY},
     };
     for (size_t i = 0; i < p->v->count; i++)

@@ -1,8 +1,8 @@
 /*
  * Flags of the verbs, read as kubectl reads its own (spf13/pflag): `--name value`, `--name=value`,
  * `-n value`, `-nvalue`, `-n=value`, `--switch=false`, in any order with the arguments, until "--".
- * A verb is a table of flags and a struct of texts; its help is printed from the same table, so that
- * none of them is undocumented. Values are borrowed from argv.
+ * A verb is a table of flags and a struct of texts; its help is printed from the same table, so
+ * that none of them is undocumented. Values are borrowed from argv.
  */
 #ifndef CLI_FLAGS_H
 #define CLI_FLAGS_H
@@ -56,13 +56,15 @@ struct verb_flags {
     struct flag_connection {
         const char *kubeconfig, *context, *ns, *as;
         struct flag_values as_groups;
-    } *connection;
+    } * connection;
 };
 
 enum flags_verdict { FLAGS_OK, FLAGS_HELP, FLAGS_WRONG };
 /* HELP was printed to stdout; WRONG was explained on stderr. arguments: what is no flag. */
 enum flags_verdict flags_parse(int argc, char **argv, const struct verb_flags *v,
                                struct flag_values *arguments);
+/* The exit code that a verdict ends with; -1: go on. */
+int flags_code(enum flags_verdict verdict);
 /* "kubectl wukong VERB: …" and where the help is, on stderr; returns CLI_USAGE. */
 int flags_complain(const struct verb_help *help, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

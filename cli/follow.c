@@ -155,8 +155,7 @@ static cJSON *tree_of(const struct kube_object *o)
     json_object(&w, "metadata");
     json_string(&w, "name", o->name);
     json_string(&w, "namespace", o->ns);
-    json_string(&w, "deletionTimestamp",
-                kube_object_field(o, "metadata.deletionTimestamp"));
+    json_string(&w, "deletionTimestamp", kube_object_field(o, "metadata.deletionTimestamp"));
     json_end(&w);
     json_raw(&w, "spec", kube_object_field(o, "spec"));
     json_raw(&w, "status", kube_object_field(o, "status"));

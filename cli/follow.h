@@ -1,7 +1,7 @@
 /*
  * Follows one Wukong to its end: a bar per disk in a terminal, a line per change anywhere else. The
- * watch is the worker's own (kube/reflector.h): one that is cut, expired (410) or unauthorized (401)
- * is begun again.
+ * watch is the worker's own (kube/reflector.h): one that is cut, expired (410) or unauthorized
+ * (401) is begun again.
  */
 #ifndef CLI_FOLLOW_H
 #define CLI_FOLLOW_H

@@ -12,6 +12,8 @@ static const struct verb {
     bool hidden;
 } verbs[] = {
     {"clone", "SOURCE", "ask for a clone of a VM or a running VMI", cli_clone, false},
+    {"plan", "NAME|FILE|-", "what a clone would do, cost and wait for; nothing is created",
+     cli_plan, false},
     {"status", "NAME [-w]", "how far a clone is, a bar per disk", cli_status, false},
     {"why", "NAME", "what a clone waits for, until when, and what to do", cli_why, false},
     {"lint", "FILE…|DIR|-", "check Wukong manifests offline, by the webhook's own rules", cli_lint,

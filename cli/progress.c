@@ -16,12 +16,11 @@ static const cJSON *clone_of(const cJSON *wukong)
     return json_at(wukong, "status.cloneStatus");
 }
 
-static const cJSON *condition(const cJSON *wukong, const char *type)
+const cJSON *progress_condition(const cJSON *wukong, const char *type)
 {
     const cJSON *c;
-    cJSON_ArrayForEach(c, json_at(wukong, "status.conditions"))
-        if (str_eq(json_str(c, "type"), type))
-            return c;
+    cJSON_ArrayForEach(
+        c, json_at(wukong, "status.conditions")) if (str_eq(json_str(c, "type"), type)) return c;
     return NULL;
 }
 
@@ -81,7 +80,7 @@ static struct tally machines_done(const cJSON *clone)
 /* "SourceNotFound: VM a/b does not exist"; nothing when the clone is done or nothing is said. */
 static void add_reason(const cJSON *wukong, struct buf *out)
 {
-    const cJSON *ready = condition(wukong, "Ready");
+    const cJSON *ready = progress_condition(wukong, "Ready");
     const char *message = json_str(ready, "message");
     if (progress_state(wukong) == PROGRESS_SUCCEEDED || str_empty(message))
         return;
@@ -195,7 +194,8 @@ static void draw_head(const struct drawing *d, const cJSON *wukong)
     const cJSON *clone = clone_of(wukong);
     CLEANUP_BUF struct buf head = BUF_INIT(8 * KIB);
     CLEANUP_BUF struct buf tail = BUF_INIT(8 * KIB);
-    buf_addf(&tail, "  %s  %s", is_dying(wukong) ? "Deleting" : str_or(json_str(clone, "phase"), "Pending"),
+    buf_addf(&tail, "  %s  %s",
+             is_dying(wukong) ? "Deleting" : str_or(json_str(clone, "phase"), "Pending"),
              str_or(json_str(clone, "progress"), "0%"));
     if (json_str(clone, "step") && progress_state(wukong) == PROGRESS_RUNNING)
         buf_addf(&tail, "  %s", json_str(clone, "step"));
@@ -242,8 +242,8 @@ void progress_bars(const cJSON *wukong, const struct progress_screen *screen, st
     /* At least one row stays for the disks. */
     unsigned most = d.failed ? MESSAGE_ROWS_MAX : 2;
     if (*reason.data)
-        rows -= text_add_wrapped(&message, reason.data, columns, 0, most < rows - 1 ? most : rows - 1,
-                                 screen->ascii);
+        rows -= text_add_wrapped(&message, reason.data, columns, 0,
+                                 most < rows - 1 ? most : rows - 1, screen->ascii);
     if (batch && rows > 1) {
         draw_machines(&d, machines);
         rows--;

@@ -1,6 +1,7 @@
 /*
  * What the API server refused, in the words in which kubectl shows it (k8s.io/kubectl
- * pkg/cmd/util/helpers.go checkErr): field errors one a line, everything else with its reason. Pure.
+ * pkg/cmd/util/helpers.go checkErr): field errors one a line, everything else with its reason.
+ * Pure.
  */
 #ifndef CLI_REFUSAL_H
 #define CLI_REFUSAL_H

@@ -50,14 +50,9 @@ static int parse(int argc, char **argv, struct verb_flags v, struct options *o,
     struct flag_values arguments = {0};
     struct err err = {0};
     v.connection = &o->connection;
-    switch (flags_parse(argc, argv, &v, &arguments)) {
-    case FLAGS_HELP:
-        return CLI_OK;
-    case FLAGS_WRONG:
-        return CLI_USAGE;
-    case FLAGS_OK:
-        break;
-    }
+    int code = flags_code(flags_parse(argc, argv, &v, &arguments));
+    if (code >= 0)
+        return code;
     if (arguments.count != 1)
         return flags_complain(v.help, arguments.count ? "only one NAME, please"
                                                       : "the NAME of a Wukong is missing");

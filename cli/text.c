@@ -1,10 +1,12 @@
 #include "cli/text.h"
 
 #include <assert.h>
-#include <stdint.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "wukong/duration.h"
 
 /* --- Characters --- */
 
@@ -70,6 +72,16 @@ bool text_next(const char **p, struct text_char *ret)
     *ret = (struct text_char){*p, n, columns};
     *p += n;
     return true;
+}
+
+void text_wait(int64_t ms, char out[TEXT_WAIT_MAX])
+{
+    static_assert(TEXT_WAIT_MAX >= DURATION_PRINT_MAX, "duration_print fits");
+    const int64_t day_ms = INT64_C(86400000);
+    if (ms < 2 * day_ms)
+        duration_print(ms, out);
+    else
+        (void)snprintf(out, TEXT_WAIT_MAX, "%" PRId64 "d", ms / day_ms);
 }
 
 /* --- Lines --- */

@@ -7,6 +7,7 @@
 #define CLI_TEXT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 
@@ -18,6 +19,10 @@ struct text_char {
 };
 /* Reads the character at *p and moves on; false at the end. */
 bool text_next(const char **p, struct text_char *ret);
+
+/* How long until then: "45s", "3h20m", from two days on "12d". */
+#define TEXT_WAIT_MAX 32
+void text_wait(int64_t ms, char out[TEXT_WAIT_MAX]);
 
 unsigned text_columns(const char *text);
 /* At most so many columns; what is cut is marked by its last column ("…", or "~" in ASCII). */

@@ -4,9 +4,7 @@
 #include "cli/progress.h"
 #include "cli/text.h"
 #include "json/json.h"
-#include "wukong/duration.h"
 #include "wukong/reasons.h"
-#include "wukong/schedule.h"
 #include "wukong/spec.h"
 
 struct telling {
@@ -15,15 +13,6 @@ struct telling {
     int64_t now_ms;
     struct buf *out;
 };
-
-static const cJSON *condition(const cJSON *wukong, const char *type)
-{
-    const cJSON *c;
-    cJSON_ArrayForEach(c, json_at(wukong, "status.conditions"))
-        if (str_eq(json_str(c, "type"), type))
-            return c;
-    return NULL;
-}
 
 /* "Name: what it says", the second line indented. */
 static void tell(const struct telling *t, const char *label, const char *text)
@@ -35,44 +24,51 @@ static void tell(const struct telling *t, const char *label, const char *text)
 
 static void tell_time(const struct telling *t, const char *label, int64_t at_ms)
 {
-    char when[TIME_TEXT_MAX], length[DURATION_PRINT_MAX];
+    char when[TIME_TEXT_MAX], length[TEXT_WAIT_MAX];
     CLEANUP_BUF struct buf text = BUF_INIT(KIB);
     int64_t left = at_ms - t->now_ms;
     time_to_str(at_ms, false, when);
-    duration_print(left < 0 ? -left : left, length);
+    text_wait(left < 0 ? -left : left, length);
     buf_addf(&text, "%s (%s%s%s)", when, left < 0 ? "" : "in ", length, left < 0 ? " ago" : "");
     tell(t, label, text.data);
+}
+
+static void tell_machines(const struct telling *t)
+{
+    const cJSON *target, *targets = json_get(t->clone, "targets");
+    if (!cJSON_IsArray(targets) || !targets->child)
+        tell(t, "machine:", str_or(json_str(t->wukong, "status.vmName"), "?"));
+    else
+        cJSON_ArrayForEach(target, targets)
+            tell(t, "machine:", str_or(json_str(target, "vmName"), "?"));
 }
 
 static void tell_success(const struct telling *t)
 {
     int64_t frozen;
     buf_addf(t->out, "%s is done.\n", t->name);
-    tell(t, "machine:", str_or(json_str(t->wukong, "status.vmName"), "?"));
+    tell_machines(t);
     tell(t, "data:", str_or(json_str(t->clone, "consistency"), "consistency unknown"));
     if (json_int(t->clone, "freezeMilliseconds", &frozen))
         buf_addf(t->out, "  %-11s %lld ms\n", "frozen:", (long long)frozen);
 }
 
-/* When a wait ends by itself: what the spec says of it. The policies' times stand in the message. */
-static void tell_until(const struct telling *t, enum reason reason)
+/* When the wait ends by itself, as the worker knows it, else when the clone is given up. */
+static void tell_until(const struct telling *t)
 {
     CLEANUP_ARENA struct arena a;
     struct wukong w;
     struct err err = {0};
+    int64_t at_ms;
     arena_init(&a, 4 * MIB);
-    if (wukong_decode(&a, t->wukong, &w, &err) < 0)
-        return;
-    if (reason == REASON_OUTSIDE_WINDOW || reason == REASON_NOT_BEFORE) {
-        struct schedule_verdict v = schedule_judge(&w.spec.source, t->now_ms);
-        if (v.permitted_ms && v.permitted_ms != INT64_MAX)
-            tell_time(t, "until:", v.permitted_ms);
+    if (str_to_time_ms(json_str(t->clone, "waitingUntil"), &at_ms)) {
+        tell_time(t, "until:", at_ms);
         return;
     }
-    int64_t began_ms;
-    struct wukong_effective e = wukong_default(&w.spec, t->ns);
-    if (str_to_time_ms(json_str(t->clone, "startTime"), &began_ms))
-        tell_time(t, "gives up:", began_ms + e.deadline_s * 1000);
+    if (!str_to_time_ms(json_str(t->clone, "startTime"), &at_ms) ||
+        wukong_decode(&a, t->wukong, &w, &err) < 0)
+        return;
+    tell_time(t, "gives up:", at_ms + wukong_default(&w.spec, t->ns).deadline_s * 1000);
 }
 
 /* Which gates are open, which not: the message names only the first. */
@@ -83,8 +79,9 @@ static void tell_gates(const struct telling *t)
     {
         CLEANUP_BUF struct buf text = BUF_INIT(KIB);
         const char *type = cJSON_GetStringValue(gate);
-        buf_addf(&text, "%s is %s", str_or(type, "?"),
-                 str_or(json_str(condition(t->wukong, str_or(type, "")), "status"), "not set"));
+        buf_addf(
+            &text, "%s is %s", str_or(type, "?"),
+            str_or(json_str(progress_condition(t->wukong, str_or(type, "")), "status"), "not set"));
         tell(t, "gate:", text.data);
     }
 }
@@ -92,10 +89,11 @@ static void tell_gates(const struct telling *t)
 /* Conditions that are not as they should be and say something else than Ready. */
 static void tell_conditions(const struct telling *t, const char *known)
 {
-    static const char *const types[] = {"PolicyAllowed", "SourceReady", "SnapshotReady", "SnapshotTaken",
-                                        "DisksReady", "VirtualMachineReady", "TemporariesCleaned"};
+    static const char *const types[] = {"PolicyAllowed",     "SourceReady", "SnapshotReady",
+                                        "SnapshotTaken",     "DisksReady",  "VirtualMachineReady",
+                                        "TemporariesCleaned"};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-        const cJSON *c = condition(t->wukong, types[i]);
+        const cJSON *c = progress_condition(t->wukong, types[i]);
         const char *message = json_str(c, "message");
         if (!str_eq(json_str(c, "status"), "False") || str_empty(message) || str_eq(message, known))
             continue;
@@ -123,13 +121,14 @@ static void tell_remedy(const struct telling *t, enum reason reason, bool failed
     CLEANUP_BUF struct buf text = BUF_INIT(4 * KIB);
     const char *remedy = reason_table[reason].remedy;
     if (!failed)
-        tell(t, "what to do:",
-             remedy ? remedy : "Nothing: it goes on by itself.");
+        tell(t, "what to do:", remedy ? remedy : "Nothing: it goes on by itself.");
     else if (remedy)
         tell(t, "what to do:", remedy);
     if (!failed)
         return;
-    buf_addf(&text, "kubectl annotate wukong -n %s %s " WUKONG_RETRY_ANNOTATION "=\"$(date +%%s)\" --overwrite",
+    buf_addf(&text,
+             "kubectl annotate wukong -n %s %s " WUKONG_RETRY_ANNOTATION
+             "=\"$(date +%%s)\" --overwrite",
              t->ns, t->name);
     tell(t, "once more:", text.data);
 }
@@ -148,10 +147,10 @@ static void tell_waiting(const struct telling *t, const cJSON *ready, bool faile
     enum reason known = reason_find(reason);
     bool waits = reason_table[known].kind == REASON_WAITS;
     buf_addf(t->out, "%s %s: %s\n", t->name,
-             failed                                                ? "has failed"
+             failed                                              ? "has failed"
              : json_str(t->wukong, "metadata.deletionTimestamp") ? "is being deleted"
-             : waits                                               ? "waits"
-                                                                   : "is under way",
+             : waits                                             ? "waits"
+                                                                 : "is under way",
              reason);
     if (*message)
         tell(t, "because:", message);
@@ -160,7 +159,7 @@ static void tell_waiting(const struct telling *t, const cJSON *ready, bool faile
     if (known == REASON_AWAITING_GATES)
         tell_gates(t);
     if (!failed)
-        tell_until(t, known);
+        tell_until(t);
     tell_error(t, reason);
     tell_conditions(t, message);
     tell_remedy(t, known, failed);
@@ -168,7 +167,7 @@ static void tell_waiting(const struct telling *t, const cJSON *ready, bool faile
 
 void why_text(const cJSON *wukong, int64_t now_ms, struct buf *out)
 {
-    const cJSON *ready = condition(wukong, "Ready");
+    const cJSON *ready = progress_condition(wukong, "Ready");
     struct telling t = {.wukong = wukong,
                         .clone = json_at(wukong, "status.cloneStatus"),
                         .name = str_or(json_str(wukong, "metadata.name"), "?"),

@@ -1,6 +1,7 @@
 /*
  * From look-ups to facts: which looks the judgement of a source needs, and what their answers say
- * in terms of common/wukong. The webhook judges by it, and `kubectl wukong plan` foretells by it. Pure.
+ * in terms of common/wukong. The webhook judges by it, and `kubectl wukong plan` foretells by it.
+ * Pure.
  */
 #ifndef LOOKS_GATHER_H
 #define LOOKS_GATHER_H

@@ -38,8 +38,7 @@ static int references_of(const cJSON *instance, size_t row, const char *ns, need
         const char *name = json_str(item, references[row].path);
         bool optional =
             references[row].optional && json_bool(item, references[row].optional, false);
-        int status =
-            str_empty(name) ? 0 : found(arg, references[row].kind, ns, name, optional);
+        int status = str_empty(name) ? 0 : found(arg, references[row].kind, ns, name, optional);
         if (status)
             return status;
     }
@@ -59,8 +58,8 @@ static int attachments(const cJSON *instance, const char *ns, needs_found *found
         CLEANUP_FREE char *other = slash ? xstrndup(name, (size_t)(slash - name)) : NULL;
         const char *bare = slash ? slash + 1 : name;
         int status = str_empty(bare) ? 0
-                                     : found(arg, "NetworkAttachmentDefinition",
-                                             other ? other : ns, bare, false);
+                                     : found(arg, "NetworkAttachmentDefinition", other ? other : ns,
+                                             bare, false);
         if (status)
             return status;
     }
@@ -74,8 +73,7 @@ int needs_each(const cJSON *instance, const char *ns, needs_found *found, void *
         if (status)
             return status;
     }
-    const char *kernel =
-        json_str(instance, "domain.firmware.kernelBoot.container.imagePullSecret");
+    const char *kernel = json_str(instance, "domain.firmware.kernelBoot.container.imagePullSecret");
     int status = str_empty(kernel) ? 0 : found(arg, "Secret", ns, kernel, false);
     return status ? status : attachments(instance, ns, found, arg);
 }

@@ -12,12 +12,13 @@
    on with harmless characters, and is no word that YAML 1.1 takes for something else. */
 static bool is_bare(const char *s)
 {
-    static const char *const words[] = {"y",    "n",    "yes", "no",  "on",
-                                        "off",  "true", "false", "null", "nan"};
+    static const char *const words[] = {"y",   "n",    "yes",   "no",   "on",
+                                        "off", "true", "false", "null", "nan"};
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     if (!*s || !strchr("/abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", *s))
         return false;
-    if (strspn(s, "0123456789./_-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != strlen(s))
+    if (strspn(s, "0123456789./_-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") !=
+        strlen(s))
         return false;
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         if (strcasecmp(s, words[i]) == 0)

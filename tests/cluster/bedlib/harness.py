@@ -42,6 +42,17 @@ WRITES = {"create", "update", "patch", "delete", "deletecollection"}
 POLL_S, POLL_MAX_S, POLL_GROWTH = 0.03, 0.15, 1.15
 
 
+def program(name):
+    """A program of ours: in the build folder that WUKONG_WEBHOOK names, or in that of a preset."""
+    named = os.environ.get("WUKONG_WEBHOOK")
+    found = Path(named).with_name(name) if named else services.product_binary({}, name)
+    if found is None or not found.is_file():
+        if os.environ.get("WUKONG_BED_STRICT"):
+            raise RuntimeError(f"{name} is not built")
+        raise unittest.SkipTest(f"{name} is not built")
+    return found
+
+
 class Bed(_Bed):
     """A bed with what tests ask of it."""
 

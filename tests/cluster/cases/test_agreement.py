@@ -42,7 +42,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.dont_write_bytecode = True
 
 from bedlib import bed as beds  # noqa: E402
-from bedlib import install, services  # noqa: E402
+from bedlib import harness, install  # noqa: E402
 import test_crd  # noqa: E402
 
 API = "vm.novasphere.dev/v1alpha1"
@@ -274,15 +274,7 @@ def generate(count, seed):
 # ---- the judges ---------------------------------------------------------------------------------
 
 
-def program(name):
-    """In the build folder that WUKONG_WEBHOOK names, or in that of a preset."""
-    named = os.environ.get("WUKONG_WEBHOOK")
-    found = Path(named).with_name(name) if named else services.product_binary({}, name)
-    if found is None or not found.is_file():
-        if os.environ.get("WUKONG_BED_STRICT"):
-            raise RuntimeError(f"{name} is not built")
-        raise unittest.SkipTest(f"{name} is not built")
-    return found
+program = harness.program
 
 
 def in_threads(function, items):

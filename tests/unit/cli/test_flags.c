@@ -1,7 +1,7 @@
 /*
- * Proves that flags are read as kubectl reads its own (spf13/pflag), that a wrong one is refused, and
- * that what a clone is asked for comes out of them. Wrong usage is told on stderr, which is not looked
- * at here but in lint.sh's sister usage.sh.
+ * Proves that flags are read as kubectl reads its own (spf13/pflag), that a wrong one is refused,
+ * and that what a clone is asked for comes out of them. Wrong usage is told on stderr, which is not
+ * looked at here but in lint.sh's sister usage.sh.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -51,8 +51,11 @@ static void test_forms(void **state)
 {
     (void)state;
     static const char *const same[] = {
-        "-w -n prod --name x a",   "a --watch -nprod --name=x",  "-wn prod a --name x",
-        "-n=prod --watch=true --name=x a", "--namespace prod -w --name x -- a",
+        "-w -n prod --name x a",
+        "a --watch -nprod --name=x",
+        "-wn prod a --name x",
+        "-n=prod --watch=true --name=x a",
+        "--namespace prod -w --name x -- a",
     };
     struct values v;
     for (size_t i = 0; i < ARRAY_LEN(same); i++) {
@@ -72,7 +75,8 @@ static void test_values(void **state)
 {
     (void)state;
     struct values v;
-    assert_int_equal(FLAGS_OK, parse("--count 7 --timeout 1m30s --disk a=1Gi,fast --disk b -cred", &v));
+    assert_int_equal(FLAGS_OK,
+                     parse("--count 7 --timeout 1m30s --disk a=1Gi,fast --disk b -cred", &v));
     assert_int_equal(7, v.count);
     assert_int_equal(90000, v.timeout_ms);
     assert_int_equal(2, v.disks.count);
@@ -87,7 +91,7 @@ static void test_refused(void **state)
 {
     (void)state;
     static const char *const wrong[] = {
-        "--wacth",     "-x",           "--name",      "--count 0",      "--count -1", "--count x",
+        "--wacth",       "-x",          "--name",        "--count 0",     "--count -1", "--count x",
         "--colour blue", "--timeout 5", "--timeout -5s", "--watch=maybe", "--nam x",    "-wx",
     };
     struct values v;

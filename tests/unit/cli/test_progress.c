@@ -1,7 +1,7 @@
 /*
  * Proves what `kubectl wukong status` and `why` print: no line is wider than the terminal, whatever
- * the names and messages are, and no picture higher; each state is told apart; nothing of a message is
- * obeyed by the terminal; `why` says the reason, until when, and the remedy.
+ * the names and messages are, and no picture higher; each state is told apart; nothing of a message
+ * is obeyed by the terminal; `why` says the reason, until when, and the remedy.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,14 +26,16 @@ static cJSON *parse(const char *text)
 static cJSON *many_disks(int disks, const char *message)
 {
     CLEANUP_BUF struct buf b = BUF_INIT(1 * MIB);
-    buf_addf(&b, "{\"metadata\":{\"name\":\"a-rather-long-name-of-a-wukong-for-a-small-terminal\"},"
-                 "\"spec\":{\"cloneSource\":{}},\"status\":{\"conditions\":[{\"type\":\"Ready\","
-                 "\"status\":\"False\",\"reason\":\"SourceNotFound\",\"message\":\"%s\"}],"
-                 "\"cloneStatus\":{\"phase\":\"Cloning\",\"progress\":\"42%%\",\"disks\":[",
+    buf_addf(&b,
+             "{\"metadata\":{\"name\":\"a-rather-long-name-of-a-wukong-for-a-small-terminal\"},"
+             "\"spec\":{\"cloneSource\":{}},\"status\":{\"conditions\":[{\"type\":\"Ready\","
+             "\"status\":\"False\",\"reason\":\"SourceNotFound\",\"message\":\"%s\"}],"
+             "\"cloneStatus\":{\"phase\":\"Cloning\",\"progress\":\"42%%\",\"disks\":[",
              message);
     for (int i = 0; i < disks; i++)
-        buf_addf(&b, "%s{\"name\":\"dïsk-%d-with-a-long-name\",\"progress\":\"%d%%\","
-                     "\"phase\":\"Restoring\"}",
+        buf_addf(&b,
+                 "%s{\"name\":\"dïsk-%d-with-a-long-name\",\"progress\":\"%d%%\","
+                 "\"phase\":\"Restoring\"}",
                  i ? "," : "", i, i * 100 / disks);
     buf_adds(&b, "]}}}");
     return parse(b.data);
@@ -71,7 +73,8 @@ static void test_fits(void **state)
                                     .rows = rows[i / ARRAY_LEN(columns) % ARRAY_LEN(rows)],
                                     .colour = i % 2,
                                     .ascii = i >= ARRAY_LEN(columns) * ARRAY_LEN(rows)};
-        CLEANUP_JSON cJSON *w = many_disks(30, "die Quelle fehlt: für längere Zeit, wie es scheint");
+        CLEANUP_JSON cJSON *w =
+            many_disks(30, "die Quelle fehlt: für längere Zeit, wie es scheint");
         CLEANUP_BUF struct buf out = BUF_INIT(1 * MIB);
         progress_bars(w, &s, &out);
         assert_true(buf_ok(&out));
@@ -101,9 +104,12 @@ static void test_too_many_disks_are_counted(void **state)
     assert_int_equal(20, count(out.data, "-with-a-long-name"));
     assert_null(strstr(out.data, "dïsk-0-"));
     assert_non_null(strstr(out.data, "dïsk-1-"));
-    cJSON *disk = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(
-        cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(w, "status"), "cloneStatus"),
-        "disks"), 1);
+    cJSON *disk =
+        cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(
+                               cJSON_GetObjectItemCaseSensitive(
+                                   cJSON_GetObjectItemCaseSensitive(w, "status"), "cloneStatus"),
+                               "disks"),
+                           1);
     cJSON_SetValuestring(cJSON_GetObjectItemCaseSensitive(disk, "progress"), "100%");
     buf_clear(&out);
     progress_bars(w, &s, &out);
@@ -134,7 +140,8 @@ static void test_escapes_are_not_passed_on(void **state)
 {
     (void)state;
     CLEANUP_JSON cJSON *w = many_disks(1, "a\\u001b[2Jb\\nc\\u009b1md\\u202ee");
-    CLEANUP_BUF struct buf line = BUF_INIT(1 * MIB), bars = BUF_INIT(1 * MIB), why = BUF_INIT(1 * MIB);
+    CLEANUP_BUF struct buf line = BUF_INIT(1 * MIB), bars = BUF_INIT(1 * MIB),
+                           why = BUF_INIT(1 * MIB);
     progress_line(w, &line);
     progress_bars(w, &(struct progress_screen){80, 24, false, false}, &bars);
     why_text(w, 0, &why);
@@ -151,9 +158,12 @@ static void test_a_batch_has_a_bar_for_its_machines(void **state)
 {
     (void)state;
     CLEANUP_JSON cJSON *w = parse(
-        "{\"metadata\":{\"name\":\"lab\"},\"spec\":{\"cloneSource\":{}},\"status\":{\"cloneStatus\":{"
-        "\"phase\":\"Cloning\",\"progress\":\"80%\",\"step\":\"ready\",\"disks\":[{\"name\":\"root\","
-        "\"progress\":\"100%\",\"phase\":\"Bound\"}],\"targets\":[{\"vmName\":\"a\",\"phase\":\"Ready\"},"
+        "{\"metadata\":{\"name\":\"lab\"},\"spec\":{\"cloneSource\":{}},\"status\":{"
+        "\"cloneStatus\":{"
+        "\"phase\":\"Cloning\",\"progress\":\"80%\",\"step\":\"ready\",\"disks\":[{\"name\":"
+        "\"root\","
+        "\"progress\":\"100%\",\"phase\":\"Bound\"}],\"targets\":[{\"vmName\":\"a\",\"phase\":"
+        "\"Ready\"},"
         "{\"vmName\":\"b\",\"phase\":\"Starting\"},{\"vmName\":\"c\",\"phase\":\"Pending\"}]}}}");
     CLEANUP_BUF struct buf out = BUF_INIT(1 * MIB), line = BUF_INIT(1 * MIB);
     progress_bars(w, &(struct progress_screen){80, 24, false, false}, &out);
@@ -166,8 +176,9 @@ static void test_a_batch_has_a_bar_for_its_machines(void **state)
 static void test_a_deletion_is_shown(void **state)
 {
     (void)state;
-    CLEANUP_JSON cJSON *w = parse("{\"metadata\":{\"name\":\"x\",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"},"
-                                  "\"spec\":{\"cloneSource\":{}},\"status\":{\"cloneStatus\":{\"phase\":\"Cloning\"}}}");
+    CLEANUP_JSON cJSON *w = parse(
+        "{\"metadata\":{\"name\":\"x\",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"},"
+        "\"spec\":{\"cloneSource\":{}},\"status\":{\"cloneStatus\":{\"phase\":\"Cloning\"}}}");
     CLEANUP_BUF struct buf line = BUF_INIT(1 * MIB);
     progress_line(w, &line);
     assert_string_equal("x Deleting 0%\n", line.data);
@@ -206,11 +217,12 @@ static void test_states(void **state)
 static cJSON *waiting(const char *spec, const char *reason, const char *message, const char *clone)
 {
     CLEANUP_BUF struct buf b = BUF_INIT(1 * MIB);
-    buf_addf(&b,
-             "{\"metadata\":{\"name\":\"x\",\"namespace\":\"prod\"},\"spec\":{\"cloneSource\":{%s}},"
-             "\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\",\"reason\":\"%s\","
-             "\"message\":\"%s\"},{\"type\":\"App\",\"status\":\"True\"}],\"cloneStatus\":{%s}}}",
-             spec, reason, message, clone);
+    buf_addf(
+        &b,
+        "{\"metadata\":{\"name\":\"x\",\"namespace\":\"prod\"},\"spec\":{\"cloneSource\":{%s}},"
+        "\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\",\"reason\":\"%s\","
+        "\"message\":\"%s\"},{\"type\":\"App\",\"status\":\"True\"}],\"cloneStatus\":{%s}}}",
+        spec, reason, message, clone);
     return parse(b.data);
 }
 
@@ -222,20 +234,38 @@ static void test_why(void **state)
     static const struct {
         const char *what, *spec, *reason, *message, *clone, *expected[4];
     } rows[] = {
-        {"a remedy follows a reason that has one", "", "SourceNotFound", "VM a/b does not exist", "",
+        {"a remedy follows a reason that has one",
+         "",
+         "SourceNotFound",
+         "VM a/b does not exist",
+         "",
          {"x waits: SourceNotFound\n", "because:    VM a/b does not exist\n",
           "what to do: Create the source"}},
-        {"a window says until when and for how long",
-         "\"window\":{\"schedule\":\"0 22 * * *\",\"duration\":\"6h\"}", "OutsideWindow", "outside", "",
+        {"a wait that has a time says until when and for how long",
+         "",
+         "OutsideWindow",
+         "outside",
+         "\"waitingUntil\":\"2026-01-01T22:00:00Z\"",
          {"until:      2026-01-01T22:00:00Z (in 10h)\n", "Nothing: it goes on by itself."}},
-        {"notBefore, too", "\"notBefore\":\"2026-01-01T12:30:00Z\"", "NotBefore", "not yet", "",
-         {"until:      2026-01-01T12:30:00Z (in 30m)\n"}},
-        {"each gate is told", "\"gates\":[\"App\",\"Db\"]", "AwaitingGates", "waiting for Db",
+        {"days are days",
+         "",
+         "NotBefore",
+         "not yet",
+         "\"waitingUntil\":\"2026-01-05T12:30:00Z\"",
+         {"until:      2026-01-05T12:30:00Z (in 4d)\n"}},
+        {"each gate is told",
+         "\"gates\":[\"App\",\"Db\"]",
+         "AwaitingGates",
+         "waiting for Db",
          "\"startTime\":\"2026-01-01T11:30:00Z\"",
          {"gate:       App is True\n", "gate:       Db is not set\n",
           "gives up:   2026-01-01T12:30:00Z (in 30m)\n"}},
-        {"a failure says how to try again", "", "DeadlineExceeded", "too late",
-         "\"phase\":\"Failed\",\"attempts\":3,\"lastError\":{\"reason\":\"QuotaExceeded\",\"message\":\"q\"}",
+        {"a failure says how to try again",
+         "",
+         "DeadlineExceeded",
+         "too late",
+         "\"phase\":\"Failed\",\"attempts\":3,\"lastError\":{\"reason\":\"QuotaExceeded\","
+         "\"message\":\"q\"}",
          {"x has failed: DeadlineExceeded\n", "last error: QuotaExceeded: q\n", "attempts:   3\n",
           "kubectl annotate wukong -n prod x vm.novasphere.dev/retry="}},
     };
@@ -246,7 +276,8 @@ static void test_why(void **state)
         why_text(w, NOON_MS, &out);
         for (size_t k = 0; k < ARRAY_LEN(rows[i].expected) && rows[i].expected[k]; k++)
             if (!strstr(out.data, rows[i].expected[k]))
-                fail_msg("%s: \"%s\" is missing in\n%s", rows[i].what, rows[i].expected[k], out.data);
+                fail_msg("%s: \"%s\" is missing in\n%s", rows[i].what, rows[i].expected[k],
+                         out.data);
     }
 }
 

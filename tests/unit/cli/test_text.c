@@ -1,6 +1,6 @@
 /*
- * Proves that text is cut and wrapped by columns: wide characters take two, combining ones none, what
- * a terminal obeys is replaced. The widths are those of Unicode's EastAsianWidth.txt.
+ * Proves that text is cut and wrapped by columns: wide characters take two, combining ones none,
+ * what a terminal obeys is replaced. The widths are those of Unicode's EastAsianWidth.txt.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,8 +20,8 @@ static void test_columns(void **state)
         const char *text;
         unsigned columns;
     } rows[] = {
-        {"", 0},         {"abc", 3},   {"für", 3},       {"云克隆", 6}, {"e\u0301", 1},
-        {"\xff\xfe", 2}, {"\033", 1}, {"a\nb", 3},     {"🙂", 2},     {"\xe4\xba", 2},
+        {"", 0},         {"abc", 3},  {"für", 3},  {"云克隆", 6}, {"e\u0301", 1},
+        {"\xff\xfe", 2}, {"\033", 1}, {"a\nb", 3}, {"🙂", 2},   {"\xe4\xba", 2},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         if (text_columns(rows[i].text) != rows[i].columns)
@@ -37,9 +37,11 @@ static void test_cut(void **state)
         bool ascii;
         const char *expected;
     } rows[] = {
-        {"abc", 3, false, "abc"},     {"abcd", 3, false, "ab…"}, {"abcd", 3, true, "ab~"},
-        {"云克隆", 6, false, "云克隆"}, {"云克隆", 5, false, "云克…"}, {"云克隆", 4, false, "云…"},
-        {"abc", 1, false, "…"},       {"abc", 0, false, ""},     {"a\033[2J", 80, false, "a?[2J"},
+        {"abc", 3, false, "abc"},         {"abcd", 3, false, "ab…"},
+        {"abcd", 3, true, "ab~"},         {"云克隆", 6, false, "云克隆"},
+        {"云克隆", 5, false, "云克…"},    {"云克隆", 4, false, "云…"},
+        {"abc", 1, false, "…"},           {"abc", 0, false, ""},
+        {"a\033[2J", 80, false, "a?[2J"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         CLEANUP_BUF struct buf out = BUF_INIT(KIB);
@@ -81,12 +83,14 @@ static void test_refusals(void **state)
         const char *body, *expected;
     } rows[] = {
         {422,
-         "{\"kind\":\"Status\",\"reason\":\"Invalid\",\"message\":\"m\",\"details\":{\"kind\":\"Wukong\","
+         "{\"kind\":\"Status\",\"reason\":\"Invalid\",\"message\":\"m\",\"details\":{\"kind\":"
+         "\"Wukong\","
          "\"name\":\"x\",\"causes\":[{\"field\":\"spec.cpu\",\"message\":\"too many\"},"
          "{\"field\":\"spec.memory\",\"message\":\"too little\"}]}}",
          "The Wukong \"x\" is invalid: \n* spec.cpu: too many\n* spec.memory: too little\n"},
         {422,
-         "{\"kind\":\"Status\",\"reason\":\"Invalid\",\"message\":\"m\",\"details\":{\"kind\":\"Wukong\","
+         "{\"kind\":\"Status\",\"reason\":\"Invalid\",\"message\":\"m\",\"details\":{\"kind\":"
+         "\"Wukong\","
          "\"name\":\"x\",\"causes\":[{\"field\":\"spec.cpu\",\"message\":\"too many\"}]}}",
          "The Wukong \"x\" is invalid: spec.cpu: too many\n"},
         {403, "{\"kind\":\"Status\",\"reason\":\"Forbidden\",\"message\":\"no\"}",

@@ -25,17 +25,17 @@ expect() {
     fi
 }
 
-for verb in clone status why lint; do
+for verb in clone plan status why lint; do
     expect 0 "kubectl wukong $verb" "$verb" -h
     expect 0 "kubectl wukong $verb" help "$verb"
     expect 0 '[Ee]xit code' "$verb" --help
 done
-for verb in clone status why; do
+for verb in clone plan status why; do
     expect 0 '^Examples:' "$verb" -h
     expect 0 '--kubeconfig FILE' "$verb" -h
     expect 2 "unknown flag: --contxt (did you mean --context?)" "$verb" --contxt=a x
     expect 2 "kubectl wukong $verb -h" "$verb"
-    expect 2 'only one' "$verb" a b
+    expect 2 'only one\|one NAME' "$verb" a b
     # No kubeconfig at all, then one whose server is not there.
     expect 1 'error: ' "$verb" x
 done

@@ -1,0 +1,115 @@
+/*
+ * What `plan` foretells of one Wukong: the disks, the point in time, what is made and what it
+ * costs, when it would begin, and everything that speaks against it. The judgements are those of
+ * the webhook and the worker (common/wukong, common/looks); here they are put together. Pure: what
+ * was looked up goes in.
+ */
+#ifndef CLI_FORETELL_H
+#define CLI_FORETELL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/mem.h"
+#include "looks/gather.h"
+#include "wukong/cut.h"
+#include "wukong/disks.h"
+#include "wukong/policy.h"
+#include "wukong/spec.h"
+
+#define FORETELL_NOTES_MAX 512
+#define FORETELL_OBJECTS_MAX 8
+
+enum note_kind {
+    NOTE_REFUSED, /* it would be refused */
+    NOTE_WAITS,   /* it would be held until somebody mends it */
+    NOTE_LATER,   /* it would be held until a time that is known */
+    NOTE_UNKNOWN, /* could not be looked up */
+    NOTE_WARNING,
+    NOTE_KINDS
+};
+extern const char *const note_kind_names[NOTE_KINDS]; /* in JSON */
+
+struct note {
+    enum note_kind kind;
+    const char *subject; /* a field, "ClonePolicy gold", "ResourceQuota x", "right" */
+    const char *text;
+};
+
+enum foretold_verdict {
+    FORETOLD_RUNS,
+    FORETOLD_REFUSED,
+    FORETOLD_WAITS,
+    FORETOLD_UNKNOWN,
+    FORETOLD_VERDICTS
+};
+extern const char *const foretold_verdict_names[FORETOLD_VERDICTS];
+
+/* What the shell looked up beside common/looks. */
+struct foretell_input {
+    const cJSON *tree;      /* the Wukong; not looked at by the rules when it is in the cluster */
+    bool stored;            /* it is in the cluster: admitted already */
+    bool admission_known;   /* stored, or the API server accepted or refused a dry run */
+    const struct wukong *w; /* decoded from tree; ns is set */
+    const struct wukong_effective *e;
+    const struct gathered *g;
+    const cJSON *instance; /* spec of what would be cloned; NULL: not known */
+    const cJSON *quotas;   /* list of the target namespace; NULL: not known */
+    const char *user;      /* NULL: not known */
+    const char *const *groups;
+    size_t group_count;
+    int64_t now_ms;
+};
+
+struct foretold_disk {
+    const struct disk_plan *plan;
+    const char *snapshot; /* name of the VolumeSnapshot; NULL: none is taken, or its name is not
+                             known yet because the Wukong has no UID */
+    bool takes_snapshot;
+};
+
+struct foretold {
+    const struct foretell_input *in;
+    struct arena *arena;
+    struct disks disks;
+    struct foretold_disk *items; /* disks.count */
+    enum cut_mode cut;
+    bool starts_source, cut_known; /* cut_known: the source was found */
+    bool known;                    /* its disks are planned */
+    const char
+        *vm_snapshot; /* method VirtualMachineSnapshot: "" while it has no name yet; else NULL */
+    struct {
+        int64_t snapshot_bytes, claim_bytes, objects;
+        struct foretold_count {
+            const char *kind;
+            int64_t count;
+            bool temporary;
+        } items[FORETELL_OBJECTS_MAX];
+        size_t count;
+    } cost;
+    int64_t start_ms;    /* 0: now; INT64_MAX: never */
+    size_t policy_count; /* those that match */
+    const struct policy **policies;
+    struct note notes[FORETELL_NOTES_MAX];
+    size_t note_count;
+    enum foretold_verdict verdict;
+};
+
+/* in and arena are borrowed for the life of ret. Notes that the shell has already added stay. */
+void foretell(const struct foretell_input *in, struct arena *arena, struct foretold *ret);
+void foretell_note(struct foretold *f, enum note_kind kind, const char *subject, const char *format,
+                   ...) __attribute__((format(printf, 4, 5)));
+/* Sets the verdict from the notes; again after the shell has added some. */
+void foretell_conclude(struct foretold *f);
+/* Names of what a clone makes; the base is generateName's when there is no name yet. */
+const char *foretell_name(const struct wukong *w);
+
+/* --- plan_output.c --- */
+
+/* columns: of the terminal, for wrapping. */
+void plan_text(const struct foretold *f, unsigned columns, struct buf *out);
+void plan_json(const struct foretold *f, struct buf *out);
+
+#endif
