@@ -57,6 +57,7 @@ const struct kube_kind worker_kinds[ALL_KINDS] = {
     [KIND_CLAIM_EVENT] = {"", "v1", "events", "Event", false,
                           .fields = {F_EVENT_OBJECT_NAME, F_EVENT_MESSAGE},
                           .label_path = "involvedObject.uid",
+                          .no_bookmarks = true,
                           .field_selector = "involvedObject.kind=PersistentVolumeClaim,"
                                             "reason=ProvisioningFailed"},
     /* For the policies that select by its labels; and whether it is being deleted. */

@@ -30,6 +30,9 @@ struct kube_kind {
     const char *label_key;
     /* Instead of label_key: the path of a text that is kept there and can be looked up. */
     const char *label_path;
+    /* The server keeps no watch cache of it (kube-apiserver, of Events) and so sends no bookmarks: a
+       silent watch is a quiet one. TCP's keep-alive still finds a dead peer. */
+    bool no_bookmarks;
 };
 
 struct kube_object {

@@ -209,7 +209,9 @@ static void send(struct reflector *r, const struct reflector_action *a)
                                               .deadline_ms = watch ? a->timeout_s * INT64_C(1000) +
                                                                          REFLECTOR_WATCH_GRACE_MS
                                                                    : REFLECTOR_LIST_DEADLINE_MS,
-                                              .idle_ms = watch ? REFLECTOR_IDLE_MS : 0,
+                                              .idle_ms = watch && !kind->no_bookmarks
+                                                             ? REFLECTOR_IDLE_MS
+                                                             : 0,
                                               .response_max = REFUSAL_BYTES,
                                               .on_data = watch ? watch_data : list_data,
                                               .on_done = watch ? watch_done : list_done,

@@ -97,6 +97,32 @@ static void to_watch(struct fixture *x)
     expect_watch(x, "10");
 }
 
+/* A watch of Events is silent for as long as nothing happens: that alone must not end it. */
+static void test_no_bookmarks(void **state)
+{
+    (void)state;
+    static const struct kube_kind events = {
+        .version = "v1", .resource = "events", .kind = "Event", .no_bookmarks = true};
+    struct fake fake;
+    struct rng rng;
+    fake_init(&fake);
+    rng_seed(&rng, 3);
+    struct store *store = store_new(&events);
+    struct reflector *r = reflector_new(&(struct reflector_options){.store = store,
+                                                                    .transport = &fake.face,
+                                                                    .clock = &fake.clock,
+                                                                    .timers = &fake.timers,
+                                                                    .rng = &rng});
+    reflector_start(r);
+    fake_answer(&fake, fake_call(&fake), 200, LIST("10", ""));
+    fake_expect(&fake, "GET /api/v1/events?resourceVersion=10&watch=true");
+    assert_int_equal(fake_call(&fake)->request.idle_ms, 0);
+    assert_true(fake_call(&fake)->request.deadline_ms > 0);
+    reflector_free(r);
+    store_free(store);
+    fake_release(&fake);
+}
+
 static void test_pages(void **state)
 {
     struct fixture *x = *state;
@@ -283,6 +309,7 @@ static void test_freed_under_way(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_bookmarks),
         T(test_pages),      T(test_events),          T(test_expired),    T(test_expired_answer),
         T(test_cut),        T(test_throttled),       T(test_unreadable), T(test_bad_lists),
         T(test_not_served), T(test_freed_under_way),
