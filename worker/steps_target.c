@@ -60,17 +60,21 @@ static enum observed taken(const struct clone_view *v, struct why *why)
     return STEP_WAIT;
 }
 
-/* The failure of the last create of this slot, told once it has failed. */
-static void tell_failure(const struct clone_view *v, struct why *why, const char *kind,
-                         const char *name)
+/* The failure of the last request of this slot, told once it has failed. */
+static void tell_call(struct why *why, const char *name, const struct call *c)
 {
-    const struct call *c = memo_findf(v->memo, "create/%s/%s", kind, name);
     if (!call_failed(c))
         return;
     bool quota = strstr(str_or(c->message, ""), "exceeded quota") != NULL;
     why_set(why, quota ? REASON_QUOTA_EXCEEDED : REASON_WAITING, "%s: %s", name,
             str_or(c->message, "no answer"));
     why->again_ms = c->retry_ms;
+}
+
+static void tell_failure(const struct clone_view *v, struct why *why, const char *kind,
+                         const char *name)
+{
+    tell_call(why, name, memo_findf(v->memo, "create/%s/%s", kind, name));
 }
 
 enum observed observe_disks(const struct clone_view *v, struct why *why)
@@ -213,13 +217,20 @@ static enum observed target_state(const struct clone_view *v, const struct view_
     for (size_t i = 0; i < v->disk_count; i++) {
         const struct seen_claim *c = &t->claims[i];
         why->disk = v->disks[i].plan->name;
-        if (owner_missing(t, i))
+        if (owner_missing(t, i)) {
+            tell_call(why, c->name, memo_findf(v->memo, "own/%s", c->owner_target));
             return STEP_TODO;
+        }
         if (c->bound || disk_waits_for_consumer(v, i))
             continue;
         why_set(why, REASON_CLONING, "claim %s is not bound yet", c->name);
         if (!c->error)
             return STEP_WAIT;
+        if (strstr(c->error, "exceeded quota")) {
+            /* CDI fills a claim in the source's namespace, and goes on once there is room. */
+            why_set(why, REASON_QUOTA_EXCEEDED, "claim %s: %s", c->name, c->error);
+            return STEP_WAIT;
+        }
         why_set(why, REASON_RESTORE_FAILED, "claim %s: %s", c->name, c->error);
         /* From the claim, not from the cut: a snapshot may take long to be ready. */
         why->again_ms = c->created_ms + RESTORE_STUCK_MS;

@@ -289,10 +289,29 @@ static void see_snapshot(struct clone_view *v, const struct caches *c, struct se
     see_content(v, c, s);
 }
 
+/* What CDI says is wrong. A step of the clone that fails is told by condition Running, and tried again
+   for ever; what is wrong before there is a claim, by condition Bound (CDI
+   pkg/controller/populators/clone-populator.go addRunningAnnotations,
+   pkg/controller/datavolume/conditions.go updateBoundCondition). */
+static const char *data_volume_error(struct clone_view *v, const struct kube_object *dv,
+                                     bool claim_exists)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach(c, field_tree(v, dv, F_CONDITIONS))
+    {
+        const char *type = json_str(c, "type"), *reason = json_str(c, "reason");
+        bool failed = str_eq(type, "Running") && str_eq(reason, "Error");
+        bool refused = str_eq(type, "Bound") && !claim_exists && !str_empty(reason) &&
+                       !str_eq(reason, "NotFound");
+        if ((failed || refused) && str_eq(json_str(c, "status"), "False"))
+            return str_or(json_str(c, "message"), reason);
+    }
+    return NULL;
+}
+
 /* A claim that CDI makes: the DataVolume of its name is ours, is what the machine owns, and stands
    for the claim until that is there. */
-static void see_data_volume(const struct clone_view *v, const struct caches *c,
-                            struct seen_claim *s)
+static void see_data_volume(struct clone_view *v, const struct caches *c, struct seen_claim *s)
 {
     const struct kube_object *dv = c->get(c->arg, KIND_DATA_VOLUME, v->wukong->ns, s->name);
     const struct kube_object *pvc = c->get(c->arg, KIND_PVC, v->wukong->ns, s->name);
@@ -310,6 +329,7 @@ static void see_data_volume(const struct clone_view *v, const struct caches *c,
     s->progress = field(dv, F_PROGRESS);
     /* The claim is bound long before its data are there. */
     s->bound = s->bound && str_eq(field(dv, F_PHASE), "Succeeded");
+    s->error = data_volume_error(v, dv, pvc != NULL);
     int64_t attempt;
     s->earlier = str_to_i64(field(dv, F_LABEL_ATTEMPT), &attempt) && attempt != view_attempt(v);
 }

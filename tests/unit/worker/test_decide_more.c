@@ -31,6 +31,19 @@ static const char *condition_status(const struct world *w, const char *type)
     return NULL;
 }
 
+static void check_condition(const struct world *w, const char *type, const char *reason,
+                            const char *part)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach(c, json_get(w->status, "conditions"))
+        if (str_eq(json_str(c, "type"), type)) {
+            if (!str_eq(json_str(c, "reason"), reason) || !strstr(json_str(c, "message"), part))
+                fail_msg("%s: %s: %s", type, json_str(c, "reason"), json_str(c, "message"));
+            return;
+        }
+    fail_msg("no condition %s", type);
+}
+
 /* --- WaitForFirstConsumer: the snapshots stay until the claims are bound. --- */
 
 static void test_snapshots_wait_for_consumer(void **state)
@@ -597,6 +610,37 @@ static void test_slow_storage_is_not_stuck(void **state)
     world_release(&w);
 }
 
+/* A quota that CDI meets in the source's namespace is waited for, and told by its own reason. */
+static void test_quota_of_a_claim_is_waited_for(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.claims_stuck = true;
+    w.claim_error = "tmp-pvc-1 is forbidden: exceeded quota: q";
+    run(&w, 800);
+    assert_int_equal(w.record.attempts, 1);
+    check_condition(&w, "Ready", "QuotaExceeded", "exceeded quota: q");
+    w.claims_stuck = false;
+    succeeds(&w, 50);
+    assert_int_equal(w.record.attempts, 1);
+    world_release(&w);
+}
+
+/* A right that is missing, as seen with CDI's DataVolumes, keeps the clone from ending: the user is
+   told which claim and why, and it ends once the right is there. */
+static void test_refused_owner_is_told(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.refuse_owner = 403;
+    run(&w, 100);
+    assert_int_equal(w.record.phase, PHASE_CLONING);
+    check_condition(&w, "Ready", "Waiting", "w-root: ");
+    w.refuse_owner = 0;
+    succeeds(&w, 50);
+    world_release(&w);
+}
+
 /* --- Ownership of the finished VM --- */
 
 /* reclaimPolicy may change at any time; deleting the Wukong obeys what it says then. */
@@ -741,6 +785,8 @@ int main(void)
         cmocka_unit_test(test_full_source_free_after_copy),
         cmocka_unit_test(test_full_by_snapshot),
         cmocka_unit_test(test_slow_storage_is_not_stuck),
+        cmocka_unit_test(test_quota_of_a_claim_is_waited_for),
+        cmocka_unit_test(test_refused_owner_is_told),
         cmocka_unit_test(test_reclaim_policy_changes),
         cmocka_unit_test(test_linked_keeps_its_parents),
         cmocka_unit_test(test_linked_deleted),

@@ -231,6 +231,48 @@ static void test_claim_events(void **state)
     drop(&c);
 }
 
+/* What CDI says of a DataVolume: a step that fails (Running), a claim that it does not make (Bound,
+   while there is none); that a claim waits for its volume is no error. */
+static void test_data_volume_error(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *condition, *want;
+        bool claim;
+    } rows[] = {
+        {"'type':'Running','status':'False','reason':'Error','message':'exceeded quota: q'",
+         "exceeded quota: q", true},
+        {"'type':'Running','status':'False','reason':'Pending','message':'Clone Pending'", NULL, true},
+        {"'type':'Running','status':'True','reason':'Populator is running','message':''", NULL, true},
+        {"'type':'Bound','status':'False','reason':'ErrClaimNotValid','message':'no accessMode'",
+         "no accessMode", false},
+        {"'type':'Bound','status':'False','reason':'CloneWithoutSource','message':''", "CloneWithoutSource",
+         false},
+        {"'type':'Bound','status':'False','reason':'NotFound','message':'No PVC found'", NULL, false},
+        {"'type':'Bound','status':'False','reason':'Pending','message':'PVC Pending'", NULL, true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster c = {0};
+        wukong(&c, OF_VMI, PAST_CUT);
+        carrier(&c, "{\"source\":" SOURCE ",\"disks\":[" DISK("2", ",\"pvc\":{}") "]}");
+        CLEANUP_FREE char *dv = xasprintf(
+            "{'metadata':{'name':'w-root','namespace':'ns','uid':'dv1','labels':{"
+            "'vm.novasphere.dev/wukong-uid':'" UID "'}},'status':{'conditions':[{%s}]}}",
+            rows[i].condition);
+        put(&c, KIND_DATA_VOLUME, dv);
+        if (rows[i].claim)
+            put(&c, KIND_PVC,
+                "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','ownerReferences':[{"
+                "'kind':'DataVolume','name':'w-root','uid':'dv1','controller':true}]},"
+                "'spec':{},'status':{'phase':'Pending'}}");
+        build(&c);
+        const char *got = c.view.targets[0].claims[0].error;
+        if (!str_eq(got, rows[i].want) && (got || rows[i].want))
+            fail_msg("row %zu: %s", i, str_or(got, "no error"));
+        drop(&c);
+    }
+}
+
 static void test_earlier_claim(void **state)
 {
     (void)state;
@@ -561,6 +603,7 @@ int main(void)
         cmocka_unit_test(test_stuck_content),         cmocka_unit_test(test_backups_are_ours),
         cmocka_unit_test(test_contents_of_ours),      cmocka_unit_test(test_a_spec_past_the_webhook),
         cmocka_unit_test(test_namespaces_that_go),    cmocka_unit_test(test_event_names),
+        cmocka_unit_test(test_data_volume_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

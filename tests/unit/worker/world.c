@@ -152,6 +152,7 @@ static void see_disks(const struct world *w, struct clone_view *v, struct arena 
         v->targets[0].claims[i] = (struct seen_claim){
             .name = claim_names[i], .uid = claim_names[i], .exists = w->claim[i],
             .ours = w->claim[i], .bound = w->bound[i], .owned = w->owned[i],
+            .owner_target = claim_names[i],
             .sourced = true, .created_ms = w->claim_ms[i],
             .error = w->bound[i] ? NULL : w->claim_error};
     }
@@ -345,6 +346,10 @@ static void land_slow(struct world *w)
 
 static void do_patch(struct world *w, const struct intent *i)
 {
+    if (i->kind == &worker_kinds[KIND_PVC] && w->refuse_owner) {
+        answer(w, i, false, w->refuse_owner);
+        return;
+    }
     if (i->kind == &worker_kinds[KIND_PVC])
         w->owned[index_of(claim_names, i->name)] = true;
     if (i->kind == &worker_kinds[KIND_CONTENT])

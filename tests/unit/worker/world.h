@@ -69,6 +69,7 @@ struct world {
     const char *claim_error;
     bool vm, vm_ready, vm_owned;
     int refuse_snapshots; /* answer to their creation; 0: accepted */
+    int refuse_owner;     /* answer to the claims' owner reference; 0: accepted */
     /* Creates take effect this much later than they are sent, and are answered then. */
     int64_t slow_ms;
     struct {
