@@ -47,7 +47,7 @@ const struct kube_kind worker_kinds[ALL_KINDS] = {
                                         F_DEFAULT_SNAPSHOT_CLASS}},
     [KIND_CSI_DRIVER] = {"storage.k8s.io", "v1", "csidrivers", "CSIDriver", true, .fields = {0}},
     [KIND_STORAGE_PROFILE] = {"cdi.kubevirt.io", "v1beta1", "storageprofiles", "StorageProfile",
-                              true, .fields = {F_PROFILE_CLASS}},
+                              true, .fields = {F_PROFILE_CLASS, F_PROFILE_SETS}},
     [KIND_DATA_VOLUME] = {"cdi.kubevirt.io", "v1beta1", "datavolumes", "DataVolume", false,
                           .fields = {F_PHASE, F_PROGRESS, F_CONDITIONS, F_LABEL_ATTEMPT},
                           .label_key = WUKONG_UID_LABEL},

@@ -95,6 +95,7 @@ extern const struct kube_kind worker_kinds[ALL_KINDS];
 #define F_DEFAULT_SNAPSHOT_CLASS                                                                   \
     "metadata.annotations[snapshot.storage.kubernetes.io/is-default-class]"
 #define F_PROFILE_CLASS "status.snapshotClass"
+#define F_PROFILE_SETS "status.claimPropertySets"
 
 /* external-provisioner's finalizer on a VolumeSnapshot that it restores a claim from. */
 #define SNAPSHOT_IN_USE "provisioner.storage.kubernetes.io/volumesnapshot-as-source-protection"

@@ -152,6 +152,7 @@ struct target_claim {
     const char *asked_size;    /* disks[].size; NULL: as the source */
     int64_t restore_bytes;     /* the snapshot's restoreSize; 0: unknown or none */
     const char *storage_class; /* NULL: the source's */
+    bool cdi_knows_modes;      /* of storage_class; matters to DataVolumes only */
     enum target_origin origin;
     const char *origin_name, *origin_ns; /* origin_ns matters to DataVolumes only */
 };
@@ -159,7 +160,8 @@ struct target_claim {
    size is the largest of asked, restoreSize and the source's request (for a CSI volume clone its
    capacity as well); asking for less than the source's request is ERR_REFUSED. */
 WUKONG_CHECK int target_pvc_body(const struct target_claim *c, struct buf *out, struct err *err);
-/* cdi.kubevirt.io/v1beta1 DataVolume; access modes are left to CDI when the class changes. */
+/* cdi.kubevirt.io/v1beta1 DataVolume, as large as the source's claim; access modes are left to CDI when the class changes and CDI
+   knows which its driver has. */
 WUKONG_CHECK int target_datavolume_body(const struct target_claim *c, struct buf *out,
                                         struct err *err);
 /* The size in bytes that both bodies ask for. */

@@ -208,7 +208,8 @@ static bool add_profile(void *arg, const struct kube_object *o)
     struct class_fill *f = arg;
     struct class_facts *c = &f->v->classes;
     f->profiles[c->profile_count++] =
-        (struct storage_profile_facts){o->name, field(o, F_PROFILE_CLASS)};
+        (struct storage_profile_facts){o->name, field(o, F_PROFILE_CLASS),
+                                       cJSON_GetArraySize(field_tree(f->v, o, F_PROFILE_SETS)) > 0};
     return c->profile_count < LIMIT_CLASSES;
 }
 

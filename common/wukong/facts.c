@@ -293,6 +293,7 @@ void facts_read_storage_profile(struct arena *a, const cJSON *o, struct storage_
     *ret = (struct storage_profile_facts){
         .storage_class = text(a, o, "metadata.name"),
         .snapshot_class = chosen ? chosen : text(a, o, "spec.snapshotClass"),
+        .knows_modes = cJSON_GetArraySize(json_at(o, "status.claimPropertySets")) > 0,
     };
 }
 
@@ -329,6 +330,14 @@ const struct snapshot_class_facts *facts_snapshot_class(const struct class_facts
         if (str_eq(c->snapshot_classes[i].name, name))
             return &c->snapshot_classes[i];
     return NULL;
+}
+
+bool facts_knows_modes(const struct class_facts *c, const char *storage_class)
+{
+    for (size_t i = 0; storage_class && i < c->profile_count; i++)
+        if (str_eq(c->profiles[i].storage_class, storage_class))
+            return c->profiles[i].knows_modes;
+    return false;
 }
 
 bool facts_has_driver(const struct class_facts *c, const char *name)

@@ -88,6 +88,7 @@ struct snapshot_class_facts {
 };
 struct storage_profile_facts { /* CDI */
     const char *storage_class, *snapshot_class;
+    bool knows_modes; /* CDI can choose the access modes of its class */
 };
 
 struct class_facts {
@@ -125,6 +126,7 @@ const struct storage_class_facts *facts_storage_class(const struct class_facts *
                                                       const char *name);
 const struct snapshot_class_facts *facts_snapshot_class(const struct class_facts *c,
                                                         const char *name);
+bool facts_knows_modes(const struct class_facts *c, const char *storage_class);
 bool facts_has_driver(const struct class_facts *c, const char *name);
 /* The driver behind a claim: its storage class's provisioner, else its annotation; NULL. */
 const char *facts_claim_driver(const struct class_facts *c, const struct claim_facts *claim);

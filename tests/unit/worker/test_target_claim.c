@@ -186,7 +186,7 @@ static void test_datavolume(void **state)
     CLEANUP_JSON cJSON *want = parse(
         "{'apiVersion':'cdi.kubevirt.io/v1beta1','kind':'DataVolume','metadata':{'name':"
         "'clone-root','namespace':'lab','labels':" LABELS "},'spec':{'source':{'snapshot':{"
-        "'namespace':'prod','name':'snap-1'}},'contentType':'kubevirt','storage':{'accessModes':["
+        "'namespace':'prod','name':'snap-1'}},'contentType':'kubevirt','pvc':{'accessModes':["
         "'ReadWriteMany'],'resources':{'requests':{'storage':'10Gi'}},'storageClassName':'fast',"
         "'volumeMode':'Block'}}}");
     CLEANUP_FREE char *text = json_print(body);
@@ -196,13 +196,27 @@ static void test_datavolume(void **state)
     c.origin = TARGET_FROM_CLAIM;
     c.origin_name = "src-root";
     c.storage_class = "slow";
+    CLEANUP_JSON cJSON *unknown = body_of(&c, true);
+    check_path("modes of a driver that CDI does not know", unknown,
+               "spec.storage.accessModes = ['ReadWriteMany']");
+    c.cdi_knows_modes = true;
     CLEANUP_JSON cJSON *copy = body_of(&c, true);
     check_path("source", copy, "spec.source = {'pvc':{'namespace':'prod','name':'src-root'}}");
     check_path("class", copy, "spec.storage.storageClassName = 'slow'");
     check_path("modes", copy, "spec.storage.accessModes = -");
     c.storage_class = "fast";
     CLEANUP_JSON cJSON *same = body_of(&c, true);
-    check_path("modes", same, "spec.storage.accessModes = ['ReadWriteMany']");
+    check_path("modes", same, "spec.pvc.accessModes = ['ReadWriteMany']");
+    check_path("not inflated", same, "spec.storage = -");
+    /* CDI refuses "pvc" with several modes. */
+    CLEANUP_JSON cJSON *several = parse(source_claim);
+    cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(
+        cJSON_GetObjectItemCaseSensitive(several, "spec"), "accessModes"),
+        cJSON_CreateString("ReadOnlyMany"));
+    c.source = several;
+    CLEANUP_JSON cJSON *storage = body_of(&c, true);
+    check_path("several modes", storage, "spec.storage.accessModes = ['ReadWriteMany','ReadOnlyMany']");
+    check_path("several modes", storage, "spec.pvc = -");
 }
 
 static void test_no_access_modes(void **state)

@@ -13,9 +13,9 @@ static const struct snapshot_class_facts no_default[] = {{"a", "d.csi", false, f
                                                          {"b", "d.csi", false, false}};
 static const struct snapshot_class_facts two_defaults[] = {{"a", "d.csi", true, false},
                                                            {"b", "d.csi", true, false}};
-static const struct storage_profile_facts profile[] = {{"sc", "a"}};
-static const struct storage_profile_facts profile_of_other[] = {{"sc", "x"}};
-static const struct storage_profile_facts profile_gone[] = {{"sc", "gone"}, {"sc2", "a"}};
+static const struct storage_profile_facts profile[] = {{"sc", "a", false}};
+static const struct storage_profile_facts profile_of_other[] = {{"sc", "x", false}};
+static const struct storage_profile_facts profile_gone[] = {{"sc", "gone", false}, {"sc2", "a", false}};
 static const char *const drivers[] = {"d.csi"};
 
 struct row {

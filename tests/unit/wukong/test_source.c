@@ -215,6 +215,15 @@ static void test_facts(void **state)
     struct storage_profile_facts profile;
     facts_read_storage_profile(&a, sp, &profile);
     assert_string_equal(profile.snapshot_class, "b");
+    /* CDI leaves claimPropertySets out of the profile of a driver that it does not know. */
+    assert_false(profile.knows_modes);
+    CLEANUP_JSON cJSON *known = parse_yaml("{metadata: {name: s}, status: {claimPropertySets: [{accessModes: [ReadWriteOnce]}]}}");
+    facts_read_storage_profile(&a, known, &profile);
+    assert_true(profile.knows_modes);
+    struct class_facts classes = {.profiles = &profile, .profile_count = 1};
+    assert_true(facts_knows_modes(&classes, "s"));
+    assert_false(facts_knows_modes(&classes, "t"));
+    assert_false(facts_knows_modes(&classes, NULL));
     struct claim_facts claim;
     CLEANUP_JSON cJSON *pvc = parse_yaml("{metadata: {annotations: {volume.beta.kubernetes.io/storage-provisioner: p}},"
         " spec: {resources: {requests: {storage: 5Gi}}}}");
