@@ -200,6 +200,17 @@ def state_folder():
     return Path(os.environ.get("WUKONG_BED_STATE") or default_state() / "tests")
 
 
+NAMED = {"WUKONG_WEBHOOK": "webhook", "WUKONG_WORKER": "worker",
+         "WUKONG_VIRT_CONTROLLER": "virt_controller", "WUKONG_VIRT_API": "virt_api",
+         "WUKONG_KUBEVIRT_CRDS": "kubevirt_crds", "WUKONG_CDI_APISERVER": "cdi_apiserver",
+         "WUKONG_CDI_CONTROLLER": "cdi_controller", "WUKONG_CDI_OBJECTS": "cdi_objects"}
+
+
+def named_options():
+    """The options of a bed that the environment names."""
+    return {option: os.environ[name] for name, option in NAMED.items() if os.environ.get(name)}
+
+
 def new_bed(name=None, wanted=None, **options):
     """A bed of this process: it goes down with it at the latest. WUKONG_BED_ASAN=1 runs the
     sanitized binaries; WUKONG_WEBHOOK and WUKONG_WORKER name others."""
@@ -208,12 +219,7 @@ def new_bed(name=None, wanted=None, **options):
     reap_orphans()
     if wanted is None and os.environ.get("WUKONG_BED_PARTS"):
         wanted = os.environ["WUKONG_BED_PARTS"].split(",")
-    for variable, option in (("WUKONG_WEBHOOK", "webhook"), ("WUKONG_WORKER", "worker"),
-                             ("WUKONG_VIRT_CONTROLLER", "virt_controller"),
-                             ("WUKONG_VIRT_API", "virt_api"),
-                             ("WUKONG_KUBEVIRT_CRDS", "kubevirt_crds")):
-        if os.environ.get(variable):
-            options.setdefault(option, os.environ[variable])
+    options = {**named_options(), **options}
     if os.environ.get("WUKONG_BED_ASAN"):
         options.setdefault("asan", True)
     chosen = services.select(wanted, options)

@@ -8,9 +8,11 @@ import threading
 import time
 from pathlib import Path
 
-from . import parts, realkubevirt, services
+from . import parts, realcdi, realkubevirt, services
 from .kube import ApiError, yaml_documents, yaml_header
 
+# Which part shows that the original runs instead of its stand-in.
+REAL = {"virt-api": realkubevirt, "cdi-api": realcdi}
 MANIFESTS = parts.CLUSTER / "manifests"
 CHART = services.REPOSITORY / "charts" / "wukong"
 NAMESPACE = "wukong-system"
@@ -67,10 +69,8 @@ def crd_files(bed):
     """The CustomResourceDefinitions of the parts that this bed runs."""
     chosen = bed.parts()
     files = sorted((parts.part("snapshot").output() / "crds").glob("*.yaml"))
-    if "kubevirt" in chosen:
-        files += sorted((parts.CLUSTER / "kubevirt" / "crds").glob("*.yaml"))
-    if "cdi" in chosen:
-        files += sorted((parts.CLUSTER / "cdi" / "crds").glob("*.yaml"))
+    for part in _played(bed):
+        files += sorted((parts.CLUSTER / part / "crds").glob("*.yaml"))
     return files
 
 
@@ -82,8 +82,8 @@ def definitions(bed, chart=None):
         documents += chart.finish().definitions
     apply_all(bed, documents)
     names = [yaml_header(d)[2] for d in documents]
-    if "virt-controller" in bed.parts():
-        for obj in realkubevirt.definitions(bed):
+    for part, real in REAL.items():
+        for obj in real.definitions(bed) if part in bed.parts() else []:
             bed.admin().apply(obj)
             names.append(obj["metadata"]["name"])
     wait_established(bed, names)
@@ -115,15 +115,20 @@ def _filled(bed, text, part):
     return re.sub(r"\$\{([A-Z_]+)\}", lambda m: values[m.group(1)], text)
 
 
+def _played(bed):
+    """The originals that a stand-in plays in this bed."""
+    chosen = bed.parts()
+    return [p for p in ("kubevirt", "cdi") if p in chosen and (p != "cdi" or "cdi-api" not in chosen)]
+
+
 def base(bed, chart=None):
     """Identities, rights and classes of the parts that this bed runs."""
     chosen = bed.parts()
     apply_all(bed, _documents_of(sorted(MANIFESTS.glob("1?-*.yaml"))))
     documents = list(_documents_of(sorted(MANIFESTS.glob("[2-9]?-*.yaml"))))
-    for part in ("kubevirt", "cdi"):
-        if part in chosen:
-            text = (MANIFESTS / f"{part}.yaml").read_text()
-            documents += yaml_documents(_filled(bed, text, part))
+    for part in _played(bed):
+        text = (MANIFESTS / f"{part}.yaml").read_text()
+        documents += yaml_documents(_filled(bed, text, part))
     if chart:
         documents += chart.rest
     # What others live in or refer to comes first.
@@ -131,21 +136,22 @@ def base(bed, chart=None):
     apply_all(bed, [d for d in first if yaml_header(d)[1] == "Namespace"])
     apply_all(bed, [d for d in first if yaml_header(d)[1] == "ServiceAccount"], NAMESPACE)
     apply_all(bed, [d for d in documents if d not in first], NAMESPACE)
-    if "virt-controller" in chosen:
-        realkubevirt.base(bed)
+    for part, real in REAL.items():
+        if part in chosen:
+            real.base(bed)
 
 
 def after(bed):
     """What only works once the parts answer: the stand-ins' admission webhooks and their APIService,
     and the classes of the bed that need them."""
     documents = []
-    for part in ("kubevirt", "cdi"):
-        if part in bed.parts():
-            for path in sorted((parts.CLUSTER / part / "manifests").glob("*.yaml")):
-                documents += yaml_documents(_filled(bed, path.read_text(), part))
+    for part in _played(bed):
+        for path in sorted((parts.CLUSTER / part / "manifests").glob("*.yaml")):
+            documents += yaml_documents(_filled(bed, path.read_text(), part))
     apply_all(bed, documents)
-    if "virt-api" in bed.parts():
-        realkubevirt.after(bed)
+    for part, real in REAL.items():
+        if part in bed.parts():
+            real.after(bed)
     if "kubevirt" in bed.parts() or "virt-api" in bed.parts():
         _wait_api_service(bed, "v1.subresources.kubevirt.io")
 

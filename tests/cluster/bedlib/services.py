@@ -9,7 +9,7 @@ import urllib.request
 from collections import OrderedDict
 from pathlib import Path
 
-from . import parts, realkubevirt
+from . import parts, realcdi, realkubevirt
 from .kube import CONNECTION_ERRORS
 
 DRIVER = "file.csi.novasphere.dev"
@@ -175,6 +175,10 @@ def _kubevirt(bed):
             "--data", bed.csi_data, "--state", state]
 
 
+def _by_cdi(stand_in, real):
+    return lambda bed: (real if "cdi-api" in bed.parts() else stand_in)(bed)
+
+
 def _cdi(bed):
     state = bed.data / "cdi"
     state.mkdir(exist_ok=True)
@@ -268,8 +272,15 @@ SERVICES = OrderedDict([
                           prepare=realkubevirt.prepare("kubevirt-controller"),
                           ready=lambda bed: _listens(bed.port("virt-node")),
                           available=realkubevirt.wanted)),
-    ("cdi", Service(_cdi, prepare=_mint("cdi"), needs=("apiserver", "csi"),
+    ("cdi-api", Service(realcdi.apiserver, env=realcdi.apiserver_env, needs=("apiserver",),
+                        prepare=realcdi.prepare("cdi-api"),
+                        ready=lambda bed: _listens(bed.port("cdi-api")), available=realcdi.wanted)),
+    # The stand-in, or real CDI's controller behind the part before.
+    ("cdi", Service(_by_cdi(_cdi, realcdi.controller), needs=("apiserver", "csi"),
+                    env=_by_cdi(lambda bed: {}, realcdi.controller_env),
+                    prepare=_by_cdi(_mint("cdi"), realcdi.prepare_controller),
                     ready=lambda bed: _listens(bed.port("cdi")), available=_buildable("cdi"))),
+    ("cdi-node", Service(realcdi.node, needs=("apiserver", "csi"), available=realcdi.wanted)),
     ("webhook", Service(_product("webhook"), env=_product_env, needs=("apiserver",),
                         prepare=_product_prepare("webhook"), ready=_product_ready("webhook"),
                         available=lambda o: product_binary(o, "wukong-webhook") is not None)),
@@ -287,7 +298,7 @@ def select(wanted, options):
     """The parts of a bed in starting order. None: all there are, CDI excepted (it is asked for by
     name: most clusters' paths differ with and without it)."""
     if wanted is None:
-        return [n for n, s in SERVICES.items() if n != "cdi" and s.available(options)]
+        return [n for n, s in SERVICES.items() if not n.startswith("cdi") and s.available(options)]
     chosen = set()
 
     def add(name):
@@ -300,6 +311,9 @@ def select(wanted, options):
 
     for name in wanted:
         add(name)
+    if "cdi" in chosen and realcdi.wanted(options):
+        add("cdi-api")
+        add("cdi-node")
     return [n for n in SERVICES if n in chosen]
 
 
@@ -311,4 +325,5 @@ _BUILT_FROM = {"etcd": "etcd", "apiserver": "kubernetes", "kcm": "kubernetes", "
 
 def built_from(chosen):
     """Names of the parts to build for these services: kubectl and the snapshot CRDs always."""
-    return {"kubectl", "snapshot"} | {_BUILT_FROM[n] for n in chosen if n in _BUILT_FROM}
+    given = {"cdi"} if "cdi-api" in chosen else set()
+    return {"kubectl", "snapshot"} | {_BUILT_FROM[n] for n in chosen if n in _BUILT_FROM} - given

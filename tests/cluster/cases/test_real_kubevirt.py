@@ -51,32 +51,6 @@ class RealCase(vms.Concurrent):
     def assert_frozen_once_by(self, account):
         self.assertEqual([("freeze", account, 200), ("unfreeze", account, 200)], self.freezers())
 
-    def start(self, source):
-        self.call(source, "start")
-        return source.wait()
-
-    def call(self, source, verb):
-        path = (f"/apis/subresources.kubevirt.io/v1/namespaces/{source.namespace}"
-                f"/virtualmachines/{source.name}/{verb}")
-        code, data, _ = self.kube.raw("PUT", path, {}, accept="*/*")
-        self.assertEqual(202, code, data)
-
-    def stopped_source(self, *arguments, **more):
-        """A VM that has run, written its records, and was stopped."""
-        source = self.source(*arguments, **{"wait": False, "run_strategy": "Halted", **more})
-        self.start(source)
-        self.call(source, "stop")
-        self.wait_for(lambda: not source.find_vmi(), 40, "the source to stop")
-        return source
-
-    def assert_same_records(self, name, source, namespace=None):
-        """A clone of a stopped source: exactly its records, on each disk."""
-        for disk, held in source.disks().items():
-            theirs = vms.read_live(self.volume_file(f"{name}-{disk}", namespace))
-            self.assertEqual([], theirs.problems())
-            self.assertEqual(held.numbers(source.uid), theirs.numbers(source.uid), disk)
-            self.assertTrue(theirs.numbers(source.uid))
-
     def machine(self, name, namespace=None):
         return self.kube.find(vms.KUBEVIRT_API, VMI, namespace or self.namespace, name)
 
