@@ -161,7 +161,11 @@ static void wukong_changed(struct worker *w, const struct kube_object *before,
     if (e && (!after || !str_eq(e->uid, after->uid))) {
         if (e->policies_broken)
             policy_reports_gone(w->policy_reports, e->ns, e->name);
+        /* Its snapshots, where they stay, count no more. */
+        CLEANUP_FREE char *source = e->linked ? xstrdup(e->source) : NULL;
         entries_remove(&w->entries, e);
+        if (source)
+            usage_freed(&w->entries.usage, PLACE_SOURCE, source);
         e = NULL;
     }
     if (!after)

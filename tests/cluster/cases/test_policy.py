@@ -134,6 +134,34 @@ class Limits(Policies):
         self.kube.delete(API, "Wukong", self.namespace, "one")
         self.wait_ended("two")
 
+    def test_snapshots_kept_for_linked_clones(self):
+        source = self.source()
+        policy = self.policy({"limits": {"retainedSnapshotsPerSource": 1}})
+        for i in range(2):
+            self.clone(f"c{i}", source, clone_source={"cloneType": "linked", "deadlineSeconds": 1000 + i})
+        self.wait_ended("c0")
+        held = self.wait_reason("c1", "PolicyAllowed", "Queued")
+        self.assertIn(f'"{policy}": linked clones of one source may keep 1 snapshots and this one needs 1',
+                      vms.condition(held, "PolicyAllowed")["message"])
+        self.clone("full", source)
+        self.wait_ended("full")  # it keeps none
+        self.kube.delete(API, "Wukong", self.namespace, "c0")
+        self.wait_ended("c1")
+
+    def test_a_worker_that_is_killed_counts_anew(self):
+        sources = [self.source(f"s{i}") for i in range(3)]
+        self.policy({"limits": {"concurrentPerTargetNamespace": 1}})
+        names = [f"c{i}" for i in range(3)]
+        for i, name in enumerate(names):
+            self.clone(name, sources[i], clone_source={"deadlineSeconds": 1000 + i})
+        self.wait_field(names[0], "snapshotTime")
+        self.bed.kill("worker")
+        self.bed.start("worker")
+        ended = [self.wait_ended(name, timeout_s=120) for name in names]
+        self.assertEqual(1, most_at_once(ended))
+        begun = [vms.clone_status(one)["startTime"] for one in ended]
+        self.assertEqual(sorted(begun), begun, "not the oldest first")
+
 
 class Windows(Policies):
     def test_shut_it_tells_until_when_and_goes_on_without_the_policy(self):

@@ -86,6 +86,12 @@ static void test_held_again_before_it_began(void **state)
     w.policy = REASON_NONE;
     w.policy_until = 0;
     run(&w, 5);
+    /* Nobody looked for hours, and it is held back by now: that time was not all its own. */
+    w.policy = REASON_POLICY_DENIED;
+    w.now += 3 * HOUR_MS;
+    run(&w, 5);
+    w.policy = REASON_NONE;
+    run(&w, 5);
     assert_int_equal(w.record.phase, PHASE_PENDING);
     w.now += HOUR_MS / 2;
     w.source_gone = false;
@@ -100,9 +106,11 @@ static void test_denied_at_any_moment(void **state)
 {
     bool held = false, went_on = false;
     (void)state;
-    for (int moment = 0; moment < 60; moment++) {
+    for (int moment = 0; moment < 120; moment++) {
         struct world w = new_world();
-        run(&w, moment);
+        /* Without an agent nothing is frozen: only the snapshots tell that the cut has begun. */
+        w.agent = moment < 60;
+        run(&w, moment % 60);
         bool cut_begun = w.snapshot[0] || w.record.cut_ms || record_owes_thaw(&w.record);
         bool done = record_final(&w.record);
         int writes = w.status_writes;

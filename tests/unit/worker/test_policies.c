@@ -96,6 +96,8 @@ static struct usage_holder holder(const char *key, int64_t created_s, const char
                                  .ns = "lab", .source = source};
 }
 
+static int64_t max_in_flight; /* of the next judgements */
+
 static struct policies_verdict judge_at(struct bench *b, struct usage_holder *h, bool competes,
                                         enum clone_type type, int64_t now_ms)
 {
@@ -106,7 +108,8 @@ static struct policies_verdict judge_at(struct bench *b, struct usage_holder *h,
                                                .quiesce = QUIESCE_IF_AVAILABLE};
     const struct policies_case c = {.request = {.wukong = &wukong, .effective = &effective,
                                                 .now_ms = now_ms},
-                                    .competes = competes, .snapshots_kept = 4,
+                                    .competes = competes, .max_in_flight = max_in_flight,
+                                    .snapshots_kept = 4,
                                     .snapshots_wanted = 2};
     CLEANUP_FREE struct policy_findings *found = xcalloc(1, sizeof *found);
     return policies_judge(&b->arena, &b->policies, &b->usage, h, &c, found);
@@ -391,6 +394,30 @@ static void test_lines(void **state)
         one_run(seed);
 }
 
+/* The worker's own limit is a line like the others, of those that could go on. */
+static void test_own_limit(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_init(&b, NULL, NULL);
+    struct usage_holder busy = holder("lab/busy", 1, "lab/shop");
+    struct usage_holder h = holder("lab/h", 2, "lab/shop");
+    usage_hold(&b.usage, &busy);
+    max_in_flight = 1;
+    struct policies_verdict v = judge_at(&b, &h, true, CLONE_RUNNING, at(NOON));
+    assert_int_equal(v.reason, REASON_QUEUED);
+    assert_non_null(strstr(v.why, "at most 1 clones at once are configured"));
+    assert_int_equal(judge_at(&b, &h, false, CLONE_RUNNING, at(NOON)).reason, REASON_NONE);
+    assert_int_equal(h.line_count, 0);
+    assert_int_equal(judge_at(&b, &h, true, CLONE_RUNNING, at(NOON)).reason, REASON_QUEUED);
+    usage_forget(&b.usage, &busy);
+    assert_ptr_equal(b.woken[b.woken_count - 1], &h);
+    assert_int_equal(judge_at(&b, &h, true, CLONE_RUNNING, at(NOON)).reason, REASON_NONE);
+    max_in_flight = 0;
+    usage_forget(&b.usage, &h);
+    bench_release(&b);
+}
+
 /* One that is deleted in line lets the next one go on. */
 static void test_the_first_leaves(void **state)
 {
@@ -443,7 +470,7 @@ int main(void)
         cmocka_unit_test(test_verdicts),   cmocka_unit_test(test_retained),
         cmocka_unit_test(test_who_stands_in_line), cmocka_unit_test(test_storage),
         cmocka_unit_test(test_lines),      cmocka_unit_test(test_the_first_leaves),
-        cmocka_unit_test(test_long_text),
+        cmocka_unit_test(test_long_text),  cmocka_unit_test(test_own_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
