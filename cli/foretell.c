@@ -7,7 +7,6 @@
 #include "base/str.h"
 #include "json/json.h"
 #include "wukong/names.h"
-#include "wukong/needs.h"
 #include "wukong/quantity.h"
 #include "wukong/rules.h"
 #include "wukong/schedule.h"
@@ -307,26 +306,14 @@ static void check_quotas(struct foretold *f)
     }
 }
 
-/* --- What it needs --- */
+/* --- Gates --- */
 
-static int add_need(void *arg, const char *kind, const char *ns, const char *name, bool optional)
-{
-    struct foretold *f = arg;
-    CLEANUP_FREE char *subject = xasprintf("%s %s/%s", kind, ns, name);
-    foretell_note(f, NOTE_WARNING, subject,
-                  optional ? "the machine names it and runs without it"
-                           : "must exist: the source names it, and a clone does not copy it");
-    return 0;
-}
-
-static void add_sharing(struct foretold *f)
+static void add_gates(struct foretold *f)
 {
     const struct wukong_source *s = &f->in->w->spec.source;
     for (size_t i = 0; i < s->gate_count; i++)
         foretell_note(f, NOTE_WARNING, "spec.cloneSource.gates",
                       "before the snapshot it waits until condition %s turns True", s->gates[i]);
-    if (f->in->e->cross_namespace && f->in->instance)
-        (void)needs_each(f->in->instance, f->in->w->ns, add_need, f);
 }
 
 /* --- All together --- */
@@ -360,6 +347,6 @@ void foretell(const struct foretell_input *in, struct arena *arena, struct foret
     judge_policies(f);
     foresee_start(f);
     check_quotas(f);
-    add_sharing(f);
+    add_gates(f);
     foretell_conclude(f);
 }

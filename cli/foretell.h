@@ -55,9 +55,8 @@ struct foretell_input {
     const struct wukong *w; /* decoded from tree; ns is set */
     const struct wukong_effective *e;
     const struct gathered *g;
-    const cJSON *instance; /* spec of what would be cloned; NULL: not known */
-    const cJSON *quotas;   /* list of the target namespace; NULL: not known */
-    const char *user;      /* NULL: not known */
+    const cJSON *quotas; /* list of the target namespace; NULL: not known */
+    const char *user;    /* NULL: not known */
     const char *const *groups;
     size_t group_count;
     int64_t now_ms;

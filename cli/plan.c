@@ -187,16 +187,6 @@ static void look_up(struct planning *p)
     note_looks(p);
 }
 
-/* What would run, for the objects that it names. */
-static const cJSON *instance_of(struct planning *p)
-{
-    if (!can_be_asked(p))
-        return NULL;
-    const cJSON *vmi = look_tree(looks_get(&p->looks, LOOK_VMI, p->e.source_ns, p->e.source_name));
-    const cJSON *vm = look_tree(looks_get(&p->looks, LOOK_VM, p->e.source_ns, p->e.source_name));
-    return vmi ? json_get(vmi, "spec") : json_at(vm, "spec.template.spec");
-}
-
 /* Who asks: of a Wukong in the cluster it is not known who did. */
 static void look_up_self(struct planning *p)
 {
@@ -382,7 +372,6 @@ static int plan_decoded(struct planning *p)
     look_up(p);
     look_up_self(p);
     look_up_quotas(p);
-    p->in.instance = instance_of(p);
     if (!p->in.stored)
         ask_admission(p);
     foretell(&p->in, &p->arena, &p->f);

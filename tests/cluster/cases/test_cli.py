@@ -212,6 +212,24 @@ class CommandLine(vms.Concurrent):
         self.assertEqual(2, sum("replicas 3 is not allowed; at most 1" in n
                                 for n in self.notes(plan, "refused")), "ours and the API server's")
 
+    def test_a_plan_across_namespaces_needs_the_right_to_clone(self):
+        other = self.make_namespace(self.namespace + "-src")
+        self.source(namespace=other)
+        self.may_read_the_cluster()
+        text = self.manifest("copy", clone_source={"namespace": other})
+        refused = "\n".join(self.notes(self.plan("-", 1, stdin=text), "refused"))
+        self.assertIn(f'you may not clone "src" of namespace {other}', refused)
+        self.assertIn("denied the request", refused, "the webhook's own answer")
+        self.bind("Role", "source", NAMESPACED[1:] + [
+            {"apiGroups": ["vm.novasphere.dev"], "resources": ["wukongs/source"], "verbs": ["create"]}], other)
+        self.wait_for(lambda: self.run_wukong("plan", "-", stdin=text).returncode == 0, 20,
+                      "the rights to be there")
+        plan = self.plan("-", 0, stdin=text)
+        self.assertEqual(["SnapshotHandleCopy"], [d["method"] for d in plan["disks"]])
+        self.assertEqual(other, plan["disks"][0]["snapshot"]["namespace"])
+        counts = {k["kind"]: k["count"] for k in plan["cost"]["kinds"]}
+        self.assertEqual((2, 2), (counts["VolumeSnapshot"], counts["VolumeSnapshotContent"]))
+
     # ---- status, why ----------------------------------------------------------------------------
 
     def watch(self, name, *arguments):

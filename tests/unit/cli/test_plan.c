@@ -19,7 +19,7 @@
 
 struct world {
     struct arena arena;
-    cJSON *tree, *quotas, *instance;
+    cJSON *tree, *quotas;
     struct wukong w;
     struct wukong_effective e;
     struct gathered g;
@@ -69,7 +69,6 @@ static void read_source(struct world *w, bool agent)
                                         .storage_class_count = 1,
                                         .snapshot_classes = snapshots,
                                         .snapshot_class_count = 1};
-    w->instance = parse(vmi.data);
 }
 
 /* source: more members of cloneSource; more: of spec. Both begin with a comma or are empty. */
@@ -99,7 +98,6 @@ static void open_world(struct world *w, const char *ns, const char *source, cons
                                     .w = &w->w,
                                     .e = &w->e,
                                     .g = &w->g,
-                                    .instance = json_get(w->instance, "spec"),
                                     .admission_known = true,
                                     .now_ms = NOON_MS};
 }
@@ -116,7 +114,6 @@ static void close_world(struct world *w)
 {
     cJSON_Delete(w->tree);
     cJSON_Delete(w->quotas);
-    cJSON_Delete(w->instance);
     free(w->f);
     arena_release(&w->arena);
 }
@@ -260,7 +257,7 @@ static void test_other_namespace(void **state)
     struct world w;
     open_world(&w, "lab", "", "", true);
     foretell(&w.in, &w.arena, w.f);
-    assert_true(noted(&w, NOTE_WARNING, "Secret lab/tls"));
+    assert_true(noted(&w, NOTE_WARNING, "the new VM needs Secret \"tls\""));
     assert_int_equal(DISK_HANDLE_COPY, w.f->items[0].plan->method);
     /* Of each disk two snapshots with their contents: here and there. */
     assert_int_equal(2 * 2 * 2 + 2 + 1, w.f->cost.objects);

@@ -110,6 +110,24 @@ static void test_refusals(void **state)
     }
 }
 
+/* More causes than struct kube_status keeps (KUBE_CAUSES_MAX). */
+static void test_every_cause_is_shown(void **state)
+{
+    (void)state;
+    CLEANUP_BUF struct buf body = BUF_INIT(64 * KIB), out = BUF_INIT(64 * KIB);
+    struct kube_status status = {.code = 422};
+    (void)err_set(&status.err, ERR_REFUSED, "why");
+    buf_adds(
+        &body,
+        "{\"reason\":\"Invalid\",\"details\":{\"kind\":\"Wukong\",\"name\":\"x\",\"causes\":[");
+    for (int i = 0; i < 20; i++)
+        buf_addf(&body, "%s{\"field\":\"f%d\",\"message\":\"m\"}", i ? "," : "", i);
+    buf_adds(&body, "]}}");
+    refusal_text(&status, body.data, &out);
+    assert_non_null(strstr(out.data, "\n* f0: m\n"));
+    assert_non_null(strstr(out.data, "\n* f19: m\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -117,6 +135,7 @@ int main(void)
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_wrapped),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_every_cause_is_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
