@@ -369,13 +369,21 @@ bool cron_next(const struct cron *c, const struct zone *zone, int64_t after_s, i
         return true;
     }
     struct walk w = {.c = c, .zone = zone};
-    walk_to(&w, after_s + 1);
+    int64_t from = after_s + 1;
+    walk_to(&w, from);
     int64_t year_last = w.t.year + 5;
     while (w.t.year <= year_last) {
-        if (walk_month(&w) && walk_day(&w) && walk_hour(&w) && walk_minute(&w) && walk_second(&w)) {
+        if (!(walk_month(&w) && walk_day(&w) && walk_hour(&w) && walk_minute(&w) &&
+              walk_second(&w)))
+            continue;
+        if (w.at > after_s) {
             *ret_s = w.at;
             return true;
         }
+        /* The clock of a strange zone went back by days, and the walk with it: from a day later. */
+        from += 24 * 3600;
+        w.moved = false;
+        walk_to(&w, from);
     }
     return false;
 }

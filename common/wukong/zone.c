@@ -10,6 +10,9 @@
 #include "base/str.h"
 
 #define DAY 86400
+/* RFC 8536, section 3.2: an offset should be more than -25 hours and less than 26. */
+#define OFFSET_MIN -89999
+#define OFFSET_MAX 93599
 
 struct local_type {
     int32_t offset;
@@ -368,7 +371,8 @@ static bool fill(struct zone *z, struct reader *r, const uint32_t n[N_COUNTS], s
     for (size_t i = 0; i < n[N_TYPE]; i++) {
         z->types[i].offset = (int32_t)big4(types + 6 * i);
         z->types[i].dst = types[6 * i + 4] != 0;
-        if (types[6 * i + 5] >= n[N_CHAR])
+        if (z->types[i].offset < OFFSET_MIN || z->types[i].offset > OFFSET_MAX ||
+            types[6 * i + 5] >= n[N_CHAR])
             return false;
     }
     /* A fixed zone has no change: one at the beginning of time stands in, as in Go, so that its TZ
