@@ -112,7 +112,11 @@ class Good(threading.Thread):
         self.link = None
 
 
-class Hostile(unittest.TestCase):
+class Program(unittest.TestCase):
+    """The program on ports of its own, before the API server that `api_class` plays."""
+
+    api_class = FakeApi
+
     @classmethod
     def setUpClass(cls):
         # A thousand connections on each side.
@@ -121,7 +125,7 @@ class Hostile(unittest.TestCase):
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, hard), hard))
         cls.folder = tempfile.TemporaryDirectory()
         folder = Path(cls.folder.name)
-        cls.api = http.server.ThreadingHTTPServer(("127.0.0.1", 0), FakeApi)
+        cls.api = http.server.ThreadingHTTPServer(("127.0.0.1", 0), cls.api_class)
         cls.api.daemon_threads = True
         cls.api.stopping = threading.Event()
         threading.Thread(target=cls.api.serve_forever, daemon=True).start()
@@ -174,6 +178,8 @@ class Hostile(unittest.TestCase):
         return http.client.HTTPSConnection("localhost", cls.port, context=cls.context,
                                            timeout=timeout)
 
+
+class Hostile(Program):
     def tcp(self):
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
 
