@@ -627,6 +627,7 @@ static void turned(void *arg)
             return;
     if (!w->synced) {
         w->synced = true;
+        mem_trim();
         log_event(LOG_INFO, "caches filled", LOG_I("wukongs", store_count(w->watched[0].store)));
         begin_when_ready(w);
     }

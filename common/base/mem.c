@@ -1,6 +1,7 @@
 #include "base/mem.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <stdalign.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -29,6 +30,11 @@ void *xcalloc(size_t count, size_t size)
 void *xrealloc(void *p, size_t size)
 {
     return must(realloc(p, size ? size : 1));
+}
+
+void mem_trim(void)
+{
+    (void)malloc_trim(0);
 }
 
 char *xstrdup(const char *s)

@@ -36,6 +36,10 @@ static inline void mem_free_p(void *p)
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
+/* Gives back to the system what is free, as after the lists that fill caches: each object's tree was
+   freed, but the pages stay with the allocator. Takes milliseconds, so not on a hot path. */
+void mem_trim(void);
+
 /*
  * struct arena: memory of one life, freed at once. It cannot be made without a maximum; an
  * allocation past it returns NULL and the arena remembers it (arena_failed).

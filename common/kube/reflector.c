@@ -44,7 +44,8 @@ static void feed_failure(struct reflector *r, const struct kube_status *status)
     feed(r, &(struct reflector_input){.kind = REFLECTOR_FAILED,
                                       .why = status->err.kind,
                                       .retry_after_s = status->retry_after_s,
-                                      .unserved = status->unserved});
+                                      .unserved = status->unserved,
+                                      .behind = status->too_large_rv});
 }
 
 /* Keeps why the stream is to be ended; on_done passes it on. */

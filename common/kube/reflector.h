@@ -85,6 +85,7 @@ struct reflector_input {
     enum err_kind why;
     int64_t retry_after_s;
     bool unserved;
+    bool behind; /* ERR_EXPIRED: the server's cache has not reached that version yet */
 };
 
 enum reflector_action_kind {

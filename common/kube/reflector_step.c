@@ -129,7 +129,10 @@ static void list_failed(struct reflector_state *s, struct rng *rng,
         not_served(s, rng, out);
         return;
     }
-    if (input->why == ERR_EXPIRED) {
+    /* A page that a lagging cache cannot give yet is no reason to ask for everything in one piece,
+       which a large cluster does not answer within its own limit of a minute: from the start. */
+    bool later = *s->token && input->behind;
+    if (input->why == ERR_EXPIRED && !later) {
         bool first = !*s->token && s->no_version; /* refused although it named nothing at all */
         s->no_pages = *s->token != '\0';
         s->no_version = true;
@@ -139,6 +142,7 @@ static void list_failed(struct reflector_state *s, struct rng *rng,
         }
     }
     s->token[0] = '\0';
+    s->no_pages = false;
     wait_then(s, false, next_backoff(s, rng, now, input->retry_after_s), out);
 }
 

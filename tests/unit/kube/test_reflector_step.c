@@ -37,7 +37,7 @@ static void describe(struct buf *out, const struct reflector_action *a)
 }
 
 /* Inputs, one word each:  B begin, P<version>[,<token>] page, E<version> event, Z clean end, D due,
-   F<kind> failure with kind one of x expired, u unavailable, t throttled, r refused, i invalid,
+   F<kind> failure with kind one of x expired, b a cache behind, u unavailable, t throttled, r refused, i invalid,
    n not served, m (404 of something else), a unauthorized, and T<ms> time passes. */
 static void run_script(const char *script, struct buf *out, struct reflector_state *s)
 {
@@ -77,7 +77,8 @@ static void run_script(const char *script, struct buf *out, struct reflector_sta
         default:
             in.kind = REFLECTOR_FAILED;
             in.unserved = *rest == 'n';
-            in.why = *rest == 'x'   ? ERR_EXPIRED
+            in.behind = *rest == 'b';
+            in.why = *rest == 'x' || *rest == 'b' ? ERR_EXPIRED
                      : *rest == 'u' ? ERR_UNAVAILABLE
                      : *rest == 't' ? ERR_THROTTLED
                      : *rest == 'r' ? ERR_REFUSED
@@ -123,6 +124,12 @@ static void test_scripts(void **state)
         /* 410 on a continue token: from the start, in one piece. */
         {__LINE__, "B P5,t Fx P6", "M L,,500 / L,t,500 / M L,,0 / S W6 / ", true, true},
         {__LINE__, "B P5,t Fx Fx D", "M L,,500 / L,t,500 / M L,,0 / w / M L,,500 / ", false, true},
+        /* A page beyond what the server's cache holds: pages again, after a wait. */
+        {__LINE__, "B P5,t Fb D P6", "M L,,500 / L,t,500 / w / M L,,500 / S W6 / ", true, true},
+        {__LINE__, "B P5 E8 Fx Fb P9", "M L,,500 / S W5 / / M L8,,500 / M L,,500 / S W9 / ", true,
+         true},
+        /* One piece that is too much for the server is asked for in pages again. */
+        {__LINE__, "B P5,t Fx Fu D", "M L,,500 / L,t,500 / M L,,0 / w / M L,,500 / ", false, true},
         /* List and watch that contradict each other do not spin. */
         {__LINE__, "B P5 Fx P5 Fx D", "M L,,500 / S W5 / M L5,,500 / S W5 / w / M L5,,500 / ", true,
          true},
