@@ -311,7 +311,9 @@ static void resolve_disk(struct resolver *r, struct disk_plan d)
         if (keep == REFUSED)
             d.snapshot_class = NULL;
     }
-    if (r->e->method != METHOD_VM_SNAPSHOT || r->e->clone_type == CLONE_FULL)
+    /* KubeVirt's VolumeSnapshots lie beside the source: from another namespace they need a copy. */
+    if (r->e->method != METHOD_VM_SNAPSHOT || r->e->clone_type == CLONE_FULL ||
+        r->e->cross_namespace)
         choose_method(r, &d);
     else
         d.method = DISK_RESTORE;

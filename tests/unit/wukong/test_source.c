@@ -125,6 +125,7 @@ static void test_methods(void **state)
         {CLONE(", namespace: other"), WITH_CDI, DISK_CDI_SNAPSHOT},
         {CLONE(", namespace: other, cloneType: linked"), WITH_CDI, DISK_HANDLE_COPY},
         {CLONE(", snapshotMethod: VirtualMachineSnapshot"), NORMAL, DISK_RESTORE},
+        {CLONE(", snapshotMethod: VirtualMachineSnapshot, namespace: other"), NORMAL, DISK_HANDLE_COPY},
         {VM_CLONE(""), NORMAL, DISK_CSI_CLONE},
         {VM_CLONE(""), WITH_CDI, DISK_CDI_CLONE},
         {VM_CLONE(""), NO_CLASS, DISK_CSI_CLONE},
