@@ -155,6 +155,19 @@ static void child_created(struct sim *s, const char *who, const struct api_objec
         vm_created(s, k, o);
 }
 
+/* By its label, or because KubeVirt made it for a VirtualMachineSnapshot that is ours. */
+static bool snapshot_is_ours(struct sim *s, const struct api_object *o)
+{
+    const struct api_object *content =
+        api_find(&s->api, API_VM_SNAPSHOT_CONTENT, o->ns,
+                 json_str(o->tree, "metadata.ownerReferences.#0.name"));
+    const struct api_object *vms =
+        content ? api_find(&s->api, API_VM_SNAPSHOT, o->ns,
+                           json_str(content->tree, "spec.virtualMachineSnapshotName"))
+                : NULL;
+    return judge_owner(s, o->tree) || (vms && judge_owner(s, vms->tree));
+}
+
 static void remember_snapshot(struct sim *s, const struct api_object *o)
 {
     struct seen_snapshot_uid *u = xcalloc(1, sizeof *u);
@@ -163,22 +176,26 @@ static void remember_snapshot(struct sim *s, const struct api_object *o)
     s->seen_snapshots = u;
 }
 
-/* A content is ours when its VolumeSnapshot is or was: a patch may come after that has gone. */
-static bool content_is_ours(struct sim *s, const cJSON *before)
+static bool was_ours(const struct sim *s, const char *uid)
 {
-    const char *uid = json_str(before, "spec.volumeSnapshotRef.uid");
-    if (judge_owner(s, before))
-        return true;
     for (const struct seen_snapshot_uid *u = s->seen_snapshots; u; u = u->next)
         if (str_eq(u->uid, uid))
             return true;
     return false;
 }
 
+/* A content is ours when its VolumeSnapshot is or was: a patch may come after that has gone. */
+static bool content_is_ours(struct sim *s, const cJSON *before)
+{
+    return judge_owner(s, before) ||
+           was_ours(s, json_str(before, "spec.volumeSnapshotRef.uid"));
+}
+
 static void child_changed(struct sim *s, const char *who, const struct api_object *o,
                           const cJSON *before)
 {
-    bool ours = o->kind == API_CONTENT ? content_is_ours(s, before) : judge_owner(s, before) != NULL;
+    bool ours = o->kind == API_CONTENT ? content_is_ours(s, before)
+                                       : judge_owner(s, before) || was_ours(s, o->uid);
     if (!ours)
         sim_violation(s, "only-ours-is-changed", "%s changed or deleted %s %s/%s", who,
                       api_kinds[o->kind].kind, o->ns, o->name);
@@ -230,7 +247,7 @@ void judge_changed(struct sim *s, const char *who, enum api_change_type type,
 {
     if (o->kind == API_WUKONG && type == API_ADDED)
         remember(s, o);
-    if (o->kind == API_SNAPSHOT && type == API_ADDED && judge_owner(s, o->tree))
+    if (o->kind == API_SNAPSHOT && type == API_ADDED && snapshot_is_ours(s, o))
         remember_snapshot(s, o);
     if (judge_is_worker(who))
         written_by_worker(s, who, type, o, before);

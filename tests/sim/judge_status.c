@@ -77,22 +77,48 @@ static void add_cut(struct cuts *c, const struct physical *p)
     c->joined |= p->joined;
 }
 
+static void add_snapshot(struct sim *s, struct cuts *c, const struct api_object *o)
+{
+    char content[300];
+    if (!o)
+        return;
+    (void)snprintf(content, sizeof content, "snapcontent-%s", o->uid);
+    const struct api_object *vsc = api_find(&s->api, API_CONTENT, "", content);
+    const struct physical *p = vsc ? physical_of_content(&s->world, vsc) : NULL;
+    if (p)
+        add_cut(c, p);
+}
+
+/* Those that KubeVirt took for a VirtualMachineSnapshot of ours. */
+static void add_backups(struct sim *s, struct cuts *c, const struct api_object *o)
+{
+    const struct api_object *content =
+        api_find(&s->api, API_VM_SNAPSHOT_CONTENT, o->ns,
+                 json_str(o->tree, "status.virtualMachineSnapshotContentName"));
+    const cJSON *b;
+    if (!content)
+        return;
+    cJSON_ArrayForEach(b, json_at(content->tree, "spec.volumeBackups"))
+        add_snapshot(s, c, api_find(&s->api, API_SNAPSHOT, o->ns,
+                                    json_str(b, "volumeSnapshotName")));
+}
+
 static struct cuts cuts_of(struct sim *s, const struct seen_wukong *k, int64_t attempt)
 {
+    static const enum api_kind kinds[] = {API_SNAPSHOT, API_VM_SNAPSHOT};
     struct cuts c = {0};
-    char number_text[24];
-    (void)snprintf(number_text, sizeof number_text, "%" PRId64, attempt);
-    for (struct api_object *o = s->api.objects[API_SNAPSHOT]; o; o = o->hh.next) {
-        char content[300];
-        if (judge_owner(s, o->tree) != k ||
-            !str_eq(json_str(o->tree, "metadata.labels[vm.novasphere.dev/attempt]"), number_text))
-            continue;
-        (void)snprintf(content, sizeof content, "snapcontent-%s", o->uid);
-        const struct api_object *vsc = api_find(&s->api, API_CONTENT, "", content);
-        const struct physical *p = vsc ? physical_of_content(&s->world, vsc) : NULL;
-        if (p)
-            add_cut(&c, p);
-    }
+    char text[24];
+    (void)snprintf(text, sizeof text, "%" PRId64, attempt);
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        for (struct api_object *o = s->api.objects[kinds[i]]; o; o = o->hh.next) {
+            const char *of = json_str(o->tree, "metadata.labels[vm.novasphere.dev/attempt]");
+            if (judge_owner(s, o->tree) != k || !str_eq(of, text))
+                continue;
+            if (o->kind == API_SNAPSHOT)
+                add_snapshot(s, &c, o);
+            else
+                add_backups(s, &c, o);
+        }
     return c;
 }
 

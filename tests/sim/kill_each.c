@@ -28,6 +28,10 @@ static const struct cell {
     {"running-vmi-elsewhere", {"running", "VolumeSnapshot", .of_vmi = true, .elsewhere = true}},
     {"linked-vm-elsewhere", {"linked", "VolumeSnapshot", .elsewhere = true}},
     {"linked-vmi-elsewhere", {"linked", "VolumeSnapshot", .of_vmi = true, .elsewhere = true}},
+    {"running-vm-by-kubevirt", {"running", "VirtualMachineSnapshot", .of_vmi = false}},
+    {"running-vmi-by-kubevirt", {"running", "VirtualMachineSnapshot", .of_vmi = true}},
+    {"running-vm-by-kubevirt-elsewhere",
+     {"running", "VirtualMachineSnapshot", .of_vmi = false, .elsewhere = true}},
     {"full-vm-elsewhere", {"full", "VolumeSnapshot", .halted = true, .elsewhere = true}},
 };
 

@@ -9,6 +9,7 @@
 #include "wukong/spec.h"
 
 #define DRIVER "csi.sim"
+#define NIGHTLY "nightly" /* a VirtualMachineSnapshot of somebody else */
 
 static const char *pick(struct sim *s, const char *const *words, size_t n)
 {
@@ -195,6 +196,20 @@ static void vary(struct sim *s, cJSON *w, bool of_vmi)
     }
 }
 
+/* What the rules allow for that method. */
+static void let_kubevirt_snapshot(const struct sim *s, cJSON *w)
+{
+    const char *type = json_str(w, "spec.cloneSource.cloneType");
+    const char *vm = str_or(json_str(w, "spec.cloneSource.vmName"),
+                            json_str(w, "spec.cloneSource.vmiName"));
+    if (!str_eq(type, "running") || s->api.unserved[API_VM_SNAPSHOT] ||
+        !api_find((struct apiserver *)&s->api, API_VM, SIM_NS, vm))
+        return;
+    jt_str(w, "spec.cloneSource.snapshotMethod", "VirtualMachineSnapshot");
+    jt_str(w, "spec.cloneSource.quiesce", "IfAvailable");
+    jt_drop(w, "spec.disks");
+}
+
 static void create_wukong(struct sim *s)
 {
     char name[32];
@@ -205,6 +220,8 @@ static void create_wukong(struct sim *s)
     (void)snprintf(name, sizeof name, "wk%u", s->wukongs++);
     cJSON *w = clone_of(name, m, of_vmi);
     vary(s, w, of_vmi);
+    if (maybe(s, 250))
+        let_kubevirt_snapshot(s, w);
     if (maybe(s, 150))
         put_elsewhere(s, w);
     (void)api_create(&s->api, "user", API_WUKONG, w);
@@ -320,7 +337,7 @@ static void end_snapshot(struct world *w, const char *ns, const char *name)
     /* KubeVirt thaws whoever froze (seen on v1.9). */
     if (m)
         machine_thaw(m, "a VirtualMachineSnapshot");
-    if (!vm)
+    if (!vm || !str_eq(json_str(vm->tree, "status.snapshotInProgress"), NIGHTLY))
         return;
     cJSON *tree = jt_copy(vm->tree);
     jt_drop(tree, "status.snapshotInProgress");
@@ -334,7 +351,7 @@ static void foreign_snapshot(struct sim *s)
     struct api_object *vmi = m ? api_find(&s->api, API_VMI, m->ns, m->name) : NULL;
     if (!vm || json_at(vm->tree, "status.snapshotInProgress"))
         return;
-    set_snapshot_lock(s, m->name, "nightly");
+    set_snapshot_lock(s, m->name, NIGHTLY);
     if (m->agent && vmi && !json_at(vmi->tree, "status.fsFreezeStatus"))
         machine_freeze(m, FREEZER_FOREIGN, 300000);
     world_later(&s->world, rng_range(&s->rng, 300, 8000), end_snapshot, m->ns, m->name);
@@ -351,7 +368,7 @@ static void disturb_source(struct sim *s)
     sim_trace(s, "user disturbs %s (%" PRId64 ")", m->name, dice);
     if (dice < 4 && vmi) {
         api_delete(&s->api, "user", vmi); /* a restart, when a VM wants it to run */
-    } else if (dice < 6 && vm) {
+    } else if (dice < 6 && vm && !json_at(vm->tree, "status.snapshotInProgress")) {
         cJSON *tree = jt_copy(vm->tree);
         bool halted = str_eq(json_str(tree, "spec.runStrategy"), "Halted");
         jt_str(tree, "spec.runStrategy", halted ? "Always" : "Halted");

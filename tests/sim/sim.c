@@ -168,6 +168,8 @@ static void on_note(void *arg, const char *text)
 static bool on_submitted(void *arg, const char *who, const struct kube_request *r)
 {
     struct sim *s = arg;
+    if (s->verbose && is_intent(r->method, r->path))
+        (void)printf("          %.3f %s sends %s\n", (double)s->now_ms / 1000, who, r->path);
     judge_submitted(s, who, r);
     if (s->plan) {
         bool die = is_intent(r->method, r->path) && ++s->writes_sent == s->plan->at &&

@@ -136,7 +136,6 @@ void world_changed(struct world *w, enum api_change_type type, const struct api_
 {
     struct wake k = {w, o->ns};
     (void)before;
-    (void)type;
     switch (o->kind) {
     case API_VM:
         world_later(w, soon(w), sync_vm, o->ns, o->name);
@@ -153,6 +152,10 @@ void world_changed(struct world *w, enum api_change_type type, const struct api_
     case API_SNAPSHOT:
         world_later(w, soon(w), sync_snapshot, o->ns, o->name);
         wake_claims_from(w, o->ns, o->name);
+        break;
+    case API_VM_SNAPSHOT:
+        if (type == API_ADDED || api_deleting(o->tree))
+            world_later(w, soon(w), sync_vm_snapshot, o->ns, o->name);
         break;
     case API_CONTENT:
         world_later(w, soon(w), sync_content, "", o->name);

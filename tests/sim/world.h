@@ -54,6 +54,7 @@ struct physical {
     char *content_uid;
     bool alive, frozen, running;
     bool joined; /* cut while our freeze rested on somebody else's, who may thaw at any time */
+    bool kubevirts; /* of a VirtualMachineSnapshot that has not succeeded: nobody else knows it */
     bool users; /* a user deleted its VolumeSnapshot or content by hand */
     enum freezer frozen_by;
     int64_t records, cut_ms, bytes;
@@ -138,6 +139,10 @@ void each_claim(const cJSON *instance_spec,
 bool claim_in_use(struct world *w, const char *ns, const char *claim);
 /* KubeVirt's part of admission: true when it refuses. */
 bool kubevirt_admit(struct world *w, enum api_kind kind, cJSON *tree, struct api_reply *reply);
+
+/* --- VirtualMachineSnapshots (world_vmsnapshot.c) --- */
+
+void sync_vm_snapshot(struct world *w, const char *ns, const char *name);
 
 /* --- storage (world_snapshot.c, world_claim.c) --- */
 

@@ -46,6 +46,15 @@ static void event_on(struct world *w, const char *kind, const struct api_object 
 
 /* --- the physical cut --- */
 
+static bool of_vm_snapshot(struct world *w, const struct api_object *content)
+{
+    const struct api_object *s =
+        api_find(w->api, API_SNAPSHOT, json_str(content->tree, "spec.volumeSnapshotRef.namespace"),
+                 json_str(content->tree, "spec.volumeSnapshotRef.name"));
+    return s && str_eq(json_str(s->tree, "metadata.ownerReferences.#0.kind"),
+                       "VirtualMachineSnapshotContent");
+}
+
 static void cut(struct world *w, const struct api_object *content, const struct volume *v)
 {
     struct physical *p = xcalloc(1, sizeof *p);
@@ -54,6 +63,7 @@ static void cut(struct world *w, const struct api_object *content, const struct 
     p->volume = xstrdup(v->handle);
     p->content_uid = xstrdup(content->uid);
     p->alive = true;
+    p->kubevirts = of_vm_snapshot(w, content);
     p->running = m && m->vmi_uid;
     p->frozen_by = m ? m->frozen_by : FREEZER_NONE;
     p->frozen = p->frozen_by != FREEZER_NONE;
