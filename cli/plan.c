@@ -10,6 +10,7 @@
 #include "cli/lint.h"
 #include "cli/refusal.h"
 #include "json/json.h"
+#include "json/writer.h"
 #include "kube/path.h"
 #include "wukong/names.h"
 #include "yaml/yaml.h"
@@ -339,11 +340,37 @@ static void print(const struct planning *p)
     (void)fputs(out.data, stdout);
 }
 
-/* A clone that has ended or is past its beginning is not foretold but told. */
-static bool has_ended(const struct planning *p)
+/* What has nothing to be foretold: no clone, or one that has begun. NULL: plan it. */
+static const char *nothing_to_foretell(const struct planning *p, const char **ret_text)
 {
     const char *phase = json_str(p->in.tree, "status.cloneStatus.phase");
-    return p->in.stored && (str_eq(phase, "Succeeded") || str_eq(phase, "Failed"));
+    *ret_text = "it has no cloneSource: it is no clone, and nothing would happen";
+    if (!p->e.is_clone)
+        return "noClone";
+    if (!p->in.stored)
+        return NULL;
+    *ret_text = "it is under way; see kubectl wukong status";
+    if (str_eq(phase, "Cloning"))
+        return "underWay";
+    *ret_text = "it has ended, and nothing would happen; see kubectl wukong why";
+    return str_eq(phase, "Succeeded") || str_eq(phase, "Failed") ? "ended" : NULL;
+}
+
+static void print_nothing(const struct planning *p, const char *verdict, const char *text)
+{
+    CLEANUP_BUF struct buf out = BUF_INIT(LIMIT_REPLY_BYTES);
+    struct json_writer w = json_writer(&out);
+    if (!str_eq(p->o->output, "json")) {
+        (void)printf("%s/%s: %s\n", p->w.ns, foretell_name(&p->w), text);
+        return;
+    }
+    json_object(&w, NULL);
+    json_string(&w, "name", foretell_name(&p->w));
+    json_string(&w, "namespace", p->w.ns);
+    json_boolean(&w, "stored", p->in.stored);
+    json_string(&w, "verdict", verdict);
+    json_end(&w);
+    (void)puts(out.data);
 }
 
 static int exit_code(const struct planning *p)
@@ -357,15 +384,9 @@ static int exit_code(const struct planning *p)
 
 static int plan_decoded(struct planning *p)
 {
-    if (!p->e.is_clone) {
-        (void)printf("%s has no cloneSource: it is no clone, and nothing would happen\n",
-                     foretell_name(&p->w));
-        return CLI_OK;
-    }
-    if (has_ended(p)) {
-        (void)printf("%s has ended: %s. Nothing would happen; see kubectl wukong why %s -n %s\n",
-                     p->w.name, json_str(p->in.tree, "status.cloneStatus.phase"), p->w.name,
-                     p->w.ns);
+    const char *text, *verdict = nothing_to_foretell(p, &text);
+    if (verdict) {
+        print_nothing(p, verdict, text);
         return CLI_OK;
     }
     p->in.admission_known = p->in.stored;

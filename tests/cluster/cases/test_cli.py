@@ -120,7 +120,8 @@ class CommandLine(vms.Concurrent):
         counts = {k["kind"]: (k["count"], k["temporary"]) for k in plan["cost"]["kinds"]}
         self.assertEqual({"VolumeSnapshot": (2, True), "VolumeSnapshotContent": (2, True),
                           "PersistentVolumeClaim": (4, False), "VirtualMachine": (2, False)}, counts)
-        self.assertIn("has ended: Succeeded", self.run_wukong("plan", "copy", code=0).stdout)
+        self.assertIn("it has ended", self.run_wukong("plan", "copy", code=0).stdout)
+        self.assertEqual("ended", self.plan("copy", 0)["verdict"])
 
     def asked(self, claim):
         size = self.claim(claim)["spec"]["resources"]["requests"]["storage"]

@@ -53,7 +53,7 @@ class Server:
     def __init__(self):
         self.version, self.object = 1, None
         self.refuse = []          # answers for the next requests, (code, reason)
-        self.watches, self.lists = 0, 0
+        self.watches, self.lists, self.headers = 0, 0, None
         self.events = queue.Queue()
         outer = self
 
@@ -97,6 +97,7 @@ class Server:
 
     def answer(self, to):
         url = urlsplit(to.path)
+        self.headers = to.headers
         query = parse_qs(url.query)
         if self.refuse:
             code, reason = self.refuse.pop(0)
@@ -282,6 +283,12 @@ class Pipe(Case):
         _, err = self.ended(self.pipe("-w", "--timeout=1s"), 3)
         self.assertGreaterEqual(time.monotonic() - began, 1)
         self.assertIn("timed out after 1s", err)
+
+    def test_another_user_is_impersonated(self):
+        self.ended(self.pipe("--as", "kim", "--as-group=dev", "--as-group", "ops"), 3)
+        self.assertEqual("kim", self.server.headers["Impersonate-User"])
+        self.assertEqual(["dev", "ops"], self.server.headers.get_all("Impersonate-Group"))
+        self.assertEqual("Bearer t", self.server.headers["Authorization"])
 
     def test_once(self):
         out, _ = self.ended(self.pipe(), 3)
