@@ -60,11 +60,13 @@ class Policies(vms.CloneCase):
         return self.wait_for(now, 30, f"policy {name} to be Ready={ready}")
 
     def status_writes(self, name, until=None):
-        """Status writes of one Wukong, those before a moment."""
+        """Status writes of one Wukong, those before a moment. One that met the finalizer's write
+        (Conflict) wrote nothing and is repeated."""
         return [e for e in self.bed.audit_entries(self.audit_mark)
                 if (e.get("objectRef") or {}).get("subresource") == "status"
                 and e["objectRef"].get("namespace") == self.namespace
                 and e["objectRef"].get("name") == name and e["verb"] == "patch"
+                and e["responseStatus"]["code"] == 200
                 and (until is None or moment(e["requestReceivedTimestamp"]) < until)]
 
     def allowed(self, name):
@@ -133,6 +135,29 @@ class Limits(Policies):
         self.assertEqual([], self.snapshots(), "the source was touched")
         self.kube.delete(API, "Wukong", self.namespace, "one")
         self.wait_ended("two")
+
+    def test_a_crowd_in_line_is_written_once(self):
+        """Whatever ends before it, nobody in line is written anew."""
+        source = self.source()
+        vms.set_disk_fault(self.bed, source.handle("root"), snapshot_delay_ms=15000)
+        self.addCleanup(vms.set_disk_fault, self.bed, source.handle("root"))
+        self.policy({"limits": {"concurrentPerTargetNamespace": 1}})
+        crowd = [f"q{i:03}" for i in range(100)]
+        self.clone("first", source, clone_source={"quiesce": "Never"})
+        self.wait_field("first", "startTime")
+        for i, name in enumerate(crowd):
+            self.clone(name, source, clone_source={"quiesce": "Never", "deadlineSeconds": 1000 + i})
+
+        def queued():
+            found = {w["metadata"]["name"]: vms.condition(w, "PolicyAllowed")
+                     for w in self.kube.list(API, "Wukong", self.namespace)}
+            return all((found[n] or {}).get("reason") == "Queued" for n in crowd[5:])
+        self.wait_for(queued, 60, "the crowd to be in line")
+        vms.set_disk_fault(self.bed, source.handle("root"))
+        for name in ("first", *crowd[:3]):
+            self.wait_ended(name, timeout_s=120)
+        written = {n: len(self.status_writes(n)) for n in crowd[10:]}
+        self.assertEqual({1}, set(written.values()), written)
 
     def test_snapshots_kept_for_linked_clones(self):
         source = self.source()
