@@ -127,12 +127,15 @@ static int64_t snapshots_kept(const struct policing *p, const struct entry *self
 
 /* Nothing that lies outside the policies keeps it from going on now: what waits for its source, a
    quota or a class, for an hour perhaps, must not keep a slot from the others. */
-static bool could_go_on(const struct clone_view *v)
+static bool could_go_on(const struct policing *p, const struct clone_view *v)
 {
     struct why why = {0};
     if (v->policy_refusal || v->permitted_ms > v->now.wall_ms ||
         observe_source(v, &why) == STEP_WAIT)
         return false;
+    /* The pre-flight is not cheap to look at, and with slots to spare it does not matter. */
+    if (!p->policies->by_limit && (int64_t)p->entries->usage.held < p->max_in_flight / 2)
+        return true;
     why.reason = REASON_NONE;
     bool ready = observe_preflight(v, &why) == STEP_DONE;
     return ready || why.reason == REASON_WAITING || why.reason == REASON_NONE;
@@ -145,7 +148,7 @@ static void judge(const struct policing *p, struct entry *e, const struct kube_o
     const struct disks *plan = plan_of(v);
     bool begun = record_begun(&v->record);
     describe(p, e, v, plan);
-    bool could = could_go_on(v);
+    bool could = !begun && could_go_on(p, v);
     struct policies_case c = {
         .request = {.source_ns_labels =
                         set->by_namespace ? namespace_labels(p, v, v->effective.source_ns) : NULL,
@@ -156,7 +159,7 @@ static void judge(const struct policing *p, struct entry *e, const struct kube_o
                     .effective = &v->effective,
                     .disks = plan,
                     .now_ms = v->now.wall_ms},
-        .competes = could && !begun,
+        .competes = could,
         .max_in_flight = p->max_in_flight,
         .snapshots_kept = snapshots_kept(p, e, v),
         .snapshots_wanted = (int64_t)e->disk_count,
