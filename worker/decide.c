@@ -252,6 +252,20 @@ static void tell_cut(const struct clone_view *v, struct decision *d)
         body_event(v, d, false, "SnapshotTaken", "%s, the guest was not frozen", what);
 }
 
+/* CDI falls back from a snapshot or a clone of the driver's to a copy of every byte, silently. */
+static void tell_host_copies(const struct clone_view *v, struct decision *d)
+{
+    for (size_t t = 0; t < v->target_count; t++)
+        for (size_t i = 0; i < v->disk_count; i++) {
+            const struct seen_claim *c = &v->targets[t].claims[i];
+            if (c->host_copied && !c->bound)
+                body_event(v, d, true, "HostAssistedCopy",
+                           "disk %s: CDI copies it byte by byte, which takes long: %s",
+                           v->disks[i].plan->name,
+                           str_or(c->fallback, "the storage class asks for it"));
+        }
+}
+
 static void go_on(const struct clone_view *v, struct decision *d)
 {
     struct walk w = walk_steps(v);
@@ -287,6 +301,7 @@ static void go_on(const struct clone_view *v, struct decision *d)
         succeed(v, d);
     if (d->record.cut_ms && !v->record.cut_ms)
         tell_cut(v, d);
+    tell_host_copies(v, d);
 }
 
 /* --- after a failure, a deletion, the end --- */
@@ -483,7 +498,8 @@ static void after_end(const struct clone_view *v, struct decision *d)
 
 static void cancelled(const struct clone_view *v, struct decision *d)
 {
-    int64_t limit = v->wukong->deleted_ms + CLEANUP_LIMIT_MS;
+    int64_t since = v->wukong->deleted_ms ? v->wukong->deleted_ms : v->now.wall_ms;
+    int64_t limit = since + CLEANUP_LIMIT_MS;
     bool settled = settle(v, d, true) && oblige_nothing_left(v, d, true);
     d->record.phase = v->record.phase == PHASE_NONE ? PHASE_PENDING : v->record.phase;
     d->step = "Cancelling";
@@ -567,7 +583,9 @@ void clone_decide(const struct clone_view *v, struct decision *d)
         }
         if (v->wukong->deleted_ms)
             d->write_status = v->wukong->has_finalizer;
-    } else if (v->wukong->deleted_ms) {
+    } else if (v->wukong->deleted_ms || v->own_ns_terminating) {
+        /* In a namespace that goes nothing can be made any more, and the namespace controller may
+           come to the Wukong late: the guest does not stay frozen for that. */
         cancelled(v, d);
         d->write_status = v->wukong->has_finalizer;
     } else {

@@ -20,7 +20,7 @@ const struct kube_kind worker_kinds[ALL_KINDS] = {
                              F_MIGRATION, F_LABELS}},
     [KIND_PVC] = {"", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", false,
                   .fields = {F_PHASE, F_STORAGE_CLASS, F_CAPACITY, F_REQUEST, F_VOLUME_NAME, F_DATA_SOURCE,
-                             F_LABEL_ATTEMPT},
+                             F_LABEL_ATTEMPT, F_CDI_CLONE_TYPE, F_CDI_FALLBACK},
                   .label_key = WUKONG_UID_LABEL},
     [KIND_SNAPSHOT] = {SNAPSHOTS, "volumesnapshots", "VolumeSnapshot", false,
                        .fields = {F_CONTENT_NAME, F_READY_TO_USE, F_ERROR, F_LABEL_ATTEMPT,

@@ -58,6 +58,9 @@ extern const struct kube_kind worker_kinds[ALL_KINDS];
 #define F_REQUEST "spec.resources.requests.storage"
 #define F_VOLUME_NAME "spec.volumeName"
 #define F_DATA_SOURCE "spec.dataSource"
+/* What CDI chose (pkg/controller/clone/common.go: AnnCloneType), and why no better. */
+#define F_CDI_CLONE_TYPE "metadata.annotations[cdi.kubevirt.io/cloneType]"
+#define F_CDI_FALLBACK "metadata.annotations[cdi.kubevirt.io/cloneFallbackReason]"
 #define F_LABEL_ATTEMPT "metadata.labels[vm.novasphere.dev/attempt]"
 #define F_LABEL_DISK "metadata.labels[vm.novasphere.dev/disk-index]"
 #define F_CONTENT_NAME "status.boundVolumeSnapshotContentName"

@@ -190,18 +190,19 @@ static size_t remove_kind(const struct clone_view *v, struct decision *d, int ki
     return n;
 }
 
-/* The copies of another namespace: snapshots first, then their contents; the physical snapshot is
-   the first content's and stays. True when none is left. */
-static bool remove_copies(const struct clone_view *v, struct decision *d)
+/* The copies of another namespace; the physical snapshot is the first content's and stays. True when
+   none is left. */
+bool oblige_remove_copies(const struct clone_view *v, struct decision *d)
 {
     size_t n = 0;
     for (size_t i = 0; i < v->ours_count; i++) {
-        if (!v->ours[i].copy || v->ours[i].kind != KIND_SNAPSHOT)
+        const struct view_leftover *o = &v->ours[i];
+        if (!o->copy || (o->kind != KIND_SNAPSHOT && o->kind != KIND_CONTENT))
             continue;
         n++;
-        remove_one(v, d, &v->ours[i]);
+        remove_one(v, d, o);
     }
-    return n + remove_kind(v, d, KIND_CONTENT) == 0;
+    return n == 0;
 }
 
 /* KubeVirt's VolumeSnapshots go with it, by the garbage collector: what is due to them comes first.
@@ -228,11 +229,13 @@ static bool remove_vm_snapshots(const struct clone_view *v, struct decision *d)
 
 bool oblige_remove_snapshots(const struct clone_view *v, struct decision *d)
 {
-    if (!remove_copies(v, d)) {
+    if (!oblige_remove_copies(v, d)) {
         decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
         return false;
     }
     bool none = remove_vm_snapshots(v, d) && remove_kind(v, d, KIND_SNAPSHOT) == 0;
+    /* Contents that outlived the VolumeSnapshots of a linked clone. */
+    none &= remove_kind(v, d, KIND_CONTENT) == 0;
     if (!none)
         decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
     return none;

@@ -131,6 +131,15 @@ static unsigned disk_percent(const char *phase)
     return 0;
 }
 
+/* CDI takes a slower way without a word when storage does not fit. */
+static const char *disk_method(const struct clone_view *v, size_t disk)
+{
+    for (size_t t = 0; t < v->target_count; t++)
+        if (v->targets[t].claims[disk].host_copied)
+            return "CDIHostCopy";
+    return disk_method_names[v->disks[disk].plan->method];
+}
+
 /* What the cluster no longer shows (a finished clone's plan) stays as it was written. */
 static bool keep_old(struct json_writer *w, const struct clone_view *v, const char *key)
 {
@@ -155,7 +164,7 @@ static void write_disks(struct json_writer *w, const struct clone_view *v)
         json_string(w, "phase", phase);
         json_stringf(w, "progress", "%u%%", disk_percent(phase));
         json_string(w, "storageClass", p->storage_class);
-        json_string(w, "method", disk_method_names[p->method]);
+        json_string(w, "method", disk_method(v, i));
         json_end(w);
     }
     json_end(w);

@@ -102,6 +102,8 @@ bool view_waits_for_consumer(const struct clone_view *v);
 void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted);
 /* Removes everything of ours; true when nothing is left. */
 bool oblige_remove_all(const struct clone_view *v, struct decision *d);
+/* Removes the copies in the target's namespace alone; true when none is left. */
+bool oblige_remove_copies(const struct clone_view *v, struct decision *d);
 /* Removes the snapshots of ours; true when none is left. */
 bool oblige_remove_snapshots(const struct clone_view *v, struct decision *d);
 /* Waits for creates under way, or just answered, whose object the caches do not show yet: what is

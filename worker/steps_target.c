@@ -316,10 +316,24 @@ static enum observed parents_state(const struct clone_view *v, struct why *why)
     return STEP_DONE;
 }
 
+static bool copies_left(const struct clone_view *v)
+{
+    for (size_t i = 0; i < v->ours_count; i++)
+        if (v->ours[i].copy && (v->ours[i].kind == KIND_SNAPSHOT || v->ours[i].kind == KIND_CONTENT))
+            return true;
+    return false;
+}
+
 enum observed observe_cleanup(const struct clone_view *v, struct why *why)
 {
-    if (keeps_snapshots(v))
-        return parents_state(v, why);
+    if (keeps_snapshots(v)) {
+        enum observed held = parents_state(v, why);
+        if (held != STEP_DONE || !copies_left(v) || !view_targets_complete(v))
+            return held;
+        why_set(why, REASON_CLEANING_UP, "what handed the snapshots to this namespace is being removed");
+        why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
+        return STEP_TODO;
+    }
     if (!any_snapshot_of_ours(v))
         return STEP_DONE;
     if (view_waits_for_consumer(v)) {
@@ -334,8 +348,11 @@ enum observed observe_cleanup(const struct clone_view *v, struct why *why)
 
 void apply_cleanup(const struct clone_view *v, struct decision *d)
 {
-    if (keeps_snapshots(v))
-        (void)oblige_hold_parents(v, d);
-    else
+    if (!keeps_snapshots(v)) {
         (void)oblige_remove_snapshots(v, d);
+        return;
+    }
+    /* The parent is the source's own snapshot; the way to it is not needed once the claims are bound. */
+    if (oblige_hold_parents(v, d) && view_targets_complete(v))
+        (void)oblige_remove_copies(v, d);
 }

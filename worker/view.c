@@ -267,7 +267,8 @@ static void see_content(const struct clone_view *v, const struct caches *c,
     s->content_class = field(o, F_CONTENT_CLASS);
     /* The cut is the content's creationTime (nanoseconds): there 0.2 s after the request, while the
        VolumeSnapshot itself says so seconds later (snapshot-controller's rate limit). */
-    if (str_to_i64(field(o, F_CREATION_TIME), &ns) && ns > 0) {
+    /* 0: the driver did not say when; csi-snapshotter takes that for 1970 (snapshotter.go). */
+    if (str_to_i64(field(o, F_CREATION_TIME), &ns) && (ns > 0 || s->handle)) {
         s->cut = true;
         s->cut_ms = ns / 1000000;
     }
@@ -328,6 +329,8 @@ static void see_data_volume(struct clone_view *v, const struct caches *c, struct
     s->uid = pvc ? pvc->uid : dv->uid;
     s->created_ms = dv->created_ms;
     s->progress = field(dv, F_PROGRESS);
+    s->host_copied = str_eq(field(pvc, F_CDI_CLONE_TYPE), "copy");
+    s->fallback = s->host_copied ? field(pvc, F_CDI_FALLBACK) : NULL;
     /* The claim is bound long before its data are there. */
     s->bound = s->bound && str_eq(field(dv, F_PHASE), "Succeeded");
     s->error = data_volume_error(v, dv, pvc != NULL);

@@ -50,6 +50,8 @@ struct seen_claim {
     bool data_volume;         /* CDI makes it, from a DataVolume of the same name */
     const char *owner_target; /* UID of what the machine is to own: the claim or its DataVolume */
     const char *progress;     /* CDI's, "45.00%"; NULL */
+    bool host_copied;         /* CDI copies byte by byte, through a Pod of its own */
+    const char *fallback;     /* and why, in CDI's words; NULL: it was no fallback */
 };
 
 struct seen_vm {

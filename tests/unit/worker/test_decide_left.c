@@ -118,6 +118,50 @@ static void test_a_content_without_its_snapshot(void **state)
     }
 }
 
+/* The Wukong's own namespace goes: the guest is thawed and all is removed, though the namespace
+   controller has not come to the Wukong yet; and its finalizer does not hold the namespace. */
+static void test_its_own_namespace_goes(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.storage_stuck = true;
+    for (int i = 0; i < 100 && !(w.frozen && w.snapshot[0]); i++)
+        run(&w, 1);
+    assert_true(w.frozen && w.finalizer);
+    w.own_ns_going = true;
+    run(&w, 100);
+    assert_clean(&w);
+    assert_false(w.finalizer || w.vm || w.claim[0]);
+    world_release(&w);
+}
+
+/* While a linked clone lives its copies go, and never the content that holds its parent. */
+static void test_copies_alone(void **state)
+{
+    (void)state;
+    CLEANUP_ARENA struct arena a;
+    arena_init(&a, 1 * MIB);
+    struct memo memo = {0};
+    struct view_leftover ours[3] = {
+        {.kind = KIND_SNAPSHOT, .ns = "ns", .name = "s", .uid = "s", .copy = true},
+        {.kind = KIND_CONTENT, .name = "k", .uid = "k", .copy = true},
+        {.kind = KIND_CONTENT, .name = "parent", .uid = "parent", .content = "parent"}};
+    struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
+    struct clone_view v = {.arena = &a, .now = {1000000, 1000000}, .memo = &memo, .wukong = &wukong,
+                           .ours = ours, .ours_count = 3};
+    struct decision d = {.intents = {.arena = &a}};
+    assert_false(oblige_remove_copies(&v, &d));
+    assert_int_equal(d.intents.count, 2);
+    assert_string_equal(d.intents.items[0].key, "delete/volumesnapshots/s");
+    assert_string_equal(d.intents.items[1].key, "delete/volumesnapshotcontents/k");
+    v.ours = ours + 2;
+    v.ours_count = 1;
+    d.intents.count = 0;
+    assert_true(oblige_remove_copies(&v, &d));
+    assert_int_equal(d.intents.count, 0);
+    memo_release(&memo);
+}
+
 static const char *reason_of(const struct world *w, const char *type)
 {
     const cJSON *c;
@@ -166,6 +210,8 @@ int main(void)
         cmocka_unit_test(test_before_a_snapshot_is_deleted),
         cmocka_unit_test(test_a_namespace_that_goes),
         cmocka_unit_test(test_a_content_without_its_snapshot),
+        cmocka_unit_test(test_its_own_namespace_goes),
+        cmocka_unit_test(test_copies_alone),
         cmocka_unit_test(test_a_spec_that_nobody_judged),
         cmocka_unit_test(test_a_need_that_is_missing),
     };

@@ -13,6 +13,8 @@
 #include "base/str.h"
 #include "json/json.h"
 #include "worker/bodies.h"
+#include "worker/status.h"
+#include "wukong/names.h"
 #include "worker/view_build.h"
 
 #define UID "11111111-2222-3333-4444-555555555555"
@@ -193,8 +195,31 @@ static void test_data_volume(void **state)
         assert_string_equal(s->owner_target, "dv1");
         assert_string_equal(s->progress, "45.00%");
         assert_int_equal(s->bound, i == 1);
+        assert_false(s->host_copied);
         drop(&c);
     }
+    /* CDI's silent fallback to a copy of every byte is told, with CDI's reason. */
+    struct cluster copied = {0};
+    wukong(&copied, OF_VMI, PAST_CUT);
+    carrier(&copied, "{\"source\":" SOURCE ",\"disks\":[" DISK("2", ",\"pvc\":{}") "]}");
+    put(&copied, KIND_DATA_VOLUME,
+        "{'metadata':{'name':'w-root','namespace':'ns','uid':'dv1','labels':{"
+        "'vm.novasphere.dev/wukong-uid':'" UID "'}},'status':{'phase':'CloneInProgress'}}");
+    put(&copied, KIND_PVC,
+        "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','annotations':{"
+        "'cdi.kubevirt.io/cloneType':'copy',"
+        "'cdi.kubevirt.io/cloneFallbackReason':'No compatible volumesnapshotclass found'},"
+        "'ownerReferences':[{'kind':'DataVolume','name':'w-root','uid':'dv1','controller':true}]},"
+        "'spec':{},'status':{'phase':'Pending'}}");
+    build(&copied);
+    const struct seen_claim *slow = &copied.view.targets[0].claims[0];
+    assert_true(slow->host_copied);
+    assert_string_equal(slow->fallback, "No compatible volumesnapshotclass found");
+    struct decision d = {.intents = {.arena = &copied.arena}};
+    CLEANUP_BUF struct buf text = BUF_INIT(MIB);
+    status_write(&copied.view, &d, &text);
+    assert_non_null(strstr(text.data, "\"method\":\"CDIHostCopy\""));
+    drop(&copied);
     /* A foreign claim under a DataVolume's name is not ours. */
     struct cluster c = {0};
     wukong(&c, OF_VMI, PAST_CUT);
@@ -463,6 +488,38 @@ static void test_backups_are_ours(void **state)
     }
 }
 
+/* The point in time is fixed when the content has a time; 0 is a driver's that did not tell one. */
+static void test_cut_without_a_time(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *status;
+        bool cut;
+    } rows[] = {{"{}", false},
+                {"{'creationTime':0}", false},
+                {"{'creationTime':0,'snapshotHandle':'h'}", true},
+                {"{'creationTime':1790000000000000000,'snapshotHandle':'h'}", true}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster c = {0};
+        char name[NAME_BUF];
+        wukong(&c, OF_VMI, PAST_CUT);
+        carrier(&c, "{\"source\":" SOURCE ",\"disks\":[" DISK("1", ",\"pvc\":{}") "]}");
+        name_snapshot("src", "w", UID, 1, "root", name);
+        CLEANUP_FREE char *snapshot =
+            xasprintf("{'metadata':{'name':'%s','namespace':'ns','uid':'s2'},'spec':{}}", name);
+        CLEANUP_FREE char *content = xasprintf(
+            "{'metadata':{'name':'snapcontent-s2','uid':'k2'},'spec':{'volumeSnapshotRef':{"
+            "'uid':'s2','namespace':'ns','name':'%s'}},'status':%s}",
+            name, rows[i].status);
+        put(&c, KIND_SNAPSHOT, snapshot);
+        put(&c, KIND_CONTENT, content);
+        build(&c);
+        assert_int_equal(c.view.disk_count, 1);
+        assert_int_equal(c.view.disks[0].snapshot.cut, rows[i].cut);
+        drop(&c);
+    }
+}
+
 /* A content of ours: a copy, the one that holds a parent, or what is left of a parent. */
 static void test_contents_of_ours(void **state)
 {
@@ -601,6 +658,7 @@ int main(void)
         cmocka_unit_test(test_claim_events),          cmocka_unit_test(test_thawed_by_others),
         cmocka_unit_test(test_machine_owner),         cmocka_unit_test(test_before_a_snapshot_goes),
         cmocka_unit_test(test_stuck_content),         cmocka_unit_test(test_backups_are_ours),
+        cmocka_unit_test(test_cut_without_a_time),
         cmocka_unit_test(test_contents_of_ours),      cmocka_unit_test(test_a_spec_past_the_webhook),
         cmocka_unit_test(test_namespaces_that_go),    cmocka_unit_test(test_event_names),
         cmocka_unit_test(test_data_volume_error),

@@ -172,6 +172,7 @@ static void see_wukong(const struct world *w, struct clone_view *v, struct arena
     v->status = w->status;
     v->retry = w->retry;
     v->invalid = w->invalid;
+    v->own_ns_terminating = w->own_ns_going;
 }
 
 static void see(struct world *w, struct clone_view *v, struct arena *a)

@@ -47,6 +47,7 @@ struct world {
     const struct disk_plan *plans;
     const char *retry;
     const char *invalid; /* what the static rules find; NULL: nothing */
+    bool own_ns_going; /* the Wukong's own namespace is being deleted */
     bool cross, missing; /* from another namespace; what the machine names is not there */
     /* the source */
     bool source_gone, source_off, agent, frozen, source_deleting, migrating, foreign_snapshot;
