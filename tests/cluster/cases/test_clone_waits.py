@@ -1,0 +1,75 @@
+"""Proves what a clone does that cannot begin: what its machine names and does not find in another
+namespace is waited for before the source is touched, Secrets are never read, and a Wukong that was
+stored past the webhook ends with the words that the webhook would have refused it with."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bedlib import harness, objects, vms  # noqa: E402
+
+# The webhook does not serve it (charts/wukong/values.yaml: webhook.excludedNamespaces).
+UNSERVED = "kube-system"
+
+
+class Waits(vms.Concurrent):
+    def _source_with(self, *volumes):
+        """A machine that has these volumes beside its disk."""
+        self.make_claim("src-data-0")
+        made = vms.Source(self, "src", {"root": "src-data-0"}, False, self.namespace)
+        spec = vms.machine_spec(made.claims)
+        for volume in volumes:
+            spec["volumes"].append(volume)
+            spec["domain"]["devices"]["disks"].append({"name": volume["name"],
+                                                       "disk": {"bus": "virtio"}})
+        self.kube.create(vms.vmi(self.namespace, "src", spec, {vms.FAULT + "write-interval": "40"}))
+        return made.wait()
+
+    def _config_map(self, namespace):
+        self.kube.create({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "b"},
+                          "metadata": {"namespace": namespace, "name": "settings"}})
+
+    def test_a_config_map_that_is_not_there_is_waited_for(self):
+        self._config_map(self.namespace)
+        self.kube.create({"apiVersion": "v1", "kind": "Secret", "stringData": {"a": "b"},
+                          "metadata": {"namespace": self.namespace, "name": "password"}})
+        source = self._source_with({"name": "settings", "configMap": {"name": "settings"}},
+                                   {"name": "optional", "configMap": {"name": "absent",
+                                                                      "optional": True}},
+                                   {"name": "password", "secret": {"secretName": "password"}})
+        there = self.make_namespace(f"{self.namespace}-there")
+        mark = self.bed.audit_mark()
+        self.clone("far", source, namespace=there, clone_source={"namespace": self.namespace})
+        found = self.wait_reason("far", "SourceReady", "DependencyMissing", namespace=there)
+        self.assertIn(f"ConfigMap {there}/settings", vms.condition(found, "SourceReady")["message"])
+        self.assertEqual([], source.log("freeze-request"), "the source paid for it")
+        self.assertEqual([], self.snapshots())
+        self._config_map(there)
+        self.wait_ended("far", timeout_s=60, namespace=there)
+        self.assert_disks("far", source, self.frozen_at(source), namespace=there)
+        worker = self.bed.account("worker")
+        self.assertEqual([], [e["requestURI"] for e in self.bed.audit_entries(mark)
+                              if e["user"]["username"] == worker
+                              and (e.get("objectRef") or {}).get("resource") == "secrets"])
+
+    def test_a_spec_that_no_webhook_has_seen_ends_with_its_words(self):
+        source = self.source()
+        wrong = {**source.spec(), "namespace": self.namespace,
+                 "window": {"schedule": "61 * * * *", "duration": "1h"}}
+        refusal = self.assert_refused(
+            lambda: self.clone("here", clone_source=wrong), 422)
+        self.kube.create(objects.wukong(UNSERVED, self.namespace, {"cloneSource": wrong}))
+        self.addCleanup(self.kube.delete, vms.WUKONG_API, "Wukong", UNSERVED, self.namespace)
+        found = self.wait_ended(self.namespace, "Failed", timeout_s=30, namespace=UNSERVED)
+        error = vms.clone_status(found)["lastError"]
+        self.assertEqual("Invalid", error["reason"])
+        self.assertIn("spec.cloneSource.window.schedule", error["message"])
+        for cause in refusal.causes():
+            self.assertIn(cause["message"].removesuffix(";").split(";")[0], error["message"])
+        self.assertTrue(vms.holds(found, "Stalled"))
+        self.assertEqual([], source.log("freeze-request"))
+
+
+if __name__ == "__main__":
+    harness.main()
