@@ -481,6 +481,25 @@ class Authority(Admission):
         other = self.wukong_of({"type": "vmi", "vmiName": "db2", "namespace": self.prod}, "v")
         self.assert_refused(lambda: self.alice.create(other), code=403)
 
+    def test_what_the_clone_needs_is_named_and_not_read(self):
+        """A Secret and a ConfigMap of the source's namespace do not come along: two warnings, no look."""
+        spec = vms.machine_spec({"root": "db-root"})
+        spec["volumes"] += [{"name": "s", "secret": {"secretName": "db-key"}},
+                            {"name": "c", "configMap": {"name": "db-conf"}}]
+        spec["domain"]["devices"]["disks"] += [{"name": n, "disk": {"bus": "virtio"}} for n in "sc"]
+        self.kube.create(vms.vmi(self.prod, "db", spec))
+        self.run_remedy(self.assert_refused(lambda: self.alice.create(self.foreign()), code=403).message)
+        self.eventually_created(self.foreign("first"))
+        mark = self.bed.audit_mark()
+        shown = self.kubectl_apply(self.foreign("second"), "--dry-run=server", kubeconfig=self.alice_config)
+        self.assertEqual(0, shown.returncode, shown.stderr)
+        for need in ('Secret "db-key"', 'ConfigMap "db-conf"'):
+            self.assertIn(f"the new VM needs {need} in its own namespace", shown.stderr)
+        read = {e["objectRef"]["resource"] for e in self.bed.audit_entries(mark)
+                if e["user"]["username"] == self.bed.account("webhook") and e["verb"] in READS
+                and (e.get("objectRef") or {}).get("namespace") in (self.prod, self.namespace)}
+        self.assertEqual({"virtualmachines", "virtualmachineinstances", "persistentvolumeclaims"}, read)
+
     def test_a_generated_name_is_stamped_too(self):
         refusal = self.assert_refused(lambda: self.alice.create(self.foreign()), code=403)
         self.run_remedy(refusal.message)
