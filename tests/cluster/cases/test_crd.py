@@ -491,8 +491,9 @@ class Wukong(CrdCase):
         self.create(wukong(source(cloneType="running"), "columns"), dry_run=False)
         BED.admin().patch(API, "Wukong", NAMESPACE, "columns", {"status": {
             "vmName": "columns-vm", "conditions": [{**TAKEN, "type": "Ready", "message": "m"}],
-            "cloneStatus": {"phase": "Cloning", "progress": "45%", "consistency": "CrashConsistent"}}}, "status")
-        row = ["columns", "src", "running", "Cloning", "45%", "columns-vm"]
+            "cloneStatus": {"phase": "Cloning", "progress": "45%", "consistency": "CrashConsistent",
+                            "waitingUntil": "2027-01-01T00:00:00Z"}}}, "status")
+        row = ["columns", "src", "running", "Cloning", "45%", "columns-vm", "2027-01-01T00:00:00Z"]
         path = BED.admin().path(API, "Wukong", NAMESPACE, "columns")
         answer = BED.admin().raw("GET", path, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
         table = json.loads(answer[1])
@@ -501,7 +502,7 @@ class Wukong(CrdCase):
         self.assertEqual([c["name"] for c in table["columnDefinitions"] if c["priority"]],
                          ["Consistency", "Message"])
         cells = table["rows"][0]["cells"]
-        self.assertEqual(cells[:6] + cells[7:], row + ["CrashConsistent", "m"])
+        self.assertEqual(cells[:7] + cells[8:], row + ["CrashConsistent", "m"])
 
     def test_short_name_and_explain(self):
         kubectl = [beds.which("kubectl", "kubectl"), "--kubeconfig", BED.kubeconfigs / "admin.kubeconfig"]
@@ -524,7 +525,8 @@ class Status(CrdCase):
             "conditions": [{**TAKEN, "observedGeneration": 1}],
             "cloneStatus": {
                 "phase": "Cloning", "progress": "100%", "step": "freeze", "attempts": 1, "attemptTime": time,
-                "startTime": time, "completionTime": time, "sourceVMI": "src", "sourceUID": "u",
+                "startTime": time, "completionTime": time, "waitingUntil": time, "sourceVMI": "src",
+                "sourceUID": "u",
                 "sourceStarted": {"time": time, "vmiUID": "u"}, "snapshotName": "s", "snapshotNames": ["s", "t"],
                 "snapshotTime": time, "snapshotSize": "1073741824", "cutTime": time,
                 "consistency": "FilesystemConsistent", "freezeMilliseconds": 180,
@@ -532,7 +534,7 @@ class Status(CrdCase):
                            "thawedTime": time},
                 "retryToken": "1",
                 "disks": [{"name": "root", "sourcePVC": "p", "size": "1Gi", "phase": "Bound", "progress": "0%",
-                           "method": "VolumeSnapshot"}],
+                           "storageClass": "fast", "method": "VolumeSnapshot"}],
                 "targets": [{"vmName": "x-vm", "phase": "Creating",
                              "disks": [{"name": "root", "pvc": "x-root", "phase": "Bound"}]}],
                 "lastError": {"reason": "R", "message": "m", "disk": "root", "attempt": 1, "terminal": False,
