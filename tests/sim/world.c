@@ -119,6 +119,15 @@ static void wake_claims_from(struct world *w, const char *ns, const char *snapsh
             world_later(w, soon(w), sync_claim, o->ns, o->name);
 }
 
+/* The controller hears that a VolumeSnapshot has gone, though it may have had no finalizer
+   (snapshot-controller, deleteSnapshot). */
+static void wake_contents_of(struct world *w, const char *uid)
+{
+    for (struct api_object *o = w->api->objects[API_CONTENT]; o; o = o->hh.next)
+        if (str_eq(json_str(o->tree, "spec.volumeSnapshotRef.uid"), uid))
+            world_later(w, soon(w), sync_content, "", o->name);
+}
+
 struct wake {
     struct world *w;
     const char *ns;
@@ -152,6 +161,8 @@ void world_changed(struct world *w, enum api_change_type type, const struct api_
     case API_SNAPSHOT:
         world_later(w, soon(w), sync_snapshot, o->ns, o->name);
         wake_claims_from(w, o->ns, o->name);
+        if (type == API_DELETED)
+            wake_contents_of(w, o->uid);
         break;
     case API_VM_SNAPSHOT:
         if (type == API_ADDED || api_deleting(o->tree))

