@@ -53,6 +53,11 @@ def base(bed):
     for name in ("cdi-uploadserver-signer-bundle", "cdi-uploadserver-client-signer-bundle"):
         admin.apply({"apiVersion": "v1", "kind": "ConfigMap",
                      "metadata": {"name": name, "namespace": NAMESPACE}, "data": {"ca-bundle.crt": ca}})
+    # Without one the controller makes no Pod (pkg/controller/common/util.go, GetActiveCDI).
+    # Its gate is the one that CDI's release sets; the annotation is cdi-operator's.
+    admin.apply({"apiVersion": "cdi.kubevirt.io/v1beta1", "kind": "CDI",
+                 "metadata": {"name": "cdi", "annotations": {"cdi.kubevirt.io/configAuthority": ""}},
+                 "spec": {"config": {"featureGates": ["HonorWaitForFirstConsumer"]}}})
     admin.apply({"apiVersion": "v1", "kind": "Service",
                  "metadata": {"name": "cdi-api", "namespace": NAMESPACE},
                  "spec": {"type": "ExternalName", "externalName": "localhost"}})
