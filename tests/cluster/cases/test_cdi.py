@@ -238,7 +238,7 @@ class FromSnapshot(Case):
         self.wait_for(lambda: self.annotations().get("cdi.kubevirt.io/cloneFallbackReason"), 30, "the fallback")
         self.assertEqual("The storageclass provisioner does not match the volumesnapshotcontent driver",
                          self.annotations()["cdi.kubevirt.io/cloneFallbackReason"])
-        self.assertIn("NoProvisionerMatch", self.reasons("dv"))
+        self.wait_for(lambda: "NoProvisionerMatch" in self.reasons("dv"), 10, "the Event")
 
     def test_a_failing_provisioner_fails_nothing(self):
         # clone-populator.go watches no Events: they are repeated on the target claim when something
