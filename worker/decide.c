@@ -28,6 +28,7 @@ const struct clone_step clone_steps[] = {
     {"Source", COND_SOURCE_READY, observe_source, apply_source, 4},
     {"Gates", COND_AWAITING_GATES, observe_gates, apply_gates, 1},
     {"Preflight", COND_SOURCE_READY, observe_preflight, apply_preflight, 4},
+    {"Share", COND_SNAPSHOT_TAKEN, observe_share, apply_share, 1},
     {"Freeze", COND_SNAPSHOT_TAKEN, observe_freeze, apply_freeze, 5},
     {"Cut", COND_SNAPSHOT_TAKEN, observe_cut, apply_cut, 10},
     {"Thaw", COND_SNAPSHOT_TAKEN, observe_thaw, NULL, 5},
@@ -41,8 +42,10 @@ const struct clone_step clone_steps[] = {
 };
 const size_t clone_step_count = ARRAY_LEN(clone_steps);
 
-/* Where in the table the gates stand. */
+/* Where in the table they stand. */
 #define GATES_STEP 2
+#define PREFLIGHT_STEP 3
+#define SHARE_STEP 4
 
 /* Attempts follow one another after 5 s, doubling, at most 2 min. */
 #define ATTEMPT_BACKOFF_MS 5000
@@ -266,9 +269,20 @@ static void tell_host_copies(const struct clone_view *v, struct decision *d)
         }
 }
 
+static enum share_state share_state(const struct clone_view *v, const struct walk *w)
+{
+    if (w->current >= SHARE_STEP)
+        return v->wukong->has_finalizer ? SHARE_READY : SHARE_COMING;
+    if (w->why.reason == REASON_QUEUED)
+        return SHARE_COMING;
+    return w->current == PREFLIGHT_STEP && w->why.reason == REASON_WAITING ? SHARE_REREADING
+                                                                           : SHARE_BLOCKED;
+}
+
 static void go_on(const struct clone_view *v, struct decision *d)
 {
     struct walk w = walk_steps(v);
+    d->share = share_state(v, &w);
     d->record.phase = v->record.attempts || w.current > 1 ? PHASE_CLONING : PHASE_PENDING;
     start_clock(v, &w, d);
     bool late = past_deadline(v, &w, d);
@@ -322,6 +336,10 @@ static void next_attempt(const struct clone_view *v, struct decision *d)
     d->record.consistency = CONSISTENCY_UNKNOWN;
     d->record.snapshot_bytes = 0;
     d->record.source_uid = NULL;
+    d->record.shared.uid = d->record.shared.name = NULL;
+    d->record.shared.attempt = 0;
+    d->record.members = NULL;
+    d->record.member_count = 0;
     d->record.freeze.requested_ms = 0;
     d->record.freeze.thawed_ms = 0;
     d->record.freeze.deadline_ms = 0;
@@ -362,6 +380,7 @@ static void after_failure(const struct clone_view *v, struct decision *d)
     d->record.phase = PHASE_CLONING;
     d->step = "CleaningUp";
     d->keep_conditions = true;
+    d->share = over ? SHARE_BLOCKED : SHARE_COMING;
     if (!r->cut_ms)
         set_condition(d, COND_SNAPSHOT_TAKEN, CONDITION_FALSE, REASON_RETRYING, r->error.message);
     set_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_FALSE, REASON_CLEANING_UP,
@@ -563,6 +582,19 @@ static void summary(const struct clone_view *v, struct decision *d)
     set_condition(d, COND_RECONCILING, CONDITION_TRUE, reason, message);
 }
 
+/* Until its own claims are bound, or are gone with the attempt. */
+static bool holds_snapshots(const struct clone_view *v)
+{
+    struct decision scratch = {0};
+    if (v->share.taking_over)
+        return true;
+    if (v->record.phase == PHASE_SUCCEEDED)
+        return view_claims_pending(v);
+    if (record_final(&v->record) || v->wukong->deleted_ms || record_aborted(&v->record))
+        return view_has_children(v) || !oblige_await_creates(v, &scratch);
+    return !view_targets_complete(v);
+}
+
 static bool retry_asked(const struct clone_view *v)
 {
     return v->record.phase == PHASE_FAILED && !str_empty(v->retry) &&
@@ -574,10 +606,12 @@ void clone_decide(const struct clone_view *v, struct decision *d)
     assert(v->effective.is_clone);
     assert(d->intents.arena && !d->intents.count);
     d->record = v->record;
+    d->holds = holds_snapshots(v);
     d->write_status = true;
     if (record_final(&v->record)) {
         after_end(v, d);
-        if (retry_asked(v) && !v->wukong->deleted_ms && !v->ours_count) {
+        if (retry_asked(v) && !v->wukong->deleted_ms && !v->ours_count && !v->held_count &&
+            !v->share.taking_over) {
             d->record = (struct clone_record){.retry_token = v->retry, .phase = PHASE_PENDING};
             d->persist_first = true;
         }

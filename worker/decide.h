@@ -12,7 +12,7 @@
 #define WORKER_DECIDE_H
 
 #include "worker/intents.h"
-#include "worker/view.h"
+#include "worker/sharing.h"
 
 enum observed {
     STEP_DONE,
@@ -64,6 +64,8 @@ struct decision {
     int64_t waiting_until_ms;   /* 0: it waits for no time */
     bool write_status;          /* there is something to write at all */
     bool persist_first;
+    enum share_state share; /* how far it is on the way to a snapshot that others may share */
+    bool holds; /* it needs the snapshots of its attempt: nobody may remove them */
     int64_t again_ms; /* wall clock; 0: nothing to wait for but events */
 };
 

@@ -8,11 +8,21 @@
 #include "json/json.h"
 #include "worker/view_build.h"
 
-struct source_bucket {
+struct entry_bucket {
     char *key;
     struct entry *first;
     UT_hash_handle hh;
 };
+
+/* The two ways in which entries hang together: one source, one shared snapshot. */
+static struct entry **source_next(struct entry *e)
+{
+    return &e->same_source_next;
+}
+static struct entry **group_next(struct entry *e)
+{
+    return &e->same_group_next;
+}
 
 static void make_key(struct buf *out, const char *ns, const char *name)
 {
@@ -36,13 +46,28 @@ struct entry *entries_by_uid(const struct entries *all, const char *uid)
     return e;
 }
 
+static struct entry *first_of(struct entry_bucket *buckets, const char *key)
+{
+    struct entry_bucket *b = NULL;
+    HASH_FIND(hh, buckets, key, strlen(key), b);
+    return b ? b->first : NULL;
+}
+
 struct entry *entries_of_source(const struct entries *all, const char *ns, const char *name)
 {
-    struct source_bucket *b = NULL;
     CLEANUP_BUF struct buf key = BUF_INIT(1024);
     make_key(&key, ns, name);
-    HASH_FIND(hh, all->by_source, key.data, key.len, b);
-    return b ? b->first : NULL;
+    return first_of(all->by_source, key.data);
+}
+
+struct entry *entries_beside(const struct entries *all, const struct entry *e)
+{
+    return e->source ? first_of(all->by_source, e->source) : NULL;
+}
+
+struct entry *entries_of_group(const struct entries *all, const char *uid)
+{
+    return uid ? first_of(all->by_group, uid) : NULL;
 }
 
 struct entry *entries_add(struct entries *all, const char *ns, const char *name, const char *uid)
@@ -58,48 +83,63 @@ struct entry *entries_add(struct entries *all, const char *ns, const char *name,
     return e;
 }
 
-static void leave_source(struct entries *all, struct entry *e)
+static void leave(struct entry_bucket **buckets, struct entry *e, char **key,
+                  struct entry **next_of(struct entry *))
 {
-    struct source_bucket *b = NULL;
-    if (!e->source)
+    struct entry_bucket *b = NULL;
+    if (!*key)
         return;
-    HASH_FIND(hh, all->by_source, e->source, strlen(e->source), b);
+    HASH_FIND(hh, *buckets, *key, strlen(*key), b);
     assert(b);
-    for (struct entry **p = &b->first; *p; p = &(*p)->same_source_next) {
+    for (struct entry **p = &b->first; *p; p = next_of(*p)) {
         if (*p == e) {
-            *p = e->same_source_next;
+            *p = *next_of(e);
             break;
         }
     }
-    e->same_source_next = NULL;
+    *next_of(e) = NULL;
     if (!b->first) {
-        HASH_DEL(all->by_source, b);
+        HASH_DEL(*buckets, b);
         free(b->key);
         free(b);
     }
-    free(e->source);
-    e->source = NULL;
-    e->holder.source = NULL;
+    free(*key);
+    *key = NULL;
+}
+
+static void join(struct entry_bucket **buckets, struct entry *e, char **key,
+                 struct entry **next_of(struct entry *), const char *wanted)
+{
+    struct entry_bucket *b = NULL;
+    if (str_eq(*key, wanted))
+        return;
+    leave(buckets, e, key, next_of);
+    if (!wanted)
+        return;
+    *key = xstrdup(wanted);
+    HASH_FIND(hh, *buckets, wanted, strlen(wanted), b);
+    if (!b) {
+        b = xcalloc(1, sizeof *b);
+        b->key = xstrdup(wanted);
+        HASH_ADD_KEYPTR(hh, *buckets, b->key, strlen(b->key), b);
+    }
+    *next_of(e) = b->first;
+    b->first = e;
 }
 
 static void join_source(struct entries *all, struct entry *e, const char *ns, const char *name)
 {
-    struct source_bucket *b = NULL;
     CLEANUP_BUF struct buf key = BUF_INIT(1024);
     make_key(&key, ns, name);
-    if (str_eq(e->source, key.data))
-        return;
-    leave_source(all, e);
-    e->source = xstrdup(key.data);
+    join(&all->by_source, e, &e->source, source_next, key.data);
     e->holder.source = e->source;
-    HASH_FIND(hh, all->by_source, key.data, key.len, b);
-    if (!b) {
-        b = xcalloc(1, sizeof *b);
-        b->key = xstrdup(key.data);
-        HASH_ADD_KEYPTR(hh, all->by_source, b->key, strlen(b->key), b);
-    }
-    e->same_source_next = b->first;
-    b->first = e;
+}
+
+static void leave_all(struct entries *all, struct entry *e)
+{
+    leave(&all->by_source, e, &e->source, source_next);
+    e->holder.source = NULL;
+    leave(&all->by_group, e, &e->group, group_next);
 }
 
 static void entry_free(struct entry *e)
@@ -112,13 +152,19 @@ static void entry_free(struct entry *e)
     free(e->uid);
     free(e->source);
     free(e->freeze_vmi_uid);
+    free(e->group);
+    free(e->share.key);
+    free(e->share.ready_key);
+    free(e->share.bound_by);
+    free(e->share.taker_uid);
+    free(e->share.members);
     free(e);
 }
 
 void entries_remove(struct entries *all, struct entry *e)
 {
     usage_forget(&all->usage, &e->holder);
-    leave_source(all, e);
+    leave_all(all, e);
     HASH_DELETE(by_key, all->by_key, e);
     HASH_DELETE(by_uid, all->by_uid, e);
     e->dead = true;
@@ -170,11 +216,85 @@ void entries_add_class(const char **classes, size_t *count, const char *name)
         classes[(*count)++] = name;
 }
 
-void entries_summarise(struct entries *all, struct entry *e, const struct kube_object *o)
+/* The list lives as long as the entry's summary, so it is copied into one block. */
+static void keep_members(struct entry_share *s, const struct clone_record *r)
+{
+    size_t bytes = r->member_count * sizeof *s->members;
+    free(s->members);
+    s->members = NULL;
+    s->member_count = r->member_count;
+    if (!r->member_count)
+        return;
+    for (size_t i = 0; i < r->member_count; i++)
+        bytes += strlen(r->members[i].uid) + strlen(r->members[i].round) + 2;
+    s->members = xcalloc(1, bytes);
+    char *text = (char *)(s->members + r->member_count);
+    for (size_t i = 0; i < r->member_count; i++) {
+        const char *parts[] = {r->members[i].uid, r->members[i].round};
+        const char **kept[] = {&s->members[i].uid, &s->members[i].round};
+        for (size_t k = 0; k < ARRAY_LEN(parts); k++) {
+            size_t n = strlen(parts[k]) + 1;
+            memcpy(text, parts[k], n);
+            *kept[k] = text;
+            text += n;
+        }
+    }
+}
+
+static void replace_text(char **at, const char *text)
+{
+    if (str_eq(*at, text))
+        return;
+    free(*at);
+    *at = xstrdup(text);
+}
+
+static void forget_round(struct entry_share *s)
+{
+    s->state = SHARE_COMING;
+    replace_text(&s->ready_key, NULL);
+    replace_text(&s->bound_by, NULL);
+    s->ready_until_ms = s->lead_since_ms = s->tried_ms = s->bound_until_ms = 0;
+    s->released = s->waits_turn = false;
+}
+
+static void summarise_share(struct entries *all, struct entry *e, const struct clone_view *v)
+{
+    const struct clone_record *r = &v->record;
+    struct entry_share *s = &e->share;
+    CLEANUP_BUF struct buf key = BUF_INIT(LIMIT_OBJECT_BYTES);
+    char round[SHARE_ROUND_TEXT];
+    share_write_round(v->wukong, r, round);
+    if (!str_eq(s->round, round))
+        forget_round(s);
+    memcpy(s->round, round, sizeof round);
+    s->created_ms = v->wukong->created_ms;
+    s->attempt = r->attempts > 0 ? r->attempts : 1;
+    s->begun = share_begun(r);
+    s->cut = r->cut_ms != 0;
+    s->cut_seen_ms = s->cut ? s->cut_seen_ms : 0;
+    s->aborted = record_aborted(r);
+    s->deleted = v->wukong->deleted_ms != 0;
+    s->has_finalizer = v->wukong->has_finalizer;
+    replace_text(&s->taker_uid, r->shared.uid);
+    s->taker_attempt = r->shared.attempt;
+    keep_members(s, r);
+    if (!record_final(r) && share_possible(&v->effective))
+        share_write_key(v->wukong, &v->effective, &key);
+    replace_text(&s->key, key.len && buf_ok(&key) ? key.data : NULL);
+    bool needs = r->shared.uid && (!record_final(r) || s->has_finalizer);
+    join(&all->by_group, e, &e->group, group_next, needs ? r->shared.uid : NULL);
+}
+
+bool entries_summarise(struct entries *all, struct entry *e, const struct kube_object *o)
 {
     CLEANUP_ARENA struct arena a;
     struct clone_view v = {.arena = &a};
     arena_init(&a, LIMIT_OBJECT_BYTES);
+    bool led = !e->share.taker_uid, was_final = e->final;
+    struct {
+        bool begun, cut, aborted, deleted;
+    } before = {e->share.begun, e->share.cut, e->share.aborted, e->share.deleted};
     e->is_clone = e->final = e->started = e->owes_thaw = e->linked = e->succeeded = false;
     if (view_read_wukong(&v, o, NULL) == 0 && v.effective.is_clone) {
         const struct clone_record *r = &v.record;
@@ -186,10 +306,7 @@ void entries_summarise(struct entries *all, struct entry *e, const struct kube_o
         e->holder.created_ms = o->created_ms;
         e->owes_thaw = record_owes_thaw(r);
         e->thawed_ms = r->freeze.thawed_ms;
-        if (!str_eq(e->freeze_vmi_uid, r->freeze.vmi_uid)) {
-            free(e->freeze_vmi_uid);
-            e->freeze_vmi_uid = xstrdup(r->freeze.vmi_uid);
-        }
+        replace_text(&e->freeze_vmi_uid, r->freeze.vmi_uid);
         join_source(all, e, v.effective.source_ns, str_or(v.effective.source_name, "-"));
         describe(all, e, &v);
         /* One that has not begun holds a slot only by a judgement of this process. */
@@ -197,11 +314,16 @@ void entries_summarise(struct entries *all, struct entry *e, const struct kube_o
             usage_forget(&all->usage, &e->holder);
         else if (e->started)
             usage_hold(&all->usage, &e->holder);
+        summarise_share(all, e, &v);
     } else {
         usage_forget(&all->usage, &e->holder);
-        leave_source(all, e);
+        leave_all(all, e);
     }
     view_release(&v);
+    const struct entry_share *s = &e->share;
+    return led && !s->taker_uid &&
+           (s->begun != before.begun || s->cut != before.cut || s->aborted != before.aborted ||
+            s->deleted != before.deleted || (e->final && !was_final));
 }
 
 void entries_release(struct entries *all)

@@ -15,7 +15,30 @@
 #include "kube/object.h"
 #include "worker/memo.h"
 #include "worker/metrics.h"
+#include "worker/sharing.h"
 #include "worker/usage.h"
+
+/* What others of the same source must know of one Wukong to share snapshots with it (sharing.h). */
+struct entry_share {
+    /* From the object. */
+    char *key; /* share_write_key; NULL: it shares with nobody, or not any more */
+    char round[SHARE_ROUND_TEXT];
+    int64_t created_ms, attempt;
+    bool begun, cut, aborted, deleted, has_finalizer;
+    char *taker_uid; /* cloneStatus.shared; NULL: its own */
+    int64_t taker_attempt;
+    struct share_member *members; /* one block with their strings */
+    size_t member_count;
+    /* What this process found out, in monotonic milliseconds; forgotten when the round changes. */
+    enum share_state state;
+    char *ready_key;
+    int64_t ready_until_ms, lead_since_ms, tried_ms, bound_until_ms;
+    char *bound_by;     /* UID of the leader whose closing write is under way */
+    bool released;      /* needs the snapshots of its attempt no more */
+    bool waits_turn;    /* to restore from a shared snapshot */
+    int64_t seen_ms;     /* the Wukong appeared */
+    int64_t cut_seen_ms; /* its cut was in its record */
+};
 
 struct entry {
     char *key; /* "namespace/name" */
@@ -44,12 +67,15 @@ struct entry {
     char *freeze_vmi_uid;
     int64_t thawed_ms;
     struct entry *same_source_next;
+    struct entry_share share;
+    char *group; /* share.taker_uid while its snapshots are needed */
+    struct entry *same_group_next;
     UT_hash_handle by_key, by_uid;
 };
 
 struct entries {
     struct entry *by_key, *by_uid;
-    struct source_bucket *by_source;
+    struct entry_bucket *by_source, *by_group;
     struct entry *dead; /* gone, their calls are not back yet; linked by same_source_next */
     struct usage usage; /* of those that have begun, or may */
 };
@@ -67,14 +93,19 @@ static inline struct usage_holder *holder_by_uid(const struct entries *all, cons
 }
 /* The first entry whose source is that object; go on with same_source_next. */
 struct entry *entries_of_source(const struct entries *all, const char *ns, const char *name);
+/* The first of those of the same source, itself included. */
+struct entry *entries_beside(const struct entries *all, const struct entry *e);
+/* The first entry that took over a snapshot of the Wukong with that UID; same_group_next. */
+struct entry *entries_of_group(const struct entries *all, const char *uid);
 /* Makes one. */
 struct entry *entries_add(struct entries *all, const char *ns, const char *name, const char *uid);
 /* Takes it out of all maps; frees it unless calls are under way (entry_landed does then). */
 void entries_remove(struct entries *all, struct entry *e);
 /* To be called when a call of a dead entry is back. */
 void entry_landed(struct entries *all, struct entry *e);
-/* Takes the summary from the Wukong as the cache or a write shows it. */
-void entries_summarise(struct entries *all, struct entry *e, const struct kube_object *o);
+/* Takes the summary from the Wukong as the cache or a write shows it. True when those that wait to
+   share its snapshot should look again. */
+bool entries_summarise(struct entries *all, struct entry *e, const struct kube_object *o);
 /* Adds a storage class to those of one clone, once; NULL adds nothing. */
 void entries_add_class(const char **classes, size_t *count, const char *name);
 /* Frees everything. */

@@ -212,7 +212,9 @@ static bool build_path(const struct executor *x, const struct intent *i, struct 
     if (i->verb == INTENT_DRY_RUN)
         kube_path_query(path, "dryRun", "All");
     if (i->verb == INTENT_LIST) {
-        CLEANUP_FREE char *selector = xasprintf("%s=%s", WUKONG_UID_LABEL, i->uid);
+        CLEANUP_FREE char *selector =
+            xasprintf("%s=%s%s%s", WUKONG_UID_LABEL, i->uid, i->selector ? "," : "",
+                      str_or(i->selector, ""));
         kube_path_query(path, "labelSelector", selector);
         kube_path_query(path, "limit", "1");
     }

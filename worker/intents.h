@@ -38,6 +38,7 @@ struct intent {
     const char *uid;  /* DELETE, applies: precondition */
     const char *version; /* applies: resourceVersion as precondition; NULL: none */
     const char *body; /* NULL: none */
+    const char *selector; /* LIST: labels beside the UID; NULL: none */
     const char *key;
     /* Memo slots set to CALL_OK: when the request is handed to the network, and when it succeeded.
        NULL: none. They let the next decision prove what came before what. */

@@ -229,6 +229,11 @@ static bool remove_vm_snapshots(const struct clone_view *v, struct decision *d)
 
 bool oblige_remove_snapshots(const struct clone_view *v, struct decision *d)
 {
+    /* Those who share them have not yet written down that they do. */
+    if (v->share.taking_over) {
+        decision_again(d, v->now.wall_ms + 1000);
+        return false;
+    }
     if (!oblige_remove_copies(v, d)) {
         decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
         return false;
@@ -317,6 +322,17 @@ static bool list_is_empty(const struct call *c)
     return cJSON_IsArray(json_get(list, "items")) && !json_get(list, "items")->child;
 }
 
+/* Snapshots that somebody else needs are left to the last of those. */
+static const char *not_held(const struct clone_view *v)
+{
+    const char *text = NULL;
+    for (size_t i = 0; i < v->held_group_count; i++)
+        if (str_eq(v->held[i].uid, v->wukong->uid))
+            text = arena_printf(v->arena, "%s%s" LABEL_ATTEMPT "!=%lld", str_or(text, ""),
+                                text ? "," : "", (long long)v->held[i].attempt);
+    return text;
+}
+
 bool oblige_nothing_left(const struct clone_view *v, struct decision *d, bool all)
 {
     static const struct {
@@ -340,6 +356,7 @@ bool oblige_nothing_left(const struct clone_view *v, struct decision *d, bool al
         struct intent *l =
             intents_add(&d->intents, INTENT_LIST, kind, NULL, NULL, "left/%s", kind->resource);
         l->uid = v->wukong->uid;
+        l->selector = kinds[i].kind == KIND_SNAPSHOT ? not_held(v) : NULL;
     }
     if (!nothing)
         decision_again(d, v->now.wall_ms + LEFT_AGAIN_MS);

@@ -55,6 +55,23 @@ static int64_t read_percent(const cJSON *o)
     return v > 100 ? 100 : v;
 }
 
+static void read_members(struct arena *a, const cJSON *o, struct clone_record *r)
+{
+    const cJSON *list = json_get(o, "sharedWith"), *m;
+    size_t n = (size_t)cJSON_GetArraySize(list);
+    struct share_member *members = n ? arena_alloc(a, n * sizeof *members) : NULL;
+    if (!members)
+        return;
+    cJSON_ArrayForEach(m, list)
+    {
+        struct share_member one = {read_text(a, m, "uid"), read_text(a, m, "name"),
+                                   read_text(a, m, "round")};
+        if (one.uid && one.round)
+            members[r->member_count++] = one;
+    }
+    r->members = members;
+}
+
 struct clone_record record_read(struct arena *a, const cJSON *o)
 {
     struct clone_record r = {
@@ -78,6 +95,9 @@ struct clone_record record_read(struct arena *a, const cJSON *o)
         .froze = json_at(o, "freezeMilliseconds") != NULL,
         .consistency =
             (enum consistency)read_enum(o, "consistency", consistency_names, CONSISTENCIES),
+        .shared = {.uid = read_text(a, o, "shared.uid"),
+                   .name = read_text(a, o, "shared.name"),
+                   .attempt = read_int(o, "shared.attempt")},
         .retry_token = read_text(a, o, "retryToken"),
         .error = {.reason = read_text(a, o, "lastError.reason"),
                   .message = read_text(a, o, "lastError.message"),
@@ -86,6 +106,7 @@ struct clone_record record_read(struct arena *a, const cJSON *o)
                   .attempt = read_int(o, "lastError.attempt"),
                   .terminal = json_bool(o, "lastError.terminal", false)},
     };
+    read_members(a, o, &r);
     (void)str_to_i64(json_str(o, "snapshotSize"), &r.snapshot_bytes);
     return r;
 }

@@ -29,6 +29,13 @@ enum consistency {
 #define CONSISTENCIES (CONSISTENCY_OFFLINE + 1)
 extern const char *const consistency_names[CONSISTENCIES];
 
+/* Who shares the snapshot that this attempt takes. */
+#define SHARE_ROUND_TEXT 17
+struct share_member {
+    const char *uid, *name;
+    const char *round; /* which of its attempts (worker/sharing.h) */
+};
+
 struct clone_record {
     enum clone_phase phase;
     int64_t attempts; /* 1 = the first attempt is under way or over */
@@ -50,6 +57,12 @@ struct clone_record {
     int64_t freeze_ms;
     bool froze; /* freeze_ms is meant */
     enum consistency consistency;
+    struct {
+        const char *uid, *name; /* uid NULL: this attempt takes its own snapshot */
+        int64_t attempt;
+    } shared; /* the Wukong whose snapshot was taken over, and in which of its attempts */
+    const struct share_member *members;
+    size_t member_count;
     const char *retry_token; /* value of the retry annotation that was acted upon */
     struct {
         const char *reason, *message, *disk; /* reason NULL: none */

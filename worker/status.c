@@ -224,6 +224,28 @@ static void write_snapshot_names(struct json_writer *w, const struct clone_view 
     json_string(w, "snapshotName", first);
 }
 
+static void write_shared(struct json_writer *w, const struct clone_record *r)
+{
+    if (r->shared.uid) {
+        json_object(w, "shared");
+        json_string(w, "uid", r->shared.uid);
+        json_string(w, "name", r->shared.name);
+        json_number(w, "attempt", r->shared.attempt);
+        json_end(w);
+    }
+    if (!r->member_count)
+        return;
+    json_array(w, "sharedWith");
+    for (size_t i = 0; i < r->member_count; i++) {
+        json_object(w, NULL);
+        json_string(w, "uid", r->members[i].uid);
+        json_string(w, "name", r->members[i].name);
+        json_string(w, "round", r->members[i].round);
+        json_end(w);
+    }
+    json_end(w);
+}
+
 static void write_clone_status(struct json_writer *w, const struct clone_view *v,
                                const struct decision *d)
 {
@@ -255,6 +277,7 @@ static void write_clone_status(struct json_writer *w, const struct clone_view *v
     if (r->froze)
         json_number(w, "freezeMilliseconds", r->freeze_ms);
     write_freeze(w, r);
+    write_shared(w, r);
     json_string(w, "retryToken", r->retry_token);
     write_disks(w, v);
     write_targets(w, v);

@@ -71,6 +71,11 @@ enum observed observe_gates(const struct clone_view *v, struct why *why);
 void apply_gates(const struct clone_view *v, struct decision *d);
 enum observed observe_preflight(const struct clone_view *v, struct why *why);
 void apply_preflight(const struct clone_view *v, struct decision *d);
+/* steps_share.c */
+enum observed observe_share(const struct clone_view *v, struct why *why);
+void apply_share(const struct clone_view *v, struct decision *d);
+/* The record that begins the attempt names who shares it. */
+void share_close(const struct clone_view *v, struct decision *d);
 /* steps_snapshot.c */
 enum observed observe_freeze(const struct clone_view *v, struct why *why);
 void apply_freeze(const struct clone_view *v, struct decision *d);

@@ -165,6 +165,7 @@ void apply_freeze(const struct clone_view *v, struct decision *d)
 {
     if (!v->record.freeze.requested_ms) {
         begin_attempt(v, d);
+        share_close(v, d);
         d->record.freeze.requested_ms = v->now.wall_ms;
         d->record.freeze.deadline_ms = v->now.wall_ms + v->unfreeze_timeout_ms;
         d->record.freeze.vmi_uid = v->source.vmi_uid;
@@ -345,6 +346,7 @@ void apply_cut(const struct clone_view *v, struct decision *d)
     }
     if (!v->record.attempts || !v->record.source_uid) {
         begin_attempt(v, d);
+        share_close(v, d);
         d->persist_first = true;
         return;
     }

@@ -315,7 +315,10 @@ static bool read_fresh(const struct clone_view *v, const struct body_read *r)
     const struct call *c = memo_find(v->memo, r->key);
     bool may_lack = r->kind == KIND_PVC || strstr(r->key, "/absent/");
     bool answered = call_ok(c) || (call_failed(c) && c->code == 404 && may_lack);
-    return answered && v->now.wall_ms - c->done_ms < READ_FRESH_MS;
+    /* Who waits for another one's snapshot takes that one's reading, too. */
+    bool follows = v->share.role == SHARE_FOLLOW || v->share.role == SHARE_BOUND;
+    return answered &&
+           v->now.wall_ms - c->done_ms < (follows ? DRY_RUN_FRESH_MS : READ_FRESH_MS);
 }
 
 static const struct call *dry_call(const struct clone_view *v, const char *kind, const char *name)

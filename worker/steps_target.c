@@ -139,6 +139,8 @@ static size_t claims_allowed(const struct clone_view *v, size_t disk)
     const struct storage_class_facts *c =
         facts_storage_class(&v->classes, str_or(d->plan->storage_class, ""));
     bool restores = d->plan->method == DISK_RESTORE || d->plan->method == DISK_HANDLE_COPY;
+    if (v->share.busy && v->share.busy[disk])
+        return 0;
     if (v->target_count == 1 || !restores || (c && c->wait_for_first_consumer))
         return v->target_count;
     for (size_t t = 0; t < v->target_count; t++) {

@@ -240,6 +240,19 @@ static void read_classes(struct clone_view *v, const struct caches *c)
 
 /* --- what is ours --- */
 
+/* Who took the snapshots of this attempt: the clone itself, or the one whose it shares. */
+struct taker {
+    const char *uid, *name;
+    int64_t attempt;
+};
+static struct taker taker_of(const struct clone_view *v)
+{
+    const struct clone_record *r = &v->record;
+    if (r->shared.uid)
+        return (struct taker){r->shared.uid, str_or(r->shared.name, ""), r->shared.attempt};
+    return (struct taker){v->wukong->uid, v->wukong->name, view_attempt(v)};
+}
+
 static void see_content(const struct clone_view *v, const struct caches *c,
                         struct seen_snapshot *s)
 {
@@ -282,7 +295,7 @@ static void see_snapshot(struct clone_view *v, const struct caches *c, struct se
         return;
     s->exists = true;
     s->uid = o->uid;
-    s->ours = str_eq(o->label, v->wukong->uid);
+    s->ours = str_eq(o->label, taker_of(v).uid);
     s->deleting = o->deleted_ms != 0;
     s->ready = str_eq(field(o, F_READY_TO_USE), "true");
     s->error = field(o, F_ERROR);
@@ -389,6 +402,18 @@ struct owned_fill {
     size_t cap;
 };
 
+/* Somebody else restores from it, or will. */
+static bool is_held(struct clone_view *v, const struct kube_object *o)
+{
+    int64_t attempt;
+    if (!str_eq(o->ns, v->effective.source_ns) || !str_to_i64(field(o, F_LABEL_ATTEMPT), &attempt))
+        return false;
+    for (size_t i = 0; i < v->held_group_count; i++)
+        if (v->held[i].attempt == attempt && str_eq(v->held[i].uid, o->label))
+            return true;
+    return false;
+}
+
 static struct view_leftover *add_left(struct owned_fill *f, int kind, const struct kube_object *o)
 {
     struct clone_view *v = f->v;
@@ -438,6 +463,10 @@ static void add_backups(struct owned_fill *f, const struct kube_object *vm_snaps
 static bool add_ours(void *arg, const struct kube_object *o)
 {
     struct owned_fill *f = arg;
+    if (f->kind == KIND_SNAPSHOT && is_held(f->v, o)) {
+        f->v->held_count++;
+        return true;
+    }
     struct view_leftover *left = add_left(f, f->kind, o);
     if (f->kind == KIND_PVC)
         left->pending_claim = !str_eq(field(o, F_PHASE), "Bound");
@@ -446,6 +475,18 @@ static bool add_ours(void *arg, const struct kube_object *o)
         add_backups(f, o);
     }
     return true;
+}
+
+/* A snapshot that was taken over: of that one attempt, and only where the source is. */
+static bool add_shared(void *arg, const struct kube_object *o)
+{
+    const struct owned_fill *f = arg;
+    int64_t attempt;
+    if (!str_eq(o->ns, f->v->effective.source_ns) ||
+        !str_to_i64(field(o, F_LABEL_ATTEMPT), &attempt) ||
+        attempt != f->v->record.shared.attempt)
+        return true;
+    return add_ours(arg, o);
 }
 
 static void see_ours(struct clone_view *v, const struct caches *c)
@@ -457,6 +498,10 @@ static void see_ours(struct clone_view *v, const struct caches *c)
         f.kind = (int)kinds[i];
         c->each(c->arg, kinds[i], v->wukong->uid, add_ours, &f);
     }
+    /* What is left of a clone without its finalizer is nobody's. */
+    f.kind = KIND_SNAPSHOT;
+    if (v->record.shared.uid && v->wukong->has_finalizer)
+        c->each(c->arg, KIND_SNAPSHOT, v->record.shared.uid, add_shared, &f);
 }
 
 /* --- the capture's carrier, snapshots, targets --- */
@@ -466,7 +511,7 @@ static bool find_carrier(void *arg, const struct kube_object *o)
     struct clone_view *v = arg;
     int64_t attempt = 0;
     bool first = view_uses_vm_snapshot(v) || str_eq(field(o, F_LABEL_DISK), "0");
-    if (str_to_i64(field(o, F_LABEL_ATTEMPT), &attempt) && attempt == view_attempt(v) && first &&
+    if (str_to_i64(field(o, F_LABEL_ATTEMPT), &attempt) && attempt == taker_of(v).attempt && first &&
         !o->deleted_ms && str_eq(o->ns, v->effective.source_ns))
         v->snapshot_carrier = o->name;
     return !v->snapshot_carrier;
@@ -525,6 +570,7 @@ static void see_snapshots(struct clone_view *v, const struct caches *c)
 {
     char name[NAME_BUF];
     const char *source = str_or(v->record.source_vmi, v->effective.source_name);
+    struct taker taker = taker_of(v);
     if (view_uses_vm_snapshot(v)) {
         name_snapshot(source, v->wukong->name, v->wukong->uid, view_attempt(v), NULL, name);
         v->vm_snapshot.name = own(v, name);
@@ -534,8 +580,7 @@ static void see_snapshots(struct clone_view *v, const struct caches *c)
     }
     for (size_t i = 0; i < v->disk_count; i++) {
         struct seen_snapshot *s = &v->disks[i].snapshot;
-        name_snapshot(source, v->wukong->name, v->wukong->uid, view_attempt(v),
-                      v->disks[i].plan->name, name);
+        name_snapshot(source, taker.name, taker.uid, taker.attempt, v->disks[i].plan->name, name);
         s->name = own(v, name);
         s->ns = v->effective.source_ns;
         see_snapshot(v, c, s);
@@ -595,6 +640,9 @@ static void apply_settings(struct clone_view *v, const struct view_settings *s)
     v->permitted_ms = s->permitted_ms;
     v->permitted_why = s->permitted_why;
     v->permitted_reason = s->permitted_reason;
+    v->permitted_until_ms = s->permitted_until_ms;
+    v->held = s->held;
+    v->held_group_count = s->held_group_count;
 }
 
 /* What others do to the guest while we hold a freeze; there is no lock that forbids it. */
@@ -640,7 +688,7 @@ int view_build(struct clone_view *v, const struct caches *caches, const struct k
         read_source(v, caches);
         read_classes(v, caches);
         caches->each(caches->arg, view_uses_vm_snapshot(v) ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT,
-                     v->wukong->uid, find_carrier, v);
+                     taker_of(v).uid, find_carrier, v);
         if (!v->wukong->deleted_ms && !record_aborted(&v->record))
             capture_build(v, memo);
         if (record_owes_thaw(&v->record))

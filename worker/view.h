@@ -127,6 +127,33 @@ struct view_leftover {
     bool attached; /* a content that we hold, whose VolumeSnapshot is there: it goes with that */
 };
 
+/* What this clone is in a group that shares one snapshot: worker/sharing.h. */
+enum share_role {
+    SHARE_NONE,   /* it takes its own, has begun already, or is not ready */
+    SHARE_LEAD,   /* it begins, and members share what it takes */
+    SHARE_LINGER, /* it would lead, others are about to come */
+    SHARE_FOLLOW, /* leader is about to begin */
+    SHARE_BOUND,  /* leader has begun and lists it */
+    SHARE_TAKE_OVER, /* leader's cut is recorded in `taken` */
+    SHARE_FAILED, /* leader's attempt failed before the cut: `taken` says why */
+};
+struct view_share {
+    enum share_role role;
+    const char *leader, *leader_uid;
+    struct clone_record taken;
+    int64_t again_ms;                   /* wall; 0: an event will come */
+    const struct share_member *members; /* SHARE_LEAD */
+    size_t member_count;
+    bool taking_over; /* our cut is about to be taken over by others */
+    bool *busy;       /* per disk: others of the group restore from its snapshot; NULL: none */
+    bool waits_turn;  /* a claim of ours is not made because of that */
+};
+/* One attempt's snapshots, by the Wukong that took them. */
+struct share_group {
+    const char *uid;
+    int64_t attempt;
+};
+
 struct clone_view {
     struct arena *arena;
     struct now now;
@@ -152,6 +179,10 @@ struct clone_view {
     struct view_leftover *ours; /* every labelled object of ours, wanted or not */
     size_t ours_count;
     const char *invalid; /* the static rules' findings in a spec that no webhook has seen; NULL: none */
+    const struct share_group *held; /* groups of ours whose snapshots somebody else needs */
+    size_t held_group_count;
+    size_t held_count; /* snapshots of those groups: not among `ours` */
+    struct view_share share;
     const char *policy_refusal; /* NULL: permitted */
     /* What the ClonePolicies say, limits included; REASON_NONE: permitted. Looked at again then. */
     struct {
@@ -162,6 +193,7 @@ struct clone_view {
     int64_t permitted_ms;       /* wall: not before this; 0: now */
     const char *permitted_why;
     enum reason permitted_reason;
+    int64_t permitted_until_ms; /* wall; 0: no end */
     int64_t unfreeze_timeout_ms; /* configuration */
     cJSON **trees;               /* parsed trees that live as long as the view */
     size_t tree_count, tree_cap;

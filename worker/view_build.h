@@ -16,7 +16,9 @@ struct view_settings {
     /* Policy's verdict: see view.h. */
     const char *policy_refusal, *permitted_why;
     enum reason permitted_reason;
-    int64_t permitted_ms;
+    int64_t permitted_ms, permitted_until_ms;
+    const struct share_group *held; /* see view.h */
+    size_t held_group_count;
 };
 
 /* object: the Wukong as cached. ret is zeroed by the caller but for `arena`, or holds what

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "worker/steps.h"
 #include "worker/target.h"
+#include "wukong/names.h"
 
 static void see_content_copy(const struct clone_view *v, const struct caches *c,
                              struct view_copy *copy)
@@ -36,6 +37,17 @@ static void see_snapshot_copy(const struct clone_view *v, const struct caches *c
     s->content = kube_object_field(o, F_CONTENT_NAME);
 }
 
+/* The source's snapshot may be shared with others, which make their own copies beside ours. */
+static const char *own_snapshot_name(const struct clone_view *v, const char *disk)
+{
+    char name[NAME_BUF];
+    name_snapshot(str_or(v->record.source_vmi, v->effective.source_name), v->wukong->name,
+                  v->wukong->uid, view_attempt(v), disk, name);
+    const char *copy = arena_strdup(v->arena, name);
+    assert(copy);
+    return copy;
+}
+
 void view_see_copies(struct clone_view *v, const struct caches *c)
 {
     char name[PVC_NAME_BUF];
@@ -47,7 +59,7 @@ void view_see_copies(struct clone_view *v, const struct caches *c)
         target_content_name(v->wukong->uid, view_attempt(v), d->plan->name, name);
         copy->content_name = arena_strdup(v->arena, name);
         assert(copy->content_name);
-        copy->snapshot.name = d->snapshot.name;
+        copy->snapshot.name = own_snapshot_name(v, d->plan->name);
         copy->snapshot.ns = v->wukong->ns;
         see_content_copy(v, c, copy);
         see_snapshot_copy(v, c, copy);

@@ -16,6 +16,7 @@
 #include "worker/entries.h"
 #include "worker/execute.h"
 #include "worker/metrics.h"
+#include "worker/peers.h"
 #include "worker/permit.h"
 #include "worker/policing.h"
 #include "worker/status.h"
@@ -73,8 +74,9 @@ static void arm_pump(struct worker *w)
         timer_arm(w->config.timers, &w->pump, next);
 }
 
-static void look_at(struct worker *w, const struct entry *e)
+static void look_at(void *arg, const struct entry *e)
 {
+    struct worker *w = arg;
     if (!e->is_clone)
         return;
     workqueue_add(w->queue, e->key, mono(w));
@@ -151,6 +153,12 @@ static bool trusted(const struct worker *w, const struct entry *e)
     return str_to_u64(e->written->resource_version, &version) || mono(w) < e->written_until_ms;
 }
 
+static void summarise(struct worker *w, struct entry *e, const struct kube_object *o)
+{
+    if (entries_summarise(&w->entries, e, o))
+        peers_wake_company(&w->entries, e, look_at, w);
+}
+
 /* --- the caches change --- */
 
 static void wukong_changed(struct worker *w, const struct kube_object *before,
@@ -161,6 +169,8 @@ static void wukong_changed(struct worker *w, const struct kube_object *before,
     if (e && (!after || !str_eq(e->uid, after->uid))) {
         if (e->policies_broken)
             policy_reports_gone(w->policy_reports, e->ns, e->name);
+        if (e->share.key)
+            peers_wake_company(&w->entries, e, look_at, w);
         /* Its snapshots, where they stay, count no more. */
         CLEANUP_FREE char *source = e->linked ? xstrdup(e->source) : NULL;
         entries_remove(&w->entries, e);
@@ -171,14 +181,14 @@ static void wukong_changed(struct worker *w, const struct kube_object *before,
     if (!after)
         return;
     if (!e)
-        e = entries_add(&w->entries, o->ns, o->name, o->uid);
+        (e = entries_add(&w->entries, o->ns, o->name, o->uid))->share.seen_ms = mono(w);
     if (e->written) {
         if (older(after, e->written) && trusted(w, e))
             return;
         free(e->written);
         e->written = NULL;
     }
-    entries_summarise(&w->entries, e, after);
+    summarise(w, e, after);
     look_at(w, e);
 }
 
@@ -202,6 +212,7 @@ static void claim_changed(struct worker *w, const struct kube_object *before,
         usage_claimed(&w->entries.usage, after->ns, after->label, policing_claim_bytes(after),
                       holder_by_uid(&w->entries, after->label));
     look_at_uid(w, (after ? after : before)->label);
+    peers_wake_next(&w->entries, before, after, look_at, w);
 }
 
 /* A linked clone's parents count against a limit of their source. */
@@ -213,6 +224,7 @@ static void snapshot_changed(struct worker *w, const struct kube_object *before,
     if (!after && e && e->source)
         usage_freed(&w->entries.usage, PLACE_SOURCE, e->source);
     look_at_uid(w, uid);
+    peers_wake_group(&w->entries, before, after, look_at, w);
 }
 
 static void namespace_changed(struct worker *w, const struct kube_object *before,
@@ -371,6 +383,7 @@ static void settings_of(struct worker *w, const struct entry *self, const struct
     struct schedule_verdict verdict = schedule_judge(&v->wukong->spec.source, wall(w));
     s->permitted_ms = verdict.permitted_ms;
     s->permitted_reason = verdict.reason;
+    s->permitted_until_ms = verdict.closes_ms;
     s->permitted_why = arena_strdup(v->arena, verdict.why);
 }
 
@@ -482,10 +495,12 @@ static void reconcile(struct worker *w, struct entry *e)
     if (!o || !w->leads)
         return;
     if (view_read_wukong(&v, o, &err) == 0 && v.effective.is_clone) {
-        struct now now = {wall(w), mono(w)};
+        const struct peers peers = {&w->entries, e, &w->caches, {wall(w), mono(w)}};
         settings_of(w, e, o, &v, &settings);
-        if (view_build(&v, &w->caches, o, &e->memo, now, &settings, &err) == 0) {
+        peers_held(&peers, &v, &settings);
+        if (view_build(&v, &w->caches, o, &e->memo, peers.now, &settings, &err) == 0) {
             struct decision d = {.intents = {.arena = &a}};
+            peers_look(&peers, &v);
             if (!w->policies.filled)
                 policies_refill(&w->policies, &w->caches);
             const struct policing policing = {
@@ -493,6 +508,7 @@ static void reconcile(struct worker *w, struct entry *e)
                 w->policies.by_subject ? stamp_keys(w, &a) : NULL};
             policing_judge(&policing, e, o, &v);
             clone_decide(&v, &d);
+            peers_note(&peers, &v, &d);
             carry_out(w, e, &v, &d);
             wake_for_retries(w, e);
         }
@@ -542,7 +558,7 @@ static void trust_own_write(struct worker *w, struct entry *e, const char *json,
     }
     free(e->written);
     e->written = NULL;
-    entries_summarise(&w->entries, e, o);
+    summarise(w, e, o);
     /* The watch may have been faster than the answer. */
     if (cached && !older(cached, o)) {
         free(o);
@@ -563,8 +579,10 @@ static void call_ended(void *arg, void *owner, const char *written, size_t writt
     if (written)
         trust_own_write(w, e, written, written_len);
     const struct call *status = memo_find(&e->memo, "status");
-    if (call_ok(status) || (call_failed(status) && status->kind == ERR_CONFLICT))
+    if (call_ok(status) || (call_failed(status) && status->kind == ERR_CONFLICT)) {
         e->announced_until_ms = 0;
+        peers_freed(&w->entries, e);
+    }
     look_at(w, e);
 }
 

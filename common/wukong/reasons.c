@@ -39,6 +39,7 @@ const struct reason_info reason_table[] = {
     [REASON_AWAITING_GATES] = {"AwaitingGates", REASON_WAITS,
                                "Whoever owns the gate sets its condition to True on the Wukong."},
     [REASON_QUEUED] = {"Queued", REASON_WAITS, NULL},
+    [REASON_SHARED_SNAPSHOT] = {"SharedSnapshot", REASON_WAITS, NULL},
     [REASON_SNAPSHOT_CLASS_MISSING] = {"SnapshotClassMissing", REASON_WAITS,
                                        "Create a VolumeSnapshotClass for the driver, mark one as "
                                        "default, or name one in volumeSnapshotClassName."},

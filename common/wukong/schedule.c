@@ -39,8 +39,10 @@ static void judge_window(const struct wukong_window *w, int64_t now_ms, struct s
         never(r, "window.schedule", "never fires");
         return;
     }
-    if (state.open)
+    if (state.open) {
+        r->closes_ms = state.until_ms;
         return;
+    }
     r->permitted_ms = state.until_ms;
     r->reason = REASON_OUTSIDE_WINDOW;
     time_to_str(state.until_ms, false, text);

@@ -11,6 +11,7 @@
 struct schedule_verdict {
     int64_t permitted_ms; /* 0: now; else not before. INT64_MAX: never, why says it */
     enum reason reason;
+    int64_t closes_ms; /* permitted now, by a window that is open until then; 0: no end */
     char why[640];
 };
 
