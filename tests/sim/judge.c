@@ -40,6 +40,7 @@ struct seen_wukong *judge_owner(struct sim *s, const cJSON *tree)
 
 void judge_release(struct sim *s)
 {
+    cJSON_Delete(s->excused);
     while (s->seen) {
         struct seen_wukong *k = s->seen;
         s->seen = k->next;
@@ -49,6 +50,9 @@ void judge_release(struct sim *s)
         free(k->source);
         free(k->source_ns);
         free(k->retry);
+        free(k->members);
+        free(k->closed_source);
+        cJSON_Delete(k->shape);
         free(k);
     }
     while (s->seen_snapshots) {
@@ -74,6 +78,7 @@ static void remember(struct sim *s, const struct api_object *o)
     k->replicas = 1;
     (void)json_int(o->tree, "spec.replicas", &k->replicas);
     k->exists = true;
+    judge_shape(k, o->tree);
     k->next = s->seen;
     s->seen = k;
 }
@@ -153,6 +158,8 @@ static void child_created(struct sim *s, const char *who, const struct api_objec
                       api_kinds[o->kind].kind, o->name, k->name);
     if (o->kind == API_VM)
         vm_created(s, k, o);
+    if (o->kind == API_SNAPSHOT)
+        judge_snapshot_taken(s, k, o);
 }
 
 /* By its label, or because KubeVirt made it for a VirtualMachineSnapshot that is ours. */
@@ -199,6 +206,8 @@ static void child_changed(struct sim *s, const char *who, const struct api_objec
     if (!ours)
         sim_violation(s, "only-ours-is-changed", "%s changed or deleted %s %s/%s", who,
                       api_kinds[o->kind].kind, o->ns, o->name);
+    if (o->kind == API_SNAPSHOT && api_deleting(o->tree) && !api_deleting(before))
+        judge_snapshot_removed(s, who, o);
 }
 
 static void written_by_worker(struct sim *s, const char *who, enum api_change_type type,
@@ -222,9 +231,12 @@ static void excuse_physical(struct sim *s, const struct api_object *o)
     CLEANUP_FREE char *name = o->kind == API_CONTENT ? xstrdup(o->name)
                                                      : xasprintf("snapcontent-%s", o->uid);
     const struct api_object *content = api_find(&s->api, API_CONTENT, "", name);
-    struct physical *p = content ? physical_of_content(&s->world, content) : NULL;
-    if (p && str_eq(p->content_uid, content->uid))
-        p->users = true;
+    if (!content)
+        return;
+    /* It may not even be cut yet. */
+    if (!s->excused)
+        s->excused = cJSON_CreateArray();
+    cJSON_AddItemToArray(s->excused, cJSON_CreateString(content->uid));
 }
 
 static void note_user(struct sim *s, const struct api_object *o, enum api_change_type type)

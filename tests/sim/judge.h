@@ -18,6 +18,11 @@ struct seen_wukong {
     char *retry; /* the annotation as of its final phase */
     int64_t final_ms, gone_ms;
     bool disturbed; /* a user deleted something of it: it may be incomplete */
+    cJSON *shape;   /* what must be equal of those that share a snapshot */
+    /* The group that the present attempt leads, as its record closed it. */
+    char *members;      /* sharedWith as text; NULL: none */
+    int64_t closed_ms, closed_attempt;
+    char *closed_source; /* sourceUID of that attempt */
 };
 
 /* UIDs of VolumeSnapshots that carried a Wukong's label; contents outlive them. */
@@ -33,6 +38,17 @@ struct seen_wukong *judge_owner(struct sim *s, const cJSON *tree);
 bool judge_is_worker(const char *who);
 /* Wukongs that owe a thaw to the VMI of this name, by what is stored. */
 unsigned judge_debts(struct sim *s, const char *ns, const char *vmi);
+/* judge_share.c. A worker has written a Wukong's status. */
+void judge_shared(struct sim *s, struct seen_wukong *k, const cJSON *before, const cJSON *after);
+/* A worker creates or deletes a VolumeSnapshot. */
+void judge_snapshot_taken(struct sim *s, const struct seen_wukong *k, const struct api_object *o);
+void judge_snapshot_removed(struct sim *s, const char *who, const struct api_object *o);
+/* Which Wukong's snapshots, of which attempt, this one restores from. */
+const struct seen_wukong *judge_taker(struct sim *s, const struct seen_wukong *k,
+                                      const cJSON *clone_status, int64_t *ret_attempt);
+/* Somebody who took over a snapshot of k still waits for a consumer of its claims. */
+bool judge_shared_by_waiting(struct sim *s, const struct seen_wukong *k);
+void judge_shape(struct seen_wukong *k, const cJSON *wukong);
 /* judge_status.c: a worker has written a Wukong's status. */
 void judge_status(struct sim *s, struct seen_wukong *k, const cJSON *before, const cJSON *after);
 

@@ -31,6 +31,9 @@ static bool snapshot_may_stay(struct sim *s, const struct seen_wukong *k)
     const struct api_object *o = api_find(&s->api, API_WUKONG, k->ns, k->name);
     bool same = o && str_eq(o->uid, k->uid) && !api_deleting(o->tree);
     bool needed = k->linked || waits_for_consumer(s, k);
+    /* Whoever took it, somebody else's claims may be waiting for it. */
+    if (judge_shared_by_waiting(s, k))
+        return true;
     /* A machine that outlives its Wukong keeps what its disks need; an Event says so. */
     if (!k->exists && k->retain && k->final)
         return needed;
@@ -70,7 +73,7 @@ static const struct physical *leaked(struct sim *s)
         bool held = false;
         /* What KubeVirt leaves of an attempt that it gave up, with a class that retains, is found
            by nobody. */
-        if (!p->alive || p->users || p->kubevirts)
+        if (!p->alive || jt_has(s->excused, p->content_uid) || p->kubevirts)
             continue;
         for (struct api_object *o = s->api.objects[API_CONTENT]; o && !held; o = o->hh.next)
             held = str_eq(o->uid, p->content_uid) &&
@@ -110,10 +113,20 @@ bool judge_settled(struct sim *s)
 
 static void check_probe(struct sim *s)
 {
-    const struct api_object *o = api_find(&s->api, API_WUKONG, SIM_NS, "probe");
-    if (o && !str_eq(phase_of(o), "Succeeded"))
-        sim_violation(s, "a-clone-in-the-calm-succeeds", "the probe is %s: %s", phase_of(o),
-                      str_or(json_str(o->tree, "status.cloneStatus.lastError.message"), "-"));
+    const char *snapshot = NULL;
+    for (size_t i = 0; i < SIM_PROBES; i++) {
+        const struct api_object *o = api_find(&s->api, API_WUKONG, SIM_NS, sim_probes[i]);
+        if (!o)
+            continue;
+        if (!str_eq(phase_of(o), "Succeeded"))
+            sim_violation(s, "a-clone-in-the-calm-succeeds", "%s is %s: %s", o->name, phase_of(o),
+                          str_or(json_str(o->tree, "status.cloneStatus.lastError.message"), "-"));
+        const char *mine = json_str(o->tree, "status.cloneStatus.snapshotName");
+        if (snapshot && mine && !str_eq(snapshot, mine))
+            sim_violation(s, "equals-share-in-the-calm", "%s restored from %s, another from %s",
+                          o->name, mine, snapshot);
+        snapshot = mine ? mine : snapshot;
+    }
 }
 
 /* Failed is allowed for a reason that the run gives. */

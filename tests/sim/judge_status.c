@@ -153,7 +153,9 @@ static void check_consistency(struct sim *s, const struct seen_wukong *k, const 
     const char *word = json_str(after, "consistency");
     if (!word || !json_at(after, "cutTime") || json_at(before, "cutTime"))
         return;
-    struct cuts c = cuts_of(s, k, number(after, "attempts"));
+    int64_t attempt;
+    const struct seen_wukong *taker = judge_taker(s, k, after, &attempt);
+    struct cuts c = cuts_of(s, taker, attempt);
     check_claimed(s, k, word, &c, "snapshots");
     count_consistency(s, word);
 }
@@ -255,6 +257,7 @@ void judge_status(struct sim *s, struct seen_wukong *k, const cJSON *before, con
 {
     const cJSON *old = json_at(before, "status.cloneStatus");
     const cJSON *new = json_at(after, "status.cloneStatus");
+    judge_shared(s, k, old, new);
     check_forward(s, k, old, new);
     check_debt(s, k, old, new);
     check_consistency(s, k, old, new);

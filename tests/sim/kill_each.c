@@ -20,6 +20,7 @@ static const struct cell {
     {"running-vm", {"running", "VolumeSnapshot", .of_vmi = false}},
     {"running-vmi", {"running", "VolumeSnapshot", .of_vmi = true}},
     {"running-vm-started", {"running", "VolumeSnapshot", .halted = true, .stop_after = true}},
+    {"running-shared", {"running", "VolumeSnapshot", .of_vmi = true, .company = true}},
     {"linked-vm", {"linked", "VolumeSnapshot", .of_vmi = false}},
     {"linked-vmi", {"linked", "VolumeSnapshot", .of_vmi = true}},
     {"linked-vm-stopped", {"linked", "VolumeSnapshot", .halted = true}},

@@ -227,6 +227,48 @@ static void create_wukong(struct sim *s)
     (void)api_create(&s->api, "user", API_WUKONG, w);
 }
 
+/* One of a batch; the same but for its name, and now and then for something that a snapshot depends
+   on. */
+static void create_one_of_batch(struct world *w, const char *ns, const char *name)
+{
+    struct sim *s = w->arg;
+    cJSON *tree = jt_copy(s->batch);
+    jt_str(tree, "metadata.name", name);
+    if (maybe(s, 100))
+        jt_str(tree, "spec.cloneSource.quiesce", PICK(s, "IfAvailable", "Required", "Never"));
+    if (maybe(s, 50)) {
+        cJSON *disk = cJSON_CreateObject();
+        jt_str(disk, "name", "d0");
+        cJSON_AddItemToArray(jt_array(tree, "spec.disks"), disk);
+    }
+    (void)ns;
+    if (str_eq(json_str(tree, "metadata.namespace"), SIM_OTHER_NS))
+        put_elsewhere(s, tree);
+    (void)api_create(&s->api, "user", API_WUKONG, tree);
+}
+
+/* Several equal Wukongs of one source, at once or within seconds. */
+static void create_batch(struct sim *s)
+{
+    char name[32];
+    struct machine *m = any_source(s);
+    int64_t count = rng_range(&s->rng, 2, 6), spread = maybe(s, 500) ? 0 : 4000;
+    if (!m || s->wukongs >= 8)
+        return;
+    cJSON_Delete(s->batch);
+    s->batch = clone_of("batch", m, !api_find(&s->api, API_VM, m->ns, m->name) || maybe(s, 400));
+    jt_str(s->batch, "spec.cloneSource.cloneType", "running");
+    jt_str(s->batch, "spec.cloneSource.quiesce", PICK(s, "IfAvailable", "IfAvailable", "Required"));
+    jt_int(s->batch, "spec.cloneSource.retryLimit", rng_range(&s->rng, 0, 6));
+    jt_bool(s->batch, "spec.startStrategy.autoStart", !maybe(s, 300));
+    if (maybe(s, 150))
+        jt_str(s->batch, "metadata.namespace", SIM_OTHER_NS);
+    while (count--) {
+        (void)snprintf(name, sizeof name, "wk%u", s->wukongs++);
+        world_later(&s->world, rng_range(&s->rng, 0, spread), create_one_of_batch, SIM_NS, name);
+    }
+}
+
 static struct api_object *any_of(struct sim *s, enum api_kind kind)
 {
     unsigned count = HASH_COUNT(s->api.objects[kind]);
@@ -405,9 +447,9 @@ void scenario_act(struct sim *s)
     } acts[] = {
         {create_wukong, 40}, {delete_wukong, 8},    {retry_wukong, 6},     {take_name, 5},
         {free_names, 5},     {foreign_freeze, 5},   {foreign_snapshot, 5}, {disturb_source, 8},
-        {delete_ours, 4},
+        {delete_ours, 4},    {create_batch, 20},
     };
-    int64_t dice = rng_range(&s->rng, 0, 85);
+    int64_t dice = rng_range(&s->rng, 0, 105);
     s->user_actions++;
     for (size_t i = 0; i < ARRAY_LEN(acts); i++) {
         dice -= acts[i].weight;
@@ -418,15 +460,28 @@ void scenario_act(struct sim *s)
     }
 }
 
+const char *const sim_probes[SIM_PROBES] = {"probe", "probe-2", "probe-3"};
+
+static void create_probe(struct world *w, const char *ns, const char *name)
+{
+    struct sim *s = w->arg;
+    cJSON *tree = jt_copy(s->batch);
+    jt_str(tree, "metadata.name", name);
+    (void)ns;
+    (void)api_create(&s->api, "user", API_WUKONG, tree);
+}
+
 void scenario_calm(struct sim *s)
 {
     static const char *const fresh = "fresh";
     free_names(s);
     make_source(s, fresh, true, "Always");
-    struct machine *m = machine_find(&s->world, SIM_NS, fresh);
-    cJSON *w = clone_of("probe", m, maybe(s, 500));
-    jt_str(w, "spec.cloneSource.cloneType", "running");
-    (void)api_create(&s->api, "user", API_WUKONG, w);
+    cJSON_Delete(s->batch);
+    s->batch = clone_of("probe", machine_find(&s->world, SIM_NS, fresh), maybe(s, 500));
+    jt_str(s->batch, "spec.cloneSource.cloneType", "running");
+    /* Once the source runs: of clones that find it on its way up one may think that it started it. */
+    for (size_t i = 0; i < ARRAY_LEN(sim_probes); i++)
+        world_later(&s->world, 20000, create_probe, SIM_NS, sim_probes[i]);
 }
 
 void scenario_plan(struct sim *s, const struct kill_plan *plan)
@@ -436,12 +491,16 @@ void scenario_plan(struct sim *s, const struct kill_plan *plan)
     make_source(s, name, true, plan->halted ? "Halted" : "Always");
     s->api.unserved[API_STORAGE_PROFILE] = true;
     s->api.unserved[API_DATA_VOLUME] = true;
-    cJSON *w = clone_of("wk0", machine_find(&s->world, SIM_NS, name), plan->of_vmi);
-    jt_str(w, "spec.cloneSource.cloneType", plan->clone_type);
-    jt_str(w, "spec.cloneSource.snapshotMethod", plan->method);
-    if (plan->stop_after)
-        jt_bool(w, "spec.cloneSource.stopSourceAfter", true);
-    if (plan->elsewhere)
-        put_elsewhere(s, w);
-    (void)api_create(&s->api, "user", API_WUKONG, w);
+    for (unsigned i = 0; i < (plan->company ? 3 : 1); i++) {
+        char wukong[16];
+        (void)snprintf(wukong, sizeof wukong, "wk%u", i);
+        cJSON *w = clone_of(wukong, machine_find(&s->world, SIM_NS, name), plan->of_vmi);
+        jt_str(w, "spec.cloneSource.cloneType", plan->clone_type);
+        jt_str(w, "spec.cloneSource.snapshotMethod", plan->method);
+        if (plan->stop_after)
+            jt_bool(w, "spec.cloneSource.stopSourceAfter", true);
+        if (plan->elsewhere)
+            put_elsewhere(s, w);
+        (void)api_create(&s->api, "user", API_WUKONG, w);
+    }
 }

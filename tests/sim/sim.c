@@ -391,6 +391,7 @@ void sim_release(struct sim *s)
         free(n);
     }
     world_release(&s->world);
+    cJSON_Delete(s->batch);
     api_release(&s->api);
     judge_release(s);
     for (size_t i = 0; i < SIM_TRACE; i++)

@@ -47,6 +47,7 @@ struct kill_plan {
     bool halted;    /* the source does not run */
     bool elsewhere; /* the clone is in another namespace */
     bool stop_after;
+    bool company;   /* two more, equal, share its snapshot */
     unsigned at; /* the write request that ends the worker, from 1; 0: none does */
     bool after;  /* it took effect, and the answer was lost; else it never arrived */
 };
@@ -72,6 +73,7 @@ struct sim {
     bool calm;
     int64_t calm_ms, calm_at_ms, limit_ms;
     unsigned user_actions, wukongs, probes;
+    cJSON *batch; /* what the Wukongs that appear one after the other have in common */
     /* trace */
     char *trace[SIM_TRACE];
     unsigned long long trace_lines;
@@ -79,10 +81,11 @@ struct sim {
     /* the judge */
     struct seen_wukong *seen;
     struct seen_snapshot_uid *seen_snapshots;
+    cJSON *excused; /* UIDs of contents whose VolumeSnapshot, or which, a user deleted */
     char *violation, *violation_detail; /* NULL: none so far */
     bool over;
     /* what happened, for the summary */
-    unsigned succeeded, failed, gone, freezes, kills, filesystem, crash, offline;
+    unsigned succeeded, failed, gone, freezes, kills, filesystem, crash, offline, shared;
 };
 
 /* --- sim.c --- */
@@ -100,6 +103,9 @@ void sim_violation(struct sim *s, const char *invariant, const char *format, ...
 void scenario_init(struct sim *s);
 /* One random act; called now and then. */
 void scenario_act(struct sim *s);
+/* Equal Wukongs that appear in the calm. */
+#define SIM_PROBES 3
+extern const char *const sim_probes[SIM_PROBES];
 /* Faults are over: takes foreign obstacles away and makes the clones that must succeed. */
 void scenario_calm(struct sim *s);
 

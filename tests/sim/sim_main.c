@@ -30,7 +30,8 @@ struct options {
 
 struct totals {
     unsigned long long seeds, violations, lines;
-    unsigned long long succeeded, failed, gone, freezes, kills, filesystem, crash, offline;
+    unsigned long long succeeded, failed, gone, freezes, kills, filesystem, crash, offline,
+        shared;
 };
 
 static void log_nowhere(void *arg, const char *line, size_t n)
@@ -97,6 +98,7 @@ static bool run_seed(uint64_t seed, const struct options *o, struct totals *t)
     t->freezes += s.freezes;
     t->kills += s.kills;
     t->filesystem += s.filesystem;
+    t->shared += s.shared;
     t->crash += s.crash;
     t->offline += s.offline;
     log_clock(&clock_system);
@@ -182,8 +184,8 @@ int main(int argc, char **argv)
             return 1;
     (void)printf("seeds %" PRIu64 "..%" PRIu64 ": %llu run, %llu broken; clones: %llu succeeded, "
                  "%llu failed, %llu deleted; cuts: %llu frozen, %llu crash, %llu offline; "
-                 "%llu freezes, %llu kills, %llu events\n",
+                 "%llu freezes, %llu shared, %llu kills, %llu events\n",
                  o.first, o.last, t.seeds, t.violations, t.succeeded, t.failed, t.gone,
-                 t.filesystem, t.crash, t.offline, t.freezes, t.kills, t.lines);
+                 t.filesystem, t.crash, t.offline, t.freezes, t.shared, t.kills, t.lines);
     return t.violations ? 1 : 0;
 }

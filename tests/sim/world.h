@@ -55,7 +55,6 @@ struct physical {
     bool alive, frozen, running;
     bool joined; /* cut while our freeze rested on somebody else's, who may thaw at any time */
     bool kubevirts; /* of a VirtualMachineSnapshot that has not succeeded: nobody else knows it */
-    bool users; /* a user deleted its VolumeSnapshot or content by hand */
     enum freezer frozen_by;
     int64_t records, cut_ms, bytes;
     char *vmi_uid;
