@@ -1,0 +1,283 @@
+/*
+ * Proves who shares whose snapshot: which fields keep two Wukongs apart, who leads, how long a leader
+ * waits for company, who is in the group when it closes, and whose failure counts for all. The rows
+ * are from the product's description of batches, not from the code.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+
+#include "base/str.h"
+#include "worker/sharing.h"
+
+/* --- what keeps apart --- */
+
+struct spec_row {
+    const char *name;
+    void (*change)(struct wukong *w);
+    bool apart;
+};
+
+static const char *const gate_names[] = {"example.com/flushed", "example.com/other"};
+static struct wukong_disk disks[2];
+
+static void other_namespace(struct wukong *w) { w->ns = "b"; }
+static void other_source_namespace(struct wukong *w) { w->spec.source.ns = "c"; }
+static void other_quiesce(struct wukong *w) { w->spec.source.quiesce = QUIESCE_REQUIRED; }
+static void other_method(struct wukong *w) { w->spec.source.method = METHOD_VM_SNAPSHOT; }
+static void other_class(struct wukong *w) { w->spec.source.snapshot_class = "slow"; }
+static void same_by_default(struct wukong *w) { w->spec.source.method = METHOD_AUTO; }
+static void one_gate(struct wukong *w)
+{
+    w->spec.source.gates = (const char **)gate_names;
+    w->spec.source.gate_count = 1;
+}
+static void one_disk(struct wukong *w)
+{
+    disks[0] = (struct wukong_disk){.name = "root"};
+    w->spec.disks = disks;
+    w->spec.disk_count = 1;
+}
+static void allow(struct wukong *w) { w->spec.source.allow_unsnapshottable = TRI_TRUE; }
+static void more_cpu(struct wukong *w) { w->spec.has_cpu = true, w->spec.cpu = 8; }
+static void replicas(struct wukong *w) { w->spec.has_replicas = true, w->spec.replicas = 3; }
+static void off(struct wukong *w) { w->spec.start.auto_start = TRI_FALSE; }
+static void deadline(struct wukong *w)
+{
+    w->spec.source.has_deadline = true;
+    w->spec.source.deadline_s = 60;
+}
+
+static struct wukong plain(void)
+{
+    struct wukong w = {.name = "w", .ns = "a", .uid = "u"};
+    w.spec.source = (struct wukong_source){.present = true, .type = SOURCE_VMI, .vmi_name = "src"};
+    return w;
+}
+
+static char *key_of(const struct wukong *w)
+{
+    struct wukong_effective e = wukong_default(&w->spec, w->ns);
+    CLEANUP_BUF struct buf out = BUF_INIT(8192);
+    share_write_key(w, &e, &out);
+    assert_true(buf_ok(&out));
+    return xstrdup(out.data);
+}
+
+static void test_what_keeps_apart(void **state)
+{
+    (void)state;
+    static const struct spec_row rows[] = {
+        {"namespace", other_namespace, true},
+        {"source's namespace", other_source_namespace, true},
+        {"quiesce", other_quiesce, true},
+        {"method", other_method, true},
+        {"snapshot class", other_class, true},
+        {"gates", one_gate, true},
+        {"disks", one_disk, true},
+        {"allowUnsnapshottable", allow, true},
+        {"what is the default, written", same_by_default, false},
+        {"cpu", more_cpu, false},
+        {"replicas", replicas, false},
+        {"not started", off, false},
+        {"deadline", deadline, false},
+    };
+    struct wukong base = plain();
+    CLEANUP_FREE char *first = key_of(&base);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct wukong other = plain();
+        other.name = "x";
+        other.uid = "v";
+        rows[i].change(&other);
+        CLEANUP_FREE char *second = key_of(&other);
+        if (str_eq(first, second) == rows[i].apart)
+            fail_msg("%s: %s and %s", rows[i].name, first, second);
+    }
+}
+
+/* "a" and "b,c" are not "a,b" and "c". */
+static void test_names_do_not_run_into_each_other(void **state)
+{
+    (void)state;
+    struct wukong one = plain(), two = plain();
+    one.spec.source.snapshot_class = "x\",\"y";
+    two.spec.source.snapshot_class = "x";
+    CLEANUP_FREE char *a = key_of(&one);
+    CLEANUP_FREE char *b = key_of(&two);
+    assert_string_not_equal(a, b);
+}
+
+static void test_which_kinds_share(void **state)
+{
+    (void)state;
+    struct wukong_effective e = {.is_clone = true, .clone_type = CLONE_RUNNING,
+                                 .method = METHOD_VOLUME_SNAPSHOT};
+    assert_true(share_possible(&e));
+    e.method = METHOD_VM_SNAPSHOT;
+    assert_false(share_possible(&e));
+    e.method = METHOD_VOLUME_SNAPSHOT;
+    e.clone_type = CLONE_LINKED;
+    assert_false(share_possible(&e));
+    e.clone_type = CLONE_FULL;
+    assert_false(share_possible(&e));
+}
+
+static void test_rounds(void **state)
+{
+    (void)state;
+    struct wukong w = plain();
+    struct clone_record r = {0};
+    char first[SHARE_ROUND_TEXT], other[SHARE_ROUND_TEXT];
+    share_write_round(&w, &r, first);
+    r.attempts = 1; /* the first attempt, begun or not */
+    share_write_round(&w, &r, other);
+    assert_string_equal(first, other);
+    r.attempts = 2;
+    share_write_round(&w, &r, other);
+    assert_string_not_equal(first, other);
+    r = (struct clone_record){.retry_token = "again"};
+    share_write_round(&w, &r, other);
+    assert_string_not_equal(first, other);
+    r.retry_token = NULL;
+    w.generation = 2; /* its gates may have been edited */
+    share_write_round(&w, &r, other);
+    assert_string_not_equal(first, other);
+}
+
+/* --- who leads, and when --- */
+
+#define NOW 100000
+struct judge_row {
+    const char *name;
+    struct share_peer self, peers[2];
+    int64_t lead_since_ms;
+    enum share_role role;
+    int64_t until_ms;
+    const char *leader;
+};
+#define PEER(id, created, seen, st, eq)                                                            \
+    {.uid = id, .name = id, .round = "r", .created_ms = created, .seen_ms = seen, .state = st,     \
+     .equal = eq}
+#define SELF PEER("m", 5000, NOW - 9000, SHARE_READY, true)
+#define NOBODY PEER("z", 9000, 0, SHARE_BLOCKED, false)
+
+static void test_who_leads_and_when(void **state)
+{
+    (void)state;
+    static const struct judge_row rows[] = {
+        {"alone", SELF, {NOBODY, NOBODY}, 0, SHARE_LEAD, 0, NULL},
+        {"blocked ones are no company", SELF,
+         {PEER("a", 1000, NOW, SHARE_BLOCKED, false), NOBODY}, 0, SHARE_LEAD, 0, NULL},
+        {"an older one leads", SELF,
+         {PEER("a", 4000, NOW - 9000, SHARE_READY, true), NOBODY}, 0, SHARE_FOLLOW, 0, "a"},
+        {"of one second the smaller UID", SELF,
+         {PEER("a", 5000, NOW - 9000, SHARE_READY, true), NOBODY}, 0, SHARE_FOLLOW, 0, "a"},
+        {"the greater UID follows", SELF,
+         {PEER("n", 5000, NOW - 9000, SHARE_READY, true), NOBODY}, 0, SHARE_LEAD, 0, NULL},
+        {"the oldest of all", SELF,
+         {PEER("b", 4000, 0, SHARE_READY, true), PEER("c", 3000, 0, SHARE_READY, true)}, 0,
+         SHARE_FOLLOW, 0, "c"},
+        {"ready, but from another source", SELF,
+         {PEER("a", 4000, NOW, SHARE_READY, false), NOBODY}, 0, SHARE_LEAD, 0, NULL},
+        {"an older one that is not ready does not lead", SELF,
+         {PEER("a", 4000, NOW - 200, SHARE_COMING, false), NOBODY}, NOW - 100, SHARE_LINGER,
+         NOW + 800, NULL},
+        {"another appeared 200 ms ago", SELF,
+         {PEER("n", 6000, NOW - 200, SHARE_READY, true), NOBODY}, NOW - 100, SHARE_LINGER,
+         NOW + 800, NULL},
+        {"a second of quiet", SELF,
+         {PEER("n", 6000, NOW - 1000, SHARE_READY, true), NOBODY}, NOW - 100, SHARE_LEAD, 0, NULL},
+        {"one is coming", SELF, {PEER("n", 6000, NOW - 2000, SHARE_COMING, false), NOBODY},
+         NOW - 100, SHARE_LINGER, NOW + 250, NULL},
+        {"never longer than 5 s", SELF, {PEER("n", 6000, NOW, SHARE_COMING, false), NOBODY},
+         NOW - 5000, SHARE_LEAD, 0, NULL},
+        {"the end of the 5 s comes first", SELF,
+         {PEER("n", 6000, NOW - 10, SHARE_COMING, false), NOBODY}, NOW - 4900, SHARE_LINGER,
+         NOW + 100, NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct judge_row *r = &rows[i];
+        struct share_verdict v = share_judge(&r->self, r->peers, 2, r->lead_since_ms, NOW);
+        if (v.role != r->role || v.until_ms != r->until_ms ||
+            !str_eq(v.leader ? v.leader->uid : NULL, r->leader))
+            fail_msg("%s: role %d until %lld by %s", r->name, (int)v.role, (long long)v.until_ms,
+                     v.leader ? v.leader->uid : "itself");
+    }
+}
+
+/* A leader that cannot write its record is passed over, and leads again when there is nobody else. */
+static void test_stuck_leader(void **state)
+{
+    (void)state;
+    struct share_peer self = SELF, older = PEER("a", 1000, 0, SHARE_READY, true);
+    older.stuck = true;
+    assert_int_equal(share_judge(&self, &older, 1, 0, NOW).role, SHARE_LEAD);
+    self.stuck = true;
+    struct share_peer younger = PEER("n", 6000, 0, SHARE_READY, true);
+    assert_int_equal(share_judge(&self, &younger, 1, 0, NOW).role, SHARE_FOLLOW);
+    assert_int_equal(share_judge(&self, NULL, 0, 0, NOW).role, SHARE_LEAD);
+}
+
+static void test_members(void **state)
+{
+    (void)state;
+    CLEANUP_ARENA struct arena a;
+    static struct share_peer many[SHARE_MEMBERS_MAX + 3];
+    static char names[ARRAY_LEN(many)][8];
+    size_t count = 0;
+    arena_init(&a, MIB);
+    for (size_t i = 0; i < ARRAY_LEN(many); i++) {
+        (void)snprintf(names[i], sizeof names[i], "u%03zu", ARRAY_LEN(many) - i);
+        many[i] = (struct share_peer)PEER(names[i], 1000, 0, SHARE_READY, true);
+    }
+    many[5].state = SHARE_COMING;
+    many[6].equal = false;
+    const char *coming = many[5].uid, *unequal = many[6].uid;
+    const struct share_member *list = share_members(&a, many, ARRAY_LEN(many), &count);
+    assert_int_equal(count, SHARE_MEMBERS_MAX);
+    assert_string_equal(list[0].uid, "u001");
+    for (size_t i = 0; i < count; i++) {
+        assert_true(i == 0 || strcmp(list[i - 1].uid, list[i].uid) < 0);
+        assert_string_not_equal(list[i].uid, coming);
+        assert_string_not_equal(list[i].uid, unequal);
+    }
+}
+
+static void test_whose_failure(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *reason;
+        bool terminal, common;
+    } rows[] = {
+        {"FreezeFailed", false, true},     {"FreezeLost", false, true},
+        {"CutTimeout", false, true},       {"SnapshotLost", false, true},
+        {"SourceChanged", false, true},    {"QuotaExceeded", false, true},
+        {"NameTaken", false, false},       {"DeadlineExceeded", true, false},
+        {"SourceUnsupported", true, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct clone_record r = {.error = {.reason = rows[i].reason, .terminal = rows[i].terminal}};
+        if (share_failure_is_common(&r) != rows[i].common)
+            fail_msg("%s", rows[i].reason);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_keeps_apart),
+        cmocka_unit_test(test_names_do_not_run_into_each_other),
+        cmocka_unit_test(test_which_kinds_share),
+        cmocka_unit_test(test_rounds),
+        cmocka_unit_test(test_who_leads_and_when),
+        cmocka_unit_test(test_stuck_leader),
+        cmocka_unit_test(test_members),
+        cmocka_unit_test(test_whose_failure),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
