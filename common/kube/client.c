@@ -113,6 +113,7 @@ struct kube_op *kube_call_any(const struct kube_client *c, const struct kube_req
     op->request.on_data = NULL;
     op->request.on_done = op_done;
     op->request.arg = op;
+    op->request.urgent |= c->urgent;
     if (!op->request.response_max)
         op->request.response_max = LIMIT_REPLY_BYTES;
     op->until_ms = clock_mono(c->clock) + deadline;
@@ -254,6 +255,7 @@ struct kube_op *kube_put_sub(const struct kube_client *c, struct kube_ref ref, c
                              .body = json,
                              .body_len = json ? strlen(json) : 0,
                              .deadline_ms = deadline_ms,
+                             .urgent = true,
                          },
                          answer);
 }

@@ -26,6 +26,7 @@ struct kube_client {
     struct timers *timers;
     const char *field_manager; /* for creates, patches and applies; NULL: none */
     int64_t deadline_ms;       /* of each call, its repeats included; 0: KUBE_CALL_DEADLINE_MS */
+    bool urgent;               /* all calls are (kube/transport.h) */
 };
 /* Admission webhooks may take 30 s of it, the server's own limit is 60 s. */
 #define KUBE_CALL_DEADLINE_MS 30000
@@ -79,7 +80,8 @@ struct kube_op *kube_patch(const struct kube_client *c, struct kube_ref ref,
 struct kube_op *kube_update(const struct kube_client *c, struct kube_ref ref, const char *json,
                             struct kube_answer answer);
 /* PUT on an aggregated subresource such as …/virtualmachines/a/start. json NULL: no body. It asks
-   for any media type: KubeVirt answers 406 to application/json alone. deadline_ms 0: as always. */
+   for any media type: KubeVirt answers 406 to application/json alone. deadline_ms 0: as always.
+   Urgent: a frozen guest waits for it. */
 struct kube_op *kube_put_sub(const struct kube_client *c, struct kube_ref ref, const char *json,
                              int64_t deadline_ms, struct kube_answer answer);
 /* Any other call, with the same repeats. request->on_data, on_done and arg are not used. */

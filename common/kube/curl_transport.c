@@ -77,13 +77,24 @@ static void unlink_call(struct kube_call *c)
     c->owner->running_count -= c->state == CALL_RUNNING;
 }
 
+/* Behind the last one; what is urgent waits only behind what is urgent, too. */
+static struct kube_call *place_of(const struct call_list *l, const struct kube_call *c)
+{
+    struct kube_call *before = l->last;
+    if (c->state == CALL_WAITING && c->request.urgent)
+        while (before && !before->request.urgent)
+            before = before->before;
+    return before;
+}
+
 static void link_call(struct kube_call *c, enum call_state state)
 {
     struct call_list *l = list_of(c->owner, state);
     c->state = state;
-    c->before = l->last;
-    *(l->last ? &l->last->after : &l->first) = c;
-    l->last = c;
+    c->before = place_of(l, c);
+    c->after = c->before ? c->before->after : l->first;
+    *(c->before ? &c->before->after : &l->first) = c;
+    *(c->after ? &c->after->before : &l->last) = c;
     c->owner->waiting_count += state == CALL_WAITING;
     c->owner->running_count += state == CALL_RUNNING;
 }
@@ -429,6 +440,11 @@ static void start(struct kube_call *c)
     finish_unanswered(c, "libcurl refuses the request");
 }
 
+static bool may_start(const struct curl_transport *t, const struct kube_call *c)
+{
+    return t->running_count < t->o.calls_max + (c->request.urgent ? CURL_TRANSPORT_URGENT : 0);
+}
+
 static void on_pump(void *arg)
 {
     struct curl_transport *t = arg;
@@ -438,7 +454,7 @@ static void on_pump(void *arg)
         struct kube_response r = {.body = "", .err = c->early};
         finish(c, &r); /* cancelled ones are buried without a word */
     }
-    while (t->waiting.first && t->running_count < t->o.calls_max)
+    while (t->waiting.first && may_start(t, t->waiting.first))
         start(t->waiting.first);
     if (t->ended.first)
         pump_soon(t);
@@ -464,7 +480,7 @@ static struct kube_call *submit(struct kube_transport *face, const struct kube_r
     buf_init(&c->reply, request->response_max ? request->response_max : 64 * KIB);
     c->began_ms = loop_now(t->loop);
     timer_init(&c->timer, on_timer, c);
-    if (t->waiting_count >= CURL_TRANSPORT_WAITING) {
+    if (t->waiting_count >= CURL_TRANSPORT_WAITING && !c->request.urgent) {
         (void)err_set(&c->early, ERR_LIMIT, "more than %d requests wait", CURL_TRANSPORT_WAITING);
         link_call(c, CALL_ENDED);
         pump_soon(t);

@@ -25,6 +25,8 @@
 #define CURL_TRANSPORT_CALLS 64
 /* Waiting requests; beyond, submit ends them with ERR_LIMIT. */
 #define CURL_TRANSPORT_WAITING 20000
+/* Urgent requests that may run beyond the limit. */
+#define CURL_TRANSPORT_URGENT 16
 /* kubelet and client-go dial with 30 s; a connection in one cluster takes milliseconds. */
 #define CURL_TRANSPORT_CONNECT_MS 10000
 

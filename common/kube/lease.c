@@ -148,6 +148,7 @@ struct lease *lease_new(const struct lease_options *options)
     l->o = *options;
     l->client = *options->client;
     l->client.deadline_ms = CALL_MS;
+    l->client.urgent = true;
     l->ns = xstrdup(options->ns);
     l->name = xstrdup(options->name);
     l->self = xstrdup(options->self);

@@ -40,6 +40,9 @@ struct kube_request {
     int64_t deadline_ms; /* relative, > 0: the whole request; for a stream its longest life */
     int64_t idle_ms;     /* streams: longest silence, 0 = none */
     size_t response_max; /* bytes kept of the reply */
+    /* Goes before all that waits, and beyond the limits of what may run or wait at once: the Lease
+       and a guest's thaw must not stand behind a thousand status writes. For few calls only. */
+    bool urgent;
     /* Streams (watches, long lists): bytes of a 2xx reply as they come; a return other than 0 ends
        the stream with ERR_INVALID. NULL: the reply is collected into on_done's body. */
     int (*on_data)(void *arg, const char *bytes, size_t n);

@@ -383,6 +383,38 @@ static void test_cap(void **state)
         buf_release(&waiting[i].body);
 }
 
+/* What is urgent (the Lease, a thaw) is sent although the limit of running calls is reached and
+   others have waited longer. */
+static void test_urgent(void **state)
+{
+    struct fixture *x = *state;
+    struct result others[6];
+    memset(others, 0, sizeof others);
+    x->handle = silence;
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        others[i].fixture = x;
+        buf_init(&others[i].body, 1000);
+        struct kube_request r = request(x, KUBE_POST, &others[i]);
+        r.deadline_ms = 1500;
+        (void)kube_submit(x->t, &r);
+    }
+    turn_for(x, 100);
+    assert_int_equal(server_count(x->server), 4);
+    x->handle = reply_ok;
+    struct kube_request r = request(x, KUBE_PUT, &x->a);
+    r.urgent = true;
+    run(x, r);
+    assert_int_equal(x->a.code, 200);
+    assert_string_equal(last(x)->method, "PUT");
+    assert_int_equal(server_count(x->server), 5);
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        assert_false(others[i].done);
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        until(x, &others[i].done);
+        buf_release(&others[i].body);
+    }
+}
+
 /* --- Bounds --- */
 
 static void long_answer(struct fixture *x, const struct served *r)
@@ -615,6 +647,7 @@ int main(void)
         T(test_lost_reply_on_kept_connection),
         T(test_not_sent),
         T(test_cap),
+        T(test_urgent),
         T(test_too_long),
         T(test_deadline),
         T(test_stream),
