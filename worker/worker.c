@@ -1,4 +1,4 @@
-#include "worker/worker.h"
+#include "worker/inside.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -28,290 +28,6 @@
 /* A freeze whose announcement got no answer may be in the store for as long as a watch may lag. */
 #define ANNOUNCED_MS 30000
 
-struct worker;
-struct watched {
-    struct worker *worker;
-    enum worker_kind kind;
-    struct store *store;
-    struct reflector *reflector;
-    struct kube_kind own_kind; /* the ConfigMap's selector names one object */
-    char *selector;
-};
-
-struct worker {
-    struct worker_config config;
-    char *ns, *lease_name, *identity, *stamp_configmap;
-    struct kube_client client;
-    struct executor executor;
-    struct lease *lease;
-    struct watched watched[WORKER_KINDS];
-    struct workqueue *queue;
-    struct timer pump;
-    struct entries entries;
-    struct caches caches; /* the face that views look through */
-    struct policies policies;
-    struct policy_reports *policy_reports;
-    bool leads, synced;
-};
-
-static int64_t mono(const struct worker *w)
-{
-    return clock_mono(w->config.clock);
-}
-static int64_t wall(const struct worker *w)
-{
-    return clock_wall(w->config.clock);
-}
-
-/* --- what to look at, and when --- */
-
-static void arm_pump(struct worker *w)
-{
-    int64_t next = workqueue_next_ms(w->queue, mono(w));
-    if (next == INT64_MAX || !w->leads || !w->synced)
-        timer_cancel(w->config.timers, &w->pump);
-    else
-        timer_arm(w->config.timers, &w->pump, next);
-}
-
-static void look_at(void *arg, const struct entry *e)
-{
-    struct worker *w = arg;
-    if (!e->is_clone)
-        return;
-    workqueue_add(w->queue, e->key, mono(w));
-    arm_pump(w);
-}
-
-static void look_at_uid(struct worker *w, const char *uid)
-{
-    struct entry *e = entries_by_uid(&w->entries, uid);
-    if (e)
-        look_at(w, e);
-}
-
-static void look_at_source(struct worker *w, const char *ns, const char *name)
-{
-    for (struct entry *e = entries_of_source(&w->entries, ns, name); e; e = e->same_source_next)
-        if (!e->final || e->owes_thaw)
-            look_at(w, e);
-}
-
-static int by_age(const void *a, const void *b)
-{
-    const struct entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
-    return usage_compare(&x->holder, &y->holder);
-}
-
-/* The oldest first: what is free goes to them. */
-static void look_at_waiting(struct worker *w)
-{
-    struct entry *e, *next;
-    size_t count = 0;
-    /* Everything is looked at when the caches are filled and the lease is there. */
-    if (!w->synced || !w->leads)
-        return;
-    CLEANUP_FREE struct entry **all =
-        xcalloc(HASH_CNT(by_key, w->entries.by_key) + 1, sizeof(struct entry *));
-    HASH_ITER(by_key, w->entries.by_key, e, next)
-        if (!e->final)
-            all[count++] = e;
-    qsort(all, count, sizeof(struct entry *), by_age);
-    for (size_t i = 0; i < count; i++)
-        look_at(w, all[i]);
-}
-
-static void its_turn(void *arg, struct usage_holder *h)
-{
-    look_at(arg, entry_of_holder(h));
-}
-
-/* A namespace is deleted seldom enough for everybody to be asked. */
-static void look_at_all(struct worker *w)
-{
-    struct entry *e, *next;
-    HASH_ITER(by_key, w->entries.by_key, e, next)
-        look_at(w, e);
-}
-
-/* --- our own writes are newer than the caches --- */
-
-/* Since Kubernetes 1.35 resource versions of one resource may be compared as numbers (KEP-5504);
-   what is no number is compared for equality alone. */
-static bool older(const struct kube_object *a, const struct kube_object *b)
-{
-    uint64_t x, y;
-    if (str_to_u64(a->resource_version, &x) && str_to_u64(b->resource_version, &y))
-        return x < y;
-    return !str_eq(a->resource_version, b->resource_version);
-}
-
-/* A watch may hang for minutes; a number tells for certain that it shows the past. */
-static bool trusted(const struct worker *w, const struct entry *e)
-{
-    uint64_t version;
-    return str_to_u64(e->written->resource_version, &version) || mono(w) < e->written_until_ms;
-}
-
-static void summarise(struct worker *w, struct entry *e, const struct kube_object *o)
-{
-    if (entries_summarise(&w->entries, e, o))
-        peers_wake_company(&w->entries, e, look_at, w);
-}
-
-/* --- the caches change --- */
-
-static void wukong_changed(struct worker *w, const struct kube_object *before,
-                           const struct kube_object *after)
-{
-    const struct kube_object *o = after ? after : before;
-    struct entry *e = entries_by_key(&w->entries, o->ns, o->name);
-    if (e && (!after || !str_eq(e->uid, after->uid))) {
-        if (e->policies_broken)
-            policy_reports_gone(w->policy_reports, e->ns, e->name);
-        if (e->share.key)
-            peers_wake_company(&w->entries, e, look_at, w);
-        /* Its snapshots, where they stay, count no more. */
-        CLEANUP_FREE char *source = e->linked ? xstrdup(e->source) : NULL;
-        entries_remove(&w->entries, e);
-        if (source)
-            usage_freed(&w->entries.usage, PLACE_SOURCE, source);
-        e = NULL;
-    }
-    if (!after)
-        return;
-    if (!e)
-        (e = entries_add(&w->entries, o->ns, o->name, o->uid))->share.seen_ms = mono(w);
-    if (e->written) {
-        if (older(after, e->written) && trusted(w, e))
-            return;
-        free(e->written);
-        e->written = NULL;
-    }
-    summarise(w, e, after);
-    look_at(w, e);
-}
-
-static void content_changed(struct worker *w, const struct kube_object *o)
-{
-    const struct kube_object *s =
-        store_get(w->watched[KIND_SNAPSHOT].store, kube_object_field(o, F_SNAPSHOT_REF_NS),
-                  str_or(kube_object_field(o, F_SNAPSHOT_REF_NAME), ""));
-    look_at_uid(w, s ? s->label : NULL);
-    /* A copy for another namespace is ours by its own label, and comes before its VolumeSnapshot. */
-    look_at_uid(w, o->label);
-}
-
-static void claim_changed(struct worker *w, const struct kube_object *before,
-                          const struct kube_object *after)
-{
-    if (before && before->label)
-        usage_claimed(&w->entries.usage, before->ns, before->label, -policing_claim_bytes(before),
-                      holder_by_uid(&w->entries, before->label));
-    if (after && after->label)
-        usage_claimed(&w->entries.usage, after->ns, after->label, policing_claim_bytes(after),
-                      holder_by_uid(&w->entries, after->label));
-    look_at_uid(w, (after ? after : before)->label);
-    peers_wake_next(&w->entries, before, after, look_at, w);
-}
-
-/* A linked clone's parents count against a limit of their source. */
-static void snapshot_changed(struct worker *w, const struct kube_object *before,
-                             const struct kube_object *after)
-{
-    const char *uid = (after ? after : before)->label;
-    const struct entry *e = entries_by_uid(&w->entries, uid);
-    if (!after && e && e->source)
-        usage_freed(&w->entries.usage, PLACE_SOURCE, e->source);
-    look_at_uid(w, uid);
-    peers_wake_group(&w->entries, before, after, look_at, w);
-}
-
-static void namespace_changed(struct worker *w, const struct kube_object *before,
-                              const struct kube_object *after)
-{
-    const char *old = before ? kube_object_field(before, F_LABELS) : NULL;
-    const char *new = after ? kube_object_field(after, F_LABELS) : NULL;
-    if (w->policies.by_namespace && !str_eq(old, new))
-        look_at_waiting(w);
-}
-
-static void claim_event(struct worker *w, const struct kube_object *o)
-{
-    const struct kube_object *claim = store_get(
-        w->watched[KIND_PVC].store, o->ns, str_or(kube_object_field(o, F_EVENT_OBJECT_NAME), ""));
-    look_at_uid(w, claim ? claim->label : NULL);
-}
-
-/* Of what concerns every waiting Wukong only a change of what is read from it does: a status that
-   somebody keeps writing, as CDI does a StorageProfile's, must not wake them all. */
-static bool is_new_to_all(const struct kube_object *before, const struct kube_object *after)
-{
-    if (!before || !after)
-        return true;
-    for (size_t i = 0; i < KUBE_FIELDS_MAX && after->kind->fields[i]; i++)
-        if (!str_eq(before->field[i], after->field[i]))
-            return true;
-    return false;
-}
-
-static void changed(void *arg, const struct kube_object *before, const struct kube_object *after)
-{
-    struct watched *k = arg;
-    struct worker *w = k->worker;
-    const struct kube_object *o = after ? after : before;
-    switch (k->kind) {
-    case KIND_WUKONG:
-        wukong_changed(w, before, after);
-        break;
-    case KIND_VM:
-    case KIND_VMI:
-        look_at_source(w, o->ns, o->name);
-        /* A clone of a VMI looks at the VM that owns it, too. */
-        if (!str_empty(o->owner_name) && !str_eq(o->owner_name, o->name))
-            look_at_source(w, o->ns, o->owner_name);
-        look_at_uid(w, o->label);
-        break;
-    case KIND_CONTENT:
-        content_changed(w, o);
-        break;
-    case KIND_CLAIM_EVENT:
-        if (after)
-            claim_event(w, o);
-        break;
-    case KIND_PVC:
-        claim_changed(w, before, after);
-        break;
-    case KIND_SNAPSHOT:
-        snapshot_changed(w, before, after);
-        break;
-    case KIND_NAMESPACE:
-        namespace_changed(w, before, after);
-        if (o->deleted_ms)
-            look_at_all(w);
-        break;
-    case KIND_POLICY:
-        policy_reports_changed(w->policy_reports, before, after);
-        /* Its status is no reason to judge anew. */
-        if (!before || !after || before->generation != after->generation) {
-            w->policies.filled = false;
-            look_at_waiting(w);
-        }
-        break;
-    case KIND_STORAGE_CLASS:
-    case KIND_SNAPSHOT_CLASS:
-    case KIND_CSI_DRIVER:
-    case KIND_STORAGE_PROFILE:
-    case KIND_STAMP_KEYS:
-        if (is_new_to_all(before, after))
-            look_at_waiting(w);
-        break;
-    default:
-        look_at_uid(w, o->label);
-        break;
-    }
-}
-
 /* --- the face that the view looks through --- */
 
 static const struct kube_object *cache_get(void *arg, enum worker_kind kind, const char *ns,
@@ -322,8 +38,7 @@ static const struct kube_object *cache_get(void *arg, enum worker_kind kind, con
 }
 
 static void cache_each(void *arg, enum worker_kind kind, const char *label,
-                       bool (*visit)(void *visit_arg, const struct kube_object *o),
-                       void *visit_arg)
+                       bool (*visit)(void *visit_arg, const struct kube_object *o), void *visit_arg)
 {
     struct worker *w = arg;
     if (label)
@@ -340,14 +55,14 @@ static bool cache_served(void *arg, enum worker_kind kind)
 
 /* --- one Wukong --- */
 
-/* data["stamp.pub"] of the ConfigMap that the webhook publishes (certs/keeper.h); NULL: not there. */
+/* data["stamp.pub"] of the ConfigMap that the webhook publishes (certs/keeper.h); NULL: not there.
+ */
 static const char *stamp_keys(struct worker *w, struct arena *a)
 {
     CLEANUP_JSON cJSON *data = NULL;
     const struct kube_object *o =
-        w->stamp_configmap
-            ? store_get(w->watched[KIND_STAMP_KEYS].store, w->ns, w->stamp_configmap)
-            : NULL;
+        w->stamp_configmap ? store_get(w->watched[KIND_STAMP_KEYS].store, w->ns, w->stamp_configmap)
+                           : NULL;
     const char *text = o ? kube_object_field(o, F_STAMP_KEYS) : NULL;
     if (!text || json_parse(text, strlen(text), false, &data, NULL) < 0)
         return NULL;
@@ -363,10 +78,9 @@ static const char *cross_namespace_refusal(struct worker *w, const struct kube_o
     if (!w->config.cross_namespace)
         return "clones from another namespace are switched off in this cluster (chart value "
                "crossNamespace.enabled)";
-    return permit_cross_namespace(v->arena, v->wukong, &v->effective,
-                                  kube_object_field(o, F_GENERATE_NAME),
-                                  kube_object_field(o, F_ANNOTATION_STAMP),
-                                  stamp_keys(w, v->arena), ret_may_start);
+    return permit_cross_namespace(
+        v->arena, v->wukong, &v->effective, kube_object_field(o, F_GENERATE_NAME),
+        kube_object_field(o, F_ANNOTATION_STAMP), stamp_keys(w, v->arena), ret_may_start);
 }
 
 static void settings_of(struct worker *w, const struct entry *self, const struct kube_object *o,
@@ -376,11 +90,12 @@ static void settings_of(struct worker *w, const struct entry *self, const struct
     for (struct entry *e = entries_of_source(&w->entries, v->effective.source_ns,
                                              str_or(v->effective.source_name, "-"));
          e; e = e->same_source_next) {
-        s->freeze_elsewhere |= e != self && (e->owes_thaw || mono(w) < e->announced_until_ms);
+        s->freeze_elsewhere |=
+            e != self && (e->owes_thaw || worker_mono(w) < e->announced_until_ms);
         s->last_thaw_ms = e->thawed_ms > s->last_thaw_ms ? e->thawed_ms : s->last_thaw_ms;
     }
     s->policy_refusal = cross_namespace_refusal(w, o, v, &s->may_start);
-    struct schedule_verdict verdict = schedule_judge(&v->wukong->spec.source, wall(w));
+    struct schedule_verdict verdict = schedule_judge(&v->wukong->spec.source, worker_wall(w));
     s->permitted_ms = verdict.permitted_ms;
     s->permitted_reason = verdict.reason;
     s->permitted_until_ms = verdict.closes_ms;
@@ -421,9 +136,10 @@ static void send_status(struct worker *w, struct entry *e, const struct clone_vi
                        .key = "status"};
     if (d->record.freeze.requested_ms != v->record.freeze.requested_ms)
         /* Marked when sent: the watch may show the record before the answer to its write comes. */
-        i.mark_sent = arena_printf(v->arena, "armed/%lld", (long long)d->record.freeze.requested_ms);
+        i.mark_sent =
+            arena_printf(v->arena, "armed/%lld", (long long)d->record.freeze.requested_ms);
     if (d->record.freeze.requested_ms > v->record.freeze.requested_ms)
-        e->announced_until_ms = mono(w) + ANNOUNCED_MS;
+        e->announced_until_ms = worker_mono(w) + ANNOUNCED_MS;
     e->status_ms = v->now.wall_ms;
     const struct call *last = memo_find(&e->memo, i.key);
     bool flying = last && last->state == CALL_FLYING;
@@ -471,12 +187,12 @@ static void carry_out(struct worker *w, struct entry *e, const struct clone_view
 /* A failed call is looked at again when its backoff is over. */
 static void wake_for_retries(struct worker *w, const struct entry *e)
 {
-    int64_t now = wall(w), soonest = 0;
+    int64_t now = worker_wall(w), soonest = 0;
     for (const struct call *c = e->memo.calls; c; c = c->next)
         if (c->state == CALL_FAILED && c->retry_ms > now && (!soonest || c->retry_ms < soonest))
             soonest = c->retry_ms;
     if (soonest)
-        workqueue_add_at(w->queue, e->key, mono(w) + soonest - now, mono(w));
+        workqueue_add_at(w->queue, e->key, worker_mono(w) + soonest - now, worker_mono(w));
 }
 
 static void reconcile(struct worker *w, struct entry *e)
@@ -485,7 +201,7 @@ static void reconcile(struct worker *w, struct entry *e)
     struct err err = {0};
     struct view_settings settings = {0};
     struct clone_view v = {.arena = &a};
-    if (e->written && !trusted(w, e)) {
+    if (e->written && !worker_trusts_written(w, e)) {
         free(e->written);
         e->written = NULL;
     }
@@ -495,7 +211,7 @@ static void reconcile(struct worker *w, struct entry *e)
     if (!o || !w->leads)
         return;
     if (view_read_wukong(&v, o, &err) == 0 && v.effective.is_clone) {
-        const struct peers peers = {&w->entries, e, &w->caches, {wall(w), mono(w)}};
+        const struct peers peers = {&w->entries, e, &w->caches, {worker_wall(w), worker_mono(w)}};
         settings_of(w, e, o, &v, &settings);
         peers_held(&peers, &v, &settings);
         if (view_build(&v, &w->caches, o, &e->memo, peers.now, &settings, &err) == 0) {
@@ -503,9 +219,12 @@ static void reconcile(struct worker *w, struct entry *e)
             peers_look(&peers, &v);
             if (!w->policies.filled)
                 policies_refill(&w->policies, &w->caches);
-            const struct policing policing = {
-                &w->entries, &w->policies, w->policy_reports, &w->caches, w->config.max_in_flight,
-                w->policies.by_subject ? stamp_keys(w, &a) : NULL};
+            const struct policing policing = {&w->entries,
+                                              &w->policies,
+                                              w->policy_reports,
+                                              &w->caches,
+                                              w->config.max_in_flight,
+                                              w->policies.by_subject ? stamp_keys(w, &a) : NULL};
             policing_judge(&policing, e, o, &v);
             clone_decide(&v, &d);
             peers_note(&peers, &v, &d);
@@ -524,16 +243,16 @@ static void pump(void *arg)
     struct worker *w = arg;
     const char *key;
     unsigned turns = 0;
-    while (w->leads && turns++ < 64 && (key = workqueue_get(w->queue, mono(w)))) {
+    while (w->leads && turns++ < 64 && (key = workqueue_get(w->queue, worker_mono(w)))) {
         struct entry *e = NULL;
         HASH_FIND(by_key, w->entries.by_key, key, strlen(key), e);
         if (e && e->is_clone)
             reconcile(w, e);
-        workqueue_done(w->queue, key, mono(w));
+        workqueue_done(w->queue, key, worker_mono(w));
     }
     metric_set(&metric_active, (double)w->entries.usage.held, NULL);
     metric_set(&metric_queue, (double)workqueue_ready(w->queue), NULL);
-    arm_pump(w);
+    worker_arm_pump(w);
 }
 
 /* --- calls come back --- */
@@ -549,23 +268,22 @@ static void trust_own_write(struct worker *w, struct entry *e, const char *json,
                   LOG_S("error", err.message));
         return;
     }
-    const struct kube_object *cached =
-        store_get(w->watched[KIND_WUKONG].store, e->ns, e->name);
+    const struct kube_object *cached = store_get(w->watched[KIND_WUKONG].store, e->ns, e->name);
     /* Answers may come in another order than the writes took effect. */
-    if (e->written && older(o, e->written)) {
+    if (e->written && worker_object_older(o, e->written)) {
         free(o);
         return;
     }
     free(e->written);
     e->written = NULL;
-    summarise(w, e, o);
+    worker_summarise(w, e, o);
     /* The watch may have been faster than the answer. */
-    if (cached && !older(cached, o)) {
+    if (cached && !worker_object_older(cached, o)) {
         free(o);
         return;
     }
     e->written = o;
-    e->written_until_ms = mono(w) + WRITTEN_TRUST_MS;
+    e->written_until_ms = worker_mono(w) + WRITTEN_TRUST_MS;
 }
 
 static void call_ended(void *arg, void *owner, const char *written, size_t written_len)
@@ -583,7 +301,7 @@ static void call_ended(void *arg, void *owner, const char *written, size_t writt
         e->announced_until_ms = 0;
         peers_freed(&w->entries, e);
     }
-    look_at(w, e);
+    worker_look_at(w, e);
 }
 
 static bool may_write(void *arg)
@@ -605,13 +323,13 @@ static void begin_when_ready(struct worker *w)
     if (w->synced && w->leads)
         policy_reports_all(w->policy_reports);
     if (w->synced && w->leads)
-        look_at_waiting(w);
+        worker_look_at_waiting(w);
     struct entry *e, *next;
     if (w->synced && w->leads)
         HASH_ITER(by_key, w->entries.by_key, e, next)
-            if (e->final)
-                look_at(w, e);
-    arm_pump(w);
+    if (e->final)
+        worker_look_at(w, e);
+    worker_arm_pump(w);
 }
 
 static void acquired(void *arg)
@@ -657,8 +375,8 @@ static void watch_failed(void *arg, const struct kube_kind *kind, const struct e
 {
     (void)arg;
     /* A kind that is not installed (CDI) is asked for again now and then, and is no failure. */
-    log_event(err->kind == ERR_NOT_FOUND ? LOG_DEBUG : LOG_WARN, "list or watch failed", LOG_S("resource", kind->resource),
-              LOG_S("error", err->message));
+    log_event(err->kind == ERR_NOT_FOUND ? LOG_DEBUG : LOG_WARN, "list or watch failed",
+              LOG_S("resource", kind->resource), LOG_S("error", err->message));
 }
 
 /* --- life --- */
@@ -674,7 +392,7 @@ static void start_watching(struct worker *w, enum worker_kind kind)
         k->own_kind.field_selector = k->selector;
     }
     k->store = store_new(&k->own_kind);
-    store_listen(k->store, (struct store_listener){changed, k});
+    store_listen(k->store, (struct store_listener){worker_cache_changed, k});
     k->reflector = reflector_new(&(struct reflector_options){
         .store = k->store,
         .ns = kind == KIND_STAMP_KEYS ? w->ns : NULL,
@@ -709,17 +427,17 @@ struct worker *worker_new(const struct worker_config *config)
                                     .ended = call_ended,
                                     .arg = w};
     w->caches = (struct caches){cache_get, cache_each, cache_served, w};
-    w->policy_reports = policy_reports_new(&(struct policy_reports_options){
-        .client = &w->client,
-        .clock = config->clock,
-        .timers = config->timers,
-        .rng = config->rng,
-        .caches = &w->caches,
-        .may_write = may_report,
-        .arg = w});
+    w->policy_reports =
+        policy_reports_new(&(struct policy_reports_options){.client = &w->client,
+                                                            .clock = config->clock,
+                                                            .timers = config->timers,
+                                                            .rng = config->rng,
+                                                            .caches = &w->caches,
+                                                            .may_write = may_report,
+                                                            .arg = w});
     w->queue = workqueue_new(&(struct workqueue_options){.rng = config->rng});
     timer_init(&w->pump, pump, w);
-    w->entries.usage.wake = its_turn;
+    w->entries.usage.wake = worker_turn_came;
     w->entries.usage.arg = w;
     for (int k = 0; k < WORKER_KINDS; k++)
         start_watching(w, (enum worker_kind)k);
@@ -749,7 +467,7 @@ void worker_start(struct worker *w)
 void worker_resign(struct worker *w, void (*done)(void *arg), void *arg)
 {
     w->leads = false;
-    arm_pump(w);
+    worker_arm_pump(w);
     if (w->lease)
         lease_release(w->lease, done, arg);
     else
