@@ -381,8 +381,11 @@ def reap_orphans():
         except (OSError, json.JSONDecodeError):
             continue
         if owner and process.start_time(owner["pid"]) != owner["start"]:
-            Bed(folder).down()
-            gone.append(folder)
+            with Lock(folder):
+                # Several runs may begin at once; one of them reaps.
+                if (folder / "bed.json").exists():
+                    Bed(folder).down()
+                    gone.append(folder)
     return gone
 
 
