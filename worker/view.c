@@ -619,13 +619,14 @@ static bool note_event(void *arg, const struct kube_object *o)
     return true;
 }
 
-/* The newest failure Event of each claim that is not bound. */
+/* The newest failure Event of each claim that is not bound. Where CDI fills the claim, its own word
+   comes first: Events of the claim tell of the provisioner's first tries, which CDI takes over. */
 static void see_events(struct clone_view *v, const struct caches *caches)
 {
     for (size_t t = 0; t < v->target_count; t++)
         for (size_t i = 0; i < v->disk_count; i++) {
             struct seen_claim *c = &v->targets[t].claims[i];
-            if (c->exists && !c->bound && c->uid)
+            if (c->exists && !c->bound && c->uid && !(c->data_volume && c->error))
                 caches->each(caches->arg, KIND_CLAIM_EVENT, c->uid, note_event, c);
         }
 }
