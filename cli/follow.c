@@ -38,20 +38,6 @@ struct follow {
 
 /* --- Showing --- */
 
-static int exit_code(const cJSON *wukong)
-{
-    switch (progress_state(wukong)) {
-    case PROGRESS_SUCCEEDED:
-    case PROGRESS_NO_CLONE:
-        return CLI_OK;
-    case PROGRESS_FAILED:
-        return CLI_FAILED;
-    case PROGRESS_RUNNING:
-        break;
-    }
-    return CLI_UNDER_WAY;
-}
-
 /* As most programs decide it: https://no-color.org, and a terminal that cannot move its cursor. */
 static bool is_terminal(void)
 {
@@ -101,7 +87,7 @@ static void draw(struct follow *f, const char *picture)
 static void show(struct follow *f)
 {
     CLEANUP_BUF struct buf text = BUF_INIT(PICTURE_BYTES);
-    if (!f->wukong || (f->quiet && exit_code(f->wukong) == CLI_UNDER_WAY))
+    if (!f->wukong || (f->quiet && progress_exit_code(f->wukong) == CLI_UNDER_WAY))
         return;
     if (f->terminal) {
         struct progress_screen screen = read_screen();
@@ -133,7 +119,7 @@ int follow_show(const cJSON *wukong)
     else
         progress_line(wukong, &text);
     (void)fputs(text.data, stdout);
-    return exit_code(wukong);
+    return progress_exit_code(wukong);
 }
 
 /* --- Watching --- */
@@ -180,8 +166,8 @@ static void on_change(void *arg, const struct kube_object *before, const struct 
     cJSON_Delete(f->wukong);
     f->wukong = tree;
     show(f);
-    if (exit_code(tree) != CLI_UNDER_WAY)
-        end(f, exit_code(tree));
+    if (progress_exit_code(tree) != CLI_UNDER_WAY)
+        end(f, progress_exit_code(tree));
 }
 
 static void on_turned(void *arg)

@@ -1,5 +1,7 @@
 #include "cli/progress.h"
 
+#include "cli/cli.h"
+
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/text.h"
@@ -32,6 +34,20 @@ enum progress_state progress_state(const cJSON *wukong)
     if (str_eq(phase, "Succeeded"))
         return PROGRESS_SUCCEEDED;
     return str_eq(phase, "Failed") ? PROGRESS_FAILED : PROGRESS_RUNNING;
+}
+
+int progress_exit_code(const cJSON *wukong)
+{
+    switch (progress_state(wukong)) {
+    case PROGRESS_SUCCEEDED:
+    case PROGRESS_NO_CLONE:
+        return CLI_OK;
+    case PROGRESS_FAILED:
+        return CLI_FAILED;
+    case PROGRESS_RUNNING:
+        break;
+    }
+    return CLI_UNDER_WAY;
 }
 
 static bool is_dying(const cJSON *wukong)

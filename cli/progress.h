@@ -21,6 +21,8 @@ struct progress_screen {
 /* The condition of that type; NULL when there is none. */
 const cJSON *progress_condition(const cJSON *wukong, const char *type);
 enum progress_state progress_state(const cJSON *wukong);
+/* What a command that has shown it exits with: CLI_OK, CLI_FAILED or CLI_UNDER_WAY. */
+int progress_exit_code(const cJSON *wukong);
 /* The clone, a bar per disk, one for the machines of a batch, and what it waits for. No line is
    wider than the columns, and there are no more lines than rows: of too many disks those that are
    done are left out first, and counted. */

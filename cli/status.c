@@ -105,14 +105,5 @@ int cli_why(int argc, char **argv)
     }
     why_text(reply.tree, clock_wall(loop_clock(cluster_loop(c))), &out);
     (void)fputs(out.data, stdout);
-    switch (progress_state(reply.tree)) {
-    case PROGRESS_SUCCEEDED:
-    case PROGRESS_NO_CLONE:
-        return CLI_OK;
-    case PROGRESS_FAILED:
-        return CLI_FAILED;
-    case PROGRESS_RUNNING:
-        break;
-    }
-    return CLI_UNDER_WAY;
+    return progress_exit_code(reply.tree);
 }

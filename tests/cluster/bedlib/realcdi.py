@@ -12,15 +12,15 @@ what CDI does by Pods that copy (host-assisted clones, imports) does not end; CD
 """
 
 import base64
-import json
 import sys
 import time
 from pathlib import Path
 
+from .realkubevirt import REGISTRATIONS, led_here, objects_in
+
 NAMESPACE = "cdi"
 ACCOUNTS = {"cdi-api": "cdi-apiserver", "cdi": "cdi-sa"}
 SIGNING_KEY = "cdi-api-signing-key"
-REGISTRATIONS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "APIService")
 # Images are never pulled: a Pod stays Pending and shows what CDI asked for.
 IMAGES = ("IMPORTER_IMAGE", "CLONER_IMAGE", "UPLOADSERVER_IMAGE", "OVIRT_POPULATOR_IMAGE")
 
@@ -31,12 +31,7 @@ def wanted(options):
 
 
 def _objects(bed, *kinds, but=()):
-    found = []
-    for path in sorted(Path(bed.config["options"]["cdi_objects"]).glob("*.json")):
-        obj = json.loads(path.read_text())
-        if (not kinds or obj["kind"] in kinds) and obj["kind"] not in but:
-            found.append(obj)
-    return found
+    return objects_in(bed.config["options"]["cdi_objects"], *kinds, but=but)
 
 
 def definitions(bed):
@@ -65,19 +60,7 @@ def base(bed):
 
 def after(bed):
     for obj in _objects(bed, *REGISTRATIONS):
-        bed.admin().apply(_led_here(bed, obj))
-
-
-def _led_here(bed, obj):
-    """The object with its service references leading to cdi-apiserver's port on loopback."""
-    from .install import ca_bundle
-    clients = [obj["spec"]] if obj["kind"] == "APIService" else \
-        [hook["clientConfig"] for hook in obj.get("webhooks", [])]
-    for client in clients:
-        client["caBundle"] = ca_bundle(bed)
-        client.pop("insecureSkipTLSVerify", None)
-        client["service"].update(namespace=NAMESPACE, name="cdi-api", port=bed.port("cdi-api"))
-    return obj
+        bed.admin().apply(led_here(bed, obj, NAMESPACE, "cdi-api", bed.port("cdi-api")))
 
 
 def _keys(bed):

@@ -22,29 +22,34 @@ def wanted(options):
                 and options.get("kubevirt_crds"))
 
 
-def _objects(bed, *kinds, but=()):
+def objects_in(folder, *kinds, but=()):
+    """The objects of a folder of JSON files; of these kinds only, or of all but those."""
     found = []
-    for path in sorted(Path(bed.config["options"]["kubevirt_crds"]).glob("*.json")):
+    for path in sorted(Path(folder).glob("*.json")):
         obj = json.loads(path.read_text())
         if (not kinds or obj["kind"] in kinds) and obj["kind"] not in but:
             found.append(obj)
     return found
 
 
-def definitions(bed):
-    return _objects(bed, "CustomResourceDefinition")
+def _objects(bed, *kinds, but=()):
+    return objects_in(bed.config["options"]["kubevirt_crds"], *kinds, but=but)
 
 
-def _led_here(bed, obj):
-    """The object with its service reference leading to virt-api's port on loopback."""
+def led_here(bed, obj, namespace, service, port):
+    """The object with its service references leading to a Service of ours, on loopback."""
     from .install import ca_bundle
     clients = [obj["spec"]] if obj["kind"] == "APIService" else \
         [hook["clientConfig"] for hook in obj.get("webhooks", [])]
     for client in clients:
         client["caBundle"] = ca_bundle(bed)
         client.pop("insecureSkipTLSVerify", None)
-        client["service"].update(namespace=NAMESPACE, name="virt-api", port=bed.port("virt-api"))
+        client["service"].update(namespace=namespace, name=service, port=port)
     return obj
+
+
+def definitions(bed):
+    return _objects(bed, "CustomResourceDefinition")
 
 
 REGISTRATIONS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "APIService")
@@ -71,7 +76,7 @@ def base(bed):
 
 def after(bed):
     for obj in _objects(bed, *REGISTRATIONS):
-        bed.admin().apply(_led_here(bed, obj))
+        bed.admin().apply(led_here(bed, obj, NAMESPACE, "virt-api", bed.port("virt-api")))
 
 
 def prepare(account):
