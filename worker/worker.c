@@ -276,12 +276,13 @@ static void trust_own_write(struct worker *w, struct entry *e, const char *json,
     }
     free(e->written);
     e->written = NULL;
-    worker_summarise(w, e, o);
-    /* The watch may have been faster than the answer. */
-    if (cached && !worker_object_older(cached, o)) {
+    /* The watch may have been faster than the answer, and then the summary must not go back: a debt
+       forgotten lets another clone freeze the same guest. */
+    if (cached && str_eq(cached->uid, e->uid) && !worker_object_older(cached, o)) {
         free(o);
         return;
     }
+    worker_summarise(w, e, o);
     e->written = o;
     e->written_until_ms = worker_mono(w) + WRITTEN_TRUST_MS;
 }
