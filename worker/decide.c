@@ -340,6 +340,7 @@ static void next_attempt(const struct clone_view *v, struct decision *d)
     d->record.shared.attempt = 0;
     d->record.members = NULL;
     d->record.member_count = 0;
+    d->record.shared_until_ms = 0;
     d->record.freeze.requested_ms = 0;
     d->record.freeze.thawed_ms = 0;
     d->record.freeze.deadline_ms = 0;

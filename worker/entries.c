@@ -272,6 +272,7 @@ static void summarise_share(struct entries *all, struct entry *e, const struct c
     s->attempt = r->attempts > 0 ? r->attempts : 1;
     s->begun = share_begun(r);
     s->cut = r->cut_ms != 0;
+    s->until_ms = r->shared_until_ms;
     s->cut_seen_ms = s->cut ? s->cut_seen_ms : 0;
     s->aborted = record_aborted(r);
     s->deleted = v->wukong->deleted_ms != 0;

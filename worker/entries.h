@@ -24,6 +24,7 @@ struct entry_share {
     char *key; /* share_write_key; NULL: it shares with nobody, or not any more */
     char round[SHARE_ROUND_TEXT];
     int64_t created_ms, attempt;
+    int64_t until_ms; /* wall: sharedUntil */
     bool begun, cut, aborted, deleted, has_finalizer;
     char *taker_uid; /* cloneStatus.shared; NULL: its own */
     int64_t taker_attempt;

@@ -77,14 +77,17 @@ static bool lists(const struct entry *leader, const struct entry *e)
 static bool may_take_over(const struct peers *p, const struct entry *leader)
 {
     const struct entry_share *s = &leader->share;
-    return s->cut && (!s->cut_seen_ms || p->now.mono_ms < s->cut_seen_ms + SHARE_TAKE_OVER_MS);
+    return s->cut && share_offered(s->until_ms, s->cut_seen_ms, 0, &p->now);
 }
 
-/* Our cut is in the record, and somebody on our list has not taken it over yet. */
+/* Our cut is in the record, and somebody on our list may still take it over, or has and we do not
+   know. */
 static bool being_taken_over(const struct peers *p)
 {
     const struct entry *self = p->self;
-    if (!self->share.member_count || !may_take_over(p, self))
+    const struct entry_share *s = &self->share;
+    if (!s->member_count || !s->cut ||
+        !share_offered(s->until_ms, s->cut_seen_ms, SHARE_SETTLE_MS, &p->now))
         return false;
     for (const struct entry *e = first_peer(p); e; e = e->same_source_next)
         if (e != self && !e->final && !e->share.begun && !e->share.deleted && !e->share.aborted &&

@@ -98,6 +98,7 @@ struct clone_record record_read(struct arena *a, const cJSON *o)
         .shared = {.uid = read_text(a, o, "shared.uid"),
                    .name = read_text(a, o, "shared.name"),
                    .attempt = read_int(o, "shared.attempt")},
+        .shared_until_ms = read_time(o, "sharedUntil"),
         .retry_token = read_text(a, o, "retryToken"),
         .error = {.reason = read_text(a, o, "lastError.reason"),
                   .message = read_text(a, o, "lastError.message"),

@@ -63,6 +63,7 @@ struct clone_record {
     } shared; /* the Wukong whose snapshot was taken over, and in which of its attempts */
     const struct share_member *members;
     size_t member_count;
+    int64_t shared_until_ms; /* those take the cut over before */
     const char *retry_token; /* value of the retry annotation that was acted upon */
     struct {
         const char *reason, *message, *disk; /* reason NULL: none */

@@ -146,6 +146,12 @@ const struct share_member *share_members(struct arena *a, struct share_peer *pee
     return list;
 }
 
+bool share_offered(int64_t until_ms, int64_t seen_ms, int64_t settle_ms, const struct now *now)
+{
+    return until_ms && now->wall_ms < until_ms + settle_ms &&
+           (!seen_ms || now->mono_ms < seen_ms + SHARE_TAKE_OVER_MS + settle_ms);
+}
+
 bool share_failure_is_common(const struct clone_record *leader)
 {
     enum reason reason = reason_find(leader->error.reason);

@@ -28,8 +28,11 @@
 #define SHARE_READY_MS 60000
 /* A leader that cannot write its record for this long is passed over. */
 #define SHARE_STUCK_MS 20000
-/* After this nobody takes a cut over any more, and its leader waits for nobody. */
+/* So long after it is recorded a cut is taken over, and no longer. */
 #define SHARE_TAKE_OVER_MS 60000
+/* A take-over that was sent at the last moment may be in the store for as long as a watch may lag: so
+   much longer the leader holds the snapshots for those on its list. */
+#define SHARE_SETTLE_MS 30000
 
 /* How far a clone is that has not begun its attempt. */
 enum share_state {
@@ -73,6 +76,10 @@ struct share_verdict share_judge(const struct share_peer *self, const struct sha
    lives in the arena. */
 const struct share_member *share_members(struct arena *a, struct share_peer *peers, size_t count,
                                          size_t *ret_count);
+/* A cut may be taken over, or may just have been (settle_ms). until_ms: wall, as recorded with the cut
+   (cloneStatus.sharedUntil), so that a worker that starts anew does not offer what the one before it
+   has removed; seen_ms: monotonic, this process saw the record, for a clock that is set back; 0: now. */
+bool share_offered(int64_t until_ms, int64_t seen_ms, int64_t settle_ms, const struct now *now);
 /* The leader's attempt failed before the cut: does that say anything of those who would share? What
    befell the freeze, the snapshots or the source does; its own name or deadline does not. */
 bool share_failure_is_common(const struct clone_record *leader);

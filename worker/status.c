@@ -235,6 +235,7 @@ static void write_shared(struct json_writer *w, const struct clone_record *r)
     }
     if (!r->member_count)
         return;
+    write_time(w, "sharedUntil", r->shared_until_ms, true);
     json_array(w, "sharedWith");
     for (size_t i = 0; i < r->member_count; i++) {
         json_object(w, NULL);

@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "worker/bodies.h"
+#include "worker/sharing.h"
 
 int64_t view_attempt(const struct clone_view *v)
 {
@@ -326,6 +327,8 @@ static void record_cut(const struct clone_view *v, struct decision *d)
     }
     begin_attempt(v, d);
     d->record.cut_ms = last ? last : v->now.wall_ms;
+    if (d->record.member_count)
+        d->record.shared_until_ms = v->now.wall_ms + SHARE_TAKE_OVER_MS;
     d->record.snapshot_bytes = bytes;
     d->record.consistency = judge_consistency(v);
     const struct call *freeze = view_freeze_call(v);

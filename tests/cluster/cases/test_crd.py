@@ -532,7 +532,7 @@ class Status(CrdCase):
                 "consistency": "FilesystemConsistent", "freezeMilliseconds": 180,
                 "freeze": {"vmiUID": "u", "requestedTime": time, "deadlineTime": time, "acknowledgedTime": time,
                            "thawedTime": time},
-                "retryToken": "1",
+                "sharedUntil": time, "retryToken": "1",
                 "disks": [{"name": "root", "sourcePVC": "p", "size": "1Gi", "phase": "Bound", "progress": "0%",
                            "storageClass": "fast", "method": "VolumeSnapshot"}],
                 "targets": [{"vmName": "x-vm", "phase": "Creating",

@@ -267,6 +267,40 @@ static void test_whose_failure(void **state)
     }
 }
 
+/* A minute after the cut is recorded nobody begins to take it over, and half a minute later nobody can be
+   doing so. The record decides, so that a worker that has just started (it saw the cut a moment ago)
+   offers nothing that the one before it may have removed; a clock that is set back prolongs nothing. */
+static void test_how_long_a_cut_is_offered(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int64_t recorded_ago_ms, seen_ago_ms; /* -1: not seen yet */
+        bool offered, held;
+    } rows[] = {
+        {"just recorded", 500, 0, true, true},
+        {"not noted yet", 500, -1, true, true},
+        {"shortly before the end", 59999, 50000, true, true},
+        {"at the end", 60000, 50000, false, true},
+        {"the last take-over may be in the store", 89999, 80000, false, true},
+        {"over", 90000, 80000, false, false},
+        {"a worker started after the end", 198000, 10, false, false},
+        {"a worker started after the end, not noted yet", 198000, -1, false, false},
+        {"clock set back", -600000, 59999, true, true},
+        {"clock set back, at the end", -600000, 60000, false, true},
+        {"clock set back, over", -600000, 90000, false, false},
+    };
+    const struct now now = {.wall_ms = 1800000000000, .mono_ms = 5000000};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        int64_t until = now.wall_ms - rows[i].recorded_ago_ms + 60000;
+        int64_t seen = rows[i].seen_ago_ms < 0 ? 0 : now.mono_ms - rows[i].seen_ago_ms;
+        if (share_offered(until, seen, 0, &now) != rows[i].offered ||
+            share_offered(until, seen, SHARE_SETTLE_MS, &now) != rows[i].held)
+            fail_msg("%s", rows[i].name);
+    }
+    assert_false(share_offered(0, 0, SHARE_SETTLE_MS, &now));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +312,7 @@ int main(void)
         cmocka_unit_test(test_stuck_leader),
         cmocka_unit_test(test_members),
         cmocka_unit_test(test_whose_failure),
+        cmocka_unit_test(test_how_long_a_cut_is_offered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
