@@ -216,7 +216,12 @@ static bool remove_vm_snapshots(const struct clone_view *v, struct decision *d)
     }
     for (size_t i = 0; there && i < v->ours_count; i++) {
         const struct view_leftover *o = &v->ours[i];
-        if (o->kind != KIND_SNAPSHOT)
+        if (o->unread) {
+            (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[o->kind], o->ns, o->name,
+                              "read/%s/%s", worker_kinds[o->kind].resource, o->name);
+            ready = false;
+        }
+        if (o->kind != KIND_SNAPSHOT || o->unread)
             continue;
         if (o->stuck)
             nudge(v, d, o);

@@ -414,7 +414,7 @@ static bool is_held(struct clone_view *v, const struct kube_object *o)
     return false;
 }
 
-static struct view_leftover *add_left(struct owned_fill *f, int kind, const struct kube_object *o)
+static struct view_leftover *add_one(struct owned_fill *f, int kind, const struct kube_object *o)
 {
     struct clone_view *v = f->v;
     if (v->ours_count == f->cap) {
@@ -434,11 +434,37 @@ static struct view_leftover *add_left(struct owned_fill *f, int kind, const stru
                                    .deleting = o->deleted_ms != 0,
                                    .copy = kind == KIND_CONTENT ||
                                            !str_eq(o->ns, v->effective.source_ns)};
-    if (kind == KIND_SNAPSHOT)
-        view_see_left_snapshot(v, f->caches, o, left);
-    if (kind == KIND_CONTENT)
-        view_see_left_content(v, f->caches, o, left);
     return left;
+}
+
+static struct view_leftover *add_left(struct owned_fill *f, int kind, const struct kube_object *o)
+{
+    struct view_leftover *left = add_one(f, kind, o);
+    if (kind == KIND_SNAPSHOT)
+        view_see_left_snapshot(f->v, f->caches, o, left);
+    if (kind == KIND_CONTENT)
+        view_see_left_content(f->v, f->caches, o, left);
+    return left;
+}
+
+/* Something that belongs to a VirtualMachineSnapshot of ours. Once KubeVirt is done with it, it is there,
+   and a cache that does not show it (a watch may hang for minutes) is no reason to forget it. */
+static const struct kube_object *find_backup(struct owned_fill *f, enum worker_kind kind,
+                                             const struct kube_object *vm_snapshot,
+                                             const char *name, bool *ret_live)
+{
+    const struct kube_object *o =
+        f->caches->get(f->caches->arg, kind, vm_snapshot->ns, name);
+    bool unread = false;
+    *ret_live = !o && str_eq(field(vm_snapshot, F_PHASE), "Succeeded");
+    if (!*ret_live)
+        return o;
+    o = view_live(f->v, kind, name, &unread);
+    if (unread) {
+        struct kube_object unseen = {.ns = vm_snapshot->ns, .name = arena_strdup(f->v->arena, name)};
+        add_one(f, (int)kind, &unseen)->unread = true;
+    }
+    return o;
 }
 
 /* KubeVirt's VolumeSnapshots for our VirtualMachineSnapshot do not carry our label: once it is gone,
@@ -446,17 +472,20 @@ static struct view_leftover *add_left(struct owned_fill *f, int kind, const stru
 static void add_backups(struct owned_fill *f, const struct kube_object *vm_snapshot)
 {
     CLEANUP_FREE char *name = xasprintf("vmsnapshot-content-%s", vm_snapshot->uid);
+    bool live = false;
     const struct kube_object *k =
-        f->caches->get(f->caches->arg, KIND_VM_SNAPSHOT_CONTENT, vm_snapshot->ns, name);
+        find_backup(f, KIND_VM_SNAPSHOT_CONTENT, vm_snapshot, name, &live);
     const cJSON *b;
     cJSON_ArrayForEach(b, field_tree(f->v, k, F_VOLUME_BACKUPS))
     {
         const char *snapshot = json_str(b, "volumeSnapshotName");
         const struct kube_object *o =
-            snapshot ? f->caches->get(f->caches->arg, KIND_SNAPSHOT, vm_snapshot->ns, snapshot)
-                     : NULL;
-        if (o && !str_eq(o->label, f->v->wukong->uid))
-            add_left(f, KIND_SNAPSHOT, o)->unlabelled = true;
+            snapshot ? find_backup(f, KIND_SNAPSHOT, vm_snapshot, snapshot, &live) : NULL;
+        bool labelled = o && (str_eq(o->label, f->v->wukong->uid) ||
+                              (live && call_ok(memo_findf(f->v->memo, "label/%s", o->uid))));
+        /* What the cache shows with our label is among ours already. */
+        if (o && (live || !labelled))
+            add_left(f, KIND_SNAPSHOT, o)->unlabelled = !labelled;
     }
 }
 

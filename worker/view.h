@@ -121,6 +121,7 @@ struct view_leftover {
     const char *look;     /* the content that must be read live before; NULL: known well enough */
     const char *stuck;    /* a content, marked for deletion, that its sidecar has overlooked */
     bool unlabelled;      /* a VolumeSnapshot that KubeVirt made for us */
+    bool unread;          /* the cache does not show it, and the API server has not been asked */
     bool hasty;           /* a VirtualMachineSnapshot under way: KubeVirt holds the guest for it */
     int64_t created_ms;   /* snapshots */
     bool copy; /* of a handle that is another content's: its policy is never touched */

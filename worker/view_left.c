@@ -5,6 +5,8 @@
  */
 #include "worker/view_build.h"
 
+#include <assert.h>
+
 #include "base/str.h"
 #include "json/json.h"
 
@@ -82,6 +84,44 @@ static bool sure(const struct clone_view *v, const struct content *c)
     if (!c->known || v->effective.clone_type == CLONE_LINKED)
         return false;
     return c->retains ? !call_ok(memo_findf(v->memo, "policy/%s", c->name)) : c->cut;
+}
+
+static const struct kube_object *keep_object(struct arena *a, const struct kube_object *o)
+{
+    struct kube_object *kept = arena_alloc(a, sizeof *kept);
+    assert(kept);
+    /* The object is no larger than its kind has fields. */
+    *kept = (struct kube_object){0};
+    memcpy(kept, o, offsetof(struct kube_object, field));
+    const char **texts[] = {&kept->ns,        &kept->name,       &kept->uid,  &kept->resource_version,
+                            &kept->owner_uid, &kept->owner_kind, &kept->owner_name, &kept->label};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        *texts[i] = arena_strdup(a, *texts[i]);
+    for (size_t i = 0; i < KUBE_FIELDS_MAX && o->kind->fields[i]; i++)
+        kept->field[i] = arena_strdup(a, o->field[i]);
+    return kept;
+}
+
+const struct kube_object *view_live(struct clone_view *v, enum worker_kind kind, const char *name,
+                                    bool *ret_unread)
+{
+    CLEANUP_JSON cJSON *tree = NULL;
+    struct kube_object *o = NULL;
+    struct err err = {0};
+    const struct call *c =
+        memo_findf(v->memo, "read/%s/%s", worker_kinds[kind].resource, name);
+    bool gone = call_failed(c) && c->code == 404;
+    *ret_unread = (!call_ok(c) && !gone) || v->now.wall_ms >= c->done_ms + LOOK_FRESH_MS;
+    if (*ret_unread || gone)
+        return NULL;
+    if (!c->body || json_parse(c->body, c->body_len, true, &tree, NULL) < 0 ||
+        kube_object_project(&worker_kinds[kind], tree, &o, &err) < 0) {
+        *ret_unread = true;
+        return NULL;
+    }
+    const struct kube_object *kept = keep_object(v->arena, o);
+    free(o);
+    return kept;
 }
 
 static bool class_retains(const struct caches *c, const struct kube_object *snapshot)

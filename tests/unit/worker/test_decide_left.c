@@ -59,6 +59,7 @@ static void test_before_a_snapshot_is_deleted(void **state)
         {"KubeVirt's, Retain", {.content = "c", .content_retains = true}, true, false, "policy/c"},
         {"KubeVirt's, a claim is being made", {.content = "c", .in_use = true}, true, false, ""},
         {"KubeVirt's, going with its owner", {.content = "c", .deleting = true}, true, false, vms},
+        {"KubeVirt's, not seen yet", {.unread = true}, true, false, "read/volumesnapshots/s"},
         /* KubeVirt keeps the guest frozen until its snapshot goes. */
         {"frozen: the driver is not waited for", {.content = "c", .being_cut = true}, true, true, vms},
         {"frozen: labelled all the same", {.content = "c", .being_cut = true, .unlabelled = true}, true,

@@ -493,6 +493,64 @@ static void test_backups_are_ours(void **state)
     }
 }
 
+/* A VirtualMachineSnapshot that has Succeeded has its VolumeSnapshots, whatever a watch that hangs shows:
+   the API server is asked before anything goes, and what it says counts for five seconds. */
+static void test_backups_that_the_cache_does_not_show(void **state)
+{
+    (void)state;
+    static const char found[] =
+        "{\"metadata\":{\"name\":\"b\",\"namespace\":\"ns\",\"uid\":\"s1\","
+        "\"creationTimestamp\":\"2026-09-21T14:00:00Z\"},\"spec\":{}}";
+    static const struct {
+        const char *name, *phase;
+        int code; /* 0: not asked */
+        int64_t ago_ms;
+        size_t count; /* VolumeSnapshots among ours */
+        bool unread;
+    } rows[] = {
+        {"not asked", "Succeeded", 0, 0, 1, true},
+        {"there", "Succeeded", 200, 1000, 1, false},
+        {"asked too long ago", "Succeeded", 200, 5000, 1, true},
+        {"not there", "Succeeded", 404, 1000, 0, false},
+        {"the API server failed", "Succeeded", 500, 1000, 1, true},
+        {"it may not be made yet", "InProgress", 0, 0, 0, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster c = {0};
+        wukong(&c, "{'cloneSource':{'type':'vmi','vmiName':'src',"
+                   "'snapshotMethod':'VirtualMachineSnapshot'}}",
+               PAST_CUT);
+        CLEANUP_FREE char *vms = xasprintf(
+            "{'metadata':{'name':'vms','namespace':'ns','uid':'v1','labels':{"
+            "'vm.novasphere.dev/wukong-uid':'" UID "'}},'status':{'phase':'%s'}}", rows[i].phase);
+        put(&c, KIND_VM_SNAPSHOT, vms);
+        put(&c, KIND_VM_SNAPSHOT_CONTENT,
+            "{'metadata':{'name':'vmsnapshot-content-v1','namespace':'ns','uid':'k1'},'spec':{"
+            "'volumeBackups':[{'volumeName':'root','volumeSnapshotName':'b'}]}}");
+        if (rows[i].code) {
+            struct call *call = memo_slot(&c.memo, "read/volumesnapshots/b");
+            call->state = rows[i].code == 200 ? CALL_OK : CALL_FAILED;
+            call->code = rows[i].code;
+            call->done_ms = NOW - rows[i].ago_ms;
+            call->body = rows[i].code == 200 ? xstrdup(found) : NULL;
+            call->body_len = rows[i].code == 200 ? strlen(found) : 0;
+        }
+        build(&c);
+        size_t count = 0;
+        for (size_t k = 0; k < c.view.ours_count; k++) {
+            const struct view_leftover *o = &c.view.ours[k];
+            if (o->kind != KIND_SNAPSHOT)
+                continue;
+            count++;
+            if (o->unread != rows[i].unread || (!o->unread && !o->unlabelled))
+                fail_msg("%s", rows[i].name);
+        }
+        if (count != rows[i].count)
+            fail_msg("%s: %zu", rows[i].name, count);
+        drop(&c);
+    }
+}
+
 /* The point in time is fixed when the content has a time; 0 is a driver's that did not tell one. */
 static void test_cut_without_a_time(void **state)
 {
@@ -663,6 +721,7 @@ int main(void)
         cmocka_unit_test(test_claim_events),          cmocka_unit_test(test_thawed_by_others),
         cmocka_unit_test(test_machine_owner),         cmocka_unit_test(test_before_a_snapshot_goes),
         cmocka_unit_test(test_stuck_content),         cmocka_unit_test(test_backups_are_ours),
+        cmocka_unit_test(test_backups_that_the_cache_does_not_show),
         cmocka_unit_test(test_cut_without_a_time),
         cmocka_unit_test(test_contents_of_ours),      cmocka_unit_test(test_a_spec_past_the_webhook),
         cmocka_unit_test(test_namespaces_that_go),    cmocka_unit_test(test_event_names),
