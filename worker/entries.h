@@ -57,6 +57,7 @@ struct entry {
     /* Monotonic: until then a freeze that this Wukong's status write announces counts as owed, though
        the answer has not come: two clones of one source must not announce at once. */
     int64_t announced_until_ms;
+    int64_t unanswered_ms; /* wall: a status write ended without an answer; 0: none since one had one */
     /* Summary. */
     char *source;      /* "namespace/name" */
     /* started: an attempt has begun, or the source was started for it. */

@@ -287,6 +287,21 @@ static void trust_own_write(struct worker *w, struct entry *e, const char *json,
     e->written_until_ms = worker_mono(w) + WRITTEN_TRUST_MS;
 }
 
+/* A conflict says that the store is ahead of the watch; but what is there may be the very write of ours
+   before it that got no answer, so that nothing is taken back then. */
+static void status_answered(struct worker *w, struct entry *e, const struct call *status)
+{
+    bool conflict = call_failed(status) && status->kind == ERR_CONFLICT;
+    if (call_failed(status) && !conflict && status->kind != ERR_REFUSED &&
+        status->kind != ERR_THROTTLED)
+        e->unanswered_ms = status->done_ms;
+    bool unsure = e->unanswered_ms && worker_wall(w) < e->unanswered_ms + ANNOUNCED_MS;
+    if (!call_ok(status) && (!conflict || unsure))
+        return;
+    e->unanswered_ms = e->announced_until_ms = 0;
+    peers_freed(&w->entries, e);
+}
+
 static void call_ended(void *arg, void *owner, const char *written, size_t written_len)
 {
     struct worker *w = arg;
@@ -297,11 +312,7 @@ static void call_ended(void *arg, void *owner, const char *written, size_t writt
     }
     if (written)
         trust_own_write(w, e, written, written_len);
-    const struct call *status = memo_find(&e->memo, "status");
-    if (call_ok(status) || (call_failed(status) && status->kind == ERR_CONFLICT)) {
-        e->announced_until_ms = 0;
-        peers_freed(&w->entries, e);
-    }
+    status_answered(w, e, memo_find(&e->memo, "status"));
     worker_look_at(w, e);
 }
 
