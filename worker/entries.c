@@ -306,7 +306,9 @@ bool entries_summarise(struct entries *all, struct entry *e, const struct kube_o
         e->linked = v.effective.clone_type == CLONE_LINKED;
         e->holder.created_ms = o->created_ms;
         e->owes_thaw = record_owes_thaw(r);
-        e->thawed_ms = r->freeze.thawed_ms;
+        /* Another attempt begins with an empty record; the guest was thawed all the same. */
+        if (r->freeze.thawed_ms)
+            e->thawed_ms = r->freeze.thawed_ms;
         replace_text(&e->freeze_vmi_uid, r->freeze.vmi_uid);
         join_source(all, e, v.effective.source_ns, str_or(v.effective.source_name, "-"));
         describe(all, e, &v);

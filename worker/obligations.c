@@ -82,7 +82,9 @@ void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted)
     /* The answer to the freeze is not known, or the thaw has not worked yet: repeat until the state
        is seen empty after the last moment at which a late freeze can still hold. */
     int64_t settled = r->freeze.deadline_ms + FREEZE_POLL_MS;
-    if (now >= settled && !v->source.freeze_status) {
+    /* A thaw that is on its way would end the freeze of whoever comes next. */
+    bool flying = thaw && thaw->state == CALL_FLYING;
+    if (now >= settled && !v->source.freeze_status && !flying) {
         d->record.freeze.thawed_ms = now;
         return;
     }

@@ -72,6 +72,51 @@ static void test_before_a_snapshot_is_deleted(void **state)
         sends(&rows[i]);
 }
 
+/* The answer to the freeze is not known. KubeVirt's timer thaws at the deadline, 1,000,000, and the state
+   is seen 5 s later, and a second is allowed for; but a thaw of ours that is still on its way would end the freeze of
+   the next clone, so that the debt stays until it is back. */
+static void test_the_debt_of_a_thaw_ends(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int64_t now_ms;
+        enum call_state thaw;
+        const char *shown;
+        bool paid;
+    } rows[] = {
+        {"before the deadline", 999999, CALL_FAILED, NULL, false},
+        {"a late freeze may not be seen yet", 1005999, CALL_FAILED, NULL, false},
+        {"it is over", 1006000, CALL_FAILED, NULL, true},
+        {"it is shown frozen", 1006000, CALL_FAILED, "frozen", false},
+        {"a thaw is on its way", 1006000, CALL_FLYING, NULL, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        CLEANUP_ARENA struct arena a;
+        arena_init(&a, 1 * MIB);
+        struct memo memo = {0};
+        struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
+        struct clone_view v = {.arena = &a, .now = {rows[i].now_ms, 1}, .memo = &memo,
+                               .wukong = &wukong};
+        v.source.vmi_exists = true;
+        v.source.vmi_uid = v.record.freeze.vmi_uid = "g";
+        v.source.vmi_name = v.record.source_vmi = "g";
+        v.source.freeze_status = rows[i].shown;
+        v.record.freeze.requested_ms = 970000;
+        v.record.freeze.deadline_ms = 1000000;
+        struct call *freeze = memo_slot(&memo, "freeze/970000");
+        freeze->state = CALL_FAILED;
+        freeze->kind = ERR_INTERNAL;
+        freeze->code = 500;
+        memo_slot(&memo, "thaw/970000")->state = rows[i].thaw;
+        struct decision d = {.record = v.record, .intents = {.arena = &a}};
+        oblige_thaw(&v, &d, true);
+        if ((d.record.freeze.thawed_ms != 0) != rows[i].paid)
+            fail_msg("%s", rows[i].name);
+        memo_release(&memo);
+    }
+}
+
 /* What goes with the source's namespace is not waited for; what is elsewhere is. */
 static void test_a_namespace_that_goes(void **state)
 {
@@ -209,6 +254,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_before_a_snapshot_is_deleted),
+        cmocka_unit_test(test_the_debt_of_a_thaw_ends),
         cmocka_unit_test(test_a_namespace_that_goes),
         cmocka_unit_test(test_a_content_without_its_snapshot),
         cmocka_unit_test(test_its_own_namespace_goes),
