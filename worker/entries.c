@@ -145,6 +145,7 @@ static void leave_all(struct entries *all, struct entry *e)
 static void entry_free(struct entry *e)
 {
     memo_release(&e->memo);
+    permit_memo_release(&e->permit);
     free(e->written);
     free(e->key);
     free(e->ns);

@@ -15,6 +15,7 @@
 #include "kube/object.h"
 #include "worker/memo.h"
 #include "worker/metrics.h"
+#include "worker/permit.h"
 #include "worker/sharing.h"
 #include "worker/usage.h"
 
@@ -45,6 +46,7 @@ struct entry {
     char *key; /* "namespace/name" */
     char *ns, *name, *uid;
     struct memo memo;
+    struct permit_memo permit;
     unsigned flights; /* calls under way; the entry stays until they are back */
     bool dead;        /* the Wukong is gone */
     /* What our last status write returned. While the watch has not caught up with it, it is the

@@ -1,5 +1,7 @@
 #include "worker/permit.h"
 
+#include <stdlib.h>
+
 #include "base/str.h"
 #include "wukong/stamp.h"
 
@@ -34,6 +36,34 @@ const char *permit_cross_namespace(struct arena *a, const struct wukong *w,
                             stamp_verdict_names[verdict]);
     *ret_may_start = found.may_start;
     return NULL;
+}
+
+const char *permit_remembered(struct permit_memo *m, struct arena *a, const struct wukong *w,
+                              const struct wukong_effective *e, const char *generate_name,
+                              const char *stamp, const char *keys, bool *ret_may_start)
+{
+    bool same = m->known && m->generation == w->generation && str_eq(m->stamp, str_or(stamp, "")) &&
+                str_eq(m->keys, str_or(keys, ""));
+    if (!same) {
+        permit_memo_release(m);
+        m->may_start = true;
+        m->refusal = xstrdup(
+            permit_cross_namespace(a, w, e, generate_name, stamp, keys, &m->may_start));
+        m->stamp = xstrdup(str_or(stamp, ""));
+        m->keys = xstrdup(str_or(keys, ""));
+        m->generation = w->generation;
+        m->known = true;
+    }
+    *ret_may_start = m->may_start;
+    return m->refusal;
+}
+
+void permit_memo_release(struct permit_memo *m)
+{
+    free(m->stamp);
+    free(m->keys);
+    free(m->refusal);
+    *m = (struct permit_memo){0};
 }
 
 void permit_requester(struct arena *a, const struct wukong *w, const struct wukong_effective *e,

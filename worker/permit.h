@@ -15,6 +15,20 @@ const char *permit_cross_namespace(struct arena *a, const struct wukong *w,
                                    const struct wukong_effective *e, const char *generate_name,
                                    const char *stamp, const char *keys,
                                    bool *ret_may_start);
+/* The last verdict of permit_cross_namespace on one Wukong: a signature is verified once, not at
+   every look. Zero-initialised; whoever holds it releases it. */
+struct permit_memo {
+    char *stamp, *keys; /* what was judged */
+    int64_t generation;
+    char *refusal;
+    bool known, may_start;
+};
+/* The same as permit_cross_namespace, remembered while generation, stamp and keys stay the same.
+   What it returns lives as long as the memo's verdict. */
+const char *permit_remembered(struct permit_memo *m, struct arena *a, const struct wukong *w,
+                              const struct wukong_effective *e, const char *generate_name,
+                              const char *stamp, const char *keys, bool *ret_may_start);
+void permit_memo_release(struct permit_memo *m);
 /* Who asked for the clone, by a good stamp; ret_user NULL: not known. ret_groups NULL: the groups are
    not known. From the arena. */
 void permit_requester(struct arena *a, const struct wukong *w, const struct wukong_effective *e,

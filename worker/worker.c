@@ -69,8 +69,9 @@ static const char *stamp_keys(struct worker *w, struct arena *a)
     return arena_strdup(a, json_str(data, "[stamp.pub]"));
 }
 
-static const char *cross_namespace_refusal(struct worker *w, const struct kube_object *o,
-                                           const struct clone_view *v, bool *ret_may_start)
+static const char *cross_namespace_refusal(struct worker *w, struct entry *self,
+                                           const struct kube_object *o, const struct clone_view *v,
+                                           bool *ret_may_start)
 {
     *ret_may_start = true;
     if (!v->effective.cross_namespace)
@@ -78,12 +79,12 @@ static const char *cross_namespace_refusal(struct worker *w, const struct kube_o
     if (!w->config.cross_namespace)
         return "clones from another namespace are switched off in this cluster (chart value "
                "crossNamespace.enabled)";
-    return permit_cross_namespace(
-        v->arena, v->wukong, &v->effective, kube_object_field(o, F_GENERATE_NAME),
+    return permit_remembered(
+        &self->permit, v->arena, v->wukong, &v->effective, kube_object_field(o, F_GENERATE_NAME),
         kube_object_field(o, F_ANNOTATION_STAMP), stamp_keys(w, v->arena), ret_may_start);
 }
 
-static void settings_of(struct worker *w, const struct entry *self, const struct kube_object *o,
+static void settings_of(struct worker *w, struct entry *self, const struct kube_object *o,
                         const struct clone_view *v, struct view_settings *s)
 {
     s->unfreeze_timeout_ms = w->config.unfreeze_timeout_ms;
@@ -94,7 +95,7 @@ static void settings_of(struct worker *w, const struct entry *self, const struct
             e != self && (e->owes_thaw || worker_mono(w) < e->announced_until_ms);
         s->last_thaw_ms = e->thawed_ms > s->last_thaw_ms ? e->thawed_ms : s->last_thaw_ms;
     }
-    s->policy_refusal = cross_namespace_refusal(w, o, v, &s->may_start);
+    s->policy_refusal = cross_namespace_refusal(w, self, o, v, &s->may_start);
     struct schedule_verdict verdict = schedule_judge(&v->wukong->spec.source, worker_wall(w));
     s->permitted_ms = verdict.permitted_ms;
     s->permitted_reason = verdict.reason;
