@@ -95,6 +95,12 @@ static enum observed running_state(const struct clone_view *v, struct why *why)
     return STEP_DONE;
 }
 
+/* It was seen changed in this attempt, and may look as before by now. */
+static bool changed_before(const struct clone_view *v)
+{
+    return v->record.attempt_ms && v->memo->source_changed_ms >= v->record.attempt_ms;
+}
+
 /* Between the beginning of an attempt and its cut the source is the same instance, or the same
    stopped machine. */
 static enum observed same_source(const struct clone_view *v, struct why *why)
@@ -102,7 +108,8 @@ static enum observed same_source(const struct clone_view *v, struct why *why)
     const struct view_source *s = &v->source;
     const char *uid = s->vmi_exists ? s->vmi_uid : s->vm_uid;
     if (!v->record.source_uid || !v->record.attempts || record_aborted(&v->record) ||
-        (str_eq(v->record.source_uid, uid) && (!s->vmi_exists || !s->deleting)))
+        (!changed_before(v) && str_eq(v->record.source_uid, uid) &&
+         (!s->vmi_exists || !s->deleting)))
         return STEP_DONE;
     why_set(why, REASON_SOURCE_CHANGED,
             "the source was stopped, started or replaced while it was being cloned");
@@ -114,9 +121,10 @@ static enum observed full_state(const struct clone_view *v, struct why *why)
 {
     const struct view_source *s = &v->source;
     const struct wukong_effective *e = &v->effective;
-    if (!s->vmi_exists)
+    bool begun = v->record.cut_ms || v->record.source_uid;
+    if (!s->vmi_exists && !(begun && changed_before(v)))
         return STEP_DONE;
-    if (v->record.cut_ms || v->record.source_uid) {
+    if (begun) {
         why_set(why, REASON_SOURCE_STARTED,
                 "the source %s/%s was started before its disks were copied", e->source_ns,
                 e->source_name);

@@ -687,6 +687,21 @@ static void note_others(const struct clone_view *v, struct memo *memo)
         memo->foreign_thaw_ms = v->now.wall_ms;
 }
 
+/* That a source was started counts, though it be stopped again before the record tells of it. */
+static void note_source(const struct clone_view *v, struct memo *memo)
+{
+    const struct view_source *s = &v->source;
+    const struct clone_record *r = &v->record;
+    if (!r->attempts || !r->source_uid || record_aborted(r))
+        return;
+    /* A full clone of claims needs no machine, but that none runs. */
+    bool changed = v->effective.clone_type == CLONE_FULL
+                       ? s->vmi_exists
+                       : !str_eq(r->source_uid, s->vmi_exists ? s->vmi_uid : s->vm_uid);
+    if (changed)
+        memo->source_changed_ms = v->now.wall_ms;
+}
+
 static bool namespace_goes(const struct caches *c, const char *name)
 {
     const struct kube_object *o = c->get(c->arg, KIND_NAMESPACE, "", name);
@@ -716,6 +731,7 @@ int view_build(struct clone_view *v, const struct caches *caches, const struct k
     see_ours(v, caches);
     if (!record_final(&v->record)) {
         read_source(v, caches);
+        note_source(v, memo);
         read_classes(v, caches);
         caches->each(caches->arg, view_uses_vm_snapshot(v) ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT,
                      taker_of(v).uid, find_carrier, v);

@@ -2,7 +2,8 @@
  * Proves what the view makes of the caches, from objects as the API server shows them: a restarted
  * worker finds the capture on the first snapshot; a capture that somebody damaged is refused and
  * crashes nothing; a claim's own Events are all that is looked at; CDI's DataVolume stands for its
- * claim; whose a machine is; what must come before a VolumeSnapshot is deleted.
+ * claim; whose a machine is; what must come before a VolumeSnapshot is deleted; that a source which
+ * ran in between is not forgotten.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 #include "json/json.h"
 #include "worker/bodies.h"
 #include "worker/status.h"
+#include "worker/steps.h"
 #include "wukong/names.h"
 #include "worker/view_build.h"
 
@@ -713,6 +715,41 @@ static void test_thawed_by_others(void **state)
     }
 }
 
+/* A stopped source that is started and stopped again before its snapshots are cut: what is seen then
+   looks as at the beginning, and some of them are of a running machine. */
+static void test_source_ran_in_between(void **state)
+{
+    (void)state;
+    static const char *const types[] = {"linked", "full"};
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        struct cluster c = {0};
+        struct why why = {0};
+        CLEANUP_FREE char *spec = xasprintf("{'cloneSource':{'type':'vm','vmName':'src',"
+                                            "'cloneType':'%s'}}", types[i]);
+        wukong(&c, spec,
+               "{'cloneStatus':{'phase':'Cloning','attempts':1,'sourceUID':'v1','sourceVMI':'src',"
+               "'attemptTime':'2026-09-21T14:13:00.000Z'}}");
+        put(&c, KIND_VM, "{'metadata':{'name':'src','namespace':'ns','uid':'v1'},'spec':{}}");
+        build(&c);
+        assert_int_equal(observe_source(&c.view, &why), STEP_DONE);
+        view_release(&c.view);
+        arena_release(&c.arena);
+        put(&c, KIND_VMI, "{'metadata':{'name':'src','namespace':'ns','uid':'u1'},'spec':{},"
+                          "'status':{'phase':'Running'}}");
+        build(&c);
+        assert_int_equal(observe_source(&c.view, &why), STEP_FAILED);
+        view_release(&c.view);
+        arena_release(&c.arena);
+        free(c.items[--c.count].object);
+        build(&c);
+        assert_int_equal(observe_source(&c.view, &why), STEP_FAILED);
+        /* It says nothing of an attempt that began later. */
+        c.view.record.attempt_ms = NOW + 1;
+        assert_int_equal(observe_source(&c.view, &why), STEP_DONE);
+        drop(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -723,6 +760,7 @@ int main(void)
         cmocka_unit_test(test_stuck_content),         cmocka_unit_test(test_backups_are_ours),
         cmocka_unit_test(test_backups_that_the_cache_does_not_show),
         cmocka_unit_test(test_cut_without_a_time),
+        cmocka_unit_test(test_source_ran_in_between),
         cmocka_unit_test(test_contents_of_ours),      cmocka_unit_test(test_a_spec_past_the_webhook),
         cmocka_unit_test(test_namespaces_that_go),    cmocka_unit_test(test_event_names),
         cmocka_unit_test(test_data_volume_error),
