@@ -298,6 +298,7 @@ bool entries_summarise(struct entries *all, struct entry *e, const struct kube_o
         bool begun, cut, aborted, deleted;
     } before = {e->share.begun, e->share.cut, e->share.aborted, e->share.deleted};
     e->is_clone = e->final = e->started = e->owes_thaw = e->linked = e->succeeded = false;
+    e->vm_snapshot = false;
     if (view_read_wukong(&v, o, NULL) == 0 && v.effective.is_clone) {
         const struct clone_record *r = &v.record;
         e->is_clone = true;
@@ -310,6 +311,8 @@ bool entries_summarise(struct entries *all, struct entry *e, const struct kube_o
         /* Another attempt begins with an empty record; the guest was thawed all the same. */
         if (r->freeze.thawed_ms)
             e->thawed_ms = r->freeze.thawed_ms;
+        e->vm_snapshot = v.effective.method == METHOD_VM_SNAPSHOT && r->source_uid &&
+                         !r->cut_ms && !e->final;
         replace_text(&e->freeze_vmi_uid, r->freeze.vmi_uid);
         join_source(all, e, v.effective.source_ns, str_or(v.effective.source_name, "-"));
         describe(all, e, &v);

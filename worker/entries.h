@@ -56,8 +56,9 @@ struct entry {
     int64_t logged;           /* phase and attempt of the last log line */
     struct step_clock step;
     int64_t status_ms;        /* wall clock of the last status write */
-    /* Monotonic: until then a freeze that this Wukong's status write announces counts as owed, though
-       the answer has not come: two clones of one source must not announce at once. */
+    /* Monotonic: until then a freeze (or KubeVirt's, by a VirtualMachineSnapshot) that this Wukong's
+       status write announces counts as owed, though the answer has not come: two clones of one source
+       must not announce at once. */
     int64_t announced_until_ms;
     int64_t unanswered_ms; /* wall: a status write ended without an answer; 0: none since one had one */
     /* Summary. */
@@ -70,6 +71,9 @@ struct entry {
     bool owes_thaw;
     char *freeze_vmi_uid;
     int64_t thawed_ms;
+    /* Its VirtualMachineSnapshot freezes the guest, or will, or has in an attempt that failed. */
+    bool vm_snapshot;
+    int64_t vm_snapshot_end_ms; /* wall clock: when that was over; 0: not in this process */
     struct entry *same_source_next;
     struct entry_share share;
     char *group; /* share.taker_uid while its snapshots are needed */

@@ -77,11 +77,15 @@ void apply_share(const struct clone_view *v, struct decision *d);
 /* The record that begins the attempt names who shares it. */
 void share_close(const struct clone_view *v, struct decision *d);
 /* steps_snapshot.c */
+/* STEP_TODO when nobody else freezes the guest, or has a moment ago; else STEP_WAIT. */
+enum observed observe_free_guest(const struct clone_view *v, struct why *why);
 enum observed observe_freeze(const struct clone_view *v, struct why *why);
 void apply_freeze(const struct clone_view *v, struct decision *d);
 enum observed observe_cut(const struct clone_view *v, struct why *why);
 void apply_cut(const struct clone_view *v, struct decision *d);
 /* steps_vmsnapshot.c: the cut by method VirtualMachineSnapshot. */
+/* Its creation is announced in the record: nobody else begins now. */
+bool vm_snapshot_begun(const struct clone_view *v);
 enum observed observe_vm_snapshot(const struct clone_view *v, struct why *why);
 enum consistency vm_snapshot_consistency(const struct clone_view *v);
 enum observed observe_thaw(const struct clone_view *v, struct why *why);

@@ -97,7 +97,9 @@ const struct call *view_thaw_call(const struct clone_view *v)
 
 /* --- freeze --- */
 
-static enum observed may_freeze(const struct clone_view *v, struct why *why)
+/* Whoever ends first thaws both, and KubeVirt leaves out its own freeze where it reads a state of
+   5 s ago (pkg/storage/snapshot/source.go): one at a time. */
+enum observed observe_free_guest(const struct clone_view *v, struct why *why)
 {
     const struct view_source *s = &v->source;
     int64_t rested = s->last_thaw_ms + FREEZE_POLL_MS;
@@ -109,6 +111,9 @@ static enum observed may_freeze(const struct clone_view *v, struct why *why)
         why_set(why, REASON_SOURCE_BUSY, "the source is %s by somebody else", s->freeze_status);
     else if (s->freeze_elsewhere) {
         why_set(why, REASON_SOURCE_BUSY, "another clone holds the source frozen");
+        why->again_ms = v->now.wall_ms + 1000;
+    } else if (s->vm_snapshot_elsewhere && !vm_snapshot_begun(v)) {
+        why_set(why, REASON_SOURCE_BUSY, "another clone's VirtualMachineSnapshot is under way");
         why->again_ms = v->now.wall_ms + 1000;
     } else if (s->last_thaw_ms && v->now.wall_ms < rested) {
         why_set(why, REASON_SOURCE_BUSY, "the source was thawed a moment ago");
@@ -148,7 +153,7 @@ enum observed observe_freeze(const struct clone_view *v, struct why *why)
     if (view_past_cut(v) || view_cut_mode(v) != CUT_FROZEN)
         return STEP_DONE;
     if (!v->record.freeze.requested_ms)
-        return may_freeze(v, why);
+        return observe_free_guest(v, why);
     return frozen_state(v, why);
 }
 

@@ -18,6 +18,11 @@ static const char *left_out_disk(const struct clone_view *v)
     return str_eq(v->vm_snapshot_phase, "Succeeded") && named ? missing : NULL;
 }
 
+bool vm_snapshot_begun(const struct clone_view *v)
+{
+    return view_uses_vm_snapshot(v) && v->record.source_uid && !record_aborted(&v->record);
+}
+
 /*
  * Succeeded means that all VolumeSnapshots have a creationTime, Failed is terminal for the object
  * (KubeVirt pkg/storage/snapshot/snapshot.go); a retry needs another name, which the next attempt
@@ -26,6 +31,9 @@ static const char *left_out_disk(const struct clone_view *v)
 enum observed observe_vm_snapshot(const struct clone_view *v, struct why *why)
 {
     const struct seen_snapshot *s = &v->vm_snapshot;
+    if (!s->exists && v->source.vmi_exists && v->source.agent && !v->source.paused &&
+        observe_free_guest(v, why) != STEP_TODO)
+        return STEP_WAIT;
     if (!s->exists) {
         const struct call *c = memo_findf(v->memo, "create/vmsnapshot/%s", str_or(s->name, ""));
         why_set(why, REASON_CLONING, "the VirtualMachineSnapshot is about to be created");

@@ -664,6 +664,7 @@ static void apply_settings(struct clone_view *v, const struct view_settings *s)
 {
     v->unfreeze_timeout_ms = s->unfreeze_timeout_ms;
     v->source.freeze_elsewhere = s->freeze_elsewhere;
+    v->source.vm_snapshot_elsewhere = s->vm_snapshot_elsewhere;
     v->source.may_start = s->may_start;
     v->source.last_thaw_ms = s->last_thaw_ms;
     v->policy_refusal = s->policy_refusal;

@@ -91,6 +91,7 @@ struct view_source {
     const char *snapshot_in_progress; /* NULL: none */
     bool may_start;                   /* the requester may start it */
     bool freeze_elsewhere;            /* another Wukong owes a thaw on this VMI */
+    bool vm_snapshot_elsewhere;       /* another Wukong's VirtualMachineSnapshot is under way */
     int64_t last_thaw_ms;             /* wall; 0: none known */
 };
 

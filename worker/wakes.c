@@ -98,8 +98,11 @@ bool worker_trusts_written(const struct worker *w, const struct entry *e)
 
 void worker_summarise(struct worker *w, struct entry *e, const struct kube_object *o)
 {
+    bool froze = e->vm_snapshot;
     if (entries_summarise(&w->entries, e, o))
         peers_wake_company(&w->entries, e, worker_look_at, w);
+    if (froze && !e->vm_snapshot)
+        e->vm_snapshot_end_ms = worker_wall(w);
 }
 
 /* --- the caches change --- */

@@ -20,6 +20,7 @@
 #include "worker/permit.h"
 #include "worker/policing.h"
 #include "worker/status.h"
+#include "worker/steps.h"
 #include "worker/view_build.h"
 #include "wukong/schedule.h"
 
@@ -84,6 +85,23 @@ static const char *cross_namespace_refusal(struct worker *w, struct entry *self,
         kube_object_field(o, F_ANNOTATION_STAMP), stamp_keys(w, v->arena), ret_may_start);
 }
 
+static bool under_way(void *arg, const struct kube_object *o)
+{
+    bool *any = arg;
+    const char *phase = kube_object_field(o, F_PHASE);
+    *any |= !str_eq(phase, "Succeeded") && !str_eq(phase, "Failed");
+    return !*any;
+}
+
+/* Between two attempts nothing freezes the guest any more. */
+static bool vm_snapshot_under_way(struct worker *w, const struct entry *e)
+{
+    bool any = e->vm_snapshot && !e->share.aborted;
+    if (e->vm_snapshot && e->share.aborted)
+        w->caches.each(w->caches.arg, KIND_VM_SNAPSHOT, e->uid, under_way, &any);
+    return any;
+}
+
 static void settings_of(struct worker *w, struct entry *self, const struct kube_object *o,
                         const struct clone_view *v, struct view_settings *s)
 {
@@ -93,7 +111,9 @@ static void settings_of(struct worker *w, struct entry *self, const struct kube_
          e; e = e->same_source_next) {
         s->freeze_elsewhere |=
             e != self && (e->owes_thaw || worker_mono(w) < e->announced_until_ms);
-        s->last_thaw_ms = e->thawed_ms > s->last_thaw_ms ? e->thawed_ms : s->last_thaw_ms;
+        s->vm_snapshot_elsewhere |= e != self && vm_snapshot_under_way(w, e);
+        int64_t thawed = e->thawed_ms > e->vm_snapshot_end_ms ? e->thawed_ms : e->vm_snapshot_end_ms;
+        s->last_thaw_ms = thawed > s->last_thaw_ms ? thawed : s->last_thaw_ms;
     }
     s->policy_refusal = cross_namespace_refusal(w, self, o, v, &s->may_start);
     struct schedule_verdict verdict = schedule_judge(&v->wukong->spec.source, worker_wall(w));
@@ -139,7 +159,8 @@ static void send_status(struct worker *w, struct entry *e, const struct clone_vi
         /* Marked when sent: the watch may show the record before the answer to its write comes. */
         i.mark_sent =
             arena_printf(v->arena, "armed/%lld", (long long)d->record.freeze.requested_ms);
-    if (d->record.freeze.requested_ms > v->record.freeze.requested_ms)
+    if (d->record.freeze.requested_ms > v->record.freeze.requested_ms ||
+        (view_uses_vm_snapshot(v) && d->record.source_uid && !v->record.source_uid))
         e->announced_until_ms = worker_mono(w) + ANNOUNCED_MS;
     e->status_ms = v->now.wall_ms;
     const struct call *last = memo_find(&e->memo, i.key);

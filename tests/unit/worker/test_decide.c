@@ -164,6 +164,44 @@ static void test_deadline(void **state)
     world_release(&w);
 }
 
+/* KubeVirt leaves out its freeze while it reads "frozen", and its end thaws everybody: its snapshot
+   waits for the same as our own freeze. Once announced it waits for no other that is, too. */
+static void test_vm_snapshot_waits_for_the_guest(void **state)
+{
+    (void)state;
+    const int64_t now = 1790000000000;
+    static const struct {
+        const char *name;
+        struct view_source source;
+        bool begun;
+        enum observed expected;
+    } rows[] = {
+        {"free", {.agent = true}, false, STEP_TODO},
+        {"frozen", {.agent = true, .freeze_status = "frozen"}, false, STEP_WAIT},
+        {"a thaw is owed", {.agent = true, .freeze_elsewhere = true}, false, STEP_WAIT},
+        {"a thaw is owed, begun", {.agent = true, .freeze_elsewhere = true}, true, STEP_WAIT},
+        {"another one", {.agent = true, .vm_snapshot_elsewhere = true}, false, STEP_WAIT},
+        {"another one, begun", {.agent = true, .vm_snapshot_elsewhere = true}, true, STEP_TODO},
+        {"just thawed", {.agent = true, .last_thaw_ms = 1790000000000 - 5000}, false, STEP_WAIT},
+        {"thawed long ago", {.agent = true, .last_thaw_ms = 1790000000000 - 7000}, false, STEP_TODO},
+        {"no agent", {.freeze_status = "frozen", .freeze_elsewhere = true}, false, STEP_TODO},
+        {"locked", {.snapshot_in_progress = "theirs"}, false, STEP_WAIT},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct why why = {0};
+        struct memo memo = {0};
+        struct clone_view v = {.source = rows[i].source, .memo = &memo, .now = {now, 1},
+                               .effective = {.method = METHOD_VM_SNAPSHOT},
+                               .record = {.attempts = rows[i].begun,
+                                          .source_uid = rows[i].begun ? "u" : NULL},
+                               .vm_snapshot = {.name = "vms", .ns = "ns"}};
+        v.source.vmi_exists = true;
+        if (observe_vm_snapshot(&v, &why) != rows[i].expected ||
+            (why.reason == REASON_SOURCE_BUSY) != (rows[i].expected == STEP_WAIT))
+            fail_msg("%s: %s", rows[i].name, why.message);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -176,6 +214,7 @@ int main(void)
         cmocka_unit_test(test_storage_never_cuts),
         cmocka_unit_test(test_foreign_freeze),
         cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_vm_snapshot_waits_for_the_guest),
     };
     return cmocka_run_group_tests(tests, world_start, world_stop);
 }

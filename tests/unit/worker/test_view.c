@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "json/json.h"
 #include "worker/bodies.h"
+#include "worker/entries.h"
 #include "worker/status.h"
 #include "worker/steps.h"
 #include "wukong/names.h"
@@ -730,10 +731,6 @@ static void test_source_ran_in_between(void **state)
                "{'cloneStatus':{'phase':'Cloning','attempts':1,'sourceUID':'v1','sourceVMI':'src',"
                "'attemptTime':'2026-09-21T14:13:00.000Z'}}");
         put(&c, KIND_VM, "{'metadata':{'name':'src','namespace':'ns','uid':'v1'},'spec':{}}");
-        build(&c);
-        assert_int_equal(observe_source(&c.view, &why), STEP_DONE);
-        view_release(&c.view);
-        arena_release(&c.arena);
         put(&c, KIND_VMI, "{'metadata':{'name':'src','namespace':'ns','uid':'u1'},'spec':{},"
                           "'status':{'phase':'Running'}}");
         build(&c);
@@ -750,6 +747,38 @@ static void test_source_ran_in_between(void **state)
     }
 }
 
+/* Others of the same source learn of a VirtualMachineSnapshot from its announcement to the cut. */
+static void test_vm_snapshot_is_known_to_others(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *method, *status;
+        bool expected;
+    } rows[] = {
+        {"VirtualMachineSnapshot", "'attempts':1,'sourceUID':'u1','phase':'Cloning'", true},
+        {"VirtualMachineSnapshot", "'attempts':1,'phase':'Cloning'", false},
+        {"VolumeSnapshot", "'attempts':1,'sourceUID':'u1','phase':'Cloning'", false},
+        {"VirtualMachineSnapshot", "'attempts':1,'sourceUID':'u1','phase':'Failed'", false},
+        {"VirtualMachineSnapshot", "'attempts':1,'sourceUID':'u1','phase':'Cloning',"
+                                   "'cutTime':'2026-09-21T14:13:00.000Z'", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster c = {0};
+        struct entries all = {0};
+        CLEANUP_FREE char *spec = xasprintf("{'cloneSource':{'type':'vmi','vmiName':'src',"
+                                            "'snapshotMethod':'%s'}}", rows[i].method);
+        CLEANUP_FREE char *status = xasprintf("{'cloneStatus':{%s}}", rows[i].status);
+        wukong(&c, spec, status);
+        arena_init(&c.arena, 4096);
+        struct entry *e = entries_add(&all, "ns", "w", UID);
+        (void)entries_summarise(&all, e, get(&c, KIND_WUKONG, "ns", "w"));
+        if (e->vm_snapshot != rows[i].expected)
+            fail_msg("%s, %s", rows[i].method, rows[i].status);
+        entries_release(&all);
+        drop(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -759,8 +788,8 @@ int main(void)
         cmocka_unit_test(test_machine_owner),         cmocka_unit_test(test_before_a_snapshot_goes),
         cmocka_unit_test(test_stuck_content),         cmocka_unit_test(test_backups_are_ours),
         cmocka_unit_test(test_backups_that_the_cache_does_not_show),
-        cmocka_unit_test(test_cut_without_a_time),
-        cmocka_unit_test(test_source_ran_in_between),
+        cmocka_unit_test(test_cut_without_a_time),    cmocka_unit_test(test_source_ran_in_between),
+        cmocka_unit_test(test_vm_snapshot_is_known_to_others),
         cmocka_unit_test(test_contents_of_ours),      cmocka_unit_test(test_a_spec_past_the_webhook),
         cmocka_unit_test(test_namespaces_that_go),    cmocka_unit_test(test_event_names),
         cmocka_unit_test(test_data_volume_error),
