@@ -177,6 +177,10 @@ static int claim_body(const struct clone_view *v, const struct view_target *t, s
     bool from_claim = p->method == DISK_CSI_CLONE || p->method == DISK_CDI_CLONE;
     bool cdi = p->method == DISK_CDI_CLONE || p->method == DISK_CDI_SNAPSHOT;
     CLEANUP_FREE char *size = p->bytes ? xasprintf("%lld", (long long)p->bytes) : NULL;
+    /* The snapshot that was handed to the target's namespace has a name of its own: the source's may
+       be KubeVirt's, or another Wukong's that shares it. */
+    const char *snapshot =
+        p->method == DISK_HANDLE_COPY ? v->disks[disk].copy.snapshot.name : s->name;
     struct target_claim c = {
         .wukong = v->wukong,
         .index = t->index,
@@ -189,7 +193,7 @@ static int claim_body(const struct clone_view *v, const struct view_target *t, s
         .cdi_knows_modes = facts_knows_modes(&v->classes, p->storage_class),
         .origin = from_claim ? TARGET_FROM_CLAIM : TARGET_FROM_SNAPSHOT,
         /* KubeVirt names its VolumeSnapshots when it makes them; a dry run needs any name. */
-        .origin_name = from_claim ? p->claim : str_or(s->name, "not-yet-made"),
+        .origin_name = from_claim ? p->claim : str_or(snapshot, "not-yet-made"),
         .origin_ns = v->effective.source_ns,
     };
     return cdi ? target_datavolume_body(&c, out, err) : target_pvc_body(&c, out, err);
