@@ -106,7 +106,7 @@ static const char *disk_phase(const struct clone_view *v, size_t disk)
 {
     size_t bound = 0, there = 0;
     for (size_t t = 0; t < v->target_count; t++) {
-        there += v->targets[t].claims[disk].exists;
+        there += v->targets[t].claims[disk].exists && v->targets[t].claims[disk].ours;
         bound += v->targets[t].claims[disk].bound;
     }
     const struct seen_snapshot *s = &v->disks[disk].snapshot;
@@ -188,7 +188,7 @@ static void write_targets(struct json_writer *w, const struct clone_view *v)
             json_object(w, NULL);
             json_string(w, "name", v->disks[i].plan->name);
             json_string(w, "pvc", c->name);
-            json_string(w, "phase", !c->exists ? "Pending" : c->bound ? "Bound" : "Restoring");
+            json_string(w, "phase", !c->exists || !c->ours ? "Pending" : c->bound ? "Bound" : "Restoring");
             json_end(w);
         }
         json_end(w);

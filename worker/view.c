@@ -368,6 +368,8 @@ static void see_claim(struct clone_view *v, const struct caches *c, struct seen_
         s->bytes = quantity_bytes(field(o, F_CAPACITY));
     }
     see_data_volume(v, c, s);
+    /* A stranger's claim of that name is no progress of ours. */
+    s->bound = s->bound && s->ours;
 }
 
 static const char *vm_failure(struct clone_view *v, const struct kube_object *o)

@@ -87,29 +87,33 @@ class Good(threading.Thread):
         super().__init__(daemon=True)
         self.case, self.stopping = case, threading.Event()
         self.times, self.failures = [], []
-        self.link = None
+        self.leave = threading.Event()
 
     def run(self):
+        link = None
         while not self.stopping.is_set():
+            if self.leave.is_set():
+                self.leave.clear()
+                link = None
             uid = f"uid-{random.getrandbits(64):x}"
             began = time.monotonic()
             try:
-                if self.link is None:
-                    self.link = self.case.connection(timeout=8)
-                self.link.request("POST", VALIDATE, review(uid), {"Content-Type": "application/json"})
-                answer = self.link.getresponse()
+                if link is None:
+                    link = self.case.connection(timeout=8)
+                link.request("POST", VALIDATE, review(uid), {"Content-Type": "application/json"})
+                answer = link.getresponse()
                 body = json.loads(answer.read())
                 if answer.status != 200 or body["response"]["uid"] != uid:
                     raise AssertionError(f"{answer.status} {body}")
                 self.times.append(time.monotonic() - began)
             except Exception as failure:  # noqa: BLE001
                 self.failures.append(repr(failure))
-                self.link = None
+                link = None
             time.sleep(0.02)
 
     def fresh(self):
         """Leaves the kept connection: the next request needs a new one."""
-        self.link = None
+        self.leave.set()
 
 
 class Program(unittest.TestCase):

@@ -235,6 +235,28 @@ static void test_data_volume(void **state)
     drop(&c);
 }
 
+/* A claim that somebody else made under that name is there, and no progress of ours. */
+static void test_strangers_claim(void **state)
+{
+    (void)state;
+    for (int ours = 0; ours <= 1; ours++) {
+        struct cluster c = {0};
+        wukong(&c, OF_VMI, PAST_CUT);
+        carrier(&c, "{\"source\":" SOURCE ",\"disks\":[" DISK("1", ",\"pvc\":{}") "]}");
+        CLEANUP_FREE char *claim = xasprintf(
+            "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','labels':{"
+            "'vm.novasphere.dev/wukong-uid':'%s'}},'spec':{},'status':{'phase':'Bound'}}",
+            ours ? UID : "another");
+        put(&c, KIND_PVC, claim);
+        build(&c);
+        const struct seen_claim *s = &c.view.targets[0].claims[0];
+        assert_true(s->exists);
+        assert_int_equal(s->ours, ours);
+        assert_int_equal(s->bound, ours);
+        drop(&c);
+    }
+}
+
 /* The last Event of a claim tells why it is not bound. However many claims of others fail, only its
    own Events are looked at. */
 static void test_claim_events(void **state)
@@ -784,7 +806,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_capture_from_snapshot), cmocka_unit_test(test_damaged_capture),
         cmocka_unit_test(test_data_volume),           cmocka_unit_test(test_earlier_claim),
-        cmocka_unit_test(test_claim_events),          cmocka_unit_test(test_thawed_by_others),
+        cmocka_unit_test(test_strangers_claim),       cmocka_unit_test(test_claim_events),          cmocka_unit_test(test_thawed_by_others),
         cmocka_unit_test(test_machine_owner),         cmocka_unit_test(test_before_a_snapshot_goes),
         cmocka_unit_test(test_stuck_content),         cmocka_unit_test(test_backups_are_ours),
         cmocka_unit_test(test_backups_that_the_cache_does_not_show),
