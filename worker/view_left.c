@@ -10,10 +10,10 @@
 #include "base/str.h"
 #include "json/json.h"
 
-/* snapshot-controller makes the content from its cache: a VolumeSnapshot deleted before the
-   controller has touched it gets one all the same, which then stays for ever with its physical
-   snapshot (seen on 8.6). Its finalizer, the bound name or an error say that it has. */
-#define UNTOUCHED_MS 30000
+/* snapshot-controller makes the content from its cache: a VolumeSnapshot deleted before that gets
+   one all the same, which then stays for ever with its physical snapshot (seen on 8.6). The bound
+   name or an error say that it is past that; its finalizer does not, which comes first. */
+#define CONTENT_MADE_MS 30000
 /* How long a content of a Retain class is awaited, which would outlive its VolumeSnapshot. */
 #define CONTENT_AWAIT_MS 600000
 /* csi-snapshotter gives up a CreateSnapshot after its --timeout, a minute by default, and repeats it:
@@ -139,8 +139,7 @@ static bool content_comes(const struct clone_view *v, const struct caches *c,
     int64_t age = v->now.wall_ms - snapshot->created_ms;
     if (bound || failed)
         return false;
-    return (!snapshot->has_finalizers && age < UNTOUCHED_MS) ||
-           (class_retains(c, snapshot) && age < CONTENT_AWAIT_MS);
+    return age < (class_retains(c, snapshot) ? CONTENT_AWAIT_MS : CONTENT_MADE_MS);
 }
 
 static void see_release(struct clone_view *v, const struct kube_object *o,

@@ -127,7 +127,6 @@ int kube_object_project(const struct kube_kind *kind, const cJSON *tree, struct 
     (void)json_int(metadata, "generation", &o->generation);
     o->created_ms = time_at(metadata, "creationTimestamp");
     o->deleted_ms = time_at(metadata, "deletionTimestamp");
-    o->has_finalizers = cJSON_GetArraySize(json_get(metadata, "finalizers")) > 0;
     *ret = o;
     return 0;
 }

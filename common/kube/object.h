@@ -42,7 +42,6 @@ struct kube_object {
     const char *owner_uid, *owner_kind,
         *owner_name;   /* the controller owner, else the first owner */
     const char *label; /* value of kind->label_key or label_path */
-    bool has_finalizers;
     const char *field[KUBE_FIELDS_MAX];
 };
 

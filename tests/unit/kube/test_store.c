@@ -55,7 +55,6 @@ static void test_projection(void **state)
     assert_int_equal(o->generation, 3);
     assert_true(o->created_ms == 1767323045000);
     assert_true(o->deleted_ms == 1767323046000);
-    assert_true(o->has_finalizers);
     assert_string_equal(o->owner_uid, "o2");
     assert_string_equal(o->owner_kind, "B");
     assert_string_equal(o->owner_name, "second");
@@ -82,7 +81,6 @@ static void test_bare_projection(void **state)
     assert_string_equal(o->owner_uid, "o1");
     assert_null(o->owner_kind);
     assert_null(o->label);
-    assert_false(o->has_finalizers);
     assert_true(o->deleted_ms != 0); /* a deletion is never missed */
     static const char *const refused[] = {"{}",
                                           "{\"metadata\":{\"name\":\"a\"}}",
