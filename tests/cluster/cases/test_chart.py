@@ -173,7 +173,10 @@ class Chart(unittest.TestCase):
             BED.admin().apply_yaml(document, "team")
         groups = ["developers"]
         source = {"namespace": "team"}
-        self.assertTrue(allowed("dev", "create", "wukongs/source", groups, name="golden-image", **source))
+        end = time.monotonic() + 20  # The API server's authorizer learns of a Role by a watch.
+        while not allowed("dev", "create", "wukongs/source", groups, name="golden-image", **source):
+            self.assertLess(time.monotonic(), end, "the Role permits it")
+            time.sleep(0.1)
         self.assertFalse(allowed("dev", "create", "wukongs/source", groups, name="payroll", **source))
         self.assertFalse(allowed("dev", "create", "wukongs/source", groups, name=None, **source))
         self.assertFalse(allowed("dev", "create", "wukongs/source", groups, "default", "golden-image"))

@@ -118,7 +118,7 @@ class Killed(Held):
             self.wait_ended(name, timeout_s=SETTLED_S + 60)
             with self.subTest(clone=name):
                 self.assert_cloned_leaving(name, source)
-                self.assert_thawed_by_worker(source, within_s=LEASE_S + 8)
+                self.assert_thawed_by_worker(source, within_s=UNFREEZE_S - 1)
         with self.subTest(clone="c-foreign"):
             self.assertEqual("frozen", foreign.log("frozen", "thawed", "safety-thawed")[-1]["event"])
             self.assertEqual([], foreign.log("unfreeze-request"), "a freeze of somebody else was ended")
