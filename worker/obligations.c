@@ -124,7 +124,7 @@ static bool may_go(const struct clone_view *v, struct decision *d, const struct 
     }
     if (o->look) {
         (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_CONTENT], NULL, o->look,
-                          "read/content/%s", o->uid);
+                          "%s", o->look_key);
         decision_again(d, v->now.wall_ms + 1000);
         return false;
     }

@@ -120,6 +120,7 @@ struct view_leftover {
     bool content_awaited; /* its content is about to appear, and would outlive it */
     bool being_cut;       /* the CSI driver is at work on it, and has not answered */
     const char *look;     /* the content that must be read live before; NULL: known well enough */
+    const char *look_key; /* the memo slot of that look */
     const char *stuck;    /* a content, marked for deletion, that its sidecar has overlooked */
     bool unlabelled;      /* a VolumeSnapshot that KubeVirt made for us */
     bool unread;          /* the cache does not show it, and the API server has not been asked */

@@ -52,10 +52,19 @@ static struct content cached_content(const struct caches *c, const char *name, c
     };
 }
 
-static struct content live_content(struct clone_view *v, const char *name, const char *uid)
+/* That there is none is no answer any more once the VolumeSnapshot is bound: the look has another key
+   then. */
+static const char *look_key(struct clone_view *v, const struct kube_object *o)
+{
+    bool bound = !str_empty(kube_object_field(o, F_CONTENT_NAME));
+    return arena_printf(v->arena, "read/content/%s%s", o->uid, bound ? "/bound" : "");
+}
+
+static struct content live_content(struct clone_view *v, const char *name, const char *uid,
+                                   const char *key)
 {
     cJSON *tree = NULL;
-    const struct call *c = memo_findf(v->memo, "read/content/%s", uid);
+    const struct call *c = memo_find(v->memo, key);
     bool gone = call_failed(c) && c->code == 404;
     if ((!call_ok(c) && !gone) || v->now.wall_ms >= c->done_ms + LOOK_FRESH_MS)
         return (struct content){0};
@@ -191,7 +200,8 @@ void view_see_left_snapshot(struct clone_view *v, const struct caches *c,
         bool stuck = content.deleting && v->now.wall_ms > o->deleted_ms + STUCK_MS;
         left->stuck = stuck && !left->copy ? content.name : NULL;
     } else if (!sure(v, &content)) {
-        struct content live = live_content(v, usual, o->uid);
+        left->look_key = look_key(v, o);
+        struct content live = live_content(v, usual, o->uid, left->look_key);
         left->look = live.known ? NULL : arena_strdup(v->arena, usual);
         content = live.known ? live : content;
     }

@@ -45,7 +45,7 @@ static void test_before_a_snapshot_is_deleted(void **state)
     static const char vms[] = "delete/virtualmachinesnapshots/v";
     static const struct left_row rows[] = {
         {"nothing stands in the way", {.content = "c"}, false, false, delete},
-        {"its content is not known", {.look = "c"}, false, false, "read/content/s"},
+        {"its content is not known", {.look = "c", .look_key = "read/content/s"}, false, false, "read/content/s"},
         {"its content would outlive it", {.content = "c", .content_retains = true}, false, false,
          "policy/c"},
         {"its content is still to come", {.content_awaited = true}, false, false, ""},
