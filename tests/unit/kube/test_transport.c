@@ -354,21 +354,27 @@ static void test_not_sent(void **state)
     assert_int_equal(x->a.kind, ERR_UNAVAILABLE);
 }
 
+/* Writes that the server reads and never answers; the caller releases their bodies. */
+static void submit_unanswered(struct fixture *x, struct result *into, size_t n, int64_t deadline_ms)
+{
+    memset(into, 0, n * sizeof *into);
+    x->handle = silence;
+    for (size_t i = 0; i < n; i++) {
+        into[i].fixture = x;
+        buf_init(&into[i].body, 1000);
+        struct kube_request r = request(x, KUBE_POST, &into[i]);
+        r.deadline_ms = deadline_ms;
+        (void)kube_submit(x->t, &r);
+    }
+}
+
 /* The connection cap: what waits is not sent; its deadline runs, and then it was surely not sent.
  */
 static void test_cap(void **state)
 {
     struct fixture *x = *state;
     struct result waiting[6];
-    memset(waiting, 0, sizeof waiting);
-    x->handle = silence;
-    for (size_t i = 0; i < ARRAY_LEN(waiting); i++) {
-        waiting[i].fixture = x;
-        buf_init(&waiting[i].body, 1000);
-        struct kube_request r = request(x, KUBE_POST, &waiting[i]);
-        r.deadline_ms = 300;
-        (void)kube_submit(x->t, &r);
-    }
+    submit_unanswered(x, waiting, ARRAY_LEN(waiting), 300);
     turn_for(x, 100);
     assert_int_equal(server_count(x->server), 4);
     assert_int_equal(curl_transport_active(x->curl), 6);
@@ -389,15 +395,7 @@ static void test_urgent(void **state)
 {
     struct fixture *x = *state;
     struct result others[6];
-    memset(others, 0, sizeof others);
-    x->handle = silence;
-    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
-        others[i].fixture = x;
-        buf_init(&others[i].body, 1000);
-        struct kube_request r = request(x, KUBE_POST, &others[i]);
-        r.deadline_ms = 1500;
-        (void)kube_submit(x->t, &r);
-    }
+    submit_unanswered(x, others, ARRAY_LEN(others), 1500);
     turn_for(x, 100);
     assert_int_equal(server_count(x->server), 4);
     x->handle = reply_ok;
