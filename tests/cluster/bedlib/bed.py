@@ -127,6 +127,7 @@ class Bed:
         if name in self.config.get("args", {}):
             argv += self.config["args"][name]
         environment = {k: v for k, v in os.environ.items() if k in services.INHERITED}
+        environment.update(services.GO_RUNTIME)
         environment.update(service.env(self) if service.env else {})
         item.start(argv, env=environment, cwd=self.folder)
         if wait:
