@@ -153,6 +153,7 @@ static void entry_free(struct entry *e)
     free(e->uid);
     free(e->source);
     free(e->freeze_vmi_uid);
+    announce_close(&e->announced);
     free(e->group);
     free(e->share.key);
     free(e->share.ready_key);
@@ -255,7 +256,7 @@ static void forget_round(struct entry_share *s)
     s->state = SHARE_COMING;
     replace_text(&s->ready_key, NULL);
     replace_text(&s->bound_by, NULL);
-    s->ready_until_ms = s->lead_since_ms = s->tried_ms = s->bound_until_ms = 0;
+    s->ready_until_ms = s->lead_since_ms = s->tried_ms = 0;
     s->released = s->waits_turn = false;
 }
 

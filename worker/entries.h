@@ -13,6 +13,7 @@
 #include <uthash.h>
 
 #include "kube/object.h"
+#include "worker/announce.h"
 #include "worker/memo.h"
 #include "worker/metrics.h"
 #include "worker/permit.h"
@@ -34,8 +35,8 @@ struct entry_share {
     /* What this process found out, in monotonic milliseconds; forgotten when the round changes. */
     enum share_state state;
     char *ready_key;
-    int64_t ready_until_ms, lead_since_ms, tried_ms, bound_until_ms;
-    char *bound_by;     /* UID of the leader whose closing write is under way */
+    int64_t ready_until_ms, lead_since_ms, tried_ms;
+    char *bound_by;     /* UID of the leader whose closing write lists it; meant while that is open */
     bool released;      /* needs the snapshots of its attempt no more */
     bool waits_turn;    /* to restore from a shared snapshot */
     int64_t seen_ms;     /* the Wukong appeared */
@@ -56,11 +57,8 @@ struct entry {
     int64_t logged;           /* phase and attempt of the last log line */
     struct step_clock step;
     int64_t status_ms;        /* wall clock of the last status write */
-    /* Monotonic: until then a freeze (or KubeVirt's, by a VirtualMachineSnapshot) that this Wukong's
-       status write announces counts as owed, though the answer has not come: two clones of one source
-       must not announce at once. */
-    int64_t announced_until_ms;
-    int64_t unanswered_ms; /* wall: a status write ended without an answer; 0: none since one had one */
+    /* While it is open it counts as stored: two clones of one source must not announce at once. */
+    struct announcement announced;
     /* Summary. */
     char *source;      /* "namespace/name" */
     /* started: an attempt has begun, or the source was started for it. */

@@ -39,6 +39,7 @@ struct execution {
     void *owner;
     unsigned *owner_flights;
     enum intent_verb verb;
+    bool shows; /* its answer is the object itself, as the owner knows it */
     bool urgent; /* a guest stands still until it works */
     char *mark_done;
     char key[];
@@ -125,7 +126,7 @@ static void execution_done(void *arg, const struct kube_reply *reply)
             c->body = xstrndup(reply->body, reply->body_len);
             c->body_len = reply->body_len;
         }
-        if (e->verb == INTENT_STATUS || e->verb == INTENT_FINALIZER)
+        if (e->shows)
             written = reply->body;
     } else {
         fail_slot(x, c, status->err.kind, status->code, status->reason, status->err.message,
@@ -221,22 +222,22 @@ static bool build_path(const struct executor *x, const struct intent *i, struct 
     return buf_ok(path);
 }
 
-void execute(struct executor *x, const struct intent *i, struct memo *memo, void *owner,
+bool execute(struct executor *x, const struct intent *i, struct memo *memo, void *owner,
              unsigned *owner_flights)
 {
     const struct verb_info *verb = &verbs[i->verb];
     CLEANUP_BUF struct buf path = BUF_INIT(LIMIT_PATH_BYTES);
     CLEANUP_BUF struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
     if (!may_send(x, i, memo_find(memo, i->key)))
-        return;
+        return false;
     bool wrapped = wrap_body(i, &body);
     if (!build_path(x, i, &path) || !buf_ok(&body)) {
         fail_slot(x, memo_slot(memo, i->key), ERR_INTERNAL, 0, "TooLarge",
                   "the request is larger than it may be", 0);
-        return;
+        return false;
     }
     if (i->verb == INTENT_CREATE && !i->body)
-        return;
+        return false;
     size_t n = strlen(i->key) + 1;
     struct execution *e = xcalloc(1, sizeof *e + n);
     *e = (struct execution){.next = x->flying,
@@ -246,6 +247,8 @@ void execute(struct executor *x, const struct intent *i, struct memo *memo, void
                             .owner = owner,
                             .owner_flights = owner_flights,
                             .verb = i->verb,
+                            .shows = i->verb == INTENT_STATUS || i->verb == INTENT_FINALIZER ||
+                                     i->kind == &worker_kinds[KIND_WUKONG],
                             .urgent = str_eq(i->sub, "unfreeze"),
                             .mark_done = xstrdup(i->mark_done)};
     memcpy(e->key, i->key, n);
@@ -276,4 +279,5 @@ void execute(struct executor *x, const struct intent *i, struct memo *memo, void
     if (verb->writes && i->verb != INTENT_DRY_RUN)
         metric_add(&metric_writes, 1, METRIC_LABELS(intent_verb_names[i->verb]));
     e->op = kube_call_any(x->client, &request, (struct kube_answer){execution_done, e});
+    return true;
 }

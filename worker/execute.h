@@ -30,8 +30,8 @@ struct executor {
     const char *field_manager; /* applies use "<it>-status" and "<it>-finalizer" */
     /* Asked before every write: a worker that is not the leader writes nothing. */
     bool (*may_write)(void *arg);
-    /* A call of this owner has ended; written: the object that a status write returned, as JSON,
-       NULL for all else. */
+    /* A call of this owner has ended; written: the Wukong as a write or a read of it returned it, as
+       JSON, NULL for all else. */
     void (*ended)(void *arg, void *owner, const char *written, size_t written_len);
     void *arg;
     unsigned in_flight;
@@ -39,9 +39,9 @@ struct executor {
     unsigned long long writes; /* requests that change something, ever */
 };
 
-/* Sends what may be sent now. owner is handed to `ended`; the memo must stay until in_flight of the
-   owner is 0 again (the count is kept in *owner_flights). */
-void execute(struct executor *x, const struct intent *i, struct memo *memo, void *owner,
+/* Sends what may be sent now; true when it was. owner is handed to `ended`; the memo must stay until
+   in_flight of the owner is 0 again (the count is kept in *owner_flights). */
+bool execute(struct executor *x, const struct intent *i, struct memo *memo, void *owner,
              unsigned *owner_flights);
 /* Cancels every call under way; nothing is told to anybody. */
 void executor_cancel(struct executor *x);

@@ -6,9 +6,6 @@
 #include "worker/capture.h"
 #include "worker/steps.h"
 
-/* An answer to a write may be lost, and the write be in the store for as long as a watch may lag. */
-#define CLOSING_MS 30000
-
 static const struct kube_object *object_of(const struct peers *p, const struct entry *e)
 {
     return e->written ? e->written : p->caches->get(p->caches->arg, KIND_WUKONG, e->ns, e->name);
@@ -86,14 +83,21 @@ static bool being_taken_over(const struct peers *p)
 {
     const struct entry *self = p->self;
     const struct entry_share *s = &self->share;
-    if (!s->member_count || !s->cut ||
-        !share_offered(s->until_ms, s->cut_seen_ms, SHARE_SETTLE_MS, &p->now))
+    if (!s->member_count || !s->cut)
         return false;
+    bool offered = share_offered(s->until_ms, s->cut_seen_ms, SHARE_SETTLE_MS, &p->now);
     for (const struct entry *e = first_peer(p); e; e = e->same_source_next)
-        if (e != self && !e->final && !e->share.begun && !e->share.deleted && !e->share.aborted &&
-            lists(self, e))
+        if (e != self && (offered || e->announced.base) && !e->final && !e->share.begun &&
+            !e->share.deleted && !e->share.aborted && lists(self, e))
             return true;
     return false;
+}
+
+/* The one whose write that closes a group with e in it may be stored. */
+static const struct entry *closing_leader(const struct peers *p, const struct entry *e)
+{
+    const struct entry *leader = entries_by_uid(p->all, e->share.bound_by);
+    return leader && leader->announced.base ? leader : NULL;
 }
 
 static enum share_role role_under(const struct peers *p, const struct entry *leader)
@@ -135,8 +139,8 @@ static void look_for_leader(const struct peers *p, struct clone_view *v)
         s->leader = e->name;
         s->leader_uid = e->uid;
     }
-    const struct entry *closing = entries_by_uid(p->all, p->self->share.bound_by);
-    if (s->role == SHARE_NONE && closing && p->now.mono_ms < p->self->share.bound_until_ms) {
+    const struct entry *closing = closing_leader(p, p->self);
+    if (s->role == SHARE_NONE && closing) {
         s->role = SHARE_BOUND;
         s->leader = closing->name;
         s->leader_uid = closing->uid;
@@ -201,7 +205,8 @@ static struct share_peer *find_company(const struct peers *p, const struct clone
     for (const struct entry *e = first_peer(p); e; e = e->same_source_next) {
         const struct entry_share *s = &e->share;
         /* Bound by ourselves: the write that closes the group is tried again. */
-        bool bound = p->now.mono_ms < s->bound_until_ms && !str_eq(s->bound_by, p->self->uid);
+        const struct entry *closing = closing_leader(p, e);
+        bool bound = closing && closing != p->self;
         bool waits = e != p->self && !e->final && !s->deleted && (!s->begun || s->aborted) &&
                      !bound && str_eq(s->key, p->self->share.key);
         if (waits && !listed_by(leaders, leading, e))
@@ -350,7 +355,6 @@ static void bind_members(const struct peers *p, const struct clone_record *next)
             continue;
         free(m->share.bound_by);
         m->share.bound_by = xstrdup(p->self->uid);
-        m->share.bound_until_ms = p->now.mono_ms + CLOSING_MS;
     }
 }
 
@@ -379,8 +383,10 @@ void peers_note(const struct peers *p, const struct clone_view *v, const struct 
 void peers_freed(const struct entries *all, const struct entry *self)
 {
     for (struct entry *e = entries_beside(all, self); e; e = e->same_source_next)
-        if (str_eq(e->share.bound_by, self->uid))
-            e->share.bound_until_ms = 0;
+        if (str_eq(e->share.bound_by, self->uid)) {
+            free(e->share.bound_by);
+            e->share.bound_by = NULL;
+        }
 }
 
 static struct entry *next_turn(const struct entries *all, const struct entry *self)

@@ -23,7 +23,7 @@ void peers_held(const struct peers *p, const struct clone_view *head, struct vie
 void peers_look(const struct peers *p, struct clone_view *v);
 /* What was decided is remembered for the others, before it is sent. */
 void peers_note(const struct peers *p, const struct clone_view *v, const struct decision *d);
-/* The write that closes self's group was answered: from now on its record alone says who is in. */
+/* The outcome of the write that closes self's group is known: from now on its record alone says who is in. */
 void peers_freed(const struct entries *all, const struct entry *self);
 
 /* Events of one that others wait for; look is called for each of those. */

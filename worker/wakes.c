@@ -78,14 +78,9 @@ static void look_at_all(struct worker *w)
 
 /* --- our own writes are newer than the caches --- */
 
-/* Since Kubernetes 1.35 resource versions of one resource may be compared as numbers (KEP-5504);
-   what is no number is compared for equality alone. */
 bool worker_object_older(const struct kube_object *a, const struct kube_object *b)
 {
-    uint64_t x, y;
-    if (str_to_u64(a->resource_version, &x) && str_to_u64(b->resource_version, &y))
-        return x < y;
-    return !str_eq(a->resource_version, b->resource_version);
+    return announce_newer(a->resource_version, b->resource_version);
 }
 
 /* A watch may hang for minutes; a number tells for certain that it shows the past. */
@@ -99,6 +94,8 @@ bool worker_trusts_written(const struct worker *w, const struct entry *e)
 void worker_summarise(struct worker *w, struct entry *e, const struct kube_object *o)
 {
     bool froze = e->vm_snapshot;
+    if (announce_seen(&e->announced, o))
+        peers_freed(&w->entries, e);
     if (entries_summarise(&w->entries, e, o))
         peers_wake_company(&w->entries, e, worker_look_at, w);
     if (froze && !e->vm_snapshot)

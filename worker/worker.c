@@ -26,8 +26,6 @@
 
 /* After our own status write the watch is given this long to show it. */
 #define WRITTEN_TRUST_MS 10000
-/* A freeze whose announcement got no answer may be in the store for as long as a watch may lag. */
-#define ANNOUNCED_MS 30000
 
 /* --- the face that the view looks through --- */
 
@@ -110,7 +108,7 @@ static void settings_of(struct worker *w, struct entry *self, const struct kube_
                                              str_or(v->effective.source_name, "-"));
          e; e = e->same_source_next) {
         s->freeze_elsewhere |=
-            e != self && (e->owes_thaw || worker_mono(w) < e->announced_until_ms);
+            e != self && (e->owes_thaw || (e->announced.base && e->announced.freezes));
         s->vm_snapshot_elsewhere |= e != self && vm_snapshot_under_way(w, e);
         int64_t thawed = e->thawed_ms > e->vm_snapshot_end_ms ? e->thawed_ms : e->vm_snapshot_end_ms;
         s->last_thaw_ms = thawed > s->last_thaw_ms ? thawed : s->last_thaw_ms;
@@ -121,6 +119,17 @@ static void settings_of(struct worker *w, struct entry *self, const struct kube_
     s->permitted_reason = verdict.reason;
     s->permitted_until_ms = verdict.closes_ms;
     s->permitted_why = arena_strdup(v->arena, verdict.why);
+}
+
+/* What of a status write that was just sent the others of the source must know. */
+static void announce(struct worker *w, struct entry *e, const struct clone_view *v,
+                     const struct decision *d)
+{
+    bool begins = share_begun(&d->record) && !share_begun(&v->record);
+    bool freezes = d->record.freeze.requested_ms > v->record.freeze.requested_ms ||
+                   (view_uses_vm_snapshot(v) && d->record.source_uid && !v->record.source_uid);
+    if (freezes || (begins && (d->record.member_count || d->record.shared.uid)))
+        announce_open(&e->announced, v->wukong->resource_version, freezes, worker_mono(w));
 }
 
 static void send_status(struct worker *w, struct entry *e, const struct clone_view *v,
@@ -159,13 +168,11 @@ static void send_status(struct worker *w, struct entry *e, const struct clone_vi
         /* Marked when sent: the watch may show the record before the answer to its write comes. */
         i.mark_sent =
             arena_printf(v->arena, "armed/%lld", (long long)d->record.freeze.requested_ms);
-    if (d->record.freeze.requested_ms > v->record.freeze.requested_ms ||
-        (view_uses_vm_snapshot(v) && d->record.source_uid && !v->record.source_uid))
-        e->announced_until_ms = worker_mono(w) + ANNOUNCED_MS;
     e->status_ms = v->now.wall_ms;
     const struct call *last = memo_find(&e->memo, i.key);
     bool flying = last && last->state == CALL_FLYING;
-    execute(&w->executor, &i, &e->memo, e, &e->flights);
+    if (execute(&w->executor, &i, &e->memo, e, &e->flights))
+        announce(w, e, v, d);
     if (change == STATUS_HARD && !flying)
         worker_metrics_record(v, &d->record);
 }
@@ -217,6 +224,22 @@ static void wake_for_retries(struct worker *w, const struct entry *e)
         workqueue_add_at(w->queue, e->key, worker_mono(w) + soonest - now, worker_mono(w));
 }
 
+/* The answer to what was announced is lost: the API server is asked what it has. */
+static void ask_for_announced(struct worker *w, struct entry *e)
+{
+    const struct intent i = {.verb = INTENT_READ,
+                             .kind = &worker_kinds[KIND_WUKONG],
+                             .ns = e->ns,
+                             .name = e->name,
+                             .key = ANNOUNCE_READ_KEY};
+    if (!e->announced.base)
+        return;
+    if (announce_wants_read(&e->announced, memo_find(&e->memo, "status"), worker_mono(w)) &&
+        execute(&w->executor, &i, &e->memo, e, &e->flights))
+        e->announced.read_ms = worker_mono(w);
+    workqueue_add_at(w->queue, e->key, worker_mono(w) + ANNOUNCE_READ_MS, worker_mono(w));
+}
+
 static void reconcile(struct worker *w, struct entry *e)
 {
     CLEANUP_ARENA struct arena a;
@@ -251,6 +274,7 @@ static void reconcile(struct worker *w, struct entry *e)
             clone_decide(&v, &d);
             peers_note(&peers, &v, &d);
             carry_out(w, e, &v, &d);
+            ask_for_announced(w, e);
             wake_for_retries(w, e);
         }
     }
@@ -279,17 +303,24 @@ static void pump(void *arg)
 
 /* --- calls come back --- */
 
-static void trust_own_write(struct worker *w, struct entry *e, const char *json, size_t len)
+static void trust_answer(struct worker *w, struct entry *e, const char *json, size_t len)
 {
     CLEANUP_JSON cJSON *tree = NULL;
     struct kube_object *o = NULL;
     struct err err = {0};
     if (json_parse(json, len, true, &tree, &err) < 0 ||
         kube_object_project(&worker_kinds[KIND_WUKONG], tree, &o, &err) < 0) {
-        log_event(LOG_WARN, "answer to a status write cannot be read", LOG_S("wukong", e->key),
+        log_event(LOG_WARN, "answer with a Wukong cannot be read", LOG_S("wukong", e->key),
                   LOG_S("error", err.message));
         return;
     }
+    /* A read goes by name. */
+    if (!str_eq(o->uid, e->uid)) {
+        free(o);
+        return;
+    }
+    if (announce_read(&e->announced, memo_find(&e->memo, ANNOUNCE_READ_KEY), o))
+        peers_freed(&w->entries, e);
     const struct kube_object *cached = store_get(w->watched[KIND_WUKONG].store, e->ns, e->name);
     /* Answers may come in another order than the writes took effect. */
     if (e->written && worker_object_older(o, e->written)) {
@@ -309,21 +340,6 @@ static void trust_own_write(struct worker *w, struct entry *e, const char *json,
     e->written_until_ms = worker_mono(w) + WRITTEN_TRUST_MS;
 }
 
-/* A conflict says that the store is ahead of the watch; but what is there may be the very write of ours
-   before it that got no answer, so that nothing is taken back then. */
-static void status_answered(struct worker *w, struct entry *e, const struct call *status)
-{
-    bool conflict = call_failed(status) && status->kind == ERR_CONFLICT;
-    if (call_failed(status) && !conflict && status->kind != ERR_REFUSED &&
-        status->kind != ERR_THROTTLED)
-        e->unanswered_ms = status->done_ms;
-    bool unsure = e->unanswered_ms && worker_wall(w) < e->unanswered_ms + ANNOUNCED_MS;
-    if (!call_ok(status) && (!conflict || unsure))
-        return;
-    e->unanswered_ms = e->announced_until_ms = 0;
-    peers_freed(&w->entries, e);
-}
-
 static void call_ended(void *arg, void *owner, const char *written, size_t written_len)
 {
     struct worker *w = arg;
@@ -333,8 +349,10 @@ static void call_ended(void *arg, void *owner, const char *written, size_t writt
         return;
     }
     if (written)
-        trust_own_write(w, e, written, written_len);
-    status_answered(w, e, memo_find(&e->memo, "status"));
+        trust_answer(w, e, written, written_len);
+    if (announce_answered(&e->announced, memo_find(&e->memo, "status")) ||
+        announce_read(&e->announced, memo_find(&e->memo, ANNOUNCE_READ_KEY), NULL))
+        peers_freed(&w->entries, e);
     worker_look_at(w, e);
 }
 

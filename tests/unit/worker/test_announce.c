@@ -1,0 +1,228 @@
+/*
+ * Proves that what a status write announces counts as stored until it is known not to be: no time
+ * settles it, however long the watch hangs; an object newer than the one that the write was made from
+ * does, and so does the API server's own word, if it was given after the write could still land. And
+ * that who is on the list of such a write waits for its leader as long as that.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+
+#include "base/str.h"
+#include "json/json.h"
+#include "worker/peers.h"
+
+#define SENT 1000
+
+static struct kube_object *wukong(const char *name, const char *version)
+{
+    struct kube_object *o = NULL;
+    struct err err = {0};
+    CLEANUP_JSON cJSON *tree = NULL;
+    CLEANUP_FREE char *text = xasprintf(
+        "{\"metadata\":{\"name\":\"%s\",\"namespace\":\"ns\",\"uid\":\"uid-%s\",\"generation\":1,"
+        "\"resourceVersion\":\"%s\"},\"spec\":{\"cloneSource\":{\"type\":\"vmi\",\"vmiName\":"
+        "\"src\"}},\"status\":{}}",
+        name, name, version);
+    assert_int_equal(json_parse(text, strlen(text), true, &tree, &err), 0);
+    assert_int_equal(kube_object_project(&worker_kinds[KIND_WUKONG], tree, &o, &err), 0);
+    return o;
+}
+
+static void test_versions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *a, *b;
+        bool newer;
+    } rows[] = {
+        {"9", "10", true}, {"10", "9", false}, {"10", "10", false}, {"x", "y", true}, {"x", "x", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (announce_newer(rows[i].a, rows[i].b) != rows[i].newer)
+            fail_msg("%s, %s", rows[i].a, rows[i].b);
+}
+
+/* One answer to the write, after another that got none or not. */
+static void test_answers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum call_state state;
+        enum err_kind kind;
+        int code;
+        bool settles, settles_after_a_lost_one;
+    } rows[] = {
+        {"under way", CALL_FLYING, ERR_NONE, 0, false, false},
+        {"stored", CALL_OK, ERR_NONE, 200, true, true},
+        {"lost", CALL_FAILED, ERR_AMBIGUOUS, 0, false, false},
+        {"etcd did not answer", CALL_FAILED, ERR_AMBIGUOUS, 500, false, false},
+        {"unavailable, it says", CALL_FAILED, ERR_UNAVAILABLE, 503, false, false},
+        {"not our doing", CALL_FAILED, ERR_INTERNAL, 0, false, false},
+        {"never sent", CALL_FAILED, ERR_UNAVAILABLE, 0, true, false},
+        {"throttled", CALL_FAILED, ERR_THROTTLED, 429, true, false},
+        {"refused", CALL_FAILED, ERR_REFUSED, 422, true, false},
+        /* The store is ahead: by the one without an answer, perhaps. */
+        {"conflict", CALL_FAILED, ERR_CONFLICT, 409, true, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        for (int lost = 0; lost < 2; lost++) {
+            struct announcement a = {0};
+            const struct call none = {.state = CALL_FAILED, .kind = ERR_AMBIGUOUS};
+            const struct call c = {.state = rows[i].state, .kind = rows[i].kind,
+                                   .code = rows[i].code};
+            announce_open(&a, "7", true, SENT);
+            if (lost)
+                assert_false(announce_answered(&a, &none));
+            bool expected = lost ? rows[i].settles_after_a_lost_one : rows[i].settles;
+            if (announce_answered(&a, &c) != expected || (a.base == NULL) != expected)
+                fail_msg("%s%s", rows[i].name, lost ? ", after a lost one" : "");
+            announce_close(&a);
+        }
+}
+
+/* A write from another base stands for itself; one from the same base does not hide a lost one. */
+static void test_writes_follow(void **state)
+{
+    (void)state;
+    struct announcement a = {0};
+    const struct call lost = {.state = CALL_FAILED, .kind = ERR_AMBIGUOUS};
+    const struct call conflict = {.state = CALL_FAILED, .kind = ERR_CONFLICT, .code = 409};
+    announce_open(&a, "7", true, SENT);
+    assert_false(announce_answered(&a, &lost));
+    announce_open(&a, "7", false, SENT + 500);
+    assert_true(a.freezes);
+    assert_false(announce_answered(&a, &conflict));
+    announce_open(&a, "8", false, SENT + 900);
+    assert_false(a.freezes);
+    assert_true(announce_answered(&a, &conflict));
+    assert_false(announce_answered(&a, &conflict));
+}
+
+static void test_objects(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *version;
+        bool settles;
+    } rows[] = {{"6", false}, {"7", false}, {"8", true}, {"70", true}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        CLEANUP_FREE struct kube_object *o = wukong("a", rows[i].version);
+        struct announcement a = {0};
+        assert_false(announce_seen(&a, o));
+        announce_open(&a, "7", true, SENT);
+        if (announce_seen(&a, o) != rows[i].settles)
+            fail_msg("%s", rows[i].version);
+        announce_close(&a);
+    }
+}
+
+/* The API server is asked when an answer is lost, now and then; what it says must have been said after
+   the write can have landed, unless it shows more. */
+static void test_reads(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *version; /* NULL: it is not there */
+        int64_t asked_ms;
+        bool settles;
+    } rows[] = {
+        {"newer", "8", SENT + 1, true},
+        {"the same, the write may be on its way", "7", SENT + ANNOUNCE_LANDS_MS - 1, false},
+        {"the same, the write has come to nothing", "7", SENT + ANNOUNCE_LANDS_MS, true},
+        {"gone", NULL, SENT + 1, true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        CLEANUP_FREE struct kube_object *o = rows[i].version ? wukong("a", rows[i].version) : NULL;
+        struct announcement a = {0};
+        struct call status = {.state = CALL_FLYING};
+        const struct call read = {.state = o ? CALL_OK : CALL_FAILED,
+                                  .kind = o ? ERR_NONE : ERR_NOT_FOUND};
+        announce_open(&a, "7", true, SENT);
+        assert_false(announce_wants_read(&a, &status, SENT));
+        status.state = CALL_FAILED;
+        status.kind = ERR_AMBIGUOUS;
+        assert_false(announce_answered(&a, &status));
+        assert_true(announce_wants_read(&a, &status, SENT));
+        /* A read of before the write says nothing. */
+        assert_false(announce_read(&a, &read, o));
+        a.read_ms = rows[i].asked_ms;
+        assert_false(announce_wants_read(&a, &status, a.read_ms + ANNOUNCE_READ_MS - 1));
+        assert_true(announce_wants_read(&a, &status, a.read_ms + ANNOUNCE_READ_MS));
+        if (announce_read(&a, &read, o) != rows[i].settles || (a.base == NULL) != rows[i].settles)
+            fail_msg("%s", rows[i].name);
+        announce_close(&a);
+    }
+}
+
+/* --- who is listed waits --- */
+
+static const struct kube_object *get(void *arg, enum worker_kind kind, const char *ns,
+                                     const char *name)
+{
+    (void)arg, (void)kind, (void)ns, (void)name;
+    return NULL;
+}
+
+static enum share_role role_of(const struct peers *p)
+{
+    CLEANUP_ARENA struct arena a;
+    struct wukong w = {.name = p->self->name, .ns = "ns", .uid = p->self->uid};
+    struct clone_view v = {.arena = &a, .wukong = &w};
+    arena_init(&a, 64 * KIB);
+    w.spec.source = (struct wukong_source){.present = true, .type = SOURCE_VMI, .vmi_name = "src"};
+    v.effective = wukong_default(&w.spec, "ns");
+    peers_look(p, &v);
+    return v.share.role;
+}
+
+static void begin(const struct peers *leader, const struct entry *member)
+{
+    struct clone_view v = {0};
+    const struct share_member list[] = {{member->uid, member->name, member->share.round}};
+    struct decision d = {.record = {.source_uid = "vmi", .members = list, .member_count = 1}};
+    peers_note(leader, &v, &d);
+}
+
+static void test_listed_waits(void **state)
+{
+    (void)state;
+    static const int64_t hour = 3600000;
+    struct entries all = {0};
+    const struct caches caches = {.get = get};
+    struct entry *e[2];
+    for (int i = 0; i < 2; i++) {
+        CLEANUP_FREE struct kube_object *o = wukong(i ? "member" : "leader", "7");
+        e[i] = entries_add(&all, "ns", o->name, o->uid);
+        (void)entries_summarise(&all, e[i], o);
+    }
+    const struct peers leader = {&all, e[0], &caches, {SENT, SENT}};
+    const struct peers member = {&all, e[1], &caches, {SENT + hour, SENT + hour}};
+    begin(&leader, e[1]);
+    /* Nothing was sent. */
+    assert_int_equal(role_of(&member), SHARE_NONE);
+    announce_open(&e[0]->announced, "7", false, SENT);
+    assert_int_equal(role_of(&member), SHARE_BOUND);
+    announce_close(&e[0]->announced);
+    peers_freed(&all, e[0]);
+    assert_int_equal(role_of(&member), SHARE_NONE);
+    /* Bound to nobody any more, whatever that one announces next. */
+    announce_open(&e[0]->announced, "8", true, SENT);
+    assert_int_equal(role_of(&member), SHARE_NONE);
+    entries_release(&all);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_versions),      cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_writes_follow), cmocka_unit_test(test_objects),
+        cmocka_unit_test(test_reads),         cmocka_unit_test(test_listed_waits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
