@@ -95,7 +95,9 @@ static void tell_conditions(const struct telling *t, const char *known)
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         const cJSON *c = progress_condition(t->wukong, types[i]);
         const char *message = json_str(c, "message");
-        if (!str_eq(json_str(c, "status"), "False") || str_empty(message) || str_eq(message, known))
+        const char *status = json_str(c, "status");
+        bool wanting = str_eq(status, "False") || str_eq(status, "Unknown");
+        if (!wanting || str_empty(message) || str_eq(message, known))
             continue;
         CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_OBJECT_BYTES);
         buf_addf(&text, "%s (%s): %s", types[i], str_or(json_str(c, "reason"), "?"), message);

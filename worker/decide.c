@@ -158,10 +158,15 @@ static void step_conditions(const struct clone_view *v, const struct walk *w, st
         return;
     enum condition_type type = clone_steps[w->current].condition;
     const char *message = arena_strdup(v->arena, w->why.message);
-    if (type != COND_AWAITING_GATES)
-        set_condition(d, type, CONDITION_FALSE, w->why.reason, message);
-    else
-        set_condition(d, type, CONDITION_TRUE, w->why.reason, message);
+    enum condition_status status = CONDITION_FALSE;
+    if (type == COND_AWAITING_GATES)
+        status = CONDITION_TRUE;
+    /* SnapshotTaken, True or False, releases an application that keeps still behind a gate: False is
+       said only when no snapshot comes of this attempt. */
+    else if (type == COND_SNAPSHOT_TAKEN && v->wukong->spec.source.gate_count &&
+             w->observed != STEP_FAILED)
+        status = CONDITION_UNKNOWN;
+    set_condition(d, type, status, w->why.reason, message);
 }
 
 static void begin_abort(const struct clone_view *v, struct decision *d, const struct why *why,
@@ -569,7 +574,8 @@ static void summary(const struct clone_view *v, struct decision *d)
     for (enum condition_type t = COND_SOURCE_READY; t < CONDITION_TYPES; t++) {
         bool blocks = t == COND_AWAITING_GATES ? d->conditions[t].status == CONDITION_TRUE &&
                                                      d->conditions[t].reason != REASON_READY
-                                               : d->conditions[t].status == CONDITION_FALSE;
+                                               : d->conditions[t].status == CONDITION_FALSE ||
+                                                     d->conditions[t].status == CONDITION_UNKNOWN;
         if (blocks) {
             message = d->conditions[t].message;
             reason = d->conditions[t].reason;
