@@ -337,6 +337,8 @@ bool entries_summarise(struct entries *all, struct entry *e, const struct kube_o
 void entries_release(struct entries *all)
 {
     struct entry *e, *next;
+    /* What becomes free now is for nobody, and whoever would be woken may be gone. */
+    all->usage.wake = NULL;
     HASH_ITER(by_key, all->by_key, e, next)
     {
         e->flights = 0;

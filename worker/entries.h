@@ -114,7 +114,7 @@ void entry_landed(struct entries *all, struct entry *e);
 bool entries_summarise(struct entries *all, struct entry *e, const struct kube_object *o);
 /* Adds a storage class to those of one clone, once; NULL adds nothing. */
 void entries_add_class(const char **classes, size_t *count, const char *name);
-/* Frees everything. */
+/* Frees everything, and wakes nobody. */
 void entries_release(struct entries *all);
 
 #endif

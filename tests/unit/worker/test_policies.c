@@ -15,6 +15,7 @@
 #include "base/rng.h"
 #include "base/str.h"
 #include "json/json.h"
+#include "worker/entries.h"
 #include "worker/policies.h"
 #include "worker/usage.h"
 
@@ -464,6 +465,26 @@ static void test_long_text(void **state)
     bench_release(&b);
 }
 
+/* Who waits is not woken when everything is freed: the queue may be gone by then. */
+static void never_woken(void *arg, struct usage_holder *h)
+{
+    (void)arg;
+    fail_msg("%s is woken", h->key);
+}
+
+static void test_the_end_wakes_nobody(void **state)
+{
+    (void)state;
+    struct entries all = {.usage.wake = never_woken};
+    struct usage_holder *busy = &entries_add(&all, "lab", "busy", "1")->holder;
+    struct usage_holder *idle = &entries_add(&all, "lab", "idle", "2")->holder;
+    usage_hold(&all.usage, busy);
+    usage_begin(idle);
+    usage_wait(&all.usage, idle, "p", "concurrentPerCluster", PLACE_CLUSTER, NULL);
+    usage_end(&all.usage, idle);
+    entries_release(&all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -471,6 +492,7 @@ int main(void)
         cmocka_unit_test(test_who_stands_in_line), cmocka_unit_test(test_storage),
         cmocka_unit_test(test_lines),      cmocka_unit_test(test_the_first_leaves),
         cmocka_unit_test(test_long_text),  cmocka_unit_test(test_own_limit),
+        cmocka_unit_test(test_the_end_wakes_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
