@@ -28,7 +28,9 @@
 #define REQUEST_MS 10000
 /* Go's client keeps idle connections for 90 s (net/http.DefaultTransport); who closes first loses a
    race with the next request, so it shall be the client. */
+#define CALLER_IDLE_MS 90000
 #define IDLE_MS 120000
+_Static_assert(IDLE_MS > CALLER_IDLE_MS, "the caller closes idle connections, not we");
 #define PLAIN_CONNECTIONS 32
 #define DRAIN_PATIENCE_MS 15000
 #define LOG_REPEAT_MS 10000

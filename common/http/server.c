@@ -16,6 +16,9 @@
 /* One connection's memory pool: request line and headers must fit, or MHD answers 431/414. The API
    server sends less than 1 KiB of them. */
 #define CONNECTION_POOL_BYTES (16u * KIB)
+/* What the kernel keeps of answers that a client does not read, for each connection. Left to itself
+   it grows to megabytes (net.ipv4.tcp_wmem), and only when it is full is a deaf client noticed. */
+#define SEND_BUFFER_BYTES (64 * 1024)
 /* Connections that were told to end but whose end MHD has not processed yet. */
 #define CONNECTION_SLACK 64u
 /* MHD asks to be run again at once for as long as a TLS handshake is unfinished, however long the
@@ -440,10 +443,12 @@ static int listen_on(const struct server_config *c, struct err *err)
     } else {
         return err_set(err, ERR_INVALID, "listen address %s is no IP address", c->address);
     }
-    int on = 1, off = 0;
+    int on = 1, off = 0, send_bytes = SEND_BUFFER_BYTES;
     int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd >= 0)
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (fd >= 0) /* accepted connections inherit it */
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof send_bytes);
     if (fd >= 0 && is_v6) /* "::" serves IPv4 too, as dual-stack Services need */
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
     socklen_t len = is_v6 ? sizeof *v6 : sizeof *v4;

@@ -3,7 +3,7 @@
 right are looked up while the connection waits, classes and policies come from caches that follow the
 API server; an API server that is slow, answers errors or breaks off makes no denial and no hang: the
 review is answered in the time that its caller gave (`?timeout`), admitted with a warning, or, where a
-right could not be checked, refused as temporary.
+right could not be checked, refused as temporary; more of them at once than allowed are told to come back.
 
     test_lookups.py PROGRAM [Lookups.test_…]
 
@@ -123,7 +123,7 @@ class Api(test_hostile.FakeApi):
         return self.answer(201, review)
 
 
-class Lookups(test_hostile.Program):
+class Asking(test_hostile.Program):
     api_class = Api
 
     @classmethod
@@ -163,6 +163,8 @@ class Lookups(test_hostile.Program):
                     raise
                 time.sleep(0.05)
 
+
+class Lookups(Asking):
     def test_a_good_source_is_looked_up_and_admitted_without_a_word(self):
         for path in (MUTATE, VALIDATE):
             self.world.asked.clear()
@@ -239,6 +241,36 @@ class Lookups(test_hostile.Program):
         text = link.getresponse().read().decode()
         self.assertIn('virtualmachineinstance"', text)
         self.assertIn("persistentvolumeclaim", text)
+
+
+class Cap(Asking):
+    """More reviews at once than --max-requests: the next one is told to come back, which client-go does
+    unseen (rest/with_retry.go); nobody waits in a queue, and room that becomes free is used."""
+
+    @classmethod
+    def arguments(cls, folder):
+        return ["--max-requests", "3"]
+
+    def answer(self):
+        link = self.connection()
+        link.request("POST", f"{VALIDATE}?timeout=5s", test_hostile.review("u"))
+        answer = link.getresponse()
+        answer.read()
+        return answer
+
+    def test_what_is_too_much_is_shed_with_retry_after(self):
+        self.world.mood[VMI] = "hang"
+        began = time.monotonic()
+        slow = [threading.Thread(target=self.ask, kwargs={"timeout": "3s"}) for _ in range(3)]
+        for thread in slow:
+            thread.start()
+        self.eventually(lambda: self.assertEqual(429, self.answer().status))
+        shed = self.answer()
+        self.assertEqual((429, "1"), (shed.status, shed.headers["Retry-After"]))
+        self.assertLess(time.monotonic() - began, 2, "it was kept waiting")
+        for thread in slow:
+            thread.join()
+        self.assertEqual(200, self.answer().status)
 
 
 if __name__ == "__main__":
