@@ -3,8 +3,11 @@
  * through the judgement of both endpoints, with the source, its claims and the classes looked up as
  * the API server would serve them, and comes back as a cause (or a warning) with its field. Every
  * answer passes the API server's own check on the way (admission_world.c), and is recorded for the
- * real one when WUKONG_ANSWERS is set (tests/webhook/verify).
+ * real one when WUKONG_ANSWERS is set (tests/webhook/verify). The rows about sources are written
+ * out as JSON lines when WUKONG_ROWS is set: tests/cluster/cases/test_source_rules.py makes real
+ * objects of them.
  */
+#include <assert.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +18,8 @@
 #include "../wukong/rows_source.h"
 #include "../wukong/rows_update.h"
 #include "admission_world.h"
+#include "base/mem.h"
+#include "json/writer.h"
 #include "wukong/rules.h"
 
 /* --- The API server's view of a row's cluster --- */
@@ -103,6 +108,67 @@ static bool told(const struct judged *j, const struct rule *rule, const char *fi
     return judged_warns(j, word ? word : field);
 }
 
+/* --- For the real API server --- */
+
+#define ROW_BYTES (64u * KIB)
+
+static FILE *rows_file;
+
+static void tree_of_yaml(struct json_writer *w, const char *key, const char *yaml)
+{
+    CLEANUP_JSON cJSON *tree = parse_yaml(yaml);
+    json_tree(w, key, tree);
+}
+
+static void tree_of_list(struct json_writer *w, const char *key, const char *list)
+{
+    CLEANUP_FREE char *text = world_quotes(list);
+    CLEANUP_JSON cJSON *tree = NULL;
+    struct err err = {0};
+    assert_int_equal(json_parse(text, strlen(text), true, &tree, &err), 0);
+    json_tree(w, key, json_get(tree, "items"));
+}
+
+/* The first line is what the cluster of every row has. */
+static void record_cluster(void)
+{
+    const char *path = getenv("WUKONG_ROWS");
+    if (!path)
+        return;
+    CLEANUP_BUF struct buf line = BUF_INIT(ROW_BYTES);
+    struct json_writer w = json_writer(&line);
+    rows_file = fopen(path, "w");
+    assert_non_null(rows_file);
+    json_object(&w, NULL);
+    tree_of_list(&w, "StorageClass", STORAGE_LIST);
+    tree_of_list(&w, "VolumeSnapshotClass", SNAPSHOT_LIST);
+    tree_of_list(&w, "CSIDriver", DRIVER_LIST);
+    json_end(&w);
+    fprintf(rows_file, "%s\n", line.data);
+}
+
+static void record_row(const struct source_row *r)
+{
+    static const char *const clusters[] = {"normal",          "CDI",     "no snapshot class",
+                                           "no snapshot API", "not CSI", "unknown"};
+    static_assert(ARRAY_LEN(clusters) == UNKNOWN + 1, "a name for each cluster");
+    if (!rows_file)
+        return;
+    CLEANUP_BUF struct buf line = BUF_INIT(ROW_BYTES);
+    struct json_writer w = json_writer(&line);
+    json_object(&w, NULL);
+    json_string(&w, "cluster", clusters[r->cluster]);
+    json_string(&w, "rule", r->rule);
+    json_string(&w, "field", r->field);
+    json_string(&w, "word", r->word);
+    tree_of_yaml(&w, "Wukong", r->wukong);
+    tree_of_yaml(&w, "VirtualMachine", r->vm);
+    tree_of_yaml(&w, "VirtualMachineInstance", r->vmi);
+    tree_of_yaml(&w, "PersistentVolumeClaim", r->pvc);
+    json_end(&w);
+    fprintf(rows_file, "%s\n", line.data);
+}
+
 static void test_static_rules(void **state)
 {
     (void)state;
@@ -128,8 +194,10 @@ static void test_static_rules(void **state)
 static void test_source_rules(void **state)
 {
     (void)state;
+    record_cluster();
     for (size_t i = 0; i < ARRAY_LEN(source_rows); i++) {
         const struct source_row *r = &source_rows[i];
+        record_row(r);
         for (int e = ADMISSION_MUTATE; e <= ADMISSION_VALIDATE; e++) {
             struct served s;
             serve_row(&s, r);
@@ -147,6 +215,8 @@ static void test_source_rules(void **state)
             served_release(&s);
         }
     }
+    if (rows_file)
+        assert_int_equal(fclose(rows_file), 0);
 }
 
 static void test_update_rules(void **state)

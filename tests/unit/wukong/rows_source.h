@@ -39,8 +39,10 @@
     "volumes: [{name: root, persistentVolumeClaim: {claimName: web-root}}, {name: a, secret: "     \
     "{secretName: s-1}}, {name: b, cloudInitNoCloud: {secretRef: {name: s-1}}}, {name: c, "        \
     "configMap: {name: c-1}}, {name: d, configMap: {name: c-2, optional: true}}], "                \
-    "networks: [{name: n, multus: {networkName: lan}}, {name: o, multus: {networkName: net/wan}}"  \
-    "], accessCredentials: [{sshPublicKey: {source: {secret: {secretName: s-2}}}}], " DOMAIN("")
+    "networks: [{name: l, multus: {networkName: lan}}, {name: o, multus: {networkName: net/wan}}"  \
+    "], accessCredentials: [{sshPublicKey: {source: {secret: {secretName: s-2}}, "                 \
+    "propagationMethod: "                                                                          \
+    "{noCloud: {}}}}], " DOMAIN("")
 #define FROM_ELSEWHERE(more)                                                                       \
     "{apiVersion: vm.novasphere.dev/v1alpha1, kind: Wukong, metadata: {name: w, namespace: team}," \
     " spec: {cloneSource: {type: vmi, vmiName: web, namespace: prod}" more "}}"
@@ -113,7 +115,7 @@ static const struct source_row source_rows[] = {
     {CLONE(", quiesce: Never"), VM_RUNNING, VMI(PLAIN, VMI_STATUS("Running", "{type: Paused, status: \"True\"}", ", migrationState: {completed: true}")), OK_PVC, NORMAL, NULL, NULL, NULL},
     {CLONE(""), VM_RUNNING, VMI(VOLUMES ", domain: {devices: {tpm: {persistent: true}}}", RUNNING), OK_PVC, NORMAL, "source-tpm", "spec.cloneSource.vmiName", "TPM"},
     {CLONE(""), VM_RUNNING, VMI(VOLUMES ", domain: {firmware: {bootloader: {efi: {persistent: true}}}}", RUNNING), OK_PVC, NORMAL, "source-efi", "spec.cloneSource.vmiName", "EFI"},
-    {CLONE(""), VM_RUNNING, VMI("volumes: [{name: root, persistentVolumeClaim: {claimName: a}}, {name: h, hostDisk: {path: /x}}]", RUNNING), OK_PVC, NORMAL, "source-host-disk", "spec.cloneSource.vmiName", ": h;"},
+    {CLONE(""), VM_RUNNING, VMI("volumes: [{name: root, persistentVolumeClaim: {claimName: a}}, {name: h, hostDisk: {path: /x, type: Disk}}]", RUNNING), OK_PVC, NORMAL, "source-host-disk", "spec.cloneSource.vmiName", ": h;"},
     {CLONE(""), VM_RUNNING, VMI("volumes: [{name: c, containerDisk: {image: x}}]", RUNNING), OK_PVC, NORMAL, "source-no-disks", "spec.cloneSource.vmiName", NULL},
     {CLONE(", snapshotMethod: VirtualMachineSnapshot"), NULL, VMI_RUNNING, OK_PVC, NORMAL, "vmsnapshot-standalone", "spec.cloneSource.snapshotMethod", NULL},
     {CLONE(", snapshotMethod: VirtualMachineSnapshot"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, NULL, NULL, NULL},
@@ -121,7 +123,7 @@ static const struct source_row source_rows[] = {
     {FROM_ELSEWHERE(""), VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, "source-needs", "spec.cloneSource.vmiName", "the new VM needs Secret \"s-1\" in its own namespace"},
     {FROM_ELSEWHERE(""), VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, "source-needs", "spec.cloneSource.vmiName", "ConfigMap \"c-1\""},
     {FROM_ELSEWHERE(""), VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, "source-needs", "spec.cloneSource.vmiName", "NetworkAttachmentDefinition \"lan\""},
-    {FROM_ELSEWHERE(", networks: [{name: default}]"), VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, "source-needs", "spec.cloneSource.vmiName", "Secret \"s-2\""},
+    {FROM_ELSEWHERE(", networks: [{name: default, nadName: lan}]"), VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, "source-needs", "spec.cloneSource.vmiName", "Secret \"s-2\""},
 
     {CLONE_AND("disks: [{name: rot}, {name: data}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-missing", "spec.disks[0].name", "did you mean \"root\"?"},
     {CLONE_AND("disks: [{name: x, sourceDisk: nope}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-missing", "spec.disks[0].sourceDisk", "\"root\", \"data\""},
