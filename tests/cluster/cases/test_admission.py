@@ -28,6 +28,7 @@ import test_agreement  # noqa: E402
 STAMP = "vm.novasphere.dev/admission"
 API = "vm.novasphere.dev/v1alpha1"
 READS = {"get", "list", "watch"}
+REVIEW = "create /apis/authorization.k8s.io/v1/subjectaccessreviews"
 
 
 class Admission(vms.CloneCase):
@@ -46,6 +47,23 @@ class Admission(vms.CloneCase):
                 if e["user"]["username"] == self.bed.account("webhook")
                 and e["verb"] in READS
                 and (e.get("objectRef") or {}).get("namespace") == namespace]
+
+    def without_webhook(self, attempt):
+        """As when an admin removed the registrations: nothing of ours sees the request."""
+        api = "admissionregistration.k8s.io/v1"
+        kept = [c for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+                for c in self.kube.list(api, kind) if "wukong" in c["metadata"]["name"]
+                for c in [{**c, "apiVersion": api, "kind": kind}]]
+        self.assertEqual(2, len(kept))
+        for one in kept:
+            self.kube.delete(api, one["kind"], None, one["metadata"]["name"])
+        try:
+            return attempt()
+        finally:
+            for one in kept:
+                for field in ("uid", "resourceVersion", "creationTimestamp", "generation"):
+                    one["metadata"].pop(field, None)
+                self.kube.create(one)
 
 
 class Refusals(Admission):
@@ -280,6 +298,40 @@ class Updates(Admission):
             API, "Wukong", self.namespace, "w", {"spec": {"disks": [{"name": "root", "size": "11Gi"}]}}),
             code=422)
         self.assertIn("immutable", refusal.message)
+        self.kube.patch(API, "Wukong", self.namespace, "w", {"spec": {"disks": [{"name": "root", "size": "10240Mi"}]}})
+
+    def test_an_old_mistake_stands_in_the_way_of_nothing_else(self):
+        """Stored while the webhook was away, with a window that never opens, which no schema can see."""
+        wrong = self.wukong_of({"type": "vmi", "vmiName": "later", "gates": ["example.com/go"],
+                                "window": {"schedule": "0 0 30 2 *", "duration": "6h"}})
+        wrong["metadata"]["finalizers"] = ["example.com/mine"]
+        self.without_webhook(lambda: self.wait_for(lambda: self.kube.create(wrong), 20, "no webhook to be called"))
+        again = {**wrong, "metadata": {"name": "again", "namespace": self.namespace}}
+        self.wait_for(lambda: self.assert_refused(lambda: self.kube.create(again, dry_run=True), code=422), 20,
+                      "the webhook to be called again")
+        change = lambda body: self.kube.patch(API, "Wukong", self.namespace, "w", body)  # noqa: E731
+        change({"metadata": {"labels": {"a": "b"}}})
+        change({"spec": {"reclaimPolicy": "Retain"}})
+        refusal = self.assert_refused(lambda: change(
+            {"spec": {"cloneSource": {"window": {"schedule": "0 0 31 2 *"}}}}), code=422)
+        self.assertEqual({"spec.cloneSource.window.schedule"}, {cause["field"] for cause in refusal.causes()})
+        self.kube.delete(API, "Wukong", self.namespace, "w")
+        change({"metadata": {"finalizers": None}})
+
+    def test_a_dry_run_of_a_change_gets_the_same_answer(self):
+        self.made()
+        path = self.kube.path(API, "Wukong", self.namespace, "w")
+        body = {"spec": {"cloneSource": {"vmiName": "other"}, "replicas": 0}}
+        answers = [self.kube.raw("PATCH", path + query, body, "application/merge-patch+json")[:2]
+                   for query in ("", "?dryRun=All")]
+        self.assertEqual(422, answers[0][0])
+        self.assertEqual(*answers)
+
+    def test_a_version_that_is_not_served_is_not_found(self):
+        """The API server converts to v1alpha1, the one version registered, or calls nobody."""
+        path = self.kube.path(API, "Wukong", self.namespace).replace("v1alpha1", "v9")
+        body = {**self.wukong_of({"type": "vmi", "vmiName": "a"}), "apiVersion": "vm.novasphere.dev/v9"}
+        self.assertEqual(404, self.kube.raw("POST", path, body)[0])
 
     def test_status_and_deletion_never_meet_the_webhook(self):
         self.made()
@@ -353,60 +405,57 @@ class Authority(Admission):
         self.assertNotIn("Warning", shown.stderr)
 
     def test_no_attempt_of_hers_reads_the_other_namespace(self):
-        """The table of attempts, each with her own credentials: refused in the same words whether the
-        source is there, is not, or its whole namespace is not; nothing of that namespace is read by the
-        webhook or the worker, so neither can the time that an answer takes depend on it."""
+        """The table of attempts, each with her own credentials: refused in the same words and after the
+        same number of look-ups, all of them of her rights, whether the source is there, is not, or its
+        whole namespace is not. Nothing of that namespace is read by the webhook or the worker, so the
+        time that an answer takes is of one class, too."""
         own = self.alice.create(self.wukong_of({"type": "vmi", "vmiName": "mine"}, "own"))
         forged = self.foreign("forged")
         forged["metadata"]["annotations"] = {STAMP: self.forged()["metadata"]["annotations"][STAMP]}
         by_vm = self.wukong_of({"type": "vm", "vmName": "db", "cloneType": "running",
                                 "namespace": self.prod}, "by-vm")
         replaced = {**own, "spec": self.foreign()["spec"]}
+        nowhere = self.wukong_of({"type": "vmi", "vmiName": "db", "namespace": "nowhere"})
+        # attempt: (answer, SubjectAccessReviews, how)
         attempts = {
-            "create": (403, lambda: self.alice.create(self.foreign())),
-            "dry run": (403, lambda: self.alice.create(self.foreign(), dry_run=True)),
-            "server-side apply": (403, lambda: self.alice.apply(self.foreign())),
-            "forged stamp": (403, lambda: self.alice.create(forged)),
-            "stopped machine": (403, lambda: self.alice.create(by_vm)),
-            "update": (422, lambda: self.alice.patch(API, "Wukong", self.namespace, "own", {
+            "create": (403, 1, lambda: self.alice.create(self.foreign())),
+            "dry run": (403, 1, lambda: self.alice.create(self.foreign(), dry_run=True)),
+            "server-side apply": (403, 1, lambda: self.alice.apply(self.foreign())),
+            "forged stamp": (403, 1, lambda: self.alice.create(forged)),
+            "stopped machine": (403, 2, lambda: self.alice.create(by_vm)),
+            "with mistakes": (422, 1, lambda: self.alice.create(self.foreign(replicas=0))),
+            "disk of it": (403, 1, lambda: self.alice.create(self.foreign(disks=[{"name": "root"}]))),
+            "no namespace": (403, 1, lambda: self.alice.create(nowhere)),
+            "update": (422, 0, lambda: self.alice.patch(API, "Wukong", self.namespace, "own", {
                 "spec": {"cloneSource": {"vmiName": "db", "namespace": self.prod}}})),
-            "replace": (422, lambda: self.alice.update(replaced)),
+            "replace": (422, 0, lambda: self.alice.update(replaced)),
         }
         mark, told = self.bed.audit_mark(), {}
         for there in (False, True):
-            for name, (code, attempt) in attempts.items():
+            for name, (code, looks, attempt) in attempts.items():
                 with self.subTest(attempt=name, there=there):
+                    before = self.bed.audit_mark()
                     refusal = self.assert_refused(attempt, code=code)
                     self.assertEqual(told.setdefault(name, refusal.status), refusal.status)
+                    self.wait_for(lambda: self.looked(before) == looks * [REVIEW], 5, "its look-ups")
             if not there:
                 self.kube.create(vms.vmi(self.prod, "db", vms.machine_spec({"root": "db-root"})))
-        nowhere = self.wukong_of({"type": "vmi", "vmiName": "db", "namespace": "nowhere"})
-        refusal = self.assert_refused(lambda: self.alice.create(nowhere), code=403)
-        self.assertEqual(told["create"]["message"].replace(self.prod, "nowhere"), refusal.message)
+        self.assertEqual(told["create"]["message"].replace(self.prod, "nowhere"),
+                         told["no namespace"]["message"])
         self.assert_unread(mark)
+        wanted = 2 * sum(looks for _, looks, _ in attempts.values())
+        self.assertEqual(wanted, len(self.looked(mark)), "one came late")
+
+    def looked(self, mark):
+        """What the webhook asked the API server since the mark; its watches go on by the clock."""
+        return [f"{e['verb']} {e['requestURI']}" for e in self.bed.audit_entries(mark)
+                if e["user"]["username"] == self.bed.account("webhook") and e["verb"] != "watch"]
 
     def assert_unread(self, mark):
         read = [f"{e['user']['username']} {e['verb']} {e['requestURI']}" for e in self.bed.audit_entries(mark)
                 if e["user"]["username"] in (self.bed.account("webhook"), self.bed.account("worker"))
                 and (e.get("objectRef") or {}).get("namespace") in (self.prod, "nowhere")]
         self.assertEqual([], read)
-
-    def without_webhook(self, attempt):
-        """As when an admin removed the registrations: nothing of ours sees the request."""
-        api = "admissionregistration.k8s.io/v1"
-        kept = [c for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
-                for c in self.kube.list(api, kind) if "wukong" in c["metadata"]["name"]
-                for c in [{**c, "apiVersion": api, "kind": kind}]]
-        self.assertEqual(2, len(kept))
-        for one in kept:
-            self.kube.delete(api, one["kind"], None, one["metadata"]["name"])
-        try:
-            return attempt()
-        finally:
-            for one in kept:
-                for field in ("uid", "resourceVersion", "creationTimestamp", "generation"):
-                    one["metadata"].pop(field, None)
-                self.kube.create(one)
 
     def test_what_came_past_the_webhook_is_not_cloned(self):
         """Without a stamp, with one of her own making, and with one copied from a Wukong that was

@@ -308,9 +308,61 @@ static void decode_policy(struct arena *a, const char *text, struct policy *ret)
     assert_null(ret->broken);
 }
 
-/* A clone within its namespace is stamped when a policy asks who: with the user and the groups, so that
-   the worker can judge by them too; in the second pass nothing changes; without a key it is admitted
-   all the same, and whoever has more groups than an annotation takes is stamped without them. */
+/* Who has no right to a source learns nothing of it, whatever there is, whatever a policy says of
+   it and whatever else the Wukong asks for: the same bytes, after the same look-ups, which are of
+   rights alone. Only what is judged without a look may differ between Wukongs. */
+static void test_denied_learns_nothing(void **state)
+{
+    (void)state;
+    static const struct route none[] = {{NULL, 0, NULL}};
+    static const struct route all[] = {
+        {VMI("prod"), 200, VMI_BODY},
+        {VM("prod"), 200, VM_BODY},
+        {CLAIM("prod"), 200, CLAIM_BODY},
+        {"/api/v1/namespaces/prod", 200, "{'metadata':{}}"},
+        {NULL, 0, NULL},
+    };
+    static const struct route halted[] = {{VM("prod"), 200, VM_BODY}, {NULL, 0, NULL}};
+    static const struct route broken[] = {{VMI("prod"), 500, NULL}, {NULL, 0, NULL}};
+    const struct route *const worlds[] = {none, all, halted, broken, running};
+    static const char *const sources[] = {
+        FOREIGN,
+        "'type':'vm','vmName':'db','namespace':'prod','cloneType':'running'",
+        "'type':'vm','vmName':'db','namespace':'prod','cloneType':'linked'",
+        FOREIGN ",'volumeSnapshotClassName':'nope'",
+        FOREIGN ",'deadlineSeconds':-5",
+    };
+    struct arena a;
+    struct policy p;
+    decode_policy(&a,
+                  "{'metadata':{'name':'p'},'spec':{'match':{'source':{'namespaceSelector':{"
+                  "'matchLabels':{'env':'prod'}}}},'rules':{'requireSource':'Running'}}}",
+                  &p);
+    for (size_t i = 0; i < ARRAY_LEN(sources); i++)
+        for (int e = ADMISSION_MUTATE; e <= ADMISSION_VALIDATE; e++) {
+            CLEANUP_FREE char *object = xasprintf(SIMPLE("%s"), sources[i]);
+            CLEANUP_JUDGED struct judged first = {0};
+            for (size_t k = 0; k < ARRAY_LEN(worlds) * 2; k++) {
+                struct world w = {.routes = worlds[k / 2],
+                                  .classes = good_classes,
+                                  .policies = &p,
+                                  .policy_count = k % 2};
+                CLEANUP_JUDGED struct judged j;
+                create(&w, (enum admission_endpoint)e, object, k ? &j : &first);
+                if (k == 0)
+                    continue;
+                assert_string_equal(j.text, first.text);
+                assert_string_equal(j.asked, first.asked);
+            }
+            assert_true(str_eq(first.asked, SAR) || str_eq(first.asked, SAR SAR));
+        }
+    arena_release(&a);
+}
+
+/* A clone within its namespace is stamped when a policy asks who: with the user and the groups, so
+   that the worker can judge by them too; in the second pass nothing changes; without a key it is
+   admitted all the same, and whoever has more groups than an annotation takes is stamped without
+   them. */
 static void test_stamped_for_a_policy(void **state)
 {
     (void)state;
@@ -318,9 +370,11 @@ static void test_stamped_for_a_policy(void **state)
         const char *spec;
         bool stamped;
     } rows[] = {
-        {"{'match':{'subjects':[{'kind':'Group','name':'guests'}]},'rules':{'cloneTypes':['full']}}",
+        {"{'match':{'subjects':[{'kind':'Group','name':'guests'}]},'rules':{'cloneTypes':['full']}"
+         "}",
          true},
-        {"{'exclude':{'subjects':[{'kind':'User','name':'alice'}]},'rules':{'cloneTypes':['full']}}",
+        {"{'exclude':{'subjects':[{'kind':'User','name':'alice'}]},'rules':{'cloneTypes':['full']}"
+         "}",
          true},
         {"{'rules':{'cloneTypes':['running']}}", false},
     };
@@ -330,8 +384,7 @@ static void test_stamped_for_a_policy(void **state)
         struct arena a, found_in;
         struct policy p;
         struct stamp found = {0};
-        CLEANUP_FREE char *object =
-            xasprintf("{'metadata':{'name':'p1'},'spec':%s}", rows[i].spec);
+        CLEANUP_FREE char *object = xasprintf("{'metadata':{'name':'p1'},'spec':%s}", rows[i].spec);
         decode_policy(&a, object, &p);
         struct world w = {
             .routes = running, .classes = good_classes, .policies = &p, .policy_count = 1};
@@ -468,13 +521,20 @@ static void test_policies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_running_source),     cmocka_unit_test(test_missing_source),
-        cmocka_unit_test(test_live_before_denial), cmocka_unit_test(test_source_lacks_disk),
-        cmocka_unit_test(test_unreadable),         cmocka_unit_test(test_denied),
-        cmocka_unit_test(test_denied_and_invalid), cmocka_unit_test(test_review_of_the_user),
-        cmocka_unit_test(test_undecided),          cmocka_unit_test(test_stamped),
+        cmocka_unit_test(test_running_source),
+        cmocka_unit_test(test_missing_source),
+        cmocka_unit_test(test_live_before_denial),
+        cmocka_unit_test(test_source_lacks_disk),
+        cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_denied),
+        cmocka_unit_test(test_denied_and_invalid),
+        cmocka_unit_test(test_review_of_the_user),
+        cmocka_unit_test(test_undecided),
+        cmocka_unit_test(test_stamped),
         cmocka_unit_test(test_stamped_for_a_policy),
-        cmocka_unit_test(test_foreign_start),      cmocka_unit_test(test_policies),
+        cmocka_unit_test(test_foreign_start),
+        cmocka_unit_test(test_policies),
+        cmocka_unit_test(test_denied_learns_nothing),
     };
     return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }
