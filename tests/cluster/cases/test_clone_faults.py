@@ -597,9 +597,26 @@ class Quiet(vms.CloneCase):
                 progress = max(0, counted["patch wukongs/status"] - 4)
                 self.assertLessEqual(progress, took)
                 self.assertLessEqual(sum(counted.values()) - progress, self.WRITES_MAX, counted)
-        mark = self.bed.audit_mark()
+        mark, woken = self.bed.audit_mark(), self._wakes()
         time.sleep(10)
+        woken = {component: count - woken[component] for component, count in self._wakes().items()}
         self.assertEqual({}, dict(self.bed.audit_count(mark, account)), "writes in 10 s of idleness")
+        # Two for each request, to send it and to take its answer: renewals of the Lease, lists of kinds
+        # that are not served. The rest are watches, which have little to tell now.
+        asked = Counter(e["user"]["username"] for e in self.bed.audit_entries(mark))
+        print(f"# woken in 10 s of idleness: {woken}; requests: {asked[account]}", flush=True)
+        for component, count in woken.items():
+            self.assertLessEqual(count, 2 * asked[self.bed.account(component)] + 10, component)
+
+    def _wakes(self):
+        """How often each program of ours went to sleep so far, all threads together."""
+        found = {}
+        for component in ("webhook", "worker"):
+            tasks = Path(f"/proc/{self.bed.process(component).pid()}/task").glob("*/status")
+            found[component] = sum(int(line.split()[1]) for task in tasks
+                                   for line in task.read_text().splitlines()
+                                   if line.startswith("voluntary_ctxt_switches"))
+        return found
 
 
 if __name__ == "__main__":
