@@ -162,20 +162,28 @@ static void on_deadline(void *arg)
 
 /* --- Requests -------------------------------------------------------------------------------- */
 
-/* "5s": the API server rounds the rest of its deadline up to whole seconds. */
-static int64_t timeout_ms(const char *text)
+/* "5s": the API server rounds the rest of its deadline up to whole seconds. 0: nothing that it
+ * sends. */
+static int64_t timeout_named(const char *text)
 {
     uint64_t seconds = 0;
     size_t n = text ? strlen(text) : 0;
     if (n < 2 || n > 8 || text[n - 1] != 's')
-        return REVIEWS_TIMEOUT_MS - REVIEWS_MARGIN_MS;
+        return 0;
     char digits[8];
     memcpy(digits, text, n - 1);
     digits[n - 1] = '\0';
-    if (!str_to_u64(digits, &seconds) || seconds == 0)
-        return REVIEWS_TIMEOUT_MS - REVIEWS_MARGIN_MS;
-    int64_t ms = seconds > 60 ? REVIEWS_TIMEOUT_MS_MAX : (int64_t)seconds * 1000;
-    ms -= REVIEWS_MARGIN_MS;
+    if (!str_to_u64(digits, &seconds))
+        return 0;
+    return seconds > 60 ? 60000 : (int64_t)seconds * 1000;
+}
+
+static int64_t timeout_ms(const char *text)
+{
+    int64_t named = timeout_named(text);
+    int64_t all = named ? named : REVIEWS_TIMEOUT_MS;
+    int64_t margin = all / REVIEWS_MARGIN_PART;
+    int64_t ms = all - (margin > REVIEWS_MARGIN_MS ? margin : REVIEWS_MARGIN_MS);
     return ms > REVIEWS_TIMEOUT_MS_MAX ? REVIEWS_TIMEOUT_MS_MAX : ms;
 }
 
@@ -206,7 +214,7 @@ void reviews_handle(void *reviews, struct server_request *request)
     j->reviews = r;
     j->request = request;
     j->began_ms = now_mono(r);
-    j->deadline_ms = j->began_ms + timeout_ms(request->query);
+    j->deadline_ms = request->began_ms + timeout_ms(request->query);
     j->context.endpoint = mutate ? ADMISSION_MUTATE : ADMISSION_VALIDATE;
     j->context.no_cross_namespace = r->o.no_cross_namespace;
     timer_init(&j->timer, on_deadline, j);

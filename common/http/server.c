@@ -19,6 +19,9 @@
 /* What the kernel keeps of answers that a client does not read, for each connection. Left to itself
    it grows to megabytes (net.ipv4.tcp_wmem), and only when it is full is a deaf client noticed. */
 #define SEND_BUFFER_BYTES (64 * 1024)
+/* Of the time that a caller has waited for its connection at most this counts as its request's:
+   Go's client may have opened it for another request, which then found one that was free. */
+#define CONNECT_MS_MAX 1000
 /* Connections that were told to end but whose end MHD has not processed yet. */
 #define CONNECTION_SLACK 64u
 /* MHD asks to be run again at once for as long as a TLS handshake is unfinished, however long the
@@ -228,7 +231,10 @@ static void *on_request_line(void *arg, const char *uri, struct MHD_Connection *
         connection_limit(c, s->config.request_ms);
         connection_enter(c, CONNECTION_READING);
     }
-    r->public.began_ms = clock_mono(s->clock);
+    int64_t now_ms = clock_mono(s->clock), earliest_ms = now_ms - CONNECT_MS_MAX;
+    r->public.began_ms = c->state != CONNECTION_FRESH ? now_ms
+                         : c->began_ms > earliest_ms  ? c->began_ms
+                                                      : earliest_ms;
     return r;
 }
 

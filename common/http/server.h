@@ -31,7 +31,7 @@ struct server_request {
     size_t body_len;
     const char *content_type; /* NULL: none */
     bool client_verified;     /* presented a certificate that passed client_ca and client_names */
-    int64_t began_ms;         /* monotonic: when the request line was seen */
+    int64_t began_ms;         /* monotonic: since when the caller waits, handshake included */
 };
 
 struct server_answer {
