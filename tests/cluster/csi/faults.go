@@ -27,7 +27,6 @@ var operations = map[string]codes.Code{
 	"create":          codes.InvalidArgument,
 	"restore":         codes.InvalidArgument,
 	"clone":           codes.InvalidArgument,
-	"grow":            codes.InvalidArgument,
 	"snapshot":        codes.Unimplemented,
 	"expand":          codes.Unimplemented,
 	"delete-volume":   codes.Unimplemented,
@@ -49,6 +48,19 @@ var special = map[string]func(string) error{
 	"snapshot-ready-ms":         wantNumber,
 	"snapshot-no-creation-time": wantBool,
 	"snapshot-no-size":          wantBool,
+	"grow-unsupported":          wantBool,
+}
+
+// faultNames are all faults that there are, for who must have met each of them.
+func faultNames() []string {
+	names := slices.Collect(maps.Keys(special))
+	for operation := range operations {
+		for kind := range kinds {
+			names = append(names, operation+"-"+kind)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 func wantNumber(v string) error {

@@ -61,9 +61,6 @@ func TestFailures(t *testing.T) {
 		},
 	}
 	for operation, unsupported := range operations {
-		if operation == "grow" {
-			continue // TestSizes
-		}
 		call := calls[operation]
 		t.Run(operation, func(t *testing.T) {
 			fault := func(kind string) string { return "fault-" + operation + "-" + kind }
@@ -92,6 +89,27 @@ func TestFailures(t *testing.T) {
 			want("typo", call(operation+"-typo", fault("dely-ms"), "30"), codes.InvalidArgument)
 			want("value", call(operation+"-value", fault("delay-ms"), "soon"), codes.InvalidArgument)
 		})
+	}
+}
+
+// Every name that is told is a parameter, and no parameter is left untold.
+func TestNames(t *testing.T) {
+	values := []string{"1", "true", "Internal"}
+	for _, name := range faultNames() {
+		accepted := false
+		for _, value := range values {
+			_, err := parseFaults(map[string]string{prefix + name: value})
+			accepted = accepted || err == nil
+		}
+		if !accepted {
+			t.Errorf("%s is no parameter", name)
+		}
+	}
+	if n, want := len(faultNames()), len(operations)*len(kinds)+len(special); n != want {
+		t.Errorf("%d names, want %d", n, want)
+	}
+	if _, err := parseFaults(map[string]string{prefix + "grow-fail": "true"}); err == nil {
+		t.Error("a fault that does nothing is accepted")
 	}
 }
 

@@ -30,7 +30,12 @@ func main() {
 	name := flag.String("driver-name", "file.csi.novasphere.dev", "what the driver calls itself")
 	without := flag.String("without", "",
 		"capabilities to leave out, separated by commas: "+strings.Join(featureNames(), ", "))
+	faults := flag.Bool("faults", false, "print the names of all faults and end")
 	flag.Parse()
+	if *faults {
+		fmt.Println(strings.Join(faultNames(), "\n"))
+		return
+	}
 	log.SetFlags(log.LstdFlags | log.Lmicroseconds | log.LUTC)
 	if *endpoint == "" || *data == "" || flag.NArg() > 0 {
 		flag.Usage()

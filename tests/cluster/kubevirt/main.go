@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -27,6 +28,10 @@ func main() {
 	log.SetFlags(log.LstdFlags | log.Lmicroseconds | log.LUTC)
 	if len(os.Args) > 1 && os.Args[1] == "records" {
 		os.Exit(records(os.Args[2:]))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "faults" {
+		fmt.Println(strings.Join(control.Faults, "\n"))
+		return
 	}
 	if err := serve(); err != nil {
 		log.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +24,11 @@ import (
 
 // Prefix of the annotations by which a test makes a machine misbehave.
 const Prefix = "standin.kubevirt.io/"
+
+// Faults are the names of those annotations; no other is read.
+var Faults = []string{"agent-delay", "boot-delay", "freeze-409", "freeze-500", "freeze-500-but-frozen",
+	"freeze-late", "freeze-late-times", "freeze-slow", "handler-timeout", "migrating", "no-agent", "paused",
+	"torn-writes", "unfreeze-500", "unfreeze-lost", "write-interval"}
 
 // Options of the node.
 type Options struct {
@@ -70,6 +76,9 @@ func NewNode(c *Cluster, opt Options) (*Node, error) {
 
 // Annotation reads one of ours from a VMI.
 func Annotation(vmi obj.M, name string) (string, bool) {
+	if !slices.Contains(Faults, name) {
+		panic("no fault " + name)
+	}
 	v, ok := obj.Map(vmi, "metadata", "annotations")[Prefix+name].(string)
 	return v, ok
 }

@@ -45,12 +45,12 @@ func annotated(values map[string]any) obj.M {
 // A number is how often a fault strikes, any other word means always.
 func TestCountedFaults(t *testing.T) {
 	n := &Node{faults: map[string]int{}}
-	twice, always := annotated(map[string]any{"x": "2"}), annotated(map[string]any{"x": "true"})
+	twice, always := annotated(map[string]any{"freeze-500": "2"}), annotated(map[string]any{"freeze-500": "true"})
 	for i, want := range []bool{true, true, false, false} {
-		if got := n.strikes(twice, "x"); got != want {
+		if got := n.strikes(twice, "freeze-500"); got != want {
 			t.Errorf("strike %d: %v", i, got)
 		}
-		if !n.strikes(always, "x") || n.strikes(annotated(nil), "x") || n.strikes(annotated(map[string]any{"x": "false"}), "x") {
+		if !n.strikes(always, "freeze-500") || n.strikes(annotated(nil), "freeze-500") || n.strikes(annotated(map[string]any{"freeze-500": "false"}), "freeze-500") {
 			t.Errorf("strike %d of the others", i)
 		}
 	}
