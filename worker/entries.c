@@ -178,6 +178,11 @@ void entries_remove(struct entries *all, struct entry *e)
     all->dead = e;
 }
 
+bool entry_needs_no_memo(const struct entry *e, bool final, size_t intents)
+{
+    return final && !e->flights && !intents && !call_failed(memo_find(&e->memo, "status"));
+}
+
 void entry_landed(struct entries *all, struct entry *e)
 {
     struct entry **at = &all->dead;

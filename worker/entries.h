@@ -107,6 +107,10 @@ struct entry *entries_of_group(const struct entries *all, const char *uid);
 struct entry *entries_add(struct entries *all, const char *ns, const char *name, const char *uid);
 /* Takes it out of all maps; frees it unless calls are under way (entry_landed does then). */
 void entries_remove(struct entries *all, struct entry *e);
+/* Whether the outcomes of its calls can be forgotten: it is final, and nothing is under way or wanted.
+   A status that could not be written (a retry that was asked for) is: it keeps its turn, or nobody
+   would look at the Wukong again. */
+bool entry_needs_no_memo(const struct entry *e, bool final, size_t intents);
 /* To be called when a call of a dead entry is back. */
 void entry_landed(struct entries *all, struct entry *e);
 /* Takes the summary from the Wukong as the cache or a write shows it. True when those that wait to

@@ -207,9 +207,7 @@ static void carry_out(struct worker *w, struct entry *e, const struct clone_view
         workqueue_add_at(w->queue, e->key, v->now.mono_ms + (delay > 10 ? delay : 10),
                          v->now.mono_ms);
     }
-    /* A status that could not be written (a retry that was asked for) keeps its turn. */
-    if (record_final(&v->record) && !e->flights && !d->intents.count &&
-        !call_failed(memo_find(&e->memo, "status")))
+    if (entry_needs_no_memo(e, record_final(&v->record), d->intents.count))
         memo_release(&e->memo);
 }
 

@@ -1,0 +1,52 @@
+/*
+ * Proves when a worker forgets the outcomes of a Wukong's calls: not before it is final and all is said,
+ * and not while its status has failed to be written. The time to try that again is among the outcomes,
+ * and nothing else brings a finished clone back that is to be retried.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+
+#include "worker/entries.h"
+
+static void test_memo_is_kept_while_it_is_needed(void **state)
+{
+    static const struct {
+        const char *name;
+        bool final;
+        unsigned flights;
+        size_t intents;
+        enum call_state status;
+        bool forgotten;
+    } rows[] = {
+        {"nothing was ever written", true, 0, 0, CALL_NONE, true},
+        {"its last status is written", true, 0, 0, CALL_OK, true},
+        {"a retry whose first status could not be written", true, 0, 0, CALL_FAILED, false},
+        {"its status is under way", true, 1, 0, CALL_FLYING, false},
+        {"something else is under way", true, 1, 0, CALL_OK, false},
+        {"something is to be removed yet", true, 0, 1, CALL_OK, false},
+        {"it is not final", false, 0, 0, CALL_OK, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct entry e = {.flights = rows[i].flights};
+        if (rows[i].status != CALL_NONE)
+            memo_slot(&e.memo, "status")->state = rows[i].status;
+        bool forgotten = entry_needs_no_memo(&e, rows[i].final, rows[i].intents);
+        if (forgotten != rows[i].forgotten)
+            fail_msg("%s", rows[i].name);
+        memo_release(&e.memo);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_memo_is_kept_while_it_is_needed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
