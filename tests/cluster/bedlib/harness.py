@@ -194,6 +194,18 @@ def _short(value):
 
 _shared = None
 _mine = []
+_quick_storage = False
+SIDECARS = ("snapshot-controller", "csi-snapshotter", "csi-provisioner")
+QUICK = ["--kube-api-qps=100", "--kube-api-burst=200"]
+
+
+def quick_storage():
+    """For cases in which many clones that have nothing to do with one another run side by side: beds
+    of this process get sidecars that do not share out their default of 5 requests a second among them.
+    Cases about one clone keep that default, and with it the time from a content's cut to its
+    VolumeSnapshot's."""
+    global _quick_storage
+    _quick_storage = True
 
 
 def state_folder():
@@ -220,6 +232,8 @@ def new_bed(name=None, wanted=None, **options):
     if wanted is None and os.environ.get("WUKONG_BED_PARTS"):
         wanted = os.environ["WUKONG_BED_PARTS"].split(",")
     options = {**named_options(), **options}
+    if _quick_storage:
+        options.setdefault("args", dict.fromkeys(SIDECARS, QUICK))
     if os.environ.get("WUKONG_BED_ASAN"):
         options.setdefault("asan", True)
     chosen = services.select(wanted, options)

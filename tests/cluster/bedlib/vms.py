@@ -2,22 +2,18 @@
 
 `CloneCase` is a Case with a source that writes while it is cloned. What a clone must hold is never
 taken from the product: it follows from the records on the source's disks (records.py) and from the
-stand-in's freeze log, which says what the guest had written when it froze. `Concurrent` runs the
-tests of a class side by side: most of their time is waiting.
+stand-in's freeze log, which says what the guest had written when it froze.
 """
 
 import json
 import os
-import sys
 import threading
 import time
-import unittest
 import urllib.request
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
-from . import harness, objects, records
+from . import beside, harness, objects, records
 
 WUKONG_API = "vm.novasphere.dev/v1alpha1"
 KUBEVIRT_API = "kubevirt.io/v1"
@@ -27,7 +23,6 @@ PARTS = ("kubevirt", "worker", "webhook", "csi", "csi-provisioner", "csi-snapsho
          "snapshot-controller", "kcm")
 
 _faults_lock = threading.Lock()
-_set_up_lock = threading.Lock()
 
 
 # ---- builders -----------------------------------------------------------------------------------
@@ -208,6 +203,15 @@ def read_live(path):
 
 class CloneCase(harness.Case):
     needs = PARTS
+    # Of the worker, after those of the chart.
+    worker_arguments = ()
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        beside.settle(cls)
+        if "worker" in cls.bed.parts():
+            worker_with(cls.bed, *cls.worker_arguments)
 
     def source(self, name="src", disks=("root",), owned=False, size="64Mi", storage_class="file",
                faults=None, wait=True, agent=True, labels=None, namespace=None, cpu=1,
@@ -499,84 +503,5 @@ def wait_leading(bed, instance="worker", timeout_s=40):
     harness.wait_for(leads, timeout_s, f"{instance} to lead", bed.diagnosis)
 
 
-# ---- tests side by side -------------------------------------------------------------------------
-
-
-class _Outcome(unittest.TestResult):
-    """Keeps what became of one test, to be told later in the order of the suite."""
-
-    def __init__(self):
-        super().__init__()
-        self.told, self.seconds = [], 0.0
-
-    def startTest(self, test):
-        self._began = time.monotonic()
-        super().startTest(test)
-
-    def stopTest(self, test):
-        self.seconds = time.monotonic() - self._began
-        super().stopTest(test)
-
-    def addError(self, test, err):
-        self.told.append(("addError", test, err))
-
-    def addFailure(self, test, err):
-        self.told.append(("addFailure", test, err))
-
-    def addSubTest(self, test, subtest, err):
-        if err is not None:
-            kind = "addFailure" if issubclass(err[0], test.failureException) else "addError"
-            self.told.append((kind, test, err))
-
-    def addSkip(self, test, reason):
-        self.told.append(("addSkip", test, reason))
-
-
-class Concurrent(CloneCase):
-    """The tests of such a class run at the same time, each in its own namespace; the first one that
-    the suite asks for starts all. They must not break parts of the bed."""
-
-    at_once = 4
-    _pools = {}
-
-    def setUp(self):
-        # The base numbers namespaces and mends parts: one at a time.
-        with _set_up_lock:
-            super().setUp()
-
-    @classmethod
-    def _start(cls):
-        known = Concurrent._pools.get(cls)
-        if known is None:
-            names = unittest.TestLoader().getTestCaseNames(cls)
-            asked = [a.split(".", 1)[1] for a in sys.argv[1:] if a.startswith(f"{cls.__name__}.")]
-            pool = ThreadPoolExecutor(cls.at_once, thread_name_prefix=cls.__name__)
-            known = {name: pool.submit(cls._run_one, name) for name in asked or names}
-            pool.shutdown(wait=False)
-            Concurrent._pools[cls] = known
-        return known
-
-    @classmethod
-    def _run_one(cls, name):
-        outcome, test = _Outcome(), cls(name)
-        test._side_by_side = True
-        test.run(outcome)
-        cls.bed.admin().close()
-        return outcome
-
-    def run(self, result=None):
-        if getattr(self, "_side_by_side", False):
-            return super().run(result)
-        if result is None:
-            result = self.defaultTestResult()
-        futures = type(self)._start()
-        result.startTest(self)
-        outcome = futures[self._testMethodName].result()
-        if hasattr(result, "_began"):
-            result._began = time.monotonic() - outcome.seconds
-        if not outcome.told:
-            result.addSuccess(self)
-        for kind, _, what in outcome.told[:1]:
-            getattr(result, kind)(self, what)
-        result.stopTest(self)
-        return result
+class Concurrent(beside.Concurrent, CloneCase):
+    """Clones whose tests run side by side."""

@@ -15,24 +15,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bedlib import harness, objects, vms  # noqa: E402
 
+harness.quick_storage()
 # Short, so that "thawed until the guest's own timer has run out" does not take a minute per test.
-UNFREEZE_S = 15
+UNFREEZE_S = 10
 ATTEMPT_S = UNFREEZE_S + 6 + 15
 
 
 class Faults(vms.Concurrent):
-    at_once = 6
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        if "worker" in cls.bed.parts():
-            vms.worker_with(cls.bed, "--unfreeze-timeout", str(UNFREEZE_S))
-
-    @classmethod
-    def tearDownClass(cls):
-        if "worker" in cls.bed.parts():
-            vms.worker_with(cls.bed)
+    together, at_once = "faults", 8
+    worker_arguments = ("--unfreeze-timeout", str(UNFREEZE_S))
 
 
 class Freeze(Faults):

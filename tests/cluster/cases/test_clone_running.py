@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bedlib import harness, objects, vms  # noqa: E402
 
+harness.quick_storage()
 GIB = 1 << 30
 
 
