@@ -14,6 +14,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bedlib import harness, objects, vms  # noqa: E402
 
+harness.quick_storage()
+
+
 class Sharing(vms.CloneCase):
     def batch(self, source, wanted):
         """Creates these Wukongs, {name: what its spec has of its own}. Somebody else's freeze holds
@@ -216,16 +219,7 @@ class Killed(Sharing):
     # Without a Lease a restarted worker goes on at once.
     unfreeze_s = 10
 
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        if "worker" in cls.bed.parts():
-            vms.worker_with(cls.bed, "--unfreeze-timeout", str(cls.unfreeze_s), "--lease", "")
-
-    @classmethod
-    def tearDownClass(cls):
-        if "worker" in cls.bed.parts():
-            vms.worker_with(cls.bed)
+    worker_arguments = ("--unfreeze-timeout", str(unfreeze_s), "--lease", "")
 
     def test_all_end_right_with_the_one_cut_when_the_worker_dies_after_it(self):
         source = self.source(disks=("root", "data"))
