@@ -12,25 +12,58 @@ void bundle_plan_release(struct bundle_plan *p)
     *p = (struct bundle_plan){0};
 }
 
-/* INT64_MAX when there is no such certificate, so that it is never due. */
-static int64_t expiry(const char *cert)
+void bundle_memo_release(struct bundle_memo *m)
+{
+    for (size_t i = 0; i < BUNDLE_MEMO_MAX; i++)
+        free(m->ends[i].cert);
+    free(m->issuer);
+    free(m->issued);
+    *m = (struct bundle_memo){0};
+}
+
+int64_t bundle_expiry(struct bundle_memo *m, const char *cert)
 {
     struct cert_facts facts;
     struct err err = {0};
-    return cert && authority_facts(cert, &facts, &err) == 0 ? facts.not_after_ms : INT64_MAX;
+    for (size_t i = 0; m && cert && i < BUNDLE_MEMO_MAX; i++)
+        if (str_eq(m->ends[i].cert, cert))
+            return m->ends[i].end_ms;
+    if (!cert || authority_facts(cert, &facts, &err) < 0)
+        return INT64_MAX;
+    if (m) {
+        size_t at = m->oldest++ % BUNDLE_MEMO_MAX;
+        free(m->ends[at].cert);
+        m->ends[at].cert = xstrdup(cert);
+        m->ends[at].end_ms = facts.not_after_ms;
+    }
+    return facts.not_after_ms;
 }
 
-static bool alive(const char *cert, int64_t now_ms)
+static bool issued_by(struct bundle_memo *m, const char *ca, const char *cert)
 {
-    int64_t end_ms = expiry(cert);
+    if (!m)
+        return authority_issued(ca, cert);
+    if (str_eq(m->issuer, ca) && str_eq(m->issued, cert))
+        return m->fits;
+    free(m->issuer);
+    free(m->issued);
+    m->issuer = xstrdup(ca);
+    m->issued = xstrdup(cert);
+    m->fits = authority_issued(ca, cert);
+    return m->fits;
+}
+
+static bool alive(struct bundle_memo *m, const char *cert, int64_t now_ms)
+{
+    int64_t end_ms = bundle_expiry(m, cert);
     return end_ms > now_ms && end_ms != INT64_MAX;
 }
 
 /* Renewal is due when a third of the life is left (cert-manager renews at two thirds too). The rest
    of the certificate's own life counts, so that a shortened setting takes effect at once. */
-static int64_t due(const char *cert, int64_t life_ms)
+static int64_t due(struct bundle_memo *m, const char *cert, int64_t life_ms)
 {
-    int64_t end = expiry(cert);
+    int64_t end = bundle_expiry(m, cert);
     return end == INT64_MAX ? INT64_MAX : end - life_ms / 3;
 }
 
@@ -49,12 +82,13 @@ static bool all_hold(const struct bundle_view *v, const char *cert)
 }
 
 /* Appends those certificates of a bundle that are alive and not there yet. */
-static void add_alive(struct buf *out, const char *bundle, bool only_ours, int64_t now_ms)
+static void add_alive(struct bundle_memo *m, struct buf *out, const char *bundle, bool only_ours,
+                      int64_t now_ms)
 {
     size_t count = 0;
     char **certs = authority_split(bundle, &count);
     for (size_t i = 0; i < count; i++) {
-        if (!(out->len && authority_bundle_has(out->data, certs[i])) && alive(certs[i], now_ms) &&
+        if (!(out->len && authority_bundle_has(out->data, certs[i])) && alive(m, certs[i], now_ms) &&
             (!only_ours || authority_named(certs[i], BUNDLE_CA_NAME)))
             buf_adds(out, certs[i]);
         free(certs[i]);
@@ -66,14 +100,14 @@ static char *wanted_bundle(const struct bundle_view *v)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(LIMIT_PEM_BYTES);
     const struct ca_secret *s = v->secret;
-    add_alive(&out, s->previous, false, v->now_ms);
-    add_alive(&out, s->current.cert, false, v->now_ms);
-    add_alive(&out, s->next.cert, false, v->now_ms);
+    add_alive(v->memo, &out, s->previous, false, v->now_ms);
+    add_alive(v->memo, &out, s->current.cert, false, v->now_ms);
+    add_alive(v->memo, &out, s->next.cert, false, v->now_ms);
     if (!out.len)
         return NULL;
     /* What another replica has published, from a Secret that we may not have seen yet. */
     for (size_t i = 0; i < v->live_count; i++)
-        add_alive(&out, v->live[i], true, v->now_ms);
+        add_alive(v->memo, &out, v->live[i], true, v->now_ms);
     return buf_ok(&out) ? buf_take(&out) : NULL;
 }
 
@@ -93,9 +127,9 @@ static void decide_secret(const struct bundle_config *c, const struct bundle_vie
     const struct ca_secret *s = v->secret;
     if (!s->stamp_key)
         p->secret_change |= SECRET_MAKE_STAMP_KEY;
-    bool current_alive = alive(s->current.cert, v->now_ms);
-    bool next_alive = alive(s->next.cert, v->now_ms);
-    int64_t renew_ms = due(s->current.cert, c->ca_life_ms);
+    bool current_alive = alive(v->memo, s->current.cert, v->now_ms);
+    bool next_alive = alive(v->memo, s->next.cert, v->now_ms);
+    int64_t renew_ms = due(v->memo, s->current.cert, c->ca_life_ms);
     p->next_is_live = next_alive && all_hold(v, s->next.cert);
     if (!current_alive && next_alive) {
         /* Nobody verifies against an expired CA, so there is no gap left to keep closed. */
@@ -124,15 +158,16 @@ static void decide_leaf(const struct bundle_config *c, const struct bundle_view 
                         struct bundle_plan *p)
 {
     const char *ca = v->secret->current.cert;
-    if (!alive(ca, v->now_ms))
+    if (!alive(v->memo, ca, v->now_ms))
         return;
-    int64_t renew_ms = due(v->leaf, c->leaf_life_ms);
+    int64_t renew_ms = due(v->memo, v->leaf, c->leaf_life_ms);
     /* A leaf that cannot live to its own two thirds, because its CA ends before, would be due at
        once and for ever: it is renewed when its CA is replaced. */
-    bool issued = v->leaf && authority_issued(ca, v->leaf);
-    bool clipped = issued && expiry(v->leaf) >= expiry(ca);
+    bool issued = v->leaf && issued_by(v->memo, ca, v->leaf);
+    bool clipped = issued && bundle_expiry(v->memo, v->leaf) >= bundle_expiry(v->memo, ca);
     bool is_due = !clipped && v->now_ms >= renew_ms;
-    p->sign_leaf = !alive(v->leaf, v->now_ms) || is_due || (v->leaf && !issued && all_hold(v, ca));
+    p->sign_leaf = !alive(v->memo, v->leaf, v->now_ms) || is_due ||
+                   (v->leaf && !issued && all_hold(v, ca));
     if (!clipped)
         earlier(&p->wake_ms, renew_ms);
 }
@@ -177,7 +212,7 @@ void bundle_decide(const struct bundle_config *c, const struct bundle_view *v,
         decide_leaf(c, v, &p);
     }
     p.ready = bundle_verifies(v, c->host, &p.why_not);
-    earlier(&p.wake_ms, expiry(v->leaf));
+    earlier(&p.wake_ms, bundle_expiry(v->memo, v->leaf));
     *ret = p;
 }
 
@@ -194,9 +229,9 @@ static int make_ca(const struct bundle_config *c, int64_t now_ms, struct keypair
 static void remember_previous(struct ca_secret *s, const char *cert, int64_t now_ms)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(LIMIT_PEM_BYTES);
-    add_alive(&out, s->previous, false, now_ms);
+    add_alive(NULL, &out, s->previous, false, now_ms);
     if (cert)
-        add_alive(&out, cert, false, now_ms);
+        add_alive(NULL, &out, cert, false, now_ms);
     free(s->previous);
     s->previous = out.len ? buf_take(&out) : NULL;
 }
@@ -226,8 +261,8 @@ int bundle_change_secret(const struct bundle_config *c, const struct ca_secret *
             return -1;
     }
     if (change & SECRET_MAKE_STAMP_KEY) {
-        CLEANUP_FREE char *public = NULL;
-        if (authority_new_key(&s.stamp_key, &public, err) < 0)
+        free(TAKE(s.stamp_public));
+        if (authority_new_key(&s.stamp_key, &s.stamp_public, err) < 0)
             return -1;
     }
     s.damaged = false;

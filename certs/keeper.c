@@ -40,10 +40,11 @@ struct keeper {
     struct watched watched[WATCHES];
     struct timer timer, files_timer;
     struct bundle_config config;
+    struct bundle_memo memo;
     struct ca_secret secret;
     struct cert_files files;
     struct keypair leaf;
-    char *public_key, *host;
+    char *host;
     char *sans[SANS_MAX];
     struct {
         char *hook, *bundle;
@@ -74,7 +75,6 @@ static void see_secret(struct keeper *k)
         str_eq(o->resource_version, k->secret.resource_version))
         return;
     ca_secret_release(&k->secret);
-    free(TAKE(k->public_key));
     if (!o)
         return;
     const char *text = str_or(kube_object_field(o, "data"), "{}");
@@ -83,8 +83,6 @@ static void see_secret(struct keeper *k)
     if (json_parse(text, strlen(text), false, &data, &err) < 0)
         k->o.failed(k->o.arg, "read the secret", &err);
     ca_secret_read(data, o->uid, o->resource_version, &k->secret);
-    if (k->secret.stamp_key && authority_public_of(k->secret.stamp_key, &k->public_key, &err) < 0)
-        k->public_key = NULL;
 }
 
 static void forget_live(struct keeper *k)
@@ -127,6 +125,7 @@ static void see(struct keeper *k, struct bundle_view *ret)
         read &= !k->watched[of].name || is_synced(&k->watched[of]);
     }
     *ret = (struct bundle_view){
+        .memo = &k->memo,
         .secret = is_synced(&k->watched[WATCH_SECRET]) ? &k->secret : NULL,
         .configurations_read = read,
         .live_count = k->live_count,
@@ -232,7 +231,7 @@ static void publish_to(struct keeper *k, enum watched_kind of, const char *wante
 static void publish_stamp_key(struct keeper *k)
 {
     struct watched *w = &k->watched[WATCH_STAMP];
-    if (!w->name || !k->public_key || !is_synced(w) || !may_write(k, w))
+    if (!w->name || !k->secret.stamp_public || !is_synced(w) || !may_write(k, w))
         return;
     const struct kube_object *o = object_of(w, k->o.ns);
     const char *text = o ? kube_object_field(o, "data") : NULL;
@@ -240,7 +239,7 @@ static void publish_stamp_key(struct keeper *k)
     struct err err = {0};
     if (text && json_parse(text, strlen(text), false, &data, &err) == 0) {
         const cJSON *entry = json_get(data, KEEPER_STAMP_ENTRY);
-        if (cJSON_IsString(entry) && str_eq(entry->valuestring, k->public_key))
+        if (cJSON_IsString(entry) && str_eq(entry->valuestring, k->secret.stamp_public))
             return;
     }
     CLEANUP_BUF struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
@@ -253,18 +252,22 @@ static void publish_stamp_key(struct keeper *k)
     json_string(&writer, "name", w->name);
     json_end(&writer);
     json_object(&writer, "data");
-    json_string(&writer, KEEPER_STAMP_ENTRY, k->public_key);
+    json_string(&writer, KEEPER_STAMP_ENTRY, k->secret.stamp_public);
     json_end(&writer);
     json_end(&writer);
     struct kube_ref ref = {.kind = &w->kind, .ns = k->o.ns, .name = w->name};
     w->write = kube_apply(k->o.client, ref, body.data, true, (struct kube_answer){written, w});
 }
 
+static int64_t known_expiry(struct keeper *k, const char *cert)
+{
+    int64_t end_ms = bundle_expiry(&k->memo, cert);
+    return end_ms == INT64_MAX ? 0 : end_ms;
+}
+
 static void use_leaf(struct keeper *k)
 {
-    struct cert_facts facts;
-    struct err err = {0};
-    k->leaf_expiry_ms = authority_facts(k->leaf.cert, &facts, &err) == 0 ? facts.not_after_ms : 0;
+    k->leaf_expiry_ms = known_expiry(k, k->leaf.cert);
     k->o.use(k->o.arg, &k->leaf);
 }
 
@@ -318,11 +321,7 @@ static bool turn_self_signed(struct keeper *k, struct bundle_view *v)
     bundle_decide(&k->config, v, &p);
     int64_t since_ms = k->next_live_since_ms;
     k->next_live_since_ms = !p.next_is_live ? 0 : since_ms ? since_ms : v->now_ms;
-    k->ca_expiry_ms = 0;
-    struct cert_facts facts;
-    struct err err = {0};
-    if (k->secret.current.cert && authority_facts(k->secret.current.cert, &facts, &err) == 0)
-        k->ca_expiry_ms = facts.not_after_ms;
+    k->ca_expiry_ms = known_expiry(k, k->secret.current.cert);
     write_secret(k, p.secret_change, v->now_ms);
     for (int of = WATCH_MUTATING; p.publish && of <= WATCH_VALIDATING; of++)
         if (k->watched[of].name)
@@ -492,10 +491,10 @@ void keeper_free(struct keeper *k)
     for (size_t i = 0; i < SANS_MAX; i++)
         free(k->sans[i]);
     forget_live(k);
+    bundle_memo_release(&k->memo);
     ca_secret_release(&k->secret);
     keypair_release(&k->leaf);
     cert_files_release(&k->files);
-    free(k->public_key);
     free(k->host);
     free(k);
 }
@@ -535,7 +534,7 @@ const char *keeper_stamp_key(const struct keeper *k)
 
 const char *keeper_stamp_public_key(const struct keeper *k)
 {
-    return k->public_key;
+    return k->secret.stamp_public;
 }
 
 int64_t keeper_leaf_expiry_ms(const struct keeper *k)

@@ -21,6 +21,7 @@ void ca_secret_release(struct ca_secret *s)
     free(s->resource_version);
     free(s->previous);
     free_secret_text(s->stamp_key);
+    free(s->stamp_public);
     keypair_release(&s->current);
     keypair_release(&s->next);
     *s = (struct ca_secret){0};
@@ -36,6 +37,7 @@ void ca_secret_copy(const struct ca_secret *from, struct ca_secret *ret)
         .next = keypair_copy(&from->next),
         .previous = xstrdup(from->previous),
         .stamp_key = xstrdup(from->stamp_key),
+        .stamp_public = xstrdup(from->stamp_public),
         .damaged = from->damaged,
     };
 }
@@ -101,9 +103,8 @@ void ca_secret_read(const cJSON *data, const char *uid, const char *resource_ver
         free(TAKE(ret->previous));
         ret->damaged = true;
     }
-    CLEANUP_FREE char *public = NULL;
     struct err err = {0};
-    if (ret->stamp_key && authority_public_of(ret->stamp_key, &public, &err) < 0) {
+    if (ret->stamp_key && authority_public_of(ret->stamp_key, &ret->stamp_public, &err) < 0) {
         free_secret_text(TAKE(ret->stamp_key));
         ret->damaged = true;
     }

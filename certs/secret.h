@@ -28,6 +28,7 @@ struct ca_secret {
     struct keypair current, next; /* both NULL, or a pair that was checked */
     char *previous;               /* PEM bundle; NULL: none */
     char *stamp_key;              /* PEM; NULL: none */
+    char *stamp_public;           /* what belongs to it, PEM; not in the Secret */
     bool damaged;                 /* something was there and not readable; it counts as absent */
 };
 void ca_secret_release(struct ca_secret *s);

@@ -42,6 +42,34 @@ static struct ca_secret change(const struct ca_secret *s, unsigned what, int64_t
     return result;
 }
 
+/* What is remembered of certificates changes no decision: each is made twice, with a memory that lasts
+   over all tests and without. */
+static struct bundle_memo memory;
+
+static void decide(const struct bundle_config *c, const struct bundle_view *v,
+                   struct bundle_plan *ret)
+{
+    CLEANUP_PLAN struct bundle_plan other;
+    struct bundle_view remembering = *v;
+    remembering.memo = &memory;
+    bundle_decide(c, v, ret);
+    bundle_decide(c, &remembering, &other);
+    assert_int_equal(ret->secret_change, other.secret_change);
+    assert_int_equal(ret->publish, other.publish);
+    assert_int_equal(ret->sign_leaf, other.sign_leaf);
+    assert_int_equal(ret->next_is_live, other.next_is_live);
+    assert_int_equal(ret->ready, other.ready);
+    assert_int_equal(ret->wake_ms, other.wake_ms);
+    assert_true(str_eq(ret->why_not, other.why_not) && str_eq(ret->wanted, other.wanted));
+}
+
+static int forget(void **state)
+{
+    (void)state;
+    bundle_memo_release(&memory);
+    return 0;
+}
+
 /* --- The table of bundle.h ------------------------------------------------------------------- */
 
 static void test_first_start(void **state)
@@ -51,14 +79,14 @@ static void test_first_start(void **state)
     struct bundle_view v = {.secret = &none, .configurations_read = true, .now_ms = NOW};
     v.live_count = 2;
     CLEANUP_PLAN struct bundle_plan p;
-    bundle_decide(&config, &v, &p);
+    decide(&config, &v, &p);
     assert_int_equal(p.secret_change, SECRET_MAKE_CURRENT | SECRET_MAKE_STAMP_KEY);
     assert_false(p.publish || p.sign_leaf || p.ready);
     /* The Secret is there: publish and sign; ready only when it is seen live. */
     CLEANUP_CA_SECRET struct ca_secret s = change(&none, p.secret_change, NOW);
     v.secret = &s;
     CLEANUP_PLAN struct bundle_plan q;
-    bundle_decide(&config, &v, &q);
+    decide(&config, &v, &q);
     assert_int_equal(q.secret_change, 0);
     assert_true(q.publish && q.sign_leaf && !q.ready);
     assert_string_equal(q.wanted, s.current.cert);
@@ -66,11 +94,11 @@ static void test_first_start(void **state)
     v.leaf = leaf.cert;
     v.live[0] = s.current.cert;
     CLEANUP_PLAN struct bundle_plan r;
-    bundle_decide(&config, &v, &r);
+    decide(&config, &v, &r);
     assert_true(r.publish && !r.ready); /* the second webhook has none yet */
     v.live[1] = s.current.cert;
     CLEANUP_PLAN struct bundle_plan t;
-    bundle_decide(&config, &v, &t);
+    decide(&config, &v, &t);
     assert_true(t.ready && !t.publish && !t.sign_leaf && !t.secret_change);
     assert_int_equal(t.wake_ms, NOW + 40 * SECOND); /* two thirds of the leaf */
 }
@@ -80,7 +108,7 @@ static void test_nothing_known(void **state)
     (void)state;
     struct bundle_view v = {.now_ms = NOW};
     CLEANUP_PLAN struct bundle_plan p;
-    bundle_decide(&config, &v, &p);
+    decide(&config, &v, &p);
     assert_false(p.secret_change || p.publish || p.sign_leaf || p.ready);
     assert_non_null(p.why_not);
 }
@@ -100,26 +128,26 @@ static void test_rotation(void **state)
     /* Before two thirds of the life nothing happens, at two thirds the next CA is made. */
     v.now_ms = NOW + 199 * SECOND;
     CLEANUP_PLAN struct bundle_plan a, b, c, d, e, f;
-    bundle_decide(&config, &v, &a);
+    decide(&config, &v, &a);
     assert_int_equal(a.secret_change, 0);
     assert_int_equal(a.wake_ms, NOW + 200 * SECOND);
     v.now_ms = NOW + 200 * SECOND;
-    bundle_decide(&config, &v, &b);
+    decide(&config, &v, &b);
     assert_int_equal(b.secret_change, SECRET_MAKE_NEXT);
     /* Both are published; the leaf stays with the old one. */
     CLEANUP_CA_SECRET struct ca_secret two = change(&one, b.secret_change, v.now_ms);
     v.secret = &two;
-    bundle_decide(&config, &v, &c);
+    decide(&config, &v, &c);
     assert_true(c.publish && !c.sign_leaf && !c.secret_change && c.ready && !c.next_is_live);
     assert_int_equal(authority_bundle_count(c.wanted), 2);
     /* Live, but not for long enough; then promoted. */
     v.live[0] = c.wanted;
     v.next_live_since_ms = v.now_ms;
     v.now_ms += config.settle_ms - 1;
-    bundle_decide(&config, &v, &d);
+    decide(&config, &v, &d);
     assert_true(d.next_is_live && !d.publish && !d.secret_change);
     v.now_ms += 1;
-    bundle_decide(&config, &v, &e);
+    decide(&config, &v, &e);
     assert_int_equal(e.secret_change, SECRET_PROMOTE);
     /* Signed with the new one; the old certificate stays until it expires, its key does not. */
     CLEANUP_CA_SECRET struct ca_secret three = change(&two, e.secret_change, v.now_ms);
@@ -128,11 +156,11 @@ static void test_rotation(void **state)
     assert_null(three.next.cert);
     v.secret = &three;
     v.next_live_since_ms = 0;
-    bundle_decide(&config, &v, &f);
+    decide(&config, &v, &f);
     assert_true(f.sign_leaf && f.ready && !f.publish && !f.secret_change);
     v.now_ms = NOW + 300 * SECOND;
     CLEANUP_PLAN struct bundle_plan g;
-    bundle_decide(&config, &v, &g);
+    decide(&config, &v, &g);
     assert_int_equal(g.secret_change, SECRET_PRUNE_PREVIOUS);
     assert_int_equal(authority_bundle_count(g.wanted), 1);
 }
@@ -169,7 +197,7 @@ static void test_repairs(void **state)
                                 .leaf = leaf.cert,
                                 .now_ms = NOW};
         CLEANUP_PLAN struct bundle_plan p;
-        bundle_decide(&config, &v, &p);
+        decide(&config, &v, &p);
         if (p.publish != rows[i].publish || p.ready != rows[i].ready)
             fail_msg("%s: publish %d ready %d", rows[i].what, p.publish, p.ready);
         assert_true(authority_bundle_has(p.wanted, s.current.cert));
@@ -190,7 +218,7 @@ static void test_everything_expired(void **state)
                             .live = {s.current.cert},
                             .now_ms = NOW + 1000 * SECOND};
     CLEANUP_PLAN struct bundle_plan p;
-    bundle_decide(&config, &v, &p);
+    decide(&config, &v, &p);
     assert_int_equal(p.secret_change, SECRET_MAKE_CURRENT);
     assert_false(p.sign_leaf);
     /* Asleep in the middle of a rotation: the next one, still alive, takes over at once. */
@@ -198,7 +226,7 @@ static void test_everything_expired(void **state)
     v.secret = &two;
     v.now_ms = NOW + 310 * SECOND;
     CLEANUP_PLAN struct bundle_plan q;
-    bundle_decide(&config, &v, &q);
+    decide(&config, &v, &q);
     assert_int_equal(q.secret_change, SECRET_PROMOTE);
 }
 
@@ -281,7 +309,7 @@ static bool replica_step(struct world *w, struct replica *r)
                             .next_live_since_ms = r->next_live_since,
                             .now_ms = w->now};
     CLEANUP_PLAN struct bundle_plan p;
-    bundle_decide(&config, &v, &p);
+    decide(&config, &v, &p);
     r->next_live_since = !p.next_is_live ? 0 : r->next_live_since ? r->next_live_since : w->now;
     if (crashes(w))
         return false;
@@ -399,5 +427,5 @@ int main(void)
         cmocka_unit_test(test_rotation),           cmocka_unit_test(test_repairs),
         cmocka_unit_test(test_everything_expired), cmocka_unit_test(test_world),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, forget);
 }
