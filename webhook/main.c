@@ -50,7 +50,7 @@ struct webhook {
     struct drain drain;
     struct log_limit failures;
     char *client_ca;
-    bool was_ready;
+    bool was_ready, trimmed;
 };
 
 /* --- Readiness ------------------------------------------------------------------------------- */
@@ -79,6 +79,9 @@ static void on_turned(void *arg)
     if (ready != w->was_ready)
         log_event(LOG_INFO, ready ? "ready" : "not ready", LOG_S("why", why_not));
     w->was_ready = ready;
+    if (ready && !w->trimmed)
+        mem_trim();
+    w->trimmed |= ready;
 }
 
 static void on_failed(void *arg, const char *what, const struct err *err)

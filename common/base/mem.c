@@ -1,12 +1,15 @@
 #include "base/mem.h"
 
 #include <assert.h>
+#include <link.h>
 #include <malloc.h>
 #include <stdalign.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static void *must(void *p)
 {
@@ -32,9 +35,29 @@ void *xrealloc(void *p, size_t size)
     return must(realloc(p, size ? size : 1));
 }
 
+/* Segments that nobody writes to hold what the file holds, and are read from it again when they are
+   needed. What the dynamic linker relocated is in a writable one (System V ABI: a read-only segment is
+   relocated only with DT_TEXTREL, which no distribution's library has). */
+static int unmap_pages(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    (void)size, (void)arg;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    if (strncmp(info->dlpi_name, "linux-vdso", 10) == 0)
+        return 0;
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *h = &info->dlpi_phdr[i];
+        uintptr_t from = (info->dlpi_addr + h->p_vaddr) & ~(page - 1);
+        uintptr_t to = (info->dlpi_addr + h->p_vaddr + h->p_memsz + page - 1) & ~(page - 1);
+        if (h->p_type == PT_LOAD && !(h->p_flags & PF_W))
+            (void)madvise((void *)from, to - from, MADV_DONTNEED);
+    }
+    return 0;
+}
+
 void mem_trim(void)
 {
     (void)malloc_trim(0);
+    (void)dl_iterate_phdr(unmap_pages, NULL);
 }
 
 char *xstrdup(const char *s)

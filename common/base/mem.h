@@ -36,8 +36,10 @@ static inline void mem_free_p(void *p)
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
-/* Gives back to the system what is free, as after the lists that fill caches: each object's tree was
-   freed, but the pages stay with the allocator. Takes milliseconds, so not on a hot path. */
+/* Gives back to the system what only the start has needed: pages that are free, as after the lists that
+   fill caches (each object's tree was freed, but the allocator keeps them), and those of programs and
+   libraries that the dynamic linker, the readers of configuration and the like have touched. The latter
+   come back from the file as they are needed. Takes milliseconds, so not on a hot path. */
 void mem_trim(void);
 
 /*

@@ -1,12 +1,14 @@
 /*
  * Proves that an arena hands out aligned memory that stays where it is, never more than its
  * maximum, and remembers a failure; that errors wrap and are cut at characters; that the random
- * generator repeats itself and stays within its range.
+ * generator repeats itself and stays within its range; that what is trimmed is still there.
  */
 #include "test.h"
 
+#include <link.h>
 #include <stdalign.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/rng.h"
 #include "base/str.h"
@@ -114,6 +116,51 @@ static void test_rng(void **state)
     assert_true(rng_jitter(&a, 0, 100) == 0);
 }
 
+/* KiB of files that are in our memory: programs and libraries. */
+static long file_kib(void)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(64 * KIB);
+    struct err err = {0};
+    assert_int_equal(buf_read_file(&text, "/proc/self/status", &err), 0);
+    const char *at = strstr(text.data, "RssFile:");
+    assert_non_null(at);
+    return strtol(at + strlen("RssFile:"), NULL, 10);
+}
+
+/* Red zones between constants are read, too. */
+__attribute__((no_sanitize("address"))) static int touch(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    (void)size;
+    unsigned *sum = arg;
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *h = &info->dlpi_phdr[i];
+        const volatile unsigned char *bytes = (const void *)(info->dlpi_addr + h->p_vaddr);
+        bool plain = h->p_type == PT_LOAD && (h->p_flags & PF_R) && !(h->p_flags & PF_W);
+        for (size_t at = 0; plain && at < h->p_memsz; at += 4096)
+            *sum += bytes[at];
+    }
+    return 0;
+}
+
+/* Pages of libraries that were read are given back, and hold the same when they are read again; what was
+   written stays. */
+static void test_trim(void **state)
+{
+    (void)state;
+    static char written[64 * KIB] = "written";
+    CLEANUP_FREE char *heap = xstrdup("on the heap");
+    unsigned before = 0, after = 0;
+    dl_iterate_phdr(touch, &before);
+    long full = file_kib();
+    mem_trim();
+    long trimmed = file_kib();
+    assert_true(trimmed < full / 2);
+    dl_iterate_phdr(touch, &after);
+    assert_int_equal(before, after);
+    assert_string_equal(written, "written");
+    assert_string_equal(heap, "on the heap");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +168,7 @@ int main(void)
         cmocka_unit_test(test_arena_is_bounded),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_rng),
+        cmocka_unit_test(test_trim),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
