@@ -11,6 +11,12 @@
 #include "base/str.h"
 #include "kube/token.h"
 
+/* A new connection costs both sides some milliseconds of CPU, an answer on one that is there less than
+   one. So what is read at once, as the first lists of all caches, waits for a connection to become free,
+   and opens another one only after this long. */
+#define OPEN_MS 20
+/* libcurl closes a connection that has been idle for longer (CURLOPT_MAXAGE_CONN). */
+#define CONNECTION_IDLE_MS 118000
 /* Easy handles kept for reuse; each costs some 5 KiB. */
 #define IDLE_HANDLES 32
 /* Unacknowledged data for this long ends a connection: a node that vanished. */
@@ -57,6 +63,8 @@ struct curl_transport {
     bool insecure, loopback;
     struct call_list waiting, running, ended;
     unsigned waiting_count, running_count;
+    unsigned open_count;         /* connections there should be: the most requests under way at once */
+    int64_t opened_ms, ended_ms; /* when the last one was opened; when a request last ended */
     struct timer pump; /* starts what waits, ends what has ended, outside libcurl's callbacks */
     CURL *idle[IDLE_HANDLES];
     size_t idle_count;
@@ -101,8 +109,7 @@ static void link_call(struct kube_call *c, enum call_state state)
 
 static void pump_soon(struct curl_transport *t)
 {
-    if (!timer_armed(&t->pump))
-        timer_arm(loop_timers(t->loop), &t->pump, loop_now(t->loop));
+    timer_arm(loop_timers(t->loop), &t->pump, loop_now(t->loop));
 }
 
 static bool is_write(const struct kube_call *c)
@@ -199,6 +206,7 @@ static void free_call(struct kube_call *c)
 static void finish(struct kube_call *c, const struct kube_response *response)
 {
     struct curl_transport *t = c->owner;
+    t->ended_ms = loop_now(t->loop);
     if (c->cancelled) {
         free_call(c);
         return;
@@ -445,6 +453,44 @@ static bool may_start(const struct curl_transport *t, const struct kube_call *c)
     return t->running_count < t->o.calls_max + (c->request.urgent ? CURL_TRANSPORT_URGENT : 0);
 }
 
+/* When another connection may be opened for a read; now, if there should be a free one. */
+static int64_t open_at_ms(struct curl_transport *t)
+{
+    int64_t now = loop_now(t->loop);
+    if (now - t->ended_ms > CONNECTION_IDLE_MS)
+        t->open_count = t->running_count;
+    return t->running_count < t->open_count || t->running_count == 0 ? now : t->opened_ms + OPEN_MS;
+}
+
+/* The one that comes next. A write waits for no connection: a guest may stand still until it is
+   done. */
+static struct kube_call *next_to_start(struct curl_transport *t)
+{
+    struct kube_call *c = t->waiting.first;
+    if (!c || !may_start(t, c))
+        return NULL;
+    int64_t at_ms = open_at_ms(t);
+    if (at_ms <= loop_now(t->loop))
+        return c;
+    while (c && !is_write(c) && !c->request.urgent)
+        c = c->after;
+    if (!c)
+        timer_arm(loop_timers(t->loop), &t->pump, at_ms);
+    return c;
+}
+
+static void start_waiting(struct curl_transport *t)
+{
+    struct kube_call *c;
+    while ((c = next_to_start(t))) {
+        start(c);
+        if (t->running_count <= t->open_count)
+            continue;
+        t->open_count = t->running_count;
+        t->opened_ms = loop_now(t->loop);
+    }
+}
+
 static void on_pump(void *arg)
 {
     struct curl_transport *t = arg;
@@ -454,8 +500,7 @@ static void on_pump(void *arg)
         struct kube_response r = {.body = "", .err = c->early};
         finish(c, &r); /* cancelled ones are buried without a word */
     }
-    while (t->waiting.first && may_start(t, t->waiting.first))
-        start(t->waiting.first);
+    start_waiting(t);
     if (t->ended.first)
         pump_soon(t);
 }

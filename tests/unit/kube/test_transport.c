@@ -79,12 +79,12 @@ static int on_data(void *arg, const char *bytes, size_t n)
     return a->refuse_data ? -1 : 0;
 }
 
-static int setup(void **state)
+static int setup_with(void **state, const struct clock *clock)
 {
     struct fixture *x = xcalloc(1, sizeof *x);
     struct err err = {0};
     unsetenv("http_proxy");
-    assert_int_equal(loop_new(&clock_system, &x->loop, &err), 0);
+    assert_int_equal(loop_new(clock, &x->loop, &err), 0);
     x->server = server_new(x->loop, handle, x);
     CLEANUP_FREE char *url = xasprintf("http://127.0.0.1:%u/base", server_port_of(x->server));
     snprintf(x->token_file, sizeof x->token_file, "/tmp/wukong-test-token-XXXXXX");
@@ -104,6 +104,11 @@ static int setup(void **state)
     }
     *state = x;
     return 0;
+}
+
+static int setup(void **state)
+{
+    return setup_with(state, &clock_system);
 }
 
 static int teardown(void **state)
@@ -135,6 +140,12 @@ static void turn_for(struct fixture *x, int64_t ms)
     int64_t end = loop_now(x->loop) + ms;
     while (loop_now(x->loop) < end)
         loop_turn(x->loop, 10);
+}
+
+static void turn_times(struct fixture *x, int count)
+{
+    for (int i = 0; i < count; i++)
+        loop_turn(x->loop, 1);
 }
 
 static struct kube_request request(struct fixture *x, enum kube_method method, struct result *into)
@@ -632,6 +643,89 @@ static void test_no_redirects(void **state)
     assert_int_equal(server_count(x->server), 1);
 }
 
+/* A clock that stands still until it is moved. */
+static int64_t stopped_ms = 1000000;
+
+static int64_t stopped(void *arg)
+{
+    (void)arg;
+    return stopped_ms;
+}
+
+static int setup_stopped(void **state)
+{
+    static const struct clock clock = {.mono_ms = stopped, .wall_ms = stopped};
+    return setup_with(state, &clock);
+}
+
+static void until_served(struct fixture *x, size_t count)
+{
+    for (int i = 0; i < 2000 && server_count(x->server) < count; i++)
+        loop_turn(x->loop, 10);
+    assert_int_equal(server_count(x->server), count);
+}
+
+static void say_nothing(struct fixture *x, const struct served *r)
+{
+    (void)x, (void)r;
+}
+
+static void count_done(void *arg, const struct kube_response *r)
+{
+    size_t *count = arg;
+    *count += r->code == 200;
+}
+
+static void submit_reads(struct fixture *x, size_t count, size_t *done)
+{
+    struct kube_request r = request(x, KUBE_GET, NULL);
+    r.on_done = count_done;
+    r.arg = done;
+    for (size_t i = 0; i < count; i++)
+        (void)kube_submit(x->t, &r);
+}
+
+/* Reads that come at once share the connection that is there. */
+static void test_reads_share_a_connection(void **state)
+{
+    struct fixture *x = *state;
+    size_t done = 0;
+    x->handle = reply_ok;
+    submit_reads(x, 8, &done);
+    for (int i = 0; i < 2000 && done < 8; i++)
+        loop_turn(x->loop, 10);
+    assert_int_equal(done, 8);
+    assert_int_equal(server_connections(x->server), 1);
+}
+
+/* One that is not answered holds the next back for 20 ms, and a write not at all. */
+static void test_a_slow_read_holds_up_nobody(void **state)
+{
+    struct fixture *x = *state;
+    size_t done = 0;
+    x->handle = say_nothing;
+    submit_reads(x, 3, &done);
+    until_served(x, 1);
+    turn_times(x, 20);
+    assert_int_equal(server_connections(x->server), 1);
+    stopped_ms += 19;
+    turn_times(x, 20);
+    assert_int_equal(server_connections(x->server), 1);
+    stopped_ms += 1;
+    until_served(x, 2);
+    assert_int_equal(server_connections(x->server), 2);
+    struct kube_request write = request(x, KUBE_PATCH, NULL);
+    write.on_done = count_done;
+    write.arg = &done;
+    (void)kube_submit(x->t, &write);
+    until_served(x, 3);
+    assert_string_equal(last(x)->method, "PATCH");
+    stopped_ms += 20;
+    until_served(x, 4);
+    assert_string_equal(last(x)->method, "GET");
+    assert_int_equal(server_connections(x->server), 4);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -655,6 +749,8 @@ int main(void)
         T(test_reentrant_callbacks),
         T(test_freed_under_way),
         T(test_no_redirects),
+        cmocka_unit_test_setup_teardown(test_reads_share_a_connection, setup_stopped, teardown),
+        cmocka_unit_test_setup_teardown(test_a_slow_read_holds_up_nobody, setup_stopped, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
