@@ -1,0 +1,122 @@
+/*
+ * The caches of a made-up cluster, and the view that is built of them: what test_view.c and
+ * test_view_left.c stand on. Objects are JSON with ' for ".
+ */
+#ifndef TESTS_UNIT_WORKER_VIEW_CLUSTER_H
+#define TESTS_UNIT_WORKER_VIEW_CLUSTER_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/str.h"
+#include "json/json.h"
+#include "worker/bodies.h"
+#include "worker/entries.h"
+#include "worker/status.h"
+#include "worker/steps.h"
+#include "worker/view_build.h"
+#include "wukong/names.h"
+
+#define UID "11111111-2222-3333-4444-555555555555"
+#define NOW 1790000000000 /* 2026-09-21T14:13:20Z */
+#define OBJECTS_MAX 64
+
+struct cluster {
+    struct {
+        enum worker_kind kind;
+        struct kube_object *object;
+    } items[OBJECTS_MAX];
+    size_t count, visits[WORKER_KINDS]; /* objects that the view was shown, by kind */
+    struct memo memo;
+    struct arena arena;
+    struct clone_view view;
+};
+
+static inline void put(struct cluster *c, enum worker_kind kind, const char *json)
+{
+    struct err err = {0};
+    cJSON *tree = NULL;
+    CLEANUP_FREE char *text = xstrdup(json);
+    for (char *p = text; *p; p++)
+        if (*p == '\'')
+            *p = '"';
+    if (json_parse(text, strlen(text), true, &tree, &err) < 0)
+        fail_msg("%s in %s", err.message, text);
+    assert_true(c->count < OBJECTS_MAX);
+    assert_int_equal(
+        kube_object_project(&worker_kinds[kind], tree, &c->items[c->count].object, &err), 0);
+    c->items[c->count++].kind = kind;
+    cJSON_Delete(tree);
+}
+
+static inline const struct kube_object *get(void *arg, enum worker_kind kind, const char *ns,
+                                     const char *name)
+{
+    struct cluster *c = arg;
+    for (size_t i = 0; i < c->count; i++)
+        if (c->items[i].kind == kind && str_eq(c->items[i].object->name, name) &&
+            str_eq(c->items[i].object->ns, str_or(ns, "")))
+            return c->items[i].object;
+    return NULL;
+}
+
+static inline void each(void *arg, enum worker_kind kind, const char *label,
+                 bool (*visit)(void *visit_arg, const struct kube_object *o), void *visit_arg)
+{
+    struct cluster *c = arg;
+    for (size_t i = 0; i < c->count; i++)
+        if (c->items[i].kind == kind && (!label || str_eq(c->items[i].object->label, label)) &&
+            ++c->visits[kind] && !visit(visit_arg, c->items[i].object))
+            return;
+}
+
+static inline bool served(void *arg, enum worker_kind kind)
+{
+    (void)arg, (void)kind;
+    return true;
+}
+
+static inline void wukong(struct cluster *c, const char *spec, const char *status)
+{
+    CLEANUP_FREE char *text = xasprintf(
+        "{'metadata':{'name':'w','namespace':'ns','uid':'" UID "','resourceVersion':'7',"
+        "'generation':1,'finalizers':['vm.novasphere.dev/clone']},'spec':%s,'status':%s}",
+        spec, status);
+    put(c, KIND_WUKONG, text);
+}
+
+static inline void build(struct cluster *c)
+{
+    const struct caches caches = {get, each, served, c};
+    const struct view_settings settings = {.unfreeze_timeout_ms = 60000};
+    struct err err = {0};
+    arena_init(&c->arena, 4 * MIB);
+    c->view = (struct clone_view){.arena = &c->arena};
+    assert_int_equal(view_build(&c->view, &caches, get(c, KIND_WUKONG, "ns", "w"), &c->memo,
+                                (struct now){NOW, 1}, &settings, &err),
+                     0);
+}
+
+static inline void drop(struct cluster *c)
+{
+    view_release(&c->view);
+    arena_release(&c->arena);
+    memo_release(&c->memo);
+    for (size_t i = 0; i < c->count; i++)
+        free(c->items[i].object);
+    *c = (struct cluster){0};
+}
+
+#define OF_VMI "{'cloneSource':{'type':'vmi','vmiName':'src'}}"
+#define PAST_CUT                                                                                   \
+    "{'cloneStatus':{'phase':'Cloning','attempts':1,'attemptTime':'2026-09-21T14:00:00.000Z',"    \
+    "'sourceUID':'u1','sourceVMI':'src','cutTime':'2026-09-21T14:01:00.000Z'}}"
+#define DISK(method, pvc)                                                                          \
+    "{\"name\":\"root\",\"volume\":\"root\",\"claim\":\"src-root\",\"method\":" method pvc "}"
+#define SOURCE                                                                                     \
+    "{\"metadata\":{},\"spec\":{\"template\":{\"spec\":{\"domain\":{\"devices\":{}}}}}}"
+
+#endif
