@@ -6,6 +6,7 @@ own status, before anything of the commit is applied; what is removed from the r
 """
 
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from bedlib import gitops, harness, objects, parts, vms  # noqa: E402
 WRITES = {"create", "update", "patch", "delete"}
 
 
-class GitOps(vms.CloneCase):
+class GitOps(vms.Concurrent):
     part = None
 
     @classmethod
@@ -174,10 +175,12 @@ class Flux(GitOps):
 
 class Argo(GitOps):
     part = "argo"
+    making = threading.Lock()  # they share one account, whose token is a file
 
     def setUp(self):
         super().setUp()
-        self.argo = gitops.Argo(self.bed, self.namespace)
+        with self.making:
+            self.argo = gitops.Argo(self.bed, self.namespace)
 
     def converges(self, server_side):
         after = {"apiVersion": "v1", "kind": "ConfigMap",
