@@ -233,7 +233,7 @@ class Against(Program):
         self.assertLess(rss, RSS_MAX_MIB, "memory")
         self.assertEqual([], self.good.failures, "the good client noticed")
         alone, beside = self.good.times[:ALONE], self.good.times[ALONE:]
-        self.assertGreater(len(beside), 5)
+        self.assertGreaterEqual(len(beside), 5)
         medians = [statistics.median(times) * 1000 for times in (alone, beside)]
         print(f"# {self._testMethodName}: cost the good client {medians[1] - medians[0]:+.1f} ms in the "
               f"median ({medians[0]:.1f} alone, {medians[1]:.1f} in {len(beside)} answers beside it), "
