@@ -34,6 +34,8 @@ _Static_assert(IDLE_MS > CALLER_IDLE_MS, "the caller closes idle connections, no
 #define PLAIN_CONNECTIONS 32
 #define DRAIN_PATIENCE_MS 15000
 #define LOG_REPEAT_MS 10000
+/* After the webhook is ready its watches begin. */
+#define TRIM_MS 2000
 #define METRICS_MAX (4u * MIB)
 
 struct webhook {
@@ -50,7 +52,8 @@ struct webhook {
     struct drain drain;
     struct log_limit failures;
     char *client_ca;
-    bool was_ready, trimmed;
+    bool was_ready;
+    struct timer trim; /* once, after the start */
 };
 
 /* --- Readiness ------------------------------------------------------------------------------- */
@@ -79,9 +82,15 @@ static void on_turned(void *arg)
     if (ready != w->was_ready)
         log_event(LOG_INFO, ready ? "ready" : "not ready", LOG_S("why", why_not));
     w->was_ready = ready;
-    if (ready && !w->trimmed)
-        mem_trim();
-    w->trimmed |= ready;
+    if (ready && w->trim.fire && !timer_armed(&w->trim))
+        timer_arm(loop_timers(w->loop), &w->trim, loop_now(w->loop) + TRIM_MS);
+}
+
+static void on_trim(void *arg)
+{
+    struct webhook *w = arg;
+    w->trim.fire = NULL;
+    mem_trim();
 }
 
 static void on_failed(void *arg, const char *what, const struct err *err)
@@ -247,6 +256,7 @@ static void make_parts(struct webhook *w)
                                .turned = on_turned,
                                .failed = on_failed,
                                .arg = w};
+    timer_init(&w->trim, on_trim, w);
     w->keeper = keeper_new(&k);
     struct facts_options f = {
         .client = &w->client, .rng = &w->rng, .turned = on_turned, .failed = on_failed, .arg = w};
