@@ -302,6 +302,12 @@ void status_write(const struct clone_view *v, const struct decision *d, struct b
 
 /* --- comparison --- */
 
+int64_t status_pause_ms(size_t under_way)
+{
+    size_t times = (under_way + STATUS_SOFT_CLONES - 1) / STATUS_SOFT_CLONES;
+    return STATUS_SOFT_MS * (int64_t)(times ? times : 1);
+}
+
 /* Members of cloneStatus whose change alone may wait. */
 static bool soft_member(const char *name)
 {

@@ -148,8 +148,9 @@ static void send_status(struct worker *w, struct entry *e, const struct clone_vi
     int64_t since = e->status_ms ? e->status_ms : v->wukong->created_ms;
     if (change == STATUS_SAME)
         return;
-    if (change == STATUS_SOFT && !d->persist_first && v->now.wall_ms < since + STATUS_SOFT_MS) {
-        int64_t at = since + STATUS_SOFT_MS;
+    /* That it has been seen is told soon, however many are under way. */
+    int64_t at = since + (v->status ? status_pause_ms(w->entries.usage.held) : STATUS_SOFT_MS);
+    if (change == STATUS_SOFT && !d->persist_first && v->now.wall_ms < at) {
         if (!d->again_ms || at < d->again_ms)
             d->again_ms = at;
         return;

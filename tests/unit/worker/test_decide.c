@@ -5,6 +5,8 @@
  */
 #include "world.h"
 
+#include "worker/status.h"
+
 static void test_happy(void **state)
 {
     (void)state;
@@ -202,9 +204,23 @@ static void test_vm_snapshot_waits_for_the_guest(void **state)
     }
 }
 
+/* However many are under way, what may wait is not told more often than of sixteen. */
+static void test_soft_changes_are_no_storm(void **state)
+{
+    (void)state;
+    assert_int_equal(status_pause_ms(0), STATUS_SOFT_MS);
+    for (size_t clones = 1; clones <= 1000; clones++) {
+        int64_t pause_ms = status_pause_ms(clones);
+        assert_true(pause_ms >= STATUS_SOFT_MS && pause_ms >= status_pause_ms(clones - 1));
+        assert_true((int64_t)clones * STATUS_SOFT_MS <= STATUS_SOFT_CLONES * pause_ms);
+        assert_true(clones > STATUS_SOFT_CLONES || pause_ms == STATUS_SOFT_MS);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_soft_changes_are_no_storm),
         cmocka_unit_test(test_happy),
         cmocka_unit_test(test_never_again),
         cmocka_unit_test(test_no_agent),
