@@ -11,9 +11,9 @@
 #include "base/str.h"
 #include "kube/token.h"
 
-/* A new connection costs both sides some milliseconds of CPU, an answer on one that is there less than
-   one. So what is read at once, as the first lists of all caches, waits for a connection to become free,
-   and opens another one only after this long. */
+/* A new connection costs both sides some milliseconds of CPU, a small list on one that is there less than
+   one. So the streams that fill caches, which all begin at once, wait for a connection to become free,
+   and open another one only after this long. */
 #define OPEN_MS 20
 /* libcurl closes a connection that has been idle for longer (CURLOPT_MAXAGE_CONN). */
 #define CONNECTION_IDLE_MS 118000
@@ -453,7 +453,7 @@ static bool may_start(const struct curl_transport *t, const struct kube_call *c)
     return t->running_count < t->o.calls_max + (c->request.urgent ? CURL_TRANSPORT_URGENT : 0);
 }
 
-/* When another connection may be opened for a read; now, if there should be a free one. */
+/* When another connection may be opened for a stream; now, if there should be a free one. */
 static int64_t open_at_ms(struct curl_transport *t)
 {
     int64_t now = loop_now(t->loop);
@@ -462,8 +462,8 @@ static int64_t open_at_ms(struct curl_transport *t)
     return t->running_count < t->open_count || t->running_count == 0 ? now : t->opened_ms + OPEN_MS;
 }
 
-/* The one that comes next. A write waits for no connection: a guest may stand still until it is
-   done. */
+/* The one that comes next. Only streams wait for a connection: somebody waits for an answer, and a guest
+   may stand still until a write is done. */
 static struct kube_call *next_to_start(struct curl_transport *t)
 {
     struct kube_call *c = t->waiting.first;
@@ -472,7 +472,7 @@ static struct kube_call *next_to_start(struct curl_transport *t)
     int64_t at_ms = open_at_ms(t);
     if (at_ms <= loop_now(t->loop))
         return c;
-    while (c && !is_write(c) && !c->request.urgent)
+    while (c && c->request.on_data && !c->request.urgent)
         c = c->after;
     if (!c)
         timer_arm(loop_timers(t->loop), &t->pump, at_ms);
