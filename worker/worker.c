@@ -148,6 +148,10 @@ static void send_status(struct worker *w, struct entry *e, const struct clone_vi
     int64_t since = e->status_ms ? e->status_ms : v->wukong->created_ms;
     if (change == STATUS_SAME)
         return;
+    /* The finalizer's answer brings the version that this write has to name: without it, a conflict. */
+    const struct call *finalizer = memo_find(&e->memo, "finalizer/add");
+    if (finalizer && finalizer->state == CALL_FLYING)
+        return;
     /* That it has been seen is told soon, however many are under way. */
     int64_t at = since + (v->status ? status_pause_ms(w->entries.usage.held) : STATUS_SOFT_MS);
     if (change == STATUS_SOFT && !d->persist_first && v->now.wall_ms < at) {
