@@ -107,13 +107,17 @@ static struct walk walk_steps(const struct clone_view *v)
     return w;
 }
 
-static int64_t claims_bound_percent(const struct clone_view *v)
+/* By size: of two disks the large one is most of the wait. A size that is not known is a small one. */
+static int64_t data_percent(const struct clone_view *v)
 {
-    size_t bound = 0, all = v->target_count * v->disk_count;
+    int64_t done = 0, all = 0;
     for (size_t t = 0; t < v->target_count; t++)
-        for (size_t i = 0; i < v->disk_count; i++)
-            bound += v->targets[t].claims[i].bound;
-    return all ? (int64_t)(bound * 100 / all) : 0;
+        for (size_t i = 0; i < v->disk_count; i++) {
+            int64_t mib = v->disks[i].plan->bytes / MIB + 1;
+            all += 100 * mib;
+            done += (int64_t)v->targets[t].claims[i].done_percent * mib;
+        }
+    return all ? done * 100 / all : 0;
 }
 
 static int64_t progress_of(const struct clone_view *v, size_t current)
@@ -125,7 +129,7 @@ static int64_t progress_of(const struct clone_view *v, size_t current)
             done += 100 * clone_steps[i].weight;
     }
     if (current < clone_step_count && clone_steps[current].observe == observe_ready)
-        done += claims_bound_percent(v) * clone_steps[current].weight;
+        done += data_percent(v) * clone_steps[current].weight;
     int64_t percent = done * 100 / all;
     return percent > v->record.progress ? percent : v->record.progress;
 }

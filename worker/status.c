@@ -119,12 +119,25 @@ static const char *disk_phase(const struct clone_view *v, size_t disk)
     return s->exists && s->cut ? "SnapshotCut" : "Pending";
 }
 
-static unsigned disk_percent(const char *phase)
+/* Restoring goes on to 100 with what CDI counts, over all replicas; from 0 when it copies the claim
+   itself, since no snapshot came before. */
+static unsigned restored_percent(const struct clone_view *v, size_t disk)
+{
+    unsigned from = v->disks[disk].plan->method == DISK_CDI_CLONE ? 0 : 60;
+    unsigned done = 0;
+    for (size_t t = 0; t < v->target_count; t++)
+        done += v->targets[t].claims[disk].done_percent;
+    return from + (100 - from) * done / (100 * (unsigned)v->target_count);
+}
+
+static unsigned disk_percent(const struct clone_view *v, size_t disk, const char *phase)
 {
     static const struct {
         const char *phase;
         unsigned percent;
-    } rows[] = {{"Bound", 100}, {"Restoring", 60}, {"SnapshotReady", 50}, {"SnapshotCut", 25}};
+    } rows[] = {{"Bound", 100}, {"SnapshotReady", 50}, {"SnapshotCut", 25}};
+    if (str_eq(phase, "Restoring"))
+        return restored_percent(v, disk);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         if (str_eq(rows[i].phase, phase))
             return rows[i].percent;
@@ -162,7 +175,7 @@ static void write_disks(struct json_writer *w, const struct clone_view *v)
         json_string(w, "sourcePVC", p->claim);
         write_size(w, "size", p->bytes);
         json_string(w, "phase", phase);
-        json_stringf(w, "progress", "%u%%", disk_percent(phase));
+        json_stringf(w, "progress", "%u%%", disk_percent(v, i, phase));
         json_string(w, "storageClass", p->storage_class);
         json_string(w, "method", disk_method(v, i));
         json_end(w);

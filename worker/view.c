@@ -324,6 +324,15 @@ static const char *data_volume_error(struct clone_view *v, const struct kube_obj
     return NULL;
 }
 
+/* "45.00%" or "N/A". All of it is there when the phase says so, not before. */
+static unsigned percent_of(const char *text)
+{
+    unsigned percent = 0;
+    for (; text && *text >= '0' && *text <= '9' && percent < 100; text++)
+        percent = percent * 10 + (unsigned)(*text - '0');
+    return percent < 99 ? percent : 99;
+}
+
 /* A claim that CDI makes: the DataVolume of its name is ours, is what the machine owns, and stands
    for the claim until that is there. */
 static void see_data_volume(struct clone_view *v, const struct caches *c, struct seen_claim *s)
@@ -341,11 +350,11 @@ static void see_data_volume(struct clone_view *v, const struct caches *c, struct
     s->owner_target = dv->uid;
     s->uid = pvc ? pvc->uid : dv->uid;
     s->created_ms = dv->created_ms;
-    s->progress = field(dv, F_PROGRESS);
     s->host_copied = str_eq(field(pvc, F_CDI_CLONE_TYPE), "copy");
     s->fallback = s->host_copied ? field(pvc, F_CDI_FALLBACK) : NULL;
     /* The claim is bound long before its data are there. */
     s->bound = s->bound && str_eq(field(dv, F_PHASE), "Succeeded");
+    s->done_percent = s->bound ? 100 : percent_of(field(dv, F_PROGRESS));
     s->error = data_volume_error(v, dv, pvc != NULL);
     int64_t attempt;
     s->earlier = str_to_i64(field(dv, F_LABEL_ATTEMPT), &attempt) && attempt != view_attempt(v);
@@ -361,6 +370,7 @@ static void see_claim(struct clone_view *v, const struct caches *c, struct seen_
         s->ours = str_eq(o->label, v->wukong->uid);
         s->deleting = o->deleted_ms != 0;
         s->bound = str_eq(field(o, F_PHASE), "Bound");
+        s->done_percent = s->bound ? 100 : 0;
         s->created_ms = o->created_ms;
         s->earlier = str_to_i64(field(o, F_LABEL_ATTEMPT), &attempt) && attempt != view_attempt(v);
         s->owned = o->owner_uid != NULL;

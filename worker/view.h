@@ -49,7 +49,7 @@ struct seen_claim {
     int64_t bytes;
     bool data_volume;         /* CDI makes it, from a DataVolume of the same name */
     const char *owner_target; /* UID of what the machine is to own: the claim or its DataVolume */
-    const char *progress;     /* CDI's, "45.00%"; NULL */
+    unsigned done_percent;    /* of its data; CDI counts those that it copies, otherwise 0 or 100 */
     bool host_copied;         /* CDI copies byte by byte, through a Pod of its own */
     const char *fallback;     /* and why, in CDI's words; NULL: it was no fallback */
 };

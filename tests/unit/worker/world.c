@@ -152,6 +152,7 @@ static void see_disks(const struct world *w, struct clone_view *v, struct arena 
         v->targets[0].claims[i] = (struct seen_claim){
             .name = claim_names[i], .uid = claim_names[i], .exists = w->claim[i],
             .ours = w->claim[i], .bound = w->bound[i], .owned = w->owned[i],
+            .done_percent = w->bound[i] ? 100 : w->copied[i],
             .owner_target = claim_names[i],
             .sourced = true, .created_ms = w->claim_ms[i],
             .error = w->bound[i] ? NULL : w->claim_error};

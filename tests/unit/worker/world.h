@@ -66,6 +66,7 @@ struct world {
     bool wait_for_consumer;
     bool claim[DISKS], bound[DISKS], owned[DISKS];
     bool claims_stuck; /* they never bind */
+    unsigned copied[DISKS]; /* how far CDI says it is, in percent */
     int64_t claim_ms[DISKS];
     const char *claim_error;
     bool vm, vm_ready, vm_owned;
