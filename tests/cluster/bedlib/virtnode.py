@@ -18,7 +18,6 @@ import struct
 import sys
 import threading
 import time
-import traceback
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,11 +26,9 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     sys.dont_write_bytecode = True
 
-from bedlib import records  # noqa: E402
-from bedlib.bed import Bed  # noqa: E402
-from bedlib.kube import CONNECTION_ERRORS, MERGE_PATCH, ApiError  # noqa: E402
+from bedlib import node, records  # noqa: E402
+from bedlib.kube import MERGE_PATCH  # noqa: E402
 
-NODE = "bed-node"
 API = "kubevirt.io/v1"
 # virt-api reverts what anybody but KubeVirt's own accounts writes to a VMI's status.
 AS_CONTROLLER = {"Impersonate-User": "system:serviceaccount:kubevirt:kubevirt-controller",
@@ -41,11 +38,6 @@ NO_AGENT = "standin.kubevirt.io/no-agent"
 WRITE_INTERVAL_S = 0.01
 # virt-handler asks the agent for the freeze state every 5 s (pkg/virt-launcher, agent poller).
 FREEZE_POLL_S = 5.0
-LOOP_S = 0.1
-
-
-def log(text):
-    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
 class FreezeLog:
@@ -140,12 +132,11 @@ def unfreeze_timeout(body):
     return int(seconds_of(text))
 
 
-class Node:
+class Node(node.Node):
     """What happens on the Node, driven by a poll of Pods and VMIs."""
 
     def __init__(self, bed):
-        self.bed = bed
-        self.kube = bed.admin()
+        super().__init__(bed)
         self.freezes = FreezeLog(bed.data / "kubevirt" / "freeze-log.jsonl")
         self.guests = {}
         self.lock = threading.Lock()
@@ -153,10 +144,10 @@ class Node:
     def announce(self):
         """The Node and the virt-handler Pod that virt-api looks for."""
         self.kube.apply({"apiVersion": "v1", "kind": "Node", "metadata": {
-            "name": NODE, "labels": {"kubevirt.io/schedulable": "true"}}})
+            "name": node.NAME, "labels": {"kubevirt.io/schedulable": "true"}}})
         self.kube.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {
             "name": "virt-handler", "namespace": "kubevirt", "labels": {"kubevirt.io": "virt-handler"}},
-            "spec": {"nodeName": NODE, "containers": [{"name": "virt-handler", "image": "none"}]}})
+            "spec": {"nodeName": node.NAME, "containers": [{"name": "virt-handler", "image": "none"}]}})
         self.pod_status("kubevirt", "virt-handler")
 
     def pod_status(self, namespace, name):
@@ -181,46 +172,15 @@ class Node:
         for uid in set(self.guests) - seen:
             self.drop(uid)
 
-    def guarded(self, function, obj):
-        try:
-            function(obj)
-        except (ApiError, KeyError, FileNotFoundError) as failure:
-            # Most often somebody was faster; the next round sees it.
-            log(f"{obj.get('kind', '')} {obj['metadata']['name']}: {failure}")
-
     def pod(self, pod):
         meta = pod["metadata"]
-        namespace, name = meta["namespace"], meta["name"]
         if meta.get("deletionTimestamp"):
-            path = self.kube.path("v1", "Pod", namespace, name)
-            self.kube.request("DELETE", path, {"kind": "DeleteOptions", "apiVersion": "v1",
-                                               "gracePeriodSeconds": 0})
+            self.remove(pod)
         elif not pod["spec"].get("nodeName"):
-            if not self.claims_are_bound(pod):
-                return
-            path = f"/api/v1/namespaces/{namespace}/pods/{name}/binding"
-            self.kube.request("POST", path, {"apiVersion": "v1", "kind": "Binding", "metadata": {
-                "name": name}, "target": {"apiVersion": "v1", "kind": "Node", "name": NODE}})
+            if self.claims_are_bound(pod):
+                self.bind(pod)
         elif pod["status"].get("phase") == "Pending":
-            self.pod_status(namespace, name)
-
-    def claims_are_bound(self, pod):
-        """As the scheduler: chooses the node for claims that wait for one, then waits for them."""
-        bound = True
-        for volume in pod["spec"].get("volumes", []):
-            name = (volume.get("persistentVolumeClaim") or {}).get("claimName")
-            if not name:
-                continue
-            namespace = pod["metadata"]["namespace"]
-            claim = self.kube.get("v1", "PersistentVolumeClaim", namespace, name)
-            if claim["status"].get("phase") == "Bound":
-                continue
-            bound = False
-            chosen = "volume.kubernetes.io/selected-node"
-            if chosen not in (claim["metadata"].get("annotations") or {}):
-                self.kube.patch("v1", "PersistentVolumeClaim", namespace, name,
-                                {"metadata": {"annotations": {chosen: NODE}}})
-        return bound
+            self.pod_status(meta["namespace"], meta["name"])
 
     def vmi(self, vmi):
         uid, status = vmi["metadata"]["uid"], vmi.get("status") or {}
@@ -252,9 +212,9 @@ class Node:
         conditions += [{"type": t, "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
                        for t in kinds]
         self.patch_vmi(vmi, {
-            "metadata": {"labels": {"kubevirt.io/nodeName": NODE}},
-            "status": {"phase": "Running", "nodeName": NODE, "conditions": conditions,
-                       "activePods": {pods[0]["metadata"]["uid"]: NODE}}})
+            "metadata": {"labels": {"kubevirt.io/nodeName": node.NAME}},
+            "status": {"phase": "Running", "nodeName": node.NAME, "conditions": conditions,
+                       "activePods": {pods[0]["metadata"]["uid"]: node.NAME}}})
         self.start_guest(vmi)
 
     def patch_vmi(self, vmi, body):
@@ -274,7 +234,7 @@ class Node:
                 files.append(self.bed.csi_data / "volumes" / f"{handle}.img")
         with self.lock:
             self.guests[vmi["metadata"]["uid"]] = Guest(vmi["metadata"], files, self.freezes)
-        log(f"{namespace}/{vmi['metadata']['name']} runs on {len(files)} disks")
+        node.log(f"{namespace}/{vmi['metadata']['name']} runs on {len(files)} disks")
 
     def report_freeze(self, vmi):
         guest = self.guests[vmi["metadata"]["uid"]]
@@ -332,26 +292,20 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, text, *arguments):
-        log(text % arguments)
+        node.log(text % arguments)
 
 
 def main():
-    bed = Bed(sys.argv[1])
-    node = Node(bed)
-    Handler.node = node
-    node.announce()
+    bed = node.bed_of_the_command_line()
+    Handler.node = Node(bed)
+    Handler.node.announce()
     server = ThreadingHTTPServer(("127.0.0.1", bed.port("virt-node")), Handler)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(bed.pki / "ca.crt"))
     context.load_cert_chain(bed.pki / "virt-handler.crt", bed.pki / "virt-handler.key")
     context.verify_mode = ssl.CERT_REQUIRED
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    while True:
-        try:
-            node.step()
-        except (ApiError, *CONNECTION_ERRORS):
-            log(traceback.format_exc(limit=1))
-        time.sleep(LOOP_S)
+    Handler.node.serve()
 
 
 if __name__ == "__main__":
