@@ -30,9 +30,10 @@ def settle(cls):
                 future.result()
 
 
-def everywhere(function, *rows):
-    """[function(row)] for rows of arguments, all at the same time; raises what the first one raised."""
-    with ThreadPoolExecutor(max(len(rows), 1)) as pool:
+def everywhere(function, *rows, at_once=None):
+    """[function(*row)] for rows of arguments, all (or `at_once`) at the same time; raises what the first
+    one raised."""
+    with ThreadPoolExecutor(at_once or max(len(rows), 1)) as pool:
         return [future.result() for future in [pool.submit(function, *row) for row in rows]]
 
 
