@@ -247,7 +247,10 @@ class CloneCase(harness.Case):
 
     def stopped_source(self, *arguments, **more):
         """A VM that has run, written its records, and was stopped."""
-        source = self.source(*arguments, **{"owned": True, "wait": False, "run_strategy": "Halted", **more})
+        return self.run_once(self.source(*arguments, **{"owned": True, "wait": False,
+                                                        "run_strategy": "Halted", **more}))
+
+    def run_once(self, source):
         self.start(source)
         self.call(source, "stop")
         self.wait_for(lambda: not source.find_vmi(), 40, "the source to stop")

@@ -5,58 +5,21 @@ tests/cluster/cdi. Where WUKONG_CDI_… name CDI's own programs they are judged 
 those that inject faults or wait for a Pod that copies (tests/cluster/README.md, Real CDI).
 """
 
-import json
 import re
 import sys
-import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bedlib import harness, objects, services  # noqa: E402
+from bedlib import beside, cdis, harness, objects  # noqa: E402
 
-API = "cdi.kubevirt.io/v1beta1"
-WANTED = ["cdi", "csi-provisioner", "csi-snapshotter", "snapshot-controller", "kcm"]
+harness.quick_storage()
+API = cdis.API
 MIB = 1 << 20
-_bed = None
 
 
-def _own_bed():
-    """A bed with CDI, which the shared one leaves out."""
-    global _bed
-    if _bed is None:
-        attached = harness.os.environ.get("WUKONG_BED")
-        _bed = harness.Bed(attached) if attached else harness.new_bed(wanted=WANTED)
-    return _bed
-
-
-class Case(harness.Case):
-    needs = ("cdi",)
-
-    @classmethod
-    def setUpClass(cls):
-        if not services.SERVICES["cdi"].available({}):
-            raise unittest.SkipTest("there is no CDI stand-in")
-        cls.bed = _own_bed()
-        if "cdi" not in cls.bed.parts():
-            raise unittest.SkipTest("the bed has no cdi")
-        cls.kube = cls.bed.admin()
-
-    def setUp(self):
-        super().setUp()
-        self.faults({})
-        self.addCleanup(self.faults, {})
-
-    @property
-    def real(self):
-        return "cdi-api" in self.bed.parts()
-
-    def faults(self, wanted):
-        if self.real and wanted:
-            self.skipTest("faults and copies are the stand-in's")
-        path = self.bed.data / "cdi" / "faults.json"
-        path.with_suffix(".new").write_text(json.dumps(wanted))
-        path.with_suffix(".new").rename(path)
+class Case(cdis.OnCdi):
+    wanted = ("cdi", "csi-provisioner", "csi-snapshotter", "snapshot-controller", "kcm")
 
     # ---- making things ----------------------------------------------------------------------------
 
@@ -121,7 +84,11 @@ class Case(harness.Case):
         return self.claim(name, namespace)["spec"]["resources"]["requests"]["storage"]
 
 
-class FromSnapshot(Case):
+class Crowd(beside.Concurrent, Case):
+    together, at_once = "crowd", 6
+
+
+class FromSnapshot(Crowd):
     def test_same_namespace(self):
         self.source()
         self.snapshot()
@@ -185,15 +152,15 @@ class FromSnapshot(Case):
         self.check_bytes()
 
     def test_modes_of_an_unknown_driver_must_be_given(self):
+        own = f"modes-{self.namespace}"
+        self.cleanup_object(objects.storage_class(own))
         self.source()
         self.snapshot()
-        self.kube.create(self.volume(accessModes=[], volumeMode=None))
+        self.kube.create(self.volume(accessModes=[], volumeMode=None, storage_class=own))
         self.wait_for(lambda: self.condition("Bound").get("reason") == "ErrClaimNotValid", 30, "the condition")
-        self.assertEqual("no accessMode specified in StorageProfile file", self.condition("Bound")["message"])
+        self.assertEqual(f"no accessMode specified in StorageProfile {own}", self.condition("Bound")["message"])
         patch = {"spec": {"claimPropertySets": [{"accessModes": ["ReadWriteMany"], "volumeMode": "Filesystem"}]}}
-        self.kube.patch(API, "StorageProfile", None, "file", patch)
-        self.addCleanup(self.kube.patch, API, "StorageProfile", None, "file",
-                        {"spec": {"claimPropertySets": None}})
+        self.kube.patch(API, "StorageProfile", None, own, patch)
         self.wait_phase("Succeeded", timeout_s=60)
         self.assertEqual(["ReadWriteMany"], self.claim("dv")["spec"]["accessModes"])
 
@@ -207,25 +174,6 @@ class FromSnapshot(Case):
                         {"metadata": {"annotations": {"volume.kubernetes.io/selected-node": "n"}}})
         self.wait_phase("Succeeded")
         self.check_bytes()
-
-    def test_without_expansion_it_falls_back_to_a_copy_and_says_so(self):
-        self.source()
-        self.snapshot()
-        self.faults({"copyMs": 2500})
-        self.kube.create(self.volume(size="128Mi", storage_class="file-fixed", form="pvc"))
-        self.wait_phase("CloneInProgress")
-        seen = set()
-        self.wait_for(lambda: seen.add(self.get_volume()["status"].get("progress")) or len(seen) > 2, 10,
-                      "progress")
-        self.assertRegex(sorted(seen)[0], r"^\d+\.\d\d%$|^N/A$")
-        self.wait_phase("Succeeded")
-        self.check_bytes()
-        self.assertEqual("copy", self.annotations()["cdi.kubevirt.io/cloneType"])
-        self.assertEqual("No volume expansion is possible",
-                         self.annotations()["cdi.kubevirt.io/cloneFallbackReason"])
-        self.assertEqual("copy", self.get_volume()["metadata"]["annotations"]["cdi.kubevirt.io/cloneType"])
-        self.assertIn("NoVolumeExpansion", self.reasons("dv"))
-        self.wait_for(lambda: not self.temporaries(), 30, "temporary objects to go")
 
     def test_another_provisioner_falls_back(self):
         other = f"other-{self.namespace}"
@@ -262,7 +210,7 @@ class FromSnapshot(Case):
         self.wait_for(lambda: not self.temporaries(), 30, "temporary objects to go")
 
 
-class FromClaim(Case):
+class FromClaim(Crowd):
     def test_by_snapshot(self):
         self.source()
         self.kube.create(self.volume(source=("pvc", "src")))
@@ -272,17 +220,10 @@ class FromClaim(Case):
         self.wait_for(lambda: not self.temporaries(), 30, "temporary objects to go")
 
     def test_by_the_profiles_strategy(self):
-        for strategy, phase in (("csi-clone", "CSIClone"), ("copy", "HostClone")):
-            name = f"{strategy}-{self.namespace}"
-            self.cleanup_object(objects.storage_class(name))
-            self.wait_for(lambda: self.kube.find(API, "StorageProfile", None, name), 30, "the profile")
-            self.kube.patch(API, "StorageProfile", None, name, {"spec": {"cloneStrategy": strategy}})
-            self.wait_for(lambda: self.kube.get(API, "StorageProfile", None, name)["status"]
-                          .get("cloneStrategy") == strategy, 30, "the profile's status")
         self.source()
         for strategy in ("csi-clone",) if self.real else ("csi-clone", "copy"):
             self.kube.create(self.volume(strategy, source=("pvc", "src"),
-                                         storage_class=f"{strategy}-{self.namespace}"))
+                                         storage_class=self.profile(strategy)))
             self.wait_phase("Succeeded", strategy)
             self.check_bytes(strategy)
             self.assertEqual(strategy, self.annotations(strategy)["cdi.kubevirt.io/cloneType"])
@@ -306,10 +247,7 @@ class FromClaim(Case):
         self.check_bytes()
 
 
-class AcrossNamespaces(Case):
-    """Who may clone from another namespace is asked of the requesting user; the token that says yes
-    is bound to this source and this target."""
-
+class Across(Case):
     def setUp(self):
         super().setUp()
         self.target = self.make_namespace(self.namespace + "-to")
@@ -339,6 +277,11 @@ class AcrossNamespaces(Case):
                             f"User {self.user} has insufficient permissions in clone source namespace "
                             f"{self.namespace}")
 
+
+class AcrossNamespaces(Across, Crowd):
+    """Who may clone from another namespace is asked of the requesting user; the token that says yes
+    is bound to this source and this target."""
+
     def test_datavolumes_source_permits(self):
         self.refused()
         self.grant(self.namespace, [{"apiGroups": ["cdi.kubevirt.io"], "resources": ["datavolumes/source"],
@@ -362,6 +305,10 @@ class AcrossNamespaces(Case):
         body = self.volume(namespace=self.target, annotations={"cdi.kubevirt.io/storage.clone.token": "forged"})
         made = self.kube.create(body)  # the admin may
         self.assertNotEqual("forged", made["metadata"]["annotations"]["cdi.kubevirt.io/storage.clone.token"])
+
+
+class Alone(Across):
+    """What nobody else may meet: faults of the stand-in, its death, a webhook that is gone."""
 
     def test_without_the_webhook_nothing_is_read(self):
         # A token of another clone is taken over while nobody asks.
@@ -418,8 +365,25 @@ class AcrossNamespaces(Case):
         self.wait_phase("Succeeded", namespace=self.target)
         self.check_bytes(namespace=self.target)
 
+    def test_without_expansion_it_falls_back_to_a_copy_and_says_so(self):
+        self.faults({"copyMs": 2500})
+        self.kube.create(self.volume(size="128Mi", storage_class="file-fixed", form="pvc"))
+        self.wait_phase("CloneInProgress")
+        seen = set()
+        self.wait_for(lambda: seen.add(self.get_volume()["status"].get("progress")) or len(seen) > 2, 10,
+                      "progress")
+        self.assertRegex(sorted(seen)[0], r"^\d+\.\d\d%$|^N/A$")
+        self.wait_phase("Succeeded")
+        self.check_bytes()
+        self.assertEqual("copy", self.annotations()["cdi.kubevirt.io/cloneType"])
+        self.assertEqual("No volume expansion is possible",
+                         self.annotations()["cdi.kubevirt.io/cloneFallbackReason"])
+        self.assertEqual("copy", self.get_volume()["metadata"]["annotations"]["cdi.kubevirt.io/cloneType"])
+        self.assertIn("NoVolumeExpansion", self.reasons("dv"))
+        self.wait_for(lambda: not self.temporaries(), 30, "temporary objects to go")
 
-class Admission(Case):
+
+class Admission(Crowd):
     """datavolume-validate.go: one mistake at a time, with its text."""
 
     def test_mistakes(self):

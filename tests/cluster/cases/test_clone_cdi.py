@@ -7,69 +7,33 @@ alone; on real CDI those cases prove what the user is told meanwhile.
 """
 
 import sys
-import time
 import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bedlib import harness, objects, services, vms  # noqa: E402
+from bedlib import beside, cdis, harness, objects, vms  # noqa: E402
+from bedlib.faultrows import driver_rows  # noqa: E402
 
-CDI_API = "cdi.kubevirt.io/v1beta1"
-RBAC = "rbac.authorization.k8s.io/v1"
-_bed = None
-
-
-def _own_bed():
-    """A bed with CDI, which the shared one leaves out."""
-    global _bed
-    if _bed is None:
-        attached = harness.os.environ.get("WUKONG_BED")
-        if attached:
-            _bed = harness.Bed(attached)
-        else:
-            options = harness.named_options()
-            everything = services.select(None, options)
-            _bed = harness.new_bed(wanted=[*everything, "cdi"])
-    return _bed
+harness.quick_storage()
 
 
-class Case(vms.Concurrent):
+class Case(cdis.OnCdi, vms.Concurrent):
     needs = ("cdi", *vms.PARTS)
-    at_once = 3
+    together, at_once = "clones", 8
 
     @classmethod
     def setUpClass(cls):
-        if not services.SERVICES["cdi"].available({}):
-            raise unittest.SkipTest("there is no CDI stand-in")
-        cls.bed = _own_bed()
-        if "cdi" not in cls.bed.parts():
-            raise unittest.SkipTest("the bed has no cdi")
+        super().setUpClass()
         if "virt-api" in cls.bed.parts() and "cdi-api" not in cls.bed.parts():
             # virt-controller waits for kinds of CDI that the stand-in does not have.
             raise unittest.SkipTest("real KubeVirt needs real CDI")
-        cls.kube = cls.bed.admin()
-
-    @property
-    def copies(self):
-        """Whether a host-assisted clone ends here."""
-        return "cdi-api" not in self.bed.parts()
 
     def volume(self, name, namespace=None):
-        return self.kube.find(CDI_API, "DataVolume", namespace or self.namespace, name)
+        return self.kube.find(cdis.API, "DataVolume", namespace or self.namespace, name)
 
     def clone_type(self, name, namespace=None):
         return self.claim(name, namespace)["metadata"]["annotations"].get("cdi.kubevirt.io/cloneType")
-
-    def profile(self, strategy):
-        """A storage class of its own with this strategy in its StorageProfile."""
-        name = f"{strategy}-{self.namespace}"
-        self.cleanup_object(objects.storage_class(name))
-        self.wait_for(lambda: self.kube.find(CDI_API, "StorageProfile", None, name), 30, "the profile")
-        self.kube.patch(CDI_API, "StorageProfile", None, name, {"spec": {"cloneStrategy": strategy}})
-        self.wait_for(lambda: (self.kube.get(CDI_API, "StorageProfile", None, name).get("status") or {})
-                      .get("cloneStrategy") == strategy, 30, "the profile's status")
-        return name
 
     def assert_nothing_of_cdi(self, *namespaces):
         """No temporary claim, snapshot or Pod of CDI."""
@@ -143,26 +107,106 @@ class Full(Case):
         self.wait_ended("late", timeout_s=90)
         self.assert_same_records("late", source)
 
-    def test_a_copy_is_told(self):
-        """Where CDI copies by Pods a clone waits for them, and can be deleted meanwhile."""
+
+class Copied(Case):
+    """What CDI copies byte by byte takes long: it is told, with how far it is. With CDI's own programs
+    it does not end (bedlib/cdinode.py), and can be deleted meanwhile."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        if not cls.is_real():
+            # Slow enough for more than one word on how far it is, which is told once a second at most.
+            cls.write_faults({"copyMs": int(4000 * harness.PATIENCE)})
+
+    def _told(self, name, cause):
+        """The Event and the status that tell of it; the progress of its one disk until it ends."""
+        def event():
+            return [e for e in self.bed.events(self.namespace, name) if e["reason"] == "HostAssistedCopy"]
+        found = self.wait_for(event, 60, "the Event")
+        self.assertEqual(1, len(found))
+        self.assertEqual("Warning", found[0]["type"])
+        self.assertIn("disk root", found[0]["message"])
+        self.assertIn(cause or "the storage class asks for it", found[0]["message"])
+        self.assertEqual(cause, self.claim(f"{name}-root")["metadata"]["annotations"]
+                         .get("cdi.kubevirt.io/cloneFallbackReason"))
+        seen = []
+
+        def copied():
+            found = self.wukong(name)
+            disk, = vms.clone_status(found)["disks"]
+            self.assertEqual("CDIHostCopy", disk["method"])
+            if not seen or seen[-1] != disk["progress"]:
+                seen.append(disk["progress"])
+            return self.ended(name, "Succeeded")
+        if self.real:
+            self.wait_for(lambda: copied() is None, 30, "its status")
+            self._deleted(name)
+            return
+        self.wait_for(copied, 90, f"{name} to succeed")
+        numbers = [int(text[:-1]) for text in seen]
+        self.assertEqual(sorted(numbers), numbers)
+        self.assertEqual(100, numbers[-1])
+        self.assertGreaterEqual(len([n for n in numbers if 0 < n < 100]), 2, "the copy's own progress")
+
+    def _deleted(self, name):
+        self.kube.delete(vms.WUKONG_API, "Wukong", self.namespace, name)
+        self.wait_for(lambda: not self.kube.find(vms.WUKONG_API, "Wukong", self.namespace, name), 60,
+                      "the Wukong to go")
+        self.wait_for(lambda: not self.kube.find("v1", "PersistentVolumeClaim", self.namespace,
+                                                 f"{name}-root"), 30, "its claim to go")
+
+    def test_a_copy_that_was_asked_for(self):
         name = self.profile("copy")
         source = self.stopped_source(storage_class=name)
         self.clone("slow", source, clone_source={"cloneType": "full"})
-        self.wait_for(lambda: self.kube.find("v1", "PersistentVolumeClaim", self.namespace, "slow-root")
-                      and self.clone_type("slow-root"), 40, "CDI's choice")
-        self.assertEqual("copy", self.clone_type("slow-root"))
-        if self.copies:
-            self.wait_ended("slow", timeout_s=90)
+        self._told("slow", None)
+        if not self.real:
             self.assert_same_records("slow", source)
-            return
-        time.sleep(5)
-        status = self.wukong("slow")["status"]
-        self.assertNotIn(status["cloneStatus"]["phase"], ("Succeeded", "Failed"))
-        self.kube.delete(vms.WUKONG_API, "Wukong", self.namespace, "slow")
-        self.wait_for(lambda: not self.kube.find(vms.WUKONG_API, "Wukong", self.namespace, "slow"), 60,
-                      "the Wukong to go")
-        self.wait_for(lambda: not self.kube.find("v1", "PersistentVolumeClaim", self.namespace, "slow-root"),
-                      30, "its claim to go")
+
+    def test_a_copy_that_cdi_falls_back_to(self):
+        """From a driver to another one: CDI says so in an annotation of the claim alone."""
+        self.other_drivers_claim("src-data-0", f"{self.namespace}.csi.example")
+        source = vms.Source(self, "src", {"root": "src-data-0"}, True, self.namespace)
+        self.kube.create(vms.vm(self.namespace, "src", vms.machine_spec(source.claims),
+                                {vms.FAULT + "write-interval": "40"}, run_strategy="Halted"))
+        self.run_once(source)
+        self.clone("other", source, clone_source={"cloneType": "full"},
+                   disks=[{"name": "root", "storageClassName": "file"}])
+        self._told("other", "No compatible volumesnapshotclass found")
+        if not self.real:
+            self.assert_same_records("other", source)
+            self.assert_nothing_of_cdi()
+
+    def test_every_fault_of_the_driver_with_an_empty_volume(self):
+        """Only a copy asks for one (the other faults: test_clone_reasons.py)."""
+        if self.real:
+            self.skipTest("copies do not end")
+        source = self.stopped_source()
+        wrong = [w for w in beside.everywhere(self._meet, *[
+            (f"f-{name}", row, source) for name, row in driver_rows("create", "copy").items()]) if w]
+        self.assertEqual([], wrong)
+        self.assert_nothing_of_cdi()
+
+    def _meet(self, name, row, source):
+        limit = {"deadlineSeconds": int(15 * harness.PATIENCE)} if row.reason else {}
+        try:
+            self.clone(name, source, clone_source={"cloneType": "full", "retryLimit": 0, **limit},
+                       startStrategy={"autoStart": False}, disks=[
+                           {"name": "root", "storageClassName": self.profile("copy", name, **row.faults)}])
+            found = self.wait_ended(name, "Failed" if row.reason else "Succeeded", timeout_s=120)
+            if not row.reason:
+                self.assert_same_records(name, source)
+                return None
+            error = vms.clone_status(found)["lastError"]
+            self.assertEqual((row.reason, True), (error["reason"], "root" in error["message"]), error)
+            self.assert_nothing_left(name, ["root"])
+            self.assertIsNone(self.volume(f"{name}-root"))
+        except Exception as wrong:  # all rows are to be told, not the first that fails
+            return f"{name}: {type(wrong).__name__}: {str(wrong)[:700]}"
+        finally:
+            self.kube.close()
+        return None
 
 
 class Running(Case):
