@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "unit" / "cli"))
 from bedlib import harness, objects, vms  # noqa: E402
 from terminal import Terminal  # noqa: E402
 
+harness.quick_storage()
 RBAC = "rbac.authorization.k8s.io"
 MIB = 1 << 20
 NAMESPACED = [
@@ -36,7 +37,6 @@ CLUSTER = [
 
 
 class CommandLine(vms.Concurrent):
-
     def setUp(self):
         super().setUp()
         self.user = f"kim-{self.namespace}"
@@ -270,7 +270,7 @@ class CommandLine(vms.Concurrent):
         self.assertIn("more: ", t.screen.text())
 
     def test_a_clone_that_fails_says_why_and_how_to_try_again(self):
-        self.clone("late", clone_source={"type": "vmi", "vmiName": "nobody", "deadlineSeconds": 60})
+        self.clone("late", clone_source={"type": "vmi", "vmiName": "nobody", "deadlineSeconds": 12})
         self.wait_reason("late", "Ready", "SourceNotFound")
         why = self.run_wukong("why", "late", code=3).stdout
         self.assertIn("late waits: SourceNotFound", why)
