@@ -611,8 +611,20 @@ class Policies(Admission):
         self.assertEqual("Forbidden", refusal.reason)
         self.assertIn(f'ClonePolicy "{made["metadata"]["name"]}"', refusal.message)
         self.assertIn("ask the storage team", refusal.message)
+        self.assert_audited({"decision": "denied", "source": f"vmi {self.namespace}/later",
+                             "policies": made["metadata"]["name"]})
         self.kube.delete(API, "ClonePolicy", None, made["metadata"]["name"])
         self.kube.create(wanted, dry_run=True)
+        self.assert_audited({"decision": "allowed", "source": f"vmi {self.namespace}/later"}, "mwukong", "vwukong")
+
+    def assert_audited(self, wanted, *endpoints):
+        """The API server's audit log has what the endpoints decided in the test's last request."""
+        def last():
+            return [e for e in self.bed.audit_entries(self.audit_mark)
+                    if e["requestURI"].startswith(f"/apis/{API}/namespaces/{self.namespace}/wukongs")][-1]
+        annotations = {f"{endpoint}.vm.novasphere.dev/{key}": value
+                       for endpoint in endpoints or ("mwukong",) for key, value in wanted.items()}
+        self.wait_for(lambda: annotations.items() <= last()["annotations"].items(), 5, f"{annotations}")
 
     def denial(self, obj):
         try:
