@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Proves what a review costs when the cluster has to be asked: the source, its claims and the requester's
 right are looked up while the connection waits, classes and policies come from caches that follow the
-API server; an API server that is slow, answers errors or breaks off makes no denial and no hang: the
-review is answered in the time that its caller gave (`?timeout`), admitted with a warning, or, where a
-right could not be checked, refused as temporary; more of them at once than allowed are told to come back.
+API server, and before they are filled nobody is judged by them; an API server that is slow, answers
+errors or breaks off makes no denial and no hang: the review is answered in the time that its caller gave
+(`?timeout`) and admitted with a warning; more of them at once than allowed are told to come back.
 
     test_lookups.py PROGRAM [Lookups.test_…]
 
@@ -44,6 +44,8 @@ def named(name, **more):
 class World:
     """What the API server has: objects by path, lists by path, events of watches, and its moods."""
 
+    at_start = {}
+
     def __init__(self):
         self.lock = threading.Condition()
         self.objects = {VMI: SOURCE, CLAIM: BOUND}
@@ -56,7 +58,7 @@ class World:
         self.lists[SNAPSHOTS][0]["metadata"]["annotations"] = {
             "snapshot.storage.kubernetes.io/is-default-class": "true"}
         self.events = {path: [] for path in self.lists}
-        self.mood = {}  # path: code, or "hang", or "drop"
+        self.mood = dict(self.at_start)  # path: code, or "hang", or "drop"
         self.asked = []
 
     def event(self, path, kind, item):
@@ -286,6 +288,41 @@ class Cap(Asking):
         for thread in slow:
             thread.join()
         self.assertEqual(200, self.answer().status)
+
+
+class Cold(Asking):
+    """Before the caches are filled a review is told to come back: nothing is denied, and nothing let
+    through, because a cache is cold."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.told = set()
+        asker = threading.Thread(target=cls.ask_until_judged, daemon=True)
+        World.at_start = {STORAGE: 500, POLICIES: 403}
+        threading.Timer(3, lambda: cls.world.mood.clear()).start()
+        asker.start()
+        try:
+            super().setUpClass()
+        finally:
+            World.at_start = {}
+        asker.join(20)
+
+    @classmethod
+    def ask_until_judged(cls):
+        """From before the program listens until the first 200."""
+        while 200 not in {code for code, _ in cls.told}:
+            try:
+                link = cls.connection(timeout=5)
+                link.request("POST", f"{VALIDATE}?timeout=5s", test_hostile.review("u"))
+                answer = link.getresponse()
+                answer.read()
+                cls.told.add((answer.status, answer.headers["Retry-After"]))
+            except (OSError, AttributeError, TypeError):
+                pass  # it does not listen yet
+            time.sleep(0.05)
+
+    def test_it_says_come_back_until_they_are_filled(self):
+        self.assertEqual({(503, "1"), (200, None)}, self.told)
 
 
 if __name__ == "__main__":

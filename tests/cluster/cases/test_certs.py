@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bedlib import harness, install, objects  # noqa: E402
+from bedlib import harness, install, objects, pki  # noqa: E402
 
 CA_S, LEAF_S, SETTLE_S = 20, 8, 2
 LIVES = ["--ca-life", f"{CA_S}s", "--leaf-life", f"{LEAF_S}s", "--settle", f"{SETTLE_S}s",
@@ -33,6 +33,9 @@ FILES_S = 10  # certs/keeper.h: KEEPER_FILES_MS
 RUN_MAX_S = 6 * CA_S
 CAS_MIN, LEAVES_MIN = 4, 8
 REGISTRATION = "admissionregistration.k8s.io/v1"
+REGISTRATIONS = (("MutatingWebhookConfiguration", "wukong-mutating"),
+                 ("ValidatingWebhookConfiguration", "wukong-validating"))
+HOST = "wukong-webhook.wukong-system.svc"
 
 
 def free_port():
@@ -265,8 +268,7 @@ class Certificates(harness.Case):
 
     def live_bundles(self):
         found = []
-        for kind, name in (("MutatingWebhookConfiguration", "wukong-mutating"),
-                           ("ValidatingWebhookConfiguration", "wukong-validating")):
+        for kind, name in REGISTRATIONS:
             for hook in self.kube.get(REGISTRATION, kind, None, name)["webhooks"]:
                 found.append(base64.b64decode(hook["clientConfig"].get("caBundle", "")).decode())
         return found
@@ -275,7 +277,7 @@ class Certificates(harness.Case):
         """A handshake as the API server makes it, against the live caBundle. The certificate's DER."""
         context = ssl.create_default_context(cadata=self.live_bundles()[0])
         with socket.create_connection(("127.0.0.1", replica.port), timeout=5) as plain:
-            with context.wrap_socket(plain, server_hostname="wukong-webhook.wukong-system.svc") as tls:
+            with context.wrap_socket(plain, server_hostname=HOST) as tls:
                 return tls.getpeercert(binary_form=True)
 
     def test_rotation_rollout_and_sleep_under_load(self):
@@ -332,8 +334,7 @@ class Certificates(harness.Case):
 
     def test_a_wiped_bundle_and_a_deleted_secret_are_made_good(self):
         replica = self.replica()
-        for kind, name in (("MutatingWebhookConfiguration", "wukong-mutating"),
-                           ("ValidatingWebhookConfiguration", "wukong-validating")):
+        for kind, name in REGISTRATIONS:
             self.kube.patch(REGISTRATION, kind, None, name,
                             [{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle",
                               "value": base64.b64encode(b"").decode()}])
@@ -364,6 +365,26 @@ class Certificates(harness.Case):
         for replica in pair:
             self.wait_for(replica.probe, 20, "both to be ready")
             self.shake_hands(replica)
+
+    def test_a_certificate_of_cert_manager_is_ready_once_its_bundle_is_live(self):
+        """Its files lie there before its injector has written the caBundle, which is nobody else's then."""
+        folder = Path(self.bed.data) / "certs-manager"
+        authority = pki.Authority(folder, "ca").create()
+        for made, name in zip(authority.issue("pair", "webhook", hosts=[HOST]), ("tls.crt", "tls.key")):
+            made.rename(folder / name)
+        replica = Replica(self.bed, self.bed.logs, f"{self.namespace}-cert-manager", "--cert-mode",
+                          "certManager", "--cert-dir", str(folder))
+        self.balancer.replicas.append(replica)
+        self.wait_for(lambda: Provided.shown(replica), 20, "it to serve")
+        self.assertFalse(replica.probe())
+        bundle = base64.b64encode(authority.certificate.read_bytes()).decode()
+        for kind, name in REGISTRATIONS:
+            self.kube.patch(REGISTRATION, kind, None, name, [
+                {"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": bundle}])
+        self.wait_for(lambda: replica in self.balancer.ready, 10, "it to be ready")
+        wanted = objects.wukong(self.namespace, "w", {"cpu": 1, "memory": "1Gi"})
+        self.wait_for(lambda: self.kube.create(wanted, dry_run=True), 10, "a call to reach it")
+        self.assertEqual(2 * [authority.certificate.read_text()], self.live_bundles())
 
     def test_what_others_make_is_read_again_and_a_broken_pair_is_not(self):
         self.provided.result()
