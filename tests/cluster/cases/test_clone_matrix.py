@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bedlib import harness, vms  # noqa: E402
 
+harness.quick_storage()
 # What a clone of that type may be made from; a full one needs a source that is stopped, and a VMI
 # that is stopped does not exist (docs/rules.md: vmi-full).
 SOURCES = {"running": ("vm", "vm-stopped", "vmi"), "linked": ("vm", "vm-stopped", "vmi"),
@@ -45,7 +46,7 @@ class Matrix(vms.CloneCase):
     def test_every_combination_is_right(self):
         self.there = self.make_namespace(f"{self.namespace}-there")
         rows = [(f"c{i:02}", *row) for i, row in enumerate(combinations())]
-        with ThreadPoolExecutor(8) as pool:
+        with ThreadPoolExecutor(12) as pool:
             sources = list(pool.map(lambda row: self._source(f"s{row[0][1:]}", *row[1:3]), rows))
             for row, source in zip(rows, sources):
                 self._clone(row, source)
