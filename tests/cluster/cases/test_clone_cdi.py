@@ -117,7 +117,7 @@ class Copied(Case):
         super().setUpClass()
         if not cls.is_real():
             # Slow enough for more than one word on how far it is, which is told once a second at most.
-            cls.write_faults({"copyMs": int(4000 * harness.PATIENCE)})
+            cls.write_faults({"copyMs": int(6000 * harness.PATIENCE)})
 
     def _told(self, name, cause):
         """The Event and the status that tell of it; the progress of its one disk until it ends."""
