@@ -22,11 +22,13 @@ them on a bed that is up already (and leaves it up), which saves its start while
 import atexit
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 import unittest
+import urllib.request
 from collections import Counter
 from pathlib import Path
 
@@ -128,6 +130,19 @@ class Bed(_Bed):
                 resource += "/" + reference["subresource"]
             counted[(entry["verb"], resource)] += 1
         return counted
+
+    def metrics(self, part):
+        """What webhook or worker serves at /metrics."""
+        url = f"http://127.0.0.1:{self.port(part + '-health')}/metrics"
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5) as answer:
+            return answer.read().decode()
+
+    def throttled(self, part):
+        """How many requests the API server has refused to webhook or worker with 429, by its own count."""
+        counts = re.findall(r'^rest_client_requests_total\{[^}]*code="(\w+|<error>)"[^}]*\} (\S+)$',
+                            self.metrics(part), re.MULTILINE)
+        assert counts, f"{part} has counted no request"
+        return sum(float(n) for code, n in counts if code == "429")
 
     def account(self, component):
         """The user name under which webhook or worker acts."""

@@ -5,11 +5,11 @@ taken from the product: it follows from the records on the source's disks (recor
 stand-in's freeze log, which says what the guest had written when it froze.
 """
 
+import contextlib
 import json
 import os
 import threading
 import time
-import urllib.request
 import uuid
 from datetime import datetime
 
@@ -183,6 +183,18 @@ class Source:
                 f"/virtualmachineinstances/{self.name}/{verb}")
         code, data, _ = self.case.kube.raw("PUT", path, body or {}, accept="*/*")
         self.case.assertEqual(200, code, data)
+
+    @contextlib.contextmanager
+    def held(self):
+        """Frozen by somebody else: no clone of it begins meanwhile, so that all that are asked for inside
+        wait together. This freeze does not count in its log afterwards."""
+        self.subresource("freeze", {"unfreezeTimeout": "5m"})
+        self.case.wait_for(lambda: self.vmi()["status"].get("fsFreezeStatus") == "frozen", 15,
+                           "the foreign freeze to be seen")
+        yield
+        self.subresource("unfreeze")
+        begun, log = len(self.log()), self.log
+        self.log = lambda *events: [e for e in log()[begun:] if not events or e["event"] in events]
 
     def spec(self):
         """What a cloneSource says to clone it."""
@@ -498,12 +510,8 @@ def worker_with(bed, *arguments):
 
 def wait_leading(bed, instance="worker", timeout_s=40):
     """Until this worker holds the lease: a killed one's is free after 15 s only."""
-    url = f"http://127.0.0.1:{bed.port(instance + '-health')}/metrics"
-
-    def leads():
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5) as answer:
-            return b"\nwukong_worker_leader 1" in answer.read()
-    harness.wait_for(leads, timeout_s, f"{instance} to lead", bed.diagnosis)
+    harness.wait_for(lambda: "\nwukong_worker_leader 1" in bed.metrics(instance), timeout_s,
+                     f"{instance} to lead", bed.diagnosis)
 
 
 class Concurrent(beside.Concurrent, CloneCase):

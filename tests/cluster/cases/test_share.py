@@ -21,22 +21,16 @@ class Sharing(vms.CloneCase):
     def batch(self, source, wanted):
         """Creates these Wukongs, {name: what its spec has of its own}. Somebody else's freeze holds
         them until all wait: a Wukong that is alone freezes at once, and the first would be if the
-        others took their time. That freeze does not count in the source's log afterwards."""
-        source.subresource("freeze", {"unfreezeTimeout": "5m"})
-        self.wait_for(lambda: source.vmi()["status"].get("fsFreezeStatus") == "frozen", 15,
-                      "the foreign freeze to be seen")
-        for name, spec in wanted.items():
-            self.clone(name, source, clone_source=spec.get("cloneSource"),
-                       startStrategy={"autoStart": False},
-                       **{k: v for k, v in spec.items() if k != "cloneSource"})
-
+        others took their time."""
         def all_wait():
             return all(vms.reason(self.wukong(name), "SnapshotTaken") in ("SourceBusy", "SharedSnapshot")
                        for name in wanted)
-        self.wait_for(all_wait, 30, "all to wait")
-        source.subresource("unfreeze")
-        begun, log = len(source.log()), source.log
-        source.log = lambda *events: [e for e in log()[begun:] if not events or e["event"] in events]
+        with source.held():
+            for name, spec in wanted.items():
+                self.clone(name, source, clone_source=spec.get("cloneSource"),
+                           startStrategy={"autoStart": False},
+                           **{k: v for k, v in spec.items() if k != "cloneSource"})
+            self.wait_for(all_wait, 30, "all to wait")
 
     def hold_snapshots(self, source):
         """Snapshots of this source are cut at once, but cannot be restored from until what this
