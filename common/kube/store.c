@@ -22,7 +22,7 @@ struct entry {
     struct bucket *bucket;
     struct entry *before, *after; /* within the bucket */
     uint32_t generation, bytes;
-    UT_hash_handle by_key, by_uid;
+    UT_hash_handle by_key;
 };
 
 struct bucket {
@@ -33,7 +33,7 @@ struct bucket {
 
 struct store {
     const struct kube_kind *kind;
-    struct entry *keys, *uids;
+    struct entry *keys;
     struct bucket *labels;
     struct store_listener listeners[STORE_LISTENERS_MAX];
     size_t listener_count, count, bytes;
@@ -49,13 +49,6 @@ static struct entry *find_key(const struct store *s, const char *ns, const char 
     if (n < 0 || (size_t)n >= sizeof fixed)
         return NULL;
     HASH_FIND(by_key, s->keys, fixed, (size_t)n, e);
-    return e;
-}
-
-static struct entry *find_uid(const struct store *s, const char *uid)
-{
-    struct entry *e = NULL;
-    HASH_FIND(by_uid, s->uids, uid, strlen(uid), e);
     return e;
 }
 
@@ -114,19 +107,7 @@ static void show(struct store *s, struct entry *e, struct kube_object *o)
 {
     e->object = o;
     e->generation = s->generation;
-    struct entry *other = find_uid(s, o->uid);
-    if (other) /* a server never uses a UID twice; if one does, the later one is found */
-        HASH_DELETE(by_uid, s->uids, other);
-    HASH_ADD_KEYPTR(by_uid, s->uids, o->uid, strlen(o->uid), e);
     join_bucket(s, e);
-}
-
-static void hide(struct store *s, struct entry *e)
-{
-    struct entry *mine = find_uid(s, e->object->uid);
-    if (mine == e)
-        HASH_DELETE(by_uid, s->uids, e);
-    leave_bucket(s, e);
 }
 
 static struct entry *add_entry(struct store *s, const struct kube_object *o)
@@ -146,23 +127,10 @@ static void delete_entry(struct store *s, struct entry *e)
 }
 #pragma GCC diagnostic pop
 
-/* Of the block that kube_object_project made, as the strings in it tell. */
-static size_t object_bytes(const struct kube_object *o)
-{
-    const char *const fixed[] = {o->ns,        o->name,       o->uid,        o->resource_version,
-                                 o->owner_uid, o->owner_kind, o->owner_name, o->label};
-    size_t n = offsetof(struct kube_object, field);
-    for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
-        n += fixed[i] ? strlen(fixed[i]) + 1 : 0;
-    for (size_t i = 0; i < KUBE_FIELDS_MAX && o->kind->fields[i]; i++)
-        n += sizeof(char *) + (o->field[i] ? strlen(o->field[i]) + 1 : 0);
-    return n;
-}
-
 static void account(struct store *s, struct entry *e)
 {
     s->bytes -= e->bytes;
-    e->bytes = (uint32_t)(object_bytes(e->object) + sizeof *e + strlen(e->key) + 1);
+    e->bytes = (uint32_t)(kube_object_bytes(e->object) + sizeof *e + strlen(e->key) + 1);
     s->bytes += e->bytes;
 }
 
@@ -206,7 +174,7 @@ void store_listen(struct store *s, struct store_listener listener)
 static void remove_entry(struct store *s, struct entry *e)
 {
     CLEANUP_FREE struct kube_object *o = e->object;
-    hide(s, e);
+    leave_bucket(s, e);
     s->bytes -= e->bytes;
     s->count--;
     delete_entry(s, e);
@@ -228,7 +196,7 @@ void store_put(struct store *s, struct kube_object *o)
         return;
     }
     if (e) {
-        hide(s, e);
+        leave_bucket(s, e);
         before = e->object;
     } else {
         e = add_entry(s, o);
@@ -271,12 +239,6 @@ size_t store_sweep(struct store *s)
 const struct kube_object *store_get(const struct store *s, const char *ns, const char *name)
 {
     const struct entry *e = find_key(s, ns, name);
-    return e ? e->object : NULL;
-}
-
-const struct kube_object *store_get_uid(const struct store *s, const char *uid)
-{
-    const struct entry *e = find_uid(s, uid);
     return e ? e->object : NULL;
 }
 

@@ -1,6 +1,6 @@
 /*
- * struct store: the cached projections of one kind, by namespace and name, by UID, and by the value
- * of kind->label_key. A relist is a generation: store_mark, then store_put for every listed object,
+ * struct store: the cached projections of one kind, by namespace and name, and by the value of
+ * kind->label_key. A relist is a generation: store_mark, then store_put for every listed object,
  * then store_sweep removes what was not listed, so that a relist becomes upserts and deletes
  * (client-go tools/cache/delta_fifo.go Replace). Depends on base and object.h; no network, no time.
  *
@@ -45,7 +45,6 @@ size_t store_sweep(struct store *s);
 
 /* ns "" or NULL for cluster-scoped kinds. NULL when absent. */
 const struct kube_object *store_get(const struct store *s, const char *ns, const char *name);
-const struct kube_object *store_get_uid(const struct store *s, const char *uid);
 /* Every object, or those whose label has the value; the order is that of arrival. Stops when visit
    returns false. */
 void store_each(const struct store *s, bool (*visit)(void *arg, const struct kube_object *o),

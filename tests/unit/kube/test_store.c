@@ -1,6 +1,6 @@
 /*
  * Proves that a projection keeps exactly the fields that its kind names, in the object's own text,
- * and that the store finds objects by name, UID and label, tells its listeners each change once,
+ * and that the store finds objects by name and label, tells its listeners each change once,
  * and turns a relist into upserts and deletes. The store is driven by op-scripts and against a
  * model.
  */
@@ -122,7 +122,7 @@ static bool note_name(void *arg, const struct kube_object *o)
 }
 
 /* Ops, one word each: p<name><uid><rv><label|-> put, d<name> delete, m mark, s sweep,
-   g<name> get, u<uid> get by UID, l<label> list by label; all one character each. */
+   g<name> get, l<label> list by label; all one character each. */
 static void run_script(struct store *s, const char *script, struct buf *out)
 {
     for (const char *p = script; *p; p++) {
@@ -147,8 +147,7 @@ static void run_script(struct store *s, const char *script, struct buf *out)
             buf_addf(out, "=%zu ", store_sweep(s));
             break;
         case 'g':
-        case 'u':
-            o = *p == 'g' ? store_get(s, "n", name) : store_get_uid(s, name);
+            o = store_get(s, "n", name);
             buf_addf(out, "[%s%s] ", o ? o->uid : "", o ? o->resource_version : "");
             p++;
             break;
@@ -172,11 +171,11 @@ static void test_scripts(void **state)
         const char *script, *out;
     } rows[] = {
         {__LINE__, "ga dA", "[] absent "},
-        {__LINE__, "paA1- ga gA uA", "+A1 [A1] [] [A1] "},
+        {__LINE__, "paA1- ga gA", "+A1 [A1] [] "},
         {__LINE__, "paA1- paA2- ga", "+A1 A1>A2 [A2] "},
         {__LINE__, "paA1- paA1- ga", "+A1 [A1] "},
-        {__LINE__, "paA1- da ga uA da", "+A1 -A1 [] [] absent "},
-        {__LINE__, "paA1- paB2- ga uA uB", "+A1 -A1 +B2 [B2] [] [B2] "},
+        {__LINE__, "paA1- da ga da", "+A1 -A1 [] absent "},
+        {__LINE__, "paA1- paB2- ga", "+A1 -A1 +B2 [B2] "},
         {__LINE__, "paA1x pbB1x lx ly", "+A1 +B1 (A1B1) () "},
         {__LINE__, "paA1x paA2y lx ly", "+A1 A1>A2 () (A2) "},
         {__LINE__, "paA1x paA2- lx", "+A1 A1>A2 () "},
@@ -289,7 +288,6 @@ static void test_against_model(void **state)
             snprintf(name, sizeof name, "o%d", k);
             const struct kube_object *o = store_get(s, "n", name);
             assert_int_equal(o ? strtol(o->resource_version, NULL, 10) : 0, model[k]);
-            assert_true(!o || store_get_uid(s, o->uid) == o);
             count += model[k] != 0;
             odd += model[k] != 0 && k % 2;
         }
