@@ -17,7 +17,7 @@ wk_die() {
 wk_packages_of() {
     case $1 in
     build) echo "gcc cmake ninja-build pkg-config libmicrohttpd-dev libcurl4-openssl-dev libcjson-dev" \
-        "libyaml-dev libssl-dev uthash-dev libcmocka-dev" ;;
+        "libyaml-dev libssl-dev zlib1g-dev uthash-dev libcmocka-dev" ;;
     bed) echo "openssl" ;;
     coverage) echo "lcov" ;;
     lint) echo "clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev cppcheck valgrind lcov" ;;

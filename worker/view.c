@@ -38,6 +38,16 @@ static const cJSON *field_tree(struct clone_view *v, const struct kube_object *o
     return tree;
 }
 
+static const cJSON *packed_tree(struct clone_view *v, const struct kube_object *o)
+{
+    cJSON *tree = NULL;
+    CLEANUP_FREE char *text = kube_object_unpack(o);
+    if (!text || json_parse(text, strlen(text), true, &tree, NULL) < 0)
+        return NULL;
+    view_keep_tree(v, tree);
+    return tree;
+}
+
 static const char *field(const struct kube_object *o, const char *path)
 {
     return o ? kube_object_field(o, path) : NULL;
@@ -84,7 +94,7 @@ int view_read_wukong(struct clone_view *v, const struct kube_object *o, struct e
         return -1;
     v->wukong = w;
     v->effective = wukong_default(&w->spec, w->ns);
-    v->status = field_tree(v, o, F_STATUS);
+    v->status = packed_tree(v, o);
     v->record = record_read(v->arena, json_get(v->status, "cloneStatus"));
     v->retry = field(o, F_ANNOTATION_RETRY);
     return 0;

@@ -1,11 +1,13 @@
 #include "kube/object.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/str.h"
 #include "json/json.h"
+#include "kube/pack.h"
 
 #define TEXTS_MAX (KUBE_FIELDS_MAX + 8)
 
@@ -13,6 +15,7 @@
 struct gathered {
     const char *text[TEXTS_MAX];
     char *owned[TEXTS_MAX];
+    size_t size[TEXTS_MAX];
     size_t count, bytes;
 };
 
@@ -25,8 +28,14 @@ static void gathered_release(struct gathered *g)
 static void gather(struct gathered *g, const char *text, char *owned)
 {
     g->text[g->count] = text;
-    g->owned[g->count++] = owned;
-    g->bytes += text ? strlen(text) + 1 : 0;
+    g->owned[g->count] = owned;
+    g->size[g->count] = text ? strlen(text) + 1 : 0;
+    g->bytes += g->size[g->count++];
+}
+
+static bool is_packed(const struct kube_kind *kind, size_t field)
+{
+    return kind->packed && str_eq(kind->packed, kind->fields[field]);
 }
 
 static void gather_field(struct gathered *g, const cJSON *node)
@@ -40,6 +49,19 @@ static void gather_field(struct gathered *g, const cJSON *node)
         char *printed = json_text(node);
         gather(g, printed, printed);
     }
+}
+
+/* The text that was gathered last becomes a block. */
+static void pack_last(struct gathered *g, const char *hint)
+{
+    size_t i = g->count - 1;
+    if (!g->text[i])
+        return;
+    g->bytes -= g->size[i];
+    char *block = pack_text(g->text[i], g->size[i] - 1, hint, &g->size[i]);
+    g->bytes += g->size[i];
+    free(g->owned[i]);
+    g->text[i] = g->owned[i] = block;
 }
 
 static const cJSON *main_owner(const cJSON *metadata)
@@ -97,8 +119,11 @@ int kube_object_project(const struct kube_kind *kind, const cJSON *tree, struct 
     gather(&g, json_str(owner, "name"), NULL);
     gather(&g, label_value(kind, tree, metadata), NULL);
     size_t first_field = g.count, fields = field_count(kind);
-    for (size_t i = 0; i < fields; i++)
+    for (size_t i = 0; i < fields; i++) {
         gather_field(&g, json_at(tree, kind->fields[i]));
+        if (is_packed(kind, i))
+            pack_last(&g, kind->packed_hint);
+    }
 
     /* The unused tail of field[] is not allocated: 200 bytes matter at 70,000 objects. */
     size_t head = offsetof(struct kube_object, field) + fields * sizeof(const char *);
@@ -107,10 +132,9 @@ int kube_object_project(const struct kube_kind *kind, const cJSON *tree, struct 
     for (size_t i = 0; i < g.count; i++) {
         if (!g.text[i])
             continue;
-        size_t n = strlen(g.text[i]) + 1;
-        memcpy(at, g.text[i], n);
+        memcpy(at, g.text[i], g.size[i]);
         g.text[i] = at;
-        at += n;
+        at += g.size[i];
     }
     o->kind = kind;
     o->ns = g.text[0];
@@ -131,11 +155,40 @@ int kube_object_project(const struct kube_kind *kind, const cJSON *tree, struct 
     return 0;
 }
 
+static size_t field_index(const struct kube_kind *kind, const char *path)
+{
+    size_t i = 0;
+    while (i < KUBE_FIELDS_MAX && kind->fields[i] && kind->fields[i] != path &&
+           !str_eq(kind->fields[i], path))
+        i++;
+    return i < KUBE_FIELDS_MAX && kind->fields[i] ? i : KUBE_FIELDS_MAX;
+}
+
 const char *kube_object_field(const struct kube_object *o, const char *path)
 {
-    const struct kube_kind *kind = o->kind;
-    for (size_t i = 0; i < KUBE_FIELDS_MAX && kind->fields[i]; i++)
-        if (kind->fields[i] == path || str_eq(kind->fields[i], path))
-            return o->field[i];
-    return NULL;
+    size_t i = field_index(o->kind, path);
+    assert(i == KUBE_FIELDS_MAX || !is_packed(o->kind, i));
+    return i < KUBE_FIELDS_MAX ? o->field[i] : NULL;
+}
+
+char *kube_object_unpack(const struct kube_object *o)
+{
+    size_t i = field_index(o->kind, o->kind->packed);
+    return i < KUBE_FIELDS_MAX && o->field[i] ? unpack_text(o->field[i], o->kind->packed_hint) : NULL;
+}
+
+size_t kube_object_bytes(const struct kube_object *o)
+{
+    const char *const fixed[] = {o->ns,        o->name,       o->uid,        o->resource_version,
+                                 o->owner_uid, o->owner_kind, o->owner_name, o->label};
+    size_t n = offsetof(struct kube_object, field);
+    for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
+        n += fixed[i] ? strlen(fixed[i]) + 1 : 0;
+    for (size_t i = 0; i < field_count(o->kind); i++) {
+        size_t bytes = !o->field[i]             ? 0
+                       : is_packed(o->kind, i) ? pack_bytes(o->field[i])
+                                               : strlen(o->field[i]) + 1;
+        n += sizeof(char *) + bytes;
+    }
+    return n;
 }

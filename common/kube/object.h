@@ -24,6 +24,9 @@ struct kube_kind {
     /* Paths of the fields kept, such as "status.phase" or "spec"; a key that holds dots is written
        in brackets: "metadata.annotations[vm.novasphere.dev/retry]". */
     const char *fields[KUBE_FIELDS_MAX];
+    /* The path of one of them that is kept packed (pack.h), because it is long and seldom read, and a text
+       that it mostly resembles. kube_object_unpack reads it. NULL: none. */
+    const char *packed, *packed_hint;
     const char *label_selector; /* NULL: all; filtered by the server */
     const char *field_selector; /* NULL: all */
     /* The one label whose value is kept in kube_object.label and can be looked up; NULL: none. */
@@ -48,7 +51,12 @@ struct kube_object {
 /* Projects a parsed object; free() the result. ERR_INVALID when metadata is missing. */
 WUKONG_CHECK int kube_object_project(const struct kube_kind *kind, const cJSON *tree,
                                      struct kube_object **ret, struct err *err);
-/* The field's text by its path as written in the kind; NULL when absent or unknown. */
+/* The field's text by its path as written in the kind; NULL when absent or unknown. Not of the one that is
+   kept packed. */
 const char *kube_object_field(const struct kube_object *o, const char *path);
+/* The text of the one that is; free it. NULL when absent. */
+char *kube_object_unpack(const struct kube_object *o);
+/* What the object takes, as its texts tell. */
+size_t kube_object_bytes(const struct kube_object *o);
 
 #endif
