@@ -8,6 +8,8 @@
 //
 //	fill --kubeconfig F --touch 2000 --of 10000               changes that many VMs once each
 //	fill --kubeconfig F --create 1000 --namespace load-0      only that many new Wukongs
+//	fill --kubeconfig F --create 1000 --of 50 --full          the same, clones of 50 stopped machines, which
+//	fill --kubeconfig F --etcd http://… --sources 50          makes
 package main
 
 import (
@@ -143,12 +145,29 @@ func main() {
 	of := flag.Int("of", 1, "how many VMs there are")
 	create := flag.Int("create", 0, "Wukongs without a source to create")
 	clones := flag.Bool("clones", false, "with --create: clones of a source that is not there")
-	namespace := flag.String("namespace", "", "with --create")
+	full := flag.Bool("full", false, "with --create: clones of the --of stopped machines")
+	sources := flag.Int("sources", 0, "stopped machines with one disk each")
+	storage := flag.Bool("storage", false, "play storage that takes no time")
+	mixed := flag.Int("mix", 0, "clones whose writes are to be sent without a worker")
+	namespace := flag.String("namespace", "", "with --create, --sources and --mix")
 	workers := flag.Int("workers", 16, "")
 	flag.Parse()
 	c := connect(*kubeconfig)
 	began := time.Now()
 	switch {
+	case *storage:
+		c.playStorage(*workers)
+		return
+	case *mixed > 0:
+		prefix := fmt.Sprint("m", time.Now().UnixNano(), "-")
+		c.parallel(*workers, *mixed, func(i int) { c.mix(*namespace, prefix, i) })
+	case *sources > 0:
+		c.send("POST", "/api/v1/namespaces", "application/json", m{"apiVersion": "v1", "kind": "Namespace", "metadata": m{"name": *namespace}})
+		for i := range *sources {
+			for _, o := range stopped(*namespace, i) {
+				c.store(*etcd, o)
+			}
+		}
 	case *touch > 0:
 		round := fmt.Sprint(time.Now().UnixNano())
 		c.parallel(*workers, *touch, func(i int) {
@@ -159,9 +178,12 @@ func main() {
 	case *create > 0:
 		prefix := fmt.Sprint("w", time.Now().UnixNano(), "-")
 		c.parallel(*workers, *create, func(i int) {
-			if *clones {
+			switch {
+			case *full:
+				c.put(clone(*namespace, prefix, i, *of))
+			case *clones:
 				c.put(waitingWukong(*namespace, prefix, i))
-			} else {
+			default:
 				c.put(plainWukong(*namespace, prefix, i))
 			}
 		})

@@ -87,15 +87,30 @@ func snapshot(i, d int) thing {
 		m{"readyToUse": true, "creationTime": at, "restoreSize": "40Gi", "boundVolumeSnapshotContentName": fmt.Sprintf("snapcontent-6a1a24a1-4061-4607-8bf4-%08x%04x", i, d)}}
 }
 
-// wukong has run and succeeded: what most of them are most of the time.
+// wukong has run and succeeded, and its machine is gone again: what most of them are most of the time. The
+// status is the one that the worker writes, so that it has nothing to write.
 func wukong(i int) thing {
-	done := func(kind, reason string) m {
-		return m{"type": kind, "status": "True", "reason": reason, "message": "", "lastTransitionTime": at, "observedGeneration": 1}
+	name, source := fmt.Sprintf("copy-%d", i), fmt.Sprintf("vm-%d", i)
+	const ms = "2026-11-26T08:00:00.000Z"
+	done := func(kind, reason, message string) m {
+		return m{"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": at, "observedGeneration": 1}
 	}
-	return thing{"wukongs", m{"apiVersion": "vm.novasphere.dev/v1alpha1", "kind": "Wukong", "metadata": meta(i, fmt.Sprintf("copy-%d", i), m{"app": "shop"}),
-		"spec": m{"cloneSource": m{"type": "vmi", "vmiName": fmt.Sprintf("vm-%d", i), "namespace": fmt.Sprintf("load-%d", i%namespaces), "cloneType": "running"}}},
-		m{"observedGeneration": 1, "vmName": fmt.Sprintf("copy-%d-vm", i), "cloneStatus": m{"phase": "Succeeded", "progress": "100%", "attempts": 1, "startTime": at, "completionTime": at},
-			"conditions": []any{done("Ready", "Succeeded"), done("SnapshotTaken", "Cut"), done("DisksReady", "Bound"), done("VirtualMachineReady", "Ready"), done("TemporariesCleaned", "Cleaned")}}}
+	disk := func(d string) m {
+		return m{"name": d, "sourcePVC": source + "-" + d, "size": "42949672960", "phase": "Bound", "progress": "100%", "storageClass": "file", "method": "Restore"}
+	}
+	bound := func(d string) m { return m{"name": d, "phase": "Bound", "pvc": name + "-" + d} }
+	return thing{"wukongs", m{"apiVersion": "vm.novasphere.dev/v1alpha1", "kind": "Wukong", "metadata": meta(i, name, m{"app": "shop"}),
+		"spec": m{"cloneSource": m{"type": "vmi", "vmiName": source, "namespace": fmt.Sprintf("load-%d", i%namespaces), "cloneType": "running"}}},
+		m{"observedGeneration": 1, "phase": "Stopped", "vmName": name + "-vm",
+			"cloneStatus": m{"phase": "Succeeded", "progress": "100%", "attempts": 1, "attemptTime": ms, "startTime": ms, "completionTime": ms, "cutTime": ms,
+				"snapshotTime": ms, "snapshotSize": "85899345920", "consistency": "FilesystemConsistent", "freezeMilliseconds": 214, "sourceVMI": source,
+				"sourceUID": fmt.Sprintf("6a1a24a1-4061-4607-8bf4-a3963d0c%04x", i%65536), "snapshotName": "snapshot-" + source + "-" + name + "-6a1a24a1-1-root",
+				"snapshotNames": []any{"snapshot-" + source + "-" + name + "-6a1a24a1-1-root", "snapshot-" + source + "-" + name + "-6a1a24a1-1-data"},
+				"freeze":        m{"vmiUID": fmt.Sprintf("6a1a24a1-4061-4607-8bf4-a3963d0c%04x", i%65536), "requestedTime": ms, "deadlineTime": ms, "acknowledgedTime": ms, "thawedTime": ms},
+				"disks":         []any{disk("root"), disk("data")}, "targets": []any{m{"vmName": name + "-vm", "phase": "Running", "disks": []any{bound("root"), bound("data")}}}},
+			"conditions": []any{done("Ready", "Succeeded", "the clone is done"), done("SourceReady", "Ready", "the source can be cloned"),
+				done("PolicyAllowed", "Ready", "permitted"), done("SnapshotReady", "Ready", "all snapshots are ready"), done("SnapshotTaken", "Taken", "the point in time is fixed"),
+				done("DisksReady", "Ready", "all claims are there"), done("VirtualMachineReady", "Ready", "the new machine is there"), done("TemporariesCleaned", "Cleaned", "nothing temporary is left")}}}
 }
 
 // plainWukong belongs to the VM creator: the worker leaves it alone.
@@ -110,4 +125,31 @@ func waitingWukong(namespace, prefix string, i int) thing {
 	return thing{"wukongs", m{"apiVersion": "vm.novasphere.dev/v1alpha1", "kind": "Wukong",
 		"metadata": m{"name": fmt.Sprint(prefix, i), "namespace": namespace},
 		"spec":     m{"cloneSource": m{"type": "vmi", "vmiName": fmt.Sprint("nobody-", prefix, i)}}}, nil}
+}
+
+// The stopped machines of --sources, with one disk each, and what asks for a clone of one of them.
+func stopped(namespace string, i int) []thing {
+	name := fmt.Sprintf("source-%d", i)
+	s := spec(i)
+	s["domain"].(m)["devices"].(m)["disks"] = []any{m{"name": "root", "disk": m{"bus": "virtio"}}}
+	s["volumes"] = []any{m{"name": "root", "persistentVolumeClaim": m{"claimName": name + "-root"}}}
+	vm := thing{"virtualmachines", m{"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine", "metadata": meta(i, name, m{"app": "shop"}),
+		"spec": m{"runStrategy": "Halted", "template": m{"metadata": m{}, "spec": s}}},
+		m{"created": false, "ready": false, "printableStatus": "Stopped", "observedGeneration": 1, "desiredGeneration": 1, "runStrategy": "Halted",
+			"conditions": []any{condition("Ready", "False")}}}
+	disk := claim(i, 0)
+	disk.object["metadata"] = meta(i, name+"-root", m{"app": "shop"})
+	for _, o := range []thing{vm, disk} {
+		o.object["metadata"].(m)["namespace"] = namespace
+	}
+	return []thing{vm, disk}
+}
+
+func cloneOf(i int) m {
+	return m{"cloneSource": m{"type": "vm", "vmName": fmt.Sprintf("source-%d", i), "cloneType": "full"}, "startStrategy": m{"autoStart": false}}
+}
+
+func clone(namespace, prefix string, i, sources int) thing {
+	return thing{"wukongs", m{"apiVersion": "vm.novasphere.dev/v1alpha1", "kind": "Wukong",
+		"metadata": m{"name": fmt.Sprint(prefix, i), "namespace": namespace}, "spec": cloneOf(i % sources)}, nil}
 }
