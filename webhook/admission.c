@@ -217,7 +217,8 @@ static void reset_findings(struct judgement *j, size_t keep)
 static void judge_source(struct judgement *j)
 {
     size_t keep = j->issues.count;
-    const struct gather_known known = {j->c->classes, j->c->policies, j->c->policy_count};
+    const struct gather_known known = {j->c->classes, j->c->policies, j->c->policy_count,
+                                       j->c->cdi_known};
     for (int live = 0; live <= 1; live++) {
         struct gathered g;
         reset_findings(j, keep);
@@ -277,8 +278,8 @@ static bool stamp_is_fresh(struct judgement *j, const struct stamp *wanted)
            same_groups(&found, wanted);
 }
 
-/* An admitted clone from another namespace is stamped, and any clone when a policy asks who; a stamp
-   on anything else is taken off. */
+/* An admitted clone from another namespace is stamped, and any clone when a policy asks who; a
+   stamp on anything else is taken off. */
 static void write_stamp(struct judgement *j)
 {
     const struct wukong_effective *e = &j->e;

@@ -26,6 +26,7 @@ struct admission_context {
     int64_t now_ms; /* wall clock */
     /* From the caches; live lists replace them before anything is denied on their account. */
     const struct class_facts *classes;
+    bool cdi_known; /* whether CDI is there need not be looked up */
     const struct policy *policies;
     size_t policy_count;
     const char *stamp_key;        /* PEM; NULL: none yet */

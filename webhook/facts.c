@@ -53,6 +53,8 @@ struct facts {
     struct policy *policies;
     size_t policy_count;
     bool stale; /* a store has changed since the arena was filled */
+    bool cdi_seen;
+    int64_t cdi_seen_ms;
 };
 
 /* Members that are not strings, so that their text is JSON. */
@@ -160,6 +162,7 @@ static void refill(struct facts *f)
         fill(f, CACHED_POLICIES, sizeof(struct policy), POLICIES_MAX, fill_policy);
     f->classes = (struct class_facts){
         .looked_up = true,
+        .cdi = f->classes.cdi,
         .snapshot_api = reflector_served(f->reflectors[CACHED_SNAPSHOT]),
         .drivers_known = reflector_synced(f->reflectors[CACHED_DRIVERS]),
         .storage_classes = storage.items,
@@ -240,6 +243,20 @@ bool facts_synced(const struct facts *f)
         if (!reflector_synced(f->reflectors[i]))
             return false;
     return true;
+}
+
+void facts_see_cdi(struct facts *f, int code)
+{
+    if (code != 200 && code != 404)
+        return;
+    f->classes.cdi = code == 200;
+    f->cdi_seen = true;
+    f->cdi_seen_ms = clock_mono(f->o.client->clock);
+}
+
+bool facts_cdi_known(const struct facts *f)
+{
+    return f->cdi_seen && clock_mono(f->o.client->clock) - f->cdi_seen_ms < FACTS_CDI_MS;
 }
 
 const struct class_facts *facts_classes(struct facts *f)

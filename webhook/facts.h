@@ -28,6 +28,11 @@ void facts_free(struct facts *f);
 void facts_start(struct facts *f);
 /* Every cache has been filled once. */
 bool facts_synced(const struct facts *f);
+/* Whether CDI is there was answered (200, 404) within the last FACTS_CDI_MS; then it stands in the
+   classes. Nothing tells of a change, so a denial asks again. */
+#define FACTS_CDI_MS 30000
+void facts_see_cdi(struct facts *f, int code);
+bool facts_cdi_known(const struct facts *f);
 /* Borrowed until the event loop goes on. */
 const struct class_facts *facts_classes(struct facts *f);
 const struct policy *facts_policies(struct facts *f, size_t *ret_count);

@@ -100,6 +100,8 @@ static void on_look(void *arg, const struct kube_reply *reply)
     bool good = reply->status.err.kind == ERR_NONE;
     webhook_count_look(look_kind_names[s->look->kind], reply->status.code);
     look_answered(s->look, reply->status.code, good ? xstrdup(reply->body) : NULL);
+    if (s->look->kind == LOOK_CDI)
+        facts_see_cdi(j->reviews->o.facts, reply->status.code);
     if (j->open_count == 0)
         job_judge(j);
 }
@@ -126,6 +128,7 @@ static void job_judge(struct job *j)
     CLEANUP_BUF struct buf out = BUF_INIT(LIMIT_REPLY_BYTES);
     j->context.now_ms = clock_wall(j->reviews->o.client->clock);
     j->context.classes = facts_classes(j->reviews->o.facts);
+    j->context.cdi_known = facts_cdi_known(j->reviews->o.facts);
     j->context.policies = facts_policies(j->reviews->o.facts, &j->context.policy_count);
     j->context.stamp_key = keeper_stamp_key(j->reviews->o.keeper);
     j->context.stamp_public_key = keeper_stamp_public_key(j->reviews->o.keeper);

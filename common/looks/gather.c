@@ -144,16 +144,22 @@ static void gather_profiles(struct looks *looks, struct arena *a, struct gathere
     g->classes.profile_count = n;
 }
 
-static void gather_source(const struct wukong *w, const struct wukong_effective *e,
+static void gather_cdi(bool known, struct looks *looks, struct gathered *g)
+{
+    bool answered = false;
+    if (!known)
+        g->classes.cdi = look_exists(looks_get(looks, LOOK_CDI, NULL, NULL), &answered);
+}
+
+static void gather_source(const struct wukong *w, const struct wukong_effective *e, bool cdi_known,
                           struct looks *looks, struct arena *a, struct gathered *g)
 {
     struct look *vm = looks_get(looks, LOOK_VM, e->source_ns, e->source_name);
     struct look *vmi = looks_get(looks, LOOK_VMI, e->source_ns, e->source_name);
-    struct look *cdi = looks_get(looks, LOOK_CDI, NULL, NULL);
-    bool vm_known = false, vmi_known = false, cdi_known = false;
+    bool vm_known = false, vmi_known = false;
+    gather_cdi(cdi_known, looks, g);
     (void)look_exists(vm, &vm_known);
     (void)look_exists(vmi, &vmi_known);
-    g->classes.cdi = look_exists(cdi, &cdi_known);
     if (!vm_known || !vmi_known) {
         g->incomplete |= (vm && vm->done && !vm_known) || (vmi && vmi->done && !vmi_known);
         return;
@@ -188,7 +194,7 @@ void gather(const struct gather_known *known, const struct wukong *w,
         g.classes = *known->classes;
     if (live)
         live_lists(looks, a, &g);
-    gather_source(w, e, looks, a, &g);
+    gather_source(w, e, known->cdi_known && !live, looks, a, &g);
     if (policies_select(&g, true))
         g.source_ns_labels_known =
             read_labels(a, look_tree(looks_get(looks, LOOK_SOURCE_NAMESPACE, e->source_ns, NULL)),

@@ -15,6 +15,7 @@ struct gather_known {
     const struct class_facts *classes;
     const struct policy *policies;
     size_t policy_count;
+    bool cdi_known; /* classes->cdi was looked up a moment ago */
 };
 
 struct gathered {
@@ -28,7 +29,7 @@ struct gathered {
 };
 
 /* Asks for whatever is missing; facts of what is there are filled in. Call again until no look is
-   pending. live: use live lists of classes and policies instead of what is known. */
+   pending. live: ask for classes, policies and CDI instead of using what is known. */
 void gather(const struct gather_known *known, const struct wukong *w,
             const struct wukong_effective *e, const char *ns, bool live, struct looks *looks,
             struct arena *a, struct gathered *ret);

@@ -28,6 +28,7 @@ CLAIM = "/api/v1/namespaces/d/persistentvolumeclaims/db-root"
 STORAGE = "/apis/storage.k8s.io/v1/storageclasses"
 SNAPSHOTS = "/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses"
 DRIVERS = "/apis/storage.k8s.io/v1/csidrivers"
+CDI = "/apis/cdi.kubevirt.io/v1beta1"
 POLICIES = "/apis/vm.novasphere.dev/v1alpha1/clonepolicies"
 
 SOURCE = {"metadata": {"name": "db", "uid": "i"}, "status": {"phase": "Running"},
@@ -175,6 +176,15 @@ class Lookups(Asking):
             self.assertNotIn("warnings", response)
             self.assertEqual({VMI, CLAIM}, {VMI, CLAIM} & set(self.world.asked))
             self.assertFalse(set(self.world.lists) & set(self.world.asked), "the caches were not used")
+
+    def test_whether_cdi_is_there_is_asked_now_and_then_and_before_a_denial(self):
+        for _ in range(5):
+            self.ask()
+        self.assertLessEqual(self.world.asked.count(CDI), 1)
+        self.world.asked.clear()
+        _, response = self.ask(disks=[{"name": "root", "storageClassName": "nope"}])
+        self.assertFalse(response["allowed"])
+        self.assertEqual(1, self.world.asked.count(CDI))
 
     def test_classes_and_policies_follow_the_api_server(self):
         _, response = self.ask(disks=[{"name": "root", "size": "20Gi", "storageClassName": "fixed"}])
