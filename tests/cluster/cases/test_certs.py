@@ -35,6 +35,7 @@ CAS_MIN, LEAVES_MIN = 4, 8
 REGISTRATION = "admissionregistration.k8s.io/v1"
 REGISTRATIONS = (("MutatingWebhookConfiguration", "wukong-mutating"),
                  ("ValidatingWebhookConfiguration", "wukong-validating"))
+NOT_VERIFIED = "the serving certificate does not verify against the live caBundle\n"
 HOST = "wukong-webhook.wukong-system.svc"
 
 
@@ -54,7 +55,7 @@ class Replica:
             command[command.index(flag) + 1] = str(value)
         self.log = open(folder / f"webhook-replica-{number}.log", "w", encoding="utf-8")
         self.process = subprocess.Popen([*command, *LIVES, *more], stdout=self.log, stderr=self.log)
-        self.was_ready = False
+        self.was_ready, self.why_not = False, ""
 
     def probe(self):
         """What the kubelet's readiness probe would find."""
@@ -62,7 +63,7 @@ class Replica:
             link = http.client.HTTPConnection("127.0.0.1", self.plain, timeout=2)
             link.request("GET", "/readyz")
             answer = link.getresponse()
-            answer.read()
+            self.why_not = answer.read().decode()
             link.close()
             self.was_ready = answer.status == 200
         except TimeoutError:
@@ -165,7 +166,8 @@ class Provided:
             assert self.shown(replica) == first["der"], "a pair that does not fit was taken"
             (self.folder / "tls.crt").write_bytes(second["tls.crt"])
             harness.wait_for(lambda: self.shown(replica) == second["der"], FILES_S + 5, "the new one")
-            assert not replica.probe(), "ready, and it does not verify against the live caBundle"
+            harness.wait_for(lambda: not replica.probe() and replica.why_not == NOT_VERIFIED, 10,
+                             "it to say that it does not verify against the live caBundle")
         finally:
             replica.end()
 
@@ -375,8 +377,8 @@ class Certificates(harness.Case):
         replica = Replica(self.bed, self.bed.logs, f"{self.namespace}-cert-manager", "--cert-mode",
                           "certManager", "--cert-dir", str(folder))
         self.balancer.replicas.append(replica)
-        self.wait_for(lambda: Provided.shown(replica), 20, "it to serve")
-        self.assertFalse(replica.probe())
+        self.wait_for(lambda: not replica.probe() and replica.why_not == NOT_VERIFIED, 20,
+                      "it to wait for its bundle alone")
         bundle = base64.b64encode(authority.certificate.read_bytes()).decode()
         for kind, name in REGISTRATIONS:
             self.kube.patch(REGISTRATION, kind, None, name, [
