@@ -23,6 +23,12 @@ struct usage_bucket {
     UT_hash_handle hh;
 };
 
+struct usage_stand {
+    struct usage_bucket *in[3 + USAGE_CLASSES_MAX]; /* the holder's in_count of them */
+    struct usage_line *lines[USAGE_LINES_MAX];      /* line_count */
+    bool stale[USAGE_LINES_MAX];
+};
+
 struct usage_claims {
     char *uid;
     int64_t bytes;
@@ -63,6 +69,19 @@ static void free_if_empty(struct usage *u, struct usage_bucket *b)
     HASH_DEL(u->buckets, b);
     free(b->key);
     free(b);
+}
+
+static struct usage_stand *stand_of(struct usage_holder *h)
+{
+    if (!h->stand)
+        h->stand = xcalloc(1, sizeof *h->stand);
+    return h->stand;
+}
+
+static void free_if_nowhere(struct usage_holder *h)
+{
+    if (!h->in_count && !h->line_count)
+        free(TAKE(h->stand));
 }
 
 /* --- lines --- */
@@ -147,14 +166,15 @@ static void free_line(struct usage *u, struct usage_line *l)
 
 static void leave(struct usage *u, struct usage_holder *h, size_t index)
 {
-    struct usage_line *l = h->lines[index];
+    struct usage_stand *stand = h->stand;
+    struct usage_line *l = stand->lines[index];
     size_t at = position(l, h);
     assert(at < l->count && l->items[at] == h);
     memmove(&l->items[at], &l->items[at + 1], (l->count - at - 1) * sizeof(struct usage_holder *));
     l->count--;
     h->line_count--;
-    h->lines[index] = h->lines[h->line_count];
-    h->stale[index] = h->stale[h->line_count];
+    stand->lines[index] = stand->lines[h->line_count];
+    stand->stale[index] = stand->stale[h->line_count];
     if (!l->count)
         free_line(u, l);
     else if (at == 0)
@@ -171,16 +191,17 @@ bool usage_behind(const struct usage *u, const struct usage_holder *h, const cha
 void usage_begin(struct usage_holder *h)
 {
     for (size_t i = 0; i < h->line_count; i++)
-        h->stale[i] = true;
+        h->stand->stale[i] = true;
 }
 
 void usage_wait(struct usage *u, struct usage_holder *h, const char *policy, const char *rule,
                 enum usage_place place, const char *value)
 {
     struct usage_line *l = line_of(find(u, place, value), policy, rule);
+    struct usage_stand *stand = stand_of(h);
     for (size_t i = 0; i < h->line_count; i++) {
-        if (h->lines[i] == l) {
-            h->stale[i] = false;
+        if (stand->lines[i] == l) {
+            stand->stale[i] = false;
             return;
         }
     }
@@ -189,15 +210,16 @@ void usage_wait(struct usage *u, struct usage_holder *h, const char *policy, con
     if (!l)
         l = new_line(get(u, place, value), policy, rule);
     join(l, h);
-    h->stale[h->line_count] = false;
-    h->lines[h->line_count++] = l;
+    stand->stale[h->line_count] = false;
+    stand->lines[h->line_count++] = l;
 }
 
 void usage_end(struct usage *u, struct usage_holder *h)
 {
     for (size_t i = h->line_count; i-- > 0;)
-        if (h->stale[i])
+        if (h->stand->stale[i])
             leave(u, h, i);
+    free_if_nowhere(h);
 }
 
 /* --- storage --- */
@@ -270,9 +292,10 @@ static void enter(struct usage *u, struct usage_holder *h, enum usage_place plac
                   const char *value)
 {
     struct usage_bucket *b = get(u, place, value);
-    assert(h->in_count < sizeof h->in / sizeof h->in[0]);
+    struct usage_stand *stand = stand_of(h);
+    assert(h->in_count < ARRAY_LEN(stand->in));
     b->active++;
-    h->in[h->in_count++] = b;
+    stand->in[h->in_count++] = b;
 }
 
 void usage_hold(struct usage *u, struct usage_holder *h)
@@ -297,11 +320,12 @@ void usage_drop(struct usage *u, struct usage_holder *h)
     u->held--;
     reserve(u, h);
     while (h->in_count) {
-        struct usage_bucket *b = h->in[--h->in_count];
+        struct usage_bucket *b = h->stand->in[--h->in_count];
         b->active--;
         wake_place(u, b);
         free_if_empty(u, b);
     }
+    free_if_nowhere(h);
 }
 
 static bool same_classes(const struct usage_holder *h, const char *const *classes, size_t count)
@@ -341,7 +365,7 @@ int64_t usage_count(const struct usage *u, enum usage_place place, const char *v
     const struct usage_bucket *b = find(u, place, value);
     int64_t own = 0;
     for (size_t i = 0; b && h && i < h->in_count; i++)
-        own += h->in[i] == b;
+        own += h->stand->in[i] == b;
     return b ? b->active - own : 0;
 }
 

@@ -36,12 +36,10 @@ struct usage_holder {
     char *classes[USAGE_CLASSES_MAX]; /* owned */
     size_t class_count;
     /* Private. */
-    struct usage_bucket *in[3 + USAGE_CLASSES_MAX];
-    size_t in_count;
+    size_t in_count, line_count;
     int64_t reserved; /* of bytes, what no claim stands for yet */
-    struct usage_line *lines[USAGE_LINES_MAX];
-    bool stale[USAGE_LINES_MAX];
-    size_t line_count;
+    /* Where it holds slots and waits; most clones have ended and do neither, which is NULL. */
+    struct usage_stand *stand;
 };
 
 struct usage {
