@@ -36,6 +36,14 @@ static void place(const struct disk_plan *d, const char *member, char out[64])
 
 /* --- Selection --- */
 
+static bool other_boot_disk(const struct wukong_spec *spec)
+{
+    for (size_t i = 0; i < spec->disk_count; i++)
+        if (spec->disks[i].boot == TRI_TRUE)
+            return true;
+    return false;
+}
+
 static void leave_out(struct resolver *r, const struct volume_facts *v, enum left_out_why why,
                       const char *reason)
 {
@@ -43,6 +51,8 @@ static void leave_out(struct resolver *r, const struct volume_facts *v, enum lef
         (struct disk_left_out){v->name, v->claim, reason, why};
     issues_add(r->l, rule_find("disk-left-out"), "spec.disks", NULL, "\"%.63s\": %.80s", v->name,
                reason);
+    if (v->boot && !other_boot_disk(&r->w->spec))
+        issues_add(r->l, rule_find("disk-boot-left-out"), "spec.disks", NULL, "\"%.63s\"", v->name);
 }
 
 static void report_missing(struct resolver *r, size_t index, const char *volume)

@@ -128,6 +128,8 @@ static const struct source_row source_rows[] = {
     {CLONE_AND("disks: [{name: rot}, {name: data}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-missing", "spec.disks[0].name", "did you mean \"root\"?"},
     {CLONE_AND("disks: [{name: x, sourceDisk: nope}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-missing", "spec.disks[0].sourceDisk", "\"root\", \"data\""},
     {CLONE_AND("disks: [{name: ci}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-no-data", "spec.disks[0].name", "cloudInitNoCloud"},
+    /* The first disk has bootOrder 2, the second none: it boots from the first. */
+    {CLONE_AND("disks: [{name: data}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-boot-left-out", "spec.disks", "\"root\""},
     {CLONE_AND("disks: [{name: root}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-left-out", "spec.disks", "\"data\""},
     {CLONE(""), VM_RUNNING, VMI_RUNNING, NULL, NORMAL, "disk-claim-missing", "spec.cloneSource", "web-root"},
     {CLONE(""), VM_RUNNING, VMI_RUNNING, PVC(", metadata: {deletionTimestamp: x}"), NORMAL, "disk-claim-deleting", "spec.cloneSource", "web-data"},
