@@ -130,20 +130,28 @@ class Deleted(vms.Concurrent):
         self._assert_nothing_of("c")
         self._assert_no_snapshot(handles, there, self.namespace)
 
-    def test_a_parent_and_then_its_child(self):
-        """The disks keep what they are linked to; the last child lets go of it."""
-        source = self.source()
+    def test_a_source_a_parent_and_then_its_child(self):
+        """The disks keep what they are linked to, and that its name is gone is told; the last child lets
+        go of it."""
+        source = self.source(owned=True)
         handles = [source.handle("root")]
         self.clone("c", source, clone_source={"cloneType": "linked"})
         self.wait_ended("c", timeout_s=90)
         parent = self.snapshots()[0]["metadata"]["name"]
         content = self.contents()[0]["metadata"]["name"]
         self.assertEqual(1, len(self._physical(handles)))
+        self.kube.delete(vms.KUBEVIRT_API, "VirtualMachine", self.namespace, source.name)
+        self.kube.delete("v1", "PersistentVolumeClaim", self.namespace, source.claims["root"])
+        self._wait_gone("v1", "PersistentVolumeClaim", self.namespace, source.claims["root"])
+        self.assertEqual([parent], [s["metadata"]["name"] for s in self.snapshots()])
+        self.assertEqual(1, len(self._physical(handles)), "the parent went with its source")
         self.kube.delete(objects.SNAPSHOT_API, "VolumeSnapshot", self.namespace, parent)
         self._wait_gone(objects.SNAPSHOT_API, "VolumeSnapshot", self.namespace, parent)
         time.sleep(2)
         self.assertTrue(self.kube.find(objects.SNAPSHOT_API, "VolumeSnapshotContent", None, content))
         self.assertEqual(1, len(self._physical(handles)), "a child lost its parent's data")
+        self.wait_for(lambda: [e for e in self.bed.events(self.namespace, "c")
+                               if e["reason"] == "ParentLost"], 20, "the loss to be told")
         self.kube.delete(vms.WUKONG_API, "Wukong", self.namespace, "c")
         self._wait_wukong_gone(self.namespace, "c")
         self._assert_no_snapshot(handles, self.namespace)

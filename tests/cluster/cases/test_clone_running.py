@@ -131,6 +131,76 @@ class Running(vms.Concurrent):
         self.assertEqual((1, 2, 1), tuple(same["cpu"][k] for k in ("sockets", "cores", "threads")))
         self.assertEqual("128Mi", same["memory"]["guest"])
 
+    def test_replicas_are_of_one_freeze_and_differ_in_who_they_are(self):
+        source = self.source(disks=("root", "data"), owned=True)
+        self.clone("many", source, replicas=3)
+        found = self.wait_ended("many")
+        self.assertEqual(1, len(source.log("frozen")), "one freeze for all")
+        last, known = self.frozen_at(source), set()
+        for i in range(3):
+            for disk in source.claims:
+                held = vms.read_live(self.volume_file(f"many-vm-{i}-{disk}"))
+                self.assertEqual([], held.problems())
+                self.assertEqual(list(range(1, last + 1)), held.numbers(source.uid))
+            domain = self.kube.get(vms.KUBEVIRT_API, "VirtualMachine", self.namespace,
+                                   f"many-vm-{i}")["spec"]["template"]["spec"]["domain"]
+            known |= {domain["devices"]["interfaces"][0]["macAddress"], domain["firmware"]["uuid"],
+                      domain["firmware"]["serial"]}
+        self.assertEqual(9, len(known), "each its own address, UUID and serial")
+        status = vms.clone_status(found)
+        self.assertEqual([f"many-vm-{i}" for i in range(3)], [t["vmName"] for t in status["targets"]])
+        self.assertEqual({"Bound"}, {d["phase"] for t in status["targets"] for d in t["disks"]})
+        self.assert_untouched(source)
+        self.assert_no_temporaries()
+
+    def test_linked_replicas_keep_their_parent_until_the_last_is_gone(self):
+        source = self.source(owned=True)
+        self.clone("kin", source, replicas=2, clone_source={"cloneType": "linked"})
+        status = vms.clone_status(self.wait_ended("kin"))
+        parent, = self.snapshots()
+        self.assertEqual([parent["metadata"]["name"]], status["snapshotNames"])
+        content, = self.contents()
+        self.assertEqual("Retain", content["spec"]["deletionPolicy"])
+        last = self.frozen_at(source)
+        self.kube.delete(vms.KUBEVIRT_API, "VirtualMachine", self.namespace, "kin-vm-0")
+        self.wait_for(lambda: not self.kube.find("v1", "PersistentVolumeClaim", self.namespace,
+                                                 "kin-vm-0-root"), 40, "the first child's claim to go")
+        held = vms.read_live(self.volume_file("kin-vm-1-root"))
+        self.assertEqual(list(range(1, last + 1)), held.numbers(source.uid))
+        self.assertEqual(1, len(self.snapshots()), "the other child still needs it")
+        self.assertEqual(1, len(self.physical_snapshots()))
+        self.kube.delete(vms.KUBEVIRT_API, "VirtualMachine", self.namespace, "kin-vm-1")
+        self.wait_for(lambda: not self.snapshots(), 60, "the parent to go with its last child")
+        self.assert_no_temporaries()
+
+    def test_what_cannot_be_snapshotted_is_left_out_where_that_is_allowed(self):
+        self.make_claim("src-data-0")
+        self.other_drivers_claim("src-data-1", f"{self.namespace}.csi.example")
+        source = vms.Source(self, "src", {"root": "src-data-0", "data": "src-data-1"}, False,
+                            self.namespace)
+        self.kube.create(vms.vmi(self.namespace, "src", vms.machine_spec(source.claims),
+                                 {vms.FAULT + "write-interval": "40"}))
+        source.wait()
+        self.assert_refused(lambda: self.clone("no", source), 422, "src-data-1")
+        wukong = objects.wukong(self.namespace, "part", {
+            "cloneSource": {**source.spec(), "allowUnsnapshottable": True}})
+        shown = self.bed.kubectl("apply", "-f", "-", stdin=json.dumps(wukong))
+        self.assertIn("Warning:", shown.stderr)
+        self.assertIn("data", shown.stderr, "the disk that is left out is not named")
+        self.wait_ended("part")
+        self.assert_cloned("part", source, disks=("root",))
+        self.assertEqual({"root", "ci"}, {v["name"] for v in
+                                          self.vm_of("part")["spec"]["template"]["spec"]["volumes"]})
+
+    def test_a_clone_without_its_boot_disk_is_warned_of(self):
+        source = self.source(disks=("root", "data"))
+        wukong = objects.wukong(self.namespace, "data", {"cloneSource": source.spec(),
+                                                         "disks": [{"name": "data"}]})
+        shown = self.bed.kubectl("apply", "-f", "-", stdin=json.dumps(wukong))
+        self.assertRegex(shown.stderr, r"Warning:.*boot")
+        self.wait_ended("data")
+        self.assert_cloned("data", source, disks=("data",))
+
     def test_a_clone_does_not_slip_behind_the_services_of_its_source(self):
         source = self.source(owned=True, labels={"app": "shop"})
         self.clone("quiet", source, labels={"team": "blue", "app.kubernetes.io/instance": "argo-app"})
