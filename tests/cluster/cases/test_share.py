@@ -69,7 +69,7 @@ class Sharing(vms.CloneCase):
 
     def assert_one_cut(self, names, source):
         """All of them came from one freeze and one VolumeSnapshot for each disk."""
-        self.assertEqual(1, len(source.log("freeze-request")))
+        self.assertEqual(1, self.freezes_asked(source))
         self.assertEqual(1, len(source.log("frozen")))
         self.assertEqual(len(source.claims), len(self.created("volumesnapshots")))
         statuses = [vms.clone_status(self.wukong(name)) for name in names]
