@@ -85,24 +85,17 @@ func (c *cluster) mix(namespace, prefix string, i int) {
 	}
 	finalizer("vm.novasphere.dev/mix")
 	status()
-	cut := snapshotAPI + "namespaces/" + namespace + "/volumesnapshots"
-	of := c.created(cut, m{"apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot", "metadata": m{"name": name, "namespace": namespace},
-		"spec": m{"source": m{"persistentVolumeClaimName": "source-root"}, "volumeSnapshotClassName": "file"}})
-	c.cut(namespace, name, of)
-	status()
 	event("cut")
 	c.send("POST", "/api/v1/namespaces/"+namespace+"/persistentvolumeclaims", plain, m{"apiVersion": "v1", "kind": "PersistentVolumeClaim",
 		"metadata": m{"name": name + "-root", "namespace": namespace},
 		"spec": m{"accessModes": []any{"ReadWriteMany"}, "volumeMode": "Block", "storageClassName": "file", "resources": m{"requests": m{"storage": "40Gi"}},
-			"dataSource": m{"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": name}}})
+			"dataSource": m{"kind": "PersistentVolumeClaim", "name": "source-0-root"}}})
 	c.bind(namespace, name+"-root")
 	vm := machine(0).object
 	owner := c.created("/apis/kubevirt.io/v1/namespaces/"+namespace+"/virtualmachines", m{"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine",
 		"metadata": m{"name": name + "-vm", "namespace": namespace}, "spec": vm["spec"]})
 	c.send("PATCH", "/api/v1/namespaces/"+namespace+"/persistentvolumeclaims/"+name+"-root", merge, m{"metadata": m{"ownerReferences": []any{
 		m{"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine", "name": name + "-vm", "uid": owner}}}})
-	c.send("DELETE", cut+"/"+name, plain, m{})
-	c.send("DELETE", snapshotAPI+"volumesnapshotcontents/"+contentOf(of), plain, m{})
 	status()
 	event("done")
 	finalizer()

@@ -9,31 +9,19 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 )
 
 // Storage that takes no time, so that what a clone takes is what the worker and the API server take: it
-// answers a VolumeSnapshot with a content that is cut and ready, and binds claims, in as few writes as
-// external-snapshotter and the volume controllers need at least. Nothing is copied and nothing checked.
+// binds each claim with one write. Nothing is copied and nothing checked.
 //
 //	fill --kubeconfig F --storage          until SIGTERM
 
-const (
-	snapshotAPI = "/apis/snapshot.storage.k8s.io/v1/"
-	driver      = "file.csi.novasphere.dev"
-	merge       = "application/merge-patch+json"
-)
+const merge = "application/merge-patch+json"
 
 type seen struct {
 	Type   string
 	Object struct {
-		Metadata struct {
-			Name, Namespace, UID, ResourceVersion string
-			Labels                                map[string]string
-		}
-		Spec struct {
-			Source struct{ PersistentVolumeClaimName string }
-		}
+		Metadata struct{ Name, Namespace string }
 	}
 }
 
@@ -71,48 +59,19 @@ func (c *cluster) version(path string) string {
 	return list.Metadata.ResourceVersion
 }
 
-func contentOf(uid string) string { return "snapcontent-" + uid }
-
-// cut makes the content and says that both are ready.
-func (c *cluster) cut(namespace, name, uid string) {
-	content := contentOf(uid)
-	handle := "snap-" + uid
-	c.send("POST", snapshotAPI+"volumesnapshotcontents", "application/json", m{"apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotContent",
-		"metadata": m{"name": content},
-		"spec": m{"deletionPolicy": "Delete", "driver": driver, "volumeSnapshotClassName": "file", "sourceVolumeMode": "Block",
-			"source":            m{"volumeHandle": "vol-" + uid},
-			"volumeSnapshotRef": m{"apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot", "namespace": namespace, "name": name, "uid": uid}}})
-	now := time.Now()
-	c.send("PATCH", snapshotAPI+"volumesnapshotcontents/"+content+"/status", merge,
-		m{"status": m{"snapshotHandle": handle, "creationTime": now.UnixNano(), "readyToUse": true, "restoreSize": 40 << 30}})
-	c.send("PATCH", snapshotAPI+"namespaces/"+namespace+"/volumesnapshots/"+name+"/status", merge,
-		m{"status": m{"boundVolumeSnapshotContentName": content, "creationTime": now.UTC().Format(time.RFC3339), "readyToUse": true, "restoreSize": "40Gi"}})
-}
-
 func (c *cluster) bind(namespace, name string) {
 	c.send("PATCH", "/api/v1/namespaces/"+namespace+"/persistentvolumeclaims/"+name+"/status", merge,
 		m{"status": m{"phase": "Bound", "accessModes": []any{"ReadWriteMany"}, "capacity": m{"storage": "40Gi"}}})
 }
 
 func (c *cluster) playStorage(workers int) {
-	snapshots, claims := make(chan seen, 4096), make(chan seen, 4096)
-	go c.watch(snapshotAPI+"volumesnapshots", snapshots)
+	claims := make(chan seen, 4096)
 	go c.watch("/api/v1/persistentvolumeclaims", claims)
 	for range workers {
 		go func() {
-			for {
-				select {
-				case e := <-snapshots:
-					meta := e.Object.Metadata
-					if e.Type == "ADDED" {
-						c.cut(meta.Namespace, meta.Name, meta.UID)
-					} else if e.Type == "DELETED" {
-						c.send("DELETE", snapshotAPI+"volumesnapshotcontents/"+contentOf(meta.UID), "application/json", m{})
-					}
-				case e := <-claims:
-					if e.Type == "ADDED" {
-						c.bind(e.Object.Metadata.Namespace, e.Object.Metadata.Name)
-					}
+			for e := range claims {
+				if e.Type == "ADDED" {
+					c.bind(e.Object.Metadata.Namespace, e.Object.Metadata.Name)
 				}
 			}
 		}()
