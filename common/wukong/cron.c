@@ -300,6 +300,7 @@ static bool walk_day(struct walk *w)
             w->moved = true;
             walk_civil(w, (struct civil){.year = w->t.year, .month = w->t.month, .day = w->t.day});
         }
+        int64_t before = w->at;
         struct civil next = w->t;
         next.day++;
         walk_on(w, next);
@@ -308,6 +309,8 @@ static bool walk_day(struct walk *w)
             walk_to(w, w->at + (24 - w->t.hour) * 3600);
         else if (w->t.hour)
             walk_to(w, w->at - w->t.hour * 3600);
+        if (w->at <= before) /* in a zone whose clock goes back by hours there */
+            walk_to(w, before + 24 * 3600);
         if (w->t.day == 1)
             return false;
     }
