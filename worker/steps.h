@@ -66,6 +66,8 @@ enum observed observe_source(const struct clone_view *v, struct why *why);
 void apply_source(const struct clone_view *v, struct decision *d);
 /* Of a clone that claims to be Offline: looked up once more when its disks are there. */
 enum observed observe_stayed_stopped(const struct clone_view *v, struct why *why);
+/* By a look of its own: the source did not run before cut_ms, or, where claims are copied, at all. */
+enum observed view_stayed_stopped(const struct clone_view *v, int64_t cut_ms, struct why *why);
 void apply_stayed_stopped(const struct clone_view *v, struct decision *d);
 enum observed observe_gates(const struct clone_view *v, struct why *why);
 void apply_gates(const struct clone_view *v, struct decision *d);

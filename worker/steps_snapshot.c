@@ -277,10 +277,29 @@ static enum consistency judge_consistency(const struct clone_view *v)
                : CONSISTENCY_CRASH;
 }
 
+static int64_t last_cut_ms(const struct clone_view *v)
+{
+    int64_t last = 0;
+    for (size_t i = 0; i < v->disk_count; i++)
+        last = v->disks[i].snapshot.cut_ms > last ? v->disks[i].snapshot.cut_ms : last;
+    return last;
+}
+
+/* A source that was started while it was cut may not be in the cache yet, and what the record says of
+   the snapshots is to be true from the beginning. A copy is looked after when it is over. */
+static enum observed offline_state(const struct clone_view *v, struct why *why)
+{
+    bool offline = view_cut_mode(v) == CUT_OFFLINE && view_takes_snapshots(v);
+    return offline ? view_stayed_stopped(v, last_cut_ms(v), why) : STEP_DONE;
+}
+
 static enum observed all_cut_state(const struct clone_view *v, struct why *why)
 {
     const struct call *thaw = view_thaw_call(v);
     bool frozen = view_cut_mode(v) == CUT_FROZEN;
+    enum observed offline = offline_state(v, why);
+    if (offline != STEP_DONE)
+        return offline;
     why_set(why, REASON_CLONING, "all snapshots are cut, the guest is being thawed");
     /* The record waits for the thaw's answer, so that one write tells both. */
     if (frozen && (!thaw || thaw->state == CALL_FLYING))
@@ -324,12 +343,9 @@ enum observed observe_cut(const struct clone_view *v, struct why *why)
 
 static void record_cut(const struct clone_view *v, struct decision *d)
 {
-    int64_t last = 0, bytes = 0;
-    for (size_t i = 0; i < v->disk_count; i++) {
-        const struct seen_snapshot *s = &v->disks[i].snapshot;
-        last = s->cut_ms > last ? s->cut_ms : last;
-        bytes += s->restore_bytes;
-    }
+    int64_t last = last_cut_ms(v), bytes = 0;
+    for (size_t i = 0; i < v->disk_count; i++)
+        bytes += v->disks[i].snapshot.restore_bytes;
     begin_attempt(v, d);
     d->record.cut_ms = last ? last : v->now.wall_ms;
     if (d->record.member_count)
@@ -348,6 +364,11 @@ static void record_cut(const struct clone_view *v, struct decision *d)
 
 void apply_cut(const struct clone_view *v, struct decision *d)
 {
+    struct why why = {0};
+    if (view_all_cut(v) && offline_state(v, &why) == STEP_TODO) {
+        apply_stayed_stopped(v, d);
+        return;
+    }
     if (view_all_cut(v)) {
         record_cut(v, d);
         return;

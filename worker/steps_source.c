@@ -170,24 +170,31 @@ static const struct call *look_after(const struct clone_view *v)
     return memo_findf(v->memo, "read/after/%lld", (long long)view_attempt(v));
 }
 
-enum observed observe_stayed_stopped(const struct clone_view *v, struct why *why)
+enum observed view_stayed_stopped(const struct clone_view *v, int64_t cut_ms, struct why *why)
 {
     int64_t created_ms = 0;
     const struct call *c = look_after(v);
     bool by_snapshot = view_takes_snapshots(v);
-    if (v->record.consistency != CONSISTENCY_OFFLINE || !v->source.vm_exists)
+    if (!v->source.vm_exists)
         return STEP_DONE;
     why_set(why, REASON_CLONING, "making sure that the source stayed stopped");
     if (!call_ok(c) && !(call_failed(c) && c->code == 404))
         return STEP_TODO;
     /* Times of objects are whole seconds; after the cut a snapshot does not care. */
     if (!read_a_running_vmi(c, &created_ms) ||
-        (by_snapshot && created_ms > v->record.cut_ms))
+        (by_snapshot && created_ms > cut_ms))
         return STEP_DONE;
     why_set(why, REASON_SOURCE_STARTED,
             "the source %s/%s was running when its disks were copied", v->effective.source_ns,
             v->effective.source_name);
     return STEP_FAILED;
+}
+
+enum observed observe_stayed_stopped(const struct clone_view *v, struct why *why)
+{
+    return v->record.consistency == CONSISTENCY_OFFLINE
+               ? view_stayed_stopped(v, v->record.cut_ms, why)
+               : STEP_DONE;
 }
 
 void apply_stayed_stopped(const struct clone_view *v, struct decision *d)

@@ -588,6 +588,29 @@ static void test_full_by_snapshot(void **state)
     world_release(&w);
 }
 
+/* The source was started while it was cut, and the cache does not show it yet: that is found by a look
+   of its own before anything says Offline. */
+static void test_offline_is_proven_first(void **state)
+{
+    (void)state;
+    static const char vmi[] = "{\"metadata\":{\"creationTimestamp\":\"2020-01-01T00:00:00Z\"},"
+                              "\"status\":{\"phase\":\"Running\"}}";
+    struct world w = full_clone();
+    w.plans = new_world().plans;
+    struct call *look = memo_slot(&w.memo, "read/after/1");
+    look->state = CALL_OK;
+    look->body = xstrdup(vmi);
+    look->body_len = sizeof vmi - 1;
+    for (int i = 0; i < 100 && !w.record.error.reason; i++) {
+        run(&w, 1);
+        assert_int_equal(w.record.consistency, CONSISTENCY_UNKNOWN);
+    }
+    assert_string_equal(str_or(w.record.error.reason, ""), "SourceStarted");
+    succeeds(&w, 600);
+    assert_int_equal(w.record.attempts, 2);
+    world_release(&w);
+}
+
 /* --- Storage --- */
 
 /* A snapshot that takes ten minutes to upload, then one transient Event of the claim: the time that a
@@ -791,6 +814,7 @@ int main(void)
         cmocka_unit_test(test_full_source_started),
         cmocka_unit_test(test_full_source_free_after_copy),
         cmocka_unit_test(test_full_by_snapshot),
+        cmocka_unit_test(test_offline_is_proven_first),
         cmocka_unit_test(test_slow_storage_is_not_stuck),
         cmocka_unit_test(test_quota_of_a_claim_is_waited_for),
         cmocka_unit_test(test_refused_owner_is_told),
