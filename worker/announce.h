@@ -1,7 +1,8 @@
 /*
- * struct announcement: a status write that others of the source must know of before any cache shows it,
- * and whose outcome is not known: that a guest is about to be frozen (by us, or by KubeVirt for a
- * VirtualMachineSnapshot), who shares the coming snapshot, whose cut is taken over. Pure.
+ * struct announcement: a status write that other clones must know of before any cache shows it, and
+ * whose outcome is not known: that a guest is about to be frozen (by us, or by KubeVirt for a
+ * VirtualMachineSnapshot), who shares the coming snapshot, whose cut is taken over, that a clone is
+ * under way and takes a slot. Pure.
  *
  * Its answer may be lost, and the watch that would show it may hang for minutes, so no time settles it.
  * What does is an object that is newer than the one which it was made from: the write carried that one's

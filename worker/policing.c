@@ -182,7 +182,8 @@ static void judge(const struct policing *p, struct entry *e, const struct kube_o
        the second must know of the first. */
     if (could && !verdict.reason)
         usage_hold(&p->entries->usage, &e->holder);
-    else
+    /* That it has begun may be stored, though it has to wait again as far as the caches know. */
+    else if (!e->announced.base)
         usage_drop(&p->entries->usage, &e->holder);
 }
 
@@ -194,7 +195,7 @@ void policing_judge(const struct policing *p, struct entry *e, const struct kube
     if (v->wukong->deleted_ms || record_aborted(&v->record) || !view_may_be_held(v)) {
         usage_begin(&e->holder);
         usage_end(&p->entries->usage, &e->holder);
-        if (v->wukong->deleted_ms && !record_begun(&v->record))
+        if (v->wukong->deleted_ms && !record_begun(&v->record) && !e->announced.base)
             usage_drop(&p->entries->usage, &e->holder);
         return;
     }

@@ -126,9 +126,10 @@ static void announce(struct worker *w, struct entry *e, const struct clone_view 
                      const struct decision *d)
 {
     bool begins = share_begun(&d->record) && !share_begun(&v->record);
+    bool takes_slot = record_begun(&d->record) && !record_begun(&v->record);
     bool freezes = d->record.freeze.requested_ms > v->record.freeze.requested_ms ||
                    (view_uses_vm_snapshot(v) && d->record.source_uid && !v->record.source_uid);
-    if (freezes || (begins && (d->record.member_count || d->record.shared.uid)))
+    if (freezes || takes_slot || (begins && (d->record.member_count || d->record.shared.uid)))
         announce_open(&e->announced, v->wukong->resource_version, freezes, worker_mono(w));
 }
 

@@ -2,7 +2,8 @@
  * Proves that what a status write announces counts as stored until it is known not to be: no time
  * settles it, however long the watch hangs; an object newer than the one that the write was made from
  * does, and so does the API server's own word, if it was given after the write could still land. And
- * that who is on the list of such a write waits for its leader as long as that.
+ * that who is on the list of such a write waits for its leader as long as that, and a slot that was taken
+ * with such a write is kept.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 #include "base/str.h"
 #include "json/json.h"
 #include "worker/peers.h"
+#include "worker/policing.h"
 
 #define SENT 1000
 
@@ -217,12 +219,41 @@ static void test_listed_waits(void **state)
     entries_release(&all);
 }
 
+/* --- a slot --- */
+
+/* Held back again, or deleted, while it may have begun: another clone must not begin in its place. */
+static void test_slot_is_kept(void **state)
+{
+    (void)state;
+    for (int deleted = 0; deleted < 2; deleted++) {
+        CLEANUP_ARENA struct arena a;
+        CLEANUP_FREE struct kube_object *o = wukong("a", "7");
+        struct entries all = {0};
+        const struct policies none = {.filled = true};
+        const struct policing p = {.entries = &all, .policies = &none};
+        struct wukong w = {.name = "a", .ns = "ns", .uid = "uid-a", .deleted_ms = deleted};
+        struct clone_view v = {.arena = &a, .wukong = &w, .policy_refusal = "no"};
+        struct entry *e = entries_add(&all, "ns", "a", "uid-a");
+        arena_init(&a, MIB);
+        (void)entries_summarise(&all, e, o);
+        usage_hold(&all.usage, &e->holder);
+        announce_open(&e->announced, "7", false, SENT);
+        policing_judge(&p, e, o, &v);
+        assert_true(e->holder.holds);
+        announce_close(&e->announced);
+        policing_judge(&p, e, o, &v);
+        assert_false(e->holder.holds);
+        entries_release(&all);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_versions),      cmocka_unit_test(test_answers),
         cmocka_unit_test(test_writes_follow), cmocka_unit_test(test_objects),
         cmocka_unit_test(test_reads),         cmocka_unit_test(test_listed_waits),
+        cmocka_unit_test(test_slot_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
