@@ -30,7 +30,7 @@ const struct api_kind_info api_kinds[API_KINDS] = {
     [API_STORAGE_PROFILE] = {"cdi.kubevirt.io", "v1beta1", "storageprofiles", "StorageProfile",
                              true, true},
     [API_DATA_VOLUME] = {"cdi.kubevirt.io", "v1beta1", "datavolumes", "DataVolume", false, true},
-    [API_POLICY] = {"vm.novasphere.dev", "v1alpha1", "clonepolicies", "ClonePolicy", true, false},
+    [API_POLICY] = {"vm.novasphere.dev", "v1alpha1", "clonepolicies", "ClonePolicy", true, true},
     [API_EVENT] = {"", "v1", "events", "Event", false, false},
     [API_REVISION] = {"apps", "v1", "controllerrevisions", "ControllerRevision", false, false},
     [API_LEASE] = {"coordination.k8s.io", "v1", "leases", "Lease", false, false},

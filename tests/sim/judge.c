@@ -52,6 +52,7 @@ void judge_release(struct sim *s)
         free(k->retry);
         free(k->members);
         free(k->closed_source);
+        free(k->begun_by);
         cJSON_Delete(k->shape);
         free(k);
     }
@@ -95,8 +96,10 @@ static void wukong_written(struct sim *s, const char *who, const struct api_obje
         if (!json_equal(json_at(before, kept[i]), json_at(o->tree, kept[i])))
             sim_violation(s, "spec-never-written", "%s changed %s of Wukong %s", who, kept[i],
                           o->name);
-    if (k && !json_equal(json_get(before, "status"), json_get(o->tree, "status")))
-        judge_status(s, k, before, o->tree);
+    if (!k || json_equal(json_get(before, "status"), json_get(o->tree, "status")))
+        return;
+    judge_hold_status(s, who, k, before, o->tree);
+    judge_status(s, k, before, o->tree);
 }
 
 struct claim_check {
@@ -198,6 +201,14 @@ static bool content_is_ours(struct sim *s, const cJSON *before)
            was_ours(s, json_str(before, "spec.volumeSnapshotRef.uid"));
 }
 
+/* Only what the worker has to say of a policy. */
+static void policy_written(struct sim *s, const char *who, const struct api_object *o,
+                           const cJSON *before)
+{
+    if (!json_equal(json_get(before, "spec"), json_get(o->tree, "spec")) || api_deleting(o->tree))
+        sim_violation(s, "spec-never-written", "%s changed or deleted ClonePolicy %s", who, o->name);
+}
+
 static void child_changed(struct sim *s, const char *who, const struct api_object *o,
                           const cJSON *before)
 {
@@ -219,6 +230,8 @@ static void written_by_worker(struct sim *s, const char *who, enum api_change_ty
         sim_violation(s, "only-ours-is-changed", "%s created Wukong %s", who, o->name);
     else if (o->kind == API_WUKONG)
         wukong_written(s, who, o, before);
+    else if (o->kind == API_POLICY && before)
+        policy_written(s, who, o, before);
     else if (type == API_ADDED)
         child_created(s, who, o);
     else
@@ -344,6 +357,7 @@ void judge_submitted(struct sim *s, const char *who, const struct kube_request *
     if (api_parse_path(&s->api, r->path, &t) && r->method != KUBE_GET) {
         if (!about_lease(&t))
             check_lease(s, who, r);
+        judge_hold_submitted(s, who, r, &t);
         if (t.aggregated && str_eq(t.sub, "freeze"))
             freeze_sent(s, who, &t);
         else if (t.aggregated && str_eq(t.sub, "unfreeze"))

@@ -19,6 +19,8 @@ struct seen_wukong {
     int64_t final_ms, gone_ms;
     bool disturbed; /* a user deleted something of it: it may be incomplete */
     cJSON *shape;   /* what must be equal of those that share a snapshot */
+    char *begun_by; /* which worker's write made it a clone under way */
+    int64_t begun_ms;
     /* The group that the present attempt leads, as its record closed it. */
     char *members;      /* sharedWith as text; NULL: none */
     int64_t closed_ms, closed_attempt;
@@ -49,6 +51,14 @@ const struct seen_wukong *judge_taker(struct sim *s, const struct seen_wukong *k
 /* Somebody who took over a snapshot of k still waits for a consumer of its claims. */
 bool judge_shared_by_waiting(struct sim *s, const struct seen_wukong *k);
 void judge_shape(struct seen_wukong *k, const cJSON *wukong);
+/* judge_hold.c: what may not begin yet, or not any more. who sends a request; has written a status. */
+void judge_hold_submitted(struct sim *s, const char *who, const struct kube_request *r,
+                          const struct api_target *t);
+void judge_hold_status(struct sim *s, const char *who, struct seen_wukong *k, const cJSON *before,
+                       const cJSON *after);
+/* It says that it is cut, from first_ms to last_ms; 0: no snapshot is left to tell. */
+void judge_hold_cut(struct sim *s, const struct seen_wukong *k, const cJSON *wukong, int64_t first_ms,
+                    int64_t last_ms);
 /* judge_status.c: a worker has written a Wukong's status. */
 void judge_status(struct sim *s, struct seen_wukong *k, const cJSON *before, const cJSON *after);
 

@@ -56,7 +56,7 @@ static bool may_stay(struct sim *s, const struct api_object *o, const struct see
 static const struct api_object *leftover(struct sim *s)
 {
     static const enum api_kind kinds[] = {API_VM, API_PVC, API_SNAPSHOT, API_VM_SNAPSHOT,
-                                          API_CONTENT};
+                                          API_CONTENT, API_DATA_VOLUME};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         for (struct api_object *o = s->api.objects[kinds[i]]; o; o = o->hh.next) {
             const struct seen_wukong *k = judge_owner(s, o->tree);

@@ -62,7 +62,7 @@ static void check_debt(struct sim *s, const struct seen_wukong *k, const cJSON *
 struct cuts {
     unsigned count, frozen, running;
     bool joined;
-    int64_t least, most;
+    int64_t least, most, first_ms, last_ms;
 };
 
 static void add_cut(struct cuts *c, const struct physical *p)
@@ -71,6 +71,10 @@ static void add_cut(struct cuts *c, const struct physical *p)
         c->least = p->records;
     if (!c->count || p->records > c->most)
         c->most = p->records;
+    if (!c->count || p->cut_ms < c->first_ms)
+        c->first_ms = p->cut_ms;
+    if (p->cut_ms > c->last_ms)
+        c->last_ms = p->cut_ms;
     c->count++;
     c->frozen += p->frozen;
     c->running += p->running;
@@ -148,8 +152,9 @@ static void count_consistency(struct sim *s, const char *word)
 }
 
 static void check_consistency(struct sim *s, const struct seen_wukong *k, const cJSON *before,
-                              const cJSON *after)
+                              const cJSON *wukong)
 {
+    const cJSON *after = json_at(wukong, "status.cloneStatus");
     const char *word = json_str(after, "consistency");
     if (!word || !json_at(after, "cutTime") || json_at(before, "cutTime"))
         return;
@@ -157,6 +162,7 @@ static void check_consistency(struct sim *s, const struct seen_wukong *k, const 
     const struct seen_wukong *taker = judge_taker(s, k, after, &attempt);
     struct cuts c = cuts_of(s, taker, attempt);
     check_claimed(s, k, word, &c, "snapshots");
+    judge_hold_cut(s, k, wukong, c.first_ms, c.last_ms);
     count_consistency(s, word);
 }
 
@@ -260,7 +266,7 @@ void judge_status(struct sim *s, struct seen_wukong *k, const cJSON *before, con
     judge_shared(s, k, old, new);
     check_forward(s, k, old, new);
     check_debt(s, k, old, new);
-    check_consistency(s, k, old, new);
+    check_consistency(s, k, old, after);
     if (final_phase(json_str(new, "phase")) && !final_phase(json_str(old, "phase")))
         finished(s, k, after);
 }

@@ -33,6 +33,8 @@ static const struct cell {
     {"running-vmi-by-kubevirt", {"running", "VirtualMachineSnapshot", .of_vmi = true}},
     {"running-vm-by-kubevirt-elsewhere",
      {"running", "VirtualMachineSnapshot", .of_vmi = false, .elsewhere = true}},
+    {"full-vm-by-cdi", {"full", "VolumeSnapshot", .halted = true, .cdi = true}},
+    {"running-vm-by-cdi-elsewhere", {"running", "VolumeSnapshot", .elsewhere = true, .cdi = true}},
     {"full-vm-elsewhere", {"full", "VolumeSnapshot", .halted = true, .elsewhere = true}},
 };
 

@@ -353,6 +353,15 @@ void net_cut_watches(struct net *n)
         }
 }
 
+void net_hang_watches(struct net *n, enum api_kind kind)
+{
+    for (struct kube_call *c = n->calls; c; c = c->next)
+        if (c->stage == CALL_WATCHING && !c->gone && c->target.kind == kind && c->silent_ms) {
+            c->silent_ms = call_now(c);
+            timer_arm(n->s->timers, &c->step, c->silent_ms);
+        }
+}
+
 size_t net_calls(const struct net *n)
 {
     size_t count = 0;

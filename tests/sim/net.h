@@ -53,6 +53,8 @@ void net_release(struct net *n);
 void net_wake(struct net *n);
 /* Cuts every watch, as a restarting API server does. */
 void net_cut_watches(struct net *n);
+/* The watches of a kind go silent, and nobody is told. */
+void net_hang_watches(struct net *n, enum api_kind kind);
 size_t net_calls(const struct net *n);
 
 #endif

@@ -11,6 +11,9 @@
 #define DRIVER "csi.sim"
 #define NIGHTLY "nightly" /* a VirtualMachineSnapshot of somebody else */
 
+static const char fresh_source[] = "fresh";
+static const char *const storage_classes[] = {"fast", "late"};
+
 static const char *pick(struct sim *s, const char *const *words, size_t n)
 {
     return words[rng_range(&s->rng, 0, (int64_t)n - 1)];
@@ -27,9 +30,8 @@ static bool maybe(struct sim *s, unsigned per_mille)
 
 static void make_classes(struct sim *s)
 {
-    static const char *const names[] = {"fast", "late"};
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        cJSON *c = api_new(API_STORAGE_CLASS, NULL, names[i]);
+    for (size_t i = 0; i < ARRAY_LEN(storage_classes); i++) {
+        cJSON *c = api_new(API_STORAGE_CLASS, NULL, storage_classes[i]);
         jt_str(c, "provisioner", DRIVER);
         jt_str(c, "volumeBindingMode", i ? "WaitForFirstConsumer" : "Immediate");
         jt_bool(c, "allowVolumeExpansion", true);
@@ -42,6 +44,19 @@ static void make_classes(struct sim *s)
     cJSON *d = api_new(API_CSI_DRIVER, NULL, DRIVER);
     (void)api_create(&s->api, "admin", API_CSI_DRIVER, d);
     stamps_publish(s);
+}
+
+/* With a StorageProfile of each class. */
+static void install_cdi(struct sim *s, bool installed)
+{
+    s->api.unserved[API_STORAGE_PROFILE] = s->api.unserved[API_DATA_VOLUME] = !installed;
+    for (size_t i = 0; installed && i < ARRAY_LEN(storage_classes); i++) {
+        cJSON *p = api_new(API_STORAGE_PROFILE, NULL, storage_classes[i]), *set = cJSON_CreateObject();
+        jt_add(set, "accessModes", "ReadWriteOnce");
+        jt_str(set, "volumeMode", "Filesystem");
+        cJSON_AddItemToArray(jt_array(p, "status.claimPropertySets"), set);
+        (void)api_create(&s->api, "cdi", API_STORAGE_PROFILE, p);
+    }
 }
 
 static void make_claim(struct sim *s, struct machine *m, const char *name, const char *class)
@@ -89,6 +104,13 @@ static cJSON *instance_spec(struct sim *s, struct machine *m, int64_t disks, con
     return spec;
 }
 
+/* Policies speak of all but the source that must be cloned in the calm. */
+static void label_source(cJSON *source, const char *name)
+{
+    if (!str_eq(name, fresh_source))
+        jt_str(source, "metadata.labels." HOLD_LABEL, HOLD_SELECTED);
+}
+
 static void make_source(struct sim *s, const char *name, bool agent, const char *strategy)
 {
     struct machine *m = machine_get(&s->world, SIM_NS, name);
@@ -100,6 +122,7 @@ static void make_source(struct sim *s, const char *name, bool agent, const char 
         jt_put(vmi, "spec", spec);
         jt_str(vmi, "status.phase", "Pending");
         jt_add(vmi, "metadata.finalizers", "foregroundDeleteVirtualMachine");
+        label_source(vmi, name);
         (void)api_create(&s->api, "user", API_VMI, vmi);
         return;
     }
@@ -107,6 +130,7 @@ static void make_source(struct sim *s, const char *name, bool agent, const char 
     jt_str(vm, "spec.runStrategy", strategy);
     jt_str(vm, "spec.template.metadata.labels[kubevirt.io/domain]", name);
     jt_put(vm, "spec.template.spec", spec);
+    label_source(vm, name);
     (void)api_create(&s->api, "user", API_VM, vm);
 }
 
@@ -143,10 +167,10 @@ void scenario_init(struct sim *s)
         const char *strategy = PICK(s, "Always", "Always", "Always", "Halted", "Manual", NULL);
         make_source(s, source_name(i, name), maybe(s, 800), strategy);
     }
-    s->api.unserved[API_STORAGE_PROFILE] = true;
-    s->api.unserved[API_DATA_VOLUME] = true;
+    install_cdi(s, maybe(s, 250));
     s->api.unserved[API_VM_SNAPSHOT] = maybe(s, 200);
     s->api.unserved[API_VM_SNAPSHOT_CONTENT] = s->api.unserved[API_VM_SNAPSHOT];
+    hold_init(s);
 }
 
 /* --- Wukongs --- */
@@ -222,6 +246,7 @@ static void create_wukong(struct sim *s)
     vary(s, w, of_vmi);
     if (maybe(s, 250))
         let_kubevirt_snapshot(s, w);
+    hold_vary(s, w);
     if (maybe(s, 150))
         put_elsewhere(s, w);
     (void)api_create(&s->api, "user", API_WUKONG, w);
@@ -261,6 +286,7 @@ static void create_batch(struct sim *s)
     jt_str(s->batch, "spec.cloneSource.quiesce", PICK(s, "IfAvailable", "IfAvailable", "Required"));
     jt_int(s->batch, "spec.cloneSource.retryLimit", rng_range(&s->rng, 0, 6));
     jt_bool(s->batch, "spec.startStrategy.autoStart", !maybe(s, 300));
+    hold_vary(s, s->batch);
     if (maybe(s, 150))
         jt_str(s->batch, "metadata.namespace", SIM_OTHER_NS);
     while (count--) {
@@ -430,6 +456,20 @@ static void disturb_source(struct sim *s)
     }
 }
 
+/* Its users pause a source, or its node is drained. */
+static void hold_source(struct sim *s)
+{
+    const struct machine *m = any_source(s);
+    if (!m)
+        return;
+    if (maybe(s, 500)) {
+        vmi_migrate(&s->world, m->ns, m->name);
+        return;
+    }
+    vmi_pause(&s->world, m->ns, m->name);
+    world_later(&s->world, rng_range(&s->rng, 500, 60000), vmi_unpause, m->ns, m->name);
+}
+
 /* kubectl delete of something that a clone made. */
 static void delete_ours(struct sim *s)
 {
@@ -447,9 +487,9 @@ void scenario_act(struct sim *s)
     } acts[] = {
         {create_wukong, 40}, {delete_wukong, 8},    {retry_wukong, 6},     {take_name, 5},
         {free_names, 5},     {foreign_freeze, 5},   {foreign_snapshot, 5}, {disturb_source, 8},
-        {delete_ours, 4},    {create_batch, 20},
+        {delete_ours, 4},    {create_batch, 20},  {hold_source, 6},      {hold_act, 3},
     };
-    int64_t dice = rng_range(&s->rng, 0, 105);
+    int64_t dice = rng_range(&s->rng, 0, 114);
     s->user_actions++;
     for (size_t i = 0; i < ARRAY_LEN(acts); i++) {
         dice -= acts[i].weight;
@@ -473,11 +513,11 @@ static void create_probe(struct world *w, const char *ns, const char *name)
 
 void scenario_calm(struct sim *s)
 {
-    static const char *const fresh = "fresh";
     free_names(s);
-    make_source(s, fresh, true, "Always");
+    hold_calm(s);
+    make_source(s, fresh_source, true, "Always");
     cJSON_Delete(s->batch);
-    s->batch = clone_of("probe", machine_find(&s->world, SIM_NS, fresh), maybe(s, 500));
+    s->batch = clone_of("probe", machine_find(&s->world, SIM_NS, fresh_source), maybe(s, 500));
     jt_str(s->batch, "spec.cloneSource.cloneType", "running");
     /* Once the source runs: of clones that find it on its way up one may think that it started it. */
     for (size_t i = 0; i < ARRAY_LEN(sim_probes); i++)
@@ -489,8 +529,7 @@ void scenario_plan(struct sim *s, const struct kill_plan *plan)
     static const char *const name = "src0";
     make_classes(s);
     make_source(s, name, true, plan->halted ? "Halted" : "Always");
-    s->api.unserved[API_STORAGE_PROFILE] = true;
-    s->api.unserved[API_DATA_VOLUME] = true;
+    install_cdi(s, plan->cdi);
     for (unsigned i = 0; i < (plan->company ? 3 : 1); i++) {
         char wukong[16];
         (void)snprintf(wukong, sizeof wukong, "wk%u", i);

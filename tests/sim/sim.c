@@ -21,6 +21,18 @@ static int64_t wall_of(void *arg)
     return SIM_EPOCH_MS + s->now_ms;
 }
 
+static int64_t process_clock_of(void *arg)
+{
+    const struct process *p = arg;
+    return clock_of(p->sim);
+}
+
+static int64_t process_wall_of(void *arg)
+{
+    const struct process *p = arg;
+    return wall_of(p->sim) + p->off_ms;
+}
+
 /* --- trace and violations --- */
 
 void sim_trace(struct sim *s, const char *format, ...)
@@ -67,6 +79,8 @@ static void on_changed(void *arg, const char *who, enum api_change_type type,
     if (s->verbose && o->kind == API_WUKONG)
         (void)printf("          %s\n", o->text->s);
     judge_changed(s, who, type, o, before);
+    if (o->kind == API_WUKONG && type != API_DELETED)
+        hold_wukong_changed(s, o);
     world_changed(&s->world, type, o, before);
 }
 
@@ -229,6 +243,16 @@ static void lost_lease(void *arg)
     timer_arm(&p->sim->timers, &p->kill, p->sim->now_ms);
 }
 
+/* A worker that starts anew may do so on another node; the clock of one that runs may be set. */
+static void set_clock(struct process *p)
+{
+    struct sim *s = p->sim;
+    if (!s->clocks_off_ms)
+        return;
+    p->off_ms = rng_range(&s->rng, -s->clocks_off_ms, s->clocks_off_ms);
+    sim_trace(s, "the clock of %s is off by %" PRId64 " ms", p->identity, p->off_ms);
+}
+
 static void start_process(void *arg)
 {
     struct process *p = arg;
@@ -241,9 +265,10 @@ static void start_process(void *arg)
     s->nets = n;
     p->net = &n->net;
     p->resigning = false;
+    set_clock(p);
     p->worker = worker_new(&(struct worker_config){
         .transport = &n->net.face,
-        .clock = &s->clock,
+        .clock = &p->clock,
         .timers = &s->timers,
         .rng = &s->rng,
         .ns = SIM_SYSTEM_NS,
@@ -275,6 +300,16 @@ static void weather_changes(void *arg)
     for (unsigned i = 0; i < s->process_count; i++)
         if (s->processes[i].worker && rng_chance(&s->rng, 60))
             s->processes[i].net->refused_until_ms = s->now_ms + rng_range(&s->rng, 1000, 25000);
+    /* What hides a write: its answer is lost, and the watch that would show it hangs. */
+    if (rng_chance(&s->rng, 60)) {
+        s->net_faults.lose_after += 300;
+        for (unsigned i = 0; i < s->process_count; i++)
+            if (s->processes[i].worker)
+                net_hang_watches(s->processes[i].net, API_WUKONG);
+    }
+    for (unsigned i = 0; i < s->process_count; i++)
+        if (s->processes[i].worker && rng_chance(&s->rng, 200))
+            set_clock(&s->processes[i]);
     timer_arm(&s->timers, &s->weather, s->now_ms + rng_range(&s->rng, 5000, 60000));
 }
 
@@ -325,6 +360,7 @@ static void prepare(struct sim *s, uint64_t seed, bool verbose)
     for (unsigned i = 0; i < SIM_WORKERS_MAX; i++) {
         struct process *p = &s->processes[i];
         p->sim = s;
+        p->clock = (struct clock){process_clock_of, process_wall_of, p};
         timer_init(&p->kill, kill_process, p);
         timer_init(&p->start, start_process, p);
     }
@@ -342,6 +378,8 @@ void sim_init(struct sim *s, uint64_t seed, bool verbose)
     s->process_count = rng_chance(&s->rng, 400) ? 2 : 1;
     s->calm_ms = rng_range(&s->rng, 60, 300) * 1000;
     s->limit_ms = s->calm_ms + 1800000;
+    if (rng_chance(&s->rng, 250))
+        s->clocks_off_ms = rng_chance(&s->rng, 700) ? 2000 : 60000;
     if (rng_chance(&s->rng, 250))
         s->api.page_max = (int)rng_range(&s->rng, 1, 4);
     weather_draw(s);
@@ -392,6 +430,7 @@ void sim_release(struct sim *s)
     }
     world_release(&s->world);
     cJSON_Delete(s->batch);
+    hold_release(s);
     api_release(&s->api);
     judge_release(s);
     for (size_t i = 0; i < SIM_TRACE; i++)

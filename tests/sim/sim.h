@@ -6,6 +6,7 @@
 #ifndef SIM_SIM_H
 #define SIM_SIM_H
 
+#include "hold.h"
 #include "net.h"
 #include "worker/worker.h"
 #include "world.h"
@@ -27,6 +28,8 @@ struct process {
     struct worker *worker; /* NULL: down */
     struct net *net;
     struct timer kill, start;
+    struct clock clock; /* its node's: the wall clock may be off, and be set */
+    int64_t off_ms;
     bool resigning; /* SIGTERM: it gives the lease back first */
     char identity[32];
 };
@@ -47,6 +50,7 @@ struct kill_plan {
     bool halted;    /* the source does not run */
     bool elsewhere; /* the clone is in another namespace */
     bool stop_after;
+    bool cdi;       /* is installed */
     bool company;   /* two more, equal, share its snapshot */
     unsigned at; /* the write request that ends the worker, from 1; 0: none does */
     bool after;  /* it took effect, and the answer was lost; else it never arrived */
@@ -66,6 +70,7 @@ struct sim {
     struct process processes[SIM_WORKERS_MAX];
     unsigned process_count, lives;
     unsigned kill_per_mille; /* of requests */
+    int64_t clocks_off_ms;   /* the nodes' clocks are off by at most that; 0: all are right */
     struct timer weather, user, end;
     const struct kill_plan *plan; /* NULL: everything is drawn */
     unsigned writes_sent, writes_done; /* counted for the plan */
@@ -73,6 +78,9 @@ struct sim {
     bool calm;
     int64_t calm_ms, calm_at_ms, limit_ms;
     unsigned user_actions, wukongs, probes;
+    struct application *applications;
+    struct hold_policy *policies;
+    unsigned policy_count;
     cJSON *batch; /* what the Wukongs that appear one after the other have in common */
     /* trace */
     char *trace[SIM_TRACE];

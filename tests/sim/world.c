@@ -158,6 +158,10 @@ void world_changed(struct world *w, enum api_change_type type, const struct api_
         world_later(w, soon(w), sync_claim, o->ns, o->name);
         wake_claim_users(w, o->ns, o->name);
         break;
+    case API_DATA_VOLUME:
+        world_later(w, soon(w), sync_data_volume, o->ns, o->name);
+        wake_claim_users(w, o->ns, o->name);
+        break;
     case API_SNAPSHOT:
         world_later(w, soon(w), sync_snapshot, o->ns, o->name);
         wake_claims_from(w, o->ns, o->name);

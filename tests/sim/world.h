@@ -28,7 +28,7 @@ struct machine {
     int64_t records, since_ms;
     /* The guest; vmi_uid NULL: none runs. */
     char *vmi_uid;
-    bool agent, paused;
+    bool agent, paused, migrating;
     enum freezer frozen_by;
     int64_t frozen_ms, frozen_for_ms;
     bool joined; /* our freeze found somebody else's, was answered 200 and set no timer; or was
@@ -117,6 +117,10 @@ void machine_start(struct machine *m, const char *vmi_uid);
 void machine_stop(struct machine *m);
 void machine_pause(struct machine *m, bool paused);
 void machine_agent(struct machine *m, bool connected);
+/* virtctl pause and unpause; a live migration, to another node and with the same instance. */
+void vmi_pause(struct world *w, const char *ns, const char *name);
+void vmi_unpause(struct world *w, const char *ns, const char *name);
+void vmi_migrate(struct world *w, const char *ns, const char *name);
 /* A freeze while frozen succeeds and arms nothing. */
 void machine_freeze(struct machine *m, enum freezer by, int64_t timeout_ms);
 /* Thaws whoever froze. */
@@ -143,11 +147,20 @@ bool kubevirt_admit(struct world *w, enum api_kind kind, cJSON *tree, struct api
 
 void sync_vm_snapshot(struct world *w, const char *ns, const char *name);
 
+/* --- CDI (world_cdi.c) --- */
+
+void sync_data_volume(struct world *w, const char *ns, const char *name);
+/* There is one of that name, and it has not Succeeded: its claim is not filled. */
+bool data_volume_pending(struct world *w, const char *ns, const char *name);
+
 /* --- storage (world_snapshot.c, world_claim.c) --- */
 
 void sync_snapshot(struct world *w, const char *ns, const char *name);
 void sync_content(struct world *w, const char *ns, const char *name);
 void sync_claim(struct world *w, const char *ns, const char *name);
+void claim_bind(struct world *w, struct api_object *claim, const struct volume *v);
+/* It binds with its first consumer, and has none. */
+bool claim_waits(struct world *w, const struct api_object *claim);
 struct volume *volume_find(struct world *w, const char *handle);
 struct volume *volume_of_claim(struct world *w, const char *ns, const char *claim);
 struct volume *volume_new(struct world *w, const char *ns, const char *claim);

@@ -119,6 +119,13 @@ static void call_freeze(struct world *w, struct machine *m, const char *who,
                  "Guest agent is not responding: QEMU guest agent is not connected");
         return;
     }
+    /* virt-launcher pkg/virt-launcher/virtwrap/storage/fsfreeze.go */
+    if (m->migrating) {
+        reply->delay_ms = rng_range(w->rng, 5, 100);
+        internal(reply, t, "unexpected return code 500 (500 Internal Server Error), message: "
+                 "failed to freeze VMI, VMI is currently during migration");
+        return;
+    }
     if (rng_chance(w->rng, f->freeze_error)) {
         reply->delay_ms = rng_range(w->rng, 10, 4000);
         internal(reply, t, "unexpected return code 500 (500 Internal Server Error), message: "

@@ -127,7 +127,7 @@ static bool from_claim(struct world *w, const struct api_object *o, struct volum
     return true;
 }
 
-static void bind(struct world *w, struct api_object *o, const struct volume *v)
+void claim_bind(struct world *w, struct api_object *o, const struct volume *v)
 {
     cJSON *tree = jt_copy(o->tree);
     jt_str(tree, "spec.volumeName", v->handle);
@@ -154,7 +154,7 @@ static void provision(struct world *w, const char *ns, const char *name)
     else if (ok && str_eq(kind, "PersistentVolumeClaim"))
         ok = from_claim(w, o, v, why);
     if (ok) {
-        bind(w, o, v);
+        claim_bind(w, o, v);
         return;
     }
     volume_free(w, v);
@@ -162,7 +162,7 @@ static void provision(struct world *w, const char *ns, const char *name)
     world_later(w, rng_range(w->rng, 1000, 16000), provision, ns, name);
 }
 
-static bool waits_for_consumer(struct world *w, const struct api_object *o)
+bool claim_waits(struct world *w, const struct api_object *o)
 {
     const struct api_object *c =
         api_find(w->api, API_STORAGE_CLASS, "", json_str(o->tree, "spec.storageClassName"));
@@ -198,7 +198,11 @@ void sync_claim(struct world *w, const char *ns, const char *name)
         api_replace(w->api, "kube-controller-manager", o, tree);
         return;
     }
-    if (!str_eq(phase, "Pending") || waits_for_consumer(w, o))
+    if (str_eq(json_str(o->tree, "metadata.ownerReferences.#0.kind"), "DataVolume")) {
+        world_later(w, rng_range(w->rng, 5, 200), sync_data_volume, ns, name);
+        return;
+    }
+    if (!str_eq(phase, "Pending") || claim_waits(w, o))
         return;
     world_later(w, rng_chance(w->rng, w->faults.provision_slow) ? rng_range(w->rng, 1000, 30000)
                                                                 : rng_range(w->rng, 50, 400),

@@ -56,7 +56,8 @@ static void count_claim(void *arg, const char *volume, const char *claim)
     const struct api_object *o = api_find(q->w->api, API_PVC, q->ns, claim);
     (void)volume;
     q->missing += o == NULL;
-    q->pending += o && !str_eq(json_str(o->tree, "status.phase"), "Bound");
+    q->pending += o && (!str_eq(json_str(o->tree, "status.phase"), "Bound") ||
+                        data_volume_pending(q->w, q->ns, claim));
 }
 
 /* --- VirtualMachine --- */
@@ -259,6 +260,94 @@ void sync_vmi(struct world *w, const char *ns, const char *name)
         world_later(w, pace(w), run_vmi, ns, name);
     else if (str_eq(phase, "Running"))
         world_later(w, pace(w) * 10, connect_agent, ns, name);
+}
+
+static void drop_condition(cJSON *tree, const char *type)
+{
+    cJSON *c, *list = jt_at(tree, "status.conditions");
+    cJSON_ArrayForEach(c, list)
+        if (str_eq(json_str(c, "type"), type)) {
+            cJSON_Delete(cJSON_DetachItemViaPointer(list, c));
+            return;
+        }
+}
+
+/* The instance of that machine which runs; NULL: none does. */
+static struct api_object *running_vmi(struct world *w, const char *ns, const char *name,
+                                      struct machine **ret_machine)
+{
+    struct api_object *vmi = api_find(w->api, API_VMI, ns, name);
+    struct machine *m = machine_find(w, ns, name);
+    *ret_machine = m;
+    return vmi && m && str_eq(m->vmi_uid, vmi->uid) && !api_deleting(vmi->tree) ? vmi : NULL;
+}
+
+void vmi_pause(struct world *w, const char *ns, const char *name)
+{
+    struct machine *m;
+    struct api_object *vmi = running_vmi(w, ns, name, &m);
+    if (!vmi || m->paused || m->migrating)
+        return;
+    machine_pause(m, true);
+    cJSON *tree = jt_copy(vmi->tree);
+    cJSON_AddItemToArray(jt_array(tree, "status.conditions"), condition("Paused", true));
+    api_replace(w->api, "kubevirt", vmi, tree);
+    world_note(w, "%s is paused", name);
+}
+
+void vmi_unpause(struct world *w, const char *ns, const char *name)
+{
+    struct machine *m;
+    struct api_object *vmi = running_vmi(w, ns, name, &m);
+    if (!vmi || !m->paused)
+        return;
+    machine_pause(m, false);
+    cJSON *tree = jt_copy(vmi->tree);
+    drop_condition(tree, "Paused");
+    api_replace(w->api, "kubevirt", vmi, tree);
+    world_note(w, "%s goes on", name);
+}
+
+static void end_migration(struct world *w, const char *ns, const char *name)
+{
+    struct machine *m;
+    struct api_object *vmi = running_vmi(w, ns, name, &m);
+    if (!vmi || !m->migrating)
+        return;
+    m->migrating = false;
+    cJSON *tree = jt_copy(vmi->tree);
+    bool failed = rng_chance(w->rng, 200);
+    jt_bool(tree, failed ? "status.migrationState.failed" : "status.migrationState.completed", true);
+    jt_bool(tree, "status.migrationState.completed", true);
+    api_replace(w->api, "kubevirt", vmi, tree);
+    world_note(w, "the migration of %s %s", name, failed ? "failed" : "is over");
+}
+
+/* The domain migrates a moment before the VMI says so, and no longer a moment before, too. */
+static void show_migration(struct world *w, const char *ns, const char *name)
+{
+    char now[TIME_TEXT_MAX];
+    struct machine *m;
+    struct api_object *vmi = running_vmi(w, ns, name, &m);
+    if (!vmi || !m->migrating)
+        return;
+    cJSON *tree = jt_copy(vmi->tree), *state = cJSON_CreateObject();
+    time_to_str(clock_wall(w->clock), false, now);
+    jt_str(state, "startTimestamp", now);
+    jt_put(tree, "status.migrationState", state);
+    api_replace(w->api, "kubevirt", vmi, tree);
+    world_later(w, rng_range(w->rng, 2000, 60000), end_migration, ns, name);
+}
+
+void vmi_migrate(struct world *w, const char *ns, const char *name)
+{
+    struct machine *m;
+    struct api_object *vmi = running_vmi(w, ns, name, &m);
+    if (!vmi || m->migrating || m->paused)
+        return;
+    m->migrating = true;
+    world_note(w, "%s migrates", name);
+    world_later(w, rng_range(w->rng, 5, 500), show_migration, ns, name);
 }
 
 /* --- admission --- */

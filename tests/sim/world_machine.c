@@ -85,7 +85,7 @@ void machine_start(struct machine *m, const char *vmi_uid)
     free(m->vmi_uid);
     m->vmi_uid = xstrdup(vmi_uid);
     m->frozen_by = FREEZER_NONE;
-    m->agent = m->paused = false;
+    m->agent = m->paused = m->migrating = false;
     m->since_ms = world_now(m->world);
     timer_arm(m->world->timers, &m->poll,
               world_now(m->world) + rng_range(m->world->rng, 1, POLL_MS));
@@ -100,7 +100,7 @@ void machine_stop(struct machine *m)
     timer_cancel(m->world->timers, &m->poll);
     free(TAKE(m->vmi_uid));
     m->frozen_by = FREEZER_NONE;
-    m->agent = m->paused = false;
+    m->agent = m->paused = m->migrating = false;
 }
 
 void machine_pause(struct machine *m, bool paused)

@@ -151,12 +151,6 @@ static void make_content(struct world *w, struct api_object *o, const struct api
     (void)api_create(w->api, "kubevirt", API_VM_SNAPSHOT_CONTENT, c);
     cJSON *tree = jt_copy(o->tree);
     jt_str(tree, "status.virtualMachineSnapshotContentName", name);
-    /* What the source was, whether or not a freeze will come of it. */
-    const struct machine *m = machine_find(w, vm->ns, vm->name);
-    if (m && m->vmi_uid) {
-        jt_add(tree, "status.indications", "Online");
-        jt_add(tree, "status.indications", m->agent ? "GuestAgent" : "NoGuestAgent");
-    }
     api_replace(w->api, "kubevirt", o, tree);
     again(w, o, rng_range(w->rng, 5, 40));
 }
@@ -282,9 +276,24 @@ static void show_ready(struct world *w, struct api_object *o)
     again(w, o, rng_range(w->rng, 500, 3000));
 }
 
+/* What the source was at any time while it was under way, whether or not a freeze came of it
+   (snapshot.go: updateSnapshotSourceIndications). */
+static void indicate(struct world *w, struct api_object *o, const struct api_object *vm)
+{
+    const struct machine *m = machine_find(w, vm->ns, vm->name);
+    if (!m || !m->vmi_uid)
+        return;
+    cJSON *tree = jt_copy(o->tree);
+    jt_add(tree, "status.indications", "Online");
+    jt_add(tree, "status.indications",
+           m->paused ? "Paused" : m->agent ? "GuestAgent" : "NoGuestAgent");
+    api_replace(w->api, "kubevirt", o, tree);
+}
+
 static void go_on(struct world *w, struct api_object *o, struct api_object *vm)
 {
     struct api_object *content = content_of(w, o);
+    indicate(w, o, vm);
     if (!content)
         make_content(w, o, vm);
     else if (!all_have(w, content, "metadata.uid") && !freeze(w, o, vm))
