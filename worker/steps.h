@@ -43,6 +43,12 @@ static inline bool view_past_cut(const struct clone_view *v)
 {
     return v->record.cut_ms != 0;
 }
+/* Another one's freeze and cut are this one's, too: it is on the list. What would hold back its own
+   beginning does not any more, or its application would be released before the last cut. */
+static inline bool view_cut_by_other(const struct clone_view *v)
+{
+    return v->share.role == SHARE_BOUND || v->share.role == SHARE_TAKE_OVER;
+}
 /* True when the capture has disks and all of them are cut. */
 bool view_all_cut(const struct clone_view *v);
 /* The method needs one; else the source's claim itself is copied. */

@@ -20,7 +20,8 @@ static enum observed wait_for(struct why *why, const struct clone_view *v, int64
 /* A frozen guest waits for nothing, and a point in time that is being fixed is fixed. */
 bool view_may_be_held(const struct clone_view *v)
 {
-    if (view_past_cut(v) || record_owes_thaw(&v->record) || v->vm_snapshot.exists)
+    if (view_past_cut(v) || record_owes_thaw(&v->record) || v->vm_snapshot.exists ||
+        view_cut_by_other(v))
         return false;
     for (size_t i = 0; i < v->disk_count; i++)
         if (v->disks[i].snapshot.exists)
@@ -225,7 +226,7 @@ enum observed observe_source(const struct clone_view *v, struct why *why)
 {
     const struct view_source *s = &v->source;
     const struct wukong_effective *e = &v->effective;
-    if (source_is_free(v))
+    if (source_is_free(v) || view_cut_by_other(v))
         return STEP_DONE;
     /* Copying goes on by itself, whatever becomes of the VirtualMachine, as long as it does not run. */
     if (view_past_cut(v))
@@ -298,7 +299,8 @@ static int64_t awaiting_since(const struct clone_view *v)
 enum observed observe_gates(const struct clone_view *v, struct why *why)
 {
     const struct wukong_source *s = &v->wukong->spec.source;
-    if (view_past_cut(v) || s->gate_count == 0 || record_owes_thaw(&v->record))
+    if (view_past_cut(v) || s->gate_count == 0 || record_owes_thaw(&v->record) ||
+        view_cut_by_other(v))
         return STEP_DONE;
     int64_t since = awaiting_since(v);
     for (size_t i = 0; i < s->gate_count; i++) {

@@ -13,6 +13,7 @@
 
 #include "base/str.h"
 #include "worker/sharing.h"
+#include "worker/steps.h"
 
 /* --- what keeps apart --- */
 
@@ -301,6 +302,36 @@ static void test_how_long_a_cut_is_offered(void **state)
     assert_false(share_offered(0, 0, SHARE_SETTLE_MS, &now));
 }
 
+/* Who is on the list of a freeze or a cut is held back by nothing that would hold back its own: its point
+   in time is being fixed, and its application keeps still for it. */
+static void test_who_is_listed_is_not_held(void **state)
+{
+    (void)state;
+    static const struct {
+        enum share_role role;
+        enum observed expected;
+    } rows[] = {
+        {SHARE_NONE, STEP_WAIT},     {SHARE_FOLLOW, STEP_WAIT}, {SHARE_LEAD, STEP_WAIT},
+        {SHARE_BOUND, STEP_DONE},    {SHARE_TAKE_OVER, STEP_DONE},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct wukong w = plain();
+        struct memo memo = {0};
+        struct why why = {0};
+        one_gate(&w);
+        struct clone_view v = {.wukong = &w,
+                               .memo = &memo,
+                               .share = {.role = rows[i].role},
+                               .policy = {.reason = REASON_OUTSIDE_WINDOW}};
+        v.effective = wukong_default(&w.spec, w.ns);
+        bool done = rows[i].expected == STEP_DONE;
+        if (observe_policy(&v, &why) != rows[i].expected ||
+            (observe_source(&v, &why) == STEP_DONE) != done ||
+            (observe_gates(&v, &why) == STEP_DONE) != done)
+            fail_msg("role %d", rows[i].role);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +344,7 @@ int main(void)
         cmocka_unit_test(test_members),
         cmocka_unit_test(test_whose_failure),
         cmocka_unit_test(test_how_long_a_cut_is_offered),
+        cmocka_unit_test(test_who_is_listed_is_not_held),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
