@@ -65,6 +65,7 @@ static struct application *application_of(struct sim *s, const char *uid)
         return a;
     a = xcalloc(1, sizeof *a);
     a->uid = xstrdup(uid);
+    a->leaves_open = rng_chance(&s->rng, 300);
     a->next = s->applications;
     s->applications = a;
     return a;
@@ -117,7 +118,10 @@ static void sync_application(struct world *w, const char *ns, const char *name)
         a->quiet = false;
         a->before_from_ms = a->quiet_ms;
         a->before_to_ms = clock_wall(&s->clock);
-        set_gate(s, o, false);
+        if (!a->leaves_open)
+            set_gate(s, o, false);
+        else
+            sim_trace(s, "the application of %s goes on, its gate stays open", o->name);
     } else if (asked && !over && !answered) {
         a->quiet_ms = a->quiet ? a->quiet_ms : clock_wall(&s->clock);
         a->quiet = true;

@@ -20,6 +20,7 @@ struct application {
     struct application *next;
     char *uid;
     bool quiet;
+    bool leaves_open; /* its gate stays True when it is released */
     int64_t quiet_ms; /* since when; wall clock of the API server */
     int64_t before_from_ms, before_to_ms; /* the time before, when it was quiet last */
 };
