@@ -188,8 +188,13 @@ static void add_disk(void *arg, const char *volume, const char *claim)
         add_cut(&q->cuts, &p);
         return;
     }
-    bool late = pvc && str_eq(json_str(pvc->tree, "spec.storageClassName"), "late") &&
-                str_eq(json_str(q->vm->tree, "spec.runStrategy"), "Halted");
+    /* CDI's DataVolume stands for a claim that it has not made yet. */
+    const struct api_object *dv = api_find(&q->s->api, API_DATA_VOLUME, q->vm->ns, claim);
+    const char *class = pvc  ? json_str(pvc->tree, "spec.storageClassName")
+                        : dv ? str_or(json_str(dv->tree, "spec.pvc.storageClassName"),
+                                      json_str(dv->tree, "spec.storage.storageClassName"))
+                             : NULL;
+    bool late = str_eq(class, "late") && str_eq(json_str(q->vm->tree, "spec.runStrategy"), "Halted");
     q->waits |= late;
     if (!late && !q->k->disturbed)
         sim_violation(q->s, "success-is-true", "%s Succeeded, claim %s is %s", q->k->name, claim,
