@@ -258,6 +258,7 @@ bool execute(struct executor *x, const struct intent *i, struct memo *memo, void
     struct call *c = memo_slot(memo, i->key);
     c->state = CALL_FLYING;
     c->sent_ms = wall(x);
+    c->sent_mono_ms = clock_mono(x->clock);
     if (i->mark_sent)
         memo_slot(memo, i->mark_sent)->state = CALL_OK;
     const char *text = wrapped ? body.data : i->body;

@@ -19,6 +19,7 @@ struct call {
     struct call *next;
     enum call_state state;
     int64_t sent_ms, done_ms; /* wall clock */
+    int64_t sent_mono_ms;     /* and by the one that nobody sets */
     int64_t retry_ms;         /* wall clock; not sent again before */
     unsigned failures;        /* in a row */
     enum err_kind kind;       /* of the last failure */

@@ -84,12 +84,16 @@ void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted)
     int64_t settled = r->freeze.deadline_ms + FREEZE_POLL_MS;
     /* A thaw that is on its way would end the freeze of whoever comes next. */
     bool flying = thaw && thaw->state == CALL_FLYING;
-    if (now >= settled && !v->source.freeze_status && !flying) {
+    /* The wall clock may be set forward while the guest stands still. */
+    bool over = now >= settled && (!freeze || v->now.mono_ms >= freeze->sent_mono_ms +
+                                                                    v->unfreeze_timeout_ms +
+                                                                    FREEZE_POLL_MS);
+    if (over && !v->source.freeze_status && !flying) {
         d->record.freeze.thawed_ms = now;
         return;
     }
     send_thaw(v, d, thaw ? 2000 : 0);
-    decision_again(d, now < settled ? (now + 2000 < settled ? now + 2000 : settled) : now + 2000);
+    decision_again(d, now < settled && now + 2000 > settled ? settled : now + 2000);
 }
 
 /* How often csi-snapshotter is made to look at a content again. */

@@ -194,8 +194,11 @@ void apply_freeze(const struct clone_view *v, struct decision *d)
 
 bool view_freeze_holds(const struct clone_view *v)
 {
-    return call_ok(view_freeze_call(v)) && !view_thaw_call(v) &&
-           v->now.wall_ms < v->record.freeze.deadline_ms - THAW_MARGIN_MS;
+    const struct call *freeze = view_freeze_call(v);
+    return call_ok(freeze) && !view_thaw_call(v) &&
+           v->now.wall_ms < v->record.freeze.deadline_ms - THAW_MARGIN_MS &&
+           /* The wall clock may be set back while the guest's own timer goes on. */
+           v->now.mono_ms < freeze->sent_mono_ms + v->unfreeze_timeout_ms - THAW_MARGIN_MS;
 }
 
 static enum observed cut_errors(const struct clone_view *v, struct why *why)

@@ -96,8 +96,8 @@ static void test_the_debt_of_a_thaw_ends(void **state)
         arena_init(&a, 1 * MIB);
         struct memo memo = {0};
         struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
-        struct clone_view v = {.arena = &a, .now = {rows[i].now_ms, 1}, .memo = &memo,
-                               .wukong = &wukong};
+        struct clone_view v = {.arena = &a, .now = {rows[i].now_ms, rows[i].now_ms}, .memo = &memo,
+                               .wukong = &wukong, .unfreeze_timeout_ms = 30000};
         v.source.vmi_exists = true;
         v.source.vmi_uid = v.record.freeze.vmi_uid = "g";
         v.source.vmi_name = v.record.source_vmi = "g";
@@ -108,6 +108,7 @@ static void test_the_debt_of_a_thaw_ends(void **state)
         freeze->state = CALL_FAILED;
         freeze->kind = ERR_INTERNAL;
         freeze->code = 500;
+        freeze->sent_mono_ms = 970000;
         memo_slot(&memo, "thaw/970000")->state = rows[i].thaw;
         struct decision d = {.record = v.record, .intents = {.arena = &a}};
         oblige_thaw(&v, &d, true);

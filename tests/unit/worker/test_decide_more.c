@@ -155,6 +155,60 @@ static void test_gate_anew_in_every_attempt(void **state)
 
 /* --- The freeze --- */
 
+#define ASKED 1790000000000
+
+/* A guest that was frozen at ASKED, when the monotonic clock said 5 s. */
+static struct clone_view frozen_view(struct arena *a, struct memo *memo, bool answered, int64_t wall_ms,
+                                     int64_t mono_ms)
+{
+    struct call *c = memo_slot(memo, "freeze/1790000000000");
+    c->state = answered ? CALL_OK : CALL_FAILED;
+    c->kind = answered ? ERR_NONE : ERR_AMBIGUOUS;
+    c->sent_ms = ASKED;
+    c->sent_mono_ms = 5000;
+    struct clone_view v = {.arena = a, .memo = memo, .now = {wall_ms, mono_ms},
+                           .unfreeze_timeout_ms = 60000};
+    v.source = (struct view_source){.vmi_exists = true, .vmi_uid = "u", .vmi_name = "src"};
+    v.record.freeze.requested_ms = ASKED;
+    v.record.freeze.deadline_ms = ASKED + 60000;
+    v.record.freeze.vmi_uid = "u";
+    v.record.source_vmi = "src";
+    return v;
+}
+
+/* The wall clock is set, and the guest does not care: forward, and it still stands still; back, and its
+   own timer has thawed it. */
+static void test_the_clock_is_set(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t wall_ms, mono_ms;
+        bool thawed, holds;
+    } rows[] = {
+        {ASKED + 1000, 6000, false, true},
+        {ASKED + 500000, 6000, false, false},
+        {ASKED + 500000, 5000 + 66000, true, false},
+        {ASKED + 66000, 5000 + 66000, true, false},
+        {ASKED + 1000, 5000 + 59000, false, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        for (int answered = 0; answered < 2; answered++) {
+            CLEANUP_ARENA struct arena a;
+            struct memo memo = {0};
+            arena_init(&a, 64 * KIB);
+            struct clone_view v =
+                frozen_view(&a, &memo, answered, rows[i].wall_ms, rows[i].mono_ms);
+            struct decision d = {.intents = {.arena = &a}, .record = v.record};
+            bool holds = view_freeze_holds(&v);
+            oblige_thaw(&v, &d, true);
+            if (holds != (answered && rows[i].holds) ||
+                (d.record.freeze.thawed_ms != 0) != rows[i].thawed ||
+                d.intents.count != !rows[i].thawed)
+                fail_msg("row %zu, %d", i, answered);
+            memo_release(&memo);
+        }
+}
+
 /* Required is Required: all snapshots cut, but the last one was seen only after the guest had been
    thawed, or a KubeVirt snapshot came in between. */
 static void test_required_is_kept(void **state)
@@ -792,6 +846,7 @@ int main(void)
         cmocka_unit_test(test_snapshots_wait_for_consumer),
         cmocka_unit_test(test_consumer_never_came),
         cmocka_unit_test(test_gate_opens_once),
+        cmocka_unit_test(test_the_clock_is_set),
         cmocka_unit_test(test_gate_anew_in_every_attempt),
         cmocka_unit_test(test_required_is_kept),
         cmocka_unit_test(test_late_freeze_is_not_sent),

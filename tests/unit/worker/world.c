@@ -226,7 +226,7 @@ static void answer(struct world *w, const struct intent *i, bool ok, int code)
     c->code = code;
     c->kind = ok ? ERR_NONE : code == 409 ? ERR_CONFLICT : code == 429 ? ERR_THROTTLED
               : code >= 400 && code < 500 ? ERR_REFUSED : ERR_INTERNAL;
-    c->sent_ms = w->now;
+    c->sent_ms = c->sent_mono_ms = w->now;
     c->done_ms = w->now + 5;
     c->retry_ms = w->now + 500;
     if (i->mark_sent)
@@ -327,7 +327,7 @@ static void do_create(struct world *w, const struct intent *i)
         (void)snprintf(w->slow[k].key, sizeof w->slow[k].key, "%s", i->key);
         struct call *c = memo_slot(&w->memo, i->key);
         c->state = CALL_FLYING;
-        c->sent_ms = w->now;
+        c->sent_ms = c->sent_mono_ms = w->now;
         return;
     }
     fail_msg("too many slow creates");
