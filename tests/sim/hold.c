@@ -37,7 +37,9 @@ struct hold_window hold_read_window(const cJSON *window)
 
 void hold_vary(struct sim *s, cJSON *wukong)
 {
-    if (rng_chance(&s->rng, 150))
+    /* The worker's time of asking is compared with the operator's of answering: where clocks are off by
+       more than an answer takes, an old answer counts, or a new one does not. */
+    if (rng_chance(&s->rng, 150) && !s->clocks_off_ms)
         jt_add(wukong, "spec.cloneSource.gates", HOLD_GATE);
     if (rng_chance(&s->rng, 120))
         jt_put(wukong, "spec.cloneSource.window", draw_window(s));

@@ -379,7 +379,7 @@ void sim_init(struct sim *s, uint64_t seed, bool verbose)
     s->calm_ms = rng_range(&s->rng, 60, 300) * 1000;
     s->limit_ms = s->calm_ms + 1800000;
     if (rng_chance(&s->rng, 250))
-        s->clocks_off_ms = rng_chance(&s->rng, 700) ? 2000 : 60000;
+        s->clocks_off_ms = 2000;
     if (rng_chance(&s->rng, 250))
         s->api.page_max = (int)rng_range(&s->rng, 1, 4);
     weather_draw(s);
