@@ -384,8 +384,12 @@ static void see_claim(struct clone_view *v, const struct caches *c, struct seen_
         s->created_ms = o->created_ms;
         s->earlier = str_to_i64(field(o, F_LABEL_ATTEMPT), &attempt) && attempt != view_attempt(v);
         s->owned = o->owner_uid != NULL;
-        s->sourced = field(o, F_DATA_SOURCE) != NULL;
+        /* CDI fills it, from a DataVolume that another watch is yet to show. */
+        bool unseen = str_eq(o->owner_kind, "DataVolume");
+        s->sourced = unseen || field(o, F_DATA_SOURCE) != NULL;
         s->bytes = quantity_bytes(field(o, F_CAPACITY));
+        if (unseen && !c->get(c->arg, KIND_DATA_VOLUME, v->wukong->ns, s->name))
+            s->bound = false, s->done_percent = 0;
     }
     see_data_volume(v, c, s);
     /* A stranger's claim of that name is no progress of ours. */

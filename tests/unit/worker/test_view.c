@@ -88,6 +88,20 @@ static void test_data_volume(void **state)
         assert_false(s->host_copied);
         drop(&c);
     }
+    /* The claim is in the cache before its DataVolume: it is neither empty nor filled. */
+    struct cluster early = {0};
+    wukong(&early, OF_VMI, PAST_CUT);
+    carrier(&early, "{\"source\":" SOURCE ",\"disks\":[" DISK("2", ",\"pvc\":{}") "]}");
+    put(&early, KIND_PVC,
+        "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','labels':{"
+        "'vm.novasphere.dev/wukong-uid':'" UID "'},'ownerReferences':[{"
+        "'kind':'DataVolume','name':'w-root','uid':'dv1','controller':true}]},"
+        "'spec':{},'status':{'phase':'Bound'}}");
+    build(&early);
+    const struct seen_claim *first = &early.view.targets[0].claims[0];
+    assert_true(first->exists && first->sourced);
+    assert_false(first->bound);
+    drop(&early);
     /* CDI's silent fallback to a copy of every byte is told, with CDI's reason. */
     struct cluster copied = {0};
     wukong(&copied, OF_VMI, PAST_CUT);
