@@ -262,6 +262,19 @@ static void describe_cut(const struct clone_view *v, struct why *why)
     }
 }
 
+/* One was deleted after the thaw, before the record said that all were cut, and made anew. */
+static bool made_after_thaw(const struct clone_view *v)
+{
+    const struct call *thaw = view_thaw_call(v);
+    for (size_t i = 0; thaw && i < v->disk_count; i++) {
+        const struct call *made =
+            memo_findf(v->memo, "create/snapshot/%s", str_or(v->disks[i].snapshot.name, ""));
+        if (made && made->sent_mono_ms > thaw->sent_mono_ms)
+            return true;
+    }
+    return false;
+}
+
 /* FilesystemConsistent is claimed only when the freeze was acknowledged, nothing thawed it before
    the last cut was seen, and no KubeVirt snapshot (whose end thaws everybody) came in between. What
    somebody else thaws is seen at the next poll of the guest (5 s), if that comes before our thaw. */
@@ -275,7 +288,8 @@ static enum consistency judge_consistency(const struct clone_view *v)
         return CONSISTENCY_OFFLINE;
     bool held = memo_findf(v->memo, "held/%lld", (long long)id) != NULL;
     bool foreign = v->memo->foreign_snapshot_ms >= id || v->memo->foreign_thaw_ms >= id;
-    return mode == CUT_FROZEN && call_ok(view_freeze_call(v)) && held && !foreign
+    return mode == CUT_FROZEN && call_ok(view_freeze_call(v)) && held && !foreign &&
+                   !made_after_thaw(v)
                ? CONSISTENCY_FILESYSTEM
                : CONSISTENCY_CRASH;
 }

@@ -557,6 +557,21 @@ static void test_started_source_between_attempts(void **state)
     world_release(&w);
 }
 
+/* Deleted after the thaw, and before the record says that all is cut: what is made anew was not frozen. */
+static void test_made_anew_after_the_thaw(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    for (int i = 0; i < 100 && !w.thaws; i++)
+        run(&w, 1);
+    assert_true(w.thaws && !w.record.cut_ms);
+    w.snapshot[0] = w.cut[0] = w.ready[0] = false;
+    succeeds(&w, 200);
+    assert_int_equal(w.record.attempts, 1);
+    assert_int_equal(w.record.consistency, CONSISTENCY_CRASH);
+    world_release(&w);
+}
+
 /* --- Full clones --- */
 
 static const struct disk_plan csi_plans[DISKS] = {
@@ -847,6 +862,7 @@ int main(void)
         cmocka_unit_test(test_consumer_never_came),
         cmocka_unit_test(test_gate_opens_once),
         cmocka_unit_test(test_the_clock_is_set),
+        cmocka_unit_test(test_made_anew_after_the_thaw),
         cmocka_unit_test(test_gate_anew_in_every_attempt),
         cmocka_unit_test(test_required_is_kept),
         cmocka_unit_test(test_late_freeze_is_not_sent),
