@@ -228,20 +228,24 @@ static void wake_for_retries(struct worker *w, const struct entry *e)
         workqueue_add_at(w->queue, e->key, worker_mono(w) + soonest - now, worker_mono(w));
 }
 
-/* The answer to what was announced is lost: the API server is asked what it has. */
-static void ask_for_announced(struct worker *w, struct entry *e)
+/* The answer to what was announced is lost, or a conflict says that the cache is behind, for minutes
+   perhaps: the API server is asked what it has. */
+static void ask_for_own(struct worker *w, struct entry *e)
 {
+    const struct call *status = memo_find(&e->memo, "status");
+    const struct call *read = memo_find(&e->memo, ANNOUNCE_READ_KEY);
     const struct intent i = {.verb = INTENT_READ,
                              .kind = &worker_kinds[KIND_WUKONG],
                              .ns = e->ns,
                              .name = e->name,
                              .key = ANNOUNCE_READ_KEY};
-    if (!e->announced.base)
-        return;
-    if (announce_wants_read(&e->announced, memo_find(&e->memo, "status"), worker_mono(w)) &&
+    bool behind = call_failed(status) && status->kind == ERR_CONFLICT &&
+                  (!read || read->done_ms < status->done_ms);
+    if ((behind || announce_wants_read(&e->announced, status, worker_mono(w))) &&
         execute(&w->executor, &i, &e->memo, e, &e->flights))
         e->announced.read_ms = worker_mono(w);
-    workqueue_add_at(w->queue, e->key, worker_mono(w) + ANNOUNCE_READ_MS, worker_mono(w));
+    if (e->announced.base)
+        workqueue_add_at(w->queue, e->key, worker_mono(w) + ANNOUNCE_READ_MS, worker_mono(w));
 }
 
 static void reconcile(struct worker *w, struct entry *e)
@@ -278,7 +282,7 @@ static void reconcile(struct worker *w, struct entry *e)
             clone_decide(&v, &d);
             peers_note(&peers, &v, &d);
             carry_out(w, e, &v, &d);
-            ask_for_announced(w, e);
+            ask_for_own(w, e);
             wake_for_retries(w, e);
         }
     }
