@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bedlib import harness, objects, vms  # noqa: E402
 from bedlib.flight import Flight  # noqa: E402
 
+harness.quick_storage()
 FULL = os.environ.get("WUKONG_SCALE") == "full"
 AT_ONCE = 8
 DISKS = ("root", "data")
