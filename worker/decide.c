@@ -395,16 +395,16 @@ static void after_failure(const struct clone_view *v, struct decision *d)
         set_condition(d, COND_SNAPSHOT_TAKEN, CONDITION_FALSE, REASON_RETRYING, r->error.message);
     set_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_FALSE, REASON_CLEANING_UP,
                   "removing what the failed attempt left");
-    if (!settle(v, d, over)) {
-        if (!late)
-            return;
-        if (v->ours_count)
-            body_event(v, d, true, "Leftovers", "%s %s/%s could not be removed within 10 minutes",
-                       worker_kinds[v->ours[0].kind].kind, str_or(v->ours[0].ns, ""),
-                       v->ours[0].name);
+    if (settle(v, d, over)) {
+        set_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_TRUE, REASON_CLEANED,
+                      "nothing temporary is left");
+    } else if (!late) {
+        decision_again(d, r->error.at_ms + CLEANUP_LIMIT_MS + 1);
+        return;
+    } else if (v->ours_count) {
+        body_event(v, d, true, "Leftovers", "%s %s/%s could not be removed within 10 minutes",
+                   worker_kinds[v->ours[0].kind].kind, str_or(v->ours[0].ns, ""), v->ours[0].name);
     }
-    set_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_TRUE, REASON_CLEANED,
-                  "nothing temporary is left");
     if (over)
         fail_finally(v, d);
     else
@@ -500,6 +500,9 @@ static void after_end(const struct clone_view *v, struct decision *d)
     bool linked = v->effective.clone_type == CLONE_LINKED;
     if (v->record.phase == PHASE_FAILED) {
         owes |= !oblige_remove_all(v, d);
+        if (!owes)
+            set_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_TRUE, REASON_CLEANED,
+                          "nothing temporary is left");
     } else if ((linked && view_has_children(v)) || view_claims_pending(v)) {
         owes |= keep_snapshots(v, d);
     } else {

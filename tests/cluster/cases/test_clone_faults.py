@@ -357,17 +357,13 @@ class Storage(Faults):
     def test_disks_are_restored_side_by_side(self):
         slow = self._classes(restore_delay_ms=2500)
         source = self.source(disks=("a", "b", "c", "d"), storage_class=slow)
-        began = time.monotonic()
         self.clone("four", source)
         self.wait_ended("four", timeout_s=60)
-        took = time.monotonic() - began
         self.assert_cloned("four", source)
-        bound = sorted(vms.seconds(e["firstTimestamp"]) for e in self.bed.events(self.namespace)
-                       if e["reason"] == "ProvisioningSucceeded" and "four-" in
-                       e["involvedObject"]["name"])
-        self.assertEqual(4, len(bound))
-        # One after the other they would be bound 2.5 s apart; Events have whole seconds.
-        self.assertLess(bound[-1] - bound[0], 4, f"{took:.1f} s in all")
+        asked = [vms.seconds(self.claim(f"four-{disk}")["metadata"]["creationTimestamp"]) for disk in "abcd"]
+        # One after the other they would be asked for 2.5 s apart, 7.5 s in all. When they are bound is the
+        # provisioner's affair, which other clones beside this one keep busy.
+        self.assertLess(max(asked) - min(asked), 4)
 
     def test_what_waits_for_its_first_consumer_waits_with_its_snapshot(self):
         source = self._wffc_source()

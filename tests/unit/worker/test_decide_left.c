@@ -251,6 +251,32 @@ static void test_a_need_that_is_missing(void **state)
     world_release(&w);
 }
 
+/* Storage that does not let go: after ten minutes an Event names what is left, the clone ends as what it
+   is, and does not claim to be clean before it is. */
+static void test_what_cannot_be_removed(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.snapshots_stay = w.claims_stuck = true;
+    w.claim_error = "rpc error: NotFound"; /* given up after two minutes */
+    w.retry_limit = 0;
+    run(&w, 5 * 240);
+    assert_string_equal(reason_of(&w, "TemporariesCleaned"), "CleaningUp");
+    assert_int_equal(w.record.phase, PHASE_CLONING);
+    run(&w, 5 * 600);
+    assert_int_equal(w.leftovers, 1);
+    assert_int_equal(w.record.phase, PHASE_FAILED);
+    assert_string_equal(reason_of(&w, "TemporariesCleaned"), "CleaningUp");
+    assert_true(w.finalizer && w.snapshot[0]);
+    w.snapshots_stay = w.snapshot_deleting = false;
+    memo_forget(&w.memo, "delete/");
+    run(&w, 5 * 60);
+    assert_clean(&w);
+    assert_false(w.finalizer);
+    assert_string_equal(reason_of(&w, "TemporariesCleaned"), "Cleaned");
+    world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +288,7 @@ int main(void)
         cmocka_unit_test(test_copies_alone),
         cmocka_unit_test(test_a_spec_that_nobody_judged),
         cmocka_unit_test(test_a_need_that_is_missing),
+        cmocka_unit_test(test_what_cannot_be_removed),
     };
     return cmocka_run_group_tests(tests, world_start, world_stop);
 }

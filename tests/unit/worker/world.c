@@ -286,7 +286,9 @@ static void do_delete(struct world *w, const struct intent *i)
         size_t k = index_of(claim_names, i->name);
         w->claim[k] = w->bound[k] = w->owned[k] = false;
     }
-    if (i->kind == &worker_kinds[KIND_SNAPSHOT]) {
+    if (i->kind == &worker_kinds[KIND_SNAPSHOT] && w->snapshots_stay) {
+        w->snapshot_deleting = true;
+    } else if (i->kind == &worker_kinds[KIND_SNAPSHOT]) {
         size_t k = index_of(snapshot_names, i->name);
         w->torn |= w->claim[k] && !w->bound[k];
         assert_false(w->parent[k]);
@@ -400,6 +402,7 @@ static void obey(struct world *w, const struct intent *i)
         w->finalizer = !str_empty(i->body);
     else if (i->verb == INTENT_EVENT && !c) {
         w->events++;
+        w->leftovers += str_eq(i->name, "Leftovers");
         (void)snprintf(w->last_event, sizeof w->last_event, "%s", i->name);
         answer(w, i, true, 201);
     } else

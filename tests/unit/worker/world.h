@@ -63,6 +63,7 @@ struct world {
     bool parent[DISKS]; /* the content's deletionPolicy is Retain */
     bool storage_stuck; /* snapshots are never cut */
     bool storage_unready; /* they are cut and never ready */
+    bool snapshots_stay; /* their deletion is accepted and comes to nothing */
     bool wait_for_consumer;
     bool claim[DISKS], bound[DISKS], owned[DISKS];
     bool claims_stuck; /* they never bind */
@@ -84,6 +85,7 @@ struct world {
     int events, status_writes, calls, sent; /* sent: what changes something, but Events */
     int64_t wake_ms; /* the last decision's timer */
     char last_event[64];
+    int leftovers; /* Events that name what could not be removed */
 };
 
 extern struct arena persistent; /* strings of records live across rounds */
