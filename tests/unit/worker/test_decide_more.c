@@ -5,30 +5,12 @@
  */
 #include "world.h"
 
-static void succeeds(struct world *w, int rounds)
-{
-    run(w, rounds);
-    if (w->record.phase != PHASE_SUCCEEDED)
-        fail_msg("phase %s, %s: %s", clone_phase_names[w->record.phase],
-                 str_or(w->record.error.reason, "no reason"),
-                 str_or(w->record.error.message, ""));
-}
-
 /* Rounds until the guest is frozen; the freeze has been answered then. */
 static void until_frozen(struct world *w)
 {
     for (int i = 0; i < 100 && !w->frozen; i++)
         run(w, 1);
     assert_true(w->frozen);
-}
-
-static const char *condition_status(const struct world *w, const char *type)
-{
-    const cJSON *c;
-    cJSON_ArrayForEach(c, json_get(w->status, "conditions"))
-        if (str_eq(json_str(c, "type"), type))
-            return json_str(c, "status");
-    return NULL;
 }
 
 static void check_condition(const struct world *w, const char *type, const char *reason,
@@ -572,114 +554,6 @@ static void test_made_anew_after_the_thaw(void **state)
     world_release(&w);
 }
 
-/* --- Full clones --- */
-
-static const struct disk_plan csi_plans[DISKS] = {
-    {.name = "root", .volume = "root", .claim = "src-root", .method = DISK_CSI_CLONE},
-    {.name = "data", .volume = "data", .claim = "src-data", .method = DISK_CSI_CLONE},
-};
-
-static struct world full_clone(void)
-{
-    struct world w = new_world();
-    w.by_vm = w.source_off = true;
-    w.clone_type = CLONE_FULL;
-    w.plans = csi_plans;
-    return w;
-}
-
-static void test_full(void **state)
-{
-    (void)state;
-    struct world w = full_clone();
-    w.source_off = false;
-    run(&w, 50);
-    assert_int_equal(w.record.attempts, 0);
-    assert_string_equal(condition_status(&w, "SourceReady"), "False");
-    w.source_off = true;
-    succeeds(&w, 100);
-    assert_int_equal(w.record.consistency, CONSISTENCY_OFFLINE);
-    assert_int_equal(w.starts, 0);
-    world_release(&w);
-}
-
-/* The source is started while its claims are being copied: what was copied is torn. */
-static void test_full_source_started(void **state)
-{
-    (void)state;
-    for (int at = 3; at < 30; at++) {
-        struct world w = full_clone();
-        w.claims_stuck = true;
-        run(&w, at);
-        bool copying = w.claim[0];
-        w.source_off = false;
-        run(&w, 3);
-        w.claims_stuck = false;
-        if (copying)
-            assert_string_equal(str_or(w.record.error.reason, ""), "SourceStarted");
-        run(&w, 100);
-        assert_false(w.record.phase == PHASE_SUCCEEDED);
-        assert_false(w.claim[0] || w.claim[1] || w.vm);
-        w.source_off = true;
-        succeeds(&w, 600);
-        world_release(&w);
-    }
-}
-
-/* Once its claims are bound the source may be started, and be deleted. */
-static void test_full_source_free_after_copy(void **state)
-{
-    (void)state;
-    struct world w = full_clone();
-    for (int i = 0; i < 100 && !(w.bound[0] && w.bound[1]); i++)
-        run(&w, 1);
-    w.source_off = false;
-    succeeds(&w, 100);
-    assert_int_equal(w.record.attempts, 1);
-    world_release(&w);
-}
-
-/* From snapshots (no CSI clone): the point in time is fixed, the source is free. */
-static void test_full_by_snapshot(void **state)
-{
-    (void)state;
-    struct world w = full_clone();
-    w.plans = new_world().plans;
-    w.storage_unready = true;
-    for (int i = 0; i < 100 && !w.record.cut_ms; i++)
-        run(&w, 1);
-    w.source_off = false;
-    run(&w, 5);
-    w.storage_unready = false;
-    succeeds(&w, 100);
-    assert_int_equal(w.record.consistency, CONSISTENCY_OFFLINE);
-    assert_clean(&w);
-    world_release(&w);
-}
-
-/* The source was started while it was cut, and the cache does not show it yet: that is found by a look
-   of its own before anything says Offline. */
-static void test_offline_is_proven_first(void **state)
-{
-    (void)state;
-    static const char vmi[] = "{\"metadata\":{\"creationTimestamp\":\"2020-01-01T00:00:00Z\"},"
-                              "\"status\":{\"phase\":\"Running\"}}";
-    struct world w = full_clone();
-    w.plans = new_world().plans;
-    struct call *look = memo_slot(&w.memo, "read/after/1");
-    look->state = CALL_OK;
-    look->body = xstrdup(vmi);
-    look->body_len = sizeof vmi - 1;
-    for (int i = 0; i < 100 && !w.record.error.reason; i++) {
-        run(&w, 1);
-        assert_int_equal(w.record.consistency, CONSISTENCY_UNKNOWN);
-    }
-    assert_string_equal(str_or(w.record.error.reason, ""), "SourceStarted");
-    succeeds(&w, 600);
-    assert_int_equal(w.record.attempts, 2);
-    world_release(&w);
-}
-
 /* --- Storage --- */
 
 /* A snapshot that takes ten minutes to upload, then one transient Event of the claim: the time that a
@@ -758,103 +632,6 @@ static void test_reclaim_policy_changes(void **state)
     world_release(&w);
 }
 
-/* --- Linked: the parents stay for the life of the children. --- */
-
-static struct world linked_clone(void)
-{
-    struct world w = new_world();
-    w.clone_type = CLONE_LINKED;
-    return w;
-}
-
-static void test_linked_keeps_its_parents(void **state)
-{
-    (void)state;
-    struct world w = linked_clone();
-    succeeds(&w, 100);
-    run(&w, 100);
-    assert_true(w.snapshot[0] && w.snapshot[1]);
-    assert_true(w.parent[0] && w.parent[1]);
-    assert_true(w.finalizer);
-    /* The machine and its claims go: so do the parents. */
-    w.vm = w.vm_ready = false;
-    run(&w, 50);
-    assert_true(w.snapshot[0]);
-    w.claim[0] = w.bound[0] = false;
-    run(&w, 50);
-    assert_true(w.snapshot[0]);
-    w.claim[1] = w.bound[1] = false;
-    run(&w, 50);
-    assert_clean(&w);
-    assert_false(w.finalizer);
-    assert_int_equal(w.record.phase, PHASE_SUCCEEDED);
-    world_release(&w);
-}
-
-/* Deleting the Wukong: Delete takes the machine first, Retain leaves it and its parents. */
-static void test_linked_deleted(void **state)
-{
-    (void)state;
-    struct world w = linked_clone();
-    succeeds(&w, 100);
-    run(&w, 10);
-    w.deleted = true;
-    run(&w, 100);
-    assert_false(w.vm || w.claim[0] || w.claim[1]);
-    assert_clean(&w);
-    assert_false(w.finalizer);
-    world_release(&w);
-
-    w = linked_clone();
-    w.reclaim = RECLAIM_RETAIN;
-    succeeds(&w, 100);
-    run(&w, 10);
-    w.deleted = true;
-    run(&w, 100);
-    assert_true(w.vm && w.claim[0] && w.claim[1]);
-    assert_true(w.snapshot[0] && w.parent[0]);
-    assert_false(w.finalizer);
-    world_release(&w);
-}
-
-/* A failed or cancelled linked clone leaves no parent. */
-static void test_linked_cancelled_anywhere(void **state)
-{
-    (void)state;
-    for (int at = 0; at < 30; at++) {
-        struct world w = linked_clone();
-        w.claims_stuck = true;
-        run(&w, at);
-        w.deleted = true;
-        run(&w, 300);
-        assert_false(w.vm || w.claim[0] || w.claim[1] || w.finalizer);
-        assert_clean(&w);
-        world_release(&w);
-    }
-}
-
-/* --- Idle --- */
-
-/* A finished clone, and one that waits, send nothing and write nothing. */
-static void test_idle(void **state)
-{
-    (void)state;
-    struct world w = new_world();
-    succeeds(&w, 60);
-    run(&w, 5);
-    int sent = w.sent;
-    run(&w, 100);
-    assert_int_equal(w.sent, sent);
-    world_release(&w);
-    w = linked_clone();
-    succeeds(&w, 60);
-    run(&w, 20);
-    sent = w.sent;
-    run(&w, 100);
-    assert_int_equal(w.sent, sent);
-    world_release(&w);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -881,19 +658,10 @@ int main(void)
         cmocka_unit_test(test_started_source_is_stopped_without_consumer),
         cmocka_unit_test(test_foreign_start_is_not_stopped),
         cmocka_unit_test(test_started_source_between_attempts),
-        cmocka_unit_test(test_full),
-        cmocka_unit_test(test_full_source_started),
-        cmocka_unit_test(test_full_source_free_after_copy),
-        cmocka_unit_test(test_full_by_snapshot),
-        cmocka_unit_test(test_offline_is_proven_first),
         cmocka_unit_test(test_slow_storage_is_not_stuck),
         cmocka_unit_test(test_quota_of_a_claim_is_waited_for),
         cmocka_unit_test(test_refused_owner_is_told),
         cmocka_unit_test(test_reclaim_policy_changes),
-        cmocka_unit_test(test_linked_keeps_its_parents),
-        cmocka_unit_test(test_linked_deleted),
-        cmocka_unit_test(test_linked_cancelled_anywhere),
-        cmocka_unit_test(test_idle),
     };
     return cmocka_run_group_tests(tests, world_start, world_stop);
 }

@@ -18,14 +18,6 @@ static const cJSON *condition(const struct world *w, const char *type)
     return NULL;
 }
 
-static void succeeds(struct world *w)
-{
-    for (int i = 0; i < 600 && !record_final(&w->record); i++)
-        run(w, 1);
-    if (w->record.phase != PHASE_SUCCEEDED)
-        fail_msg("%s: %s", clone_phase_names[w->record.phase], str_or(w->record.error.message, ""));
-}
-
 /* A window that opens only after the deadline would have passed, twice over; then nothing of it has
    been used up. Nothing is sent meanwhile and the status is written once. */
 static void test_held_for_hours(void **state)
@@ -63,7 +55,7 @@ static void test_held_for_hours(void **state)
         w.policy = REASON_NONE;
         w.policy_until = 0;
         w.now += 60000;
-        succeeds(&w);
+        succeeds(&w, 600);
         assert_null(json_str(w.status, "cloneStatus.waitingUntil"));
         assert_string_equal(json_str(condition(&w, "PolicyAllowed"), "status"), "True");
         world_release(&w);
@@ -95,7 +87,7 @@ static void test_held_again_before_it_began(void **state)
     assert_int_equal(w.record.phase, PHASE_PENDING);
     w.now += HOUR_MS / 2;
     w.source_gone = false;
-    succeeds(&w);
+    succeeds(&w, 600);
     world_release(&w);
 }
 
@@ -148,7 +140,7 @@ static void test_between_attempts(void **state)
     assert_false(w.snapshot[0] || w.frozen);
     w.policy = REASON_NONE;
     w.policy_until = 0;
-    succeeds(&w);
+    succeeds(&w, 600);
     world_release(&w);
 }
 

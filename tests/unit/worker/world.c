@@ -576,6 +576,24 @@ int world_stop(void **state)
     return 0;
 }
 
+void succeeds(struct world *w, int rounds)
+{
+    run(w, rounds);
+    if (w->record.phase != PHASE_SUCCEEDED)
+        fail_msg("phase %s, %s: %s", clone_phase_names[w->record.phase],
+                 str_or(w->record.error.reason, "no reason"),
+                 str_or(w->record.error.message, ""));
+}
+
+const char *condition_status(const struct world *w, const char *type)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach(c, json_get(w->status, "conditions"))
+        if (str_eq(json_str(c, "type"), type))
+            return json_str(c, "status");
+    return NULL;
+}
+
 void assert_clean(const struct world *w)
 {
     assert_false(w->frozen);
