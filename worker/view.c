@@ -392,8 +392,8 @@ static void see_claim(struct clone_view *v, const struct caches *c, struct seen_
             s->bound = false, s->done_percent = 0;
     }
     see_data_volume(v, c, s);
-    /* A stranger's claim of that name is no progress of ours. */
-    s->bound = s->bound && s->ours;
+    if (!s->ours) /* a stranger's claim of that name is no progress of ours */
+        s->bound = false, s->done_percent = 0;
 }
 
 static const char *vm_failure(struct clone_view *v, const struct kube_object *o)

@@ -211,11 +211,7 @@ static void test_copies_alone(void **state)
 
 static const char *reason_of(const struct world *w, const char *type)
 {
-    const cJSON *c;
-    cJSON_ArrayForEach(c, json_get(w->status, "conditions"))
-        if (str_eq(json_str(c, "type"), type))
-            return json_str(c, "reason");
-    return "";
+    return str_or(json_str(condition(w, type), "reason"), "");
 }
 
 /* Past the webhook: the rule's words, at once and for good, and the source is not touched. */

@@ -16,14 +16,11 @@ static void until_frozen(struct world *w)
 static void check_condition(const struct world *w, const char *type, const char *reason,
                             const char *part)
 {
-    const cJSON *c;
-    cJSON_ArrayForEach(c, json_get(w->status, "conditions"))
-        if (str_eq(json_str(c, "type"), type)) {
-            if (!str_eq(json_str(c, "reason"), reason) || !strstr(json_str(c, "message"), part))
-                fail_msg("%s: %s: %s", type, json_str(c, "reason"), json_str(c, "message"));
-            return;
-        }
-    fail_msg("no condition %s", type);
+    const cJSON *c = condition(w, type);
+    if (!c)
+        fail_msg("no condition %s", type);
+    if (!str_eq(json_str(c, "reason"), reason) || !strstr(json_str(c, "message"), part))
+        fail_msg("%s: %s: %s", type, json_str(c, "reason"), json_str(c, "message"));
 }
 
 /* --- WaitForFirstConsumer: the snapshots stay until the claims are bound. --- */
@@ -46,13 +43,13 @@ static void test_snapshots_wait_for_consumer(void **state)
     run(&w, 100);
     assert_false(w.torn);
     assert_true(w.snapshot[0] && w.snapshot[1] && w.finalizer);
-    assert_string_equal(condition_status(&w, "TemporariesCleaned"), "False");
+    assert_string_equal(json_str(condition(&w, "TemporariesCleaned"), "status"), "False");
     /* The user starts the machine: the claims bind, the snapshots go. */
     w.not_started = false;
     run(&w, 50);
     assert_clean(&w);
     assert_false(w.finalizer);
-    assert_string_equal(condition_status(&w, "TemporariesCleaned"), "True");
+    assert_string_equal(json_str(condition(&w, "TemporariesCleaned"), "status"), "True");
     world_release(&w);
 }
 
@@ -90,24 +87,24 @@ static void test_gate_opens_once(void **state)
     w.gate = "example.com/flushed";
     run(&w, 30);
     assert_int_equal(w.freezes, 0);
-    assert_string_equal(condition_status(&w, "AwaitingGates"), "True");
+    assert_string_equal(json_str(condition(&w, "AwaitingGates"), "status"), "True");
     w.gate_ms = w.now + 1000;
     w.now += 1000;
     /* The freeze has to wait for something else. */
     w.foreign_snapshot = true;
     run(&w, 30);
-    assert_string_equal(condition_status(&w, "AwaitingGates"), "True");
-    assert_string_equal(condition_status(&w, "SnapshotTaken"), "Unknown");
+    assert_string_equal(json_str(condition(&w, "AwaitingGates"), "status"), "True");
+    assert_string_equal(json_str(condition(&w, "SnapshotTaken"), "status"), "Unknown");
     check_condition(&w, "Ready", "SourceBusy", "under way");
     w.foreign_snapshot = false;
     for (int i = 0; i < 60 && !w.record.cut_ms; i++) {
-        assert_string_not_equal(str_or(condition_status(&w, "SnapshotTaken"), ""), "False");
+        assert_string_not_equal(str_or(json_str(condition(&w, "SnapshotTaken"), "status"), ""), "False");
         run(&w, 1);
     }
     succeeds(&w, 60);
     assert_int_equal(w.freezes, 1);
-    assert_null(condition_status(&w, "AwaitingGates"));
-    assert_string_equal(condition_status(&w, "SnapshotTaken"), "True");
+    assert_null(json_str(condition(&w, "AwaitingGates"), "status"));
+    assert_string_equal(json_str(condition(&w, "SnapshotTaken"), "status"), "True");
     world_release(&w);
 }
 
@@ -126,12 +123,12 @@ static void test_gate_anew_in_every_attempt(void **state)
     for (int i = 0; i < 100 && !w.record.error.reason; i++)
         run(&w, 1);
     run(&w, 2);
-    assert_string_equal(condition_status(&w, "SnapshotTaken"), "False");
-    assert_null(condition_status(&w, "AwaitingGates"));
+    assert_string_equal(json_str(condition(&w, "SnapshotTaken"), "status"), "False");
+    assert_null(json_str(condition(&w, "AwaitingGates"), "status"));
     run(&w, 500);
     assert_int_equal(w.freezes, 1);
     assert_int_equal(w.record.attempts, 2);
-    assert_string_equal(condition_status(&w, "AwaitingGates"), "True");
+    assert_string_equal(json_str(condition(&w, "AwaitingGates"), "status"), "True");
     world_release(&w);
 }
 

@@ -9,15 +9,6 @@
 
 #define HOUR_MS 3600000
 
-static const cJSON *condition(const struct world *w, const char *type)
-{
-    const cJSON *c;
-    cJSON_ArrayForEach(c, json_get(w->status, "conditions"))
-        if (str_eq(json_str(c, "type"), type))
-            return c;
-    return NULL;
-}
-
 /* A window that opens only after the deadline would have passed, twice over; then nothing of it has
    been used up. Nothing is sent meanwhile and the status is written once. */
 static void test_held_for_hours(void **state)

@@ -28,7 +28,7 @@ static void test_full(void **state)
     w.source_off = false;
     run(&w, 50);
     assert_int_equal(w.record.attempts, 0);
-    assert_string_equal(condition_status(&w, "SourceReady"), "False");
+    assert_string_equal(json_str(condition(&w, "SourceReady"), "status"), "False");
     w.source_off = true;
     succeeds(&w, 100);
     assert_int_equal(w.record.consistency, CONSISTENCY_OFFLINE);

@@ -154,6 +154,7 @@ static void test_strangers_claim(void **state)
         assert_true(s->exists);
         assert_int_equal(s->ours, ours);
         assert_int_equal(s->bound, ours);
+        assert_int_equal(s->done_percent, ours ? 100 : 0);
         drop(&c);
     }
 }

@@ -585,12 +585,12 @@ void succeeds(struct world *w, int rounds)
                  str_or(w->record.error.message, ""));
 }
 
-const char *condition_status(const struct world *w, const char *type)
+const cJSON *condition(const struct world *w, const char *type)
 {
     const cJSON *c;
     cJSON_ArrayForEach(c, json_get(w->status, "conditions"))
         if (str_eq(json_str(c, "type"), type))
-            return json_str(c, "status");
+            return c;
     return NULL;
 }
 

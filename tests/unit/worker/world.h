@@ -100,8 +100,8 @@ void world_release(struct world *w);
 void world_restart(struct world *w);
 /* Runs these rounds; the clone must have succeeded then. */
 void succeeds(struct world *w, int rounds);
-/* Of a condition in status; NULL: it is not there. */
-const char *condition_status(const struct world *w, const char *type);
+/* The condition of that type in status; NULL: it is not there. */
+const cJSON *condition(const struct world *w, const char *type);
 /* No snapshot is left and the guest is not frozen. */
 void assert_clean(const struct world *w);
 int world_start(void **state);
