@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/rng.h"
 #include "base/str.h"
 #include "worker/bodies.h"
 #include "worker/steps.h"
@@ -47,9 +48,10 @@ const size_t clone_step_count = ARRAY_LEN(clone_steps);
 #define PREFLIGHT_STEP 3
 #define SHARE_STEP 4
 
-/* Attempts follow one another after 5 s, doubling, at most 2 min. */
+/* Attempts follow one another after 5 s, doubling, at most 2 min, and up to half of that longer. */
 #define ATTEMPT_BACKOFF_MS 5000
 #define ATTEMPT_BACKOFF_MAX_MS 120000
+#define ATTEMPT_JITTER_PERCENT 50
 /* Cleanup that cannot be done in this time is given up (product: an Event names the leftovers). */
 #define CLEANUP_LIMIT_MS 600000
 
@@ -74,12 +76,21 @@ static void set_condition(struct decision *d, enum condition_type type,
     d->conditions[type] = (struct condition){status, reason, message};
 }
 
-static int64_t attempt_backoff(int64_t attempts)
+/* The jitter is the source's: clones of different sources that failed together come back apart, those of
+   one source come back together, so that they may share a snapshot again. */
+static int64_t attempt_backoff(const struct clone_view *v)
 {
-    int64_t wait = ATTEMPT_BACKOFF_MS;
+    struct rng rng;
+    int64_t attempts = v->record.attempts, wait = ATTEMPT_BACKOFF_MS;
     for (int64_t i = 1; i < attempts && wait < ATTEMPT_BACKOFF_MAX_MS; i++)
         wait *= 2;
-    return wait < ATTEMPT_BACKOFF_MAX_MS ? wait : ATTEMPT_BACKOFF_MAX_MS;
+    if (wait > ATTEMPT_BACKOFF_MAX_MS)
+        wait = ATTEMPT_BACKOFF_MAX_MS;
+    CLEANUP_FREE char *whose =
+        xasprintf("%s/%s/%lld", str_or(v->effective.source_ns, ""),
+                  str_or(v->effective.source_name, ""), (long long)attempts);
+    rng_seed(&rng, str_hash64(whose, strlen(whose)));
+    return rng_jitter(&rng, wait, ATTEMPT_JITTER_PERCENT);
 }
 
 static int64_t deadline_of(const struct clone_view *v)
@@ -331,7 +342,7 @@ static void go_on(const struct clone_view *v, struct decision *d)
 
 static void next_attempt(const struct clone_view *v, struct decision *d)
 {
-    int64_t at = v->record.error.at_ms + attempt_backoff(v->record.attempts);
+    int64_t at = v->record.error.at_ms + attempt_backoff(v);
     if (v->now.wall_ms < at) {
         decision_again(d, at);
         return;

@@ -46,6 +46,7 @@ struct world {
     int64_t policy_until;
     const struct disk_plan *plans;
     const char *retry;
+    const char *source_name; /* NULL: "src" */
     const char *invalid; /* what the static rules find; NULL: nothing */
     bool own_ns_going; /* the Wukong's own namespace is being deleted */
     bool cross, missing; /* from another namespace; what the machine names is not there */

@@ -1,0 +1,174 @@
+/*
+ * Proves what is sent and when: each act once, nothing while it is under way, again after a backoff that
+ * doubles, has a limit and a jitter and heeds Retry-After; a thaw soon; and without the Lease no write.
+ */
+#include "../kube/test.h"
+
+#include "../kube/fake.h"
+#include "base/str.h"
+#include "worker/execute.h"
+#include "worker/kinds.h"
+
+struct fixture {
+    struct fake fake;
+    struct kube_client client;
+    struct rng rng;
+    struct memo memo;
+    struct executor x;
+    unsigned flights, ended;
+    bool leads;
+};
+
+static bool may_write(void *arg)
+{
+    return ((struct fixture *)arg)->leads;
+}
+
+static void ended(void *arg, void *owner, const char *written, size_t written_len)
+{
+    struct fixture *f = arg;
+    (void)written;
+    (void)written_len;
+    assert_ptr_equal(owner, f);
+    f->ended++;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = xcalloc(1, sizeof *f);
+    fake_init(&f->fake);
+    rng_seed(&f->rng, 7);
+    f->client = (struct kube_client){.transport = &f->fake.face,
+                                     .clock = &f->fake.clock,
+                                     .timers = &f->fake.timers,
+                                     .field_manager = "wukong-test"};
+    f->x = (struct executor){.client = &f->client,
+                             .clock = &f->fake.clock,
+                             .rng = &f->rng,
+                             .field_manager = "wukong-test",
+                             .may_write = may_write,
+                             .ended = ended,
+                             .arg = f};
+    f->leads = true;
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(f->flights, 0);
+    assert_int_equal(f->x.in_flight, 0);
+    memo_release(&f->memo);
+    fake_release(&f->fake);
+    free(f);
+    return 0;
+}
+
+static const struct intent snapshot = {.verb = INTENT_CREATE,
+                                       .kind = &worker_kinds[KIND_SNAPSHOT],
+                                       .ns = "ns",
+                                       .name = "s",
+                                       .body = "{}",
+                                       .key = "create/snapshot/s"};
+static const struct intent thaw = {.verb = INTENT_SUBRESOURCE,
+                                   .kind = &worker_kinds[KIND_SUB_VMI],
+                                   .ns = "ns",
+                                   .name = "vmi",
+                                   .sub = "unfreeze",
+                                   .key = "thaw/1"};
+
+static bool send(struct fixture *f, const struct intent *i)
+{
+    return execute(&f->x, i, &f->memo, f, &f->flights);
+}
+
+/* Sends it, fails it, and returns how long it then is not sent again. */
+static int64_t wait_after_failure(struct fixture *f, const struct intent *i, int64_t retry_after_s)
+{
+    assert_true(send(f, i));
+    assert_false(send(f, i)); /* under way */
+    fake_answer_later(&f->fake, fake_call(&f->fake), 503, "{}", retry_after_s);
+    int64_t at = memo_find(&f->memo, i->key)->retry_ms;
+    int64_t wait = at - clock_wall(&f->fake.clock);
+    fake_advance(&f->fake, wait - 1);
+    assert_false(send(f, i));
+    fake_advance(&f->fake, 1);
+    return wait;
+}
+
+static void test_backoff_doubles_to_a_limit(void **state)
+{
+    struct fixture *f = *state;
+    int64_t base = CALL_BACKOFF_MS;
+    bool jitters = false;
+    for (unsigned n = 0; n < 12; n++) {
+        int64_t wait = wait_after_failure(f, &snapshot, 0);
+        assert_in_range(wait, base, base + base / 2);
+        jitters |= wait != base;
+        base = base * 2 < CALL_BACKOFF_MAX_MS ? base * 2 : CALL_BACKOFF_MAX_MS;
+    }
+    assert_true(jitters);
+    assert_int_equal(f->ended, 12);
+    /* What works ends the series. */
+    assert_true(send(f, &snapshot));
+    fake_answer(&f->fake, fake_call(&f->fake), 201, "{}");
+    fake_advance(&f->fake, CALL_SETTLE_MS);
+    assert_in_range(wait_after_failure(f, &snapshot, 0), CALL_BACKOFF_MS, CALL_BACKOFF_MS * 3 / 2);
+}
+
+static void test_retry_after_is_heeded(void **state)
+{
+    struct fixture *f = *state;
+    assert_in_range(wait_after_failure(f, &snapshot, 40), 40000, 60000);
+}
+
+/* Seconds for which a guest stands still are not a server's to ask for. */
+static void test_a_thaw_is_sent_again_soon(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned n = 0; n < 8; n++)
+        assert_in_range(wait_after_failure(f, &thaw, 30), CALL_BACKOFF_MS, CALL_URGENT_MS);
+}
+
+static void test_what_worked_is_not_sent_again_until_the_caches_show_it(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(send(f, &snapshot));
+    fake_answer(&f->fake, fake_call(&f->fake), 201, "{}");
+    fake_advance(&f->fake, CALL_SETTLE_MS - 1);
+    assert_false(send(f, &snapshot));
+    fake_advance(&f->fake, 1);
+    assert_true(send(f, &snapshot));
+    fake_answer(&f->fake, fake_call(&f->fake), 201, "{}");
+}
+
+static void test_without_the_lease_nothing_is_written(void **state)
+{
+    struct fixture *f = *state;
+    const struct intent read = {.verb = INTENT_READ,
+                                .kind = &worker_kinds[KIND_VM],
+                                .ns = "ns",
+                                .name = "vm",
+                                .key = "read/vm"};
+    f->leads = false;
+    assert_false(send(f, &snapshot));
+    assert_false(send(f, &thaw));
+    assert_int_equal(fake_open(&f->fake), 0);
+    assert_true(send(f, &read));
+    fake_answer(&f->fake, fake_call(&f->fake), 200, "{}");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_backoff_doubles_to_a_limit),
+        TEST(test_retry_after_is_heeded),
+        TEST(test_a_thaw_is_sent_again_soon),
+        TEST(test_what_worked_is_not_sent_again_until_the_caches_show_it),
+        TEST(test_without_the_lease_nothing_is_written),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
