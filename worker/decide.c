@@ -396,7 +396,9 @@ static void after_failure(const struct clone_view *v, struct decision *d)
     const struct clone_record *r = &v->record;
     int64_t deadline = deadline_of(v);
     bool late = v->now.wall_ms > r->error.at_ms + CLEANUP_LIMIT_MS;
-    bool over = r->error.terminal || r->attempts > v->effective.retry_limit ||
+    /* That a driver does not clone volumes is found out at the cost of one attempt. */
+    bool free_one = str_eq(r->error.reason, reason_table[REASON_CLONING_REFUSED].name);
+    bool over = r->error.terminal || r->attempts > v->effective.retry_limit + free_one ||
                 (deadline && v->now.wall_ms >= deadline);
     d->record.phase = PHASE_CLONING;
     d->step = "CleaningUp";

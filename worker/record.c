@@ -4,6 +4,8 @@
 
 #include "base/str.h"
 #include "json/json.h"
+#include "wukong/disks.h"
+#include "wukong/reasons.h"
 
 const char *const clone_phase_names[CLONE_PHASES] = {
     [PHASE_NONE] = "",
@@ -72,6 +74,16 @@ static void read_members(struct arena *a, const cJSON *o, struct clone_record *r
     r->members = members;
 }
 
+/* While it is the last error that tells of it, and from then on the method that was taken instead. */
+static bool read_cloning_refused(const cJSON *o)
+{
+    const cJSON *d;
+    bool refused = str_eq(json_str(o, "lastError.reason"), reason_table[REASON_CLONING_REFUSED].name);
+    cJSON_ArrayForEach(d, json_get(o, "disks"))
+        refused |= str_eq(json_str(d, "method"), disk_method_names[DISK_RESTORE]);
+    return refused;
+}
+
 struct clone_record record_read(struct arena *a, const cJSON *o)
 {
     struct clone_record r = {
@@ -108,6 +120,7 @@ struct clone_record record_read(struct arena *a, const cJSON *o)
                   .terminal = json_bool(o, "lastError.terminal", false)},
     };
     read_members(a, o, &r);
+    r.cloning_refused = read_cloning_refused(o);
     (void)str_to_i64(json_str(o, "snapshotSize"), &r.snapshot_bytes);
     return r;
 }

@@ -70,6 +70,7 @@ struct clone_record {
         int64_t at_ms, attempt;
         bool terminal;
     } error;
+    bool cloning_refused; /* by a CSI driver, in this attempt or an earlier one; never forgotten */
 };
 
 /* True while the present attempt has failed and is being cleaned up after. */

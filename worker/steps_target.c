@@ -213,6 +213,21 @@ static bool starts_by_hand(const struct clone_view *v)
     return v->effective.auto_start && v->effective.run_strategy == RUN_MANUAL;
 }
 
+/*
+ * The driver does not clone volumes, or not this one: a caller is to use another source (CSI
+ * specification, CreateVolume: INVALID_ARGUMENT for a source that is not supported; external-provisioner
+ * pkg/controller/controller.go checkDriverCapabilities).
+ */
+static bool refuses_to_clone(const struct clone_view *v, size_t disk, const char *error)
+{
+    static const char *const words[] = {"CLONE_VOLUME capability is not reported",
+                                        "code = InvalidArgument", "code = Unimplemented"};
+    for (size_t i = 0; v->disks[disk].plan->method == DISK_CSI_CLONE && i < ARRAY_LEN(words); i++)
+        if (strstr(error, words[i]))
+            return true;
+    return false;
+}
+
 static enum observed target_state(const struct clone_view *v, const struct view_target *t,
                                   struct why *why)
 {
@@ -232,6 +247,10 @@ static enum observed target_state(const struct clone_view *v, const struct view_
             /* CDI fills a claim in the source's namespace, and goes on once there is room. */
             why_set(why, REASON_QUOTA_EXCEEDED, "claim %s: %s", c->name, c->error);
             return STEP_WAIT;
+        }
+        if (refuses_to_clone(v, i, c->error)) {
+            why_set(why, REASON_CLONING_REFUSED, "claim %s: %s", c->name, c->error);
+            return STEP_FAILED;
         }
         why_set(why, REASON_RESTORE_FAILED, "claim %s: %s", c->name, c->error);
         /* From the claim, not from the cut: a snapshot may take long to be ready. */

@@ -244,6 +244,7 @@ static void read_classes(struct clone_view *v, const struct caches *c)
     facts->drivers = f.drivers;
     facts->looked_up = true;
     facts->drivers_known = true;
+    facts->cloning_refused = v->record.cloning_refused;
     facts->snapshot_api = c->served(c->arg, KIND_SNAPSHOT);
     facts->cdi = c->served(c->arg, KIND_DATA_VOLUME);
 }

@@ -268,10 +268,12 @@ static enum disk_method full_method(struct resolver *r, struct disk_plan *d, boo
     if (!same_driver)
         return DISK_METHOD_NONE;
     bool csi = !r->c->drivers_known || facts_has_driver(r->c, d->driver);
-    if (csi && !r->e->cross_namespace)
+    bool clones = csi && !r->e->cross_namespace;
+    /* Whether a driver clones volumes nothing tells but its refusal. */
+    if (clones && !r->c->cloning_refused)
         return DISK_CSI_CLONE;
     if (!snapshot_class(r, d, &choice))
-        return DISK_METHOD_NONE;
+        return clones ? DISK_CSI_CLONE : DISK_METHOD_NONE;
     return r->e->cross_namespace ? DISK_HANDLE_COPY : DISK_RESTORE;
 }
 

@@ -96,6 +96,7 @@ struct class_facts {
     bool snapshot_api;  /* CRDs of snapshot.storage.k8s.io/v1 are installed */
     bool cdi;           /* CRD datavolumes.cdi.kubevirt.io is installed */
     bool drivers_known; /* CSIDrivers were listed */
+    bool cloning_refused; /* a driver has refused to clone a volume of this source */
     const struct storage_class_facts *storage_classes;
     size_t storage_class_count;
     const struct snapshot_class_facts *snapshot_classes;

@@ -71,6 +71,9 @@ const struct reason_info reason_table[] = {
                               "Somebody deleted the clone's snapshot."},
     [REASON_RESTORE_FAILED] = {"RestoreFailed", REASON_TRANSIENT,
                                "See the claim's Events and the CSI driver's log."},
+    [REASON_CLONING_REFUSED] = {"CloningRefused", REASON_TRANSIENT,
+                                "The clone goes on by snapshots where a VolumeSnapshotClass for the "
+                                "driver is there: create one, or install CDI."},
     [REASON_SOURCE_CHANGED] = {"SourceChanged", REASON_TRANSIENT,
                                "The source was replaced or restarted during the clone."},
     [REASON_SOURCE_STARTED] = {"SourceStarted", REASON_TRANSIENT,

@@ -168,6 +168,7 @@ void scenario_init(struct sim *s)
         make_source(s, source_name(i, name), maybe(s, 800), strategy);
     }
     install_cdi(s, maybe(s, 250));
+    s->world.no_volume_clones = maybe(s, 300);
     s->api.unserved[API_VM_SNAPSHOT] = maybe(s, 200);
     s->api.unserved[API_VM_SNAPSHOT_CONTENT] = s->api.unserved[API_VM_SNAPSHOT];
     hold_init(s);

@@ -78,6 +78,7 @@ struct world {
     struct timers *timers;
     struct rng *rng;
     struct world_faults faults;
+    bool no_volume_clones; /* the CSI driver has no CLONE_VOLUME */
     struct machine *machines;
     struct volume *volumes;
     struct physical *physicals;

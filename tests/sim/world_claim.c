@@ -117,6 +117,11 @@ static bool from_claim(struct world *w, const struct api_object *o, struct volum
 {
     const char *name = json_str(o->tree, "spec.dataSource.name");
     const struct volume *source = volume_of_claim(w, o->ns, name);
+    if (w->no_volume_clones) {
+        (void)snprintf(why, 300, "CSI driver does not support clone operations: controller "
+                       "CLONE_VOLUME capability is not reported");
+        return false;
+    }
     if (!source) {
         (void)snprintf(why, 300, "error getting PVC %s from api server", name);
         return false;

@@ -33,6 +33,8 @@ DRIVER = {
     "snapshot-no-size": Row("snapshot", {"fault-snapshot-no-size": "true"}),
     **driver_rows("restore", "restore"),
     **driver_rows("clone", "copy"),
+    # Then it goes on by snapshots.
+    "clone-unsupported": Row("copy", {"fault-clone-unsupported": "true"}),
     "grow-unsupported": Row("grow", {"fault-grow-unsupported": "true"}, "DeadlineExceeded",
                             "expansion is not supported"),
     # No clone meets these: a claim is made in its final size.
@@ -142,6 +144,10 @@ class Reasons(vms.CloneCase):
         self._clone(name, self.stopped, row, {"cloneType": "full", "quiesce": None}, disks=[
             {"name": "root", "storageClassName": self._classes(name, row)}])
         self._judge(name, row, self.stopped)
+        if not row.reason:
+            instead = "fault-clone-unsupported" in row.faults
+            disk, = vms.clone_status(self.wukong(name))["disks"]
+            self.assertEqual("SnapshotRestore" if instead else "CSIClone", disk["method"])
 
     def way_remove(self, name, row):
         self.way_restore(name, row)

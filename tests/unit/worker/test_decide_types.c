@@ -90,6 +90,50 @@ static void test_full_by_snapshot(void **state)
     world_release(&w);
 }
 
+#define NOT_CLONED                                                                                 \
+    "failed to provision volume with StorageClass \"fast\": CSI driver does not support clone "      \
+    "operations: controller CLONE_VOLUME capability is not reported"
+
+/* A driver that does not clone volumes is found out by trying: that attempt is free, and nothing of it is
+   left when the next one takes snapshots. */
+static void test_full_where_volumes_are_not_cloned(void **state)
+{
+    (void)state;
+    struct world w = full_clone();
+    w.retry_limit = 0;
+    w.claims_stuck = true;
+    w.claim_error = NOT_CLONED;
+    for (int i = 0; i < 100 && !w.record.error.reason; i++)
+        run(&w, 1);
+    assert_string_equal(str_or(w.record.error.reason, ""), "CloningRefused");
+    assert_non_null(strstr(w.record.error.message, "CLONE_VOLUME"));
+    for (int i = 0; i < 100 && w.record.attempts == 1; i++)
+        run(&w, 1);
+    assert_false(w.claim[0] || w.claim[1] || w.vm);
+    /* As disks_resolve has it then (tests/unit/wukong/test_source.c). */
+    w.plans = new_world().plans;
+    w.claims_stuck = false;
+    succeeds(&w, 100);
+    assert_int_equal(w.record.attempts, 2);
+    assert_clean(&w);
+    world_release(&w);
+}
+
+/* Where snapshots cannot be had either, it ends after the retries that it has, and one. */
+static void test_full_where_nothing_fits(void **state)
+{
+    (void)state;
+    struct world w = full_clone();
+    w.retry_limit = 1;
+    w.claims_stuck = true;
+    w.claim_error = NOT_CLONED;
+    run(&w, 1000);
+    assert_int_equal(w.record.phase, PHASE_FAILED);
+    assert_int_equal(w.record.attempts, 3);
+    assert_string_equal(w.record.error.reason, "CloningRefused");
+    world_release(&w);
+}
+
 /* The source was started while it was cut, and the cache does not show it yet: that is found by a look
    of its own before anything says Offline. */
 static void test_offline_is_proven_first(void **state)
@@ -217,6 +261,8 @@ int main(void)
         cmocka_unit_test(test_full_source_started),
         cmocka_unit_test(test_full_source_free_after_copy),
         cmocka_unit_test(test_full_by_snapshot),
+        cmocka_unit_test(test_full_where_volumes_are_not_cloned),
+        cmocka_unit_test(test_full_where_nothing_fits),
         cmocka_unit_test(test_offline_is_proven_first),
         cmocka_unit_test(test_linked_keeps_its_parents),
         cmocka_unit_test(test_linked_deleted),

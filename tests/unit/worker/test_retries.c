@@ -1,6 +1,7 @@
 /*
  * Proves how what failed is tried again: attempts follow one another after a wait that doubles, has a
- * limit and a jitter, the same one for all clones of a source.
+ * limit and a jitter, the same one for all clones of a source; and what a failed attempt has found out about
+ * the storage is not tried again.
  */
 #include "world.h"
 
@@ -70,12 +71,36 @@ static void test_one_source_comes_back_together(void **state)
     assert_int_not_equal(wait_after(1, "db") * 2, wait_after(2, "db"));
 }
 
+/* A driver's refusal to clone volumes outlives the error that told of it, and a restart. */
+static void test_refused_cloning_is_remembered(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *status;
+        bool refused;
+    } rows[] = {
+        {"{}", false},
+        {"{\"lastError\":{\"reason\":\"RestoreFailed\"},\"disks\":[{\"method\":\"CSIClone\"}]}", false},
+        {"{\"lastError\":{\"reason\":\"CloningRefused\"},\"disks\":[{\"method\":\"CSIClone\"}]}", true},
+        {"{\"lastError\":{\"reason\":\"SnapshotFailed\"},"
+         "\"disks\":[{\"method\":\"CSIClone\"},{\"method\":\"SnapshotRestore\"}]}", true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        CLEANUP_ARENA struct arena a;
+        CLEANUP_JSON cJSON *tree = NULL;
+        arena_init(&a, 1 * MIB);
+        assert_int_equal(json_parse(rows[i].status, strlen(rows[i].status), true, &tree, NULL), 0);
+        assert_int_equal(record_read(&a, tree).cloning_refused, rows[i].refused);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wait_grows_and_is_bounded),
         cmocka_unit_test(test_sources_come_back_apart),
         cmocka_unit_test(test_one_source_comes_back_together),
+        cmocka_unit_test(test_refused_cloning_is_remembered),
     };
     return cmocka_run_group_tests(tests, world_start, world_stop);
 }

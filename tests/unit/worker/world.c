@@ -101,7 +101,8 @@ static void see_source(const struct world *w, struct clone_view *v)
 {
     bool there = !w->source_gone && !w->source_off;
     v->effective = (struct wukong_effective){
-        .is_clone = true, .source_type = w->by_vm ? SOURCE_VM : SOURCE_VMI, .source_name = str_or(w->source_name, "src"),
+        .is_clone = true, .source_type = w->by_vm ? SOURCE_VM : SOURCE_VMI,
+        .source_name = str_or(w->source_name, "src"),
         .source_ns = "ns", .clone_type = w->clone_type, .quiesce = w->quiesce,
         .method = METHOD_VOLUME_SNAPSHOT, .needs_snapshot = w->clone_type != CLONE_FULL,
         .deadline_s = 3600, .retry_limit = w->retry_limit, .replicas = 1,

@@ -60,18 +60,30 @@ static const struct storage_class_facts storage[] = {{"fast", "d.csi", true, tru
 static const struct snapshot_class_facts snapshot[] = {{"snap", "d.csi", false, true}};
 static const char *const drivers[] = {"d.csi", "e.csi"};
 
-enum cluster { NORMAL, WITH_CDI, NO_CLASS, NO_API, NOT_CSI, UNKNOWN };
+enum cluster {
+    NORMAL,
+    WITH_CDI,
+    NO_CLASS,
+    NO_API,
+    NOT_CSI,
+    UNKNOWN,
+    NO_CLONING, /* a driver has refused to clone a volume */
+    NO_CLONING_NO_CLASS,
+    NO_CLONING_CDI
+};
 
 static struct class_facts cluster(enum cluster kind)
 {
     struct class_facts c = {.looked_up = kind != UNKNOWN,
                             .snapshot_api = kind != NO_API,
-                            .cdi = kind == WITH_CDI,
+                            .cdi = kind == WITH_CDI || kind == NO_CLONING_CDI,
                             .drivers_known = true,
                             .storage_classes = storage,
                             .storage_class_count = ARRAY_LEN(storage),
                             .snapshot_classes = snapshot,
-                            .snapshot_class_count = kind == NO_CLASS ? 0 : 1,
+                            .cloning_refused = kind >= NO_CLONING,
+                            .snapshot_class_count =
+                                kind == NO_CLASS || kind == NO_CLONING_NO_CLASS ? 0 : 1,
                             .drivers = drivers,
                             .driver_count = kind == NOT_CSI ? 0 : ARRAY_LEN(drivers)};
     return c;

@@ -129,6 +129,9 @@ static void test_methods(void **state)
         {VM_CLONE(""), NORMAL, DISK_CSI_CLONE},
         {VM_CLONE(""), WITH_CDI, DISK_CDI_CLONE},
         {VM_CLONE(""), NO_CLASS, DISK_CSI_CLONE},
+        {VM_CLONE(""), NO_CLONING, DISK_RESTORE},
+        {VM_CLONE(""), NO_CLONING_NO_CLASS, DISK_CSI_CLONE},
+        {VM_CLONE(""), NO_CLONING_CDI, DISK_CDI_CLONE},
         {VM_CLONE(", namespace: other"), NORMAL, DISK_HANDLE_COPY},
         {VM_CLONE(", namespace: other"), WITH_CDI, DISK_CDI_CLONE},
     };
