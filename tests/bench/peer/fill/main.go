@@ -6,7 +6,7 @@
 // These go straight into etcd, as the API server would store them but for managedFields: through the
 // API server 140,000 writes take many minutes. Everything else goes through the API server:
 //
-//	fill --kubeconfig F --touch 2000 --of 10000               changes that many VMs once each
+//	fill --kubeconfig F --touch 2000 --of 10000               that many changes of VMs
 //	fill --kubeconfig F --create 1000 --namespace load-0      only that many new Wukongs
 //	fill --kubeconfig F --create 1000 --of 50 --full          the same, clones of 50 stopped machines, which
 //	fill --kubeconfig F --etcd http://… --sources 50          makes
@@ -141,7 +141,7 @@ func main() {
 	machines := flag.Int("machines", 0, "VMs with a VMI, two claims and two snapshots each")
 	from := flag.Int("from", 0, "the first of them")
 	wukongs := flag.Int("wukongs", 0, "Wukongs that have succeeded")
-	touch := flag.Int("touch", 0, "VMs to change once each")
+	touch := flag.Int("touch", 0, "changes to make, spread over the VMs")
 	of := flag.Int("of", 1, "how many VMs there are")
 	create := flag.Int("create", 0, "Wukongs without a source to create")
 	clones := flag.Bool("clones", false, "with --create: clones of a source that is not there")
@@ -171,9 +171,10 @@ func main() {
 	case *touch > 0:
 		round := fmt.Sprint(time.Now().UnixNano())
 		c.parallel(*workers, *touch, func(i int) {
+			// Each time to another value: what changes nothing is no event.
 			o := machine(i * max(1, *of / *touch) % *of)
 			c.send("PATCH", o.path()+"/"+o.object["metadata"].(m)["name"].(string), "application/merge-patch+json",
-				m{"metadata": m{"annotations": m{"bench": round}}})
+				m{"metadata": m{"annotations": m{"bench": fmt.Sprint(round, "-", i)}}})
 		})
 	case *create > 0:
 		prefix := fmt.Sprint("w", time.Now().UnixNano(), "-")
