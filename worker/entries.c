@@ -72,11 +72,18 @@ struct entry *entries_of_group(const struct entries *all, const char *uid)
 
 struct entry *entries_add(struct entries *all, const char *ns, const char *name, const char *uid)
 {
-    struct entry *e = xcalloc(1, sizeof *e);
-    e->key = xasprintf("%s/%s", ns, name);
-    e->ns = xstrdup(ns);
-    e->name = xstrdup(name);
-    e->uid = xstrdup(uid);
+    /* One block with its texts, of which the name is the key's end: there may be 10,000. */
+    size_t ns_size = strlen(ns) + 1, name_size = strlen(name) + 1, uid_size = strlen(uid) + 1;
+    struct entry *e = xcalloc(1, sizeof *e + 2 * ns_size + name_size + uid_size);
+    e->key = (char *)(e + 1);
+    e->name = e->key + ns_size;
+    e->ns = e->name + name_size;
+    e->uid = e->ns + ns_size;
+    memcpy(e->key, ns, ns_size - 1);
+    e->key[ns_size - 1] = '/';
+    memcpy(e->name, name, name_size);
+    memcpy(e->ns, ns, ns_size);
+    memcpy(e->uid, uid, uid_size);
     e->holder = (struct usage_holder){.key = e->key, .ns = e->ns, .uid = e->uid};
     HASH_ADD_KEYPTR(by_key, all->by_key, e->key, strlen(e->key), e);
     HASH_ADD_KEYPTR(by_uid, all->by_uid, e->uid, strlen(e->uid), e);
@@ -147,10 +154,6 @@ static void entry_free(struct entry *e)
     memo_release(&e->memo);
     permit_memo_release(&e->permit);
     free(e->written);
-    free(e->key);
-    free(e->ns);
-    free(e->name);
-    free(e->uid);
     free(e->source);
     free(e->freeze_vmi_uid);
     announce_close(&e->announced);

@@ -45,7 +45,7 @@ struct entry_share {
 
 struct entry {
     char *key; /* "namespace/name" */
-    char *ns, *name, *uid;
+    char *ns, *name, *uid; /* in the entry's own block, as key */
     struct memo memo;
     struct permit_memo permit;
     unsigned flights; /* calls under way; the entry stays until they are back */

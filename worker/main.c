@@ -224,6 +224,7 @@ int main(int argc, char **argv)
                         .max_in_flight = 50,
                         .unfreeze_timeout_s = 60,
                         .cross_namespace = true};
+    mem_join_early();
     int status = parse_options(argc, argv, &o);
     if (status)
         return status == 1 ? 0 : 2;

@@ -60,6 +60,11 @@ void mem_trim(void)
     (void)dl_iterate_phdr(unmap_pages, NULL);
 }
 
+void mem_join_early(void)
+{
+    (void)mallopt(M_MXFAST, 0);
+}
+
 char *xstrdup(const char *s)
 {
     return s ? must(strdup(s)) : NULL;

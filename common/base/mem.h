@@ -42,6 +42,11 @@ static inline void mem_free_p(void *p)
    come back from the file as they are needed. Takes milliseconds, so not on a hot path. */
 void mem_trim(void);
 
+/* For a program that keeps much and parses much, before its first allocation: what is freed is joined with its
+   neighbours at once. By default glibc puts that off and then does it for all of the heap in one go, so that
+   an event costs the more the more is kept (seen: 0.11 ms with 100 machines cached, 0.21 with 10,000). */
+void mem_join_early(void);
+
 /*
  * struct arena: memory of one life, freed at once. It cannot be made without a maximum; an
  * allocation past it returns NULL and the arena remembers it (arena_failed).

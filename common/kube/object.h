@@ -40,7 +40,8 @@ struct kube_kind {
 
 struct kube_object {
     const struct kube_kind *kind;
-    const char *ns, *name, *uid, *resource_version; /* ns "" when cluster-scoped */
+    /* ns "" when cluster-scoped; of an object in a store name follows ns in memory. */
+    const char *ns, *name, *uid, *resource_version;
     int64_t generation, created_ms, deleted_ms;     /* deleted_ms 0: no deletionTimestamp */
     const char *owner_uid, *owner_kind,
         *owner_name;   /* the controller owner, else the first owner */

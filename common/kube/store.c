@@ -17,8 +17,7 @@
 struct bucket; /* the objects of one label value */
 
 struct entry {
-    struct kube_object *object;
-    char *key; /* "ns/name", in the entry's own block */
+    struct kube_object *object; /* its ns and name, which follow one another, are the key */
     struct bucket *bucket;
     struct entry *before, *after; /* within the bucket */
     uint32_t generation, bytes;
@@ -44,11 +43,13 @@ struct store {
 static struct entry *find_key(const struct store *s, const char *ns, const char *name)
 {
     struct entry *e = NULL;
-    char fixed[LIMIT_DNS_SUBDOMAIN + LIMIT_DNS_LABEL + 2];
-    int n = snprintf(fixed, sizeof fixed, "%s/%s", ns ? ns : "", name);
-    if (n < 0 || (size_t)n >= sizeof fixed)
+    char key[LIMIT_DNS_SUBDOMAIN + LIMIT_DNS_LABEL + 2];
+    size_t before = ns ? strlen(ns) : 0, n = strlen(name);
+    if (before + 1 + n > sizeof key)
         return NULL;
-    HASH_FIND(by_key, s->keys, fixed, (size_t)n, e);
+    memcpy(key, ns ? ns : "", before + 1);
+    memcpy(key + before + 1, name, n);
+    HASH_FIND(by_key, s->keys, key, before + 1 + n, e);
     return e;
 }
 
@@ -102,21 +103,20 @@ static void leave_bucket(struct store *s, struct entry *e)
     }
 }
 
-/* The entry shows the object from now on; its former object is not freed. */
+/* The entry shows the object from now on; its former object, of the same key, is not freed. */
 static void show(struct store *s, struct entry *e, struct kube_object *o)
 {
     e->object = o;
+    e->by_key.key = o->ns;
     e->generation = s->generation;
     join_bucket(s, e);
 }
 
 static struct entry *add_entry(struct store *s, const struct kube_object *o)
 {
-    size_t n = strlen(o->ns) + 1 + strlen(o->name);
-    struct entry *e = xcalloc(1, sizeof *e + n + 1);
-    e->key = (char *)(e + 1);
-    (void)snprintf(e->key, n + 1, "%s/%s", o->ns, o->name);
-    HASH_ADD_KEYPTR(by_key, s->keys, e->key, n, e);
+    size_t before = strlen(o->ns) + 1;
+    struct entry *e = xcalloc(1, sizeof *e);
+    HASH_ADD_KEYPTR(by_key, s->keys, o->ns, before + strlen(o->name), e);
     return e;
 }
 
@@ -130,7 +130,7 @@ static void delete_entry(struct store *s, struct entry *e)
 static void account(struct store *s, struct entry *e)
 {
     s->bytes -= e->bytes;
-    e->bytes = (uint32_t)(kube_object_bytes(e->object) + sizeof *e + strlen(e->key) + 1);
+    e->bytes = (uint32_t)(kube_object_bytes(e->object) + sizeof *e);
     s->bytes += e->bytes;
 }
 
@@ -183,7 +183,7 @@ static void remove_entry(struct store *s, struct entry *e)
 
 void store_put(struct store *s, struct kube_object *o)
 {
-    assert(!s->busy && o->kind == s->kind);
+    assert(!s->busy && o->kind == s->kind && o->name == o->ns + strlen(o->ns) + 1);
     CLEANUP_FREE struct kube_object *before = NULL;
     struct entry *e = find_key(s, o->ns, o->name);
     if (e && !str_eq(e->object->uid, o->uid)) { /* deleted and made anew while we did not look */

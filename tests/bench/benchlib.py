@@ -22,6 +22,10 @@ sys.dont_write_bytecode = True
 from bedlib import harness, install, parts, pki, services  # noqa: E402
 from bedlib.kube import yaml_documents  # noqa: E402
 
+# A cluster of 10,000 machines takes the API server more than it needs in the cases: it would collect garbage
+# all the time.
+services.GO_RUNTIME["GOMEMLIMIT"] = "6000MiB"
+
 
 class Peer(parts.GoPart):
     """The Go programs of tests/bench/peer, built once and cached as the bed's parts are."""
