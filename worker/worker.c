@@ -398,6 +398,12 @@ static void acquired(void *arg)
     w->leads = true;
     metric_set(&metric_leader, 1, NULL);
     log_event(LOG_INFO, "leading", LOG_S("identity", w->identity));
+    /* What the leader before has recorded, a freeze above all, must be known before anything is begun, and
+       this process's watch may have hung since before that. */
+    if (w->lease) {
+        w->synced = false;
+        reflector_refresh(w->watched[KIND_WUKONG].reflector);
+    }
     begin_when_ready(w);
 }
 

@@ -284,6 +284,16 @@ void reflector_start(struct reflector *r)
     feed(r, &(struct reflector_input){.kind = REFLECTOR_BEGIN});
 }
 
+void reflector_refresh(struct reflector *r)
+{
+    if (r->state.phase == REFLECTOR_NEW)
+        return;
+    kube_cancel(r->o.transport, r->call);
+    r->call = NULL;
+    timer_cancel(r->o.timers, &r->timer);
+    feed(r, &(struct reflector_input){.kind = REFLECTOR_REFRESH});
+}
+
 bool reflector_synced(const struct reflector *r)
 {
     return r->state.synced;

@@ -203,6 +203,12 @@ struct reflector_actions reflector_step(struct reflector_state *s, struct rng *r
         else
             watch_failed(s, rng, input, now_ms, &out);
         break;
+    case REFLECTOR_REFRESH:
+        assert(s->phase != REFLECTOR_NEW);
+        s->synced = false;
+        s->no_version = true;
+        list_begin(s, &out);
+        break;
     case REFLECTOR_DUE:
         assert(s->phase == REFLECTOR_WAITING);
         if (s->watch_next)

@@ -294,6 +294,38 @@ static void test_not_served(void **state)
     assert_int_equal(store_count(x->store), 0);
 }
 
+/* A new leader's look: whatever was under way is dropped, and what comes is asked of etcd (no version), page by
+   page; the store is not called synced before, and has forgotten what is gone then. */
+static void test_refresh(void **state)
+{
+    struct fixture *x = *state;
+    to_watch(x);
+    reflector_refresh(x->reflector);
+    assert_int_equal(x->fake.cancelled, 1);
+    assert_int_equal(fake_open(&x->fake), 1);
+    assert_false(reflector_synced(x->reflector));
+    assert_int_equal(x->turns, 2);
+    assert_int_equal(store_count(x->store), 1); /* nobody sees an empty cluster */
+    fake_expect(&x->fake, BASE "&limit=500");
+    assert_null(strstr(fake_call(&x->fake)->path, "resourceVersion"));
+    /* In the middle of the list. */
+    reflector_refresh(x->reflector);
+    assert_int_equal(x->fake.cancelled, 2);
+    /* And while it waits to ask again. */
+    fake_answer(&x->fake, fake_call(&x->fake), 500, "{}");
+    assert_int_equal(fake_open(&x->fake), 0);
+    reflector_refresh(x->reflector);
+    assert_int_equal(fake_open(&x->fake), 1);
+    assert_null(strstr(fake_call(&x->fake)->path, "resourceVersion"));
+    fake_answer(&x->fake, fake_call(&x->fake), 200, LIST("20", OBJECT("b", "15")));
+    assert_true(reflector_synced(x->reflector));
+    assert_int_equal(x->turns, 3);
+    assert_null(store_get(x->store, "n", "a"));
+    expect_watch(x, "20");
+    fake_advance(&x->fake, 3000);
+    assert_int_equal(fake_open(&x->fake), 1); /* the wait is off */
+}
+
 static void test_freed_under_way(void **state)
 {
     struct fixture *x = *state;
@@ -312,7 +344,7 @@ int main(void)
         cmocka_unit_test(test_no_bookmarks),
         T(test_pages),      T(test_events),          T(test_expired),    T(test_expired_answer),
         T(test_cut),        T(test_throttled),       T(test_unreadable), T(test_bad_lists),
-        T(test_not_served), T(test_freed_under_way),
+        T(test_not_served), T(test_freed_under_way), T(test_refresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
