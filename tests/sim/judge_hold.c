@@ -107,13 +107,19 @@ void judge_hold_submitted(struct sim *s, const char *who, const struct kube_requ
 
 /* --- limits --- */
 
+/* An attempt that fails before it was let go, at its deadline while the source is missing, say, is
+   numbered as one. It has begun nothing and waited for something other than its turn, so it keeps no
+   slot from the others (docs/policy.md, Limits); whoever was let go meanwhile could not know of it.
+   What has begun names its source's UID, or a further attempt. */
 static bool under_way(const cJSON *status)
 {
     int64_t attempts = 0;
     const char *phase = json_str(status, "cloneStatus.phase");
     (void)json_int(status, "cloneStatus.attempts", &attempts);
-    return (attempts || json_at(status, "cloneStatus.sourceStarted")) && !str_eq(phase, "Succeeded") &&
-           !str_eq(phase, "Failed");
+    bool begun = attempts > 1 || (attempts && !json_at(status, "cloneStatus.lastError")) ||
+                 json_at(status, "cloneStatus.sourceUID") ||
+                 json_at(status, "cloneStatus.sourceStarted");
+    return begun && !str_eq(phase, "Succeeded") && !str_eq(phase, "Failed");
 }
 
 static int64_t count(struct sim *s, const struct seen_wukong *k, bool same_source, bool same_ns)
@@ -191,9 +197,7 @@ void judge_hold_status(struct sim *s, const char *who, struct seen_wukong *k, co
         free(k->begun_by);
         k->begun_by = xstrdup(who);
         k->begun_ms = s->now_ms;
-        /* One that failed at its deadline before it was let go has begun nothing. */
-        if (!json_at(new, "cloneStatus.lastError"))
-            check_limits(s, k);
+        check_limits(s, k);
     }
     check_gates(s, k, before, after);
 }
