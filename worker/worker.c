@@ -392,18 +392,25 @@ static void begin_when_ready(struct worker *w)
     worker_arm_pump(w);
 }
 
+/* Without a ConfigMap's name there is nothing to watch, and no clone crosses namespaces. */
+static bool is_watched(const struct worker *w, int kind)
+{
+    return kind != KIND_STAMP_KEYS || w->stamp_configmap;
+}
+
 static void acquired(void *arg)
 {
     struct worker *w = arg;
     w->leads = true;
     metric_set(&metric_leader, 1, NULL);
     log_event(LOG_INFO, "leading", LOG_S("identity", w->identity));
-    /* What the leader before has recorded, a freeze above all, must be known before anything is begun, and
-       this process's watch may have hung since before that. */
-    if (w->lease) {
-        w->synced = false;
-        reflector_refresh(w->watched[KIND_WUKONG].reflector);
-    }
+    /* What the leader before has recorded and made must be known before anything is begun or removed, and this
+       process's watches may have hung since before that. All of them: a clone that is known to have succeeded, and
+       whose claims are not known, does not seem to need its snapshots any more. */
+    w->synced = !w->lease && w->synced;
+    for (int k = 0; w->lease && k < WORKER_KINDS; k++)
+        if (is_watched(w, k))
+            reflector_refresh(w->watched[k].reflector);
     begin_when_ready(w);
 }
 
@@ -415,12 +422,6 @@ static void lost(void *arg)
     log_event(LOG_ERROR, "lease lost", LOG_S("identity", w->identity));
     if (w->config.lost_lease)
         w->config.lost_lease(w->config.arg);
-}
-
-/* Without a ConfigMap's name there is nothing to watch, and no clone crosses namespaces. */
-static bool is_watched(const struct worker *w, int kind)
-{
-    return kind != KIND_STAMP_KEYS || w->stamp_configmap;
 }
 
 static void turned(void *arg)
