@@ -38,7 +38,7 @@ const struct clone_step clone_steps[] = {
     {"Disks", COND_DISKS_READY, observe_disks, apply_disks, 10},
     {"VirtualMachine", COND_VM_READY, observe_vm, apply_vm, 5},
     {"Ready", COND_VM_READY, observe_ready, apply_ready, 30},
-    {"Verify", COND_VM_READY, observe_stayed_stopped, apply_stayed_stopped, 1},
+    {"Verify", COND_VM_READY, observe_stayed_stopped, apply_look_after, 1},
     {"Cleanup", COND_TEMPORARIES_CLEANED, observe_cleanup, apply_cleanup, 5},
 };
 const size_t clone_step_count = ARRAY_LEN(clone_steps);

@@ -74,7 +74,10 @@ void apply_source(const struct clone_view *v, struct decision *d);
 enum observed observe_stayed_stopped(const struct clone_view *v, struct why *why);
 /* By a look of its own: the source did not run before cut_ms, or, where claims are copied, at all. */
 enum observed view_stayed_stopped(const struct clone_view *v, int64_t cut_ms, struct why *why);
-void apply_stayed_stopped(const struct clone_view *v, struct decision *d);
+/* By the same look, after the last cut: the source runs still, and is the instance that the attempt
+   began with. */
+enum observed view_stayed_the_same(const struct clone_view *v, struct why *why);
+void apply_look_after(const struct clone_view *v, struct decision *d);
 enum observed observe_gates(const struct clone_view *v, struct why *why);
 void apply_gates(const struct clone_view *v, struct decision *d);
 enum observed observe_preflight(const struct clone_view *v, struct why *why);

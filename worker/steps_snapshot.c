@@ -302,21 +302,24 @@ static int64_t last_cut_ms(const struct clone_view *v)
     return last;
 }
 
-/* A source that was started while it was cut may not be in the cache yet, and what the record says of
-   the snapshots is to be true from the beginning. A copy is looked after when it is over. */
-static enum observed offline_state(const struct clone_view *v, struct why *why)
+/* A source that was started, or restarted and so no longer frozen, while it was cut may not be in the
+   cache yet, and what the record says of the snapshots is to be true from the beginning. Our thaw waits
+   for none of this. A copy is looked after when it is over. */
+static enum observed source_state(const struct clone_view *v, struct why *why)
 {
-    bool offline = view_cut_mode(v) == CUT_OFFLINE && view_takes_snapshots(v);
-    return offline ? view_stayed_stopped(v, last_cut_ms(v), why) : STEP_DONE;
+    if (!view_takes_snapshots(v))
+        return STEP_DONE;
+    return view_cut_mode(v) == CUT_OFFLINE ? view_stayed_stopped(v, last_cut_ms(v), why)
+                                           : view_stayed_the_same(v, why);
 }
 
 static enum observed all_cut_state(const struct clone_view *v, struct why *why)
 {
     const struct call *thaw = view_thaw_call(v);
     bool frozen = view_cut_mode(v) == CUT_FROZEN;
-    enum observed offline = offline_state(v, why);
-    if (offline != STEP_DONE)
-        return offline;
+    enum observed source = source_state(v, why);
+    if (source != STEP_DONE)
+        return source;
     why_set(why, REASON_CLONING, "all snapshots are cut, the guest is being thawed");
     /* The record waits for the thaw's answer, so that one write tells both. */
     if (frozen && (!thaw || thaw->state == CALL_FLYING))
@@ -382,8 +385,8 @@ static void record_cut(const struct clone_view *v, struct decision *d)
 void apply_cut(const struct clone_view *v, struct decision *d)
 {
     struct why why = {0};
-    if (view_all_cut(v) && offline_state(v, &why) == STEP_TODO) {
-        apply_stayed_stopped(v, d);
+    if (view_all_cut(v) && source_state(v, &why) == STEP_TODO) {
+        apply_look_after(v, d);
         return;
     }
     if (view_all_cut(v)) {

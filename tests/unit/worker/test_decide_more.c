@@ -450,6 +450,33 @@ static void test_source_stops_before_the_cut(void **state)
     }
 }
 
+/* The source restarts while its guest is frozen, and the cache does not show it: the last disk is cut
+   from a guest that nobody froze. The guest is thawed without waiting for the look that tells. */
+static void test_source_restarts_unseen(void **state)
+{
+    (void)state;
+    static const enum quiesce rows[] = {QUIESCE_IF_AVAILABLE, QUIESCE_REQUIRED, QUIESCE_NEVER};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct world w = new_world();
+        w.quiesce = rows[i];
+        w.unseen_uid = "vmi-uid-2";
+        for (int k = 0; k < 100 && !w.record.error.reason; k++) {
+            run(&w, 1);
+            assert_int_equal(w.record.consistency, CONSISTENCY_UNKNOWN);
+        }
+        assert_string_equal(str_or(w.record.error.reason, ""), "SourceChanged");
+        assert_int_equal(w.record.cut_ms, 0);
+        assert_int_equal(w.thaws, w.freezes);
+        w.unseen_uid = NULL;
+        (void)snprintf(w.vmi_uid, sizeof w.vmi_uid, "vmi-uid-2");
+        succeeds(&w, 600);
+        assert_int_equal(w.record.attempts, 2);
+        assert_int_equal(w.record.consistency,
+                         rows[i] == QUIESCE_NEVER ? CONSISTENCY_CRASH : CONSISTENCY_FILESYSTEM);
+        world_release(&w);
+    }
+}
+
 static struct world stopped_source(void)
 {
     struct world w = new_world();
@@ -651,6 +678,7 @@ int main(void)
         cmocka_unit_test(test_deleted_while_creating),
         cmocka_unit_test(test_earlier_claims_are_not_used),
         cmocka_unit_test(test_source_stops_before_the_cut),
+        cmocka_unit_test(test_source_restarts_unseen),
         cmocka_unit_test(test_started_source_is_stopped),
         cmocka_unit_test(test_started_source_is_stopped_without_consumer),
         cmocka_unit_test(test_foreign_start_is_not_stopped),

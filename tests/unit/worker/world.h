@@ -54,6 +54,7 @@ struct world {
     bool source_gone, source_off, agent, frozen, source_deleting, migrating, foreign_snapshot;
     int starts, stops;
     char vmi_uid[16];
+    const char *unseen_uid; /* the source's VMI by now, which the cache does not show yet; NULL: it does */
     int freezes, thaws;
     int freeze_code; /* answer to the next freezes: 200, 409, 500 */
     int start_code, stop_code; /* 0: accepted */
