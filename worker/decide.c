@@ -7,6 +7,7 @@
 #include "base/rng.h"
 #include "base/str.h"
 #include "worker/bodies.h"
+#include "worker/sharing.h"
 #include "worker/steps.h"
 
 const char *const condition_type_names[CONDITION_TYPES] = {
@@ -254,13 +255,14 @@ static void note_started(const struct clone_view *v, struct decision *d)
         d->record.started.vmi_uid = v->source.vmi_uid;
 }
 
-/* The application that opened its gates is held until SnapshotTaken tells it otherwise. */
+/* The application that opened its gates is held until SnapshotTaken tells it otherwise. An attempt that
+   has begun may be cutting disks, whatever step it waits at: an application that is let go there, and
+   asked anew later, has written between two cuts. */
 static void hold_gates(const struct clone_view *v, const struct walk *w, struct decision *d)
 {
-    bool past_gates = w->current == clone_step_count ||
-                      clone_steps[w->current].condition != COND_AWAITING_GATES;
-    if (past_gates && w->current > GATES_STEP && v->wukong->spec.source.gate_count &&
-        !view_past_cut(v) && w->observed != STEP_FAILED)
+    bool opened = w->current > GATES_STEP || share_begun(&v->record);
+    if (opened && v->wukong->spec.source.gate_count && !view_past_cut(v) &&
+        w->observed != STEP_FAILED)
         set_condition(d, COND_AWAITING_GATES, CONDITION_TRUE, REASON_READY,
                       "the gates are open, the snapshot is about to be taken");
 }

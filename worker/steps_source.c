@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "json/json.h"
 #include "worker/bodies.h"
+#include "worker/sharing.h"
 
 /* What is missing in the clone's namespace is looked for this often; no event tells. */
 #define NEED_POLL_MS 3000
@@ -73,6 +74,9 @@ static enum observed not_running(const struct clone_view *v, struct why *why)
 static enum observed running_state(const struct clone_view *v, struct why *why)
 {
     const struct view_source *s = &v->source;
+    /* What follows is for the freeze and the cut that are yet to come. */
+    if (!view_may_be_held(v))
+        return STEP_DONE;
     if (s->migrating && v->effective.quiesce != QUIESCE_NEVER) {
         why_set(why, REASON_SOURCE_BUSY, "the source is being migrated, a freeze would fail");
         return wait_for(why, v, 0);
@@ -328,8 +332,8 @@ static int64_t awaiting_since(const struct clone_view *v)
 enum observed observe_gates(const struct clone_view *v, struct why *why)
 {
     const struct wukong_source *s = &v->wukong->spec.source;
-    if (view_past_cut(v) || s->gate_count == 0 || record_owes_thaw(&v->record) ||
-        view_cut_by_other(v))
+    /* An attempt that has begun has passed them, and hold_gates keeps its application still. */
+    if (s->gate_count == 0 || share_begun(&v->record) || view_cut_by_other(v))
         return STEP_DONE;
     int64_t since = awaiting_since(v);
     for (size_t i = 0; i < s->gate_count; i++) {

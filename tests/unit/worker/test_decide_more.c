@@ -132,6 +132,63 @@ static void test_gate_anew_in_every_attempt(void **state)
     world_release(&w);
 }
 
+/* The first attempt gets its time when it begins, which may be long after its gates were asked for:
+   they are not closed by that, not even where no freeze is owed. */
+static void test_gate_of_a_guest_without_agent(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.gate = "example.com/flushed";
+    w.agent = false;
+    run(&w, 30);
+    w.gate_ms = w.now += 5000;
+    succeeds(&w, 100);
+    assert_int_equal(w.record.attempts, 1);
+    world_release(&w);
+}
+
+/* Between the first cut and the last the source migrates, or the window shuts before the caches show
+   the snapshots: an application that is released then, and asked anew later, has written between two
+   cuts. Snapshots that are under way do not wait for a migration, either. */
+static void test_gate_holds_until_the_last_cut(void **state)
+{
+    (void)state;
+    static const struct {
+        bool agent, slow, restarted, migrating, window_shuts;
+    } rows[] = {
+        {.migrating = true},
+        {.agent = true, .migrating = true}, /* frozen, and thawed before the last cut */
+        {.slow = true, .migrating = true},
+        {.slow = true, .window_shuts = true},
+        {.restarted = true, .migrating = true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct world w = new_world();
+        w.gate = "example.com/flushed";
+        w.agent = rows[i].agent;
+        w.slow_ms = rows[i].slow ? 3000 : 0;
+        w.storage_stuck = true;
+        run(&w, 30);
+        w.gate_ms = w.now += 1000;
+        for (int n = 0; n < 100 && !w.snapshot[0] && !w.slow[0].due; n++)
+            run(&w, 1);
+        w.migrating = rows[i].migrating;
+        w.closed_until = rows[i].window_shuts ? w.now + 30000 : 0;
+        if (rows[i].restarted)
+            world_restart(&w);
+        for (int n = 0; n < 400; n++) {
+            run(&w, 1);
+            if (!str_eq(json_str(condition(&w, "AwaitingGates"), "status"), "True"))
+                fail_msg("row %zu: released after %d rounds", i, n);
+        }
+        w.storage_stuck = false;
+        w.migrating = rows[i].migrating && !rows[i].restarted; /* nothing is known of disks yet */
+        succeeds(&w, 100);
+        assert_int_equal(w.record.attempts, 1);
+        world_release(&w);
+    }
+}
+
 /* --- The freeze --- */
 
 #define ASKED 1790000000000
@@ -665,6 +722,8 @@ int main(void)
         cmocka_unit_test(test_the_clock_is_set),
         cmocka_unit_test(test_made_anew_after_the_thaw),
         cmocka_unit_test(test_gate_anew_in_every_attempt),
+        cmocka_unit_test(test_gate_of_a_guest_without_agent),
+        cmocka_unit_test(test_gate_holds_until_the_last_cut),
         cmocka_unit_test(test_required_is_kept),
         cmocka_unit_test(test_late_freeze_is_not_sent),
         cmocka_unit_test(test_nothing_prolongs_the_freeze),
