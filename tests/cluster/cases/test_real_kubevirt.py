@@ -332,9 +332,10 @@ class Figures(RealCase):
                 "writes": self._writes(controller, mark)})
         for name, runs in figures.items():
             print(f"# {name}: {json.dumps(runs)}", flush=True)
-        ours = sorted(r["frozen"] for r in figures["wukong"])[1]
-        theirs = sorted(r["frozen"] for r in figures["VirtualMachineClone"])[1]
-        self.assertLess(ours, theirs)
+        # Times are told, not judged: they are the machine's. Requests are not.
+        writes = {name: sorted(sum(r[k] for k in ("writes", "kubevirt") if k in r) for r in runs)[1]
+                  for name, runs in figures.items()}
+        self.assertLess(writes["wukong"], writes["VirtualMachineClone"])
 
 
 if __name__ == "__main__":
