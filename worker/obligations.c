@@ -67,7 +67,9 @@ void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted)
     bool expired = now >= r->freeze.deadline_ms - THAW_MARGIN_MS;
     if (never_sent && !wanted)
         return;
-    if (definite_refusal(freeze) || guest_gone(v) || never_sent) {
+    /* Found to be over; what is seen frozen while the record of that is on its way is somebody else's. */
+    const struct call *told = memo_findf(v->memo, "thawed/%lld", (long long)r->freeze.requested_ms);
+    if (definite_refusal(freeze) || guest_gone(v) || never_sent || call_ok(told)) {
         d->record.freeze.thawed_ms = now;
         return;
     }

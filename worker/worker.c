@@ -174,6 +174,9 @@ static void send_status(struct worker *w, struct entry *e, const struct clone_vi
         /* Marked when sent: the watch may show the record before the answer to its write comes. */
         i.mark_sent =
             arena_printf(v->arena, "armed/%lld", (long long)d->record.freeze.requested_ms);
+    else if (d->record.freeze.thawed_ms && !v->record.freeze.thawed_ms)
+        i.mark_sent =
+            arena_printf(v->arena, "thawed/%lld", (long long)d->record.freeze.requested_ms);
     e->status_ms = v->now.wall_ms;
     const struct call *last = memo_find(&e->memo, i.key);
     bool flying = last && last->state == CALL_FLYING;

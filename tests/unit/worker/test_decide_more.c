@@ -713,6 +713,28 @@ static void test_reclaim_policy_changes(void **state)
     world_release(&w);
 }
 
+/* Seen thawed after the last moment of our freeze, and the record of that is on its way: a freeze that shows
+   now is somebody else's, and is left alone. */
+static void test_freeze_after_ours_is_not_thawed(void **state)
+{
+    (void)state;
+    for (int told = 0; told < 2; told++) {
+        CLEANUP_ARENA struct arena a;
+        struct memo memo = {0};
+        arena_init(&a, 64 * KIB);
+        struct clone_view v = frozen_view(&a, &memo, false, ASKED + 500000, 500000);
+        struct decision d = {.intents = {.arena = &a}, .record = v.record};
+        CLEANUP_FREE char *key = xasprintf("thawed/%lld", (long long)v.record.freeze.requested_ms);
+        v.source.freeze_status = "frozen";
+        if (told)
+            memo_slot(&memo, key)->state = CALL_OK;
+        oblige_thaw(&v, &d, true);
+        assert_int_equal(d.intents.count, !told);
+        assert_int_equal(d.record.freeze.thawed_ms != 0, told);
+        memo_release(&memo);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -738,6 +760,7 @@ int main(void)
         cmocka_unit_test(test_earlier_claims_are_not_used),
         cmocka_unit_test(test_source_stops_before_the_cut),
         cmocka_unit_test(test_source_restarts_unseen),
+        cmocka_unit_test(test_freeze_after_ours_is_not_thawed),
         cmocka_unit_test(test_started_source_is_stopped),
         cmocka_unit_test(test_started_source_is_stopped_without_consumer),
         cmocka_unit_test(test_foreign_start_is_not_stopped),
