@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/metric.h"
 #include "base/str.h"
+#include "json/pool.h"
 #include "kube/config.h"
 #include "kube/curl_transport.h"
 #include "kube/metrics.h"
@@ -225,6 +226,7 @@ int main(int argc, char **argv)
                         .unfreeze_timeout_s = 60,
                         .cross_namespace = true};
     mem_join_early();
+    json_pool_use();
     int status = parse_options(argc, argv, &o);
     if (status)
         return status == 1 ? 0 : 2;

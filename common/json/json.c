@@ -51,8 +51,10 @@ static bool prints_back(const cJSON *node, const char *token, size_t n)
 {
     if (is_plain(token, n))
         return true;
-    CLEANUP_FREE char *printed = cJSON_PrintUnformatted(node);
-    return printed && strlen(printed) == n && memcmp(printed, token, n) == 0;
+    char *printed = cJSON_PrintUnformatted(node);
+    bool same = printed && strlen(printed) == n && memcmp(printed, token, n) == 0;
+    cJSON_free(printed);
+    return same;
 }
 
 static void keep_token(void *arg, const char *token, size_t n)
@@ -65,7 +67,7 @@ static void keep_token(void *arg, const char *token, size_t n)
     walk->node = next_node(node, walk->stack, &walk->depth);
     if (prints_back(node, token, n))
         return;
-    /* cJSON frees valuestring of a raw node with its own hooks, which are malloc and free. */
+    /* cJSON frees the valuestring of a raw node with its hooks: free, or json_pool_free, which knows malloc's. */
     node->type = cJSON_Raw;
     node->valuestring = xstrndup(token, n);
 }
@@ -234,7 +236,9 @@ char *json_print(const cJSON *tree)
     char *text = cJSON_PrintUnformatted(tree);
     if (!text)
         abort();
-    return text;
+    char *own = xstrdup(text); /* text is cJSON_free's, which is not free in every program (json/pool.h) */
+    cJSON_free(text);
+    return own;
 }
 
 char *json_text(const cJSON *node)
