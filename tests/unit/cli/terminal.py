@@ -123,11 +123,12 @@ class Terminal:
         self.screen.feed(self._decoder.decode(data).replace("\r\n", "\n"))
         return bool(data)
 
-    def wait_for(self, text, timeout_s=20):
+    def wait_for(self, text, lines=1, timeout_s=20):
+        """A picture may come in several reads: who looks at what is below the text says how many lines there are."""
         end = time.monotonic() + timeout_s
-        while text not in self.screen.text():
+        while text not in self.screen.text() or len(self.screen.text().splitlines()) < lines:
             if time.monotonic() > end or not self.read():
-                raise AssertionError(f"no {text!r} on the screen:\n{self.screen.text()}")
+                raise AssertionError(f"no {text!r} and {lines} lines on the screen:\n{self.screen.text()}")
 
     def wait_ended(self, timeout_s=30):
         end = time.monotonic() + timeout_s

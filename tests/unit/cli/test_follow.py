@@ -341,7 +341,7 @@ class Screens(Case):
         long = "the VirtualMachineInstance prod/shop is Pending, a clone of type running needs it Running"
         self.server.put(wukong(reason="SourceNotRunning", message=long,
                                disks=[disk("a-disk-with-a-name-that-is-long", 60), disk("data", 0, "Pending")]))
-        t.wait_for("SourceNotRunning")
+        t.wait_for("SourceNotRunning", lines=5)
         self.assert_clean(t)
         lines = t.screen.text().splitlines()
         self.assertEqual(5, len(lines), lines)
