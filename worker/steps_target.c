@@ -234,6 +234,10 @@ static enum observed target_state(const struct clone_view *v, const struct view_
     for (size_t i = 0; i < v->disk_count; i++) {
         const struct seen_claim *c = &t->claims[i];
         why->disk = v->disks[i].plan->name;
+        if (owner_missing(t, i) && !c->owner_target) {
+            why_set(why, REASON_CLONING, "the DataVolume of claim %s is yet to be seen", c->name);
+            return STEP_WAIT;
+        }
         if (owner_missing(t, i)) {
             tell_call(why, c->name, memo_findf(v->memo, "own/%s", c->owner_target));
             return STEP_TODO;
@@ -296,7 +300,8 @@ void apply_ready(const struct clone_view *v, struct decision *d)
 {
     for (size_t t = 0; t < v->target_count; t++)
         for (size_t i = 0; i < v->disk_count; i++)
-            if (owner_missing(&v->targets[t], i) && v->targets[t].vm.uid)
+            if (owner_missing(&v->targets[t], i) && v->targets[t].claims[i].owner_target &&
+                v->targets[t].vm.uid)
                 body_own_claim(v, d, &v->targets[t], i);
     for (size_t t = 0; starts_by_hand(v) && t < v->target_count; t++) {
         const struct seen_vm *vm = &v->targets[t].vm;

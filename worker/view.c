@@ -377,16 +377,18 @@ static void see_claim(struct clone_view *v, const struct caches *c, struct seen_
     int64_t attempt;
     if (o) {
         s->exists = true;
-        s->uid = s->owner_target = o->uid;
+        s->uid = o->uid;
         s->ours = str_eq(o->label, v->wukong->uid);
         s->deleting = o->deleted_ms != 0;
         s->bound = str_eq(field(o, F_PHASE), "Bound");
         s->done_percent = s->bound ? 100 : 0;
         s->created_ms = o->created_ms;
         s->earlier = str_to_i64(field(o, F_LABEL_ATTEMPT), &attempt) && attempt != view_attempt(v);
-        s->owned = o->owner_uid != NULL;
-        /* CDI fills it, from a DataVolume that another watch is yet to show. */
+        /* CDI fills it, from a DataVolume that another watch is yet to show; that is what the machine
+           owns, and the claim's own owner is CDI's. */
         bool unseen = str_eq(o->owner_kind, "DataVolume");
+        s->owned = o->owner_uid && !unseen;
+        s->owner_target = unseen ? NULL : o->uid;
         s->sourced = unseen || field(o, F_DATA_SOURCE) != NULL;
         s->bytes = quantity_bytes(field(o, F_CAPACITY));
         if (unseen && !c->get(c->arg, KIND_DATA_VOLUME, v->wukong->ns, s->name))

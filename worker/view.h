@@ -43,12 +43,13 @@ struct seen_claim {
     bool exists, ours, deleting, bound;
     bool earlier;      /* made by an earlier attempt, from another point in time */
     int64_t created_ms;
-    bool owned;        /* has an owner already */
+    bool owned;        /* has an owner already; CDI's DataVolume is none, but has one itself */
     bool sourced;      /* it has a data source: the API server drops one it does not support */
     const char *error; /* the newest ProvisioningFailed Event of this claim */
     int64_t bytes;
     bool data_volume;         /* CDI makes it, from a DataVolume of the same name */
-    const char *owner_target; /* UID of what the machine is to own: the claim or its DataVolume */
+    const char *owner_target; /* UID of what the machine is to own: the claim or its DataVolume; NULL:
+                                 that DataVolume is yet to be seen */
     unsigned done_percent;    /* of its data; CDI counts those that it copies, otherwise 0 or 100 */
     bool host_copied;         /* CDI copies byte by byte, through a Pod of its own */
     const char *fallback;     /* and why, in CDI's words; NULL: it was no fallback */

@@ -136,6 +136,52 @@ static void test_data_volume(void **state)
     drop(&c);
 }
 
+/* Of the claim's and the DataVolume's watch the first may be seconds ahead. What the claim is owned by is
+   CDI's own: the machine owns the DataVolume, or that outlives the clone. A claim that binds with its
+   first consumer is not awaited, so nothing but the owner tells that the DataVolume is yet to be seen. */
+static void test_data_volume_seen_late(void **state)
+{
+    (void)state;
+    static const char *const modes[] = {"WaitForFirstConsumer", "Immediate"};
+    for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
+        struct cluster c = {0};
+        struct why why = {0};
+        wukong(&c, "{'cloneSource':{'type':'vmi','vmiName':'src'},"
+                   "'startStrategy':{'autoStart':false}}", PAST_CUT);
+        carrier(&c, "{\"source\":" SOURCE ",\"disks\":["
+                    DISK("2", ",\"storageClass\":\"late\",\"pvc\":{}") "]}");
+        CLEANUP_FREE char *class = xasprintf("{'metadata':{'name':'late','uid':'c1'},"
+                                             "'provisioner':'d','volumeBindingMode':'%s'}", modes[i]);
+        put(&c, KIND_STORAGE_CLASS, class);
+        put(&c, KIND_VM, "{'metadata':{'name':'w-vm','namespace':'ns','uid':'m1','labels':{"
+                         "'vm.novasphere.dev/wukong-uid':'" UID "'}},'spec':{}}");
+        put(&c, KIND_PVC,
+            "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','labels':{"
+            "'vm.novasphere.dev/wukong-uid':'" UID "'},'ownerReferences':[{"
+            "'kind':'DataVolume','name':'w-root','uid':'dv1','controller':true}]},"
+            "'spec':{},'status':{'phase':'Pending'}}");
+        build(&c);
+        struct decision early = {.intents = {.arena = &c.arena}};
+        assert_int_equal(observe_ready(&c.view, &why), STEP_WAIT);
+        assert_non_null(strstr(why.message, "DataVolume"));
+        apply_ready(&c.view, &early);
+        assert_int_equal(early.intents.count, 0);
+        view_release(&c.view);
+        arena_release(&c.arena);
+        put(&c, KIND_DATA_VOLUME,
+            "{'metadata':{'name':'w-root','namespace':'ns','uid':'dv1','labels':{"
+            "'vm.novasphere.dev/wukong-uid':'" UID "'}},'status':{'phase':'WaitForFirstConsumer'}}");
+        build(&c);
+        struct decision seen = {.intents = {.arena = &c.arena}};
+        assert_int_equal(observe_ready(&c.view, &why), STEP_TODO);
+        apply_ready(&c.view, &seen);
+        assert_int_equal(seen.intents.count, 1);
+        assert_string_equal(seen.intents.items[0].key, "own/dv1");
+        assert_ptr_equal(seen.intents.items[0].kind, &worker_kinds[KIND_DATA_VOLUME]);
+        drop(&c);
+    }
+}
+
 /* A claim that somebody else made under that name is there, and no progress of ours. */
 static void test_strangers_claim(void **state)
 {
@@ -478,6 +524,7 @@ int main(void)
         cmocka_unit_test(test_capture_from_snapshot),
         cmocka_unit_test(test_damaged_capture),
         cmocka_unit_test(test_data_volume),
+        cmocka_unit_test(test_data_volume_seen_late),
         cmocka_unit_test(test_strangers_claim),
         cmocka_unit_test(test_claim_events),
         cmocka_unit_test(test_data_volume_error),
