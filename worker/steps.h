@@ -78,6 +78,8 @@ enum observed view_stayed_stopped(const struct clone_view *v, int64_t cut_ms, st
    began with. */
 enum observed view_stayed_the_same(const struct clone_view *v, struct why *why);
 void apply_look_after(const struct clone_view *v, struct decision *d);
+/* That look of this attempt; NULL until all snapshots were seen cut. */
+const struct call *view_look_after(const struct clone_view *v);
 enum observed observe_gates(const struct clone_view *v, struct why *why);
 void apply_gates(const struct clone_view *v, struct decision *d);
 enum observed observe_preflight(const struct clone_view *v, struct why *why);

@@ -201,6 +201,19 @@ bool view_freeze_holds(const struct clone_view *v)
            v->now.mono_ms < freeze->sent_mono_ms + v->unfreeze_timeout_ms - THAW_MARGIN_MS;
 }
 
+/* All were seen cut while the guest was frozen: the thaw was marked so when it was sent. */
+static bool freeze_held(const struct clone_view *v)
+{
+    return memo_findf(v->memo, "held/%lld", (long long)v->record.freeze.requested_ms) != NULL;
+}
+
+/* All were seen cut in this attempt. One that is gone since is not made anew: the record of the cuts may have been
+   written, though its answer was lost, and would then tell of others. */
+static bool were_all_cut(const struct clone_view *v)
+{
+    return freeze_held(v) || view_look_after(v);
+}
+
 static enum observed cut_errors(const struct clone_view *v, struct why *why)
 {
     for (size_t i = 0; i < v->disk_count; i++) {
@@ -214,6 +227,10 @@ static enum observed cut_errors(const struct clone_view *v, struct why *why)
         if (s->exists && (s->deleting || s->lost)) {
             why_set(why, REASON_SNAPSHOT_LOST, "VolumeSnapshot %s/%s is being deleted", s->ns,
                     s->name);
+            return STEP_FAILED;
+        }
+        if (!s->exists && view_disk_has_snapshot(&v->disks[i]) && were_all_cut(v)) {
+            why_set(why, REASON_SNAPSHOT_LOST, "VolumeSnapshot %s/%s was deleted", s->ns, s->name);
             return STEP_FAILED;
         }
     }
@@ -262,19 +279,6 @@ static void describe_cut(const struct clone_view *v, struct why *why)
     }
 }
 
-/* One was deleted after the thaw, before the record said that all were cut, and made anew. */
-static bool made_after_thaw(const struct clone_view *v)
-{
-    const struct call *thaw = view_thaw_call(v);
-    for (size_t i = 0; thaw && i < v->disk_count; i++) {
-        const struct call *made =
-            memo_findf(v->memo, "create/snapshot/%s", str_or(v->disks[i].snapshot.name, ""));
-        if (made && made->sent_mono_ms > thaw->sent_mono_ms)
-            return true;
-    }
-    return false;
-}
-
 /* FilesystemConsistent is claimed only when the freeze was acknowledged, nothing thawed it before
    the last cut was seen, and no KubeVirt snapshot (whose end thaws everybody) came in between. What
    somebody else thaws is seen at the next poll of the guest (5 s), if that comes before our thaw. */
@@ -286,10 +290,8 @@ static enum consistency judge_consistency(const struct clone_view *v)
         return vm_snapshot_consistency(v);
     if (mode == CUT_OFFLINE)
         return CONSISTENCY_OFFLINE;
-    bool held = memo_findf(v->memo, "held/%lld", (long long)id) != NULL;
     bool foreign = v->memo->foreign_snapshot_ms >= id || v->memo->foreign_thaw_ms >= id;
-    return mode == CUT_FROZEN && call_ok(view_freeze_call(v)) && held && !foreign &&
-                   !made_after_thaw(v)
+    return mode == CUT_FROZEN && call_ok(view_freeze_call(v)) && freeze_held(v) && !foreign
                ? CONSISTENCY_FILESYSTEM
                : CONSISTENCY_CRASH;
 }

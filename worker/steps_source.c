@@ -182,7 +182,7 @@ static bool read_a_running_vmi(const struct call *c, int64_t *ret_created_ms)
     return true;
 }
 
-static const struct call *look_after(const struct clone_view *v)
+const struct call *view_look_after(const struct clone_view *v)
 {
     return memo_findf(v->memo, "read/after/%lld", (long long)view_attempt(v));
 }
@@ -194,7 +194,7 @@ static bool looked(const struct call *c)
 
 enum observed view_stayed_the_same(const struct clone_view *v, struct why *why)
 {
-    const struct call *c = look_after(v);
+    const struct call *c = view_look_after(v);
     why_set(why, REASON_CLONING, "all snapshots are cut, making sure that the source is the same");
     if (!looked(c))
         return STEP_TODO;
@@ -207,7 +207,7 @@ enum observed view_stayed_the_same(const struct clone_view *v, struct why *why)
 enum observed view_stayed_stopped(const struct clone_view *v, int64_t cut_ms, struct why *why)
 {
     int64_t created_ms = 0;
-    const struct call *c = look_after(v);
+    const struct call *c = view_look_after(v);
     bool by_snapshot = view_takes_snapshots(v);
     if (!v->source.vm_exists)
         return STEP_DONE;
