@@ -11,16 +11,21 @@ bool announce_newer(const char *a, const char *b)
     return !str_eq(a, b);
 }
 
-void announce_open(struct announcement *a, const char *base, bool freezes, int64_t now_ms)
+void announce_open(struct announcement *a, const char *base, unsigned what, int64_t now_ms)
 {
     bool same = str_eq(a->base, base);
     char *kept = xstrdup(base);
     free(a->base);
     /* An earlier write from the same base may still be the one that takes effect. */
     *a = (struct announcement){.base = kept,
-                               .freezes = freezes || (same && a->freezes),
+                               .what = what | (same ? a->what : 0),
                                .unanswered = same && a->unanswered,
                                .sent_ms = now_ms};
+}
+
+bool announce_forbids(const struct announcement *a, const struct intent *i)
+{
+    return (a->what & ANNOUNCED_SEAL) && i->verb == INTENT_CREATE;
 }
 
 void announce_close(struct announcement *a)

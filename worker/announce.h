@@ -2,7 +2,8 @@
  * struct announcement: a status write that other clones must know of before any cache shows it, and
  * whose outcome is not known: that a guest is about to be frozen (by us, or by KubeVirt for a
  * VirtualMachineSnapshot), who shares the coming snapshot, whose cut is taken over, that a clone is
- * under way and takes a slot. Pure.
+ * under way and takes a slot. And one that this clone itself must know of: that all is cut, or that it has
+ * ended. Pure.
  *
  * Its answer may be lost, and the watch that would show it may hang for minutes, so no time settles it.
  * What does is an object that is newer than the one which it was made from: the write carried that one's
@@ -19,6 +20,7 @@
 #include <stdint.h>
 
 #include "kube/object.h"
+#include "worker/intents.h"
 #include "worker/memo.h"
 
 /* What a request that nobody waits for may still do, it does within the API server's own limit
@@ -29,9 +31,14 @@
 /* The memo's slot of that question. */
 #define ANNOUNCE_READ_KEY "read/own"
 
+enum announced {
+    ANNOUNCED_FREEZE = 1, /* the source's guest is not free */
+    ANNOUNCED_SEAL = 2,   /* all is cut, or the clone has ended */
+};
+
 struct announcement {
     char *base;      /* resourceVersion that it was made from; NULL: none is open */
-    bool freezes;    /* the source's guest is not free */
+    unsigned what;   /* enum announced: of all writes that were made from base */
     bool unanswered; /* a write made from base ended without an answer */
     int64_t sent_ms; /* the last of those writes */
     int64_t read_ms; /* the API server was asked last; 0: not since the last write */
@@ -41,8 +48,11 @@ struct announcement {
    resource versions of one resource may be compared as numbers (KEP-5504). */
 bool announce_newer(const char *a, const char *b);
 
-/* A write made from base has been sent. */
-void announce_open(struct announcement *a, const char *base, bool freezes, int64_t now_ms);
+/* A write made from base has been sent; what: bits of enum announced. */
+void announce_open(struct announcement *a, const char *base, unsigned what, int64_t now_ms);
+/* What a user deletes is not made anew while it may be stored that all is cut, or that the clone has ended: a
+   snapshot would be of another moment, a machine one that the user does not want. */
+bool announce_forbids(const struct announcement *a, const struct intent *i);
 /* These return true when that settles it. status: the memo's slot of the write. */
 bool announce_answered(struct announcement *a, const struct call *status);
 bool announce_seen(struct announcement *a, const struct kube_object *o);

@@ -108,7 +108,7 @@ static void settings_of(struct worker *w, struct entry *self, const struct kube_
                                              str_or(v->effective.source_name, "-"));
          e; e = e->same_source_next) {
         s->freeze_elsewhere |=
-            e != self && (e->owes_thaw || (e->announced.base && e->announced.freezes));
+            e != self && (e->owes_thaw || (e->announced.what & ANNOUNCED_FREEZE));
         s->vm_snapshot_elsewhere |= e != self && vm_snapshot_under_way(w, e);
         int64_t thawed = e->thawed_ms > e->vm_snapshot_end_ms ? e->thawed_ms : e->vm_snapshot_end_ms;
         s->last_thaw_ms = thawed > s->last_thaw_ms ? thawed : s->last_thaw_ms;
@@ -121,7 +121,7 @@ static void settings_of(struct worker *w, struct entry *self, const struct kube_
     s->permitted_why = arena_strdup(v->arena, verdict.why);
 }
 
-/* What of a status write that was just sent the others of the source must know. */
+/* What of a status write that was just sent the others of the source must know, and the clone itself. */
 static void announce(struct worker *w, struct entry *e, const struct clone_view *v,
                      const struct decision *d)
 {
@@ -129,8 +129,12 @@ static void announce(struct worker *w, struct entry *e, const struct clone_view 
     bool takes_slot = record_begun(&d->record) && !record_begun(&v->record);
     bool freezes = d->record.freeze.requested_ms > v->record.freeze.requested_ms ||
                    (view_uses_vm_snapshot(v) && d->record.source_uid && !v->record.source_uid);
-    if (freezes || takes_slot || (begins && (d->record.member_count || d->record.shared.uid)))
-        announce_open(&e->announced, v->wukong->resource_version, freezes, worker_mono(w));
+    bool seals = (d->record.cut_ms && !v->record.cut_ms) ||
+                 (record_final(&d->record) && !record_final(&v->record));
+    unsigned what = (freezes ? ANNOUNCED_FREEZE : 0) | (seals ? ANNOUNCED_SEAL : 0);
+    if (what || takes_slot ||
+        (begins && (d->record.member_count || d->record.shared.uid)))
+        announce_open(&e->announced, v->wukong->resource_version, what, worker_mono(w));
 }
 
 static void send_status(struct worker *w, struct entry *e, const struct clone_view *v,
@@ -203,6 +207,8 @@ static void carry_out(struct worker *w, struct entry *e, const struct clone_view
 {
     for (size_t k = 0; k < d->intents.count; k++) {
         const struct intent *i = &d->intents.items[k];
+        if (announce_forbids(&e->announced, i))
+            continue;
         if (!d->persist_first || i->verb == INTENT_FINALIZER || i->verb == INTENT_READ ||
             i->verb == INTENT_EVENT)
             execute(&w->executor, i, &e->memo, e, &e->flights);

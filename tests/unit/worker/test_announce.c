@@ -78,7 +78,7 @@ static void test_answers(void **state)
             const struct call none = {.state = CALL_FAILED, .kind = ERR_AMBIGUOUS};
             const struct call c = {.state = rows[i].state, .kind = rows[i].kind,
                                    .code = rows[i].code};
-            announce_open(&a, "7", true, SENT);
+            announce_open(&a, "7", ANNOUNCED_FREEZE, SENT);
             if (lost)
                 assert_false(announce_answered(&a, &none));
             bool expected = lost ? rows[i].settles_after_a_lost_one : rows[i].settles;
@@ -95,15 +95,43 @@ static void test_writes_follow(void **state)
     struct announcement a = {0};
     const struct call lost = {.state = CALL_FAILED, .kind = ERR_AMBIGUOUS};
     const struct call conflict = {.state = CALL_FAILED, .kind = ERR_CONFLICT, .code = 409};
-    announce_open(&a, "7", true, SENT);
+    announce_open(&a, "7", ANNOUNCED_FREEZE, SENT);
     assert_false(announce_answered(&a, &lost));
-    announce_open(&a, "7", false, SENT + 500);
-    assert_true(a.freezes);
+    announce_open(&a, "7", 0, SENT + 500);
+    assert_int_equal(a.what, ANNOUNCED_FREEZE);
     assert_false(announce_answered(&a, &conflict));
-    announce_open(&a, "8", false, SENT + 900);
-    assert_false(a.freezes);
+    announce_open(&a, "8", 0, SENT + 900);
+    assert_int_equal(a.what, 0);
     assert_true(announce_answered(&a, &conflict));
     assert_false(announce_answered(&a, &conflict));
+}
+
+/* While it may be stored that all is cut, or that the clone has ended, nothing is made anew; what is made is made
+   until such a write is sent, and again when it has come to nothing. The rest goes on. */
+static void test_a_seal_holds_until_it_is_settled(void **state)
+{
+    (void)state;
+    static const struct {
+        enum intent_verb verb;
+        bool forbidden;
+    } rows[] = {{INTENT_CREATE, true}, {INTENT_DELETE, false}, {INTENT_READ, false}, {INTENT_SUBRESOURCE, false}};
+    const struct call lost = {.state = CALL_FAILED, .kind = ERR_AMBIGUOUS};
+    const struct call conflict = {.state = CALL_FAILED, .kind = ERR_CONFLICT, .code = 409};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct announcement a = {0};
+        const struct intent intent = {.verb = rows[i].verb};
+        assert_false(announce_forbids(&a, &intent));
+        announce_open(&a, "7", ANNOUNCED_FREEZE, SENT);
+        assert_false(announce_forbids(&a, &intent));
+        announce_open(&a, "7", ANNOUNCED_SEAL, SENT);
+        assert_false(announce_answered(&a, &lost));
+        announce_open(&a, "7", 0, SENT + 500);
+        assert_false(announce_answered(&a, &conflict));
+        assert_int_equal(announce_forbids(&a, &intent), rows[i].forbidden);
+        CLEANUP_FREE struct kube_object *newer = wukong("a", "8");
+        assert_true(announce_seen(&a, newer));
+        assert_false(announce_forbids(&a, &intent));
+    }
 }
 
 static void test_objects(void **state)
@@ -117,7 +145,7 @@ static void test_objects(void **state)
         CLEANUP_FREE struct kube_object *o = wukong("a", rows[i].version);
         struct announcement a = {0};
         assert_false(announce_seen(&a, o));
-        announce_open(&a, "7", true, SENT);
+        announce_open(&a, "7", ANNOUNCED_FREEZE, SENT);
         if (announce_seen(&a, o) != rows[i].settles)
             fail_msg("%s", rows[i].version);
         announce_close(&a);
@@ -145,7 +173,7 @@ static void test_reads(void **state)
         struct call status = {.state = CALL_FLYING};
         const struct call read = {.state = o ? CALL_OK : CALL_FAILED,
                                   .kind = o ? ERR_NONE : ERR_NOT_FOUND};
-        announce_open(&a, "7", true, SENT);
+        announce_open(&a, "7", ANNOUNCED_FREEZE, SENT);
         assert_false(announce_wants_read(&a, &status, SENT));
         status.state = CALL_FAILED;
         status.kind = ERR_AMBIGUOUS;
@@ -208,13 +236,13 @@ static void test_listed_waits(void **state)
     begin(&leader, e[1]);
     /* Nothing was sent. */
     assert_int_equal(role_of(&member), SHARE_NONE);
-    announce_open(&e[0]->announced, "7", false, SENT);
+    announce_open(&e[0]->announced, "7", 0, SENT);
     assert_int_equal(role_of(&member), SHARE_BOUND);
     announce_close(&e[0]->announced);
     peers_freed(&all, e[0]);
     assert_int_equal(role_of(&member), SHARE_NONE);
     /* Bound to nobody any more, whatever that one announces next. */
-    announce_open(&e[0]->announced, "8", true, SENT);
+    announce_open(&e[0]->announced, "8", ANNOUNCED_FREEZE, SENT);
     assert_int_equal(role_of(&member), SHARE_NONE);
     entries_release(&all);
 }
@@ -237,7 +265,7 @@ static void test_slot_is_kept(void **state)
         arena_init(&a, MIB);
         (void)entries_summarise(&all, e, o);
         usage_hold(&all.usage, &e->holder);
-        announce_open(&e->announced, "7", false, SENT);
+        announce_open(&e->announced, "7", 0, SENT);
         policing_judge(&p, e, o, &v);
         assert_true(e->holder.holds);
         announce_close(&e->announced);
@@ -251,7 +279,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_versions),      cmocka_unit_test(test_answers),
-        cmocka_unit_test(test_writes_follow), cmocka_unit_test(test_objects),
+        cmocka_unit_test(test_writes_follow), cmocka_unit_test(test_a_seal_holds_until_it_is_settled),
+        cmocka_unit_test(test_objects),
         cmocka_unit_test(test_reads),         cmocka_unit_test(test_listed_waits),
         cmocka_unit_test(test_slot_is_kept),
     };
