@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "json/pool.h"
 #include "sim.h"
 
 /* Every seed replays, so where a block came from can be asked for then
@@ -168,6 +169,8 @@ int main(int argc, char **argv)
 {
     struct options o = {0};
     struct totals t = {0};
+    mem_join_early(); /* as the worker; a run takes a seventh less */
+    json_pool_use();
     if (!parse(argc, argv, &o)) {
         (void)fprintf(stderr, "usage: %s --seed N | --seeds A..B | --fresh COUNT | --kill-each | "
                               "--kill TYPE/WHEN/N [--verbose] [--keep-going] [--twice]\n", argv[0]);
