@@ -287,6 +287,10 @@ static struct kube_call *submit(struct kube_transport *face, const struct kube_r
     draw_fate(c);
     timer_arm(n->s->timers, &c->step, call_now(c) + latency(c));
     timer_arm(n->s->timers, &c->deadline, call_now(c) + r->deadline_ms);
+    /* Silence counts from the sending on (kube/curl_transport.c: due_ms): a watch that is lost on its
+       way there is given up no later than one that falls silent. */
+    if (c->idle_ms)
+        timer_arm(n->s->timers, &c->idle, call_now(c) + c->idle_ms);
     if (n->hooks.submitted && n->hooks.submitted(n->hooks.arg, n->who, r))
         c->fate = FATE_LOST_BEFORE;
     return c;

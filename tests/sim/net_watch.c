@@ -98,8 +98,6 @@ void watch_begin(struct kube_call *c)
     }
     c->stage = CALL_WATCHING;
     draw_course(c);
-    if (c->idle_ms)
-        timer_arm(s->timers, &c->idle, call_now(c) + c->idle_ms);
     watch_step(c);
 }
 
