@@ -112,6 +112,21 @@ static enum share_role role_under(const struct peers *p, const struct entry *lea
     return s->deleted || leader->final ? SHARE_NONE : SHARE_BOUND;
 }
 
+void peers_hold_listed(struct entries *all, struct now now)
+{
+    struct entry *leader, *next;
+    HASH_ITER(by_key, all->by_key, leader, next)
+    for (size_t i = 0; i < leader->share.member_count; i++) {
+        struct entry *e = entries_by_uid(all, leader->share.members[i].uid);
+        const struct peers p = {.all = all, .self = e, .now = now};
+        if (!e || e->final || e->share.begun || e->share.deleted)
+            continue;
+        enum share_role role = role_under(&p, leader);
+        if (role == SHARE_BOUND || role == SHARE_TAKE_OVER)
+            usage_hold(&all->usage, &e->holder);
+    }
+}
+
 static bool read_taken(const struct peers *p, struct clone_view *v, const struct entry *leader)
 {
     struct clone_view other = {.arena = v->arena};

@@ -25,6 +25,9 @@ void peers_look(const struct peers *p, struct clone_view *v);
 void peers_note(const struct peers *p, const struct clone_view *v, const struct decision *d);
 /* The outcome of the write that closes self's group is known: from now on its record alone says who is in. */
 void peers_freed(const struct entries *all, const struct entry *self);
+/* For a new leader, before it lets anybody go: whoever is on the list of another one's freeze or cut goes
+   on without asking whose turn it is, so it holds its slot already, as one that has begun does. */
+void peers_hold_listed(struct entries *all, struct now now);
 
 /* Events of one that others wait for; look is called for each of those. */
 typedef void peers_look_fn(void *arg, const struct entry *e);

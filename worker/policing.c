@@ -197,6 +197,11 @@ void policing_judge(const struct policing *p, struct entry *e, const struct kube
         usage_end(&p->entries->usage, &e->holder);
         if (v->wukong->deleted_ms && !record_begun(&v->record) && !e->announced.base)
             usage_drop(&p->entries->usage, &e->holder);
+        /* It goes on without being asked, whoever let it go: perhaps the leader before. */
+        if (view_cut_by_other(v)) {
+            describe(p, e, v, plan_of(v));
+            usage_hold(&p->entries->usage, &e->holder);
+        }
         return;
     }
     CLEANUP_FREE struct policy_findings *found = xcalloc(1, sizeof *found);

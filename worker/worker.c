@@ -391,8 +391,10 @@ static void begin_when_ready(struct worker *w)
 {
     if (w->synced && w->leads)
         policy_reports_all(w->policy_reports);
-    if (w->synced && w->leads)
+    if (w->synced && w->leads) {
+        peers_hold_listed(&w->entries, (struct now){worker_wall(w), worker_mono(w)});
         worker_look_at_waiting(w);
+    }
     struct entry *e, *next;
     if (w->synced && w->leads)
         HASH_ITER(by_key, w->entries.by_key, e, next)
