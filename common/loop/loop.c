@@ -101,7 +101,8 @@ static int curl_wants_timer(CURLM *multi, long in_ms, void *arg)
     return 0;
 }
 
-/* libcurl tells what it waits for on a socket of its own; CURL_POLL_REMOVE comes before it is closed. */
+/* libcurl tells what it waits for on a socket of its own; CURL_POLL_REMOVE comes before it is closed. A socket that
+   the system refuses to watch costs its request the deadline; an error here would end all requests for good. */
 static int curl_wants_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *of_socket)
 {
     struct loop *l = arg;
@@ -113,8 +114,10 @@ static int curl_wants_socket(CURL *easy, curl_socket_t fd, int what, void *arg, 
     if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
         events |= EPOLLOUT;
     if (what == CURL_POLL_REMOVE)
-        return epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, fd, NULL) == 0 || errno != ENOMEM ? 0 : -1;
-    return watch_fd(l, fd, events);
+        (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    else
+        (void)watch_fd(l, fd, events);
+    return 0;
 }
 
 static bool set_multi(struct loop *l)

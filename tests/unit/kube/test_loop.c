@@ -147,6 +147,30 @@ static void test_bound(void **state)
     }
 }
 
+/* A file is always ready, which is not to be waited for; and a number that was closed and given out again is the
+   new one's. */
+static void test_what_can_be_waited_for(void **state)
+{
+    struct fixture *x = *state;
+    struct err err = {0};
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    assert_int_equal(loop_add_fd(x->loop, fileno(file), POLLIN, first_ready, x, &err), -1);
+    assert_int_equal(err.kind, ERR_INTERNAL);
+    fclose(file);
+    int fd = dup(x->pipes[1][0]);
+    assert_int_equal(loop_add_fd(x->loop, fd, POLLIN, second_ready, x, &err), 0);
+    close(fd);
+    assert_int_equal(dup2(x->pipes[0][0], fd), fd);
+    assert_int_equal(loop_add_fd(x->loop, fd, POLLIN, first_ready, x, &err), 0);
+    assert_int_equal(write(x->pipes[0][1], "a", 1), 1);
+    loop_turn(x->loop, 1000);
+    assert_int_equal(x->calls[0], 1);
+    assert_int_equal(x->calls[1], 0);
+    loop_remove_fd(x->loop, fd);
+    close(fd);
+}
+
 static void test_signals(void **state)
 {
     struct fixture *x = *state;
@@ -182,7 +206,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_timers_and_stop), T(test_descriptors), T(test_removing_in_callbacks),
-        T(test_bound),           T(test_signals),     T(test_idle_is_idle),
+        T(test_bound),           T(test_what_can_be_waited_for),
+        T(test_signals),         T(test_idle_is_idle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
