@@ -166,8 +166,20 @@ static void entry_free(struct entry *e)
     free(e);
 }
 
+static void set_freezing(struct entries *all, struct entry *e, bool freezing)
+{
+    all->freezing += (size_t)freezing - (size_t)e->freezing;
+    e->freezing = freezing;
+}
+
+void entries_count_freeze(struct entries *all, struct entry *e)
+{
+    set_freezing(all, e, !e->dead && (e->owes_thaw || (e->announced.what & ANNOUNCED_FREEZE)));
+}
+
 void entries_remove(struct entries *all, struct entry *e)
 {
+    set_freezing(all, e, false);
     usage_forget(&all->usage, &e->holder);
     leave_all(all, e);
     HASH_DELETE(by_key, all->by_key, e);
@@ -336,6 +348,7 @@ bool entries_summarise(struct entries *all, struct entry *e, const struct kube_o
         leave_all(all, e);
     }
     view_release(&v);
+    entries_count_freeze(all, e);
     const struct entry_share *s = &e->share;
     return led && !s->taker_uid &&
            (s->begun != before.begun || s->cut != before.cut || s->aborted != before.aborted ||

@@ -67,6 +67,7 @@ struct entry {
     size_t disk_count; /* as the status says; 0: not known */
     struct usage_holder holder;
     bool owes_thaw;
+    bool freezing; /* counted in entries.freezing */
     char *freeze_vmi_uid;
     int64_t thawed_ms;
     /* Its VirtualMachineSnapshot freezes the guest, or will, or has in an attempt that failed. */
@@ -84,6 +85,7 @@ struct entries {
     struct entry_bucket *by_source, *by_group;
     struct entry *dead; /* gone, their calls are not back yet; linked by same_source_next */
     struct usage usage; /* of those that have begun, or may */
+    size_t freezing;    /* those that have a guest frozen, or have announced it */
 };
 
 struct entry *entries_by_key(const struct entries *all, const char *ns, const char *name);
@@ -116,6 +118,8 @@ void entry_landed(struct entries *all, struct entry *e);
 /* Takes the summary from the Wukong as the cache or a write shows it. True when those that wait to
    share its snapshot should look again. */
 bool entries_summarise(struct entries *all, struct entry *e, const struct kube_object *o);
+/* Counts e among those that freeze, or no more: to be called when its announcement has changed. */
+void entries_count_freeze(struct entries *all, struct entry *e);
 /* Adds a storage class to those of one clone, once; NULL adds nothing. */
 void entries_add_class(const char **classes, size_t *count, const char *name);
 /* Frees everything, and wakes nobody. */

@@ -22,7 +22,7 @@
 
 struct options {
     const char *kubeconfig, *ns, *lease, *stamp_configmap;
-    uint64_t metrics_port, max_in_flight, unfreeze_timeout_s;
+    uint64_t metrics_port, max_in_flight, max_frozen, unfreeze_timeout_s;
     bool cross_namespace;
 };
 
@@ -43,6 +43,7 @@ static void usage(FILE *out)
                   "  --metrics-port N        /metrics, /healthz, /readyz (8082; 0: none)\n"
                   "  --stamp-configmap NAME  public key of the webhook's stamps (wukong-stamp)\n"
                   "  --max-in-flight N       clones at once (50)\n"
+                  "  --max-frozen N          guests frozen at once (4; 0: no limit)\n"
                   "  --unfreeze-timeout S    seconds after which a guest thaws by itself, 10 to 60 "
                   "(60)\n"
                   "  --no-cross-namespace    no clone from another namespace\n"
@@ -50,7 +51,7 @@ static void usage(FILE *out)
                   "  --version, --help\n");
 }
 
-enum { OPT_KUBECONFIG = 256, OPT_NS, OPT_LEASE, OPT_METRICS, OPT_STAMP, OPT_MAX, OPT_UNFREEZE,
+enum { OPT_KUBECONFIG = 256, OPT_NS, OPT_LEASE, OPT_METRICS, OPT_STAMP, OPT_MAX, OPT_FROZEN, OPT_UNFREEZE,
        OPT_NO_CROSS, OPT_LOG, OPT_VERSION, OPT_HELP };
 
 static const struct option long_options[] = {
@@ -60,6 +61,7 @@ static const struct option long_options[] = {
     {"metrics-port", required_argument, NULL, OPT_METRICS},
     {"stamp-configmap", required_argument, NULL, OPT_STAMP},
     {"max-in-flight", required_argument, NULL, OPT_MAX},
+    {"max-frozen", required_argument, NULL, OPT_FROZEN},
     {"unfreeze-timeout", required_argument, NULL, OPT_UNFREEZE},
     {"no-cross-namespace", no_argument, NULL, OPT_NO_CROSS},
     {"log-level", required_argument, NULL, OPT_LOG},
@@ -101,6 +103,8 @@ static int take_option(struct options *o, int option)
         return 0;
     case OPT_MAX:
         return number_between(optarg, 1, 10000, &o->max_in_flight) ? 0 : 2;
+    case OPT_FROZEN:
+        return number_between(optarg, 0, 10000, &o->max_frozen) ? 0 : 2;
     case OPT_UNFREEZE:
         return number_between(optarg, 10, 60, &o->unfreeze_timeout_s) ? 0 : 2;
     case OPT_NO_CROSS:
@@ -196,6 +200,7 @@ static int run(struct program *p, const struct options *o, struct kube_transport
         .cross_namespace = o->cross_namespace,
         .unfreeze_timeout_ms = (int64_t)o->unfreeze_timeout_s * 1000,
         .max_in_flight = (unsigned)o->max_in_flight,
+        .max_frozen = (unsigned)o->max_frozen,
         .lost_lease = on_lost,
         .arg = p,
     });
@@ -223,6 +228,7 @@ int main(int argc, char **argv)
                         .stamp_configmap = "wukong-stamp",
                         .metrics_port = 8082,
                         .max_in_flight = 50,
+                        .max_frozen = 4,
                         .unfreeze_timeout_s = 60,
                         .cross_namespace = true};
     mem_join_early();

@@ -16,6 +16,8 @@
 /* KubeVirt learns the freeze state by a poll every 5 s (virt-launcher
    --qemu-fsfreeze-status-interval), so neither frozen nor thawed can be concluded sooner. */
 #define FREEZE_POLL_MS 6000
+/* Who waits until fewer guests are frozen looks again this often. */
+#define FREEZE_TURN_MS 500
 /* Before the guest's own timer thaws it, we do. */
 #define THAW_MARGIN_MS 2000
 /* How long the agent of a VM that we started may take to connect. */

@@ -118,8 +118,11 @@ enum observed observe_free_guest(const struct clone_view *v, struct why *why)
     } else if (s->last_thaw_ms && v->now.wall_ms < rested) {
         why_set(why, REASON_SOURCE_BUSY, "the source was thawed a moment ago");
         why->again_ms = rested;
+    } else if (s->freezes_full && !vm_snapshot_begun(v)) {
+        why_set(why, REASON_QUEUED, "guests of other clones are frozen, %u at a time", s->freezes_max);
+        why->again_ms = v->now.wall_ms + FREEZE_TURN_MS;
     }
-    return why->reason == REASON_SOURCE_BUSY ? STEP_WAIT : STEP_TODO;
+    return why->reason == REASON_CLONING ? STEP_TODO : STEP_WAIT;
 }
 
 static enum observed frozen_state(const struct clone_view *v, struct why *why)

@@ -693,6 +693,8 @@ static void apply_settings(struct clone_view *v, const struct view_settings *s)
 {
     v->unfreeze_timeout_ms = s->unfreeze_timeout_ms;
     v->source.freeze_elsewhere = s->freeze_elsewhere;
+    v->source.freezes_max = s->freezes_max;
+    v->source.freezes_full = s->freezes_full;
     v->source.vm_snapshot_elsewhere = s->vm_snapshot_elsewhere;
     v->source.may_start = s->may_start;
     v->source.last_thaw_ms = s->last_thaw_ms;

@@ -92,6 +92,8 @@ struct view_source {
     const char *snapshot_in_progress; /* NULL: none */
     bool may_start;                   /* the requester may start it */
     bool freeze_elsewhere;            /* another Wukong owes a thaw on this VMI */
+    unsigned freezes_max;             /* guests that may be frozen at once, 0: no limit */
+    bool freezes_full;                /* other Wukongs have as many frozen, whatever their source */
     bool vm_snapshot_elsewhere;       /* another Wukong's VirtualMachineSnapshot is under way */
     int64_t last_thaw_ms;             /* wall; 0: none known */
 };

@@ -12,6 +12,8 @@ struct view_settings {
     int64_t unfreeze_timeout_ms;
     bool may_start;        /* the requester may start the source */
     bool freeze_elsewhere; /* another Wukong owes a thaw on this source */
+    unsigned freezes_max;  /* guests that may be frozen at once; 0: no limit */
+    bool freezes_full;     /* other Wukongs have as many frozen */
     bool vm_snapshot_elsewhere; /* another Wukong's VirtualMachineSnapshot of it is under way */
     int64_t last_thaw_ms;  /* wall; of this source, by any Wukong; 0: none known */
     /* Policy's verdict: see view.h. */

@@ -104,6 +104,8 @@ static void settings_of(struct worker *w, struct entry *self, const struct kube_
                         const struct clone_view *v, struct view_settings *s)
 {
     s->unfreeze_timeout_ms = w->config.unfreeze_timeout_ms;
+    s->freezes_max = w->config.max_frozen;
+    s->freezes_full = s->freezes_max && w->entries.freezing - self->freezing >= s->freezes_max;
     for (struct entry *e = entries_of_source(&w->entries, v->effective.source_ns,
                                              str_or(v->effective.source_name, "-"));
          e; e = e->same_source_next) {
@@ -135,6 +137,7 @@ static void announce(struct worker *w, struct entry *e, const struct clone_view 
     if (what || takes_slot ||
         (begins && (d->record.member_count || d->record.shared.uid)))
         announce_open(&e->announced, v->wukong->resource_version, what, worker_mono(w));
+    entries_count_freeze(&w->entries, e);
 }
 
 static void send_status(struct worker *w, struct entry *e, const struct clone_view *v,
@@ -370,6 +373,7 @@ static void call_ended(void *arg, void *owner, const char *written, size_t writt
     if (announce_answered(&e->announced, memo_find(&e->memo, "status")) ||
         announce_read(&e->announced, memo_find(&e->memo, ANNOUNCE_READ_KEY), NULL))
         peers_freed(&w->entries, e);
+    entries_count_freeze(&w->entries, e);
     worker_look_at(w, e);
 }
 

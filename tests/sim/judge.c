@@ -304,12 +304,23 @@ unsigned judge_debts(struct sim *s, const char *ns, const char *vmi)
     return n;
 }
 
+static unsigned all_debts(struct sim *s)
+{
+    unsigned n = 0;
+    for (struct api_object *o = s->api.objects[API_WUKONG]; o; o = o->hh.next)
+        n += owes(json_get(o->tree, "status"));
+    return n;
+}
+
 static void freeze_sent(struct sim *s, const char *who, const struct api_target *t)
 {
     unsigned debts = judge_debts(s, t->ns, t->name);
     if (!debts)
         sim_violation(s, "freeze-is-announced", "%s freezes %s, no Wukong's record says so", who,
                       t->name);
+    if (all_debts(s) > SIM_FROZEN_MAX)
+        sim_violation(s, "few-are-frozen", "%s freezes %s while %u guests are, or are about to be", who, t->name,
+                      all_debts(s));
     if (debts > 1)
         sim_violation(s, "one-freezer", "%s freezes %s for which %u Wukongs owe a thaw", who,
                       t->name, debts);

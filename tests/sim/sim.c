@@ -282,6 +282,7 @@ static void start_process(void *arg)
         .identity = p->identity,
         .unfreeze_timeout_ms = SIM_UNFREEZE_MS,
         .max_in_flight = 20,
+        .max_frozen = SIM_FROZEN_MAX,
         .lost_lease = lost_lease,
         .arg = p,
     });

@@ -19,6 +19,7 @@
 #define SIM_WORKERS_MAX 2
 #define SIM_TRACE 120 /* lines kept for the report */
 #define SIM_EPOCH_MS 1800000000000
+#define SIM_FROZEN_MAX 1 /* their --max-frozen: a run has few guests */
 #define SIM_UNFREEZE_MS 30000 /* the workers' --unfreeze-timeout: the guest's own timer */
 
 struct sim;

@@ -184,6 +184,9 @@ static void test_vm_snapshot_waits_for_the_guest(void **state)
         {"a thaw is owed, begun", {.agent = true, .freeze_elsewhere = true}, true, STEP_WAIT},
         {"another one", {.agent = true, .vm_snapshot_elsewhere = true}, false, STEP_WAIT},
         {"another one, begun", {.agent = true, .vm_snapshot_elsewhere = true}, true, STEP_TODO},
+        {"enough others", {.agent = true, .freezes_full = true, .freezes_max = 4}, false, STEP_WAIT},
+        {"enough others, begun", {.agent = true, .freezes_full = true}, true, STEP_TODO},
+        {"no agent, enough others", {.freezes_full = true}, false, STEP_TODO},
         {"just thawed", {.agent = true, .last_thaw_ms = 1790000000000 - 5000}, false, STEP_WAIT},
         {"thawed long ago", {.agent = true, .last_thaw_ms = 1790000000000 - 7000}, false, STEP_TODO},
         {"no agent", {.freeze_status = "frozen", .freeze_elsewhere = true}, false, STEP_TODO},
@@ -199,7 +202,9 @@ static void test_vm_snapshot_waits_for_the_guest(void **state)
                                .vm_snapshot = {.name = "vms", .ns = "ns"}};
         v.source.vmi_exists = true;
         if (observe_vm_snapshot(&v, &why) != rows[i].expected ||
-            (why.reason == REASON_SOURCE_BUSY) != (rows[i].expected == STEP_WAIT))
+            why.reason != (rows[i].expected == STEP_TODO     ? REASON_CLONING
+                           : rows[i].source.freezes_full ? REASON_QUEUED
+                                                             : REASON_SOURCE_BUSY))
             fail_msg("%s: %s", rows[i].name, why.message);
     }
 }

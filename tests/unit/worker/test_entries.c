@@ -43,10 +43,38 @@ static void test_memo_is_kept_while_it_is_needed(void **state)
     }
 }
 
+/* Each counts once, from its announcement until the thaw is recorded, and no longer when it is gone. */
+static void test_freezes_are_counted(void **state)
+{
+    (void)state;
+    struct entries all = {0};
+    struct entry *a = entries_add(&all, "ns", "a", "ua"), *b = entries_add(&all, "ns", "b", "ub");
+    announce_open(&a->announced, "7", ANNOUNCED_SEAL, 1000);
+    entries_count_freeze(&all, a);
+    assert_int_equal(all.freezing, 0);
+    announce_open(&a->announced, "7", ANNOUNCED_FREEZE, 1000);
+    entries_count_freeze(&all, a);
+    a->owes_thaw = true;
+    entries_count_freeze(&all, a);
+    announce_close(&a->announced);
+    entries_count_freeze(&all, a);
+    assert_int_equal(all.freezing, 1);
+    b->owes_thaw = true;
+    entries_count_freeze(&all, b);
+    assert_int_equal(all.freezing, 2);
+    a->owes_thaw = false;
+    entries_count_freeze(&all, a);
+    assert_int_equal(all.freezing, 1);
+    entries_remove(&all, b);
+    assert_int_equal(all.freezing, 0);
+    entries_release(&all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memo_is_kept_while_it_is_needed),
+        cmocka_unit_test(test_freezes_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
