@@ -1,5 +1,5 @@
-"""Proves that many Wukongs at once end as one alone would: of many sources, with never more under way
-than the worker is told, and of one source, with one freeze, one snapshot for each disk, and the right
+"""Proves that many Wukongs at once end as one alone would: of many sources, with never more under way, nor more
+guests frozen, than the worker is told, and of one source, with one freeze, one snapshot for each disk, and the right
 to clone asked for each of them. The API server never has to turn the worker away (429).
 
 What is under way is told by a watch of all Wukongs (bedlib/flight.py), which misses no moment, and not
@@ -64,17 +64,29 @@ class Scale(vms.CloneCase):
 
 class ManySources(Scale):
     sources, each, in_flight = (50, 4, 32) if FULL else (5, 3, 4)
+    frozen = 4 if FULL else 2
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         if "worker" in cls.bed.parts():
-            vms.worker_with(cls.bed, "--max-in-flight", str(cls.in_flight))
+            vms.worker_with(cls.bed, "--max-in-flight", str(cls.in_flight), "--max-frozen", str(cls.frozen))
 
     @classmethod
     def tearDownClass(cls):
         if "worker" in cls.bed.parts():
             vms.worker_with(cls.bed)
+
+    @staticmethod
+    def most_frozen(sources):
+        """How many guests were frozen at the same time; one that thaws makes room for another at that moment."""
+        changes = sorted((e["at"], 1 if e["event"] == "frozen" else -1)
+                         for s in sources for e in s.log("frozen", "thawed", "safety-thawed"))
+        now = most = 0
+        for _, change in changes:
+            now += change
+            most = max(most, now)
+        return most
 
     def test_no_more_than_the_configured_number_is_under_way(self):
         sources = in_parallel(lambda i: self.source(f"src{i}", disks=DISKS), range(self.sources))
@@ -85,6 +97,7 @@ class ManySources(Scale):
             self.wait_all_succeeded(len(names), PATIENCE_S)
         self.assertIsNone(flight.failure)
         self.assertEqual(self.in_flight, flight.most, "places that nobody takes cost time")
+        self.assertLessEqual(self.most_frozen(sources), self.frozen)
         self.assert_never_throttled()
         for name in names:
             self.assert_disks(name, of[name], disks=DISKS)
