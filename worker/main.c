@@ -43,7 +43,7 @@ static void usage(FILE *out)
                   "  --metrics-port N        /metrics, /healthz, /readyz (8082; 0: none)\n"
                   "  --stamp-configmap NAME  public key of the webhook's stamps (wukong-stamp)\n"
                   "  --max-in-flight N       clones at once (50)\n"
-                  "  --max-frozen N          guests frozen at once (4; 0: no limit)\n"
+                  "  --max-frozen N          guests frozen at once (1; 0: no limit)\n"
                   "  --unfreeze-timeout S    seconds after which a guest thaws by itself, 10 to 60 "
                   "(60)\n"
                   "  --no-cross-namespace    no clone from another namespace\n"
@@ -228,7 +228,7 @@ int main(int argc, char **argv)
                         .stamp_configmap = "wukong-stamp",
                         .metrics_port = 8082,
                         .max_in_flight = 50,
-                        .max_frozen = 4,
+                        .max_frozen = 1,
                         .unfreeze_timeout_s = 60,
                         .cross_namespace = true};
     mem_join_early();
