@@ -93,6 +93,8 @@ void apply_share(const struct clone_view *v, struct decision *d);
 void share_close(const struct clone_view *v, struct decision *d);
 /* steps_snapshot.c */
 /* STEP_TODO when nobody else freezes the guest, or has a moment ago; else STEP_WAIT. */
+/* As many guests of other clones are frozen as may be, and this one is to be. */
+bool view_waits_for_turn(const struct clone_view *v);
 enum observed observe_free_guest(const struct clone_view *v, struct why *why);
 enum observed observe_freeze(const struct clone_view *v, struct why *why);
 void apply_freeze(const struct clone_view *v, struct decision *d);

@@ -97,6 +97,12 @@ const struct call *view_thaw_call(const struct clone_view *v)
 
 /* --- freeze --- */
 
+bool view_waits_for_turn(const struct clone_view *v)
+{
+    return v->source.freezes_full && !vm_snapshot_begun(v) && !v->record.freeze.requested_ms &&
+           (view_uses_vm_snapshot(v) || view_cut_mode(v) == CUT_FROZEN);
+}
+
 /* Whoever ends first thaws both, and KubeVirt leaves out its own freeze where it reads a state of
    5 s ago (pkg/storage/snapshot/source.go): one at a time. */
 enum observed observe_free_guest(const struct clone_view *v, struct why *why)
@@ -118,7 +124,7 @@ enum observed observe_free_guest(const struct clone_view *v, struct why *why)
     } else if (s->last_thaw_ms && v->now.wall_ms < rested) {
         why_set(why, REASON_SOURCE_BUSY, "the source was thawed a moment ago");
         why->again_ms = rested;
-    } else if (s->freezes_full && !vm_snapshot_begun(v)) {
+    } else if (view_waits_for_turn(v)) {
         why_set(why, REASON_QUEUED, "guests of other clones are frozen, %u at a time", s->freezes_max);
         why->again_ms = v->now.wall_ms + FREEZE_TURN_MS;
     }

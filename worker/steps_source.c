@@ -359,6 +359,13 @@ void apply_gates(const struct clone_view *v, struct decision *d)
 
 /* --- pre-flight --- */
 
+/* How old an answer is. While other clones' guests are frozen it does not grow old: it is asked again when the turn
+   has come, and not every few seconds until then. */
+static int64_t age_ms(const struct clone_view *v, const struct call *c)
+{
+    return view_waits_for_turn(v) ? 0 : v->now.wall_ms - c->done_ms;
+}
+
 /* That a claim is not there is an answer, too: it may be one that nobody wants. */
 static bool read_fresh(const struct clone_view *v, const struct body_read *r)
 {
@@ -367,14 +374,13 @@ static bool read_fresh(const struct clone_view *v, const struct body_read *r)
     bool answered = call_ok(c) || (call_failed(c) && c->code == 404 && may_lack);
     /* Who waits for another one's snapshot takes that one's reading, too. */
     bool follows = v->share.role == SHARE_FOLLOW || v->share.role == SHARE_BOUND;
-    return answered &&
-           v->now.wall_ms - c->done_ms < (follows ? DRY_RUN_FRESH_MS : READ_FRESH_MS);
+    return answered && age_ms(v, c) < (follows ? DRY_RUN_FRESH_MS : READ_FRESH_MS);
 }
 
 static const struct call *dry_call(const struct clone_view *v, const char *kind, const char *name)
 {
     const struct call *c = memo_findf(v->memo, "dry/%s/%s", kind, name);
-    return c && v->now.wall_ms - c->done_ms < DRY_RUN_FRESH_MS ? c : NULL;
+    return c && age_ms(v, c) < DRY_RUN_FRESH_MS ? c : NULL;
 }
 
 static enum observed dry_verdict(const struct call *c, const char *kind, const char *name,
@@ -414,8 +420,7 @@ static enum observed dry_runs(const struct clone_view *v, struct why *why)
 static bool need_fresh(const struct clone_view *v, const struct body_need *n)
 {
     const struct call *c = memo_find(v->memo, n->key);
-    return (call_ok(c) || (call_failed(c) && c->code == 404)) &&
-           v->now.wall_ms < c->done_ms + READ_FRESH_MS;
+    return (call_ok(c) || (call_failed(c) && c->code == 404)) && age_ms(v, c) < READ_FRESH_MS;
 }
 
 /* For a clone into another namespace: what the machine names is there, too. */

@@ -187,7 +187,9 @@ class Chart:
                   "webhook.service.port": bed.port("webhook"),
                   "webhook.service.targetPort": bed.port("webhook"),
                   "webhook.metricsPort": bed.port("webhook-health"),
-                  "worker.metricsPort": bed.port("worker-health")}
+                  "worker.metricsPort": bed.port("worker-health"),
+                  # Tests of one bed run beside each other, and some hold their guest frozen.
+                  "worker.maxFrozen": 0}
         values.update(bed.config["options"].get("chart_values", {}))
         command = [str(which("kubectl", "helm")), "template", RELEASE, str(CHART),
                    "--namespace", NAMESPACE, "--kube-version", parts.KUBERNETES_VERSION]

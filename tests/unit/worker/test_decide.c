@@ -209,6 +209,34 @@ static void test_vm_snapshot_waits_for_the_guest(void **state)
     }
 }
 
+/* Its guest runs until fewer others are frozen. Meanwhile nothing is written, and nothing asked again that would be
+   old by then. */
+static void test_waits_for_its_turn(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.others_frozen = true;
+    run(&w, 50);
+    const cJSON *ready = condition(&w, "Ready");
+    assert_string_equal(str_or(json_str(ready, "reason"), ""), "Queued");
+    assert_string_equal(json_str(ready, "message"), "guests of other clones are frozen, 4 at a time");
+    int calls = w.calls;
+    run(&w, 600);
+    assert_int_equal(w.calls, calls);
+    assert_int_equal(w.freezes, 0);
+    w.others_frozen = false;
+    succeeds(&w, 50);
+    assert_int_equal(w.record.attempts, 1);
+    assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+    world_release(&w);
+    /* Who cuts without a freeze has nothing to wait for. */
+    w = new_world();
+    w.others_frozen = true;
+    w.quiesce = QUIESCE_NEVER;
+    succeeds(&w, 50);
+    world_release(&w);
+}
+
 /* However many are under way, what may wait is not told more often than of sixteen. */
 static void test_soft_changes_are_no_storm(void **state)
 {
@@ -226,6 +254,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_soft_changes_are_no_storm),
+        cmocka_unit_test(test_waits_for_its_turn),
         cmocka_unit_test(test_happy),
         cmocka_unit_test(test_never_again),
         cmocka_unit_test(test_no_agent),

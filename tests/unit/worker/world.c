@@ -114,7 +114,7 @@ static void see_source(const struct world *w, struct clone_view *v)
         .vmi_exists = there, .vmi_name = "src", .vmi_uid = there ? w->vmi_uid : NULL,
         .phase = there ? "Running" : NULL, .deleting = w->source_deleting && !w->by_vm,
         .running = there && !w->source_deleting, .agent = w->agent, .stand_alone = !w->by_vm,
-        .migrating = w->migrating, .may_start = true, .freeze_status = w->frozen ? "frozen" : NULL,
+        .migrating = w->migrating, .may_start = true, .freezes_full = w->others_frozen, .freezes_max = 4, .freeze_status = w->frozen ? "frozen" : NULL,
         .snapshot_in_progress = w->foreign_snapshot ? "theirs" : NULL};
 }
 

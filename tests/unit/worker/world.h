@@ -52,6 +52,7 @@ struct world {
     bool cross, missing; /* from another namespace; what the machine names is not there */
     /* the source */
     bool source_gone, source_off, agent, frozen, source_deleting, migrating, foreign_snapshot;
+    bool others_frozen; /* guests of other clones, as many as may be */
     int starts, stops;
     char vmi_uid[16];
     const char *unseen_uid; /* the source's VMI by now, which the cache does not show yet; NULL: it does */
