@@ -354,7 +354,9 @@ class CloneCase(harness.Case):
                     if record.guest == source.uid:
                         self.assertEqual(original[record.number], record)
             lasts[disk] = numbers[-1] if numbers else 0
-        self.assertEqual(1, len(set(lasts.values())), f"the disks are of different times: {lasts}")
+        # A guest that runs writes on between the cuts of its disks.
+        if not torn_tail:
+            self.assertEqual(1, len(set(lasts.values())), f"the disks are of different times: {lasts}")
         number = lasts[disks[0]]
         if last is not None:
             self.assertEqual(last, number)
