@@ -88,8 +88,8 @@ static void add_alive(struct bundle_memo *m, struct buf *out, const char *bundle
     size_t count = 0;
     char **certs = authority_split(bundle, &count);
     for (size_t i = 0; i < count; i++) {
-        if (!(out->len && authority_bundle_has(out->data, certs[i])) && alive(m, certs[i], now_ms) &&
-            (!only_ours || authority_named(certs[i], BUNDLE_CA_NAME)))
+        if (!(out->len && authority_bundle_has(out->data, certs[i])) &&
+            alive(m, certs[i], now_ms) && (!only_ours || authority_named(certs[i], BUNDLE_CA_NAME)))
             buf_adds(out, certs[i]);
         free(certs[i]);
     }
@@ -166,8 +166,8 @@ static void decide_leaf(const struct bundle_config *c, const struct bundle_view 
     bool issued = v->leaf && issued_by(v->memo, ca, v->leaf);
     bool clipped = issued && bundle_expiry(v->memo, v->leaf) >= bundle_expiry(v->memo, ca);
     bool is_due = !clipped && v->now_ms >= renew_ms;
-    p->sign_leaf = !alive(v->memo, v->leaf, v->now_ms) || is_due ||
-                   (v->leaf && !issued && all_hold(v, ca));
+    p->sign_leaf =
+        !alive(v->memo, v->leaf, v->now_ms) || is_due || (v->leaf && !issued && all_hold(v, ca));
     if (!clipped)
         earlier(&p->wake_ms, renew_ms);
 }

@@ -34,8 +34,9 @@ struct bundle_config {
     const char *host; /* what the API server dials: <service>.<namespace>.svc */
 };
 
-/* What is known of certificates by their text, so that the few in play are read once and not at every
-   look: that takes OpenSSL 3.0 about 0.3 ms each. Zeroed at first; whoever owns it releases it. */
+/* What is known of certificates by their text, so that the few in play are read once and not at
+   every look: that takes OpenSSL 3.0 about 0.3 ms each. Zeroed at first; whoever owns it releases
+   it. */
 #define BUNDLE_MEMO_MAX 8
 struct bundle_memo {
     struct {
@@ -47,8 +48,8 @@ struct bundle_memo {
     bool fits;
 };
 void bundle_memo_release(struct bundle_memo *m);
-/* The end of a certificate (wall clock); INT64_MAX when there is none that can be read, so that it is
-   never due. */
+/* The end of a certificate (wall clock); INT64_MAX when there is none that can be read, so that it
+   is never due. */
 int64_t bundle_expiry(struct bundle_memo *m, const char *cert);
 
 struct bundle_view {

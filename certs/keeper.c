@@ -103,8 +103,7 @@ static void see_configuration(struct keeper *k, enum watched_kind of)
     if (!text || json_parse(text, strlen(text), false, &hooks, &err) < 0)
         return;
     const cJSON *hook = NULL;
-    cJSON_ArrayForEach(hook, hooks)
-    {
+    cJSON_ArrayForEach (hook, hooks) {
         const char *name = json_str(hook, "name");
         if (!name || k->live_count == BUNDLE_HOOKS_MAX)
             continue;

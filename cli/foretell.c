@@ -280,8 +280,7 @@ static void check_quotas(struct foretold *f)
 {
     const cJSON *quota;
     int64_t claims = (int64_t)f->disks.count * f->in->e->replicas;
-    cJSON_ArrayForEach(quota, json_get(f->in->quotas, "items"))
-    {
+    cJSON_ArrayForEach (quota, json_get(f->in->quotas, "items")) {
         if (json_at(quota, "spec.scopes.#0") || json_at(quota, "spec.scopeSelector"))
             continue;
         check_quota(f, quota, "requests.storage", f->cost.claim_bytes);

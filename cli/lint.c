@@ -140,8 +140,7 @@ static void judge_document(struct lint *l, size_t file, const struct yaml_docume
     const cJSON *item, *items = json_get(d->tree, "items");
     const char *kind = json_str(d->tree, "kind");
     if (kind && str_ends(kind, "List") && cJSON_IsArray(items)) {
-        cJSON_ArrayForEach(item, items)
-        {
+        cJSON_ArrayForEach (item, items) {
             o.tree = item;
             judge_object(l, o, opt);
         }
@@ -215,7 +214,7 @@ static int load_policies(const char *path, struct options *opt, struct err *err)
         const cJSON *tree = stream.documents[i].tree, *item;
         if (load_policy(path, tree, opt, err) < 0)
             return -1;
-        cJSON_ArrayForEach(item, json_get(tree, "items"))
+        cJSON_ArrayForEach (item, json_get(tree, "items"))
             if (load_policy(path, item, opt, err) < 0)
                 return -1;
     }

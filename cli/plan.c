@@ -199,9 +199,9 @@ static void look_up_self(struct planning *p)
     const cJSON *info = json_at(p->self.tree, "status.userInfo"), *group;
     p->in.user = json_str(info, "username");
     p->in.groups = p->groups;
-    cJSON_ArrayForEach(group, json_get(info, "groups")) if (cJSON_IsString(group) &&
-                                                            p->in.group_count < GROUPS_MAX)
-        p->groups[p->in.group_count++] = group->valuestring;
+    cJSON_ArrayForEach (group, json_get(info, "groups"))
+        if (cJSON_IsString(group) && p->in.group_count < GROUPS_MAX)
+            p->groups[p->in.group_count++] = group->valuestring;
 }
 
 static void look_up_quotas(struct planning *p)
@@ -276,7 +276,7 @@ static bool note_causes(struct planning *p, const char *body)
     if (!body || json_parse(body, strlen(body), true, &tree, &err) < 0 ||
         !str_eq(json_str(tree, "reason"), "Invalid") || !json_at(tree, "details.causes.#0"))
         return false;
-    cJSON_ArrayForEach(cause, json_at(tree, "details.causes"))
+    cJSON_ArrayForEach (cause, json_at(tree, "details.causes"))
         foretell_note(&p->f, NOTE_REFUSED, str_or(json_str(cause, "field"), ""), "%s",
                       str_or(json_str(cause, "message"), "?"));
     return true;
@@ -456,8 +456,8 @@ static int plan_object(struct cluster *c, const struct options *o, const cJSON *
     const cJSON *item;
     int code = CLI_OK;
     if (str_ends(str_or(json_str(tree, "kind"), ""), "List")) {
-        cJSON_ArrayForEach(item, json_get(tree, "items")) code =
-            worse(code, plan_object(c, o, item, count));
+        cJSON_ArrayForEach (item, json_get(tree, "items"))
+            code = worse(code, plan_object(c, o, item, count));
         return code;
     }
     if (!str_eq(json_str(tree, "kind"), WUKONG_KIND))

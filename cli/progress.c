@@ -21,8 +21,9 @@ static const cJSON *clone_of(const cJSON *wukong)
 const cJSON *progress_condition(const cJSON *wukong, const char *type)
 {
     const cJSON *c;
-    cJSON_ArrayForEach(
-        c, json_at(wukong, "status.conditions")) if (str_eq(json_str(c, "type"), type)) return c;
+    cJSON_ArrayForEach (c, json_at(wukong, "status.conditions"))
+        if (str_eq(json_str(c, "type"), type))
+            return c;
     return NULL;
 }
 
@@ -73,8 +74,7 @@ static struct tally disks_done(const cJSON *clone)
 {
     struct tally t = {0};
     const cJSON *d;
-    cJSON_ArrayForEach(d, json_get(clone, "disks"))
-    {
+    cJSON_ArrayForEach (d, json_get(clone, "disks")) {
         t.all++;
         t.done += percent(json_str(d, "progress")) == 100;
     }
@@ -85,8 +85,7 @@ static struct tally machines_done(const cJSON *clone)
 {
     struct tally t = {0};
     const cJSON *m;
-    cJSON_ArrayForEach(m, json_get(clone, "targets"))
-    {
+    cJSON_ArrayForEach (m, json_get(clone, "targets")) {
         t.all++;
         t.done += str_eq(json_str(m, "phase"), "Ready");
     }
@@ -151,8 +150,7 @@ static void choose_disks(const cJSON *disks, size_t rows, bool show[DISKS_MAX])
     for (int pass = 0; pass < 3; pass++) {
         const cJSON *disk;
         size_t i = 0;
-        cJSON_ArrayForEach(disk, disks)
-        {
+        cJSON_ArrayForEach (disk, disks) {
             unsigned done = percent(json_str(disk, "progress"));
             int kind = done == 100 ? 2 : done == 0 ? 1 : 0;
             if (rows && i < DISKS_MAX && kind == pass) {
@@ -169,8 +167,7 @@ static void draw_rest(const struct drawing *d, const cJSON *disks, const bool sh
     const cJSON *disk;
     size_t i = 0, all = 0, done = 0;
     CLEANUP_BUF struct buf text = BUF_INIT(KIB);
-    cJSON_ArrayForEach(disk, disks)
-    {
+    cJSON_ArrayForEach (disk, disks) {
         bool hidden = i >= DISKS_MAX || !show[i];
         all += hidden;
         done += hidden && percent(json_str(disk, "progress")) == 100;
@@ -188,8 +185,7 @@ static void draw_disks(const struct drawing *d, const cJSON *disks, size_t rows)
     size_t n = cJSON_IsArray(disks) ? (size_t)cJSON_GetArraySize(disks) : 0, i = 0;
     bool all = n <= rows && n <= DISKS_MAX;
     choose_disks(disks, all ? n : rows - 1, show);
-    cJSON_ArrayForEach(disk, disks)
-    {
+    cJSON_ArrayForEach (disk, disks) {
         if (i < DISKS_MAX && show[i])
             draw_disk(d, disk);
         i++;
@@ -229,8 +225,7 @@ static unsigned label_columns(const cJSON *disks, bool batch, unsigned columns)
 {
     const cJSON *disk;
     unsigned n = batch ? (unsigned)strlen("machines") : 4;
-    cJSON_ArrayForEach(disk, disks)
-    {
+    cJSON_ArrayForEach (disk, disks) {
         unsigned name = text_columns(str_or(json_str(disk, "name"), ""));
         n = name > n ? name : n;
     }

@@ -11,7 +11,7 @@ static bool field_errors(const cJSON *details, struct buf *out)
         return false;
     buf_addf(out, "The %s \"%s\" is invalid: %s", str_or(json_str(details, "kind"), "request"),
              str_or(json_str(details, "name"), ""), n > 1 ? "\n" : "");
-    cJSON_ArrayForEach(cause, causes)
+    cJSON_ArrayForEach (cause, causes)
         buf_addf(out, "%s%s: %s\n", n > 1 ? "* " : "", str_or(json_str(cause, "field"), "?"),
                  str_or(json_str(cause, "message"), "?"));
     return true;

@@ -39,7 +39,7 @@ static void tell_machines(const struct telling *t)
     if (!cJSON_IsArray(targets) || !targets->child)
         tell(t, "machine:", str_or(json_str(t->wukong, "status.vmName"), "?"));
     else
-        cJSON_ArrayForEach(target, targets)
+        cJSON_ArrayForEach (target, targets)
             tell(t, "machine:", str_or(json_str(target, "vmName"), "?"));
 }
 
@@ -75,8 +75,7 @@ static void tell_until(const struct telling *t)
 static void tell_gates(const struct telling *t)
 {
     const cJSON *gate;
-    cJSON_ArrayForEach(gate, json_at(t->wukong, "spec.cloneSource.gates"))
-    {
+    cJSON_ArrayForEach (gate, json_at(t->wukong, "spec.cloneSource.gates")) {
         CLEANUP_BUF struct buf text = BUF_INIT(KIB);
         const char *type = cJSON_GetStringValue(gate);
         buf_addf(

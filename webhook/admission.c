@@ -151,8 +151,7 @@ static void read_groups(struct judgement *j)
 {
     const cJSON *group = NULL;
     j->group_count = 0;
-    cJSON_ArrayForEach(group, json_get(j->review.user_info, "groups"))
-    {
+    cJSON_ArrayForEach (group, json_get(j->review.user_info, "groups")) {
         if (cJSON_IsString(group) && j->group_count < REQUESTER_GROUPS_MAX)
             j->groups[j->group_count++] = group->valuestring;
     }

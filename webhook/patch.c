@@ -104,6 +104,7 @@ char *patch_text(const struct patch *p)
 {
     const cJSON *op = NULL;
     bool changes = false;
-    cJSON_ArrayForEach(op, p->ops) changes |= !str_eq(json_str(op, "op"), "test");
+    cJSON_ArrayForEach (op, p->ops)
+        changes |= !str_eq(json_str(op, "op"), "test");
     return changes ? json_print(p->ops) : NULL;
 }

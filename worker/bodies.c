@@ -12,8 +12,8 @@
 
 #define INSTANCETYPES "instancetype.kubevirt.io", "v1beta1"
 
-/* A body that cannot be built is a bug or a source that changed under us: the create is left out and
-   the step tells why (the record keeps the message through REASON_WAITING). */
+/* A body that cannot be built is a bug or a source that changed under us: the create is left out
+   and the step tells why (the record keeps the message through REASON_WAITING). */
 static const char *keep(const struct clone_view *v, struct buf *body)
 {
     return buf_ok(body) && body->len ? arena_strndup(v->arena, body->data, body->len) : NULL;
@@ -48,9 +48,9 @@ static void tell(const struct clone_view *v, struct decision *d, const struct er
     body_event(v, d, true, "CannotBuild", "%s: %s", name, err->message);
     for (size_t i = 0; i < clone_step_count; i++)
         if (str_eq(clone_steps[i].name, d->step))
-            d->conditions[clone_steps[i].condition] = (struct condition){
-                CONDITION_FALSE, REASON_PREFLIGHT_REFUSED,
-                arena_printf(v->arena, "%s: %s", name, err->message)};
+            d->conditions[clone_steps[i].condition] =
+                (struct condition){CONDITION_FALSE, REASON_PREFLIGHT_REFUSED,
+                                   arena_printf(v->arena, "%s: %s", name, err->message)};
 }
 
 /* --- snapshots --- */
@@ -177,8 +177,8 @@ static int claim_body(const struct clone_view *v, const struct view_target *t, s
     bool from_claim = p->method == DISK_CSI_CLONE || p->method == DISK_CDI_CLONE;
     bool cdi = p->method == DISK_CDI_CLONE || p->method == DISK_CDI_SNAPSHOT;
     CLEANUP_FREE char *size = p->bytes ? xasprintf("%lld", (long long)p->bytes) : NULL;
-    /* The snapshot that was handed to the target's namespace has a name of its own: the source's may
-       be KubeVirt's, or another Wukong's that shares it. */
+    /* The snapshot that was handed to the target's namespace has a name of its own: the source's
+       may be KubeVirt's, or another Wukong's that shares it. */
     const char *snapshot =
         p->method == DISK_HANDLE_COPY ? v->disks[disk].copy.snapshot.name : s->name;
     struct target_claim c = {
@@ -222,8 +222,8 @@ void body_create_claim(const struct clone_view *v, struct decision *d, const str
     send_claim(v, d, t, disk, INTENT_CREATE, "create");
 }
 
-void body_dry_run_claim(const struct clone_view *v, struct decision *d,
-                        const struct view_target *t, size_t disk)
+void body_dry_run_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
+                        size_t disk)
 {
     send_claim(v, d, t, disk, INTENT_DRY_RUN, "dry");
 }
@@ -258,7 +258,8 @@ void body_own_claim(const struct clone_view *v, struct decision *d, const struct
 
 /* --- the VirtualMachine --- */
 
-/* What the user should know of the new machine, in one Event each; Secrets are named, never read. */
+/* What the user should know of the new machine, in one Event each; Secrets are named, never read.
+ */
 static void tell_warnings(const struct clone_view *v, struct decision *d,
                           const struct target_vm *vm)
 {
@@ -271,7 +272,8 @@ static void tell_warnings(const struct clone_view *v, struct decision *d,
     for (size_t i = 0; v->effective.cross_namespace && i < vm->need_count; i++)
         if (vm->needs[i].ns)
             buf_addf(&text, "%s%s %s/%s%s", text.len ? ", " : "", vm->needs[i].kind,
-                     vm->needs[i].ns, vm->needs[i].name, vm->needs[i].optional ? " (optional)" : "");
+                     vm->needs[i].ns, vm->needs[i].name,
+                     vm->needs[i].optional ? " (optional)" : "");
     if (text.len)
         body_event(v, d, true, "CloneNeeds", "must exist for the new machine to start: %s",
                    text.data);
@@ -297,9 +299,10 @@ static int build_vm(const struct clone_view *v, const struct view_target *t, str
    named in an Event alone. */
 static const struct kube_kind need_kinds[] = {
     {"", "v1", "configmaps", "ConfigMap", false, .fields = {0}},
-    {"k8s.cni.cncf.io", "v1", "network-attachment-definitions", "NetworkAttachmentDefinition", false,
+    {"k8s.cni.cncf.io", "v1", "network-attachment-definitions", "NetworkAttachmentDefinition",
+     false, .fields = {0}},
+    {INSTANCETYPES, "virtualmachineinstancetypes", "VirtualMachineInstancetype", false,
      .fields = {0}},
-    {INSTANCETYPES, "virtualmachineinstancetypes", "VirtualMachineInstancetype", false, .fields = {0}},
     {INSTANCETYPES, "virtualmachineclusterinstancetypes", "VirtualMachineClusterInstancetype", true,
      .fields = {0}},
     {INSTANCETYPES, "virtualmachinepreferences", "VirtualMachinePreference", false, .fields = {0}},
@@ -385,9 +388,8 @@ void body_own_vm(const struct clone_view *v, struct decision *d, const struct vi
     json_end(&w);
     json_end(&w);
     json_end(&w);
-    struct intent *i = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_VM],
-                                   v->wukong->ns, t->vm.name, "%s/%s", owned ? "own" : "disown",
-                                   t->vm.uid);
+    struct intent *i = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_VM], v->wukong->ns,
+                                   t->vm.name, "%s/%s", owned ? "own" : "disown", t->vm.uid);
     i->body = keep(v, &out);
 }
 

@@ -14,13 +14,13 @@ struct body_read {
     const char *ns, *name, *key;
     const char *body; /* not NULL: a spec to be expanded, sent by PUT */
 };
-/* The reads that the capture needs, as far as they are known by now: the source first, what it names
-   (ControllerRevision, claims) once the source has been read. With the snapshots of this attempt
-   there, the one that carries the capture instead. Lives in the view's arena. */
+/* The reads that the capture needs, as far as they are known by now: the source first, what it
+   names (ControllerRevision, claims) once the source has been read. With the snapshots of this
+   attempt there, the one that carries the capture instead. Lives in the view's arena. */
 const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count);
 
-/* What the new machine names, and must find in another namespace than the source's; none within one.
-   key names the memo's slot of the read. Lives in the view's arena. */
+/* What the new machine names, and must find in another namespace than the source's; none within
+   one. key names the memo's slot of the read. Lives in the view's arena. */
 struct body_need {
     const struct kube_kind *kind;
     const char *ns, *name, *key;
@@ -31,11 +31,11 @@ void body_create_snapshot(const struct clone_view *v, struct decision *d, size_t
 void body_create_content_copy(const struct clone_view *v, struct decision *d, size_t disk);
 void body_create_snapshot_copy(const struct clone_view *v, struct decision *d, size_t disk);
 void body_create_vm_snapshot(const struct clone_view *v, struct decision *d);
-void body_create_claim(const struct clone_view *v, struct decision *d,
-                       const struct view_target *t, size_t disk);
+void body_create_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
+                       size_t disk);
 void body_create_vm(const struct clone_view *v, struct decision *d, const struct view_target *t);
-void body_dry_run_claim(const struct clone_view *v, struct decision *d,
-                        const struct view_target *t, size_t disk);
+void body_dry_run_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
+                        size_t disk);
 void body_dry_run_vm(const struct clone_view *v, struct decision *d, const struct view_target *t);
 /* Makes the VM the owner of the claim. */
 void body_own_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,

@@ -11,8 +11,8 @@ struct caches {
     /* The object, or NULL. Borrowed until the event loop goes on. */
     const struct kube_object *(*get)(void *arg, enum worker_kind kind, const char *ns,
                                      const char *name);
-    /* Calls visit for each object of the kind whose label (kind->label_key or label_path) is the value; NULL: for
-       every object. Stops when visit returns false. */
+    /* Calls visit for each object of the kind whose label (kind->label_key or label_path) is the
+       value; NULL: for every object. Stops when visit returns false. */
     void (*each)(void *arg, enum worker_kind kind, const char *label,
                  bool (*visit)(void *visit_arg, const struct kube_object *o), void *visit_arg);
     /* The API server serves the kind. */

@@ -23,8 +23,8 @@ static void want(struct read_list *l, int kind, const char *ns, const char *name
 {
     if (!name || l->count == READS_MAX)
         return;
-    l->items[l->count++] = (struct body_read){
-        kind, ns, name, arena_printf(l->arena, "read/%s/%s", key, name), NULL};
+    l->items[l->count++] =
+        (struct body_read){kind, ns, name, arena_printf(l->arena, "read/%s/%s", key, name), NULL};
 }
 
 static cJSON *parse_call(const struct memo *m, const char *kind, const char *name)
@@ -79,7 +79,8 @@ static cJSON *carried(const struct clone_view *v)
 /* Then the source is read once more: the best there is. */
 static bool carrier_is_empty(const struct clone_view *v)
 {
-    if (!v->snapshot_carrier || !call_ok(memo_findf(v->memo, "read/carrier/%s", v->snapshot_carrier)))
+    if (!v->snapshot_carrier ||
+        !call_ok(memo_findf(v->memo, "read/carrier/%s", v->snapshot_carrier)))
         return false;
     CLEANUP_JSON cJSON *tree = carried(v);
     return !tree;
@@ -168,15 +169,16 @@ static bool judge(struct clone_view *v, const struct issues *l)
     return true;
 }
 
-/* Only what the user asked for changes the boot order; the source's own is carried over as it is. */
+/* Only what the user asked for changes the boot order; the source's own is carried over as it is.
+ */
 static bool boot_asked(const struct clone_view *v, const struct disk_plan *p)
 {
     return p->spec_index < v->wukong->spec.disk_count &&
            v->wukong->spec.disks[p->spec_index].boot == TRI_TRUE;
 }
 
-static void write_disk(struct json_writer *w, const struct clone_view *v,
-                       const struct disk_plan *p, const cJSON *pvc)
+static void write_disk(struct json_writer *w, const struct clone_view *v, const struct disk_plan *p,
+                       const cJSON *pvc)
 {
     json_object(w, NULL);
     json_string(w, "name", p->name);
@@ -221,8 +223,7 @@ static bool disk_is_whole(const cJSON *o)
 {
     int64_t method = number_of(o, "method");
     return json_str(o, "name") && json_str(o, "volume") && json_str(o, "claim") &&
-           method > DISK_METHOD_NONE && method < DISK_METHODS &&
-           cJSON_IsObject(json_get(o, "pvc"));
+           method > DISK_METHOD_NONE && method < DISK_METHODS && cJSON_IsObject(json_get(o, "pvc"));
 }
 
 /* Reads the plan back from the capture's JSON. */
@@ -236,10 +237,11 @@ static void load(struct clone_view *v, const char *text, size_t len)
     size_t n = (size_t)cJSON_GetArraySize(list);
     const cJSON *one;
     bool whole = n > 0 && n <= LIMIT_DISKS;
-    cJSON_ArrayForEach(one, list)
+    cJSON_ArrayForEach (one, list)
         whole = whole && disk_is_whole(one);
     if (!whole) {
-        refuse(v, REASON_SOURCE_UNSUPPORTED, "the source's capture is damaged or has too many disks");
+        refuse(v, REASON_SOURCE_UNSUPPORTED,
+               "the source's capture is damaged or has too many disks");
         return;
     }
     struct disk_plan *plans = arena_alloc(v->arena, (n + 1) * sizeof *plans);
@@ -247,8 +249,7 @@ static void load(struct clone_view *v, const char *text, size_t len)
     assert(plans && v->disks);
     const cJSON *o;
     size_t i = 0;
-    cJSON_ArrayForEach(o, list)
-    {
+    cJSON_ArrayForEach (o, list) {
         plans[i] = (struct disk_plan){
             .name = json_str(o, "name"),
             .volume = json_str(o, "volume"),

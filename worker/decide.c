@@ -77,8 +77,8 @@ static void set_condition(struct decision *d, enum condition_type type,
     d->conditions[type] = (struct condition){status, reason, message};
 }
 
-/* The jitter is the source's: clones of different sources that failed together come back apart, those of
-   one source come back together, so that they may share a snapshot again. */
+/* The jitter is the source's: clones of different sources that failed together come back apart,
+   those of one source come back together, so that they may share a snapshot again. */
 static int64_t attempt_backoff(const struct clone_view *v)
 {
     struct rng rng;
@@ -87,9 +87,8 @@ static int64_t attempt_backoff(const struct clone_view *v)
         wait *= 2;
     if (wait > ATTEMPT_BACKOFF_MAX_MS)
         wait = ATTEMPT_BACKOFF_MAX_MS;
-    CLEANUP_FREE char *whose =
-        xasprintf("%s/%s/%lld", str_or(v->effective.source_ns, ""),
-                  str_or(v->effective.source_name, ""), (long long)attempts);
+    CLEANUP_FREE char *whose = xasprintf("%s/%s/%lld", str_or(v->effective.source_ns, ""),
+                                         str_or(v->effective.source_name, ""), (long long)attempts);
     rng_seed(&rng, str_hash64(whose, strlen(whose)));
     return rng_jitter(&rng, wait, ATTEMPT_JITTER_PERCENT);
 }
@@ -119,7 +118,8 @@ static struct walk walk_steps(const struct clone_view *v)
     return w;
 }
 
-/* By size: of two disks the large one is most of the wait. A size that is not known is a small one. */
+/* By size: of two disks the large one is most of the wait. A size that is not known is a small one.
+ */
 static int64_t data_percent(const struct clone_view *v)
 {
     int64_t done = 0, all = 0;
@@ -177,8 +177,8 @@ static void step_conditions(const struct clone_view *v, const struct walk *w, st
     enum condition_status status = CONDITION_FALSE;
     if (type == COND_AWAITING_GATES)
         status = CONDITION_TRUE;
-    /* SnapshotTaken, True or False, releases an application that keeps still behind a gate: False is
-       said only when no snapshot comes of this attempt. */
+    /* SnapshotTaken, True or False, releases an application that keeps still behind a gate: False
+       is said only when no snapshot comes of this attempt. */
     else if (type == COND_SNAPSHOT_TAKEN && v->wukong->spec.source.gate_count &&
              w->observed != STEP_FAILED)
         status = CONDITION_UNKNOWN;
@@ -255,9 +255,9 @@ static void note_started(const struct clone_view *v, struct decision *d)
         d->record.started.vmi_uid = v->source.vmi_uid;
 }
 
-/* The application that opened its gates is held until SnapshotTaken tells it otherwise. An attempt that
-   has begun may be cutting disks, whatever step it waits at: an application that is let go there, and
-   asked anew later, has written between two cuts. */
+/* The application that opened its gates is held until SnapshotTaken tells it otherwise. An attempt
+   that has begun may be cutting disks, whatever step it waits at: an application that is let go
+   there, and asked anew later, has written between two cuts. */
 static void hold_gates(const struct clone_view *v, const struct walk *w, struct decision *d)
 {
     bool opened = w->current > GATES_STEP || share_begun(&v->record);
@@ -331,8 +331,8 @@ static void go_on(const struct clone_view *v, struct decision *d)
         decision_again(d, w.why.again_ms);
         d->waiting_until_ms = w.why.until_ms;
     }
-    bool only_consumer = w.current == clone_step_count - 1 &&
-                         w.why.reason == REASON_WAITING_FOR_CONSUMER;
+    bool only_consumer =
+        w.current == clone_step_count - 1 && w.why.reason == REASON_WAITING_FOR_CONSUMER;
     if ((w.current == clone_step_count || only_consumer) && stopped)
         succeed(v, d);
     if (d->record.cut_ms && !v->record.cut_ms)
@@ -430,9 +430,9 @@ static void write_finalizer(const struct clone_view *v, struct decision *d, bool
 {
     if (v->wukong->has_finalizer == wanted || (wanted && v->wukong->deleted_ms))
         return;
-    struct intent *i = intents_add(&d->intents, INTENT_FINALIZER, &worker_kinds[KIND_WUKONG],
-                                   v->wukong->ns, v->wukong->name, "finalizer/%s",
-                                   wanted ? "add" : "remove");
+    struct intent *i =
+        intents_add(&d->intents, INTENT_FINALIZER, &worker_kinds[KIND_WUKONG], v->wukong->ns,
+                    v->wukong->name, "finalizer/%s", wanted ? "add" : "remove");
     i->uid = v->wukong->uid;
     i->body = wanted ? WUKONG_FINALIZER : "";
 }
@@ -480,7 +480,8 @@ static bool contents_left(const struct clone_view *v)
 }
 
 /* The snapshots of a finished clone, while they are needed: by claims that wait for a consumer, or
-   as the parents of a linked clone. Deleting the Wukong takes the machines first, or leaves both. */
+   as the parents of a linked clone. Deleting the Wukong takes the machines first, or leaves both.
+ */
 static bool keep_snapshots(const struct clone_view *v, struct decision *d)
 {
     bool linked = v->effective.clone_type == CLONE_LINKED;
@@ -531,8 +532,7 @@ static void after_end(const struct clone_view *v, struct decision *d)
     bool leaves = v->record.phase == PHASE_FAILED || !(linked || view_claims_pending(v));
     if (!owes && v->wukong->has_finalizer && leaves)
         owes = !oblige_nothing_left(v, d, v->record.phase == PHASE_FAILED);
-    bool late = v->wukong->deleted_ms &&
-                v->wukong->deleted_ms + CLEANUP_LIMIT_MS < v->now.wall_ms;
+    bool late = v->wukong->deleted_ms && v->wukong->deleted_ms + CLEANUP_LIMIT_MS < v->now.wall_ms;
     if (owes && late)
         body_event(v, d, true, "Leftovers", "%s %s/%s could not be removed and is left behind",
                    v->ours_count ? worker_kinds[v->ours[0].kind].kind : "the guest's freeze",

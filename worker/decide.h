@@ -1,6 +1,6 @@
 /*
- * clone_decide: from what was observed to what is to be done; pure. The current step is the first of
- * the table that is not done, found anew every time; nothing but the table knows the order. The
+ * clone_decide: from what was observed to what is to be done; pure. The current step is the first
+ * of the table that is not done, found anew every time; nothing but the table knows the order. The
  * obligations (thaw, stop what we started, remove temporaries) are a second table, looked at first,
  * so that they run after failure and deletion too.
  *
@@ -59,14 +59,14 @@ struct decision {
     struct clone_record record; /* as it shall be */
     const char *step;           /* name; NULL: none */
     struct condition conditions[CONDITION_TYPES];
-    bool keep_conditions; /* those not set here stay as they were; else they go */
-    const char *phase;          /* of the creator's field: Pending, Creating, Running, … */
-    int64_t waiting_until_ms;   /* 0: it waits for no time */
-    bool write_status;          /* there is something to write at all */
+    bool keep_conditions;     /* those not set here stay as they were; else they go */
+    const char *phase;        /* of the creator's field: Pending, Creating, Running, … */
+    int64_t waiting_until_ms; /* 0: it waits for no time */
+    bool write_status;        /* there is something to write at all */
     bool persist_first;
     enum share_state share; /* how far it is on the way to a snapshot that others may share */
-    bool holds; /* it needs the snapshots of its attempt: nobody may remove them */
-    int64_t again_ms; /* wall clock; 0: nothing to wait for but events */
+    bool holds;             /* it needs the snapshots of its attempt: nobody may remove them */
+    int64_t again_ms;       /* wall clock; 0: nothing to wait for but events */
 };
 
 struct clone_step {

@@ -219,8 +219,7 @@ static void describe(struct entries *all, struct entry *e, const struct clone_vi
     e->disk_count = cJSON_IsArray(disks) ? (size_t)cJSON_GetArraySize(disks) : 0;
     if (!e->disk_count || e->holder.bytes)
         return;
-    cJSON_ArrayForEach(disk, disks)
-    {
+    cJSON_ArrayForEach (disk, disks) {
         int64_t one;
         if (str_to_i64(json_str(disk, "size"), &one))
             bytes += one;
@@ -332,8 +331,8 @@ bool entries_summarise(struct entries *all, struct entry *e, const struct kube_o
         /* Another attempt begins with an empty record; the guest was thawed all the same. */
         if (r->freeze.thawed_ms)
             e->thawed_ms = r->freeze.thawed_ms;
-        e->vm_snapshot = v.effective.method == METHOD_VM_SNAPSHOT && r->source_uid &&
-                         !r->cut_ms && !e->final;
+        e->vm_snapshot =
+            v.effective.method == METHOD_VM_SNAPSHOT && r->source_uid && !r->cut_ms && !e->final;
         replace_text(&e->freeze_vmi_uid, r->freeze.vmi_uid);
         join_source(all, e, v.effective.source_ns, str_or(v.effective.source_name, "-"));
         describe(all, e, &v);
@@ -360,8 +359,7 @@ void entries_release(struct entries *all)
     struct entry *e, *next;
     /* What becomes free now is for nobody, and whoever would be woken may be gone. */
     all->usage.wake = NULL;
-    HASH_ITER(by_key, all->by_key, e, next)
-    {
+    HASH_ITER (by_key, all->by_key, e, next) {
         e->flights = 0;
         entries_remove(all, e);
     }

@@ -36,15 +36,15 @@ struct entry_share {
     enum share_state state;
     char *ready_key;
     int64_t ready_until_ms, lead_since_ms, tried_ms;
-    char *bound_by;     /* UID of the leader whose closing write lists it; meant while that is open */
-    bool released;      /* needs the snapshots of its attempt no more */
-    bool waits_turn;    /* to restore from a shared snapshot */
-    int64_t seen_ms;     /* the Wukong appeared */
+    char *bound_by;  /* UID of the leader whose closing write lists it; meant while that is open */
+    bool released;   /* needs the snapshots of its attempt no more */
+    bool waits_turn; /* to restore from a shared snapshot */
+    int64_t seen_ms; /* the Wukong appeared */
     int64_t cut_seen_ms; /* its cut was in its record */
 };
 
 struct entry {
-    char *key; /* "namespace/name" */
+    char *key;             /* "namespace/name" */
     char *ns, *name, *uid; /* in the entry's own block, as key */
     struct memo memo;
     struct permit_memo permit;
@@ -56,11 +56,11 @@ struct entry {
     int64_t written_until_ms; /* the watch is believed again then, whatever it showed */
     int64_t logged;           /* phase and attempt of the last log line */
     struct step_clock step;
-    int64_t status_ms;        /* wall clock of the last status write */
+    int64_t status_ms; /* wall clock of the last status write */
     /* While it is open it counts as stored: two clones of one source must not announce at once. */
     struct announcement announced;
     /* Summary. */
-    char *source;      /* "namespace/name" */
+    char *source; /* "namespace/name" */
     /* started: an attempt has begun, or the source was started for it. */
     bool is_clone, final, started, linked, succeeded;
     size_t policies_broken;
@@ -109,9 +109,9 @@ struct entry *entries_of_group(const struct entries *all, const char *uid);
 struct entry *entries_add(struct entries *all, const char *ns, const char *name, const char *uid);
 /* Takes it out of all maps; frees it unless calls are under way (entry_landed does then). */
 void entries_remove(struct entries *all, struct entry *e);
-/* Whether the outcomes of its calls can be forgotten: it is final, and nothing is under way or wanted.
-   A status that could not be written (a retry that was asked for) is: it keeps its turn, or nobody
-   would look at the Wukong again. */
+/* Whether the outcomes of its calls can be forgotten: it is final, and nothing is under way or
+   wanted. A status that could not be written (a retry that was asked for) is: it keeps its turn, or
+   nobody would look at the Wukong again. */
 bool entry_needs_no_memo(const struct entry *e, bool final, size_t intents);
 /* To be called when a call of a dead entry is back. */
 void entry_landed(struct entries *all, struct entry *e);

@@ -14,8 +14,9 @@
 
 static const struct verb_info {
     enum kube_method method;
-    bool writes;      /* needs the lease */
-    bool repeats;     /* may be sent again at once after it worked: decide() asks only when it means it */
+    bool writes;  /* needs the lease */
+    bool repeats; /* may be sent again at once after it worked: decide() asks only when it means it
+                   */
     const char *content_type;
 } verbs[INTENT_VERBS] = {
     [INTENT_READ] = {KUBE_GET, false, true, NULL},
@@ -39,7 +40,7 @@ struct execution {
     void *owner;
     unsigned *owner_flights;
     enum intent_verb verb;
-    bool shows; /* its answer is the object itself, as the owner knows it */
+    bool shows;  /* its answer is the object itself, as the owner knows it */
     bool urgent; /* a guest stands still until it works */
     char *mark_done;
     char key[];
@@ -198,24 +199,22 @@ static bool wrap_body(const struct intent *i, struct buf *out)
 
 static bool build_path(const struct executor *x, const struct intent *i, struct buf *path)
 {
-    bool collection =
-        i->verb == INTENT_CREATE || i->verb == INTENT_DRY_RUN || i->verb == INTENT_EVENT ||
-        i->verb == INTENT_EXPAND || i->verb == INTENT_LIST;
+    bool collection = i->verb == INTENT_CREATE || i->verb == INTENT_DRY_RUN ||
+                      i->verb == INTENT_EVENT || i->verb == INTENT_EXPAND || i->verb == INTENT_LIST;
     const char *sub = i->verb == INTENT_STATUS ? "status" : i->sub;
     kube_path_kind(path, i->kind, i->ns, collection ? NULL : i->name, sub);
     if (i->verb == INTENT_STATUS || i->verb == INTENT_FINALIZER) {
         /* One manager per subject: an apply gives up what the same manager applied before. */
-        CLEANUP_FREE char *manager = xasprintf(
-            "%s-%s", x->field_manager, i->verb == INTENT_STATUS ? "status" : "finalizer");
+        CLEANUP_FREE char *manager =
+            xasprintf("%s-%s", x->field_manager, i->verb == INTENT_STATUS ? "status" : "finalizer");
         kube_path_query(path, "fieldManager", manager);
         kube_path_query(path, "force", "true");
     }
     if (i->verb == INTENT_DRY_RUN)
         kube_path_query(path, "dryRun", "All");
     if (i->verb == INTENT_LIST) {
-        CLEANUP_FREE char *selector =
-            xasprintf("%s=%s%s%s", WUKONG_UID_LABEL, i->uid, i->selector ? "," : "",
-                      str_or(i->selector, ""));
+        CLEANUP_FREE char *selector = xasprintf("%s=%s%s%s", WUKONG_UID_LABEL, i->uid,
+                                                i->selector ? "," : "", str_or(i->selector, ""));
         kube_path_query(path, "labelSelector", selector);
         kube_path_query(path, "limit", "1");
     }

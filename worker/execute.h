@@ -1,6 +1,6 @@
 /*
- * The only place that sends. An intent becomes one request; its outcome goes into the memo's slot of
- * its key, and the owner is told to look again. What is under way is not sent twice, what failed
+ * The only place that sends. An intent becomes one request; its outcome goes into the memo's slot
+ * of its key, and the owner is told to look again. What is under way is not sent twice, what failed
  * waits for its backoff.
  */
 #ifndef WORKER_EXECUTE_H
@@ -30,8 +30,8 @@ struct executor {
     const char *field_manager; /* applies use "<it>-status" and "<it>-finalizer" */
     /* Asked before every write: a worker that is not the leader writes nothing. */
     bool (*may_write)(void *arg);
-    /* A call of this owner has ended; written: the Wukong as a write or a read of it returned it, as
-       JSON, NULL for all else. */
+    /* A call of this owner has ended; written: the Wukong as a write or a read of it returned it,
+       as JSON, NULL for all else. */
     void (*ended)(void *arg, void *owner, const char *written, size_t written_len);
     void *arg;
     unsigned in_flight;
@@ -39,8 +39,8 @@ struct executor {
     unsigned long long writes; /* requests that change something, ever */
 };
 
-/* Sends what may be sent now; true when it was. owner is handed to `ended`; the memo must stay until
-   in_flight of the owner is 0 again (the count is kept in *owner_flights). */
+/* Sends what may be sent now; true when it was. owner is handed to `ended`; the memo must stay
+   until in_flight of the owner is 0 again (the count is kept in *owner_flights). */
 bool execute(struct executor *x, const struct intent *i, struct memo *memo, void *owner,
              unsigned *owner_flights);
 /* Cancels every call under way; nothing is told to anybody. */

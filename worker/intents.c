@@ -11,8 +11,8 @@ const char *const intent_verb_names[INTENT_VERBS] = {
     [INTENT_CREATE] = "create", [INTENT_DELETE] = "delete",
     [INTENT_PATCH] = "patch",   [INTENT_SUBRESOURCE] = "subresource",
     [INTENT_STATUS] = "status", [INTENT_FINALIZER] = "finalizer",
-    [INTENT_EVENT] = "event",  [INTENT_LIST] = "list",
-     [INTENT_EXPAND] = "expand",
+    [INTENT_EVENT] = "event",   [INTENT_LIST] = "list",
+    [INTENT_EXPAND] = "expand",
 };
 
 struct intent *intents_add(struct intents *list, enum intent_verb verb,

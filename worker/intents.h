@@ -1,7 +1,8 @@
 /*
  * What the worker wants to send, as data. decide() makes intents, execute sends them; nobody else
- * talks to the API server. An intent's key names its slot in the memo: two intents of one Wukong with
- * the same key are the same act, sent once, retried with backoff, and its outcome is found there.
+ * talks to the API server. An intent's key names its slot in the memo: two intents of one Wukong
+ * with the same key are the same act, sent once, retried with backoff, and its outcome is found
+ * there.
  *
  * Everything is borrowed from the decision's arena.
  */
@@ -15,17 +16,17 @@
 #include "kube/object.h"
 
 enum intent_verb {
-    INTENT_READ,       /* GET; the body is kept in the memo */
-    INTENT_LIST,       /* GET of those labelled with the Wukong's UID, in all namespaces; at most one */
-    INTENT_DRY_RUN,    /* POST ?dryRun=All */
-    INTENT_CREATE,     /* POST */
-    INTENT_DELETE,     /* DELETE with preconditions.uid */
-    INTENT_PATCH,      /* merge patch */
+    INTENT_READ, /* GET; the body is kept in the memo */
+    INTENT_LIST, /* GET of those labelled with the Wukong's UID, in all namespaces; at most one */
+    INTENT_DRY_RUN,     /* POST ?dryRun=All */
+    INTENT_CREATE,      /* POST */
+    INTENT_DELETE,      /* DELETE with preconditions.uid */
+    INTENT_PATCH,       /* merge patch */
     INTENT_SUBRESOURCE, /* PUT on subresources.kubevirt.io */
-    INTENT_EXPAND,     /* PUT of a spec to be resolved; changes nothing, the reply is kept */
-    INTENT_STATUS,     /* server-side apply of status */
-    INTENT_FINALIZER,  /* server-side apply of our finalizer; body "" removes it */
-    INTENT_EVENT,      /* POST of an Event with a deterministic name; sent once */
+    INTENT_EXPAND,      /* PUT of a spec to be resolved; changes nothing, the reply is kept */
+    INTENT_STATUS,      /* server-side apply of status */
+    INTENT_FINALIZER,   /* server-side apply of our finalizer; body "" removes it */
+    INTENT_EVENT,       /* POST of an Event with a deterministic name; sent once */
     INTENT_VERBS
 };
 extern const char *const intent_verb_names[INTENT_VERBS];
@@ -34,10 +35,10 @@ struct intent {
     enum intent_verb verb;
     const struct kube_kind *kind;
     const char *ns, *name;
-    const char *sub;  /* subresource, NULL: none */
-    const char *uid;  /* DELETE, applies: precondition */
-    const char *version; /* applies: resourceVersion as precondition; NULL: none */
-    const char *body; /* NULL: none */
+    const char *sub;      /* subresource, NULL: none */
+    const char *uid;      /* DELETE, applies: precondition */
+    const char *version;  /* applies: resourceVersion as precondition; NULL: none */
+    const char *body;     /* NULL: none */
     const char *selector; /* LIST: labels beside the UID; NULL: none */
     const char *key;
     /* Memo slots set to CALL_OK: when the request is handed to the network, and when it succeeded.

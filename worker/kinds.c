@@ -56,11 +56,11 @@ const struct kube_kind worker_kinds[ALL_KINDS] = {
                             F_SNAPSHOT_IN_PROGRESS, F_LABELS},
                  .label_key = WUKONG_UID_LABEL},
     [KIND_VMI] = {KUBEVIRT, "virtualmachineinstances", "VirtualMachineInstance", false,
-                  .fields = {F_PHASE, F_CONDITIONS, F_FREEZE_STATUS, F_REVISION_NAME,
-                             F_MIGRATION, F_LABELS}},
+                  .fields = {F_PHASE, F_CONDITIONS, F_FREEZE_STATUS, F_REVISION_NAME, F_MIGRATION,
+                             F_LABELS}},
     [KIND_PVC] = {"", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", false,
-                  .fields = {F_PHASE, F_STORAGE_CLASS, F_CAPACITY, F_REQUEST, F_VOLUME_NAME, F_DATA_SOURCE,
-                             F_LABEL_ATTEMPT, F_CDI_CLONE_TYPE, F_CDI_FALLBACK},
+                  .fields = {F_PHASE, F_STORAGE_CLASS, F_CAPACITY, F_REQUEST, F_VOLUME_NAME,
+                             F_DATA_SOURCE, F_LABEL_ATTEMPT, F_CDI_CLONE_TYPE, F_CDI_FALLBACK},
                   .label_key = WUKONG_UID_LABEL},
     [KIND_SNAPSHOT] = {SNAPSHOTS, "volumesnapshots", "VolumeSnapshot", false,
                        .fields = {F_CONTENT_NAME, F_READY_TO_USE, F_ERROR, F_LABEL_ATTEMPT,
@@ -83,8 +83,7 @@ const struct kube_kind worker_kinds[ALL_KINDS] = {
                             .fields = {F_PROVISIONER, F_EXPANSION, F_BINDING_MODE,
                                        F_DEFAULT_CLASS}},
     [KIND_SNAPSHOT_CLASS] = {SNAPSHOTS, "volumesnapshotclasses", "VolumeSnapshotClass", true,
-                             .fields = {F_CLASS_DRIVER, F_CLASS_POLICY,
-                                        F_DEFAULT_SNAPSHOT_CLASS}},
+                             .fields = {F_CLASS_DRIVER, F_CLASS_POLICY, F_DEFAULT_SNAPSHOT_CLASS}},
     [KIND_CSI_DRIVER] = {"storage.k8s.io", "v1", "csidrivers", "CSIDriver", true, .fields = {0}},
     [KIND_STORAGE_PROFILE] = {"cdi.kubevirt.io", "v1beta1", "storageprofiles", "StorageProfile",
                               true, .fields = {F_PROFILE_CLASS, F_PROFILE_SETS}},
@@ -93,11 +92,11 @@ const struct kube_kind worker_kinds[ALL_KINDS] = {
                           .label_key = WUKONG_UID_LABEL},
     [KIND_POLICY] = {WUKONG_GROUP, WUKONG_VERSION_NAME, "clonepolicies", "ClonePolicy", true,
                      .fields = {F_SPEC, F_STATUS}},
-    /* A claim that cannot be restored says so only in Events (external-provisioner; seen on v6.3). */
+    /* A claim that cannot be restored says so only in Events (external-provisioner; seen on v6.3).
+     */
     [KIND_CLAIM_EVENT] = {"", "v1", "events", "Event", false,
                           .fields = {F_EVENT_OBJECT_NAME, F_EVENT_MESSAGE},
-                          .label_path = "involvedObject.uid",
-                          .no_bookmarks = true,
+                          .label_path = "involvedObject.uid", .no_bookmarks = true,
                           .field_selector = "involvedObject.kind=PersistentVolumeClaim,"
                                             "reason=ProvisioningFailed"},
     /* For the policies that select by its labels; and whether it is being deleted. */

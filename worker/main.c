@@ -35,24 +35,36 @@ struct program {
 
 static void usage(FILE *out)
 {
-    (void)fprintf(out,
-                  "usage: wukong-worker [OPTION]…\n"
-                  "  --kubeconfig FILE       default: the Pod's ServiceAccount\n"
-                  "  --namespace NS          of the Lease and the stamp's ConfigMap (wukong-system)\n"
-                  "  --lease NAME            leader election (wukong-worker); \"\" runs without\n"
-                  "  --metrics-port N        /metrics, /healthz, /readyz (8082; 0: none)\n"
-                  "  --stamp-configmap NAME  public key of the webhook's stamps (wukong-stamp)\n"
-                  "  --max-in-flight N       clones at once (50)\n"
-                  "  --max-frozen N          guests frozen at once (1; 0: no limit)\n"
-                  "  --unfreeze-timeout S    seconds after which a guest thaws by itself, 10 to 60 "
-                  "(60)\n"
-                  "  --no-cross-namespace    no clone from another namespace\n"
-                  "  --log-level LEVEL       debug, info, warn, error (info)\n"
-                  "  --version, --help\n");
+    (void)fprintf(
+        out, "usage: wukong-worker [OPTION]…\n"
+             "  --kubeconfig FILE       default: the Pod's ServiceAccount\n"
+             "  --namespace NS          of the Lease and the stamp's ConfigMap (wukong-system)\n"
+             "  --lease NAME            leader election (wukong-worker); \"\" runs without\n"
+             "  --metrics-port N        /metrics, /healthz, /readyz (8082; 0: none)\n"
+             "  --stamp-configmap NAME  public key of the webhook's stamps (wukong-stamp)\n"
+             "  --max-in-flight N       clones at once (50)\n"
+             "  --max-frozen N          guests frozen at once (1; 0: no limit)\n"
+             "  --unfreeze-timeout S    seconds after which a guest thaws by itself, 10 to 60 "
+             "(60)\n"
+             "  --no-cross-namespace    no clone from another namespace\n"
+             "  --log-level LEVEL       debug, info, warn, error (info)\n"
+             "  --version, --help\n");
 }
 
-enum { OPT_KUBECONFIG = 256, OPT_NS, OPT_LEASE, OPT_METRICS, OPT_STAMP, OPT_MAX, OPT_FROZEN, OPT_UNFREEZE,
-       OPT_NO_CROSS, OPT_LOG, OPT_VERSION, OPT_HELP };
+enum {
+    OPT_KUBECONFIG = 256,
+    OPT_NS,
+    OPT_LEASE,
+    OPT_METRICS,
+    OPT_STAMP,
+    OPT_MAX,
+    OPT_FROZEN,
+    OPT_UNFREEZE,
+    OPT_NO_CROSS,
+    OPT_LOG,
+    OPT_VERSION,
+    OPT_HELP
+};
 
 static const struct option long_options[] = {
     {"kubeconfig", required_argument, NULL, OPT_KUBECONFIG},
@@ -186,8 +198,7 @@ static int run(struct program *p, const struct options *o, struct kube_transport
     struct health *health = NULL;
     rng_seed_system(&rng);
     (void)gethostname(host, sizeof host - 1);
-    CLEANUP_FREE char *identity =
-        xasprintf("%s_%016llx", host, (unsigned long long)rng_next(&rng));
+    CLEANUP_FREE char *identity = xasprintf("%s_%016llx", host, (unsigned long long)rng_next(&rng));
     p->worker = worker_new(&(struct worker_config){
         .transport = transport,
         .clock = loop_clock(p->loop),
@@ -206,8 +217,8 @@ static int run(struct program *p, const struct options *o, struct kube_transport
     });
     int status = 0;
     if (o->metrics_port)
-        status = health_start(p->loop, (unsigned short)o->metrics_port, alive_and_ready, refresh_metrics,
-                              p, &health, err);
+        status = health_start(p->loop, (unsigned short)o->metrics_port, alive_and_ready,
+                              refresh_metrics, p, &health, err);
     if (status == 0)
         status = loop_on_signal(p->loop, SIGTERM, on_signal, p, err);
     if (status == 0)
@@ -243,12 +254,14 @@ int main(int argc, char **argv)
     struct kube_config_choice choice = {.path = o.kubeconfig};
     kube_metrics_register();
     worker_metrics_register();
-    if (loop_new(&clock_system, &p.loop, &err) < 0 || kube_config_load(&choice, &config, &err) < 0 ||
-        curl_transport_new(&(struct curl_transport_options){.loop = p.loop,
-                                                            .config = &config,
-                                                            .user_agent = "wukong-worker/" WUKONG_VERSION,
-                                                            .observe = kube_metrics_observe},
-                           &transport, &err) < 0 ||
+    if (loop_new(&clock_system, &p.loop, &err) < 0 ||
+        kube_config_load(&choice, &config, &err) < 0 ||
+        curl_transport_new(
+            &(struct curl_transport_options){.loop = p.loop,
+                                             .config = &config,
+                                             .user_agent = "wukong-worker/" WUKONG_VERSION,
+                                             .observe = kube_metrics_observe},
+            &transport, &err) < 0 ||
         run(&p, &o, curl_transport_face(transport), &err) < 0) {
         log_event(LOG_ERROR, "cannot run", LOG_S("error", err.message));
         p.status = 1;

@@ -1,8 +1,8 @@
 /*
- * struct memo: what this process remembers of one Wukong between two reconciles: the outcome of each
- * call, by its intent's key. It is an optimisation and a proof, never the truth: decide() is right
- * without it, only slower (it looks again) and more careful (a freeze whose answer it does not know
- * is one that may have happened). It dies with the process and with the clone.
+ * struct memo: what this process remembers of one Wukong between two reconciles: the outcome of
+ * each call, by its intent's key. It is an optimisation and a proof, never the truth: decide() is
+ * right without it, only slower (it looks again) and more careful (a freeze whose answer it does
+ * not know is one that may have happened). It dies with the process and with the clone.
  */
 #ifndef WORKER_MEMO_H
 #define WORKER_MEMO_H
@@ -34,9 +34,9 @@ struct memo {
     struct call *calls;
     size_t count;
     int64_t foreign_snapshot_ms; /* a KubeVirt snapshot was seen while we held a freeze */
-    int64_t freeze_shown_ms; /* the VMI's status showed it frozen while we held a freeze */
-    int64_t foreign_thaw_ms; /* and then no longer, though we had not thawed it yet */
-    int64_t source_changed_ms; /* the source was not what the attempt under way had begun with */
+    int64_t freeze_shown_ms;     /* the VMI's status showed it frozen while we held a freeze */
+    int64_t foreign_thaw_ms;     /* and then no longer, though we had not thawed it yet */
+    int64_t source_changed_ms;   /* the source was not what the attempt under way had begun with */
     int64_t thawed_wall_ms;      /* the last thaw this process knows to have worked */
 };
 

@@ -109,8 +109,8 @@ void worker_metrics_record(const struct clone_view *v, const struct clone_record
                METRIC_LABELS(type, good ? "succeeded" : "failed",
                              good ? "Succeeded" : str_or(next->error.reason, "")));
     if (good && next->start_ms)
-        metric_observe(&metric_clone_seconds,
-                       (double)(next->completion_ms - next->start_ms) / 1000, METRIC_LABELS(type));
+        metric_observe(&metric_clone_seconds, (double)(next->completion_ms - next->start_ms) / 1000,
+                       METRIC_LABELS(type));
 }
 
 void worker_metrics_step(struct step_clock *c, const char *step, int64_t now_ms)

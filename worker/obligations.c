@@ -13,8 +13,8 @@
 /* How long the API server's own word that nothing is left is good, and when it is asked again. */
 #define LEFT_FRESH_MS 5000
 #define LEFT_AGAIN_MS 1000
-/* KubeVirt holds the guest frozen for a VirtualMachineSnapshot under way: its deletion waits no longer
-   for the contents of its VolumeSnapshots. */
+/* KubeVirt holds the guest frozen for a VirtualMachineSnapshot under way: its deletion waits no
+   longer for the contents of its VolumeSnapshots. */
 #define HASTY_MS 5000
 
 static bool definite_refusal(const struct call *freeze)
@@ -24,8 +24,9 @@ static bool definite_refusal(const struct call *freeze)
     return call_failed(freeze) &&
            /* Not even looked at: the network, or the API server's own limits. */
            (freeze->kind == ERR_THROTTLED || (freeze->kind == ERR_UNAVAILABLE && !freeze->code) ||
-            freeze->code == 429 || freeze->code == 401 || freeze->code == 403 || freeze->code == 404 ||
-            freeze->code == 405 || freeze->code == 406 || freeze->code == 409);
+            freeze->code == 429 || freeze->code == 401 || freeze->code == 403 ||
+            freeze->code == 404 || freeze->code == 405 || freeze->code == 406 ||
+            freeze->code == 409);
 }
 
 static bool guest_gone(const struct clone_view *v)
@@ -43,12 +44,12 @@ static void send_thaw(const struct clone_view *v, struct decision *d, int64_t re
         return;
     }
     long long id = (long long)v->record.freeze.requested_ms;
-    struct intent *i =
-        intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VMI],
-                    v->effective.source_ns, v->effective.source_type == SOURCE_VMI
-                                                ? v->effective.source_name
-                                                : str_or(v->record.source_vmi, v->effective.source_name),
-                    "thaw/%lld", id);
+    struct intent *i = intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VMI],
+                                   v->effective.source_ns,
+                                   v->effective.source_type == SOURCE_VMI
+                                       ? v->effective.source_name
+                                       : str_or(v->record.source_vmi, v->effective.source_name),
+                                   "thaw/%lld", id);
     i->sub = "unfreeze";
     if (!last && view_all_cut(v) && view_freeze_holds(v))
         i->mark_sent = arena_printf(v->arena, "held/%lld", id);
@@ -67,7 +68,8 @@ void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted)
     bool expired = now >= r->freeze.deadline_ms - THAW_MARGIN_MS;
     if (never_sent && !wanted)
         return;
-    /* Found to be over; what is seen frozen while the record of that is on its way is somebody else's. */
+    /* Found to be over; what is seen frozen while the record of that is on its way is somebody
+     * else's. */
     const struct call *told = memo_findf(v->memo, "thawed/%lld", (long long)r->freeze.requested_ms);
     if (definite_refusal(freeze) || guest_gone(v) || never_sent || call_ok(told)) {
         d->record.freeze.thawed_ms = now;
@@ -87,9 +89,9 @@ void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted)
     /* A thaw that is on its way would end the freeze of whoever comes next. */
     bool flying = thaw && thaw->state == CALL_FLYING;
     /* The wall clock may be set forward while the guest stands still. */
-    bool over = now >= settled && (!freeze || v->now.mono_ms >= freeze->sent_mono_ms +
-                                                                    v->unfreeze_timeout_ms +
-                                                                    FREEZE_POLL_MS);
+    bool over = now >= settled &&
+                (!freeze ||
+                 v->now.mono_ms >= freeze->sent_mono_ms + v->unfreeze_timeout_ms + FREEZE_POLL_MS);
     if (over && !v->source.freeze_status && !flying) {
         d->record.freeze.thawed_ms = now;
         return;
@@ -124,8 +126,10 @@ static bool may_go(const struct clone_view *v, struct decision *d, const struct 
     if (o->unlabelled) {
         struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_SNAPSHOT],
                                        o->ns, o->name, "label/%s", o->uid);
-        p->body = arena_printf(v->arena, "{\"metadata\":{\"uid\":\"%s\",\"labels\":{\""
-                               WUKONG_UID_LABEL "\":\"%s\"}}}", o->uid, v->wukong->uid);
+        p->body = arena_printf(v->arena,
+                               "{\"metadata\":{\"uid\":\"%s\",\"labels\":{\"" WUKONG_UID_LABEL
+                               "\":\"%s\"}}}",
+                               o->uid, v->wukong->uid);
         return false;
     }
     if (o->look) {
@@ -198,8 +202,8 @@ static size_t remove_kind(const struct clone_view *v, struct decision *d, int ki
     return n;
 }
 
-/* The copies of another namespace; the physical snapshot is the first content's and stays. True when
-   none is left. */
+/* The copies of another namespace; the physical snapshot is the first content's and stays. True
+   when none is left. */
 bool oblige_remove_copies(const struct clone_view *v, struct decision *d)
 {
     size_t n = 0;
@@ -280,7 +284,8 @@ bool oblige_hold_parents(const struct clone_view *v, struct decision *d)
         struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
                                        o->content, "retain/%s", o->content);
         /* The label leads back to it when its VolumeSnapshot has been deleted. */
-        p->body = arena_printf(v->arena, "{\"metadata\":{\"labels\":{\"" WUKONG_UID_LABEL
+        p->body = arena_printf(v->arena,
+                               "{\"metadata\":{\"labels\":{\"" WUKONG_UID_LABEL
                                "\":\"%s\"}},\"spec\":{\"deletionPolicy\":\"Retain\"}}",
                                v->wukong->uid);
         held = false;
@@ -382,8 +387,7 @@ bool oblige_stop_source(const struct clone_view *v, struct decision *d)
     const struct view_source *s = &v->source;
     if (!r->started.at_ms || !v->effective.stop_source_after)
         return true;
-    if (!s->vm_exists || !s->vmi_exists || s->deleting ||
-        !str_eq(r->started.vmi_uid, s->vmi_uid))
+    if (!s->vm_exists || !s->vmi_exists || s->deleting || !str_eq(r->started.vmi_uid, s->vmi_uid))
         return true;
     int64_t deadline = r->start_ms ? r->start_ms + v->effective.deadline_s * 1000 : 0;
     /* What cannot be stopped must not keep the clone from ending. */

@@ -115,16 +115,16 @@ static enum share_role role_under(const struct peers *p, const struct entry *lea
 void peers_hold_listed(struct entries *all, struct now now)
 {
     struct entry *leader, *next;
-    HASH_ITER(by_key, all->by_key, leader, next)
-    for (size_t i = 0; i < leader->share.member_count; i++) {
-        struct entry *e = entries_by_uid(all, leader->share.members[i].uid);
-        const struct peers p = {.all = all, .self = e, .now = now};
-        if (!e || e->final || e->share.begun || e->share.deleted)
-            continue;
-        enum share_role role = role_under(&p, leader);
-        if (role == SHARE_BOUND || role == SHARE_TAKE_OVER)
-            usage_hold(&all->usage, &e->holder);
-    }
+    HASH_ITER (by_key, all->by_key, leader, next)
+        for (size_t i = 0; i < leader->share.member_count; i++) {
+            struct entry *e = entries_by_uid(all, leader->share.members[i].uid);
+            const struct peers p = {.all = all, .self = e, .now = now};
+            if (!e || e->final || e->share.begun || e->share.deleted)
+                continue;
+            enum share_role role = role_under(&p, leader);
+            if (role == SHARE_BOUND || role == SHARE_TAKE_OVER)
+                usage_hold(&all->usage, &e->holder);
+        }
 }
 
 static bool read_taken(const struct peers *p, struct clone_view *v, const struct entry *leader)
@@ -304,7 +304,8 @@ static bool waits_for_consumer(const struct clone_view *v, size_t disk)
     return c && c->wait_for_first_consumer;
 }
 
-/* Claims of one snapshot follow one another, whoever makes them (claims_allowed in steps_target.c). */
+/* Claims of one snapshot follow one another, whoever makes them (claims_allowed in steps_target.c).
+ */
 static void look_for_turn(const struct peers *p, struct clone_view *v)
 {
     const char *taker = str_or(v->record.shared.uid, v->wukong->uid);

@@ -1,7 +1,7 @@
 /*
  * What the reconcile of one Wukong must know of the others of its source, so that they share
- * snapshots (worker/sharing.h has the rules): from the entries to the view, and back. Looks at entries
- * and caches, sends nothing.
+ * snapshots (worker/sharing.h has the rules): from the entries to the view, and back. Looks at
+ * entries and caches, sends nothing.
  */
 #ifndef WORKER_PEERS_H
 #define WORKER_PEERS_H
@@ -23,10 +23,12 @@ void peers_held(const struct peers *p, const struct clone_view *head, struct vie
 void peers_look(const struct peers *p, struct clone_view *v);
 /* What was decided is remembered for the others, before it is sent. */
 void peers_note(const struct peers *p, const struct clone_view *v, const struct decision *d);
-/* The outcome of the write that closes self's group is known: from now on its record alone says who is in. */
+/* The outcome of the write that closes self's group is known: from now on its record alone says who
+ * is in. */
 void peers_freed(const struct entries *all, const struct entry *self);
-/* For a new leader, before it lets anybody go: whoever is on the list of another one's freeze or cut goes
-   on without asking whose turn it is, so it holds its slot already, as one that has begun does. */
+/* For a new leader, before it lets anybody go: whoever is on the list of another one's freeze or
+   cut goes on without asking whose turn it is, so it holds its slot already, as one that has begun
+   does. */
 void peers_hold_listed(struct entries *all, struct now now);
 
 /* Events of one that others wait for; look is called for each of those. */

@@ -22,18 +22,18 @@ static enum stamp_verdict verify(struct arena *a, const struct wukong *w,
 
 const char *permit_cross_namespace(struct arena *a, const struct wukong *w,
                                    const struct wukong_effective *e, const char *generate_name,
-                                   const char *stamp, const char *keys,
-                                   bool *ret_may_start)
+                                   const char *stamp, const char *keys, bool *ret_may_start)
 {
     if (!keys)
         return "the webhook's public key is not known yet (ConfigMap of the admission stamps)";
     struct stamp found = {0};
     enum stamp_verdict verdict = verify(a, w, e, generate_name, stamp, keys, &found);
     if (verdict != STAMP_GOOD)
-        return arena_printf(a,
-                            "clones from another namespace need the webhook's admission stamp (%s); "
-                            "delete the Wukong and create it again",
-                            stamp_verdict_names[verdict]);
+        return arena_printf(
+            a,
+            "clones from another namespace need the webhook's admission stamp (%s); "
+            "delete the Wukong and create it again",
+            stamp_verdict_names[verdict]);
     *ret_may_start = found.may_start;
     return NULL;
 }
@@ -47,8 +47,8 @@ const char *permit_remembered(struct permit_memo *m, struct arena *a, const stru
     if (!same) {
         permit_memo_release(m);
         m->may_start = true;
-        m->refusal = xstrdup(
-            permit_cross_namespace(a, w, e, generate_name, stamp, keys, &m->may_start));
+        m->refusal =
+            xstrdup(permit_cross_namespace(a, w, e, generate_name, stamp, keys, &m->may_start));
         m->stamp = xstrdup(str_or(stamp, ""));
         m->keys = xstrdup(str_or(keys, ""));
         m->generation = w->generation;
@@ -72,8 +72,8 @@ void permit_requester(struct arena *a, const struct wukong *w, const struct wuko
                       size_t *ret_group_count)
 {
     struct stamp found = {0};
-    bool good = keys && e->source_name &&
-                verify(a, w, e, generate_name, stamp, keys, &found) == STAMP_GOOD;
+    bool good =
+        keys && e->source_name && verify(a, w, e, generate_name, stamp, keys, &found) == STAMP_GOOD;
     *ret_user = good ? found.requester : NULL;
     *ret_groups = good ? found.groups : NULL;
     *ret_group_count = good ? found.group_count : 0;

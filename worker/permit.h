@@ -13,8 +13,7 @@
    keys, NULL when they could not be read yet. ret_may_start: the requester may start the source. */
 const char *permit_cross_namespace(struct arena *a, const struct wukong *w,
                                    const struct wukong_effective *e, const char *generate_name,
-                                   const char *stamp, const char *keys,
-                                   bool *ret_may_start);
+                                   const char *stamp, const char *keys, bool *ret_may_start);
 /* The last verdict of permit_cross_namespace on one Wukong: a signature is verified once, not at
    every look. Zero-initialised; whoever holds it releases it. */
 struct permit_memo {
@@ -29,8 +28,8 @@ const char *permit_remembered(struct permit_memo *m, struct arena *a, const stru
                               const struct wukong_effective *e, const char *generate_name,
                               const char *stamp, const char *keys, bool *ret_may_start);
 void permit_memo_release(struct permit_memo *m);
-/* Who asked for the clone, by a good stamp; ret_user NULL: not known. ret_groups NULL: the groups are
-   not known. From the arena. */
+/* Who asked for the clone, by a good stamp; ret_user NULL: not known. ret_groups NULL: the groups
+   are not known. From the arena. */
 void permit_requester(struct arena *a, const struct wukong *w, const struct wukong_effective *e,
                       const char *generate_name, const char *stamp, const char *keys,
                       const char **ret_user, const char *const **ret_groups,

@@ -72,9 +72,11 @@ static const struct {
     const char *rule;
     enum usage_place place;
 } places[] = {
-    {"concurrentPerCluster", PLACE_CLUSTER},     {"concurrentPerSource", PLACE_SOURCE},
+    {"concurrentPerCluster", PLACE_CLUSTER},
+    {"concurrentPerSource", PLACE_SOURCE},
     {"concurrentPerTargetNamespace", PLACE_NAMESPACE},
-    {"concurrentPerStorageClass", PLACE_CLASS},  {"retainedSnapshotsPerSource", PLACE_SOURCE},
+    {"concurrentPerStorageClass", PLACE_CLASS},
+    {"retainedSnapshotsPerSource", PLACE_SOURCE},
     {"storagePerTargetNamespace", PLACE_NAMESPACE},
 };
 
@@ -192,9 +194,8 @@ static bool awaits_window(const struct policy_findings *f, int64_t *ret_until_ms
 
 static bool worker_is_busy(const struct turn *t, const struct policies_case *c)
 {
-    return c->max_in_flight &&
-           (usage_count(t->u, PLACE_CLUSTER, NULL, t->h) >= c->max_in_flight ||
-            usage_behind(t->u, t->h, OWN_LIMIT, OWN_RULE, PLACE_CLUSTER, NULL));
+    return c->max_in_flight && (usage_count(t->u, PLACE_CLUSTER, NULL, t->h) >= c->max_in_flight ||
+                                usage_behind(t->u, t->h, OWN_LIMIT, OWN_RULE, PLACE_CLUSTER, NULL));
 }
 
 static struct policies_verdict conclude(struct arena *a, const struct turn *t,
@@ -224,8 +225,10 @@ static struct policies_verdict conclude(struct arena *a, const struct turn *t,
     if (worker_is_busy(t, c)) {
         usage_wait(t->u, t->h, OWN_LIMIT, OWN_RULE, PLACE_CLUSTER, NULL);
         if (!v.reason)
-            v.why = arena_printf(a, "at most %lld clones at once are configured; it waits for its "
-                                    "turn", (long long)c->max_in_flight);
+            v.why = arena_printf(a,
+                                 "at most %lld clones at once are configured; it waits for its "
+                                 "turn",
+                                 (long long)c->max_in_flight);
         v.reason = REASON_QUEUED;
     }
     return v;
@@ -237,8 +240,8 @@ struct policies_verdict policies_judge(struct arena *a, const struct policies *p
 {
     struct turn t = {u, h};
     struct policy_usage now = used(&t, c);
-    policy_judge(a, p->items, p->count, &c->request, c->competes ? &now : NULL,
-                 POLICY_AT_EXECUTION, found);
+    policy_judge(a, p->items, p->count, &c->request, c->competes ? &now : NULL, POLICY_AT_EXECUTION,
+                 found);
     usage_begin(h);
     struct policies_verdict v = conclude(a, &t, c, found);
     usage_end(u, h);

@@ -1,7 +1,7 @@
 /*
- * The ClonePolicies as the worker has them, and what they say of one clone now. They are decoded once
- * per change and not per clone. The judgement is common/wukong's, the same as the webhook's; here
- * stands what only execution knows: what is under way, and whose turn it is (worker/usage.h).
+ * The ClonePolicies as the worker has them, and what they say of one clone now. They are decoded
+ * once per change and not per clone. The judgement is common/wukong's, the same as the webhook's;
+ * here stands what only execution knows: what is under way, and whose turn it is (worker/usage.h).
  *
  * Pure but for reading the files of time zones.
  */
@@ -13,8 +13,8 @@
 #include "wukong/policy.h"
 #include "wukong/reasons.h"
 
-/* More than these are not looked at; the API server holds far fewer in any cluster that is sane, and
-   what is beyond is told by policies_refill. */
+/* More than these are not looked at; the API server holds far fewer in any cluster that is sane,
+   and what is beyond is told by policies_refill. */
 #define POLICIES_MAX 1024
 /* What a condition's message takes of it. */
 #define POLICIES_TEXT_MAX 900
@@ -48,8 +48,8 @@ struct policies_verdict {
     int64_t until_ms;   /* of a window: look again then; 0: something has to change */
 };
 
-/* Judges, and puts h into the lines of the limits that hold it back, and into no other. found: every
-   finding, for those who count violations. */
+/* Judges, and puts h into the lines of the limits that hold it back, and into no other. found:
+   every finding, for those who count violations. */
 struct policies_verdict policies_judge(struct arena *a, const struct policies *p, struct usage *u,
                                        struct usage_holder *h, const struct policies_case *c,
                                        struct policy_findings *found);

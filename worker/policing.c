@@ -13,8 +13,8 @@
 int64_t policing_claim_bytes(const struct kube_object *claim)
 {
     struct quantity q;
-    const char *text = str_or(kube_object_field(claim, F_CAPACITY),
-                              kube_object_field(claim, F_REQUEST));
+    const char *text =
+        str_or(kube_object_field(claim, F_CAPACITY), kube_object_field(claim, F_REQUEST));
     return text && quantity_parse(text, &q) == QUANTITY_OK ? quantity_value(&q) : 0;
 }
 
@@ -31,11 +31,11 @@ static const struct wukong_pairs *labels_of(struct clone_view *v, const struct k
         return NULL;
     if (text && json_parse(text, strlen(text), true, &tree, NULL) == 0)
         view_keep_tree(v, tree);
-    pairs->items = arena_alloc(v->arena, ((size_t)cJSON_GetArraySize(tree) + 1) *
-                                             sizeof *pairs->items);
+    pairs->items =
+        arena_alloc(v->arena, ((size_t)cJSON_GetArraySize(tree) + 1) * sizeof *pairs->items);
     assert(pairs->items);
     const cJSON *m;
-    cJSON_ArrayForEach(m, tree)
+    cJSON_ArrayForEach (m, tree)
         if (cJSON_IsString(m))
             pairs->items[pairs->count++] = (struct wukong_pair){m->string, m->valuestring};
     return pairs;
@@ -48,8 +48,8 @@ static const struct wukong_pairs *source_labels(const struct policing *p, struct
     const struct wukong_effective *e = &v->effective;
     const struct kube_object *vm =
         c->get(c->arg, KIND_VM, e->source_ns, str_or(e->source_name, ""));
-    return labels_of(v, vm ? vm : c->get(c->arg, KIND_VMI, e->source_ns,
-                                         str_or(e->source_name, "")));
+    return labels_of(v,
+                     vm ? vm : c->get(c->arg, KIND_VMI, e->source_ns, str_or(e->source_name, "")));
 }
 
 static const struct wukong_pairs *namespace_labels(const struct policing *p, struct clone_view *v,
@@ -90,8 +90,7 @@ static void describe(const struct policing *p, struct entry *e, const struct clo
         bytes += spec->disks[i].size_bytes;
         entries_add_class(classes, &count, spec->disks[i].storage_class);
     }
-    usage_describe(&p->entries->usage, &e->holder, classes, count,
-                   bytes * v->effective.replicas);
+    usage_describe(&p->entries->usage, &e->holder, classes, count, bytes * v->effective.replicas);
     if (plan)
         e->disk_count = plan->count;
 }
@@ -165,10 +164,9 @@ static void judge(const struct policing *p, struct entry *e, const struct kube_o
         .snapshots_wanted = (int64_t)e->disk_count,
     };
     if (set->by_subject)
-        permit_requester(v->arena, v->wukong, &v->effective,
-                         kube_object_field(o, F_GENERATE_NAME),
-                         kube_object_field(o, F_ANNOTATION_STAMP), p->stamp_keys,
-                         &c.request.user, &c.request.groups, &c.request.group_count);
+        permit_requester(v->arena, v->wukong, &v->effective, kube_object_field(o, F_GENERATE_NAME),
+                         kube_object_field(o, F_ANNOTATION_STAMP), p->stamp_keys, &c.request.user,
+                         &c.request.groups, &c.request.group_count);
     struct policies_verdict verdict =
         policies_judge(v->arena, set, &p->entries->usage, &e->holder, &c, found);
     e->policies_broken = policy_reports_judged(p->reports, e->ns, e->name, c.request.user, found,

@@ -1,8 +1,8 @@
 /*
- * One clone before its policies: gathers what they ask for from the view and the caches, judges, and
- * takes or gives back the clone's slot. What the verdict says is in view.policy afterwards, for
- * clone_decide. A clone that is past its cut, failed, finished or being deleted is not judged any more:
- * a policy edited later never touches it.
+ * One clone before its policies: gathers what they ask for from the view and the caches, judges,
+ * and takes or gives back the clone's slot. What the verdict says is in view.policy afterwards, for
+ * clone_decide. A clone that is past its cut, failed, finished or being deleted is not judged any
+ * more: a policy edited later never touches it.
  */
 #ifndef WORKER_POLICING_H
 #define WORKER_POLICING_H

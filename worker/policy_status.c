@@ -47,7 +47,7 @@ static void write_ready(struct json_writer *w, const struct policy *p, const cJS
     const char *status = p->broken ? "False" : "True", *since = NULL;
     char now[TIME_TEXT_MAX];
     const cJSON *c;
-    cJSON_ArrayForEach(c, json_get(old, "conditions"))
+    cJSON_ArrayForEach (c, json_get(old, "conditions"))
         if (str_eq(json_str(c, "type"), "Ready") && str_eq(json_str(c, "status"), status))
             since = json_str(c, "lastTransitionTime");
     time_to_str(now_ms, false, now);
@@ -113,7 +113,8 @@ static void drop_violator(struct report *r, struct violator *v)
 static void forget_violators(struct report *r)
 {
     struct violator *v, *next;
-    HASH_ITER(hh, r->violators, v, next) drop_violator(r, v);
+    HASH_ITER (hh, r->violators, v, next)
+        drop_violator(r, v);
 }
 
 static void report_free(struct report *r)
@@ -177,7 +178,8 @@ void policy_reports_changed(struct policy_reports *all, const struct kube_object
 void policy_reports_all(struct policy_reports *all)
 {
     struct report *r, *next;
-    HASH_ITER(hh, all->by_name, r, next) touch(all, r);
+    HASH_ITER (hh, all->by_name, r, next)
+        touch(all, r);
 }
 
 static char *shortened(const char *text)
@@ -197,9 +199,13 @@ static void note(struct policy_reports *all, struct report *r, const char *key, 
     if (v)
         drop_violator(r, v);
     v = xcalloc(1, sizeof *v);
-    *v = (struct violator){.key = xstrdup(key), .ns = xstrdup(ns), .name = xstrdup(name),
-                           .user = user ? shortened(user) : NULL, .rule = xstrdup(f->rule),
-                           .message = shortened(f->text), .at_ms = clock_wall(all->o.clock)};
+    *v = (struct violator){.key = xstrdup(key),
+                           .ns = xstrdup(ns),
+                           .name = xstrdup(name),
+                           .user = user ? shortened(user) : NULL,
+                           .rule = xstrdup(f->rule),
+                           .message = shortened(f->text),
+                           .at_ms = clock_wall(all->o.clock)};
     HASH_ADD_KEYPTR(hh, r->violators, v->key, strlen(v->key), v);
     touch(all, r);
 }
@@ -220,8 +226,7 @@ static bool found_in(const struct policy_findings *found, const char *policy)
 static void leave(struct policy_reports *all, const char *key, const struct policy_findings *found)
 {
     struct report *r, *next;
-    HASH_ITER(hh, all->by_name, r, next)
-    {
+    HASH_ITER (hh, all->by_name, r, next) {
         struct violator *v = NULL;
         HASH_FIND_STR(r->violators, key, v);
         if (v && !(found && found_in(found, r->name))) {
@@ -309,8 +314,7 @@ static void flush(void *arg)
     int64_t now = clock_mono(all->o.clock);
     if (!may_write(all))
         return;
-    HASH_ITER(hh, all->by_name, r, next)
-    {
+    HASH_ITER (hh, all->by_name, r, next) {
         const struct kube_object *o =
             r->dirty ? all->o.caches->get(all->o.caches->arg, KIND_POLICY, "", r->name) : NULL;
         if (!o || r->flights)
@@ -382,8 +386,7 @@ void policy_reports_free(struct policy_reports *all)
         return;
     timer_cancel(all->o.timers, &all->timer);
     executor_cancel(&all->executor);
-    HASH_ITER(hh, all->by_name, r, next)
-    {
+    HASH_ITER (hh, all->by_name, r, next) {
         HASH_DEL(all->by_name, r);
         report_free(r);
     }

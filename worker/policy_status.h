@@ -1,8 +1,8 @@
 /*
  * The status of the ClonePolicies, written by the worker that leads: whether each can be read, and
  * which Wukongs broke it. A violation is a rule that a clone did not keep to when it was judged,
- * whatever followed from it (Deny, Warn or Audit); waiting for a limit or a window is none. It counts
- * until its Wukong is gone or the policy is edited, as far as this process has seen it.
+ * whatever followed from it (Deny, Warn or Audit); waiting for a limit or a window is none. It
+ * counts until its Wukong is gone or the policy is edited, as far as this process has seen it.
  *
  * Nothing is written that the cluster shows already, and of each policy at most one status in
  * POLICY_STATUS_MS.

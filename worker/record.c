@@ -8,10 +8,8 @@
 #include "wukong/reasons.h"
 
 const char *const clone_phase_names[CLONE_PHASES] = {
-    [PHASE_NONE] = "",
-    [PHASE_PENDING] = "Pending",
-    [PHASE_CLONING] = "Cloning",
-    [PHASE_SUCCEEDED] = "Succeeded",
+    [PHASE_NONE] = "",           [PHASE_PENDING] = "Pending",
+    [PHASE_CLONING] = "Cloning", [PHASE_SUCCEEDED] = "Succeeded",
     [PHASE_FAILED] = "Failed",
 };
 
@@ -64,8 +62,7 @@ static void read_members(struct arena *a, const cJSON *o, struct clone_record *r
     struct share_member *members = n ? arena_alloc(a, n * sizeof *members) : NULL;
     if (!members)
         return;
-    cJSON_ArrayForEach(m, list)
-    {
+    cJSON_ArrayForEach (m, list) {
         struct share_member one = {read_text(a, m, "uid"), read_text(a, m, "name"),
                                    read_text(a, m, "round")};
         if (one.uid && one.round)
@@ -74,12 +71,14 @@ static void read_members(struct arena *a, const cJSON *o, struct clone_record *r
     r->members = members;
 }
 
-/* While it is the last error that tells of it, and from then on the method that was taken instead. */
+/* While it is the last error that tells of it, and from then on the method that was taken instead.
+ */
 static bool read_cloning_refused(const cJSON *o)
 {
     const cJSON *d;
-    bool refused = str_eq(json_str(o, "lastError.reason"), reason_table[REASON_CLONING_REFUSED].name);
-    cJSON_ArrayForEach(d, json_get(o, "disks"))
+    bool refused =
+        str_eq(json_str(o, "lastError.reason"), reason_table[REASON_CLONING_REFUSED].name);
+    cJSON_ArrayForEach (d, json_get(o, "disks"))
         refused |= str_eq(json_str(d, "method"), disk_method_names[DISK_RESTORE]);
     return refused;
 }

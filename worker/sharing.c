@@ -52,8 +52,7 @@ void share_write_ready_key(const struct clone_view *v, struct buf *out)
 {
     struct json_writer w = json_writer(out);
     json_array(&w, NULL);
-    json_string(&w, NULL,
-                str_or(v->source.vmi_exists ? v->source.vmi_uid : v->source.vm_uid, ""));
+    json_string(&w, NULL, str_or(v->source.vmi_exists ? v->source.vmi_uid : v->source.vm_uid, ""));
     /* An override of cpu or memory resolves the instancetype before the capture is made, and one
        capture serves all. */
     json_boolean(&w, NULL, json_at(v->capture.tree, "source.spec.instancetype") != NULL);

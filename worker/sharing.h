@@ -3,12 +3,13 @@
  * what the snapshot depends on form a group: the oldest that stands ready leads, takes the snapshot
  * as any clone does, and the others take over what it cut. docs/decisions.md says why it is so:
  *
- *   - The leader's record that begins its attempt lists the others (cloneStatus.sharedWith). That one
- *     write closes the group: who is not in it when it is stored does not share.
+ *   - The leader's record that begins its attempt lists the others (cloneStatus.sharedWith). That
+ * one write closes the group: who is not in it when it is stored does not share.
  *   - Until the leader's cut is in its record the others have written nothing and owe nothing. Each
  *     then takes it over into its own record (cloneStatus.shared), in one write.
- *   - A snapshot keeps its leader's label. Whoever has no use for it any more leaves it when somebody
- *     else still has, and removes it when nobody has: the references are the records themselves.
+ *   - A snapshot keeps its leader's label. Whoever has no use for it any more leaves it when
+ * somebody else still has, and removes it when nobody has: the references are the records
+ * themselves.
  *
  * Times are monotonic milliseconds unless they say wall.
  */
@@ -30,8 +31,8 @@
 #define SHARE_STUCK_MS 20000
 /* So long after it is recorded a cut is taken over, and no longer. */
 #define SHARE_TAKE_OVER_MS 60000
-/* A take-over that was sent at the last moment may be in the store for as long as a watch may lag: so
-   much longer the leader holds the snapshots for those on its list. */
+/* A take-over that was sent at the last moment may be in the store for as long as a watch may lag:
+   so much longer the leader holds the snapshots for those on its list. */
 #define SHARE_SETTLE_MS 30000
 
 /* How far a clone is that has not begun its attempt. */
@@ -68,17 +69,18 @@ struct share_verdict {
     const struct share_peer *leader; /* SHARE_FOLLOW */
     int64_t until_ms;                /* SHARE_LINGER */
 };
-/* self stands ready. lead_since_ms: since when it would lead; 0: since now. Peers have the same key,
-   have not begun and are not over. */
+/* self stands ready. lead_since_ms: since when it would lead; 0: since now. Peers have the same
+   key, have not begun and are not over. */
 struct share_verdict share_judge(const struct share_peer *self, const struct share_peer *peers,
                                  size_t count, int64_t lead_since_ms, int64_t now_ms);
 /* The peers that share when self begins now, oldest first. Changes the order of peers; the result
    lives in the arena. */
 const struct share_member *share_members(struct arena *a, struct share_peer *peers, size_t count,
                                          size_t *ret_count);
-/* A cut may be taken over, or may just have been (settle_ms). until_ms: wall, as recorded with the cut
-   (cloneStatus.sharedUntil), so that a worker that starts anew does not offer what the one before it
-   has removed; seen_ms: monotonic, this process saw the record, for a clock that is set back; 0: now. */
+/* A cut may be taken over, or may just have been (settle_ms). until_ms: wall, as recorded with the
+   cut (cloneStatus.sharedUntil), so that a worker that starts anew does not offer what the one
+   before it has removed; seen_ms: monotonic, this process saw the record, for a clock that is set
+   back; 0: now. */
 bool share_offered(int64_t until_ms, int64_t seen_ms, int64_t settle_ms, const struct now *now);
 /* The leader's attempt failed before the cut: does that say anything of those who would share? What
    befell the freeze, the snapshots or the source does; its own name or deadline does not. */

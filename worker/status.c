@@ -28,7 +28,7 @@ static void write_size(struct json_writer *w, const char *key, int64_t bytes)
 static const cJSON *old_condition(const struct clone_view *v, const char *type)
 {
     const cJSON *c;
-    cJSON_ArrayForEach(c, json_get(v->status, "conditions"))
+    cJSON_ArrayForEach (c, json_get(v->status, "conditions"))
         if (str_eq(json_str(c, "type"), type))
             return c;
     return NULL;
@@ -192,16 +192,20 @@ static void write_targets(struct json_writer *w, const struct clone_view *v)
         const struct view_target *target = &v->targets[t];
         json_object(w, NULL);
         json_string(w, "vmName", target->vm.name);
-        json_string(w, "phase", !target->vm.exists  ? "Pending"
-                                : target->vm.ready  ? "Ready"
-                                                    : str_or(target->vm.printable, "Created"));
+        json_string(w, "phase",
+                    !target->vm.exists ? "Pending"
+                    : target->vm.ready ? "Ready"
+                                       : str_or(target->vm.printable, "Created"));
         json_array(w, "disks");
         for (size_t i = 0; i < v->disk_count; i++) {
             const struct seen_claim *c = &target->claims[i];
             json_object(w, NULL);
             json_string(w, "name", v->disks[i].plan->name);
             json_string(w, "pvc", c->name);
-            json_string(w, "phase", !c->exists || !c->ours ? "Pending" : c->bound ? "Bound" : "Restoring");
+            json_string(w, "phase",
+                        !c->exists || !c->ours ? "Pending"
+                        : c->bound             ? "Bound"
+                                               : "Restoring");
             json_end(w);
         }
         json_end(w);
@@ -324,9 +328,9 @@ int64_t status_pause_ms(size_t under_way)
 /* Members of cloneStatus whose change alone may wait. */
 static bool soft_member(const char *name)
 {
-    static const char *const soft[] = {"progress",      "step",         "disks", "targets",
-                                       "snapshotNames", "snapshotName", "phase",
-                                       "startTime",     "waitingUntil"};
+    static const char *const soft[] = {"progress", "step",          "disks",
+                                       "targets",  "snapshotNames", "snapshotName",
+                                       "phase",    "startTime",     "waitingUntil"};
     for (size_t i = 0; i < ARRAY_LEN(soft); i++)
         if (str_eq(name, soft[i]))
             return true;
@@ -343,8 +347,7 @@ static enum status_change compare_members(const cJSON *from, const cJSON *to,
                                           enum status_change worst)
 {
     const cJSON *m;
-    cJSON_ArrayForEach(m, from)
-    {
+    cJSON_ArrayForEach (m, from) {
         if (json_equal(m, json_get(to, m->string)))
             continue;
         bool soft = soft_member(m->string) &&
@@ -358,7 +361,7 @@ static enum status_change compare_members(const cJSON *from, const cJSON *to,
 static const cJSON *condition_in(const cJSON *status, const char *type)
 {
     const cJSON *c;
-    cJSON_ArrayForEach(c, json_get(status, "conditions"))
+    cJSON_ArrayForEach (c, json_get(status, "conditions"))
         if (str_eq(json_str(c, "type"), type))
             return c;
     return NULL;

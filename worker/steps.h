@@ -24,9 +24,11 @@
 #define AGENT_WAIT_MS 120000
 /* A claim that only fails for this long ends the attempt; its provisioner retries for ever. */
 #define RESTORE_STUCK_MS 120000
-/* Of several claims of one snapshot the next follows after this, or when the one before is bound. */
+/* Of several claims of one snapshot the next follows after this, or when the one before is bound.
+ */
 #define CLAIM_HEAD_START_MS 5000
-/* A freeze is sent this soon after its announcement or not at all: its end is reckoned from there. */
+/* A freeze is sent this soon after its announcement or not at all: its end is reckoned from there.
+ */
 #define FREEZE_SEND_MS 10000
 /* What a create made may take this long to appear in the caches. */
 #define CREATE_SEEN_MS 5000
@@ -74,7 +76,8 @@ enum observed observe_source(const struct clone_view *v, struct why *why);
 void apply_source(const struct clone_view *v, struct decision *d);
 /* Of a clone that claims to be Offline: looked up once more when its disks are there. */
 enum observed observe_stayed_stopped(const struct clone_view *v, struct why *why);
-/* By a look of its own: the source did not run before cut_ms, or, where claims are copied, at all. */
+/* By a look of its own: the source did not run before cut_ms, or, where claims are copied, at all.
+ */
 enum observed view_stayed_stopped(const struct clone_view *v, int64_t cut_ms, struct why *why);
 /* By the same look, after the last cut: the source runs still, and is the instance that the attempt
    began with. */
@@ -135,8 +138,9 @@ bool oblige_remove_snapshots(const struct clone_view *v, struct decision *d);
 /* Waits for creates under way, or just answered, whose object the caches do not show yet: what is
    not seen cannot be removed. True when none is. */
 bool oblige_await_creates(const struct clone_view *v, struct decision *d);
-/* Asks the API server itself whether anything of ours is left: snapshots, or with `all` machines and
-   claims too. A cache that lags does not know what was made a moment ago. True when nothing is. */
+/* Asks the API server itself whether anything of ours is left: snapshots, or with `all` machines
+   and claims too. A cache that lags does not know what was made a moment ago. True when nothing is.
+ */
 bool oblige_nothing_left(const struct clone_view *v, struct decision *d, bool all);
 /* Sets the contents of our snapshots to Retain: they are a linked clone's parents. True when all of
    them are. */

@@ -1,8 +1,8 @@
 /*
  * The step between snapshots and disks of a clone into another namespace: for each disk a second,
  * pre-provisioned VolumeSnapshotContent on the same handle (always Retain: the handle is the first
- * one's), and a VolumeSnapshot bound to it in the target namespace. Both ends are looked at before a
- * claim is made from them.
+ * one's), and a VolumeSnapshot bound to it in the target namespace. Both ends are looked at before
+ * a claim is made from them.
  */
 #include "worker/steps.h"
 
@@ -19,7 +19,8 @@ static enum observed copy_state(const struct clone_view *v, size_t disk, struct 
     const struct view_copy *c = &v->disks[disk].copy;
     if ((c->content_exists && !c->content_ours) || (c->snapshot.exists && !c->snapshot.ours)) {
         why_set(why, REASON_NAME_TAKEN, "%s %s exists and is not this clone's",
-                c->snapshot.exists && !c->snapshot.ours ? "VolumeSnapshot" : "VolumeSnapshotContent",
+                c->snapshot.exists && !c->snapshot.ours ? "VolumeSnapshot"
+                                                        : "VolumeSnapshotContent",
                 c->snapshot.exists && !c->snapshot.ours ? c->snapshot.name : c->content_name);
         why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
         return STEP_WAIT;

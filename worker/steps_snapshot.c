@@ -125,7 +125,8 @@ enum observed observe_free_guest(const struct clone_view *v, struct why *why)
         why_set(why, REASON_SOURCE_BUSY, "the source was thawed a moment ago");
         why->again_ms = rested;
     } else if (view_waits_for_turn(v)) {
-        why_set(why, REASON_QUEUED, "guests of other clones are frozen, %u at a time", s->freezes_max);
+        why_set(why, REASON_QUEUED, "guests of other clones are frozen, %u at a time",
+                s->freezes_max);
         why->again_ms = v->now.wall_ms + FREEZE_TURN_MS;
     }
     return why->reason == REASON_CLONING ? STEP_TODO : STEP_WAIT;
@@ -137,9 +138,10 @@ static enum observed frozen_state(const struct clone_view *v, struct why *why)
     if (!freeze) {
         const struct call *armed =
             memo_findf(v->memo, "armed/%lld", (long long)v->record.freeze.requested_ms);
-        why_set(why, REASON_FREEZE_LOST,
-                "the worker was restarted while a freeze was under way; the guest is thawed and the "
-                "attempt repeated");
+        why_set(
+            why, REASON_FREEZE_LOST,
+            "the worker was restarted while a freeze was under way; the guest is thawed and the "
+            "attempt repeated");
         if (!call_ok(armed))
             return STEP_FAILED;
         if (v->now.wall_ms < v->record.freeze.requested_ms + FREEZE_SEND_MS)
@@ -216,8 +218,8 @@ static bool freeze_held(const struct clone_view *v)
     return memo_findf(v->memo, "held/%lld", (long long)v->record.freeze.requested_ms) != NULL;
 }
 
-/* All were seen cut in this attempt. One that is gone since is not made anew: the record of the cuts may have been
-   written, though its answer was lost, and would then tell of others. */
+/* All were seen cut in this attempt. One that is gone since is not made anew: the record of the
+   cuts may have been written, though its answer was lost, and would then tell of others. */
 static bool were_all_cut(const struct clone_view *v)
 {
     return freeze_held(v) || view_look_after(v);
@@ -254,7 +256,8 @@ static const struct call *refused_create(const struct clone_view *v, size_t disk
     return call_failed(c) ? c : NULL;
 }
 
-/* A snapshot that the API server refuses (quota, policy) does not come while the guest is frozen. */
+/* A snapshot that the API server refuses (quota, policy) does not come while the guest is frozen.
+ */
 static enum observed cut_refusals(const struct clone_view *v, struct why *why)
 {
     for (size_t i = 0; i < v->disk_count; i++) {
@@ -290,7 +293,8 @@ static void describe_cut(const struct clone_view *v, struct why *why)
 
 /* FilesystemConsistent is claimed only when the freeze was acknowledged, nothing thawed it before
    the last cut was seen, and no KubeVirt snapshot (whose end thaws everybody) came in between. What
-   somebody else thaws is seen at the next poll of the guest (5 s), if that comes before our thaw. */
+   somebody else thaws is seen at the next poll of the guest (5 s), if that comes before our thaw.
+ */
 static enum consistency judge_consistency(const struct clone_view *v)
 {
     enum cut_mode mode = view_cut_mode(v);
@@ -313,9 +317,9 @@ static int64_t last_cut_ms(const struct clone_view *v)
     return last;
 }
 
-/* A source that was started, or restarted and so no longer frozen, while it was cut may not be in the
-   cache yet, and what the record says of the snapshots is to be true from the beginning. Our thaw waits
-   for none of this. A copy is looked after when it is over. */
+/* A source that was started, or restarted and so no longer frozen, while it was cut may not be in
+   the cache yet, and what the record says of the snapshots is to be true from the beginning. Our
+   thaw waits for none of this. A copy is looked after when it is over. */
 static enum observed source_state(const struct clone_view *v, struct why *why)
 {
     if (!view_takes_snapshots(v))
@@ -336,9 +340,10 @@ static enum observed all_cut_state(const struct clone_view *v, struct why *why)
     if (frozen && (!thaw || thaw->state == CALL_FLYING))
         return STEP_WAIT;
     if (v->effective.quiesce == QUIESCE_REQUIRED && judge_consistency(v) == CONSISTENCY_CRASH) {
-        why_set(why, REASON_CUT_TIMEOUT,
-                "quiesce is Required and the guest was not certainly frozen until the last snapshot "
-                "was cut");
+        why_set(
+            why, REASON_CUT_TIMEOUT,
+            "quiesce is Required and the guest was not certainly frozen until the last snapshot "
+            "was cut");
         return STEP_FAILED;
     }
     return STEP_TODO;
@@ -365,8 +370,8 @@ enum observed observe_cut(const struct clone_view *v, struct why *why)
                 (long long)(v->unfreeze_timeout_ms / 1000));
         return STEP_FAILED;
     }
-    why->again_ms = frozen ? v->record.freeze.deadline_ms - THAW_MARGIN_MS
-                           : v->now.wall_ms + WAIT_POLL_MS;
+    why->again_ms =
+        frozen ? v->record.freeze.deadline_ms - THAW_MARGIN_MS : v->now.wall_ms + WAIT_POLL_MS;
     if (frozen && v->now.wall_ms >= why->again_ms)
         why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
     return STEP_TODO;

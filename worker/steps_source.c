@@ -215,12 +215,10 @@ enum observed view_stayed_stopped(const struct clone_view *v, int64_t cut_ms, st
     if (!looked(c))
         return STEP_TODO;
     /* Times of objects are whole seconds; after the cut a snapshot does not care. */
-    if (!read_a_running_vmi(c, &created_ms) ||
-        (by_snapshot && created_ms > cut_ms))
+    if (!read_a_running_vmi(c, &created_ms) || (by_snapshot && created_ms > cut_ms))
         return STEP_DONE;
-    why_set(why, REASON_SOURCE_STARTED,
-            "the source %s/%s was running when its disks were copied", v->effective.source_ns,
-            v->effective.source_name);
+    why_set(why, REASON_SOURCE_STARTED, "the source %s/%s was running when its disks were copied",
+            v->effective.source_ns, v->effective.source_name);
     return STEP_FAILED;
 }
 
@@ -261,7 +259,8 @@ enum observed observe_source(const struct clone_view *v, struct why *why)
     const struct wukong_effective *e = &v->effective;
     if (source_is_free(v) || view_cut_by_other(v))
         return STEP_DONE;
-    /* Copying goes on by itself, whatever becomes of the VirtualMachine, as long as it does not run. */
+    /* Copying goes on by itself, whatever becomes of the VirtualMachine, as long as it does not
+     * run. */
     if (view_past_cut(v))
         return full_state(v, why);
     bool found = e->source_type == SOURCE_VMI ? s->vmi_exists : s->vm_exists;
@@ -300,9 +299,8 @@ void apply_source(const struct clone_view *v, struct decision *d)
         d->persist_first = true;
         return;
     }
-    struct intent *i =
-        intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VM],
-                    v->effective.source_ns, v->effective.source_name, "start");
+    struct intent *i = intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VM],
+                                   v->effective.source_ns, v->effective.source_name, "start");
     i->sub = "start";
     i->body = "{}";
 }
@@ -312,7 +310,7 @@ void apply_source(const struct clone_view *v, struct decision *d)
 static const cJSON *find_condition(const cJSON *status, const char *type)
 {
     const cJSON *c;
-    cJSON_ArrayForEach(c, json_get(status, "conditions"))
+    cJSON_ArrayForEach (c, json_get(status, "conditions"))
         if (str_eq(json_str(c, "type"), type))
             return c;
     return NULL;
@@ -359,8 +357,8 @@ void apply_gates(const struct clone_view *v, struct decision *d)
 
 /* --- pre-flight --- */
 
-/* How old an answer is. While other clones' guests are frozen it does not grow old: it is asked again when the turn
-   has come, and not every few seconds until then. */
+/* How old an answer is. While other clones' guests are frozen it does not grow old: it is asked
+   again when the turn has come, and not every few seconds until then. */
 static int64_t age_ms(const struct clone_view *v, const struct call *c)
 {
     return view_waits_for_turn(v) ? 0 : v->now.wall_ms - c->done_ms;
@@ -410,7 +408,8 @@ static enum observed dry_runs(const struct clone_view *v, struct why *why)
     const struct view_target *t = &v->targets[0];
     for (size_t i = 0; i < v->disk_count; i++) {
         const char *name = t->claims[i].name;
-        enum observed o = dry_verdict(dry_call(v, "claim", name), "PersistentVolumeClaim", name, why);
+        enum observed o =
+            dry_verdict(dry_call(v, "claim", name), "PersistentVolumeClaim", name, why);
         if (o != STEP_DONE)
             return o;
     }
@@ -436,14 +435,14 @@ static enum observed needs_state(const struct clone_view *v, struct why *why)
         why_set(why, REASON_WAITING, "looking for %s %s", needs[i].kind->kind, needs[i].name);
         why->again_ms = v->now.wall_ms + NEED_POLL_MS;
         if (missing) {
-            why_set(why, REASON_DEPENDENCY_MISSING, "%s %s%s%s, which the source names, does not exist",
-                    needs[i].kind->kind, str_or(needs[i].ns, ""), needs[i].ns ? "/" : "",
-                    needs[i].name);
+            why_set(why, REASON_DEPENDENCY_MISSING,
+                    "%s %s%s%s, which the source names, does not exist", needs[i].kind->kind,
+                    str_or(needs[i].ns, ""), needs[i].ns ? "/" : "", needs[i].name);
             return STEP_TODO;
         }
         if (call_failed(c))
-            why_set(why, REASON_WAITING, "looking for %s %s: %s", needs[i].kind->kind, needs[i].name,
-                    str_or(c->message, "no answer"));
+            why_set(why, REASON_WAITING, "looking for %s %s: %s", needs[i].kind->kind,
+                    needs[i].name, str_or(c->message, "no answer"));
         return STEP_TODO;
     }
     return STEP_DONE;

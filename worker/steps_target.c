@@ -129,9 +129,9 @@ enum observed observe_disks(const struct clone_view *v, struct why *why)
  * How many claims may be asked for now. external-provisioner puts a finalizer on the snapshot of a
  * claim when it begins with it, and takes it off when it is done, whoever else still needs it
  * (pkg/controller/controller.go: setSnapshotFinalizer, removeSnapshotFinalizer). Many claims of one
- * snapshot at once fail at that with conflicts, and come back after a backoff that grows to a minute:
- * 20 took 150 s. So the targets follow one another: each when the one before is bound, or has had
- * its head start, so that a driver that copies slowly still copies several at a time.
+ * snapshot at once fail at that with conflicts, and come back after a backoff that grows to a
+ * minute: 20 took 150 s. So the targets follow one another: each when the one before is bound, or
+ * has had its head start, so that a driver that copies slowly still copies several at a time.
  */
 static size_t claims_allowed(const struct clone_view *v, size_t disk)
 {
@@ -215,8 +215,8 @@ static bool starts_by_hand(const struct clone_view *v)
 
 /*
  * The driver does not clone volumes, or not this one: a caller is to use another source (CSI
- * specification, CreateVolume: INVALID_ARGUMENT for a source that is not supported; external-provisioner
- * pkg/controller/controller.go checkDriverCapabilities).
+ * specification, CreateVolume: INVALID_ARGUMENT for a source that is not supported;
+ * external-provisioner pkg/controller/controller.go checkDriverCapabilities).
  */
 static bool refuses_to_clone(const struct clone_view *v, size_t disk, const char *error)
 {
@@ -345,7 +345,8 @@ static enum observed parents_state(const struct clone_view *v, struct why *why)
 static bool copies_left(const struct clone_view *v)
 {
     for (size_t i = 0; i < v->ours_count; i++)
-        if (v->ours[i].copy && (v->ours[i].kind == KIND_SNAPSHOT || v->ours[i].kind == KIND_CONTENT))
+        if (v->ours[i].copy &&
+            (v->ours[i].kind == KIND_SNAPSHOT || v->ours[i].kind == KIND_CONTENT))
             return true;
     return false;
 }
@@ -356,7 +357,8 @@ enum observed observe_cleanup(const struct clone_view *v, struct why *why)
         enum observed held = parents_state(v, why);
         if (held != STEP_DONE || !copies_left(v) || !view_targets_complete(v))
             return held;
-        why_set(why, REASON_CLEANING_UP, "what handed the snapshots to this namespace is being removed");
+        why_set(why, REASON_CLEANING_UP,
+                "what handed the snapshots to this namespace is being removed");
         why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
         return STEP_TODO;
     }
@@ -378,7 +380,8 @@ void apply_cleanup(const struct clone_view *v, struct decision *d)
         (void)oblige_remove_snapshots(v, d);
         return;
     }
-    /* The parent is the source's own snapshot; the way to it is not needed once the claims are bound. */
+    /* The parent is the source's own snapshot; the way to it is not needed once the claims are
+     * bound. */
     if (oblige_hold_parents(v, d) && view_targets_complete(v))
         (void)oblige_remove_copies(v, d);
 }

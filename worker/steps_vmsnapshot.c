@@ -76,7 +76,8 @@ enum observed observe_vm_snapshot(const struct clone_view *v, struct why *why)
     return STEP_WAIT;
 }
 
-/* indications is the compact JSON list; the words are unique enough to be looked for as they are. */
+/* indications is the compact JSON list; the words are unique enough to be looked for as they are.
+ */
 enum consistency vm_snapshot_consistency(const struct clone_view *v)
 {
     const char *words = str_or(v->vm_snapshot_indications, "");

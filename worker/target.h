@@ -160,8 +160,8 @@ struct target_claim {
    size is the largest of asked, restoreSize and the source's request (for a CSI volume clone its
    capacity as well); asking for less than the source's request is ERR_REFUSED. */
 WUKONG_CHECK int target_pvc_body(const struct target_claim *c, struct buf *out, struct err *err);
-/* cdi.kubevirt.io/v1beta1 DataVolume, as large as the source's claim; access modes are left to CDI when the class changes and CDI
-   knows which its driver has. */
+/* cdi.kubevirt.io/v1beta1 DataVolume, as large as the source's claim; access modes are left to CDI
+   when the class changes and CDI knows which its driver has. */
 WUKONG_CHECK int target_datavolume_body(const struct target_claim *c, struct buf *out,
                                         struct err *err);
 /* The size in bytes that both bodies ask for. */

@@ -174,14 +174,15 @@ int target_datavolume_body(const struct target_claim *c, struct buf *out, struct
 
     const char *old_class = json_str(c->source, "spec.storageClassName");
     bool same_class = !c->storage_class || str_eq(c->storage_class, old_class);
-    /* What CDI makes of "storage" it makes 6 % larger for a file system (GetRequiredSpace), each clone
-       of a clone again, and so it needs expansion, a Pod to expand in, or copies byte by byte. The
-       source's claim has that room already: "pvc" is taken as it is, but has one access mode only
-       (CDI pkg/controller/datavolume/util.go, pkg/apiserver/webhooks/datavolume-validate.go). */
+    /* What CDI makes of "storage" it makes 6 % larger for a file system (GetRequiredSpace), each
+       clone of a clone again, and so it needs expansion, a Pod to expand in, or copies byte by
+       byte. The source's claim has that room already: "pvc" is taken as it is, but has one access
+       mode only (CDI pkg/controller/datavolume/util.go,
+       pkg/apiserver/webhooks/datavolume-validate.go). */
     bool as_is = same_class && !modes->child->next;
     cJSON *storage = tree_object(spec, as_is ? "pvc" : "storage");
-    /* Another class may not know the source's modes: CDI takes its StorageProfile's. It has none of a
-       driver that it does not know, and then makes no claim without modes (CDI
+    /* Another class may not know the source's modes: CDI takes its StorageProfile's. It has none of
+       a driver that it does not know, and then makes no claim without modes (CDI
        pkg/controller/datavolume/util.go, "no accessMode specified in StorageProfile"). */
     if (!c->cdi_knows_modes || same_class)
         tree_set(storage, "accessModes", tree_dup(modes));

@@ -393,14 +393,12 @@ void usage_release(struct usage *u)
 {
     struct usage_claims *c, *next_claims;
     struct usage_bucket *b, *next;
-    HASH_ITER(hh, u->claims, c, next_claims)
-    {
+    HASH_ITER (hh, u->claims, c, next_claims) {
         HASH_DEL(u->claims, c);
         free(c->uid);
         free(c);
     }
-    HASH_ITER(hh, u->buckets, b, next)
-    {
+    HASH_ITER (hh, u->buckets, b, next) {
         assert(!b->active && !b->lines);
         b->claimed = b->reserved = 0;
         free_if_empty(u, b);

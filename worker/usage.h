@@ -30,9 +30,9 @@ struct usage_line;
 struct usage_holder {
     const char *key; /* "namespace/name"; orders those of one second */
     int64_t created_ms;
-    const char *ns, *uid, *source; /* source: "namespace/name" */
-    bool holds;                    /* a slot in each of its places */
-    int64_t bytes;                 /* of all its new disks; 0: not known yet */
+    const char *ns, *uid, *source;    /* source: "namespace/name" */
+    bool holds;                       /* a slot in each of its places */
+    int64_t bytes;                    /* of all its new disks; 0: not known yet */
     char *classes[USAGE_CLASSES_MAX]; /* owned */
     size_t class_count;
     /* Private. */
@@ -51,7 +51,8 @@ struct usage {
     void *arg;
 };
 
-/* Negative: a is older. Times of objects are whole seconds, so that the key decides now and then. */
+/* Negative: a is older. Times of objects are whole seconds, so that the key decides now and then.
+ */
 int usage_compare(const struct usage_holder *a, const struct usage_holder *b);
 
 /* Frees everything that is not a holder's; all must have left. */

@@ -68,7 +68,7 @@ static void read_labels(struct clone_view *v, struct wukong *w, const struct kub
     w->labels.items = arena_alloc(v->arena, (n + 1) * sizeof *w->labels.items);
     assert(w->labels.items);
     const cJSON *m;
-    cJSON_ArrayForEach(m, labels)
+    cJSON_ArrayForEach (m, labels)
         if (cJSON_IsString(m))
             w->labels.items[w->labels.count++] = (struct wukong_pair){m->string, m->valuestring};
 }
@@ -105,7 +105,7 @@ int view_read_wukong(struct clone_view *v, const struct kube_object *o, struct e
 static bool condition_true(const cJSON *conditions, const char *type)
 {
     const cJSON *c;
-    cJSON_ArrayForEach(c, conditions)
+    cJSON_ArrayForEach (c, conditions)
         if (str_eq(json_str(c, "type"), type))
             return str_eq(json_str(c, "status"), "True");
     return false;
@@ -155,8 +155,7 @@ static void read_source(struct clone_view *v, const struct caches *c)
     const char *vm_name = e->source_type == SOURCE_VM ? e->source_name
                           : of_vm                     ? vmi->owner_name
                                                       : NULL;
-    const struct kube_object *vm =
-        vm_name ? c->get(c->arg, KIND_VM, e->source_ns, vm_name) : NULL;
+    const struct kube_object *vm = vm_name ? c->get(c->arg, KIND_VM, e->source_ns, vm_name) : NULL;
     v->source.vm_name = vm_name;
     v->source.vmi_name = e->source_name;
     v->source.stand_alone = vmi && !of_vm;
@@ -264,8 +263,7 @@ static struct taker taker_of(const struct clone_view *v)
     return (struct taker){v->wukong->uid, v->wukong->name, view_attempt(v)};
 }
 
-static void see_content(const struct clone_view *v, const struct caches *c,
-                        struct seen_snapshot *s)
+static void see_content(const struct clone_view *v, const struct caches *c, struct seen_snapshot *s)
 {
     int64_t ns;
     CLEANUP_FREE char *name = xasprintf("snapcontent-%s", s->uid);
@@ -315,16 +313,15 @@ static void see_snapshot(struct clone_view *v, const struct caches *c, struct se
     see_content(v, c, s);
 }
 
-/* What CDI says is wrong. A step of the clone that fails is told by condition Running, and tried again
-   for ever; what is wrong before there is a claim, by condition Bound (CDI
+/* What CDI says is wrong. A step of the clone that fails is told by condition Running, and tried
+   again for ever; what is wrong before there is a claim, by condition Bound (CDI
    pkg/controller/populators/clone-populator.go addRunningAnnotations,
    pkg/controller/datavolume/conditions.go updateBoundCondition). */
 static const char *data_volume_error(struct clone_view *v, const struct kube_object *dv,
                                      bool claim_exists)
 {
     const cJSON *c;
-    cJSON_ArrayForEach(c, field_tree(v, dv, F_CONDITIONS))
-    {
+    cJSON_ArrayForEach (c, field_tree(v, dv, F_CONDITIONS)) {
         const char *type = json_str(c, "type"), *reason = json_str(c, "reason");
         bool failed = str_eq(type, "Running") && str_eq(reason, "Error");
         bool refused = str_eq(type, "Bound") && !claim_exists && !str_empty(reason) &&
@@ -384,8 +381,8 @@ static void see_claim(struct clone_view *v, const struct caches *c, struct seen_
         s->done_percent = s->bound ? 100 : 0;
         s->created_ms = o->created_ms;
         s->earlier = str_to_i64(field(o, F_LABEL_ATTEMPT), &attempt) && attempt != view_attempt(v);
-        /* CDI fills it, from a DataVolume that another watch is yet to show; that is what the machine
-           owns, and the claim's own owner is CDI's. */
+        /* CDI fills it, from a DataVolume that another watch is yet to show; that is what the
+           machine owns, and the claim's own owner is CDI's. */
         bool unseen = str_eq(o->owner_kind, "DataVolume");
         s->owned = o->owner_uid && !unseen;
         s->owner_target = unseen ? NULL : o->uid;
@@ -402,7 +399,7 @@ static void see_claim(struct clone_view *v, const struct caches *c, struct seen_
 static const char *vm_failure(struct clone_view *v, const struct kube_object *o)
 {
     const cJSON *c;
-    cJSON_ArrayForEach(c, field_tree(v, o, F_CONDITIONS))
+    cJSON_ArrayForEach (c, field_tree(v, o, F_CONDITIONS))
         if (str_eq(json_str(c, "type"), "Failure") && str_eq(json_str(c, "status"), "True"))
             return str_or(json_str(c, "message"), json_str(c, "reason"));
     return NULL;
@@ -476,28 +473,29 @@ static struct view_leftover *add_left(struct owned_fill *f, int kind, const stru
     return left;
 }
 
-/* Something that belongs to a VirtualMachineSnapshot of ours. Once KubeVirt is done with it, it is there,
-   and a cache that does not show it (a watch may hang for minutes) is no reason to forget it. */
+/* Something that belongs to a VirtualMachineSnapshot of ours. Once KubeVirt is done with it, it is
+   there, and a cache that does not show it (a watch may hang for minutes) is no reason to forget
+   it. */
 static const struct kube_object *find_backup(struct owned_fill *f, enum worker_kind kind,
                                              const struct kube_object *vm_snapshot,
                                              const char *name, bool *ret_live)
 {
-    const struct kube_object *o =
-        f->caches->get(f->caches->arg, kind, vm_snapshot->ns, name);
+    const struct kube_object *o = f->caches->get(f->caches->arg, kind, vm_snapshot->ns, name);
     bool unread = false;
     *ret_live = !o && str_eq(field(vm_snapshot, F_PHASE), "Succeeded");
     if (!*ret_live)
         return o;
     o = view_live(f->v, kind, name, &unread);
     if (unread) {
-        struct kube_object unseen = {.ns = vm_snapshot->ns, .name = arena_strdup(f->v->arena, name)};
+        struct kube_object unseen = {.ns = vm_snapshot->ns,
+                                     .name = arena_strdup(f->v->arena, name)};
         add_one(f, (int)kind, &unseen)->unread = true;
     }
     return o;
 }
 
-/* KubeVirt's VolumeSnapshots for our VirtualMachineSnapshot do not carry our label: once it is gone,
-   nothing would tell that the garbage collector has not come to them yet. */
+/* KubeVirt's VolumeSnapshots for our VirtualMachineSnapshot do not carry our label: once it is
+   gone, nothing would tell that the garbage collector has not come to them yet. */
 static void add_backups(struct owned_fill *f, const struct kube_object *vm_snapshot)
 {
     CLEANUP_FREE char *name = xasprintf("vmsnapshot-content-%s", vm_snapshot->uid);
@@ -505,8 +503,7 @@ static void add_backups(struct owned_fill *f, const struct kube_object *vm_snaps
     const struct kube_object *k =
         find_backup(f, KIND_VM_SNAPSHOT_CONTENT, vm_snapshot, name, &live);
     const cJSON *b;
-    cJSON_ArrayForEach(b, field_tree(f->v, k, F_VOLUME_BACKUPS))
-    {
+    cJSON_ArrayForEach (b, field_tree(f->v, k, F_VOLUME_BACKUPS)) {
         const char *snapshot = json_str(b, "volumeSnapshotName");
         const struct kube_object *o =
             snapshot ? find_backup(f, KIND_SNAPSHOT, vm_snapshot, snapshot, &live) : NULL;
@@ -541,16 +538,15 @@ static bool add_shared(void *arg, const struct kube_object *o)
     const struct owned_fill *f = arg;
     int64_t attempt;
     if (!str_eq(o->ns, f->v->effective.source_ns) ||
-        !str_to_i64(field(o, F_LABEL_ATTEMPT), &attempt) ||
-        attempt != f->v->record.shared.attempt)
+        !str_to_i64(field(o, F_LABEL_ATTEMPT), &attempt) || attempt != f->v->record.shared.attempt)
         return true;
     return add_ours(arg, o);
 }
 
 static void see_ours(struct clone_view *v, const struct caches *c)
 {
-    static const enum worker_kind kinds[] = {KIND_VM, KIND_DATA_VOLUME, KIND_PVC, KIND_SNAPSHOT,
-                                             KIND_VM_SNAPSHOT, KIND_CONTENT};
+    static const enum worker_kind kinds[] = {KIND_VM,       KIND_DATA_VOLUME, KIND_PVC,
+                                             KIND_SNAPSHOT, KIND_VM_SNAPSHOT, KIND_CONTENT};
     struct owned_fill f = {.v = v, .caches = c};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         f.kind = (int)kinds[i];
@@ -569,8 +565,8 @@ static bool find_carrier(void *arg, const struct kube_object *o)
     struct clone_view *v = arg;
     int64_t attempt = 0;
     bool first = view_uses_vm_snapshot(v) || str_eq(field(o, F_LABEL_DISK), "0");
-    if (str_to_i64(field(o, F_LABEL_ATTEMPT), &attempt) && attempt == taker_of(v).attempt && first &&
-        !o->deleted_ms && str_eq(o->ns, v->effective.source_ns))
+    if (str_to_i64(field(o, F_LABEL_ATTEMPT), &attempt) && attempt == taker_of(v).attempt &&
+        first && !o->deleted_ms && str_eq(o->ns, v->effective.source_ns))
         v->snapshot_carrier = o->name;
     return !v->snapshot_carrier;
 }
@@ -586,8 +582,7 @@ static const char *own(struct clone_view *v, const char *text)
 static void see_backups(struct clone_view *v, const struct caches *c, const cJSON *backups)
 {
     const cJSON *b;
-    cJSON_ArrayForEach(b, backups)
-    {
+    cJSON_ArrayForEach (b, backups) {
         for (size_t i = 0; i < v->disk_count; i++) {
             struct seen_snapshot *s = &v->disks[i].snapshot;
             if (!str_eq(v->disks[i].plan->volume, json_str(b, "volumeName")))
@@ -743,8 +738,8 @@ static bool namespace_goes(const struct caches *c, const char *name)
 static void see_namespaces(struct clone_view *v, const struct caches *c)
 {
     v->own_ns_terminating = namespace_goes(c, v->wukong->ns);
-    v->source_ns_terminating = !str_eq(v->effective.source_ns, v->wukong->ns) &&
-                               namespace_goes(c, v->effective.source_ns);
+    v->source_ns_terminating =
+        !str_eq(v->effective.source_ns, v->wukong->ns) && namespace_goes(c, v->effective.source_ns);
 }
 
 int view_build(struct clone_view *v, const struct caches *caches, const struct kube_object *object,

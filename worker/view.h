@@ -1,12 +1,12 @@
 /*
  * struct clone_view: everything observed about one Wukong at one moment, gathered from the caches
- * and the memo. decide() looks at nothing else. Plain data; every pointer is borrowed from the view's
- * arena or from the caches and lives until the reconcile ends.
+ * and the memo. decide() looks at nothing else. Plain data; every pointer is borrowed from the
+ * view's arena or from the caches and lives until the reconcile ends.
  *
  * Two kinds of facts of the source, kept apart on purpose: `source` is what the caches say now
- * (state, agent, freeze), `capture` is what the clone is made from: the source's spec and the plan of
- * its disks, read live once per attempt. With the snapshots the capture is stored on the first of
- * them, so that a clone outlives its source's deletion and its worker's restart.
+ * (state, agent, freeze), `capture` is what the clone is made from: the source's spec and the plan
+ * of its disks, read live once per attempt. With the snapshots the capture is stored on the first
+ * of them, so that a clone outlives its source's deletion and its worker's restart.
  */
 #ifndef WORKER_VIEW_H
 #define WORKER_VIEW_H
@@ -41,15 +41,15 @@ struct seen_snapshot {
 struct seen_claim {
     const char *name, *uid;
     bool exists, ours, deleting, bound;
-    bool earlier;      /* made by an earlier attempt, from another point in time */
+    bool earlier; /* made by an earlier attempt, from another point in time */
     int64_t created_ms;
     bool owned;        /* has an owner already; CDI's DataVolume is none, but has one itself */
     bool sourced;      /* it has a data source: the API server drops one it does not support */
     const char *error; /* the newest ProvisioningFailed Event of this claim */
     int64_t bytes;
     bool data_volume;         /* CDI makes it, from a DataVolume of the same name */
-    const char *owner_target; /* UID of what the machine is to own: the claim or its DataVolume; NULL:
-                                 that DataVolume is yet to be seen */
+    const char *owner_target; /* UID of what the machine is to own: the claim or its DataVolume;
+                                 NULL: that DataVolume is yet to be seen */
     unsigned done_percent;    /* of its data; CDI counts those that it copies, otherwise 0 or 100 */
     bool host_copied;         /* CDI copies byte by byte, through a Pod of its own */
     const char *fallback;     /* and why, in CDI's words; NULL: it was no fallback */
@@ -100,10 +100,10 @@ struct view_source {
 
 /* The outcome of reading the source and planning its disks. */
 struct view_capture {
-    bool present;          /* tree, disks and the rest are meant */
-    bool sealed;           /* it is stored with the snapshots of this attempt */
-    const cJSON *tree;     /* {"source": …, "disks": […]} */
-    const char *text;      /* the same as compact JSON */
+    bool present;        /* tree, disks and the rest are meant */
+    bool sealed;         /* it is stored with the snapshots of this attempt */
+    const cJSON *tree;   /* {"source": …, "disks": […]} */
+    const char *text;    /* the same as compact JSON */
     enum reason refusal; /* REASON_NONE, or why no capture can be made from what was read */
     const char *refusal_text;
     const char *warnings; /* one text, NULL: none */
@@ -117,9 +117,9 @@ struct view_leftover {
     bool content_retains; /* snapshots: the content must be set to Delete first */
     const char *content;
     bool pending_claim;
-    bool in_use; /* snapshots: the provisioner has not let go of it yet */
-    bool orphaned;       /* and will not before its sweep, minutes from now */
-    const char *release; /* the patch that lets go of it in the provisioner's place */
+    bool in_use;          /* snapshots: the provisioner has not let go of it yet */
+    bool orphaned;        /* and will not before its sweep, minutes from now */
+    const char *release;  /* the patch that lets go of it in the provisioner's place */
     bool content_awaited; /* its content is about to appear, and would outlive it */
     bool being_cut;       /* the CSI driver is at work on it, and has not answered */
     const char *look;     /* the content that must be read live before; NULL: known well enough */
@@ -129,19 +129,19 @@ struct view_leftover {
     bool unread;          /* the cache does not show it, and the API server has not been asked */
     bool hasty;           /* a VirtualMachineSnapshot under way: KubeVirt holds the guest for it */
     int64_t created_ms;   /* snapshots */
-    bool copy; /* of a handle that is another content's: its policy is never touched */
+    bool copy;            /* of a handle that is another content's: its policy is never touched */
     bool attached; /* a content that we hold, whose VolumeSnapshot is there: it goes with that */
 };
 
 /* What this clone is in a group that shares one snapshot: worker/sharing.h. */
 enum share_role {
-    SHARE_NONE,   /* it takes its own, has begun already, or is not ready */
-    SHARE_LEAD,   /* it begins, and members share what it takes */
-    SHARE_LINGER, /* it would lead, others are about to come */
-    SHARE_FOLLOW, /* leader is about to begin */
-    SHARE_BOUND,  /* leader has begun and lists it */
+    SHARE_NONE,      /* it takes its own, has begun already, or is not ready */
+    SHARE_LEAD,      /* it begins, and members share what it takes */
+    SHARE_LINGER,    /* it would lead, others are about to come */
+    SHARE_FOLLOW,    /* leader is about to begin */
+    SHARE_BOUND,     /* leader has begun and lists it */
     SHARE_TAKE_OVER, /* leader's cut is recorded in `taken` */
-    SHARE_FAILED, /* leader's attempt failed before the cut: `taken` says why */
+    SHARE_FAILED,    /* leader's attempt failed before the cut: `taken` says why */
 };
 struct view_share {
     enum share_role role;
@@ -184,7 +184,8 @@ struct clone_view {
     const char *vm_snapshot_phase, *vm_snapshot_indications;
     struct view_leftover *ours; /* every labelled object of ours, wanted or not */
     size_t ours_count;
-    const char *invalid; /* the static rules' findings in a spec that no webhook has seen; NULL: none */
+    const char
+        *invalid; /* the static rules' findings in a spec that no webhook has seen; NULL: none */
     const struct share_group *held; /* groups of ours whose snapshots somebody else needs */
     size_t held_group_count;
     size_t held_count; /* snapshots of those groups: not among `ours` */
@@ -196,10 +197,10 @@ struct clone_view {
         const char *why;
         int64_t until_ms;
     } policy;
-    int64_t permitted_ms;       /* wall: not before this; 0: now */
+    int64_t permitted_ms; /* wall: not before this; 0: now */
     const char *permitted_why;
     enum reason permitted_reason;
-    int64_t permitted_until_ms; /* wall; 0: no end */
+    int64_t permitted_until_ms;  /* wall; 0: no end */
     int64_t unfreeze_timeout_ms; /* configuration */
     cJSON **trees;               /* parsed trees that live as long as the view */
     size_t tree_count, tree_cap;

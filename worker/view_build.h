@@ -1,6 +1,6 @@
 /*
- * From the caches to a view of one Wukong. Reads nothing but caches and memo; writes nothing but the
- * memo (the finished capture, and that a foreign snapshot was seen).
+ * From the caches to a view of one Wukong. Reads nothing but caches and memo; writes nothing but
+ * the memo (the finished capture, and that a foreign snapshot was seen).
  */
 #ifndef WORKER_VIEW_BUILD_H
 #define WORKER_VIEW_BUILD_H
@@ -10,12 +10,12 @@
 
 struct view_settings {
     int64_t unfreeze_timeout_ms;
-    bool may_start;        /* the requester may start the source */
-    bool freeze_elsewhere; /* another Wukong owes a thaw on this source */
-    unsigned freezes_max;  /* guests that may be frozen at once; 0: no limit */
-    bool freezes_full;     /* other Wukongs have as many frozen */
+    bool may_start;             /* the requester may start the source */
+    bool freeze_elsewhere;      /* another Wukong owes a thaw on this source */
+    unsigned freezes_max;       /* guests that may be frozen at once; 0: no limit */
+    bool freezes_full;          /* other Wukongs have as many frozen */
     bool vm_snapshot_elsewhere; /* another Wukong's VirtualMachineSnapshot of it is under way */
-    int64_t last_thaw_ms;  /* wall; of this source, by any Wukong; 0: none known */
+    int64_t last_thaw_ms;       /* wall; of this source, by any Wukong; 0: none known */
     /* Policy's verdict: see view.h. */
     const char *policy_refusal, *permitted_why;
     enum reason permitted_reason;
@@ -46,8 +46,8 @@ void view_see_left_content(const struct clone_view *v, const struct caches *c,
 void view_see_left_snapshot(struct clone_view *v, const struct caches *c,
                             const struct kube_object *o, struct view_leftover *left);
 
-/* What the API server said itself a moment ago of an object that the cache does not show. NULL: it is not
-   there, or *ret_unread: it must be read, under the key "read/RESOURCE/NAME". */
+/* What the API server said itself a moment ago of an object that the cache does not show. NULL: it
+   is not there, or *ret_unread: it must be read, under the key "read/RESOURCE/NAME". */
 const struct kube_object *view_live(struct clone_view *v, enum worker_kind kind, const char *name,
                                     bool *ret_unread);
 

@@ -1,7 +1,8 @@
 /*
- * The view of a VolumeSnapshot of ours that is to go: what must come before its deletion. Its content
- * is what holds the physical snapshot, and a content that outlives its VolumeSnapshot is found by
- * nobody. What the cache does not show for certain is read live: a watch may be dead for minutes.
+ * The view of a VolumeSnapshot of ours that is to go: what must come before its deletion. Its
+ * content is what holds the physical snapshot, and a content that outlives its VolumeSnapshot is
+ * found by nobody. What the cache does not show for certain is read live: a watch may be dead for
+ * minutes.
  */
 #include "worker/view_build.h"
 
@@ -16,18 +17,20 @@
 #define CONTENT_MADE_MS 30000
 /* How long a content of a Retain class is awaited, which would outlive its VolumeSnapshot. */
 #define CONTENT_AWAIT_MS 600000
-/* csi-snapshotter gives up a CreateSnapshot after its --timeout, a minute by default, and repeats it:
-   an answer that has not come by then is not worth holding the cleanup up. */
+/* csi-snapshotter gives up a CreateSnapshot after its --timeout, a minute by default, and repeats
+   it: an answer that has not come by then is not worth holding the cleanup up. */
 #define CUT_AWAIT_MS 70000
 /* How long a live look at a content is good. */
 #define LOOK_FRESH_MS 5000
 /* A conflict on the way leaves the provisioner's finalizer behind until its sweep, minutes later
-   (external-provisioner v6.3: removeSnapshotFinalizer is not repeated). When nothing of ours is being
-   restored any more and this long has passed, it is taken off, at the version that was seen. */
+   (external-provisioner v6.3: removeSnapshotFinalizer is not repeated). When nothing of ours is
+   being restored any more and this long has passed, it is taken off, at the version that was seen.
+ */
 #define ORPHAN_MS 8000
 /* csi-snapshotter does not look again at a content that was marked for deletion while its
    CreateSnapshot was under way: the end of that is no change it heeds (external-snapshotter 8.6
-   pkg/utils/util.go: ShouldEnqueueContentChange), so the physical snapshot stays until the resync. */
+   pkg/utils/util.go: ShouldEnqueueContentChange), so the physical snapshot stays until the resync.
+ */
 #define STUCK_MS 5000
 
 struct content {
@@ -52,8 +55,8 @@ static struct content cached_content(const struct caches *c, const char *name, c
     };
 }
 
-/* That there is none is no answer any more once the VolumeSnapshot is bound: the look has another key
-   then. */
+/* That there is none is no answer any more once the VolumeSnapshot is bound: the look has another
+   key then. */
 static const char *look_key(struct clone_view *v, const struct kube_object *o)
 {
     bool bound = !str_empty(kube_object_field(o, F_CONTENT_NAME));
@@ -86,8 +89,8 @@ static struct content live_content(struct clone_view *v, const char *name, const
     };
 }
 
-/* What the cache shows can be relied on, though it may be minutes old: a handle stays, and nobody but
-   us changes the policy. */
+/* What the cache shows can be relied on, though it may be minutes old: a handle stays, and nobody
+   but us changes the policy. */
 static bool sure(const struct clone_view *v, const struct content *c)
 {
     if (!c->known || v->effective.clone_type == CLONE_LINKED)
@@ -102,8 +105,9 @@ static const struct kube_object *keep_object(struct arena *a, const struct kube_
     /* The object is no larger than its kind has fields. */
     *kept = (struct kube_object){0};
     memcpy(kept, o, offsetof(struct kube_object, field));
-    const char **texts[] = {&kept->ns,        &kept->name,       &kept->uid,  &kept->resource_version,
-                            &kept->owner_uid, &kept->owner_kind, &kept->owner_name, &kept->label};
+    const char **texts[] = {
+        &kept->ns,        &kept->name,       &kept->uid,        &kept->resource_version,
+        &kept->owner_uid, &kept->owner_kind, &kept->owner_name, &kept->label};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         *texts[i] = arena_strdup(a, *texts[i]);
     for (size_t i = 0; i < KUBE_FIELDS_MAX && o->kind->fields[i]; i++)
@@ -117,8 +121,7 @@ const struct kube_object *view_live(struct clone_view *v, enum worker_kind kind,
     CLEANUP_JSON cJSON *tree = NULL;
     struct kube_object *o = NULL;
     struct err err = {0};
-    const struct call *c =
-        memo_findf(v->memo, "read/%s/%s", worker_kinds[kind].resource, name);
+    const struct call *c = memo_findf(v->memo, "read/%s/%s", worker_kinds[kind].resource, name);
     bool gone = call_failed(c) && c->code == 404;
     *ret_unread = (!call_ok(c) && !gone) || v->now.wall_ms >= c->done_ms + LOOK_FRESH_MS;
     if (*ret_unread || gone)
@@ -166,9 +169,9 @@ static void see_release(struct clone_view *v, const struct kube_object *o,
         after++;
     else if (before[-1] == ',')
         before--;
-    left->release = arena_printf(
-        v->arena, "{\"metadata\":{\"resourceVersion\":\"%s\",\"finalizers\":%.*s%s}}",
-        o->resource_version, (int)(before - list), list, after);
+    left->release =
+        arena_printf(v->arena, "{\"metadata\":{\"resourceVersion\":\"%s\",\"finalizers\":%.*s%s}}",
+                     o->resource_version, (int)(before - list), list, after);
 }
 
 /* A content with a volume behind it is no copy: it holds a linked clone's parent, and its physical

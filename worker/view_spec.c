@@ -1,6 +1,6 @@
 /*
- * The static rules on a Wukong that was stored past the webhook (it was down, or off): the same rules,
- * so that what the webhook would have refused ends with the rule's own words.
+ * The static rules on a Wukong that was stored past the webhook (it was down, or off): the same
+ * rules, so that what the webhook would have refused ends with the rule's own words.
  */
 #include "worker/view_build.h"
 

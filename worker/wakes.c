@@ -55,9 +55,9 @@ void worker_look_at_waiting(struct worker *w)
         return;
     CLEANUP_FREE struct entry **all =
         xcalloc(HASH_CNT(by_key, w->entries.by_key) + 1, sizeof(struct entry *));
-    HASH_ITER(by_key, w->entries.by_key, e, next)
-    if (!e->final)
-        all[count++] = e;
+    HASH_ITER (by_key, w->entries.by_key, e, next)
+        if (!e->final)
+            all[count++] = e;
     qsort(all, count, sizeof(struct entry *), by_age);
     for (size_t i = 0; i < count; i++)
         worker_look_at(w, all[i]);
@@ -72,8 +72,8 @@ void worker_turn_came(void *arg, struct usage_holder *h)
 static void look_at_all(struct worker *w)
 {
     struct entry *e, *next;
-    HASH_ITER(by_key, w->entries.by_key, e, next)
-    worker_look_at(w, e);
+    HASH_ITER (by_key, w->entries.by_key, e, next)
+        worker_look_at(w, e);
 }
 
 /* --- our own writes are newer than the caches --- */

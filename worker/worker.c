@@ -112,7 +112,8 @@ static void settings_of(struct worker *w, struct entry *self, const struct kube_
         s->freeze_elsewhere |=
             e != self && (e->owes_thaw || (e->announced.what & ANNOUNCED_FREEZE));
         s->vm_snapshot_elsewhere |= e != self && vm_snapshot_under_way(w, e);
-        int64_t thawed = e->thawed_ms > e->vm_snapshot_end_ms ? e->thawed_ms : e->vm_snapshot_end_ms;
+        int64_t thawed =
+            e->thawed_ms > e->vm_snapshot_end_ms ? e->thawed_ms : e->vm_snapshot_end_ms;
         s->last_thaw_ms = thawed > s->last_thaw_ms ? thawed : s->last_thaw_ms;
     }
     s->policy_refusal = cross_namespace_refusal(w, self, o, v, &s->may_start);
@@ -123,7 +124,8 @@ static void settings_of(struct worker *w, struct entry *self, const struct kube_
     s->permitted_why = arena_strdup(v->arena, verdict.why);
 }
 
-/* What of a status write that was just sent the others of the source must know, and the clone itself. */
+/* What of a status write that was just sent the others of the source must know, and the clone
+ * itself. */
 static void announce(struct worker *w, struct entry *e, const struct clone_view *v,
                      const struct decision *d)
 {
@@ -134,8 +136,7 @@ static void announce(struct worker *w, struct entry *e, const struct clone_view 
     bool seals = (d->record.cut_ms && !v->record.cut_ms) ||
                  (record_final(&d->record) && !record_final(&v->record));
     unsigned what = (freezes ? ANNOUNCED_FREEZE : 0) | (seals ? ANNOUNCED_SEAL : 0);
-    if (what || takes_slot ||
-        (begins && (d->record.member_count || d->record.shared.uid)))
+    if (what || takes_slot || (begins && (d->record.member_count || d->record.shared.uid)))
         announce_open(&e->announced, v->wukong->resource_version, what, worker_mono(w));
     entries_count_freeze(&w->entries, e);
 }
@@ -156,7 +157,8 @@ static void send_status(struct worker *w, struct entry *e, const struct clone_vi
     int64_t since = e->status_ms ? e->status_ms : v->wukong->created_ms;
     if (change == STATUS_SAME)
         return;
-    /* The finalizer's answer brings the version that this write has to name: without it, a conflict. */
+    /* The finalizer's answer brings the version that this write has to name: without it, a
+     * conflict. */
     const struct call *finalizer = memo_find(&e->memo, "finalizer/add");
     if (finalizer && finalizer->state == CALL_FLYING)
         return;
@@ -240,8 +242,8 @@ static void wake_for_retries(struct worker *w, const struct entry *e)
         workqueue_add_at(w->queue, e->key, worker_mono(w) + soonest - now, worker_mono(w));
 }
 
-/* The answer to what was announced is lost, or a conflict says that the cache is behind, for minutes
-   perhaps: the API server is asked what it has. */
+/* The answer to what was announced is lost, or a conflict says that the cache is behind, for
+   minutes perhaps: the API server is asked what it has. */
 static void ask_for_own(struct worker *w, struct entry *e)
 {
     const struct call *status = memo_find(&e->memo, "status");
@@ -401,9 +403,9 @@ static void begin_when_ready(struct worker *w)
     }
     struct entry *e, *next;
     if (w->synced && w->leads)
-        HASH_ITER(by_key, w->entries.by_key, e, next)
-    if (e->final)
-        worker_look_at(w, e);
+        HASH_ITER (by_key, w->entries.by_key, e, next)
+            if (e->final)
+                worker_look_at(w, e);
     worker_arm_pump(w);
 }
 
@@ -419,9 +421,10 @@ static void acquired(void *arg)
     w->leads = true;
     metric_set(&metric_leader, 1, NULL);
     log_event(LOG_INFO, "leading", LOG_S("identity", w->identity));
-    /* What the leader before has recorded and made must be known before anything is begun or removed, and this
-       process's watches may have hung since before that. All of them: a clone that is known to have succeeded, and
-       whose claims are not known, does not seem to need its snapshots any more. */
+    /* What the leader before has recorded and made must be known before anything is begun or
+       removed, and this process's watches may have hung since before that. All of them: a clone
+       that is known to have succeeded, and whose claims are not known, does not seem to need its
+       snapshots any more. */
     w->synced = !w->lease && w->synced;
     for (int k = 0; w->lease && k < WORKER_KINDS; k++)
         if (is_watched(w, k))

@@ -17,16 +17,16 @@ struct worker_config {
     const struct clock *clock;
     struct timers *timers;
     struct rng *rng;
-    const char *ns;         /* where the Lease and the stamp's ConfigMap live */
-    const char *lease_name; /* NULL: no election, this worker leads at once (tests) */
-    const char *identity;   /* the holder's name, unique per process */
+    const char *ns;              /* where the Lease and the stamp's ConfigMap live */
+    const char *lease_name;      /* NULL: no election, this worker leads at once (tests) */
+    const char *identity;        /* the holder's name, unique per process */
     const char *stamp_configmap; /* NULL: no clone from another namespace is let through */
     bool cross_namespace;
     int64_t unfreeze_timeout_ms; /* the guest's own timer; 10 s to 60 s */
     unsigned max_in_flight;      /* clones at once */
-    /* Guests that are frozen at once; 0: no limit. The snapshots of all go through the same controllers, which make
-       five requests a second as they are shipped (external-snapshotter, --kube-api-qps): each more makes all freezes
-       longer and no clone faster. */
+    /* Guests that are frozen at once; 0: no limit. The snapshots of all go through the same
+       controllers, which make five requests a second as they are shipped (external-snapshotter,
+       --kube-api-qps): each more makes all freezes longer and no clone faster. */
     unsigned max_frozen;
     /* Called when leadership is lost: the caller ends the process (a restart is the recovery). */
     void (*lost_lease)(void *arg);

@@ -25,7 +25,10 @@ void buf_release(struct buf *b);
 /* Empties without freeing. */
 void buf_clear(struct buf *b);
 #define CLEANUP_BUF __attribute__((cleanup(buf_release)))
-#define BUF_INIT(limit) {.data = (char *)"", .max = (limit)}
+#define BUF_INIT(limit)                                                                            \
+    {                                                                                              \
+        .data = (char *)"", .max = (limit)                                                         \
+    }
 
 bool buf_add(struct buf *b, const void *bytes, size_t n);
 bool buf_adds(struct buf *b, const char *s);

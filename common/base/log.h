@@ -1,7 +1,7 @@
 /*
  * Log lines: JSON objects on one sink, with time, level, msg, then key/value pairs. Library code
- * returns errors and logs nothing above debug; the outermost function logs each failure once. msg is
- * lower case without variable parts. Never tokens, keys or whole objects.
+ * returns errors and logs nothing above debug; the outermost function logs each failure once. msg
+ * is lower case without variable parts. Never tokens, keys or whole objects.
  *
  *     log_event(LOG_INFO, "snapshot taken", LOG_S("wukong", key), LOG_I("frozen_ms", ms));
  */

@@ -36,8 +36,8 @@ void *xrealloc(void *p, size_t size)
 }
 
 /* Segments that nobody writes to hold what the file holds, and are read from it again when they are
-   needed. What the dynamic linker relocated is in a writable one (System V ABI: a read-only segment is
-   relocated only with DT_TEXTREL, which no distribution's library has). */
+   needed. What the dynamic linker relocated is in a writable one (System V ABI: a read-only segment
+   is relocated only with DT_TEXTREL, which no distribution's library has). */
 static int unmap_pages(struct dl_phdr_info *info, size_t size, void *arg)
 {
     (void)size, (void)arg;

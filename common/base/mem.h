@@ -36,15 +36,17 @@ static inline void mem_free_p(void *p)
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
-/* Gives back to the system what only the start has needed: pages that are free, as after the lists that
-   fill caches (each object's tree was freed, but the allocator keeps them), and those of programs and
-   libraries that the dynamic linker, the readers of configuration and the like have touched. The latter
-   come back from the file as they are needed. Takes milliseconds, so not on a hot path. */
+/* Gives back to the system what only the start has needed: pages that are free, as after the lists
+   that fill caches (each object's tree was freed, but the allocator keeps them), and those of
+   programs and libraries that the dynamic linker, the readers of configuration and the like have
+   touched. The latter come back from the file as they are needed. Takes milliseconds, so not on a
+   hot path. */
 void mem_trim(void);
 
-/* For a program that keeps much and parses much, before its first allocation: what is freed is joined with its
-   neighbours at once. By default glibc puts that off and then does it for all of the heap in one go, which costs
-   the more the more is kept (seen with 10,000 machines cached: 0.21 ms an event, 0.15 with this). */
+/* For a program that keeps much and parses much, before its first allocation: what is freed is
+   joined with its neighbours at once. By default glibc puts that off and then does it for all of
+   the heap in one go, which costs the more the more is kept (seen with 10,000 machines cached: 0.21
+   ms an event, 0.15 with this). */
 void mem_join_early(void);
 
 /*

@@ -1,6 +1,6 @@
 /*
- * Metrics in Prometheus' text format 0.0.4. A metric is a static struct, registered once; a series is
- * a metric with label values, made on first use. Counters and gauges hold integers or doubles;
+ * Metrics in Prometheus' text format 0.0.4. A metric is a static struct, registered once; a series
+ * is a metric with label values, made on first use. Counters and gauges hold integers or doubles;
  * histograms have fixed upper bounds. The number of series of one metric is bounded, what comes
  * beyond is counted under the label values "other".
  */

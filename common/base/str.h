@@ -27,8 +27,8 @@ static inline const char *str_or(const char *s, const char *fallback)
 {
     return str_empty(s) ? fallback : s;
 }
-/* Decimal digits only, the whole string; no sign but str_to_i64's minus. False when it is not that or
-   overflows. */
+/* Decimal digits only, the whole string; no sign but str_to_i64's minus. False when it is not that
+   or overflows. */
 bool str_to_u64(const char *s, uint64_t *ret);
 bool str_to_i64(const char *s, int64_t *ret);
 /* FNV-1a, for hash tables and short name suffixes; not for secrets. */

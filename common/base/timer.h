@@ -1,8 +1,8 @@
 /*
  * A heap of timers on the monotonic clock. It runs nothing by itself: the event loop (or the
  * simulator) asks for the next deadline and calls timers_run when it has come. A struct timer lives
- * in its owner; arming an armed timer moves it; cancelling an idle one does nothing. Timers of equal
- * deadline fire in the order in which they were armed.
+ * in its owner; arming an armed timer moves it; cancelling an idle one does nothing. Timers of
+ * equal deadline fire in the order in which they were armed.
  */
 #ifndef BASE_TIMER_H
 #define BASE_TIMER_H

@@ -1,7 +1,7 @@
 /*
- * JSON as Kubernetes needs it, over cJSON. json_parse is strict (RFC 8259, valid UTF-8, whole input)
- * and bounded, refuses duplicate keys (cJSON reads the first, Go the last: two programs would see
- * two objects) and \u0000 (cJSON strings end there).
+ * JSON as Kubernetes needs it, over cJSON. json_parse is strict (RFC 8259, valid UTF-8, whole
+ * input) and bounded, refuses duplicate keys (cJSON reads the first, Go the last: two programs
+ * would see two objects) and \u0000 (cJSON strings end there).
  *
  * Numbers: cJSON holds doubles, which changes 9007199254740993. With `lossless`, every number whose
  * token would not be printed back to the letter becomes a cJSON_Raw node that holds the token; the

@@ -143,8 +143,7 @@ static const cJSON *find_named(const struct files *f, const char *list, const ch
 {
     for (size_t i = 0; i < f->count; i++) {
         const cJSON *entry;
-        cJSON_ArrayForEach(entry, json_get(f->items[i].tree, list))
-        {
+        cJSON_ArrayForEach (entry, json_get(f->items[i].tree, list)) {
             if (!str_eq(json_str(entry, "name"), name))
                 continue;
             *ret_file = &f->items[i];

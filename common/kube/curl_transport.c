@@ -11,9 +11,9 @@
 #include "base/str.h"
 #include "kube/token.h"
 
-/* A new connection costs both sides some milliseconds of CPU, a small list on one that is there less than
-   one. So the streams that fill caches, which all begin at once, wait for a connection to become free,
-   and open another one only after this long. */
+/* A new connection costs both sides some milliseconds of CPU, a small list on one that is there
+   less than one. So the streams that fill caches, which all begin at once, wait for a connection to
+   become free, and open another one only after this long. */
 #define OPEN_MS 20
 /* libcurl closes a connection that has been idle for longer (CURLOPT_MAXAGE_CONN). */
 #define CONNECTION_IDLE_MS 118000
@@ -21,7 +21,8 @@
 #define IDLE_HANDLES 32
 /* Unacknowledged data for this long ends a connection: a node that vanished. */
 #define USER_TIMEOUT_MS 30000
-/* kube-apiserver cuts all warnings of an answer at 4 KiB (apiserver pkg/endpoints/filters/warning.go). */
+/* kube-apiserver cuts all warnings of an answer at 4 KiB (apiserver
+ * pkg/endpoints/filters/warning.go). */
 #define WARNINGS_BYTES (16u * KIB)
 
 enum call_state { CALL_WAITING, CALL_RUNNING, CALL_ENDED };
@@ -63,7 +64,7 @@ struct curl_transport {
     bool insecure, loopback;
     struct call_list waiting, running, ended;
     unsigned waiting_count, running_count;
-    unsigned open_count;         /* connections there should be: the most requests under way at once */
+    unsigned open_count; /* connections there should be: the most requests under way at once */
     int64_t opened_ms, ended_ms; /* when the last one was opened; when a request last ended */
     struct timer pump; /* starts what waits, ends what has ended, outside libcurl's callbacks */
     CURL *idle[IDLE_HANDLES];
@@ -258,8 +259,7 @@ static void add_warning(struct buf *out, const char *value)
 static void read_warnings(CURL *easy, struct buf *out)
 {
     struct curl_header *h;
-    for (size_t i = 0;
-         curl_easy_header(easy, "Warning", i, CURLH_HEADER, -1, &h) == CURLHE_OK; i++)
+    for (size_t i = 0; curl_easy_header(easy, "Warning", i, CURLH_HEADER, -1, &h) == CURLHE_OK; i++)
         add_warning(out, h->value);
 }
 
@@ -462,8 +462,8 @@ static int64_t open_at_ms(struct curl_transport *t)
     return t->running_count < t->open_count || t->running_count == 0 ? now : t->opened_ms + OPEN_MS;
 }
 
-/* The one that comes next. Only streams wait for a connection: somebody waits for an answer, and a guest
-   may stand still until a write is done. */
+/* The one that comes next. Only streams wait for a connection: somebody waits for an answer, and a
+   guest may stand still until a write is done. */
 static struct kube_call *next_to_start(struct curl_transport *t)
 {
     struct kube_call *c = t->waiting.first;

@@ -8,8 +8,8 @@
  * reused connection dies under it (lib/transfer.c Curl_retry_request); for writes that is
  * prevented.
  *
- * Streams (lists, watches) that come at once open one connection after the other, some milliseconds apart,
- * and share those that become free meanwhile; nothing else ever waits for that.
+ * Streams (lists, watches) that come at once open one connection after the other, some milliseconds
+ * apart, and share those that become free meanwhile; nothing else ever waits for that.
  *
  * A 401 makes the token file be read again before the next request; the caller decides whether to
  * repeat (client.h does, once). CA files are read again after 60 s at the latest (libcurl caches

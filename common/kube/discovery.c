@@ -38,8 +38,7 @@ static void read_resources(struct wanted *w, const struct kube_reply *reply)
     if (json_parse(reply->body, reply->body_len, false, &tree, &ignored) != 0)
         return;
     const cJSON *resource;
-    cJSON_ArrayForEach(resource, json_get(tree, "resources"))
-    {
+    cJSON_ArrayForEach (resource, json_get(tree, "resources")) {
         const char *name = json_str(resource, "name");
         if (name && w->resource_count < DISCOVERY_RESOURCES_MAX)
             w->resources[w->resource_count++] = str_hash64(name, strlen(name));

@@ -67,8 +67,7 @@ static void pack_last(struct gathered *g, const char *hint)
 static const cJSON *main_owner(const cJSON *metadata)
 {
     const cJSON *owners = json_get(metadata, "ownerReferences"), *owner;
-    cJSON_ArrayForEach(owner, owners)
-    {
+    cJSON_ArrayForEach (owner, owners) {
         if (json_bool(owner, "controller", false))
             return owner;
     }
@@ -174,7 +173,8 @@ const char *kube_object_field(const struct kube_object *o, const char *path)
 char *kube_object_unpack(const struct kube_object *o)
 {
     size_t i = field_index(o->kind, o->kind->packed);
-    return i < KUBE_FIELDS_MAX && o->field[i] ? unpack_text(o->field[i], o->kind->packed_hint) : NULL;
+    return i < KUBE_FIELDS_MAX && o->field[i] ? unpack_text(o->field[i], o->kind->packed_hint)
+                                              : NULL;
 }
 
 size_t kube_object_bytes(const struct kube_object *o)
@@ -185,7 +185,7 @@ size_t kube_object_bytes(const struct kube_object *o)
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
         n += fixed[i] ? strlen(fixed[i]) + 1 : 0;
     for (size_t i = 0; i < field_count(o->kind); i++) {
-        size_t bytes = !o->field[i]             ? 0
+        size_t bytes = !o->field[i]            ? 0
                        : is_packed(o->kind, i) ? pack_bytes(o->field[i])
                                                : strlen(o->field[i]) + 1;
         n += sizeof(char *) + bytes;

@@ -24,8 +24,8 @@ struct kube_kind {
     /* Paths of the fields kept, such as "status.phase" or "spec"; a key that holds dots is written
        in brackets: "metadata.annotations[vm.novasphere.dev/retry]". */
     const char *fields[KUBE_FIELDS_MAX];
-    /* The path of one of them that is kept packed (pack.h), because it is long and seldom read, and a text
-       that it mostly resembles. kube_object_unpack reads it. NULL: none. */
+    /* The path of one of them that is kept packed (pack.h), because it is long and seldom read, and
+       a text that it mostly resembles. kube_object_unpack reads it. NULL: none. */
     const char *packed, *packed_hint;
     const char *label_selector; /* NULL: all; filtered by the server */
     const char *field_selector; /* NULL: all */
@@ -33,8 +33,8 @@ struct kube_kind {
     const char *label_key;
     /* Instead of label_key: the path of a text that is kept there and can be looked up. */
     const char *label_path;
-    /* The server keeps no watch cache of it (kube-apiserver, of Events) and so sends no bookmarks: a
-       silent watch is a quiet one. TCP's keep-alive still finds a dead peer. */
+    /* The server keeps no watch cache of it (kube-apiserver, of Events) and so sends no bookmarks:
+       a silent watch is a quiet one. TCP's keep-alive still finds a dead peer. */
     bool no_bookmarks;
 };
 
@@ -42,7 +42,7 @@ struct kube_object {
     const struct kube_kind *kind;
     /* ns "" when cluster-scoped; of an object in a store name follows ns in memory. */
     const char *ns, *name, *uid, *resource_version;
-    int64_t generation, created_ms, deleted_ms;     /* deleted_ms 0: no deletionTimestamp */
+    int64_t generation, created_ms, deleted_ms; /* deleted_ms 0: no deletionTimestamp */
     const char *owner_uid, *owner_kind,
         *owner_name;   /* the controller owner, else the first owner */
     const char *label; /* value of kind->label_key or label_path */
@@ -52,8 +52,8 @@ struct kube_object {
 /* Projects a parsed object; free() the result. ERR_INVALID when metadata is missing. */
 WUKONG_CHECK int kube_object_project(const struct kube_kind *kind, const cJSON *tree,
                                      struct kube_object **ret, struct err *err);
-/* The field's text by its path as written in the kind; NULL when absent or unknown. Not of the one that is
-   kept packed. */
+/* The field's text by its path as written in the kind; NULL when absent or unknown. Not of the one
+   that is kept packed. */
 const char *kube_object_field(const struct kube_object *o, const char *path);
 /* The text of the one that is; free it. NULL when absent. */
 char *kube_object_unpack(const struct kube_object *o);

@@ -1,7 +1,7 @@
 /*
- * Text kept small: deflate without header (RFC 1951), helped by a hint, a text that the packed one mostly
- * resembles, which costs nothing when it is found again. A status of 2.5 KB takes 0.2. The block is the
- * caller's; whoever unpacks gives the same hint.
+ * Text kept small: deflate without header (RFC 1951), helped by a hint, a text that the packed one
+ * mostly resembles, which costs nothing when it is found again. A status of 2.5 KB takes 0.2. The
+ * block is the caller's; whoever unpacks gives the same hint.
  */
 #ifndef KUBE_PACK_H
 #define KUBE_PACK_H

@@ -204,20 +204,19 @@ static void send(struct reflector *r, const struct reflector_action *a)
     list_splitter_reset(&r->splitter);
     if (!watch && !a->token)
         metric_add(&kube_metric_relists, 1, METRIC_LABELS(kind->resource));
-    r->call = kube_submit(r->o.transport, &(struct kube_request){
-                                              .method = KUBE_GET,
-                                              .path = path.data,
-                                              .deadline_ms = watch ? a->timeout_s * INT64_C(1000) +
-                                                                         REFLECTOR_WATCH_GRACE_MS
-                                                                   : REFLECTOR_LIST_DEADLINE_MS,
-                                              .idle_ms = watch && !kind->no_bookmarks
-                                                             ? REFLECTOR_IDLE_MS
-                                                             : 0,
-                                              .response_max = REFUSAL_BYTES,
-                                              .on_data = watch ? watch_data : list_data,
-                                              .on_done = watch ? watch_done : list_done,
-                                              .arg = r,
-                                          });
+    r->call = kube_submit(
+        r->o.transport,
+        &(struct kube_request){
+            .method = KUBE_GET,
+            .path = path.data,
+            .deadline_ms = watch ? a->timeout_s * INT64_C(1000) + REFLECTOR_WATCH_GRACE_MS
+                                 : REFLECTOR_LIST_DEADLINE_MS,
+            .idle_ms = watch && !kind->no_bookmarks ? REFLECTOR_IDLE_MS : 0,
+            .response_max = REFUSAL_BYTES,
+            .on_data = watch ? watch_data : list_data,
+            .on_done = watch ? watch_done : list_done,
+            .arg = r,
+        });
 }
 
 static void act(struct reflector *r, const struct reflector_action *a)

@@ -57,8 +57,8 @@ enum reflector_phase { REFLECTOR_NEW, REFLECTOR_LISTING, REFLECTOR_WATCHING, REF
 
 struct reflector_state {
     enum reflector_phase phase;
-    bool synced;        /* one list has been completed since the last refresh, or the kind is not served */
-    bool served;        /* false only after a 404 */
+    bool synced; /* one list has been completed since the last refresh, or the kind is not served */
+    bool served; /* false only after a 404 */
     bool watch_next;    /* WAITING: for a watch, else for a list */
     bool no_version;    /* the last version was refused: list without */
     bool no_pages;      /* a continue token was refused: list in one piece */
@@ -77,7 +77,8 @@ enum reflector_input_kind {
     REFLECTOR_ENDED,   /* the watch ended cleanly */
     REFLECTOR_FAILED,  /* list or watch failed, or an ERROR event came: the fields below */
     REFLECTOR_DUE,     /* the wait is over */
-    REFLECTOR_REFRESH, /* what the store shows is not to be trusted any more; nothing is under way */
+    REFLECTOR_REFRESH, /* what the store shows is not to be trusted any more; nothing is under way
+                        */
 };
 
 struct reflector_input {
@@ -139,9 +140,9 @@ struct reflector *reflector_new(const struct reflector_options *options);
 /* Ends what is under way. NULL does nothing. The store keeps its objects. */
 void reflector_free(struct reflector *r);
 void reflector_start(struct reflector *r);
-/* A watch may hang for minutes: lists anew, what etcd holds and not what some cache does. Until that has come
-   reflector_synced is false; then the store shows nothing older than this call. Not from a callback of the
-   reflector's. */
+/* A watch may hang for minutes: lists anew, what etcd holds and not what some cache does. Until
+   that has come reflector_synced is false; then the store shows nothing older than this call. Not
+   from a callback of the reflector's. */
 void reflector_refresh(struct reflector *r);
 bool reflector_synced(const struct reflector *r);
 bool reflector_served(const struct reflector *r);

@@ -33,8 +33,7 @@ static void read_tree(const cJSON *tree, struct kube_status *s)
     if (json_int(tree, "code", &number) && s->code == 0 && number > 0 && number < 1000)
         s->code = (int)number;
     const cJSON *cause;
-    cJSON_ArrayForEach(cause, json_at(tree, "details.causes"))
-    {
+    cJSON_ArrayForEach (cause, json_at(tree, "details.causes")) {
         if (s->cause_count == KUBE_CAUSES_MAX)
             break;
         struct kube_cause *c = &s->causes[s->cause_count++];

@@ -95,8 +95,7 @@ static bool read_labels(struct arena *a, const cJSON *object, struct wukong_pair
         return false;
     ret->items = arena_alloc(a, ((size_t)n + 1) * sizeof *ret->items);
     const cJSON *label = NULL;
-    cJSON_ArrayForEach(label, labels)
-    {
+    cJSON_ArrayForEach (label, labels) {
         if (ret->items && cJSON_IsString(label))
             ret->items[ret->count++] = (struct wukong_pair){arena_strdup(a, label->string),
                                                             arena_strdup(a, label->valuestring)};

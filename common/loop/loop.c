@@ -14,8 +14,10 @@
 #define WAIT_MS_MAX 60000
 /* Descriptors served in one turn; the others are served in the next. */
 #define READY_MAX 64
-/* loop_add_fd takes poll's bits and reports them; epoll's are the same (Linux, asm-generic/poll.h). */
-_Static_assert(POLLIN == EPOLLIN && POLLOUT == EPOLLOUT && POLLERR == EPOLLERR && POLLHUP == EPOLLHUP,
+/* loop_add_fd takes poll's bits and reports them; epoll's are the same (Linux, asm-generic/poll.h).
+ */
+_Static_assert(POLLIN == EPOLLIN && POLLOUT == EPOLLOUT && POLLERR == EPOLLERR &&
+                   POLLHUP == EPOLLHUP,
                "poll's bits are epoll's");
 
 struct watched_fd {
@@ -73,8 +75,8 @@ static void end_transfers(struct loop *l)
     }
 }
 
-/* Only the transfer of this socket is looked at: with curl_multi_perform each of a score of idle watches
-   costs a system call at every event of any other. */
+/* Only the transfer of this socket is looked at: with curl_multi_perform each of a score of idle
+   watches costs a system call at every event of any other. */
 static void run_curl(struct loop *l, curl_socket_t fd, int ready)
 {
     int running = 0;
@@ -101,8 +103,9 @@ static int curl_wants_timer(CURLM *multi, long in_ms, void *arg)
     return 0;
 }
 
-/* libcurl tells what it waits for on a socket of its own; CURL_POLL_REMOVE comes before it is closed. A socket that
-   the system refuses to watch costs its request the deadline; an error here would end all requests for good. */
+/* libcurl tells what it waits for on a socket of its own; CURL_POLL_REMOVE comes before it is
+   closed. A socket that the system refuses to watch costs its request the deadline; an error here
+   would end all requests for good. */
 static int curl_wants_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *of_socket)
 {
     struct loop *l = arg;
@@ -274,7 +277,8 @@ static void run_fd(struct loop *l, int fd, uint32_t ready)
         w->ready(w->arg, (short)ready);
         return;
     }
-    /* One that an earlier callback of this turn removed is nobody's: libcurl ignores unknown sockets. */
+    /* One that an earlier callback of this turn removed is nobody's: libcurl ignores unknown
+     * sockets. */
     int what = 0;
     if (ready & (EPOLLIN | EPOLLHUP))
         what |= CURL_CSELECT_IN;

@@ -1,8 +1,9 @@
 /*
  * struct loop: the one event loop of a process. It waits in epoll for libcurl's sockets
- * (curl_multi_socket_action), for extra file descriptors (a listener's epoll fd, inotify), for signals
- * (signalfd) and for the next timer, then runs callbacks to completion, one after the other. Nothing in it blocks: slow
- * work is a state and a timer, never a sleep. It depends on base and libcurl alone.
+ * (curl_multi_socket_action), for extra file descriptors (a listener's epoll fd, inotify), for
+ * signals (signalfd) and for the next timer, then runs callbacks to completion, one after the
+ * other. Nothing in it blocks: slow work is a state and a timer, never a sleep. It depends on base
+ * and libcurl alone.
  *
  * The loop owns the CURLM and the timer heap; the structs that are armed or registered stay their
  * owners' property. Callbacks may add and remove anything, themselves included, and may stop the

@@ -85,8 +85,7 @@ void check_name_disks(struct check *c, const cJSON *v)
     const cJSON *disk;
     if (!clones(c))
         return;
-    cJSON_ArrayForEach(disk, json_at(v, "spec.disks"))
-    {
+    cJSON_ArrayForEach (disk, json_at(v, "spec.disks")) {
         const cJSON *disk_name = json_get(disk, "name");
         if (cJSON_IsString(disk_name) &&
             name + suffix + strlen(disk_name->valuestring) > LIMIT_DNS_LABEL) {
@@ -113,8 +112,7 @@ static void each_item(struct check *c, const cJSON *list, bool wanted, const cha
 {
     const cJSON *item;
     size_t i = 0;
-    cJSON_ArrayForEach(item, list)
-    {
+    cJSON_ArrayForEach (item, list) {
         if (cJSON_IsObject(item) && has(item, member) != wanted) {
             char place[64];
             snprintf(place, sizeof(place), "[%zu].%s", i, member);
@@ -244,8 +242,7 @@ void check_disk_sources_unique(struct check *c, const cJSON *v)
 {
     const cJSON *a, *b;
     size_t i = 0;
-    cJSON_ArrayForEach(a, v)
-    {
+    cJSON_ArrayForEach (a, v) {
         const char *source = source_of(a);
         for (b = v->child; source && b != a; b = b->next) {
             /* The same name twice is disk-name-unique's to report. */
@@ -266,8 +263,7 @@ void check_disk_boot_one(struct check *c, const cJSON *v)
 {
     const cJSON *disk;
     size_t i = 0, boots = 0;
-    cJSON_ArrayForEach(disk, v)
-    {
+    cJSON_ArrayForEach (disk, v) {
         if (is_true(disk, "boot") && boots++) {
             char place[48];
             snprintf(place, sizeof(place), "[%zu].boot", i);
@@ -336,8 +332,7 @@ void check_actions(struct check *c, const cJSON *v)
 {
     const cJSON *item;
     bool deny = false, warn = false;
-    cJSON_ArrayForEach(item, v)
-    {
+    cJSON_ArrayForEach (item, v) {
         deny = deny || (cJSON_IsString(item) && str_eq(item->valuestring, "Deny"));
         warn = warn || (cJSON_IsString(item) && str_eq(item->valuestring, "Warn"));
     }

@@ -86,8 +86,7 @@ void check_choice_items(struct check *c, const cJSON *v)
 {
     const cJSON *item;
     size_t i = 0;
-    cJSON_ArrayForEach(item, v)
-    {
+    cJSON_ArrayForEach (item, v) {
         char suffix[32];
         snprintf(suffix, sizeof(suffix), "[%zu]", i++);
         if (cJSON_IsString(item))
@@ -126,8 +125,7 @@ void check_generate_name(struct check *c, const cJSON *v)
 void check_label_map(struct check *c, const cJSON *v)
 {
     const cJSON *item;
-    cJSON_ArrayForEach(item, v)
-    {
+    cJSON_ArrayForEach (item, v) {
         const char *why = name_qualified_error(item->string);
         CLEANUP_FREE char *suffix = xasprintf("[%s]", item->string);
         if (why) {
@@ -142,8 +140,8 @@ void check_label_map(struct check *c, const cJSON *v)
     }
 }
 
-/* isQuantity(string(self)) && !matches('[num]$') && >= 1, as the CRD has it. 1.1Gi is no whole number
-   of bytes either, and Kubernetes rounds it up. */
+/* isQuantity(string(self)) && !matches('[num]$') && >= 1, as the CRD has it. 1.1Gi is no whole
+   number of bytes either, and Kubernetes rounds it up. */
 void check_quantity(struct check *c, const cJSON *v)
 {
     CLEANUP_FREE char *text = json_text(v);
@@ -359,8 +357,7 @@ void check_unique_items(struct check *c, const cJSON *v)
 {
     const cJSON *a, *b;
     size_t i = 0;
-    cJSON_ArrayForEach(a, v)
-    {
+    cJSON_ArrayForEach (a, v) {
         for (b = v->child; b != a; b = b->next) {
             if (!cJSON_IsString(a) || !cJSON_IsString(b) || !str_eq(a->valuestring, b->valuestring))
                 continue;
@@ -379,8 +376,7 @@ void check_unique_names(struct check *c, const cJSON *v)
 {
     const cJSON *a, *b;
     size_t i = 0;
-    cJSON_ArrayForEach(a, v)
-    {
+    cJSON_ArrayForEach (a, v) {
         const cJSON *name = json_get(a, "name");
         for (b = v->child; b != a; b = b->next) {
             const char *other = json_str(b, "name");

@@ -22,8 +22,7 @@ static bool has(const cJSON *o, const char *path)
 static bool condition(const cJSON *o, const char *type)
 {
     const cJSON *c;
-    cJSON_ArrayForEach(c, json_at(o, "status.conditions"))
-    {
+    cJSON_ArrayForEach (c, json_at(o, "status.conditions")) {
         if (str_eq(json_str(c, "type"), type))
             return str_eq(json_str(c, "status"), "True");
     }
@@ -78,8 +77,7 @@ static const char *boot_disk(const cJSON *spec)
     const cJSON *disks = json_at(spec, "domain.devices.disks"), *d;
     const char *name = json_str(cJSON_IsArray(disks) ? disks->child : NULL, "name");
     int64_t lowest = INT64_MAX, order;
-    cJSON_ArrayForEach(d, disks)
-    {
+    cJSON_ArrayForEach (d, disks) {
         if (json_int(d, "bootOrder", &order) && order < lowest) {
             lowest = order;
             name = json_str(d, "name");
@@ -98,15 +96,13 @@ static void read_volumes(struct arena *a, const cJSON *spec, const cJSON *vm,
     s->volumes = arena_alloc(a, (n + 1) * sizeof(*s->volumes));
     if (!s->volumes)
         return;
-    cJSON_ArrayForEach(o, list)
-    {
+    cJSON_ArrayForEach (o, list) {
         if (!cJSON_IsObject(o) || s->volume_count == LIMIT_VOLUMES)
             continue;
         struct volume_facts *v = &s->volumes[s->volume_count++];
         read_volume(a, o, v);
         v->boot = str_eq(v->name, boot);
-        cJSON_ArrayForEach(status, json_at(vm, "status.volumeSnapshotStatuses"))
-        {
+        cJSON_ArrayForEach (status, json_at(vm, "status.volumeSnapshotStatuses")) {
             if (!str_eq(json_str(status, "name"), v->name))
                 continue;
             v->snapshottable = json_bool(status, "enabled", true) ? TRI_TRUE : TRI_FALSE;

@@ -93,9 +93,9 @@ struct storage_profile_facts { /* CDI */
 
 struct class_facts {
     bool looked_up;
-    bool snapshot_api;  /* CRDs of snapshot.storage.k8s.io/v1 are installed */
-    bool cdi;           /* CRD datavolumes.cdi.kubevirt.io is installed */
-    bool drivers_known; /* CSIDrivers were listed */
+    bool snapshot_api;    /* CRDs of snapshot.storage.k8s.io/v1 are installed */
+    bool cdi;             /* CRD datavolumes.cdi.kubevirt.io is installed */
+    bool drivers_known;   /* CSIDrivers were listed */
     bool cloning_refused; /* a driver has refused to clone a volume of this source */
     const struct storage_class_facts *storage_classes;
     size_t storage_class_count;

@@ -33,8 +33,7 @@ static int references_of(const cJSON *instance, size_t row, const char *ns, need
     const cJSON *item, *list = json_get(instance, references[row].list);
     if (!cJSON_IsArray(list))
         return 0;
-    cJSON_ArrayForEach(item, list)
-    {
+    cJSON_ArrayForEach (item, list) {
         const char *name = json_str(item, references[row].path);
         bool optional =
             references[row].optional && json_bool(item, references[row].optional, false);
@@ -51,8 +50,7 @@ static int attachments(const cJSON *instance, const char *ns, needs_found *found
     const cJSON *network, *list = json_get(instance, "networks");
     if (!cJSON_IsArray(list))
         return 0;
-    cJSON_ArrayForEach(network, list)
-    {
+    cJSON_ArrayForEach (network, list) {
         const char *name = json_str(network, "multus.networkName");
         const char *slash = name ? strchr(name, '/') : NULL;
         CLEANUP_FREE char *other = slash ? xstrndup(name, (size_t)(slash - name)) : NULL;

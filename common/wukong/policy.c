@@ -62,8 +62,7 @@ static void strings(struct arena *a, const cJSON *list, const char ***ret, size_
     *ret = arena_alloc(a, (list_size(list) + 1) * sizeof(**ret));
     if (!*ret || !cJSON_IsArray(list))
         return;
-    cJSON_ArrayForEach(v, list)
-    {
+    cJSON_ArrayForEach (v, list) {
         if (cJSON_IsString(v))
             (*ret)[(*ret_count)++] = arena_strdup(a, v->valuestring);
     }
@@ -101,20 +100,20 @@ static void read_match(struct arena *a, const cJSON *o, struct policy_match *m, 
     m->subjects = arena_alloc(a, (list_size(list) + 1) * sizeof(*m->subjects));
     if (!m->subjects || !cJSON_IsArray(list))
         return;
-    cJSON_ArrayForEach(v, list) m->subjects[m->subject_count++] = (struct policy_subject){
-        .kind =
-            (enum policy_subject_kind)choice(json_str(v, "kind"), policy_subject_names, SUBJECTS),
-        .name = str_or(text(a, v, "name"), ""),
-        .ns = str_or(text(a, v, "namespace"), ""),
-    };
+    cJSON_ArrayForEach (v, list)
+        m->subjects[m->subject_count++] = (struct policy_subject){
+            .kind = (enum policy_subject_kind)choice(json_str(v, "kind"), policy_subject_names,
+                                                     SUBJECTS),
+            .name = str_or(text(a, v, "name"), ""),
+            .ns = str_or(text(a, v, "namespace"), ""),
+        };
 }
 
 static void read_rules(struct arena *a, const cJSON *o, struct policy *p)
 {
     const cJSON *types = json_get(o, "cloneTypes"), *v;
     p->rules.clone_types_given = list_size(types) > 0;
-    cJSON_ArrayForEach(v, types)
-    {
+    cJSON_ArrayForEach (v, types) {
         if (cJSON_IsString(v))
             p->rules.clone_types[choice(v->valuestring, clone_type_names, CLONE_TYPES)] = true;
     }
@@ -150,8 +149,7 @@ static void read_windows(struct arena *a, const cJSON *list, struct policy *p)
     p->windows = arena_alloc(a, (list_size(list) + 1) * sizeof(*p->windows));
     if (!p->windows || !cJSON_IsArray(list))
         return;
-    cJSON_ArrayForEach(v, list)
-    {
+    cJSON_ArrayForEach (v, list) {
         struct policy_window w = {.schedule = text(a, v, "schedule"),
                                   .duration = text(a, v, "duration"),
                                   .time_zone = text(a, v, "timeZone")};
@@ -170,8 +168,7 @@ static void read_windows(struct arena *a, const cJSON *list, struct policy *p)
 static void read_actions(const cJSON *list, struct policy *p)
 {
     const cJSON *v;
-    cJSON_ArrayForEach(v, list)
-    {
+    cJSON_ArrayForEach (v, list) {
         int action = cJSON_IsString(v) ? choice(v->valuestring, policy_action_names, ACTIONS) : 0;
         p->deny = p->deny || action == ACTION_DENY;
         p->warn = p->warn || action == ACTION_WARN;

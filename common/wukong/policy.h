@@ -111,7 +111,8 @@ struct policy_usage {
     int64_t retained_snapshots, storage_bytes;         /* already there */
     int64_t storage_bytes_wanted;                      /* of this clone */
     int64_t snapshots_wanted;                          /* of this clone; 0: not known, one */
-    /* An older clone waits for this limit already: it is not this one's turn. NULL: nobody waits. */
+    /* An older clone waits for this limit already: it is not this one's turn. NULL: nobody waits.
+     */
     bool (*behind)(void *arg, const struct policy *p, const char *rule);
     void *arg;
 };

@@ -290,7 +290,8 @@ static bool not_its_turn(const struct judge *j, const char *rule)
     return j->usage->behind && j->usage->behind(j->usage->arg, j->p, rule);
 }
 
-/* The texts hold no figure that changes while a clone waits: a thousand that wait are written once. */
+/* The texts hold no figure that changes while a clone waits: a thousand that wait are written once.
+ */
 static void judge_slots(struct judge *j)
 {
     const struct policy_usage *u = j->usage;
@@ -306,8 +307,7 @@ static void judge_slots(struct judge *j)
          u->storage_class},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++)
-        if (table[i].limit &&
-            (table[i].now >= table[i].limit || not_its_turn(j, table[i].rule)))
+        if (table[i].limit && (table[i].now >= table[i].limit || not_its_turn(j, table[i].rule)))
             hold(j, table[i].rule, 0,
                  "at most %" PRId64 " clones %s at once; it waits for its turn", table[i].limit,
                  table[i].what);
@@ -327,8 +327,8 @@ static void judge_limits(struct judge *j)
     if (limit && j->r->effective->clone_type == CLONE_LINKED &&
         (snapshots > limit - u->retained_snapshots || not_its_turn(j, retained)))
         hold(j, retained, 0,
-             "linked clones of one source may keep %" PRId64 " snapshots and this one needs %" PRId64
-             "; it waits until others are gone",
+             "linked clones of one source may keep %" PRId64
+             " snapshots and this one needs %" PRId64 "; it waits until others are gone",
              limit, snapshots);
     limit = j->p->limits.storage_bytes;
     if (!limit ||
@@ -336,9 +336,10 @@ static void judge_limits(struct judge *j)
         return;
     quantity_print(u->storage_bytes_wanted, wanted);
     quantity_print(limit, max);
-    hold(j, storage, 0,
-         "clones in one namespace may hold %s and this one needs %s; it waits until others are gone",
-         max, wanted);
+    hold(
+        j, storage, 0,
+        "clones in one namespace may hold %s and this one needs %s; it waits until others are gone",
+        max, wanted);
 }
 
 /* One open window is enough. until: the earliest opening; 0 when none is known. */
@@ -376,11 +377,13 @@ static void judge_windows(struct judge *j)
         time_to_str(until, false, when);
     if (j->p->outside == OUTSIDE_DENY) {
         if (j->when == POLICY_AT_ADMISSION)
-            refuse(j, POLICY_RULE_WINDOWS, "clones are allowed only inside a window, which opens at %s%s%s",
-                   when, why ? "; " : "", str_or(why, ""));
+            refuse(j, POLICY_RULE_WINDOWS,
+                   "clones are allowed only inside a window, which opens at %s%s%s", when,
+                   why ? "; " : "", str_or(why, ""));
         /* Admitted in time and held up since: it waits for the next one rather than fail. */
         else
-            hold(j, POLICY_RULE_WINDOWS, until, "outside all windows; the next one opens at %s", when);
+            hold(j, POLICY_RULE_WINDOWS, until, "outside all windows; the next one opens at %s",
+                 when);
     } else if (j->when == POLICY_AT_EXECUTION) {
         hold(j, POLICY_RULE_WINDOWS, until, "outside all windows; the next one opens at %s", when);
     }

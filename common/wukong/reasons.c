@@ -71,9 +71,10 @@ const struct reason_info reason_table[] = {
                               "Somebody deleted the clone's snapshot."},
     [REASON_RESTORE_FAILED] = {"RestoreFailed", REASON_TRANSIENT,
                                "See the claim's Events and the CSI driver's log."},
-    [REASON_CLONING_REFUSED] = {"CloningRefused", REASON_TRANSIENT,
-                                "The clone goes on by snapshots where a VolumeSnapshotClass for the "
-                                "driver is there: create one, or install CDI."},
+    [REASON_CLONING_REFUSED] =
+        {"CloningRefused", REASON_TRANSIENT,
+         "The clone goes on by snapshots where a VolumeSnapshotClass for the "
+         "driver is there: create one, or install CDI."},
     [REASON_SOURCE_CHANGED] = {"SourceChanged", REASON_TRANSIENT,
                                "The source was replaced or restarted during the clone."},
     [REASON_SOURCE_STARTED] = {"SourceStarted", REASON_TRANSIENT,
@@ -85,9 +86,10 @@ const struct reason_info reason_table[] = {
     [REASON_INVALID] = {"Invalid", REASON_TERMINAL, "Correct the spec in a new Wukong."},
     [REASON_SOURCE_UNSUPPORTED] = {"SourceUnsupported", REASON_TERMINAL,
                                    "The source has what cannot be cloned; the message names it."},
-    [REASON_DEADLINE_EXCEEDED] = {"DeadlineExceeded", REASON_TERMINAL,
-                                  "Remove the cause that the message names, then set the annotation "
-                                  "vm.novasphere.dev/retry to a new value."},
+    [REASON_DEADLINE_EXCEEDED] =
+        {"DeadlineExceeded", REASON_TERMINAL,
+         "Remove the cause that the message names, then set the annotation "
+         "vm.novasphere.dev/retry to a new value."},
     [REASON_CANCELLED] = {"Cancelled", REASON_TERMINAL, NULL},
     [REASON_LEFTOVERS] = {"Leftovers", REASON_TERMINAL, "Delete the objects that are named."},
 };

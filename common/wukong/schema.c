@@ -200,7 +200,9 @@ static bool is_string_map(const cJSON *value)
     const cJSON *v;
     if (!cJSON_IsObject(value))
         return false;
-    cJSON_ArrayForEach(v, value) if (!cJSON_IsString(v) && !cJSON_IsNull(v)) return false;
+    cJSON_ArrayForEach (v, value)
+        if (!cJSON_IsString(v) && !cJSON_IsNull(v))
+            return false;
     return true;
 }
 

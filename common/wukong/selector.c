@@ -335,8 +335,7 @@ static int decode_expression(struct arena *a, const cJSON *item, struct selector
     t->values = arena_alloc(a, (n + 1) * sizeof(*t->values));
     if (!t->key || !t->values)
         return err_set(err, ERR_LIMIT, "the selector is too long");
-    cJSON_ArrayForEach(v, values)
-    {
+    cJSON_ArrayForEach (v, values) {
         if (!cJSON_IsString(v))
             return err_set(err, ERR_INVALID, "values of key \"%.64s\" must be strings", t->key);
         char *copy = arena_strdup(a, v->valuestring);
@@ -360,9 +359,10 @@ int selector_decode(struct arena *a, const cJSON *object, struct selector *ret, 
         return err_set(err, ERR_INVALID,
                        "a selector is an object of matchLabels and "
                        "matchExpressions");
-    cJSON_ArrayForEach(item, labels) if (decode_label(a, item, &terms[count++], err) < 0) return -1;
-    cJSON_ArrayForEach(item, expressions)
-    {
+    cJSON_ArrayForEach (item, labels)
+        if (decode_label(a, item, &terms[count++], err) < 0)
+            return -1;
+    cJSON_ArrayForEach (item, expressions) {
         if (decode_expression(a, item, &terms[count++], err) < 0)
             return -1;
     }

@@ -103,8 +103,9 @@ static void strings(struct arena *a, const cJSON *array, const char ***ret, size
     *ret_count = 0;
     if (!items || !n)
         return;
-    cJSON_ArrayForEach(v, array) if (cJSON_IsString(v)) items[(*ret_count)++] =
-        arena_strdup(a, v->valuestring);
+    cJSON_ArrayForEach (v, array)
+        if (cJSON_IsString(v))
+            items[(*ret_count)++] = arena_strdup(a, v->valuestring);
 }
 
 static void pairs(struct arena *a, const cJSON *object, struct wukong_pairs *ret)
@@ -114,8 +115,10 @@ static void pairs(struct arena *a, const cJSON *object, struct wukong_pairs *ret
     *ret = (struct wukong_pairs){.items = arena_alloc(a, (n + 1) * sizeof(*ret->items))};
     if (!ret->items || !n)
         return;
-    cJSON_ArrayForEach(v, object) if (cJSON_IsString(v)) ret->items[ret->count++] =
-        (struct wukong_pair){arena_strdup(a, v->string), arena_strdup(a, v->valuestring)};
+    cJSON_ArrayForEach (v, object)
+        if (cJSON_IsString(v))
+            ret->items[ret->count++] =
+                (struct wukong_pair){arena_strdup(a, v->string), arena_strdup(a, v->valuestring)};
 }
 
 /* --- Parts of the spec --- */
@@ -153,8 +156,7 @@ static void decode_disks(struct arena *a, const cJSON *array, struct wukong_spec
     s->disks = arena_alloc(a, (n + 1) * sizeof(*s->disks));
     if (!s->disks || !n)
         return;
-    cJSON_ArrayForEach(o, array)
-    {
+    cJSON_ArrayForEach (o, array) {
         struct wukong_disk *d = &s->disks[s->disk_count++];
         *d = (struct wukong_disk){
             .name = text(a, o, "name"),
@@ -175,8 +177,7 @@ static void decode_networks(struct arena *a, const cJSON *array, struct wukong_s
     s->networks = arena_alloc(a, (n + 1) * sizeof(*s->networks));
     if (!s->networks || !n)
         return;
-    cJSON_ArrayForEach(o, array)
-    {
+    cJSON_ArrayForEach (o, array) {
         struct wukong_network *w = &s->networks[s->network_count++];
         *w = (struct wukong_network){
             .name = text(a, o, "name"),
@@ -249,8 +250,7 @@ int wukong_decode(struct arena *a, const cJSON *tree, struct wukong *ret, struct
     w.deleted_ms = time_of(meta, "deletionTimestamp");
     pairs(a, json_get(meta, "labels"), &w.labels);
     pairs(a, json_get(meta, "annotations"), &w.annotations);
-    cJSON_ArrayForEach(item, json_get(meta, "finalizers"))
-    {
+    cJSON_ArrayForEach (item, json_get(meta, "finalizers")) {
         if (cJSON_IsString(item) && str_eq(item->valuestring, WUKONG_FINALIZER))
             w.has_finalizer = true;
     }

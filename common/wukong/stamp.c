@@ -69,7 +69,8 @@ static int decode(const char *text, size_t n, unsigned char *ret)
     int len = EVP_DecodeBlock(ret, (const unsigned char *)padded, (int)(n + padding));
     if (len < 0)
         return -1;
-    /* One text per value: bits of the last letter that belong to no byte must be 0 (section 3.5). */
+    /* One text per value: bits of the last letter that belong to no byte must be 0 (section 3.5).
+     */
     for (size_t i = 1; i <= padding; i++)
         if (ret[(size_t)len - i])
             return -1;
@@ -163,8 +164,7 @@ static void read_groups(const cJSON *list, struct arena *a, struct stamp *s)
     if (!cJSON_IsArray(list))
         return;
     const char **groups = arena_alloc(a, ((size_t)cJSON_GetArraySize(list) + 1) * sizeof *groups);
-    cJSON_ArrayForEach(one, list)
-    {
+    cJSON_ArrayForEach (one, list) {
         if (groups && cJSON_IsString(one))
             groups[s->group_count++] = arena_strdup(a, one->valuestring);
     }

@@ -35,7 +35,7 @@ struct stamp {
     /* NULL: not known (they were too many, or nobody asked). */
     const char *const *groups;
     size_t group_count;
-    bool may_start;        /* the user may start the source VM */
+    bool may_start; /* the user may start the source VM */
     int64_t issued_ms;
 };
 

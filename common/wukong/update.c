@@ -99,8 +99,7 @@ static bool timing_is_fixed(const cJSON *old)
     const cJSON *condition;
     if (str_eq(json_str(old, "status.cloneStatus.phase"), "Failed"))
         return false;
-    cJSON_ArrayForEach(condition, json_at(old, "status.conditions"))
-    {
+    cJSON_ArrayForEach (condition, json_at(old, "status.conditions")) {
         if (str_eq(json_str(condition, "type"), "SnapshotTaken") &&
             str_eq(json_str(condition, "status"), "True"))
             return true;
@@ -147,8 +146,7 @@ static bool same_disk(const cJSON *a, const cJSON *b)
 static const cJSON *disk_named(const cJSON *disks, const char *name)
 {
     const cJSON *d;
-    cJSON_ArrayForEach(d, disks)
-    {
+    cJSON_ArrayForEach (d, disks) {
         if (name && str_eq(json_str(d, "name"), name))
             return d;
     }
@@ -165,8 +163,7 @@ static void check_disks(const cJSON *old, const cJSON *new, struct issues *l)
     /* Names may stand twice in an old object that was never valid. */
     if (old && new &&json_equal(old, new))
         return;
-    cJSON_ArrayForEach(d, new)
-    {
+    cJSON_ArrayForEach (d, new) {
         const char *name = json_str(d, "name");
         const cJSON *was = disk_named(old, name);
         snprintf(path, sizeof(path), "spec.disks[%zu]", i++);
@@ -175,8 +172,7 @@ static void check_disks(const cJSON *old, const cJSON *new, struct issues *l)
         else if (!same_disk(was, d))
             issues_add(l, rule, path, NULL, "disk \"%.63s\" was changed", name);
     }
-    cJSON_ArrayForEach(d, old)
-    {
+    cJSON_ArrayForEach (d, old) {
         const char *name = json_str(d, "name");
         if (!disk_named(new, name))
             issues_add(l, rule, "spec.disks", NULL, "disk \"%.63s\" was removed", str_or(name, ""));

@@ -162,8 +162,7 @@ static void walk_object(struct walk *w, const struct schema *s, const cJSON *val
     }
     if (!w->unknown_fields)
         return;
-    cJSON_ArrayForEach(member, value)
-    {
+    cJSON_ArrayForEach (member, value) {
         if (schema_field(s, member->string))
             continue;
         size_t path_len = w->path_len;
@@ -181,8 +180,7 @@ static void walk_array(struct walk *w, const struct schema *s, const cJSON *valu
     const cJSON *item;
     size_t i = 0;
     assert(s->count == 1);
-    cJSON_ArrayForEach(item, value)
-    {
+    cJSON_ArrayForEach (item, value) {
         snprintf(index, sizeof(index), "[%zu]", i++);
         walk_into(w, s->fields, item, false, "[]", index);
     }

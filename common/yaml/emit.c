@@ -54,8 +54,7 @@ static void emit_scalar(const cJSON *node, struct buf *out)
 static void emit(const cJSON *node, unsigned indent, bool begun, struct buf *out)
 {
     const cJSON *m;
-    cJSON_ArrayForEach(m, node)
-    {
+    cJSON_ArrayForEach (m, node) {
         buf_addf(out, "%*s", begun ? 0 : (int)indent, "");
         begun = false;
         if (cJSON_IsArray(node)) {

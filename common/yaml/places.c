@@ -27,8 +27,7 @@ void yaml_places_free(struct yaml_places *p)
     struct place *at, *next;
     if (!p)
         return;
-    HASH_ITER(hh, p->map, at, next)
-    {
+    HASH_ITER (hh, p->map, at, next) {
         HASH_DEL(p->map, at);
         free(at);
     }

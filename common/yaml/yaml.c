@@ -305,8 +305,7 @@ static bool seen_add(struct mapping *m, const char *key)
 static void mapping_release(struct mapping *m)
 {
     struct seen *s, *next_seen;
-    HASH_ITER(hh, m->seen, s, next_seen)
-    {
+    HASH_ITER (hh, m->seen, s, next_seen) {
         HASH_DEL(m->seen, s);
         free(s->key);
         free(s);
@@ -334,8 +333,7 @@ static int merge_map(struct reader *r, struct mapping *m, const cJSON *from)
 {
     const cJSON *member;
     m->merged = true;
-    cJSON_ArrayForEach(member, from)
-    {
+    cJSON_ArrayForEach (member, from) {
         struct yaml_mark value = {0}, key = {0};
         if (yaml_places_get(r->places, member, false, &value))
             (void)yaml_places_get(r->places, member, true, &key);

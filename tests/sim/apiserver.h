@@ -67,7 +67,7 @@ struct api_applied {
 
 struct api_object {
     enum api_kind kind;
-    char *key; /* "namespace/name" */
+    char *key;                   /* "namespace/name" */
     const char *ns, *name, *uid; /* of the tree */
     uint64_t version;
     cJSON *tree;
@@ -124,7 +124,7 @@ struct apiserver {
     uint64_t uids;
     struct timer gc;
     int page_max; /* lists are cut into pages of this many, whatever the client asks; 0: never */
-    unsigned stale_lists; /* per mille of lists that are served from a lagging cache */
+    unsigned stale_lists;        /* per mille of lists that are served from a lagging cache */
     void (*appended)(void *arg); /* the log has grown */
     void *appended_arg;
 };
@@ -184,16 +184,16 @@ void api_fail(struct api_reply *reply, int code, const char *reason, const struc
 
 /* --- parts --- */
 
-/* apiserver_list.c: a list as JSON into reply; stale: not older than what was asked for, but not the
-   newest either. */
+/* apiserver_list.c: a list as JSON into reply; stale: not older than what was asked for, but not
+   the newest either. */
 void api_list(struct apiserver *s, const struct api_target *t, struct api_reply *reply,
               bool may_be_stale);
 /* Does an object match the selectors of a target's query? */
 bool api_matches(const struct api_target *t, const cJSON *tree);
 /* apiserver_patch.c */
 void api_merge(cJSON *to, const cJSON *patch);
-/* Server-side apply of one subject ("status", or "metadata" for finalizers) into tree. Remembers what
-   the manager has applied only when the object is given. */
+/* Server-side apply of one subject ("status", or "metadata" for finalizers) into tree. Remembers
+   what the manager has applied only when the object is given. */
 void api_apply(struct api_object *o, cJSON *tree, const char *manager, const char *subject,
                const cJSON *config);
 

@@ -277,7 +277,8 @@ static void do_update(struct work *w)
         return;
     }
     if (!version) {
-        api_fail(w->reply, 422, "Invalid", &w->t, "metadata.resourceVersion: Invalid value: 0x0: "
+        api_fail(w->reply, 422, "Invalid", &w->t,
+                 "metadata.resourceVersion: Invalid value: 0x0: "
                  "must be specified for an update");
         return;
     }
@@ -355,7 +356,8 @@ static void absent_apply(struct work *w)
         char why[256];
         (void)snprintf(why, sizeof why,
                        "uid mismatch: the provided object specified uid %s, and no existing object "
-                       "was found", uid);
+                       "was found",
+                       uid);
         conflict(w->reply, &w->t, why);
     } else {
         w->s->hooks.illegal(w->s->hooks.arg, w->call->who, "an apply that would create",
@@ -373,11 +375,11 @@ static bool apply_supported(const struct work *w)
         return false;
     if (str_eq(w->t.sub, "status"))
         return true;
-    cJSON_ArrayForEach(m, w->body)
+    cJSON_ArrayForEach (m, w->body)
         if (!str_eq(m->string, "apiVersion") && !str_eq(m->string, "kind") &&
             !str_eq(m->string, "metadata"))
             return false;
-    cJSON_ArrayForEach(m, json_get(w->body, "metadata"))
+    cJSON_ArrayForEach (m, json_get(w->body, "metadata"))
         if (!str_eq(m->string, "name") && !str_eq(m->string, "namespace") &&
             !str_eq(m->string, "uid") && !str_eq(m->string, "finalizers"))
             return false;
@@ -389,13 +391,16 @@ static void do_apply(struct work *w)
     struct api_object *o = api_find(w->s, w->t.kind, w->t.ns, w->t.name);
     CLEANUP_FREE char *manager = api_query(&w->t, "fieldManager");
     if (str_empty(manager)) {
-        api_fail(w->reply, 422, "Invalid", NULL, "PatchOptions.meta.k8s.io \"\" is invalid: "
+        api_fail(w->reply, 422, "Invalid", NULL,
+                 "PatchOptions.meta.k8s.io \"\" is invalid: "
                  "fieldManager: Required value: is required for apply patch");
         return;
     }
     if (!apply_supported(w)) {
-        w->s->hooks.illegal(w->s->hooks.arg, w->call->who, "an apply of more than status or "
-                            "finalizers", w->call->path);
+        w->s->hooks.illegal(w->s->hooks.arg, w->call->who,
+                            "an apply of more than status or "
+                            "finalizers",
+                            w->call->path);
         api_fail(w->reply, 500, "InternalError", NULL, "this server does not implement it");
         return;
     }

@@ -154,8 +154,8 @@ static bool choose_version(struct apiserver *s, const struct api_target *t, stru
         return false;
     }
     if (least > s->version) {
-        api_fail(reply, 504, "Timeout", NULL, "Too large resource version: %" PRIu64
-                 ", current: %" PRIu64, least, s->version);
+        api_fail(reply, 504, "Timeout", NULL,
+                 "Too large resource version: %" PRIu64 ", current: %" PRIu64, least, s->version);
         return false;
     }
     /* "Not older than": the watch cache of a lagging server answers with what it has. */
@@ -183,9 +183,10 @@ static void write_list(struct apiserver *s, const struct api_target *t, const st
     size_t end = hits.count;
     if (p->limit > 0 && p->skip + (size_t)p->limit < end)
         end = p->skip + (size_t)p->limit;
-    buf_addf(out, "{\"kind\":\"%sList\",\"apiVersion\":\"%s%s%s\",\"metadata\":{"
-             "\"resourceVersion\":\"%" PRIu64 "\"", k->kind, k->group, *k->group ? "/" : "",
-             k->version, p->version);
+    buf_addf(out,
+             "{\"kind\":\"%sList\",\"apiVersion\":\"%s%s%s\",\"metadata\":{"
+             "\"resourceVersion\":\"%" PRIu64 "\"",
+             k->kind, k->group, *k->group ? "/" : "", k->version, p->version);
     if (end < hits.count)
         buf_addf(out, ",\"continue\":\"v%" PRIu64 ".%zu\",\"remainingItemCount\":%zu", p->version,
                  end, hits.count - end);

@@ -6,8 +6,7 @@
 void api_merge(cJSON *to, const cJSON *patch)
 {
     const cJSON *m;
-    cJSON_ArrayForEach(m, patch)
-    {
+    cJSON_ArrayForEach (m, patch) {
         cJSON *old = cJSON_GetObjectItemCaseSensitive(to, m->string);
         if (cJSON_IsObject(m) && cJSON_IsObject(old)) {
             api_merge(old, m);
@@ -27,9 +26,9 @@ void api_merge(cJSON *to, const cJSON *patch)
 }
 
 /*
- * Lists that are maps (x-kubernetes-list-type: map): status.conditions by type, cloneStatus.disks by
- * name, cloneStatus.targets by vmName, their disks by name (charts/wukong/files/crds/wukong.yaml).
- * metadata.finalizers is a set. Every other list is atomic.
+ * Lists that are maps (x-kubernetes-list-type: map): status.conditions by type, cloneStatus.disks
+ * by name, cloneStatus.targets by vmName, their disks by name
+ * (charts/wukong/files/crds/wukong.yaml). metadata.finalizers is a set. Every other list is atomic.
  */
 static const char *list_key(const char *member)
 {
@@ -45,7 +44,7 @@ static const char *list_key(const char *member)
 static cJSON *item_of(const cJSON *list, const char *key, const char *value)
 {
     const cJSON *i;
-    cJSON_ArrayForEach(i, list)
+    cJSON_ArrayForEach (i, list)
         if (value && str_eq(json_str(i, key), value))
             return (cJSON *)(uintptr_t)i;
     return NULL;
@@ -70,8 +69,7 @@ static void take_away(cJSON *live, const cJSON *old, const cJSON *new, const cJS
         }
         if (cJSON_IsArray(m) && key) {
             const cJSON *i;
-            cJSON_ArrayForEach(i, m)
-            {
+            cJSON_ArrayForEach (i, m) {
                 const char *id = json_str(i, key);
                 cJSON *mine = item_of(have, key, id);
                 if (mine && !item_of(wanted, key, id) && !item_of(held, key, id))
@@ -89,16 +87,14 @@ static void take_away(cJSON *live, const cJSON *old, const cJSON *new, const cJS
 static void bring_in(cJSON *live, const cJSON *new)
 {
     const cJSON *m;
-    cJSON_ArrayForEach(m, new)
-    {
+    cJSON_ArrayForEach (m, new) {
         cJSON *have = cJSON_GetObjectItemCaseSensitive(live, m->string);
         const char *key = list_key(m->string);
         if (cJSON_IsObject(m) && cJSON_IsObject(have)) {
             bring_in(have, m);
         } else if (cJSON_IsArray(m) && key && cJSON_IsArray(have)) {
             const cJSON *i;
-            cJSON_ArrayForEach(i, m)
-            {
+            cJSON_ArrayForEach (i, m) {
                 cJSON *mine = item_of(have, key, json_str(i, key));
                 if (mine)
                     bring_in(mine, i);
@@ -128,10 +124,10 @@ static struct api_applied *applied_of(struct api_object *o, const char *manager)
 static void apply_finalizers(cJSON *tree, const cJSON *old, const cJSON *new)
 {
     const cJSON *f;
-    cJSON_ArrayForEach(f, json_get(old, "finalizers"))
+    cJSON_ArrayForEach (f, json_get(old, "finalizers"))
         if (cJSON_IsString(f) && !jt_has(json_get(new, "finalizers"), f->valuestring))
             jt_remove(tree, "metadata.finalizers", f->valuestring);
-    cJSON_ArrayForEach(f, json_get(new, "finalizers"))
+    cJSON_ArrayForEach (f, json_get(new, "finalizers"))
         if (cJSON_IsString(f))
             jt_add(tree, "metadata.finalizers", f->valuestring);
 }

@@ -21,8 +21,8 @@ const struct api_kind_info api_kinds[API_KINDS] = {
     [API_VM_SNAPSHOT] = {"snapshot.kubevirt.io", "v1beta1", "virtualmachinesnapshots",
                          "VirtualMachineSnapshot", false, true},
     [API_VM_SNAPSHOT_CONTENT] = {"snapshot.kubevirt.io", "v1beta1",
-                                 "virtualmachinesnapshotcontents",
-                                 "VirtualMachineSnapshotContent", false, true},
+                                 "virtualmachinesnapshotcontents", "VirtualMachineSnapshotContent",
+                                 false, true},
     [API_STORAGE_CLASS] = {"storage.k8s.io", "v1", "storageclasses", "StorageClass", true, false},
     [API_SNAPSHOT_CLASS] = {"snapshot.storage.k8s.io", "v1", "volumesnapshotclasses",
                             "VolumeSnapshotClass", true, false},
@@ -106,7 +106,7 @@ void api_release(struct apiserver *s)
     timer_cancel(s->timers, &s->gc);
     for (enum api_kind k = 0; k < API_KINDS; k++) {
         struct api_object *o, *next;
-        HASH_ITER(hh, s->objects[k], o, next) {
+        HASH_ITER (hh, s->objects[k], o, next) {
             HASH_DEL(s->objects[k], o);
             object_free(o);
         }
@@ -214,8 +214,7 @@ static void gc_soon(struct apiserver *s)
                   clock_mono(s->clock) + rng_range(s->rng, GC_MS_MIN, GC_MS_MAX));
 }
 
-struct api_object *api_create(struct apiserver *s, const char *who, enum api_kind kind,
-                              cJSON *tree)
+struct api_object *api_create(struct apiserver *s, const char *who, enum api_kind kind, cJSON *tree)
 {
     char now[TIME_TEXT_MAX];
     const char *name = json_str(tree, "metadata.name");
@@ -310,8 +309,7 @@ static enum ownership ownership_of(struct apiserver *s, const cJSON *tree)
 {
     const cJSON *owners = json_at(tree, "metadata.ownerReferences"), *r;
     enum ownership best = OWNED_BY_NONE;
-    cJSON_ArrayForEach(r, owners)
-    {
+    cJSON_ArrayForEach (r, owners) {
         struct api_object *owner = api_find_uid(s, json_str(r, "uid"));
         bool fits = owner && str_eq(owner->name, json_str(r, "name")) &&
                     (!*owner->ns || str_eq(owner->ns, json_str(tree, "metadata.namespace")));

@@ -18,7 +18,8 @@ bool hold_open(const struct hold_window *w, int64_t wall_ms)
 
 static cJSON *draw_window(struct sim *s)
 {
-    static const int64_t periods[] = {2, 3, 4, 5}; /* of an hour, or the last one would be shorter */
+    static const int64_t periods[] = {2, 3, 4,
+                                      5}; /* of an hour, or the last one would be shorter */
     int64_t period = periods[rng_range(&s->rng, 0, ARRAY_LEN(periods) - 1)];
     cJSON *w = cJSON_CreateObject();
     jt_strf(w, "schedule", "*/%" PRId64 " * * * *", period);
@@ -29,16 +30,17 @@ static cJSON *draw_window(struct sim *s)
 struct hold_window hold_read_window(const cJSON *window)
 {
     struct hold_window w = {0};
-    if (window && (sscanf(str_or(json_str(window, "schedule"), ""), "*/%" SCNd64, &w.period_min) != 1 ||
-                   sscanf(str_or(json_str(window, "duration"), ""), "%" SCNd64 "m", &w.open_min) != 1))
+    if (window &&
+        (sscanf(str_or(json_str(window, "schedule"), ""), "*/%" SCNd64, &w.period_min) != 1 ||
+         sscanf(str_or(json_str(window, "duration"), ""), "%" SCNd64 "m", &w.open_min) != 1))
         abort();
     return w;
 }
 
 void hold_vary(struct sim *s, cJSON *wukong)
 {
-    /* The worker's time of asking is compared with the operator's of answering: where clocks are off by
-       more than an answer takes, an old answer counts, or a new one does not. */
+    /* The worker's time of asking is compared with the operator's of answering: where clocks are
+       off by more than an answer takes, an old answer counts, or a new one does not. */
     if (rng_chance(&s->rng, 150) && !s->clocks_off_ms)
         jt_add(wukong, "spec.cloneSource.gates", HOLD_GATE);
     if (rng_chance(&s->rng, 120))
@@ -76,7 +78,7 @@ static struct application *application_of(struct sim *s, const char *uid)
 static cJSON *condition_of(cJSON *tree, const char *type)
 {
     cJSON *c;
-    cJSON_ArrayForEach(c, jt_at(tree, "status.conditions"))
+    cJSON_ArrayForEach (c, jt_at(tree, "status.conditions"))
         if (str_eq(json_str(c, "type"), type))
             return c;
     return NULL;
@@ -99,8 +101,8 @@ static void set_gate(struct sim *s, struct api_object *o, bool open)
     api_replace(&s->api, "operator", o, tree);
 }
 
-/* AwaitingGates asks; SnapshotTaken, True or False, releases, and so does a Wukong that asks no more. A
-   new question wants a new answer, for the condition must turn True after it was asked. */
+/* AwaitingGates asks; SnapshotTaken, True or False, releases, and so does a Wukong that asks no
+   more. A new question wants a new answer, for the condition must turn True after it was asked. */
 static void sync_application(struct world *w, const char *ns, const char *name)
 {
     struct sim *s = w->arg;
@@ -134,8 +136,9 @@ static void sync_application(struct world *w, const char *ns, const char *name)
 void hold_wukong_changed(struct sim *s, const struct api_object *o)
 {
     if (json_at(o->tree, "spec.cloneSource.gates"))
-        world_later(&s->world, rng_chance(&s->rng, 100) ? rng_range(&s->rng, 1000, 60000)
-                                                        : rng_range(&s->rng, 10, 1500),
+        world_later(&s->world,
+                    rng_chance(&s->rng, 100) ? rng_range(&s->rng, 1000, 60000)
+                                             : rng_range(&s->rng, 10, 1500),
                     sync_application, o->ns, o->name);
 }
 
@@ -230,7 +233,7 @@ void hold_init(struct sim *s)
 void hold_calm(struct sim *s)
 {
     struct api_object *o, *next;
-    HASH_ITER(hh, s->api.objects[API_POLICY], o, next) {
+    HASH_ITER (hh, s->api.objects[API_POLICY], o, next) {
         cJSON *tree = jt_copy(o->tree);
         if (rng_chance(&s->rng, 300)) {
             cJSON_Delete(tree);
@@ -244,7 +247,7 @@ void hold_calm(struct sim *s)
         jt_drop(tree, "spec.windows");
         api_replace(&s->api, "admin", o, tree);
     }
-    HASH_ITER(hh, s->api.objects[API_WUKONG], o, next) {
+    HASH_ITER (hh, s->api.objects[API_WUKONG], o, next) {
         cJSON *tree = jt_copy(o->tree);
         if (!json_at(tree, "status.cloneStatus.completionTime"))
             jt_drop(tree, "spec.cloneSource.window");

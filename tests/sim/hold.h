@@ -1,7 +1,8 @@
 /*
- * What holds clones back, and who lets them go: gates and the application behind them, notBefore and
- * windows, ClonePolicies with windows and limits. The times are simple enough for the judge to work out
- * anew: a window opens every `period` minutes of the hour and stays open for `open` minutes.
+ * What holds clones back, and who lets them go: gates and the application behind them, notBefore
+ * and windows, ClonePolicies with windows and limits. The times are simple enough for the judge to
+ * work out anew: a window opens every `period` minutes of the hour and stays open for `open`
+ * minutes.
  */
 #ifndef SIM_HOLD_H
 #define SIM_HOLD_H
@@ -9,19 +10,20 @@
 #include "tree.h"
 
 #define HOLD_GATE "example.com/Quiet"
-#define HOLD_LABEL "role"           /* of the sources that policies speak of */
+#define HOLD_LABEL "role" /* of the sources that policies speak of */
 #define HOLD_SELECTED "production"
 
 struct sim;
 struct api_object;
 
-/* The application of one Wukong: quiet from the gate's opening on until SnapshotTaken releases it. */
+/* The application of one Wukong: quiet from the gate's opening on until SnapshotTaken releases it.
+ */
 struct application {
     struct application *next;
     char *uid;
     bool quiet;
-    bool leaves_open; /* its gate stays True when it is released */
-    int64_t quiet_ms; /* since when; wall clock of the API server */
+    bool leaves_open;                     /* its gate stays True when it is released */
+    int64_t quiet_ms;                     /* since when; wall clock of the API server */
     int64_t before_from_ms, before_to_ms; /* the time before, when it was quiet last */
 };
 
@@ -45,8 +47,9 @@ void hold_init(struct sim *s);
 void hold_vary(struct sim *s, cJSON *wukong);
 /* An admin edits, adds or deletes a policy. */
 void hold_act(struct sim *s);
-/* No limit is left that would keep the last clone waiting past the run's end, and no window: a clone that
-   has not begun when its window shuts has its whole time again (docs/policy.md), for ever perhaps. */
+/* No limit is left that would keep the last clone waiting past the run's end, and no window: a
+   clone that has not begun when its window shuts has its whole time again (docs/policy.md), for
+   ever perhaps. */
 void hold_calm(struct sim *s);
 /* A Wukong has changed: its application hears of it. */
 void hold_wukong_changed(struct sim *s, const struct api_object *o);

@@ -197,8 +197,7 @@ static bool was_ours(const struct sim *s, const char *uid)
 /* A content is ours when its VolumeSnapshot is or was: a patch may come after that has gone. */
 static bool content_is_ours(struct sim *s, const cJSON *before)
 {
-    return judge_owner(s, before) ||
-           was_ours(s, json_str(before, "spec.volumeSnapshotRef.uid"));
+    return judge_owner(s, before) || was_ours(s, json_str(before, "spec.volumeSnapshotRef.uid"));
 }
 
 /* Only what the worker has to say of a policy. */
@@ -206,7 +205,8 @@ static void policy_written(struct sim *s, const char *who, const struct api_obje
                            const cJSON *before)
 {
     if (!json_equal(json_get(before, "spec"), json_get(o->tree, "spec")) || api_deleting(o->tree))
-        sim_violation(s, "spec-never-written", "%s changed or deleted ClonePolicy %s", who, o->name);
+        sim_violation(s, "spec-never-written", "%s changed or deleted ClonePolicy %s", who,
+                      o->name);
 }
 
 static void child_changed(struct sim *s, const char *who, const struct api_object *o,
@@ -241,8 +241,8 @@ static void written_by_worker(struct sim *s, const char *who, enum api_change_ty
 /* A user deletes a snapshot whose class says Retain: what stays behind is the user's. */
 static void excuse_physical(struct sim *s, const struct api_object *o)
 {
-    CLEANUP_FREE char *name = o->kind == API_CONTENT ? xstrdup(o->name)
-                                                     : xasprintf("snapcontent-%s", o->uid);
+    CLEANUP_FREE char *name =
+        o->kind == API_CONTENT ? xstrdup(o->name) : xasprintf("snapcontent-%s", o->uid);
     const struct api_object *content = api_find(&s->api, API_CONTENT, "", name);
     if (!content)
         return;
@@ -299,7 +299,8 @@ unsigned judge_debts(struct sim *s, const char *ns, const char *vmi)
     unsigned n = 0;
     for (struct api_object *o = s->api.objects[API_WUKONG]; o; o = o->hh.next) {
         const struct seen_wukong *k = judge_find(s, o->uid);
-        n += k && str_eq(k->source, vmi) && str_eq(k->source_ns, ns) && owes(json_get(o->tree, "status"));
+        n += k && str_eq(k->source, vmi) && str_eq(k->source_ns, ns) &&
+             owes(json_get(o->tree, "status"));
     }
     return n;
 }
@@ -319,8 +320,8 @@ static void freeze_sent(struct sim *s, const char *who, const struct api_target 
         sim_violation(s, "freeze-is-announced", "%s freezes %s, no Wukong's record says so", who,
                       t->name);
     if (all_debts(s) > SIM_FROZEN_MAX)
-        sim_violation(s, "few-are-frozen", "%s freezes %s while %u guests are, or are about to be", who, t->name,
-                      all_debts(s));
+        sim_violation(s, "few-are-frozen", "%s freezes %s while %u guests are, or are about to be",
+                      who, t->name, all_debts(s));
     if (debts > 1)
         sim_violation(s, "one-freezer", "%s freezes %s for which %u Wukongs owe a thaw", who,
                       t->name, debts);

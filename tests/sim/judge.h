@@ -22,7 +22,7 @@ struct seen_wukong {
     char *begun_by; /* which worker's write made it a clone under way */
     int64_t begun_ms;
     /* The group that the present attempt leads, as its record closed it. */
-    char *members;      /* sharedWith as text; NULL: none */
+    char *members; /* sharedWith as text; NULL: none */
     int64_t closed_ms, closed_attempt;
     char *closed_source; /* sourceUID of that attempt */
 };
@@ -51,14 +51,15 @@ const struct seen_wukong *judge_taker(struct sim *s, const struct seen_wukong *k
 /* Somebody who took over a snapshot of k still waits for a consumer of its claims. */
 bool judge_shared_by_waiting(struct sim *s, const struct seen_wukong *k);
 void judge_shape(struct seen_wukong *k, const cJSON *wukong);
-/* judge_hold.c: what may not begin yet, or not any more. who sends a request; has written a status. */
+/* judge_hold.c: what may not begin yet, or not any more. who sends a request; has written a status.
+ */
 void judge_hold_submitted(struct sim *s, const char *who, const struct kube_request *r,
                           const struct api_target *t);
 void judge_hold_status(struct sim *s, const char *who, struct seen_wukong *k, const cJSON *before,
                        const cJSON *after);
 /* It says that it is cut, from first_ms to last_ms; 0: no snapshot is left to tell. */
-void judge_hold_cut(struct sim *s, const struct seen_wukong *k, const cJSON *wukong, int64_t first_ms,
-                    int64_t last_ms);
+void judge_hold_cut(struct sim *s, const struct seen_wukong *k, const cJSON *wukong,
+                    int64_t first_ms, int64_t last_ms);
 /* judge_status.c: a worker has written a Wukong's status. */
 void judge_status(struct sim *s, struct seen_wukong *k, const cJSON *before, const cJSON *after);
 

@@ -55,8 +55,8 @@ static bool may_stay(struct sim *s, const struct api_object *o, const struct see
 
 static const struct api_object *leftover(struct sim *s)
 {
-    static const enum api_kind kinds[] = {API_VM, API_PVC, API_SNAPSHOT, API_VM_SNAPSHOT,
-                                          API_CONTENT, API_DATA_VOLUME};
+    static const enum api_kind kinds[] = {API_VM,          API_PVC,     API_SNAPSHOT,
+                                          API_VM_SNAPSHOT, API_CONTENT, API_DATA_VOLUME};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         for (struct api_object *o = s->api.objects[kinds[i]]; o; o = o->hh.next) {
             const struct seen_wukong *k = judge_owner(s, o->tree);
@@ -152,7 +152,8 @@ static void check_failed(struct sim *s, const struct api_object *o)
     if (!terminal && !exhausted && !late)
         sim_violation(s, "failures-are-explained",
                       "%s Failed after %" PRId64 " of %" PRId64 "+1 attempts, before its deadline, "
-                      "by %s", o->name, attempts, limit, json_str(c, "lastError.reason"));
+                      "by %s",
+                      o->name, attempts, limit, json_str(c, "lastError.reason"));
 }
 
 void judge_end(struct sim *s, bool settled)

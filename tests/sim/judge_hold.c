@@ -1,7 +1,7 @@
 /*
- * What is held back stays so: no attempt begins outside its windows, before its time, or while a gate
- * is closed; the application stays quiet until the last cut; never more clones are under way than the
- * policies allow. Times are those of the worker's own clock, for it has no other.
+ * What is held back stays so: no attempt begins outside its windows, before its time, or while a
+ * gate is closed; the application stays quiet until the last cut; never more clones are under way
+ * than the policies allow. Times are those of the worker's own clock, for it has no other.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,8 +10,9 @@
 #include "base/str.h"
 #include "judge.h"
 
-/* A watch that has gone silent is given up after 3 minutes (kube/reflector.h): a worker may not know of
-   a policy that is younger. Beginnings of a worker before this one may not be in its caches either. */
+/* A watch that has gone silent is given up after 3 minutes (kube/reflector.h): a worker may not
+   know of a policy that is younger. Beginnings of a worker before this one may not be in its caches
+   either. */
 #define POLICY_KNOWN_MS 240000
 #define BEGUN_KNOWN_MS 60000
 
@@ -44,20 +45,25 @@ static void check_time(struct sim *s, const char *who, const struct seen_wukong 
     int64_t wall = wall_of(s, who), not_before = 0;
     struct hold_window own = hold_read_window(json_at(o->tree, "spec.cloneSource.window"));
     if (!hold_open(&own, wall))
-        sim_violation(s, "nothing-begins-outside-its-window", "%s %s of %s, its window is shut", who,
-                      what, k->name);
+        sim_violation(s, "nothing-begins-outside-its-window", "%s %s of %s, its window is shut",
+                      who, what, k->name);
     if (str_to_time_ms(json_str(o->tree, "spec.cloneSource.notBefore"), &not_before) &&
         wall < not_before)
-        sim_violation(s, "nothing-begins-outside-its-window", "%s %s of %s, %" PRId64 " ms before "
-                      "notBefore", who, what, k->name, not_before - wall);
+        sim_violation(s, "nothing-begins-outside-its-window",
+                      "%s %s of %s, %" PRId64 " ms before "
+                      "notBefore",
+                      who, what, k->name, not_before - wall);
     for (const struct hold_policy *p = s->policies; p; p = p->next)
         if (known(s, p) && selected(s, k) && !hold_open(&p->window, wall))
-            sim_violation(s, "nothing-begins-outside-its-window", "%s %s of %s, the window of %s is "
-                          "shut", who, what, k->name, p->name);
+            sim_violation(s, "nothing-begins-outside-its-window",
+                          "%s %s of %s, the window of %s is "
+                          "shut",
+                          who, what, k->name, p->name);
 }
 
 /* A freeze is announced with the worker's own time. */
-static void status_sent(struct sim *s, const char *who, const struct api_target *t, const cJSON *body)
+static void status_sent(struct sim *s, const char *who, const struct api_target *t,
+                        const cJSON *body)
 {
     char now[TIME_TEXT_MAX];
     const struct api_object *o = api_find(&s->api, API_WUKONG, t->ns, t->name);
@@ -76,7 +82,8 @@ static bool has_sibling(struct sim *s, const struct seen_wukong *k, const char *
     return false;
 }
 
-/* The first snapshot of an attempt without a freeze. What follows the first, or a freeze, is let be. */
+/* The first snapshot of an attempt without a freeze. What follows the first, or a freeze, is let
+ * be. */
 static void snapshot_sent(struct sim *s, const char *who, const cJSON *body)
 {
     const struct seen_wukong *k = judge_owner(s, body);
@@ -108,9 +115,9 @@ void judge_hold_submitted(struct sim *s, const char *who, const struct kube_requ
 /* --- limits --- */
 
 /* An attempt that fails before it was let go, at its deadline while the source is missing, say, is
-   numbered as one. It has begun nothing and waited for something other than its turn, so it keeps no
-   slot from the others (docs/policy.md, Limits); whoever was let go meanwhile could not know of it.
-   What has begun names its source's UID, or a further attempt. */
+   numbered as one. It has begun nothing and waited for something other than its turn, so it keeps
+   no slot from the others (docs/policy.md, Limits); whoever was let go meanwhile could not know of
+   it. What has begun names its source's UID, or a further attempt. */
 static bool under_way(const cJSON *status)
 {
     int64_t attempts = 0;
@@ -129,13 +136,13 @@ static int64_t count(struct sim *s, const struct seen_wukong *k, bool same_sourc
         const struct seen_wukong *other = judge_find(s, o->uid);
         if (!other || other == k || !under_way(json_get(o->tree, "status")))
             continue;
-        if (same_source && !(str_eq(other->source, k->source) &&
-                             str_eq(other->source_ns, k->source_ns)))
+        if (same_source &&
+            !(str_eq(other->source, k->source) && str_eq(other->source_ns, k->source_ns)))
             continue;
         if (same_ns && !str_eq(other->ns, k->ns))
             continue;
-        bool known = str_eq(other->begun_by, k->begun_by) ||
-                     s->now_ms > other->begun_ms + BEGUN_KNOWN_MS;
+        bool known =
+            str_eq(other->begun_by, k->begun_by) || s->now_ms > other->begun_ms + BEGUN_KNOWN_MS;
         n += known;
     }
     return n;
@@ -154,9 +161,10 @@ static void check_limits(struct sim *s, const struct seen_wukong *k)
         };
         for (size_t i = 0; i < ARRAY_LEN(rows); i++)
             if (known(s, p) && selected(s, k) && rows[i].limit && rows[i].found > rows[i].limit)
-                sim_violation(s, "never-more-than-the-limit", "%s begins as number %" PRId64 ", %s of "
-                              "%s is %" PRId64, k->name, rows[i].found, rows[i].rule, p->name,
-                              rows[i].limit);
+                sim_violation(s, "never-more-than-the-limit",
+                              "%s begins as number %" PRId64 ", %s of "
+                              "%s is %" PRId64,
+                              k->name, rows[i].found, rows[i].rule, p->name, rows[i].limit);
     }
 }
 
@@ -176,9 +184,10 @@ static void check_gates(struct sim *s, const struct seen_wukong *k, const cJSON 
         sim_violation(s, "closed-gates-hold", "%s begins, its application is not quiet", k->name);
 }
 
-/* Whoever shares a cut may be held back, and its application released, between cut and take-over. */
-void judge_hold_cut(struct sim *s, const struct seen_wukong *k, const cJSON *wukong, int64_t first_ms,
-                    int64_t last_ms)
+/* Whoever shares a cut may be held back, and its application released, between cut and take-over.
+ */
+void judge_hold_cut(struct sim *s, const struct seen_wukong *k, const cJSON *wukong,
+                    int64_t first_ms, int64_t last_ms)
 {
     const struct application *a = hold_application(s, k->uid);
     if (!json_at(wukong, "spec.cloneSource.gates") || !first_ms)

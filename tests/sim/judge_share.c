@@ -1,7 +1,7 @@
 /*
- * What must hold of snapshots that several Wukongs share: only equal ones do, named in the record that
- * was stored before the cut; nobody restores from a cut that is older than its own place in the
- * group; who shares takes none of its own; and nobody removes what others still restore from.
+ * What must hold of snapshots that several Wukongs share: only equal ones do, named in the record
+ * that was stored before the cut; nobody restores from a cut that is older than its own place in
+ * the group; who shares takes none of its own; and nobody removes what others still restore from.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,8 +14,9 @@
 
 void judge_shape(struct seen_wukong *k, const cJSON *wukong)
 {
-    static const char *const fields[] = {"quiesce", "snapshotMethod", "volumeSnapshotClassName",
-                                         "cloneType", "allowUnsnapshottable", "gates", "namespace"};
+    static const char *const fields[] = {
+        "quiesce", "snapshotMethod", "volumeSnapshotClassName", "cloneType", "allowUnsnapshottable",
+        "gates",   "namespace"};
     k->shape = cJSON_CreateObject();
     for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
         CLEANUP_FREE char *path = xasprintf("spec.cloneSource.%s", fields[i]);
@@ -86,8 +87,8 @@ static void check_cuts(struct sim *s, const struct seen_wukong *k, const struct 
         cuts += p != NULL;
         if (p && p->cut_ms < SIM_EPOCH_MS + leader->closed_ms)
             sim_violation(s, "nobody-shares-an-older-cut",
-                          "%s takes %s over, cut %" PRId64 " ms before it was in the group", k->name,
-                          o->name, SIM_EPOCH_MS + leader->closed_ms - p->cut_ms);
+                          "%s takes %s over, cut %" PRId64 " ms before it was in the group",
+                          k->name, o->name, SIM_EPOCH_MS + leader->closed_ms - p->cut_ms);
     }
     s->shared++;
     if (!cuts && !leader->disturbed)
@@ -109,8 +110,8 @@ static void taken_over(struct sim *s, const struct seen_wukong *k, const cJSON *
         sim_violation(s, "only-equals-share", "%s shares a cut of another source", k->name);
     if (attempt != leader->closed_attempt || !leader->members || !strstr(leader->members, k->uid))
         sim_violation(s, "groups-are-closed-once",
-                      "%s shares attempt %" PRId64 " of %s and is not on its list", k->name, attempt,
-                      leader->name);
+                      "%s shares attempt %" PRId64 " of %s and is not on its list", k->name,
+                      attempt, leader->name);
     check_cuts(s, k, leader, attempt);
 }
 

@@ -102,9 +102,9 @@ static void add_backups(struct sim *s, struct cuts *c, const struct api_object *
     const cJSON *b;
     if (!content)
         return;
-    cJSON_ArrayForEach(b, json_at(content->tree, "spec.volumeBackups"))
-        add_snapshot(s, c, api_find(&s->api, API_SNAPSHOT, o->ns,
-                                    json_str(b, "volumeSnapshotName")));
+    cJSON_ArrayForEach (b, json_at(content->tree, "spec.volumeBackups"))
+        add_snapshot(s, c,
+                     api_find(&s->api, API_SNAPSHOT, o->ns, json_str(b, "volumeSnapshotName")));
 }
 
 static struct cuts cuts_of(struct sim *s, const struct seen_wukong *k, int64_t attempt)
@@ -135,13 +135,13 @@ static void check_claimed(struct sim *s, const struct seen_wukong *k, const char
         (c->frozen != c->count || c->least != c->most))
         sim_violation(s, "consistency-is-true",
                       "%s claims FilesystemConsistent; of %u %s %u were cut while frozen, records "
-                      "%" PRId64 " to %" PRId64, k->name, c->count, what, c->frozen, c->least,
-                      c->most);
+                      "%" PRId64 " to %" PRId64,
+                      k->name, c->count, what, c->frozen, c->least, c->most);
     if (str_eq(consistency, "Offline") && (c->running || c->least != c->most))
         sim_violation(s, "consistency-is-true",
                       "%s claims Offline; of %u %s %u were cut while the source ran, records "
-                      "%" PRId64 " to %" PRId64, k->name, c->count, what, c->running, c->least,
-                      c->most);
+                      "%" PRId64 " to %" PRId64,
+                      k->name, c->count, what, c->running, c->least, c->most);
 }
 
 static void count_consistency(struct sim *s, const char *word)
@@ -183,8 +183,10 @@ static void add_disk(void *arg, const char *volume, const char *claim)
     const struct volume *v = volume_of_claim(&q->s->world, q->vm->ns, claim);
     (void)volume;
     if (v) {
-        struct physical p = {.records = v->records, .frozen = v->cut_frozen,
-                             .running = v->cut_running, .joined = v->cut_joined};
+        struct physical p = {.records = v->records,
+                             .frozen = v->cut_frozen,
+                             .running = v->cut_running,
+                             .joined = v->cut_joined};
         add_cut(&q->cuts, &p);
         return;
     }
@@ -194,7 +196,8 @@ static void add_disk(void *arg, const char *volume, const char *claim)
                         : dv ? str_or(json_str(dv->tree, "spec.pvc.storageClassName"),
                                       json_str(dv->tree, "spec.storage.storageClassName"))
                              : NULL;
-    bool late = str_eq(class, "late") && str_eq(json_str(q->vm->tree, "spec.runStrategy"), "Halted");
+    bool late =
+        str_eq(class, "late") && str_eq(json_str(q->vm->tree, "spec.runStrategy"), "Halted");
     q->waits |= late;
     if (!late && !q->k->disturbed)
         sim_violation(q->s, "success-is-true", "%s Succeeded, claim %s is %s", q->k->name, claim,

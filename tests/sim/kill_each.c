@@ -1,8 +1,9 @@
 /*
  * Kills, enumerated: for each type of clone one run without faults counts the worker's write
  * requests; then one run for each of them in which the worker dies just before it takes effect, and
- * one in which it dies just after, the answer lost. The clone must succeed all the same, be what its
- * status says, and leave nothing when it is deleted afterwards; its deletion is part of the run.
+ * one in which it dies just after, the answer lost. The clone must succeed all the same, be what
+ * its status says, and leave nothing when it is deleted afterwards; its deletion is part of the
+ * run.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -92,7 +92,8 @@ static void quota_conflict(struct kube_call *c)
 {
     make_error(c, 409, "Conflict",
                "Operation cannot be fulfilled on resourcequotas \"quota\": the object has been "
-               "modified; please apply your changes to the latest version and try again", 0);
+               "modified; please apply your changes to the latest version and try again",
+               0);
 }
 
 static bool drawn(int64_t *dice, unsigned rate)
@@ -116,10 +117,11 @@ static void draw_fate(struct kube_call *c)
     else if (drawn(&dice, f->error_500))
         make_error(c, 500, "InternalError",
                    "Internal error occurred: failed calling webhook \"x.example.org\": failed to "
-                   "call webhook: context deadline exceeded", 0);
+                   "call webhook: context deadline exceeded",
+                   0);
     else if (drawn(&dice, f->error_429))
-        make_error(c, 429, "TooManyRequests",
-                   "Too many requests, please try again later.", rng_range(rng, 1, 5));
+        make_error(c, 429, "TooManyRequests", "Too many requests, please try again later.",
+                   rng_range(rng, 1, 5));
     else if (drawn(&dice, f->error_503))
         make_error(c, 503, "ServiceUnavailable",
                    "the server is currently unable to handle the request", 0);
@@ -287,8 +289,8 @@ static struct kube_call *submit(struct kube_transport *face, const struct kube_r
     draw_fate(c);
     timer_arm(n->s->timers, &c->step, call_now(c) + latency(c));
     timer_arm(n->s->timers, &c->deadline, call_now(c) + r->deadline_ms);
-    /* Silence counts from the sending on (kube/curl_transport.c: due_ms): a watch that is lost on its
-       way there is given up no later than one that falls silent. */
+    /* Silence counts from the sending on (kube/curl_transport.c: due_ms): a watch that is lost on
+       its way there is given up no later than one that falls silent. */
     if (c->idle_ms)
         timer_arm(n->s->timers, &c->idle, call_now(c) + c->idle_ms);
     if (n->hooks.submitted && n->hooks.submitted(n->hooks.arg, n->who, r))
@@ -315,11 +317,11 @@ static void cancel(struct kube_transport *face, struct kube_call *c)
     detach(c);
 }
 
-void net_init(struct net *n, struct apiserver *s, const char *who,
-              const struct net_faults *faults, struct net_hooks hooks)
+void net_init(struct net *n, struct apiserver *s, const char *who, const struct net_faults *faults,
+              struct net_hooks hooks)
 {
-    *n = (struct net){.face = {submit, cancel}, .s = s, .who = xstrdup(who), .faults = faults,
-                      .hooks = hooks};
+    *n = (struct net){
+        .face = {submit, cancel}, .s = s, .who = xstrdup(who), .faults = faults, .hooks = hooks};
 }
 
 void net_kill(struct net *n)

@@ -44,8 +44,8 @@ struct net {
     unsigned long long requests;
 };
 
-void net_init(struct net *n, struct apiserver *s, const char *who,
-              const struct net_faults *faults, struct net_hooks hooks);
+void net_init(struct net *n, struct apiserver *s, const char *who, const struct net_faults *faults,
+              struct net_hooks hooks);
 /* No callback follows; what is on its way arrives or not. */
 void net_kill(struct net *n);
 void net_release(struct net *n);

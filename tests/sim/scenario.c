@@ -51,7 +51,8 @@ static void install_cdi(struct sim *s, bool installed)
 {
     s->api.unserved[API_STORAGE_PROFILE] = s->api.unserved[API_DATA_VOLUME] = !installed;
     for (size_t i = 0; installed && i < ARRAY_LEN(storage_classes); i++) {
-        cJSON *p = api_new(API_STORAGE_PROFILE, NULL, storage_classes[i]), *set = cJSON_CreateObject();
+        cJSON *p = api_new(API_STORAGE_PROFILE, NULL, storage_classes[i]),
+              *set = cJSON_CreateObject();
         jt_add(set, "accessModes", "ReadWriteOnce");
         jt_str(set, "volumeMode", "Filesystem");
         cJSON_AddItemToArray(jt_array(p, "status.claimPropertySets"), set);
@@ -206,7 +207,8 @@ static void vary(struct sim *s, cJSON *w, bool of_vmi)
     const char *type = of_vmi ? PICK(s, "running", "running", "linked")
                               : PICK(s, "running", "running", "linked", "full");
     jt_str(w, "spec.cloneSource.cloneType", type);
-    jt_str(w, "spec.cloneSource.quiesce", PICK(s, "IfAvailable", "IfAvailable", "Required", "Never"));
+    jt_str(w, "spec.cloneSource.quiesce",
+           PICK(s, "IfAvailable", "IfAvailable", "Required", "Never"));
     jt_int(w, "spec.cloneSource.deadlineSeconds", rng_range(&s->rng, 60, 500));
     jt_int(w, "spec.cloneSource.retryLimit", rng_range(&s->rng, 0, 6));
     jt_int(w, "spec.replicas", maybe(s, 200) ? rng_range(&s->rng, 2, 3) : 1);
@@ -225,8 +227,8 @@ static void vary(struct sim *s, cJSON *w, bool of_vmi)
 static void let_kubevirt_snapshot(const struct sim *s, cJSON *w)
 {
     const char *type = json_str(w, "spec.cloneSource.cloneType");
-    const char *vm = str_or(json_str(w, "spec.cloneSource.vmName"),
-                            json_str(w, "spec.cloneSource.vmiName"));
+    const char *vm =
+        str_or(json_str(w, "spec.cloneSource.vmName"), json_str(w, "spec.cloneSource.vmiName"));
     if (!str_eq(type, "running") || s->api.unserved[API_VM_SNAPSHOT] ||
         !api_find((struct apiserver *)&s->api, API_VM, SIM_NS, vm))
         return;
@@ -364,7 +366,7 @@ static void free_names(struct sim *s)
     static const enum api_kind kinds[] = {API_VM, API_PVC};
     for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
         struct api_object *o, *next;
-        HASH_ITER(hh, s->api.objects[kinds[k]], o, next) {
+        HASH_ITER (hh, s->api.objects[kinds[k]], o, next) {
             if (somebodys(o))
                 api_delete(&s->api, "user", o);
         }
@@ -446,7 +448,7 @@ static void disturb_source(struct sim *s)
         cJSON *tree = jt_copy(vmi->tree);
         cJSON *c, *list = jt_at(tree, "status.conditions");
         machine_agent(m, false);
-        cJSON_ArrayForEach(c, list)
+        cJSON_ArrayForEach (c, list)
             if (str_eq(json_str(c, "type"), "AgentConnected")) {
                 cJSON_Delete(cJSON_DetachItemViaPointer(list, c));
                 break;
@@ -486,8 +488,8 @@ void scenario_act(struct sim *s)
         void (*act)(struct sim *s);
         int weight;
     } acts[] = {
-        {create_wukong, 40}, {delete_wukong, 8},    {retry_wukong, 6},     {take_name, 5},
-        {free_names, 5},     {foreign_freeze, 5},   {foreign_snapshot, 5}, {disturb_source, 8},
+        {create_wukong, 40}, {delete_wukong, 8},  {retry_wukong, 6},     {take_name, 5},
+        {free_names, 5},     {foreign_freeze, 5}, {foreign_snapshot, 5}, {disturb_source, 8},
         {delete_ours, 4},    {create_batch, 20},  {hold_source, 6},      {hold_act, 3},
     };
     int64_t dice = rng_range(&s->rng, 0, 114);
@@ -520,7 +522,8 @@ void scenario_calm(struct sim *s)
     cJSON_Delete(s->batch);
     s->batch = clone_of("probe", machine_find(&s->world, SIM_NS, fresh_source), maybe(s, 500));
     jt_str(s->batch, "spec.cloneSource.cloneType", "running");
-    /* Once the source runs: of clones that find it on its way up one may think that it started it. */
+    /* Once the source runs: of clones that find it on its way up one may think that it started it.
+     */
     for (size_t i = 0; i < ARRAY_LEN(sim_probes); i++)
         world_later(&s->world, 20000, create_probe, SIM_NS, sim_probes[i]);
 }

@@ -9,8 +9,9 @@
 #include "base/metric.h"
 #include "base/str.h"
 
-/* How long everything may take to end once faults have stopped: two deadlines of 900 s, for a retry that was asked
-   for before a clone failed is acted upon when it has, and begins its own; and the way there. */
+/* How long everything may take to end once faults have stopped: two deadlines of 900 s, for a retry
+   that was asked for before a clone failed is acted upon when it has, and begins its own; and the
+   way there. */
 #define CALM_MS 2100000
 
 static int64_t clock_of(void *arg)
@@ -72,8 +73,8 @@ void sim_violation(struct sim *s, const char *invariant, const char *format, ...
 
 /* --- hooks of the API server --- */
 
-static void on_changed(void *arg, const char *who, enum api_change_type type,
-                       struct api_object *o, const cJSON *before)
+static void on_changed(void *arg, const char *who, enum api_change_type type, struct api_object *o,
+                       const cJSON *before)
 {
     static const char *const words[] = {"+", "~", "-"};
     struct sim *s = arg;
@@ -190,8 +191,8 @@ static bool on_submitted(void *arg, const char *who, const struct kube_request *
         (void)printf("          %.3f %s sends %s\n", (double)s->now_ms / 1000, who, r->path);
     judge_submitted(s, who, r);
     if (s->plan) {
-        bool die = is_intent(r->method, r->path) && ++s->writes_sent == s->plan->at &&
-                   !s->plan->after;
+        bool die =
+            is_intent(r->method, r->path) && ++s->writes_sent == s->plan->at && !s->plan->after;
         if (die)
             kill_by_plan(s);
         return die;

@@ -19,7 +19,7 @@
 #define SIM_WORKERS_MAX 2
 #define SIM_TRACE 120 /* lines kept for the report */
 #define SIM_EPOCH_MS 1800000000000
-#define SIM_FROZEN_MAX 1 /* their --max-frozen: a run has few guests */
+#define SIM_FROZEN_MAX 1      /* their --max-frozen: a run has few guests */
 #define SIM_UNFREEZE_MS 30000 /* the workers' --unfreeze-timeout: the guest's own timer */
 
 struct sim;
@@ -51,10 +51,10 @@ struct kill_plan {
     bool halted;    /* the source does not run */
     bool elsewhere; /* the clone is in another namespace */
     bool stop_after;
-    bool cdi;       /* is installed */
-    bool company;   /* two more, equal, share its snapshot */
-    unsigned at; /* the write request that ends the worker, from 1; 0: none does */
-    bool after;  /* it took effect, and the answer was lost; else it never arrived */
+    bool cdi;     /* is installed */
+    bool company; /* two more, equal, share its snapshot */
+    unsigned at;  /* the write request that ends the worker, from 1; 0: none does */
+    bool after;   /* it took effect, and the answer was lost; else it never arrived */
 };
 
 struct sim {
@@ -73,7 +73,7 @@ struct sim {
     unsigned kill_per_mille; /* of requests */
     int64_t clocks_off_ms;   /* the nodes' clocks are off by at most that; 0: all are right */
     struct timer weather, user, end;
-    const struct kill_plan *plan; /* NULL: everything is drawn */
+    const struct kill_plan *plan;      /* NULL: everything is drawn */
     unsigned writes_sent, writes_done; /* counted for the plan */
     bool deleted;                      /* the plan's clone, by its user */
     bool calm;

@@ -15,7 +15,8 @@
 #include "sim.h"
 
 /* Every seed replays, so where a block came from can be asked for then
-   (ASAN_OPTIONS=malloc_context_size=30); in a run of hundreds the stacks cost more than they tell. */
+   (ASAN_OPTIONS=malloc_context_size=30); in a run of hundreds the stacks cost more than they tell.
+ */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
@@ -31,8 +32,7 @@ struct options {
 
 struct totals {
     unsigned long long seeds, violations, lines;
-    unsigned long long succeeded, failed, gone, freezes, kills, filesystem, crash, offline,
-        shared;
+    unsigned long long succeeded, failed, gone, freezes, kills, filesystem, crash, offline, shared;
 };
 
 static void log_nowhere(void *arg, const char *line, size_t n)
@@ -69,8 +69,8 @@ static bool repeats(const struct sim *first)
     bool same = s.trace_hash == first->trace_hash && s.trace_lines == first->trace_lines;
     if (!same)
         (void)printf("seed %" PRIu64 " breaks same-seed-same-trace: %016" PRIx64 " after %llu "
-                     "events, %016" PRIx64 " after %llu\n", s.seed, first->trace_hash,
-                     first->trace_lines, s.trace_hash, s.trace_lines);
+                     "events, %016" PRIx64 " after %llu\n",
+                     s.seed, first->trace_hash, first->trace_lines, s.trace_hash, s.trace_lines);
     log_clock(&clock_system);
     sim_release(&s);
     return same;
@@ -172,14 +172,15 @@ int main(int argc, char **argv)
     mem_join_early(); /* as the worker; a run takes a seventh less */
     json_pool_use();
     if (!parse(argc, argv, &o)) {
-        (void)fprintf(stderr, "usage: %s --seed N | --seeds A..B | --fresh COUNT | --kill-each | "
-                              "--kill TYPE/WHEN/N [--verbose] [--keep-going] [--twice]\n", argv[0]);
+        (void)fprintf(stderr,
+                      "usage: %s --seed N | --seeds A..B | --fresh COUNT | --kill-each | "
+                      "--kill TYPE/WHEN/N [--verbose] [--keep-going] [--twice]\n",
+                      argv[0]);
         return 2;
     }
     log_to(o.verbose ? log_out : log_nowhere, NULL);
     if (o.kill)
-        return (*o.kill ? kill_one(o.program, o.kill, o.verbose)
-                        : kill_each(o.program, o.verbose))
+        return (*o.kill ? kill_one(o.program, o.kill, o.verbose) : kill_each(o.program, o.verbose))
                    ? 0
                    : 1;
     for (uint64_t seed = o.first; seed <= o.last; seed++)

@@ -96,7 +96,7 @@ cJSON *jt_copy(const cJSON *o)
 bool jt_has(const cJSON *list, const char *word)
 {
     const cJSON *item;
-    cJSON_ArrayForEach(item, list)
+    cJSON_ArrayForEach (item, list)
         if (cJSON_IsString(item) && str_eq(item->valuestring, word))
             return true;
     return false;
@@ -112,7 +112,7 @@ void jt_add(cJSON *o, const char *path, const char *word)
 void jt_remove(cJSON *o, const char *path, const char *word)
 {
     cJSON *list = jt_at(o, path), *item;
-    cJSON_ArrayForEach(item, list)
+    cJSON_ArrayForEach (item, list)
         if (cJSON_IsString(item) && str_eq(item->valuestring, word)) {
             cJSON_Delete(cJSON_DetachItemViaPointer(list, item));
             break;

@@ -39,8 +39,7 @@ static void task_run(void *arg)
     sync(w, ns, name);
 }
 
-void world_later(struct world *w, int64_t delay_ms, sync_fn sync, const char *ns,
-                 const char *name)
+void world_later(struct world *w, int64_t delay_ms, sync_fn sync, const char *ns, const char *name)
 {
     int64_t at = world_now(w) + delay_ms;
     for (struct task *t = w->tasks; t; t = t->next)

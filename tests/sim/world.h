@@ -31,8 +31,8 @@ struct machine {
     bool agent, paused, migrating;
     enum freezer frozen_by;
     int64_t frozen_ms, frozen_for_ms;
-    bool joined; /* our freeze found somebody else's, was answered 200 and set no timer; or was
-                    thawed by somebody else */
+    bool joined;      /* our freeze found somebody else's, was answered 200 and set no timer; or was
+                         thawed by somebody else */
     unsigned landing; /* freezes under way to this guest */
     struct timer safety; /* the guest's own unfreezeTimeout */
     struct timer poll;   /* virt-launcher's poll of the freeze state */
@@ -53,7 +53,7 @@ struct physical {
     char *handle, *volume;
     char *content_uid;
     bool alive, frozen, running;
-    bool joined; /* cut while our freeze rested on somebody else's, who may thaw at any time */
+    bool joined;    /* cut while our freeze rested on somebody else's, who may thaw at any time */
     bool kubevirts; /* of a VirtualMachineSnapshot that has not succeeded: nobody else knows it */
     enum freezer frozen_by;
     int64_t records, cut_ms, bytes;
@@ -101,8 +101,7 @@ void world_release(struct world *w);
 void world_changed(struct world *w, enum api_change_type type, const struct api_object *o,
                    const cJSON *before);
 /* Calls sync after a time, unless that very call waits already. */
-void world_later(struct world *w, int64_t delay_ms, sync_fn sync, const char *ns,
-                 const char *name);
+void world_later(struct world *w, int64_t delay_ms, sync_fn sync, const char *ns, const char *name);
 void world_note(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static inline int64_t world_now(const struct world *w)
 {
@@ -134,8 +133,7 @@ void landings_release(struct world *w);
 void sync_vm(struct world *w, const char *ns, const char *name);
 void sync_vmi(struct world *w, const char *ns, const char *name);
 void kubevirt_call(struct world *w, const char *who, enum api_kind kind, const char *ns,
-                   const char *name, const char *verb, const cJSON *body,
-                   struct api_reply *reply);
+                   const char *name, const char *verb, const cJSON *body, struct api_reply *reply);
 /* The claims that a VM's or VMI's spec names: calls visit for each. */
 void each_claim(const cJSON *instance_spec,
                 void (*visit)(void *arg, const char *volume, const char *claim), void *arg);

@@ -110,36 +110,42 @@ static void call_freeze(struct world *w, struct machine *m, const char *who,
     const struct world_faults *f = &w->faults;
     int64_t seconds = go_seconds(json_str(body, "unfreezeTimeout"));
     if (seconds < 0) {
-        internal(reply, t, "unexpected return code 400 (400 Bad Request), message: unfreezeTimeout");
+        internal(reply, t,
+                 "unexpected return code 400 (400 Bad Request), message: unfreezeTimeout");
         return;
     }
     if (m->paused || !m->agent) {
         reply->delay_ms = 20;
-        internal(reply, t, "unexpected return code 500 (500 Internal Server Error), message: "
+        internal(reply, t,
+                 "unexpected return code 500 (500 Internal Server Error), message: "
                  "Guest agent is not responding: QEMU guest agent is not connected");
         return;
     }
     /* virt-launcher pkg/virt-launcher/virtwrap/storage/fsfreeze.go */
     if (m->migrating) {
         reply->delay_ms = rng_range(w->rng, 5, 100);
-        internal(reply, t, "unexpected return code 500 (500 Internal Server Error), message: "
+        internal(reply, t,
+                 "unexpected return code 500 (500 Internal Server Error), message: "
                  "failed to freeze VMI, VMI is currently during migration");
         return;
     }
     if (rng_chance(w->rng, f->freeze_error)) {
         reply->delay_ms = rng_range(w->rng, 10, 4000);
-        internal(reply, t, "unexpected return code 500 (500 Internal Server Error), message: "
+        internal(reply, t,
+                 "unexpected return code 500 (500 Internal Server Error), message: "
                  "unable to execute QEMU agent command 'guest-fsfreeze-freeze'");
     } else if (rng_chance(w->rng, f->freeze_error_but_frozen)) {
         reply->delay_ms = rng_range(w->rng, 10, 4000);
         send_landing(w, m, who, false, seconds * 1000, reply->delay_ms / 2);
-        internal(reply, t, "unexpected return code 500 (500 Internal Server Error), message: "
+        internal(reply, t,
+                 "unexpected return code 500 (500 Internal Server Error), message: "
                  "timed out");
     } else if (rng_chance(w->rng, f->freeze_late)) {
         reply->delay_ms = VIRT_HANDLER_MS + 30;
         send_landing(w, m, who, false, seconds * 1000,
                      rng_range(w->rng, VIRT_HANDLER_MS - 500, VIRT_HANDLER_MS + 6000));
-        internal(reply, t, "context deadline exceeded (Client.Timeout exceeded while awaiting "
+        internal(reply, t,
+                 "context deadline exceeded (Client.Timeout exceeded while awaiting "
                  "headers)");
     } else {
         bool slow = rng_chance(w->rng, f->freeze_slow);
@@ -153,7 +159,8 @@ static void call_thaw(struct world *w, struct machine *m, const char *who,
 {
     if (rng_chance(w->rng, w->faults.thaw_error)) {
         reply->delay_ms = rng_range(w->rng, 10, 3000);
-        internal(reply, t, "unexpected return code 500 (500 Internal Server Error), message: "
+        internal(reply, t,
+                 "unexpected return code 500 (500 Internal Server Error), message: "
                  "connection refused");
     } else if (rng_chance(w->rng, w->faults.thaw_error_but_thawed)) {
         send_landing(w, m, who, true, 0, 10);
@@ -166,21 +173,23 @@ static void call_thaw(struct world *w, struct machine *m, const char *who,
     }
 }
 
-static void call_vmi(struct world *w, const char *who, const struct api_target *t,
-                     const char *verb, const cJSON *body, struct api_reply *reply)
+static void call_vmi(struct world *w, const char *who, const struct api_target *t, const char *verb,
+                     const cJSON *body, struct api_reply *reply)
 {
     struct api_object *o = api_find(w->api, API_VMI, t->ns, t->name);
     struct machine *m = machine_find(w, t->ns, t->name);
     bool freeze = str_eq(verb, "freeze");
     if (!o) {
-        api_fail(reply, 404, "NotFound", t,
-                 "virtualmachineinstance.kubevirt.io \"%s\" not found", t->name);
+        api_fail(reply, 404, "NotFound", t, "virtualmachineinstance.kubevirt.io \"%s\" not found",
+                 t->name);
         return;
     }
     if (!str_eq(json_str(o->tree, "status.phase"), "Running") || !m || !m->vmi_uid) {
-        api_fail(reply, 409, "Conflict", t,
-                 "Operation cannot be fulfilled on virtualmachineinstance.kubevirt.io \"%s\": %s is "
-                 "not running", t->name, freeze ? "VM" : "VMI");
+        api_fail(
+            reply, 409, "Conflict", t,
+            "Operation cannot be fulfilled on virtualmachineinstance.kubevirt.io \"%s\": %s is "
+            "not running",
+            t->name, freeze ? "VM" : "VMI");
         return;
     }
     if (freeze)
@@ -192,7 +201,8 @@ static void call_vmi(struct world *w, const char *who, const struct api_target *
 static void refuse_state(struct api_reply *reply, const struct api_target *t, const char *why)
 {
     api_fail(reply, 409, "Conflict", t,
-             "Operation cannot be fulfilled on virtualmachine.kubevirt.io \"%s\": %s", t->name, why);
+             "Operation cannot be fulfilled on virtualmachine.kubevirt.io \"%s\": %s", t->name,
+             why);
 }
 
 static void set_strategy(struct world *w, struct api_object *o, const char *strategy)
@@ -226,10 +236,12 @@ static void call_vm(struct world *w, const struct api_target *t, const char *ver
     bool halted = str_eq(strategy, "Halted"), manual = str_eq(strategy, "Manual");
     done(reply, 202, rng_range(w->rng, 5, 60));
     if (!str_empty(snapshot)) {
-        api_fail(reply, 500, "InternalError", t,
-                 "Internal error occurred: admission webhook \"virtualmachine-validator.kubevirt.io\""
-                 " denied the request: Cannot update vm running state until snapshot \"%s\" "
-                 "completes", snapshot);
+        api_fail(
+            reply, 500, "InternalError", t,
+            "Internal error occurred: admission webhook \"virtualmachine-validator.kubevirt.io\""
+            " denied the request: Cannot update vm running state until snapshot \"%s\" "
+            "completes",
+            snapshot);
     } else if (str_eq(verb, "start")) {
         if (vmi)
             refuse_state(reply, t, "VM is already running");
@@ -249,8 +261,7 @@ static void call_vm(struct world *w, const struct api_target *t, const char *ver
 }
 
 void kubevirt_call(struct world *w, const char *who, enum api_kind kind, const char *ns,
-                   const char *name, const char *verb, const cJSON *body,
-                   struct api_reply *reply)
+                   const char *name, const char *verb, const cJSON *body, struct api_reply *reply)
 {
     struct api_target t = {.kind = kind};
     (void)snprintf(t.ns, sizeof t.ns, "%s", ns);

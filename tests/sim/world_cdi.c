@@ -1,6 +1,6 @@
 /*
- * CDI: DataVolumes that clone a claim or a VolumeSnapshot, from any namespace. What is bound early is
- * not filled yet, and what fails is tried again for ever and told by a condition
+ * CDI: DataVolumes that clone a claim or a VolumeSnapshot, from any namespace. What is bound early
+ * is not filled yet, and what fails is tried again for ever and told by a condition
  * (pkg/controller/datavolume, pkg/controller/populators/clone-populator.go).
  */
 #include <inttypes.h>
@@ -39,8 +39,8 @@ static void make_claim(struct world *w, const struct api_object *dv)
     (void)api_create(w->api, "cdi", API_PVC, c);
 }
 
-static void set_phase(struct world *w, struct api_object *dv, const char *phase, const char *progress,
-                      const char *error)
+static void set_phase(struct world *w, struct api_object *dv, const char *phase,
+                      const char *progress, const char *error)
 {
     cJSON *tree = jt_copy(dv->tree);
     jt_str(tree, "status.phase", phase);
@@ -134,8 +134,9 @@ static void begin_copy(struct world *w, struct api_object *dv, struct api_object
     if (rng_chance(w->rng, 500) && !json_str(claim->tree, "spec.volumeName"))
         claim_bind(w, claim, volume_new(w, claim->ns, claim->name));
     set_phase(w, dv, "CloneInProgress", "3.00%", NULL);
-    world_later(w, rng_chance(w->rng, w->faults.provision_slow) ? rng_range(w->rng, 2000, 60000)
-                                                                : rng_range(w->rng, 100, 3000),
+    world_later(w,
+                rng_chance(w->rng, w->faults.provision_slow) ? rng_range(w->rng, 2000, 60000)
+                                                             : rng_range(w->rng, 100, 3000),
                 end_copy, dv->ns, dv->name);
 }
 

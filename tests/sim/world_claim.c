@@ -88,8 +88,10 @@ static bool from_snapshot(struct world *w, const struct api_object *o, struct vo
                      json_str(s->tree, "status.boundVolumeSnapshotContentName"))
           : NULL;
     const struct physical *p = content ? physical_of_content(w, content) : NULL;
-    (void)snprintf(why, 300, "error getting handle for DataSource Type VolumeSnapshot by Name "
-                   "%s: ", name);
+    (void)snprintf(why, 300,
+                   "error getting handle for DataSource Type VolumeSnapshot by Name "
+                   "%s: ",
+                   name);
     size_t n = strlen(why);
     if (!s)
         (void)snprintf(why + n, 300 - n, "snapshot %s not found", name);
@@ -98,11 +100,14 @@ static bool from_snapshot(struct world *w, const struct api_object *o, struct vo
     else if (!json_bool(s->tree, "status.readyToUse", false))
         (void)snprintf(why + n, 300 - n, "snapshot %s is not Ready", name);
     else if (!p || !p->alive)
-        (void)snprintf(why + n, 300 - n, "rpc error: code = NotFound desc = snapshot id does not "
+        (void)snprintf(why + n, 300 - n,
+                       "rpc error: code = NotFound desc = snapshot id does not "
                        "exist");
     else if (bytes_of(o->tree, "spec.resources.requests.storage") < p->bytes)
-        (void)snprintf(why + n, 300 - n, "requested volume size is less than the size %" PRId64
-                       " for the source snapshot", p->bytes);
+        (void)snprintf(why + n, 300 - n,
+                       "requested volume size is less than the size %" PRId64
+                       " for the source snapshot",
+                       p->bytes);
     else {
         v->records = p->records;
         v->cut_frozen = p->frozen;
@@ -118,7 +123,8 @@ static bool from_claim(struct world *w, const struct api_object *o, struct volum
     const char *name = json_str(o->tree, "spec.dataSource.name");
     const struct volume *source = volume_of_claim(w, o->ns, name);
     if (w->no_volume_clones) {
-        (void)snprintf(why, 300, "CSI driver does not support clone operations: controller "
+        (void)snprintf(why, 300,
+                       "CSI driver does not support clone operations: controller "
                        "CLONE_VOLUME capability is not reported");
         return false;
     }
@@ -137,8 +143,7 @@ void claim_bind(struct world *w, struct api_object *o, const struct volume *v)
     cJSON *tree = jt_copy(o->tree);
     jt_str(tree, "spec.volumeName", v->handle);
     jt_str(tree, "status.phase", "Bound");
-    jt_str(tree, "status.capacity.storage",
-           json_str(tree, "spec.resources.requests.storage"));
+    jt_str(tree, "status.capacity.storage", json_str(tree, "spec.resources.requests.storage"));
     jt_str(tree, "metadata.annotations[pv.kubernetes.io/bind-completed]", "yes");
     api_replace(w->api, "csi-provisioner", o, tree);
     world_note(w, "volume %s for %s: record %" PRId64 "%s%s", v->handle, v->claim, v->records,
@@ -209,7 +214,8 @@ void sync_claim(struct world *w, const char *ns, const char *name)
     }
     if (!str_eq(phase, "Pending") || claim_waits(w, o))
         return;
-    world_later(w, rng_chance(w->rng, w->faults.provision_slow) ? rng_range(w->rng, 1000, 30000)
-                                                                : rng_range(w->rng, 50, 400),
+    world_later(w,
+                rng_chance(w->rng, w->faults.provision_slow) ? rng_range(w->rng, 1000, 30000)
+                                                             : rng_range(w->rng, 50, 400),
                 provision, ns, name);
 }

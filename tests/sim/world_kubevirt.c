@@ -18,10 +18,9 @@ void each_claim(const cJSON *instance_spec,
                 void (*visit)(void *arg, const char *volume, const char *claim), void *arg)
 {
     const cJSON *v;
-    cJSON_ArrayForEach(v, json_get(instance_spec, "volumes"))
-    {
-        const char *claim = str_or(json_str(v, "persistentVolumeClaim.claimName"),
-                                   json_str(v, "dataVolume.name"));
+    cJSON_ArrayForEach (v, json_get(instance_spec, "volumes")) {
+        const char *claim =
+            str_or(json_str(v, "persistentVolumeClaim.claimName"), json_str(v, "dataVolume.name"));
         if (claim)
             visit(arg, json_str(v, "name"), claim);
     }
@@ -135,8 +134,8 @@ static const char *printable(struct world *w, const struct api_object *vm,
 
 static void write_vm_status(struct world *w, struct api_object *vm, const struct api_object *vmi)
 {
-    bool running = vmi && str_eq(json_str(vmi->tree, "status.phase"), "Running") &&
-                   !api_deleting(vmi->tree);
+    bool running =
+        vmi && str_eq(json_str(vmi->tree, "status.phase"), "Running") && !api_deleting(vmi->tree);
     cJSON *tree = jt_copy(vm->tree);
     if (!api_deleting(tree))
         jt_add(tree, "metadata.finalizers", VM_FINALIZER);
@@ -265,7 +264,7 @@ void sync_vmi(struct world *w, const char *ns, const char *name)
 static void drop_condition(cJSON *tree, const char *type)
 {
     cJSON *c, *list = jt_at(tree, "status.conditions");
-    cJSON_ArrayForEach(c, list)
+    cJSON_ArrayForEach (c, list)
         if (str_eq(json_str(c, "type"), type)) {
             cJSON_Delete(cJSON_DetachItemViaPointer(list, c));
             return;
@@ -317,7 +316,8 @@ static void end_migration(struct world *w, const char *ns, const char *name)
     m->migrating = false;
     cJSON *tree = jt_copy(vmi->tree);
     bool failed = rng_chance(w->rng, 200);
-    jt_bool(tree, failed ? "status.migrationState.failed" : "status.migrationState.completed", true);
+    jt_bool(tree, failed ? "status.migrationState.failed" : "status.migrationState.completed",
+            true);
     jt_bool(tree, "status.migrationState.completed", true);
     api_replace(w->api, "kubevirt", vmi, tree);
     world_note(w, "the migration of %s %s", name, failed ? "failed" : "is over");
@@ -352,7 +352,6 @@ void vmi_migrate(struct world *w, const char *ns, const char *name)
 
 /* --- admission --- */
 
-
 /* A disk without its volume is refused, a volume without a disk is not (seen on v1.9). */
 bool kubevirt_admit(struct world *w, enum api_kind kind, cJSON *tree, struct api_reply *reply)
 {
@@ -366,10 +365,9 @@ bool kubevirt_admit(struct world *w, enum api_kind kind, cJSON *tree, struct api
         api_fail(reply, 422, "Invalid", &t, "spec: RunStrategy must be specified");
         return true;
     }
-    cJSON_ArrayForEach(d, json_at(spec, "domain.devices.disks"))
-    {
+    cJSON_ArrayForEach (d, json_at(spec, "domain.devices.disks")) {
         bool found = false;
-        cJSON_ArrayForEach(v, json_get(spec, "volumes"))
+        cJSON_ArrayForEach (v, json_get(spec, "volumes"))
             found |= str_eq(json_str(v, "name"), json_str(d, "name"));
         if (!found) {
             api_fail(reply, 422, "Invalid", &t,

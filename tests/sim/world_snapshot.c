@@ -114,8 +114,9 @@ static void show_later(struct world *w, const char *ns, const char *name)
         return;
     show_cut(w, o, p, at_once);
     if (!at_once)
-        world_later(w, rng_chance(w->rng, w->faults.snapshot_slow) ? rng_range(w->rng, 1000, 30000)
-                                                                   : rng_range(w->rng, 50, 2000),
+        world_later(w,
+                    rng_chance(w->rng, w->faults.snapshot_slow) ? rng_range(w->rng, 1000, 30000)
+                                                                : rng_range(w->rng, 50, 2000),
                     make_ready, "", name);
 }
 
@@ -137,23 +138,26 @@ static void create_snapshot(struct world *w, const char *ns, const char *name)
         if (p && p->alive)
             show_cut(w, o, p, true);
         else
-            content_error(w, o, "Failed to check and update snapshot content: snapshot handle not "
-                                "found");
+            content_error(w, o,
+                          "Failed to check and update snapshot content: snapshot handle not "
+                          "found");
         return;
     }
     if (!physical_of_content(w, o)) {
         struct volume *v = volume_find(w, json_str(o->tree, "spec.source.volumeHandle"));
         if (!v || rng_chance(w->rng, f->snapshot_errors)) {
-            content_error(w, o, "Failed to check and update snapshot content: failed to take "
-                                "snapshot of the volume: rpc error: code = Internal desc = x");
+            content_error(w, o,
+                          "Failed to check and update snapshot content: failed to take "
+                          "snapshot of the volume: rpc error: code = Internal desc = x");
             world_later(w, rng_range(w->rng, 1000, 8000), create_snapshot, "", name);
             return;
         }
         cut(w, o, v);
         if (rng_chance(w->rng, f->snapshot_lost_reply)) {
-            content_error(w, o, "Failed to check and update snapshot content: failed to take "
-                                "snapshot of the volume: rpc error: code = DeadlineExceeded "
-                                "desc = context deadline exceeded");
+            content_error(w, o,
+                          "Failed to check and update snapshot content: failed to take "
+                          "snapshot of the volume: rpc error: code = DeadlineExceeded "
+                          "desc = context deadline exceeded");
             world_later(w, rng_range(w->rng, 1000, 8000), create_snapshot, "", name);
             return;
         }
@@ -206,8 +210,9 @@ void sync_content(struct world *w, const char *ns, const char *name)
         api_delete(w->api, "snapshot-controller", o);
     else if (ref_uid && !json_at(o->tree, "status.creationTime") &&
              !json_at(o->tree, "status.error"))
-        world_later(w, rng_chance(w->rng, w->faults.snapshot_slow) ? rng_range(w->rng, 500, 70000)
-                                                                   : rng_range(w->rng, 20, 250),
+        world_later(w,
+                    rng_chance(w->rng, w->faults.snapshot_slow) ? rng_range(w->rng, 500, 70000)
+                                                                : rng_range(w->rng, 20, 250),
                     create_snapshot, "", name);
 }
 
@@ -261,13 +266,15 @@ static void new_content(struct world *w, struct api_object *o, const char *conte
     const struct api_object *pvc = api_find(w->api, API_PVC, o->ns, claim);
     const struct volume *v = pvc ? volume_of_claim(w, o->ns, claim) : NULL;
     if (!c) {
-        snapshot_error(w, o, "Failed to get snapshot class with error volumesnapshotclass not "
-                             "found");
+        snapshot_error(w, o,
+                       "Failed to get snapshot class with error volumesnapshotclass not "
+                       "found");
         return;
     }
     if (!v) {
-        snapshot_error(w, o, "Failed to create snapshot content with error snapshot controller "
-                             "failed to update: cannot get claim from snapshot");
+        snapshot_error(w, o,
+                       "Failed to create snapshot content with error snapshot controller "
+                       "failed to update: cannot get claim from snapshot");
         return;
     }
     cJSON *tree = api_new(API_CONTENT, NULL, content_name);
@@ -286,7 +293,8 @@ static void new_content(struct world *w, struct api_object *o, const char *conte
     jt_str(tree, "spec.volumeSnapshotRef.uid", o->uid);
     (void)api_create(w->api, "snapshot-controller", API_CONTENT, tree);
     /* At the same moment: there is no content without the finalizer on its VolumeSnapshot
-       (snapshot-controller, syncUnreadySnapshot). Last here, for it frees what is borrowed above. */
+       (snapshot-controller, syncUnreadySnapshot). Last here, for it frees what is borrowed above.
+     */
     cJSON *protected = jt_copy(o->tree);
     jt_add(protected, "metadata.finalizers", BOUND_PROTECTION);
     api_replace(w->api, "snapshot-controller", o, protected);
@@ -317,7 +325,8 @@ static void mirror_status(struct world *w, struct api_object *o, const struct ap
 static void bind_copy(struct world *w, struct api_object *o, struct api_object *content)
 {
     const char *uid = content ? json_str(content->tree, "spec.volumeSnapshotRef.uid") : NULL;
-    bool mine = content && str_eq(json_str(content->tree, "spec.volumeSnapshotRef.name"), o->name) &&
+    bool mine = content &&
+                str_eq(json_str(content->tree, "spec.volumeSnapshotRef.name"), o->name) &&
                 str_eq(json_str(content->tree, "spec.volumeSnapshotRef.namespace"), o->ns) &&
                 (!uid || str_eq(uid, o->uid));
     if (!content) {

@@ -170,9 +170,10 @@ static bool freeze(struct world *w, struct api_object *o, const struct api_objec
         return true;
     }
     if (rng_chance(w->rng, w->faults.freeze_error)) {
-        show_error(w, o, "Internal error occurred: unexpected return code 500 (500 Internal Server "
-                         "Error), message: unable to execute QEMU agent command "
-                         "'guest-fsfreeze-freeze'");
+        show_error(w, o,
+                   "Internal error occurred: unexpected return code 500 (500 Internal Server "
+                   "Error), message: unable to execute QEMU agent command "
+                   "'guest-fsfreeze-freeze'");
         return false;
     }
     (void)sscanf(str_or(json_str(o->tree, "spec.failureDeadline"), "300s"), "%" SCNd64 "s",
@@ -206,7 +207,7 @@ static bool snapshots_made(struct world *w, const struct api_object *o,
                            const struct api_object *content)
 {
     const cJSON *b;
-    cJSON_ArrayForEach(b, json_at(content->tree, "spec.volumeBackups"))
+    cJSON_ArrayForEach (b, json_at(content->tree, "spec.volumeBackups"))
         if (!api_find(w->api, API_SNAPSHOT, o->ns, json_str(b, "volumeSnapshotName"))) {
             make_snapshot(w, o, content, b);
             return false;
@@ -217,8 +218,7 @@ static bool snapshots_made(struct world *w, const struct api_object *o,
 static bool all_have(struct world *w, const struct api_object *content, const char *path)
 {
     const cJSON *b;
-    cJSON_ArrayForEach(b, json_at(content->tree, "spec.volumeBackups"))
-    {
+    cJSON_ArrayForEach (b, json_at(content->tree, "spec.volumeBackups")) {
         const struct api_object *s =
             api_find(w->api, API_SNAPSHOT, content->ns, json_str(b, "volumeSnapshotName"));
         const cJSON *value = s ? json_at(s->tree, path) : NULL;
@@ -232,8 +232,7 @@ static bool all_have(struct world *w, const struct api_object *content, const ch
 static void hand_over(struct world *w, const struct api_object *content)
 {
     const cJSON *b;
-    cJSON_ArrayForEach(b, json_at(content->tree, "spec.volumeBackups"))
-    {
+    cJSON_ArrayForEach (b, json_at(content->tree, "spec.volumeBackups")) {
         const struct api_object *s =
             api_find(w->api, API_SNAPSHOT, content->ns, json_str(b, "volumeSnapshotName"));
         const struct api_object *c =
@@ -286,7 +285,9 @@ static void indicate(struct world *w, struct api_object *o, const struct api_obj
     cJSON *tree = jt_copy(o->tree);
     jt_add(tree, "status.indications", "Online");
     jt_add(tree, "status.indications",
-           m->paused ? "Paused" : m->agent ? "GuestAgent" : "NoGuestAgent");
+           m->paused  ? "Paused"
+           : m->agent ? "GuestAgent"
+                      : "NoGuestAgent");
     api_replace(w->api, "kubevirt", o, tree);
 }
 

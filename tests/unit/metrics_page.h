@@ -1,6 +1,7 @@
 /*
- * Holds docs/metrics.md against what a program exports: every metric registered is on the page under
- * one of the program's headings, with the same labels, and every metric under them is registered.
+ * Holds docs/metrics.md against what a program exports: every metric registered is on the page
+ * under one of the program's headings, with the same labels, and every metric under them is
+ * registered.
  */
 #ifndef TESTS_METRICS_PAGE_H
 #define TESTS_METRICS_PAGE_H

@@ -128,7 +128,8 @@ static long file_kib(void)
 }
 
 /* Red zones between constants are read, too. */
-__attribute__((no_sanitize("address"))) static int touch(struct dl_phdr_info *info, size_t size, void *arg)
+__attribute__((no_sanitize("address"))) static int touch(struct dl_phdr_info *info, size_t size,
+                                                         void *arg)
 {
     (void)size;
     unsigned *sum = arg;
@@ -142,8 +143,8 @@ __attribute__((no_sanitize("address"))) static int touch(struct dl_phdr_info *in
     return 0;
 }
 
-/* Pages of libraries that were read are given back, and hold the same when they are read again; what was
-   written stays. */
+/* Pages of libraries that were read are given back, and hold the same when they are read again;
+   what was written stays. */
 static void test_trim(void **state)
 {
     (void)state;
@@ -164,10 +165,8 @@ static void test_trim(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_arena),
-        cmocka_unit_test(test_arena_is_bounded),
-        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_rng),
+        cmocka_unit_test(test_arena),  cmocka_unit_test(test_arena_is_bounded),
+        cmocka_unit_test(test_errors), cmocka_unit_test(test_rng),
         cmocka_unit_test(test_trim),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

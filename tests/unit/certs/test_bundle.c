@@ -42,8 +42,8 @@ static struct ca_secret change(const struct ca_secret *s, unsigned what, int64_t
     return result;
 }
 
-/* What is remembered of certificates changes no decision: each is made twice, with a memory that lasts
-   over all tests and without. */
+/* What is remembered of certificates changes no decision: each is made twice, with a memory that
+   lasts over all tests and without. */
 static struct bundle_memo memory;
 
 static void decide(const struct bundle_config *c, const struct bundle_view *v,

@@ -1,6 +1,7 @@
 /*
- * Proves that json_parse accepts RFC 8259 and nothing else, that its limits hold, and that a lossless
- * tree prints back every number to the letter. The expectations are from the RFC, not from cJSON.
+ * Proves that json_parse accepts RFC 8259 and nothing else, that its limits hold, and that a
+ * lossless tree prints back every number to the letter. The expectations are from the RFC, not from
+ * cJSON.
  */
 #include <setjmp.h>
 #include <stdarg.h>

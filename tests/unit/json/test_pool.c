@@ -1,6 +1,7 @@
 /*
- * Proves that the pool hands out what was freed last, that cells never overlap, that beyond its cells and its size
- * malloc serves and free is found, and that trees and texts of cJSON live in it without a trace left.
+ * Proves that the pool hands out what was freed last, that cells never overlap, that beyond its
+ * cells and its size malloc serves and free is found, and that trees and texts of cJSON live in it
+ * without a trace left.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -47,7 +48,8 @@ static void test_more_than_all(void **state)
             for (int k = 0; k < JSON_POOL_CELL; k++)
                 assert_int_equal(all[i][k], i % 251);
         for (int i = 0; i < N; i++)
-            json_pool_free(all[i * 7 % N]); /* 7 and N have no common factor: each once, in another order */
+            json_pool_free(
+                all[i * 7 % N]); /* 7 and N have no common factor: each once, in another order */
         assert_int_equal(json_pool_taken(), 0);
     }
 }

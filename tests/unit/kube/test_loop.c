@@ -147,8 +147,8 @@ static void test_bound(void **state)
     }
 }
 
-/* A file is always ready, which is not to be waited for; and a number that was closed and given out again is the
-   new one's. */
+/* A file is always ready, which is not to be waited for; and a number that was closed and given out
+   again is the new one's. */
 static void test_what_can_be_waited_for(void **state)
 {
     struct fixture *x = *state;
@@ -205,9 +205,10 @@ static void test_idle_is_idle(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_timers_and_stop), T(test_descriptors), T(test_removing_in_callbacks),
-        T(test_bound),           T(test_what_can_be_waited_for),
-        T(test_signals),         T(test_idle_is_idle),
+        T(test_timers_and_stop),        T(test_descriptors),
+        T(test_removing_in_callbacks),  T(test_bound),
+        T(test_what_can_be_waited_for), T(test_signals),
+        T(test_idle_is_idle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /*
- * Proves that packed text comes back to the letter, with and without a hint, however it resembles it; that
- * what is like the hint takes a tenth; and that an object keeps one field so and its others as they are.
+ * Proves that packed text comes back to the letter, with and without a hint, however it resembles
+ * it; that what is like the hint takes a tenth; and that an object keeps one field so and its
+ * others as they are.
  */
 #include "test.h"
 
@@ -11,7 +12,8 @@
 #include "kube/pack.h"
 
 static const char hint[] =
-    "{\"conditions\":[{\"message\":\"the clone is done\",\"reason\":\"Succeeded\",\"status\":\"True\","
+    "{\"conditions\":[{\"message\":\"the clone is "
+    "done\",\"reason\":\"Succeeded\",\"status\":\"True\","
     "\"type\":\"Ready\"},{\"message\":\"all snapshots are ready\",\"reason\":\"Ready\",\"status\":"
     "\"True\",\"type\":\"SnapshotReady\"}],\"phase\":\"Stopped\",\"vmName\":\"copy-vm\"}";
 

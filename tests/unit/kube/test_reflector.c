@@ -294,8 +294,9 @@ static void test_not_served(void **state)
     assert_int_equal(store_count(x->store), 0);
 }
 
-/* A new leader's look: whatever was under way is dropped, and what comes is asked of etcd (no version), page by
-   page; the store is not called synced before, and has forgotten what is gone then. */
+/* A new leader's look: whatever was under way is dropped, and what comes is asked of etcd (no
+   version), page by page; the store is not called synced before, and has forgotten what is gone
+   then. */
 static void test_refresh(void **state)
 {
     struct fixture *x = *state;
@@ -342,9 +343,17 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_bookmarks),
-        T(test_pages),      T(test_events),          T(test_expired),    T(test_expired_answer),
-        T(test_cut),        T(test_throttled),       T(test_unreadable), T(test_bad_lists),
-        T(test_not_served), T(test_freed_under_way), T(test_refresh),
+        T(test_pages),
+        T(test_events),
+        T(test_expired),
+        T(test_expired_answer),
+        T(test_cut),
+        T(test_throttled),
+        T(test_unreadable),
+        T(test_bad_lists),
+        T(test_not_served),
+        T(test_freed_under_way),
+        T(test_refresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

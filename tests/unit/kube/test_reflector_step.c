@@ -37,8 +37,9 @@ static void describe(struct buf *out, const struct reflector_action *a)
 }
 
 /* Inputs, one word each:  B begin, P<version>[,<token>] page, E<version> event, Z clean end, D due,
-   F<kind> failure with kind one of x expired, b a cache behind, u unavailable, t throttled, r refused, i invalid,
-   n not served, m (404 of something else), a unauthorized, and T<ms> time passes. */
+   F<kind> failure with kind one of x expired, b a cache behind, u unavailable, t throttled, r
+   refused, i invalid, n not served, m (404 of something else), a unauthorized, and T<ms> time
+   passes. */
 static void run_script(const char *script, struct buf *out, struct reflector_state *s)
 {
     struct rng rng;
@@ -79,12 +80,12 @@ static void run_script(const char *script, struct buf *out, struct reflector_sta
             in.unserved = *rest == 'n';
             in.behind = *rest == 'b';
             in.why = *rest == 'x' || *rest == 'b' ? ERR_EXPIRED
-                     : *rest == 'u' ? ERR_UNAVAILABLE
-                     : *rest == 't' ? ERR_THROTTLED
-                     : *rest == 'r' ? ERR_REFUSED
-                     : *rest == 'i' ? ERR_INVALID
-                     : *rest == 'a' ? ERR_UNAUTHORIZED
-                                    : ERR_NOT_FOUND;
+                     : *rest == 'u'               ? ERR_UNAVAILABLE
+                     : *rest == 't'               ? ERR_THROTTLED
+                     : *rest == 'r'               ? ERR_REFUSED
+                     : *rest == 'i'               ? ERR_INVALID
+                     : *rest == 'a'               ? ERR_UNAUTHORIZED
+                                                  : ERR_NOT_FOUND;
             break;
         }
         struct reflector_actions a = reflector_step(s, &rng, &in, now);

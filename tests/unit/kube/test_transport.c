@@ -543,7 +543,8 @@ static void test_half_open_stream(void **state)
     assert_int_equal(x->a.code, 0);
     assert_int_equal(x->a.kind, ERR_UNAVAILABLE);
     assert_in_range(loop_now(x->loop) - began, 500, 10000);
-    /* not even a head comes: silence counts from the sending on, as in the simulator (tests/sim/net.c) */
+    /* not even a head comes: silence counts from the sending on, as in the simulator
+     * (tests/sim/net.c) */
     x->handle = silence;
     began = loop_now(x->loop);
     run(x, r);

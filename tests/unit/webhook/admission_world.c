@@ -62,8 +62,7 @@ int judged_causes(const struct judged *j)
 bool judged_has_cause(const struct judged *j, const char *field, const char *text)
 {
     const cJSON *cause = NULL;
-    cJSON_ArrayForEach(cause, json_at(j->response, "status.details.causes"))
-    {
+    cJSON_ArrayForEach (cause, json_at(j->response, "status.details.causes")) {
         if (str_eq(json_str(cause, "field"), field) && strstr(json_str(cause, "message"), text))
             return true;
     }
@@ -73,8 +72,7 @@ bool judged_has_cause(const struct judged *j, const char *field, const char *tex
 bool judged_warns(const struct judged *j, const char *text)
 {
     const cJSON *warning = NULL;
-    cJSON_ArrayForEach(warning, json_get(j->response, "warnings"))
-    {
+    cJSON_ArrayForEach (warning, json_get(j->response, "warnings")) {
         if (strstr(warning->valuestring, text))
             return true;
     }
@@ -86,8 +84,7 @@ bool judged_warns(const struct judged *j, const char *text)
 static void check_annotations(const cJSON *response)
 {
     const cJSON *item = NULL;
-    cJSON_ArrayForEach(item, json_get(response, "auditAnnotations"))
-    {
+    cJSON_ArrayForEach (item, json_get(response, "auditAnnotations")) {
         assert_true(cJSON_IsString(item));
         /* The key becomes <webhook>/<key>, which must be a qualified name. */
         CLEANUP_FREE char *key = xasprintf("mwukong.vm.novasphere.dev/%s", item->string);
@@ -99,8 +96,7 @@ static void check_warnings(const cJSON *response)
 {
     size_t total = 0;
     const cJSON *item = NULL;
-    cJSON_ArrayForEach(item, json_get(response, "warnings"))
-    {
+    cJSON_ArrayForEach (item, json_get(response, "warnings")) {
         assert_true(cJSON_IsString(item));
         assert_true(strlen(item->valuestring) <= 120);
         assert_true(strlen(item->valuestring) > 0);
@@ -131,8 +127,7 @@ static void check_status(const cJSON *response)
     assert_string_equal(json_str(status, "details.group"), "vm.novasphere.dev");
     const cJSON *cause = NULL;
     assert_true(cJSON_GetArraySize(json_at(status, "details.causes")) > 0);
-    cJSON_ArrayForEach(cause, json_at(status, "details.causes"))
-    {
+    cJSON_ArrayForEach (cause, json_at(status, "details.causes")) {
         assert_true(str_starts(json_str(cause, "reason"), "FieldValue"));
         assert_true(strlen(json_str(cause, "field")) > 0);
         assert_true(strlen(json_str(cause, "message")) > 10);

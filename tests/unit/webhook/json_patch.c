@@ -66,8 +66,7 @@ bool json_patch_apply(cJSON *object, const char *patch_text)
         !cJSON_IsArray(patch))
         return false;
     const cJSON *op = NULL;
-    cJSON_ArrayForEach(op, patch)
-    {
+    cJSON_ArrayForEach (op, patch) {
         if (!apply_one(object, op))
             return false;
     }

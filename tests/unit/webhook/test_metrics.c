@@ -60,8 +60,8 @@ static void test_lookups(void **state)
 static void test_gauges(void **state)
 {
     (void)state;
-    const struct server_counts c = {.connections = 7, .busy = 3, .timed_out = 4, .evicted = 5,
-                                    .shed = 6, .refused = 8};
+    const struct server_counts c = {
+        .connections = 7, .busy = 3, .timed_out = 4, .evicted = 5, .shed = 6, .refused = 8};
     webhook_set_gauges(&c, 1.5, 1800000000, 1900000000, true);
     expect("wukong_webhook_connections{state=\"open\"} 7");
     expect("wukong_webhook_connections{state=\"busy\"} 3");

@@ -1,9 +1,9 @@
 /*
  * Proves that what a status write announces counts as stored until it is known not to be: no time
- * settles it, however long the watch hangs; an object newer than the one that the write was made from
- * does, and so does the API server's own word, if it was given after the write could still land. And
- * that who is on the list of such a write waits for its leader as long as that, and a slot that was taken
- * with such a write is kept.
+ * settles it, however long the watch hangs; an object newer than the one that the write was made
+ * from does, and so does the API server's own word, if it was given after the write could still
+ * land. And that who is on the list of such a write waits for its leader as long as that, and a
+ * slot that was taken with such a write is kept.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -42,7 +42,8 @@ static void test_versions(void **state)
         const char *a, *b;
         bool newer;
     } rows[] = {
-        {"9", "10", true}, {"10", "9", false}, {"10", "10", false}, {"x", "y", true}, {"x", "x", false},
+        {"9", "10", true}, {"10", "9", false}, {"10", "10", false},
+        {"x", "y", true},  {"x", "x", false},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         if (announce_newer(rows[i].a, rows[i].b) != rows[i].newer)
@@ -76,8 +77,8 @@ static void test_answers(void **state)
         for (int lost = 0; lost < 2; lost++) {
             struct announcement a = {0};
             const struct call none = {.state = CALL_FAILED, .kind = ERR_AMBIGUOUS};
-            const struct call c = {.state = rows[i].state, .kind = rows[i].kind,
-                                   .code = rows[i].code};
+            const struct call c = {
+                .state = rows[i].state, .kind = rows[i].kind, .code = rows[i].code};
             announce_open(&a, "7", ANNOUNCED_FREEZE, SENT);
             if (lost)
                 assert_false(announce_answered(&a, &none));
@@ -106,15 +107,19 @@ static void test_writes_follow(void **state)
     assert_false(announce_answered(&a, &conflict));
 }
 
-/* While it may be stored that all is cut, or that the clone has ended, nothing is made anew; what is made is made
-   until such a write is sent, and again when it has come to nothing. The rest goes on. */
+/* While it may be stored that all is cut, or that the clone has ended, nothing is made anew; what
+   is made is made until such a write is sent, and again when it has come to nothing. The rest goes
+   on. */
 static void test_a_seal_holds_until_it_is_settled(void **state)
 {
     (void)state;
     static const struct {
         enum intent_verb verb;
         bool forbidden;
-    } rows[] = {{INTENT_CREATE, true}, {INTENT_DELETE, false}, {INTENT_READ, false}, {INTENT_SUBRESOURCE, false}};
+    } rows[] = {{INTENT_CREATE, true},
+                {INTENT_DELETE, false},
+                {INTENT_READ, false},
+                {INTENT_SUBRESOURCE, false}};
     const struct call lost = {.state = CALL_FAILED, .kind = ERR_AMBIGUOUS};
     const struct call conflict = {.state = CALL_FAILED, .kind = ERR_CONFLICT, .code = 409};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -152,8 +157,8 @@ static void test_objects(void **state)
     }
 }
 
-/* The API server is asked when an answer is lost, now and then; what it says must have been said after
-   the write can have landed, unless it shows more. */
+/* The API server is asked when an answer is lost, now and then; what it says must have been said
+   after the write can have landed, unless it shows more. */
 static void test_reads(void **state)
 {
     (void)state;
@@ -249,7 +254,8 @@ static void test_listed_waits(void **state)
 
 /* --- a slot --- */
 
-/* Held back again, or deleted, while it may have begun: another clone must not begin in its place. */
+/* Held back again, or deleted, while it may have begun: another clone must not begin in its place.
+ */
 static void test_slot_is_kept(void **state)
 {
     (void)state;
@@ -278,10 +284,13 @@ static void test_slot_is_kept(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_versions),      cmocka_unit_test(test_answers),
-        cmocka_unit_test(test_writes_follow), cmocka_unit_test(test_a_seal_holds_until_it_is_settled),
+        cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_writes_follow),
+        cmocka_unit_test(test_a_seal_holds_until_it_is_settled),
         cmocka_unit_test(test_objects),
-        cmocka_unit_test(test_reads),         cmocka_unit_test(test_listed_waits),
+        cmocka_unit_test(test_reads),
+        cmocka_unit_test(test_listed_waits),
         cmocka_unit_test(test_slot_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,8 @@
 /*
  * Proves the order of a clone and its promises on the world of world.h. What must hold is from the
- * product's description: the freeze is announced before it is sent, the thaw follows the cut at once
- * and is owed on every path, nothing is left after a failure, a finished clone is never run again.
+ * product's description: the freeze is announced before it is sent, the thaw follows the cut at
+ * once and is owed on every path, nothing is left after a failure, a finished clone is never run
+ * again.
  */
 #include "world.h"
 
@@ -184,33 +185,41 @@ static void test_vm_snapshot_waits_for_the_guest(void **state)
         {"a thaw is owed, begun", {.agent = true, .freeze_elsewhere = true}, true, STEP_WAIT},
         {"another one", {.agent = true, .vm_snapshot_elsewhere = true}, false, STEP_WAIT},
         {"another one, begun", {.agent = true, .vm_snapshot_elsewhere = true}, true, STEP_TODO},
-        {"enough others", {.agent = true, .freezes_full = true, .freezes_max = 4}, false, STEP_WAIT},
+        {"enough others",
+         {.agent = true, .freezes_full = true, .freezes_max = 4},
+         false,
+         STEP_WAIT},
         {"enough others, begun", {.agent = true, .freezes_full = true}, true, STEP_TODO},
         {"no agent, enough others", {.freezes_full = true}, false, STEP_TODO},
         {"just thawed", {.agent = true, .last_thaw_ms = 1790000000000 - 5000}, false, STEP_WAIT},
-        {"thawed long ago", {.agent = true, .last_thaw_ms = 1790000000000 - 7000}, false, STEP_TODO},
+        {"thawed long ago",
+         {.agent = true, .last_thaw_ms = 1790000000000 - 7000},
+         false,
+         STEP_TODO},
         {"no agent", {.freeze_status = "frozen", .freeze_elsewhere = true}, false, STEP_TODO},
         {"locked", {.snapshot_in_progress = "theirs"}, false, STEP_WAIT},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct why why = {0};
         struct memo memo = {0};
-        struct clone_view v = {.source = rows[i].source, .memo = &memo, .now = {now, 1},
-                               .effective = {.method = METHOD_VM_SNAPSHOT},
-                               .record = {.attempts = rows[i].begun,
-                                          .source_uid = rows[i].begun ? "u" : NULL},
-                               .vm_snapshot = {.name = "vms", .ns = "ns"}};
+        struct clone_view v = {
+            .source = rows[i].source,
+            .memo = &memo,
+            .now = {now, 1},
+            .effective = {.method = METHOD_VM_SNAPSHOT},
+            .record = {.attempts = rows[i].begun, .source_uid = rows[i].begun ? "u" : NULL},
+            .vm_snapshot = {.name = "vms", .ns = "ns"}};
         v.source.vmi_exists = true;
         if (observe_vm_snapshot(&v, &why) != rows[i].expected ||
-            why.reason != (rows[i].expected == STEP_TODO     ? REASON_CLONING
+            why.reason != (rows[i].expected == STEP_TODO ? REASON_CLONING
                            : rows[i].source.freezes_full ? REASON_QUEUED
-                                                             : REASON_SOURCE_BUSY))
+                                                         : REASON_SOURCE_BUSY))
             fail_msg("%s: %s", rows[i].name, why.message);
     }
 }
 
-/* Its guest runs until fewer others are frozen. Meanwhile nothing is written, and nothing asked again that would be
-   old by then. */
+/* Its guest runs until fewer others are frozen. Meanwhile nothing is written, and nothing asked
+   again that would be old by then. */
 static void test_waits_for_its_turn(void **state)
 {
     (void)state;
@@ -219,7 +228,8 @@ static void test_waits_for_its_turn(void **state)
     run(&w, 50);
     const cJSON *ready = condition(&w, "Ready");
     assert_string_equal(str_or(json_str(ready, "reason"), ""), "Queued");
-    assert_string_equal(json_str(ready, "message"), "guests of other clones are frozen, 4 at a time");
+    assert_string_equal(json_str(ready, "message"),
+                        "guests of other clones are frozen, 4 at a time");
     int calls = w.calls;
     run(&w, 600);
     assert_int_equal(w.calls, calls);

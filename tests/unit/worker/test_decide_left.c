@@ -1,7 +1,8 @@
 /*
- * Proves both ends of a clone. What the cleanup does before it deletes a VolumeSnapshot, and in which
- * order: nothing of it, physical snapshot included, may outlive it, KubeVirt must not be kept from
- * thawing its guest, and no namespace waits for us. And what is found wanting before anything is touched.
+ * Proves both ends of a clone. What the cleanup does before it deletes a VolumeSnapshot, and in
+ * which order: nothing of it, physical snapshot included, may outlive it, KubeVirt must not be kept
+ * from thawing its guest, and no namespace waits for us. And what is found wanting before anything
+ * is touched.
  */
 #include "world.h"
 
@@ -20,13 +21,17 @@ static void sends(const struct left_row *row)
     struct memo memo = {0};
     struct view_leftover ours[2] = {row->snapshot};
     struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
-    struct clone_view v = {.arena = &a, .now = {1000000, 1000000}, .memo = &memo, .wukong = &wukong,
-                           .ours = ours, .ours_count = row->vm_snapshot ? 2 : 1};
+    struct clone_view v = {.arena = &a,
+                           .now = {1000000, 1000000},
+                           .memo = &memo,
+                           .wukong = &wukong,
+                           .ours = ours,
+                           .ours_count = row->vm_snapshot ? 2 : 1};
     ours[0].kind = KIND_SNAPSHOT;
     ours[0].ns = "ns";
     ours[0].name = ours[0].uid = "s";
-    ours[1] = (struct view_leftover){.kind = KIND_VM_SNAPSHOT, .ns = "ns", .name = "v", .uid = "v",
-                                     .hasty = row->hasty};
+    ours[1] = (struct view_leftover){
+        .kind = KIND_VM_SNAPSHOT, .ns = "ns", .name = "v", .uid = "v", .hasty = row->hasty};
     struct decision d = {.intents = {.arena = &a}};
     CLEANUP_BUF struct buf sent = BUF_INIT(4096);
     assert_false(oblige_remove_snapshots(&v, &d));
@@ -45,36 +50,65 @@ static void test_before_a_snapshot_is_deleted(void **state)
     static const char vms[] = "delete/virtualmachinesnapshots/v";
     static const struct left_row rows[] = {
         {"nothing stands in the way", {.content = "c"}, false, false, delete},
-        {"its content is not known", {.look = "c", .look_key = "read/content/s"}, false, false, "read/content/s"},
-        {"its content would outlive it", {.content = "c", .content_retains = true}, false, false,
+        {"its content is not known",
+         {.look = "c", .look_key = "read/content/s"},
+         false,
+         false,
+         "read/content/s"},
+        {"its content would outlive it",
+         {.content = "c", .content_retains = true},
+         false,
+         false,
          "policy/c"},
         {"its content is still to come", {.content_awaited = true}, false, false, ""},
         {"the driver has not answered", {.content = "c", .being_cut = true}, false, false, ""},
         {"a claim is being made of it", {.content = "c", .in_use = true}, false, false, ""},
-        {"it was overlooked", {.content = "c", .deleting = true, .stuck = "c"}, false, false, "nudge/c"},
+        {"it was overlooked",
+         {.content = "c", .deleting = true, .stuck = "c"},
+         false,
+         false,
+         "nudge/c"},
         {"it is going", {.content = "c", .deleting = true}, false, false, ""},
         /* KubeVirt's, deleted by the garbage collector: everything is due before. */
-        {"KubeVirt's: labelled first", {.content = "c", .unlabelled = true}, true, false, "label/s"},
+        {"KubeVirt's: labelled first",
+         {.content = "c", .unlabelled = true},
+         true,
+         false,
+         "label/s"},
         {"KubeVirt's: it goes by its owner", {.content = "c"}, true, false, vms},
         {"KubeVirt's, Retain", {.content = "c", .content_retains = true}, true, false, "policy/c"},
         {"KubeVirt's, a claim is being made", {.content = "c", .in_use = true}, true, false, ""},
         {"KubeVirt's, going with its owner", {.content = "c", .deleting = true}, true, false, vms},
         {"KubeVirt's, not seen yet", {.unread = true}, true, false, "read/volumesnapshots/s"},
         /* KubeVirt keeps the guest frozen until its snapshot goes. */
-        {"frozen: the driver is not waited for", {.content = "c", .being_cut = true}, true, true, vms},
-        {"frozen: labelled all the same", {.content = "c", .being_cut = true, .unlabelled = true}, true,
-         true, "label/s"},
-        {"frozen: a content just made is", {.content_awaited = true, .created_ms = 999000}, true, true,
+        {"frozen: the driver is not waited for",
+         {.content = "c", .being_cut = true},
+         true,
+         true,
+         vms},
+        {"frozen: labelled all the same",
+         {.content = "c", .being_cut = true, .unlabelled = true},
+         true,
+         true,
+         "label/s"},
+        {"frozen: a content just made is",
+         {.content_awaited = true, .created_ms = 999000},
+         true,
+         true,
          ""},
-        {"frozen: but not for long", {.content_awaited = true, .created_ms = 990000}, true, true, vms},
+        {"frozen: but not for long",
+         {.content_awaited = true, .created_ms = 990000},
+         true,
+         true,
+         vms},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         sends(&rows[i]);
 }
 
-/* The answer to the freeze is not known. KubeVirt's timer thaws at the deadline, 1,000,000, and the state
-   is seen 5 s later, and a second is allowed for; but a thaw of ours that is still on its way would end the freeze of
-   the next clone, so that the debt stays until it is back. */
+/* The answer to the freeze is not known. KubeVirt's timer thaws at the deadline, 1,000,000, and the
+   state is seen 5 s later, and a second is allowed for; but a thaw of ours that is still on its way
+   would end the freeze of the next clone, so that the debt stays until it is back. */
 static void test_the_debt_of_a_thaw_ends(void **state)
 {
     (void)state;
@@ -96,8 +130,11 @@ static void test_the_debt_of_a_thaw_ends(void **state)
         arena_init(&a, 1 * MIB);
         struct memo memo = {0};
         struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
-        struct clone_view v = {.arena = &a, .now = {rows[i].now_ms, rows[i].now_ms}, .memo = &memo,
-                               .wukong = &wukong, .unfreeze_timeout_ms = 30000};
+        struct clone_view v = {.arena = &a,
+                               .now = {rows[i].now_ms, rows[i].now_ms},
+                               .memo = &memo,
+                               .wukong = &wukong,
+                               .unfreeze_timeout_ms = 30000};
         v.source.vmi_exists = true;
         v.source.vmi_uid = v.record.freeze.vmi_uid = "g";
         v.source.vmi_name = v.record.source_vmi = "g";
@@ -126,12 +163,21 @@ static void test_a_namespace_that_goes(void **state)
         CLEANUP_ARENA struct arena a;
         arena_init(&a, 1 * MIB);
         struct memo memo = {0};
-        struct view_leftover ours[1] = {{.kind = KIND_SNAPSHOT, .ns = row == 2 ? "ns" : "src",
-                                         .name = "s", .uid = "s", .content = "c", .deleting = row != 1}};
+        struct view_leftover ours[1] = {{.kind = KIND_SNAPSHOT,
+                                         .ns = row == 2 ? "ns" : "src",
+                                         .name = "s",
+                                         .uid = "s",
+                                         .content = "c",
+                                         .deleting = row != 1}};
         struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
-        struct clone_view v = {.arena = &a, .now = {1000000, 1000000}, .memo = &memo,
-                               .wukong = &wukong, .ours = ours, .ours_count = 1,
-                               .effective = {.source_ns = "src"}, .source_ns_terminating = row != 3};
+        struct clone_view v = {.arena = &a,
+                               .now = {1000000, 1000000},
+                               .memo = &memo,
+                               .wukong = &wukong,
+                               .ours = ours,
+                               .ours_count = 1,
+                               .effective = {.source_ns = "src"},
+                               .source_ns_terminating = row != 3};
         struct decision d = {.intents = {.arena = &a}};
         assert_int_equal(oblige_remove_snapshots(&v, &d), row == 0);
         assert_int_equal(d.intents.count, row == 1); /* the deletion of one that is still whole */
@@ -146,18 +192,26 @@ static void test_a_content_without_its_snapshot(void **state)
     static const struct {
         bool attached, retains;
         const char *sent;
-    } rows[] = {{true, true, ""}, {false, true, "policy/c"},
+    } rows[] = {{true, true, ""},
+                {false, true, "policy/c"},
                 {false, false, "delete/volumesnapshotcontents/c"}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         CLEANUP_ARENA struct arena a;
         arena_init(&a, 1 * MIB);
         struct memo memo = {0};
-        struct view_leftover ours[1] = {{.kind = KIND_CONTENT, .name = "c", .uid = "c", .content = "c",
+        struct view_leftover ours[1] = {{.kind = KIND_CONTENT,
+                                         .name = "c",
+                                         .uid = "c",
+                                         .content = "c",
                                          .content_retains = rows[i].retains,
                                          .attached = rows[i].attached}};
         struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
-        struct clone_view v = {.arena = &a, .now = {1000000, 1000000}, .memo = &memo,
-                               .wukong = &wukong, .ours = ours, .ours_count = 1};
+        struct clone_view v = {.arena = &a,
+                               .now = {1000000, 1000000},
+                               .memo = &memo,
+                               .wukong = &wukong,
+                               .ours = ours,
+                               .ours_count = 1};
         struct decision d = {.intents = {.arena = &a}};
         assert_int_equal(oblige_remove_snapshots(&v, &d), rows[i].attached);
         assert_string_equal(d.intents.count ? d.intents.items[0].key : "", rows[i].sent);
@@ -194,8 +248,12 @@ static void test_copies_alone(void **state)
         {.kind = KIND_CONTENT, .name = "k", .uid = "k", .copy = true},
         {.kind = KIND_CONTENT, .name = "parent", .uid = "parent", .content = "parent"}};
     struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
-    struct clone_view v = {.arena = &a, .now = {1000000, 1000000}, .memo = &memo, .wukong = &wukong,
-                           .ours = ours, .ours_count = 3};
+    struct clone_view v = {.arena = &a,
+                           .now = {1000000, 1000000},
+                           .memo = &memo,
+                           .wukong = &wukong,
+                           .ours = ours,
+                           .ours_count = 3};
     struct decision d = {.intents = {.arena = &a}};
     assert_false(oblige_remove_copies(&v, &d));
     assert_int_equal(d.intents.count, 2);
@@ -229,7 +287,8 @@ static void test_a_spec_that_nobody_judged(void **state)
     world_release(&w);
 }
 
-/* What the machine names is waited for before the source is touched, and then it goes on by itself. */
+/* What the machine names is waited for before the source is touched, and then it goes on by itself.
+ */
 static void test_a_need_that_is_missing(void **state)
 {
     (void)state;
@@ -247,8 +306,8 @@ static void test_a_need_that_is_missing(void **state)
     world_release(&w);
 }
 
-/* Storage that does not let go: after ten minutes an Event names what is left, the clone ends as what it
-   is, and does not claim to be clean before it is. */
+/* Storage that does not let go: after ten minutes an Event names what is left, the clone ends as
+   what it is, and does not claim to be clean before it is. */
 static void test_what_cannot_be_removed(void **state)
 {
     (void)state;

@@ -1,7 +1,7 @@
 /*
  * Proves the promises at their edges: what happens between two requests, on a cache that lags, to a
- * source that changes under the clone. Each test names the promise of the product's description; the
- * interleaving that once broke it, or could, is in its comment.
+ * source that changes under the clone. Each test names the promise of the product's description;
+ * the interleaving that once broke it, or could, is in its comment.
  */
 #include "world.h"
 
@@ -29,9 +29,15 @@ static void test_snapshots_wait_for_consumer(void **state)
 {
     (void)state;
     static const struct disk_plan lazy[DISKS] = {
-        {.name = "root", .volume = "root", .claim = "src-root", .method = DISK_RESTORE,
+        {.name = "root",
+         .volume = "root",
+         .claim = "src-root",
+         .method = DISK_RESTORE,
          .storage_class = "lazy"},
-        {.name = "data", .volume = "data", .claim = "src-data", .method = DISK_RESTORE,
+        {.name = "data",
+         .volume = "data",
+         .claim = "src-data",
+         .method = DISK_RESTORE,
          .storage_class = "lazy"},
     };
     struct world w = new_world();
@@ -58,9 +64,15 @@ static void test_consumer_never_came(void **state)
 {
     (void)state;
     static const struct disk_plan lazy[DISKS] = {
-        {.name = "root", .volume = "root", .claim = "src-root", .method = DISK_RESTORE,
+        {.name = "root",
+         .volume = "root",
+         .claim = "src-root",
+         .method = DISK_RESTORE,
          .storage_class = "lazy"},
-        {.name = "data", .volume = "data", .claim = "src-data", .method = DISK_RESTORE,
+        {.name = "data",
+         .volume = "data",
+         .claim = "src-data",
+         .method = DISK_RESTORE,
          .storage_class = "lazy"},
     };
     struct world w = new_world();
@@ -78,8 +90,8 @@ static void test_consumer_never_came(void **state)
 /* --- Gates --- */
 
 /* The gate opens once; between that and the snapshot other steps run, and AwaitingGates must not be
-   asked for anew. It stays True until SnapshotTaken says that the application may go on, which False
-   would do as well as True. */
+   asked for anew. It stays True until SnapshotTaken says that the application may go on, which
+   False would do as well as True. */
 static void test_gate_opens_once(void **state)
 {
     (void)state;
@@ -98,7 +110,8 @@ static void test_gate_opens_once(void **state)
     check_condition(&w, "Ready", "SourceBusy", "under way");
     w.foreign_snapshot = false;
     for (int i = 0; i < 60 && !w.record.cut_ms; i++) {
-        assert_string_not_equal(str_or(json_str(condition(&w, "SnapshotTaken"), "status"), ""), "False");
+        assert_string_not_equal(str_or(json_str(condition(&w, "SnapshotTaken"), "status"), ""),
+                                "False");
         run(&w, 1);
     }
     succeeds(&w, 60);
@@ -147,9 +160,9 @@ static void test_gate_of_a_guest_without_agent(void **state)
     world_release(&w);
 }
 
-/* Between the first cut and the last the source migrates, or the window shuts before the caches show
-   the snapshots: an application that is released then, and asked anew later, has written between two
-   cuts. Snapshots that are under way do not wait for a migration, either. */
+/* Between the first cut and the last the source migrates, or the window shuts before the caches
+   show the snapshots: an application that is released then, and asked anew later, has written
+   between two cuts. Snapshots that are under way do not wait for a migration, either. */
 static void test_gate_holds_until_the_last_cut(void **state)
 {
     (void)state;
@@ -194,16 +207,16 @@ static void test_gate_holds_until_the_last_cut(void **state)
 #define ASKED 1790000000000
 
 /* A guest that was frozen at ASKED, when the monotonic clock said 5 s. */
-static struct clone_view frozen_view(struct arena *a, struct memo *memo, bool answered, int64_t wall_ms,
-                                     int64_t mono_ms)
+static struct clone_view frozen_view(struct arena *a, struct memo *memo, bool answered,
+                                     int64_t wall_ms, int64_t mono_ms)
 {
     struct call *c = memo_slot(memo, "freeze/1790000000000");
     c->state = answered ? CALL_OK : CALL_FAILED;
     c->kind = answered ? ERR_NONE : ERR_AMBIGUOUS;
     c->sent_ms = ASKED;
     c->sent_mono_ms = 5000;
-    struct clone_view v = {.arena = a, .memo = memo, .now = {wall_ms, mono_ms},
-                           .unfreeze_timeout_ms = 60000};
+    struct clone_view v = {
+        .arena = a, .memo = memo, .now = {wall_ms, mono_ms}, .unfreeze_timeout_ms = 60000};
     v.source = (struct view_source){.vmi_exists = true, .vmi_uid = "u", .vmi_name = "src"};
     v.record.freeze.requested_ms = ASKED;
     v.record.freeze.deadline_ms = ASKED + 60000;
@@ -212,8 +225,8 @@ static struct clone_view frozen_view(struct arena *a, struct memo *memo, bool an
     return v;
 }
 
-/* The wall clock is set, and the guest does not care: forward, and it still stands still; back, and its
-   own timer has thawed it. */
+/* The wall clock is set, and the guest does not care: forward, and it still stands still; back, and
+   its own timer has thawed it. */
 static void test_the_clock_is_set(void **state)
 {
     (void)state;
@@ -221,10 +234,8 @@ static void test_the_clock_is_set(void **state)
         int64_t wall_ms, mono_ms;
         bool thawed, holds;
     } rows[] = {
-        {ASKED + 1000, 6000, false, true},
-        {ASKED + 500000, 6000, false, false},
-        {ASKED + 500000, 5000 + 66000, true, false},
-        {ASKED + 66000, 5000 + 66000, true, false},
+        {ASKED + 1000, 6000, false, true},           {ASKED + 500000, 6000, false, false},
+        {ASKED + 500000, 5000 + 66000, true, false}, {ASKED + 66000, 5000 + 66000, true, false},
         {ASKED + 1000, 5000 + 59000, false, false},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
@@ -275,8 +286,8 @@ static void test_required_is_kept(void **state)
     }
 }
 
-/* Announced, then something held the steps before it up: a freeze that is sent so late could outlive
-   the time at which the record calls the guest thawed (asserted in the world's freeze). */
+/* Announced, then something held the steps before it up: a freeze that is sent so late could
+   outlive the time at which the record calls the guest thawed (asserted in the world's freeze). */
 static void test_late_freeze_is_not_sent(void **state)
 {
     (void)state;
@@ -365,8 +376,8 @@ static void test_no_freeze_after_the_snapshots(void **state)
     }
 }
 
-/* Restarted between the first snapshot and the cut, with no freeze on record: the new worker knows of
-   no disks until it has read them back. */
+/* Restarted between the first snapshot and the cut, with no freeze on record: the new worker knows
+   of no disks until it has read them back. */
 static void test_restarted_before_the_cut(void **state)
 {
     (void)state;
@@ -382,8 +393,8 @@ static void test_restarted_before_the_cut(void **state)
     world_release(&w);
 }
 
-/* A VirtualMachineSnapshot succeeds without a disk that KubeVirt could not snapshot: a clone without
-   it, or one that waits for ever, is not what was asked for. */
+/* A VirtualMachineSnapshot succeeds without a disk that KubeVirt could not snapshot: a clone
+   without it, or one that waits for ever, is not what was asked for. */
 static void test_vm_snapshot_leaves_disk_out(void **state)
 {
     (void)state;
@@ -391,9 +402,11 @@ static void test_vm_snapshot_leaves_disk_out(void **state)
                                              {.name = "data", .method = DISK_RESTORE}};
     struct view_disk disks[2] = {{.plan = &plan[0], .snapshot = {.name = "s-root"}},
                                  {.plan = &plan[1]}};
-    struct clone_view v = {.disks = disks, .disk_count = 2, .vm_snapshot_phase = "InProgress",
-                           .vm_snapshot = {.name = "vms", .ns = "ns", .exists = true,
-                                           .ours = true}};
+    struct clone_view v = {
+        .disks = disks,
+        .disk_count = 2,
+        .vm_snapshot_phase = "InProgress",
+        .vm_snapshot = {.name = "vms", .ns = "ns", .exists = true, .ours = true}};
     struct why why = {0};
     assert_int_equal(observe_vm_snapshot(&v, &why), STEP_WAIT);
     v.vm_snapshot_phase = "Succeeded";
@@ -469,8 +482,8 @@ static void test_earlier_claims_are_not_used(void **state)
     static const struct disk_plan plan = {.name = "root", .method = DISK_RESTORE};
     static const struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID};
     struct view_disk disk = {.plan = &plan};
-    struct seen_claim claim = {.name = "w-root", .exists = true, .ours = true, .sourced = true,
-                               .earlier = true};
+    struct seen_claim claim = {
+        .name = "w-root", .exists = true, .ours = true, .sourced = true, .earlier = true};
     struct view_target target = {.vm = {.name = "w-vm"}, .claims = &claim};
     v.arena = &a;
     v.wukong = &wukong;
@@ -507,8 +520,9 @@ static void test_source_stops_before_the_cut(void **state)
     }
 }
 
-/* The source restarts while its guest is frozen, and the cache does not show it: the last disk is cut
-   from a guest that nobody froze. The guest is thawed without waiting for the look that tells. */
+/* The source restarts while its guest is frozen, and the cache does not show it: the last disk is
+   cut from a guest that nobody froze. The guest is thawed without waiting for the look that tells.
+ */
 static void test_source_restarts_unseen(void **state)
 {
     (void)state;
@@ -566,9 +580,15 @@ static void test_started_source_is_stopped_without_consumer(void **state)
 {
     (void)state;
     static const struct disk_plan lazy[DISKS] = {
-        {.name = "root", .volume = "root", .claim = "src-root", .method = DISK_RESTORE,
+        {.name = "root",
+         .volume = "root",
+         .claim = "src-root",
+         .method = DISK_RESTORE,
          .storage_class = "lazy"},
-        {.name = "data", .volume = "data", .claim = "src-data", .method = DISK_RESTORE,
+        {.name = "data",
+         .volume = "data",
+         .claim = "src-data",
+         .method = DISK_RESTORE,
          .storage_class = "lazy"},
     };
     struct world w = stopped_source();
@@ -620,8 +640,8 @@ static void test_started_source_between_attempts(void **state)
     world_release(&w);
 }
 
-/* Deleted after the thaw, and before the record is known to say that all is cut: it may say so already, so the
-   snapshot is not made anew. The next attempt freezes again. */
+/* Deleted after the thaw, and before the record is known to say that all is cut: it may say so
+   already, so the snapshot is not made anew. The next attempt freezes again. */
 static void test_deleted_after_the_thaw(void **state)
 {
     (void)state;
@@ -640,8 +660,8 @@ static void test_deleted_after_the_thaw(void **state)
 
 /* --- Storage --- */
 
-/* A snapshot that takes ten minutes to upload, then one transient Event of the claim: the time that a
-   claim may fail counts from the claim, not from the cut. */
+/* A snapshot that takes ten minutes to upload, then one transient Event of the claim: the time that
+   a claim may fail counts from the claim, not from the cut. */
 static void test_slow_storage_is_not_stuck(void **state)
 {
     (void)state;
@@ -716,8 +736,8 @@ static void test_reclaim_policy_changes(void **state)
     world_release(&w);
 }
 
-/* Seen thawed after the last moment of our freeze, and the record of that is on its way: a freeze that shows
-   now is somebody else's, and is left alone. */
+/* Seen thawed after the last moment of our freeze, and the record of that is on its way: a freeze
+   that shows now is somebody else's, and is left alone. */
 static void test_freeze_after_ours_is_not_thawed(void **state)
 {
     (void)state;

@@ -1,7 +1,7 @@
 /*
  * Proves what a ClonePolicy's verdict does to a clone, at every moment of its life: before it has
- * begun it waits, for days if need be, and has its whole deadline afterwards; from the first snapshot
- * on nothing touches it. By the world of a few variables (world.h).
+ * begun it waits, for days if need be, and has its whole deadline afterwards; from the first
+ * snapshot on nothing touches it. By the world of a few variables (world.h).
  */
 #include "world.h"
 
@@ -16,7 +16,8 @@ static void test_held_for_hours(void **state)
     static const struct {
         enum reason reason;
         bool timed;
-    } rows[] = {{REASON_POLICY_DENIED, false}, {REASON_OUTSIDE_WINDOW, true}, {REASON_QUEUED, false}};
+    } rows[] = {
+        {REASON_POLICY_DENIED, false}, {REASON_OUTSIDE_WINDOW, true}, {REASON_QUEUED, false}};
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct world w = new_world();
@@ -82,9 +83,9 @@ static void test_held_again_before_it_began(void **state)
     world_release(&w);
 }
 
-/* At any moment of a clone's life all of it is denied, for ever. Until the first snapshot is made it
-   waits (with the guest thawed) and fails by its deadline at the latest; afterwards it succeeds. A
-   window that shuts is the same: the clone may be longer than it. */
+/* At any moment of a clone's life all of it is denied, for ever. Until the first snapshot is made
+   it waits (with the guest thawed) and fails by its deadline at the latest; afterwards it succeeds.
+   A window that shuts is the same: the clone may be longer than it. */
 static void test_denied_at_any_moment(void **state)
 {
     bool held = false, went_on = false;
@@ -124,7 +125,8 @@ static void test_between_attempts(void **state)
     w.policy = REASON_OUTSIDE_WINDOW;
     w.policy_until = w.now + 600000;
     w.freeze_code = 200;
-    /* A freeze without an answer is over when the guest's own timer, a minute, must have ended it. */
+    /* A freeze without an answer is over when the guest's own timer, a minute, must have ended it.
+     */
     run(&w, 400);
     assert_int_equal(w.record.phase, PHASE_CLONING);
     assert_string_equal(json_str(condition(&w, "PolicyAllowed"), "reason"), "OutsideWindow");

@@ -1,7 +1,7 @@
 /*
- * Proves what the other clone types promise: a full clone takes nothing of the source's storage along and
- * leaves no snapshot; a linked one keeps its parents as long as it lives, and lets go of them at its end;
- * and that a finished clone of any type is idle.
+ * Proves what the other clone types promise: a full clone takes nothing of the source's storage
+ * along and leaves no snapshot; a linked one keeps its parents as long as it lives, and lets go of
+ * them at its end; and that a finished clone of any type is idle.
  */
 #include "world.h"
 
@@ -91,11 +91,11 @@ static void test_full_by_snapshot(void **state)
 }
 
 #define NOT_CLONED                                                                                 \
-    "failed to provision volume with StorageClass \"fast\": CSI driver does not support clone "      \
+    "failed to provision volume with StorageClass \"fast\": CSI driver does not support clone "    \
     "operations: controller CLONE_VOLUME capability is not reported"
 
-/* A driver that does not clone volumes is found out by trying: that attempt is free, and nothing of it is
-   left when the next one takes snapshots. */
+/* A driver that does not clone volumes is found out by trying: that attempt is free, and nothing of
+   it is left when the next one takes snapshots. */
 static void test_full_where_volumes_are_not_cloned(void **state)
 {
     (void)state;
@@ -134,8 +134,8 @@ static void test_full_where_nothing_fits(void **state)
     world_release(&w);
 }
 
-/* The source was started while it was cut, and the cache does not show it yet: that is found by a look
-   of its own before anything says Offline. */
+/* The source was started while it was cut, and the cache does not show it yet: that is found by a
+   look of its own before anything says Offline. */
 static void test_offline_is_proven_first(void **state)
 {
     (void)state;

@@ -1,7 +1,7 @@
 /*
- * Proves when a worker forgets the outcomes of a Wukong's calls: not before it is final and all is said,
- * and not while its status has failed to be written. The time to try that again is among the outcomes,
- * and nothing else brings a finished clone back that is to be retried.
+ * Proves when a worker forgets the outcomes of a Wukong's calls: not before it is final and all is
+ * said, and not while its status has failed to be written. The time to try that again is among the
+ * outcomes, and nothing else brings a finished clone back that is to be retried.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,7 +43,8 @@ static void test_memo_is_kept_while_it_is_needed(void **state)
     }
 }
 
-/* Each counts once, from its announcement until the thaw is recorded, and no longer when it is gone. */
+/* Each counts once, from its announcement until the thaw is recorded, and no longer when it is
+ * gone. */
 static void test_freezes_are_counted(void **state)
 {
     (void)state;

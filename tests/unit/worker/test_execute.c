@@ -1,6 +1,7 @@
 /*
- * Proves what is sent and when: each act once, nothing while it is under way, again after a backoff that
- * doubles, has a limit and a jitter and heeds Retry-After; a thaw soon; and without the Lease no write.
+ * Proves what is sent and when: each act once, nothing while it is under way, again after a backoff
+ * that doubles, has a limit and a jitter and heeds Retry-After; a thaw soon; and without the Lease
+ * no write.
  */
 #include "../kube/test.h"
 

@@ -42,14 +42,14 @@ static void test_moves(void **state)
     v = view_of(&cut);
     worker_metrics_record(&v, &done);
     assert_true(metric_value(&metric_freeze_seconds, NULL) == 1);
-    assert_true(metric_value(&metric_clones,
-                             METRIC_LABELS("running", "succeeded", "Succeeded")) == 1);
+    assert_true(metric_value(&metric_clones, METRIC_LABELS("running", "succeeded", "Succeeded")) ==
+                1);
     assert_true(metric_value(&metric_clone_seconds, METRIC_LABELS("running")) == 1);
     /* What is final already is not counted again. */
     v = view_of(&done);
     worker_metrics_record(&v, &done);
-    assert_true(metric_value(&metric_clones,
-                             METRIC_LABELS("running", "succeeded", "Succeeded")) == 1);
+    assert_true(metric_value(&metric_clones, METRIC_LABELS("running", "succeeded", "Succeeded")) ==
+                1);
 }
 
 static void test_failures(void **state)
@@ -71,8 +71,8 @@ static void test_failures(void **state)
     worker_metrics_record(&v, &failed);
     assert_true(metric_value(&metric_attempts_failed, METRIC_LABELS("running", "FreezeFailed")) ==
                 1);
-    assert_true(metric_value(&metric_clones,
-                             METRIC_LABELS("running", "failed", "FreezeFailed")) == 1);
+    assert_true(metric_value(&metric_clones, METRIC_LABELS("running", "failed", "FreezeFailed")) ==
+                1);
 }
 
 static void test_steps(void **state)
@@ -98,10 +98,10 @@ static void test_steps(void **state)
 static void put_snapshot(struct store *s, const char *ns, const char *name, const char *labels)
 {
     struct err err = {0};
-    CLEANUP_FREE char *json = xasprintf(
-        "{\"metadata\":{\"namespace\":\"%s\",\"name\":\"%s\",\"uid\":\"%s-%s\",%s"
-        "\"resourceVersion\":\"1\"},\"status\":{\"restoreSize\":\"1Gi\"}}",
-        ns, name, ns, name, labels);
+    CLEANUP_FREE char *json =
+        xasprintf("{\"metadata\":{\"namespace\":\"%s\",\"name\":\"%s\",\"uid\":\"%s-%s\",%s"
+                  "\"resourceVersion\":\"1\"},\"status\":{\"restoreSize\":\"1Gi\"}}",
+                  ns, name, ns, name, labels);
     CLEANUP_JSON cJSON *tree = NULL;
     struct kube_object *o = NULL;
     assert_int_equal(json_parse(json, strlen(json), true, &tree, &err), 0);
@@ -145,10 +145,8 @@ static void test_documented(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_moves),
-        cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_steps),
-        cmocka_unit_test(test_snapshots_held),
+        cmocka_unit_test(test_moves),      cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_steps),      cmocka_unit_test(test_snapshots_held),
         cmocka_unit_test(test_documented),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /*
  * Proves that whoever shares another one's cut is counted as under way, though its own record says
- * nothing yet: a leader of yesterday has let it go, and today's would otherwise let as many others go
- * as the limits allow beside it (docs/policy.md, Limits).
+ * nothing yet: a leader of yesterday has let it go, and today's would otherwise let as many others
+ * go as the limits allow beside it (docs/policy.md, Limits).
  */
 #include "view_cluster.h"
 
@@ -17,10 +17,10 @@
 static struct entry *add(struct cluster *c, struct entries *all, const char *name, const char *meta,
                          const char *status)
 {
-    CLEANUP_FREE char *text = xasprintf(
-        "{'metadata':{'name':'%s','namespace':'ns','uid':'%s','resourceVersion':'7','generation':1%s},"
-        "'spec':" OF_VMI ",'status':{'cloneStatus':{%s}}}",
-        name, name, meta, status);
+    CLEANUP_FREE char *text = xasprintf("{'metadata':{'name':'%s','namespace':'ns','uid':'%s','"
+                                        "resourceVersion':'7','generation':1%s},"
+                                        "'spec':" OF_VMI ",'status':{'cloneStatus':{%s}}}",
+                                        name, name, meta, status);
     put(c, KIND_WUKONG, text);
     struct entry *e = entries_add(all, "ns", name, name);
     entries_summarise(all, e, get(c, KIND_WUKONG, "ns", name));
@@ -59,10 +59,10 @@ static void test_a_new_leader_counts_who_is_listed(void **state)
     static const struct listed_row rows[] = {
         {"its freeze is announced", "", FREEZES, "", false, true},
         {"its cut is offered", "", THAWED ",'sharedUntil':'2026-09-21T14:14:00Z'", "", false, true},
-        {"its cut is offered no more", "", THAWED ",'sharedUntil':'2026-09-21T14:13:19Z'", "", false,
-         false},
-        {"it is being deleted before the cut", ",'deletionTimestamp':'2026-09-21T14:13:05Z'", FREEZES,
-         "", false, false},
+        {"its cut is offered no more", "", THAWED ",'sharedUntil':'2026-09-21T14:13:19Z'", "",
+         false, false},
+        {"it is being deleted before the cut", ",'deletionTimestamp':'2026-09-21T14:13:05Z'",
+         FREEZES, "", false, false},
         {"it has failed before the cut", "",
          FREEZES ",'lastError':{'reason':'SnapshotFailed','attempt':1}", "", false, false},
         {"another round is on the list", "", FREEZES, "", true, false},
@@ -72,8 +72,8 @@ static void test_a_new_leader_counts_who_is_listed(void **state)
             fail_msg("%s", rows[i].name);
 }
 
-/* The record that closes the group may come to light after the caches were filled. What it is about to
-   restore is promised then. */
+/* The record that closes the group may come to light after the caches were filled. What it is about
+   to restore is promised then. */
 static void test_who_is_cut_by_another_takes_a_slot(void **state)
 {
     (void)state;
@@ -85,8 +85,8 @@ static void test_who_is_cut_by_another_takes_a_slot(void **state)
         const struct policing policing = {.entries = &all};
         const struct disk_plan plan = {.name = "root", .bytes = 5 * MIB};
         struct view_disk disk = {.plan = &plan};
-        struct clone_view v = {.arena = &c.arena, .share.role = roles[i], .disks = &disk,
-                               .disk_count = 1};
+        struct clone_view v = {
+            .arena = &c.arena, .share.role = roles[i], .disks = &disk, .disk_count = 1};
         arena_init(&c.arena, 1 * MIB);
         assert_int_equal(view_read_wukong(&v, get(&c, KIND_WUKONG, "ns", LED), NULL), 0);
         policing_judge(&policing, e, NULL, &v);

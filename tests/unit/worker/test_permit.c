@@ -19,7 +19,7 @@ static void test_remembered(void **state)
 {
     (void)state;
     static const struct look looks[] = {
-        {1, NULL, NULL, true},   {1, NULL, NULL, false}, {1, NULL, "keys", true},
+        {1, NULL, NULL, true},    {1, NULL, NULL, false},    {1, NULL, "keys", true},
         {1, "a.b", "keys", true}, {1, "a.b", "keys", false}, {2, "a.b", "keys", true},
         {2, "a.c", "keys", true}, {2, "a.c", "other", true}, {2, "a.c", "other", false},
     };
@@ -30,15 +30,16 @@ static void test_remembered(void **state)
         .is_clone = true, .cross_namespace = true, .source_ns = "there", .source_name = "vm"};
     for (size_t i = 0; i < ARRAY_LEN(looks); i++) {
         const struct look *l = &looks[i];
-        const struct wukong w = {.name = "w", .ns = "here", .uid = "u", .generation = l->generation};
+        const struct wukong w = {
+            .name = "w", .ns = "here", .uid = "u", .generation = l->generation};
         const char *before = memo.refusal;
         /* A verdict that is made anew is another text; the old one is kept alive to tell. */
         CLEANUP_FREE char *held = l->judged_anew ? memo.refusal : NULL;
         if (held)
             memo.refusal = NULL;
         bool may_start = false;
-        const char *got = permit_remembered(&memo, &a, &w, &effective, NULL, l->stamp, l->keys,
-                                            &may_start);
+        const char *got =
+            permit_remembered(&memo, &a, &w, &effective, NULL, l->stamp, l->keys, &may_start);
         assert_non_null(got); /* none of these is a stamp */
         if ((got != before) != l->judged_anew)
             fail_msg("look %zu", i);

@@ -1,9 +1,9 @@
 /*
  * Proves what holds a clone back at execution, and for how long: policies as they stand, what is
  * under way and the time give a verdict. Windows over both changes of the clock (times reckoned by
- * hand from Europe/Berlin's rules: UTC+1, UTC+2 from 2026-03-29T01:00Z to 2026-10-25T01:00Z). Limits:
- * never more at once than allowed, the oldest first, and everybody gets through, by a thousand random
- * runs against a list of who came when.
+ * hand from Europe/Berlin's rules: UTC+1, UTC+2 from 2026-03-29T01:00Z to 2026-10-25T01:00Z).
+ * Limits: never more at once than allowed, the oldest first, and everybody gets through, by a
+ * thousand random runs against a list of who came when.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -93,8 +93,8 @@ static void bench_release(struct bench *b)
 
 static struct usage_holder holder(const char *key, int64_t created_s, const char *source)
 {
-    return (struct usage_holder){.key = key, .uid = key, .created_ms = created_s * 1000,
-                                 .ns = "lab", .source = source};
+    return (struct usage_holder){
+        .key = key, .uid = key, .created_ms = created_s * 1000, .ns = "lab", .source = source};
 }
 
 static int64_t max_in_flight; /* of the next judgements */
@@ -103,15 +103,19 @@ static struct policies_verdict judge_at(struct bench *b, struct usage_holder *h,
                                         enum clone_type type, int64_t now_ms)
 {
     static const struct wukong wukong = {.name = "w", .ns = "lab"};
-    const struct wukong_effective effective = {.is_clone = true, .clone_type = type,
-                                               .source_ns = "lab", .source_name = "shop",
-                                               .source_type = SOURCE_VMI, .replicas = 1,
+    const struct wukong_effective effective = {.is_clone = true,
+                                               .clone_type = type,
+                                               .source_ns = "lab",
+                                               .source_name = "shop",
+                                               .source_type = SOURCE_VMI,
+                                               .replicas = 1,
                                                .quiesce = QUIESCE_IF_AVAILABLE};
-    const struct policies_case c = {.request = {.wukong = &wukong, .effective = &effective,
-                                                .now_ms = now_ms},
-                                    .competes = competes, .max_in_flight = max_in_flight,
-                                    .snapshots_kept = 4,
-                                    .snapshots_wanted = 2};
+    const struct policies_case c = {
+        .request = {.wukong = &wukong, .effective = &effective, .now_ms = now_ms},
+        .competes = competes,
+        .max_in_flight = max_in_flight,
+        .snapshots_kept = 4,
+        .snapshots_wanted = 2};
     CLEANUP_FREE struct policy_findings *found = xcalloc(1, sizeof *found);
     return policies_judge(&b->arena, &b->policies, &b->usage, h, &c, found);
 }
@@ -141,16 +145,18 @@ static void test_verdicts(void **state)
         {"one that asks nothing", "{}", NULL, NOON, REASON_NONE, NULL, NULL},
         {"denied by a rule", "{'rules':{'cloneTypes':['full']}}", NULL, NOON, REASON_POLICY_DENIED,
          NULL, "\"p0\": cloneType running is not allowed"},
-        {"only warned", "{'rules':{'cloneTypes':['full']},'validationActions':['Warn']}", NULL, NOON,
-         REASON_NONE, NULL, NULL},
+        {"only warned", "{'rules':{'cloneTypes':['full']},'validationActions':['Warn']}", NULL,
+         NOON, REASON_NONE, NULL, NULL},
         {"only audited", "{'rules':{'cloneTypes':['full']},'validationActions':['Audit']}", NULL,
          NOON, REASON_NONE, NULL, NULL},
         {"both policies are named", "{'rules':{'cloneTypes':['full']}}",
-         "{'rules':{'quiesce':'Required'}}", NOON, REASON_POLICY_DENIED, NULL, "; ClonePolicy \"p1\""},
+         "{'rules':{'quiesce':'Required'}}", NOON, REASON_POLICY_DENIED, NULL,
+         "; ClonePolicy \"p1\""},
         {"unreadable", "{'rules':{'cloneTypes':['fool']}}", NULL, NOON, REASON_POLICY_DENIED, NULL,
          "\"p0\" cannot be read"},
         {"the user is not known, so it matches",
-         "{'match':{'subjects':[{'kind':'Group','name':'guests'}]},'rules':{'cloneTypes':['full']}}",
+         "{'match':{'subjects':[{'kind':'Group','name':'guests'}]},'rules':{'cloneTypes':['full']}"
+         "}",
          NULL, NOON, REASON_POLICY_DENIED, NULL, "\"p0\""},
         {"the user is not known, so it is not exempt",
          "{'exclude':{'subjects':[{'kind':'Group','name':'ops'}]},'rules':{'cloneTypes':['full']}}",
@@ -161,17 +167,20 @@ static void test_verdicts(void **state)
          "\"p0\": outside all windows; the next one opens at 2026-06-01T20:00:00Z"},
         {"shut, and Deny waits too", "{" NIGHT ",'outsideWindow':'Deny'}", NULL, NOON,
          REASON_OUTSIDE_WINDOW, "2026-06-01T20:00:00Z", "\"p0\""},
-        {"the later of two", "{" NIGHT "}", "{'windows':[{'schedule':'0 18 * * *','duration':'6h'}]}",
-         NOON, REASON_OUTSIDE_WINDOW, "2026-06-01T20:00:00Z", "\"p1\""},
+        {"the later of two", "{" NIGHT "}",
+         "{'windows':[{'schedule':'0 18 * * *','duration':'6h'}]}", NOON, REASON_OUTSIDE_WINDOW,
+         "2026-06-01T20:00:00Z", "\"p1\""},
         {"window before limit", "{" NIGHT ",'limits':{'concurrentPerCluster':1}}", NULL, NOON,
          REASON_OUTSIDE_WINDOW, "2026-06-01T20:00:00Z", "\"p0\""},
         {"open", "{" NIGHT "}", NULL, "2026-06-01T20:00:00Z", REASON_NONE, NULL, NULL},
         /* The clock goes forward: the night is six hours all the same, and ends at 05:00 local. */
-        {"spring, last minute", "{" NIGHT "}", NULL, "2026-03-29T02:59:59Z", REASON_NONE, NULL, NULL},
+        {"spring, last minute", "{" NIGHT "}", NULL, "2026-03-29T02:59:59Z", REASON_NONE, NULL,
+         NULL},
         {"spring, shut", "{" NIGHT "}", NULL, "2026-03-29T03:00:00Z", REASON_OUTSIDE_WINDOW,
          "2026-03-29T20:00:00Z", NULL},
         /* It goes back: the night ends at 03:00 local. */
-        {"autumn, last minute", "{" NIGHT "}", NULL, "2026-10-25T01:59:59Z", REASON_NONE, NULL, NULL},
+        {"autumn, last minute", "{" NIGHT "}", NULL, "2026-10-25T01:59:59Z", REASON_NONE, NULL,
+         NULL},
         {"autumn, shut", "{" NIGHT "}", NULL, "2026-10-25T02:00:00Z", REASON_OUTSIDE_WINDOW,
          "2026-10-25T21:00:00Z", NULL},
         /* 02:30 does not exist on that day (robfig/cron: "will not be run"). */
@@ -247,7 +256,8 @@ static void test_who_stands_in_line(void **state)
 {
     struct bench b;
     (void)state;
-    bench_init(&b, "{'limits':{'concurrentPerCluster':1,'storagePerTargetNamespace':'50Gi'}}", NULL);
+    bench_init(&b, "{'limits':{'concurrentPerCluster':1,'storagePerTargetNamespace':'50Gi'}}",
+               NULL);
     struct usage_holder busy = holder("lab/busy", 1, "lab/shop");
     struct usage_holder idle = holder("lab/idle", 2, "lab/shop");
     struct usage_holder huge = holder("lab/huge", 3, "lab/shop");
@@ -355,7 +365,8 @@ static void one_run(uint64_t seed)
     struct rng rng;
     struct run r = {0};
     rng_seed(&rng, seed);
-    bench_init(&r.b, "{'limits':{'concurrentPerCluster':3}}", "{'limits':{'concurrentPerSource':2}}");
+    bench_init(&r.b, "{'limits':{'concurrentPerCluster':3}}",
+               "{'limits':{'concurrentPerSource':2}}");
     for (size_t i = 0; i < CLONES; i++) {
         snprintf(r.keys[i], sizeof r.keys[i], "lab/w%02zu", i);
         /* Some of the same second, so that names decide. */
@@ -488,10 +499,14 @@ static void test_the_end_wakes_nobody(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verdicts),   cmocka_unit_test(test_retained),
-        cmocka_unit_test(test_who_stands_in_line), cmocka_unit_test(test_storage),
-        cmocka_unit_test(test_lines),      cmocka_unit_test(test_the_first_leaves),
-        cmocka_unit_test(test_long_text),  cmocka_unit_test(test_own_limit),
+        cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_retained),
+        cmocka_unit_test(test_who_stands_in_line),
+        cmocka_unit_test(test_storage),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_the_first_leaves),
+        cmocka_unit_test(test_long_text),
+        cmocka_unit_test(test_own_limit),
         cmocka_unit_test(test_the_end_wakes_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /*
- * Proves what the status of a ClonePolicy says: whether it can be read, and why not; who broke it; and
- * that the time of a condition is when it turned, so that nothing is written that says nothing new.
+ * Proves what the status of a ClonePolicy says: whether it can be read, and why not; who broke it;
+ * and that the time of a condition is when it turned, so that nothing is written that says nothing
+ * new.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,7 +40,7 @@ static cJSON *status_of(const char *object, const cJSON *old, size_t total,
 }
 
 #define OBJECT(generation, spec)                                                                   \
-    "{'metadata':{'name':'p','uid':'u','resourceVersion':'1','generation':" generation              \
+    "{'metadata':{'name':'p','uid':'u','resourceVersion':'1','generation':" generation             \
     "},'spec':" spec "}"
 
 static void test_ready(void **state)
@@ -50,8 +51,8 @@ static void test_ready(void **state)
         {OBJECT("3", "{}"), "True", "Compiled", "in force"},
         {OBJECT("3", "{'rules':{'cloneTypes':['fool']}}"), "False", "Unreadable",
          "spec.rules.cloneTypes[0]"},
-        {OBJECT("3", "{'windows':[{'schedule':'61 * * * *','duration':'1h'}]}"), "False", "Unreadable",
-         "spec.windows[0].schedule"},
+        {OBJECT("3", "{'windows':[{'schedule':'61 * * * *','duration':'1h'}]}"), "False",
+         "Unreadable", "spec.windows[0].schedule"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -1,16 +1,33 @@
 /*
- * Proves what progress tells while disks are being made: it goes by their sizes, with what CDI counts of
- * a copy, for the clone and for each disk; it never goes back, whatever CDI says; and 100 % is the end.
+ * Proves what progress tells while disks are being made: it goes by their sizes, with what CDI
+ * counts of a copy, for the clone and for each disk; it never goes back, whatever CDI says; and 100
+ * % is the end.
  */
 #include "world.h"
 
 #define GIB (1024LL * MIB)
 
 static const struct disk_plan plans[][DISKS] = {
-    {{.name = "root", .volume = "root", .claim = "src-root", .method = DISK_RESTORE, .bytes = 10 * GIB},
-     {.name = "data", .volume = "data", .claim = "src-data", .method = DISK_RESTORE, .bytes = 90 * GIB}},
-    {{.name = "root", .volume = "root", .claim = "src-root", .method = DISK_CDI_CLONE, .bytes = 10 * GIB},
-     {.name = "data", .volume = "data", .claim = "src-data", .method = DISK_CDI_CLONE, .bytes = 90 * GIB}},
+    {{.name = "root",
+      .volume = "root",
+      .claim = "src-root",
+      .method = DISK_RESTORE,
+      .bytes = 10 * GIB},
+     {.name = "data",
+      .volume = "data",
+      .claim = "src-data",
+      .method = DISK_RESTORE,
+      .bytes = 90 * GIB}},
+    {{.name = "root",
+      .volume = "root",
+      .claim = "src-root",
+      .method = DISK_CDI_CLONE,
+      .bytes = 10 * GIB},
+     {.name = "data",
+      .volume = "data",
+      .claim = "src-data",
+      .method = DISK_CDI_CLONE,
+      .bytes = 90 * GIB}},
 };
 
 /* A clone whose machine is made and whose disks are not there yet. */
@@ -49,7 +66,7 @@ static void test_disks_count_by_their_size(void **state)
 static const char *of_disk(const struct world *w, const char *name)
 {
     const cJSON *d;
-    cJSON_ArrayForEach(d, json_get(json_get(w->status, "cloneStatus"), "disks"))
+    cJSON_ArrayForEach (d, json_get(json_get(w->status, "cloneStatus"), "disks"))
         if (str_eq(json_str(d, "name"), name))
             return json_str(d, "progress");
     return "no such disk";

@@ -1,7 +1,7 @@
 /*
- * Proves how what failed is tried again: attempts follow one another after a wait that doubles, has a
- * limit and a jitter, the same one for all clones of a source; and what a failed attempt has found out about
- * the storage is not tried again.
+ * Proves how what failed is tried again: attempts follow one another after a wait that doubles, has
+ * a limit and a jitter, the same one for all clones of a source; and what a failed attempt has
+ * found out about the storage is not tried again.
  */
 #include "world.h"
 
@@ -80,10 +80,13 @@ static void test_refused_cloning_is_remembered(void **state)
         bool refused;
     } rows[] = {
         {"{}", false},
-        {"{\"lastError\":{\"reason\":\"RestoreFailed\"},\"disks\":[{\"method\":\"CSIClone\"}]}", false},
-        {"{\"lastError\":{\"reason\":\"CloningRefused\"},\"disks\":[{\"method\":\"CSIClone\"}]}", true},
+        {"{\"lastError\":{\"reason\":\"RestoreFailed\"},\"disks\":[{\"method\":\"CSIClone\"}]}",
+         false},
+        {"{\"lastError\":{\"reason\":\"CloningRefused\"},\"disks\":[{\"method\":\"CSIClone\"}]}",
+         true},
         {"{\"lastError\":{\"reason\":\"SnapshotFailed\"},"
-         "\"disks\":[{\"method\":\"CSIClone\"},{\"method\":\"SnapshotRestore\"}]}", true},
+         "\"disks\":[{\"method\":\"CSIClone\"},{\"method\":\"SnapshotRestore\"}]}",
+         true},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         CLEANUP_ARENA struct arena a;

@@ -1,7 +1,7 @@
 /*
- * Proves who shares whose snapshot: which fields keep two Wukongs apart, who leads, how long a leader
- * waits for company, who is in the group when it closes, and whose failure counts for all. The rows
- * are from the product's description of batches, not from the code.
+ * Proves who shares whose snapshot: which fields keep two Wukongs apart, who leads, how long a
+ * leader waits for company, who is in the group when it closes, and whose failure counts for all.
+ * The rows are from the product's description of batches, not from the code.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,12 +26,30 @@ struct spec_row {
 static const char *const gate_names[] = {"example.com/flushed", "example.com/other"};
 static struct wukong_disk disks[2];
 
-static void other_namespace(struct wukong *w) { w->ns = "b"; }
-static void other_source_namespace(struct wukong *w) { w->spec.source.ns = "c"; }
-static void other_quiesce(struct wukong *w) { w->spec.source.quiesce = QUIESCE_REQUIRED; }
-static void other_method(struct wukong *w) { w->spec.source.method = METHOD_VM_SNAPSHOT; }
-static void other_class(struct wukong *w) { w->spec.source.snapshot_class = "slow"; }
-static void same_by_default(struct wukong *w) { w->spec.source.method = METHOD_AUTO; }
+static void other_namespace(struct wukong *w)
+{
+    w->ns = "b";
+}
+static void other_source_namespace(struct wukong *w)
+{
+    w->spec.source.ns = "c";
+}
+static void other_quiesce(struct wukong *w)
+{
+    w->spec.source.quiesce = QUIESCE_REQUIRED;
+}
+static void other_method(struct wukong *w)
+{
+    w->spec.source.method = METHOD_VM_SNAPSHOT;
+}
+static void other_class(struct wukong *w)
+{
+    w->spec.source.snapshot_class = "slow";
+}
+static void same_by_default(struct wukong *w)
+{
+    w->spec.source.method = METHOD_AUTO;
+}
 static void one_gate(struct wukong *w)
 {
     w->spec.source.gates = (const char **)gate_names;
@@ -43,10 +61,22 @@ static void one_disk(struct wukong *w)
     w->spec.disks = disks;
     w->spec.disk_count = 1;
 }
-static void allow(struct wukong *w) { w->spec.source.allow_unsnapshottable = TRI_TRUE; }
-static void more_cpu(struct wukong *w) { w->spec.has_cpu = true, w->spec.cpu = 8; }
-static void replicas(struct wukong *w) { w->spec.has_replicas = true, w->spec.replicas = 3; }
-static void off(struct wukong *w) { w->spec.start.auto_start = TRI_FALSE; }
+static void allow(struct wukong *w)
+{
+    w->spec.source.allow_unsnapshottable = TRI_TRUE;
+}
+static void more_cpu(struct wukong *w)
+{
+    w->spec.has_cpu = true, w->spec.cpu = 8;
+}
+static void replicas(struct wukong *w)
+{
+    w->spec.has_replicas = true, w->spec.replicas = 3;
+}
+static void off(struct wukong *w)
+{
+    w->spec.start.auto_start = TRI_FALSE;
+}
 static void deadline(struct wukong *w)
 {
     w->spec.source.has_deadline = true;
@@ -115,8 +145,8 @@ static void test_names_do_not_run_into_each_other(void **state)
 static void test_which_kinds_share(void **state)
 {
     (void)state;
-    struct wukong_effective e = {.is_clone = true, .clone_type = CLONE_RUNNING,
-                                 .method = METHOD_VOLUME_SNAPSHOT};
+    struct wukong_effective e = {
+        .is_clone = true, .clone_type = CLONE_RUNNING, .method = METHOD_VOLUME_SNAPSHOT};
     assert_true(share_possible(&e));
     e.method = METHOD_VM_SNAPSHOT;
     assert_false(share_possible(&e));
@@ -161,8 +191,10 @@ struct judge_row {
     const char *leader;
 };
 #define PEER(id, created, seen, st, eq)                                                            \
-    {.uid = id, .name = id, .round = "r", .created_ms = created, .seen_ms = seen, .state = st,     \
-     .equal = eq}
+    {                                                                                              \
+        .uid = id, .name = id, .round = "r", .created_ms = created, .seen_ms = seen, .state = st,  \
+        .equal = eq                                                                                \
+    }
 #define SELF PEER("m", 5000, NOW - 9000, SHARE_READY, true)
 #define NOBODY PEER("z", 9000, 0, SHARE_BLOCKED, false)
 
@@ -171,34 +203,90 @@ static void test_who_leads_and_when(void **state)
     (void)state;
     static const struct judge_row rows[] = {
         {"alone", SELF, {NOBODY, NOBODY}, 0, SHARE_LEAD, 0, NULL},
-        {"blocked ones are no company", SELF,
-         {PEER("a", 1000, NOW, SHARE_BLOCKED, false), NOBODY}, 0, SHARE_LEAD, 0, NULL},
-        {"an older one leads", SELF,
-         {PEER("a", 4000, NOW - 9000, SHARE_READY, true), NOBODY}, 0, SHARE_FOLLOW, 0, "a"},
-        {"of one second the smaller UID", SELF,
-         {PEER("a", 5000, NOW - 9000, SHARE_READY, true), NOBODY}, 0, SHARE_FOLLOW, 0, "a"},
-        {"the greater UID follows", SELF,
-         {PEER("n", 5000, NOW - 9000, SHARE_READY, true), NOBODY}, 0, SHARE_LEAD, 0, NULL},
-        {"the oldest of all", SELF,
-         {PEER("b", 4000, 0, SHARE_READY, true), PEER("c", 3000, 0, SHARE_READY, true)}, 0,
-         SHARE_FOLLOW, 0, "c"},
-        {"ready, but from another source", SELF,
-         {PEER("a", 4000, NOW, SHARE_READY, false), NOBODY}, 0, SHARE_LEAD, 0, NULL},
-        {"an older one that is not ready does not lead", SELF,
-         {PEER("a", 4000, NOW - 200, SHARE_COMING, false), NOBODY}, NOW - 100, SHARE_LINGER,
-         NOW + 800, NULL},
-        {"another appeared 200 ms ago", SELF,
-         {PEER("n", 6000, NOW - 200, SHARE_READY, true), NOBODY}, NOW - 100, SHARE_LINGER,
-         NOW + 800, NULL},
-        {"a second of quiet", SELF,
-         {PEER("n", 6000, NOW - 1000, SHARE_READY, true), NOBODY}, NOW - 100, SHARE_LEAD, 0, NULL},
-        {"one is coming", SELF, {PEER("n", 6000, NOW - 2000, SHARE_COMING, false), NOBODY},
-         NOW - 100, SHARE_LINGER, NOW + 250, NULL},
-        {"never longer than 5 s", SELF, {PEER("n", 6000, NOW, SHARE_COMING, false), NOBODY},
-         NOW - 5000, SHARE_LEAD, 0, NULL},
-        {"the end of the 5 s comes first", SELF,
-         {PEER("n", 6000, NOW - 10, SHARE_COMING, false), NOBODY}, NOW - 4900, SHARE_LINGER,
-         NOW + 100, NULL},
+        {"blocked ones are no company",
+         SELF,
+         {PEER("a", 1000, NOW, SHARE_BLOCKED, false), NOBODY},
+         0,
+         SHARE_LEAD,
+         0,
+         NULL},
+        {"an older one leads",
+         SELF,
+         {PEER("a", 4000, NOW - 9000, SHARE_READY, true), NOBODY},
+         0,
+         SHARE_FOLLOW,
+         0,
+         "a"},
+        {"of one second the smaller UID",
+         SELF,
+         {PEER("a", 5000, NOW - 9000, SHARE_READY, true), NOBODY},
+         0,
+         SHARE_FOLLOW,
+         0,
+         "a"},
+        {"the greater UID follows",
+         SELF,
+         {PEER("n", 5000, NOW - 9000, SHARE_READY, true), NOBODY},
+         0,
+         SHARE_LEAD,
+         0,
+         NULL},
+        {"the oldest of all",
+         SELF,
+         {PEER("b", 4000, 0, SHARE_READY, true), PEER("c", 3000, 0, SHARE_READY, true)},
+         0,
+         SHARE_FOLLOW,
+         0,
+         "c"},
+        {"ready, but from another source",
+         SELF,
+         {PEER("a", 4000, NOW, SHARE_READY, false), NOBODY},
+         0,
+         SHARE_LEAD,
+         0,
+         NULL},
+        {"an older one that is not ready does not lead",
+         SELF,
+         {PEER("a", 4000, NOW - 200, SHARE_COMING, false), NOBODY},
+         NOW - 100,
+         SHARE_LINGER,
+         NOW + 800,
+         NULL},
+        {"another appeared 200 ms ago",
+         SELF,
+         {PEER("n", 6000, NOW - 200, SHARE_READY, true), NOBODY},
+         NOW - 100,
+         SHARE_LINGER,
+         NOW + 800,
+         NULL},
+        {"a second of quiet",
+         SELF,
+         {PEER("n", 6000, NOW - 1000, SHARE_READY, true), NOBODY},
+         NOW - 100,
+         SHARE_LEAD,
+         0,
+         NULL},
+        {"one is coming",
+         SELF,
+         {PEER("n", 6000, NOW - 2000, SHARE_COMING, false), NOBODY},
+         NOW - 100,
+         SHARE_LINGER,
+         NOW + 250,
+         NULL},
+        {"never longer than 5 s",
+         SELF,
+         {PEER("n", 6000, NOW, SHARE_COMING, false), NOBODY},
+         NOW - 5000,
+         SHARE_LEAD,
+         0,
+         NULL},
+        {"the end of the 5 s comes first",
+         SELF,
+         {PEER("n", 6000, NOW - 10, SHARE_COMING, false), NOBODY},
+         NOW - 4900,
+         SHARE_LINGER,
+         NOW + 100,
+         NULL},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const struct judge_row *r = &rows[i];
@@ -210,7 +298,8 @@ static void test_who_leads_and_when(void **state)
     }
 }
 
-/* A leader that cannot write its record is passed over, and leads again when there is nobody else. */
+/* A leader that cannot write its record is passed over, and leads again when there is nobody else.
+ */
 static void test_stuck_leader(void **state)
 {
     (void)state;
@@ -255,10 +344,10 @@ static void test_whose_failure(void **state)
         const char *reason;
         bool terminal, common;
     } rows[] = {
-        {"FreezeFailed", false, true},     {"FreezeLost", false, true},
-        {"CutTimeout", false, true},       {"SnapshotLost", false, true},
-        {"SourceChanged", false, true},    {"QuotaExceeded", false, true},
-        {"NameTaken", false, false},       {"DeadlineExceeded", true, false},
+        {"FreezeFailed", false, true},      {"FreezeLost", false, true},
+        {"CutTimeout", false, true},        {"SnapshotLost", false, true},
+        {"SourceChanged", false, true},     {"QuotaExceeded", false, true},
+        {"NameTaken", false, false},        {"DeadlineExceeded", true, false},
         {"SourceUnsupported", true, false},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -268,9 +357,10 @@ static void test_whose_failure(void **state)
     }
 }
 
-/* A minute after the cut is recorded nobody begins to take it over, and half a minute later nobody can be
-   doing so. The record decides, so that a worker that has just started (it saw the cut a moment ago)
-   offers nothing that the one before it may have removed; a clock that is set back prolongs nothing. */
+/* A minute after the cut is recorded nobody begins to take it over, and half a minute later nobody
+   can be doing so. The record decides, so that a worker that has just started (it saw the cut a
+   moment ago) offers nothing that the one before it may have removed; a clock that is set back
+   prolongs nothing. */
 static void test_how_long_a_cut_is_offered(void **state)
 {
     (void)state;
@@ -302,8 +392,8 @@ static void test_how_long_a_cut_is_offered(void **state)
     assert_false(share_offered(0, 0, SHARE_SETTLE_MS, &now));
 }
 
-/* Who is on the list of a freeze or a cut is held back by nothing that would hold back its own: its point
-   in time is being fixed, and its application keeps still for it. */
+/* Who is on the list of a freeze or a cut is held back by nothing that would hold back its own: its
+   point in time is being fixed, and its application keeps still for it. */
 static void test_who_is_listed_is_not_held(void **state)
 {
     (void)state;
@@ -311,8 +401,8 @@ static void test_who_is_listed_is_not_held(void **state)
         enum share_role role;
         enum observed expected;
     } rows[] = {
-        {SHARE_NONE, STEP_WAIT},     {SHARE_FOLLOW, STEP_WAIT}, {SHARE_LEAD, STEP_WAIT},
-        {SHARE_BOUND, STEP_DONE},    {SHARE_TAKE_OVER, STEP_DONE},
+        {SHARE_NONE, STEP_WAIT},  {SHARE_FOLLOW, STEP_WAIT},    {SHARE_LEAD, STEP_WAIT},
+        {SHARE_BOUND, STEP_DONE}, {SHARE_TAKE_OVER, STEP_DONE},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct wukong w = plain();

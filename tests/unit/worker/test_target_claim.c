@@ -211,11 +211,12 @@ static void test_datavolume(void **state)
     /* CDI refuses "pvc" with several modes. */
     CLEANUP_JSON cJSON *several = parse(source_claim);
     cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(
-        cJSON_GetObjectItemCaseSensitive(several, "spec"), "accessModes"),
-        cJSON_CreateString("ReadOnlyMany"));
+                             cJSON_GetObjectItemCaseSensitive(several, "spec"), "accessModes"),
+                         cJSON_CreateString("ReadOnlyMany"));
     c.source = several;
     CLEANUP_JSON cJSON *storage = body_of(&c, true);
-    check_path("several modes", storage, "spec.storage.accessModes = ['ReadWriteMany','ReadOnlyMany']");
+    check_path("several modes", storage,
+               "spec.storage.accessModes = ['ReadWriteMany','ReadOnlyMany']");
     check_path("several modes", storage, "spec.pvc = -");
 }
 

@@ -43,13 +43,17 @@ static void test_damaged_capture(void **state)
 {
     (void)state;
     static const char *const disks[] = {
-        DISK("99", ",\"pvc\":{}"), DISK("-1", ",\"pvc\":{}"), DISK("0", ",\"pvc\":{}"),
-        DISK("1", ""),             DISK("1", ",\"pvc\":7"),   "{\"method\":1,\"pvc\":{}}", "7",
+        DISK("99", ",\"pvc\":{}"),
+        DISK("-1", ",\"pvc\":{}"),
+        DISK("0", ",\"pvc\":{}"),
+        DISK("1", ""),
+        DISK("1", ",\"pvc\":7"),
+        "{\"method\":1,\"pvc\":{}}",
+        "7",
     };
     for (size_t i = 0; i < ARRAY_LEN(disks); i++) {
         struct cluster c = {0};
-        CLEANUP_FREE char *text =
-            xasprintf("{\"source\":" SOURCE ",\"disks\":[%s]}", disks[i]);
+        CLEANUP_FREE char *text = xasprintf("{\"source\":" SOURCE ",\"disks\":[%s]}", disks[i]);
         wukong(&c, OF_VMI, PAST_CUT);
         carrier(&c, text);
         build(&c);
@@ -68,11 +72,11 @@ static void test_data_volume(void **state)
         struct cluster c = {0};
         wukong(&c, OF_VMI, PAST_CUT);
         carrier(&c, "{\"source\":" SOURCE ",\"disks\":[" DISK("2", ",\"pvc\":{}") "]}");
-        CLEANUP_FREE char *dv = xasprintf(
-            "{'metadata':{'name':'w-root','namespace':'ns','uid':'dv1','labels':{"
-            "'vm.novasphere.dev/wukong-uid':'" UID "'}},'status':{'phase':'%s',"
-            "'progress':'45.00%%'}}",
-            phases[i]);
+        CLEANUP_FREE char *dv =
+            xasprintf("{'metadata':{'name':'w-root','namespace':'ns','uid':'dv1','labels':{"
+                      "'vm.novasphere.dev/wukong-uid':'" UID "'}},'status':{'phase':'%s',"
+                      "'progress':'45.00%%'}}",
+                      phases[i]);
         put(&c, KIND_DATA_VOLUME, dv);
         put(&c, KIND_PVC,
             "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','ownerReferences':[{"
@@ -128,17 +132,19 @@ static void test_data_volume(void **state)
     struct cluster c = {0};
     wukong(&c, OF_VMI, PAST_CUT);
     carrier(&c, "{\"source\":" SOURCE ",\"disks\":[" DISK("2", ",\"pvc\":{}") "]}");
-    put(&c, KIND_PVC, "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1'},'spec':{},"
-                      "'status':{'phase':'Bound'}}");
+    put(&c, KIND_PVC,
+        "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1'},'spec':{},"
+        "'status':{'phase':'Bound'}}");
     build(&c);
     assert_true(c.view.targets[0].claims[0].exists);
     assert_false(c.view.targets[0].claims[0].ours);
     drop(&c);
 }
 
-/* Of the claim's and the DataVolume's watch the first may be seconds ahead. What the claim is owned by is
-   CDI's own: the machine owns the DataVolume, or that outlives the clone. A claim that binds with its
-   first consumer is not awaited, so nothing but the owner tells that the DataVolume is yet to be seen. */
+/* Of the claim's and the DataVolume's watch the first may be seconds ahead. What the claim is owned
+   by is CDI's own: the machine owns the DataVolume, or that outlives the clone. A claim that binds
+   with its first consumer is not awaited, so nothing but the owner tells that the DataVolume is yet
+   to be seen. */
 static void test_data_volume_seen_late(void **state)
 {
     (void)state;
@@ -146,15 +152,19 @@ static void test_data_volume_seen_late(void **state)
     for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
         struct cluster c = {0};
         struct why why = {0};
-        wukong(&c, "{'cloneSource':{'type':'vmi','vmiName':'src'},"
-                   "'startStrategy':{'autoStart':false}}", PAST_CUT);
-        carrier(&c, "{\"source\":" SOURCE ",\"disks\":["
-                    DISK("2", ",\"storageClass\":\"late\",\"pvc\":{}") "]}");
+        wukong(&c,
+               "{'cloneSource':{'type':'vmi','vmiName':'src'},"
+               "'startStrategy':{'autoStart':false}}",
+               PAST_CUT);
+        carrier(&c, "{\"source\":" SOURCE
+                    ",\"disks\":[" DISK("2", ",\"storageClass\":\"late\",\"pvc\":{}") "]}");
         CLEANUP_FREE char *class = xasprintf("{'metadata':{'name':'late','uid':'c1'},"
-                                             "'provisioner':'d','volumeBindingMode':'%s'}", modes[i]);
+                                             "'provisioner':'d','volumeBindingMode':'%s'}",
+                                             modes[i]);
         put(&c, KIND_STORAGE_CLASS, class);
-        put(&c, KIND_VM, "{'metadata':{'name':'w-vm','namespace':'ns','uid':'m1','labels':{"
-                         "'vm.novasphere.dev/wukong-uid':'" UID "'}},'spec':{}}");
+        put(&c, KIND_VM,
+            "{'metadata':{'name':'w-vm','namespace':'ns','uid':'m1','labels':{"
+            "'vm.novasphere.dev/wukong-uid':'" UID "'}},'spec':{}}");
         put(&c, KIND_PVC,
             "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','labels':{"
             "'vm.novasphere.dev/wukong-uid':'" UID "'},'ownerReferences':[{"
@@ -170,7 +180,8 @@ static void test_data_volume_seen_late(void **state)
         arena_release(&c.arena);
         put(&c, KIND_DATA_VOLUME,
             "{'metadata':{'name':'w-root','namespace':'ns','uid':'dv1','labels':{"
-            "'vm.novasphere.dev/wukong-uid':'" UID "'}},'status':{'phase':'WaitForFirstConsumer'}}");
+            "'vm.novasphere.dev/wukong-uid':'" UID
+            "'}},'status':{'phase':'WaitForFirstConsumer'}}");
         build(&c);
         struct decision seen = {.intents = {.arena = &c.arena}};
         assert_int_equal(observe_ready(&c.view, &why), STEP_TODO);
@@ -190,10 +201,10 @@ static void test_strangers_claim(void **state)
         struct cluster c = {0};
         wukong(&c, OF_VMI, PAST_CUT);
         carrier(&c, "{\"source\":" SOURCE ",\"disks\":[" DISK("1", ",\"pvc\":{}") "]}");
-        CLEANUP_FREE char *claim = xasprintf(
-            "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','labels':{"
-            "'vm.novasphere.dev/wukong-uid':'%s'}},'spec':{},'status':{'phase':'Bound'}}",
-            ours ? UID : "another");
+        CLEANUP_FREE char *claim =
+            xasprintf("{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','labels':{"
+                      "'vm.novasphere.dev/wukong-uid':'%s'}},'spec':{},'status':{'phase':'Bound'}}",
+                      ours ? UID : "another");
         put(&c, KIND_PVC, claim);
         build(&c);
         const struct seen_claim *s = &c.view.targets[0].claims[0];
@@ -213,9 +224,10 @@ static void test_claim_events(void **state)
     struct cluster c = {0};
     wukong(&c, OF_VMI, PAST_CUT);
     carrier(&c, "{\"source\":" SOURCE ",\"disks\":[" DISK("1", ",\"pvc\":{}") "]}");
-    put(&c, KIND_PVC, "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','labels':{"
-                      "'vm.novasphere.dev/wukong-uid':'" UID "'}},'spec':{},"
-                      "'status':{'phase':'Pending'}}");
+    put(&c, KIND_PVC,
+        "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','labels':{"
+        "'vm.novasphere.dev/wukong-uid':'" UID "'}},'spec':{},"
+        "'status':{'phase':'Pending'}}");
     for (int i = 0; i < 40; i++) {
         CLEANUP_FREE char *event = xasprintf(
             "{'metadata':{'name':'e%d','namespace':'ns','uid':'e%d'},'message':'message %d',"
@@ -240,23 +252,26 @@ static void test_data_volume_error(void **state)
     } rows[] = {
         {"'type':'Running','status':'False','reason':'Error','message':'exceeded quota: q'",
          "exceeded quota: q", true},
-        {"'type':'Running','status':'False','reason':'Pending','message':'Clone Pending'", NULL, true},
-        {"'type':'Running','status':'True','reason':'Populator is running','message':''", NULL, true},
+        {"'type':'Running','status':'False','reason':'Pending','message':'Clone Pending'", NULL,
+         true},
+        {"'type':'Running','status':'True','reason':'Populator is running','message':''", NULL,
+         true},
         {"'type':'Bound','status':'False','reason':'ErrClaimNotValid','message':'no accessMode'",
          "no accessMode", false},
-        {"'type':'Bound','status':'False','reason':'CloneWithoutSource','message':''", "CloneWithoutSource",
+        {"'type':'Bound','status':'False','reason':'CloneWithoutSource','message':''",
+         "CloneWithoutSource", false},
+        {"'type':'Bound','status':'False','reason':'NotFound','message':'No PVC found'", NULL,
          false},
-        {"'type':'Bound','status':'False','reason':'NotFound','message':'No PVC found'", NULL, false},
         {"'type':'Bound','status':'False','reason':'Pending','message':'PVC Pending'", NULL, true},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct cluster c = {0};
         wukong(&c, OF_VMI, PAST_CUT);
         carrier(&c, "{\"source\":" SOURCE ",\"disks\":[" DISK("2", ",\"pvc\":{}") "]}");
-        CLEANUP_FREE char *dv = xasprintf(
-            "{'metadata':{'name':'w-root','namespace':'ns','uid':'dv1','labels':{"
-            "'vm.novasphere.dev/wukong-uid':'" UID "'}},'status':{'conditions':[{%s}]}}",
-            rows[i].condition);
+        CLEANUP_FREE char *dv =
+            xasprintf("{'metadata':{'name':'w-root','namespace':'ns','uid':'dv1','labels':{"
+                      "'vm.novasphere.dev/wukong-uid':'" UID "'}},'status':{'conditions':[{%s}]}}",
+                      rows[i].condition);
         put(&c, KIND_DATA_VOLUME, dv);
         if (rows[i].claim)
             put(&c, KIND_PVC,
@@ -283,11 +298,11 @@ static void test_earlier_claim(void **state)
         struct cluster c = {0};
         wukong(&c, OF_VMI, PAST_CUT);
         carrier(&c, "{\"source\":" SOURCE ",\"disks\":[" DISK("1", ",\"pvc\":{}") "]}");
-        CLEANUP_FREE char *pvc = xasprintf(
-            "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','labels':{"
-            "'vm.novasphere.dev/wukong-uid':'" UID "','vm.novasphere.dev/attempt':'%d'}},"
-            "'spec':{'dataSource':{}},'status':{'phase':'Bound'}}",
-            attempt);
+        CLEANUP_FREE char *pvc =
+            xasprintf("{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','labels':{"
+                      "'vm.novasphere.dev/wukong-uid':'" UID "','vm.novasphere.dev/attempt':'%d'}},"
+                      "'spec':{'dataSource':{}},'status':{'phase':'Bound'}}",
+                      attempt);
         put(&c, KIND_PVC, pvc);
         build(&c);
         assert_int_equal(c.view.targets[0].claims[0].earlier, attempt == 2);
@@ -309,10 +324,10 @@ static void test_machine_owner(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct cluster c = {0};
         wukong(&c, OF_VMI, "{'cloneStatus':{'phase':'Succeeded'}}");
-        CLEANUP_FREE char *vm = xasprintf(
-            "{'metadata':{'name':'w-vm','namespace':'ns','uid':'v1','labels':{"
-            "'vm.novasphere.dev/wukong-uid':'" UID "'},'ownerReferences':%s},'spec':{}}",
-            rows[i].owners);
+        CLEANUP_FREE char *vm =
+            xasprintf("{'metadata':{'name':'w-vm','namespace':'ns','uid':'v1','labels':{"
+                      "'vm.novasphere.dev/wukong-uid':'" UID "'},'ownerReferences':%s},'spec':{}}",
+                      rows[i].owners);
         put(&c, KIND_VM, vm);
         build(&c);
         assert_true(c.view.targets[0].vm.ours);
@@ -354,7 +369,8 @@ static void test_cut_without_a_time(void **state)
     }
 }
 
-/* The static rules, on a spec that the CRD's own rules did not see either; not once it has begun. */
+/* The static rules, on a spec that the CRD's own rules did not see either; not once it has begun.
+ */
 static void test_a_spec_past_the_webhook(void **state)
 {
     (void)state;
@@ -379,7 +395,8 @@ static void test_namespaces_that_go(void **state)
     (void)state;
     for (int row = 0; row < 3; row++) {
         struct cluster c = {0};
-        wukong(&c, row ? "{'cloneSource':{'type':'vmi','vmiName':'src','namespace':'there'}}" : OF_VMI,
+        wukong(&c,
+               row ? "{'cloneSource':{'type':'vmi','vmiName':'src','namespace':'there'}}" : OF_VMI,
                "{}");
         CLEANUP_FREE char *ns = xasprintf(
             "{'metadata':{'name':'%s','uid':'n1','deletionTimestamp':'2026-09-21T14:13:00Z'}}",
@@ -449,14 +466,14 @@ static void test_thawed_by_others(void **state)
         build(&c);
         if ((c.memo.foreign_thaw_ms == NOW) != rows[i].seen_thawed ||
             (c.memo.freeze_shown_ms == NOW) != (*rows[i].status != '\0'))
-            fail_msg("%s: shown %lld, thawed %lld", rows[i].name,
-                     (long long)c.memo.freeze_shown_ms, (long long)c.memo.foreign_thaw_ms);
+            fail_msg("%s: shown %lld, thawed %lld", rows[i].name, (long long)c.memo.freeze_shown_ms,
+                     (long long)c.memo.foreign_thaw_ms);
         drop(&c);
     }
 }
 
-/* A stopped source that is started and stopped again before its snapshots are cut: what is seen then
-   looks as at the beginning, and some of them are of a running machine. */
+/* A stopped source that is started and stopped again before its snapshots are cut: what is seen
+   then looks as at the beginning, and some of them are of a running machine. */
 static void test_source_ran_in_between(void **state)
 {
     (void)state;
@@ -465,13 +482,15 @@ static void test_source_ran_in_between(void **state)
         struct cluster c = {0};
         struct why why = {0};
         CLEANUP_FREE char *spec = xasprintf("{'cloneSource':{'type':'vm','vmName':'src',"
-                                            "'cloneType':'%s'}}", types[i]);
+                                            "'cloneType':'%s'}}",
+                                            types[i]);
         wukong(&c, spec,
                "{'cloneStatus':{'phase':'Cloning','attempts':1,'sourceUID':'v1','sourceVMI':'src',"
                "'attemptTime':'2026-09-21T14:13:00.000Z'}}");
         put(&c, KIND_VM, "{'metadata':{'name':'src','namespace':'ns','uid':'v1'},'spec':{}}");
-        put(&c, KIND_VMI, "{'metadata':{'name':'src','namespace':'ns','uid':'u1'},'spec':{},"
-                          "'status':{'phase':'Running'}}");
+        put(&c, KIND_VMI,
+            "{'metadata':{'name':'src','namespace':'ns','uid':'u1'},'spec':{},"
+            "'status':{'phase':'Running'}}");
         build(&c);
         assert_int_equal(observe_source(&c.view, &why), STEP_FAILED);
         view_release(&c.view);
@@ -498,14 +517,17 @@ static void test_vm_snapshot_is_known_to_others(void **state)
         {"VirtualMachineSnapshot", "'attempts':1,'phase':'Cloning'", false},
         {"VolumeSnapshot", "'attempts':1,'sourceUID':'u1','phase':'Cloning'", false},
         {"VirtualMachineSnapshot", "'attempts':1,'sourceUID':'u1','phase':'Failed'", false},
-        {"VirtualMachineSnapshot", "'attempts':1,'sourceUID':'u1','phase':'Cloning',"
-                                   "'cutTime':'2026-09-21T14:13:00.000Z'", false},
+        {"VirtualMachineSnapshot",
+         "'attempts':1,'sourceUID':'u1','phase':'Cloning',"
+         "'cutTime':'2026-09-21T14:13:00.000Z'",
+         false},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct cluster c = {0};
         struct entries all = {0};
         CLEANUP_FREE char *spec = xasprintf("{'cloneSource':{'type':'vmi','vmiName':'src',"
-                                            "'snapshotMethod':'%s'}}", rows[i].method);
+                                            "'snapshotMethod':'%s'}}",
+                                            rows[i].method);
         CLEANUP_FREE char *status = xasprintf("{'cloneStatus':{%s}}", rows[i].status);
         wukong(&c, spec, status);
         arena_init(&c.arena, 4096);

@@ -1,7 +1,7 @@
 /*
- * Proves what the view makes of what a clone leaves behind, from objects as the API server shows them:
- * what must come before a VolumeSnapshot is deleted, which contents and backups are ours, and that one
- * which the cache does not show yet is asked for.
+ * Proves what the view makes of what a clone leaves behind, from objects as the API server shows
+ * them: what must come before a VolumeSnapshot is deleted, which contents and backups are ours, and
+ * that one which the cache does not show yet is asked for.
  */
 #include "view_cluster.h"
 
@@ -32,8 +32,9 @@ static void live_content(struct cluster *c, const char *answer, int64_t at)
 #define OLD "2026-09-21T14:10:00Z"
 #define TOUCHED "'finalizers':['a/b'],"
 
-/* When a VolumeSnapshot of ours may be deleted, such that neither its content nor what the CSI driver
-   makes of it outlives it: nothing but what the API server says now tells that there is none. */
+/* When a VolumeSnapshot of ours may be deleted, such that neither its content nor what the CSI
+   driver makes of it outlives it: nothing but what the API server says now tells that there is
+   none. */
 static void test_before_a_snapshot_goes(void **state)
 {
     (void)state;
@@ -44,32 +45,36 @@ static void test_before_a_snapshot_goes(void **state)
         {"unseen: look", "Delete", OLD, TOUCHED, "", NULL, NULL, true, false, false, false},
         {"unseen, an answer of yesterday", "Delete", OLD, TOUCHED, "", NULL, "stale", true, false,
          false, false},
-        {"there is none yet, touched", "Delete", YOUNG, TOUCHED, "", NULL, "", false, true, false, false},
-        {"there is none yet, untouched", "Delete", YOUNG, "", "", NULL, "", false, true, false, false},
-        {"there is none for long", "Delete", OLD, TOUCHED, "", NULL, "", false, false, false, false},
+        {"there is none yet, touched", "Delete", YOUNG, TOUCHED, "", NULL, "", false, true, false,
+         false},
+        {"there is none yet, untouched", "Delete", YOUNG, "", "", NULL, "", false, true, false,
+         false},
+        {"there is none for long", "Delete", OLD, TOUCHED, "", NULL, "", false, false, false,
+         false},
         {"there was none before it was bound: look anew", "Delete", YOUNG, TOUCHED,
          "'boundVolumeSnapshotContentName':'snapcontent-s1'", NULL, "", true, false, false, false},
-        {"there is none yet, Retain", "Retain", OLD, TOUCHED, "", NULL, "", false, true, false, false},
-        {"none can be made, Retain", "Retain", OLD, TOUCHED, "'error':{'message':'x'}", NULL, "", false,
+        {"there is none yet, Retain", "Retain", OLD, TOUCHED, "", NULL, "", false, true, false,
+         false},
+        {"none can be made, Retain", "Retain", OLD, TOUCHED, "'error':{'message':'x'}", NULL, "",
+         false, false, false, false},
+        {"the watch is dead, Retain", "Retain", OLD, TOUCHED, "", NULL,
+         CONTENT("Retain", "", HANDLE), false, false, false, true},
+        {"cached, cut", "Delete", OLD, TOUCHED, "", CONTENT("Delete", "", HANDLE), NULL, false,
          false, false, false},
-        {"the watch is dead, Retain", "Retain", OLD, TOUCHED, "", NULL, CONTENT("Retain", "", HANDLE),
-         false, false, false, true},
-        {"cached, cut", "Delete", OLD, TOUCHED, "", CONTENT("Delete", "", HANDLE), NULL, false, false,
-         false, false},
-        {"cached, Retain", "Retain", OLD, TOUCHED, "", CONTENT("Retain", "", HANDLE), NULL, false, false,
-         false, true},
-        {"cached without handle: look", "Delete", YOUNG, TOUCHED, "", CONTENT("Delete", "", "{}"), NULL,
-         true, false, true, false},
+        {"cached, Retain", "Retain", OLD, TOUCHED, "", CONTENT("Retain", "", HANDLE), NULL, false,
+         false, false, true},
+        {"cached without handle: look", "Delete", YOUNG, TOUCHED, "", CONTENT("Delete", "", "{}"),
+         NULL, true, false, true, false},
         {"no answer from the driver", "Delete", YOUNG, TOUCHED, "", NULL,
          CONTENT("Delete", CREATING, "{}"), false, false, true, false},
-        {"not asked yet", "Delete", YOUNG, TOUCHED, "", NULL, CONTENT("Delete", "", "{}"), false, false,
-         true, false},
+        {"not asked yet", "Delete", YOUNG, TOUCHED, "", NULL, CONTENT("Delete", "", "{}"), false,
+         false, true, false},
         {"an error that may have cut", "Delete", YOUNG, TOUCHED, "", NULL,
          CONTENT("Delete", CREATING, BROKEN), false, false, true, false},
-        {"a final error", "Delete", YOUNG, TOUCHED, "", NULL, CONTENT("Delete", "", BROKEN), false, false,
-         false, false},
-        {"no answer for long", "Delete", OLD, TOUCHED, "", NULL, CONTENT("Delete", CREATING, "{}"), false,
+        {"a final error", "Delete", YOUNG, TOUCHED, "", NULL, CONTENT("Delete", "", BROKEN), false,
          false, false, false},
+        {"no answer for long", "Delete", OLD, TOUCHED, "", NULL, CONTENT("Delete", CREATING, "{}"),
+         false, false, false, false},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct cluster c = {0};
@@ -127,19 +132,22 @@ static void test_backups_are_ours(void **state)
     (void)state;
     for (int labelled = 0; labelled <= 1; labelled++) {
         struct cluster c = {0};
-        wukong(&c, "{'cloneSource':{'type':'vmi','vmiName':'src',"
-                   "'snapshotMethod':'VirtualMachineSnapshot'}}",
+        wukong(&c,
+               "{'cloneSource':{'type':'vmi','vmiName':'src',"
+               "'snapshotMethod':'VirtualMachineSnapshot'}}",
                PAST_CUT);
         put(&c, KIND_VM_SNAPSHOT,
             "{'metadata':{'name':'vms','namespace':'ns','uid':'v1','labels':{"
             "'vm.novasphere.dev/wukong-uid':'" UID "'}},'status':{'phase':'InProgress'}}");
         put(&c, KIND_VM_SNAPSHOT_CONTENT,
             "{'metadata':{'name':'vmsnapshot-content-v1','namespace':'ns','uid':'k1'},'spec':{"
-            "'volumeBackups':[{'volumeName':'root','volumeSnapshotName':'vmsnapshot-v1-volume-root'},"
+            "'volumeBackups':[{'volumeName':'root','volumeSnapshotName':'vmsnapshot-v1-volume-root'"
+            "},"
             "{'volumeName':'ci'}]}}");
-        CLEANUP_FREE char *snapshot = xasprintf(
-            "{'metadata':{'name':'vmsnapshot-v1-volume-root','namespace':'ns','uid':'s1'%s},'spec':{}}",
-            labelled ? ",'labels':{'vm.novasphere.dev/wukong-uid':'" UID "'}" : "");
+        CLEANUP_FREE char *snapshot =
+            xasprintf("{'metadata':{'name':'vmsnapshot-v1-volume-root','namespace':'ns','uid':'s1'%"
+                      "s},'spec':{}}",
+                      labelled ? ",'labels':{'vm.novasphere.dev/wukong-uid':'" UID "'}" : "");
         put(&c, KIND_SNAPSHOT, snapshot);
         build(&c);
         assert_int_equal(c.view.ours_count, 2);
@@ -151,14 +159,13 @@ static void test_backups_are_ours(void **state)
     }
 }
 
-/* A VirtualMachineSnapshot that has Succeeded has its VolumeSnapshots, whatever a watch that hangs shows:
-   the API server is asked before anything goes, and what it says counts for five seconds. */
+/* A VirtualMachineSnapshot that has Succeeded has its VolumeSnapshots, whatever a watch that hangs
+   shows: the API server is asked before anything goes, and what it says counts for five seconds. */
 static void test_backups_that_the_cache_does_not_show(void **state)
 {
     (void)state;
-    static const char found[] =
-        "{\"metadata\":{\"name\":\"b\",\"namespace\":\"ns\",\"uid\":\"s1\","
-        "\"creationTimestamp\":\"2026-09-21T14:00:00Z\"},\"spec\":{}}";
+    static const char found[] = "{\"metadata\":{\"name\":\"b\",\"namespace\":\"ns\",\"uid\":\"s1\","
+                                "\"creationTimestamp\":\"2026-09-21T14:00:00Z\"},\"spec\":{}}";
     static const struct {
         const char *name, *phase;
         int code; /* 0: not asked */
@@ -175,12 +182,14 @@ static void test_backups_that_the_cache_does_not_show(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct cluster c = {0};
-        wukong(&c, "{'cloneSource':{'type':'vmi','vmiName':'src',"
-                   "'snapshotMethod':'VirtualMachineSnapshot'}}",
+        wukong(&c,
+               "{'cloneSource':{'type':'vmi','vmiName':'src',"
+               "'snapshotMethod':'VirtualMachineSnapshot'}}",
                PAST_CUT);
-        CLEANUP_FREE char *vms = xasprintf(
-            "{'metadata':{'name':'vms','namespace':'ns','uid':'v1','labels':{"
-            "'vm.novasphere.dev/wukong-uid':'" UID "'}},'status':{'phase':'%s'}}", rows[i].phase);
+        CLEANUP_FREE char *vms =
+            xasprintf("{'metadata':{'name':'vms','namespace':'ns','uid':'v1','labels':{"
+                      "'vm.novasphere.dev/wukong-uid':'" UID "'}},'status':{'phase':'%s'}}",
+                      rows[i].phase);
         put(&c, KIND_VM_SNAPSHOT, vms);
         put(&c, KIND_VM_SNAPSHOT_CONTENT,
             "{'metadata':{'name':'vmsnapshot-content-v1','namespace':'ns','uid':'k1'},'spec':{"
@@ -223,13 +232,15 @@ static void test_contents_of_ours(void **state)
         struct cluster c = {0};
         wukong(&c, OF_VMI, "{'cloneStatus':{'phase':'Succeeded'}}");
         CLEANUP_FREE char *content = xasprintf(
-            "{'metadata':{'name':'k','uid':'k1','labels':{'vm.novasphere.dev/wukong-uid':'" UID "'}},"
+            "{'metadata':{'name':'k','uid':'k1','labels':{'vm.novasphere.dev/wukong-uid':'" UID
+            "'}},"
             "'spec':{'deletionPolicy':'Retain','source':{%s},'volumeSnapshotRef':{'namespace':'ns',"
             "'name':'s','uid':'s1'}}}",
             rows[i].source);
         put(&c, KIND_CONTENT, content);
         if (rows[i].snapshot)
-            put(&c, KIND_SNAPSHOT, "{'metadata':{'name':'s','namespace':'ns','uid':'s1'},'spec':{}}");
+            put(&c, KIND_SNAPSHOT,
+                "{'metadata':{'name':'s','namespace':'ns','uid':'s1'},'spec':{}}");
         build(&c);
         assert_int_equal(c.view.ours_count, 1);
         assert_int_equal(c.view.ours[0].copy, rows[i].copy);

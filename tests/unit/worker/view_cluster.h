@@ -53,7 +53,7 @@ static inline void put(struct cluster *c, enum worker_kind kind, const char *jso
 }
 
 static inline const struct kube_object *get(void *arg, enum worker_kind kind, const char *ns,
-                                     const char *name)
+                                            const char *name)
 {
     struct cluster *c = arg;
     for (size_t i = 0; i < c->count; i++)
@@ -64,7 +64,8 @@ static inline const struct kube_object *get(void *arg, enum worker_kind kind, co
 }
 
 static inline void each(void *arg, enum worker_kind kind, const char *label,
-                 bool (*visit)(void *visit_arg, const struct kube_object *o), void *visit_arg)
+                        bool (*visit)(void *visit_arg, const struct kube_object *o),
+                        void *visit_arg)
 {
     struct cluster *c = arg;
     for (size_t i = 0; i < c->count; i++)
@@ -81,10 +82,10 @@ static inline bool served(void *arg, enum worker_kind kind)
 
 static inline void wukong(struct cluster *c, const char *spec, const char *status)
 {
-    CLEANUP_FREE char *text = xasprintf(
-        "{'metadata':{'name':'w','namespace':'ns','uid':'" UID "','resourceVersion':'7',"
-        "'generation':1,'finalizers':['vm.novasphere.dev/clone']},'spec':%s,'status':%s}",
-        spec, status);
+    CLEANUP_FREE char *text =
+        xasprintf("{'metadata':{'name':'w','namespace':'ns','uid':'" UID "','resourceVersion':'7',"
+                  "'generation':1,'finalizers':['vm.novasphere.dev/clone']},'spec':%s,'status':%s}",
+                  spec, status);
     put(c, KIND_WUKONG, text);
 }
 
@@ -112,11 +113,10 @@ static inline void drop(struct cluster *c)
 
 #define OF_VMI "{'cloneSource':{'type':'vmi','vmiName':'src'}}"
 #define PAST_CUT                                                                                   \
-    "{'cloneStatus':{'phase':'Cloning','attempts':1,'attemptTime':'2026-09-21T14:00:00.000Z',"    \
+    "{'cloneStatus':{'phase':'Cloning','attempts':1,'attemptTime':'2026-09-21T14:00:00.000Z',"     \
     "'sourceUID':'u1','sourceVMI':'src','cutTime':'2026-09-21T14:01:00.000Z'}}"
 #define DISK(method, pvc)                                                                          \
     "{\"name\":\"root\",\"volume\":\"root\",\"claim\":\"src-root\",\"method\":" method pvc "}"
-#define SOURCE                                                                                     \
-    "{\"metadata\":{},\"spec\":{\"template\":{\"spec\":{\"domain\":{\"devices\":{}}}}}}"
+#define SOURCE "{\"metadata\":{},\"spec\":{\"template\":{\"spec\":{\"domain\":{\"devices\":{}}}}}}"
 
 #endif

@@ -5,9 +5,15 @@
 #include "worker/bodies.h"
 
 static const struct disk_plan restore_plans[DISKS] = {
-    {.name = "root", .volume = "root", .claim = "src-root", .method = DISK_RESTORE,
+    {.name = "root",
+     .volume = "root",
+     .claim = "src-root",
+     .method = DISK_RESTORE,
      .storage_class = "fast"},
-    {.name = "data", .volume = "data", .claim = "src-data", .method = DISK_RESTORE,
+    {.name = "data",
+     .volume = "data",
+     .claim = "src-data",
+     .method = DISK_RESTORE,
      .storage_class = "fast"},
 };
 static const char *const claim_names[DISKS] = {"w-root", "w-data"};
@@ -24,9 +30,10 @@ const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count
 
 const struct body_need *body_needs(const struct clone_view *v, size_t *ret_count)
 {
-    static const struct kube_kind config_map = {"", "v1", "configmaps", "ConfigMap", false,
-                                                .fields = {0}};
-    static const struct body_need one = {&config_map, "ns", "settings", "need/ConfigMap/ns/settings"};
+    static const struct kube_kind config_map = {"",          "v1",  "configmaps",
+                                                "ConfigMap", false, .fields = {0}};
+    static const struct body_need one = {&config_map, "ns", "settings",
+                                         "need/ConfigMap/ns/settings"};
     *ret_count = v->effective.cross_namespace ? 1 : 0;
     return &one;
 }
@@ -67,8 +74,8 @@ void body_create_vm(const struct clone_view *v, struct decision *d, const struct
 {
     add(v, d, INTENT_CREATE, KIND_VM, t->vm.name, "create/vm");
 }
-void body_dry_run_claim(const struct clone_view *v, struct decision *d,
-                        const struct view_target *t, size_t disk)
+void body_dry_run_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
+                        size_t disk)
 {
     add(v, d, INTENT_DRY_RUN, KIND_PVC, t->claims[disk].name, "dry/claim");
 }
@@ -100,22 +107,39 @@ void body_event(const struct clone_view *v, struct decision *d, bool warning, co
 static void see_source(const struct world *w, struct clone_view *v)
 {
     bool there = !w->source_gone && !w->source_off;
-    v->effective = (struct wukong_effective){
-        .is_clone = true, .source_type = w->by_vm ? SOURCE_VM : SOURCE_VMI,
-        .source_name = str_or(w->source_name, "src"),
-        .source_ns = "ns", .clone_type = w->clone_type, .quiesce = w->quiesce,
-        .method = METHOD_VOLUME_SNAPSHOT, .needs_snapshot = w->clone_type != CLONE_FULL,
-        .deadline_s = 3600, .retry_limit = w->retry_limit, .replicas = 1,
-        .cross_namespace = w->cross, .stop_source_after = w->stop_after, .auto_start = !w->not_started,
-        .run_strategy = RUN_ALWAYS, .reclaim = w->reclaim};
-    v->source = (struct view_source){
-        .vm_exists = w->by_vm && !w->source_gone, .vm_name = w->by_vm ? "src" : NULL,
-        .vm_uid = w->by_vm ? "src-vm-uid" : NULL,
-        .vmi_exists = there, .vmi_name = "src", .vmi_uid = there ? w->vmi_uid : NULL,
-        .phase = there ? "Running" : NULL, .deleting = w->source_deleting && !w->by_vm,
-        .running = there && !w->source_deleting, .agent = w->agent, .stand_alone = !w->by_vm,
-        .migrating = w->migrating, .may_start = true, .freezes_full = w->others_frozen, .freezes_max = 4, .freeze_status = w->frozen ? "frozen" : NULL,
-        .snapshot_in_progress = w->foreign_snapshot ? "theirs" : NULL};
+    v->effective = (struct wukong_effective){.is_clone = true,
+                                             .source_type = w->by_vm ? SOURCE_VM : SOURCE_VMI,
+                                             .source_name = str_or(w->source_name, "src"),
+                                             .source_ns = "ns",
+                                             .clone_type = w->clone_type,
+                                             .quiesce = w->quiesce,
+                                             .method = METHOD_VOLUME_SNAPSHOT,
+                                             .needs_snapshot = w->clone_type != CLONE_FULL,
+                                             .deadline_s = 3600,
+                                             .retry_limit = w->retry_limit,
+                                             .replicas = 1,
+                                             .cross_namespace = w->cross,
+                                             .stop_source_after = w->stop_after,
+                                             .auto_start = !w->not_started,
+                                             .run_strategy = RUN_ALWAYS,
+                                             .reclaim = w->reclaim};
+    v->source = (struct view_source){.vm_exists = w->by_vm && !w->source_gone,
+                                     .vm_name = w->by_vm ? "src" : NULL,
+                                     .vm_uid = w->by_vm ? "src-vm-uid" : NULL,
+                                     .vmi_exists = there,
+                                     .vmi_name = "src",
+                                     .vmi_uid = there ? w->vmi_uid : NULL,
+                                     .phase = there ? "Running" : NULL,
+                                     .deleting = w->source_deleting && !w->by_vm,
+                                     .running = there && !w->source_deleting,
+                                     .agent = w->agent,
+                                     .stand_alone = !w->by_vm,
+                                     .migrating = w->migrating,
+                                     .may_start = true,
+                                     .freezes_full = w->others_frozen,
+                                     .freezes_max = 4,
+                                     .freeze_status = w->frozen ? "frozen" : NULL,
+                                     .snapshot_in_progress = w->foreign_snapshot ? "theirs" : NULL};
 }
 
 static void see_ours(const struct world *w, struct clone_view *v, struct arena *a)
@@ -123,18 +147,23 @@ static void see_ours(const struct world *w, struct clone_view *v, struct arena *
     v->ours = arena_alloc(a, 16 * sizeof *v->ours);
     for (size_t i = 0; i < DISKS; i++) {
         if (w->claim[i])
-            v->ours[v->ours_count++] =
-                (struct view_leftover){.kind = KIND_PVC, .ns = "ns", .name = claim_names[i],
-                                       .uid = claim_names[i], .pending_claim = !w->bound[i]};
+            v->ours[v->ours_count++] = (struct view_leftover){.kind = KIND_PVC,
+                                                              .ns = "ns",
+                                                              .name = claim_names[i],
+                                                              .uid = claim_names[i],
+                                                              .pending_claim = !w->bound[i]};
         if (w->snapshot[i])
-            v->ours[v->ours_count++] = (struct view_leftover){
-                .kind = KIND_SNAPSHOT, .ns = "ns", .name = snapshot_names[i],
-                .uid = snapshot_names[i], .deleting = w->snapshot_deleting,
-                .content = content_names[i], .content_retains = w->parent[i]};
+            v->ours[v->ours_count++] = (struct view_leftover){.kind = KIND_SNAPSHOT,
+                                                              .ns = "ns",
+                                                              .name = snapshot_names[i],
+                                                              .uid = snapshot_names[i],
+                                                              .deleting = w->snapshot_deleting,
+                                                              .content = content_names[i],
+                                                              .content_retains = w->parent[i]};
     }
     if (w->vm)
-        v->ours[v->ours_count++] = (struct view_leftover){.kind = KIND_VM, .ns = "ns",
-                                                          .name = "w-vm", .uid = "vm-uid"};
+        v->ours[v->ours_count++] =
+            (struct view_leftover){.kind = KIND_VM, .ns = "ns", .name = "w-vm", .uid = "vm-uid"};
 }
 
 static void see_disks(const struct world *w, struct clone_view *v, struct arena *a)
@@ -143,28 +172,44 @@ static void see_disks(const struct world *w, struct clone_view *v, struct arena 
     v->targets[0].claims = arena_alloc(a, DISKS * sizeof(struct seen_claim));
     for (size_t i = 0; i < DISKS; i++) {
         v->disks[i].plan = &w->plans[i];
-        v->disks[i].snapshot = (struct seen_snapshot){
-            .name = snapshot_names[i], .ns = "ns", .uid = snapshot_names[i],
-            .exists = w->snapshot[i], .ours = w->snapshot[i], .cut = w->cut[i],
-            .deleting = w->snapshot[i] && w->snapshot_deleting,
-            .content = content_names[i], .content_uid = content_names[i],
-            .content_exists = w->cut[i], .content_retains = w->parent[i],
-            .cut_ms = w->cut[i] ? w->now : 0, .ready = w->ready[i]};
-        v->targets[0].claims[i] = (struct seen_claim){
-            .name = claim_names[i], .uid = claim_names[i], .exists = w->claim[i],
-            .ours = w->claim[i], .bound = w->bound[i], .owned = w->owned[i],
-            .done_percent = w->bound[i] ? 100 : w->copied[i],
-            .owner_target = claim_names[i],
-            .sourced = true, .created_ms = w->claim_ms[i],
-            .error = w->bound[i] ? NULL : w->claim_error};
+        v->disks[i].snapshot =
+            (struct seen_snapshot){.name = snapshot_names[i],
+                                   .ns = "ns",
+                                   .uid = snapshot_names[i],
+                                   .exists = w->snapshot[i],
+                                   .ours = w->snapshot[i],
+                                   .cut = w->cut[i],
+                                   .deleting = w->snapshot[i] && w->snapshot_deleting,
+                                   .content = content_names[i],
+                                   .content_uid = content_names[i],
+                                   .content_exists = w->cut[i],
+                                   .content_retains = w->parent[i],
+                                   .cut_ms = w->cut[i] ? w->now : 0,
+                                   .ready = w->ready[i]};
+        v->targets[0].claims[i] =
+            (struct seen_claim){.name = claim_names[i],
+                                .uid = claim_names[i],
+                                .exists = w->claim[i],
+                                .ours = w->claim[i],
+                                .bound = w->bound[i],
+                                .owned = w->owned[i],
+                                .done_percent = w->bound[i] ? 100 : w->copied[i],
+                                .owner_target = claim_names[i],
+                                .sourced = true,
+                                .created_ms = w->claim_ms[i],
+                                .error = w->bound[i] ? NULL : w->claim_error};
     }
 }
 
 static void see_wukong(const struct world *w, struct clone_view *v, struct arena *a)
 {
     struct wukong *wukong = arena_alloc(a, sizeof *wukong);
-    *wukong = (struct wukong){.name = "w", .ns = "ns", .uid = UID, .generation = 1,
-                              .deleted_ms = w->deleted ? w->deleted_ms : 0, .has_finalizer = w->finalizer};
+    *wukong = (struct wukong){.name = "w",
+                              .ns = "ns",
+                              .uid = UID,
+                              .generation = 1,
+                              .deleted_ms = w->deleted ? w->deleted_ms : 0,
+                              .has_finalizer = w->finalizer};
     if (w->gate) {
         wukong->spec.source.gates = arena_alloc(a, sizeof(char *));
         wukong->spec.source.gates[0] = w->gate;
@@ -181,7 +226,9 @@ static void see(struct world *w, struct clone_view *v, struct arena *a)
 {
     static const struct storage_class_facts classes[2] = {
         {.name = "fast"}, {.name = "lazy", .wait_for_first_consumer = true}};
-    *v = (struct clone_view){.arena = a, .now = {w->now, w->now}, .memo = &w->memo,
+    *v = (struct clone_view){.arena = a,
+                             .now = {w->now, w->now},
+                             .memo = &w->memo,
                              .record = w->record,
                              .unfreeze_timeout_ms = 60000};
     see_wukong(w, v, a);
@@ -197,8 +244,11 @@ static void see(struct world *w, struct clone_view *v, struct arena *a)
         w->memo.foreign_snapshot_ms = w->now;
     v->targets = arena_alloc(a, sizeof *v->targets);
     v->target_count = 1;
-    v->targets[0].vm = (struct seen_vm){.name = "w-vm", .uid = w->vm ? "vm-uid" : NULL,
-                                        .exists = w->vm, .ours = w->vm, .ready = w->vm_ready,
+    v->targets[0].vm = (struct seen_vm){.name = "w-vm",
+                                        .uid = w->vm ? "vm-uid" : NULL,
+                                        .exists = w->vm,
+                                        .ours = w->vm,
+                                        .ready = w->vm_ready,
                                         .owned = w->vm && w->vm_owned};
     see_ours(w, v, a);
     /* As view_build has it: a finished clone's plan, and its classes, are not looked up. */
@@ -225,8 +275,11 @@ static void answer(struct world *w, const struct intent *i, bool ok, int code)
     struct call *c = memo_slot(&w->memo, i->key);
     c->state = ok ? CALL_OK : CALL_FAILED;
     c->code = code;
-    c->kind = ok ? ERR_NONE : code == 409 ? ERR_CONFLICT : code == 429 ? ERR_THROTTLED
-              : code >= 400 && code < 500 ? ERR_REFUSED : ERR_INTERNAL;
+    c->kind = ok                          ? ERR_NONE
+              : code == 409               ? ERR_CONFLICT
+              : code == 429               ? ERR_THROTTLED
+              : code >= 400 && code < 500 ? ERR_REFUSED
+                                          : ERR_INTERNAL;
     c->sent_ms = c->sent_mono_ms = w->now;
     c->done_ms = w->now + 5;
     c->retry_ms = w->now + 500;
@@ -377,8 +430,8 @@ static void do_list(struct world *w, const struct intent *i)
     c->body_len = strlen(c->body);
 }
 
-/* Where the caches lag, the API server knows more. What the look after a full clone finds is said by the
-   tests of that. */
+/* Where the caches lag, the API server knows more. What the look after a full clone finds is said
+   by the tests of that. */
 static void do_read(struct world *w, const struct intent *i)
 {
     bool after = str_starts(i->key, "read/after/") && w->clone_type != CLONE_FULL;
@@ -474,8 +527,7 @@ static void write_status(struct world *w, const struct decision *d)
     w->record.retry_token = lasting(old.retry_token, d->record.retry_token);
     w->status_writes += memcmp(&old, &w->record, sizeof old) != 0;
     if (arms) {
-        CLEANUP_FREE char *key =
-            xasprintf("armed/%lld", (long long)w->record.freeze.requested_ms);
+        CLEANUP_FREE char *key = xasprintf("armed/%lld", (long long)w->record.freeze.requested_ms);
         memo_slot(&w->memo, key)->state = CALL_OK;
     }
 }
@@ -530,7 +582,8 @@ const char *turn(struct world *w)
     return step;
 }
 
-/* When the worker looks by itself: at the decision's time, and when a failed call may be repeated. */
+/* When the worker looks by itself: at the decision's time, and when a failed call may be repeated.
+ */
 static int64_t wake_of(const struct world *w)
 {
     int64_t at = w->wake_ms ? w->wake_ms : INT64_MAX;
@@ -564,9 +617,14 @@ void run(struct world *w, int rounds)
 
 struct world new_world(void)
 {
-    return (struct world){.now = 1790000000000, .agent = true, .freeze_code = 200,
-                          .quiesce = QUIESCE_IF_AVAILABLE, .clone_type = CLONE_RUNNING,
-                          .reclaim = RECLAIM_DELETE, .retry_limit = 5, .vmi_uid = "vmi-uid",
+    return (struct world){.now = 1790000000000,
+                          .agent = true,
+                          .freeze_code = 200,
+                          .quiesce = QUIESCE_IF_AVAILABLE,
+                          .clone_type = CLONE_RUNNING,
+                          .reclaim = RECLAIM_DELETE,
+                          .retry_limit = 5,
+                          .vmi_uid = "vmi-uid",
                           .plans = restore_plans};
 }
 
@@ -602,14 +660,13 @@ void succeeds(struct world *w, int rounds)
     run(w, rounds);
     if (w->record.phase != PHASE_SUCCEEDED)
         fail_msg("phase %s, %s: %s", clone_phase_names[w->record.phase],
-                 str_or(w->record.error.reason, "no reason"),
-                 str_or(w->record.error.message, ""));
+                 str_or(w->record.error.reason, "no reason"), str_or(w->record.error.message, ""));
 }
 
 const cJSON *condition(const struct world *w, const char *type)
 {
     const cJSON *c;
-    cJSON_ArrayForEach(c, json_get(w->status, "conditions"))
+    cJSON_ArrayForEach (c, json_get(w->status, "conditions"))
         if (str_eq(json_str(c, "type"), type))
             return c;
     return NULL;

@@ -39,37 +39,38 @@ struct world {
     enum reclaim_policy reclaim;
     bool by_vm, stop_after, not_started;
     int64_t retry_limit;
-    const char *gate; /* one gate; NULL: none */
-    int64_t gate_ms;  /* the application opened it then; 0: never */
+    const char *gate;     /* one gate; NULL: none */
+    int64_t gate_ms;      /* the application opened it then; 0: never */
     int64_t closed_until; /* window of the spec */
     enum reason policy;   /* what the ClonePolicies say; REASON_NONE: permitted */
     int64_t policy_until;
     const struct disk_plan *plans;
     const char *retry;
     const char *source_name; /* NULL: "src" */
-    const char *invalid; /* what the static rules find; NULL: nothing */
-    bool own_ns_going; /* the Wukong's own namespace is being deleted */
-    bool cross, missing; /* from another namespace; what the machine names is not there */
+    const char *invalid;     /* what the static rules find; NULL: nothing */
+    bool own_ns_going;       /* the Wukong's own namespace is being deleted */
+    bool cross, missing;     /* from another namespace; what the machine names is not there */
     /* the source */
     bool source_gone, source_off, agent, frozen, source_deleting, migrating, foreign_snapshot;
     bool others_frozen; /* guests of other clones, as many as may be */
     int starts, stops;
     char vmi_uid[16];
-    const char *unseen_uid; /* the source's VMI by now, which the cache does not show yet; NULL: it does */
+    const char
+        *unseen_uid; /* the source's VMI by now, which the cache does not show yet; NULL: it does */
     int freezes, thaws;
-    int freeze_code; /* answer to the next freezes: 200, 409, 500 */
+    int freeze_code;           /* answer to the next freezes: 200, 409, 500 */
     int start_code, stop_code; /* 0: accepted */
-    bool lands;      /* a freeze that answers 500 takes effect all the same */
+    bool lands;                /* a freeze that answers 500 takes effect all the same */
     int64_t guest_timer;
     /* storage */
     bool snapshot[DISKS], cut[DISKS], ready[DISKS], snapshot_deleting;
-    bool parent[DISKS]; /* the content's deletionPolicy is Retain */
-    bool storage_stuck; /* snapshots are never cut */
+    bool parent[DISKS];   /* the content's deletionPolicy is Retain */
+    bool storage_stuck;   /* snapshots are never cut */
     bool storage_unready; /* they are cut and never ready */
-    bool snapshots_stay; /* their deletion is accepted and comes to nothing */
+    bool snapshots_stay;  /* their deletion is accepted and comes to nothing */
     bool wait_for_consumer;
     bool claim[DISKS], bound[DISKS], owned[DISKS];
-    bool claims_stuck; /* they never bind */
+    bool claims_stuck;      /* they never bind */
     unsigned copied[DISKS]; /* how far CDI says it is, in percent */
     int64_t claim_ms[DISKS];
     const char *claim_error;
@@ -83,10 +84,10 @@ struct world {
         const struct kube_kind *kind;
         char name[64], key[96];
     } slow[8];
-    bool torn; /* a snapshot was removed while a claim waited for it */
-    int frozen_at_cut; /* how many disks were cut while frozen */
+    bool torn;                              /* a snapshot was removed while a claim waited for it */
+    int frozen_at_cut;                      /* how many disks were cut while frozen */
     int events, status_writes, calls, sent; /* sent: what changes something, but Events */
-    int64_t wake_ms; /* the last decision's timer */
+    int64_t wake_ms;                        /* the last decision's timer */
     char last_event[64];
     int leftovers; /* Events that name what could not be removed */
 };

@@ -6,16 +6,16 @@
 #include "wukong/class.h"
 
 static const struct snapshot_class_facts one[] = {{"only", "d.csi", false, false}};
-static const struct snapshot_class_facts two[] = {{"a", "d.csi", false, false},
-                                                  {"b", "d.csi", true, true},
-                                                  {"x", "other.csi", true, false}};
+static const struct snapshot_class_facts two[] = {
+    {"a", "d.csi", false, false}, {"b", "d.csi", true, true}, {"x", "other.csi", true, false}};
 static const struct snapshot_class_facts no_default[] = {{"a", "d.csi", false, false},
                                                          {"b", "d.csi", false, false}};
 static const struct snapshot_class_facts two_defaults[] = {{"a", "d.csi", true, false},
                                                            {"b", "d.csi", true, false}};
 static const struct storage_profile_facts profile[] = {{"sc", "a", false}};
 static const struct storage_profile_facts profile_of_other[] = {{"sc", "x", false}};
-static const struct storage_profile_facts profile_gone[] = {{"sc", "gone", false}, {"sc2", "a", false}};
+static const struct storage_profile_facts profile_gone[] = {{"sc", "gone", false},
+                                                            {"sc2", "a", false}};
 static const char *const drivers[] = {"d.csi"};
 
 struct row {
@@ -27,7 +27,7 @@ struct row {
     const char *wanted, *driver;
     enum class_verdict verdict;
     enum class_origin origin;
-    const char *chosen;  /* the class, or words of the refusal separated by | */
+    const char *chosen; /* the class, or words of the refusal separated by | */
 };
 
 #define CLASSES(a) a, ARRAY_LEN(a)
@@ -46,7 +46,8 @@ static const struct row rows[] = {
     {"only", CLASSES(one), NO_PROFILES, NULL, "d.csi", CLASS_CHOSEN, CLASS_OF_ONLY, "only"},
     {"empty name is none", CLASSES(one), NO_PROFILES, "", "d.csi", CLASS_CHOSEN, CLASS_OF_ONLY,
      "only"},
-    {"none", CLASSES(one), NO_PROFILES, NULL, "e.csi", CLASS_NONE, 0, "e.csi|no VolumeSnapshotClass"},
+    {"none", CLASSES(one), NO_PROFILES, NULL, "e.csi", CLASS_NONE, 0,
+     "e.csi|no VolumeSnapshotClass"},
     {"several, no default", CLASSES(no_default), NO_PROFILES, NULL, "d.csi", CLASS_AMBIGUOUS, 0,
      "d.csi|a, b|no default|volumeSnapshotClassName"},
     {"several defaults", CLASSES(two_defaults), NO_PROFILES, NULL, "d.csi", CLASS_AMBIGUOUS, 0,

@@ -64,14 +64,45 @@ static void test_next(void **state)
 static void test_parse(void **state)
 {
     (void)state;
-    static const char *const good[] = {"? ? ? ? ?", "0-59/5 0,12 1-31 1-12 0-6", "+5 1 1 1 1", ", * * * *",
-                                       "*-9 * * * *", "5/10 * * * *", "0\t0 1  1 *", "@annually", "@midnight",
-                                       "@hourly", "@weekly", "0\xc2\xa0" "0 * * *"};
-    static const char *const bad[] = {"", " ", "* * * *", "* * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *",
-                                      "* * 32 * *", "* * * 13 *", "* * * * 7", "5-1 * * * *", "1-2-3 * * * *",
-                                      "*/0 * * * *", "1/2/3 * * * *", "a * * * *", "* * * foo *", "1- * * * *",
-                                      "*/a * * * *", "*/ * * * *", "@", "@sometimes", "@every", "@every x",
-                                      "TZ=UTC 0 0 * * *", "CRON_TZ=UTC 0 0 * * *", "99999999999999999999 * * * *"};
+    static const char *const good[] = {"? ? ? ? ?",
+                                       "0-59/5 0,12 1-31 1-12 0-6",
+                                       "+5 1 1 1 1",
+                                       ", * * * *",
+                                       "*-9 * * * *",
+                                       "5/10 * * * *",
+                                       "0\t0 1  1 *",
+                                       "@annually",
+                                       "@midnight",
+                                       "@hourly",
+                                       "@weekly",
+                                       "0\xc2\xa0"
+                                       "0 * * *"};
+    static const char *const bad[] = {"",
+                                      " ",
+                                      "* * * *",
+                                      "* * * * * *",
+                                      "60 * * * *",
+                                      "* 24 * * *",
+                                      "* * 0 * *",
+                                      "* * 32 * *",
+                                      "* * * 13 *",
+                                      "* * * * 7",
+                                      "5-1 * * * *",
+                                      "1-2-3 * * * *",
+                                      "*/0 * * * *",
+                                      "1/2/3 * * * *",
+                                      "a * * * *",
+                                      "* * * foo *",
+                                      "1- * * * *",
+                                      "*/a * * * *",
+                                      "*/ * * * *",
+                                      "@",
+                                      "@sometimes",
+                                      "@every",
+                                      "@every x",
+                                      "TZ=UTC 0 0 * * *",
+                                      "CRON_TZ=UTC 0 0 * * *",
+                                      "99999999999999999999 * * * *"};
     struct cron c;
     struct err err;
     for (size_t i = 0; i < ARRAY_LEN(good); i++)
@@ -126,10 +157,18 @@ static void test_zone_names(void **state)
         const char *name;
         enum err_kind kind; /* ERR_NONE: loads */
     } rows[] = {
-        {"", ERR_NONE},           {"UTC", ERR_NONE},       {"Asia/Shanghai", ERR_NONE},
-        {"Etc/GMT+5", ERR_NONE},  {"Local", ERR_INVALID},  {"local", ERR_INVALID},
-        {"/UTC", ERR_INVALID},    {"../UTC", ERR_INVALID}, {"a\\b", ERR_NOT_FOUND},
-        {"\\UTC", ERR_INVALID},   {"Mars/Phobos", ERR_NOT_FOUND}, {"Europe", ERR_NOT_FOUND},
+        {"", ERR_NONE},
+        {"UTC", ERR_NONE},
+        {"Asia/Shanghai", ERR_NONE},
+        {"Etc/GMT+5", ERR_NONE},
+        {"Local", ERR_INVALID},
+        {"local", ERR_INVALID},
+        {"/UTC", ERR_INVALID},
+        {"../UTC", ERR_INVALID},
+        {"a\\b", ERR_NOT_FOUND},
+        {"\\UTC", ERR_INVALID},
+        {"Mars/Phobos", ERR_NOT_FOUND},
+        {"Europe", ERR_NOT_FOUND},
         {"zone.tab", ERR_INVALID},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -204,7 +243,8 @@ static void test_footer_rules(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         static const char header[20] = "TZif2";
-        static const char counts[24] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 4};
+        static const char counts[24] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                                        0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 4};
         static const char type[10] = {0, 0, 0, 60, 0, 0, 'x', 'x', 'x', 0};
         CLEANUP_BUF struct buf b = BUF_INIT(4096);
         for (int block = 0; block < 2; block++) {

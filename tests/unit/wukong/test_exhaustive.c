@@ -11,7 +11,7 @@
 #include "wukong/spec.h"
 
 struct dimension {
-    const char *field; /* "" : at the top of the spec */
+    const char *field;     /* "" : at the top of the spec */
     const char *values[8]; /* "-": the field is absent */
 };
 
@@ -38,7 +38,8 @@ static bool in_source(const char *field)
 static void build(const size_t *choice, struct buf *out)
 {
     buf_clear(out);
-    buf_adds(out, "{apiVersion: vm.novasphere.dev/v1alpha1, kind: Wukong, metadata: {name: w, namespace: prod}, "
+    buf_adds(out, "{apiVersion: vm.novasphere.dev/v1alpha1, kind: Wukong, metadata: {name: w, "
+                  "namespace: prod}, "
                   "spec: {cloneSource: {");
     for (int source = 1; source >= 0; source--) {
         for (size_t i = 0; i < ARRAY_LEN(dimensions); i++) {
@@ -60,8 +61,7 @@ static void apply(cJSON *object)
     CLEANUP_JSON cJSON *operations = cJSON_Parse(patch.data);
     const cJSON *op;
     assert_non_null(operations);
-    cJSON_ArrayForEach(op, operations)
-    {
+    cJSON_ArrayForEach (op, operations) {
         const char *name = strrchr(json_str(op, "path"), '/') + 1;
         if (str_eq(json_str(op, "op"), "test")) {
             assert_string_equal(json_str(source, name), json_str(op, "value"));
@@ -150,13 +150,57 @@ static void test_combinations(void **state)
 
 /* --- Random trees --- */
 
-static const char *const words[] = {
-    "apiVersion", "kind", "metadata", "spec", "cloneSource", "type", "vmName", "disks", "name", "size",
-    "window", "schedule", "duration", "timeZone", "gates", "networks", "ipConfig", "mode", "labels",
-    "highAvailability", "tolerations", "nodeSelector", "gpus", "startStrategy", "runStrategy", "replicas",
-    "cpu", "memory", "match", "exclude", "subjects", "source", "namespaceSelector", "matchLabels",
-    "matchExpressions", "operator", "values", "key", "rules", "limits", "windows", "validationActions",
-    "vm", "Wukong", "full", "1Gi", "@daily", "* * * * *", "6h", "", "\xc3\xa9"};
+static const char *const words[] = {"apiVersion",
+                                    "kind",
+                                    "metadata",
+                                    "spec",
+                                    "cloneSource",
+                                    "type",
+                                    "vmName",
+                                    "disks",
+                                    "name",
+                                    "size",
+                                    "window",
+                                    "schedule",
+                                    "duration",
+                                    "timeZone",
+                                    "gates",
+                                    "networks",
+                                    "ipConfig",
+                                    "mode",
+                                    "labels",
+                                    "highAvailability",
+                                    "tolerations",
+                                    "nodeSelector",
+                                    "gpus",
+                                    "startStrategy",
+                                    "runStrategy",
+                                    "replicas",
+                                    "cpu",
+                                    "memory",
+                                    "match",
+                                    "exclude",
+                                    "subjects",
+                                    "source",
+                                    "namespaceSelector",
+                                    "matchLabels",
+                                    "matchExpressions",
+                                    "operator",
+                                    "values",
+                                    "key",
+                                    "rules",
+                                    "limits",
+                                    "windows",
+                                    "validationActions",
+                                    "vm",
+                                    "Wukong",
+                                    "full",
+                                    "1Gi",
+                                    "@daily",
+                                    "* * * * *",
+                                    "6h",
+                                    "",
+                                    "\xc3\xa9"};
 
 static cJSON *random_tree(struct rng *r, int depth)
 {
@@ -210,11 +254,14 @@ static void test_random_trees(void **state)
     (void)state;
     struct rng r;
     rng_seed(&r, 20260102);
-    static const char good[] =
-        "{apiVersion: vm.novasphere.dev/v1alpha1, kind: Wukong, metadata: {name: w, namespace: prod, labels: {a: b}}, spec:"
-        " {cloneSource: {type: vm, vmName: a, window: {schedule: \"@daily\", duration: 1h, timeZone: CET}, gates: [a]},"
-        " disks: [{name: a, size: 1Gi}, {name: b}], networks: [{name: a, nadName: b, ipConfig: {mode: dhcp}}],"
-        " highAvailability: {tolerations: [{key: a}], nodeSelector: {a: b}}, startStrategy: {runStrategy: Manual}}}";
+    static const char good[] = "{apiVersion: vm.novasphere.dev/v1alpha1, kind: Wukong, metadata: "
+                               "{name: w, namespace: prod, labels: {a: b}}, spec:"
+                               " {cloneSource: {type: vm, vmName: a, window: {schedule: "
+                               "\"@daily\", duration: 1h, timeZone: CET}, gates: [a]},"
+                               " disks: [{name: a, size: 1Gi}, {name: b}], networks: [{name: a, "
+                               "nadName: b, ipConfig: {mode: dhcp}}],"
+                               " highAvailability: {tolerations: [{key: a}], nodeSelector: {a: "
+                               "b}}, startStrategy: {runStrategy: Manual}}}";
     for (int i = 0; i < 4000; i++) {
         CLEANUP_JSON cJSON *a = i % 2 ? random_tree(&r, 6) : parse_yaml(good);
         CLEANUP_JSON cJSON *b = i % 3 ? random_tree(&r, 6) : parse_yaml(good);

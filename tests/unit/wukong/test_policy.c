@@ -6,7 +6,8 @@
 #include "wukong/policy.h"
 
 #define POLICY(spec)                                                                               \
-    "{apiVersion: vm.novasphere.dev/v1alpha1, kind: ClonePolicy, metadata: {name: p}, spec: " spec "}"
+    "{apiVersion: vm.novasphere.dev/v1alpha1, kind: ClonePolicy, metadata: {name: p}, spec: " spec \
+    "}"
 
 /* 2026-01-01T12:00:00Z, a Thursday. */
 #define NOW_MS INT64_C(1767268800000)
@@ -161,7 +162,8 @@ static void test_unknown_user(void **state)
     judge(&a, POLICY("{match: {subjects: [{kind: User, name: bob}]}, rules: {cloneTypes: [full]}}"),
           CLONE(""), false, POLICY_AT_ADMISSION, f);
     assert_true(f->denied);
-    judge(&a, POLICY("{exclude: {subjects: [{kind: User, name: eve}]}, rules: {cloneTypes: [full]}}"),
+    judge(&a,
+          POLICY("{exclude: {subjects: [{kind: User, name: eve}]}, rules: {cloneTypes: [full]}}"),
           CLONE(""), false, POLICY_AT_ADMISSION, f);
     assert_true(f->denied);
 }
@@ -174,7 +176,8 @@ static void test_all_are_told(void **state)
     CLEANUP_FREE struct policy_findings *f = xcalloc(1, sizeof(*f));
     arena_init(&a, MIB);
     judge(&a,
-          POLICY("{rules: {cloneTypes: [full], maxReplicas: 1, quiesce: Required, placement: SameNamespace},"
+          POLICY("{rules: {cloneTypes: [full], maxReplicas: 1, quiesce: Required, placement: "
+                 "SameNamespace},"
                  " validationActions: [Deny, Audit]}"),
           WUKONG("{cloneSource: {type: vmi, vmiName: web, namespace: other}, replicas: 2}"), true,
           POLICY_AT_ADMISSION, f);
@@ -194,8 +197,8 @@ static void test_service_account(void **state)
     (void)state;
     CLEANUP_ARENA struct arena a;
     arena_init(&a, MIB);
-    CLEANUP_JSON cJSON *p = parse_yaml(
-        POLICY("{match: {subjects: [{kind: ServiceAccount, name: flux, namespace: flux-system}]}}"));
+    CLEANUP_JSON cJSON *p = parse_yaml(POLICY(
+        "{match: {subjects: [{kind: ServiceAccount, name: flux, namespace: flux-system}]}}"));
     CLEANUP_JSON cJSON *w = parse_yaml(CLONE(""));
     struct wukong object;
     struct policy policy;

@@ -49,13 +49,14 @@ static void test_rows(void **state)
         bool found = !r->rule && l.errors == 0;
         for (size_t k = 0; r->rule && k < l.count; k++) {
             const struct issue *e = &l.items[k];
-            found = found || (str_eq(e->rule->id, r->rule) && str_eq(e->field, r->field) &&
-                              (!r->word || strstr(e->message, r->word)) &&
-                              e->severity == e->rule->severity);
+            found = found ||
+                    (str_eq(e->rule->id, r->rule) && str_eq(e->field, r->field) &&
+                     (!r->word || strstr(e->message, r->word)) && e->severity == e->rule->severity);
         }
         /* No row has an error of another rule than its own. */
         for (size_t k = 0; k < l.count; k++)
-            found = found && (l.items[k].severity == ISSUE_WARNING || str_eq(l.items[k].rule->id, r->rule));
+            found = found &&
+                    (l.items[k].severity == ISSUE_WARNING || str_eq(l.items[k].rule->id, r->rule));
         arena_release(&x.a);
         if (!found) {
             print_issues(&l);
@@ -76,8 +77,8 @@ static void test_every_rule_has_a_row(void **state)
     }
 }
 
-/* A need is told once, an optional one and one of a named namespace not at all; within one namespace
-   nothing is missing, and networks of the Wukong's own replace the source's. */
+/* A need is told once, an optional one and one of a named namespace not at all; within one
+   namespace nothing is missing, and networks of the Wukong's own replace the source's. */
 static void test_needs(void **state)
 {
     (void)state;
@@ -85,12 +86,14 @@ static void test_needs(void **state)
         const char *wukong;
         const char *told;
     } table[] = {
-        {FROM_ELSEWHERE(""), "ConfigMap c-1,Secret s-1,Secret s-2,NetworkAttachmentDefinition lan,"},
+        {FROM_ELSEWHERE(""),
+         "ConfigMap c-1,Secret s-1,Secret s-2,NetworkAttachmentDefinition lan,"},
         {FROM_ELSEWHERE(", networks: [{name: default}]"), "ConfigMap c-1,Secret s-1,Secret s-2,"},
         {CLONE(""), ""},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        struct source_row r = {table[i].wukong, VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, NULL, NULL, NULL};
+        struct source_row r = {
+            table[i].wukong, VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, NULL, NULL, NULL};
         struct scene x;
         char told[512] = "";
         CLEANUP_ISSUES struct issues l;
@@ -125,7 +128,8 @@ static void test_methods(void **state)
         {CLONE(", namespace: other"), WITH_CDI, DISK_CDI_SNAPSHOT},
         {CLONE(", namespace: other, cloneType: linked"), WITH_CDI, DISK_HANDLE_COPY},
         {CLONE(", snapshotMethod: VirtualMachineSnapshot"), NORMAL, DISK_RESTORE},
-        {CLONE(", snapshotMethod: VirtualMachineSnapshot, namespace: other"), NORMAL, DISK_HANDLE_COPY},
+        {CLONE(", snapshotMethod: VirtualMachineSnapshot, namespace: other"), NORMAL,
+         DISK_HANDLE_COPY},
         {VM_CLONE(""), NORMAL, DISK_CSI_CLONE},
         {VM_CLONE(""), WITH_CDI, DISK_CDI_CLONE},
         {VM_CLONE(""), NO_CLASS, DISK_CSI_CLONE},
@@ -136,7 +140,8 @@ static void test_methods(void **state)
         {VM_CLONE(", namespace: other"), WITH_CDI, DISK_CDI_CLONE},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        struct source_row r = {table[i].wukong, VM_HALTED, VMI_RUNNING, OK_PVC, table[i].cluster, NULL, NULL, NULL};
+        struct source_row r = {table[i].wukong,  VM_HALTED, VMI_RUNNING, OK_PVC,
+                               table[i].cluster, NULL,      NULL,        NULL};
         struct scene x;
         struct disks d;
         CLEANUP_ISSUES struct issues l;
@@ -153,8 +158,14 @@ static void test_methods(void **state)
 static void test_plan(void **state)
 {
     (void)state;
-    struct source_row r = {CLONE_AND("disks: [{name: db, sourceDisk: data, size: 20Gi}]"), VM_RUNNING,
-                    VMI_RUNNING, OK_PVC, NORMAL, NULL, NULL, NULL};
+    struct source_row r = {CLONE_AND("disks: [{name: db, sourceDisk: data, size: 20Gi}]"),
+                           VM_RUNNING,
+                           VMI_RUNNING,
+                           OK_PVC,
+                           NORMAL,
+                           NULL,
+                           NULL,
+                           NULL};
     struct scene x;
     struct disks d;
     CLEANUP_ISSUES struct issues l;
@@ -186,10 +197,10 @@ static void test_facts(void **state)
     CLEANUP_ARENA struct arena a;
     struct source_facts s;
     arena_init(&a, MIB);
-    CLEANUP_JSON cJSON *vm = parse_yaml(VM(VM_META, "runStrategy: Manual, instancetype: {name: x}", PLAIN,
-                                           "snapshotInProgress: snap-1"));
-    CLEANUP_JSON cJSON *vmi = parse_yaml(VMI(PLAIN ", architecture: amd64",
-        VMI_STATUS("Running", AGENT, ", fsFreezeStatus: frozen")));
+    CLEANUP_JSON cJSON *vm = parse_yaml(VM(VM_META, "runStrategy: Manual, instancetype: {name: x}",
+                                           PLAIN, "snapshotInProgress: snap-1"));
+    CLEANUP_JSON cJSON *vmi = parse_yaml(VMI(
+        PLAIN ", architecture: amd64", VMI_STATUS("Running", AGENT, ", fsFreezeStatus: frozen")));
     facts_read_source(&a, vm, vmi, &s);
     assert_true(s.vm_exists && s.vmi_exists && s.instancetype && s.agent_connected);
     assert_string_equal(s.vm_uid, "v-1");
@@ -204,24 +215,31 @@ static void test_facts(void **state)
     assert_int_equal(facts_volume(&s, "ci")->kind, VOLUME_CONFIG);
     assert_null(facts_volume(&s, "none"));
 
-    CLEANUP_JSON cJSON *sc = parse_yaml("{metadata: {name: s, annotations: {storageclass.kubernetes.io/is-default-class: \"true\"}},"
+    CLEANUP_JSON cJSON *sc = parse_yaml(
+        "{metadata: {name: s, annotations: {storageclass.kubernetes.io/is-default-class: "
+        "\"true\"}},"
         " provisioner: p, allowVolumeExpansion: true, volumeBindingMode: WaitForFirstConsumer}");
     struct storage_class_facts storage_class;
     facts_read_storage_class(&a, sc, &storage_class);
-    assert_true(storage_class.is_default && storage_class.expansion && storage_class.wait_for_first_consumer);
+    assert_true(storage_class.is_default && storage_class.expansion &&
+                storage_class.wait_for_first_consumer);
     assert_string_equal(storage_class.provisioner, "p");
-    CLEANUP_JSON cJSON *vsc = parse_yaml("{metadata: {name: v, annotations: {snapshot.storage.kubernetes.io/is-default-class: \"false\"}},"
-        " driver: d, deletionPolicy: Retain}");
+    CLEANUP_JSON cJSON *vsc =
+        parse_yaml("{metadata: {name: v, annotations: "
+                   "{snapshot.storage.kubernetes.io/is-default-class: \"false\"}},"
+                   " driver: d, deletionPolicy: Retain}");
     struct snapshot_class_facts class;
     facts_read_snapshot_class(&a, vsc, &class);
     assert_true(class.retain && !class.is_default);
-    CLEANUP_JSON cJSON *sp = parse_yaml("{metadata: {name: s}, spec: {snapshotClass: a}, status: {snapshotClass: b}}");
+    CLEANUP_JSON cJSON *sp =
+        parse_yaml("{metadata: {name: s}, spec: {snapshotClass: a}, status: {snapshotClass: b}}");
     struct storage_profile_facts profile;
     facts_read_storage_profile(&a, sp, &profile);
     assert_string_equal(profile.snapshot_class, "b");
     /* CDI leaves claimPropertySets out of the profile of a driver that it does not know. */
     assert_false(profile.knows_modes);
-    CLEANUP_JSON cJSON *known = parse_yaml("{metadata: {name: s}, status: {claimPropertySets: [{accessModes: [ReadWriteOnce]}]}}");
+    CLEANUP_JSON cJSON *known = parse_yaml(
+        "{metadata: {name: s}, status: {claimPropertySets: [{accessModes: [ReadWriteOnce]}]}}");
     facts_read_storage_profile(&a, known, &profile);
     assert_true(profile.knows_modes);
     struct class_facts classes = {.profiles = &profile, .profile_count = 1};
@@ -229,8 +247,9 @@ static void test_facts(void **state)
     assert_false(facts_knows_modes(&classes, "t"));
     assert_false(facts_knows_modes(&classes, NULL));
     struct claim_facts claim;
-    CLEANUP_JSON cJSON *pvc = parse_yaml("{metadata: {annotations: {volume.beta.kubernetes.io/storage-provisioner: p}},"
-        " spec: {resources: {requests: {storage: 5Gi}}}}");
+    CLEANUP_JSON cJSON *pvc =
+        parse_yaml("{metadata: {annotations: {volume.beta.kubernetes.io/storage-provisioner: p}},"
+                   " spec: {resources: {requests: {storage: 5Gi}}}}");
     facts_read_claim(&a, "c", pvc, &claim);
     assert_string_equal(claim.provisioner, "p");
     assert_string_equal(claim.volume_mode, "Filesystem");
@@ -286,10 +305,13 @@ static void test_damaged_sources(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),    cmocka_unit_test(test_every_rule_has_a_row),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_every_rule_has_a_row),
         cmocka_unit_test(test_needs),
-        cmocka_unit_test(test_methods), cmocka_unit_test(test_plan),
-        cmocka_unit_test(test_facts),   cmocka_unit_test(test_damaged_sources),
+        cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_facts),
+        cmocka_unit_test(test_damaged_sources),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /*
- * Proves that a spec is decoded field by field, that defaults are product.md's, that child names and
- * identities are stable, distinct and legal, and that the mutating patch is minimal, idempotent and
- * right (it is applied here by a small RFC 6902 applier of the test's own).
+ * Proves that a spec is decoded field by field, that defaults are product.md's, that child names
+ * and identities are stable, distinct and legal, and that the mutating patch is minimal, idempotent
+ * and right (it is applied here by a small RFC 6902 applier of the test's own).
  */
 #include "support.h"
 #include "wukong/field.h"
@@ -30,16 +30,22 @@ static void test_decode_everything(void **state)
            " generateName: w-, labels: {a: b, c: \"\"}, annotations: {vm.novasphere.dev/retry: x},"
            " finalizers: [other/f, vm.novasphere.dev/clone]},"
            " spec: {cpu: 4, memory: 4Gi, replicas: 3, reclaimPolicy: Retain,"
-           " cloneSource: {type: vm, vmName: src, vmiName: i, namespace: ns, cloneType: running, quiesce: Required,"
+           " cloneSource: {type: vm, vmName: src, vmiName: i, namespace: ns, cloneType: running, "
+           "quiesce: Required,"
            " snapshotMethod: VolumeSnapshot, volumeSnapshotClassName: vsc, stopSourceAfter: true,"
-           " deadlineSeconds: 60, retryLimit: 0, window: {schedule: \"@daily\", duration: 1h, timeZone: CET},"
+           " deadlineSeconds: 60, retryLimit: 0, window: {schedule: \"@daily\", duration: 1h, "
+           "timeZone: CET},"
            " notBefore: 2026-01-02T03:04:05Z, gates: [a, b], allowUnsnapshottable: false},"
-           " disks: [{name: d, size: 1.5Gi, storageClassName: sc, sourceDisk: s, boot: true, image: i}, {name: e, size: 5}],"
+           " disks: [{name: d, size: 1.5Gi, storageClassName: sc, sourceDisk: s, boot: true, "
+           "image: i}, {name: e, size: 5}],"
            " startStrategy: {autoStart: false, runStrategy: Manual}, osImage: o, sshKeySecret: k,"
-           " cloudInitUser: {name: u}, networks: [{name: n0, type: sriov, nadName: nad, vlanId: 7, bridgeName: br,"
-           " physicalInterface: eth0, primary: true, ipConfig: {mode: static, address: 10.0.0.1/8, gateway: 10.0.0.2,"
+           " cloudInitUser: {name: u}, networks: [{name: n0, type: sriov, nadName: nad, vlanId: 7, "
+           "bridgeName: br,"
+           " physicalInterface: eth0, primary: true, ipConfig: {mode: static, address: 10.0.0.1/8, "
+           "gateway: 10.0.0.2,"
            " dnsServers: [1.1.1.1]}}],"
-           " highAvailability: {restartPolicy: OnFailure, antiAffinity: true, nodeSelector: {k: v}, tolerations: [{key: t}]}}}",
+           " highAvailability: {restartPolicy: OnFailure, antiAffinity: true, nodeSelector: {k: "
+           "v}, tolerations: [{key: t}]}}}",
            &w);
     assert_string_equal(w.name, "w");
     assert_string_equal(w.generate_name, "w-");
@@ -153,10 +159,13 @@ static void test_decode_garbage(void **state)
 {
     (void)state;
     static const char *const specs[] = {
-        "{cpu: x, memory: [], replicas: {}, cloneSource: 5, disks: 3, networks: {a: b}, startStrategy: [],"
+        "{cpu: x, memory: [], replicas: {}, cloneSource: 5, disks: 3, networks: {a: b}, "
+        "startStrategy: [],"
         " highAvailability: x, cloudInitUser: null, sshKeySecret: 5, reclaimPolicy: [1]}",
-        "{cloneSource: {type: 5, vmName: [], gates: x, window: [], deadlineSeconds: soon, quiesce: {}}}",
-        "{disks: [5, null, [], {name: 5, size: [], boot: maybe}], networks: [5, {ipConfig: 7, vlanId: x}]}",
+        "{cloneSource: {type: 5, vmName: [], gates: x, window: [], deadlineSeconds: soon, quiesce: "
+        "{}}}",
+        "{disks: [5, null, [], {name: 5, size: [], boot: maybe}], networks: [5, {ipConfig: 7, "
+        "vlanId: x}]}",
         "{highAvailability: {nodeSelector: {a: 5}, tolerations: 5}, cloneSource: {gates: [5, a]}}",
     };
     struct err err;
@@ -213,7 +222,8 @@ static void test_child_names(void **state)
     name_snapshot(longest, "web", UID, 1, "root2", other);
     assert_string_not_equal(name, other);
     /* The cut falls on a '-': it is not doubled, nor left before the hash. */
-    name_snapshot("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbbbbbbbbbbbbbbb", "w", UID, 1, "d", name);
+    name_snapshot("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbbbbbbbbbbbbbbb", "w",
+                  UID, 1, "d", name);
     assert_true(name_is_dns_label(name));
     name_vm("a12345678901234567890123456789012345678901234567890123456789abcdef", 1, 0, name);
     assert_int_equal(strlen(name), 63);
@@ -289,14 +299,13 @@ static void apply(cJSON *object, const char *patch)
     CLEANUP_JSON cJSON *operations = cJSON_Parse(patch);
     const cJSON *op;
     assert_non_null(operations);
-    cJSON_ArrayForEach(op, operations)
-    {
+    cJSON_ArrayForEach (op, operations) {
         const char *path = json_str(op, "path"), *verb = json_str(op, "op");
         CLEANUP_FREE char *parent_path = xstrndup(path, (size_t)(strrchr(path, '/') - path));
         CLEANUP_FREE char *parent_field = pointer_to_field(parent_path);
         CLEANUP_FREE char *field = pointer_to_field(path);
-        CLEANUP_FREE char *key = xstrndup(field + strlen(parent_field) + 1,
-                                          strlen(field) - strlen(parent_field) - 2);
+        CLEANUP_FREE char *key =
+            xstrndup(field + strlen(parent_field) + 1, strlen(field) - strlen(parent_field) - 2);
         cJSON *parent = (cJSON *)field_find(object, parent_field);
         const cJSON *value = json_get(op, "value");
         assert_true(cJSON_IsObject(parent));
@@ -365,11 +374,13 @@ static void test_patch_stamp(void **state)
         const char *object, *stamp, *patch; /* patch NULL: nothing to do */
     } rows[] = {
         {with, "old", NULL},
-        {with, "new", "[{\"op\":\"add\",\"path\":\"/metadata/annotations/x.y~1z\",\"value\":\"new\"}]"},
+        {with, "new",
+         "[{\"op\":\"add\",\"path\":\"/metadata/annotations/x.y~1z\",\"value\":\"new\"}]"},
         {with, NULL, "[{\"op\":\"remove\",\"path\":\"/metadata/annotations/x.y~1z\"}]"},
         {without, NULL, NULL},
         {none, NULL, NULL},
-        {without, "new", "[{\"op\":\"add\",\"path\":\"/metadata/annotations/x.y~1z\",\"value\":\"new\"}]"},
+        {without, "new",
+         "[{\"op\":\"add\",\"path\":\"/metadata/annotations/x.y~1z\",\"value\":\"new\"}]"},
         {none, "new",
          "[{\"op\":\"add\",\"path\":\"/metadata/annotations\",\"value\":{}},"
          "{\"op\":\"add\",\"path\":\"/metadata/annotations/x.y~1z\",\"value\":\"new\"}]"},

@@ -6,7 +6,6 @@
 #include "rows_update.h"
 #include "wukong/rules.h"
 
-
 static void test_rows(void **state)
 {
     (void)state;
@@ -20,8 +19,8 @@ static void test_rows(void **state)
         check_messages(&l);
         bool found = !r->rule && l.errors == 0;
         for (size_t k = 0; k < l.count && r->rule; k++)
-            found = found || (str_eq(l.items[k].rule->id, r->rule) &&
-                              str_eq(l.items[k].field, r->field));
+            found = found ||
+                    (str_eq(l.items[k].rule->id, r->rule) && str_eq(l.items[k].field, r->field));
         if (!found) {
             print_issues(&l);
             fail_msg("row %zu: %s -> %s", i, r->old, r->new);

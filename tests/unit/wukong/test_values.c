@@ -16,15 +16,32 @@ static void test_quantity_values(void **state)
         const char *text;
         int64_t value;
     } rows[] = {
-        {"0", 0},          {"0n", 0},      {"1", 1},
-        {"+1", 1},         {"1k", 1000},   {"1Ki", 1024},
-        {"1.5Gi", 1610612736},             {"100m", 1},
-        {"1n", 1},         {"1001m", 2},   {"12e6", 12000000},
-        {"1E", INT64_C(1000000000000000000)}, {"1E2", 100},
-        {"9Ei", INT64_MAX}, {".5Gi", 536870912}, {"1.", 1},
-        {"9223372036854775807", INT64_MAX}, {"9223372036854775808", INT64_MAX},
-        {"1e100", INT64_MAX}, {"-1Ki", -1024}, {"-1e100", INT64_MIN},
-        {"0.0000000001", 1}, {"1e-100", 1}, {".", 0}, {"+", 0}, {"k", 0},
+        {"0", 0},
+        {"0n", 0},
+        {"1", 1},
+        {"+1", 1},
+        {"1k", 1000},
+        {"1Ki", 1024},
+        {"1.5Gi", 1610612736},
+        {"100m", 1},
+        {"1n", 1},
+        {"1001m", 2},
+        {"12e6", 12000000},
+        {"1E", INT64_C(1000000000000000000)},
+        {"1E2", 100},
+        {"9Ei", INT64_MAX},
+        {".5Gi", 536870912},
+        {"1.", 1},
+        {"9223372036854775807", INT64_MAX},
+        {"9223372036854775808", INT64_MAX},
+        {"1e100", INT64_MAX},
+        {"-1Ki", -1024},
+        {"-1e100", INT64_MIN},
+        {"0.0000000001", 1},
+        {"1e-100", 1},
+        {".", 0},
+        {"+", 0},
+        {"k", 0},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct quantity q;
@@ -40,11 +57,21 @@ static void test_quantity_refused(void **state)
         const char *text;
         enum quantity_error error;
     } rows[] = {
-        {"", QUANTITY_EMPTY},       {"1.1.M", QUANTITY_FORMAT}, {"1+1.0M", QUANTITY_FORMAT},
-        {"0.1mi", QUANTITY_SUFFIX}, {"0.1am", QUANTITY_FORMAT}, {"aoeu", QUANTITY_FORMAT},
-        {"1i", QUANTITY_SUFFIX},    {"-3.01i", QUANTITY_SUFFIX}, {" 1", QUANTITY_FORMAT},
-        {"1 Gi", QUANTITY_FORMAT},  {"1GB", QUANTITY_FORMAT},   {"1gi", QUANTITY_FORMAT},
-        {"1e", QUANTITY_SUFFIX},    {".Ei", QUANTITY_NUMBER},   {"1e9223372036854775808", QUANTITY_SUFFIX},
+        {"", QUANTITY_EMPTY},
+        {"1.1.M", QUANTITY_FORMAT},
+        {"1+1.0M", QUANTITY_FORMAT},
+        {"0.1mi", QUANTITY_SUFFIX},
+        {"0.1am", QUANTITY_FORMAT},
+        {"aoeu", QUANTITY_FORMAT},
+        {"1i", QUANTITY_SUFFIX},
+        {"-3.01i", QUANTITY_SUFFIX},
+        {" 1", QUANTITY_FORMAT},
+        {"1 Gi", QUANTITY_FORMAT},
+        {"1GB", QUANTITY_FORMAT},
+        {"1gi", QUANTITY_FORMAT},
+        {"1e", QUANTITY_SUFFIX},
+        {".Ei", QUANTITY_NUMBER},
+        {"1e9223372036854775808", QUANTITY_SUFFIX},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct quantity q = {.sign = 7};
@@ -73,11 +100,28 @@ static void test_quantity_order(void **state)
 {
     (void)state;
     /* Ascending; equal ones in one string, separated by spaces. */
-    static const char *const order[] = {
-        "-1e30", "-9Ei", "-2 -2000m", "-1999999999n", "-1n -1e-40", "0 -0 0Gi 0e5", "1n 1e-40",
-        "2n", "1u 1000n", "1m", "999m", "1 1000m 1e0 1.0 01", "1.000000001", "1000 1k 1e3 1E3",
-        "1Ki 1024", "1025", "10Gi 10240Mi 10737418240", "1E 1e18", "1Ei", "9223372036854775807 8Ei 1e3Ei",
-        "1e19", "1e30 1000000000000000000000000000000"};
+    static const char *const order[] = {"-1e30",
+                                        "-9Ei",
+                                        "-2 -2000m",
+                                        "-1999999999n",
+                                        "-1n -1e-40",
+                                        "0 -0 0Gi 0e5",
+                                        "1n 1e-40",
+                                        "2n",
+                                        "1u 1000n",
+                                        "1m",
+                                        "999m",
+                                        "1 1000m 1e0 1.0 01",
+                                        "1.000000001",
+                                        "1000 1k 1e3 1E3",
+                                        "1Ki 1024",
+                                        "1025",
+                                        "10Gi 10240Mi 10737418240",
+                                        "1E 1e18",
+                                        "1Ei",
+                                        "9223372036854775807 8Ei 1e3Ei",
+                                        "1e19",
+                                        "1e30 1000000000000000000000000000000"};
     struct quantity previous = {0};
     for (size_t i = 0; i < ARRAY_LEN(order); i++) {
         char text[128];
@@ -117,8 +161,12 @@ static void test_quantity_print(void **state)
     static const struct {
         int64_t bytes;
         const char *text;
-    } rows[] = {{0, "0"}, {1000, "1000"}, {1536 * 1024 * 1024, "1536Mi"}, {10737418240, "10Gi"},
-                {-1024, "-1Ki"}, {INT64_MAX, "9223372036854775807"}};
+    } rows[] = {{0, "0"},
+                {1000, "1000"},
+                {1536 * 1024 * 1024, "1536Mi"},
+                {10737418240, "10Gi"},
+                {-1024, "-1Ki"},
+                {INT64_MAX, "9223372036854775807"}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         char out[QUANTITY_PRINT_MAX];
         quantity_print(rows[i].bytes, out);
@@ -135,14 +183,40 @@ static void test_durations(void **state)
         const char *text;
         int64_t ns;
     } good[] = {
-        {"0", 0}, {"-0", 0}, {"5s", 5000000000}, {"1.5h", 5400000000000}, {"3h30m", 12600000000000},
-        {".5m", 30000000000}, {"1.s", 1000000000}, {"10.5s4m", 250500000000}, {"100ns", 100},
-        {"12\xc2\xb5s", 12000}, {"12\xce\xbcs", 12000}, {"7us", 7000}, {"-1h", -3600000000000},
-        {"9223372036854775807ns", INT64_MAX}, {"-9223372036854775808ns", INT64_MIN},
-        {"0.3333333333333333333h", 1200000000000}, {"0.100000000000000000000h", 360000000000},
+        {"0", 0},
+        {"-0", 0},
+        {"5s", 5000000000},
+        {"1.5h", 5400000000000},
+        {"3h30m", 12600000000000},
+        {".5m", 30000000000},
+        {"1.s", 1000000000},
+        {"10.5s4m", 250500000000},
+        {"100ns", 100},
+        {"12\xc2\xb5s", 12000},
+        {"12\xce\xbcs", 12000},
+        {"7us", 7000},
+        {"-1h", -3600000000000},
+        {"9223372036854775807ns", INT64_MAX},
+        {"-9223372036854775808ns", INT64_MIN},
+        {"0.3333333333333333333h", 1200000000000},
+        {"0.100000000000000000000h", 360000000000},
     };
-    static const char *const bad[] = {"", "3", "-", "s", ".", "-.", ".s", "+.s", "1d", "1h ", " 1h", "1,5h",
-                                      "9223372036854775808ns", "3000000h", "9223372036854775807h", "1h1"};
+    static const char *const bad[] = {"",
+                                      "3",
+                                      "-",
+                                      "s",
+                                      ".",
+                                      "-.",
+                                      ".s",
+                                      "+.s",
+                                      "1d",
+                                      "1h ",
+                                      " 1h",
+                                      "1,5h",
+                                      "9223372036854775808ns",
+                                      "3000000h",
+                                      "9223372036854775807h",
+                                      "1h1"};
     int64_t ns;
     for (size_t i = 0; i < ARRAY_LEN(good); i++)
         if (!duration_parse(good[i].text, &ns) || ns != good[i].ns)
@@ -159,8 +233,9 @@ static void test_duration_print(void **state)
     static const struct {
         int64_t ms;
         const char *text;
-    } rows[] = {{0, "0ms"}, {250, "250ms"}, {1500, "1.500s"}, {45000, "45s"}, {90000, "1m30s"},
-                {120000, "2m"}, {3600000, "1h"}, {5400000, "1h30m"}, {-60000, "-1m"}};
+    } rows[] = {{0, "0ms"},      {250, "250ms"},     {1500, "1.500s"},
+                {45000, "45s"},  {90000, "1m30s"},   {120000, "2m"},
+                {3600000, "1h"}, {5400000, "1h30m"}, {-60000, "-1m"}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         char out[DURATION_PRINT_MAX];
         duration_print(rows[i].ms, out);
@@ -176,10 +251,11 @@ static void test_name_rules(void **state)
         const char *name;
         const char *verdicts;
     } rows[] = {
-        {"a", "1111"},    {"a-b", "1111"},   {"a.b", "0111"},   {"", "0001"},    {"A", "0011"},
-        {"a_b", "0011"},  {"-a", "0000"},    {"a-", "0000"},    {"a..b", "0011"}, {"a b", "0000"},
-        {"a/b", "0010"},  {"a.b/C_d", "0010"}, {"A/b", "0000"}, {"a/b/c", "0000"}, {"/a", "0000"},
-        {"a/", "0000"},   {"0", "1111"},     {"a.-b", "0011"},  {"\xc3\xa9", "0000"}, {"a\n", "0000"},
+        {"a", "1111"},    {"a-b", "1111"},   {"a.b", "0111"},      {"", "0001"},
+        {"A", "0011"},    {"a_b", "0011"},   {"-a", "0000"},       {"a-", "0000"},
+        {"a..b", "0011"}, {"a b", "0000"},   {"a/b", "0010"},      {"a.b/C_d", "0010"},
+        {"A/b", "0000"},  {"a/b/c", "0000"}, {"/a", "0000"},       {"a/", "0000"},
+        {"0", "1111"},    {"a.-b", "0011"},  {"\xc3\xa9", "0000"}, {"a\n", "0000"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         char got[5];
@@ -197,8 +273,8 @@ static void test_name_rules(void **state)
     assert_false(name_is_label_value(longest));
     assert_false(name_is_qualified(longest));
     assert_true(name_is_dns_label(longest + 1));
-    assert_false(name_is_dns_label(NULL) || name_is_dns_subdomain(NULL) || name_is_qualified(NULL) ||
-                 name_is_label_value(NULL));
+    assert_false(name_is_dns_label(NULL) || name_is_dns_subdomain(NULL) ||
+                 name_is_qualified(NULL) || name_is_label_value(NULL));
 }
 
 static void test_selectors(void **state)
@@ -208,14 +284,46 @@ static void test_selectors(void **state)
         const char *text;
         int verdict; /* -1: refused; else whether {a: 1, b: x, in: y} is selected */
     } rows[] = {
-        {"", 1},          {"a", 1},         {"!a", 0},       {"!c", 1},       {"a=1", 1},
-        {"a==1", 1},      {"a!=1", 0},      {"c!=1", 1},     {"c=1", 0},      {"a in (1,2)", 1},
-        {"a in (2,)", 0}, {"a notin (1)", 0}, {"c notin (1)", 1}, {"c in ()", 0}, {"a>0", 1},
-        {"a<1", 0},       {"b>0", 0},       {"a=1,b=x", 1},  {"a=1,b=y", 0},  {" a = 1 , b", 1},
-        {"in in (y)", 1}, {"a=", 0},        {"a>x", -1},     {"a in", -1},    {"a in 1", -1},
-        {",a", -1},       {"a,", -1},       {"a b", -1},     {"=1", -1},      {"a=1=2", -1},
-        {"-a", -1},       {"a=-", -1},      {"!a=1", -1},    {"a in (1", -1}, {"a in (1 2)", -1},
-        {"a<1.5", -1},    {"(a)", -1},      {"a in (!)", -1}, {"a=(", -1},    {"a~b", -1},
+        {"", 1},
+        {"a", 1},
+        {"!a", 0},
+        {"!c", 1},
+        {"a=1", 1},
+        {"a==1", 1},
+        {"a!=1", 0},
+        {"c!=1", 1},
+        {"c=1", 0},
+        {"a in (1,2)", 1},
+        {"a in (2,)", 0},
+        {"a notin (1)", 0},
+        {"c notin (1)", 1},
+        {"c in ()", 0},
+        {"a>0", 1},
+        {"a<1", 0},
+        {"b>0", 0},
+        {"a=1,b=x", 1},
+        {"a=1,b=y", 0},
+        {" a = 1 , b", 1},
+        {"in in (y)", 1},
+        {"a=", 0},
+        {"a>x", -1},
+        {"a in", -1},
+        {"a in 1", -1},
+        {",a", -1},
+        {"a,", -1},
+        {"a b", -1},
+        {"=1", -1},
+        {"a=1=2", -1},
+        {"-a", -1},
+        {"a=-", -1},
+        {"!a=1", -1},
+        {"a in (1", -1},
+        {"a in (1 2)", -1},
+        {"a<1.5", -1},
+        {"(a)", -1},
+        {"a in (!)", -1},
+        {"a=(", -1},
+        {"a~b", -1},
     };
     struct wukong_pair items[] = {{"a", "1"}, {"b", "x"}, {"in", "y"}};
     struct wukong_pairs labels = {items, ARRAY_LEN(items)};
@@ -278,10 +386,10 @@ static void test_selector_objects(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_quantity_values), cmocka_unit_test(test_quantity_refused),
-        cmocka_unit_test(test_quantity_order),  cmocka_unit_test(test_quantity_print),
-        cmocka_unit_test(test_durations),       cmocka_unit_test(test_duration_print),
-        cmocka_unit_test(test_name_rules),      cmocka_unit_test(test_selectors),
+        cmocka_unit_test(test_quantity_values),  cmocka_unit_test(test_quantity_refused),
+        cmocka_unit_test(test_quantity_order),   cmocka_unit_test(test_quantity_print),
+        cmocka_unit_test(test_durations),        cmocka_unit_test(test_duration_print),
+        cmocka_unit_test(test_name_rules),       cmocka_unit_test(test_selectors),
         cmocka_unit_test(test_selector_objects),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

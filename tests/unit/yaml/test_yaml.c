@@ -1,7 +1,7 @@
 /*
- * Proves what scalars mean (by go.yaml.in/yaml/v2's table, which tests/diff compares by number), that
- * anchors and merges expand in kubectl's order, that places are those of the text, and that limits
- * and malformed text end in an error with its place.
+ * Proves what scalars mean (by go.yaml.in/yaml/v2's table, which tests/diff compares by number),
+ * that anchors and merges expand in kubectl's order, that places are those of the text, and that
+ * limits and malformed text end in an error with its place.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -48,13 +48,15 @@ static void test_values(void **state)
          "[\"2026-01-02\",\"2026-01-02T03:04:05Z\",\"12:30\",\"1.2.3\"]"},
         {"[\"yes\", 'no', !!str 5, ! 5, tRue]", "[\"yes\",\"no\",\"5\",\"5\",\"tRue\"]"},
         {"[!!int \"7\", !!bool \"yes\", !!null \"\", !!float 3]", "[7,true,null,3]"},
-        {"{1: a, yes: b, 2.5: c, \"q\": d}", "{\"1\":\"a\",\"true\":\"b\",\"2.5\":\"c\",\"q\":\"d\"}"},
+        {"{1: a, yes: b, 2.5: c, \"q\": d}",
+         "{\"1\":\"a\",\"true\":\"b\",\"2.5\":\"c\",\"q\":\"d\"}"},
         {"a: |\n  x\n  y\nb: >-\n  x\n  y\n", "{\"a\":\"x\\ny\\n\",\"b\":\"x y\"}"},
         {"a: 1\n---\n---\n# nothing\n---\nb: 2\n", "{\"a\":1} {\"b\":2}"},
         {"", ""},
         {"a: &x {b: 1}\nc: *x\n", "{\"a\":{\"b\":1},\"c\":{\"b\":1}}"},
         {"a: &x 1\nb: &x 2\nc: *x\n", "{\"a\":1,\"b\":2,\"c\":2}"},
-        {"a: &x {p: 1, q: 2}\nb:\n  <<: *x\n  q: 3\n", "{\"a\":{\"p\":1,\"q\":2},\"b\":{\"p\":1,\"q\":3}}"},
+        {"a: &x {p: 1, q: 2}\nb:\n  <<: *x\n  q: 3\n",
+         "{\"a\":{\"p\":1,\"q\":2},\"b\":{\"p\":1,\"q\":3}}"},
         /* What comes later wins, a merge too: go.yaml.in/yaml/v2 decode.go mapping. */
         {"a: &x {q: 2}\nb:\n  q: 3\n  <<: *x\n", "{\"a\":{\"q\":2},\"b\":{\"q\":2}}"},
         {"a: &x {q: 1}\nb: &y {q: 2, r: 2}\nc:\n  <<: [*x, *y]\n",
@@ -129,13 +131,23 @@ static void test_places(void **state)
         bool key;
         unsigned line, column;
     } rows[] = {
-        {"kind", false, 1, 7},       {"kind", true, 1, 1},        {"spec.base.x", false, 3, 16},
-        {"spec.list[0].size", false, 6, 11}, {"spec.list[0].size", true, 6, 5},
-        {"spec.list[0]", false, 5, 5},  {"spec.copy", false, 7, 9}, {"spec.copy.x", false, 3, 16},
-        {"spec.merged.x", false, 3, 16}, {"spec.merged.z", true, 8, 20}, {"spec[a.b/c].d", false, 9, 14},
+        {"kind", false, 1, 7},
+        {"kind", true, 1, 1},
+        {"spec.base.x", false, 3, 16},
+        {"spec.list[0].size", false, 6, 11},
+        {"spec.list[0].size", true, 6, 5},
+        {"spec.list[0]", false, 5, 5},
+        {"spec.copy", false, 7, 9},
+        {"spec.copy.x", false, 3, 16},
+        {"spec.merged.x", false, 3, 16},
+        {"spec.merged.z", true, 8, 20},
+        {"spec[a.b/c].d", false, 9, 14},
         /* What is missing is shown at its parent. */
-        {"spec.list[0].nope", false, 5, 5}, {"spec.nope.deep", false, 2, 1}, {"nope", false, 1, 1},
-        {"spec.list[7]", false, 4, 3}, {"", false, 1, 1},
+        {"spec.list[0].nope", false, 5, 5},
+        {"spec.nope.deep", false, 2, 1},
+        {"nope", false, 1, 1},
+        {"spec.list[7]", false, 4, 3},
+        {"", false, 1, 1},
     };
     CLEANUP_YAML struct yaml_stream s = {0};
     struct err err;
@@ -181,8 +193,8 @@ static void test_limits(void **state)
     buf_clear(&b);
     buf_adds(&b, "a0: &a0 [1,1,1,1,1,1,1,1,1,1]\n");
     for (int i = 1; i < 12; i++)
-        buf_addf(&b, "a%d: &a%d [*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d]\n", i, i, i - 1, i - 1,
-                 i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1);
+        buf_addf(&b, "a%d: &a%d [*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d]\n", i, i, i - 1,
+                 i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1);
     expect_limit(&b);
     buf_clear(&b);
     /* Nested aliases: depth grows by copying. */
@@ -210,8 +222,10 @@ static void test_emitted_is_read_back(void **state)
     (void)state;
     static const char *const rows[] = {
         "{\"a\":1,\"b\":[1,2,{\"c\":null,\"d\":[]}],\"e\":{},\"f\":{\"g\":{\"h\":true}}}",
-        "[\"yes\",\"No\",\"~\",\"null\",\"1\",\"1e3\",\"0x1F\",\"12:30\",\"2026-01-02\",\".5\",\"-\",\"\"]",
-        "[\" a\",\"a \",\"a: b\",\"a #b\",\"- a\",\"a\\nb\",\"a\\tb\",\"*a\",\"&a\",\"!a\",\"{a\",\"'a\",\"\\\"\"]",
+        "[\"yes\",\"No\",\"~\",\"null\",\"1\",\"1e3\",\"0x1F\",\"12:30\",\"2026-01-02\",\".5\",\"-"
+        "\",\"\"]",
+        "[\" a\",\"a \",\"a: b\",\"a #b\",\"- "
+        "a\",\"a\\nb\",\"a\\tb\",\"*a\",\"&a\",\"!a\",\"{a\",\"'a\",\"\\\"\"]",
         "{\"yes\":1,\"1\":2,\"a b\":3,\"vm.novasphere.dev/x\":\"8Gi\",\"n\":\"y\",\"é\":\"云\"}",
         "{\"n\":9007199254740993,\"f\":0.1}",
         "[[1,[2,[3]]],[{\"a\":[{\"b\":1},{\"c\":2}]}]]",
@@ -236,8 +250,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_emitted_is_read_back),
-        cmocka_unit_test(test_values), cmocka_unit_test(test_errors), cmocka_unit_test(test_places),
-        cmocka_unit_test(test_one),    cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_one),
+        cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
