@@ -1,7 +1,8 @@
 /*
  * The steps of a clone and what they share. steps_source.c: policy, source, gates, pre-flight;
- * steps_snapshot.c: freeze, cut, thaw, snapshots; steps_target.c: disks, VM, ready, cleanup. All
- * pure: observe says how far a step is, apply adds intents or changes the record.
+ * steps_after.c: the look at the source after the cut; steps_snapshot.c: freeze, cut, thaw,
+ * snapshots; steps_target.c: disks, VM, ready, cleanup. All pure: observe says how far a step is,
+ * apply adds intents or changes the record.
  */
 #ifndef WORKER_STEPS_H
 #define WORKER_STEPS_H
@@ -74,6 +75,7 @@ bool view_may_be_held(const struct clone_view *v);
 enum observed observe_policy(const struct clone_view *v, struct why *why);
 enum observed observe_source(const struct clone_view *v, struct why *why);
 void apply_source(const struct clone_view *v, struct decision *d);
+/* steps_after.c */
 /* Of a clone that claims to be Offline: looked up once more when its disks are there. */
 enum observed observe_stayed_stopped(const struct clone_view *v, struct why *why);
 /* By a look of its own: the source did not run before cut_ms, or, where claims are copied, at all.
@@ -85,6 +87,11 @@ enum observed view_stayed_the_same(const struct clone_view *v, struct why *why);
 void apply_look_after(const struct clone_view *v, struct decision *d);
 /* That look of this attempt; NULL until all snapshots were seen cut. */
 const struct call *view_look_after(const struct clone_view *v);
+/* The source is not what the attempt began with: says so and fails it. */
+enum observed view_source_changed(struct why *why);
+/* True when the call read a VMI that has not ended; its creation in Unix milliseconds. */
+bool call_read_running_vmi(const struct call *c, int64_t *ret_created_ms);
+/* steps_source.c */
 enum observed observe_gates(const struct clone_view *v, struct why *why);
 void apply_gates(const struct clone_view *v, struct decision *d);
 enum observed observe_preflight(const struct clone_view *v, struct why *why);

@@ -106,13 +106,6 @@ static bool changed_before(const struct clone_view *v)
     return v->record.attempt_ms && v->memo->source_changed_ms >= v->record.attempt_ms;
 }
 
-static enum observed source_changed(struct why *why)
-{
-    why_set(why, REASON_SOURCE_CHANGED,
-            "the source was stopped, started or replaced while it was being cloned");
-    return STEP_FAILED;
-}
-
 /* Between the beginning of an attempt and its cut the source is the same instance, or the same
    stopped machine. */
 static enum observed same_source(const struct clone_view *v, struct why *why)
@@ -123,7 +116,7 @@ static enum observed same_source(const struct clone_view *v, struct why *why)
         (!changed_before(v) && str_eq(v->record.source_uid, uid) &&
          (!s->vmi_exists || !s->deleting)))
         return STEP_DONE;
-    return source_changed(why);
+    return view_source_changed(why);
 }
 
 /* A full clone reads the claims of the source until its own are bound, if it takes no snapshots. */
@@ -159,80 +152,6 @@ static bool source_is_free(const struct clone_view *v)
             if (!view_disk_has_snapshot(&v->disks[i]) && !v->targets[t].claims[i].bound)
                 return false;
     return v->disk_count > 0;
-}
-
-/* The VMI that the call read, if it has not ended; else NULL. */
-static cJSON *read_vmi(const struct call *c)
-{
-    CLEANUP_JSON cJSON *vmi = NULL;
-    if (!call_ok(c) || !c->body || json_parse(c->body, c->body_len, false, &vmi, NULL) < 0)
-        return NULL;
-    const char *phase = json_str(vmi, "status.phase");
-    return str_eq(phase, "Succeeded") || str_eq(phase, "Failed") ? NULL : TAKE(vmi);
-}
-
-/* True when the call read a VMI that has not ended; its creation in Unix milliseconds. */
-static bool read_a_running_vmi(const struct call *c, int64_t *ret_created_ms)
-{
-    CLEANUP_JSON cJSON *vmi = read_vmi(c);
-    if (!vmi)
-        return false;
-    if (!str_to_time_ms(json_str(vmi, "metadata.creationTimestamp"), ret_created_ms))
-        *ret_created_ms = 0;
-    return true;
-}
-
-const struct call *view_look_after(const struct clone_view *v)
-{
-    return memo_findf(v->memo, "read/after/%lld", (long long)view_attempt(v));
-}
-
-static bool looked(const struct call *c)
-{
-    return call_ok(c) || (call_failed(c) && c->code == 404);
-}
-
-enum observed view_stayed_the_same(const struct clone_view *v, struct why *why)
-{
-    const struct call *c = view_look_after(v);
-    why_set(why, REASON_CLONING, "all snapshots are cut, making sure that the source is the same");
-    if (!looked(c))
-        return STEP_TODO;
-    CLEANUP_JSON cJSON *vmi = read_vmi(c);
-    bool same = vmi && str_eq(json_str(vmi, "metadata.uid"), v->record.source_uid) &&
-                !json_str(vmi, "metadata.deletionTimestamp");
-    return same ? STEP_DONE : source_changed(why);
-}
-
-enum observed view_stayed_stopped(const struct clone_view *v, int64_t cut_ms, struct why *why)
-{
-    int64_t created_ms = 0;
-    const struct call *c = view_look_after(v);
-    bool by_snapshot = view_takes_snapshots(v);
-    if (!v->source.vm_exists)
-        return STEP_DONE;
-    why_set(why, REASON_CLONING, "making sure that the source stayed stopped");
-    if (!looked(c))
-        return STEP_TODO;
-    /* Times of objects are whole seconds; after the cut a snapshot does not care. */
-    if (!read_a_running_vmi(c, &created_ms) || (by_snapshot && created_ms > cut_ms))
-        return STEP_DONE;
-    why_set(why, REASON_SOURCE_STARTED, "the source %s/%s was running when its disks were copied",
-            v->effective.source_ns, v->effective.source_name);
-    return STEP_FAILED;
-}
-
-enum observed observe_stayed_stopped(const struct clone_view *v, struct why *why)
-{
-    return v->record.consistency == CONSISTENCY_OFFLINE
-               ? view_stayed_stopped(v, v->record.cut_ms, why)
-               : STEP_DONE;
-}
-
-void apply_look_after(const struct clone_view *v, struct decision *d)
-{
-    (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_VMI], v->effective.source_ns,
-                      v->source.vmi_name, "read/after/%lld", (long long)view_attempt(v));
 }
 
 static enum observed observe_start(const struct clone_view *v, struct why *why)
@@ -468,8 +387,8 @@ enum observed observe_preflight(const struct clone_view *v, struct why *why)
     }
     int64_t created_ms;
     if (!v->source.vmi_exists &&
-        read_a_running_vmi(memo_findf(v->memo, "read/absent/%s", str_or(v->source.vm_name, "")),
-                           &created_ms)) {
+        call_read_running_vmi(memo_findf(v->memo, "read/absent/%s", str_or(v->source.vm_name, "")),
+                              &created_ms)) {
         why_set(why, REASON_SOURCE_BUSY, "the source %s/%s is running already",
                 v->effective.source_ns, v->effective.source_name);
         return wait_for(why, v, 1000);
