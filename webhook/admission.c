@@ -48,6 +48,7 @@ struct judgement {
     struct patch patch;
     bool pending, may_start, is_clone;
     bool asks_who; /* a policy selects by subject: the worker must know the requester too */
+    const char *wukong_uid; /* NULL at CREATE: it has none yet */
     const char *groups[REQUESTER_GROUPS_MAX];
     size_t group_count;
     const char *denial;    /* 403 */
@@ -277,6 +278,26 @@ static bool stamp_is_fresh(struct judgement *j, const struct stamp *wanted)
            same_groups(&found, wanted);
 }
 
+static void describe_stamp(const struct judgement *j, struct stamp *ret)
+{
+    const struct wukong_effective *e = &j->e;
+    bool named = !str_empty(j->w.name);
+    *ret = (struct stamp){
+        .ns = j->review.ns,
+        .name = named ? j->w.name : NULL,
+        .generate_name = named ? NULL : j->w.generate_name,
+        .uid = j->wukong_uid,
+        .source_kind = source_type_names[e->source_type],
+        .source_ns = e->source_ns,
+        .source_name = e->source_name,
+        .requester = j->review.user,
+        .groups = j->asks_who ? j->groups : NULL,
+        .group_count = j->asks_who ? j->group_count : 0,
+        .may_start = j->may_start,
+        .issued_ms = j->c->now_ms,
+    };
+}
+
 /* An admitted clone from another namespace is stamped, and any clone when a policy asks who; a
    stamp on anything else is taken off. */
 static void write_stamp(struct judgement *j)
@@ -287,20 +308,8 @@ static void write_stamp(struct judgement *j)
         patch_set(&j->patch, annotations_path, WUKONG_STAMP_ANNOTATION, NULL);
         return;
     }
-    bool named = !str_empty(j->w.name);
-    struct stamp stamp = {
-        .ns = j->review.ns,
-        .name = named ? j->w.name : NULL,
-        .generate_name = named ? NULL : j->w.generate_name,
-        .source_kind = source_type_names[e->source_type],
-        .source_ns = e->source_ns,
-        .source_name = e->source_name,
-        .requester = j->review.user,
-        .groups = j->asks_who ? j->groups : NULL,
-        .group_count = j->asks_who ? j->group_count : 0,
-        .may_start = j->may_start,
-        .issued_ms = j->c->now_ms,
-    };
+    struct stamp stamp;
+    describe_stamp(j, &stamp);
     if (stamp_is_fresh(j, &stamp))
         return;
     CLEANUP_BUF struct buf text = BUF_INIT(STAMP_TEXT_MAX);
@@ -368,22 +377,49 @@ static void restore(struct judgement *j)
               json_str(old, "metadata.annotations[" WUKONG_STAMP_ANNOTATION "]"));
 }
 
+/* Whoever changes when, or whether, an admitted clone runs asks for it anew: a right that was taken
+   away is not kept by a clone that waits, and it is the asker's from now on. */
+static void judge_asked_anew(struct judgement *j)
+{
+    for (size_t i = 0; i < j->c->policy_count; i++)
+        j->asks_who |=
+            j->c->policies[i].match.subject_count || j->c->policies[i].exclude.subject_count;
+    read_groups(j);
+    bool needed = j->e.cross_namespace || j->asks_who;
+    if (may_clone(j) && needed && !j->issues.errors && j->c->endpoint == ADMISSION_MUTATE)
+        write_stamp(j);
+}
+
+/* The stamp is the webhook's own: as it was, or as the mutating endpoint has just written it. */
+static void check_stamp_kept(struct judgement *j, bool anew)
+{
+    static const char path[] = "metadata.annotations[" WUKONG_STAMP_ANNOTATION "]";
+    struct stamp wanted;
+    if (str_eq(json_str(j->review.object, path), json_str(j->review.old_object, path)))
+        return;
+    describe_stamp(j, &wanted);
+    if (anew && stamp_is_fresh(j, &wanted))
+        return;
+    j->decided_by = "StampChanged";
+    j->denial = "the annotation " WUKONG_STAMP_ANNOTATION " is the webhook's own and "
+                "cannot be changed; restore its old value";
+}
+
 static void judge_update(struct judgement *j)
 {
-    if (j->c->endpoint == ADMISSION_MUTATE) {
+    const cJSON *old = j->review.old_object;
+    if (j->c->endpoint == ADMISSION_MUTATE)
         restore(j);
-    } else {
-        static const char path[] = "metadata.annotations[" WUKONG_STAMP_ANNOTATION "]";
-        if (!str_eq(json_str(j->review.object, path), json_str(j->review.old_object, path))) {
-            j->decided_by = "StampChanged";
-            j->denial = "the annotation " WUKONG_STAMP_ANNOTATION " is the webhook's own and "
-                        "cannot be changed; restore its old value";
-        }
-    }
-    validate_update(j->review.old_object, j->review.object, &j->issues);
+    validate_update(old, j->review.object, &j->issues);
     /* What was stored without the shape of a Wukong must still be able to lose its finalizers. */
     struct err shapeless = {0};
     (void)decode(j, &shapeless);
+    j->wukong_uid = json_str(old, "metadata.uid");
+    bool anew = j->is_clone && source_is_nameable(&j->e) && update_asks_anew(old, j->review.object);
+    if (anew)
+        judge_asked_anew(j);
+    if (j->c->endpoint == ADMISSION_VALIDATE && !j->denial && !j->undecided && !j->pending)
+        check_stamp_kept(j, anew);
 }
 
 /* --- The answer ------------------------------------------------------------------------------ */

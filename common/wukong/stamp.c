@@ -86,6 +86,7 @@ static void write_payload(const struct stamp *s, struct buf *out)
     json_string(&w, "ns", s->ns);
     json_string(&w, "name", s->name);
     json_string(&w, "generateName", s->generate_name);
+    json_string(&w, "uid", s->uid);
     json_string(&w, "kind", s->source_kind);
     json_string(&w, "sourceNs", s->source_ns);
     json_string(&w, "source", s->source_name);
@@ -185,6 +186,7 @@ static enum stamp_verdict read_payload(const char *text, size_t n, struct arena 
     s.ns = arena_strdup(a, json_str(tree, "ns"));
     s.name = arena_strdup(a, json_str(tree, "name"));
     s.generate_name = arena_strdup(a, json_str(tree, "generateName"));
+    s.uid = arena_strdup(a, json_str(tree, "uid"));
     s.source_kind = arena_strdup(a, json_str(tree, "kind"));
     s.source_ns = arena_strdup(a, json_str(tree, "sourceNs"));
     s.source_name = arena_strdup(a, json_str(tree, "source"));
@@ -228,8 +230,10 @@ enum stamp_verdict stamp_verify(const char *text, const char *public_keys,
         !str_eq(s.source_kind, expected->source_kind) ||
         !str_eq(s.source_ns, expected->source_ns) || !str_eq(s.source_name, expected->source_name))
         return STAMP_OTHER;
+    if (s.uid && !str_eq(s.uid, expected->uid))
+        return STAMP_OTHER;
     int64_t distance = created_ms - s.issued_ms;
-    if (distance > STAMP_WINDOW_MS || distance < -STAMP_WINDOW_MS)
+    if (!s.uid && (distance > STAMP_WINDOW_MS || distance < -STAMP_WINDOW_MS))
         return STAMP_LATE;
     if (ret)
         *ret = s;

@@ -5,10 +5,11 @@
  * the same end: containerized-data-importer pkg/token.)
  *
  * It is text, "v1.<payload>.<signature>", both in base64url: the payload is JSON, the signature
- * ECDSA over "v1.<payload>" with SHA-256. A stamp binds namespace, name or generateName (at CREATE
- * there is no uid yet, and with generateName no name either), the source and the moment; it is good
- * only on an object created within STAMP_WINDOW_MS of its issue. A clone within its namespace needs
- * none; it bears one when a ClonePolicy asks who, so that the worker knows.
+ * ECDSA over "v1.<payload>" with SHA-256. A stamp binds namespace, name or generateName, the source
+ * and the object: one that was made at CREATE, where there is no uid yet and with generateName no
+ * name either, is good only on an object created within STAMP_WINDOW_MS of its issue; one that was
+ * made at UPDATE, when somebody asked for the clone anew, names the uid. A clone within its
+ * namespace needs none; it bears one when a ClonePolicy asks who, so that the worker knows.
  */
 #ifndef WUKONG_STAMP_H
 #define WUKONG_STAMP_H
@@ -29,6 +30,7 @@ struct stamp {
     const char *ns;            /* of the Wukong */
     const char *name;          /* NULL when generate_name is set */
     const char *generate_name; /* NULL when name is set */
+    const char *uid;           /* of the Wukong, where it was known: at UPDATE; NULL: at CREATE */
     const char *source_kind;   /* "vm" or "vmi" */
     const char *source_ns, *source_name;
     const char *requester; /* user name: policies ask who at execution too */
@@ -45,7 +47,7 @@ enum stamp_verdict {
     STAMP_MALFORMED, /* no stamp of this version */
     STAMP_FORGED,    /* no key given here made the signature */
     STAMP_OTHER,     /* a true stamp, for another object or source */
-    STAMP_LATE,      /* not issued around the object's creation */
+    STAMP_LATE,      /* names no uid, and was not issued around the object's creation */
     STAMP_VERDICTS
 };
 extern const char *const stamp_verdict_names[STAMP_VERDICTS];
@@ -56,9 +58,9 @@ WUKONG_CHECK int stamp_sign(const struct stamp *stamp, const char *key, struct b
 
 /*
  * Judges the text found on an object. public_keys: PEM, one to STAMP_KEYS_MAX keys. expected says
- * what the object is and clones (name set always; generate_name as in its metadata or NULL;
- * requester, may_start and issued_ms are ignored). created_ms is its creationTimestamp, or the
- * present time while it has none. On STAMP_GOOD *ret (may be NULL) is filled from the arena.
+ * what the object is and clones (name and uid set always; generate_name as in its metadata or
+ * NULL; requester, may_start and issued_ms are ignored). created_ms is its creationTimestamp, or
+ * the present time while it has none. On STAMP_GOOD *ret (may be NULL) is filled from the arena.
  */
 enum stamp_verdict stamp_verify(const char *text, const char *public_keys,
                                 const struct stamp *expected, int64_t created_ms, struct arena *a,

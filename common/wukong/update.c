@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 #include "json/json.h"
+#include "wukong/spec.h"
 #include "wukong/field.h"
 #include "wukong/quantity.h"
 #include "wukong/schema.h"
@@ -213,6 +214,20 @@ static bool is_old_news(const struct issue *e, const struct issues *before, cons
         return a == b || (a && b && json_equal(a, b));
     }
     return false;
+}
+
+bool update_asks_anew(const cJSON *old, const cJSON *object)
+{
+    static const char retry[] = "metadata.annotations[" WUKONG_RETRY_ANNOTATION "]";
+    CLEANUP_ISSUES struct issues changes;
+    issues_init(&changes);
+    struct change c = {json_at(old, "spec.cloneSource"), json_at(object, "spec.cloneSource"),
+                       "spec.cloneSource", &changes};
+    const char *was = json_str(old, retry), *is = json_str(object, retry);
+    if (!c.new)
+        return false;
+    check_timing(&c);
+    return !c.old || changes.count || (is && !str_eq(was, is));
 }
 
 void validate_update(const cJSON *old, const cJSON *object, struct issues *l)

@@ -488,6 +488,61 @@ class Authority(Admission):
         for name in stamps:
             self.kube.delete(API, "Wukong", self.namespace, name)
 
+    def test_the_right_holds_without_the_webhook(self):
+        """The API server judges it itself: whoever makes the webhook deaf, or finds a namespace that it
+        is kept out of, gains nothing, and who has the right is not refused."""
+        def attempt():
+            refusal = self.wait_for(self.refused_by_policy, 20, "no webhook to be called")
+            self.assertIn(f'user "{self.user}" may not clone "db" of namespace "{self.prod}"', refusal.message)
+            self.assertIn("wukongs/source", refusal.message)
+            own = self.wukong_of({"type": "vmi", "vmiName": "mine"}, "own")
+            self.alice.create(own, dry_run=True)
+        self.without_webhook(attempt)
+
+    def refused_by_policy(self):
+        refusal = self.assert_refused(lambda: self.alice.create(self.foreign(), dry_run=True))
+        self.assertIn(refusal.code, (403, 422))
+        return refusal if "ValidatingAdmissionPolicy" in refusal.message else None
+
+    def test_a_clone_that_waits_keeps_no_right(self):
+        """The right was hers when she asked for a clone in 2099, and is taken away: neither she nor the
+        webhook's absence makes it run earlier, or again. What does not concern that stays free."""
+        self.run_remedy(self.assert_refused(lambda: self.alice.create(self.foreign()), code=403).message)
+        late = self.foreign("late")
+        late["spec"]["cloneSource"]["notBefore"] = "2099-01-01T00:00:00Z"
+        made = self.eventually_created(late)
+        changes = {"notBefore": {"spec": {"cloneSource": {"notBefore": None}}},
+                   "window": {"spec": {"cloneSource": {"window": {"schedule": "* * * * *", "duration": "1h"}}}},
+                   "deadline": {"spec": {"cloneSource": {"deadlineSeconds": 86400}}},
+                   "retry": {"metadata": {"annotations": {"vm.novasphere.dev/retry": "now"}}}}
+
+        def change(body):
+            return self.alice.patch(API, "Wukong", self.namespace, "late", body)
+        # While the right lasts: the stamp becomes the changer's and names the object.
+        changed = change(changes["deadline"])
+        self.assertEqual((self.user, made["metadata"]["uid"]),
+                         (payload(changed)["user"], payload(changed)["uid"]))
+        change({"spec": {"cloneSource": {"deadlineSeconds": None}}})
+        for binding in self.kube.list("rbac.authorization.k8s.io/v1", "RoleBinding", self.prod):
+            self.kube.delete("rbac.authorization.k8s.io/v1", "RoleBinding", self.prod,
+                             binding["metadata"]["name"])
+
+        def all_refused():
+            return all(self.refused(lambda b=body: change(b)) for body in changes.values())
+        self.wait_for(all_refused, 20, "the right to be gone")
+        self.without_webhook(lambda: self.wait_for(all_refused, 20, "the policy to hold alone"))
+        change({"metadata": {"labels": {"a": "b"}}})
+        found = self.kube.get(API, "Wukong", self.namespace, "late")
+        self.assertEqual("2099-01-01T00:00:00Z", found["spec"]["cloneSource"]["notBefore"])
+        self.kube.delete(API, "Wukong", self.namespace, "late")
+
+    def refused(self, attempt):
+        try:
+            attempt()
+        except ApiError as refusal:
+            return refusal.code == 403
+        return False
+
     def test_a_forged_or_copied_stamp_helps_nobody(self):
         refusal = self.assert_refused(lambda: self.alice.create(self.forged()), code=403)
         self.run_remedy(refusal.message)
