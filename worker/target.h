@@ -62,29 +62,18 @@ struct target_source {
  */
 WUKONG_CHECK int target_source_spec(const struct target_source *in, cJSON **ret, struct err *err);
 
-enum target_volume_kind {
-    TARGET_VOLUME_OTHER, /* no claim behind it: cloud-init, containerDisk, secret, … */
-    TARGET_VOLUME_CLAIM,
-    TARGET_VOLUME_DATA_VOLUME,
-    TARGET_VOLUME_EPHEMERAL, /* a claim under a throw-away overlay */
-    TARGET_VOLUME_MEMORY_DUMP,
-    TARGET_VOLUME_HOST_DISK,
-    TARGET_VOLUME_KINDS
-};
 struct target_volume {
-    const char *name, *claim; /* borrowed from the tree; claim NULL when there is none */
-    enum target_volume_kind kind;
+    const char *name;   /* borrowed from the tree */
+    const char *claim;  /* that a clone copies; borrowed; NULL when it copies none */
     int64_t boot_order; /* 0: none */
     bool filesystem;    /* shared through virtiofs, not a disk */
     bool cdrom, lun, hotpluggable;
 };
 /* The volumes of a source spec in their order; returns how many there are, writes at most max. */
 size_t target_volumes(const cJSON *source, struct target_volume *ret, size_t max);
-/* True when a clone copies this kind of volume: it has a claim and is no memory dump. */
-bool target_volume_is_disk(const struct target_volume *v);
-
-/* Persistent TPM or EFI state, hostDisk: 0 or ERR_REFUSED. target_source_spec does it already (for
-   what a preference adds, too, when there is a VMI); useful on a spec read back. */
+/* Persistent TPM or EFI state, a volume that is refused (wukong/volumes.h): 0 or ERR_REFUSED.
+   target_source_spec does it already (for what a preference adds, too, when there is a VMI); useful
+   on a spec read back. */
 WUKONG_CHECK int target_source_check(const cJSON *source, struct err *err);
 
 /* --- Instancetypes: an override needs the instancetype resolved first. --- */

@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "worker/target_vm.h"
 #include "wukong/quantity.h"
+#include "wukong/volumes.h"
 
 /*
  * The user's own marks on a machine (common templates: os, flavor, workload, template). Everything
@@ -43,30 +44,6 @@ static cJSON *inherited_metadata(const cJSON *metadata, bool topology)
     return kept;
 }
 
-static const struct {
-    const char *member, *claim;
-    enum target_volume_kind kind;
-} volume_sources[] = {
-    {"persistentVolumeClaim", "persistentVolumeClaim.claimName", TARGET_VOLUME_CLAIM},
-    {"dataVolume", "dataVolume.name", TARGET_VOLUME_DATA_VOLUME},
-    {"ephemeral", "ephemeral.persistentVolumeClaim.claimName", TARGET_VOLUME_EPHEMERAL},
-    {"memoryDump", "memoryDump.claimName", TARGET_VOLUME_MEMORY_DUMP},
-    {"hostDisk", NULL, TARGET_VOLUME_HOST_DISK},
-};
-
-enum target_volume_kind target_volume_kind(const cJSON *volume, const char **ret_claim)
-{
-    *ret_claim = NULL;
-    for (size_t i = 0; i < ARRAY_LEN(volume_sources); i++) {
-        if (!cJSON_IsObject(json_get(volume, volume_sources[i].member)))
-            continue;
-        if (volume_sources[i].claim)
-            *ret_claim = json_str(volume, volume_sources[i].claim);
-        return volume_sources[i].kind;
-    }
-    return TARGET_VOLUME_OTHER;
-}
-
 size_t target_volumes(const cJSON *source, struct target_volume *ret, size_t max)
 {
     const cJSON *spec = json_at(source, "spec.template.spec");
@@ -75,8 +52,8 @@ size_t target_volumes(const cJSON *source, struct target_volume *ret, size_t max
     size_t count = 0;
     TREE_EACH(volume, json_get(spec, "volumes"))
     {
-        struct target_volume v = {.name = str_or(json_str(volume, "name"), "")};
-        v.kind = target_volume_kind(volume, &v.claim);
+        struct target_volume v = {.name = str_or(json_str(volume, "name"), ""),
+                                  .claim = volume_claim(volume)};
         const cJSON *disk = tree_named(json_get(devices, "disks"), v.name);
         v.filesystem = tree_named(json_get(devices, "filesystems"), v.name) != NULL;
         v.cdrom = json_get(disk, "cdrom") != NULL;
@@ -89,12 +66,6 @@ size_t target_volumes(const cJSON *source, struct target_volume *ret, size_t max
         count++;
     }
     return count;
-}
-
-bool target_volume_is_disk(const struct target_volume *v)
-{
-    return v->claim && (v->kind == TARGET_VOLUME_CLAIM || v->kind == TARGET_VOLUME_DATA_VOLUME ||
-                        v->kind == TARGET_VOLUME_EPHEMERAL);
 }
 
 /* spec: a VirtualMachineInstance's. What cannot be copied is refused by name; KubeVirt's own clone
@@ -115,12 +86,12 @@ static int check_instance(const cJSON *spec, struct err *err)
                        "(domain.firmware.bootloader.efi.persistent: true), which cannot be "
                        "cloned: set persistent to false on the source or clone another machine");
     TREE_EACH(volume, json_get(spec, "volumes"))
-    if (cJSON_IsObject(json_get(volume, "hostDisk")))
-        return err_set(err, ERR_REFUSED,
-                       "volume \"%.63s\" of the source is a hostDisk (a file on one node), "
-                       "which cannot be cloned: move it to a PersistentVolumeClaim or remove "
-                       "it from the source",
-                       str_or(json_str(volume, "name"), "?"));
+    {
+        const struct volume_type *type = volume_type_of(volume);
+        if (type->fate == VOLUME_REFUSED)
+            return err_set(err, ERR_REFUSED, "volume \"%.63s\" of the source: %s",
+                           str_or(json_str(volume, "name"), "?"), type->words);
+    }
     return 0;
 }
 
@@ -134,10 +105,7 @@ int target_source_check(const cJSON *source, struct err *err)
 /* Both name the same claim; volumes without one are always "the same". */
 static bool same_claim(const cJSON *a, const cJSON *b)
 {
-    const char *x, *y;
-    target_volume_kind(a, &x);
-    target_volume_kind(b, &y);
-    return str_eq(x, y);
+    return str_eq(volume_claim(a), volume_claim(b));
 }
 
 static void add_missing_named(cJSON *ours, const cJSON *theirs, const char *name)

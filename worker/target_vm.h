@@ -26,6 +26,8 @@ void build_warn(struct target_build *b, const char *format, ...)
 
 /* target_volumes.c: our claims for the source's, the rest dropped; boot order; the last look. */
 WUKONG_CHECK int build_volumes(struct target_build *b, struct err *err);
+/* Removes a volume with its disk, filesystem and what else names it. */
+void build_drop_volume(struct target_build *b, cJSON *volumes, cJSON *volume);
 WUKONG_CHECK int build_boot_order(struct target_build *b, struct err *err);
 WUKONG_CHECK int build_audit(const struct target_build *b, struct err *err);
 
@@ -38,8 +40,5 @@ WUKONG_CHECK int build_run_strategy(struct target_build *b, struct err *err);
 
 /* target_needs.c: what must exist beside it, and what may surprise. */
 WUKONG_CHECK int build_needs(struct target_build *b, struct err *err);
-
-/* Kind and claim of one volume of a spec; *ret_claim is borrowed, NULL when there is none. */
-enum target_volume_kind target_volume_kind(const cJSON *volume, const char **ret_claim);
 
 #endif

@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "base/str.h"
+#include "wukong/volumes.h"
 
 static const struct target_disk *wanted(const struct target_request *r, const char *volume)
 {
@@ -19,7 +20,7 @@ static void list_disks(const cJSON *source, struct buf *out)
     struct target_volume volumes[LIMIT_DISKS];
     size_t count = target_volumes(source, volumes, LIMIT_DISKS);
     for (size_t i = 0; i < count && i < LIMIT_DISKS; i++)
-        if (target_volume_is_disk(&volumes[i]))
+        if (volumes[i].claim)
             buf_addf(out, "%s%s", out->len ? ", " : "", volumes[i].name);
     if (!out->len)
         buf_adds(out, "none");
@@ -28,17 +29,15 @@ static void list_disks(const cJSON *source, struct buf *out)
 static int check_wanted(const struct target_build *b, const struct target_disk *disk,
                         struct err *err)
 {
-    const char *claim;
     const cJSON *volume = tree_named(json_get(b->instance, "volumes"), disk->volume);
-    enum target_volume_kind kind =
-        volume ? target_volume_kind(volume, &claim) : TARGET_VOLUME_OTHER;
-    if (volume && kind == TARGET_VOLUME_MEMORY_DUMP)
-        return err_set(err, ERR_REFUSED,
-                       "spec.disks: volume \"%.63s\" of the source is a memory dump, not a disk: "
-                       "remove it from spec.disks",
-                       disk->volume);
-    if (volume && kind != TARGET_VOLUME_OTHER && claim)
+    const struct volume_type *type = volume_type_of(volume);
+    if (volume && type->fate == VOLUME_COPIED)
         return 0;
+    if (volume && type->words)
+        return err_set(err, ERR_REFUSED,
+                       "spec.disks: volume \"%.63s\" of the source cannot be cloned, %s: remove it "
+                       "from spec.disks",
+                       disk->volume, type->words);
     CLEANUP_BUF struct buf names = BUF_INIT(64 * KIB);
     list_disks(b->source, &names);
     return err_set(err, ERR_REFUSED,
@@ -66,9 +65,7 @@ static int check_claims(const struct target_build *b, struct err *err)
                                disk->volume);
         TREE_EACH(volume, json_get(b->instance, "volumes"))
         {
-            const char *claim;
-            (void)target_volume_kind(volume, &claim);
-            if (same_ns && str_eq(claim, disk->claim))
+            if (same_ns && str_eq(volume_claim(volume), disk->claim))
                 return err_set(err, ERR_REFUSED,
                                "the claim for disk \"%.63s\" would be called \"%.100s\", which is "
                                "the source's own: choose another metadata.name for the Wukong",
@@ -95,32 +92,66 @@ static const char *boot_device(const cJSON *devices)
     return best ? json_str(best, "name") : NULL;
 }
 
-static void replace_claim(cJSON *volume, enum target_volume_kind kind, const char *claim)
+static void replace_claim(cJSON *volume, const struct volume_type *type, const char *claim)
 {
-    if (kind == TARGET_VOLUME_CLAIM) {
-        tree_set_string(tree_at(volume, "persistentVolumeClaim"), "claimName", claim);
-    } else if (kind == TARGET_VOLUME_EPHEMERAL) {
-        tree_set_string(tree_at(volume, "ephemeral.persistentVolumeClaim"), "claimName", claim);
-    } else {
-        /* Our claims need no DataVolume, even when CDI makes them: KubeVirt takes the claim. */
-        const cJSON *hotpluggable = json_at(volume, "dataVolume.hotpluggable");
-        cJSON *source = tree_new();
-        tree_set_string(source, "claimName", claim);
-        if (hotpluggable)
-            tree_set(source, "hotpluggable", tree_dup(hotpluggable));
-        tree_remove(volume, "dataVolume");
-        tree_set(volume, "persistentVolumeClaim", source);
+    if (!str_eq(type->member, "dataVolume")) {
+        tree_set_string(tree_at(volume, type->overlay ? "ephemeral.persistentVolumeClaim"
+                                                      : "persistentVolumeClaim"),
+                        "claimName", claim);
+        return;
     }
+    /* Our claims need no DataVolume, even when CDI makes them: KubeVirt takes the claim. */
+    const cJSON *hotpluggable = json_at(volume, "dataVolume.hotpluggable");
+    cJSON *source = tree_new();
+    tree_set_string(source, "claimName", claim);
+    if (hotpluggable)
+        tree_set(source, "hotpluggable", tree_dup(hotpluggable));
+    tree_remove(volume, "dataVolume");
+    tree_set(volume, "persistentVolumeClaim", source);
 }
 
 /* Volume, disk and filesystem: a disk without volume is refused by KubeVirt (422, Name not found),
    a volume without disk is given one silently. */
-static void drop_volume(struct target_build *b, cJSON *volumes, cJSON *volume)
+void build_drop_volume(struct target_build *b, cJSON *volumes, cJSON *volume)
 {
+    /* ACPI tables by the name of a volume: KubeVirt refuses one that is not there. */
+    static const char *const tables[] = {"slicNameRef", "msdmNameRef"};
     CLEANUP_FREE char *name = xstrdup(str_or(json_str(volume, "name"), ""));
     cJSON_Delete(cJSON_DetachItemViaPointer(volumes, volume));
     tree_remove_named(tree_at(b->devices, "disks"), name);
     tree_remove_named(tree_at(b->devices, "filesystems"), name);
+    cJSON *firmware = tree_at(b->domain, "firmware"), *acpi = tree_at(firmware, "acpi");
+    for (size_t i = 0; i < ARRAY_LEN(tables); i++)
+        if (str_eq(json_str(acpi, tables[i]), name))
+            tree_remove(acpi, tables[i]);
+    tree_remove_if_empty(firmware, "acpi");
+}
+
+/* The volume becomes the clone's own, stays, or goes with its disk. */
+static void build_volume(struct target_build *b, cJSON *volumes, cJSON *volume, const char *boot)
+{
+    const char *name = str_or(json_str(volume, "name"), "");
+    const struct volume_type *type = volume_type_of(volume);
+    const struct target_disk *disk = wanted(b->r, name);
+    enum volume_fate fate = b->r->effective->cross_namespace ? type->elsewhere : type->fate;
+    if (fate == VOLUME_CARRIED)
+        return;
+    if (disk) {
+        if (type->overlay)
+            build_warn(b,
+                       "disk \"%s\" is ephemeral: the clone starts from its backing claim, "
+                       "what the guest has written since it started is not copied",
+                       name);
+        replace_claim(volume, type, disk->claim);
+        return;
+    }
+    if (type->words)
+        build_warn(b, "volume \"%s\" of the source is left out: %s", name, type->words);
+    else
+        build_warn(b, "disk \"%s\" of the source is left out%s", name,
+                   str_eq(name, boot) ? "; the source boots from it, so the clone may not start"
+                                      : "");
+    build_drop_volume(b, volumes, volume);
 }
 
 int build_volumes(struct target_build *b, struct err *err)
@@ -128,6 +159,9 @@ int build_volumes(struct target_build *b, struct err *err)
     if (check_claims(b, err) < 0)
         return -1;
     /* Claims plugged beside the guest (dumps, backups), never disks of it. */
+    if (cJSON_GetArraySize(json_get(b->instance, "utilityVolumes")))
+        build_warn(b,
+                   "utilityVolumes of the source are left out: they serve its dumps and backups");
     tree_remove(b->instance, "utilityVolumes");
     cJSON *volumes = tree_at(b->instance, "volumes"), *next;
     if (!cJSON_IsArray(volumes))
@@ -135,25 +169,7 @@ int build_volumes(struct target_build *b, struct err *err)
     CLEANUP_FREE char *boot = xstrdup(boot_device(b->devices));
     for (cJSON *volume = volumes->child; volume; volume = next) {
         next = volume->next;
-        const char *name = str_or(json_str(volume, "name"), ""), *claim;
-        enum target_volume_kind kind = target_volume_kind(volume, &claim);
-        const struct target_disk *disk = wanted(b->r, name);
-        if (kind == TARGET_VOLUME_OTHER)
-            continue;
-        if (disk) {
-            if (kind == TARGET_VOLUME_EPHEMERAL)
-                build_warn(b,
-                           "disk \"%s\" is ephemeral: the clone starts from its backing claim, "
-                           "what the guest has written since it started is not copied",
-                           name);
-            replace_claim(volume, kind, disk->claim);
-            continue;
-        }
-        if (kind != TARGET_VOLUME_MEMORY_DUMP)
-            build_warn(b, "disk \"%s\" of the source is left out%s", name,
-                       str_eq(name, boot) ? "; the source boots from it, so the clone may not start"
-                                          : "");
-        drop_volume(b, volumes, volume);
+        build_volume(b, volumes, volume, boot);
     }
     return 0;
 }
@@ -229,6 +245,19 @@ static bool is_ours(const struct target_request *r, const char *claim)
     return false;
 }
 
+/* A claim of dynamic resource allocation: the name of an entry of spec.resourceClaims (kubevirt.io/
+   api core/v1 schema.go ClaimRequest). */
+static bool is_device_claim(const struct audit *a)
+{
+    static const char *const users[] = {"gpus", "hostDevices"};
+    const char *parent = a->depth > 1 ? a->path[a->depth - 2] : NULL;
+    const char *list = a->depth > 2 ? a->path[a->depth - 3] : NULL;
+    for (size_t i = 0; i < ARRAY_LEN(users); i++)
+        if (!parent && str_eq(list, users[i]))
+            return true;
+    return str_eq(parent, "resourceClaim");
+}
+
 static int audit_refuse(const struct audit *a, const cJSON *found, struct err *err)
 {
     CLEANUP_BUF struct buf path = BUF_INIT(4 * KIB);
@@ -248,7 +277,7 @@ static int audit_node(struct audit *a, const cJSON *node, struct err *err)
             return err_set(err, ERR_LIMIT, "the source spec is nested deeper than %d levels",
                            LIMIT_JSON_DEPTH);
         a->path[a->depth++] = m->string;
-        bool claim = str_eq(m->string, "claimName") &&
+        bool claim = str_eq(m->string, "claimName") && !is_device_claim(a) &&
                      !(cJSON_IsString(m) && is_ours(a->build->r, m->valuestring));
         bool indirect = str_eq(m->string, "dataVolume") || str_eq(m->string, "dataVolumeTemplates");
         if (claim || indirect)

@@ -63,7 +63,7 @@ static void report_missing(struct resolver *r, size_t index, const char *volume)
     const struct wukong_disk *d = &r->w->spec.disks[index];
     for (size_t i = 0; i < r->s->volume_count; i++) {
         const struct volume_facts *v = &r->s->volumes[i];
-        if (v->kind != VOLUME_CLAIM)
+        if (!v->claim)
             continue;
         if (len < sizeof(list))
             len += (size_t)snprintf(list + len, sizeof(list) - len, "%s\"%s\"", count ? ", " : "",
@@ -94,10 +94,10 @@ static bool select_listed(struct resolver *r, size_t index, struct disk_plan *re
     char path[64];
     snprintf(path, sizeof(path), "spec.disks[%zu].%s", index,
              d->source_disk ? "sourceDisk" : "name");
-    if (v->kind != VOLUME_CLAIM) {
+    if (!v->claim) {
         CLEANUP_FREE char *value = xasprintf("\"%s\"", volume);
         issues_add(r->l, rule_find("disk-no-data"), path, value, "it is a %.40s",
-                   str_or(v->source_kind, "volume of another kind"));
+                   *v->type->member ? v->type->member : "volume of another kind");
         return false;
     }
     *ret = (struct disk_plan){
@@ -200,6 +200,10 @@ static bool snapshot_class(struct resolver *r, struct disk_plan *d, struct class
 static bool kubevirt_refuses(const struct resolver *r, const struct volume_facts *v,
                              const struct disk_plan *d)
 {
+    /* Of an ephemeral volume it only says that its own snapshots leave it out (pkg/storage/types
+       PVCNameFromVirtVolume knows no such claim); ours are taken of the claim below. */
+    if (v->type->overlay)
+        return r->e->method == METHOD_VM_SNAPSHOT;
     return v->snapshottable == TRI_FALSE &&
            !(r->w->spec.source.snapshot_class && d->snapshot_class);
 }
@@ -349,7 +353,7 @@ void disks_resolve(struct arena *a, const struct wukong *w, const struct wukong_
             resolve_disk(&r, d);
     for (size_t i = 0; i < s->volume_count; i++) {
         const struct volume_facts *v = &s->volumes[i];
-        if (v->kind != VOLUME_CLAIM)
+        if (!v->claim)
             continue;
         if (!e->selective)
             resolve_disk(&r, (struct disk_plan){.name = v->name,

@@ -29,47 +29,7 @@ static bool condition(const cJSON *o, const char *type)
     return false;
 }
 
-/* --- Volumes (kubevirt.io/api core/v1 types_vm.go VolumeSource) --- */
-
-static const struct {
-    const char *member;
-    enum volume_kind kind;
-    const char *claim; /* member that names the PVC */
-} volume_sources[] = {
-    {"persistentVolumeClaim", VOLUME_CLAIM, "claimName"},
-    /* A DataVolume's PVC bears its name. */
-    {"dataVolume", VOLUME_CLAIM, "name"},
-    {"cloudInitNoCloud", VOLUME_CONFIG, NULL},
-    {"cloudInitConfigDrive", VOLUME_CONFIG, NULL},
-    {"configMap", VOLUME_CONFIG, NULL},
-    {"secret", VOLUME_CONFIG, NULL},
-    {"serviceAccount", VOLUME_CONFIG, NULL},
-    {"downwardAPI", VOLUME_CONFIG, NULL},
-    {"downwardMetrics", VOLUME_CONFIG, NULL},
-    {"sysprep", VOLUME_CONFIG, NULL},
-    {"containerDisk", VOLUME_IMAGE, NULL},
-    {"emptyDisk", VOLUME_SCRATCH, NULL},
-    {"ephemeral", VOLUME_SCRATCH, NULL},
-    {"memoryDump", VOLUME_SCRATCH, NULL},
-    {"hostDisk", VOLUME_HOST_DISK, NULL},
-};
-
-static void read_volume(struct arena *a, const cJSON *o, struct volume_facts *v)
-{
-    *v = (struct volume_facts){.name = str_or(text(a, o, "name"), ""), .kind = VOLUME_OTHER};
-    for (size_t i = 0; i < ARRAY_LEN(volume_sources); i++) {
-        const cJSON *source = json_get(o, volume_sources[i].member);
-        if (!source || cJSON_IsNull(source))
-            continue;
-        v->kind = volume_sources[i].kind;
-        v->source_kind = volume_sources[i].member;
-        if (volume_sources[i].claim)
-            v->claim = text(a, source, volume_sources[i].claim);
-        break;
-    }
-    if (v->kind == VOLUME_CLAIM && !v->claim)
-        v->kind = VOLUME_OTHER;
-}
+/* --- Volumes --- */
 
 /* The boot disk: the lowest bootOrder, else the first disk. */
 static const char *boot_disk(const cJSON *spec)
@@ -100,7 +60,9 @@ static void read_volumes(struct arena *a, const cJSON *spec, const cJSON *vm,
         if (!cJSON_IsObject(o) || s->volume_count == LIMIT_VOLUMES)
             continue;
         struct volume_facts *v = &s->volumes[s->volume_count++];
-        read_volume(a, o, v);
+        *v = (struct volume_facts){.name = str_or(text(a, o, "name"), ""),
+                                   .type = volume_type_of(o),
+                                   .claim = arena_strdup(a, volume_claim(o))};
         v->boot = str_eq(v->name, boot);
         cJSON_ArrayForEach (status, json_at(vm, "status.volumeSnapshotStatuses")) {
             if (!str_eq(json_str(status, "name"), v->name))
@@ -147,7 +109,8 @@ static bool migrating(const cJSON *vmi)
 /* VMs from a `spec`, which has the domain. */
 static void read_domain(const cJSON *spec, struct source_facts *s)
 {
-    s->persistent_tpm = json_bool(spec, "domain.devices.tpm.persistent", false);
+    s->persistent_tpm = json_bool(spec, "domain.devices.tpm.persistent", false) &&
+                        json_bool(spec, "domain.devices.tpm.enabled", true);
     s->persistent_efi = json_bool(spec, "domain.firmware.bootloader.efi.persistent", false);
 }
 

@@ -16,27 +16,16 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "wukong/spec.h"
+#include "wukong/volumes.h"
 
 #define LIMIT_CLASSES 256
 #define LIMIT_VOLUMES 128
 #define LIMIT_NEEDS 64 /* named in warnings, of which an answer holds no more */
 
-/* What a volume of a VM is made of (kubevirt.io/api core/v1 Volume). */
-enum volume_kind {
-    VOLUME_CLAIM,   /* persistentVolumeClaim or dataVolume: data that a clone copies */
-    VOLUME_CONFIG,  /* cloudInit*, configMap, secret, serviceAccount, downwardAPI, sysprep: by name
-                     */
-    VOLUME_IMAGE,   /* containerDisk: immutable, kept as it is */
-    VOLUME_SCRATCH, /* emptyDisk, ephemeral, memoryDump: not copied, kept or dropped */
-    VOLUME_HOST_DISK, /* refused by name */
-    VOLUME_OTHER
-};
-
 struct volume_facts {
     const char *name;
-    enum volume_kind kind;
-    const char *claim;           /* PVC name; NULL unless VOLUME_CLAIM */
-    const char *source_kind;     /* "persistentVolumeClaim", "cloudInitNoCloud", … */
+    const struct volume_type *type;
+    const char *claim;           /* the PVC that a clone copies; NULL: it copies none */
     enum tristate snapshottable; /* vm.status.volumeSnapshotStatuses[].enabled; unset: not there */
     const char *snapshot_reason; /* its reason; NULL */
     bool boot;                   /* lowest bootOrder, or the first disk when none has one */

@@ -88,15 +88,27 @@ static void judge_state(const struct judge *j)
         add(j, "source-gitops", name_field(j), NULL);
 }
 
+static void judge_volumes(const struct judge *j)
+{
+    for (size_t i = 0; i < j->s->volume_count; i++) {
+        const struct volume_facts *v = &j->s->volumes[i];
+        enum volume_fate fate = j->e->cross_namespace ? v->type->elsewhere : v->type->fate;
+        if (fate == VOLUME_REFUSED)
+            add(j, str_eq(v->type->member, "hostDisk") ? "source-host-disk" : "source-volume",
+                name_field(j), v->name);
+        else if (fate == VOLUME_DROPPED)
+            issues_add(j->l, rule_find("source-volume-dropped"), name_field(j), NULL,
+                       "\"%.40s\" is left out: %.60s", v->name, v->type->words);
+    }
+}
+
 static void judge_spec(const struct judge *j)
 {
     if (j->s->persistent_tpm)
         add(j, "source-tpm", name_field(j), NULL);
     if (j->s->persistent_efi)
         add(j, "source-efi", name_field(j), NULL);
-    for (size_t i = 0; i < j->s->volume_count; i++)
-        if (j->s->volumes[i].kind == VOLUME_HOST_DISK)
-            add(j, "source-host-disk", name_field(j), j->s->volumes[i].name);
+    judge_volumes(j);
     if (j->e->method == METHOD_VM_SNAPSHOT && !j->s->vm_exists)
         issues_add(j->l, rule_find("vmsnapshot-standalone"), "spec.cloneSource.snapshotMethod",
                    "\"VirtualMachineSnapshot\"", NULL);

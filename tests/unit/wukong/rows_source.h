@@ -33,6 +33,14 @@
     "volumeSnapshotStatuses: [{name: root, enabled: true}, {name: data, enabled: false, reason: "  \
     "no class}, {name: ci, enabled: false, reason: not supported}]"
 
+/* It starts from a throw-away layer over a golden image. */
+#define OVERLAY                                                                                    \
+    "volumes: [{name: os, ephemeral: {persistentVolumeClaim: {claimName: golden}}}, {name: root, " \
+    "persistentVolumeClaim: {claimName: web-root}}], domain: {devices: {disks: [{name: os, "       \
+    "bootOrder: 1}, {name: root}]}}"
+#define OVERLAY_STATUS                                                                             \
+    "volumeSnapshotStatuses: [{name: os, enabled: false, reason: not supported}]"
+
 /* What it names of its own namespace: two Secrets, one of them twice, a ConfigMap, a network; an
    optional ConfigMap and a network of a named namespace need nothing. */
 #define NEEDY                                                                                      \
@@ -126,8 +134,18 @@ static const struct source_row source_rows[] = {
     {CLONE(", quiesce: Required"), VM_RUNNING, VMI(PLAIN, VMI_STATUS("Running", "", "")), OK_PVC, NORMAL, "source-no-agent", "spec.cloneSource.quiesce", "agent"},
     {CLONE(", quiesce: Never"), VM_RUNNING, VMI(PLAIN, VMI_STATUS("Running", "{type: Paused, status: \"True\"}", ", migrationState: {completed: true}")), OK_PVC, NORMAL, NULL, NULL, NULL},
     {CLONE(""), VM_RUNNING, VMI(VOLUMES ", domain: {devices: {tpm: {persistent: true}}}", RUNNING), OK_PVC, NORMAL, "source-tpm", "spec.cloneSource.vmiName", "TPM"},
+    {CLONE(""), VM_RUNNING, VMI(VOLUMES ", domain: {devices: {tpm: {enabled: false, persistent: true}}}", RUNNING), OK_PVC, NORMAL, NULL, NULL, NULL},
     {CLONE(""), VM_RUNNING, VMI(VOLUMES ", domain: {firmware: {bootloader: {efi: {persistent: true}}}}", RUNNING), OK_PVC, NORMAL, "source-efi", "spec.cloneSource.vmiName", "EFI"},
     {CLONE(""), VM_RUNNING, VMI("volumes: [{name: root, persistentVolumeClaim: {claimName: a}}, {name: h, hostDisk: {path: /x, type: Disk}}]", RUNNING), OK_PVC, NORMAL, "source-host-disk", "spec.cloneSource.vmiName", ": h;"},
+    {CLONE(""), VM_RUNNING, VMI("volumes: [{name: root, persistentVolumeClaim: {claimName: a}}, {name: nov, novel: {claimName: b}}]", RUNNING), OK_PVC, NORMAL, "source-volume", "spec.cloneSource.vmiName", ": nov;"},
+    {CLONE(""), VM_RUNNING, VMI("volumes: [{name: root, persistentVolumeClaim: {claimName: a}}, {name: nov, secret: {secretName: b}, emptyDisk: {}}]", RUNNING), OK_PVC, NORMAL, "source-volume", "spec.cloneSource.vmiName", ": nov;"},
+    {CLONE(""), VM_RUNNING, VMI("volumes: [{name: root, persistentVolumeClaim: {claimName: a}}, {name: m, memoryDump: {claimName: b}}]", RUNNING), OK_PVC, NORMAL, "source-volume-dropped", "spec.cloneSource.vmiName", "\"m\" is left out: it is a dump"},
+    {FROM_ELSEWHERE(""), VM_RUNNING, VMI("volumes: [{name: root, persistentVolumeClaim: {claimName: a}}, {name: p, containerPath: {path: /run}}]", RUNNING), OK_PVC, NORMAL, "source-volume-dropped", "spec.cloneSource.vmiName", "\"p\" is left out: it shows"},
+    {CLONE(""), VM_RUNNING, VMI("volumes: [{name: root, persistentVolumeClaim: {claimName: a}}, {name: p, containerPath: {path: /run}}]", RUNNING), OK_PVC, NORMAL, NULL, NULL, NULL},
+    {CLONE(""), VM_RUNNING, VMI(OVERLAY, RUNNING), OK_PVC, NORMAL, NULL, NULL, NULL},
+    {CLONE(""), VM(VM_META, "runStrategy: Always", OVERLAY, OVERLAY_STATUS), VMI(OVERLAY, RUNNING), OK_PVC, NORMAL, NULL, NULL, NULL},
+    {CLONE_AND("disks: [{name: root}]"), VM_RUNNING, VMI(OVERLAY, RUNNING), OK_PVC, NORMAL, "disk-boot-left-out", "spec.disks", "\"os\""},
+    {CLONE(", snapshotMethod: VirtualMachineSnapshot"), VM(VM_META, "runStrategy: Always", OVERLAY, OVERLAY_STATUS), VMI(OVERLAY, RUNNING), OK_PVC, NORMAL, "disk-unsnapshottable", "spec.cloneSource", "not supported"},
     {CLONE(""), VM_RUNNING, VMI("volumes: [{name: c, containerDisk: {image: x}}]", RUNNING), OK_PVC, NORMAL, "source-no-disks", "spec.cloneSource.vmiName", NULL},
     {CLONE(", snapshotMethod: VirtualMachineSnapshot"), NULL, VMI_RUNNING, OK_PVC, NORMAL, "vmsnapshot-standalone", "spec.cloneSource.snapshotMethod", NULL},
     {CLONE(", snapshotMethod: VirtualMachineSnapshot"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, NULL, NULL, NULL},

@@ -191,6 +191,36 @@ static void test_plan(void **state)
     arena_release(&x.a);
 }
 
+/* The claim below an ephemeral volume is a disk of the clone: listed, or by default. */
+static void test_overlay(void **state)
+{
+    (void)state;
+    static const char *const wukongs[] = {CLONE(""), VM_CLONE(""), FROM_ELSEWHERE(""),
+                                          CLONE_AND("disks: [{name: os}]")};
+    for (size_t i = 0; i < ARRAY_LEN(wukongs); i++) {
+        struct source_row r = {wukongs[i],
+                               VM(VM_META, "runStrategy: Always", OVERLAY, OVERLAY_STATUS),
+                               VMI(OVERLAY, RUNNING),
+                               OK_PVC,
+                               NORMAL,
+                               NULL,
+                               NULL,
+                               NULL};
+        struct scene x;
+        struct disks d;
+        CLEANUP_ISSUES struct issues l;
+        issues_init(&l);
+        scene_make(&x, &r);
+        disks_resolve(&x.a, &x.w, &x.e, &x.s, &x.c, &l, &d);
+        assert_int_equal(l.errors, 0);
+        assert_int_equal(d.count, i == 3 ? 1 : 2);
+        assert_string_equal(d.items[0].claim, "golden");
+        assert_true(d.items[0].boot);
+        assert_int_not_equal(d.items[0].method, DISK_METHOD_NONE);
+        arena_release(&x.a);
+    }
+}
+
 static void test_facts(void **state)
 {
     (void)state;
@@ -212,7 +242,7 @@ static void test_facts(void **state)
     assert_int_equal(s.volume_count, 3);
     assert_true(facts_volume(&s, "root")->boot);
     assert_false(facts_volume(&s, "data")->boot);
-    assert_int_equal(facts_volume(&s, "ci")->kind, VOLUME_CONFIG);
+    assert_string_equal(facts_volume(&s, "ci")->type->member, "cloudInitNoCloud");
     assert_null(facts_volume(&s, "none"));
 
     CLEANUP_JSON cJSON *sc = parse_yaml(
@@ -305,13 +335,10 @@ static void test_damaged_sources(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_every_rule_has_a_row),
-        cmocka_unit_test(test_needs),
-        cmocka_unit_test(test_methods),
-        cmocka_unit_test(test_plan),
-        cmocka_unit_test(test_facts),
-        cmocka_unit_test(test_damaged_sources),
+        cmocka_unit_test(test_rows),  cmocka_unit_test(test_every_rule_has_a_row),
+        cmocka_unit_test(test_needs), cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_plan),  cmocka_unit_test(test_overlay),
+        cmocka_unit_test(test_facts), cmocka_unit_test(test_damaged_sources),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
