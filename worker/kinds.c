@@ -57,7 +57,7 @@ const struct kube_kind worker_kinds[ALL_KINDS] = {
                  .label_key = WUKONG_UID_LABEL},
     [KIND_VMI] = {KUBEVIRT, "virtualmachineinstances", "VirtualMachineInstance", false,
                   .fields = {F_PHASE, F_CONDITIONS, F_FREEZE_STATUS, F_REVISION_NAME, F_MIGRATION,
-                             F_LABELS}},
+                             F_GUEST_OS, F_LABELS}},
     [KIND_PVC] = {"", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", false,
                   .fields = {F_PHASE, F_STORAGE_CLASS, F_CAPACITY, F_REQUEST, F_VOLUME_NAME,
                              F_DATA_SOURCE, F_LABEL_ATTEMPT, F_CDI_CLONE_TYPE, F_CDI_FALLBACK},

@@ -53,6 +53,7 @@ extern const struct kube_kind worker_kinds[ALL_KINDS];
 #define F_FREEZE_STATUS "status.fsFreezeStatus"
 #define F_REVISION_NAME "status.virtualMachineRevisionName"
 #define F_MIGRATION "status.migrationState"
+#define F_GUEST_OS "status.guestOSInfo.id"
 #define F_STORAGE_CLASS "spec.storageClassName"
 #define F_CAPACITY "status.capacity.storage"
 #define F_REQUEST "spec.resources.requests.storage"

@@ -51,8 +51,14 @@ static void send_thaw(const struct clone_view *v, struct decision *d, int64_t re
                                        : str_or(v->record.source_vmi, v->effective.source_name),
                                    "thaw/%lld", id);
     i->sub = "unfreeze";
-    if (!last && view_all_cut(v) && view_freeze_holds(v))
-        i->mark_sent = arena_printf(v->arena, "held/%lld", id);
+    if (last)
+        return;
+    const struct call *freeze = view_freeze_call(v);
+    if (view_all_cut(v) && view_freeze_holds(v)) {
+        bool early = v->now.mono_ms < freeze->sent_mono_ms + WINDOWS_FREEZE_MS - THAW_MARGIN_MS;
+        i->mark_sent = arena_printf(v->arena, "%s/%lld", early ? "held" : "held-long", id);
+    }
+    i->mark_done = arena_printf(v->arena, "thaw-worked/%lld", id);
 }
 
 void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted)
@@ -65,7 +71,6 @@ void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted)
         return;
     const struct call *armed = memo_findf(v->memo, "armed/%lld", (long long)r->freeze.requested_ms);
     bool never_sent = !freeze && call_ok(armed);
-    bool expired = now >= r->freeze.deadline_ms - THAW_MARGIN_MS;
     if (never_sent && !wanted)
         return;
     /* Found to be over; what is seen frozen while the record of that is on its way is somebody
@@ -75,23 +80,24 @@ void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted)
         d->record.freeze.thawed_ms = now;
         return;
     }
-    if (call_ok(freeze) && call_ok(thaw) && thaw->sent_ms >= freeze->done_ms) {
+    bool thawed = call_ok(thaw) || view_thawed_by_itself(v);
+    if (call_ok(freeze) && thawed && thaw->sent_ms >= freeze->done_ms) {
         d->record.freeze.thawed_ms = thaw->done_ms;
         return;
     }
-    if (!wanted && !view_all_cut(v) && call_ok(freeze) && !expired) {
-        decision_again(d, r->freeze.deadline_ms - THAW_MARGIN_MS);
+    if (!wanted && !view_all_cut(v) && view_freeze_holds(v)) {
+        decision_again(d, view_thaw_by_ms(v));
         return;
     }
     /* The answer to the freeze is not known, or the thaw has not worked yet: repeat until the state
        is seen empty after the last moment at which a late freeze can still hold. */
-    int64_t settled = r->freeze.deadline_ms + FREEZE_POLL_MS;
+    int64_t late = view_unfreeze_ms(v) > FREEZE_LATE_MS ? view_unfreeze_ms(v) : FREEZE_LATE_MS;
+    int64_t settled = r->freeze.requested_ms + late + FREEZE_POLL_MS;
     /* A thaw that is on its way would end the freeze of whoever comes next. */
     bool flying = thaw && thaw->state == CALL_FLYING;
     /* The wall clock may be set forward while the guest stands still. */
     bool over = now >= settled &&
-                (!freeze ||
-                 v->now.mono_ms >= freeze->sent_mono_ms + v->unfreeze_timeout_ms + FREEZE_POLL_MS);
+                (!freeze || v->now.mono_ms >= freeze->sent_mono_ms + late + FREEZE_POLL_MS);
     if (over && !v->source.freeze_status && !flying) {
         d->record.freeze.thawed_ms = now;
         return;

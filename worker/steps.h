@@ -21,6 +21,12 @@
 #define FREEZE_TURN_MS 500
 /* Before the guest's own timer thaws it, we do. */
 #define THAW_MARGIN_MS 2000
+/* Windows holds its writes for so long, and goes on by itself (VSS; KubeVirt
+   pkg/storage/snapshot/snapshot.go reads so in the answer to the thaw). */
+#define WINDOWS_FREEZE_MS 10000
+#define WINDOWS_GUEST_OS "mswindows" /* vmi.status.guestOSInfo.id */
+/* A freeze whose answer is not known has reached the guest by then, or never will. */
+#define FREEZE_LATE_MS 30000
 /* How long the agent of a VM that we started may take to connect. */
 #define AGENT_WAIT_MS 120000
 /* A claim that only fails for this long ends the attempt; its provisioner retries for ever. */
@@ -64,6 +70,12 @@ const struct call *view_freeze_call(const struct clone_view *v);
 const struct call *view_thaw_call(const struct clone_view *v);
 /* The guest is frozen by us for certain: acknowledged, no thaw sent, its own timer far enough. */
 bool view_freeze_holds(const struct clone_view *v);
+/* After so long the guest goes on by itself: KubeVirt's timer or, of Windows, its own. */
+int64_t view_unfreeze_ms(const struct clone_view *v);
+/* Then at the latest it is thawed by us, that it has not gone on by itself; wall. */
+int64_t view_thaw_by_ms(const struct clone_view *v);
+/* Its answer to the thaw says that it had gone on by itself before. */
+bool view_thawed_by_itself(const struct clone_view *v);
 /* Every target has all of its claims Bound: the snapshots are not needed any more. */
 bool view_targets_complete(const struct clone_view *v);
 /* The first snapshot, claim or VM whose name is somebody else's; NULL: none. */

@@ -184,7 +184,7 @@ void apply_freeze(const struct clone_view *v, struct decision *d)
         begin_attempt(v, d);
         share_close(v, d);
         d->record.freeze.requested_ms = v->now.wall_ms;
-        d->record.freeze.deadline_ms = v->now.wall_ms + v->unfreeze_timeout_ms;
+        d->record.freeze.deadline_ms = v->now.wall_ms + view_unfreeze_ms(v);
         d->record.freeze.vmi_uid = v->source.vmi_uid;
         d->record.freeze.thawed_ms = 0;
         d->record.freeze.acknowledged_ms = 0;
@@ -196,33 +196,71 @@ void apply_freeze(const struct clone_view *v, struct decision *d)
                                    (long long)v->record.freeze.requested_ms);
     i->sub = "freeze";
     i->body = arena_printf(v->arena, "{\"unfreezeTimeout\":\"%llds\"}",
-                           (long long)(v->unfreeze_timeout_ms / 1000));
+                           (long long)(view_unfreeze_ms(v) / 1000));
     /* virt-api gives up after 10 s (pkg/virt-api/rest/subresource.go); what comes later is lost. */
     i->timeout_ms = 15000;
 }
 
 /* --- cut --- */
 
+/* What a freeze was announced with stays, though the configuration change; that the guest is
+   Windows may be known only later. */
+int64_t view_unfreeze_ms(const struct clone_view *v)
+{
+    const struct clone_record *r = &v->record;
+    int64_t ms = r->freeze.requested_ms ? r->freeze.deadline_ms - r->freeze.requested_ms
+                                        : v->unfreeze_timeout_ms;
+    bool windows = str_eq(v->source.guest_os, WINDOWS_GUEST_OS);
+    return windows && ms > WINDOWS_FREEZE_MS ? WINDOWS_FREEZE_MS : ms;
+}
+
+int64_t view_thaw_by_ms(const struct clone_view *v)
+{
+    return v->record.freeze.requested_ms + view_unfreeze_ms(v) - THAW_MARGIN_MS;
+}
+
 bool view_freeze_holds(const struct clone_view *v)
 {
     const struct call *freeze = view_freeze_call(v);
-    return call_ok(freeze) && !view_thaw_call(v) &&
-           v->now.wall_ms < v->record.freeze.deadline_ms - THAW_MARGIN_MS &&
+    return call_ok(freeze) && !view_thaw_call(v) && v->now.wall_ms < view_thaw_by_ms(v) &&
            /* The wall clock may be set back while the guest's own timer goes on. */
-           v->now.mono_ms < freeze->sent_mono_ms + v->unfreeze_timeout_ms - THAW_MARGIN_MS;
+           v->now.mono_ms < freeze->sent_mono_ms + view_unfreeze_ms(v) - THAW_MARGIN_MS;
+}
+
+bool view_thawed_by_itself(const struct clone_view *v)
+{
+    const struct call *thaw = view_thaw_call(v);
+    return call_failed(thaw) && strstr(str_or(thaw->message, ""), "fsfreeze is limited");
+}
+
+static bool marked(const struct clone_view *v, const char *what)
+{
+    return memo_findf(v->memo, "%s/%lld", what, (long long)v->record.freeze.requested_ms) != NULL;
 }
 
 /* All were seen cut while the guest was frozen: the thaw was marked so when it was sent. */
+static bool were_cut_frozen(const struct clone_view *v)
+{
+    return marked(v, "held") || marked(v, "held-long");
+}
+
+/* And the guest had not gone on by itself before. Only Windows does so earlier than we asked, and
+   says it only in its answer to the first thaw: a second one finds a guest that is not frozen, and
+   works. Without that answer, so early a thaw proves it as well, and what else the guest runs. */
 static bool freeze_held(const struct clone_view *v)
 {
-    return memo_findf(v->memo, "held/%lld", (long long)v->record.freeze.requested_ms) != NULL;
+    const char *os = v->source.guest_os;
+    if (view_thawed_by_itself(v))
+        return false;
+    return marked(v, "held") || (marked(v, "held-long") && (marked(v, "thaw-worked") ||
+                                                            (os && !str_eq(os, WINDOWS_GUEST_OS))));
 }
 
 /* All were seen cut in this attempt. One that is gone since is not made anew: the record of the
    cuts may have been written, though its answer was lost, and would then tell of others. */
 static bool were_all_cut(const struct clone_view *v)
 {
-    return freeze_held(v) || view_look_after(v);
+    return were_cut_frozen(v) || view_look_after(v);
 }
 
 static enum observed cut_errors(const struct clone_view *v, struct why *why)
@@ -292,8 +330,9 @@ static void describe_cut(const struct clone_view *v, struct why *why)
 }
 
 /* FilesystemConsistent is claimed only when the freeze was acknowledged, nothing thawed it before
-   the last cut was seen, and no KubeVirt snapshot (whose end thaws everybody) came in between. What
-   somebody else thaws is seen at the next poll of the guest (5 s), if that comes before our thaw.
+   the last cut was seen, the guest's own timer included, and no KubeVirt snapshot (whose end thaws
+   everybody) came in between. What somebody else thaws is seen at the next poll of the guest (5 s),
+   if that comes before our thaw.
  */
 static enum consistency judge_consistency(const struct clone_view *v)
 {
@@ -366,12 +405,12 @@ enum observed observe_cut(const struct clone_view *v, struct why *why)
     describe_cut(v, why);
     if (frozen && !view_freeze_holds(v) && v->effective.quiesce == QUIESCE_REQUIRED) {
         why_set(why, REASON_CUT_TIMEOUT,
-                "the snapshots were not all cut within the %lld s that the guest may stay frozen",
-                (long long)(v->unfreeze_timeout_ms / 1000));
+                "the snapshots were not all cut within the %lld s that the guest may stay frozen%s",
+                (long long)(view_unfreeze_ms(v) / 1000),
+                str_eq(v->source.guest_os, WINDOWS_GUEST_OS) ? " (it is Windows)" : "");
         return STEP_FAILED;
     }
-    why->again_ms =
-        frozen ? v->record.freeze.deadline_ms - THAW_MARGIN_MS : v->now.wall_ms + WAIT_POLL_MS;
+    why->again_ms = frozen ? view_thaw_by_ms(v) : v->now.wall_ms + WAIT_POLL_MS;
     if (frozen && v->now.wall_ms >= why->again_ms)
         why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
     return STEP_TODO;

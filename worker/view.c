@@ -131,6 +131,7 @@ static void read_vmi(struct clone_view *v, const struct kube_object *vmi)
     s->migrating = migration_under_way(field_tree(v, vmi, F_MIGRATION));
     s->freeze_status = str_empty(field(vmi, F_FREEZE_STATUS)) ? NULL : field(vmi, F_FREEZE_STATUS);
     s->revision = field(vmi, F_REVISION_NAME);
+    s->guest_os = str_empty(field(vmi, F_GUEST_OS)) ? NULL : field(vmi, F_GUEST_OS);
     /* A VMI that is over is no running source, and what is left of it is no VMI to freeze. */
     if (str_eq(s->phase, "Succeeded") || str_eq(s->phase, "Failed"))
         s->vmi_exists = false;

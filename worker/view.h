@@ -88,7 +88,8 @@ struct view_source {
     bool stand_alone; /* a VMI without a VM */
     bool running, agent, paused, migrating;
     const char *phase;
-    const char *freeze_status;        /* NULL: thawed, as far as the 5 s poll knows */
+    const char *guest_os;      /* what its agent says: "debian", "mswindows"; NULL: unknown */
+    const char *freeze_status; /* NULL: thawed, as far as the 5 s poll knows */
     const char *snapshot_in_progress; /* NULL: none */
     bool may_start;                   /* the requester may start it */
     bool freeze_elsewhere;            /* another Wukong owes a thaw on this VMI */

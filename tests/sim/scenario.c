@@ -117,6 +117,8 @@ static void make_source(struct sim *s, const char *name, bool agent, const char 
     struct machine *m = machine_get(&s->world, SIM_NS, name);
     m->has_agent = agent;
     m->source = true;
+    m->windows = maybe(s, 300);
+    m->os_hidden = maybe(s, 400);
     cJSON *spec = instance_spec(s, m, rng_range(&s->rng, 1, 3), PICK(s, "fast", "late"));
     if (!strategy) {
         cJSON *vmi = api_new(API_VMI, SIM_NS, name);

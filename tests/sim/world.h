@@ -25,6 +25,8 @@ struct machine {
     char *ns, *name;
     bool has_agent; /* its image has one */
     bool source;    /* made by the scenario, to be cloned */
+    bool windows;   /* VSS holds its writes for 10 s at most */
+    bool os_hidden; /* the agent does not say which system it is */
     int64_t records, since_ms;
     /* The guest; vmi_uid NULL: none runs. */
     char *vmi_uid;
@@ -33,6 +35,7 @@ struct machine {
     int64_t frozen_ms, frozen_for_ms;
     bool joined;      /* our freeze found somebody else's, was answered 200 and set no timer; or was
                          thawed by somebody else */
+    bool gone_on;     /* by itself, and has not said so yet */
     unsigned landing; /* freezes under way to this guest */
     struct timer safety; /* the guest's own unfreezeTimeout */
     struct timer poll;   /* virt-launcher's poll of the freeze state */

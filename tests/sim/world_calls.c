@@ -157,7 +157,17 @@ static void call_freeze(struct world *w, struct machine *m, const char *who,
 static void call_thaw(struct world *w, struct machine *m, const char *who,
                       const struct api_target *t, struct api_reply *reply)
 {
-    if (rng_chance(w->rng, w->faults.thaw_error)) {
+    if (m->gone_on) {
+        m->gone_on = false;
+        reply->delay_ms = rng_range(w->rng, 10, 200);
+        internal(
+            reply, t,
+            rng_chance(w->rng, w->faults.thaw_error_but_thawed)
+                ? "unexpected return code 500 (500 Internal Server Error), message: EOF"
+                : "unexpected return code 500 (500 Internal Server Error), message: internal "
+                  "error: unable to execute QEMU agent command 'guest-fsfreeze-thaw': couldn't "
+                  "hold writes: fsfreeze is limited up to 10 seconds: ");
+    } else if (rng_chance(w->rng, w->faults.thaw_error)) {
         reply->delay_ms = rng_range(w->rng, 10, 3000);
         internal(reply, t,
                  "unexpected return code 500 (500 Internal Server Error), message: "

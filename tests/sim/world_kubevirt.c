@@ -218,6 +218,8 @@ static void connect_agent(struct world *w, const char *ns, const char *name)
     machine_agent(m, true);
     cJSON *tree = jt_copy(vmi->tree);
     cJSON_AddItemToArray(jt_array(tree, "status.conditions"), condition("AgentConnected", true));
+    if (!m->os_hidden)
+        jt_str(tree, "status.guestOSInfo.id", m->windows ? "mswindows" : "debian");
     api_replace(w->api, "kubevirt", vmi, tree);
 }
 

@@ -19,9 +19,15 @@ static void settle(struct machine *m)
     m->since_ms = world_now(m->world);
 }
 
+/* qga/vss-win32: what froze is let go after 10 s, and the next thaw is answered with an error. */
+#define VSS_MS 10000
+
 static void safety_fires(void *arg)
 {
-    machine_thaw(arg, "the guest's own timer");
+    struct machine *m = arg;
+    bool vss = m->windows && world_now(m->world) < m->frozen_ms + m->frozen_for_ms;
+    machine_thaw(m, "the guest's own timer");
+    m->gone_on = vss;
 }
 
 static void poll(void *arg)
@@ -85,7 +91,7 @@ void machine_start(struct machine *m, const char *vmi_uid)
     free(m->vmi_uid);
     m->vmi_uid = xstrdup(vmi_uid);
     m->frozen_by = FREEZER_NONE;
-    m->agent = m->paused = m->migrating = false;
+    m->gone_on = m->agent = m->paused = m->migrating = false;
     m->since_ms = world_now(m->world);
     timer_arm(m->world->timers, &m->poll,
               world_now(m->world) + rng_range(m->world->rng, 1, POLL_MS));
@@ -122,12 +128,13 @@ void machine_freeze(struct machine *m, enum freezer by, int64_t timeout_ms)
         return;
     settle(m);
     m->frozen_by = by;
-    m->joined = false;
+    m->gone_on = m->joined = false;
     m->frozen_ms = world_now(m->world);
     m->frozen_for_ms = timeout_ms;
     /* 0: no safety timer (virt-handler rest/lifecycle.go). */
-    if (timeout_ms > 0)
-        timer_arm(m->world->timers, &m->safety, m->frozen_ms + timeout_ms);
+    int64_t held_ms = m->windows && (timeout_ms <= 0 || timeout_ms > VSS_MS) ? VSS_MS : timeout_ms;
+    if (held_ms > 0)
+        timer_arm(m->world->timers, &m->safety, m->frozen_ms + held_ms);
     if (m->world->froze)
         m->world->froze(m->world->arg, m, by);
 }

@@ -135,6 +135,7 @@ static void see_source(const struct world *w, struct clone_view *v)
                                      .agent = w->agent,
                                      .stand_alone = !w->by_vm,
                                      .migrating = w->migrating,
+                                     .guest_os = there ? w->guest_os : NULL,
                                      .may_start = true,
                                      .freezes_full = w->others_frozen,
                                      .freezes_max = 4,
@@ -285,6 +286,8 @@ static void answer(struct world *w, const struct intent *i, bool ok, int code)
     c->retry_ms = w->now + 500;
     if (i->mark_sent)
         memo_slot(&w->memo, i->mark_sent)->state = CALL_OK;
+    if (ok && i->mark_done)
+        memo_slot(&w->memo, i->mark_done)->state = CALL_OK;
 }
 
 static size_t index_of(const char *const *names, const char *name)
@@ -302,9 +305,36 @@ static void do_freeze(struct world *w, const struct intent *i)
     w->freezes++;
     if (w->freeze_code == 200 || w->lands) {
         w->frozen = true;
-        w->guest_timer = w->now + 60000;
+        w->gone_on = false;
+        w->froze_ms = w->now;
+        w->guest_timer = w->now + (w->vss ? 10000 : 60000);
     }
     answer(w, i, w->freeze_code == 200, w->freeze_code);
+}
+
+static void guest_goes_on(struct world *w)
+{
+    if (w->frozen)
+        w->frozen_ms = w->now - w->froze_ms;
+    w->frozen = false;
+}
+
+/* Of what VSS did the first answer tells, and no other (qga/vss-win32/requester.cpp: a thaw of what
+   is not frozen works). */
+static void do_thaw(struct world *w, const struct intent *i)
+{
+    const char *text = w->gone_on ? "unexpected return code 500, message: couldn't hold writes: "
+                                    "fsfreeze is limited up to 10 seconds: "
+                                  : w->thaw_text;
+    int code = w->gone_on ? 500 : w->thaw_code;
+    w->thaws++;
+    w->gone_on = false;
+    if (!w->thaw_code)
+        guest_goes_on(w);
+    answer(w, i, !code, code ? code : 200);
+    struct call *c = memo_slot(&w->memo, i->key);
+    free(c->message);
+    c->message = xstrdup(code ? str_or(text, "no answer") : NULL);
 }
 
 static void do_subresource(struct world *w, const struct intent *i)
@@ -315,8 +345,8 @@ static void do_subresource(struct world *w, const struct intent *i)
         return;
     }
     if (str_eq(i->sub, "unfreeze")) {
-        w->thaws++;
-        w->frozen = false;
+        do_thaw(w, i);
+        return;
     } else if (str_eq(i->sub, "start")) {
         w->starts++;
         code = w->start_code;
@@ -486,8 +516,10 @@ static void obey(struct world *w, const struct intent *i)
 static void nature(struct world *w)
 {
     land_slow(w);
-    if (w->frozen && w->now >= w->guest_timer)
-        w->frozen = false;
+    if (w->frozen && w->now >= w->guest_timer) {
+        w->gone_on = w->vss;
+        guest_goes_on(w);
+    }
     for (size_t i = 0; i < DISKS; i++) {
         if (w->snapshot[i] && w->cut[i] && !w->storage_unready)
             w->ready[i] = true;

@@ -62,6 +62,13 @@ struct world {
     int start_code, stop_code; /* 0: accepted */
     bool lands;                /* a freeze that answers 500 takes effect all the same */
     int64_t guest_timer;
+    const char *guest_os;  /* what its agent says; NULL: nothing yet */
+    bool vss;              /* it goes on by itself after 10 s, and says so to the next thaw */
+    bool gone_on;          /* it has */
+    int thaw_code;         /* answer to the next thaws; 0: 200 */
+    const char *thaw_text; /* and its message */
+    int64_t froze_ms;      /* since when it is frozen, or was */
+    int64_t frozen_ms;     /* how long it was, the last time */
     /* storage */
     bool snapshot[DISKS], cut[DISKS], ready[DISKS], snapshot_deleting;
     bool parent[DISKS];   /* the content's deletionPolicy is Retain */

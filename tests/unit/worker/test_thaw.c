@@ -1,0 +1,121 @@
+/*
+ * Proves what the end of a freeze says of the cut: a guest that has gone on by itself was not
+ * frozen to the last cut, and only the answer to the first thaw, or how early that was sent, tells
+ * so of a guest whose system is not known.
+ */
+#include "world.h"
+
+/* The cuts are seen so long after the freeze. */
+static struct world cut_after(struct world w, int64_t ms)
+{
+    w.storage_stuck = true;
+    for (int i = 0; i < 100 && !w.frozen; i++)
+        run(&w, 1);
+    assert_true(w.frozen);
+    while (w.now < w.froze_ms + ms)
+        run(&w, 1);
+    w.storage_stuck = false;
+    w.cut[0] = w.cut[1] = true;
+    return w;
+}
+
+static void test_what_a_thaw_proves(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *os;
+        bool vss;
+        int64_t cut_ms;
+        int thaw_code;
+        enum consistency expected;
+    } rows[] = {
+        {"Linux", "debian", false, 15000, 0, CONSISTENCY_FILESYSTEM},
+        {"Linux, the thaw's answer is lost", "debian", false, 15000, 500, CONSISTENCY_FILESYSTEM},
+        {"unknown", NULL, false, 15000, 0, CONSISTENCY_FILESYSTEM},
+        {"unknown, the thaw's answer is lost", NULL, false, 15000, 500, CONSISTENCY_CRASH},
+        {"unknown, early, the answer is lost", NULL, false, 5000, 500, CONSISTENCY_FILESYSTEM},
+        {"unknown, and VSS gave up", NULL, true, 15000, 0, CONSISTENCY_CRASH},
+        {"Windows in time", "mswindows", true, 5000, 0, CONSISTENCY_FILESYSTEM},
+        {"Windows in time, the answer is lost", "mswindows", true, 5000, 500,
+         CONSISTENCY_FILESYSTEM},
+        {"Windows, cut after 9 s", "mswindows", true, 9000, 0, CONSISTENCY_CRASH},
+        {"Windows, cut after 15 s", "mswindows", true, 15000, 0, CONSISTENCY_CRASH},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct world w = new_world();
+        w.guest_os = rows[i].os;
+        w.vss = rows[i].vss;
+        w.thaw_code = rows[i].thaw_code;
+        w = cut_after(w, rows[i].cut_ms);
+        run(&w, 10);
+        w.thaw_code = 0;
+        succeeds(&w, 400);
+        if (w.record.consistency != rows[i].expected)
+            fail_msg("%s: %s", rows[i].name, consistency_names[w.record.consistency]);
+        assert_int_equal(w.record.attempts, 1);
+        assert_clean(&w);
+        world_release(&w);
+    }
+}
+
+/* Required fails the attempt, and the next one does it in time. */
+static void test_required_of_windows(void **state)
+{
+    (void)state;
+    for (int known = 0; known < 2; known++) {
+        struct world w = new_world();
+        w.quiesce = QUIESCE_REQUIRED;
+        w.guest_os = known ? "mswindows" : NULL;
+        w.vss = true;
+        w = cut_after(w, 11000);
+        run(&w, 3);
+        assert_string_equal(str_or(w.record.error.reason, "none"), "CutTimeout");
+        succeeds(&w, 300);
+        assert_int_equal(w.record.attempts, 2);
+        assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+        assert_clean(&w);
+        world_release(&w);
+    }
+}
+
+/* Its guest is told to thaw by itself no later than it would, and we thaw before that. */
+static void test_windows_has_8_seconds(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.guest_os = "mswindows";
+    w.vss = w.storage_stuck = true;
+    run(&w, 100);
+    assert_int_equal(w.freezes, 1);
+    assert_int_equal(w.record.freeze.deadline_ms, w.record.freeze.requested_ms + 10000);
+    assert_false(w.frozen);
+    assert_in_range(w.frozen_ms, 7000, 8400);
+    w.storage_stuck = false;
+    succeeds(&w, 300);
+    assert_int_equal(w.record.consistency, CONSISTENCY_CRASH);
+    world_release(&w);
+}
+
+/* VSS's word means that the guest is not frozen: no debt, no more thaws. */
+static void test_gone_on_is_thawed(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.vss = true;
+    w = cut_after(w, 12000);
+    run(&w, 5);
+    assert_true(w.record.freeze.thawed_ms);
+    assert_int_equal(w.thaws, 1);
+    world_release(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_a_thaw_proves),
+        cmocka_unit_test(test_required_of_windows),
+        cmocka_unit_test(test_windows_has_8_seconds),
+        cmocka_unit_test(test_gone_on_is_thawed),
+    };
+    return cmocka_run_group_tests(tests, world_start, world_stop);
+}
