@@ -281,7 +281,7 @@ static bool stamp_is_fresh(struct judgement *j, const struct stamp *wanted)
 static void describe_stamp(const struct judgement *j, struct stamp *ret)
 {
     const struct wukong_effective *e = &j->e;
-    bool named = !str_empty(j->w.name);
+    bool named = !str_empty(j->w.name), who = e->cross_namespace || j->asks_who;
     *ret = (struct stamp){
         .ns = j->review.ns,
         .name = named ? j->w.name : NULL,
@@ -291,8 +291,9 @@ static void describe_stamp(const struct judgement *j, struct stamp *ret)
         .source_ns = e->source_ns,
         .source_name = e->source_name,
         .requester = j->review.user,
-        .groups = j->asks_who ? j->groups : NULL,
-        .group_count = j->asks_who ? j->group_count : 0,
+        /* The worker asks for the right again, with these. */
+        .groups = who ? j->groups : NULL,
+        .group_count = who ? j->group_count : 0,
         .may_start = j->may_start,
         .issued_ms = j->c->now_ms,
     };

@@ -26,7 +26,7 @@ const char *const condition_type_names[CONDITION_TYPES] = {
 
 /* The order of a clone. The weights are shares of progress: restoring is what takes long. */
 const struct clone_step clone_steps[] = {
-    {"Policy", COND_POLICY_ALLOWED, observe_policy, NULL, 1},
+    {"Policy", COND_POLICY_ALLOWED, observe_policy, apply_policy, 1},
     {"Source", COND_SOURCE_READY, observe_source, apply_source, 4},
     {"Gates", COND_AWAITING_GATES, observe_gates, apply_gates, 1},
     {"Preflight", COND_SOURCE_READY, observe_preflight, apply_preflight, 4},
@@ -324,7 +324,9 @@ static void go_on(const struct clone_view *v, struct decision *d)
     }
     /* Nothing that must be undone is begun before the finalizer is there. */
     const struct clone_step *step = w.current < clone_step_count ? &clone_steps[w.current] : NULL;
-    bool guarded = v->wukong->has_finalizer || (step && step->observe == observe_preflight);
+    bool guarded =
+        v->wukong->has_finalizer ||
+        (step && (step->observe == observe_preflight || step->observe == observe_policy));
     if (step && w.observed == STEP_TODO && step->apply && guarded)
         step->apply(v, d);
     if (w.current < clone_step_count) {

@@ -27,6 +27,7 @@ static const struct verb_info {
     [INTENT_SUBRESOURCE] = {KUBE_PUT, true, true, "application/json"},
     [INTENT_LIST] = {KUBE_GET, false, true, NULL},
     [INTENT_EXPAND] = {KUBE_PUT, false, true, "application/json"},
+    [INTENT_ASK] = {KUBE_POST, false, true, "application/json"},
     [INTENT_STATUS] = {KUBE_PATCH, true, true, "application/apply-patch+yaml"},
     [INTENT_FINALIZER] = {KUBE_PATCH, true, false, "application/apply-patch+yaml"},
     [INTENT_EVENT] = {KUBE_POST, true, false, "application/json"},
@@ -122,7 +123,8 @@ static void execution_done(void *arg, const struct kube_reply *reply)
         ok_slot(x, c, status->code);
         if (e->mark_done)
             memo_slot(e->memo, e->mark_done)->state = CALL_OK;
-        if (e->verb == INTENT_READ || e->verb == INTENT_LIST || e->verb == INTENT_EXPAND) {
+        if (e->verb == INTENT_READ || e->verb == INTENT_LIST || e->verb == INTENT_EXPAND ||
+            e->verb == INTENT_ASK) {
             free(c->body);
             c->body = xstrndup(reply->body, reply->body_len);
             c->body_len = reply->body_len;
@@ -200,7 +202,8 @@ static bool wrap_body(const struct intent *i, struct buf *out)
 static bool build_path(const struct executor *x, const struct intent *i, struct buf *path)
 {
     bool collection = i->verb == INTENT_CREATE || i->verb == INTENT_DRY_RUN ||
-                      i->verb == INTENT_EVENT || i->verb == INTENT_EXPAND || i->verb == INTENT_LIST;
+                      i->verb == INTENT_EVENT || i->verb == INTENT_EXPAND ||
+                      i->verb == INTENT_LIST || i->verb == INTENT_ASK;
     const char *sub = i->verb == INTENT_STATUS ? "status" : i->sub;
     kube_path_kind(path, i->kind, i->ns, collection ? NULL : i->name, sub);
     if (i->verb == INTENT_STATUS || i->verb == INTENT_FINALIZER) {

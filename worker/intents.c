@@ -12,7 +12,7 @@ const char *const intent_verb_names[INTENT_VERBS] = {
     [INTENT_PATCH] = "patch",   [INTENT_SUBRESOURCE] = "subresource",
     [INTENT_STATUS] = "status", [INTENT_FINALIZER] = "finalizer",
     [INTENT_EVENT] = "event",   [INTENT_LIST] = "list",
-    [INTENT_EXPAND] = "expand",
+    [INTENT_EXPAND] = "expand", [INTENT_ASK] = "ask",
 };
 
 struct intent *intents_add(struct intents *list, enum intent_verb verb,
@@ -39,6 +39,7 @@ struct intent *intents_add(struct intents *list, enum intent_verb verb,
                          .ns = arena_strdup(list->arena, ns),
                          .name = arena_strdup(list->arena, name),
                          .key = arena_strdup(list->arena, text.data)};
-    assert(i->key && (i->name || verb == INTENT_EVENT || verb == INTENT_LIST));
+    bool nameless = verb == INTENT_EVENT || verb == INTENT_LIST || verb == INTENT_ASK;
+    assert(i->key && (i->name || nameless));
     return i;
 }

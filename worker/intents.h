@@ -24,6 +24,7 @@ enum intent_verb {
     INTENT_PATCH,       /* merge patch */
     INTENT_SUBRESOURCE, /* PUT on subresources.kubevirt.io */
     INTENT_EXPAND,      /* PUT of a spec to be resolved; changes nothing, the reply is kept */
+    INTENT_ASK,         /* POST of a question; changes nothing, the reply is kept */
     INTENT_STATUS,      /* server-side apply of status */
     INTENT_FINALIZER,   /* server-side apply of our finalizer; body "" removes it */
     INTENT_EVENT,       /* POST of an Event with a deterministic name; sent once */

@@ -108,5 +108,7 @@ const struct kube_kind worker_kinds[ALL_KINDS] = {
     [KIND_SUB_VM] = {SUBRESOURCES, "virtualmachines", "VirtualMachine", false, .fields = {0}},
     [KIND_SUB_VMI] = {SUBRESOURCES, "virtualmachineinstances", "VirtualMachineInstance", false,
                       .fields = {0}},
+    [KIND_ACCESS_REVIEW] = {"authorization.k8s.io", "v1", "subjectaccessreviews",
+                            "SubjectAccessReview", true, .fields = {0}},
     [KIND_EXPAND] = {SUBRESOURCES, "expand-vm-spec", "VirtualMachine", false, .fields = {0}},
 };

@@ -30,9 +30,10 @@ enum worker_kind {
     /* Kinds that are only read or written, never cached. */
     KIND_REVISION = WORKER_KINDS,
     KIND_EVENT,
-    KIND_SUB_VM,  /* subresources.kubevirt.io virtualmachines */
-    KIND_SUB_VMI, /* subresources.kubevirt.io virtualmachineinstances */
-    KIND_EXPAND,  /* subresources.kubevirt.io expand-vm-spec: a function, not an object */
+    KIND_SUB_VM,        /* subresources.kubevirt.io virtualmachines */
+    KIND_SUB_VMI,       /* subresources.kubevirt.io virtualmachineinstances */
+    KIND_EXPAND,        /* subresources.kubevirt.io expand-vm-spec: a function, not an object */
+    KIND_ACCESS_REVIEW, /* authorization.k8s.io subjectaccessreviews: a question, not an object */
     ALL_KINDS
 };
 extern const struct kube_kind worker_kinds[ALL_KINDS];

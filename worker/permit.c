@@ -3,6 +3,9 @@
 #include <stdlib.h>
 
 #include "base/str.h"
+#include "base/buf.h"
+#include "json/json.h"
+#include "wukong/access.h"
 #include "wukong/stamp.h"
 
 static enum stamp_verdict verify(struct arena *a, const struct wukong *w,
@@ -21,49 +24,75 @@ static enum stamp_verdict verify(struct arena *a, const struct wukong *w,
     return stamp_verify(stamp, keys, &expected, w->created_ms, a, ret);
 }
 
-const char *permit_cross_namespace(struct arena *a, const struct wukong *w,
-                                   const struct wukong_effective *e, const char *generate_name,
-                                   const char *stamp, const char *keys, bool *ret_may_start)
+/* The question that the webhook asked, for the same user, in the same words. */
+static char *review(const struct stamp *s, enum access_right right)
 {
-    if (!keys)
-        return "the webhook's public key is not known yet (ConfigMap of the admission stamps)";
-    struct stamp found = {0};
-    enum stamp_verdict verdict = verify(a, w, e, generate_name, stamp, keys, &found);
-    if (verdict != STAMP_GOOD)
-        return arena_printf(
-            a,
-            "clones from another namespace need the webhook's admission stamp (%s); "
-            "delete the Wukong and create it again",
-            stamp_verdict_names[verdict]);
-    *ret_may_start = found.may_start;
-    return NULL;
+    CLEANUP_BUF struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
+    CLEANUP_JSON cJSON *groups = cJSON_CreateStringArray(s->groups, (int)s->group_count);
+    const struct access_question q = {.right = right,
+                                      .ns = s->source_ns,
+                                      .name = s->source_name,
+                                      .user = str_or(s->requester, ""),
+                                      .groups = groups};
+    access_write(&q, &body);
+    return buf_take(&body);
 }
 
-const char *permit_remembered(struct permit_memo *m, struct arena *a, const struct wukong *w,
-                              const struct wukong_effective *e, const char *generate_name,
-                              const char *stamp, const char *keys, bool *ret_may_start)
+static void judge(struct permit_memo *m, struct arena *a, const struct wukong *w,
+                  const struct wukong_effective *e, const char *generate_name)
+{
+    struct stamp found = {0};
+    struct permit *p = &m->permit;
+    if (str_empty(m->keys)) {
+        p->refusal =
+            xstrdup("the webhook's public key is not known yet (ConfigMap of the admission "
+                    "stamps)");
+        return;
+    }
+    enum stamp_verdict verdict = verify(a, w, e, generate_name, m->stamp, m->keys, &found);
+    if (verdict != STAMP_GOOD) {
+        p->refusal = xasprintf("clones from another namespace need the webhook's admission stamp "
+                               "(%s); delete the Wukong and create it again",
+                               stamp_verdict_names[verdict]);
+        return;
+    }
+    p->may_start = found.may_start;
+    p->issued_ms = found.issued_ms;
+    p->user = xstrdup(found.requester);
+    p->clone_review = found.groups ? review(&found, ACCESS_CLONE) : NULL;
+    p->start_review = found.groups && found.may_start ? review(&found, ACCESS_START) : NULL;
+}
+
+void permit_remembered(struct permit_memo *m, struct arena *a, const struct wukong *w,
+                       const struct wukong_effective *e, const char *generate_name,
+                       const char *stamp, const char *keys, int64_t now_ms, struct permit *ret)
 {
     bool same = m->known && m->generation == w->generation && str_eq(m->stamp, str_or(stamp, "")) &&
                 str_eq(m->keys, str_or(keys, ""));
     if (!same) {
         permit_memo_release(m);
-        m->may_start = true;
-        m->refusal =
-            xstrdup(permit_cross_namespace(a, w, e, generate_name, stamp, keys, &m->may_start));
         m->stamp = xstrdup(str_or(stamp, ""));
         m->keys = xstrdup(str_or(keys, ""));
         m->generation = w->generation;
         m->known = true;
+        judge(m, a, w, e, generate_name);
     }
-    *ret_may_start = m->may_start;
-    return m->refusal;
+    *ret = m->permit;
+    int64_t longest = ret->clone_review ? STAMP_AGE_MAX_MS : STAMP_BLIND_AGE_MAX_MS;
+    if (!ret->refusal && now_ms - ret->issued_ms > longest)
+        ret->refusal =
+            "the admission stamp is too old: who asked for the clone, or may, has to ask "
+            "again; set the annotation " WUKONG_RETRY_ANNOTATION " to a new value";
 }
 
 void permit_memo_release(struct permit_memo *m)
 {
     free(m->stamp);
     free(m->keys);
-    free(m->refusal);
+    free((char *)m->permit.refusal);
+    free((char *)m->permit.user);
+    free((char *)m->permit.clone_review);
+    free((char *)m->permit.start_review);
     *m = (struct permit_memo){0};
 }
 

@@ -9,24 +9,30 @@
 #include "base/mem.h"
 #include "wukong/spec.h"
 
-/* NULL: permitted. Else why not and what to do, from the arena. keys: PEM of the webhook's public
-   keys, NULL when they could not be read yet. ret_may_start: the requester may start the source. */
-const char *permit_cross_namespace(struct arena *a, const struct wukong *w,
-                                   const struct wukong_effective *e, const char *generate_name,
-                                   const char *stamp, const char *keys, bool *ret_may_start);
-/* The last verdict of permit_cross_namespace on one Wukong: a signature is verified once, not at
-   every look. Zero-initialised; whoever holds it releases it. */
+/* What the stamp of a clone from another namespace permits. */
+struct permit {
+    const char *refusal; /* NULL: permitted; else why not and what to do */
+    bool may_start;      /* the requester may start the source */
+    const char *user;
+    int64_t issued_ms;
+    /* Bodies of the SubjectAccessReviews that ask for the requester's rights again. NULL: they
+       cannot be asked for, or need not be: the groups are not known, or may_start is false. */
+    const char *clone_review, *start_review;
+};
+/* The last verdict on one Wukong: a signature is verified once, not at every look.
+   Zero-initialised; whoever holds it releases it. */
 struct permit_memo {
     char *stamp, *keys; /* what was judged */
     int64_t generation;
-    char *refusal;
-    bool known, may_start;
+    bool known;
+    struct permit permit; /* owns its texts */
 };
-/* The same as permit_cross_namespace, remembered while generation, stamp and keys stay the same.
-   What it returns lives as long as the memo's verdict. */
-const char *permit_remembered(struct permit_memo *m, struct arena *a, const struct wukong *w,
-                              const struct wukong_effective *e, const char *generate_name,
-                              const char *stamp, const char *keys, bool *ret_may_start);
+/* Verifies the stamp, or remembers what was found while generation, stamp and keys stay the same.
+   keys: PEM of the webhook's public keys, NULL when they could not be read yet. What *ret points to
+   lives as long as the memo's verdict and the arena. */
+void permit_remembered(struct permit_memo *m, struct arena *a, const struct wukong *w,
+                       const struct wukong_effective *e, const char *generate_name,
+                       const char *stamp, const char *keys, int64_t now_ms, struct permit *ret);
 void permit_memo_release(struct permit_memo *m);
 /* Who asked for the clone, by a good stamp; ret_user NULL: not known. ret_groups NULL: the groups
    are not known. From the arena. */

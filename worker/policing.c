@@ -129,7 +129,7 @@ static int64_t snapshots_kept(const struct policing *p, const struct entry *self
 static bool could_go_on(const struct policing *p, const struct clone_view *v)
 {
     struct why why = {0};
-    if (v->policy_refusal || v->permitted_ms > v->now.wall_ms ||
+    if (v->permit.refusal || v->permitted_ms > v->now.wall_ms ||
         observe_source(v, &why) == STEP_WAIT)
         return false;
     /* The pre-flight is not cheap to look at, and with slots to spare it does not matter. */

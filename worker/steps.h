@@ -9,6 +9,7 @@
 
 #include "worker/decide.h"
 #include "worker/kinds.h"
+#include "wukong/access.h"
 
 /* A live read of the source older than this is read again before the freeze. */
 #define READ_FRESH_MS 10000
@@ -85,6 +86,13 @@ const char *view_name_taken(const struct clone_view *v, const char **ret_kind);
 /* Policies, windows and limits may still hold this attempt back: nothing of it is cut yet. */
 bool view_may_be_held(const struct clone_view *v);
 enum observed observe_policy(const struct clone_view *v, struct why *why);
+void apply_policy(const struct clone_view *v, struct decision *d);
+/* The requester of a clone from another namespace was not found to have lost the right
+   (steps_access.c). */
+enum observed access_kept(const struct clone_view *v, struct why *why);
+/* He has been found to have it, a moment ago. */
+enum observed access_state(const struct clone_view *v, enum access_right right, struct why *why);
+void access_ask(const struct clone_view *v, enum access_right right, struct decision *d);
 enum observed observe_source(const struct clone_view *v, struct why *why);
 void apply_source(const struct clone_view *v, struct decision *d);
 /* steps_after.c */

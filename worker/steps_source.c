@@ -38,11 +38,13 @@ enum observed observe_policy(const struct clone_view *v, struct why *why)
         why_set(why, REASON_INVALID, "%s", v->invalid);
         return STEP_FAILED;
     }
-    if (v->policy_refusal) {
-        why_set(why, v->effective.cross_namespace ? REASON_NOT_ADMITTED : REASON_POLICY_DENIED,
-                "%s", v->policy_refusal);
+    if (v->permit.refusal) {
+        why_set(why, REASON_NOT_ADMITTED, "%s", v->permit.refusal);
         return wait_for(why, v, WAIT_POLL_MS);
     }
+    enum observed kept = access_kept(v, why);
+    if (kept != STEP_DONE)
+        return kept;
     bool denied = v->policy.reason == REASON_POLICY_DENIED;
     bool scheduled = v->permitted_ms > v->now.wall_ms;
     /* Of two times the later one is told. */
@@ -162,6 +164,9 @@ static enum observed observe_start(const struct clone_view *v, struct why *why)
                 v->effective.source_ns, v->effective.source_name);
         return wait_for(why, v, 0);
     }
+    enum observed access = access_state(v, ACCESS_START, why);
+    if (access != STEP_DONE)
+        return access;
     why_set(why, REASON_SOURCE_STARTING, "the stopped source %s/%s is being started",
             v->effective.source_ns, v->effective.source_name);
     const struct call *start = memo_find(v->memo, "start");
@@ -213,6 +218,11 @@ enum observed observe_source(const struct clone_view *v, struct why *why)
 /* Announced in the record before it is sent, so that a restarted worker knows whom it started. */
 void apply_source(const struct clone_view *v, struct decision *d)
 {
+    struct why access = {0};
+    if (access_state(v, ACCESS_START, &access) != STEP_DONE) {
+        access_ask(v, ACCESS_START, d);
+        return;
+    }
     if (!v->record.started.at_ms) {
         d->record.started.at_ms = v->now.wall_ms;
         d->persist_first = true;
@@ -375,6 +385,9 @@ enum observed observe_preflight(const struct clone_view *v, struct why *why)
         return STEP_DONE;
     if (record_owes_thaw(&v->record) && v->capture.present)
         return STEP_DONE;
+    enum observed access = access_state(v, ACCESS_CLONE, why);
+    if (access != STEP_DONE)
+        return access;
     why_set(why, REASON_WAITING, "reading the source");
     size_t n = 0;
     const struct body_read *reads = body_reads(v, &n);
@@ -413,6 +426,11 @@ enum observed observe_preflight(const struct clone_view *v, struct why *why)
 void apply_preflight(const struct clone_view *v, struct decision *d)
 {
     size_t n = 0;
+    struct why access = {0};
+    if (access_state(v, ACCESS_CLONE, &access) != STEP_DONE) {
+        access_ask(v, ACCESS_CLONE, d);
+        return;
+    }
     const struct body_read *reads = body_reads(v, &n);
     for (size_t i = 0; i < n; i++)
         if (!read_fresh(v, &reads[i]))

@@ -692,9 +692,9 @@ static void apply_settings(struct clone_view *v, const struct view_settings *s)
     v->source.freezes_max = s->freezes_max;
     v->source.freezes_full = s->freezes_full;
     v->source.vm_snapshot_elsewhere = s->vm_snapshot_elsewhere;
-    v->source.may_start = s->may_start;
+    v->source.may_start = s->permit.may_start;
     v->source.last_thaw_ms = s->last_thaw_ms;
-    v->policy_refusal = s->policy_refusal;
+    v->permit = s->permit;
     v->permitted_ms = s->permitted_ms;
     v->permitted_why = s->permitted_why;
     v->permitted_reason = s->permitted_reason;

@@ -17,6 +17,7 @@
 #include <cjson/cJSON.h>
 
 #include "worker/memo.h"
+#include "worker/permit.h"
 #include "wukong/reasons.h"
 #include "worker/record.h"
 #include "wukong/cut.h"
@@ -191,7 +192,7 @@ struct clone_view {
     size_t held_group_count;
     size_t held_count; /* snapshots of those groups: not among `ours` */
     struct view_share share;
-    const char *policy_refusal; /* NULL: permitted */
+    struct permit permit; /* its refusal NULL: permitted, as far as the stamp says */
     /* What the ClonePolicies say, limits included; REASON_NONE: permitted. Looked at again then. */
     struct {
         enum reason reason;

@@ -6,18 +6,19 @@
 #define WORKER_VIEW_BUILD_H
 
 #include "worker/caches.h"
+#include "worker/permit.h"
 #include "worker/view.h"
 
 struct view_settings {
     int64_t unfreeze_timeout_ms;
-    bool may_start;             /* the requester may start the source */
+    struct permit permit;       /* of a clone from another namespace; may_start of any */
     bool freeze_elsewhere;      /* another Wukong owes a thaw on this source */
     unsigned freezes_max;       /* guests that may be frozen at once; 0: no limit */
     bool freezes_full;          /* other Wukongs have as many frozen */
     bool vm_snapshot_elsewhere; /* another Wukong's VirtualMachineSnapshot of it is under way */
     int64_t last_thaw_ms;       /* wall; of this source, by any Wukong; 0: none known */
     /* Policy's verdict: see view.h. */
-    const char *policy_refusal, *permitted_why;
+    const char *permitted_why;
     enum reason permitted_reason;
     int64_t permitted_ms, permitted_until_ms;
     const struct share_group *held; /* see view.h */

@@ -68,19 +68,19 @@ static const char *stamp_keys(struct worker *w, struct arena *a)
     return arena_strdup(a, json_str(data, "[stamp.pub]"));
 }
 
-static const char *cross_namespace_refusal(struct worker *w, struct entry *self,
-                                           const struct kube_object *o, const struct clone_view *v,
-                                           bool *ret_may_start)
+static struct permit cross_namespace_permit(struct worker *w, struct entry *self,
+                                            const struct kube_object *o, const struct clone_view *v)
 {
-    *ret_may_start = true;
+    struct permit p = {.may_start = true};
     if (!v->effective.cross_namespace)
-        return NULL;
+        return p;
     if (!w->config.cross_namespace)
-        return "clones from another namespace are switched off in this cluster (chart value "
-               "crossNamespace.enabled)";
-    return permit_remembered(
+        return (struct permit){.refusal = "clones from another namespace are switched off in this "
+                                          "cluster (chart value crossNamespace.enabled)"};
+    permit_remembered(
         &self->permit, v->arena, v->wukong, &v->effective, kube_object_field(o, F_GENERATE_NAME),
-        kube_object_field(o, F_ANNOTATION_STAMP), stamp_keys(w, v->arena), ret_may_start);
+        kube_object_field(o, F_ANNOTATION_STAMP), stamp_keys(w, v->arena), worker_wall(w), &p);
+    return p;
 }
 
 static bool under_way(void *arg, const struct kube_object *o)
@@ -116,7 +116,7 @@ static void settings_of(struct worker *w, struct entry *self, const struct kube_
             e->thawed_ms > e->vm_snapshot_end_ms ? e->thawed_ms : e->vm_snapshot_end_ms;
         s->last_thaw_ms = thawed > s->last_thaw_ms ? thawed : s->last_thaw_ms;
     }
-    s->policy_refusal = cross_namespace_refusal(w, self, o, v, &s->may_start);
+    s->permit = cross_namespace_permit(w, self, o, v);
     struct schedule_verdict verdict = schedule_judge(&v->wukong->spec.source, worker_wall(w));
     s->permitted_ms = verdict.permitted_ms;
     s->permitted_reason = verdict.reason;

@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "json/writer.h"
+#include "wukong/access.h"
 #include "wukong/spec.h"
 
 const char *const look_kind_names[LOOK_KINDS] = {
@@ -66,7 +66,7 @@ static char *path_of(enum look_kind kind, const char *ns, const char *name)
     case LOOK_KINDS:
         break;
     }
-    return xstrdup("/apis/authorization.k8s.io/v1/subjectaccessreviews");
+    return xstrdup(ACCESS_PATH);
 }
 
 struct look *looks_get(struct looks *l, enum look_kind kind, const char *ns, const char *name)
@@ -85,34 +85,19 @@ struct look *looks_get(struct looks *l, enum look_kind kind, const char *ns, con
     return k;
 }
 
-static void write_attributes(struct json_writer *w, bool start, const char *ns, const char *name)
-{
-    json_object(w, "resourceAttributes");
-    json_string(w, "namespace", ns);
-    json_string(w, "verb", start ? "update" : "create");
-    json_string(w, "group", start ? "subresources.kubevirt.io" : WUKONG_GROUP);
-    json_string(w, "version", start ? "v1" : WUKONG_VERSION_NAME);
-    json_string(w, "resource", start ? "virtualmachines" : WUKONG_RESOURCE);
-    json_string(w, "subresource", start ? "start" : "source");
-    json_string(w, "name", name);
-    json_end(w);
-}
-
-static void write_review(struct look *k, const char *kind, const cJSON *user_info, const char *ns)
+static void write_review(struct look *k, const cJSON *user_info, const char *ns)
 {
     CLEANUP_BUF struct buf body = BUF_INIT(LIMIT_REPLY_BYTES);
-    struct json_writer w = json_writer(&body);
-    json_object(&w, NULL);
-    json_string(&w, "apiVersion", "authorization.k8s.io/v1");
-    json_string(&w, "kind", kind);
-    json_object(&w, "spec");
-    write_attributes(&w, k->kind == LOOK_MAY_START, ns, k->name);
-    json_string(&w, "user", json_str(user_info, "username"));
-    json_string(&w, "uid", json_str(user_info, "uid"));
-    json_tree(&w, "groups", json_get(user_info, "groups"));
-    json_tree(&w, "extra", json_get(user_info, "extra"));
-    json_end(&w);
-    json_end(&w);
+    const struct access_question q = {
+        .right = k->kind == LOOK_MAY_START ? ACCESS_START : ACCESS_CLONE,
+        .ns = ns,
+        .name = k->name,
+        .user = user_info ? str_or(json_str(user_info, "username"), "") : NULL,
+        .uid = json_str(user_info, "uid"),
+        .groups = json_get(user_info, "groups"),
+        .extra = json_get(user_info, "extra"),
+    };
+    access_write(&q, &body);
     k->body = buf_take(&body);
 }
 
@@ -121,7 +106,7 @@ struct look *looks_access(struct looks *l, enum look_kind kind, const cJSON *use
 {
     struct look *k = looks_get(l, kind, ns, name);
     if (k && !k->body)
-        write_review(k, "SubjectAccessReview", user_info, ns);
+        write_review(k, user_info, ns);
     return k;
 }
 
@@ -132,8 +117,8 @@ struct look *looks_own_access(struct looks *l, enum look_kind kind, const char *
     if (!k || k->body)
         return k;
     free(k->path);
-    k->path = xstrdup("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews");
-    write_review(k, "SelfSubjectAccessReview", NULL, ns);
+    k->path = xstrdup(ACCESS_OWN_PATH);
+    write_review(k, NULL, ns);
     return k;
 }
 
@@ -171,7 +156,5 @@ bool look_exists(const struct look *k, bool *ret_known)
 
 bool look_allowed(const struct look *k, bool *ret_known)
 {
-    const cJSON *allowed = json_at(look_tree(k), "status.allowed");
-    *ret_known = cJSON_IsBool(allowed);
-    return cJSON_IsTrue(allowed);
+    return access_allowed(look_tree(k), ret_known);
 }

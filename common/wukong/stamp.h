@@ -22,7 +22,13 @@
 #include "base/mem.h"
 
 #define STAMP_WINDOW_MS (60 * 1000)
-#define STAMP_TEXT_MAX 4096
+/* How long a stamp is good. What it says of the requester's groups grows old: the right itself is
+   asked for again before the source is read. */
+#define STAMP_AGE_MAX_MS (30LL * 24 * 3600 * 1000)
+/* One that does not know the requester's groups, so that the right cannot be asked for again. */
+#define STAMP_BLIND_AGE_MAX_MS (3600 * 1000)
+/* Some 500 groups with names of 40 characters. */
+#define STAMP_TEXT_MAX (32 * 1024)
 /* Keys accepted at once, so that a key can be replaced. */
 #define STAMP_KEYS_MAX 4
 

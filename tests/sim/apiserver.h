@@ -106,6 +106,8 @@ struct api_hooks {
     void (*subresource)(void *arg, const char *who, enum api_kind kind, const char *ns,
                         const char *name, const char *verb, const cJSON *body,
                         struct api_reply *reply);
+    /* SubjectAccessReview: whether the user may do what the body's spec says. */
+    bool (*may)(void *arg, const cJSON *spec);
     /* Something that a client of ours must never send. */
     void (*illegal)(void *arg, const char *who, const char *what, const char *path);
     void *arg;

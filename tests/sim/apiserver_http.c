@@ -526,10 +526,31 @@ static void dispatch(struct work *w)
         do_delete(w);
 }
 
+/* A question, not an object: nothing is stored. */
+static void do_ask(struct work *w)
+{
+    const struct api_hooks *h = &w->s->hooks;
+    w->t.query = xstrdup("");
+    if (w->call->method != KUBE_POST || !read_body(w) || !json_at(w->body, "spec.user")) {
+        api_fail(w->reply, 422, "Invalid", NULL,
+                 "SubjectAccessReview.authorization.k8s.io \"\" is invalid: spec.user: Invalid "
+                 "value: \"\": at least one of user or group must be specified");
+        return;
+    }
+    bool may = h->may(h->arg, json_get(w->body, "spec"));
+    CLEANUP_FREE char *text = xasprintf("{\"kind\":\"SubjectAccessReview\",\"apiVersion\":"
+                                        "\"authorization.k8s.io/v1\",\"metadata\":{},\"spec\":{},"
+                                        "\"status\":{\"allowed\":%s}}",
+                                        may ? "true" : "false");
+    answer(w->reply, 201, text);
+}
+
 void api_handle(struct apiserver *s, const struct api_call *call, struct api_reply *reply)
 {
     struct work w = {.s = s, .call = call, .reply = reply};
-    if (!api_parse_path(s, call->path, &w.t)) {
+    if (str_eq(call->path, "/apis/authorization.k8s.io/v1/subjectaccessreviews")) {
+        do_ask(&w);
+    } else if (!api_parse_path(s, call->path, &w.t)) {
         /* An unserved group or resource: the mux answers, not a handler. */
         answer(reply, 404, "404 page not found\n");
     } else {

@@ -15,6 +15,8 @@
    either. */
 #define POLICY_KNOWN_MS 240000
 #define BEGUN_KNOWN_MS 60000
+/* How long an answer about a right is good, and a little. */
+#define RIGHT_KNOWN_MS 90000
 
 static int64_t wall_of(const struct sim *s, const char *who)
 {
@@ -39,9 +41,22 @@ static bool known(const struct sim *s, const struct hold_policy *p)
 
 /* --- times --- */
 
+/* An answer is good for a minute; what was sent then may be on its way for a while. */
+static void check_right(struct sim *s, const char *who, const struct seen_wukong *k,
+                        const char *what)
+{
+    if (s->right_gone_ms && !str_eq(k->ns, k->source_ns) &&
+        s->now_ms > s->right_gone_ms + RIGHT_KNOWN_MS)
+        sim_violation(s, "nothing-begins-without-the-right",
+                      "%s %s of %s, whose requester lost the right to its source %" PRId64
+                      " ms ago",
+                      who, what, k->name, s->now_ms - s->right_gone_ms);
+}
+
 static void check_time(struct sim *s, const char *who, const struct seen_wukong *k,
                        const struct api_object *o, const char *what)
 {
+    check_right(s, who, k, what);
     int64_t wall = wall_of(s, who), not_before = 0;
     struct hold_window own = hold_read_window(json_at(o->tree, "spec.cloneSource.window"));
     if (!hold_open(&own, wall))

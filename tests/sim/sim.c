@@ -133,6 +133,20 @@ static void on_subresource(void *arg, const char *who, enum api_kind kind, const
     sim_trace(s, "%s %s %s/%s -> %d by %s", verb, api_kinds[kind].kind, ns, name, reply->code, who);
 }
 
+/* The stamp's user in the stamp's words, for a source that is not in the Wukong's namespace. */
+static bool on_may(void *arg, const cJSON *spec)
+{
+    struct sim *s = arg;
+    const cJSON *a = json_get(spec, "resourceAttributes");
+    const char *verb = json_str(a, "verb"), *sub = json_str(a, "subresource");
+    bool clone = str_eq(verb, "create") && str_eq(sub, "source") &&
+                 str_eq(json_str(a, "resource"), "wukongs");
+    bool start = str_eq(verb, "update") && str_eq(sub, "start") &&
+                 str_eq(json_str(a, "resource"), "virtualmachines");
+    return !s->right_gone_ms && (clone || start) && str_eq(json_str(spec, "user"), "user") &&
+           str_eq(json_str(a, "namespace"), SIM_NS);
+}
+
 static void on_illegal(void *arg, const char *who, const char *what, const char *path)
 {
     sim_violation(arg, "legal-requests", "%s sent %s: %s", who, what, path);
@@ -353,7 +367,7 @@ static void prepare(struct sim *s, uint64_t seed, bool verbose)
     rng_seed(&s->rng, seed);
     s->clock = (struct clock){clock_of, wall_of, s};
     api_init(&s->api, &s->clock, &s->timers, &s->rng);
-    s->api.hooks = (struct api_hooks){on_changed, on_admit, on_subresource, on_illegal, s};
+    s->api.hooks = (struct api_hooks){on_changed, on_admit, on_subresource, on_may, on_illegal, s};
     s->api.appended = on_appended;
     s->api.appended_arg = s;
     world_init(&s->world, &s->api);

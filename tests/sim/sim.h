@@ -79,6 +79,7 @@ struct sim {
     bool calm;
     int64_t calm_ms, calm_at_ms, limit_ms;
     unsigned user_actions, wukongs, probes;
+    int64_t right_gone_ms; /* since when nobody has a right to sources elsewhere; 0: all have */
     struct application *applications;
     struct hold_policy *policies;
     unsigned policy_count;

@@ -56,6 +56,7 @@ void stamps_publish(struct sim *s)
 
 void stamps_sign(struct sim *s, cJSON *wukong)
 {
+    static const char *const groups[] = {"system:authenticated"};
     struct stamp stamp = {
         .ns = json_str(wukong, "metadata.namespace"),
         .name = json_str(wukong, "metadata.name"),
@@ -64,6 +65,8 @@ void stamps_sign(struct sim *s, cJSON *wukong)
         .source_name = str_or(json_str(wukong, "spec.cloneSource.vmName"),
                               json_str(wukong, "spec.cloneSource.vmiName")),
         .requester = "user",
+        .groups = groups,
+        .group_count = ARRAY_LEN(groups),
         .may_start = true,
         .issued_ms = clock_wall(&s->clock),
     };

@@ -41,6 +41,11 @@ void weather_draw(struct sim *s)
         .vm_slow = maybe(s, chance, 500),
         .admission_refuses = maybe(s, chance / 2, 200),
     };
+    /* Some keep their right for a spell, and some get it back. */
+    if (rng_chance(&s->rng, s->right_gone_ms ? 600 : 80))
+        s->right_gone_ms = s->right_gone_ms ? s->right_gone_ms : s->now_ms;
+    else
+        s->right_gone_ms = 0;
     s->kill_per_mille = rng_chance(&s->rng, 300) ? maybe(s, 700, 25) : 0;
     s->api.stale_lists = maybe(s, chance, 1000);
 }
@@ -50,6 +55,7 @@ void weather_clear(struct sim *s)
     s->net_faults = (struct net_faults){.latency_ms_max = 10};
     s->world.faults = (struct world_faults){0};
     s->kill_per_mille = 0;
+    s->right_gone_ms = 0;
     s->api.stale_lists = 0;
     for (unsigned i = 0; i < s->process_count; i++)
         if (s->processes[i].worker) {

@@ -152,9 +152,9 @@ static void test_sign_fails(void **state)
     CLEANUP_BUF struct buf text = BUF_INIT(STAMP_TEXT_MAX);
     struct err err = {0};
     assert_int_equal(stamp_sign(&base, public_key, &text, &err), -1);
-    CLEANUP_FREE char *name = xmalloc(5000);
-    memset(name, 'a', 4999);
-    name[4999] = '\0';
+    CLEANUP_FREE char *name = xmalloc(STAMP_TEXT_MAX + 1);
+    memset(name, 'a', STAMP_TEXT_MAX);
+    name[STAMP_TEXT_MAX] = '\0';
     struct stamp huge = base;
     huge.requester = name;
     assert_int_equal(stamp_sign(&huge, key, &text, &err), -1);

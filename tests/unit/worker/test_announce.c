@@ -266,7 +266,7 @@ static void test_slot_is_kept(void **state)
         const struct policies none = {.filled = true};
         const struct policing p = {.entries = &all, .policies = &none};
         struct wukong w = {.name = "a", .ns = "ns", .uid = "uid-a", .deleted_ms = deleted};
-        struct clone_view v = {.arena = &a, .wukong = &w, .policy_refusal = "no"};
+        struct clone_view v = {.arena = &a, .wukong = &w, .permit = {.refusal = "no"}};
         struct entry *e = entries_add(&all, "ns", "a", "uid-a");
         arena_init(&a, MIB);
         (void)entries_summarise(&all, e, o);

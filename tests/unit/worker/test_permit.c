@@ -32,14 +32,14 @@ static void test_remembered(void **state)
         const struct look *l = &looks[i];
         const struct wukong w = {
             .name = "w", .ns = "here", .uid = "u", .generation = l->generation};
-        const char *before = memo.refusal;
+        const char *before = memo.permit.refusal;
         /* A verdict that is made anew is another text; the old one is kept alive to tell. */
-        CLEANUP_FREE char *held = l->judged_anew ? memo.refusal : NULL;
+        CLEANUP_FREE char *held = l->judged_anew ? (char *)memo.permit.refusal : NULL;
         if (held)
-            memo.refusal = NULL;
-        bool may_start = false;
-        const char *got =
-            permit_remembered(&memo, &a, &w, &effective, NULL, l->stamp, l->keys, &may_start);
+            memo.permit.refusal = NULL;
+        struct permit permit = {0};
+        permit_remembered(&memo, &a, &w, &effective, NULL, l->stamp, l->keys, 0, &permit);
+        const char *got = permit.refusal;
         assert_non_null(got); /* none of these is a stamp */
         if ((got != before) != l->judged_anew)
             fail_msg("look %zu", i);

@@ -1,0 +1,80 @@
+/*
+ * Proves that a clone from another namespace reads nothing, starts nothing and cuts nothing on the
+ * word of a stamp alone: the right is asked for again, for the stamp's user; a refusal holds the
+ * clone back with a reason until the right is granted; an answer that is old, lost or garbled is
+ * none.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "worker/steps.h"
+
+#define NOW 1790000000000LL
+#define KEY "access/clone/5"
+
+static const struct {
+    const char *what;
+    enum call_state state;
+    const char *body;
+    int64_t age_ms;
+    enum observed access, kept; /* before the source is read; at every look */
+} rows[] = {
+    {"never asked", CALL_NONE, NULL, 0, STEP_TODO, STEP_DONE},
+    {"asking", CALL_FLYING, NULL, 0, STEP_TODO, STEP_DONE},
+    {"yes", CALL_OK, "{\"status\":{\"allowed\":true}}", 1000, STEP_DONE, STEP_DONE},
+    {"a yes of long ago", CALL_OK, "{\"status\":{\"allowed\":true}}", 61000, STEP_TODO, STEP_DONE},
+    {"no", CALL_OK, "{\"status\":{\"allowed\":false}}", 1000, STEP_WAIT, STEP_WAIT},
+    {"a no of long ago", CALL_OK, "{\"status\":{\"allowed\":false}}", 61000, STEP_TODO, STEP_TODO},
+    {"no word", CALL_OK, "{\"status\":{}}", 1000, STEP_TODO, STEP_DONE},
+    {"another type", CALL_OK, "{\"status\":{\"allowed\":\"true\"}}", 1000, STEP_TODO, STEP_DONE},
+    {"garbled", CALL_OK, "{\"status\":{\"allowed\":tr", 1000, STEP_TODO, STEP_DONE},
+    {"an error", CALL_FAILED, NULL, 1000, STEP_TODO, STEP_DONE},
+};
+
+static void test_answers(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct memo memo = {0};
+        struct why why = {0}, kept = {0};
+        struct clone_view v = {
+            .memo = &memo,
+            .now = {NOW, 0},
+            .effective = {.source_ns = "prod", .source_name = "db"},
+            .permit = {.user = "alice", .issued_ms = 5, .clone_review = "{}"},
+        };
+        if (rows[i].state != CALL_NONE) {
+            struct call *c = memo_slot(&memo, KEY);
+            c->state = rows[i].state;
+            c->done_ms = NOW - rows[i].age_ms;
+            c->body = xstrdup(rows[i].body);
+            c->body_len = rows[i].body ? strlen(rows[i].body) : 0;
+        }
+        enum observed access = access_state(&v, ACCESS_CLONE, &why);
+        if (access != rows[i].access || access_kept(&v, &kept) != rows[i].kept)
+            fail_msg("%s: %d, %s", rows[i].what, access, why.message);
+        if (access == STEP_WAIT) {
+            assert_int_equal(why.reason, REASON_NOT_ADMITTED);
+            assert_non_null(strstr(why.message, "alice"));
+            assert_int_equal(why.again_ms, NOW - rows[i].age_ms + 60000);
+        }
+        /* A new stamp, perhaps of another user: nothing that was answered before counts. */
+        v.permit.issued_ms = 6;
+        assert_int_equal(access_state(&v, ACCESS_CLONE, &why), STEP_TODO);
+        /* Within its namespace nobody is asked. */
+        v.permit.clone_review = NULL;
+        assert_int_equal(access_state(&v, ACCESS_CLONE, &why), STEP_DONE);
+        memo_release(&memo);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_answers)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
