@@ -48,9 +48,9 @@ void foretell_note(struct foretold *f, enum note_kind kind, const char *subject,
 /* Warnings of admission that mean a wait which somebody has to end: wukong/rules_facts.inc. */
 static bool rule_waits(const struct foretold *f, const char *id)
 {
-    static const char *const waiting[] = {"source-missing",     "source-not-running",
-                                          "source-running",     "source-no-agent",
-                                          "disk-claim-missing", "disk-claim-deleting"};
+    static const char *const waiting[] = {
+        "source-missing",     "source-not-running",  "source-running", "source-no-agent",
+        "disk-claim-missing", "disk-claim-deleting", "cut-slow",       "cut-unfrozen"};
     for (size_t i = 0; i < ARRAY_LEN(waiting); i++)
         if (str_eq(id, waiting[i]))
             return true;
@@ -93,8 +93,11 @@ static void foresee_cut(struct foretold *f)
     bool runs = s->vmi_exists && !ended;
     f->starts_source = !runs && e->source_type == SOURCE_VM && e->clone_type == CLONE_RUNNING;
     /* A source that is started is given time for its agent, so one is expected. */
-    f->cut =
-        cut_wanted(e, runs || f->starts_source, s->agent_connected || f->starts_source, s->paused);
+    bool slow = false;
+    for (size_t i = 0; i < f->disks.count; i++)
+        slow |= disk_takes_snapshot(f->disks.items[i].method) && f->disks.items[i].cut.slow;
+    f->cut = cut_wanted(e, runs || f->starts_source, s->agent_connected || f->starts_source,
+                        s->paused, slow);
 }
 
 /* --- Names --- */

@@ -173,6 +173,10 @@ static void text_disk(const struct page *p, const struct foretold_disk *d)
               str_or(k->snapshot_class, "not known"), k->snapshot_class ? " (" : "",
               k->snapshot_class ? class_origin_texts[k->snapshot_class_origin] : "",
               k->snapshot_class ? ")" : "");
+    if (k->snapshot_class || p->f->vm_snapshot)
+        linef(&inner, "    cut", "rule %s, %s%s%s%s", cut_rule_names[k->cut.rule],
+              cut_origin_texts[k->cut.origin], k->cut.why ? ": " : "", str_or(k->cut.why, ""),
+              k->cut.slow ? "; it outlasts a freeze" : "");
 }
 
 static void text_disks(const struct page *p)
@@ -305,6 +309,9 @@ static void json_disk(struct json_writer *w, const struct foretold *f,
         json_string(w, "class", k->snapshot_class);
         if (k->snapshot_class)
             json_string(w, "classBecause", class_origin_texts[k->snapshot_class_origin]);
+        json_string(w, "cutRule", cut_rule_names[k->cut.rule]);
+        json_string(w, "cutBecause", cut_origin_texts[k->cut.origin]);
+        json_boolean(w, "outlastsFreeze", k->cut.slow);
         json_boolean(w, "temporary", f->in->e->clone_type != CLONE_LINKED);
         json_end(w);
     }

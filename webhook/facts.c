@@ -28,9 +28,7 @@ static const struct kube_kind kinds[CACHED_KINDS] = {
                          .resource = "volumesnapshotclasses",
                          .kind = "VolumeSnapshotClass",
                          .cluster_scoped = true,
-                         .fields = {"driver", "deletionPolicy",
-                                    "metadata.annotations[snapshot.storage.kubernetes.io/"
-                                    "is-default-class]"}},
+                         .fields = {FACTS_SNAPSHOT_CLASS_FIELDS}},
     [CACHED_DRIVERS] = {.group = "storage.k8s.io",
                         .version = "v1",
                         .resource = "csidrivers",
@@ -108,12 +106,18 @@ static bool fill_storage(void *arg, const struct kube_object *o)
     return to->count < to->max;
 }
 
+static const char *cached_field(const void *object, const char *path)
+{
+    return kube_object_field(object, path);
+}
+
 static bool fill_snapshot(void *arg, const struct kube_object *o)
 {
     struct filling *to = arg;
-    CLEANUP_JSON cJSON *tree = tree_of(o);
-    struct snapshot_class_facts *items = to->items;
-    facts_read_snapshot_class(&to->f->arena, tree, &items[to->count++]);
+    struct snapshot_class_facts *k = (struct snapshot_class_facts *)to->items + to->count++;
+    struct arena *a = &to->f->arena;
+    *k = facts_snapshot_class_of(arena_strdup(a, o->name), cached_field, o);
+    k->driver = arena_strdup(a, k->driver);
     return to->count < to->max;
 }
 

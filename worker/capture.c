@@ -141,6 +141,7 @@ static enum reason reason_of_issue(const struct issue *i)
         const char *part; /* of the rule's id */
         enum reason reason;
     } rows[] = {
+        {"cut-refused", REASON_CUT_REFUSED},
         {"snapshot-class", REASON_SNAPSHOT_CLASS_MISSING},
         {"snapshot-api", REASON_SNAPSHOT_CLASS_MISSING},
         {"class", REASON_SNAPSHOT_CLASS_MISSING},
@@ -192,6 +193,8 @@ static void write_disk(struct json_writer *w, const struct clone_view *v, const 
     json_string(w, "volumeMode", p->volume_mode);
     json_string(w, "snapshotClass", p->snapshot_class);
     json_boolean(w, "retain", p->snapshot_class_retain);
+    json_string(w, "cutRule", cut_rule_names[p->cut.rule]);
+    json_boolean(w, "cutSlow", p->cut.slow);
     json_number(w, "method", (int)p->method);
     json_boolean(w, "boot", boot_asked(v, p));
     json_object(w, "pvc");
@@ -218,12 +221,23 @@ static int64_t number_of(const cJSON *o, const char *key)
     return json_int(o, key, &n) ? n : 0;
 }
 
+/* Fixed when the disk was planned. A capture of an older worker has none: it took the creation for
+   the cut. */
+static bool read_cut(const cJSON *o, struct cut_verdict *ret)
+{
+    const char *rule = json_str(o, "cutRule");
+    *ret = (struct cut_verdict){.slow = json_bool(o, "cutSlow", false)};
+    return !json_get(o, "cutRule") || (rule && cut_rule_find(rule, &ret->rule));
+}
+
 /* A capture that was read back from a snapshot may have been edited by whoever may edit that. */
 static bool disk_is_whole(const cJSON *o)
 {
     int64_t method = number_of(o, "method");
-    return json_str(o, "name") && json_str(o, "volume") && json_str(o, "claim") &&
-           method > DISK_METHOD_NONE && method < DISK_METHODS && cJSON_IsObject(json_get(o, "pvc"));
+    struct cut_verdict cut;
+    return read_cut(o, &cut) && json_str(o, "name") && json_str(o, "volume") &&
+           json_str(o, "claim") && method > DISK_METHOD_NONE && method < DISK_METHODS &&
+           cJSON_IsObject(json_get(o, "pvc"));
 }
 
 /* Reads the plan back from the capture's JSON. */
@@ -266,6 +280,7 @@ static void load(struct clone_view *v, const char *text, size_t len)
             .method = (enum disk_method)number_of(o, "method"),
             .boot = json_bool(o, "boot", false),
         };
+        (void)read_cut(o, &plans[i].cut);
         v->disks[i].plan = &plans[i];
         i++;
     }

@@ -1,5 +1,6 @@
 #include "worker/kinds.h"
 
+#include "wukong/facts.h"
 #include "wukong/spec.h"
 
 #define KUBEVIRT "kubevirt.io", "v1"
@@ -83,7 +84,7 @@ const struct kube_kind worker_kinds[ALL_KINDS] = {
                             .fields = {F_PROVISIONER, F_EXPANSION, F_BINDING_MODE,
                                        F_DEFAULT_CLASS}},
     [KIND_SNAPSHOT_CLASS] = {SNAPSHOTS, "volumesnapshotclasses", "VolumeSnapshotClass", true,
-                             .fields = {F_CLASS_DRIVER, F_CLASS_POLICY, F_DEFAULT_SNAPSHOT_CLASS}},
+                             .fields = {FACTS_SNAPSHOT_CLASS_FIELDS}},
     [KIND_CSI_DRIVER] = {"storage.k8s.io", "v1", "csidrivers", "CSIDriver", true, .fields = {0}},
     [KIND_STORAGE_PROFILE] = {"cdi.kubevirt.io", "v1beta1", "storageprofiles", "StorageProfile",
                               true, .fields = {F_PROFILE_CLASS, F_PROFILE_SETS}},

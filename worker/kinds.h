@@ -95,10 +95,7 @@ extern const struct kube_kind worker_kinds[ALL_KINDS];
 #define F_EXPANSION "allowVolumeExpansion"
 #define F_BINDING_MODE "volumeBindingMode"
 #define F_DEFAULT_CLASS "metadata.annotations[storageclass.kubernetes.io/is-default-class]"
-#define F_CLASS_DRIVER "driver"
 #define F_CLASS_POLICY "deletionPolicy"
-#define F_DEFAULT_SNAPSHOT_CLASS                                                                   \
-    "metadata.annotations[snapshot.storage.kubernetes.io/is-default-class]"
 #define F_PROFILE_CLASS "status.snapshotClass"
 #define F_PROFILE_SETS "status.claimPropertySets"
 

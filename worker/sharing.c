@@ -64,6 +64,7 @@ void share_write_ready_key(const struct clone_view *v, struct buf *out)
         json_string(&w, NULL, p->claim);
         json_string(&w, NULL, str_or(p->snapshot_class, ""));
         json_string(&w, NULL, str_or(p->storage_class, ""));
+        json_string(&w, NULL, cut_rule_names[p->cut.rule]);
         json_number(&w, NULL, p->method);
         json_number(&w, NULL, p->bytes);
         json_end(&w);

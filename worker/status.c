@@ -178,6 +178,8 @@ static void write_disks(struct json_writer *w, const struct clone_view *v)
         json_stringf(w, "progress", "%u%%", disk_percent(v, i, phase));
         json_string(w, "storageClass", p->storage_class);
         json_string(w, "method", disk_method(v, i));
+        if (disk_takes_snapshot(p->method))
+            json_string(w, "cutRule", cut_rule_names[p->cut.rule]);
         json_end(w);
     }
     json_end(w);

@@ -98,6 +98,16 @@ void apply_source(const struct clone_view *v, struct decision *d);
 /* steps_after.c */
 /* Of a clone that claims to be Offline: looked up once more when its disks are there. */
 enum observed observe_stayed_stopped(const struct clone_view *v, struct why *why);
+/* --- cut rules (steps_cut.c) --- */
+
+/* A disk's cut is known to outlast a freeze. */
+bool view_cut_is_slow(const struct clone_view *v);
+bool view_has_cut_rule(const struct clone_view *v, enum cut_rule rule);
+/* Without a freeze that lasts until the cut this attempt is worth nothing. */
+bool view_must_be_frozen(const struct clone_view *v);
+/* STEP_WAIT: as things are, the cut cannot be what is asked for. */
+enum observed view_cut_fits(const struct clone_view *v, struct why *why);
+
 /* By a look of its own: the source did not run before cut_ms, or, where claims are copied, at all.
  */
 enum observed view_stayed_stopped(const struct clone_view *v, int64_t cut_ms, struct why *why);

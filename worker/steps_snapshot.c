@@ -74,7 +74,8 @@ enum cut_mode view_cut_mode(const struct clone_view *v)
 {
     const struct view_source *s = &v->source;
     bool runs = s->vmi_exists || record_owes_thaw(&v->record);
-    enum cut_mode wanted = cut_wanted(&v->effective, runs, s->agent, s->paused);
+    enum cut_mode wanted =
+        cut_wanted(&v->effective, runs, s->agent, s->paused, view_cut_is_slow(v));
     if (wanted == CUT_OFFLINE)
         return CUT_OFFLINE;
     if (v->record.freeze.requested_ms)
@@ -363,8 +364,11 @@ static enum observed source_state(const struct clone_view *v, struct why *why)
 {
     if (!view_takes_snapshots(v))
         return STEP_DONE;
-    return view_cut_mode(v) == CUT_OFFLINE ? view_stayed_stopped(v, last_cut_ms(v), why)
-                                           : view_stayed_the_same(v, why);
+    if (view_cut_mode(v) != CUT_OFFLINE)
+        return view_stayed_the_same(v, why);
+    /* Where the driver answers before it cuts, its time says nothing: who runs now is too early. */
+    bool late = view_has_cut_rule(v, CUT_RULE_READY);
+    return view_stayed_stopped(v, late ? INT64_MAX : last_cut_ms(v), why);
 }
 
 static enum observed all_cut_state(const struct clone_view *v, struct why *why)
@@ -378,11 +382,11 @@ static enum observed all_cut_state(const struct clone_view *v, struct why *why)
     /* The record waits for the thaw's answer, so that one write tells both. */
     if (frozen && (!thaw || thaw->state == CALL_FLYING))
         return STEP_WAIT;
-    if (v->effective.quiesce == QUIESCE_REQUIRED && judge_consistency(v) == CONSISTENCY_CRASH) {
-        why_set(
-            why, REASON_CUT_TIMEOUT,
-            "quiesce is Required and the guest was not certainly frozen until the last snapshot "
-            "was cut");
+    if (view_must_be_frozen(v) && judge_consistency(v) == CONSISTENCY_CRASH) {
+        why_set(why, REASON_CUT_TIMEOUT,
+                "%s and the guest was not certainly frozen until the last snapshot was cut",
+                v->effective.quiesce == QUIESCE_REQUIRED ? "quiesce is Required"
+                                                         : "the snapshots copy files");
         return STEP_FAILED;
     }
     return STEP_TODO;
@@ -403,7 +407,7 @@ enum observed observe_cut(const struct clone_view *v, struct why *why)
     if (view_all_cut(v))
         return all_cut_state(v, why);
     describe_cut(v, why);
-    if (frozen && !view_freeze_holds(v) && v->effective.quiesce == QUIESCE_REQUIRED) {
+    if (frozen && !view_freeze_holds(v) && view_must_be_frozen(v)) {
         why_set(why, REASON_CUT_TIMEOUT,
                 "the snapshots were not all cut within the %lld s that the guest may stay frozen%s",
                 (long long)(view_unfreeze_ms(v) / 1000),

@@ -419,6 +419,9 @@ enum observed observe_preflight(const struct clone_view *v, struct why *why)
         why_set(why, REASON_NAME_TAKEN, "%s %s exists and is not this clone's", kind, taken);
         return wait_for(why, v, WAIT_POLL_MS);
     }
+    enum observed fits = view_cut_fits(v, why);
+    if (fits != STEP_DONE)
+        return fits;
     enum observed needed = needs_state(v, why);
     return needed == STEP_DONE ? dry_runs(v, why) : needed;
 }

@@ -86,5 +86,7 @@ enum consistency vm_snapshot_consistency(const struct clone_view *v)
     bool quiesced = strstr(words, "\"GuestAgent\"") && !strstr(words, "\"NoGuestAgent\"") &&
                     !strstr(words, "\"QuiesceTimeout\"") && !strstr(words, "\"QuiesceFailed\"") &&
                     !strstr(words, "\"Paused\"");
+    /* KubeVirt thaws when the driver has answered. */
+    quiesced = quiesced && !view_has_cut_rule(v, CUT_RULE_READY);
     return quiesced ? CONSISTENCY_FILESYSTEM : CONSISTENCY_CRASH;
 }

@@ -192,16 +192,16 @@ static bool add_storage_class(void *arg, const struct kube_object *o)
     return c->storage_class_count < LIMIT_CLASSES;
 }
 
+static const char *class_field(const void *object, const char *path)
+{
+    return kube_object_field(object, path);
+}
+
 static bool add_snapshot_class(void *arg, const struct kube_object *o)
 {
     struct class_fill *f = arg;
     struct class_facts *c = &f->v->classes;
-    f->snapshot[c->snapshot_class_count++] = (struct snapshot_class_facts){
-        .name = o->name,
-        .driver = field(o, F_CLASS_DRIVER),
-        .is_default = str_eq(field(o, F_DEFAULT_SNAPSHOT_CLASS), "true"),
-        .retain = str_eq(field(o, F_CLASS_POLICY), "Retain"),
-    };
+    f->snapshot[c->snapshot_class_count++] = facts_snapshot_class_of(o->name, class_field, o);
     return c->snapshot_class_count < LIMIT_CLASSES;
 }
 
@@ -292,7 +292,8 @@ static void see_content(const struct clone_view *v, const struct caches *c, stru
        VolumeSnapshot itself says so seconds later (snapshot-controller's rate limit). */
     /* 0: the driver did not say when; csi-snapshotter takes that for 1970 (snapshotter.go). */
     if (str_to_i64(field(o, F_CREATION_TIME), &ns) && (ns > 0 || s->handle)) {
-        s->cut = true;
+        /* Some drivers answer before they cut (cut_rule.h): then the content must be ready. */
+        s->cut = s->rule != CUT_RULE_READY || str_eq(field(o, F_READY_TO_USE), "true");
         s->cut_ms = ns / 1000000;
     }
     (void)str_to_i64(field(o, F_RESTORE_SIZE), &s->restore_bytes);
@@ -590,6 +591,7 @@ static void see_backups(struct clone_view *v, const struct caches *c, const cJSO
                 continue;
             s->name = json_str(b, "volumeSnapshotName");
             s->ns = v->effective.source_ns;
+            s->rule = v->disks[i].plan->cut.rule;
             if (s->name)
                 see_snapshot(v, c, s);
             /* It is labelled by KubeVirt and owned by the content of our VirtualMachineSnapshot. */
@@ -637,6 +639,7 @@ static void see_snapshots(struct clone_view *v, const struct caches *c)
         name_snapshot(source, taker.name, taker.uid, taker.attempt, v->disks[i].plan->name, name);
         s->name = own(v, name);
         s->ns = v->effective.source_ns;
+        s->rule = v->disks[i].plan->cut.rule;
         see_snapshot(v, c, s);
     }
 }

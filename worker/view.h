@@ -31,9 +31,10 @@ struct now {
 struct seen_snapshot {
     const char *name, *ns, *uid;
     bool exists, ours, deleting, ready;
-    bool lost;         /* bound to no content any more, or its content is going */
-    const char *error; /* transient until the deadline (seen to clear by itself) */
-    bool cut;          /* its content has a creationTime: the point in time is fixed */
+    bool lost;          /* bound to no content any more, or its content is going */
+    const char *error;  /* transient until the deadline (seen to clear by itself) */
+    enum cut_rule rule; /* what is taken for its cut */
+    bool cut;           /* the point in time is fixed, by that rule */
     int64_t cut_ms, restore_bytes;
     const char *content, *content_uid, *handle, *driver, *source_mode, *content_class;
     bool content_exists, content_retains, content_deleting;

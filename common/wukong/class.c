@@ -31,19 +31,25 @@ static size_t candidates(const struct class_facts *c, const char *driver, bool d
     return found;
 }
 
+#define REFUSE(r, why, ...)                                                                        \
+    do {                                                                                           \
+        (r)->verdict = (why);                                                                      \
+        snprintf((r)->text, sizeof((r)->text), __VA_ARGS__);                                       \
+    } while (0)
+
 static void chosen(struct class_choice *r, const struct snapshot_class_facts *k,
                    enum class_origin origin)
 {
     r->verdict = CLASS_CHOSEN;
     r->origin = origin;
     r->chosen = k;
+    if (k->cut.rule != CUT_RULE_REFUSE)
+        return;
+    REFUSE(r, CLASS_REFUSED, "VolumeSnapshotClass \"%.63s\" of driver %.63s: %.240s", k->name,
+           str_or(k->driver, "(none)"),
+           str_or(k->cut.why, "its snapshots are refused as it is annotated"));
+    r->chosen = NULL;
 }
-
-#define REFUSE(r, why, ...)                                                                        \
-    do {                                                                                           \
-        (r)->verdict = (why);                                                                      \
-        snprintf((r)->text, sizeof((r)->text), __VA_ARGS__);                                       \
-    } while (0)
 
 static void choose_wanted(const struct class_facts *c, const char *wanted, const char *driver,
                           struct class_choice *r)

@@ -17,7 +17,8 @@ enum class_verdict {
     CLASS_MISSING,      /* the named class does not exist */
     CLASS_WRONG_DRIVER, /* the named class belongs to another driver */
     CLASS_NONE,         /* the driver has no class */
-    CLASS_AMBIGUOUS     /* it has several and no default, or several defaults */
+    CLASS_AMBIGUOUS,    /* it has several and no default, or several defaults */
+    CLASS_REFUSED       /* when its snapshots are cut cannot be told: CUT_RULE_REFUSE */
 };
 
 enum class_origin {

@@ -193,7 +193,25 @@ static bool snapshot_class(struct resolver *r, struct disk_plan *d, struct class
     d->snapshot_class = choice->chosen->name;
     d->snapshot_class_origin = choice->origin;
     d->snapshot_class_retain = choice->chosen->retain;
+    d->cut = choice->chosen->cut;
     return true;
+}
+
+/* KubeVirt takes the class of the StorageProfile or the driver's default, as we do; of several
+   without a default it may be any (pkg/storage/snapshot/snapshot.go getVolumeSnapshotClassName). */
+static struct cut_verdict kubevirts_cut(const struct resolver *r, const struct disk_plan *d)
+{
+    struct class_choice choice;
+    struct cut_verdict worst = {.rule = CUT_RULE_CREATED};
+    class_choose(r->c, NULL, d->source_class, d->driver, &choice);
+    if (choice.verdict == CLASS_CHOSEN)
+        return choice.chosen->cut;
+    for (size_t i = 0; i < r->c->snapshot_class_count; i++) {
+        const struct snapshot_class_facts *k = &r->c->snapshot_classes[i];
+        if (str_eq(k->driver, d->driver) && k->cut.rule >= worst.rule)
+            worst = k->cut;
+    }
+    return worst;
 }
 
 /* KubeVirt's own word on the volume counts unless the user named a class that fits. */
@@ -224,11 +242,13 @@ static enum keep check_snapshot(struct resolver *r, struct disk_plan *d,
     if ((chosen || !known) && !refused)
         return KEEP;
     bool hopeless = refused || choice.verdict == CLASS_NONE || choice.verdict == CLASS_NOT_CSI ||
-                    choice.verdict == CLASS_NO_DRIVER;
+                    choice.verdict == CLASS_NO_DRIVER || choice.verdict == CLASS_REFUSED;
     if (hopeless && r->e->allow_unsnapshottable)
         return LEAVE_OUT;
     if (known && !chosen) {
-        issues_add(r->l, rule_find("snapshot-class"), "spec.cloneSource.volumeSnapshotClassName",
+        bool late = choice.verdict == CLASS_REFUSED;
+        issues_add(r->l, rule_find(late ? "cut-refused" : "snapshot-class"),
+                   "spec.cloneSource.volumeSnapshotClassName",
                    r->w->spec.source.snapshot_class ? r->w->spec.source.snapshot_class : "unset",
                    "disk \"%.63s\" (PVC %.63s): %s", d->volume, d->claim, choice.text);
     } else {
@@ -308,6 +328,33 @@ static void choose_method(struct resolver *r, struct disk_plan *d)
     }
 }
 
+/* --- The cut --- */
+
+/* What stands between a running source and a snapshot that is cut as it should be. */
+static void check_cut(struct resolver *r, struct disk_plan *d)
+{
+    const struct wukong_effective *e = r->e;
+    bool by_kubevirt = e->method == METHOD_VM_SNAPSHOT;
+    const char *field = "spec.cloneSource.quiesce";
+    const char *class = str_or(d->snapshot_class, "its class");
+    if (by_kubevirt && d->driver)
+        d->cut = kubevirts_cut(r, d);
+    if (by_kubevirt && d->cut.rule == CUT_RULE_REFUSE)
+        issues_add(r->l, rule_find("cut-refused"), "spec.cloneSource.snapshotMethod", NULL,
+                   "disk \"%.63s\" (PVC %.63s): driver %.63s: %.200s", d->volume, d->claim,
+                   str_or(d->driver, ""), str_or(d->cut.why, "its snapshots are refused"));
+    bool runs = r->s->vmi_exists || e->clone_type == CLONE_RUNNING;
+    if (e->clone_type == CLONE_FULL || !runs)
+        return;
+    if (d->cut.slow && e->quiesce == QUIESCE_REQUIRED)
+        issues_add(r->l, rule_find("cut-slow"), field, quiesce_names[e->quiesce],
+                   "\"%.40s\" by class %.40s", d->volume, class);
+    if (d->cut.rule == CUT_RULE_WHILE_FROZEN &&
+        (e->quiesce == QUIESCE_NEVER || d->cut.slow || !r->s->agent_connected))
+        issues_add(r->l, rule_find("cut-unfrozen"), field, quiesce_names[e->quiesce],
+                   "\"%.40s\" by class %.40s", d->volume, class);
+}
+
 /* --- All together --- */
 
 static void resolve_disk(struct resolver *r, struct disk_plan d)
@@ -333,6 +380,8 @@ static void resolve_disk(struct resolver *r, struct disk_plan d)
         choose_method(r, &d);
     else
         d.method = DISK_RESTORE;
+    if (r->e->needs_snapshot && disk_takes_snapshot(d.method))
+        check_cut(r, &d);
     r->ret->items[r->ret->count++] = d;
 }
 

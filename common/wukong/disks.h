@@ -44,6 +44,7 @@ struct disk_plan {
     const char *snapshot_class; /* NULL when no snapshot is taken or none could be chosen */
     enum class_origin snapshot_class_origin;
     bool snapshot_class_retain;
+    struct cut_verdict cut; /* when its snapshot is cut; unused when none is taken */
     enum disk_method method;
     bool boot;
 };

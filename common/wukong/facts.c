@@ -232,16 +232,30 @@ void facts_read_storage_class(struct arena *a, const cJSON *o, struct storage_cl
     };
 }
 
+struct snapshot_class_facts facts_snapshot_class_of(const char *name, cut_field field,
+                                                    const void *class)
+{
+    const char *driver = field(class, "driver");
+    return (struct snapshot_class_facts){
+        .name = name,
+        .driver = driver,
+        .is_default = str_eq(
+            field(class, "metadata.annotations[snapshot.storage.kubernetes.io/is-default-class]"),
+            "true"),
+        .retain = str_eq(field(class, "deletionPolicy"), "Retain"),
+        .cut = cut_rule_of(driver, field, class),
+    };
+}
+
+static const char *json_field(const void *class, const char *path)
+{
+    return json_str(class, path);
+}
+
 void facts_read_snapshot_class(struct arena *a, const cJSON *o, struct snapshot_class_facts *ret)
 {
-    *ret = (struct snapshot_class_facts){
-        .name = text(a, o, "metadata.name"),
-        .driver = text(a, o, "driver"),
-        .is_default = str_eq(
-            json_str(o, "metadata.annotations[snapshot.storage.kubernetes.io/is-default-class]"),
-            "true"),
-        .retain = str_eq(json_str(o, "deletionPolicy"), "Retain"),
-    };
+    *ret = facts_snapshot_class_of(text(a, o, "metadata.name"), json_field, o);
+    ret->driver = arena_strdup(a, ret->driver);
 }
 
 void facts_read_storage_profile(struct arena *a, const cJSON *o, struct storage_profile_facts *ret)

@@ -15,6 +15,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "wukong/cut_rule.h"
 #include "wukong/spec.h"
 #include "wukong/volumes.h"
 
@@ -74,7 +75,12 @@ struct snapshot_class_facts {
     const char *name, *driver;
     bool is_default; /* snapshot.storage.kubernetes.io/is-default-class: "true" */
     bool retain;     /* deletionPolicy Retain */
+    struct cut_verdict cut;
 };
+/* The fields of a VolumeSnapshotClass that are read, for those who keep a cache of it. */
+#define FACTS_SNAPSHOT_CLASS_FIELDS                                                                \
+    "driver", "deletionPolicy",                                                                    \
+        "metadata.annotations[snapshot.storage.kubernetes.io/is-default-class]", CUT_FIELDS
 struct storage_profile_facts { /* CDI */
     const char *storage_class, *snapshot_class;
     bool knows_modes; /* CDI can choose the access modes of its class */
@@ -108,6 +114,10 @@ size_t facts_claim_names(const struct source_facts *s, const char **ret, size_t 
 void facts_read_claim(struct arena *a, const char *name, const cJSON *pvc, struct claim_facts *ret);
 void facts_read_storage_class(struct arena *a, const cJSON *o, struct storage_class_facts *ret);
 void facts_read_snapshot_class(struct arena *a, const cJSON *o, struct snapshot_class_facts *ret);
+/* The same from a cache: field reads one of FACTS_SNAPSHOT_CLASS_FIELDS. What is borrowed lives as
+   long as the class does. */
+struct snapshot_class_facts facts_snapshot_class_of(const char *name, cut_field field,
+                                                    const void *class);
 void facts_read_storage_profile(struct arena *a, const cJSON *o, struct storage_profile_facts *ret);
 
 const struct volume_facts *facts_volume(const struct source_facts *s, const char *name);

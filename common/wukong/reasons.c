@@ -43,6 +43,12 @@ const struct reason_info reason_table[] = {
     [REASON_SNAPSHOT_CLASS_MISSING] = {"SnapshotClassMissing", REASON_WAITS,
                                        "Create a VolumeSnapshotClass for the driver, mark one as "
                                        "default, or name one in volumeSnapshotClassName."},
+    [REASON_CUT_REFUSED] = {"CutRefused", REASON_WAITS,
+                            "Name another VolumeSnapshotClass, or see to it that the guest can be "
+                            "frozen; docs/compatibility.md lists the drivers."},
+    [REASON_CUT_TOO_SLOW] = {"CutTooSlow", REASON_WAITS,
+                             "Use quiesce IfAvailable, another VolumeSnapshotClass, or clone the "
+                             "stopped source with cloneType full."},
     [REASON_DISK_UNSUITABLE] = {"DiskUnsuitable", REASON_WAITS,
                                 "Correct the disk that the message names."},
     [REASON_QUOTA_EXCEEDED] = {"QuotaExceeded", REASON_WAITS,

@@ -32,6 +32,8 @@ enum reason {
     REASON_QUEUED,
     REASON_SHARED_SNAPSHOT, /* another Wukong takes the snapshot for both */
     REASON_SNAPSHOT_CLASS_MISSING,
+    REASON_CUT_REFUSED,  /* no point in time could be known of */
+    REASON_CUT_TOO_SLOW, /* for a freeze, which is Required */
     REASON_DISK_UNSUITABLE,
     REASON_QUOTA_EXCEEDED,
     REASON_NAME_TAKEN,

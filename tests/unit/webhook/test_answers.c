@@ -31,8 +31,15 @@
 #define STORAGE_LIST                                                                               \
     "{'items':[" CLASS("fast", "d.csi", "true") "," CLASS("fixed", "d.csi", "false") "," CLASS(    \
         "slow", "e.csi", "true") "," CLASS("local", "local", "false") "]}"
+#define ANNOTATED(name, annotation)                                                                \
+    "{'metadata':{'name':'" name "','annotations':{'vm.novasphere.dev/" annotation "'}},"          \
+    "'driver':'d.csi','deletionPolicy':'Retain'}"
 #define SNAPSHOT_LIST                                                                              \
-    "{'items':[{'metadata':{'name':'snap'},'driver':'d.csi','deletionPolicy':'Retain'}]}"
+    "{'items':[{'metadata':{'name':'snap','annotations':{"                                         \
+    "'snapshot.storage.kubernetes.io/is-default-class':'true'}},'driver':'d.csi',"                 \
+    "'deletionPolicy':'Retain'}," ANNOTATED("never", "cut-rule':'Refuse") "," ANNOTATED(           \
+        "long", "cut-outlasts-freeze':'true") "," ANNOTATED("files",                               \
+                                                            "cut-rule':'WhileFrozen") "]}"
 #define DRIVER_LIST "{'items':[{'metadata':{'name':'d.csi'}},{'metadata':{'name':'e.csi'}}]}"
 #define NOTHING "{'items':[]}"
 

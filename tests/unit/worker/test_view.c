@@ -369,6 +369,81 @@ static void test_cut_without_a_time(void **state)
     }
 }
 
+/* The rule that the capture holds says what the cut is: a driver that answers before it cuts is
+   believed when the snapshot is ready. A capture of an older worker has no rule; one that cannot be
+   read is damaged. */
+static void test_cut_by_its_rule(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rule;
+        bool ready, cut, damaged;
+    } rows[] = {
+        {"", false, true, false},
+        {",\"cutRule\":\"Created\"", false, true, false},
+        {",\"cutRule\":\"WhileFrozen\"", false, true, false},
+        {",\"cutRule\":\"Ready\"", false, false, false},
+        {",\"cutRule\":\"Ready\"", true, true, false},
+        {",\"cutRule\":\"Perhaps\"", true, false, true},
+        {",\"cutRule\":7", true, false, true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster c = {0};
+        char name[NAME_BUF];
+        CLEANUP_FREE char *capture = xasprintf(
+            "{\"source\":" SOURCE ",\"disks\":[" DISK("1", "%s,\"pvc\":{}") "]}", rows[i].rule);
+        wukong(&c, OF_VMI, PAST_CUT);
+        carrier(&c, capture);
+        name_snapshot("src", "w", UID, 1, "root", name);
+        CLEANUP_FREE char *snapshot =
+            xasprintf("{'metadata':{'name':'%s','namespace':'ns','uid':'s2'},'spec':{}}", name);
+        CLEANUP_FREE char *content = xasprintf(
+            "{'metadata':{'name':'snapcontent-s2','uid':'k2'},'spec':{'volumeSnapshotRef':{"
+            "'uid':'s2','namespace':'ns','name':'%s'}},'status':{'snapshotHandle':'h',"
+            "'creationTime':1790000000000000000,'readyToUse':%s}}",
+            name, rows[i].ready ? "true" : "false");
+        put(&c, KIND_SNAPSHOT, snapshot);
+        put(&c, KIND_CONTENT, content);
+        build(&c);
+        assert_int_equal(c.view.capture.refusal != REASON_NONE, rows[i].damaged);
+        if (!rows[i].damaged)
+            assert_int_equal(c.view.disks[0].snapshot.cut, rows[i].cut);
+        drop(&c);
+    }
+}
+
+/* What the cache keeps of a class is what its rule is made of. */
+static void test_classes_with_cut_rules(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *class;
+        enum cut_rule rule;
+        bool slow;
+    } rows[] = {
+        {"'driver':'csi.example.com'", CUT_RULE_CREATED, false},
+        {"'driver':'zfs.csi.openebs.io'", CUT_RULE_READY, false},
+        {"'driver':'zfs.csi.openebs.io','parameters':{'wait':'yes'}", CUT_RULE_CREATED, false},
+        {"'driver':'driver.longhorn.io','parameters':{'type':'bi'}", CUT_RULE_REFUSE, false},
+        {"'driver':'pd.csi.storage.gke.io','parameters':{'snapshot-type':'images'}",
+         CUT_RULE_CREATED, true},
+        {"'driver':'pxd.portworx.com','parameters':{'csi.openstorage.org/snapshot-type':'cloud'}",
+         CUT_RULE_READY, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster c = {0};
+        CLEANUP_FREE char *class =
+            xasprintf("{'metadata':{'name':'k','uid':'k1'},%s}", rows[i].class);
+        wukong(&c, OF_VMI, "{}");
+        put(&c, KIND_SNAPSHOT_CLASS, class);
+        build(&c);
+        assert_int_equal(c.view.classes.snapshot_class_count, 1);
+        assert_int_equal(c.view.classes.snapshot_classes[0].cut.rule, rows[i].rule);
+        assert_int_equal(c.view.classes.snapshot_classes[0].cut.slow, rows[i].slow);
+        drop(&c);
+    }
+}
+
 /* The static rules, on a spec that the CRD's own rules did not see either; not once it has begun.
  */
 static void test_a_spec_past_the_webhook(void **state)
@@ -553,6 +628,8 @@ int main(void)
         cmocka_unit_test(test_earlier_claim),
         cmocka_unit_test(test_machine_owner),
         cmocka_unit_test(test_cut_without_a_time),
+        cmocka_unit_test(test_cut_by_its_rule),
+        cmocka_unit_test(test_classes_with_cut_rules),
         cmocka_unit_test(test_a_spec_past_the_webhook),
         cmocka_unit_test(test_namespaces_that_go),
         cmocka_unit_test(test_event_names),

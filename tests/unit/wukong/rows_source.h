@@ -65,7 +65,12 @@ static const struct storage_class_facts storage[] = {{"fast", "d.csi", true, tru
                                                      {"fixed", "d.csi", false, false, false},
                                                      {"slow", "e.csi", true, false, false},
                                                      {"local", "local", false, false, false}};
-static const struct snapshot_class_facts snapshot[] = {{"snap", "d.csi", false, true}};
+/* The last three are chosen by name alone. */
+static const struct snapshot_class_facts snapshot[] = {
+    {"snap", "d.csi", true, true, {0}},
+    {"never", "d.csi", false, true, {CUT_RULE_REFUSE, CUT_BY_ANNOTATION, false, NULL}},
+    {"long", "d.csi", false, true, {CUT_RULE_CREATED, CUT_BY_DEFAULT, true, NULL}},
+    {"files", "d.csi", false, true, {CUT_RULE_WHILE_FROZEN, CUT_BY_ANNOTATION, false, NULL}}};
 static const char *const drivers[] = {"d.csi", "e.csi"};
 
 enum cluster {
@@ -90,8 +95,9 @@ static struct class_facts cluster(enum cluster kind)
                             .storage_class_count = ARRAY_LEN(storage),
                             .snapshot_classes = snapshot,
                             .cloning_refused = kind >= NO_CLONING,
-                            .snapshot_class_count =
-                                kind == NO_CLASS || kind == NO_CLONING_NO_CLASS ? 0 : 1,
+                            .snapshot_class_count = kind == NO_CLASS || kind == NO_CLONING_NO_CLASS
+                                                        ? 0
+                                                        : ARRAY_LEN(snapshot),
                             .drivers = drivers,
                             .driver_count = kind == NOT_CSI ? 0 : ARRAY_LEN(drivers)};
     return c;
@@ -179,6 +185,14 @@ static const struct source_row source_rows[] = {
     {CLONE(", volumeSnapshotClassName: nope"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "snapshot-class", "spec.cloneSource.volumeSnapshotClassName", "snap"},
     {CLONE(", allowUnsnapshottable: true, volumeSnapshotClassName: nope"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "snapshot-class", "spec.cloneSource.volumeSnapshotClassName", "snap"},
     {CLONE(", allowUnsnapshottable: true"), VM_RUNNING, VMI_RUNNING, OK_PVC, NO_CLASS, "source-no-disks", "spec.cloneSource.vmiName", NULL},
+    {CLONE(", volumeSnapshotClassName: never"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "cut-refused", "spec.cloneSource.volumeSnapshotClassName", "\"never\""},
+    {VM_CLONE(", cloneType: linked, volumeSnapshotClassName: never"), VM_HALTED, NULL, OK_PVC, NORMAL, "cut-refused", "spec.cloneSource.volumeSnapshotClassName", "d.csi"},
+    {CLONE(", volumeSnapshotClassName: long, quiesce: Required"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "cut-slow", "spec.cloneSource.quiesce", "long"},
+    {CLONE(", volumeSnapshotClassName: long"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, NULL, NULL, NULL},
+    {CLONE(", volumeSnapshotClassName: files, quiesce: Never"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "cut-unfrozen", "spec.cloneSource.quiesce", "files"},
+    {CLONE(", volumeSnapshotClassName: files"), VM_RUNNING, VMI(PLAIN, VMI_STATUS("Running", "", "")), OK_PVC, NORMAL, "cut-unfrozen", "spec.cloneSource.quiesce", "files"},
+    {CLONE(", volumeSnapshotClassName: files"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, NULL, NULL, NULL},
+    {VM_CLONE(", cloneType: linked, volumeSnapshotClassName: files"), VM_HALTED, NULL, OK_PVC, NORMAL, NULL, NULL, NULL},
     {CLONE(""), VM_RUNNING, VMI_RUNNING, OK_PVC, UNKNOWN, NULL, NULL, NULL},
     {CLONE(""), VM(VM_META, "runStrategy: Always", PLAIN, UNSNAPSHOTTABLE), VMI_RUNNING, OK_PVC, NORMAL, "disk-unsnapshottable", "spec.cloneSource", "no class"},
     {CLONE(""), VM(VM_META, "runStrategy: Always", PLAIN, UNSNAPSHOTTABLE), VMI_RUNNING, OK_PVC, UNKNOWN, "disk-unsnapshottable", "spec.cloneSource", "no class"},
