@@ -60,7 +60,7 @@ static void check_debt(struct sim *s, const struct seen_wukong *k, const cJSON *
 /* --- consistency is what the snapshots hold --- */
 
 struct cuts {
-    unsigned count, frozen, running;
+    unsigned count, frozen, running, pending;
     bool joined;
     int64_t least, most, first_ms, last_ms;
 };
@@ -77,6 +77,7 @@ static void add_cut(struct cuts *c, const struct physical *p)
         c->last_ms = p->cut_ms;
     c->count++;
     c->frozen += p->frozen;
+    c->pending += p->pending;
     c->running += p->running;
     c->joined |= p->joined;
 }
@@ -129,6 +130,9 @@ static struct cuts cuts_of(struct sim *s, const struct seen_wukong *k, int64_t a
 static void check_claimed(struct sim *s, const struct seen_wukong *k, const char *consistency,
                           const struct cuts *c, const char *what)
 {
+    if (c->pending)
+        sim_violation(s, "consistency-is-true", "%s claims %s; of %u %s %u are not cut yet",
+                      k->name, consistency, c->count, what, c->pending);
     /* Within the 5 s of KubeVirt's poll nobody can tell somebody else's freeze from none, and
        KubeVirt answers 200 to a second one: whoever made the first may thaw both. */
     if (str_eq(consistency, "FilesystemConsistent") && !c->joined &&

@@ -9,7 +9,8 @@
 #include "wukong/spec.h"
 
 #define DRIVER "csi.sim"
-#define NIGHTLY "nightly" /* a VirtualMachineSnapshot of somebody else */
+#define LATE_DRIVER "local.csi.openebs.io" /* answers before it cuts, as the worker knows */
+#define NIGHTLY "nightly"                  /* a VirtualMachineSnapshot of somebody else */
 
 static const char fresh_source[] = "fresh";
 static const char *const storage_classes[] = {"fast", "late"};
@@ -28,20 +29,37 @@ static bool maybe(struct sim *s, unsigned per_mille)
 
 /* --- what there is --- */
 
+/* In a fifth of the runs the driver answers CreateSnapshot before it cuts. The seed itself says so,
+   and no draw: the other runs are what they would be without this. */
+static bool cuts_late(const struct sim *s)
+{
+    return s->seed % 5 == 3;
+}
+
+/* In half of them the worker has it from the class's annotation. */
+static const char *driver_of(const struct sim *s)
+{
+    return cuts_late(s) && s->seed % 2 ? LATE_DRIVER : DRIVER;
+}
+
 static void make_classes(struct sim *s)
 {
+    const char *driver = driver_of(s);
+    s->world.cuts_late = cuts_late(s);
     for (size_t i = 0; i < ARRAY_LEN(storage_classes); i++) {
         cJSON *c = api_new(API_STORAGE_CLASS, NULL, storage_classes[i]);
-        jt_str(c, "provisioner", DRIVER);
+        jt_str(c, "provisioner", driver);
         jt_str(c, "volumeBindingMode", i ? "WaitForFirstConsumer" : "Immediate");
         jt_bool(c, "allowVolumeExpansion", true);
         (void)api_create(&s->api, "admin", API_STORAGE_CLASS, c);
     }
     cJSON *v = api_new(API_SNAPSHOT_CLASS, NULL, "snap");
-    jt_str(v, "driver", DRIVER);
+    jt_str(v, "driver", driver);
+    if (cuts_late(s) && str_eq(driver, DRIVER))
+        jt_str(v, "metadata.annotations[vm.novasphere.dev/cut-rule]", "Ready");
     jt_str(v, "deletionPolicy", maybe(s, 250) ? "Retain" : "Delete");
     (void)api_create(&s->api, "admin", API_SNAPSHOT_CLASS, v);
-    cJSON *d = api_new(API_CSI_DRIVER, NULL, DRIVER);
+    cJSON *d = api_new(API_CSI_DRIVER, NULL, driver);
     (void)api_create(&s->api, "admin", API_CSI_DRIVER, d);
     stamps_publish(s);
 }
@@ -70,7 +88,7 @@ static void make_claim(struct sim *s, struct machine *m, const char *name, const
     jt_str(c, "spec.storageClassName", class);
     jt_str(c, "spec.resources.requests.storage", "1Gi");
     jt_str(c, "spec.volumeName", v->handle);
-    jt_str(c, "metadata.annotations[volume.kubernetes.io/storage-provisioner]", DRIVER);
+    jt_str(c, "metadata.annotations[volume.kubernetes.io/storage-provisioner]", driver_of(s));
     jt_add(c, "metadata.finalizers", "kubernetes.io/pvc-protection");
     jt_str(c, "status.phase", "Bound");
     jt_str(c, "status.capacity.storage", "1Gi");

@@ -49,27 +49,37 @@ static void event_on(struct world *w, const char *kind, const struct api_object 
 
 /* --- the physical cut --- */
 
-static void cut(struct world *w, const struct api_object *content, const struct volume *v)
+/* The point in time is fixed. */
+static void fix(struct world *w, struct physical *p, const struct volume *v)
 {
-    struct physical *p = xcalloc(1, sizeof *p);
     const struct machine *m = v->machine;
-    p->handle = xasprintf("snap-%" PRIu64, ++w->handles);
-    p->volume = xstrdup(v->handle);
-    p->content_uid = xstrdup(content->uid);
-    p->alive = true;
-    p->kubevirts = json_at(content->tree, OF_VM_SNAPSHOT) != NULL;
+    p->pending = false;
     p->running = m && m->vmi_uid;
     p->frozen_by = m ? m->frozen_by : FREEZER_NONE;
     p->frozen = p->frozen_by != FREEZER_NONE;
     p->joined = m && m->joined;
     p->records = volume_records(v);
     p->cut_ms = clock_wall(w->clock);
-    p->bytes = 1 << 30;
     p->vmi_uid = m ? xstrdup(m->vmi_uid) : NULL;
-    p->next = w->physicals;
-    w->physicals = p;
     world_note(w, "cut %s of %s: record %" PRId64 "%s%s", p->handle, v->claim, p->records,
                p->running ? " running" : "", p->frozen ? " frozen" : "");
+}
+
+static void cut(struct world *w, const struct api_object *content, const struct volume *v)
+{
+    struct physical *p = xcalloc(1, sizeof *p);
+    p->handle = xasprintf("snap-%" PRIu64, ++w->handles);
+    p->volume = xstrdup(v->handle);
+    p->content_uid = xstrdup(content->uid);
+    p->alive = true;
+    p->kubevirts = json_at(content->tree, OF_VM_SNAPSHOT) != NULL;
+    p->bytes = 1 << 30;
+    p->told_ms = clock_wall(w->clock);
+    p->pending = w->cuts_late;
+    p->next = w->physicals;
+    w->physicals = p;
+    if (!p->pending)
+        fix(w, p, v);
 }
 
 static void content_error(struct world *w, struct api_object *o, const char *text)
@@ -85,7 +95,7 @@ static void show_cut(struct world *w, struct api_object *o, const struct physica
     cJSON *tree = jt_copy(o->tree);
     jt_drop(tree, "status.error");
     jt_str(tree, "status.snapshotHandle", p->handle);
-    jt_int(tree, "status.creationTime", p->cut_ms * 1000000 + 123457);
+    jt_int(tree, "status.creationTime", p->told_ms * 1000000 + 123457);
     jt_int(tree, "status.restoreSize", p->bytes);
     jt_bool(tree, "status.readyToUse", ready);
     api_replace(w->api, "snapshot-controller", o, tree);
@@ -98,8 +108,26 @@ static void make_ready(struct world *w, const char *ns, const char *name)
     if (!o || api_deleting(o->tree))
         return;
     struct physical *p = physical_of_content(w, o);
-    if (p && p->alive && !json_bool(o->tree, "status.readyToUse", false))
+    if (p && p->alive && !p->pending && !json_bool(o->tree, "status.readyToUse", false))
         show_cut(w, o, p, true);
+}
+
+/* Such a driver (OpenEBS LVM LocalPV) stores the request, answers, and cuts when its node agent
+   gets to it; csi-snapshotter asks again until the snapshot is ready. */
+static void cut_late(struct world *w, const char *ns, const char *name)
+{
+    struct api_object *o = api_find(w->api, API_CONTENT, "", name);
+    struct physical *p = o ? physical_of_content(w, o) : NULL;
+    const struct volume *v = p ? volume_find(w, p->volume) : NULL;
+    (void)ns;
+    if (!p || !p->alive || !p->pending)
+        return;
+    if (!v || api_deleting(o->tree)) {
+        p->alive = false;
+        return;
+    }
+    fix(w, p, v);
+    world_later(w, rng_range(w->rng, 50, 2000), make_ready, "", name);
 }
 
 static void show_later(struct world *w, const char *ns, const char *name)
@@ -112,7 +140,11 @@ static void show_later(struct world *w, const char *ns, const char *name)
     bool at_once = rng_chance(w->rng, 500);
     if (!p)
         return;
-    show_cut(w, o, p, at_once);
+    show_cut(w, o, p, at_once && !p->pending);
+    if (p->pending) {
+        world_later(w, rng_range(w->rng, 20, 4000), cut_late, "", name);
+        return;
+    }
     if (!at_once)
         world_later(w,
                     rng_chance(w->rng, w->faults.snapshot_slow) ? rng_range(w->rng, 1000, 30000)
