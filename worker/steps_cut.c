@@ -51,7 +51,7 @@ enum observed view_cut_fits(const struct clone_view *v, struct why *why)
                     "disk %s: quiesce is Required, and a snapshot by driver %s takes longer than "
                     "the %lld s that the guest may stay frozen",
                     p->name, str_or(p->driver, "(unknown)"),
-                    (long long)(v->unfreeze_timeout_ms / 1000));
+                    (long long)(view_unfreeze_ms(v) / 1000));
         else
             why_set(why, REASON_CUT_REFUSED,
                     "disk %s: a snapshot by driver %s copies the files while the guest writes "
