@@ -164,7 +164,6 @@ static void judge_policies(struct judgement *j, const struct gathered *g)
         return;
     for (size_t i = 0; i < g->policy_count; i++)
         j->asks_who |= g->policies[i].match.subject_count || g->policies[i].exclude.subject_count;
-    read_groups(j);
     struct disks disks = {0};
     CLEANUP_ISSUES struct issues ignored; /* reported by validate_source */
     issues_init(&ignored);
@@ -275,7 +274,7 @@ static bool stamp_is_fresh(struct judgement *j, const struct stamp *wanted)
                STAMP_GOOD &&
            j->c->now_ms - found.issued_ms < STAMP_FRESH_MS &&
            found.may_start == wanted->may_start && str_eq(found.requester, wanted->requester) &&
-           same_groups(&found, wanted);
+           str_eq(found.uid, wanted->uid) && same_groups(&found, wanted);
 }
 
 static void describe_stamp(const struct judgement *j, struct stamp *ret)
@@ -385,7 +384,6 @@ static void judge_asked_anew(struct judgement *j)
     for (size_t i = 0; i < j->c->policy_count; i++)
         j->asks_who |=
             j->c->policies[i].match.subject_count || j->c->policies[i].exclude.subject_count;
-    read_groups(j);
     bool needed = j->e.cross_namespace || j->asks_who;
     if (may_clone(j) && needed && !j->issues.errors && j->c->endpoint == ADMISSION_MUTATE)
         write_stamp(j);
@@ -528,6 +526,7 @@ static int judge(struct judgement *j, struct err *err)
         return err_set(err, ERR_INVALID, "version %.64s of " WUKONG_RESOURCE " is not known",
                        r->version);
     patch_init(&j->patch, j->review.object);
+    read_groups(j);
     if (r->operation == REVIEW_CREATE)
         return judge_create(j, err);
     judge_update(j);

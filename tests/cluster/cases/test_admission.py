@@ -578,7 +578,8 @@ class Authority(Admission):
         stamp = payload(made)
         self.assertEqual({"ns": self.namespace, "name": "w", "kind": "vmi", "sourceNs": self.prod,
                           "source": "db", "user": self.user, "start": False},
-                         {k: v for k, v in stamp.items() if k != "issued"})
+                         {k: v for k, v in stamp.items() if k not in ("issued", "groups")})
+        self.assertIn("system:authenticated", stamp["groups"])
         self.assertLess(abs(stamp["issued"] / 1000 - time.time()), 60)
         published = self.kube.get("v1", "ConfigMap", "wukong-system", "wukong-stamp")["data"]
         self.assertTrue(published["stamp.pub"].startswith("-----BEGIN PUBLIC KEY-----"))

@@ -90,7 +90,9 @@ static enum stamp_verdict verify(const cJSON *object, const char *uid, struct st
 static void test_the_asker_is_stamped(void **state)
 {
     (void)state;
-    struct world w = {.user = "bob", .may_clone = true};
+    struct world w = {.user_info = "{'username':'bob','groups':['team','system:authenticated']}",
+                      .user = "bob",
+                      .may_clone = true};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         CLEANUP_JUDGED struct judged j = {0}, again = {0}, other = {0};
         struct arena a;
@@ -103,6 +105,9 @@ static void test_the_asker_is_stamped(void **state)
         }
         if (verify(j.object, "u1", &found, &a) != STAMP_GOOD || !str_eq(found.requester, "bob"))
             fail_msg("%s: %s", rows[i].what, j.text);
+        /* The worker asks for the right again: it may be the group's. */
+        assert_int_equal(found.group_count, 2);
+        assert_string_equal(found.groups[0], "team");
         arena_release(&a);
         assert_int_equal(verify(j.object, "u2", &found, &a), STAMP_OTHER);
         arena_release(&a);
