@@ -16,7 +16,7 @@ struct options {
     struct flag_connection connection;
     const char *source, *name, *source_ns, *type, *clone_type, *quiesce, *class, *memory;
     const char *dry_run, *output;
-    struct flag_values disks;
+    struct flag_values disks, secrets;
     int64_t replicas, cpu, timeout_ms;
     bool no_start, wait, watch;
 };
@@ -69,6 +69,12 @@ static void write_source(struct json_writer *w, const struct options *o)
     json_string(w, "cloneType", o->clone_type);
     json_string(w, "quiesce", o->quiesce);
     json_string(w, "volumeSnapshotClassName", o->class);
+    if (o->secrets.count) {
+        json_array(w, "allowSecrets");
+        for (size_t i = 0; i < o->secrets.count; i++)
+            json_string(w, NULL, o->secrets.items[i]);
+        json_end(w);
+    }
     json_end(w);
 }
 
@@ -245,6 +251,9 @@ static enum flags_verdict parse(int argc, char **argv, struct options *o,
          quiesce_names + 1, QUIESCES - 1},
         {"snapshot-class", 0, FLAG_TEXT, &o->class, "CLASS",
          "VolumeSnapshotClass (chosen per disk)", FLAG_ANY},
+        {"allow-secret", 0, FLAG_LIST, &o->secrets, "NAME",
+         "a Secret or ServiceAccount that a source of another namespace may have; may be repeated",
+         FLAG_ANY},
         {"no-start", 0, FLAG_SWITCH, &o->no_start, NULL, "leave the new machine stopped", FLAG_ANY},
         {"dry-run", 0, FLAG_CHOICE, &o->dry_run, "none|client|server",
          "client: only check and print it; server: let the API server judge it", dry_runs,

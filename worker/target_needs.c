@@ -39,10 +39,10 @@ struct adding {
     struct err *err;
 };
 
-static int add_found(void *arg, const char *kind, const char *ns, const char *name, bool optional)
+static int add_found(void *arg, const struct need *need)
 {
     struct adding *a = arg;
-    return add_need(a->b, kind, ns, name, optional, a->err);
+    return add_need(a->b, need->kind, need->ns, need->name, need->optional, a->err);
 }
 
 /* KubeVirt compares the kind without regard to case and takes the cluster-wide one by default. */

@@ -226,8 +226,9 @@ int build_access(struct target_build *b, struct err *err)
     if (!way)
         return err_set(err, ERR_REFUSED,
                        "spec.sshKeySecret: the source has no cloud-init volume, so that no key "
-                       "can reach the guest: remove sshKeySecret or add a cloudInitNoCloud volume "
-                       "to the source");
+                       "can reach the guest: remove sshKeySecret, or add a cloudInitNoCloud volume "
+                       "to the source (from another namespace: with its data in itself, or in a "
+                       "Secret that cloneSource.allowSecrets names)");
     cJSON *credential = tree_new();
     cJSON *key = tree_object(credential, "sshPublicKey");
     tree_set_string(tree_object(tree_object(key, "source"), "secret"), "secretName",

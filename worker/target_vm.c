@@ -170,8 +170,8 @@ static int build_begin(struct target_build *b, const char *name, struct err *err
 static int build_parts(struct target_build *b, struct err *err)
 {
     static int (*const parts[])(struct target_build *, struct err *) = {
-        build_volumes,   build_boot_order, build_resources,    build_networks,
-        build_placement, build_access,     build_run_strategy,
+        build_secrets,  build_volumes,   build_boot_order, build_resources,
+        build_networks, build_placement, build_access,     build_run_strategy,
     };
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         if (parts[i](b, err) < 0)
@@ -199,7 +199,7 @@ int target_vm_body(const cJSON *source, const struct target_request *r, struct t
     if (status < 0 || build_parts(&b, err) < 0)
         return -1;
     build_identity(&b, name);
-    if (build_audit(&b, err) < 0 || build_needs(&b, err) < 0)
+    if (build_audit(&b, err) < 0 || build_audit_secrets(&b, err) < 0 || build_needs(&b, err) < 0)
         return -1;
     return tree_print(vm, &ret->body, err);
 }

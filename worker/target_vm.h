@@ -24,6 +24,11 @@ struct target_build {
 void build_warn(struct target_build *b, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* target_secrets.c: Secrets and ServiceAccounts that the source may not have. */
+WUKONG_CHECK int build_secrets(struct target_build *b, struct err *err);
+/* No other one stands anywhere, in a known field or not. */
+WUKONG_CHECK int build_audit_secrets(const struct target_build *b, struct err *err);
+
 /* target_volumes.c: our claims for the source's, the rest dropped; boot order; the last look. */
 WUKONG_CHECK int build_volumes(struct target_build *b, struct err *err);
 /* Removes a volume with its disk, filesystem and what else names it. */

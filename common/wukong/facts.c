@@ -120,22 +120,27 @@ struct needs_reader {
 };
 
 /* A need of a named namespace (ns is not empty) stays where it is, wherever the machine goes. */
-static int read_need(void *arg, const char *kind, const char *ns, const char *name, bool optional)
+static int read_need(void *arg, const struct need *need)
 {
     struct needs_reader *r = arg;
     struct source_facts *s = r->s;
-    if (*ns)
+    char denied[NEED_DENIED_MAX];
+    if (*need->ns)
         return 0;
+    if (need->loss != LOSES_NOTHING)
+        need_denied_text(need, denied);
     for (size_t i = 0; i < s->need_count; i++)
-        if (str_eq(s->needs[i].kind, kind) && str_eq(s->needs[i].name, name)) {
-            s->needs[i].optional &= optional;
+        if (str_eq(s->needs[i].kind, need->kind) && str_eq(s->needs[i].name, need->name) &&
+            (need->loss == LOSES_NOTHING || str_eq(s->needs[i].denied, denied))) {
+            s->needs[i].optional &= need->optional;
             return 0;
         }
     if (!s->needs)
         s->needs = arena_alloc(r->arena, LIMIT_NEEDS * sizeof *s->needs);
     if (s->needs && s->need_count < LIMIT_NEEDS)
-        s->needs[s->need_count++] =
-            (struct source_need){kind, str_or(arena_strdup(r->arena, name), ""), optional};
+        s->needs[s->need_count++] = (struct source_need){
+            need->kind, str_or(arena_strdup(r->arena, need->name), ""), need->optional,
+            need->loss == LOSES_NOTHING ? NULL : arena_strdup(r->arena, denied)};
     return 0;
 }
 

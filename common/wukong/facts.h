@@ -45,6 +45,8 @@ struct claim_facts {
 struct source_need {
     const char *kind, *name;
     bool optional;
+    const char *denied; /* what a clone from another namespace is without unless it may have it;
+                           NULL: it is no Secret or ServiceAccount */
 };
 
 struct source_facts {
@@ -63,7 +65,8 @@ struct source_facts {
     size_t volume_count;
     struct claim_facts *claims;
     size_t claim_count;
-    struct source_need *needs; /* objects of its namespace that its spec names, each once */
+    struct source_need *needs; /* objects of its namespace that its spec names, each
+                                 once, Secrets once for each place */
     size_t need_count;
 };
 

@@ -36,7 +36,7 @@ static const struct schema clone_source[] = {
     STRING("quiesce"), STRING("snapshotMethod"), STRING("volumeSnapshotClassName"),
     BOOLEAN("stopSourceAfter"), INTEGER("deadlineSeconds"), INTEGER("retryLimit"),
     OBJECT("window", window), STRING("notBefore"), ARRAY("gates", string_item),
-    BOOLEAN("allowUnsnapshottable"),
+    BOOLEAN("allowUnsnapshottable"), ARRAY("allowSecrets", string_item),
 };
 
 static const struct schema disk[] = {

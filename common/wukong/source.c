@@ -131,6 +131,16 @@ static void judge_names(const struct judge *j, const struct disks *d)
     }
 }
 
+/* A Secret may be named in several places: it is needed once. */
+static bool told_before(const struct judge *j, size_t index)
+{
+    const struct source_need *n = &j->s->needs[index];
+    for (size_t i = 0; i < index; i++)
+        if (str_eq(j->s->needs[i].kind, n->kind) && str_eq(j->s->needs[i].name, n->name))
+            return true;
+    return false;
+}
+
 /* Whether they are there is not asked: they may come in the same commit, and Secrets are not read.
  */
 static void judge_needs(const struct judge *j)
@@ -138,10 +148,11 @@ static void judge_needs(const struct judge *j)
     for (size_t i = 0; j->e->cross_namespace && i < j->s->need_count; i++) {
         const struct source_need *n = &j->s->needs[i];
         bool replaced = str_eq(n->kind, "NetworkAttachmentDefinition") && j->w->spec.network_count;
-        if (n->optional || replaced)
-            continue;
-        issues_add(j->l, rule_find("source-needs"), name_field(j), NULL,
-                   "the new VM needs %s \"%.48s\" in its own namespace", n->kind, n->name);
+        if (n->denied && !wukong_allows_secret(&j->w->spec.source, n->name))
+            issues_add(j->l, rule_find("source-secret"), name_field(j), NULL, "%s", n->denied);
+        else if (!n->optional && !replaced && !told_before(j, i))
+            issues_add(j->l, rule_find("source-needs"), name_field(j), NULL,
+                       "the new VM needs %s \"%.48s\" in its own namespace", n->kind, n->name);
     }
 }
 

@@ -35,6 +35,14 @@ const char *wukong_pairs_get(const struct wukong_pairs *p, const char *key)
     return NULL;
 }
 
+bool wukong_allows_secret(const struct wukong_source *s, const char *name)
+{
+    for (size_t i = 0; i < s->allow_secret_count; i++)
+        if (str_eq(s->allow_secrets[i], name))
+            return true;
+    return false;
+}
+
 /* --- Leaves: NULL, unset or false for anything of the wrong type --- */
 
 static const char *text(struct arena *a, const cJSON *o, const char *name)
@@ -142,6 +150,7 @@ static void decode_source(struct arena *a, const cJSON *o, struct wukong_source 
     s->has_retry_limit = number(o, "retryLimit", &s->retry_limit);
     s->not_before = text(a, o, "notBefore");
     strings(a, json_get(o, "gates"), &s->gates, &s->gate_count);
+    strings(a, json_get(o, "allowSecrets"), &s->allow_secrets, &s->allow_secret_count);
     const cJSON *w = json_get(o, "window");
     s->window.present = cJSON_IsObject(w);
     s->window.schedule = text(a, w, "schedule");

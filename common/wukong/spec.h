@@ -123,7 +123,11 @@ struct wukong_source {
     const char *not_before; /* RFC 3339 */
     const char **gates;
     size_t gate_count;
+    const char **allow_secrets; /* Secrets and ServiceAccounts that the source may name */
+    size_t allow_secret_count;
 };
+
+bool wukong_allows_secret(const struct wukong_source *s, const char *name);
 
 struct wukong_spec {
     bool has_cpu, has_replicas;

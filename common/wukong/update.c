@@ -92,6 +92,7 @@ static void check_source(const struct change *c)
     must_equal(c, "method-immutable", "volumeSnapshotClassName");
     must_equal_bool(c, "method-immutable", "stopSourceAfter");
     must_equal_bool(c, "method-immutable", "allowUnsnapshottable");
+    must_equal(c, "method-immutable", "allowSecrets");
 }
 
 /* Timing is free until SnapshotTaken is True, and again after the clone has failed. */

@@ -122,6 +122,17 @@ static void check_claim(void *arg, const char *volume, const char *claim)
                       c->vm->name, claim);
 }
 
+/* The guest of a source of another namespace gets no Secret of this one; of its own it keeps all.
+ */
+static void check_secrets(struct sim *s, const struct seen_wukong *k, const struct api_object *vm)
+{
+    CLEANUP_FREE char *text = json_print(json_get(vm->tree, "spec"));
+    bool named = strstr(text, SIM_SECRET) != NULL, elsewhere = !str_eq(k->ns, k->source_ns);
+    if (named == elsewhere)
+        sim_violation(s, "secrets-stay-at-home", "VM %s %s Secret " SIM_SECRET, vm->name,
+                      named ? "of another namespace's source names" : "has lost");
+}
+
 static unsigned targets_of(struct sim *s, const struct seen_wukong *k)
 {
     unsigned n = 0;
@@ -146,6 +157,7 @@ static void vm_created(struct sim *s, const struct seen_wukong *k, const struct 
         sim_violation(s, "one-vm-per-target", "%u VMs for %" PRId64 " targets of %s",
                       targets_of(s, k), k->replicas, k->name);
     each_claim(json_at(o->tree, "spec.template.spec"), check_claim, &c);
+    check_secrets(s, k, o);
 }
 
 static void child_created(struct sim *s, const char *who, const struct api_object *o)

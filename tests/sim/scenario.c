@@ -95,6 +95,22 @@ static void make_claim(struct sim *s, struct machine *m, const char *name, const
     (void)api_create(&s->api, "user", API_PVC, c);
 }
 
+/* Names that the source's owner writes, and that mean other Secrets in another namespace: one by a
+   disk, one without. Wukongs allow neither. */
+static void name_secrets(cJSON *spec)
+{
+    cJSON *disk = cJSON_CreateObject(), *volume = cJSON_CreateObject();
+    cJSON *credential = cJSON_CreateObject();
+    jt_str(disk, "name", "owners");
+    jt_str(disk, "disk.bus", "virtio");
+    jt_str(volume, "name", "owners");
+    jt_str(volume, "secret.secretName", SIM_SECRET);
+    jt_str(credential, "userPassword.source.secret.secretName", SIM_SECRET);
+    cJSON_AddItemToArray(jt_array(spec, "domain.devices.disks"), disk);
+    cJSON_AddItemToArray(jt_array(spec, "volumes"), volume);
+    cJSON_AddItemToArray(jt_array(spec, "accessCredentials"), credential);
+}
+
 static cJSON *instance_spec(struct sim *s, struct machine *m, int64_t disks, const char *class)
 {
     cJSON *spec = cJSON_CreateObject();
@@ -113,6 +129,7 @@ static cJSON *instance_spec(struct sim *s, struct machine *m, int64_t disks, con
         cJSON_AddItemToArray(jt_array(spec, "volumes"), volume);
         make_claim(s, m, claim, class);
     }
+    name_secrets(spec);
     cJSON *nic = cJSON_CreateObject(), *net = cJSON_CreateObject();
     jt_str(nic, "name", "default");
     jt_put(nic, "masquerade", cJSON_CreateObject());

@@ -12,6 +12,8 @@
 #include "world.h"
 
 #define SIM_NS "team"
+/* What every source names; a Secret of that name may be in any namespace. */
+#define SIM_SECRET "owners-secret"
 #define SIM_OTHER_NS "apart" /* of Wukongs that clone from another namespace */
 #define SIM_STAMP_MAP "wukong-stamp"
 #define SIM_LEASE "wukong-worker"

@@ -50,6 +50,7 @@ type CloneSource struct {
 	NotBefore               *string  `json:"notBefore,omitempty"`
 	Gates                   []string `json:"gates,omitempty"`
 	AllowUnsnapshottable    bool     `json:"allowUnsnapshottable,omitempty"`
+	AllowSecrets            []string `json:"allowSecrets,omitempty"`
 }
 
 type Window struct {

@@ -103,6 +103,8 @@ FIELDS = [
     ("cloneSource.gates", [["a/B", "a/B"], [f"a/B{i}" for i in range(9)], ["a/B", None]]),
     ("cloneSource.gates[]", GATES),
     ("cloneSource.allowUnsnapshottable", []),
+    ("cloneSource.allowSecrets", [["a", "a"], [f"s{i}" for i in range(32)], [f"s{i}" for i in range(33)], ["a", None]]),
+    ("cloneSource.allowSecrets[]", LONG),
     ("disks", [[{"name": "a"}, {"name": "a"}], [{"name": "a"}, {"name": "b", "sourceDisk": "a"}],
                [{"name": "a", "sourceDisk": "b"}, {"name": "b", "sourceDisk": "a"}],
                [{"name": "a", "boot": True}, {"name": "b", "boot": True}],

@@ -48,6 +48,14 @@ class Waits(vms.Concurrent):
         self._config_map(there)
         self.wait_ended("far", timeout_s=60, namespace=there)
         self.assert_disks("far", source, self.frozen_at(source), namespace=there)
+        # There is a Secret "password" in that namespace for all the source's owner knows: it is not his.
+        machine = self.kube.get("kubevirt.io/v1", "VirtualMachine", there, "far-vm")
+        spec = machine["spec"]["template"]["spec"]
+        for named in spec["volumes"], spec["domain"]["devices"]["disks"]:
+            self.assertNotIn("password", [one["name"] for one in named])
+        told = [e["message"] for e in self.kube.list("v1", "Event", there)["items"]
+                if e["reason"] == "CloneWarnings"]
+        self.assertIn('Secret "password" is not in allowSecrets: volume "password" is left out', "".join(told))
         worker = self.bed.account("worker")
         self.assertEqual([], [e["requestURI"] for e in self.bed.audit_entries(mark)
                               if e["user"]["username"] == worker

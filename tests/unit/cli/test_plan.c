@@ -258,7 +258,7 @@ static void test_other_namespace(void **state)
     struct world w;
     open_world(&w, "lab", "", "", true);
     foretell(&w.in, &w.arena, w.f);
-    assert_true(noted(&w, NOTE_WARNING, "the new VM needs Secret \"tls\""));
+    assert_true(noted(&w, NOTE_WARNING, "Secret \"tls\" is not in allowSecrets: volume"));
     assert_int_equal(DISK_HANDLE_COPY, w.f->items[0].plan->method);
     /* Of each disk two snapshots with their contents: here and there. */
     assert_int_equal(2 * 2 * 2 + 2 + 1, w.f->cost.objects);

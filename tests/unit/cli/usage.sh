@@ -73,7 +73,7 @@ expect 0 '^wukong.vm.novasphere.dev/y$' clone x --name y --dry-run=client -o nam
 
 "$wukong" clone vm/golden --name lab -n dev --source-namespace images --clone-type linked --replicas 3 \
     --cpu 4 --memory 8Gi --quiesce Required --snapshot-class fast --no-start --disk root=40Gi,ssd \
-    --disk data --disk log,ssd --dry-run=client -o yaml > lab.yaml
+    --allow-secret keys --allow-secret robot --disk data --disk log,ssd --dry-run=client -o yaml > lab.yaml
 cat > expected.yaml <<'YAML'
 apiVersion: vm.novasphere.dev/v1alpha1
 kind: Wukong
@@ -90,6 +90,9 @@ spec:
     cloneType: linked
     quiesce: Required
     volumeSnapshotClassName: fast
+    allowSecrets:
+    - keys
+    - robot
   disks:
   - name: root
     size: "40Gi"

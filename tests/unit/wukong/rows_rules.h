@@ -104,6 +104,8 @@ static const struct rule_row rule_rows[] = {
     {"gates-count", CLONE(", gates: [a, b, c, d, e, f, g, h, i]"), CLONE(", gates: [a, b, c, d, e, f, g, h]"), "spec.cloneSource.gates"},
     {"gates-unique", CLONE(", gates: [a, b, a]"), CLONE(", gates: [a, b]"), "spec.cloneSource.gates[2]"},
     {"gate-name", CLONE(", gates: [\"a b\"]"), CLONE(", gates: [a.b/C]"), "spec.cloneSource.gates[0]"},
+    {"allow-secrets-count", CLONE(", allowSecrets: [a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a]"), CLONE(", allowSecrets: [a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a]"), "spec.cloneSource.allowSecrets"},
+    {"allow-secret-name", CLONE(", allowSecrets: [a, A]"), CLONE(", allowSecrets: [a, b.c]"), "spec.cloneSource.allowSecrets[1]"},
     {"gate-reserved", CLONE(", gates: [a, SnapshotTaken]"), CLONE(", gates: [a/SnapshotTaken]"), "spec.cloneSource.gates[1]"},
 
     {"disk-name-unique", CLONE_AND("disks: [{name: a}, {name: a}]"), CLONE_AND("disks: [{name: a}, {name: b}]"), "spec.disks[1].name"},

@@ -55,6 +55,10 @@
     "{apiVersion: vm.novasphere.dev/v1alpha1, kind: Wukong, metadata: {name: w, namespace: team}," \
     " spec: {cloneSource: {type: vmi, vmiName: web, namespace: prod}" more "}}"
 
+#define FROM_ELSEWHERE_ALLOWING(names)                                                             \
+    "{apiVersion: vm.novasphere.dev/v1alpha1, kind: Wukong, metadata: {name: w, namespace: team}," \
+    " spec: {cloneSource: {type: vmi, vmiName: web, namespace: prod, allowSecrets: " names "}}}"
+
 #define PVC(more)                                                                                  \
     "{spec: {storageClassName: fast, volumeMode: Block, accessModes: [ReadWriteOnce], resources: " \
     "{requests: {storage: 9Gi}}}, status: {phase: Bound, capacity: {storage: 10Gi}}" more "}"
@@ -156,10 +160,11 @@ static const struct source_row source_rows[] = {
     {CLONE(", snapshotMethod: VirtualMachineSnapshot"), NULL, VMI_RUNNING, OK_PVC, NORMAL, "vmsnapshot-standalone", "spec.cloneSource.snapshotMethod", NULL},
     {CLONE(", snapshotMethod: VirtualMachineSnapshot"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, NULL, NULL, NULL},
 
-    {FROM_ELSEWHERE(""), VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, "source-needs", "spec.cloneSource.vmiName", "the new VM needs Secret \"s-1\" in its own namespace"},
+    {FROM_ELSEWHERE(""), VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, "source-secret", "spec.cloneSource.vmiName", "Secret \"s-1\" is not in allowSecrets: volume \"a\" is left out"},
+    {FROM_ELSEWHERE_ALLOWING("[s-1]"), VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, "source-needs", "spec.cloneSource.vmiName", "the new VM needs Secret \"s-1\" in its own namespace"},
     {FROM_ELSEWHERE(""), VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, "source-needs", "spec.cloneSource.vmiName", "ConfigMap \"c-1\""},
     {FROM_ELSEWHERE(""), VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, "source-needs", "spec.cloneSource.vmiName", "NetworkAttachmentDefinition \"lan\""},
-    {FROM_ELSEWHERE(", networks: [{name: default, nadName: lan}]"), VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, "source-needs", "spec.cloneSource.vmiName", "Secret \"s-2\""},
+    {FROM_ELSEWHERE(", networks: [{name: default, nadName: lan}]"), VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, "source-secret", "spec.cloneSource.vmiName", "Secret \"s-2\" is not in allowSecrets: its access credential is left out"},
 
     {CLONE_AND("disks: [{name: rot}, {name: data}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-missing", "spec.disks[0].name", "did you mean \"root\"?"},
     {CLONE_AND("disks: [{name: x, sourceDisk: nope}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-missing", "spec.disks[0].sourceDisk", "\"root\", \"data\""},

@@ -39,6 +39,10 @@ static const struct update_row update_rows[] = {
     {CLONE(""), CLONE(", volumeSnapshotClassName: a"), "method-immutable", "spec.cloneSource.volumeSnapshotClassName"},
     {CLONE(""), CLONE(", allowUnsnapshottable: true"), "method-immutable", "spec.cloneSource.allowUnsnapshottable"},
     {CLONE(""), CLONE(", allowUnsnapshottable: false"), NULL, NULL},
+    {CLONE(""), CLONE(", allowSecrets: [a]"), "method-immutable", "spec.cloneSource.allowSecrets"},
+    {CLONE(", allowSecrets: [a]"), CLONE(", allowSecrets: [a, b]"), "method-immutable", "spec.cloneSource.allowSecrets"},
+    {CLONE(", allowSecrets: [a]"), CLONE(""), "method-immutable", "spec.cloneSource.allowSecrets"},
+    {CLONE(", allowSecrets: [a, b]"), CLONE(", allowSecrets: [a, b]"), NULL, NULL},
     {VM_CLONE(", cloneType: running"), VM_CLONE(", cloneType: running, stopSourceAfter: true"), "method-immutable", "spec.cloneSource.stopSourceAfter"},
 
     {CLONE(""), CLONE(", deadlineSeconds: 5, retryLimit: 1, notBefore: 2026-01-01T00:00:00Z, gates: [a], window: {schedule: \"@daily\", duration: 1h}"), NULL, NULL},

@@ -77,8 +77,9 @@ static void test_every_rule_has_a_row(void **state)
     }
 }
 
-/* A need is told once, an optional one and one of a named namespace not at all; within one
-   namespace nothing is missing, and networks of the Wukong's own replace the source's. */
+/* A need is told once (a Secret that is left out: once for each place), an optional one and one of
+   a named namespace not at all; within one namespace nothing is missing, and networks of the
+   Wukong's own replace the source's. */
 static void test_needs(void **state)
 {
     (void)state;
@@ -87,8 +88,13 @@ static void test_needs(void **state)
         const char *told;
     } table[] = {
         {FROM_ELSEWHERE(""),
+         "ConfigMap c-1,-Secret s-1,-Secret s-1,-Secret s-2,NetworkAttachmentDefinition lan,"},
+        {FROM_ELSEWHERE(", networks: [{name: default}]"),
+         "ConfigMap c-1,-Secret s-1,-Secret s-1,-Secret s-2,"},
+        {FROM_ELSEWHERE_ALLOWING("[s-1]"),
+         "ConfigMap c-1,Secret s-1,-Secret s-2,NetworkAttachmentDefinition lan,"},
+        {FROM_ELSEWHERE_ALLOWING("[s-1, s-2]"),
          "ConfigMap c-1,Secret s-1,Secret s-2,NetworkAttachmentDefinition lan,"},
-        {FROM_ELSEWHERE(", networks: [{name: default}]"), "ConfigMap c-1,Secret s-1,Secret s-2,"},
         {CLONE(""), ""},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
@@ -105,6 +111,9 @@ static void test_needs(void **state)
             if (str_eq(l.items[k].rule->id, "source-needs") &&
                 sscanf(l.items[k].message, "the new VM needs %63s \"%63[^\"]\"", kind, name) == 2)
                 snprintf(told + strlen(told), sizeof told - strlen(told), "%s %s,", kind, name);
+            if (str_eq(l.items[k].rule->id, "source-secret") &&
+                sscanf(l.items[k].message, "%63s \"%63[^\"]\"", kind, name) == 2)
+                snprintf(told + strlen(told), sizeof told - strlen(told), "-%s %s,", kind, name);
         }
         arena_release(&x.a);
         assert_string_equal(told, table[i].told);

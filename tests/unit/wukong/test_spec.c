@@ -35,7 +35,8 @@ static void test_decode_everything(void **state)
            " snapshotMethod: VolumeSnapshot, volumeSnapshotClassName: vsc, stopSourceAfter: true,"
            " deadlineSeconds: 60, retryLimit: 0, window: {schedule: \"@daily\", duration: 1h, "
            "timeZone: CET},"
-           " notBefore: 2026-01-02T03:04:05Z, gates: [a, b], allowUnsnapshottable: false},"
+           " notBefore: 2026-01-02T03:04:05Z, gates: [a, b], allowUnsnapshottable: false, "
+           "allowSecrets: [s, t]},"
            " disks: [{name: d, size: 1.5Gi, storageClassName: sc, sourceDisk: s, boot: true, "
            "image: i}, {name: e, size: 5}],"
            " startStrategy: {autoStart: false, runStrategy: Manual}, osImage: o, sshKeySecret: k,"
@@ -82,6 +83,9 @@ static void test_decode_everything(void **state)
     assert_string_equal(s->source.window.duration, "1h");
     assert_int_equal(s->source.gate_count, 2);
     assert_string_equal(s->source.gates[1], "b");
+    assert_int_equal(s->source.allow_secret_count, 2);
+    assert_true(wukong_allows_secret(&s->source, "t"));
+    assert_false(wukong_allows_secret(&s->source, "u"));
     assert_int_equal(s->disk_count, 2);
     assert_string_equal(s->disks[0].source_disk, "s");
     assert_int_equal(s->disks[0].size_bytes, 1610612736);
