@@ -77,10 +77,10 @@ static void see_secret(struct keeper *k)
     ca_secret_release(&k->secret);
     if (!o)
         return;
-    const char *text = str_or(kube_object_field(o, "data"), "{}");
+    const char *text = str_or(kube_object_field(o, "data{}"), "{}");
     CLEANUP_JSON cJSON *data = NULL;
     struct err err = {0};
-    if (json_parse(text, strlen(text), false, &data, &err) < 0)
+    if (json_read(text, strlen(text), &data, &err) < 0)
         k->o.failed(k->o.arg, "read the secret", &err);
     ca_secret_read(data, o->uid, o->resource_version, &k->secret);
 }
@@ -97,10 +97,10 @@ static void forget_live(struct keeper *k)
 static void see_configuration(struct keeper *k, enum watched_kind of)
 {
     const struct kube_object *o = object_of(&k->watched[of], NULL);
-    const char *text = o ? kube_object_field(o, "webhooks") : NULL;
+    const char *text = o ? kube_object_field(o, "webhooks[]") : NULL;
     CLEANUP_JSON cJSON *hooks = NULL;
     struct err err = {0};
-    if (!text || json_parse(text, strlen(text), false, &hooks, &err) < 0)
+    if (!text || json_read(text, strlen(text), &hooks, &err) < 0)
         return;
     const cJSON *hook = NULL;
     cJSON_ArrayForEach (hook, hooks) {
@@ -233,10 +233,10 @@ static void publish_stamp_key(struct keeper *k)
     if (!w->name || !k->secret.stamp_public || !is_synced(w) || !may_write(k, w))
         return;
     const struct kube_object *o = object_of(w, k->o.ns);
-    const char *text = o ? kube_object_field(o, "data") : NULL;
+    const char *text = o ? kube_object_field(o, "data{}") : NULL;
     CLEANUP_JSON cJSON *data = NULL;
     struct err err = {0};
-    if (text && json_parse(text, strlen(text), false, &data, &err) == 0) {
+    if (text && json_read(text, strlen(text), &data, &err) == 0) {
         const cJSON *entry = json_get(data, KEEPER_STAMP_ENTRY);
         if (cJSON_IsString(entry) && str_eq(entry->valuestring, k->secret.stamp_public))
             return;
@@ -435,12 +435,15 @@ static void watch(struct keeper *k, enum watched_kind which, struct kube_kind ki
 static void watch_all(struct keeper *k)
 {
     bool secret = k->o.mode == KEEPER_SELF_SIGNED || !k->o.no_stamp;
-    struct kube_kind core = {
-        .group = "", .version = "v1", .resource = "secrets", .kind = "Secret", .fields = {"data"}};
+    struct kube_kind core = {.group = "",
+                             .version = "v1",
+                             .resource = "secrets",
+                             .kind = "Secret",
+                             .fields = {"data{}"}};
     struct kube_kind hooks = {.group = "admissionregistration.k8s.io",
                               .version = "v1",
                               .cluster_scoped = true,
-                              .fields = {"webhooks"}};
+                              .fields = {"webhooks[]"}};
     watch(k, WATCH_SECRET, core, secret ? k->o.ca_secret : NULL);
     core.resource = "configmaps";
     core.kind = "ConfigMap";

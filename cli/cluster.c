@@ -147,7 +147,7 @@ static void answered(void *arg, const struct kube_reply *reply)
         print_warnings(reply->warnings);
     if (reply->status.err.kind != ERR_NONE)
         w->reply->refused = xstrdup(reply->refusal);
-    else if (json_parse(reply->body, reply->body_len, true, &w->reply->tree, &err) < 0)
+    else if (json_read(reply->body, reply->body_len, &w->reply->tree, &err) < 0)
         w->reply->status.err = err;
 }
 

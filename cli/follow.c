@@ -146,7 +146,7 @@ static cJSON *tree_of(const struct kube_object *o)
     json_raw(&w, "spec", kube_object_field(o, "spec"));
     json_raw(&w, "status", kube_object_field(o, "status"));
     json_end(&w);
-    return json_parse(text.data, text.len, true, &tree, &err) < 0 ? NULL : tree;
+    return json_read(text.data, text.len, &tree, &err) < 0 ? NULL : tree;
 }
 
 static void on_change(void *arg, const struct kube_object *before, const struct kube_object *after)

@@ -273,7 +273,7 @@ static bool note_causes(struct planning *p, const char *body)
     CLEANUP_JSON cJSON *tree = NULL;
     struct err err = {0};
     const cJSON *cause;
-    if (!body || json_parse(body, strlen(body), true, &tree, &err) < 0 ||
+    if (!body || json_read(body, strlen(body), &tree, &err) < 0 ||
         !str_eq(json_str(tree, "reason"), "Invalid") || !json_at(tree, "details.causes.#0"))
         return false;
     cJSON_ArrayForEach (cause, json_at(tree, "details.causes"))

@@ -29,7 +29,7 @@ void refusal_text(const struct kube_status *status, const char *body, struct buf
         buf_adds(out, "error: You must be logged in to the server (Unauthorized)\n");
         return;
     }
-    if (body && json_parse(body, strlen(body), true, &tree, &err) < 0)
+    if (body && json_read(body, strlen(body), &tree, &err) < 0)
         tree = NULL;
     if (str_eq(json_str(tree, "reason"), "Invalid") && field_errors(json_get(tree, "details"), out))
         return;

@@ -84,7 +84,7 @@ static cJSON *tree_of(const struct kube_object *o)
             cJSON_AddStringToObject(annotations, key, text);
         } else if (!is_json(field)) {
             cJSON_AddStringToObject(tree, field, text);
-        } else if (json_parse(text, strlen(text), true, &value, &err) == 0) {
+        } else if (json_read(text, strlen(text), &value, &err) == 0) {
             cJSON_AddItemToObject(tree, field, value);
         }
     }
@@ -201,6 +201,16 @@ static void on_failed(void *arg, const struct kube_kind *kind, const struct err 
     f->o.failed(f->o.arg, kind->resource, err);
 }
 
+static void on_unreadable(void *arg, const struct kube_kind *kind, const char *ns, const char *name,
+                          const char *why)
+{
+    struct facts *f = arg;
+    struct err err = {0};
+    (void)ns;
+    (void)err_set(&err, ERR_INVALID, "%s cannot be read: %s", name, why);
+    f->o.failed(f->o.arg, kind->resource, &err);
+}
+
 struct facts *facts_new(const struct facts_options *options)
 {
     struct facts *f = xcalloc(1, sizeof *f);
@@ -217,6 +227,7 @@ struct facts *facts_new(const struct facts_options *options)
                                       .rng = f->o.rng,
                                       .turned = on_turned,
                                       .failed = on_failed,
+                                      .unreadable = on_unreadable,
                                       .arg = f};
         f->reflectors[i] = reflector_new(&o);
     }

@@ -40,7 +40,7 @@ static struct metric turned_away = {
 };
 static struct metric cache_age = {
     .name = "wukong_webhook_cache_age_seconds",
-    .help = "Time since the API server was last heard of, of the most silent cache.",
+    .help = "Time since the API server last sent news of a resource, of the most silent cache.",
     .kind = METRIC_GAUGE,
 };
 static struct metric expiry = {

@@ -23,7 +23,7 @@ static const char *add_labels(const struct clone_view *v, const char *body, size
                               bool with_disk)
 {
     CLEANUP_JSON cJSON *tree = NULL;
-    if (!body || json_parse(body, strlen(body), true, &tree, NULL) < 0)
+    if (!body || json_read(body, strlen(body), &tree, NULL) < 0)
         return NULL;
     cJSON *meta = cJSON_GetObjectItemCaseSensitive(tree, "metadata");
     cJSON *labels = cJSON_GetObjectItemCaseSensitive(meta, "labels");
@@ -98,7 +98,7 @@ static cJSON *content_facts(const struct seen_snapshot *s)
     json_string(&w, "snapshotHandle", s->handle);
     json_end(&w);
     json_end(&w);
-    return json_parse(text.data, text.len, true, &tree, NULL) < 0 ? NULL : tree;
+    return json_read(text.data, text.len, &tree, NULL) < 0 ? NULL : tree;
 }
 
 static void create_copy(const struct clone_view *v, struct decision *d, size_t disk, int kind)
@@ -141,7 +141,7 @@ static const char *add_capture(const struct clone_view *v, const char *body)
     CLEANUP_JSON cJSON *tree = NULL;
     CLEANUP_FREE char *text = v->capture.tree ? json_print(v->capture.tree) : NULL;
     if (!body || !text || strlen(text) > TARGET_SPEC_ANNOTATION_MAX ||
-        json_parse(body, strlen(body), true, &tree, NULL) < 0)
+        json_read(body, strlen(body), &tree, NULL) < 0)
         return body;
     cJSON *meta = cJSON_GetObjectItemCaseSensitive(tree, "metadata");
     cJSON *notes = cJSON_GetObjectItemCaseSensitive(meta, "annotations");

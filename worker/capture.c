@@ -31,7 +31,7 @@ static cJSON *parse_call(const struct memo *m, const char *kind, const char *nam
 {
     cJSON *tree = NULL;
     const struct call *c = name ? memo_findf(m, "read/%s/%s", kind, name) : NULL;
-    if (!call_ok(c) || !c->body || json_parse(c->body, c->body_len, true, &tree, NULL) < 0)
+    if (!call_ok(c) || !c->body || json_read(c->body, c->body_len, &tree, NULL) < 0)
         return NULL;
     return tree;
 }
@@ -69,7 +69,7 @@ static cJSON *carried(const struct clone_view *v)
     CLEANUP_JSON cJSON *snapshot = parse_call(v->memo, "carrier", v->snapshot_carrier);
     CLEANUP_JSON cJSON *tree = NULL;
     const char *text = json_str(snapshot, "metadata.annotations[" TARGET_SPEC_ANNOTATION "]");
-    if (!text || json_parse(text, strlen(text), true, &tree, NULL) < 0)
+    if (!text || json_read(text, strlen(text), &tree, NULL) < 0)
         return NULL;
     bool whole = cJSON_IsObject(json_at(tree, "source.spec.template.spec.domain")) &&
                  cJSON_GetArraySize(json_get(tree, "disks")) > 0;
@@ -244,7 +244,7 @@ static bool disk_is_whole(const cJSON *o)
 static void load(struct clone_view *v, const char *text, size_t len)
 {
     cJSON *tree = NULL;
-    if (json_parse(text, len, true, &tree, NULL) < 0)
+    if (json_read(text, len, &tree, NULL) < 0)
         return;
     view_keep_tree(v, tree);
     const cJSON *list = json_get(tree, "disks");

@@ -106,13 +106,28 @@ struct walk {
     struct why why;
 };
 
+/* Of an object that cannot be read nothing is concluded: no guest goes unfrozen because its agent
+   is not seen, and no attempt ends because a claim seems lost. A guest that is frozen waits for
+   nothing. */
+static bool unreadable_blocks(const struct clone_view *v, struct walk *w)
+{
+    bool source = clone_steps[w->current].observe == observe_source && !view_past_cut(v);
+    if (!v->unreadable || record_owes_thaw(&v->record) || w->current == 0 ||
+        (w->observed == STEP_DONE && !source))
+        return false;
+    w->why = (struct why){0};
+    why_set(&w->why, REASON_OBJECT_UNREADABLE, "%s", v->unreadable);
+    w->observed = STEP_WAIT;
+    return true;
+}
+
 static struct walk walk_steps(const struct clone_view *v)
 {
     struct walk w = {.observed = STEP_DONE};
     for (w.current = 0; w.current < clone_step_count; w.current++) {
         w.why = (struct why){0};
         w.observed = clone_steps[w.current].observe(v, &w.why);
-        if (w.observed != STEP_DONE)
+        if (unreadable_blocks(v, &w) || w.observed != STEP_DONE)
             break;
     }
     return w;

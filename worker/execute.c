@@ -5,6 +5,8 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "json/json.h"
+#include "json/pick.h"
 #include "json/writer.h"
 #include "kube/path.h"
 #include "kube/status.h"
@@ -41,6 +43,8 @@ struct execution {
     void *owner;
     unsigned *owner_flights;
     enum intent_verb verb;
+    char *reads; /* READ of an object that is looked into: "VirtualMachine ns/name"; else NULL */
+    bool copies; /* and of which others are made */
     bool shows;  /* its answer is the object itself, as the owner knows it */
     bool urgent; /* a guest stands still until it works */
     char *mark_done;
@@ -98,6 +102,7 @@ static void unlink_and_free(struct execution *e)
     if (e->next)
         e->next->back = e->back;
     free(e->mark_done);
+    free(e->reads);
     free(e);
 }
 
@@ -110,6 +115,26 @@ void executor_cancel(struct executor *x)
     x->in_flight = 0;
 }
 
+/* Whatever a user has put there, it is told by name, and costs this clone alone. What a copy is
+   made of must not be changed on the way. */
+static char *unreadable(const struct execution *e, const struct kube_reply *reply)
+{
+    static const char *const copied[] = {"spec", "data"};
+    CLEANUP_JSON cJSON *tree = NULL;
+    CLEANUP_BUF struct buf part = BUF_INIT(reply->body_len + 64);
+    struct err err = {0};
+    if (!e->reads)
+        return NULL;
+    if (json_read(reply->body, reply->body_len, &tree, &err) < 0)
+        return xasprintf("%s cannot be read: %s", e->reads, err.message);
+    if (e->copies &&
+        json_pick(reply->body, reply->body_len, copied, ARRAY_LEN(copied), &part, &err) == 0 &&
+        json_is_odd(part.data, part.len))
+        return xasprintf("%s cannot be copied: a text in it holds U+0000 or half a character",
+                         e->reads);
+    return NULL;
+}
+
 static void execution_done(void *arg, const struct kube_reply *reply)
 {
     struct execution *e = arg;
@@ -119,7 +144,10 @@ static void execution_done(void *arg, const struct kube_reply *reply)
     const char *written = NULL;
     x->in_flight--;
     (*e->owner_flights)--;
-    if (status->err.kind == ERR_NONE || as_good_as_done(e->verb, status->err.kind)) {
+    CLEANUP_FREE char *strange = status->err.kind == ERR_NONE ? unreadable(e, reply) : NULL;
+    if (strange) {
+        fail_slot(x, c, ERR_INVALID, status->code, CALL_UNREADABLE, strange, 0);
+    } else if (status->err.kind == ERR_NONE || as_good_as_done(e->verb, status->err.kind)) {
         ok_slot(x, c, status->code);
         if (e->mark_done)
             memo_slot(e->memo, e->mark_done)->state = CALL_OK;
@@ -254,6 +282,12 @@ bool execute(struct executor *x, const struct intent *i, struct memo *memo, void
                             .urgent = str_eq(i->sub, "unfreeze"),
                             .mark_done = xstrdup(i->mark_done)};
     memcpy(e->key, i->key, n);
+    bool looked_into = i->kind >= worker_kinds && i->kind < worker_kinds + ALL_KINDS;
+    e->copies = i->kind == &worker_kinds[KIND_VM] || i->kind == &worker_kinds[KIND_VMI] ||
+                i->kind == &worker_kinds[KIND_PVC] || i->kind == &worker_kinds[KIND_REVISION];
+    if (i->verb == INTENT_READ && !e->shows && looked_into)
+        e->reads = xasprintf("%s %s%s%s", i->kind->kind, str_or(i->ns, ""), i->ns ? "/" : "",
+                             str_or(i->name, ""));
     if (e->next)
         e->next->back = &e->next;
     x->flying = e;

@@ -6,6 +6,7 @@
 #ifndef WORKER_INSIDE_H
 #define WORKER_INSIDE_H
 
+#include "base/log.h"
 #include "kube/client.h"
 #include "kube/reflector.h"
 #include "kube/store.h"
@@ -38,6 +39,7 @@ struct worker {
     struct caches caches; /* the face that views look through */
     struct policies policies;
     struct policy_reports *policy_reports;
+    struct log_limit unreadable_log;
     bool leads, synced;
 };
 

@@ -10,8 +10,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/err.h"
+
+/* call.reason of a read that was answered with what cannot be read or copied. */
+#define CALL_UNREADABLE "Unreadable"
 
 enum call_state { CALL_NONE, CALL_FLYING, CALL_OK, CALL_FAILED };
 
@@ -56,6 +60,11 @@ static inline bool call_ok(const struct call *c)
 static inline bool call_failed(const struct call *c)
 {
     return c && c->state == CALL_FAILED;
+}
+
+static inline bool call_unreadable(const struct call *c)
+{
+    return call_failed(c) && c->reason && strcmp(c->reason, CALL_UNREADABLE) == 0;
 }
 
 #endif

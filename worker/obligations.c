@@ -341,7 +341,7 @@ bool oblige_await_creates(const struct clone_view *v, struct decision *d)
 static bool list_is_empty(const struct call *c)
 {
     CLEANUP_JSON cJSON *list = NULL;
-    if (c->failures || !c->body || json_parse(c->body, c->body_len, true, &list, NULL) < 0)
+    if (c->failures || !c->body || json_read(c->body, c->body_len, &list, NULL) < 0)
         return false;
     return cJSON_IsArray(json_get(list, "items")) && !json_get(list, "items")->child;
 }

@@ -24,7 +24,7 @@ void policies_decode(struct arena *a, const struct kube_object *o, struct policy
     (void)cJSON_AddStringToObject(metadata, "uid", str_or(o->uid, ""));
     (void)cJSON_AddNumberToObject(metadata, "generation", (double)o->generation);
     /* Without a spec it is one that cannot be read, which policy_decode says. */
-    if (text && json_parse(text, strlen(text), true, &spec, NULL) == 0)
+    if (text && json_read(text, strlen(text), &spec, NULL) == 0)
         (void)cJSON_AddItemToObject(tree, "spec", spec);
     policy_decode(a, tree, ret);
 }

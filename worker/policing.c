@@ -29,7 +29,7 @@ static const struct wukong_pairs *labels_of(struct clone_view *v, const struct k
     assert(pairs);
     if (!o)
         return NULL;
-    if (text && json_parse(text, strlen(text), true, &tree, NULL) == 0)
+    if (text && json_read(text, strlen(text), &tree, NULL) == 0)
         view_keep_tree(v, tree);
     pairs->items =
         arena_alloc(v->arena, ((size_t)cJSON_GetArraySize(tree) + 1) * sizeof *pairs->items);

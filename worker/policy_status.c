@@ -287,8 +287,7 @@ static void send(struct policy_reports *all, struct report *r, const struct kube
             (struct policy_violation){v->ns, v->name, v->user, v->rule, v->message, v->at_ms};
     }
     policy_status_write(&p, old, total, items, count, clock_wall(all->o.clock), &text);
-    if (!buf_ok(&text) || json_parse(text.data, text.len, true, &next, NULL) < 0 ||
-        json_equal(next, old))
+    if (!buf_ok(&text) || json_read(text.data, text.len, &next, NULL) < 0 || json_equal(next, old))
         return;
     const struct intent i = {.verb = INTENT_STATUS,
                              .kind = &worker_kinds[KIND_POLICY],
@@ -326,7 +325,7 @@ static void flush(void *arg)
         }
         CLEANUP_JSON cJSON *old = NULL;
         const char *text = kube_object_field(o, F_STATUS);
-        if (text && json_parse(text, strlen(text), true, &old, NULL) < 0)
+        if (text && json_read(text, strlen(text), &old, NULL) < 0)
             old = NULL;
         r->dirty = false;
         send(all, r, o, old);

@@ -32,7 +32,7 @@ static bool allowed(const struct call *c, bool *ret_known)
 {
     CLEANUP_JSON cJSON *tree = NULL;
     *ret_known = false;
-    if (!call_ok(c) || !c->body || json_parse(c->body, c->body_len, false, &tree, NULL) < 0)
+    if (!call_ok(c) || !c->body || json_read(c->body, c->body_len, &tree, NULL) < 0)
         return false;
     return access_allowed(tree, ret_known);
 }

@@ -15,7 +15,7 @@ enum observed view_source_changed(struct why *why)
 static cJSON *read_vmi(const struct call *c)
 {
     CLEANUP_JSON cJSON *vmi = NULL;
-    if (!call_ok(c) || !c->body || json_parse(c->body, c->body_len, false, &vmi, NULL) < 0)
+    if (!call_ok(c) || !c->body || json_read(c->body, c->body_len, &vmi, NULL) < 0)
         return NULL;
     const char *phase = json_str(vmi, "status.phase");
     return str_eq(phase, "Succeeded") || str_eq(phase, "Failed") ? NULL : TAKE(vmi);

@@ -393,7 +393,9 @@ enum observed observe_preflight(const struct clone_view *v, struct why *why)
     const struct body_read *reads = body_reads(v, &n);
     for (size_t i = 0; i < n; i++) {
         const struct call *c = memo_find(v->memo, reads[i].key);
-        if (call_failed(c))
+        if (call_unreadable(c))
+            why_set(why, REASON_OBJECT_UNREADABLE, "%s", c->message);
+        else if (call_failed(c))
             why_set(why, REASON_WAITING, "reading the source: %s", str_or(c->message, "failed"));
         if (!read_fresh(v, &reads[i]))
             return STEP_TODO;

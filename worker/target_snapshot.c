@@ -42,7 +42,7 @@ int target_snapshot_spec(const cJSON *snapshot, cJSON **ret, struct err *err)
     if (!text)
         return err_set(err, ERR_NOT_FOUND, "VolumeSnapshot \"%.63s\" carries no source spec", name);
     CLEANUP_JSON cJSON *tree = NULL;
-    if (json_parse(text, strlen(text), true, &tree, err) < 0)
+    if (json_read(text, strlen(text), &tree, err) < 0)
         return err_wrap(err, "source spec of VolumeSnapshot \"%.63s\"", name);
     if (!cJSON_IsObject(json_at(tree, "spec.template.spec.domain")))
         return err_set(err, ERR_INVALID,

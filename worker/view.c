@@ -32,7 +32,7 @@ static const cJSON *field_tree(struct clone_view *v, const struct kube_object *o
 {
     cJSON *tree = NULL;
     const char *text = o ? kube_object_field(o, path) : NULL;
-    if (!text || json_parse(text, strlen(text), true, &tree, NULL) < 0)
+    if (!text || json_read(text, strlen(text), &tree, NULL) < 0)
         return NULL;
     view_keep_tree(v, tree);
     return tree;
@@ -42,7 +42,7 @@ static const cJSON *packed_tree(struct clone_view *v, const struct kube_object *
 {
     cJSON *tree = NULL;
     CLEANUP_FREE char *text = kube_object_unpack(o);
-    if (!text || json_parse(text, strlen(text), true, &tree, NULL) < 0)
+    if (!text || json_read(text, strlen(text), &tree, NULL) < 0)
         return NULL;
     view_keep_tree(v, tree);
     return tree;
@@ -146,6 +146,39 @@ static void read_vm(struct clone_view *v, const struct kube_object *vm)
     s->vm_run_strategy = field(vm, F_RUN_STRATEGY);
     const char *snapshot = field(vm, F_SNAPSHOT_IN_PROGRESS);
     s->snapshot_in_progress = str_empty(snapshot) ? NULL : snapshot;
+}
+
+/* Passes the caches on, and notes what of them cannot be read: it is there, and nothing is known of
+   it, which is neither what it would be without it nor what it seems to be with empty fields. */
+struct noting {
+    struct clone_view *v;
+    const struct caches *real;
+};
+
+static const struct kube_object *noting_get(void *arg, enum worker_kind kind, const char *ns,
+                                            const char *name)
+{
+    struct noting *n = arg;
+    const struct kube_object *o = n->real->get(n->real->arg, kind, ns, name);
+    if (o && o->unreadable && !n->v->unreadable)
+        n->v->unreadable =
+            arena_printf(n->v->arena, "%s %s%s%s cannot be read: %s", worker_kinds[kind].kind,
+                         o->ns, *o->ns ? "/" : "", o->name, o->unreadable);
+    return o;
+}
+
+static void noting_each(void *arg, enum worker_kind kind, const char *label,
+                        bool (*visit)(void *visit_arg, const struct kube_object *o),
+                        void *visit_arg)
+{
+    const struct noting *n = arg;
+    n->real->each(n->real->arg, kind, label, visit, visit_arg);
+}
+
+static bool noting_served(void *arg, enum worker_kind kind)
+{
+    const struct noting *n = arg;
+    return n->real->served(n->real->arg, kind);
 }
 
 static void read_source(struct clone_view *v, const struct caches *c)
@@ -746,10 +779,13 @@ static void see_namespaces(struct clone_view *v, const struct caches *c)
         !str_eq(v->effective.source_ns, v->wukong->ns) && namespace_goes(c, v->effective.source_ns);
 }
 
-int view_build(struct clone_view *v, const struct caches *caches, const struct kube_object *object,
+int view_build(struct clone_view *v, const struct caches *real, const struct kube_object *object,
                struct memo *memo, struct now now, const struct view_settings *settings,
                struct err *err)
 {
+    struct noting noting = {v, real};
+    const struct caches noted = {noting_get, noting_each, noting_served, &noting};
+    const struct caches *caches = &noted;
     v->now = now;
     v->memo = memo;
     if (!v->wukong && view_read_wukong(v, object, err) < 0)
@@ -761,7 +797,8 @@ int view_build(struct clone_view *v, const struct caches *caches, const struct k
     see_namespaces(v, caches);
     see_ours(v, caches);
     if (!record_final(&v->record)) {
-        read_source(v, caches);
+        /* After the cut the source is not needed. */
+        read_source(v, view_past_cut(v) ? real : caches);
         note_source(v, memo);
         read_classes(v, caches);
         caches->each(caches->arg, view_uses_vm_snapshot(v) ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT,

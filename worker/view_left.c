@@ -73,7 +73,7 @@ static struct content live_content(struct clone_view *v, const char *name, const
         return (struct content){0};
     if (gone)
         return (struct content){.known = true};
-    if (!c->body || json_parse(c->body, c->body_len, true, &tree, NULL) < 0)
+    if (!c->body || json_read(c->body, c->body_len, &tree, NULL) < 0)
         return (struct content){0};
     view_keep_tree(v, tree);
     if (!str_eq(json_str(tree, F_SNAPSHOT_REF_UID), uid))
@@ -118,7 +118,6 @@ static const struct kube_object *keep_object(struct arena *a, const struct kube_
 const struct kube_object *view_live(struct clone_view *v, enum worker_kind kind, const char *name,
                                     bool *ret_unread)
 {
-    CLEANUP_JSON cJSON *tree = NULL;
     struct kube_object *o = NULL;
     struct err err = {0};
     const struct call *c = memo_findf(v->memo, "read/%s/%s", worker_kinds[kind].resource, name);
@@ -126,8 +125,9 @@ const struct kube_object *view_live(struct clone_view *v, enum worker_kind kind,
     *ret_unread = (!call_ok(c) && !gone) || v->now.wall_ms >= c->done_ms + LOOK_FRESH_MS;
     if (*ret_unread || gone)
         return NULL;
-    if (!c->body || json_parse(c->body, c->body_len, true, &tree, NULL) < 0 ||
-        kube_object_project(&worker_kinds[kind], tree, &o, &err) < 0) {
+    if (!c->body || kube_object_read(&worker_kinds[kind], c->body, c->body_len, &o, &err) < 0 ||
+        o->unreadable) {
+        free(o);
         *ret_unread = true;
         return NULL;
     }

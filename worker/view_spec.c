@@ -27,7 +27,7 @@ static void judge(const struct clone_view *v, const char *text, struct call *ver
     CLEANUP_ISSUES struct issues issues;
     CLEANUP_BUF struct buf message = BUF_INIT(4096);
     issues_init(&issues);
-    if (!text || json_parse(text, strlen(text), true, &spec, NULL) < 0)
+    if (!text || json_read(text, strlen(text), &spec, NULL) < 0)
         return;
     CLEANUP_JSON cJSON *root = whole_object(v->wukong, spec);
     validate_create(root, &issues);

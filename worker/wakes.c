@@ -121,7 +121,9 @@ static void wukong_changed(struct worker *w, const struct kube_object *before,
             usage_freed(&w->entries.usage, PLACE_SOURCE, source);
         e = NULL;
     }
-    if (!after)
+    /* Of one that cannot be read, what was known of it stays: a guest that it has frozen is counted
+       on. Its log line and the metric tell of it. */
+    if (!after || after->unreadable)
         return;
     if (!e)
         (e = entries_add(&w->entries, o->ns, o->name, o->uid))->share.seen_ms = worker_mono(w);

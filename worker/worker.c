@@ -63,7 +63,7 @@ static const char *stamp_keys(struct worker *w, struct arena *a)
         w->stamp_configmap ? store_get(w->watched[KIND_STAMP_KEYS].store, w->ns, w->stamp_configmap)
                            : NULL;
     const char *text = o ? kube_object_field(o, F_STAMP_KEYS) : NULL;
-    if (!text || json_parse(text, strlen(text), false, &data, NULL) < 0)
+    if (!text || json_read(text, strlen(text), &data, NULL) < 0)
         return NULL;
     return arena_strdup(a, json_str(data, "[stamp.pub]"));
 }
@@ -148,7 +148,7 @@ static void send_status(struct worker *w, struct entry *e, const struct clone_vi
     CLEANUP_JSON cJSON *next = NULL;
     struct err err = {0};
     status_write(v, d, &text);
-    if (!buf_ok(&text) || json_parse(text.data, text.len, true, &next, &err) < 0) {
+    if (!buf_ok(&text) || json_read(text.data, text.len, &next, &err) < 0) {
         log_event(LOG_ERROR, "status cannot be written", LOG_S("wukong", e->key),
                   LOG_S("error", err.message));
         return;
@@ -275,7 +275,7 @@ static void reconcile(struct worker *w, struct entry *e)
     const struct kube_object *o =
         e->written ? e->written : store_get(w->watched[KIND_WUKONG].store, e->ns, e->name);
     arena_init(&a, 16 * MIB);
-    if (!o || !w->leads)
+    if (!o || o->unreadable || !w->leads)
         return;
     if (view_read_wukong(&v, o, &err) == 0 && v.effective.is_clone) {
         const struct peers peers = {&w->entries, e, &w->caches, {worker_wall(w), worker_mono(w)}};
@@ -327,13 +327,12 @@ static void pump(void *arg)
 
 static void trust_answer(struct worker *w, struct entry *e, const char *json, size_t len)
 {
-    CLEANUP_JSON cJSON *tree = NULL;
     struct kube_object *o = NULL;
     struct err err = {0};
-    if (json_parse(json, len, true, &tree, &err) < 0 ||
-        kube_object_project(&worker_kinds[KIND_WUKONG], tree, &o, &err) < 0) {
+    if (kube_object_read(&worker_kinds[KIND_WUKONG], json, len, &o, &err) < 0 || o->unreadable) {
         log_event(LOG_WARN, "answer with a Wukong cannot be read", LOG_S("wukong", e->key),
-                  LOG_S("error", err.message));
+                  LOG_S("error", o ? o->unreadable : err.message));
+        free(o);
         return;
     }
     /* A read goes by name. */
@@ -464,6 +463,20 @@ static void watch_failed(void *arg, const struct kube_kind *kind, const struct e
               LOG_S("resource", kind->resource), LOG_S("error", err->message));
 }
 
+/* Whoever may write one object can write many, and many times. */
+#define UNREADABLE_LOG_MS 2000
+
+static void unreadable(void *arg, const struct kube_kind *kind, const char *ns, const char *name,
+                       const char *why)
+{
+    struct worker *w = arg;
+    uint64_t hidden = w->unreadable_log.hidden;
+    if (log_limited(&w->unreadable_log, worker_mono(w), UNREADABLE_LOG_MS))
+        log_event(LOG_WARN, "object cannot be read, what needs it waits",
+                  LOG_S("resource", kind->resource), LOG_S("namespace", ns), LOG_S("name", name),
+                  LOG_S("error", why), LOG_I("not_logged", hidden));
+}
+
 /* --- life --- */
 
 static void start_watching(struct worker *w, enum worker_kind kind)
@@ -487,6 +500,7 @@ static void start_watching(struct worker *w, enum worker_kind kind)
         .rng = w->config.rng,
         .turned = turned,
         .failed = watch_failed,
+        .unreadable = unreadable,
         .arg = w,
     });
 }
@@ -587,8 +601,21 @@ bool worker_synced(const struct worker *w)
     return w->synced;
 }
 
+/* Of Events no bookmarks come, and hours may pass between two of them. */
+static double cache_age_s(const struct worker *w)
+{
+    int64_t age_ms = 0;
+    for (int k = 0; k < WORKER_KINDS; k++) {
+        int64_t silent_ms = worker_mono(w) - reflector_heard_ms(w->watched[k].reflector);
+        if (is_watched(w, k) && !worker_kinds[k].no_bookmarks && silent_ms > age_ms)
+            age_ms = silent_ms;
+    }
+    return (double)age_ms / 1000;
+}
+
 void worker_refresh_metrics(const struct worker *w)
 {
+    metric_set(&metric_cache_age, cache_age_s(w), NULL);
     for (int k = 0; k < WORKER_KINDS; k++)
         if (is_watched(w, k))
             kube_metrics_store(w->watched[k].store);

@@ -128,6 +128,17 @@ static int check_duplicates(cJSON *root, struct err *err)
     return 0;
 }
 
+/* The scanner has passed over this text before, and did not refuse it. */
+static void keep_tokens(const char *text, size_t len, cJSON *tree)
+{
+    struct number_walk walk = {.node = tree};
+    struct json_scan again = {
+        .text = text, .len = len, .data = true, .number = keep_token, .arg = &walk};
+    struct err ignored = {0};
+    if (json_scan_document(&again, &ignored) < 0)
+        return;
+}
+
 int json_parse(const char *text, size_t len, bool lossless, cJSON **ret, struct err *err)
 {
     bool all_plain = true;
@@ -140,13 +151,37 @@ int json_parse(const char *text, size_t len, bool lossless, cJSON **ret, struct 
         return err_set(err, ERR_INVALID, "JSON holds an invalid \\u escape");
     if (check_duplicates(tree, err) < 0)
         return -1;
-    if (lossless && !all_plain) {
-        struct number_walk walk = {.node = tree};
-        struct json_scan again = {.text = text, .len = len, .number = keep_token, .arg = &walk};
-        int status = json_scan_document(&again, err);
-        assert(status == 0);
-        (void)status;
+    if (lossless && !all_plain)
+        keep_tokens(text, len, tree);
+    *ret = TAKE(tree);
+    return 0;
+}
+
+bool json_is_odd(const char *text, size_t len)
+{
+    struct json_scan scan = {.text = text, .len = len, .data = true};
+    struct err ignored = {0};
+    return json_scan_document(&scan, &ignored) == 0 && scan.odd;
+}
+
+int json_read(const char *text, size_t len, cJSON **ret, struct err *err)
+{
+    bool all_plain = true;
+    CLEANUP_BUF struct buf mended = BUF_INIT(3 * len + 1);
+    struct json_scan scan = {
+        .text = text, .len = len, .data = true, .number = note_number, .arg = &all_plain};
+    if (json_scan_document(&scan, err) < 0)
+        return -1;
+    if (scan.odd) {
+        json_scan_mend(text, len, &mended);
+        text = mended.data;
+        len = mended.len;
     }
+    CLEANUP_JSON cJSON *tree = cJSON_ParseWithLength(text, len);
+    if (!tree)
+        return err_set(err, ERR_INVALID, "JSON that cannot be read");
+    if (!all_plain)
+        keep_tokens(text, len, tree);
     *ret = TAKE(tree);
     return 0;
 }

@@ -1,7 +1,8 @@
 /*
  * JSON as Kubernetes needs it, over cJSON. json_parse is strict (RFC 8259, valid UTF-8, whole
  * input) and bounded, refuses duplicate keys (cJSON reads the first, Go the last: two programs
- * would see two objects) and \u0000 (cJSON strings end there).
+ * would see two objects) and \u0000 (cJSON strings end there). That is for what a user hands in:
+ * manifests and reviews. json_read takes what an API server has stored.
  *
  * Numbers: cJSON holds doubles, which changes 9007199254740993. With `lossless`, every number whose
  * token would not be printed back to the letter becomes a cJSON_Raw node that holds the token; the
@@ -31,6 +32,17 @@ static inline void json_delete_p(cJSON **tree)
 /* ERR_INVALID (with line and column) or ERR_LIMIT. text need not be NUL-terminated. */
 WUKONG_CHECK int json_parse(const char *text, size_t len, bool lossless, cJSON **ret,
                             struct err *err);
+/*
+ * For what an API server sends, and what was kept of it: always lossless, as lenient as the server
+ * is with what users write. Annotations hold any text, and one object of one user must not hide the
+ * rest: U+0000, half a surrogate pair and invalid UTF-8 are read as U+FFFD, an object may have any
+ * number of members, and of two of one name the first counts (a server's own encoder never writes
+ * two). ERR_LIMIT: nested too deep; ERR_INVALID: no JSON.
+ */
+WUKONG_CHECK int json_read(const char *text, size_t len, cJSON **ret, struct err *err);
+/* Whether json_read changes a string of it: what it returns cannot be handed on as the same. False
+   when the text is no JSON. */
+bool json_is_odd(const char *text, size_t len);
 
 /* Member by exact name; NULL when absent or when o is no object. */
 const cJSON *json_get(const cJSON *o, const char *name);

@@ -98,6 +98,43 @@ static bool is_hex(int c)
     return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
+static unsigned hex4(const char *p)
+{
+    unsigned value = 0;
+    for (int i = 0; i < 4; i++) {
+        unsigned c = (unsigned char)p[i];
+        value = value * 16 + (c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+    }
+    return value;
+}
+
+static bool is_high(unsigned code)
+{
+    return code >= 0xD800 && code <= 0xDBFF;
+}
+
+static bool is_low(unsigned code)
+{
+    return code >= 0xDC00 && code <= 0xDFFF;
+}
+
+/* The length of the \u escape at p, which is whole: 12 for both halves of a pair, 6 for one that is
+   a character, 0 for U+0000 and half a pair. */
+static size_t escape_length(const char *p, size_t n)
+{
+    unsigned code = hex4(p + 2);
+    if (code == 0 || is_low(code))
+        return 0;
+    if (!is_high(code))
+        return 6;
+    if (n < 12 || p[6] != '\\' || p[7] != 'u')
+        return 0;
+    for (int i = 8; i < 12; i++)
+        if (!is_hex((unsigned char)p[i]))
+            return 0;
+    return is_low(hex4(p + 8)) ? 12 : 0;
+}
+
 static int scan_escape(struct json_scan *s, struct err *err)
 {
     s->at++;
@@ -111,6 +148,12 @@ static int scan_escape(struct json_scan *s, struct err *err)
     for (int i = 0; i < 4; i++, s->at++)
         if (!is_hex(peek(s)))
             return fail(s, err, "\\u needs four hexadecimal digits");
+    if (s->data) {
+        size_t n = escape_length(s->text + start - 2, s->len - start + 2);
+        s->odd |= n == 0;
+        s->at += n == 12 ? 6 : 0;
+        return 0;
+    }
     if (memcmp(s->text + start, "0000", 4) == 0)
         return fail(s, err, "the character \\u0000 is not allowed");
     return 0;
@@ -146,9 +189,10 @@ static int scan_string(struct json_scan *s, struct err *err)
             return fail(s, err, "control characters must be escaped");
         } else {
             size_t n = utf8_length((const unsigned char *)s->text + s->at, s->len - s->at);
-            if (!n)
+            if (!n && !s->data)
                 return fail(s, err, "invalid UTF-8");
-            s->at += n;
+            s->odd |= n == 0;
+            s->at += n ? n : 1;
         }
     }
     s->at++;
@@ -223,4 +267,38 @@ int json_scan_document(struct json_scan *s, struct err *err)
         return -1;
     skip_space(s);
     return s->at == s->len ? 0 : fail(s, err, "nothing may follow the document");
+}
+
+/* Within a string: writes the character at p, and returns how many bytes it took. */
+static size_t mend_character(const char *p, size_t n, struct buf *out)
+{
+    size_t taken = 1;
+    if (p[0] == '\\' && n >= 6 && p[1] == 'u')
+        taken = escape_length(p, n);
+    else if (p[0] == '\\' && n >= 2)
+        taken = 2;
+    else if ((unsigned char)p[0] >= 0x80)
+        taken = utf8_length((const unsigned char *)p, n);
+    if (taken)
+        buf_add(out, p, taken);
+    else
+        buf_adds(out, "\xEF\xBF\xBD");
+    return taken ? taken : p[0] == '\\' ? 6 : 1;
+}
+
+void json_scan_mend(const char *text, size_t len, struct buf *out)
+{
+    bool in_string = false;
+    for (size_t i = 0; i < len;) {
+        size_t n = 1;
+        if (text[i] == '"') {
+            in_string = !in_string;
+            buf_addc(out, '"');
+        } else if (in_string) {
+            n = mend_character(text + i, len - i, out);
+        } else {
+            buf_addc(out, text[i]);
+        }
+        i += n;
+    }
 }

@@ -35,7 +35,7 @@ static void read_resources(struct wanted *w, const struct kube_reply *reply)
     CLEANUP_JSON cJSON *tree = NULL;
     struct err ignored = {0};
     w->resource_count = 0;
-    if (json_parse(reply->body, reply->body_len, false, &tree, &ignored) != 0)
+    if (json_read(reply->body, reply->body_len, &tree, &ignored) != 0)
         return;
     const cJSON *resource;
     cJSON_ArrayForEach (resource, json_get(tree, "resources")) {

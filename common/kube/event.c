@@ -236,7 +236,7 @@ static void on_found(void *arg, const struct kube_reply *reply)
     int64_t theirs = 0;
     e->op = NULL;
     if (reply->status.err.kind == ERR_NONE &&
-        json_parse(reply->body, reply->body_len, false, &tree, &ignored) == 0) {
+        json_read(reply->body, reply->body_len, &tree, &ignored) == 0) {
         if (json_int(tree, "count", &theirs) && theirs > 0 && theirs < INT32_MAX / 2)
             e->count += theirs;
         e->known = true;

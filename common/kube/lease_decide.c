@@ -142,7 +142,7 @@ int lease_parse(const char *json, size_t len, struct lease_record *ret, char **r
                 struct err *err)
 {
     CLEANUP_JSON cJSON *tree = NULL;
-    if (json_parse(json, len, true, &tree, err) != 0)
+    if (json_read(json, len, &tree, err) != 0)
         return err_wrap(err, "lease");
     struct lease_record r = {.exists = true, .duration_ms = LEASE_DURATION_MS};
     const char *version = json_str(tree, "metadata.resourceVersion"),

@@ -46,10 +46,11 @@ static bool is_space(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* Where a kept value goes; NULL: it is skipped. */
-static struct buf *target(struct list_splitter *s)
+/* What does not fit is left out: one large item must not hide the others. */
+static void add_to_item(struct list_splitter *s, const char *p, size_t n)
 {
-    return s->state == SPLIT_IN_ITEM ? &s->item : s->keep ? &s->metadata : NULL;
+    size_t room = s->item.max - s->item.len;
+    (void)buf_add(&s->item, p, n < room ? n : room);
 }
 
 /*
@@ -57,7 +58,7 @@ static struct buf *target(struct list_splitter *s)
  * it. A number or literal outside of all brackets ends *before* a delimiter: then 0 may be
  * returned.
  */
-static size_t follow(struct list_splitter *s, const char *p, size_t n, bool *ended, bool *deep)
+static size_t follow(struct list_splitter *s, const char *p, size_t n, bool *ended)
 {
     for (size_t i = 0; i < n; i++) {
         char c = p[i];
@@ -82,10 +83,7 @@ static size_t follow(struct list_splitter *s, const char *p, size_t n, bool *end
             break;
         case '{':
         case '[':
-            if (++s->depth > LIMIT_JSON_DEPTH) {
-                *deep = true;
-                return i;
-            }
+            s->depth++;
             break;
         case '}':
         case ']':
@@ -116,13 +114,13 @@ static ssize_t take_value(struct list_splitter *s, const char *p, size_t n,
                           int (*item)(void *, const char *, size_t, struct err *), void *arg,
                           struct err *err)
 {
-    bool ended = false, deep = false;
-    size_t used = follow(s, p, n, &ended, &deep);
-    if (deep)
-        return err_set(err, ERR_LIMIT, "a list item is nested deeper than %d", LIMIT_JSON_DEPTH);
-    struct buf *to = target(s);
-    if (to && !buf_add(to, p, used))
-        return err_set(err, ERR_LIMIT, "a list item is longer than %zu bytes", to->max);
+    bool ended = false;
+    size_t used = follow(s, p, n, &ended);
+    if (s->state == SPLIT_IN_ITEM)
+        add_to_item(s, p, used);
+    else if (s->keep && !buf_add(&s->metadata, p, used))
+        return err_set(err, ERR_LIMIT, "the list's metadata is longer than %zu bytes",
+                       s->metadata.max);
     if (!ended)
         return (ssize_t)used;
     if (s->state == SPLIT_IN_VALUE) {
@@ -267,7 +265,7 @@ int list_splitter_end(struct list_splitter *s, struct list_meta *ret, struct err
         return err_set(err, ERR_INVALID, "the list was cut after %llu items",
                        (unsigned long long)s->items);
     CLEANUP_JSON cJSON *tree = NULL;
-    if (!s->seen_metadata || json_parse(s->metadata.data, s->metadata.len, true, &tree, err) != 0)
+    if (!s->seen_metadata || json_read(s->metadata.data, s->metadata.len, &tree, err) != 0)
         return err_set(err, ERR_INVALID, "a list without metadata");
     const char *version = json_str(tree, "resourceVersion");
     if (str_empty(version))

@@ -51,8 +51,9 @@ void list_splitter_init(struct list_splitter *s, size_t item_max);
 void list_splitter_release(struct list_splitter *s);
 /* Begins a new list. */
 void list_splitter_reset(struct list_splitter *s);
-/* Calls item for each item completed by these bytes; NUL-terminated, borrowed for the call. Its own
-   failure (-1, err filled) ends it. ERR_INVALID: not a list; ERR_LIMIT: an item or the nesting. */
+/* Calls item for each item completed by these bytes; NUL-terminated, borrowed for the call. One
+   that is longer than item_max comes cut at that length. Its own failure (-1, err filled) ends it.
+   ERR_INVALID: not a list; ERR_LIMIT: the list's metadata. */
 WUKONG_CHECK int list_splitter_feed(struct list_splitter *s, const char *bytes, size_t n,
                                     int (*item)(void *arg, const char *json, size_t n,
                                                 struct err *err),

@@ -40,6 +40,13 @@ struct metric kube_metric_store_bytes = {
     .labels = {"resource"},
 };
 
+struct metric kube_metric_unreadable = {
+    .name = "wukong_objects_unreadable",
+    .help = "Objects of a resource that exist and cannot be read.",
+    .kind = METRIC_GAUGE,
+    .labels = {"resource"},
+};
+
 void kube_metrics_register(void)
 {
     metric_register(&kube_metric_requests);
@@ -47,6 +54,7 @@ void kube_metrics_register(void)
     metric_register(&kube_metric_relists);
     metric_register(&kube_metric_store_objects);
     metric_register(&kube_metric_store_bytes);
+    metric_register(&kube_metric_unreadable);
 }
 
 void kube_metrics_observe(void *arg, enum kube_method method, const char *path, int code,
@@ -69,4 +77,5 @@ void kube_metrics_store(const struct store *s)
     const char *resource = store_kind(s)->resource;
     metric_set(&kube_metric_store_objects, (double)store_count(s), METRIC_LABELS(resource));
     metric_set(&kube_metric_store_bytes, (double)store_bytes(s), METRIC_LABELS(resource));
+    metric_set(&kube_metric_unreadable, (double)store_unreadable(s), METRIC_LABELS(resource));
 }

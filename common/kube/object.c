@@ -2,14 +2,16 @@
 
 #include <assert.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/str.h"
 #include "json/json.h"
+#include "json/pick.h"
 #include "kube/pack.h"
 
-#define TEXTS_MAX (KUBE_FIELDS_MAX + 8)
+#define TEXTS_MAX (KUBE_FIELDS_MAX + 9)
 
 /* Texts found in the tree; those that had to be printed are owned until they are copied. */
 struct gathered {
@@ -38,10 +40,29 @@ static bool is_packed(const struct kube_kind *kind, size_t field)
     return kind->packed && str_eq(kind->packed, kind->fields[field]);
 }
 
-static void gather_field(struct gathered *g, const cJSON *node)
+/* The path without what tells its type. */
+struct field_path {
+    char path[256];
+    bool object, array;
+};
+
+static struct field_path field_path(const char *path)
 {
+    struct field_path f = {.path = ""};
+    size_t n = strlen(path);
+    f.object = str_ends(path, "{}");
+    f.array = str_ends(path, "[]");
+    (void)snprintf(f.path, sizeof f.path, "%.*s", (int)(n - (f.object || f.array ? 2 : 0)), path);
+    return f;
+}
+
+static void gather_field(struct gathered *g, const cJSON *tree, const char *path)
+{
+    struct field_path f = field_path(path);
+    const cJSON *node = json_at(tree, f.path);
+    bool other = (f.object && !cJSON_IsObject(node)) || (f.array && !cJSON_IsArray(node));
     /* "field: null" is the same as no field, to Kubernetes' decoders. */
-    if (!node || cJSON_IsNull(node)) {
+    if (!node || cJSON_IsNull(node) || other) {
         gather(g, NULL, NULL);
     } else if (cJSON_IsString(node)) {
         gather(g, node->valuestring, NULL);
@@ -100,26 +121,37 @@ static const char *label_value(const struct kube_kind *kind, const cJSON *tree,
     return cJSON_IsString(value) ? value->valuestring : NULL;
 }
 
-int kube_object_project(const struct kube_kind *kind, const cJSON *tree, struct kube_object **ret,
-                        struct err *err)
+/* What stores are indexed by. A namespace that is no text would be taken for none. */
+static bool has_name(const cJSON *metadata)
+{
+    const cJSON *ns = json_get(metadata, "namespace");
+    const char *name = json_str(metadata, "name");
+    return !str_empty(name) && strlen(name) <= LIMIT_DNS_SUBDOMAIN &&
+           (!ns || cJSON_IsNull(ns) ||
+            (cJSON_IsString(ns) && strlen(ns->valuestring) <= LIMIT_DNS_LABEL));
+}
+
+/* why: of a marker; NULL: the object can be read. */
+static struct kube_object *project(const struct kube_kind *kind, const cJSON *tree, const char *why)
 {
     const cJSON *metadata = json_get(tree, "metadata");
-    const char *name = json_str(metadata, "name"), *uid = json_str(metadata, "uid");
-    if (str_empty(name) || str_empty(uid))
-        return err_set(err, ERR_INVALID, "an object of kind %s without name or uid", kind->kind);
     const cJSON *owner = main_owner(metadata);
     __attribute__((cleanup(gathered_release))) struct gathered g = {0};
     gather(&g, str_or(json_str(metadata, "namespace"), ""), NULL);
-    gather(&g, name, NULL);
-    gather(&g, uid, NULL);
+    gather(&g, json_str(metadata, "name"), NULL);
+    gather(&g, str_or(json_str(metadata, "uid"), ""), NULL);
     gather(&g, str_or(json_str(metadata, "resourceVersion"), ""), NULL);
     gather(&g, json_str(owner, "uid"), NULL);
     gather(&g, json_str(owner, "kind"), NULL);
     gather(&g, json_str(owner, "name"), NULL);
     gather(&g, label_value(kind, tree, metadata), NULL);
+    gather(&g, why, NULL);
     size_t first_field = g.count, fields = field_count(kind);
     for (size_t i = 0; i < fields; i++) {
-        gather_field(&g, json_at(tree, kind->fields[i]));
+        if (why)
+            gather(&g, NULL, NULL);
+        else
+            gather_field(&g, tree, kind->fields[i]);
         if (is_packed(kind, i))
             pack_last(&g, kind->packed_hint);
     }
@@ -144,13 +176,103 @@ int kube_object_project(const struct kube_kind *kind, const cJSON *tree, struct 
     o->owner_kind = g.text[5];
     o->owner_name = g.text[6];
     o->label = g.text[7];
+    o->unreadable = g.text[8];
     if (fields)
         memcpy((char *)o + offsetof(struct kube_object, field), g.text + first_field,
                fields * sizeof(const char *));
     (void)json_int(metadata, "generation", &o->generation);
     o->created_ms = time_at(metadata, "creationTimestamp");
     o->deleted_ms = time_at(metadata, "deletionTimestamp");
-    *ret = o;
+    return o;
+}
+
+int kube_object_project(const struct kube_kind *kind, const cJSON *tree, struct kube_object **ret,
+                        struct err *err)
+{
+    const cJSON *metadata = json_get(tree, "metadata");
+    if (!has_name(metadata) || str_empty(json_str(metadata, "uid")))
+        return err_set(err, ERR_INVALID, "an object of kind %s without name or uid", kind->kind);
+    *ret = project(kind, tree, NULL);
+    return 0;
+}
+
+/* --- from text --- */
+
+struct paths {
+    const char *items[KUBE_FIELDS_MAX + 16];
+    struct field_path fields[KUBE_FIELDS_MAX];
+    char label[512];
+    size_t count;
+};
+
+static void want(struct paths *p, const char *path)
+{
+    p->items[p->count++] = path;
+}
+
+static void want_fields(const struct kube_kind *kind, struct paths *p)
+{
+    size_t fields = field_count(kind);
+    for (size_t i = 0; i < fields; i++) {
+        p->fields[i] = field_path(kind->fields[i]);
+        want(p, p->fields[i].path);
+    }
+}
+
+/* What tells which object it is, and who may have a use for it. */
+static void want_head(const struct kube_kind *kind, struct paths *p)
+{
+    static const char *const head[] = {
+        "metadata.namespace",
+        "metadata.name",
+        "metadata.uid",
+        "metadata.resourceVersion",
+        "metadata.generation",
+        "metadata.creationTimestamp",
+        "metadata.deletionTimestamp",
+        "metadata.ownerReferences",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(head); i++)
+        want(p, head[i]);
+    if (kind->label_path)
+        want(p, kind->label_path);
+    if (!kind->label_path && kind->label_key) {
+        (void)snprintf(p->label, sizeof p->label, "metadata.labels[%s]", kind->label_key);
+        want(p, p->label);
+    }
+}
+
+/* The members at the paths, parsed. A text that is cut off gives what was found before the cut, and
+   the failure. */
+static int read_paths(const struct paths *p, const char *text, size_t len, cJSON **ret,
+                      struct err *err)
+{
+    CLEANUP_BUF struct buf picked = BUF_INIT(len + 64);
+    int cut = json_pick(text, len, p->items, p->count, &picked, err);
+    return json_read(picked.data, picked.len, ret, err) < 0 ? -1 : cut;
+}
+
+int kube_object_read(const struct kube_kind *kind, const char *text, size_t len,
+                     struct kube_object **ret, struct err *err)
+{
+    struct paths paths = {.count = 0};
+    struct err why = {0};
+    CLEANUP_JSON cJSON *tree = NULL, *head = NULL;
+    want_head(kind, &paths);
+    want_fields(kind, &paths);
+    if (len >= LIMIT_OBJECT_BYTES)
+        (void)err_set(&why, ERR_LIMIT, "it is larger than %u bytes", LIMIT_OBJECT_BYTES);
+    else if (read_paths(&paths, text, len, &tree, &why) == 0 &&
+             kube_object_project(kind, tree, ret, &why) == 0)
+        return 0;
+    struct err ignored = {0};
+    paths.count = 0;
+    want_head(kind, &paths);
+    (void)read_paths(&paths, text, len, &head, &ignored);
+    if (!has_name(json_get(head, "metadata")))
+        return err_set(err, ERR_INVALID, "an object of kind %s without a name: %s", kind->kind,
+                       why.message);
+    *ret = project(kind, head, why.message);
     return 0;
 }
 
@@ -180,7 +302,8 @@ char *kube_object_unpack(const struct kube_object *o)
 size_t kube_object_bytes(const struct kube_object *o)
 {
     const char *const fixed[] = {o->ns,        o->name,       o->uid,        o->resource_version,
-                                 o->owner_uid, o->owner_kind, o->owner_name, o->label};
+                                 o->owner_uid, o->owner_kind, o->owner_name, o->label,
+                                 o->unreadable};
     size_t n = offsetof(struct kube_object, field);
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
         n += fixed[i] ? strlen(fixed[i]) + 1 : 0;

@@ -3,6 +3,10 @@
  * metadata and the fields that a struct kube_kind asks for. The parsed tree is freed at once, so
  * memory grows with the number of objects and not with their size (client-go's TransformFunc).
  * A field is the value's text: strings unquoted, everything else as compact JSON; NULL when absent.
+ *
+ * Whoever may write one object of a kind may write strange ones: whatever they hold costs that
+ * object alone. What no field names is not even parsed; one whose fields cannot be read is kept as
+ * a marker: its metadata, and why. It is there, and nothing is known of it.
  */
 #ifndef KUBE_OBJECT_H
 #define KUBE_OBJECT_H
@@ -22,7 +26,9 @@ struct kube_kind {
     const char *group, *version, *resource, *kind; /* group "" is the core group */
     bool cluster_scoped;
     /* Paths of the fields kept, such as "status.phase" or "spec"; a key that holds dots is written
-       in brackets: "metadata.annotations[vm.novasphere.dev/retry]". */
+       in brackets: "metadata.annotations[vm.novasphere.dev/retry]". One that ends in "{}" or "[]"
+       is an object or an array, and absent when it is anything else: a string that looks like one
+       must not be taken for it. */
     const char *fields[KUBE_FIELDS_MAX];
     /* The path of one of them that is kept packed (pack.h), because it is long and seldom read, and
        a text that it mostly resembles. kube_object_unpack reads it. NULL: none. */
@@ -46,9 +52,16 @@ struct kube_object {
     const char *owner_uid, *owner_kind,
         *owner_name;   /* the controller owner, else the first owner */
     const char *label; /* value of kind->label_key or label_path */
+    /* A marker: why the object cannot be read. All fields are NULL then, and uid may be "". */
+    const char *unreadable;
     const char *field[KUBE_FIELDS_MAX];
 };
 
+/* Reads one object as an API server sent it; free() the result, which may be a marker. text may
+   have been cut at its end, because the object is larger than the reader takes. ERR_INVALID when
+   not even its name can be found. */
+WUKONG_CHECK int kube_object_read(const struct kube_kind *kind, const char *text, size_t len,
+                                  struct kube_object **ret, struct err *err);
 /* Projects a parsed object; free() the result. ERR_INVALID when metadata is missing. */
 WUKONG_CHECK int kube_object_project(const struct kube_kind *kind, const cJSON *tree,
                                      struct kube_object **ret, struct err *err);

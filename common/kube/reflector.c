@@ -74,15 +74,33 @@ static void stream_failed(struct reflector *r, const struct kube_response *respo
 
 /* --- Lists --- */
 
+/* One object that cannot be read is no failure of the stream: whoever may write one would else hide
+   all others. NULL when not even its name is known; then it is only told. */
+static struct kube_object *read_object(struct reflector *r, const char *json, size_t n)
+{
+    struct kube_object *o = NULL;
+    struct err err = {0};
+    if (kube_object_read(store_kind(r->o.store), json, n, &o, &err) == 0)
+        return o;
+    if (r->o.unreadable)
+        r->o.unreadable(r->o.arg, store_kind(r->o.store), "", "", err.message);
+    return NULL;
+}
+
+static void put(struct reflector *r, struct kube_object *o)
+{
+    if (o->unreadable && r->o.unreadable && store_is_news(r->o.store, o))
+        r->o.unreadable(r->o.arg, o->kind, o->ns, o->name, o->unreadable);
+    store_put(r->o.store, o);
+}
+
 static int list_item(void *arg, const char *json, size_t n, struct err *err)
 {
     struct reflector *r = arg;
-    CLEANUP_JSON cJSON *tree = NULL;
-    struct kube_object *o = NULL;
-    if (json_parse(json, n, true, &tree, err) != 0 ||
-        kube_object_project(store_kind(r->o.store), tree, &o, err) != 0)
-        return err_wrap(err, "list of %s", store_kind(r->o.store)->resource);
-    store_put(r->o.store, o);
+    (void)err;
+    struct kube_object *o = read_object(r, json, n);
+    if (o)
+        put(r, o);
     return 0;
 }
 
@@ -90,7 +108,6 @@ static int list_data(void *arg, const char *bytes, size_t n)
 {
     struct reflector *r = arg;
     struct kube_status status = {0};
-    r->heard_ms = now_ms(r);
     if (list_splitter_feed(&r->splitter, bytes, n, list_item, r, &status.err) != 0)
         return give_up(r, &status);
     return 0;
@@ -108,7 +125,6 @@ static void list_done(void *arg, const struct kube_response *response)
         stream_failed(r, response);
         return;
     }
-    r->heard_ms = now_ms(r);
     if (list_splitter_end(&r->splitter, &meta, &status.err) != 0) {
         feed_failure(r, &status);
         return;
@@ -120,31 +136,50 @@ static void list_done(void *arg, const struct kube_response *response)
 
 /* --- Watches --- */
 
+static int watch_error(struct reflector *r, const struct watch_event *e, struct err *err)
+{
+    struct kube_status status = {0};
+    CLEANUP_JSON cJSON *tree = NULL;
+    if (json_read(e->object, e->len, &tree, err) != 0)
+        return -1;
+    kube_status_from_tree(tree, &status);
+    *err = status.err;
+    return give_up(r, &status);
+}
+
+static void feed_version(struct reflector *r, const char *version)
+{
+    feed(r, &(struct reflector_input){.kind = REFLECTOR_EVENT, .version = version});
+}
+
+static int bookmark(struct reflector *r, const struct watch_event *e, struct err *err)
+{
+    CLEANUP_JSON cJSON *tree = NULL;
+    if (json_read(e->object, e->len, &tree, err) != 0)
+        return -1;
+    feed_version(r, json_str(tree, "metadata.resourceVersion"));
+    return 0;
+}
+
 static int watch_line(void *arg, const char *line, size_t n, struct err *err)
 {
     struct reflector *r = arg;
-    CLEANUP_WATCH_EVENT struct watch_event e = {0};
-    if (watch_event_parse(line, n, &e, err) != 0)
+    struct watch_event e = {0};
+    if (watch_event_read(line, n, &e, err) != 0)
         return -1;
-    const cJSON *metadata = json_get(e.object, "metadata");
-    if (e.type == WATCH_ERROR) {
-        struct kube_status status;
-        kube_status_from_tree(e.object, &status);
-        *err = status.err;
-        return give_up(r, &status);
+    if (e.type == WATCH_ERROR)
+        return watch_error(r, &e, err);
+    if (e.type == WATCH_BOOKMARK)
+        return bookmark(r, &e, err);
+    struct kube_object *o = read_object(r, e.object, e.len);
+    CLEANUP_FREE char *version = o ? xstrdup(o->resource_version) : NULL;
+    if (o && e.type == WATCH_DELETED) {
+        (void)store_remove(r->o.store, o->ns, o->name);
+        free(o);
+    } else if (o) {
+        put(r, o);
     }
-    if (e.type == WATCH_DELETED) {
-        const char *name = json_str(metadata, "name");
-        if (name)
-            (void)store_remove(r->o.store, json_str(metadata, "namespace"), name);
-    } else if (e.type != WATCH_BOOKMARK) {
-        struct kube_object *o = NULL;
-        if (kube_object_project(store_kind(r->o.store), e.object, &o, err) != 0)
-            return -1;
-        store_put(r->o.store, o);
-    }
-    feed(r, &(struct reflector_input){.kind = REFLECTOR_EVENT,
-                                      .version = json_str(metadata, "resourceVersion")});
+    feed_version(r, version);
     return 0;
 }
 
@@ -152,7 +187,6 @@ static int watch_data(void *arg, const char *bytes, size_t n)
 {
     struct reflector *r = arg;
     struct kube_status status = {0};
-    r->heard_ms = now_ms(r);
     if (watch_decoder_feed(&r->decoder, bytes, n, watch_line, r, &status.err) != 0)
         return r->failure.kind == REFLECTOR_FAILED ? -1 : give_up(r, &status);
     return 0;
@@ -165,7 +199,6 @@ static void watch_done(void *arg, const struct kube_response *response)
     bool fine = response->code / 100 == 2 && response->err.kind == ERR_NONE &&
                 r->failure.kind != REFLECTOR_FAILED && r->decoder.line.len == 0;
     if (fine) {
-        r->heard_ms = now_ms(r);
         feed(r, &(struct reflector_input){.kind = REFLECTOR_ENDED});
     } else {
         stream_failed(r, response);
@@ -242,6 +275,10 @@ static void act(struct reflector *r, const struct reflector_action *a)
 static void feed(struct reflector *r, const struct reflector_input *input)
 {
     bool synced = r->state.synced, served = r->state.served;
+    /* Bytes of a stream that fails over and over are no news. */
+    if (input->kind == REFLECTOR_PAGE_IN || input->kind == REFLECTOR_EVENT ||
+        input->kind == REFLECTOR_ENDED || (input->kind == REFLECTOR_FAILED && input->unserved))
+        r->heard_ms = now_ms(r);
     struct reflector_actions actions = reflector_step(&r->state, r->o.rng, input, now_ms(r));
     for (size_t i = 0; i < actions.count; i++)
         act(r, &actions.items[i]);

@@ -14,6 +14,7 @@
  *   watch after the backoff. A watch that ends within 1 s without an event is a failure.
  * - Backoff 0.8 s to 30 s, doubled, with jitter 1.0, reset after 2 min without failure; a longer
  *   Retry-After is obeyed.
+ * - An object that cannot be read stays in the store as a marker, and the stream goes on.
  * - A kind that is not served (404: its CRD is not installed) counts as synced and empty and is
  *   asked for again every 30 to 60 s.
  */
@@ -130,6 +131,10 @@ struct reflector_options {
     void (*turned)(void *arg);
     /* Called for each failure, for the log; may be NULL. */
     void (*failed)(void *arg, const struct kube_kind *kind, const struct err *err);
+    /* Called for an object that has become unreadable (object.h), for the log; ns and name are ""
+       when they are not known. May be NULL. */
+    void (*unreadable)(void *arg, const struct kube_kind *kind, const char *ns, const char *name,
+                       const char *why);
     void *arg;
 };
 
@@ -146,7 +151,9 @@ void reflector_start(struct reflector *r);
 void reflector_refresh(struct reflector *r);
 bool reflector_synced(const struct reflector *r);
 bool reflector_served(const struct reflector *r);
-/* Monotonic time of the last byte or answer: how old the cache may be. 0: never. */
+/* Monotonic time of the last page, event, bookmark or clean end: how old the cache may be. 0:
+ * never.
+ */
 int64_t reflector_heard_ms(const struct reflector *r);
 const struct reflector_state *reflector_state_of(const struct reflector *r);
 

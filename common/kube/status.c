@@ -141,7 +141,7 @@ void kube_status_decode(const struct kube_response *r, struct kube_status *ret)
     }
     CLEANUP_JSON cJSON *tree = NULL;
     struct err ignored = {0};
-    if (r->body_len > 0 && json_parse(r->body, r->body_len, false, &tree, &ignored) == 0 &&
+    if (r->body_len > 0 && json_read(r->body, r->body_len, &tree, &ignored) == 0 &&
         str_eq(json_str(tree, "kind"), "Status"))
         read_tree(tree, ret);
     else

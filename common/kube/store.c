@@ -35,7 +35,7 @@ struct store {
     struct entry *keys;
     struct bucket *labels;
     struct store_listener listeners[STORE_LISTENERS_MAX];
-    size_t listener_count, count, bytes;
+    size_t listener_count, count, bytes, unreadable;
     uint32_t generation;
     bool busy; /* a listener or visitor runs */
 };
@@ -177,8 +177,16 @@ static void remove_entry(struct store *s, struct entry *e)
     leave_bucket(s, e);
     s->bytes -= e->bytes;
     s->count--;
+    s->unreadable -= o->unreadable != NULL;
     delete_entry(s, e);
     tell(s, o, NULL);
+}
+
+bool store_is_news(const struct store *s, const struct kube_object *o)
+{
+    const struct kube_object *had = store_get(s, o->ns, o->name);
+    return !had || !str_eq(had->uid, o->uid) || str_empty(o->resource_version) ||
+           !str_eq(had->resource_version, o->resource_version);
 }
 
 void store_put(struct store *s, struct kube_object *o)
@@ -190,7 +198,7 @@ void store_put(struct store *s, struct kube_object *o)
         remove_entry(s, e);
         e = NULL;
     }
-    if (e && *o->resource_version && str_eq(e->object->resource_version, o->resource_version)) {
+    if (e && !store_is_news(s, o)) {
         e->generation = s->generation;
         free(o);
         return;
@@ -198,12 +206,14 @@ void store_put(struct store *s, struct kube_object *o)
     if (e) {
         leave_bucket(s, e);
         before = e->object;
+        s->unreadable -= before->unreadable != NULL;
     } else {
         e = add_entry(s, o);
         s->count++;
     }
     show(s, e, o);
     account(s, e);
+    s->unreadable += o->unreadable != NULL;
     tell(s, before, o);
 }
 
@@ -262,6 +272,11 @@ void store_each_label(const struct store *s, const char *value,
 size_t store_count(const struct store *s)
 {
     return s->count;
+}
+
+size_t store_unreadable(const struct store *s)
+{
+    return s->unreadable;
 }
 
 size_t store_bytes(const struct store *s)

@@ -33,6 +33,8 @@ void store_free(struct store *s);
 const struct kube_kind *store_kind(const struct store *s);
 void store_listen(struct store *s, struct store_listener listener);
 
+/* False when the store has this object in this version already. */
+bool store_is_news(const struct store *s, const struct kube_object *o);
 /* Takes ownership of the object. One with the same UID and resourceVersion as the stored one
    changes nothing and calls nobody. */
 void store_put(struct store *s, struct kube_object *o);
@@ -52,6 +54,8 @@ void store_each(const struct store *s, bool (*visit)(void *arg, const struct kub
 void store_each_label(const struct store *s, const char *value,
                       bool (*visit)(void *arg, const struct kube_object *o), void *arg);
 size_t store_count(const struct store *s);
+/* How many are markers of what cannot be read. */
+size_t store_unreadable(const struct store *s);
 /* Bytes held for the objects, with their index entries. */
 size_t store_bytes(const struct store *s);
 

@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "json/json.h"
+#include "json/pick.h"
 
 void watch_decoder_init(struct watch_decoder *d, size_t line_max)
 {
@@ -35,13 +35,13 @@ int watch_decoder_feed(struct watch_decoder *d, const char *bytes, size_t n,
         const char *end = memchr(bytes, '\n', n);
         size_t part = end ? (size_t)(end - bytes) : n;
         bool whole = end && d->line.len == 0; /* the usual case needs no copy */
-        if (part > d->line.max - d->line.len ||
-            (!whole && part > 0 && !buf_add(&d->line, bytes, part)))
-            return err_set(err, ERR_LIMIT, "a watch event is longer than %zu bytes", d->line.max);
+        size_t room = d->line.max - d->line.len, kept = part < room ? part : room;
+        if (!whole)
+            (void)buf_add(&d->line, bytes, kept);
         if (!end)
             return 0;
         const char *text = whole ? bytes : d->line.data;
-        size_t len = without_cr(text, whole ? part : d->line.len);
+        size_t len = without_cr(text, whole ? kept : d->line.len);
         int failed = len > 0 ? line(arg, text, len, err) : 0;
         if (!whole) {
             if (d->line.cap > 64 * KIB)
@@ -57,28 +57,25 @@ int watch_decoder_feed(struct watch_decoder *d, const char *bytes, size_t n,
     return 0;
 }
 
-int watch_event_parse(const char *line, size_t n, struct watch_event *ret, struct err *err)
+int watch_event_read(const char *line, size_t n, struct watch_event *ret, struct err *err)
 {
     static const char *const types[] = {"ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"};
-    CLEANUP_JSON cJSON *tree = NULL;
-    if (json_parse(line, n, true, &tree, err) != 0)
-        return err_wrap(err, "watch event");
-    const char *type = json_str(tree, "type");
-    const cJSON *object = json_get(tree, "object");
+    static const char *const members[] = {"type", "object"};
+    struct json_slice found[ARRAY_LEN(members)];
+    struct err why = {0};
+    int cut = json_outline(line, n, members, ARRAY_LEN(members), found, &why);
+    const struct json_slice *type = &found[0], *object = &found[1];
     size_t i = 0;
-    while (i < ARRAY_LEN(types) && !str_eq(type, types[i]))
+    while (i < ARRAY_LEN(types) && !(type->len == strlen(types[i]) + 2 && type->text[0] == '"' &&
+                                     memcmp(type->text + 1, types[i], type->len - 2) == 0))
         i++;
     if (i == ARRAY_LEN(types))
         return err_set(err, ERR_INVALID, "watch event of an unknown type");
-    if (!cJSON_IsObject(object))
+    if (!object->len || object->text[0] != '{')
         return err_set(err, ERR_INVALID, "watch event without an object");
-    *ret = (struct watch_event){.type = (enum watch_type)i, .tree = tree, .object = object};
-    tree = NULL;
+    /* One whose object reaches to the end was cut off by the limit on lines. */
+    if (cut && object->text + object->len != line + n)
+        return err_set(err, ERR_INVALID, "watch event: %s", why.message);
+    *ret = (struct watch_event){(enum watch_type)i, object->text, object->len};
     return 0;
-}
-
-void watch_event_release(struct watch_event *e)
-{
-    cJSON_Delete(e->tree);
-    *e = (struct watch_event){0};
 }

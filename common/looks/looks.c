@@ -138,7 +138,7 @@ void look_answered(struct look *k, int code, char *answer)
     k->answer = answer;
     struct err err = {0};
     if (code >= 200 && code < 300 && answer &&
-        json_parse(answer, strlen(answer), true, &k->tree, &err) < 0)
+        json_read(answer, strlen(answer), &k->tree, &err) < 0)
         k->code = 0; /* what cannot be read was not answered */
 }
 

@@ -16,6 +16,9 @@ const struct reason_info reason_table[] = {
     [REASON_FINAL_STOPPED] = {"Stopped", REASON_INFORMS, NULL},
     [REASON_SOURCE_NOT_FOUND] = {"SourceNotFound", REASON_WAITS,
                                  "Create the source, or correct spec.cloneSource in a new Wukong."},
+    [REASON_OBJECT_UNREADABLE] = {"ObjectUnreadable", REASON_WAITS,
+                                  "Remove from the object that the message names what cannot be "
+                                  "read; the clone goes on by itself."},
     [REASON_SOURCE_NOT_RUNNING] = {"SourceNotRunning", REASON_WAITS,
                                    "Start the source; the clone goes on by itself."},
     [REASON_SOURCE_RUNNING] = {"SourceRunning", REASON_WAITS,

@@ -18,6 +18,7 @@ enum reason {
     REASON_FINAL_STOPPED, /* Ready: the clone is done and its VM is meant to be stopped */
     /* Waits: something outside has to change, until the deadline. */
     REASON_SOURCE_NOT_FOUND,
+    REASON_OBJECT_UNREADABLE,
     REASON_SOURCE_NOT_RUNNING,
     REASON_SOURCE_RUNNING,
     REASON_SOURCE_STARTING,

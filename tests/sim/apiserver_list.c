@@ -175,7 +175,7 @@ static void write_list(struct apiserver *s, const struct api_target *t, const st
         const struct row *r = &rows->items[i];
         CLEANUP_JSON cJSON *parsed = NULL;
         const cJSON *tree = r->tree;
-        if (!tree && json_parse(r->text->s, r->text->len, true, &parsed, NULL) == 0)
+        if (!tree && json_read(r->text->s, r->text->len, &parsed, NULL) == 0)
             tree = parsed;
         if (api_matches(t, tree))
             rows_set(&hits, r->key, r->text, NULL);

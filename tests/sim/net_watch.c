@@ -108,7 +108,7 @@ static bool matches(const struct kube_call *c, const struct api_text *text)
         return false;
     if (!c->filtered)
         return true;
-    return json_parse(text->s, text->len, true, &tree, NULL) == 0 && api_matches(&c->target, tree);
+    return json_read(text->s, text->len, &tree, NULL) == 0 && api_matches(&c->target, tree);
 }
 
 static void write_change(const struct kube_call *c, const struct api_change *change,

@@ -169,6 +169,8 @@ static void make_source(struct sim *s, const char *name, bool agent, const char 
     jt_str(vm, "spec.template.metadata.labels[kubevirt.io/domain]", name);
     jt_put(vm, "spec.template.spec", spec);
     label_source(vm, name);
+    if (str_eq(name, fresh_source))
+        strangers_mark_source(s, vm);
     (void)api_create(&s->api, "user", API_VM, vm);
 }
 

@@ -85,6 +85,9 @@ struct sim {
     struct application *applications;
     struct hold_policy *policies;
     unsigned policy_count;
+    struct rng stranger_rng;
+    struct timer strangers;
+    bool strange; /* there are strangers in this run */
     cJSON *batch; /* what the Wukongs that appear one after the other have in common */
     /* trace */
     char *trace[SIM_TRACE];
@@ -123,6 +126,12 @@ void scenario_calm(struct sim *s);
 
 /* What a kill plan needs: a source, and one clone of it. */
 void scenario_plan(struct sim *s, const struct kill_plan *plan);
+
+/* --- strangers.c: objects of others, with everything that Kubernetes allows --- */
+
+void strangers_init(struct sim *s);
+/* A source that is strange, and can be cloned all the same. */
+void strangers_mark_source(struct sim *s, cJSON *source);
 
 /* --- stamps.c: the webhook's key and stamp, for clones from another namespace --- */
 

@@ -6,6 +6,7 @@
  */
 #include "test.h"
 
+#include "base/buf.h"
 #include "base/str.h"
 #include "fake.h"
 #include "kube/reflector.h"
@@ -23,7 +24,7 @@ struct fixture {
     struct rng rng;
     struct store *store;
     struct reflector *reflector;
-    unsigned turns, failures;
+    unsigned turns, failures, unreadable;
     enum err_kind why;
 };
 
@@ -50,6 +51,15 @@ static void failed(void *arg, const struct kube_kind *which, const struct err *e
     x->why = err->kind;
 }
 
+static void unreadable(void *arg, const struct kube_kind *which, const char *ns, const char *name,
+                       const char *why)
+{
+    struct fixture *x = arg;
+    assert_ptr_equal(which, &kind);
+    assert_true(ns && name && *why);
+    x->unreadable++;
+}
+
 static int setup(void **state)
 {
     struct fixture *x = xcalloc(1, sizeof *x);
@@ -63,6 +73,7 @@ static int setup(void **state)
                                                              .rng = &x->rng,
                                                              .turned = turned,
                                                              .failed = failed,
+                                                             .unreadable = unreadable,
                                                              .arg = x});
     reflector_start(x->reflector);
     *state = x;
@@ -235,7 +246,6 @@ static void test_unreadable(void **state)
     struct fixture *x = *state;
     static const char *const lines[] = {
         "garbage\n",
-        "{\"type\":\"ADDED\",\"object\":{}}\n",
         "{\"type\":\"NEW\",\"object\":" OBJECT("z", "1") "}\n",
     };
     to_watch(x);
@@ -251,12 +261,58 @@ static void test_unreadable(void **state)
     assert_int_equal(x->failures, ARRAY_LEN(lines));
 }
 
+/* One object that cannot be read hides nothing: its neighbours come, the watch goes on, and it
+   stays as a marker until a good version, or its end, comes. */
+static void test_strange_objects(void **state)
+{
+    struct fixture *x = *state;
+    CLEANUP_BUF struct buf deep = BUF_INIT(64 * KIB);
+    buf_adds(&deep, "{\"metadata\":{\"name\":\"b\",\"uid\":\"u-b\",\"namespace\":\"ns\","
+                    "\"resourceVersion\":\"6\"},\"status\":{\"phase\":");
+    for (unsigned i = 0; i < 1000; i++)
+        buf_adds(&deep, "{\"x\":");
+    buf_adds(&deep, "1");
+    for (unsigned i = 0; i < 1000; i++)
+        buf_adds(&deep, "}");
+    buf_adds(&deep, "}}");
+    CLEANUP_FREE char *list = xasprintf("{\"metadata\":{\"resourceVersion\":\"10\"},\"items\":["
+                                        "%s,{\"a\":1}," OBJECT("c", "7") "]}",
+                                        deep.data);
+    fake_answer(&x->fake, fake_call(&x->fake), 200, list);
+    assert_true(reflector_synced(x->reflector));
+    assert_int_equal(x->failures, 0);
+    assert_int_equal(x->unreadable, 2); /* one of them without a name */
+    assert_int_equal(store_count(x->store), 2);
+    assert_int_equal(store_unreadable(x->store), 1);
+    const struct kube_object *b = store_get(x->store, "ns", "b");
+    assert_string_equal(b->uid, "u-b");
+    assert_non_null(strstr(b->unreadable, "deeper"));
+    assert_null(kube_object_field(b, kind.fields[0]));
+    expect_watch(x, "10");
+
+    CLEANUP_FREE char *event = xasprintf("{\"type\":\"MODIFIED\",\"object\":%s}\n", deep.data);
+    assert_int_equal(fake_data(&x->fake, fake_call(&x->fake), event), 0);
+    assert_int_equal(x->unreadable, 2); /* it is told once per version */
+    assert_int_equal(fake_data(&x->fake, fake_call(&x->fake),
+                               "{\"type\":\"MODIFIED\",\"object\":{\"metadata\":{\"name\":\"b\","
+                               "\"uid\":\"u-b\",\"namespace\":\"ns\",\"resourceVersion\":\"11\","
+                               "\"annotations\":{\"a\":\"\\u0000\",\"b\":\"\xff\"}}}}\n"),
+                     0);
+    assert_int_equal(store_unreadable(x->store), 0);
+    assert_null(store_get(x->store, "ns", "b")->unreadable);
+    assert_int_equal(fake_data(&x->fake, fake_call(&x->fake), event), 0);
+    assert_int_equal(store_unreadable(x->store), 1);
+    CLEANUP_FREE char *end = xasprintf("{\"type\":\"DELETED\",\"object\":%s}\n", deep.data);
+    assert_int_equal(fake_data(&x->fake, fake_call(&x->fake), end), 0);
+    assert_null(store_get(x->store, "ns", "b"));
+    assert_int_equal(store_unreadable(x->store), 0);
+    assert_int_equal(fake_open(&x->fake), 1); /* the same watch all the time */
+}
+
 static void test_bad_lists(void **state)
 {
     struct fixture *x = *state;
     static const char *const lists[] = {
-        "{\"metadata\":{\"resourceVersion\":\"1\"},\"items\":[{\"a\":1}]}",
-        "{\"metadata\":{\"resourceVersion\":\"1\"},\"items\":[{\"a\":}]}",
         "{\"metadata\":{\"resourceVersion\":\"1\"},\"items\":[",
         "{\"items\":[]}",
     };
@@ -350,6 +406,7 @@ int main(void)
         T(test_cut),
         T(test_throttled),
         T(test_unreadable),
+        T(test_strange_objects),
         T(test_bad_lists),
         T(test_not_served),
         T(test_freed_under_way),

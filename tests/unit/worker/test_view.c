@@ -615,9 +615,41 @@ static void test_vm_snapshot_is_known_to_others(void **state)
     }
 }
 
+/* Its agent is not seen, which must not pass for a guest without one. Other objects are as they
+ * are.
+ */
+static void test_unreadable_source(void **state)
+{
+    (void)state;
+    struct cluster c = {0};
+    struct err err = {0};
+    CLEANUP_BUF struct buf text = BUF_INIT(8192);
+    buf_adds(&text, "{\"metadata\":{\"name\":\"src\",\"namespace\":\"ns\",\"uid\":\"u1\"},"
+                    "\"status\":{\"phase\":\"Running\",\"conditions\":");
+    for (int i = 0; i < 101; i++)
+        buf_addc(&text, '[');
+    for (int i = 0; i < 101; i++)
+        buf_addc(&text, ']');
+    buf_adds(&text, "}}");
+    wukong(&c, OF_VMI, "{}");
+    assert_int_equal(kube_object_read(&worker_kinds[KIND_VMI], text.data, text.len,
+                                      &c.items[c.count].object, &err),
+                     0);
+    c.items[c.count++].kind = KIND_VMI;
+    build(&c);
+    assert_true(c.view.source.vmi_exists);
+    struct decision d = {.intents = {.arena = &c.arena}};
+    clone_decide(&c.view, &d);
+    assert_int_equal(d.conditions[COND_SOURCE_READY].reason, REASON_OBJECT_UNREADABLE);
+    assert_non_null(strstr(d.conditions[COND_SOURCE_READY].message,
+                           "VirtualMachineInstance ns/src cannot be read"));
+    drop(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_unreadable_source),
         cmocka_unit_test(test_capture_from_snapshot),
         cmocka_unit_test(test_damaged_capture),
         cmocka_unit_test(test_data_volume),
