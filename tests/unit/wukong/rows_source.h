@@ -38,8 +38,7 @@
     "volumes: [{name: os, ephemeral: {persistentVolumeClaim: {claimName: golden}}}, {name: root, " \
     "persistentVolumeClaim: {claimName: web-root}}], domain: {devices: {disks: [{name: os, "       \
     "bootOrder: 1}, {name: root}]}}"
-#define OVERLAY_STATUS                                                                             \
-    "volumeSnapshotStatuses: [{name: os, enabled: false, reason: not supported}]"
+#define OVERLAY_STATUS "volumeSnapshotStatuses: [{name: os, enabled: false, reason: not supported}]"
 
 /* What it names of its own namespace: two Secrets, one of them twice, a ConfigMap, a network; an
    optional ConfigMap and a network of a named namespace need nothing. */
