@@ -333,6 +333,59 @@ class Storage(Faults):
         self.assert_cloned("third", source, consistency=vms.clone_status(found)["consistency"])
         self.assert_thawed_by_worker(source, within_s=UNFREEZE_S)
 
+    def _late_class(self, **annotations):
+        """A VolumeSnapshotClass of its own, since the rule is the class's."""
+        made = objects.snapshot_class("-".join(["late", self.namespace, *annotations.values()]).lower())
+        made["metadata"]["annotations"] = {f"vm.novasphere.dev/{k.replace('_', '-')}": v
+                                           for k, v in annotations.items()}
+        self.cleanup_object(made)
+        return made["metadata"]["name"]
+
+    def test_a_driver_that_answers_before_it_cuts_needs_the_rule_ready(self):
+        source = self.source(disks=("root", "data"))
+        for disk in source.claims:
+            vms.set_disk_fault(self.bed, source.handle(disk), snapshot_cut_late_ms=2500)
+            self.addCleanup(vms.set_disk_fault, self.bed, source.handle(disk))
+        # Unknown and unannotated it is taken for a driver that keeps CSI. This is what a late cut does
+        # then, and why the rule is there: the guest had gone on writing.
+        self.clone("trusted", source, clone_source={"volumeSnapshotClassName": self._late_class()})
+        found = self.wait_ended("trusted", timeout_s=60)
+        self.assertEqual({"Created"}, {d["cutRule"] for d in vms.clone_status(found)["disks"]})
+        held = vms.read_live(self.volume_file("trusted-root"))
+        self.assertGreater(len(held.numbers(source.uid)), self.frozen_at(source),
+                           "the driver cut in time, so this case proves nothing")
+        self.clone("ready", source, clone_source={
+            "volumeSnapshotClassName": self._late_class(cut_rule="Ready"), "quiesce": "Required"})
+        found = self.wait_ended("ready", timeout_s=60)
+        self.assertEqual({"Ready"}, {d["cutRule"] for d in vms.clone_status(found)["disks"]})
+        self.assert_cloned("ready", source)
+        self.assert_thawed_by_worker(source, within_s=UNFREEZE_S)
+
+    def test_a_class_whose_cut_cannot_be_told_is_refused_by_name(self):
+        source = self.source()
+        for value, word in (("Refuse", "annotated"), ("redy", "none of Created, Ready")):
+            name = self._late_class(cut_rule=value)
+            wukong = objects.wukong(self.namespace, "no", {
+                "cloneSource": {**source.spec(), "volumeSnapshotClassName": name}})
+            shown = self.bed.kubectl("apply", "-f", "-", stdin=json.dumps(wukong), check=False)
+            self.assertNotEqual(0, shown.returncode)
+            self.assertIn("spec.cloneSource.volumeSnapshotClassName", shown.stderr)
+            self.assertIn(name, shown.stderr)
+            self.assertIn(word, shown.stderr)
+        self.assertEqual([], source.log("frozen"))
+
+    def test_a_cut_that_outlasts_a_freeze_freezes_nobody(self):
+        source = self.source()
+        slow = self._late_class(cut_outlasts_freeze="true")
+        self.clone("strict", source, clone_source={"volumeSnapshotClassName": slow,
+                                                   "quiesce": "Required"})
+        self.wait_for(lambda: vms.condition(self.wukong("strict"), "Ready").get("reason")
+                      == "CutTooSlow", 30, "the reason")
+        self.clone("loose", source, clone_source={"volumeSnapshotClassName": slow})
+        self.wait_ended("loose", timeout_s=60)
+        self.assert_cloned("loose", source, consistency="CrashConsistent")
+        self.assertEqual([], source.log("frozen"))
+
     def test_a_snapshot_that_always_fails_ends_at_the_deadline_and_leaves_nothing(self):
         source = self.source(disks=("root", "data"))
         vms.set_disk_fault(self.bed, source.handle("data"), snapshot_fail=True)

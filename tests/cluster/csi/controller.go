@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log"
 	"maps"
 	"os"
 	"strconv"
@@ -22,7 +23,13 @@ type controller struct {
 }
 
 func newController(features features, store *store) *controller {
-	return &controller{features: features, store: store, shareBlocks: true}
+	c := &controller{features: features, store: store, shareBlocks: true}
+	for _, snapshot := range store.snapshots.list() {
+		if !snapshot.CutDue.IsZero() {
+			go c.cutLater(snapshot)
+		}
+	}
+	return c
 }
 
 // perform runs one operation with its faults. As in real drivers it goes on when the caller has given
@@ -436,37 +443,78 @@ func (c *controller) answerSnapshot(request *csi.CreateSnapshotRequest, snapshot
 	return &csi.CreateSnapshotResponse{Snapshot: answer}, nil
 }
 
-// cut makes the point-in-time copy. Writers are not held up: who wants a quiet guest freezes it.
+// cut makes the point-in-time copy, or, of a driver that answers before it cuts, the promise of one.
 func (c *controller) cut(request *csi.CreateSnapshotRequest, parameters map[string]string) (
 	*record, error) {
 	c.store.mutex.Lock()
-	volumeExists := c.store.volumes.byID[request.SourceVolumeId] != nil
+	volume := c.store.volumes.byID[request.SourceVolumeId]
 	c.store.mutex.Unlock()
-	if !volumeExists {
+	if volume == nil {
 		return nil, status.Errorf(codes.NotFound, "volume %s does not exist", request.SourceVolumeId)
 	}
-	source, err := os.Open(c.store.volumes.path(request.SourceVolumeId))
+	faults, err := c.store.faults(parameters, request.SourceVolumeId)
 	if err != nil {
-		return nil, err
+		return nil, status.Error(codes.Internal, err.Error())
 	}
-	defer source.Close()
+	// The time is read before the copy: all that was written up to here is in it.
 	snapshot := &record{ID: newID("snap-"), Name: request.Name, Parameters: parameters,
-		SourceVolume: request.SourceVolumeId}
-	path := c.store.snapshots.path(snapshot.ID)
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	// Taken before the copy: all that was written up to here is in it.
-	snapshot.CutTime = time.Now()
-	if snapshot.Size, err = copyFile(file, source, c.shareBlocks); err != nil {
-		os.Remove(path)
+		SourceVolume: request.SourceVolumeId, CutTime: time.Now()}
+	late := faults.duration("snapshot-cut-late-ms")
+	if late > 0 {
+		snapshot.CutDue, snapshot.Size = snapshot.CutTime.Add(late), volume.Size
+	} else if snapshot.Size, err = c.copyVolume(volume.ID,
+		c.store.snapshots.path(snapshot.ID)); err != nil {
 		return nil, err
 	}
 	c.store.mutex.Lock()
+	err = c.store.snapshots.put(snapshot)
+	c.store.mutex.Unlock()
+	if err == nil && late > 0 {
+		go c.cutLater(snapshot)
+	}
+	return snapshot, err
+}
+
+// copyVolume copies what the volume holds now. Writers are not held up: who wants a quiet guest
+// freezes it.
+func (c *controller) copyVolume(id, path string) (int64, error) {
+	source, err := os.Open(c.store.volumes.path(id))
+	if err != nil {
+		return 0, err
+	}
+	defer source.Close()
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o644)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	size, err := copyFile(file, source, c.shareBlocks)
+	if err != nil {
+		os.Remove(path)
+	}
+	return size, err
+}
+
+// cutLater is the node agent of a driver that stores the request and answers: OpenEBS LVM LocalPV
+// does so (lvm-localpv pkg/driver/controller.go, CreateSnapshot). What it cannot cut stays pending.
+func (c *controller) cutLater(pending *record) {
+	time.Sleep(time.Until(pending.CutDue))
+	path := c.store.snapshots.path(pending.ID)
+	size, err := c.copyVolume(pending.SourceVolume, path+".late")
+	c.store.mutex.Lock()
 	defer c.store.mutex.Unlock()
-	return snapshot, c.store.snapshots.put(snapshot)
+	if err == nil && c.store.snapshots.byID[pending.ID] == nil {
+		err = os.Remove(path + ".late")
+	} else if err == nil {
+		if err = os.Rename(path+".late", path); err == nil {
+			cut := *pending
+			cut.CutDue, cut.Size = time.Time{}, size
+			err = c.store.snapshots.put(&cut)
+		}
+	}
+	if err != nil {
+		log.Printf("late cut of %s: %v", pending.ID, err)
+	}
 }
 
 func (c *controller) isReady(snapshot *record) (bool, error) {
@@ -474,7 +522,8 @@ func (c *controller) isReady(snapshot *record) (bool, error) {
 	if err != nil {
 		return false, status.Error(codes.Internal, err.Error())
 	}
-	return time.Since(snapshot.CutTime) >= faults.duration("snapshot-ready-ms"), nil
+	return snapshot.CutDue.IsZero() &&
+		time.Since(snapshot.CutTime) >= faults.duration("snapshot-ready-ms"), nil
 }
 
 func (c *controller) snapshotAnswer(snapshot *record) (*csi.Snapshot, error) {

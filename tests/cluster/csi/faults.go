@@ -46,6 +46,7 @@ var kinds = map[string]func(string) error{
 // Faults that only one operation has.
 var special = map[string]func(string) error{
 	"snapshot-ready-ms":         wantNumber,
+	"snapshot-cut-late-ms":      wantNumber,
 	"snapshot-no-creation-time": wantBool,
 	"snapshot-no-size":          wantBool,
 	"grow-unsupported":          wantBool,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -199,6 +200,36 @@ func TestReadyLater(t *testing.T) {
 		t.Error("the cut moved")
 	}
 	b.mustVolume("r", mib, origin{snapshot: s.SnapshotId})
+}
+
+// A driver may answer a request that it has only stored: what is written after its answer is in the
+// snapshot, and until the cut it is not ready. Killed in between, it cuts when it is back.
+func TestCutLate(t *testing.T) {
+	b := newBench(t)
+	v := b.mustVolume("v", mib, origin{})
+	b.write(v.VolumeId, 0, []byte("before"))
+	late := []string{"fault-snapshot-cut-late-ms", "300"}
+	s := b.mustSnapshot("s", v.VolumeId, late...)
+	if s.ReadyToUse || s.CreationTime == nil || s.SizeBytes != mib {
+		t.Fatalf("%v", s)
+	}
+	_, err := b.volume("r", mib, origin{snapshot: s.SnapshotId})
+	b.wantCode(err, codes.Unavailable)
+	b.write(v.VolumeId, 0, []byte("after!"))
+	b.restart()
+	gone := b.mustSnapshot("gone", v.VolumeId, late...)
+	must[*csi.DeleteSnapshotResponse](t)(b.driver.DeleteSnapshot(t.Context(),
+		&csi.DeleteSnapshotRequest{SnapshotId: gone.SnapshotId}))
+	for !b.mustSnapshot("s", v.VolumeId, late...).ReadyToUse {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if got := string(b.read(s.SnapshotId)[:6]); got != "after!" {
+		t.Errorf("the snapshot holds %q", got)
+	}
+	time.Sleep(400 * time.Millisecond)
+	if _, err := os.Stat(b.file(gone.SnapshotId)); !os.IsNotExist(err) {
+		t.Errorf("a deleted snapshot was cut: %v", err)
+	}
 }
 
 func TestMissingFields(t *testing.T) {

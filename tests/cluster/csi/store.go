@@ -27,6 +27,9 @@ type record struct {
 	SourceVolume   string `json:"sourceVolume,omitempty"`
 	// CutTime of a snapshot: all that was written before it is in the copy.
 	CutTime time.Time `json:"cutTime,omitzero"`
+	// CutDue of a snapshot that was answered before it is cut (fault snapshot-cut-late-ms): until the
+	// cut there is no file, and the snapshot is not ready. CutTime is what the driver told.
+	CutDue time.Time `json:"cutDue,omitzero"`
 }
 
 // A shelf is one kind of object in one folder. It is guarded by the store's lock.
