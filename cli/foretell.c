@@ -69,16 +69,29 @@ static void add_issues(struct foretold *f, const struct issues *l)
     }
 }
 
+static struct policy_request request_of(const struct foretold *f)
+{
+    const struct foretell_input *in = f->in;
+    struct policy_request r = gathered_request(in->g, in->w, in->e, &f->disks, in->now_ms);
+    r.user = in->user;
+    r.groups = in->groups;
+    r.group_count = in->group_count;
+    return r;
+}
+
 static void judge_rules(struct foretold *f)
 {
     CLEANUP_ISSUES struct issues issues, ignored;
     const struct foretell_input *in = f->in;
     issues_init(&issues);
     issues_init(&ignored); /* disks_resolve's are among validate_source's */
+    struct class_facts classes = in->g->classes;
+    struct policy_request request = request_of(f);
+    policy_raise_cuts(f->arena, in->g->policies, in->g->policy_count, &request, &classes);
     if (!in->stored)
         validate_create(in->tree, &issues);
-    validate_source(in->w, in->e, &in->g->source, &in->g->classes, &issues);
-    disks_resolve(f->arena, in->w, in->e, &in->g->source, &in->g->classes, &ignored, &f->disks);
+    validate_source(in->w, in->e, &in->g->source, &classes, &issues);
+    disks_resolve(f->arena, in->w, in->e, &in->g->source, &classes, &ignored, &f->disks);
     add_issues(f, &issues);
 }
 
@@ -162,16 +175,6 @@ static void count_cost(struct foretold *f)
 }
 
 /* --- Policies and time --- */
-
-static struct policy_request request_of(const struct foretold *f)
-{
-    const struct foretell_input *in = f->in;
-    struct policy_request r = gathered_request(in->g, in->w, in->e, &f->disks, in->now_ms);
-    r.user = in->user;
-    r.groups = in->groups;
-    r.group_count = in->group_count;
-    return r;
-}
 
 static void add_finding(struct foretold *f, const struct policy_finding *p)
 {

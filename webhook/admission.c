@@ -158,6 +158,24 @@ static void read_groups(struct judgement *j)
     }
 }
 
+static struct policy_request request_of(struct judgement *j, const struct gathered *g,
+                                        const struct disks *disks)
+{
+    struct policy_request r = gathered_request(g, &j->w, &j->e, disks, j->c->now_ms);
+    read_groups(j);
+    r.user = j->review.user;
+    r.groups = j->groups;
+    r.group_count = j->group_count;
+    return r;
+}
+
+/* Before the disks are planned. */
+static void raise_cuts(struct judgement *j, struct gathered *g)
+{
+    struct policy_request r = request_of(j, g, NULL);
+    policy_raise_cuts(&j->arena, g->policies, g->policy_count, &r, &g->classes);
+}
+
 static void judge_policies(struct judgement *j, const struct gathered *g)
 {
     if (!g->policy_count)
@@ -168,10 +186,7 @@ static void judge_policies(struct judgement *j, const struct gathered *g)
     CLEANUP_ISSUES struct issues ignored; /* reported by validate_source */
     issues_init(&ignored);
     disks_resolve(&j->arena, &j->w, &j->e, &g->source, &g->classes, &ignored, &disks);
-    struct policy_request request = gathered_request(g, &j->w, &j->e, &disks, j->c->now_ms);
-    request.user = j->review.user;
-    request.groups = j->groups;
-    request.group_count = j->group_count;
+    struct policy_request request = request_of(j, g, &disks);
     struct policy_findings *f = xcalloc(1, sizeof *f);
     policy_judge(&j->arena, g->policies, g->policy_count, &request, NULL, POLICY_AT_ADMISSION, f);
     CLEANUP_BUF struct buf names = BUF_INIT(KIB), denial = BUF_INIT(16u * KIB);
@@ -227,6 +242,7 @@ static void judge_source(struct judgement *j)
             j->pending = true;
             return;
         }
+        raise_cuts(j, &g);
         validate_source(&j->w, &j->e, &g.source, &g.classes, &j->issues);
         check_start(j, &g);
         judge_policies(j, &g);

@@ -195,6 +195,7 @@ static void write_disk(struct json_writer *w, const struct clone_view *v, const 
     json_boolean(w, "retain", p->snapshot_class_retain);
     json_string(w, "cutRule", cut_rule_names[p->cut.rule]);
     json_boolean(w, "cutSlow", p->cut.slow);
+    json_boolean(w, "cutKnown", p->cut.known);
     json_number(w, "method", (int)p->method);
     json_boolean(w, "boot", boot_asked(v, p));
     json_object(w, "pvc");
@@ -226,7 +227,8 @@ static int64_t number_of(const cJSON *o, const char *key)
 static bool read_cut(const cJSON *o, struct cut_verdict *ret)
 {
     const char *rule = json_str(o, "cutRule");
-    *ret = (struct cut_verdict){.slow = json_bool(o, "cutSlow", false)};
+    *ret = (struct cut_verdict){.slow = json_bool(o, "cutSlow", false),
+                                .known = json_bool(o, "cutKnown", true)};
     return !json_get(o, "cutRule") || (rule && cut_rule_find(rule, &ret->rule));
 }
 

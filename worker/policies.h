@@ -25,7 +25,7 @@ struct policies {
     size_t count;
     bool filled;
     /* Some policy asks for it, so that it is worth looking up. */
-    bool by_subject, by_source, by_namespace, by_retained, by_limit;
+    bool by_subject, by_source, by_namespace, by_retained, by_limit, by_cut;
 };
 
 /* One as the cache has it. */

@@ -140,6 +140,35 @@ static bool could_go_on(const struct policing *p, const struct clone_view *v)
     return ready || why.reason == REASON_WAITING || why.reason == REASON_NONE;
 }
 
+static struct policy_request request_of(const struct policing *p, const struct kube_object *o,
+                                        struct clone_view *v, const struct disks *plan)
+{
+    const struct policies *set = p->policies;
+    struct policy_request r = {
+        .source_ns_labels =
+            set->by_namespace ? namespace_labels(p, v, v->effective.source_ns) : NULL,
+        .target_ns_labels = set->by_namespace ? namespace_labels(p, v, v->wukong->ns) : NULL,
+        .source_labels = set->by_source ? source_labels(p, v) : NULL,
+        .wukong = v->wukong,
+        .effective = &v->effective,
+        .disks = plan,
+        .now_ms = v->now.wall_ms};
+    if (set->by_subject)
+        permit_requester(v->arena, v->wukong, &v->effective, kube_object_field(o, F_GENERATE_NAME),
+                         kube_object_field(o, F_ANNOTATION_STAMP), p->stamp_keys, &r.user,
+                         &r.groups, &r.group_count);
+    return r;
+}
+
+void policing_raise_cuts(const void *arg, const struct kube_object *o, struct clone_view *v)
+{
+    const struct policing *p = arg;
+    if (!p->policies->by_cut)
+        return;
+    struct policy_request r = request_of(p, o, v, NULL);
+    policy_raise_cuts(v->arena, p->policies->items, p->policies->count, &r, &v->classes);
+}
+
 static void judge(const struct policing *p, struct entry *e, const struct kube_object *o,
                   struct clone_view *v, struct policy_findings *found)
 {
@@ -149,24 +178,12 @@ static void judge(const struct policing *p, struct entry *e, const struct kube_o
     describe(p, e, v, plan);
     bool could = !begun && could_go_on(p, v);
     struct policies_case c = {
-        .request = {.source_ns_labels =
-                        set->by_namespace ? namespace_labels(p, v, v->effective.source_ns) : NULL,
-                    .target_ns_labels =
-                        set->by_namespace ? namespace_labels(p, v, v->wukong->ns) : NULL,
-                    .source_labels = set->by_source ? source_labels(p, v) : NULL,
-                    .wukong = v->wukong,
-                    .effective = &v->effective,
-                    .disks = plan,
-                    .now_ms = v->now.wall_ms},
+        .request = request_of(p, o, v, plan),
         .competes = could,
         .max_in_flight = p->max_in_flight,
         .snapshots_kept = snapshots_kept(p, e, v),
         .snapshots_wanted = (int64_t)e->disk_count,
     };
-    if (set->by_subject)
-        permit_requester(v->arena, v->wukong, &v->effective, kube_object_field(o, F_GENERATE_NAME),
-                         kube_object_field(o, F_ANNOTATION_STAMP), p->stamp_keys, &c.request.user,
-                         &c.request.groups, &c.request.group_count);
     struct policies_verdict verdict =
         policies_judge(v->arena, set, &p->entries->usage, &e->holder, &c, found);
     e->policies_broken = policy_reports_judged(p->reports, e->ns, e->name, c.request.user, found,

@@ -24,6 +24,8 @@ struct policing {
 /* o: the Wukong that the view was made from. */
 void policing_judge(const struct policing *p, struct entry *e, const struct kube_object *o,
                     struct clone_view *v);
+/* For view_settings.raise_cuts; arg: struct policing. */
+void policing_raise_cuts(const void *arg, const struct kube_object *o, struct clone_view *v);
 /* What a claim holds, or asks for while it is not bound. */
 int64_t policing_claim_bytes(const struct kube_object *claim);
 

@@ -801,6 +801,8 @@ int view_build(struct clone_view *v, const struct caches *real, const struct kub
         read_source(v, view_past_cut(v) ? real : caches);
         note_source(v, memo);
         read_classes(v, caches);
+        if (settings->raise_cuts)
+            settings->raise_cuts(settings->raise_arg, object, v);
         caches->each(caches->arg, view_uses_vm_snapshot(v) ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT,
                      taker_of(v).uid, find_carrier, v);
         if (!v->wukong->deleted_ms && !record_aborted(&v->record))

@@ -23,6 +23,9 @@ struct view_settings {
     int64_t permitted_ms, permitted_until_ms;
     const struct share_group *held; /* see view.h */
     size_t held_group_count;
+    /* Raises in v->classes what the policies demand, before the disks are planned; NULL: nobody. */
+    void (*raise_cuts)(const void *arg, const struct kube_object *object, struct clone_view *v);
+    const void *raise_arg;
 };
 
 /* object: the Wukong as cached. ret is zeroed by the caller but for `arena`, or holds what

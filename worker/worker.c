@@ -279,19 +279,21 @@ static void reconcile(struct worker *w, struct entry *e)
         return;
     if (view_read_wukong(&v, o, &err) == 0 && v.effective.is_clone) {
         const struct peers peers = {&w->entries, e, &w->caches, {worker_wall(w), worker_mono(w)}};
+        if (!w->policies.filled)
+            policies_refill(&w->policies, &w->caches);
+        const struct policing policing = {&w->entries,
+                                          &w->policies,
+                                          w->policy_reports,
+                                          &w->caches,
+                                          w->config.max_in_flight,
+                                          w->policies.by_subject ? stamp_keys(w, &a) : NULL};
         settings_of(w, e, o, &v, &settings);
+        settings.raise_cuts = policing_raise_cuts;
+        settings.raise_arg = &policing;
         peers_held(&peers, &v, &settings);
         if (view_build(&v, &w->caches, o, &e->memo, peers.now, &settings, &err) == 0) {
             struct decision d = {.intents = {.arena = &a}};
             peers_look(&peers, &v);
-            if (!w->policies.filled)
-                policies_refill(&w->policies, &w->caches);
-            const struct policing policing = {&w->entries,
-                                              &w->policies,
-                                              w->policy_reports,
-                                              &w->caches,
-                                              w->config.max_in_flight,
-                                              w->policies.by_subject ? stamp_keys(w, &a) : NULL};
             policing_judge(&policing, e, o, &v);
             clone_decide(&v, &d);
             peers_note(&peers, &v, &d);

@@ -1,6 +1,7 @@
 #include "wukong/cut_rule.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -20,6 +21,11 @@ const char *const cut_origin_texts[] = {
     [CUT_BY_POLICY] = "demanded by a ClonePolicy",
 };
 static_assert(ARRAY_LEN(cut_origin_texts) == CUT_ORIGINS, "one text each");
+
+#define KEEPS_CSI(name)                                                                            \
+    {                                                                                              \
+        .driver = (name), .why = "the driver answers after the cut"                                \
+    }
 
 /* The first row that fits counts. Where each was read, and when: docs/compatibility.md. */
 const struct cut_driver cut_drivers[] = {
@@ -62,6 +68,33 @@ const struct cut_driver cut_drivers[] = {
      .value = "backup",
      .slow = true,
      .why = "the driver waits for the backup, which takes minutes"},
+    /* Read, and found to answer after the cut. */
+    KEEPS_CSI("rbd.csi.ceph.com"),
+    KEEPS_CSI("cephfs.csi.ceph.com"),
+    KEEPS_CSI("csi.vsphere.vmware.com"),
+    KEEPS_CSI("ebs.csi.aws.com"),
+    KEEPS_CSI("disk.csi.azure.com"),
+    KEEPS_CSI("diskplugin.csi.alibabacloud.com"),
+    KEEPS_CSI("pd.csi.storage.gke.io"),
+    KEEPS_CSI("cinder.csi.openstack.org"),
+    KEEPS_CSI("pxd.portworx.com"),
+    KEEPS_CSI("driver.longhorn.io"),
+    KEEPS_CSI("zfs.csi.openebs.io"),
+    KEEPS_CSI("topolvm.io"),
+    KEEPS_CSI("csi.trident.netapp.io"),
+    KEEPS_CSI("csi-powerstore.dellemc.com"),
+    KEEPS_CSI("csi-vxflexos.dellemc.com"),
+    KEEPS_CSI("csi-powermax.dellemc.com"),
+    KEEPS_CSI("block.csi.ibm.com"),
+    KEEPS_CSI("csi.hpe.com"),
+    KEEPS_CSI("csi.huawei.com"),
+    KEEPS_CSI("csi.san.synology.com"),
+    KEEPS_CSI("dobs.csi.digitalocean.com"),
+    KEEPS_CSI("lvm.hwameistor.io"),
+    KEEPS_CSI("linstor.csi.linbit.com"),
+    KEEPS_CSI("io.openebs.csi-mayastor"),
+    KEEPS_CSI("lvm.driver.harvesterhci.io"),
+    KEEPS_CSI("csi.juicefs.com"),
 };
 const size_t cut_driver_count = ARRAY_LEN(cut_drivers);
 
@@ -76,10 +109,17 @@ bool cut_rule_find(const char *name, enum cut_rule *ret)
     return false;
 }
 
+/* Rook and others install a driver as "namespace.driver". */
+static bool is_driver(const char *name, const char *driver)
+{
+    size_t n = name ? strlen(name) : 0, tail = strlen(driver);
+    return n >= tail && str_eq(name + n - tail, driver) && (n == tail || name[n - tail - 1] == '.');
+}
+
 static bool fits(const struct cut_driver *row, const char *driver, cut_field field,
                  const void *class)
 {
-    if (!str_eq(row->driver, driver))
+    if (!is_driver(driver, row->driver))
         return false;
     if (!row->field)
         return true;
@@ -92,13 +132,13 @@ static struct cut_verdict by_table(const char *driver, cut_field field, const vo
     for (size_t i = 0; i < cut_driver_count; i++)
         if (fits(&cut_drivers[i], driver, field, class))
             return (struct cut_verdict){cut_drivers[i].rule, CUT_BY_TABLE, cut_drivers[i].slow,
-                                        cut_drivers[i].why};
+                                        true, cut_drivers[i].why};
     return (struct cut_verdict){.rule = CUT_RULE_CREATED};
 }
 
 static struct cut_verdict unreadable(const char *why)
 {
-    return (struct cut_verdict){CUT_RULE_REFUSE, CUT_BY_ANNOTATION, false, why};
+    return (struct cut_verdict){CUT_RULE_REFUSE, CUT_BY_ANNOTATION, false, true, why};
 }
 
 struct cut_verdict cut_rule_of(const char *driver, cut_field field, const void *class)
@@ -110,6 +150,7 @@ struct cut_verdict cut_rule_of(const char *driver, cut_field field, const void *
             return unreadable("its annotation " CUT_RULE_ANNOTATION " is none of Created, Ready, "
                               "WhileFrozen, Refuse");
         v.origin = CUT_BY_ANNOTATION;
+        v.known = true;
         v.why = NULL;
     }
     if (slow) {

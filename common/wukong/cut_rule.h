@@ -31,6 +31,7 @@ struct cut_verdict {
     enum cut_rule rule;
     enum cut_origin origin;
     bool slow;       /* the cut is known to take longer than a guest may stay frozen */
+    bool known;      /* by table or annotation */
     const char *why; /* what the driver does, for people; NULL: nothing is known of it */
 };
 
@@ -61,10 +62,10 @@ bool cut_rule_find(const char *name, enum cut_rule *ret);
 
 /* A row of the table, for docs and plans. */
 struct cut_driver {
-    const char *driver;
-    const char *field; /* the parameter that decides; NULL: none */
-    const char *value; /* its value; NULL: any */
-    bool absent;       /* the row holds while the parameter is not there */
+    const char *driver; /* its name, which an installation may put a prefix and a dot before */
+    const char *field;  /* the parameter that decides; NULL: none */
+    const char *value;  /* its value; NULL: any */
+    bool absent;        /* the row holds while the parameter is not there */
     enum cut_rule rule;
     bool slow;
     const char *why;

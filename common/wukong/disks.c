@@ -202,14 +202,17 @@ static bool snapshot_class(struct resolver *r, struct disk_plan *d, struct class
 static struct cut_verdict kubevirts_cut(const struct resolver *r, const struct disk_plan *d)
 {
     struct class_choice choice;
-    struct cut_verdict worst = {.rule = CUT_RULE_CREATED};
+    struct cut_verdict worst = {.rule = CUT_RULE_CREATED, .known = true};
     class_choose(r->c, NULL, d->source_class, d->driver, &choice);
     if (choice.verdict == CLASS_CHOSEN)
         return choice.chosen->cut;
     for (size_t i = 0; i < r->c->snapshot_class_count; i++) {
         const struct snapshot_class_facts *k = &r->c->snapshot_classes[i];
-        if (str_eq(k->driver, d->driver) && k->cut.rule >= worst.rule)
-            worst = k->cut;
+        if (!str_eq(k->driver, d->driver) || k->cut.rule < worst.rule)
+            continue;
+        bool known = worst.known && k->cut.known;
+        worst = k->cut;
+        worst.known = known;
     }
     return worst;
 }

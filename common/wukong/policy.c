@@ -23,6 +23,10 @@ const char *const policy_subject_names[] = {NULL, "User", "Group", "ServiceAccou
 static_assert(ARRAY_LEN(policy_subject_names) == SUBJECTS, "one name each");
 const char *const policy_quiesce_names[] = {NULL, "Required", "IfAvailable"};
 static_assert(ARRAY_LEN(policy_quiesce_names) == POLICY_QUIESCES, "one name each");
+const char *const policy_least_cut_names[] = {NULL, "Ready"};
+static_assert(ARRAY_LEN(policy_least_cut_names) == POLICY_LEAST_CUTS, "one name each");
+const char *const policy_cut_names[] = {NULL, "Ready", "Refuse"};
+static_assert(ARRAY_LEN(policy_cut_names) == POLICY_CUTS, "one name each");
 static_assert((int)QUIESCE_IF_AVAILABLE == POLICY_QUIESCES - 1, "Never is no demand");
 
 static const char *text(struct arena *a, const cJSON *o, const char *path)
@@ -123,6 +127,10 @@ static void read_rules(struct arena *a, const cJSON *o, struct policy *p)
         (enum policy_require)choice(json_str(o, "requireSource"), policy_require_names, REQUIRES);
     p->rules.quiesce =
         (enum quiesce)choice(json_str(o, "quiesce"), policy_quiesce_names, POLICY_QUIESCES);
+    p->rules.cut =
+        (enum policy_cut)choice(json_str(o, "cutRule"), policy_least_cut_names, POLICY_LEAST_CUTS);
+    p->rules.unknown_cut =
+        (enum policy_cut)choice(json_str(o, "unknownDriverCutRule"), policy_cut_names, POLICY_CUTS);
     strings(a, json_get(o, "storageClasses"), &p->rules.storage_classes,
             &p->rules.storage_class_count);
     strings(a, json_get(o, "volumeSnapshotClasses"), &p->rules.snapshot_classes,

@@ -34,6 +34,9 @@ enum policy_require { REQUIRE_UNSET, REQUIRE_NONE, REQUIRE_EXISTS, REQUIRE_RUNNI
 enum policy_outside { OUTSIDE_UNSET, OUTSIDE_WAIT, OUTSIDE_DENY, OUTSIDES };
 enum policy_action { ACTION_UNSET, ACTION_DENY, ACTION_WARN, ACTION_AUDIT, ACTIONS };
 enum policy_subject_kind { SUBJECT_UNSET, SUBJECT_USER, SUBJECT_GROUP, SUBJECT_ACCOUNT, SUBJECTS };
+/* What a policy demands of snapshots; of all of them only POLICY_CUT_READY. */
+enum policy_cut { POLICY_CUT_UNSET, POLICY_CUT_READY, POLICY_CUT_REFUSE, POLICY_CUTS };
+#define POLICY_LEAST_CUTS 2
 #define POLICY_QUIESCES 3 /* unset, Required, IfAvailable: quiesce_names without Never */
 
 extern const char *const policy_placement_names[PLACEMENTS];
@@ -42,6 +45,8 @@ extern const char *const policy_outside_names[OUTSIDES];
 extern const char *const policy_action_names[ACTIONS];
 extern const char *const policy_subject_names[SUBJECTS];
 extern const char *const policy_quiesce_names[POLICY_QUIESCES];
+extern const char *const policy_least_cut_names[POLICY_LEAST_CUTS];
+extern const char *const policy_cut_names[POLICY_CUTS];
 
 struct policy_subject {
     enum policy_subject_kind kind;
@@ -74,6 +79,7 @@ struct policy {
         enum policy_placement placement;
         enum policy_require require_source;
         enum quiesce quiesce;
+        enum policy_cut cut, unknown_cut; /* of every snapshot; of drivers that nobody knows */
         const char **storage_classes, **snapshot_classes;
         size_t storage_class_count, snapshot_class_count;
         int64_t max_disk_bytes, max_replicas; /* 0: none */
@@ -135,6 +141,10 @@ struct policy_findings {
     int64_t until_ms; /* the latest until of all that wait; 0 when one has no time */
 };
 
+/* Raises the rules of classes, which are copied into a, to what the policies demand that match and
+   deny. To be done before the disks are planned. */
+void policy_raise_cuts(struct arena *a, const struct policy *policies, size_t count,
+                       const struct policy_request *r, struct class_facts *c);
 bool policy_matches(const struct policy *p, const struct policy_request *r);
 /* Every failing rule of every matching policy; texts live in a. usage NULL at admission. */
 void policy_judge(struct arena *a, const struct policy *policies, size_t count,

@@ -265,6 +265,53 @@ static void judge_disk(struct judge *j, const char *name, const char *storage_cl
     }
 }
 
+/* A policy that denies has raised the rule, if the class was known when the disk was planned. */
+static void judge_cut(struct judge *j, const struct disk_plan *d)
+{
+    const struct policy *p = j->p;
+    bool by_kubevirt = j->r->effective->method == METHOD_VM_SNAPSHOT && d->driver;
+    if (!disk_takes_snapshot(d->method) || (!d->snapshot_class && !by_kubevirt))
+        return;
+    if (p->rules.unknown_cut == POLICY_CUT_REFUSE && !d->cut.known)
+        refuse(j, "unknownDriverCutRule",
+               "disk %.63s: it is not known of driver %.63s that it cuts a snapshot before it "
+               "answers; use another driver, or ask the admin to annotate the class "
+               "with " CUT_RULE_ANNOTATION,
+               d->name, str_or(d->driver, "(none)"));
+    bool unknown = p->rules.unknown_cut == POLICY_CUT_READY && !d->cut.known;
+    if (!p->deny && d->cut.rule == CUT_RULE_CREATED &&
+        (unknown || p->rules.cut == POLICY_CUT_READY))
+        refuse(j, unknown ? "unknownDriverCutRule" : "cutRule",
+               "disk %.63s: its snapshot by driver %.63s is taken for cut before it is ready",
+               d->name, str_or(d->driver, "(none)"));
+}
+
+void policy_raise_cuts(struct arena *a, const struct policy *policies, size_t count,
+                       const struct policy_request *r, struct class_facts *c)
+{
+    bool all = false, unknown = false;
+    for (size_t i = 0; i < count; i++) {
+        const struct policy *p = &policies[i];
+        bool asks = p->rules.cut == POLICY_CUT_READY || p->rules.unknown_cut == POLICY_CUT_READY;
+        if (!asks || !p->deny || p->broken || !policy_matches(p, r))
+            continue;
+        all |= p->rules.cut == POLICY_CUT_READY;
+        unknown |= p->rules.unknown_cut == POLICY_CUT_READY;
+    }
+    struct snapshot_class_facts *raised =
+        all || unknown ? arena_alloc(a, (c->snapshot_class_count + 1) * sizeof *raised) : NULL;
+    for (size_t i = 0; raised && i < c->snapshot_class_count; i++) {
+        raised[i] = c->snapshot_classes[i];
+        if (raised[i].cut.rule != CUT_RULE_CREATED || !(all || !raised[i].cut.known))
+            continue;
+        raised[i].cut.rule = CUT_RULE_READY;
+        raised[i].cut.origin = CUT_BY_POLICY;
+        raised[i].cut.why = NULL;
+    }
+    if (raised)
+        c->snapshot_classes = raised;
+}
+
 /* The plan when it is known, else what the spec says of itself. */
 static void judge_disks(struct judge *j)
 {
@@ -273,6 +320,7 @@ static void judge_disks(struct judge *j)
         for (size_t i = 0; i < j->r->disks->count; i++) {
             const struct disk_plan *d = &j->r->disks->items[i];
             judge_disk(j, d->name, d->storage_class, d->snapshot_class, d->bytes);
+            judge_cut(j, d);
         }
         return;
     }

@@ -111,7 +111,8 @@ static const struct schema match[] = {
 };
 static const struct schema policy_rules[] = {
     ARRAY("cloneTypes", string_item), STRING("placement"), STRING("requireSource"),
-    STRING("quiesce"), ARRAY("storageClasses", string_item),
+    STRING("quiesce"), STRING("cutRule"), STRING("unknownDriverCutRule"),
+    ARRAY("storageClasses", string_item),
     ARRAY("volumeSnapshotClasses", string_item), QUANTITY("maxDiskSize"), INTEGER("maxReplicas"),
 };
 static const struct schema policy_limits[] = {

@@ -71,9 +71,9 @@ static const struct storage_class_facts storage[] = {{"fast", "d.csi", true, tru
 /* The last three are chosen by name alone. */
 static const struct snapshot_class_facts snapshot[] = {
     {"snap", "d.csi", true, true, {0}},
-    {"never", "d.csi", false, true, {CUT_RULE_REFUSE, CUT_BY_ANNOTATION, false, NULL}},
-    {"long", "d.csi", false, true, {CUT_RULE_CREATED, CUT_BY_DEFAULT, true, NULL}},
-    {"files", "d.csi", false, true, {CUT_RULE_WHILE_FROZEN, CUT_BY_ANNOTATION, false, NULL}}};
+    {"never", "d.csi", false, true, {CUT_RULE_REFUSE, CUT_BY_ANNOTATION, false, true, NULL}},
+    {"long", "d.csi", false, true, {CUT_RULE_CREATED, CUT_BY_DEFAULT, true, false, NULL}},
+    {"files", "d.csi", false, true, {CUT_RULE_WHILE_FROZEN, CUT_BY_ANNOTATION, false, true, NULL}}};
 static const char *const drivers[] = {"d.csi", "e.csi"};
 
 enum cluster {

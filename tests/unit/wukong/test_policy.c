@@ -191,6 +191,73 @@ static void test_all_are_told(void **state)
     assert_int_equal(f->until_ms, NOW_MS + 2 * 3600 * 1000);
 }
 
+/* What is demanded of snapshots raises the rules of the classes, if the policy matches and denies;
+   one that only warns tells of each disk. A rule that is stronger stays. */
+static void test_cut_rules(void **state)
+{
+    (void)state;
+    static const struct snapshot_class_facts classes[] = {
+        {.name = "unknown", .driver = "a"},
+        {.name = "known", .driver = "b", .cut = {.known = true, .origin = CUT_BY_TABLE}},
+        {.name = "files", .driver = "c", .cut = {.known = true, .rule = CUT_RULE_WHILE_FROZEN}},
+    };
+    static const struct {
+        const char *policy;
+        enum cut_rule unknown, known;
+        size_t denied, warned;
+    } table[] = {
+        {POLICY("{}"), CUT_RULE_CREATED, CUT_RULE_CREATED, 0, 0},
+        {POLICY("{rules: {cutRule: Ready}}"), CUT_RULE_READY, CUT_RULE_READY, 0, 0},
+        {POLICY("{rules: {unknownDriverCutRule: Ready}}"), CUT_RULE_READY, CUT_RULE_CREATED, 0, 0},
+        {POLICY("{rules: {unknownDriverCutRule: Refuse}}"), CUT_RULE_CREATED, CUT_RULE_CREATED, 1,
+         0},
+        {POLICY("{rules: {unknownDriverCutRule: Refuse}, validationActions: [Warn]}"),
+         CUT_RULE_CREATED, CUT_RULE_CREATED, 0, 1},
+        {POLICY("{rules: {cutRule: Ready}, validationActions: [Warn]}"), CUT_RULE_CREATED,
+         CUT_RULE_CREATED, 0, 2},
+        {POLICY("{match: {subjects: [{kind: User, name: bob}]}, rules: {cutRule: Ready}}"),
+         CUT_RULE_CREATED, CUT_RULE_CREATED, 0, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        CLEANUP_ARENA struct arena a;
+        CLEANUP_FREE struct policy_findings *f = xcalloc(1, sizeof(*f));
+        arena_init(&a, MIB);
+        CLEANUP_JSON cJSON *p = parse_yaml(table[i].policy);
+        CLEANUP_JSON cJSON *w = parse_yaml(CLONE(""));
+        struct wukong object;
+        struct err err;
+        struct policy decoded;
+        assert_int_equal(wukong_decode(&a, w, &object, &err), 0);
+        struct wukong_effective e = wukong_default(&object.spec, object.ns);
+        struct policy_request r = {
+            .user = "eve", .wukong = &object, .effective = &e, .now_ms = NOW_MS};
+        struct class_facts c = {.snapshot_classes = classes,
+                                .snapshot_class_count = ARRAY_LEN(classes)};
+        policy_decode(&a, p, &decoded);
+        policy_raise_cuts(&a, &decoded, 1, &r, &c);
+        struct disk_plan plans[ARRAY_LEN(classes)];
+        for (size_t k = 0; k < ARRAY_LEN(classes); k++)
+            plans[k] = (struct disk_plan){.name = classes[k].name,
+                                          .driver = classes[k].driver,
+                                          .method = DISK_RESTORE,
+                                          .snapshot_class = classes[k].name,
+                                          .cut = c.snapshot_classes[k].cut};
+        assert_int_equal(plans[0].cut.rule, table[i].unknown);
+        assert_int_equal(plans[1].cut.rule, table[i].known);
+        assert_int_equal(plans[2].cut.rule, CUT_RULE_WHILE_FROZEN);
+        struct disks disks = {.items = plans, .count = ARRAY_LEN(plans)};
+        r.disks = &disks;
+        policy_judge(&a, &decoded, 1, &r, NULL, POLICY_AT_EXECUTION, f);
+        size_t denied = 0, warned = 0;
+        for (size_t k = 0; k < f->count; k++) {
+            denied += f->items[k].effect == POLICY_DENY;
+            warned += f->items[k].effect == POLICY_WARN;
+        }
+        if (denied != table[i].denied || warned != table[i].warned)
+            fail_msg("%s: %zu denied, %zu warned", table[i].policy, denied, warned);
+    }
+}
+
 /* A service account of the right namespace. */
 static void test_service_account(void **state)
 {
@@ -231,9 +298,9 @@ static void test_full_arena(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),         cmocka_unit_test(test_unknown_user),
-        cmocka_unit_test(test_all_are_told), cmocka_unit_test(test_service_account),
-        cmocka_unit_test(test_full_arena),
+        cmocka_unit_test(test_cut_rules),       cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_unknown_user),    cmocka_unit_test(test_all_are_told),
+        cmocka_unit_test(test_service_account), cmocka_unit_test(test_full_arena),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
