@@ -235,12 +235,15 @@ static void publish_stamp_key(struct keeper *k)
     const struct kube_object *o = object_of(w, k->o.ns);
     const char *text = o ? kube_object_field(o, "data{}") : NULL;
     CLEANUP_JSON cJSON *data = NULL;
+    CLEANUP_BUF struct buf keys = BUF_INIT(LIMIT_PEM_BYTES);
     struct err err = {0};
-    if (text && json_read(text, strlen(text), &data, &err) == 0) {
-        const cJSON *entry = json_get(data, KEEPER_STAMP_ENTRY);
-        if (cJSON_IsString(entry) && str_eq(entry->valuestring, k->secret.stamp_public))
-            return;
-    }
+    if (text && json_read(text, strlen(text), &data, &err) < 0)
+        data = NULL;
+    const cJSON *entry = json_get(data, KEEPER_STAMP_ENTRY);
+    const char *published = cJSON_IsString(entry) ? entry->valuestring : "";
+    stamp_keys_join(k->secret.stamp_public, published, &keys);
+    if (!buf_ok(&keys) || str_eq(published, keys.data))
+        return;
     CLEANUP_BUF struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
     struct json_writer writer = json_writer(&body);
     json_object(&writer, NULL);
@@ -251,7 +254,7 @@ static void publish_stamp_key(struct keeper *k)
     json_string(&writer, "name", w->name);
     json_end(&writer);
     json_object(&writer, "data");
-    json_string(&writer, KEEPER_STAMP_ENTRY, k->secret.stamp_public);
+    json_string(&writer, KEEPER_STAMP_ENTRY, keys.data);
     json_end(&writer);
     json_end(&writer);
     struct kube_ref ref = {.kind = &w->kind, .ns = k->o.ns, .name = w->name};

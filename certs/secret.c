@@ -148,3 +148,21 @@ void ca_secret_write(const struct ca_secret *s, const char *ns, const char *name
     json_end(&w);
     json_end(&w);
 }
+
+void stamp_keys_join(const char *newest, const char *published, struct buf *out)
+{
+    static const char begin[] = "-----BEGIN PUBLIC KEY-----", end[] = "-----END PUBLIC KEY-----";
+    buf_adds(out, newest);
+    for (int n = 1; published && n < CA_STAMP_KEYS_MAX;) {
+        const char *from = strstr(published, begin), *to = from ? strstr(from, end) : NULL;
+        if (!to)
+            return;
+        published = to + sizeof end - 1;
+        size_t len = (size_t)(published - from);
+        if (strlen(newest) >= len && strncmp(newest, from, len) == 0)
+            continue;
+        buf_add(out, from, len);
+        buf_addc(out, '\n');
+        n++;
+    }
+}

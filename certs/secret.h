@@ -41,6 +41,15 @@ void ca_secret_read(const cJSON *data, const char *uid, const char *resource_ver
 /* The object for POST or PUT; resourceVersion and uid are written when it exists. */
 void ca_secret_write(const struct ca_secret *s, const char *ns, const char *name, struct buf *out);
 
+#define CA_STAMP_KEYS_MAX 4
+/*
+ * The text to publish when the webhook's public key is `newest`: that one first, and after it those
+ * of `published` (NULL: none) that are others, CA_STAMP_KEYS_MAX in all, so that stamps outlive the
+ * key that made them: a Secret that was lost or replaced holds nobody back who waits. Both are PEM;
+ * what is no PEM is dropped.
+ */
+void stamp_keys_join(const char *newest, const char *published, struct buf *out);
+
 /* Standard base64 with padding; bounded by LIMIT_PEM_BYTES of text. NULL when it is not base64 or
    holds a NUL byte; free the result. */
 char *base64_decode_text(const char *text);

@@ -48,6 +48,13 @@ class Admission(vms.CloneCase):
                 and e["verb"] in READS
                 and (e.get("objectRef") or {}).get("namespace") == namespace]
 
+    def refused(self, attempt):
+        try:
+            attempt()
+        except ApiError as refusal:
+            return refusal.code == 403
+        return False
+
     def without_webhook(self, attempt):
         """As when an admin removed the registrations: nothing of ours sees the request."""
         api = "admissionregistration.k8s.io/v1"
@@ -355,6 +362,70 @@ class Updates(Admission):
                       self.wukong("w")["metadata"]["uid"] != made["metadata"]["uid"], 20, "it to go")
 
 
+class Records(Admission):
+    """An operator that serves as a gate has the right to patch wukongs/status, as docs/rbac.md gives it."""
+
+    def setUp(self):
+        super().setUp()
+        self.user = f"gate-{self.namespace}"
+        rbac = "rbac.authorization.k8s.io/v1"
+        self.kube.create({"apiVersion": rbac, "kind": "Role",
+                          "metadata": {"name": "gate", "namespace": self.namespace},
+                          "rules": [{"apiGroups": ["vm.novasphere.dev"], "resources": ["wukongs"],
+                                     "verbs": ["get", "list", "watch"]},
+                                    {"apiGroups": ["vm.novasphere.dev"], "resources": ["wukongs/status"],
+                                     "verbs": ["patch", "update"]}]})
+        self.kube.create({"apiVersion": rbac, "kind": "RoleBinding",
+                          "metadata": {"name": "gate", "namespace": self.namespace},
+                          "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "gate"},
+                          "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User",
+                                        "name": self.user}]})
+        self.operator = self.bed.user_client(self.user)
+        self.kube.create(self.wukong_of({"type": "vmi", "vmiName": "late", "gates": ["example.com/Quiet"]}))
+        self.wait_for(lambda: self.status().get("conditions"), 20, "the worker to write its conditions")
+
+    def status(self):
+        return self.kube.get(API, "Wukong", self.namespace, "w").get("status") or {}
+
+    def patch(self, status, user=None):
+        return (user or self.operator).patch(API, "Wukong", self.namespace, "w", {"status": status},
+                                             subresource="status")
+
+    def with_condition(self, kind, change=None):
+        """All conditions as they are, and one more or changed: a merge patch replaces the list."""
+        now = "2026-01-01T00:00:00Z"
+        rest = [c for c in self.status()["conditions"] if c["type"] != kind]
+        return {"conditions": rest + [{"type": kind, "status": change or "True", "reason": "Said",
+                                       "message": "", "lastTransitionTime": now}]}
+
+    def test_a_gate_sets_its_condition_and_nothing_else(self):
+        self.wait_for(lambda: not self.refused(lambda: self.patch(self.with_condition("example.com/Quiet"))),
+                      10, "the right to be in force")
+        record = {"sourceStarted": {"time": "2026-01-01T00:00:00Z", "vmiUID": "u"}}
+        forged = {
+            "started": {"cloneStatus": record},
+            "frozen": {"cloneStatus": {"freeze": {"requestedTime": "2026-01-01T00:00:00Z", "vmiUID": "u",
+                                                  "deadlineTime": "2026-01-01T00:00:00Z"}}},
+            "another's snapshot": {"cloneStatus": {"shared": {"uid": "u", "name": "n", "attempt": 1}}},
+            "finished": {"cloneStatus": {"phase": "Succeeded"}},
+            "phase": {"phase": "Running"}, "machine": {"vmName": "other"},
+            "all of it": None,
+            "the worker's condition": self.with_condition("PolicyAllowed"),
+            "released": self.with_condition("SnapshotTaken", "False"),
+            "without the worker's": {"conditions": [c for c in self.status()["conditions"]
+                                                    if c["type"] != "PolicyAllowed"]},
+        }
+        for what, status in forged.items():
+            with self.subTest(what=what):
+                before = self.status()
+                refusal = self.assert_refused(lambda s=status: self.patch(s), code=403)
+                self.assertIn("wukongs/record", refusal.message)
+                self.assertEqual(before.get("cloneStatus"), self.status().get("cloneStatus"))
+        self.patch(self.with_condition("example.com/Quiet", "False"))
+        # Whoever holds everything does, as an administrator who repairs by hand.
+        self.patch({"cloneStatus": record}, user=self.kube)
+
+
 class Authority(Admission):
     """alice may create Wukongs in her namespace and has no right in the source's."""
 
@@ -535,13 +606,6 @@ class Authority(Admission):
         found = self.kube.get(API, "Wukong", self.namespace, "late")
         self.assertEqual("2099-01-01T00:00:00Z", found["spec"]["cloneSource"]["notBefore"])
         self.kube.delete(API, "Wukong", self.namespace, "late")
-
-    def refused(self, attempt):
-        try:
-            attempt()
-        except ApiError as refusal:
-            return refusal.code == 403
-        return False
 
     def test_a_forged_or_copied_stamp_helps_nobody(self):
         refusal = self.assert_refused(lambda: self.alice.create(self.forged()), code=403)

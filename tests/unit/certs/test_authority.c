@@ -232,16 +232,45 @@ static void test_secret_damage(void **state)
     assert_null(base64_decode_text(""));
 }
 
+/* A stamp outlives the key that made it; the newest key comes first, none twice, few in all. */
+static void test_stamp_keys(void **state)
+{
+    (void)state;
+    char *public[6] = {0};
+    struct err err = {0};
+    CLEANUP_BUF struct buf keys = BUF_INIT(LIMIT_PEM_BYTES);
+    for (size_t i = 0; i < ARRAY_LEN(public); i++) {
+        CLEANUP_FREE char *private = NULL;
+        assert_int_equal(authority_new_key(&private, &public[i], &err), 0);
+        CLEANUP_FREE char *before = xstrdup(keys.data);
+        buf_clear(&keys);
+        stamp_keys_join(public[i], before, &keys);
+        /* Again, as after a restart: nothing changes. */
+        CLEANUP_BUF struct buf again = BUF_INIT(LIMIT_PEM_BYTES);
+        stamp_keys_join(public[i], keys.data, &again);
+        assert_string_equal(again.data, keys.data);
+    }
+    CLEANUP_FREE char *wanted = xasprintf("%s%s%s%s", public[5], public[4], public[3], public[2]);
+    assert_string_equal(keys.data, wanted);
+    static const char *const nonsense[] = {"", "x", "-----BEGIN PUBLIC KEY-----",
+                                           "-----END PUBLIC "
+                                           "KEY-----"};
+    for (size_t i = 0; i < ARRAY_LEN(nonsense); i++) {
+        buf_clear(&keys);
+        stamp_keys_join(public[0], nonsense[i], &keys);
+        assert_string_equal(keys.data, public[0]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(public); i++)
+        free(public[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verify),
-        cmocka_unit_test(test_life),
-        cmocka_unit_test(test_pairs),
-        cmocka_unit_test(test_bundles),
-        cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_secret_round_trip),
+        cmocka_unit_test(test_stamp_keys),    cmocka_unit_test(test_verify),
+        cmocka_unit_test(test_life),          cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_bundles),       cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_keys),          cmocka_unit_test(test_secret_round_trip),
         cmocka_unit_test(test_secret_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
