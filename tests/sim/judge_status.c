@@ -60,7 +60,7 @@ static void check_debt(struct sim *s, const struct seen_wukong *k, const cJSON *
 /* --- consistency is what the snapshots hold --- */
 
 struct cuts {
-    unsigned count, frozen, running, pending;
+    unsigned count, frozen, running, pending, torn;
     bool joined;
     int64_t least, most, first_ms, last_ms;
 };
@@ -78,6 +78,7 @@ static void add_cut(struct cuts *c, const struct physical *p)
     c->count++;
     c->frozen += p->frozen;
     c->pending += p->pending;
+    c->torn += p->torn;
     c->running += p->running;
     c->joined |= p->joined;
 }
@@ -133,6 +134,10 @@ static void check_claimed(struct sim *s, const struct seen_wukong *k, const char
     if (c->pending)
         sim_violation(s, "consistency-is-true", "%s claims %s; of %u %s %u are not cut yet",
                       k->name, consistency, c->count, what, c->pending);
+    if (c->torn)
+        sim_violation(s, "consistency-is-true",
+                      "%s claims %s; of %u %s %u were copied while the guest wrote", k->name,
+                      consistency, c->count, what, c->torn);
     /* Within the 5 s of KubeVirt's poll nobody can tell somebody else's freeze from none, and
        KubeVirt answers 200 to a second one: whoever made the first may thaw both. */
     if (str_eq(consistency, "FilesystemConsistent") && !c->joined &&

@@ -9,6 +9,7 @@
 #include "wukong/spec.h"
 
 #define DRIVER "csi.sim"
+#define FILE_DRIVER "nfs.csi.k8s.io"
 #define LATE_DRIVER "local.csi.openebs.io" /* answers before it cuts, as the worker knows */
 #define NIGHTLY "nightly"                  /* a VirtualMachineSnapshot of somebody else */
 
@@ -36,16 +37,23 @@ static bool cuts_late(const struct sim *s)
     return s->seed % 5 == 3;
 }
 
+/* In a tenth it copies files. */
+static bool copies_files(const struct sim *s)
+{
+    return s->seed % 10 == 6;
+}
+
 /* In half of them the worker has it from the class's annotation. */
 static const char *driver_of(const struct sim *s)
 {
-    return cuts_late(s) && s->seed % 2 ? LATE_DRIVER : DRIVER;
+    return cuts_late(s) && s->seed % 2 ? LATE_DRIVER : copies_files(s) ? FILE_DRIVER : DRIVER;
 }
 
 static void make_classes(struct sim *s)
 {
     const char *driver = driver_of(s);
     s->world.cuts_late = cuts_late(s);
+    s->world.copies_files = copies_files(s);
     for (size_t i = 0; i < ARRAY_LEN(storage_classes); i++) {
         cJSON *c = api_new(API_STORAGE_CLASS, NULL, storage_classes[i]);
         jt_str(c, "provisioner", driver);

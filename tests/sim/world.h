@@ -59,7 +59,9 @@ struct physical {
     bool joined;    /* cut while our freeze rested on somebody else's, who may thaw at any time */
     bool kubevirts; /* of a VirtualMachineSnapshot that has not succeeded: nobody else knows it */
     enum freezer frozen_by;
-    bool pending; /* the driver has said OK, and has not cut yet */
+    bool pending; /* the driver has said OK, or begun to copy, and has not cut yet */
+    bool torn;    /* copied while the guest wrote */
+    int64_t begun_records;
     int64_t records, cut_ms, bytes;
     int64_t told_ms; /* its creationTime */
     char *vmi_uid;
@@ -85,6 +87,7 @@ struct world {
     struct world_faults faults;
     bool no_volume_clones; /* the CSI driver has no CLONE_VOLUME */
     bool cuts_late;        /* it answers CreateSnapshot before it cuts */
+    bool copies_files;     /* its snapshots are copies, which take their time */
     struct machine *machines;
     struct volume *volumes;
     struct physical *physicals;

@@ -54,6 +54,7 @@ static void fix(struct world *w, struct physical *p, const struct volume *v)
 {
     const struct machine *m = v->machine;
     p->pending = false;
+    p->torn = w->copies_files && p->begun_records != volume_records(v);
     p->running = m && m->vmi_uid;
     p->frozen_by = m ? m->frozen_by : FREEZER_NONE;
     p->frozen = p->frozen_by != FREEZER_NONE;
@@ -75,7 +76,8 @@ static void cut(struct world *w, const struct api_object *content, const struct 
     p->kubevirts = json_at(content->tree, OF_VM_SNAPSHOT) != NULL;
     p->bytes = 1 << 30;
     p->told_ms = clock_wall(w->clock);
-    p->pending = w->cuts_late;
+    p->pending = w->cuts_late || w->copies_files;
+    p->begun_records = volume_records(v);
     p->next = w->physicals;
     w->physicals = p;
     if (!p->pending)
@@ -152,6 +154,19 @@ static void show_later(struct world *w, const char *ns, const char *name)
                     make_ready, "", name);
 }
 
+/* A driver that packs the files one after the other answers when it is through. */
+static void copied(struct world *w, const char *ns, const char *name)
+{
+    struct api_object *o = api_find(w->api, API_CONTENT, "", name);
+    struct physical *p = o ? physical_of_content(w, o) : NULL;
+    const struct volume *v = p ? volume_find(w, p->volume) : NULL;
+    (void)ns;
+    if (p && p->alive && p->pending && v)
+        fix(w, p, v);
+    if (p && !p->pending)
+        world_later(w, rng_range(w->rng, 1, 40), show_later, "", name);
+}
+
 static bool is_copy(const struct api_object *content)
 {
     return json_at(content->tree, "spec.source.snapshotHandle") != NULL;
@@ -185,6 +200,10 @@ static void create_snapshot(struct world *w, const char *ns, const char *name)
             return;
         }
         cut(w, o, v);
+        if (w->copies_files) {
+            world_later(w, rng_range(w->rng, 50, 4000), copied, "", name);
+            return;
+        }
         if (rng_chance(w->rng, f->snapshot_lost_reply)) {
             content_error(w, o,
                           "Failed to check and update snapshot content: failed to take "
