@@ -26,7 +26,7 @@ API = {"StorageClass": "storage.k8s.io/v1", "CSIDriver": "storage.k8s.io/v1",
        "VirtualMachineInstance": KUBEVIRT, "PersistentVolumeClaim": "v1",
        "Wukong": "vm.novasphere.dev/v1alpha1"}
 REGISTRATION = "admissionregistration.k8s.io/v1"
-CLAIMS = ("web-root", "web-data", "a")  # as test_answers.c serves them
+CLAIMS = ("web-root", "web-data", "a", "golden")  # as test_answers.c serves them
 # The classes could not be read at all: a webhook in that state is not ready and gets no call.
 NOT_LIVE = {"unknown"}
 
@@ -118,6 +118,9 @@ class SourceRules(harness.Case):
             spec = spec.setdefault("template", {}).setdefault("spec", {})
         if kind.startswith("Virtual"):
             spec.setdefault("domain", {}).setdefault("devices", {})
+            for volume in spec.get("volumes", []):
+                if "emptyDisk" in volume:
+                    volume["emptyDisk"].setdefault("capacity", "1Gi")
         status = obj.get("status")
         self.kube.create({"apiVersion": API[kind], "kind": kind, **obj})
         if status and kind != "VirtualMachineInstance":  # which has no subresource for it
