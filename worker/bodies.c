@@ -19,6 +19,29 @@ static const char *keep(const struct clone_view *v, struct buf *body)
     return buf_ok(body) && body->len ? arena_strndup(v->arena, body->data, body->len) : NULL;
 }
 
+/* Bodies are large and may be many: those of a hundred machines are made as they are sent, a few
+   in each look; their answers bring the next one. */
+#define BODIES_ROOM (8u * MIB)
+#define MORE_BODIES_MS 1000
+
+/* Whether a request of that key would be sent now, if it were made. */
+static bool may_make(const struct clone_view *v, struct decision *d, const char *slot,
+                     const char *kind, const char *name)
+{
+    const struct call *c = memo_findf(v->memo, "%s/%s/%s", slot, kind, name);
+    if (c && (c->state == CALL_FLYING || (call_failed(c) && v->now.wall_ms < c->retry_ms)))
+        return false;
+    if (v->arena->used < BODIES_ROOM)
+        return true;
+    decision_again(d, v->now.wall_ms + MORE_BODIES_MS);
+    return false;
+}
+
+static const char *text_of(const struct buf *body)
+{
+    return buf_ok(body) && body->len ? body->data : NULL;
+}
+
 static const char *add_labels(const struct clone_view *v, const char *body, size_t disk,
                               bool with_disk)
 {
@@ -76,7 +99,7 @@ void body_create_snapshot(const struct clone_view *v, struct decision *d, size_t
     }
     struct intent *i = intents_add(&d->intents, INTENT_CREATE, &worker_kinds[KIND_SNAPSHOT], s->ns,
                                    s->name, "create/snapshot/%s", s->name);
-    i->body = add_labels(v, keep(v, &out), disk, true);
+    i->body = add_labels(v, text_of(&out), disk, true);
 }
 
 /* What the copy needs of the source's content, as the cache has it. */
@@ -122,7 +145,7 @@ static void create_copy(const struct clone_view *v, struct decision *d, size_t d
     struct intent *i = intents_add(&d->intents, INTENT_CREATE, &worker_kinds[kind],
                                    is_content ? NULL : v->wukong->ns, name, "create/%s/%s",
                                    is_content ? "content" : "snapshotcopy", name);
-    i->body = add_labels(v, keep(v, &out), disk, false);
+    i->body = add_labels(v, text_of(&out), disk, false);
 }
 
 void body_create_content_copy(const struct clone_view *v, struct decision *d, size_t disk)
@@ -164,7 +187,7 @@ void body_create_vm_snapshot(const struct clone_view *v, struct decision *d)
     }
     struct intent *i = intents_add(&d->intents, INTENT_CREATE, &worker_kinds[KIND_VM_SNAPSHOT], ns,
                                    name, "create/vmsnapshot/%s", name);
-    i->body = add_capture(v, add_labels(v, keep(v, &out), 0, false));
+    i->body = add_capture(v, add_labels(v, text_of(&out), 0, false));
 }
 
 /* --- claims --- */
@@ -207,13 +230,15 @@ static void send_claim(const struct clone_view *v, struct decision *d, const str
     enum disk_method m = v->disks[disk].plan->method;
     int kind = m == DISK_CDI_CLONE || m == DISK_CDI_SNAPSHOT ? KIND_DATA_VOLUME : KIND_PVC;
     const char *name = t->claims[disk].name;
+    if (!may_make(v, d, slot, "claim", name))
+        return;
     if (claim_body(v, t, disk, &out, &err) < 0) {
         tell(v, d, &err, name);
         return;
     }
     struct intent *i = intents_add(&d->intents, verb, &worker_kinds[kind], v->wukong->ns, name,
                                    "%s/claim/%s", slot, name);
-    i->body = add_labels(v, keep(v, &out), disk, true);
+    i->body = add_labels(v, text_of(&out), disk, true);
 }
 
 void body_create_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
@@ -283,7 +308,7 @@ static int build_vm(const struct clone_view *v, const struct view_target *t, str
                     struct err *err)
 {
     struct target_disk disks[LIMIT_DISKS];
-    assert(v->disk_count <= LIMIT_DISKS);
+    assert(v->disk_count <= LIMIT_DISKS); /* load() in capture.c takes no more */
     for (size_t i = 0; i < v->disk_count; i++)
         disks[i] = (struct target_disk){v->disks[i].plan->volume, t->claims[i].name,
                                         v->disks[i].plan->boot};
@@ -328,7 +353,6 @@ const struct body_need *body_needs(const struct clone_view *v, size_t *ret_count
         build_vm(v, &v->targets[0], &vm, &err) < 0)
         return NULL;
     struct body_need *list = arena_alloc(v->arena, (vm.need_count + 1) * sizeof *list);
-    assert(list);
     for (size_t i = 0; i < vm.need_count; i++) {
         const struct target_need *n = &vm.needs[i];
         const struct kube_kind *kind = n->optional ? NULL : need_kind(n->kind);
@@ -346,6 +370,8 @@ static void send_vm(const struct clone_view *v, struct decision *d, const struct
     struct err err = {0};
     CLEANUP_TARGET_VM struct target_vm vm;
     target_vm_init(&vm);
+    if (!may_make(v, d, slot, "vm", t->vm.name))
+        return;
     if (build_vm(v, t, &vm, &err) < 0) {
         tell(v, d, &err, t->vm.name);
         return;
@@ -354,7 +380,7 @@ static void send_vm(const struct clone_view *v, struct decision *d, const struct
         tell_warnings(v, d, &vm);
     struct intent *i = intents_add(&d->intents, verb, &worker_kinds[KIND_VM], v->wukong->ns,
                                    t->vm.name, "%s/vm/%s", slot, t->vm.name);
-    i->body = add_labels(v, keep(v, &vm.body), 0, false);
+    i->body = add_labels(v, text_of(&vm.body), 0, false);
 }
 
 void body_create_vm(const struct clone_view *v, struct decision *d, const struct view_target *t)

@@ -108,7 +108,6 @@ const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count
 {
     struct read_list l = {.arena = v->arena};
     l.items = arena_alloc(v->arena, READS_MAX * sizeof *l.items);
-    assert(l.items);
     if (v->snapshot_carrier && !carrier_is_empty(v)) {
         want(&l, view_uses_vm_snapshot(v) ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT,
              v->effective.source_ns, v->snapshot_carrier, "carrier");
@@ -262,7 +261,6 @@ static void load(struct clone_view *v, const char *text, size_t len)
     }
     struct disk_plan *plans = arena_alloc(v->arena, (n + 1) * sizeof *plans);
     v->disks = arena_alloc(v->arena, (n + 1) * sizeof *v->disks);
-    assert(plans && v->disks);
     const cJSON *o;
     size_t i = 0;
     cJSON_ArrayForEach (o, list) {
@@ -326,7 +324,6 @@ static void read_claims(const struct clone_view *v, struct source_facts *facts)
     size_t n = facts_claim_names(facts, names, LIMIT_DISKS);
     n = n < LIMIT_DISKS ? n : LIMIT_DISKS;
     facts->claims = arena_alloc(v->arena, (n + 1) * sizeof *facts->claims);
-    assert(facts->claims);
     for (size_t i = 0; i < n; i++) {
         const struct call *c = memo_findf(v->memo, "read/claim/%s", names[i]);
         CLEANUP_JSON cJSON *pvc = parse_call(v->memo, "claim", names[i]);

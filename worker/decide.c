@@ -647,6 +647,20 @@ static bool retry_asked(const struct clone_view *v)
            !str_eq(v->retry, v->record.retry_token);
 }
 
+#define TOO_LARGE_POLL_MS 60000
+
+void clone_too_large(const struct clone_view *v, struct decision *d)
+{
+    d->record = v->record;
+    d->keep_conditions = true;
+    d->write_status = !record_final(&v->record);
+    set_condition(d, COND_SOURCE_READY, CONDITION_FALSE, REASON_TOO_LARGE,
+                  "the source, the clones' objects and what the spec asks for are together larger "
+                  "than the worker takes at once");
+    decision_again(d, v->now.wall_ms + TOO_LARGE_POLL_MS);
+    summary(v, d);
+}
+
 void clone_decide(const struct clone_view *v, struct decision *d)
 {
     assert(v->effective.is_clone);

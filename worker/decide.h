@@ -80,6 +80,9 @@ extern const struct clone_step clone_steps[];
 extern const size_t clone_step_count;
 
 /* Fills *ret (which must be zero but for intents.arena). */
+/* Instead of clone_decide, when what it has decided cannot be trusted because the view did not fit
+   into its arena: the record stays, and the conditions say why. */
+void clone_too_large(const struct clone_view *v, struct decision *d);
 void clone_decide(const struct clone_view *view, struct decision *ret);
 
 #endif

@@ -312,7 +312,7 @@ bool entries_summarise(struct entries *all, struct entry *e, const struct kube_o
 {
     CLEANUP_ARENA struct arena a;
     struct clone_view v = {.arena = &a};
-    arena_init(&a, LIMIT_OBJECT_BYTES);
+    arena_init_soft(&a, LIMIT_OBJECT_BYTES);
     bool led = !e->share.taker_uid, was_final = e->final;
     struct {
         bool begun, cut, aborted, deleted;

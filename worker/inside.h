@@ -39,7 +39,7 @@ struct worker {
     struct caches caches; /* the face that views look through */
     struct policies policies;
     struct policy_reports *policy_reports;
-    struct log_limit unreadable_log;
+    struct log_limit unreadable_log, too_large_log;
     bool leads, synced;
 };
 

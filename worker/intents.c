@@ -22,7 +22,6 @@ struct intent *intents_add(struct intents *list, enum intent_verb verb,
     if (list->count == list->cap) {
         size_t cap = list->cap ? list->cap * 2 : 16;
         struct intent *grown = arena_alloc(list->arena, cap * sizeof *grown);
-        assert(grown);
         if (list->count)
             memcpy(grown, list->items, list->count * sizeof *grown);
         list->items = grown;
@@ -40,6 +39,6 @@ struct intent *intents_add(struct intents *list, enum intent_verb verb,
                          .name = arena_strdup(list->arena, name),
                          .key = arena_strdup(list->arena, text.data)};
     bool nameless = verb == INTENT_EVENT || verb == INTENT_LIST || verb == INTENT_ASK;
-    assert(i->key && (i->name || nameless));
+    assert(i->name || nameless);
     return i;
 }

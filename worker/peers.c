@@ -43,7 +43,6 @@ void peers_held(const struct peers *p, const struct clone_view *head, struct vie
     for (const struct entry *e = entries_of_group(p->all, own); e; e = e->same_group_next)
         possible++;
     struct share_group *list = arena_alloc(head->arena, possible * sizeof *list);
-    assert(list);
     s->held = list;
     s->held_group_count = 0;
     for (const struct entry *e = entries_of_group(p->all, own); e; e = e->same_group_next)
@@ -212,7 +211,6 @@ static struct share_peer *find_company(const struct peers *p, const struct clone
         n++;
     struct share_peer *list = arena_alloc(v->arena, (n + 1) * sizeof *list);
     const struct entry **leaders = arena_alloc(v->arena, (n + 1) * sizeof *leaders);
-    assert(list && leaders);
     for (const struct entry *e = first_peer(p); e; e = e->same_source_next)
         if (leads_others(p, e))
             leaders[leading++] = e;
@@ -313,7 +311,6 @@ static void look_for_turn(const struct peers *p, struct clone_view *v)
     if (!first || !view_past_cut(v) || !v->disk_count || record_final(&v->record))
         return;
     v->share.busy = arena_alloc(v->arena, v->disk_count * sizeof *v->share.busy);
-    assert(v->share.busy);
     const struct entry *leader = entries_by_uid(p->all, taker);
     if (leader)
         look_at_restores(p, v, leader);

@@ -26,14 +26,12 @@ static const struct wukong_pairs *labels_of(struct clone_view *v, const struct k
     const char *text = o ? kube_object_field(o, F_LABELS) : NULL;
     cJSON *tree = NULL;
     struct wukong_pairs *pairs = arena_alloc(v->arena, sizeof *pairs);
-    assert(pairs);
     if (!o)
         return NULL;
     if (text && json_read(text, strlen(text), &tree, NULL) == 0)
         view_keep_tree(v, tree);
     pairs->items =
         arena_alloc(v->arena, ((size_t)cJSON_GetArraySize(tree) + 1) * sizeof *pairs->items);
-    assert(pairs->items);
     const cJSON *m;
     cJSON_ArrayForEach (m, tree)
         if (cJSON_IsString(m))
@@ -64,9 +62,7 @@ static const struct disks *plan_of(struct clone_view *v)
     if (!v->disk_count)
         return NULL;
     struct disks *d = arena_alloc(v->arena, sizeof *d);
-    assert(d);
     d->items = arena_alloc(v->arena, v->disk_count * sizeof *d->items);
-    assert(d->items);
     for (size_t i = 0; i < v->disk_count; i++)
         d->items[d->count++] = *v->disks[i].plan;
     return d;

@@ -275,7 +275,7 @@ static void send(struct policy_reports *all, struct report *r, const struct kube
     struct policy_violation items[POLICY_STATUS_ITEMS];
     struct policy p;
     size_t total = HASH_COUNT(r->violators), count = 0, skip = 0;
-    arena_init(&a, LIMIT_OBJECT_BYTES);
+    arena_init_soft(&a, LIMIT_OBJECT_BYTES);
     policies_decode(&a, o, &p);
     skip = total > POLICY_STATUS_ITEMS ? total - POLICY_STATUS_ITEMS : 0;
     for (const struct violator *v = r->violators; v; v = v->hh.next) {

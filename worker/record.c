@@ -26,10 +26,11 @@ static int64_t read_time(const cJSON *o, const char *path)
     return str_to_time_ms(json_str(o, path), &ms) ? ms : 0;
 }
 
+/* All are counts; one that somebody has written must not overflow when it is added to. */
 static int64_t read_int(const cJSON *o, const char *path)
 {
     int64_t v;
-    return json_int(o, path, &v) ? v : 0;
+    return json_int(o, path, &v) && v >= 0 && v < INT64_MAX / 4 ? v : 0;
 }
 
 static const char *read_text(struct arena *a, const cJSON *o, const char *path)

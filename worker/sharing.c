@@ -137,7 +137,6 @@ const struct share_member *share_members(struct arena *a, struct share_peer *pee
 {
     struct share_member *list = arena_alloc(a, (count + 1) * sizeof *list);
     size_t n = 0;
-    assert(list);
     qsort(peers, count, sizeof *peers, older);
     for (size_t i = 0; i < count && n < SHARE_MEMBERS_MAX; i++)
         if (joins(&peers[i]))

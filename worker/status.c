@@ -185,8 +185,14 @@ static void write_disks(struct json_writer *w, const struct clone_view *v)
     json_end(w);
 }
 
+/* An object of the API server's takes 1.5 MiB at most, its managedFields included, which name each
+   entry once more. Beyond this many claims those of each target are left out: a record that cannot
+   be stored would stop the clone. */
+#define STATUS_CLAIMS_MAX 1024
+
 static void write_targets(struct json_writer *w, const struct clone_view *v)
 {
+    bool with_disks = v->target_count * v->disk_count <= STATUS_CLAIMS_MAX;
     if (keep_old(w, v, "targets"))
         return;
     json_array(w, "targets");
@@ -198,8 +204,9 @@ static void write_targets(struct json_writer *w, const struct clone_view *v)
                     !target->vm.exists ? "Pending"
                     : target->vm.ready ? "Ready"
                                        : str_or(target->vm.printable, "Created"));
-        json_array(w, "disks");
-        for (size_t i = 0; i < v->disk_count; i++) {
+        if (with_disks)
+            json_array(w, "disks");
+        for (size_t i = 0; with_disks && i < v->disk_count; i++) {
             const struct seen_claim *c = &target->claims[i];
             json_object(w, NULL);
             json_string(w, "name", v->disks[i].plan->name);
@@ -210,7 +217,8 @@ static void write_targets(struct json_writer *w, const struct clone_view *v)
                                                : "Restoring");
             json_end(w);
         }
-        json_end(w);
+        if (with_disks)
+            json_end(w);
         json_end(w);
     }
     json_end(w);

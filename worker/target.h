@@ -56,10 +56,12 @@ struct target_source {
 /*
  * *ret (free with cJSON_Delete) is shaped like a VirtualMachine: metadata holds only the labels and
  * annotations that a clone inherits, spec is the one that ran, without runStrategy and
- * dataVolumeTemplates. Volumes follow the VMI: hot-plugged ones added, unplugged ones dropped, a
+ * dataVolumeTemplates. What of them is too long for that is named in an array of the
+ * root, TARGET_LEFT_OUT. Volumes follow the VMI: hot-plugged ones added, unplugged ones dropped, a
  * migrated one as it is now. instancetype/preference carry the revisionName of the source (from
  * vm.status too), which target_vm_body drops and target_expand_body needs.
  */
+#define TARGET_LEFT_OUT "leftOut"
 WUKONG_CHECK int target_source_spec(const struct target_source *in, cJSON **ret, struct err *err);
 
 struct target_volume {

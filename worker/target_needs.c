@@ -72,6 +72,18 @@ static void warn_network_data(struct target_build *b)
     }
 }
 
+static void warn_left_out(struct target_build *b)
+{
+    const cJSON *name;
+    TREE_EACH(name, json_get(b->source, TARGET_LEFT_OUT))
+    {
+        if (cJSON_IsString(name))
+            build_warn(
+                b, "label or annotation \"%.100s\" of the source is too long to be carried over",
+                name->valuestring);
+    }
+}
+
 static void warn_devices(struct target_build *b)
 {
     static const char *const lists[] = {"gpus", "hostDevices"};
@@ -100,5 +112,6 @@ int build_needs(struct target_build *b, struct err *err)
         return -1;
     warn_network_data(b);
     warn_devices(b);
+    warn_left_out(b);
     return 0;
 }

@@ -23,24 +23,40 @@ static bool inherits_topology(const char *key)
            str_eq(key, "kubevirt.io/pci-interface-slot-count");
 }
 
-/* Copies what a clone inherits of labels or annotations; nothing is written when nothing is. */
-static void inherit(cJSON *to, const cJSON *from, const char *map, bool topology)
+#define LEFT_OUT_MAX 8
+/* Marks are short words. Longer ones, which would be written once for each of a hundred replicas,
+   stay behind with a warning. */
+#define INHERITED_VALUE_MAX (4 * KIB)
+#define INHERITED_MAX (16 * KIB)
+
+/* Copies what a clone inherits of labels or annotations; nothing is written when nothing is.
+   left_out: an array for the names of what was too long; may be NULL. */
+static void inherit(cJSON *to, const cJSON *from, const char *map, bool topology, cJSON *left_out)
 {
     const cJSON *source = json_get(from, map);
+    size_t bytes = 0;
     if (!cJSON_IsObject(source))
         return;
     for (const cJSON *m = source->child; m; m = m->next) {
         bool ours = inherits(m->string) || (topology && inherits_topology(m->string));
-        if (ours && cJSON_IsString(m))
-            tree_set_string(tree_object(to, map), m->string, m->valuestring);
+        if (!ours || !cJSON_IsString(m))
+            continue;
+        size_t n = strlen(m->string) + strlen(m->valuestring);
+        if (n > INHERITED_VALUE_MAX || bytes + n > INHERITED_MAX) {
+            if (left_out && cJSON_GetArraySize(left_out) < LEFT_OUT_MAX)
+                tree_append(left_out, cJSON_CreateString(m->string));
+            continue;
+        }
+        bytes += n;
+        tree_set_string(tree_object(to, map), m->string, m->valuestring);
     }
 }
 
-static cJSON *inherited_metadata(const cJSON *metadata, bool topology)
+static cJSON *inherited_metadata(const cJSON *metadata, bool topology, cJSON *left_out)
 {
     cJSON *kept = tree_new();
-    inherit(kept, metadata, "labels", topology);
-    inherit(kept, metadata, "annotations", topology);
+    inherit(kept, metadata, "labels", topology, left_out);
+    inherit(kept, metadata, "annotations", topology, left_out);
     return kept;
 }
 
@@ -68,12 +84,25 @@ size_t target_volumes(const cJSON *source, struct target_volume *ret, size_t max
     return count;
 }
 
+/* KubeVirt takes no more (vmi-create-admitter.go: arrayLenMax); what is looked up by name here is
+   looked up in lists of that length. */
+#define DEVICES_MAX 256
+
 /* spec: a VirtualMachineInstance's. What cannot be copied is refused by name; KubeVirt's own clone
    refuses the first two as well (pkg/storage/backend-storage: HasPersistentTPMDevice,
    HasPersistentEFI), because that state lives in a claim of its own. */
 static int check_instance(const cJSON *spec, struct err *err)
 {
     const cJSON *volume;
+    const char *const lists[] = {"volumes", "networks", "domain.devices.disks",
+                                 "domain.devices.filesystems", "domain.devices.interfaces"};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        if (cJSON_GetArraySize(json_at(spec, lists[i])) > DEVICES_MAX)
+            return err_set(err, ERR_REFUSED, "the source has more than %d %s", DEVICES_MAX,
+                           lists[i]);
+    if (tree_named_twice(json_get(spec, "volumes")))
+        return err_set(err, ERR_REFUSED, "two volumes of the source are named \"%.63s\"",
+                       tree_named_twice(json_get(spec, "volumes")));
     if (json_bool(spec, "domain.devices.tpm.persistent", false) &&
         json_bool(spec, "domain.devices.tpm.enabled", true))
         return err_set(err, ERR_REFUSED,
@@ -269,7 +298,7 @@ int target_source_expanded(const cJSON *source, const cJSON *reply, cJSON **ret,
     tree_set(tree, "spec", tree_dup(spec));
     drop_life(tree_at(tree, "spec"));
     cJSON *template = tree_at(tree, "spec.template");
-    tree_set(template, "metadata", inherited_metadata(json_get(template, "metadata"), true));
+    tree_set(template, "metadata", inherited_metadata(json_get(template, "metadata"), true, NULL));
     if (target_source_check(tree, err) < 0)
         return -1;
     *ret = TAKE(tree);
@@ -299,7 +328,7 @@ static cJSON *from_instance(const cJSON *vmi)
 {
     cJSON *spec = tree_new();
     cJSON *template = tree_object(spec, "template");
-    tree_set(template, "metadata", inherited_metadata(json_get(vmi, "metadata"), true));
+    tree_set(template, "metadata", inherited_metadata(json_get(vmi, "metadata"), true, NULL));
     tree_set(template, "spec", tree_dup(json_get(vmi, "spec")));
     drop_selector_additions(tree_at(template, "spec"));
     return spec;
@@ -310,7 +339,7 @@ static cJSON *from_machine_spec(const cJSON *machine_spec)
     cJSON *spec = tree_dup(machine_spec);
     drop_life(spec);
     cJSON *template = tree_at(spec, "template");
-    tree_set(template, "metadata", inherited_metadata(json_get(template, "metadata"), true));
+    tree_set(template, "metadata", inherited_metadata(json_get(template, "metadata"), true, NULL));
     return spec;
 }
 
@@ -357,7 +386,10 @@ int target_source_spec(const struct target_source *given, cJSON **ret, struct er
         return -1;
 
     CLEANUP_JSON cJSON *tree = tree_new();
-    tree_set(tree, "metadata", inherited_metadata(json_get(in->vm, "metadata"), false));
+    cJSON *left_out = tree_array(tree, TARGET_LEFT_OUT);
+    tree_set(tree, "metadata", inherited_metadata(json_get(in->vm, "metadata"), false, left_out));
+    if (!left_out->child)
+        tree_remove(tree, TARGET_LEFT_OUT);
     cJSON *spec;
     if (in->revision_data)
         spec = from_machine_spec(json_get(in->revision_data, "spec"));

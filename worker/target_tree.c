@@ -33,7 +33,10 @@ static cJSON *member(cJSON *o, const char *name)
 
 void tree_set(cJSON *o, const char *name, cJSON *value)
 {
-    assert(cJSON_IsObject(o));
+    if (!cJSON_IsObject(o)) { /* of a source or a capture that somebody has written */
+        cJSON_Delete(value);
+        return;
+    }
     cJSON_bool done = member(o, name) ? cJSON_ReplaceItemInObjectCaseSensitive(o, name, must(value))
                                       : cJSON_AddItemToObject(o, name, must(value));
     if (!done)
@@ -43,6 +46,8 @@ void tree_set(cJSON *o, const char *name, cJSON *value)
 cJSON *tree_object(cJSON *o, const char *name)
 {
     cJSON *found = member(o, name);
+    if (!cJSON_IsObject(o))
+        return NULL;
     if (!cJSON_IsObject(found)) {
         found = tree_new();
         tree_set(o, name, found);
@@ -53,6 +58,8 @@ cJSON *tree_object(cJSON *o, const char *name)
 cJSON *tree_array(cJSON *o, const char *name)
 {
     cJSON *found = member(o, name);
+    if (!cJSON_IsObject(o))
+        return NULL;
     if (!cJSON_IsArray(found)) {
         found = must(cJSON_CreateArray());
         tree_set(o, name, found);
@@ -80,7 +87,10 @@ void tree_set_bool(cJSON *o, const char *name, bool value)
 
 void tree_append(cJSON *array, cJSON *value)
 {
-    assert(cJSON_IsArray(array));
+    if (!cJSON_IsArray(array)) {
+        cJSON_Delete(value);
+        return;
+    }
     if (!cJSON_AddItemToArray(array, must(value)))
         abort();
 }
@@ -104,6 +114,18 @@ cJSON *tree_named(const cJSON *array, const char *name)
     TREE_EACH(item, array)
     if (name && str_eq(json_str(item, "name"), name))
         return item;
+    return NULL;
+}
+
+const char *tree_named_twice(const cJSON *array)
+{
+    const cJSON *item;
+    TREE_EACH(item, array)
+    {
+        const char *name = json_str(item, "name");
+        if (name && tree_named(array, name) != item)
+            return name;
+    }
     return NULL;
 }
 

@@ -12,6 +12,9 @@
 #include "json/json.h"
 #include "worker/target.h"
 
+/* Sources and captures are written by users: below what is no object or array nothing is set, and
+   what is returned for changing is NULL. Whoever needs it to be there looks (build_audit). */
+
 /* Iterates over an array's items, and over nothing when it is no array. */
 #define TREE_EACH(item, array)                                                                     \
     for (item = cJSON_IsArray(array) ? (array)->child : NULL; item; item = (item)->next)
@@ -35,6 +38,8 @@ void tree_remove(cJSON *o, const char *name);
 void tree_remove_if_empty(cJSON *o, const char *name);
 /* The item of an array of objects whose "name" is that; NULL when there is none. */
 cJSON *tree_named(const cJSON *array, const char *name);
+/* A name that two of the items bear; NULL: none. */
+const char *tree_named_twice(const cJSON *array);
 void tree_remove_named(cJSON *array, const char *name);
 /* Prints into out; ERR_LIMIT when it does not fit. */
 WUKONG_CHECK int tree_print(const cJSON *tree, struct buf *out, struct err *err);

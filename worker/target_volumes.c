@@ -289,9 +289,25 @@ static int audit_node(struct audit *a, const cJSON *node, struct err *err)
     return 0;
 }
 
+/* Whatever shape the source's volumes have, or a capture that somebody has edited: each disk of the
+   clone is there, on its own claim. */
+static int audit_disks(const struct target_build *b, struct err *err)
+{
+    for (size_t i = 0; i < b->r->disk_count; i++) {
+        const struct target_disk *disk = &b->r->disks[i];
+        const cJSON *volume = tree_named(json_get(b->instance, "volumes"), disk->volume);
+        if (!str_eq(volume_claim(volume), disk->claim))
+            return err_set(err, ERR_REFUSED,
+                           "volume \"%.63s\" of the source has a form that cannot be given the "
+                           "clone's claim \"%.100s\"",
+                           disk->volume, disk->claim);
+    }
+    return 0;
+}
+
 int build_audit(const struct target_build *b, struct err *err)
 {
     struct audit a = {.build = b, .path = {"spec"}, .depth = 1};
     /* Labels are the one place where a key is free text, so metadata is left out. */
-    return audit_node(&a, b->spec, err);
+    return audit_node(&a, b->spec, err) < 0 ? -1 : audit_disks(b, err);
 }

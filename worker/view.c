@@ -66,7 +66,6 @@ static void read_labels(struct clone_view *v, struct wukong *w, const struct kub
     const cJSON *labels = field_tree(v, o, F_LABELS);
     size_t n = (size_t)cJSON_GetArraySize(labels);
     w->labels.items = arena_alloc(v->arena, (n + 1) * sizeof *w->labels.items);
-    assert(w->labels.items);
     const cJSON *m;
     cJSON_ArrayForEach (m, labels)
         if (cJSON_IsString(m))
@@ -76,7 +75,7 @@ static void read_labels(struct clone_view *v, struct wukong *w, const struct kub
 int view_read_wukong(struct clone_view *v, const struct kube_object *o, struct err *err)
 {
     struct wukong *w = arena_alloc(v->arena, sizeof *w);
-    assert(w && o->uid);
+    assert(o->uid);
     w->name = o->name;
     w->ns = o->ns;
     w->uid = o->uid;
@@ -266,7 +265,6 @@ static void read_classes(struct clone_view *v, const struct caches *c)
         .profiles = arena_alloc(v->arena, LIMIT_CLASSES * sizeof *f.profiles),
         .drivers = arena_alloc(v->arena, LIMIT_CLASSES * sizeof *f.drivers),
     };
-    assert(f.storage && f.snapshot && f.profiles && f.drivers);
     c->each(c->arg, KIND_STORAGE_CLASS, NULL, add_storage_class, &f);
     c->each(c->arg, KIND_SNAPSHOT_CLASS, NULL, add_snapshot_class, &f);
     c->each(c->arg, KIND_CSI_DRIVER, NULL, add_driver, &f);
@@ -481,7 +479,6 @@ static struct view_leftover *add_one(struct owned_fill *f, int kind, const struc
     if (v->ours_count == f->cap) {
         size_t cap = f->cap ? f->cap * 2 : 32;
         struct view_leftover *grown = arena_alloc(v->arena, cap * sizeof *grown);
-        assert(grown);
         if (v->ours_count)
             memcpy(grown, v->ours, v->ours_count * sizeof *grown);
         v->ours = grown;
@@ -550,9 +547,15 @@ static void add_backups(struct owned_fill *f, const struct kube_object *vm_snaps
     }
 }
 
+/* Who may create objects may label as many of them as he likes. What is left out is seen when these
+   are gone. */
+#define OURS_MAX 4096
+
 static bool add_ours(void *arg, const struct kube_object *o)
 {
     struct owned_fill *f = arg;
+    if (f->v->ours_count >= OURS_MAX)
+        return false;
     if (f->kind == KIND_SNAPSHOT && is_held(f->v, o)) {
         f->v->held_count++;
         return true;
@@ -609,7 +612,6 @@ static bool find_carrier(void *arg, const struct kube_object *o)
 static const char *own(struct clone_view *v, const char *text)
 {
     const char *copy = arena_strdup(v->arena, text);
-    assert(copy);
     return copy;
 }
 
@@ -681,7 +683,6 @@ static void see_targets(struct clone_view *v, const struct caches *c)
 {
     size_t n = (size_t)v->effective.replicas;
     v->targets = arena_alloc(v->arena, (n + 1) * sizeof *v->targets);
-    assert(v->targets);
     for (size_t t = 0; t < n; t++) {
         struct view_target *target = &v->targets[t];
         char vm[NAME_BUF];
@@ -691,7 +692,6 @@ static void see_targets(struct clone_view *v, const struct caches *c)
         target->vm.name = own(v, vm);
         see_vm(v, c, &target->vm);
         target->claims = arena_alloc(v->arena, (v->disk_count + 1) * sizeof *target->claims);
-        assert(target->claims);
         for (size_t i = 0; i < v->disk_count; i++) {
             name_pvc(v->wukong->name, v->effective.replicas, target->index, v->disks[i].plan->name,
                      pvc);

@@ -194,7 +194,7 @@ struct clone_view {
     size_t held_count; /* snapshots of those groups: not among `ours` */
     struct view_share share;
     const char *unreadable; /* an object that this clone needs, and why; NULL: none */
-    struct permit permit; /* its refusal NULL: permitted, as far as the stamp says */
+    struct permit permit;   /* its refusal NULL: permitted, as far as the stamp says */
     /* What the ClonePolicies say, limits included; REASON_NONE: permitted. Looked at again then. */
     struct {
         enum reason reason;

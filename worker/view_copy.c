@@ -44,7 +44,6 @@ static const char *own_snapshot_name(const struct clone_view *v, const char *dis
     name_snapshot(str_or(v->record.source_vmi, v->effective.source_name), v->wukong->name,
                   v->wukong->uid, view_attempt(v), disk, name);
     const char *copy = arena_strdup(v->arena, name);
-    assert(copy);
     return copy;
 }
 
@@ -58,7 +57,6 @@ void view_see_copies(struct clone_view *v, const struct caches *c)
             continue;
         target_content_name(v->wukong->uid, view_attempt(v), d->plan->name, name);
         copy->content_name = arena_strdup(v->arena, name);
-        assert(copy->content_name);
         copy->snapshot.name = own_snapshot_name(v, d->plan->name);
         copy->snapshot.ns = v->wukong->ns;
         see_content_copy(v, c, copy);

@@ -262,6 +262,29 @@ static void ask_for_own(struct worker *w, struct entry *e)
         workqueue_add_at(w->queue, e->key, worker_mono(w) + ANNOUNCE_READ_MS, worker_mono(w));
 }
 
+/* What a look may take. The largest clone (100 machines of 64 disks) takes some 4 MiB of it. */
+#define LOOK_ARENA_BYTES (16u * MIB)
+#define TOO_LARGE_LOG_MS 10000
+
+/* The decision rests on a view that is cut short: of it only the thaw is sent, and the user is told
+   why nothing else happens. All other clones go on. */
+static void give_up_look(struct worker *w, struct entry *e, struct clone_view *v,
+                         const struct decision *d)
+{
+    CLEANUP_ARENA struct arena small;
+    arena_init_soft(&small, LOOK_ARENA_BYTES);
+    struct decision told = {.intents = {.arena = &small}};
+    for (size_t k = 0; k < d->intents.count; k++)
+        if (str_eq(d->intents.items[k].sub, "unfreeze"))
+            execute(&w->executor, &d->intents.items[k], &e->memo, e, &e->flights);
+    if (log_limited(&w->too_large_log, worker_mono(w), TOO_LARGE_LOG_MS))
+        log_event(LOG_ERROR, "clone is too large to be looked at", LOG_S("wukong", e->key),
+                  LOG_S("uid", e->uid));
+    v->arena = &small;
+    clone_too_large(v, &told);
+    carry_out(w, e, v, &told);
+}
+
 static void reconcile(struct worker *w, struct entry *e)
 {
     CLEANUP_ARENA struct arena a;
@@ -274,7 +297,7 @@ static void reconcile(struct worker *w, struct entry *e)
     }
     const struct kube_object *o =
         e->written ? e->written : store_get(w->watched[KIND_WUKONG].store, e->ns, e->name);
-    arena_init(&a, 16 * MIB);
+    arena_init_soft(&a, LOOK_ARENA_BYTES);
     if (!o || o->unreadable || !w->leads)
         return;
     if (view_read_wukong(&v, o, &err) == 0 && v.effective.is_clone) {
@@ -296,6 +319,11 @@ static void reconcile(struct worker *w, struct entry *e)
             peers_look(&peers, &v);
             policing_judge(&policing, e, o, &v);
             clone_decide(&v, &d);
+            if (arena_full(&a)) {
+                give_up_look(w, e, &v, &d);
+                view_release(&v);
+                return;
+            }
             peers_note(&peers, &v, &d);
             carry_out(w, e, &v, &d);
             ask_for_own(w, e);

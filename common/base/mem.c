@@ -99,6 +99,12 @@ void arena_init(struct arena *a, size_t max)
     *a = (struct arena){.max = max};
 }
 
+void arena_init_soft(struct arena *a, size_t max)
+{
+    arena_init(a, max);
+    a->soft = 1;
+}
+
 void arena_release(struct arena *a)
 {
     struct arena_block *b = a->head;
@@ -117,7 +123,8 @@ void *arena_alloc(struct arena *a, size_t size)
     assert(a->max > 0);
     if (size > a->max || a->used > a->max - size) {
         a->failed = 1;
-        return NULL;
+        if (!a->soft)
+            return NULL;
     }
     size = (size + align - 1) / align * align;
     struct arena_block *b = a->head;

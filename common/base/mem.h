@@ -51,15 +51,24 @@ void mem_join_early(void);
 
 /*
  * struct arena: memory of one life, freed at once. It cannot be made without a maximum; an
- * allocation past it returns NULL and the arena remembers it (arena_failed).
+ * allocation past it returns NULL and the arena remembers it (failed).
+ *
+ * A soft one never returns NULL: past its maximum it gives on, and remembers. It is for work whose
+ * result is thrown away as a whole when it has become too much, so that no reader of the arena must
+ * think of a missing piece; loops whose length comes from outside ask arena_full and stop.
  */
 struct arena_block;
 struct arena {
     struct arena_block *head;
     size_t used, max;
-    int failed;
+    int failed, soft;
 };
 void arena_init(struct arena *a, size_t max);
+void arena_init_soft(struct arena *a, size_t max);
+static inline int arena_full(const struct arena *a)
+{
+    return a->failed;
+}
 void arena_release(struct arena *a);
 void *arena_alloc(struct arena *a, size_t size);
 /* Copies; NULL for NULL, and NULL when the maximum is reached. */

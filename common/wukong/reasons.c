@@ -19,6 +19,10 @@ const struct reason_info reason_table[] = {
     [REASON_OBJECT_UNREADABLE] = {"ObjectUnreadable", REASON_WAITS,
                                   "Remove from the object that the message names what cannot be "
                                   "read; the clone goes on by itself."},
+    [REASON_TOO_LARGE] =
+        {"TooLarge", REASON_WAITS,
+         "Make the source's spec, labels and annotations smaller, or ask for fewer "
+         "replicas and disks."},
     [REASON_SOURCE_NOT_RUNNING] = {"SourceNotRunning", REASON_WAITS,
                                    "Start the source; the clone goes on by itself."},
     [REASON_SOURCE_RUNNING] = {"SourceRunning", REASON_WAITS,

@@ -19,6 +19,7 @@ enum reason {
     /* Waits: something outside has to change, until the deadline. */
     REASON_SOURCE_NOT_FOUND,
     REASON_OBJECT_UNREADABLE,
+    REASON_TOO_LARGE,
     REASON_SOURCE_NOT_RUNNING,
     REASON_SOURCE_RUNNING,
     REASON_SOURCE_STARTING,

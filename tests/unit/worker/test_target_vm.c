@@ -76,6 +76,15 @@ static const struct row rows[] = {
      .expect = {INSTANCE "volumes = [{'name':'root','persistentVolumeClaim':{'claimName':"
                          "'clone-root'}}]",
                 INSTANCE "domain.devices.disks = [" DISK("root") "]"}},
+    /* A capture that whoever may edit the snapshot has edited. */
+    {.name = "two volumes of one name",
+     .source = SOURCE(DISKS(DISK("root"), PVC("root", "c1") "," VOLUME("root", "'ephemeral':{}"))),
+     .disks = "root",
+     .error = "two volumes of the source are named \"root\""},
+    {.name = "a claim that is no object",
+     .source = SOURCE(DISKS(DISK("root"), VOLUME("root", "'persistentVolumeClaim':'c1'"))),
+     .disks = "root",
+     .error = "root"},
     {.name = "claim keeps its other members",
      .source = SOURCE(DISKS(DISK("d"), VOLUME("d", "'persistentVolumeClaim':{'claimName':'x',"
                                                    "'readOnly':true,'hotpluggable':true}"))),

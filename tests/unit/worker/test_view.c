@@ -646,10 +646,94 @@ static void test_unreadable_source(void **state)
     drop(&c);
 }
 
+/* A capture as large as an object may be, a hundred times: a few bodies in each look, and none is
+   made twice. */
+static void test_many_large_bodies(void **state)
+{
+    (void)state;
+    CLEANUP_BUF struct buf capture = BUF_INIT(2 * MIB);
+    struct cluster c = {0};
+    buf_adds(&capture, "{\"source\":{\"metadata\":{\"annotations\":{\"vm.kubevirt.io/a\":\"");
+    for (unsigned i = 0; i < 136 * KIB; i++)
+        buf_addc(&capture, 'a');
+    buf_adds(&capture,
+             "\"}},\"spec\":{\"template\":{\"spec\":{\"domain\":{\"devices\":{}},"
+             "\"volumes\":[{\"name\":\"root\",\"persistentVolumeClaim\":{"
+             "\"claimName\":\"src-root\"}}]}}}},\"disks\":[" DISK("1", ",\"pvc\":{}") "]}");
+    wukong(&c, "{'cloneSource':{'type':'vmi','vmiName':'src'},'replicas':100}", PAST_CUT);
+    carrier(&c, capture.data);
+    size_t made = 0;
+    for (int look = 0; look < 8 && made < 100; look++) {
+        build(&c);
+        assert_true(c.view.capture.present);
+        struct decision d = {.intents = {.arena = &c.arena}};
+        for (size_t t = 0; t < c.view.target_count; t++)
+            body_create_vm(&c.view, &d, &c.view.targets[t]);
+        assert_false(arena_full(&c.arena));
+        assert_true(d.intents.count > 0);
+        for (size_t i = 0; i < d.intents.count; i++) {
+            assert_non_null(d.intents.items[i].body);
+            memo_slot(&c.memo, d.intents.items[i].key)->state = CALL_FLYING;
+        }
+        made += d.intents.count;
+        assert_int_equal(d.again_ms != 0, made < 100);
+        view_release(&c.view);
+        arena_release(&c.arena);
+    }
+    assert_int_equal(made, 100);
+    drop(&c);
+}
+
+/* etcd takes 1.5 MiB, and managedFields name each entry of a list once more. */
+static void test_largest_status(void **state)
+{
+    (void)state;
+    struct cluster c = {0};
+    CLEANUP_BUF struct buf disks = BUF_INIT(MIB), out = BUF_INIT(4 * MIB);
+    buf_adds(&disks, "{\"source\":" SOURCE ",\"disks\":[");
+    for (unsigned i = 0; i < LIMIT_DISKS; i++)
+        buf_addf(
+            &disks,
+            "%s{\"name\":\"a-disk-with-a-name-of-some-forty-characters-%02u\",\"volume\":\"v%u\","
+            "\"claim\":\"c%u\",\"method\":1,\"pvc\":{}}",
+            i ? "," : "", i, i, i);
+    buf_adds(&disks, "]}");
+    wukong(&c, "{'cloneSource':{'type':'vmi','vmiName':'src'},'replicas':100}", PAST_CUT);
+    carrier(&c, disks.data);
+    build(&c);
+    assert_int_equal(c.view.disk_count, LIMIT_DISKS);
+    assert_int_equal(c.view.target_count, 100);
+    struct decision d = {
+        .intents = {.arena = &c.arena}, .record = c.view.record, .phase = "Creating"};
+    status_write(&c.view, &d, &out);
+    assert_true(buf_ok(&out));
+    assert_true(out.len < 512 * KIB);
+    drop(&c);
+}
+
+/* The look is thrown away, the record stays, and the user is told. */
+static void test_too_large(void **state)
+{
+    (void)state;
+    struct cluster c = {0};
+    wukong(&c, OF_VMI, PAST_CUT);
+    build(&c);
+    struct decision d = {.intents = {.arena = &c.arena}};
+    clone_too_large(&c.view, &d);
+    assert_int_equal(d.conditions[COND_READY].reason, REASON_TOO_LARGE);
+    assert_int_equal(d.record.cut_ms, c.view.record.cut_ms);
+    assert_int_equal(d.intents.count, 0);
+    assert_true(d.again_ms > NOW);
+    drop(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unreadable_source),
+        cmocka_unit_test(test_many_large_bodies),
+        cmocka_unit_test(test_largest_status),
+        cmocka_unit_test(test_too_large),
         cmocka_unit_test(test_capture_from_snapshot),
         cmocka_unit_test(test_damaged_capture),
         cmocka_unit_test(test_data_volume),

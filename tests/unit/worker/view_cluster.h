@@ -94,7 +94,7 @@ static inline void build(struct cluster *c)
     const struct caches caches = {get, each, served, c};
     const struct view_settings settings = {.unfreeze_timeout_ms = 60000};
     struct err err = {0};
-    arena_init(&c->arena, 4 * MIB);
+    arena_init_soft(&c->arena, 16 * MIB);
     c->view = (struct clone_view){.arena = &c->arena};
     assert_int_equal(view_build(&c->view, &caches, get(c, KIND_WUKONG, "ns", "w"), &c->memo,
                                 (struct now){NOW, 1}, &settings, &err),
