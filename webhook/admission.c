@@ -549,6 +549,16 @@ static int judge(struct judgement *j, struct err *err)
     return 0;
 }
 
+static void note_for_log(const struct judgement *j, struct admission_result *r)
+{
+    snprintf(r->uid, sizeof r->uid, "%s", str_or(j->wukong_uid, ""));
+    snprintf(r->user, sizeof r->user, "%s", str_or(j->review.user, ""));
+    snprintf(r->policies, sizeof r->policies, "%s", str_or(j->policies, ""));
+    if (j->is_clone)
+        snprintf(r->source, sizeof r->source, "%s/%s", str_or(j->e.source_ns, ""),
+                 str_or(j->e.source_name, ""));
+}
+
 struct admission_result admission_judge(const struct admission_context *c, const char *bytes,
                                         size_t len, struct looks *looks, struct buf *out)
 {
@@ -565,6 +575,7 @@ struct admission_result admission_judge(const struct admission_context *c, const
         result.verdict = VERDICT_PENDING;
     } else {
         snprintf(result.log_name, sizeof result.log_name, "%s/%s", j.review.ns, object_name(&j));
+        note_for_log(&j, &result);
         result.verdict = write_answer(&j, out);
         result.reason = str_or(j.decided_by, "Admitted");
     }

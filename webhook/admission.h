@@ -50,7 +50,10 @@ struct admission_result {
     enum admission_verdict verdict;
     const char *operation;                      /* static, for metrics; "" when unknown */
     const char *reason;                         /* static, for metrics and logs: what decided */
-    char log_name[2 * LIMIT_DNS_SUBDOMAIN + 2]; /* namespace/name of the object */
+    /* For the log: the object's namespace/name and UID, who asked, the source as namespace/name, and
+       the names of the policies that found something. Cut at their length. */
+    char log_name[2 * LIMIT_DNS_SUBDOMAIN + 2], uid[64], user[256];
+    char source[2 * LIMIT_DNS_SUBDOMAIN + 2], policies[512];
 };
 
 /* out: the answer's body (text for MALFORMED); untouched while PENDING. */

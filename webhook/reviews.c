@@ -61,11 +61,10 @@ static void job_free(struct job *j)
 
 static void log_result(const struct job *j, const struct admission_result *r)
 {
-    enum log_level level = r->verdict == VERDICT_MALFORMED || r->verdict == VERDICT_UNDECIDED
-                               ? LOG_WARN
-                           : r->verdict == VERDICT_ALLOWED ? LOG_DEBUG
-                                                           : LOG_INFO;
-    log_event(level, "admission judged", LOG_S("wukong", r->log_name),
+    enum log_level level =
+        r->verdict == VERDICT_MALFORMED || r->verdict == VERDICT_UNDECIDED ? LOG_WARN : LOG_INFO;
+    log_event(level, "admission judged", LOG_S("wukong", r->log_name), LOG_S("uid", r->uid),
+              LOG_S("user", r->user), LOG_S("source", r->source), LOG_S("policies", r->policies),
               LOG_S("verdict", admission_verdict_names[r->verdict]), LOG_S("reason", r->reason),
               LOG_S("operation", r->operation),
               LOG_S("endpoint", j->context.endpoint == ADMISSION_MUTATE ? "mutate" : "validate"),

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "json/json.h"
 #include "json/pick.h"
@@ -45,8 +46,12 @@ struct execution {
     enum intent_verb verb;
     char *reads; /* READ of an object that is looked into: "VirtualMachine ns/name"; else NULL */
     bool copies; /* and of which others are made */
-    bool shows;  /* its answer is the object itself, as the owner knows it */
-    bool urgent; /* a guest stands still until it works */
+    const struct kube_kind *kind;
+    char *object,
+        *uid;        /* "namespace/name[/subresource]", and its UID where the request names one */
+    int64_t sent_ms; /* monotonic */
+    bool shows;      /* its answer is the object itself, as the owner knows it */
+    bool urgent;     /* a guest stands still until it works */
     char *mark_done;
     char key[];
 };
@@ -103,6 +108,8 @@ static void unlink_and_free(struct execution *e)
         e->next->back = e->back;
     free(e->mark_done);
     free(e->reads);
+    free(e->object);
+    free(e->uid);
     free(e);
 }
 
@@ -135,6 +142,37 @@ static char *unreadable(const struct execution *e, const struct kube_reply *repl
     return NULL;
 }
 
+/* The UID of what a create has made, as its answer says. */
+static char *made_uid(const struct kube_reply *reply)
+{
+    static const char *const path[] = {"metadata.uid"};
+    CLEANUP_BUF struct buf part = BUF_INIT(reply->body_len + 64);
+    CLEANUP_JSON cJSON *tree = NULL;
+    struct err err = {0};
+    if (json_pick(reply->body, reply->body_len, path, 1, &part, &err) < 0 ||
+        json_read(part.data, part.len, &tree, &err) < 0)
+        return NULL;
+    return xstrdup(json_str(tree, path[0]));
+}
+
+/* What the worker has done to the cluster, one line for each request that changes something,
+   whatever came of it: the only trace where the API server keeps no audit log. */
+static void log_write_ended(const struct execution *e, const struct kube_reply *reply)
+{
+    const struct kube_status *status = &reply->status;
+    const char *name = NULL, *uid = NULL;
+    if (!verbs[e->verb].writes || e->verb == INTENT_DRY_RUN)
+        return;
+    if (e->x->whose)
+        e->x->whose(e->owner, &name, &uid);
+    CLEANUP_FREE char *made = e->verb == INTENT_CREATE ? made_uid(reply) : NULL;
+    log_event(LOG_INFO, "written", LOG_S("verb", intent_verb_names[e->verb]),
+              LOG_S("resource", e->kind->resource), LOG_S("object", e->object),
+              LOG_S("object_uid", str_or(e->uid, made)), LOG_S("wukong", name), LOG_S("uid", uid),
+              LOG_I("code", status->code), LOG_S("error", status->reason),
+              LOG_I("ms", clock_mono(e->x->clock) - e->sent_ms));
+}
+
 static void execution_done(void *arg, const struct kube_reply *reply)
 {
     struct execution *e = arg;
@@ -144,6 +182,7 @@ static void execution_done(void *arg, const struct kube_reply *reply)
     const char *written = NULL;
     x->in_flight--;
     (*e->owner_flights)--;
+    log_write_ended(e, reply);
     CLEANUP_FREE char *strange = status->err.kind == ERR_NONE ? unreadable(e, reply) : NULL;
     if (strange) {
         fail_slot(x, c, ERR_INVALID, status->code, CALL_UNREADABLE, strange, 0);
@@ -282,6 +321,11 @@ bool execute(struct executor *x, const struct intent *i, struct memo *memo, void
                             .urgent = str_eq(i->sub, "unfreeze"),
                             .mark_done = xstrdup(i->mark_done)};
     memcpy(e->key, i->key, n);
+    e->kind = i->kind;
+    e->object = xasprintf("%s%s%s%s%s", str_or(i->ns, ""), i->ns ? "/" : "", str_or(i->name, ""),
+                          i->sub ? "/" : "", str_or(i->sub, ""));
+    e->uid = xstrdup(i->uid);
+    e->sent_ms = clock_mono(x->clock);
     bool looked_into = i->kind >= worker_kinds && i->kind < worker_kinds + ALL_KINDS;
     e->copies = i->kind == &worker_kinds[KIND_VM] || i->kind == &worker_kinds[KIND_VMI] ||
                 i->kind == &worker_kinds[KIND_PVC] || i->kind == &worker_kinds[KIND_REVISION];

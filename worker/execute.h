@@ -33,6 +33,8 @@ struct executor {
     /* A call of this owner has ended; written: the Wukong as a write or a read of it returned it,
        as JSON, NULL for all else. */
     void (*ended)(void *arg, void *owner, const char *written, size_t written_len);
+    /* For the log of what was written: the Wukong, or the policy, that the owner is; NULL: none. */
+    void (*whose)(void *owner, const char **ret_name, const char **ret_uid);
     void *arg;
     unsigned in_flight;
     struct execution *flying;

@@ -408,6 +408,13 @@ static void call_ended(void *arg, void *owner, const char *written, size_t writt
     worker_look_at(w, e);
 }
 
+static void whose(void *owner, const char **ret_name, const char **ret_uid)
+{
+    const struct entry *e = owner;
+    *ret_name = e->key;
+    *ret_uid = e->uid;
+}
+
 static bool may_write(void *arg)
 {
     struct worker *w = arg;
@@ -554,6 +561,7 @@ struct worker *worker_new(const struct worker_config *config)
                                     .field_manager = "wukong-worker",
                                     .may_write = may_write,
                                     .ended = call_ended,
+                                    .whose = whose,
                                     .arg = w};
     w->caches = (struct caches){cache_get, cache_each, cache_served, w};
     w->policy_reports =

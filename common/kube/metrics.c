@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 
 static const double bounds[] = {0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60};
@@ -65,6 +66,8 @@ void kube_metrics_observe(void *arg, enum kube_method method, const char *path, 
     (void)arg;
     char text[16];
     (void)snprintf(text, sizeof text, "%d", code);
+    log_event(LOG_DEBUG, "request", LOG_S("verb", verbs[method]), LOG_S("path", path),
+              LOG_I("code", code), LOG_I("ms", took_ms));
     metric_add(&kube_metric_requests, 1, METRIC_LABELS(verbs[method], code ? text : "<error>"));
     const char *query = strchr(path, '?');
     if (!query || !strstr(query, "watch=true"))

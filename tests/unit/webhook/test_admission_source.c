@@ -83,6 +83,11 @@ static void test_running_source(void **state)
             fail_msg("%s", j.text);
         assert_string_equal(j.asked, VM("team") "\n" VMI("team") "\n" CDI "\n" CLAIM("team") "\n");
         assert_string_equal(judged_str(&j, "auditAnnotations.source"), "vmi team/db");
+        /* What the log line says of it. */
+        assert_string_equal(j.result.log_name, "team/w");
+        assert_string_equal(j.result.user, "alice");
+        assert_string_equal(j.result.source, "team/db");
+        assert_string_equal(j.result.policies, "");
     }
 }
 

@@ -6,6 +6,8 @@
 #include "../kube/test.h"
 
 #include "../kube/fake.h"
+#include "base/buf.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "worker/execute.h"
 #include "worker/kinds.h"
@@ -160,6 +162,116 @@ static void test_without_the_lease_nothing_is_written(void **state)
     fake_answer(&f->fake, fake_call(&f->fake), 200, "{}");
 }
 
+/* --- what is told of it --- */
+
+static void keep_line(void *arg, const char *line, size_t n)
+{
+    buf_add(arg, line, n);
+}
+
+static void whose(void *owner, const char **ret_name, const char **ret_uid)
+{
+    (void)owner;
+    *ret_name = "ns/w";
+    *ret_uid = "w-uid";
+}
+
+/* One line for each write, with what was done to what for whom, and how it ended; none for what
+   changes nothing, and nothing of a body. */
+static void test_each_write_is_told(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP_BUF struct buf lines = BUF_INIT(MIB);
+    static const struct intent gone = {.verb = INTENT_DELETE,
+                                       .kind = &worker_kinds[KIND_PVC],
+                                       .ns = "ns",
+                                       .name = "c",
+                                       .uid = "c-uid",
+                                       .key = "delete/c"};
+    static const struct intent read = {.verb = INTENT_READ,
+                                       .kind = &worker_kinds[KIND_VM],
+                                       .ns = "ns",
+                                       .name = "vm",
+                                       .key = "read/vm"};
+    static const struct intent dry = {.verb = INTENT_DRY_RUN,
+                                      .kind = &worker_kinds[KIND_VM],
+                                      .ns = "ns",
+                                      .name = "vm",
+                                      .body = "{}",
+                                      .key = "dry/vm"};
+    static const struct intent secret = {.verb = INTENT_CREATE,
+                                         .kind = &worker_kinds[KIND_SNAPSHOT],
+                                         .ns = "ns",
+                                         .name = "s",
+                                         .body = "{\"spec\":\"hush\"}",
+                                         .key = "create/snapshot/s"};
+    f->x.whose = whose;
+    log_to(keep_line, &lines);
+    assert_true(send(f, &secret));
+    fake_answer(&f->fake, fake_call(&f->fake), 201, "{\"metadata\":{\"uid\":\"s-uid\"}}");
+    assert_true(send(f, &thaw));
+    fake_answer(&f->fake, fake_call(&f->fake), 200, "");
+    assert_true(send(f, &gone));
+    fake_answer(&f->fake, fake_call(&f->fake), 409,
+                "{\"kind\":\"Status\",\"reason\":\"Conflict\",\"code\":409}");
+    assert_true(send(f, &read));
+    fake_answer(&f->fake, fake_call(&f->fake), 200, "{}");
+    assert_true(send(f, &dry));
+    fake_answer(&f->fake, fake_call(&f->fake), 201, "{}");
+    log_to(NULL, NULL);
+    static const char *const told[] = {
+        "\"msg\":\"written\",\"verb\":\"create\",\"resource\":\"volumesnapshots\",\"object\":\"ns/"
+        "s\","
+        "\"object_uid\":\"s-uid\",\"wukong\":\"ns/w\",\"uid\":\"w-uid\",\"code\":201",
+        "\"verb\":\"subresource\",\"resource\":\"virtualmachineinstances\","
+        "\"object\":\"ns/vmi/unfreeze\"",
+        "\"verb\":\"delete\",\"resource\":\"persistentvolumeclaims\",\"object\":\"ns/c\","
+        "\"object_uid\":\"c-uid\",\"wukong\":\"ns/w\",\"uid\":\"w-uid\",\"code\":409,"
+        "\"error\":\"Conflict\"",
+    };
+    size_t count = 0;
+    for (const char *p = lines.data; (p = strstr(p, "\"written\"")); p++)
+        count++;
+    assert_int_equal(count, ARRAY_LEN(told));
+    for (size_t i = 0; i < ARRAY_LEN(told); i++)
+        if (!strstr(lines.data, told[i]))
+            fail_msg("%s is not in %s", told[i], lines.data);
+    assert_null(strstr(lines.data, "hush"));
+}
+
+/* Whoever wrote the source pays for what is in it, and is told by name. */
+static void test_what_cannot_be_read_or_copied(void **state)
+{
+    struct fixture *f = *state;
+    struct intent read = {.verb = INTENT_READ,
+                          .kind = &worker_kinds[KIND_VM],
+                          .ns = "ns",
+                          .name = "vm",
+                          .key = "read/vm"};
+    assert_true(send(f, &read));
+    fake_answer(&f->fake, fake_call(&f->fake), 200,
+                "{\"metadata\":{\"annotations\":{\"a\":\"\\u0000\"}},\"spec\":{}}");
+    assert_true(call_ok(memo_find(&f->memo, "read/vm")));
+    assert_true(send(f, &read));
+    fake_answer(&f->fake, fake_call(&f->fake), 200, "{\"spec\":{\"a\":\"\\u0000\"}}");
+    const struct call *c = memo_find(&f->memo, "read/vm");
+    assert_true(call_unreadable(c));
+    assert_non_null(strstr(c->message, "VirtualMachine ns/vm cannot be copied"));
+    CLEANUP_BUF struct buf deep = BUF_INIT(MIB);
+    buf_adds(&deep, "{\"spec\":");
+    for (int i = 0; i < 150; i++)
+        buf_addc(&deep, '[');
+    for (int i = 0; i < 150; i++)
+        buf_addc(&deep, ']');
+    buf_addc(&deep, '}');
+    read.key = "read/deep";
+    assert_true(send(f, &read));
+    fake_answer(&f->fake, fake_call(&f->fake), 200, deep.data);
+    c = memo_find(&f->memo, "read/deep");
+    assert_true(call_unreadable(c));
+    assert_non_null(strstr(c->message, "VirtualMachine ns/vm cannot be read"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -170,6 +282,8 @@ int main(void)
         TEST(test_a_thaw_is_sent_again_soon),
         TEST(test_what_worked_is_not_sent_again_until_the_caches_show_it),
         TEST(test_without_the_lease_nothing_is_written),
+        TEST(test_each_write_is_told),
+        TEST(test_what_cannot_be_read_or_copied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
