@@ -48,6 +48,7 @@ struct connection {
     int fd;
     bool ended;
     int64_t began_ms;
+    unsigned char peer[16]; /* its address; IPv4 in the first four bytes */
 };
 
 struct request {
@@ -137,23 +138,68 @@ static void connection_limit(struct connection *c, int64_t ms)
         timer_arm(c->server->timers, &c->timer, clock_mono(c->server->clock) + ms);
 }
 
-static struct connection *oldest(struct server *s, enum connection_state state)
+/* peer: of that address alone; NULL: of any. since_ms: that have been in it since then at least. */
+static struct connection *oldest(struct server *s, enum connection_state state,
+                                 const unsigned char *peer, int64_t since_ms)
 {
     for (struct connection *c = s->first; c; c = c->next)
-        if (c->state == state && !c->ended)
+        if (c->state == state && !c->ended && c->began_ms <= since_ms &&
+            (!peer || memcmp(c->peer, peer, sizeof c->peer) == 0))
             return c;
     return NULL;
 }
 
-static void make_room(struct server *s)
+/* An API server writes a request in one go. What has been in the making for longer than this is
+   given up before a connection that waits for its next request. */
+#define SLOW_REQUEST_MS 2000
+
+static struct connection *choose_victim(struct server *s, const unsigned char *peer)
 {
-    if (s->counts.connections < s->config.max_connections)
-        return;
-    struct connection *victim = oldest(s, CONNECTION_FRESH);
+    int64_t now_ms = clock_mono(s->clock);
+    struct connection *victim = oldest(s, CONNECTION_READING, peer, now_ms - SLOW_REQUEST_MS);
     if (!victim)
-        victim = oldest(s, CONNECTION_IDLE);
+        victim = oldest(s, CONNECTION_FRESH, peer, now_ms);
     if (!victim)
+        victim = oldest(s, CONNECTION_IDLE, peer, now_ms);
+    if (!victim && peer)
+        victim = oldest(s, CONNECTION_READING, peer, now_ms);
+    return victim;
+}
+
+/* All are in the making, and beyond its own limit the library accepts nobody, so that no newcomer
+   can ask for room: those that are slow end by themselves. */
+static void hurry(struct server *s)
+{
+    for (struct connection *c = s->first; c; c = c->next)
+        if (c->state == CONNECTION_READING && !c->ended)
+            timer_arm(s->timers, &c->timer, c->began_ms + SLOW_REQUEST_MS);
+}
+
+static bool is_crowded(const struct server *s)
+{
+    return s->counts.connections >= s->config.max_connections;
+}
+
+/* Whoever holds more than half of all connections makes room for himself. */
+static bool is_greedy(const struct server *s, const unsigned char *peer)
+{
+    unsigned count = 0;
+    for (const struct connection *c = s->first; c; c = c->next)
+        count += !c->ended && memcmp(c->peer, peer, sizeof c->peer) == 0;
+    return count > s->config.max_connections / 2;
+}
+
+static void make_room(struct server *s, const unsigned char *peer)
+{
+    if (!is_crowded(s))
         return;
+    struct connection *victim = choose_victim(s, is_greedy(s, peer) ? peer : NULL);
+    if (!victim)
+        victim = choose_victim(s, NULL);
+    if (!victim) {
+        hurry(s);
+        return;
+    }
     s->counts.evicted++;
     connection_end(victim);
 }
@@ -175,13 +221,28 @@ static void request_free(struct request *r)
     free(r);
 }
 
+static void read_peer(struct MHD_Connection *mhd, unsigned char peer[16])
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *a = info ? info->client_addr : NULL;
+    memset(peer, 0, 16);
+    if (a && a->sa_family == AF_INET)
+        memcpy(peer, &((const struct sockaddr_in *)a)->sin_addr, 4);
+    else if (a && a->sa_family == AF_INET6)
+        memcpy(peer, &((const struct sockaddr_in6 *)a)->sin6_addr, 16);
+}
+
 static void on_connection(void *arg, struct MHD_Connection *mhd, void **context,
                           enum MHD_ConnectionNotificationCode code)
 {
     struct server *s = arg;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        make_room(s);
+        unsigned char peer[16];
+        read_peer(mhd, peer);
+        make_room(s, peer);
         struct connection *c = xcalloc(1, sizeof *c);
+        memcpy(c->peer, peer, sizeof c->peer);
         c->server = s;
         c->mhd = mhd;
         c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
@@ -228,7 +289,7 @@ static void *on_request_line(void *arg, const char *uri, struct MHD_Connection *
     buf_init(&r->body, s->config.body_max);
     if (c->state == CONNECTION_IDLE) {
         c->began_ms = clock_mono(s->clock);
-        connection_limit(c, s->config.request_ms);
+        connection_limit(c, is_crowded(s) ? SLOW_REQUEST_MS : s->config.request_ms);
         connection_enter(c, CONNECTION_READING);
     }
     int64_t now_ms = clock_mono(s->clock), earliest_ms = now_ms - CONNECT_MS_MAX;

@@ -7,7 +7,8 @@
  * (or of its first line, when the connection was kept alive) or the connection is shut; an answer
  * is taken within request_ms; an idle connection is kept for idle_ms; never more than
  * max_connections (the oldest one that has not yet delivered a request makes room, else the one
- * idle for longest), max_requests unanswered requests, body_max bytes in one body and
+ * whose next request is late, else the one idle for longest; of the newcomer's own address, when
+ * that holds more than half), max_requests unanswered requests, body_max bytes in one body and
  * body_total_max bytes in all unfinished bodies. Beyond: 413, 411 or 429 with Retry-After: 1.
  */
 #ifndef HTTP_SERVER_H

@@ -321,6 +321,51 @@ class Waiting(Against):
         self.trickle(slow, lambda i: b"a", DEADLINE_S + 2)
         self.assert_ended(slow, SLACK_S)
 
+    def test_sockets_that_begin_a_second_request(self):
+        """More than there may be, each with one answer and the beginning of another request, opened again as they
+        end, all from one address: fresh connections of the API server get in all the same."""
+        stop = threading.Event()
+
+        def hold():
+            while not stop.is_set():
+                try:
+                    with self.context.wrap_socket(
+                            socket.create_connection(("127.0.0.1", self.port), 5, ("127.0.0.2", 0)),
+                            server_hostname="localhost") as s:
+                        s.settimeout(1)
+                        s.sendall(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+                        if not s.recv(65536):
+                            continue
+                        s.sendall(b"POST " + VALIDATE.encode() + b" HTTP/1.1\r\nX: ")
+                        while not stop.is_set():
+                            try:
+                                if not s.recv(1):
+                                    break
+                            except TimeoutError:
+                                pass
+                except OSError:
+                    time.sleep(0.05)
+
+        threads = [threading.Thread(target=hold, daemon=True) for _ in range(330)]
+        for t in threads:
+            t.start()
+        time.sleep(5)
+        refused, body = 0, review("good")
+        head = b"POST " + VALIDATE.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+        for _ in range(40):
+            try:
+                with self.tls() as s:
+                    s.settimeout(5)
+                    s.sendall(head + body)
+                    refused += b"200 OK" not in s.recv(65536)
+            except OSError:
+                refused += 1
+            time.sleep(0.1)
+        stop.set()
+        for t in threads:
+            t.join(10)
+        self.assertLessEqual(refused, 4)
+
     def test_bodies_that_trickle(self):
         slow = [self.keep(self.tls()) for _ in range(40)]
         head = (b"POST " + VALIDATE.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 500000\r\n\r\n")
