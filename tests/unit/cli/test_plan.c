@@ -265,6 +265,36 @@ static void test_other_namespace(void **state)
     close_world(&w);
 }
 
+/* Which rule says when a disk's snapshot is cut, and who said so: the table, or a policy. */
+static void test_cut_rule(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *policy, *rule, *because;
+    } rows[] = {
+        {NULL, "Created", "as CSI demands"},
+        {"\"rules\":{\"unknownDriverCutRule\":\"Ready\"}", "Ready", "demanded by a ClonePolicy"},
+        {"\"rules\":{\"cutRule\":\"Ready\"}", "Ready", "demanded by a ClonePolicy"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct world w;
+        open_world(&w, "prod", "", "", true);
+        if (rows[i].policy)
+            add_policy(&w, rows[i].policy);
+        CLEANUP_BUF struct buf out = BUF_INIT(MIB), json = BUF_INIT(MIB);
+        foretell(&w.in, &w.arena, w.f);
+        assert_int_equal(w.f->verdict, FORETOLD_RUNS);
+        plan_text(w.f, 200, &out);
+        CLEANUP_FREE char *line = xasprintf("rule %s, %s", rows[i].rule, rows[i].because);
+        assert_non_null(strstr(out.data, line));
+        plan_json(w.f, &json);
+        CLEANUP_JSON cJSON *tree = parse(json.data);
+        assert_string_equal(rows[i].rule, json_str(tree, "disks.#0.snapshot.cutRule"));
+        assert_string_equal(rows[i].because, json_str(tree, "disks.#0.snapshot.cutBecause"));
+        close_world(&w);
+    }
+}
+
 static void test_text(void **state)
 {
     (void)state;
@@ -295,7 +325,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_disks_and_cost), cmocka_unit_test(test_verdicts),
         cmocka_unit_test(test_start),          cmocka_unit_test(test_other_namespace),
-        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_cut_rule),       cmocka_unit_test(test_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
