@@ -7,6 +7,7 @@
 #include "base/rng.h"
 #include "base/str.h"
 #include "worker/bodies.h"
+#include "worker/debts.h"
 #include "worker/sharing.h"
 #include "worker/steps.h"
 
@@ -24,7 +25,9 @@ const char *const condition_type_names[CONDITION_TYPES] = {
     [COND_AWAITING_GATES] = "AwaitingGates",
 };
 
-/* The order of a clone. The weights are shares of progress: restoring is what takes long. */
+/* The order of a clone. The weights are shares of progress: restoring is what takes long. When all
+   are done the clone has succeeded; what it owes then, its temporaries above all, is no step: no
+   deadline and no failure of it may take back machines that are there (debts.h). */
 const struct clone_step clone_steps[] = {
     {"Policy", COND_POLICY_ALLOWED, observe_policy, apply_policy, 1},
     {"Source", COND_SOURCE_READY, observe_source, apply_source, 4},
@@ -40,7 +43,6 @@ const struct clone_step clone_steps[] = {
     {"VirtualMachine", COND_VM_READY, observe_vm, apply_vm, 5},
     {"Ready", COND_VM_READY, observe_ready, apply_ready, 30},
     {"Verify", COND_VM_READY, observe_stayed_stopped, apply_look_after, 1},
-    {"Cleanup", COND_TEMPORARIES_CLEANED, observe_cleanup, apply_cleanup, 5},
 };
 const size_t clone_step_count = ARRAY_LEN(clone_steps);
 
@@ -48,6 +50,7 @@ const size_t clone_step_count = ARRAY_LEN(clone_steps);
 #define GATES_STEP 2
 #define PREFLIGHT_STEP 3
 #define SHARE_STEP 4
+#define SNAPSHOTS_STEP 8
 
 /* Attempts follow one another after 5 s, doubling, at most 2 min, and up to half of that longer. */
 #define ATTEMPT_BACKOFF_MS 5000
@@ -71,8 +74,8 @@ void decision_again(struct decision *d, int64_t at_ms)
         d->again_ms = at_ms;
 }
 
-static void set_condition(struct decision *d, enum condition_type type,
-                          enum condition_status status, enum reason reason, const char *message)
+void decision_condition(struct decision *d, enum condition_type type, enum condition_status status,
+                        enum reason reason, const char *message)
 {
     d->conditions[type] = (struct condition){status, reason, message};
 }
@@ -174,8 +177,7 @@ static void step_conditions(const struct clone_view *v, const struct walk *w, st
         {COND_SNAPSHOT_TAKEN, REASON_TAKEN, "the point in time is fixed"},
         {COND_SNAPSHOT_READY, REASON_READY, "all snapshots are ready"},
         {COND_DISKS_READY, REASON_READY, "all claims are there"},
-        {COND_VM_READY, REASON_READY, "the new machine is there"},
-        {COND_TEMPORARIES_CLEANED, REASON_CLEANED, "nothing temporary is left"},
+        {COND_VM_READY, REASON_READY, STEP_VM_THERE},
     };
     for (size_t k = 0; k < ARRAY_LEN(done); k++) {
         size_t last = 0;
@@ -183,7 +185,7 @@ static void step_conditions(const struct clone_view *v, const struct walk *w, st
             if (clone_steps[i].condition == done[k].type)
                 last = i;
         if (last < w->current)
-            set_condition(d, done[k].type, CONDITION_TRUE, done[k].reason, done[k].message);
+            decision_condition(d, done[k].type, CONDITION_TRUE, done[k].reason, done[k].message);
     }
     if (w->current == clone_step_count)
         return;
@@ -197,7 +199,7 @@ static void step_conditions(const struct clone_view *v, const struct walk *w, st
     else if (type == COND_SNAPSHOT_TAKEN && v->wukong->spec.source.gate_count &&
              w->observed != STEP_FAILED)
         status = CONDITION_UNKNOWN;
-    set_condition(d, type, status, w->why.reason, message);
+    decision_condition(d, type, status, w->why.reason, message);
 }
 
 static void begin_abort(const struct clone_view *v, struct decision *d, const struct why *why,
@@ -220,6 +222,8 @@ static void begin_abort(const struct clone_view *v, struct decision *d, const st
 static void succeed(const struct clone_view *v, struct decision *d)
 {
     d->record.phase = PHASE_SUCCEEDED;
+    debts_tell(v, d);
+    debts_tell_readiness(v, d);
     d->record.completion_ms = v->now.wall_ms;
     d->record.progress = 100;
     body_event(v, d, false, "Succeeded", "VirtualMachine %s is cloned from %s/%s (%s)",
@@ -227,12 +231,19 @@ static void succeed(const struct clone_view *v, struct decision *d)
                str_or(consistency_names[d->record.consistency], "consistency unknown"));
 }
 
+/* All machines are there and ready: no clock runs against them any more. */
+static bool machines_ready(const struct walk *w)
+{
+    return w->current == clone_step_count ||
+           clone_steps[w->current].observe == observe_stayed_stopped;
+}
+
 /* Deadline, from the first moment at which policy and window permit. */
 static bool past_deadline(const struct clone_view *v, const struct walk *w, struct decision *d)
 {
     int64_t deadline = deadline_of(v);
     bool held = w->current == 0 && !record_begun(&v->record);
-    if (!deadline || w->current == clone_step_count || held)
+    if (!deadline || machines_ready(w) || held)
         return false;
     if (v->now.wall_ms < deadline) {
         decision_again(d, deadline);
@@ -278,8 +289,8 @@ static void hold_gates(const struct clone_view *v, const struct walk *w, struct 
     bool opened = w->current > GATES_STEP || share_begun(&v->record);
     if (opened && v->wukong->spec.source.gate_count && !view_past_cut(v) &&
         w->observed != STEP_FAILED)
-        set_condition(d, COND_AWAITING_GATES, CONDITION_TRUE, REASON_READY,
-                      "the gates are open, the snapshot is about to be taken");
+        decision_condition(d, COND_AWAITING_GATES, CONDITION_TRUE, REASON_READY,
+                           "the gates are open, the snapshot is about to be taken");
 }
 
 static void tell_cut(const struct clone_view *v, struct decision *d)
@@ -328,7 +339,8 @@ static void go_on(const struct clone_view *v, struct decision *d)
         return;
     note_started(v, d);
     /* After the cut the source is not needed any more. */
-    bool stopped = !view_past_cut(v) || record_owes_thaw(&v->record) || oblige_stop_source(v, d);
+    if (view_past_cut(v) && !record_owes_thaw(&v->record))
+        (void)oblige_stop_source(v, d);
     d->step = w.current < clone_step_count ? clone_steps[w.current].name : NULL;
     d->record.progress = progress_of(v, w.current);
     step_conditions(v, &w, d);
@@ -337,6 +349,10 @@ static void go_on(const struct clone_view *v, struct decision *d)
         begin_abort(v, d, &w.why, reason_table[w.why.reason].kind == REASON_TERMINAL);
         return;
     }
+    /* From here on claims are made of them. */
+    if (v->effective.clone_type == CLONE_LINKED && v->wukong->has_finalizer &&
+        w.current > SNAPSHOTS_STEP)
+        (void)oblige_hold_parents(v, d);
     /* Nothing that must be undone is begun before the finalizer is there. */
     const struct clone_step *step = w.current < clone_step_count ? &clone_steps[w.current] : NULL;
     bool guarded =
@@ -348,9 +364,7 @@ static void go_on(const struct clone_view *v, struct decision *d)
         decision_again(d, w.why.again_ms);
         d->waiting_until_ms = w.why.until_ms;
     }
-    bool only_consumer =
-        w.current == clone_step_count - 1 && w.why.reason == REASON_WAITING_FOR_CONSUMER;
-    if ((w.current == clone_step_count || only_consumer) && stopped)
+    if (w.current == clone_step_count)
         succeed(v, d);
     if (d->record.cut_ms && !v->record.cut_ms)
         tell_cut(v, d);
@@ -424,12 +438,13 @@ static void after_failure(const struct clone_view *v, struct decision *d)
     d->keep_conditions = true;
     d->share = over ? SHARE_BLOCKED : SHARE_COMING;
     if (!r->cut_ms)
-        set_condition(d, COND_SNAPSHOT_TAKEN, CONDITION_FALSE, REASON_RETRYING, r->error.message);
-    set_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_FALSE, REASON_CLEANING_UP,
-                  "removing what the failed attempt left");
+        decision_condition(d, COND_SNAPSHOT_TAKEN, CONDITION_FALSE, REASON_RETRYING,
+                           r->error.message);
+    decision_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_FALSE, REASON_CLEANING_UP,
+                       "removing what the failed attempt left");
     if (settle(v, d, over)) {
-        set_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_TRUE, REASON_CLEANED,
-                      "nothing temporary is left");
+        decision_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_TRUE, REASON_CLEANED,
+                           "nothing temporary is left");
     } else if (!late) {
         decision_again(d, r->error.at_ms + CLEANUP_LIMIT_MS + 1);
         return;
@@ -454,20 +469,6 @@ static void write_finalizer(const struct clone_view *v, struct decision *d, bool
     i->body = wanted ? WUKONG_FINALIZER : "";
 }
 
-/* Deleting the Wukong is to leave the machines: so says reclaimPolicy, or somebody took them out of
-   our ownership. */
-static bool machines_stay(const struct clone_view *v)
-{
-    if (v->own_ns_terminating)
-        return false;
-    if (v->effective.reclaim == RECLAIM_RETAIN)
-        return true;
-    for (size_t t = 0; t < v->target_count; t++)
-        if (v->targets[t].vm.exists && v->targets[t].vm.ours && !v->targets[t].vm.owned)
-            return true;
-    return false;
-}
-
 /* reclaimPolicy is mutable: the owner that the garbage collector follows says the same. */
 static void follow_reclaim_policy(const struct clone_view *v, struct decision *d)
 {
@@ -479,82 +480,31 @@ static void follow_reclaim_policy(const struct clone_view *v, struct decision *d
     }
 }
 
-static bool snapshots_left(const struct clone_view *v)
+static void tell_leftovers(const struct clone_view *v, struct decision *d)
 {
-    for (size_t i = 0; i < v->ours_count; i++)
-        if (v->ours[i].kind == KIND_SNAPSHOT && !v->ours[i].copy)
-            return true;
-    return false;
+    body_event(v, d, true, "Leftovers", "%s %s/%s could not be removed and is left behind",
+               v->ours_count ? worker_kinds[v->ours[0].kind].kind : "the guest's freeze",
+               v->ours_count ? str_or(v->ours[0].ns, "") : v->effective.source_ns,
+               v->ours_count ? v->ours[0].name : v->effective.source_name);
 }
 
-/* A content that outlived its VolumeSnapshot still holds what the disks are linked to. */
-static bool contents_left(const struct clone_view *v)
-{
-    for (size_t i = 0; i < v->ours_count; i++)
-        if (v->ours[i].kind == KIND_CONTENT && !v->ours[i].copy && !v->ours[i].attached)
-            return true;
-    return false;
-}
-
-/* The snapshots of a finished clone, while they are needed: by claims that wait for a consumer, or
-   as the parents of a linked clone. Deleting the Wukong takes the machines first, or leaves both.
- */
-static bool keep_snapshots(const struct clone_view *v, struct decision *d)
-{
-    bool linked = v->effective.clone_type == CLONE_LINKED;
-    if (v->wukong->deleted_ms) {
-        if (!machines_stay(v))
-            return !oblige_remove_all(v, d);
-        body_event(v, d, true, "SnapshotsKept",
-                   "the machines stay (reclaimPolicy), and so do the snapshots that they need, "
-                   "labelled " WUKONG_UID_LABEL "=%s",
-                   v->wukong->uid);
-        return false;
-    }
-    if (linked) {
-        (void)oblige_hold_parents(v, d);
-        if (!snapshots_left(v))
-            body_event(v, d, true, "ParentLost",
-                       "the snapshots that the clone's disks are linked to were deleted");
-    } else {
-        set_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_FALSE, REASON_WAITING_FOR_CONSUMER,
-                      "the claims bind when the new VM is started; the snapshots stay until then");
-    }
-    return snapshots_left(v) || contents_left(v) || !linked;
-}
-
-/* A finished clone is never run again. What may still be owed are snapshots: those that wait for a
-   consumer, a linked clone's parents, and those of a failed cleanup. */
+/* A finished clone is never run again. What may still be owed: temporaries, snapshots that wait for
+   a consumer, a linked clone's parents, the source's stop. */
 static void after_end(const struct clone_view *v, struct decision *d)
 {
     d->keep_conditions = true;
-    oblige_thaw(v, d, true);
-    bool owes = record_owes_thaw(&v->record);
-    bool linked = v->effective.clone_type == CLONE_LINKED;
-    if (v->record.phase == PHASE_FAILED) {
-        owes |= !oblige_remove_all(v, d);
-        if (!owes)
-            set_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_TRUE, REASON_CLEANED,
-                          "nothing temporary is left");
-    } else if ((linked && view_has_children(v)) || view_claims_pending(v)) {
-        owes |= keep_snapshots(v, d);
-    } else {
-        owes |= !oblige_remove_snapshots(v, d);
-        if (!owes)
-            set_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_TRUE, REASON_CLEANED,
-                          "nothing temporary is left");
-    }
-    if (v->record.phase == PHASE_SUCCEEDED && !v->wukong->deleted_ms)
+    bool owes = !debts_pay(v, d);
+    if (v->record.phase == PHASE_SUCCEEDED && !v->wukong->deleted_ms) {
         follow_reclaim_policy(v, d);
-    bool leaves = v->record.phase == PHASE_FAILED || !(linked || view_claims_pending(v));
+        debts_tell_readiness(v, d);
+    }
+    bool lasting = v->effective.clone_type == CLONE_LINKED || view_claims_pending(v);
+    bool leaves = v->record.phase == PHASE_FAILED || !lasting;
     if (!owes && v->wukong->has_finalizer && leaves)
         owes = !oblige_nothing_left(v, d, v->record.phase == PHASE_FAILED);
     bool late = v->wukong->deleted_ms && v->wukong->deleted_ms + CLEANUP_LIMIT_MS < v->now.wall_ms;
     if (owes && late)
-        body_event(v, d, true, "Leftovers", "%s %s/%s could not be removed and is left behind",
-                   v->ours_count ? worker_kinds[v->ours[0].kind].kind : "the guest's freeze",
-                   v->ours_count ? str_or(v->ours[0].ns, "") : v->effective.source_ns,
-                   v->ours_count ? v->ours[0].name : v->effective.source_name);
+        tell_leftovers(v, d);
     if (owes && v->wukong->deleted_ms && !late)
         decision_again(d, v->wukong->deleted_ms + CLEANUP_LIMIT_MS + 1);
     write_finalizer(v, d, owes && !late);
@@ -577,10 +527,7 @@ static void cancelled(const struct clone_view *v, struct decision *d)
                    "namespace %s of the source is being deleted: what is left there goes with it",
                    v->effective.source_ns);
     if (!settled)
-        body_event(v, d, true, "Leftovers", "%s %s/%s could not be removed and is left behind",
-                   v->ours_count ? worker_kinds[v->ours[0].kind].kind : "the guest's freeze",
-                   v->ours_count ? str_or(v->ours[0].ns, "") : v->effective.source_ns,
-                   v->ours_count ? v->ours[0].name : v->effective.source_name);
+        tell_leftovers(v, d);
     write_finalizer(v, d, false);
 }
 
@@ -596,16 +543,17 @@ static void summary(const struct clone_view *v, struct decision *d)
     if (r->phase == PHASE_FAILED)
         d->phase = "Error";
     if (r->phase == PHASE_SUCCEEDED) {
-        bool up = v->target_count && v->targets[0].vm.exists && v->targets[0].vm.ready;
+        bool up = v->target_count && v->targets[0].vm.exists && v->targets[0].vm.up;
         d->phase = up || (started && !record_final(&v->record)) ? "Running" : "Stopped";
-        set_condition(d, COND_READY, CONDITION_TRUE, REASON_SUCCEEDED,
-                      started ? "the clone is done" : "the clone is done, its VM is not started");
+        decision_condition(d, COND_READY, CONDITION_TRUE, REASON_SUCCEEDED,
+                           started ? "the clone is done"
+                                   : "the clone is done, its VM is not started");
         return;
     }
     if (r->phase == PHASE_FAILED) {
         enum reason last = reason_find(r->error.reason);
-        set_condition(d, COND_READY, CONDITION_FALSE, last, r->error.message);
-        set_condition(d, COND_STALLED, CONDITION_TRUE, last, r->error.message);
+        decision_condition(d, COND_READY, CONDITION_FALSE, last, r->error.message);
+        decision_condition(d, COND_STALLED, CONDITION_TRUE, last, r->error.message);
         return;
     }
     const char *message = "the clone is under way";
@@ -624,8 +572,8 @@ static void summary(const struct clone_view *v, struct decision *d)
         reason = REASON_RETRYING;
         message = r->error.message;
     }
-    set_condition(d, COND_READY, CONDITION_FALSE, reason, message);
-    set_condition(d, COND_RECONCILING, CONDITION_TRUE, reason, message);
+    decision_condition(d, COND_READY, CONDITION_FALSE, reason, message);
+    decision_condition(d, COND_RECONCILING, CONDITION_TRUE, reason, message);
 }
 
 /* Until its own claims are bound, or are gone with the attempt. */
@@ -654,9 +602,10 @@ void clone_too_large(const struct clone_view *v, struct decision *d)
     d->record = v->record;
     d->keep_conditions = true;
     d->write_status = !record_final(&v->record);
-    set_condition(d, COND_SOURCE_READY, CONDITION_FALSE, REASON_TOO_LARGE,
-                  "the source, the clones' objects and what the spec asks for are together larger "
-                  "than the worker takes at once");
+    decision_condition(
+        d, COND_SOURCE_READY, CONDITION_FALSE, REASON_TOO_LARGE,
+        "the source, the clones' objects and what the spec asks for are together larger "
+        "than the worker takes at once");
     decision_again(d, v->now.wall_ms + TOO_LARGE_POLL_MS);
     summary(v, d);
 }

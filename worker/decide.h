@@ -69,6 +69,11 @@ struct decision {
     int64_t again_ms;       /* wall clock; 0: nothing to wait for but events */
 };
 
+void decision_condition(struct decision *d, enum condition_type type, enum condition_status status,
+                        enum reason reason, const char *message);
+/* VirtualMachineReady says so of a machine that is done. */
+#define STEP_VM_THERE "the new machine is there"
+
 struct clone_step {
     const char *name;
     enum condition_type condition; /* which condition this step speaks through */

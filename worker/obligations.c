@@ -8,7 +8,7 @@
 #include "json/json.h"
 #include "worker/bodies.h"
 
-/* A source that cannot be stopped again is left running so long after the deadline. */
+/* Of a source that cannot be stopped again an Event tells so long after the deadline. */
 #define STOP_LIMIT_MS 600000
 /* How long the API server's own word that nothing is left is good, and when it is asked again. */
 #define LEFT_FRESH_MS 5000
@@ -316,7 +316,8 @@ bool oblige_remove_all(const struct clone_view *v, struct decision *d)
 bool view_claims_pending(const struct clone_view *v)
 {
     for (size_t i = 0; i < v->ours_count; i++)
-        if (v->ours[i].kind == KIND_PVC && v->ours[i].pending_claim && !v->ours[i].deleting)
+        if ((v->ours[i].kind == KIND_PVC || v->ours[i].kind == KIND_DATA_VOLUME) &&
+            v->ours[i].pending_claim && !v->ours[i].deleting)
             return true;
     return false;
 }
@@ -387,27 +388,29 @@ bool oblige_nothing_left(const struct clone_view *v, struct decision *d, bool al
     return nothing;
 }
 
-bool oblige_stop_source(const struct clone_view *v, struct decision *d)
+bool view_source_to_stop(const struct clone_view *v)
 {
     const struct clone_record *r = &v->record;
     const struct view_source *s = &v->source;
-    if (!r->started.at_ms || !v->effective.stop_source_after)
-        return true;
-    if (!s->vm_exists || !s->vmi_exists || s->deleting || !str_eq(r->started.vmi_uid, s->vmi_uid))
+    return r->started.at_ms && v->effective.stop_source_after && s->vm_exists && s->vmi_exists &&
+           !s->deleting && str_eq(r->started.vmi_uid, s->vmi_uid);
+}
+
+bool oblige_stop_source(const struct clone_view *v, struct decision *d)
+{
+    const struct clone_record *r = &v->record;
+    if (!view_source_to_stop(v))
         return true;
     int64_t deadline = r->start_ms ? r->start_ms + v->effective.deadline_s * 1000 : 0;
-    /* What cannot be stopped must not keep the clone from ending. */
-    if (deadline && v->now.wall_ms >= deadline + STOP_LIMIT_MS) {
+    if (deadline && v->now.wall_ms >= deadline + STOP_LIMIT_MS)
         body_event(v, d, true, "SourceNotStopped", "%s/%s could not be stopped again",
-                   v->effective.source_ns, s->vm_name);
-        return true;
-    }
+                   v->effective.source_ns, v->source.vm_name);
     decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
     const struct call *last = memo_find(v->memo, "stop");
     if (call_ok(last) && v->now.wall_ms < last->done_ms + WAIT_POLL_MS)
         return false;
     struct intent *i = intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VM],
-                                   v->effective.source_ns, s->vm_name, "stop");
+                                   v->effective.source_ns, v->source.vm_name, "stop");
     i->sub = "stop";
     i->body = "{}";
     return false;

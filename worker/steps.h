@@ -1,7 +1,7 @@
 /*
  * The steps of a clone and what they share. steps_source.c: policy, source, gates, pre-flight;
  * steps_after.c: the look at the source after the cut; steps_snapshot.c: freeze, cut, thaw,
- * snapshots; steps_target.c: disks, VM, ready, cleanup. All pure: observe says how far a step is,
+ * snapshots; steps_target.c: disks, VM, ready. All pure: observe says how far a step is,
  * apply adds intents or changes the record.
  */
 #ifndef WORKER_STEPS_H
@@ -157,10 +157,6 @@ enum observed observe_vm(const struct clone_view *v, struct why *why);
 void apply_vm(const struct clone_view *v, struct decision *d);
 enum observed observe_ready(const struct clone_view *v, struct why *why);
 void apply_ready(const struct clone_view *v, struct decision *d);
-enum observed observe_cleanup(const struct clone_view *v, struct why *why);
-void apply_cleanup(const struct clone_view *v, struct decision *d);
-/* True when some claims of ours wait for a consumer that is not to be started. */
-bool view_waits_for_consumer(const struct clone_view *v);
 
 /* --- Obligations (obligations.c): looked at before the steps. --- */
 
@@ -186,7 +182,9 @@ bool oblige_hold_parents(const struct clone_view *v, struct decision *d);
 bool view_has_children(const struct clone_view *v);
 /* True when claims of ours are Pending: their snapshots must stay. */
 bool view_claims_pending(const struct clone_view *v);
-/* Stops a source that we started and that shall not go on; true when nothing is owed. */
+/* The source that we started, and that shall not go on, runs still. */
+bool view_source_to_stop(const struct clone_view *v);
+/* Stops it; true when nothing is owed. */
 bool oblige_stop_source(const struct clone_view *v, struct decision *d);
 
 /* Lowers d->again_ms to at_ms when that is sooner; 0 does nothing. */

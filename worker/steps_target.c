@@ -1,4 +1,4 @@
-/* The steps after the cut: disks, VM, ready, cleanup. */
+/* The steps after the cut: disks, VM, ready. */
 #include "worker/steps.h"
 
 #include "base/str.h"
@@ -36,16 +36,6 @@ static bool disk_waits_for_consumer(const struct clone_view *v, size_t disk)
     const struct storage_class_facts *c =
         facts_storage_class(&v->classes, str_or(v->disks[disk].plan->storage_class, ""));
     return c && c->wait_for_first_consumer && !v->effective.auto_start;
-}
-
-bool view_waits_for_consumer(const struct clone_view *v)
-{
-    for (size_t t = 0; t < v->target_count; t++)
-        for (size_t i = 0; i < v->disk_count; i++)
-            if (v->targets[t].claims[i].exists && !v->targets[t].claims[i].bound &&
-                disk_waits_for_consumer(v, i))
-                return true;
-    return false;
 }
 
 static enum observed taken(const struct clone_view *v, struct why *why)
@@ -264,12 +254,12 @@ static enum observed target_state(const struct clone_view *v, const struct view_
         return v->now.wall_ms > why->again_ms && !conflict ? STEP_FAILED : STEP_WAIT;
     }
     why->disk = NULL;
+    if (!v->effective.auto_start || t->vm.up)
+        return STEP_DONE;
     if (t->vm.failure) {
         why_set(why, REASON_VM_FAILED, "VirtualMachine %s: %s", t->vm.name, t->vm.failure);
         return STEP_WAIT;
     }
-    if (!v->effective.auto_start || t->vm.ready)
-        return STEP_DONE;
     if (starts_by_hand(v) && !call_ok(memo_findf(v->memo, "start/%s", t->vm.name)))
         return STEP_TODO;
     why_set(why, REASON_CLONING, "VirtualMachine %s is %s", t->vm.name,
@@ -305,83 +295,11 @@ void apply_ready(const struct clone_view *v, struct decision *d)
                 body_own_claim(v, d, &v->targets[t], i);
     for (size_t t = 0; starts_by_hand(v) && t < v->target_count; t++) {
         const struct seen_vm *vm = &v->targets[t].vm;
-        if (vm->ready || call_ok(memo_findf(v->memo, "start/%s", vm->name)))
+        if (vm->up || call_ok(memo_findf(v->memo, "start/%s", vm->name)))
             continue;
         struct intent *i = intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VM],
                                        v->wukong->ns, vm->name, "start/%s", vm->name);
         i->sub = "start";
         i->body = "{}";
     }
-}
-
-static bool keeps_snapshots(const struct clone_view *v)
-{
-    return v->effective.clone_type == CLONE_LINKED;
-}
-
-static bool any_snapshot_of_ours(const struct clone_view *v)
-{
-    for (size_t i = 0; i < v->ours_count; i++)
-        if (v->ours[i].kind == KIND_SNAPSHOT || v->ours[i].kind == KIND_VM_SNAPSHOT ||
-            v->ours[i].kind == KIND_CONTENT)
-            return true;
-    return false;
-}
-
-/* A linked clone's snapshots stay, safe from whoever deletes them. */
-static enum observed parents_state(const struct clone_view *v, struct why *why)
-{
-    for (size_t i = 0; i < v->disk_count; i++) {
-        const struct seen_snapshot *s = &v->disks[i].snapshot;
-        if (s->exists && s->ours && s->content_exists && !s->content_retains) {
-            why_set(why, REASON_CLEANING_UP, "the snapshots are being made parents of the clone");
-            why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
-            return STEP_TODO;
-        }
-    }
-    return STEP_DONE;
-}
-
-static bool copies_left(const struct clone_view *v)
-{
-    for (size_t i = 0; i < v->ours_count; i++)
-        if (v->ours[i].copy &&
-            (v->ours[i].kind == KIND_SNAPSHOT || v->ours[i].kind == KIND_CONTENT))
-            return true;
-    return false;
-}
-
-enum observed observe_cleanup(const struct clone_view *v, struct why *why)
-{
-    if (keeps_snapshots(v)) {
-        enum observed held = parents_state(v, why);
-        if (held != STEP_DONE || !copies_left(v) || !view_targets_complete(v))
-            return held;
-        why_set(why, REASON_CLEANING_UP,
-                "what handed the snapshots to this namespace is being removed");
-        why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
-        return STEP_TODO;
-    }
-    if (!any_snapshot_of_ours(v))
-        return STEP_DONE;
-    if (view_waits_for_consumer(v)) {
-        why_set(why, REASON_WAITING_FOR_CONSUMER,
-                "the claims bind when the new VM is started; the snapshots stay until then");
-        return STEP_WAIT;
-    }
-    why_set(why, REASON_CLEANING_UP, "the snapshots are being removed");
-    why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
-    return STEP_TODO;
-}
-
-void apply_cleanup(const struct clone_view *v, struct decision *d)
-{
-    if (!keeps_snapshots(v)) {
-        (void)oblige_remove_snapshots(v, d);
-        return;
-    }
-    /* The parent is the source's own snapshot; the way to it is not needed once the claims are
-     * bound. */
-    if (oblige_hold_parents(v, d) && view_targets_complete(v))
-        (void)oblige_remove_copies(v, d);
 }

@@ -438,6 +438,24 @@ static const char *vm_failure(struct clone_view *v, const struct kube_object *o)
     return NULL;
 }
 
+/*
+ * The readiness probe is not asked: VirtualMachine.status.ready follows the condition Ready of the
+ * VMI, which a probe turns False for as long as it fails (KubeVirt
+ * pkg/virt-controller/watch/vm/vm.go syncReadyConditionFromVMI). The VMI has its VM's name.
+ */
+static bool was_started(const struct clone_view *v, const struct caches *c,
+                        const struct kube_object *vm)
+{
+    static const char *const up[] = {"Running", "Paused", "Migrating"};
+    const struct kube_object *vmi = c->get(c->arg, KIND_VMI, v->wukong->ns, vm->name);
+    const char *phase = vmi && str_eq(vmi->owner_uid, vm->uid) ? field(vmi, F_PHASE) : NULL;
+    for (size_t i = 0; i < ARRAY_LEN(up); i++)
+        if (str_eq(field(vm, F_PRINTABLE), up[i]))
+            return true;
+    return str_eq(field(vm, F_READY), "true") || str_eq(phase, "Running") ||
+           str_eq(phase, "Succeeded");
+}
+
 static void see_vm(struct clone_view *v, const struct caches *c, struct seen_vm *s)
 {
     const struct kube_object *o = c->get(c->arg, KIND_VM, v->wukong->ns, s->name);
@@ -451,6 +469,7 @@ static void see_vm(struct clone_view *v, const struct caches *c, struct seen_vm 
     s->owned = str_eq(o->owner_uid, v->wukong->uid);
     s->owned_by_other = o->owner_uid && !s->owned;
     s->printable = field(o, F_PRINTABLE);
+    s->up = was_started(v, c, o);
     s->failure = vm_failure(v, o);
 }
 
@@ -563,6 +582,8 @@ static bool add_ours(void *arg, const struct kube_object *o)
     struct view_leftover *left = add_left(f, f->kind, o);
     if (f->kind == KIND_PVC)
         left->pending_claim = !str_eq(field(o, F_PHASE), "Bound");
+    if (f->kind == KIND_DATA_VOLUME)
+        left->pending_claim = !str_eq(field(o, F_PHASE), "Succeeded");
     if (f->kind == KIND_VM_SNAPSHOT) {
         left->hasty = !str_eq(field(o, F_PHASE), "Succeeded");
         add_backups(f, o);
@@ -796,9 +817,12 @@ int view_build(struct clone_view *v, const struct caches *real, const struct kub
     view_judge_spec(v, memo, object);
     see_namespaces(v, caches);
     see_ours(v, caches);
-    if (!record_final(&v->record)) {
-        /* After the cut the source is not needed. */
-        read_source(v, view_past_cut(v) ? real : caches);
+    bool final = record_final(&v->record);
+    /* After the cut the source is not needed; of a finished clone it concerns only what is still
+       owed to it. */
+    if (!final || record_owes_thaw(&v->record) || v->record.started.at_ms)
+        read_source(v, final || view_past_cut(v) ? real : caches);
+    if (!final) {
         note_source(v, memo);
         read_classes(v, caches);
         if (settings->raise_cuts)

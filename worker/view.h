@@ -59,7 +59,9 @@ struct seen_claim {
 
 struct seen_vm {
     const char *name, *uid, *printable, *failure;
-    bool exists, ours, deleting, ready;
+    bool exists, ours, deleting;
+    bool up;    /* it was started: its instance runs, or has run to its end */
+    bool ready; /* and its guest says so, by its readiness probe if it has one */
     bool owned; /* by the Wukong: it goes with it */
     bool owned_by_other;
 };
@@ -119,9 +121,9 @@ struct view_leftover {
     bool deleting, blocks_namespace;
     bool content_retains; /* snapshots: the content must be set to Delete first */
     const char *content;
-    bool pending_claim;
-    bool in_use;          /* snapshots: the provisioner has not let go of it yet */
-    bool orphaned;        /* and will not before its sweep, minutes from now */
+    bool pending_claim; /* a claim that is not bound, or a DataVolume that has not filled its own */
+    bool in_use;        /* snapshots: the provisioner has not let go of it yet */
+    bool orphaned;      /* and will not before its sweep, minutes from now */
     const char *release;  /* the patch that lets go of it in the provisioner's place */
     bool content_awaited; /* its content is about to appear, and would outlive it */
     bool being_cut;       /* the CSI driver is at work on it, and has not answered */

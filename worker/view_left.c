@@ -32,6 +32,9 @@
    pkg/utils/util.go: ShouldEnqueueContentChange), so the physical snapshot stays until the resync.
  */
 #define STUCK_MS 5000
+/* Its resync (15 min by default) has come by then: what is left after it is a driver that refuses,
+   and is asked again by the sidecar itself. */
+#define STUCK_UNTIL_MS 1200000
 
 struct content {
     bool known; /* it is there, or is certainly not (name NULL) */
@@ -199,7 +202,8 @@ void view_see_left_snapshot(struct clone_view *v, const struct caches *c,
     left->created_ms = o->created_ms;
     see_release(v, o, left);
     if (left->deleting || left->copy) {
-        bool stuck = content.deleting && v->now.wall_ms > o->deleted_ms + STUCK_MS;
+        int64_t since = v->now.wall_ms - o->deleted_ms;
+        bool stuck = content.deleting && since > STUCK_MS && since < STUCK_UNTIL_MS;
         left->stuck = stuck && !left->copy ? content.name : NULL;
     } else if (!sure(v, &content)) {
         left->look_key = look_key(v, o);

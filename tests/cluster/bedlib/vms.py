@@ -443,8 +443,8 @@ class CloneCase(harness.Case):
         return kept
 
     def assert_no_temporaries(self, namespace=None):
-        """No VolumeSnapshot, no content and no bytes of one are left."""
-        self.assertEqual([], [s["metadata"]["name"] for s in self.snapshots(namespace)])
+        """No VolumeSnapshot, no content and no bytes of one are left; they go after the clone's end."""
+        self.wait_for(lambda: not self.snapshots(namespace), 30, "the snapshots to go")
         self.wait_for(lambda: not self.contents(namespace), 15, "the snapshots' contents to go")
         self.assertEqual([], self.physical_snapshots(namespace))
 

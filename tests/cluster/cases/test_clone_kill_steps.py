@@ -34,7 +34,7 @@ class AtEveryStep(vms.CloneCase):
                 ("create", "persistentvolumeclaims", False),            # Disks
                 ("create", "virtualmachines", False),                   # VirtualMachine
                 ("patch", "persistentvolumeclaims", False),             # Ready: the VM owns the claim
-                ("delete", "volumesnapshots", False))                   # Cleanup
+                ("delete", "volumesnapshots", False))                   # the debt of having succeeded
 
     def test_each_ends_right(self):
         sources = beside.everywhere(self._source, *[(i, resource) for i, (_, resource, _)

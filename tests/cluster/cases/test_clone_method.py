@@ -28,8 +28,12 @@ class Method(vms.Concurrent):
         self.assertEqual(f"snapshot-{source.name}-{name}-{wukong['metadata']['uid'][:8]}-1",
                          seen["metadata"]["name"])
         self.wait_ended(name)
+        self._cleaned(name)
         self._nothing_of_kubevirts_is_left()
         return seen
+
+    def _cleaned(self, name):
+        self.wait_for(lambda: vms.holds(self.wukong(name), "TemporariesCleaned"), 30, "the snapshots to go")
 
     def _nothing_of_kubevirts_is_left(self):
         """At once: the garbage collector, that KubeVirt leaves the rest to, was waited for."""
@@ -61,6 +65,7 @@ class Method(vms.Concurrent):
         self.kube.patch(objects.SNAPSHOT_API, "VolumeSnapshotContent", None, content,
                         {"spec": {"deletionPolicy": "Retain"}})
         self.wait_ended("kept")
+        self._cleaned("kept")
         self._nothing_of_kubevirts_is_left()
 
     def test_deleted_while_kubevirts_snapshot_is_being_cut(self):

@@ -166,8 +166,10 @@ class Reasons(vms.CloneCase):
             self.wait_for(lambda: vms.holds(self.wukong(name), "VirtualMachineReady"), 90, "the machine")
             self.wait_reason(name, "TemporariesCleaned", "CleaningUp", 30)
             names = vms.clone_status(self.wukong(name))["snapshotNames"]
-            content, = [c for c in self.contents() if c["spec"]["volumeSnapshotRef"]["name"] in names]
-            self.assertIn("deletionTimestamp", content["metadata"])
+            mine = lambda: next(c for c in self.contents()  # noqa: E731
+                                if c["spec"]["volumeSnapshotRef"]["name"] in names)
+            self.wait_for(lambda: "deletionTimestamp" in mine()["metadata"], 30, "its deletion")
+            content = mine()
             vms.set_disk_fault(self.bed, content["status"]["snapshotHandle"], **{
                 k.removeprefix("fault-").replace("-", "_"): False for k in row.faults})
         self._judge(name, row, self.running)

@@ -249,6 +249,7 @@ static void see(struct world *w, struct clone_view *v, struct arena *a)
                                         .uid = w->vm ? "vm-uid" : NULL,
                                         .exists = w->vm,
                                         .ours = w->vm,
+                                        .up = w->vm_up,
                                         .ready = w->vm_ready,
                                         .owned = w->vm && w->vm_owned};
     see_ours(w, v, a);
@@ -365,7 +366,7 @@ static void do_subresource(struct world *w, const struct intent *i)
 static void do_delete(struct world *w, const struct intent *i)
 {
     if (i->kind == &worker_kinds[KIND_VM])
-        w->vm = w->vm_ready = false;
+        w->vm = w->vm_up = w->vm_ready = false;
     if (i->kind == &worker_kinds[KIND_PVC]) {
         size_t k = index_of(claim_names, i->name);
         w->claim[k] = w->bound[k] = w->owned[k] = false;
@@ -533,7 +534,7 @@ static void nature(struct world *w)
             w->bound[i] = true;
     }
     if (w->vm && w->bound[0] && w->bound[1] && !w->not_started)
-        w->vm_ready = true;
+        w->vm_up = true, w->vm_ready = !w->probe_fails;
 }
 
 struct arena persistent;

@@ -81,7 +81,8 @@ struct world {
     unsigned copied[DISKS]; /* how far CDI says it is, in percent */
     int64_t claim_ms[DISKS];
     const char *claim_error;
-    bool vm, vm_ready, vm_owned;
+    bool vm, vm_up, vm_ready, vm_owned;
+    bool probe_fails; /* the new machine runs, and its readiness probe does not pass */
     int refuse_snapshots; /* answer to their creation; 0: accepted */
     int refuse_owner;     /* answer to the claims' owner reference; 0: accepted */
     /* Creates take effect this much later than they are sent, and are answered then. */
