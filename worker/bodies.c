@@ -213,6 +213,7 @@ static int claim_body(const struct clone_view *v, const struct view_target *t, s
         .asked_size = p->bytes > p->source_bytes ? size : NULL,
         .restore_bytes = s->restore_bytes,
         .storage_class = p->storage_class,
+        .bind_now = p->method == DISK_CDI_CLONE && !v->effective.auto_start,
         .cdi_knows_modes = facts_knows_modes(&v->classes, p->storage_class),
         .origin = from_claim ? TARGET_FROM_CLAIM : TARGET_FROM_SNAPSHOT,
         /* KubeVirt names its VolumeSnapshots when it makes them; a dry run needs any name. */

@@ -31,11 +31,13 @@ bool view_targets_complete(const struct clone_view *v)
     return v->target_count > 0 && v->disk_count > 0;
 }
 
+/* It may be Pending when the clone is done: what it hangs on is a snapshot, never a live claim. */
 static bool disk_waits_for_consumer(const struct clone_view *v, size_t disk)
 {
     const struct storage_class_facts *c =
         facts_storage_class(&v->classes, str_or(v->disks[disk].plan->storage_class, ""));
-    return c && c->wait_for_first_consumer && !v->effective.auto_start;
+    return c && c->wait_for_first_consumer && !v->effective.auto_start &&
+           view_disk_has_snapshot(&v->disks[disk]);
 }
 
 static enum observed taken(const struct clone_view *v, struct why *why)

@@ -143,6 +143,7 @@ struct target_claim {
     const char *asked_size;    /* disks[].size; NULL: as the source */
     int64_t restore_bytes;     /* the snapshot's restoreSize; 0: unknown or none */
     const char *storage_class; /* NULL: the source's */
+    bool bind_now;             /* no consumer comes: CDI does not wait for one */
     bool cdi_knows_modes;      /* of storage_class; matters to DataVolumes only */
     enum target_origin origin;
     const char *origin_name, *origin_ns; /* origin_ns matters to DataVolumes only */

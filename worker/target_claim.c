@@ -10,6 +10,9 @@
 #include "wukong/quantity.h"
 
 #define CONTENT_TYPE_ANNOTATION "cdi.kubevirt.io/storage.contentType"
+/* CDI binds and fills the claim without a consumer, whatever its class says (CDI
+   pkg/controller/common/util.go AnnImmediateBinding). */
+#define BIND_NOW_ANNOTATION "cdi.kubevirt.io/storage.bind.immediate.requested"
 #define SNAPSHOT_GROUP "snapshot.storage.k8s.io"
 
 /* --- Size --- */
@@ -164,6 +167,8 @@ int target_datavolume_body(const struct target_claim *c, struct buf *out, struct
     CLEANUP_JSON cJSON *dv =
         tree_kubernetes("cdi.kubevirt.io/v1beta1", "DataVolume", c->name, c->wukong->ns, &metadata);
     tree_our_labels(metadata, c->wukong, c->index, c->disk, c->wukong->ns);
+    if (c->bind_now)
+        tree_set_string(tree_object(metadata, "annotations"), BIND_NOW_ANNOTATION, "true");
     cJSON *spec = tree_object(dv, "spec");
     const char *kind = c->origin == TARGET_FROM_SNAPSHOT ? "snapshot" : "pvc";
     cJSON *origin = tree_object(tree_object(spec, "source"), kind);

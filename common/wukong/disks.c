@@ -23,6 +23,7 @@ struct resolver {
     const struct class_facts *c;
     struct issues *l;
     struct disks *ret;
+    bool lasting; /* see claims_will_wait */
 };
 
 /* Where a finding about the disk is reported: its entry, or the source when there is none. */
@@ -273,13 +274,8 @@ static const char *target_driver(const struct resolver *r, const struct disk_pla
     return str_eq(d->storage_class, d->source_class) ? d->driver : NULL;
 }
 
-static enum disk_method snapshot_method(const struct resolver *r, bool same_driver)
+static enum disk_method method_by_snapshot(const struct resolver *r, bool same_driver)
 {
-    if (r->e->clone_type == CLONE_LINKED) {
-        if (!same_driver)
-            return DISK_METHOD_NONE;
-        return r->e->cross_namespace ? DISK_HANDLE_COPY : DISK_RESTORE;
-    }
     if (same_driver && !r->e->cross_namespace)
         return DISK_RESTORE;
     if (r->c->cdi)
@@ -287,9 +283,49 @@ static enum disk_method snapshot_method(const struct resolver *r, bool same_driv
     return same_driver ? DISK_HANDLE_COPY : DISK_METHOD_NONE;
 }
 
+static enum disk_method snapshot_method(const struct resolver *r, bool same_driver)
+{
+    if (r->e->clone_type == CLONE_LINKED) {
+        if (!same_driver)
+            return DISK_METHOD_NONE;
+        return r->e->cross_namespace ? DISK_HANDLE_COPY : DISK_RESTORE;
+    }
+    return method_by_snapshot(r, same_driver);
+}
+
+static bool waits_for_consumer(const struct resolver *r, const struct disk_plan *d)
+{
+    const struct storage_class_facts *sc = facts_storage_class(r->c, d->storage_class);
+    return sc && sc->wait_for_first_consumer;
+}
+
+/*
+ * A full clone that is not to be started, with a disk whose class waits for its first consumer:
+ * that disk is filled when somebody starts the machine, days from now. What it hangs on until then
+ * must be a fixed point in time, never the live claim of a source that goes on, or is deleted. For
+ * all disks then, so that they are of one moment.
+ */
+static bool claims_will_wait(const struct resolver *r)
+{
+    if (r->e->clone_type != CLONE_FULL || r->e->auto_start)
+        return false;
+    for (size_t i = 0; i < r->ret->count; i++)
+        if (waits_for_consumer(r, &r->ret->items[i]))
+            return true;
+    return false;
+}
+
 static enum disk_method full_method(struct resolver *r, struct disk_plan *d, bool same_driver)
 {
     struct class_choice choice;
+    if (r->lasting) {
+        enum disk_method method = method_by_snapshot(r, same_driver);
+        if (method != DISK_METHOD_NONE && snapshot_class(r, d, &choice))
+            return method;
+        /* CDI binds the claim at once (target_claim.c); a driver alone cannot. */
+        if (!r->c->cdi && waits_for_consumer(r, d))
+            return DISK_METHOD_NONE;
+    }
     if (r->c->cdi)
         return DISK_CDI_CLONE;
     if (!same_driver)
@@ -324,6 +360,12 @@ static void choose_method(struct resolver *r, struct disk_plan *d)
                    r->e->clone_type == CLONE_LINKED ? ""
                                                     : ", and CDI, which could copy it, is not "
                                                       "installed");
+    } else if (r->lasting && waits_for_consumer(r, d)) {
+        struct class_choice choice = {0};
+        (void)snapshot_class(r, d, &choice);
+        place(d, ".storageClassName", path);
+        issues_add(r->l, rule_find("disk-waits"), path, value, "disk \"%.63s\" of driver %.63s: %s",
+                   d->volume, d->driver, choice.text);
     } else {
         place(d, "", path);
         issues_add(r->l, rule_find("disk-method"), path, value, "disk \"%.63s\" of driver %.63s",
@@ -377,22 +419,31 @@ static void resolve_disk(struct resolver *r, struct disk_plan d)
         if (keep == REFUSED)
             d.snapshot_class = NULL;
     }
-    /* KubeVirt's VolumeSnapshots lie beside the source: from another namespace they need a copy. */
-    if (r->e->method != METHOD_VM_SNAPSHOT || r->e->clone_type == CLONE_FULL ||
-        r->e->cross_namespace)
-        choose_method(r, &d);
-    else
-        d.method = DISK_RESTORE;
-    if (r->e->needs_snapshot && disk_takes_snapshot(d.method))
-        check_cut(r, &d);
     r->ret->items[r->ret->count++] = d;
+}
+
+static void choose_methods(struct resolver *r)
+{
+    /* KubeVirt's VolumeSnapshots lie beside the source: from another namespace they need a copy. */
+    bool beside = r->e->method == METHOD_VM_SNAPSHOT && r->e->clone_type != CLONE_FULL &&
+                  !r->e->cross_namespace;
+    r->lasting = claims_will_wait(r);
+    for (size_t i = 0; i < r->ret->count; i++) {
+        struct disk_plan *d = &r->ret->items[i];
+        if (beside)
+            d->method = DISK_RESTORE;
+        else
+            choose_method(r, d);
+        if (r->e->needs_snapshot && disk_takes_snapshot(d->method))
+            check_cut(r, d);
+    }
 }
 
 void disks_resolve(struct arena *a, const struct wukong *w, const struct wukong_effective *e,
                    const struct source_facts *s, const struct class_facts *c, struct issues *l,
                    struct disks *ret)
 {
-    struct resolver r = {a, w, e, s, c, l, ret};
+    struct resolver r = {a, w, e, s, c, l, ret, false};
     *ret = (struct disks){0};
     size_t max = w->spec.disk_count + s->volume_count;
     ret->items = arena_alloc(a, (max + 1) * sizeof(*ret->items));
@@ -416,4 +467,5 @@ void disks_resolve(struct arena *a, const struct wukong *w, const struct wukong_
         else if (!is_listed(&w->spec, v->name))
             leave_out(&r, v, LEFT_NOT_SELECTED, "not listed in spec.disks");
     }
+    choose_methods(&r);
 }

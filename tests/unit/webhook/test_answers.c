@@ -28,9 +28,12 @@
 #define CLASS(name, driver, expansion)                                                             \
     "{'metadata':{'name':'" name "'},'provisioner':'" driver "','allowVolumeExpansion':" expansion \
     "}"
+#define LATE_CLASS                                                                                 \
+    "{'metadata':{'name':'late'},'provisioner':'d.csi','allowVolumeExpansion':true,"               \
+    "'volumeBindingMode':'WaitForFirstConsumer'}"
 #define STORAGE_LIST                                                                               \
     "{'items':[" CLASS("fast", "d.csi", "true") "," CLASS("fixed", "d.csi", "false") "," CLASS(    \
-        "slow", "e.csi", "true") "," CLASS("local", "local", "false") "]}"
+        "slow", "e.csi", "true") "," CLASS("local", "local", "false") "," LATE_CLASS "]}"
 #define ANNOTATED(name, annotation)                                                                \
     "{'metadata':{'name':'" name "','annotations':{'vm.novasphere.dev/" annotation "'}},"          \
     "'driver':'d.csi','deletionPolicy':'Retain'}"

@@ -50,6 +50,10 @@
     "], accessCredentials: [{sshPublicKey: {source: {secret: {secretName: s-2}}, "                 \
     "propagationMethod: "                                                                          \
     "{noCloud: {}}}}], " DOMAIN("")
+/* A full clone of two disks that is not to be started; what is said of the first disk. */
+#define NOT_STARTED(disk, source)                                                                  \
+    WUKONG("{cloneSource: {type: vm, vmName: web" source "}, disks: [{name: root" disk "}, "       \
+           "{name: data}], startStrategy: {autoStart: false}}")
 #define FROM_ELSEWHERE(more)                                                                       \
     "{apiVersion: vm.novasphere.dev/v1alpha1, kind: Wukong, metadata: {name: w, namespace: team}," \
     " spec: {cloneSource: {type: vmi, vmiName: web, namespace: prod}" more "}}"
@@ -67,6 +71,8 @@
 static const struct storage_class_facts storage[] = {{"fast", "d.csi", true, true, false},
                                                      {"fixed", "d.csi", false, false, false},
                                                      {"slow", "e.csi", true, false, false},
+                                                     {"late", "d.csi", true, false, true},
+                                                     {"slowlate", "e.csi", true, false, true},
                                                      {"local", "local", false, false, false}};
 /* The last three are chosen by name alone. */
 static const struct snapshot_class_facts snapshot[] = {
@@ -85,20 +91,24 @@ enum cluster {
     UNKNOWN,
     NO_CLONING, /* a driver has refused to clone a volume */
     NO_CLONING_NO_CLASS,
-    NO_CLONING_CDI
+    NO_CLONING_CDI,
+    CDI_NO_CLASS
 };
 
 static struct class_facts cluster(enum cluster kind)
 {
     struct class_facts c = {.looked_up = kind != UNKNOWN,
                             .snapshot_api = kind != NO_API,
-                            .cdi = kind == WITH_CDI || kind == NO_CLONING_CDI,
+                            .cdi = kind == WITH_CDI || kind == NO_CLONING_CDI ||
+                                   kind == CDI_NO_CLASS,
                             .drivers_known = true,
                             .storage_classes = storage,
                             .storage_class_count = ARRAY_LEN(storage),
                             .snapshot_classes = snapshot,
-                            .cloning_refused = kind >= NO_CLONING,
-                            .snapshot_class_count = kind == NO_CLASS || kind == NO_CLONING_NO_CLASS
+                            .cloning_refused = kind >= NO_CLONING && kind != CDI_NO_CLASS,
+                            .snapshot_class_count = kind == NO_CLASS ||
+                                                            kind == NO_CLONING_NO_CLASS ||
+                                                            kind == CDI_NO_CLASS
                                                         ? 0
                                                         : ARRAY_LEN(snapshot),
                             .drivers = drivers,
@@ -182,6 +192,7 @@ static const struct source_row source_rows[] = {
     {CLONE_AND("disks: [{name: root}, {name: data, storageClassName: slow}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, WITH_CDI, NULL, NULL, NULL},
     {WUKONG("{cloneSource: {type: vmi, vmiName: web, cloneType: linked}, disks: [{name: root}, {name: data, storageClassName: slow}]}"), VM_RUNNING, VMI_RUNNING, OK_PVC, WITH_CDI, "disk-driver", "spec.disks[1].storageClassName", "d.csi"},
     {WUKONG("{cloneSource: {type: vm, vmName: web}, disks: [{name: root}, {name: data, storageClassName: slow}]}"), VM_HALTED, NULL, OK_PVC, NORMAL, "disk-driver", "spec.disks[1].storageClassName", "CDI"},
+    {NOT_STARTED(", storageClassName: late", ""), VM_HALTED, NULL, OK_PVC, NO_CLASS, "disk-waits", "spec.disks[0].storageClassName", "d.csi"},
     {VM_CLONE(", namespace: prod"), VM_HALTED, NULL, OK_PVC, NOT_CSI, "disk-method", "spec.cloneSource", "d.csi"},
 
     {CLONE(""), VM_RUNNING, VMI_RUNNING, OK_PVC, NO_CLASS, "snapshot-class", "spec.cloneSource.volumeSnapshotClassName", "d.csi"},

@@ -122,6 +122,10 @@ static void test_needs(void **state)
 
 /* --- Methods --- */
 
+#define LATE ", storageClassName: late"
+#define STARTED_LATE                                                                               \
+    WUKONG("{cloneSource: {type: vm, vmName: web}, disks: [{name: root" LATE "}, {name: data}]}")
+
 static void test_methods(void **state)
 {
     (void)state;
@@ -147,6 +151,17 @@ static void test_methods(void **state)
         {VM_CLONE(""), NO_CLONING_CDI, DISK_CDI_CLONE},
         {VM_CLONE(", namespace: other"), NORMAL, DISK_HANDLE_COPY},
         {VM_CLONE(", namespace: other"), WITH_CDI, DISK_CDI_CLONE},
+        /* Filled when somebody starts it: from a fixed point in time, or at once. */
+        {NOT_STARTED("", ""), NORMAL, DISK_CSI_CLONE},
+        {NOT_STARTED(LATE, ""), NORMAL, DISK_RESTORE},
+        {NOT_STARTED(LATE, ""), NO_CLONING, DISK_RESTORE},
+        {NOT_STARTED(LATE, ""), NO_CLASS, DISK_METHOD_NONE},
+        {NOT_STARTED(LATE, ""), WITH_CDI, DISK_RESTORE},
+        {NOT_STARTED(LATE, ", namespace: other"), NORMAL, DISK_HANDLE_COPY},
+        {NOT_STARTED(LATE, ", namespace: other"), WITH_CDI, DISK_CDI_SNAPSHOT},
+        {NOT_STARTED(", storageClassName: slowlate", ""), WITH_CDI, DISK_CDI_SNAPSHOT},
+        {NOT_STARTED(LATE, ""), CDI_NO_CLASS, DISK_CDI_CLONE},
+        {STARTED_LATE, NORMAL, DISK_CSI_CLONE},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         struct source_row r = {table[i].wukong,  VM_HALTED, VMI_RUNNING, OK_PVC,
