@@ -41,6 +41,7 @@ struct seen_wukong *judge_owner(struct sim *s, const cJSON *tree)
 void judge_release(struct sim *s)
 {
     cJSON_Delete(s->excused);
+    judge_machines_release(s);
     while (s->seen) {
         struct seen_wukong *k = s->seen;
         s->seen = k->next;
@@ -248,6 +249,8 @@ static void written_by_worker(struct sim *s, const char *who, enum api_change_ty
         child_created(s, who, o);
     else
         child_changed(s, who, o, before);
+    if (before && !api_deleting(before) && (type == API_DELETED || api_deleting(o->tree)))
+        judge_removed(s, who, o);
 }
 
 /* A user deletes a snapshot whose class says Retain: what stays behind is the user's. */
@@ -290,6 +293,7 @@ void judge_changed(struct sim *s, const char *who, enum api_change_type type,
         written_by_worker(s, who, type, o, before);
     else if (str_eq(who, "user"))
         note_user(s, o, type);
+    judge_machines(s, o);
     if (o->kind == API_WUKONG && type == API_DELETED) {
         struct seen_wukong *k = judge_find(s, o->uid);
         k->exists = false;

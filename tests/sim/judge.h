@@ -33,7 +33,20 @@ struct seen_snapshot_uid {
     char *uid;
 };
 
+/* A machine that a clone made, and when it was there with its disks, started if it was to be. */
+struct seen_machine {
+    struct seen_machine *next;
+    char *uid;
+    int64_t ready_ms; /* 0: never yet */
+};
+
 struct seen_wukong *judge_find(struct sim *s, const char *uid);
+/* judge_ready.c: a machine that is ready is not taken away. */
+void judge_machines(struct sim *s, const struct api_object *changed);
+void judge_removed(struct sim *s, const char *who, const struct api_object *o);
+void judge_machines_release(struct sim *s);
+/* It was ready at some time. */
+bool judge_was_ready(struct sim *s, const struct api_object *vm);
 struct seen_wukong *judge_find_name(struct sim *s, const char *ns, const char *name);
 /* The Wukong that an object of ours belongs to by its label; NULL: none. */
 struct seen_wukong *judge_owner(struct sim *s, const cJSON *tree);

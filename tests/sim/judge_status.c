@@ -201,6 +201,13 @@ static void add_disk(void *arg, const char *volume, const char *claim)
     }
     /* CDI's DataVolume stands for a claim that it has not made yet. */
     const struct api_object *dv = api_find(&q->s->api, API_DATA_VOLUME, q->vm->ns, claim);
+    bool live =
+        str_eq(pvc ? json_str(pvc->tree, "spec.dataSource.kind") : NULL, "PersistentVolumeClaim") ||
+        (dv && json_at(dv->tree, "spec.source.pvc") &&
+         !str_eq(json_str(dv->tree, "status.phase"), "Succeeded"));
+    if (live && !q->k->disturbed)
+        sim_violation(q->s, "success-is-data", "%s Succeeded, claim %s hangs on a live claim",
+                      q->k->name, claim);
     const char *class = pvc  ? json_str(pvc->tree, "spec.storageClassName")
                         : dv ? str_or(json_str(dv->tree, "spec.pvc.storageClassName"),
                                       json_str(dv->tree, "spec.storage.storageClassName"))

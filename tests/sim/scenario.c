@@ -217,6 +217,7 @@ void scenario_init(struct sim *s)
     }
     install_cdi(s, maybe(s, 250));
     s->world.no_volume_clones = maybe(s, 300);
+    s->world.clones_hold = maybe(s, 250);
     s->api.unserved[API_VM_SNAPSHOT] = maybe(s, 200);
     s->api.unserved[API_VM_SNAPSHOT_CONTENT] = s->api.unserved[API_VM_SNAPSHOT];
     hold_init(s);

@@ -96,6 +96,7 @@ struct sim {
     /* the judge */
     struct seen_wukong *seen;
     struct seen_snapshot_uid *seen_snapshots;
+    struct seen_machine *seen_machines;
     cJSON *excused; /* UIDs of contents whose VolumeSnapshot, or which, a user deleted */
     char *violation, *violation_detail; /* NULL: none so far */
     bool over;

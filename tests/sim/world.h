@@ -48,7 +48,8 @@ struct volume {
     int64_t records;           /* what it was made with */
     bool cut_frozen;           /* made from a snapshot that was cut while frozen */
     bool cut_running;
-    bool cut_joined; /* see physical.joined */
+    bool cut_joined;           /* see physical.joined */
+    const struct physical *of; /* the snapshot that it was restored from; NULL: none */
 };
 
 struct physical {
@@ -73,7 +74,9 @@ struct world_faults {
     unsigned thaw_error, thaw_error_but_thawed;
     unsigned snapshot_slow, snapshot_errors, snapshot_lost_reply, status_lag;
     unsigned provision_slow, provision_errors;
+    unsigned hopeless_claims; /* no room for that one, however often it is tried */
     unsigned vm_slow;
+    unsigned probe_fails;       /* of a guest that runs, for minutes or for good */
     unsigned admission_refuses; /* quota and the like, per create */
 };
 
@@ -88,6 +91,7 @@ struct world {
     bool no_volume_clones; /* the CSI driver has no CLONE_VOLUME */
     bool cuts_late;        /* it answers CreateSnapshot before it cuts */
     bool copies_files;     /* its snapshots are copies, which take their time */
+    bool clones_hold;      /* and deletes no snapshot while volumes depend on it */
     struct machine *machines;
     struct volume *volumes;
     struct physical *physicals;

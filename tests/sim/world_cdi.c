@@ -13,6 +13,9 @@
 /* For the judge alone: what the source held when the copy began. */
 #define BEGUN_AT "metadata.annotations[sim/records]"
 
+/* CDI fills it without a consumer (pkg/controller/common/util.go AnnImmediateBinding). */
+#define BIND_NOW "metadata.annotations[cdi.kubevirt.io/storage.bind.immediate.requested]"
+
 static const char *member(const struct api_object *dv, const char *name)
 {
     CLEANUP_FREE char *as_pvc = xasprintf("spec.pvc.%s", name);
@@ -84,6 +87,7 @@ static bool read_source(struct world *w, const struct api_object *dv, struct vol
     to->cut_running = p->running;
     to->cut_frozen = p->frozen;
     to->cut_joined = p->joined;
+    to->of = p;
     return true;
 }
 
@@ -115,6 +119,7 @@ static void end_copy(struct world *w, const char *ns, const char *name)
     v->cut_running = found.cut_running || found.records != begun;
     v->cut_frozen = found.cut_frozen;
     v->cut_joined = found.cut_joined;
+    v->of = found.of;
     claim_bind(w, claim, v);
     set_phase(w, dv, "Succeeded", "100.0%", NULL);
 }
@@ -157,7 +162,7 @@ void sync_data_volume(struct world *w, const char *ns, const char *name)
         make_claim(w, dv);
     else if (!str_eq(json_str(claim->tree, "metadata.ownerReferences.#0.uid"), dv->uid))
         world_later(w, rng_range(w->rng, 1000, 8000), sync_data_volume, ns, name);
-    else if (claim_waits(w, claim))
+    else if (claim_waits(w, claim) && !json_at(dv->tree, BIND_NOW))
         set_phase(w, dv, "WaitForFirstConsumer", "N/A", NULL);
     else
         begin_copy(w, dv, claim);

@@ -113,6 +113,7 @@ static bool from_snapshot(struct world *w, const struct api_object *o, struct vo
         v->cut_frozen = p->frozen;
         v->cut_joined = p->joined;
         v->cut_running = p->running;
+        v->of = p;
         return true;
     }
     return false;
@@ -158,7 +159,8 @@ static void provision(struct world *w, const char *ns, const char *name)
         return;
     const char *kind = json_str(o->tree, "spec.dataSource.kind");
     struct volume *v = volume_new(w, ns, name);
-    bool ok = !rng_chance(w->rng, w->faults.provision_errors);
+    bool hopeless = str_hash64(o->uid, strlen(o->uid)) % 1000 < w->faults.hopeless_claims;
+    bool ok = !hopeless && !rng_chance(w->rng, w->faults.provision_errors);
     if (ok && str_eq(kind, "VolumeSnapshot"))
         ok = from_snapshot(w, o, v, why);
     else if (ok && str_eq(kind, "PersistentVolumeClaim"))

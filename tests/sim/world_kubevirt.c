@@ -141,9 +141,10 @@ static void write_vm_status(struct world *w, struct api_object *vm, const struct
         jt_add(tree, "metadata.finalizers", VM_FINALIZER);
     jt_str(tree, "status.printableStatus", printable(w, vm, vmi));
     jt_put(tree, "status.created", vmi ? cJSON_CreateTrue() : NULL);
-    jt_put(tree, "status.ready", running ? cJSON_CreateTrue() : NULL);
+    bool ready = running && str_eq(json_str(vmi->tree, "status.conditions.#0.status"), "True");
+    jt_put(tree, "status.ready", ready ? cJSON_CreateTrue() : NULL);
     cJSON *list = cJSON_CreateArray();
-    cJSON_AddItemToArray(list, condition("Ready", running));
+    cJSON_AddItemToArray(list, condition("Ready", ready));
     jt_put(tree, "status.conditions", list);
     const char *asked = json_str(tree, "status.stateChangeRequests.#0.action");
     if ((str_eq(asked, "Start") && vmi) || (str_eq(asked, "Stop") && !vmi))
@@ -223,6 +224,17 @@ static void connect_agent(struct world *w, const char *ns, const char *name)
     api_replace(w->api, "kubevirt", vmi, tree);
 }
 
+/* The readiness probe passes at last. Ready is the first of its conditions. */
+static void pass_probe(struct world *w, const char *ns, const char *name)
+{
+    struct api_object *vmi = api_find(w->api, API_VMI, ns, name);
+    if (!vmi || api_deleting(vmi->tree) || !str_eq(json_str(vmi->tree, "status.phase"), "Running"))
+        return;
+    cJSON *tree = jt_copy(vmi->tree);
+    jt_str(jt_at(tree, "status.conditions")->child, "status", "True");
+    api_replace(w->api, "kubevirt", vmi, tree);
+}
+
 static void run_vmi(struct world *w, const char *ns, const char *name)
 {
     struct api_object *vmi = api_find(w->api, API_VMI, ns, name);
@@ -238,9 +250,12 @@ static void run_vmi(struct world *w, const char *ns, const char *name)
     cJSON *tree = jt_copy(vmi->tree);
     jt_str(tree, "status.phase", "Running");
     cJSON *list = cJSON_CreateArray();
-    cJSON_AddItemToArray(list, condition("Ready", true));
+    bool ready = !rng_chance(w->rng, w->faults.probe_fails);
+    cJSON_AddItemToArray(list, condition("Ready", ready));
     jt_put(tree, "status.conditions", list);
     api_replace(w->api, "kubevirt", vmi, tree);
+    if (!ready && rng_chance(w->rng, 500))
+        world_later(w, rng_range(w->rng, 1000, 300000), pass_probe, ns, name);
     if (m->has_agent)
         world_later(w, pace(w) * 4, connect_agent, ns, name);
 }

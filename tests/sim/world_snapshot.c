@@ -223,6 +223,17 @@ static void drop_finalizer(struct world *w, struct api_object *o, const char *fi
     api_replace(w->api, "snapshot-controller", o, tree);
 }
 
+/* Many drivers answer FailedPrecondition for as long as a volume depends on it (HPE's CSI driver,
+   controller_server.go DeleteSnapshot: "in use by another resource"), and csi-snapshotter asks
+   again. */
+static bool held_by_clones(struct world *w, const struct physical *p)
+{
+    for (const struct volume *v = w->volumes; v && w->clones_hold; v = v->next)
+        if (v->of == p)
+            return true;
+    return false;
+}
+
 static void end_content(struct world *w, struct api_object *o)
 {
     const struct api_object *s =
@@ -233,7 +244,13 @@ static void end_content(struct world *w, struct api_object *o)
     /* Deleted first: it waits until its VolumeSnapshot goes. */
     if (bound && !api_deleting(s->tree))
         return;
-    if (p && str_eq(json_str(o->tree, "spec.deletionPolicy"), "Delete")) {
+    bool removes = p && str_eq(json_str(o->tree, "spec.deletionPolicy"), "Delete");
+    if (removes && held_by_clones(w, p)) {
+        event_on(w, "VolumeSnapshotContent", o, "SnapshotDeleteError", "Failed to delete snapshot");
+        world_later(w, rng_range(w->rng, 2000, 30000), sync_content, "", o->name);
+        return;
+    }
+    if (removes) {
         p->alive = false;
         world_note(w, "physical snapshot %s deleted", p->handle);
     }
