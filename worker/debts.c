@@ -188,8 +188,10 @@ bool debts_pay(const struct clone_view *v, struct decision *d)
     bool thawed = !record_owes_thaw(&d->record);
     bool stopped = thawed && oblige_stop_source(v, d);
     bool failed = v->record.phase == PHASE_FAILED;
-    bool removed = failed ? oblige_remove_all(v, d) : remove_temporaries(v, d);
-    if (!failed)
+    bool removed = !failed || oblige_remove_all(v, d);
+    if (removed && (!failed || view_has_children(v)))
+        removed = remove_temporaries(v, d);
+    if (!failed || v->record.ready_count)
         debts_tell(v, d);
     else if (removed)
         cleaned(d, true, REASON_CLEANED, "nothing temporary is left");

@@ -1,7 +1,7 @@
 /*
- * What a clone owes that has ended, pure as the steps: its temporaries, the thaw and the stop of its
- * source. None of it can undo a machine; it is tried for as long as it takes, and told in condition
- * TemporariesCleaned.
+ * What a clone owes that has ended, pure as the steps: its temporaries, the thaw and the stop of
+ * its source. None of it can undo a machine; it is tried for as long as it takes, and told in
+ * condition TemporariesCleaned.
  */
 #ifndef WORKER_DEBTS_H
 #define WORKER_DEBTS_H

@@ -6,6 +6,7 @@
 
 #include "base/rng.h"
 #include "base/str.h"
+#include "worker/batch.h"
 #include "worker/bodies.h"
 #include "worker/debts.h"
 #include "worker/sharing.h"
@@ -56,6 +57,10 @@ const size_t clone_step_count = ARRAY_LEN(clone_steps);
 #define ATTEMPT_BACKOFF_MS 5000
 #define ATTEMPT_BACKOFF_MAX_MS 120000
 #define ATTEMPT_JITTER_PERCENT 50
+/* What is there of a batch at its deadline is looked at for no longer. */
+#define STOCK_LIMIT_MS 60000
+/* And what the snapshots hold is read so often. */
+#define READS_TRIED 5
 /* Cleanup that cannot be done in this time is given up (product: an Event names the leftovers). */
 #define CLEANUP_LIMIT_MS 600000
 
@@ -206,12 +211,14 @@ static void begin_abort(const struct clone_view *v, struct decision *d, const st
                         bool terminal)
 {
     d->record.error.reason = reason_table[why->reason].name;
-    d->record.error.message = arena_strdup(v->arena, why->message);
+    d->record.error.message = arena_printf(v->arena, "%s%s", why->message, batch_survivors(v, d));
     d->record.error.disk = why->disk;
     d->record.error.at_ms = v->now.wall_ms;
     d->record.attempts = view_attempt(v);
+    d->record.repair.target = 0;
     d->record.error.attempt = d->record.attempts;
-    d->record.error.terminal = terminal;
+    /* Another attempt would be of another point in time than those that stay. */
+    d->record.error.terminal = terminal || d->record.ready_count;
     if (!d->record.attempt_ms)
         d->record.attempt_ms = v->now.wall_ms;
     body_event(v, d, true, "AttemptFailed", "attempt %lld: %s: %s", (long long)d->record.attempts,
@@ -232,10 +239,31 @@ static void succeed(const struct clone_view *v, struct decision *d)
 }
 
 /* All machines are there and ready: no clock runs against them any more. */
-static bool machines_ready(const struct walk *w)
+static bool machines_ready(const struct clone_view *v, const struct walk *w)
 {
-    return w->current == clone_step_count ||
-           clone_steps[w->current].observe == observe_stayed_stopped;
+    if (w->current == clone_step_count || clone_steps[w->current].observe == observe_stayed_stopped)
+        return true;
+    /* That they are to own their claims is nothing to take them back for. */
+    for (size_t t = 0; t < v->target_count; t++)
+        if (!view_target_there(v, &v->targets[t]))
+            return false;
+    return v->target_count > 0;
+}
+
+/* A worker that has just begun, an hour late perhaps, does not know yet what is there. */
+static bool is_still_reading(const struct clone_view *v)
+{
+    size_t n = 0;
+    if (!view_past_cut(v) || v->capture.present || v->capture.refusal)
+        return false;
+    const struct body_read *reads = body_reads(v, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct call *c = memo_find(v->memo, reads[i].key);
+        bool hopeless = call_failed(c) && (c->code == 404 || c->failures > READS_TRIED);
+        if (!call_ok(c) && !hopeless)
+            return true;
+    }
+    return false;
 }
 
 /* Deadline, from the first moment at which policy and window permit. */
@@ -243,12 +271,16 @@ static bool past_deadline(const struct clone_view *v, const struct walk *w, stru
 {
     int64_t deadline = deadline_of(v);
     bool held = w->current == 0 && !record_begun(&v->record);
-    if (!deadline || machines_ready(w) || held)
+    if (!deadline || machines_ready(v, w) || held)
         return false;
     if (v->now.wall_ms < deadline) {
         decision_again(d, deadline);
         return false;
     }
+    if (is_still_reading(v))
+        return false;
+    if (!batch_take_stock(v, d) && v->now.wall_ms < deadline + STOCK_LIMIT_MS)
+        return false;
     struct why why = {.disk = w->why.disk};
     why_set(&why, REASON_DEADLINE_EXCEEDED, "not done within %lld s; last: %s: %s",
             (long long)v->effective.deadline_s, clone_steps[w->current].name, w->why.message);
@@ -333,6 +365,7 @@ static void go_on(const struct clone_view *v, struct decision *d)
     d->share = share_state(v, &w);
     d->record.phase = v->record.attempts || w.current > 1 ? PHASE_CLONING : PHASE_PENDING;
     start_clock(v, &w, d);
+    batch_note_ready(v, d);
     bool late = past_deadline(v, &w, d);
     oblige_thaw(v, d, late || w.observed == STEP_FAILED);
     if (late)
@@ -345,7 +378,11 @@ static void go_on(const struct clone_view *v, struct decision *d)
     d->record.progress = progress_of(v, w.current);
     step_conditions(v, &w, d);
     hold_gates(v, &w, d);
+    if (!batch_repaired(v, d))
+        return;
     if (w.observed == STEP_FAILED) {
+        if (batch_repair(v, d, &w.why) || !batch_take_stock(v, d))
+            return;
         begin_abort(v, d, &w.why, reason_table[w.why.reason].kind == REASON_TERMINAL);
         return;
     }
@@ -494,14 +531,15 @@ static void after_end(const struct clone_view *v, struct decision *d)
 {
     d->keep_conditions = true;
     bool owes = !debts_pay(v, d);
-    if (v->record.phase == PHASE_SUCCEEDED && !v->wukong->deleted_ms) {
+    bool failed = v->record.phase == PHASE_FAILED;
+    if (!v->wukong->deleted_ms && (!failed || v->record.ready_count))
         follow_reclaim_policy(v, d);
+    if (!v->wukong->deleted_ms && !failed)
         debts_tell_readiness(v, d);
-    }
     bool lasting = v->effective.clone_type == CLONE_LINKED || view_claims_pending(v);
-    bool leaves = v->record.phase == PHASE_FAILED || !lasting;
+    bool leaves = !lasting || (failed && !view_has_children(v));
     if (!owes && v->wukong->has_finalizer && leaves)
-        owes = !oblige_nothing_left(v, d, v->record.phase == PHASE_FAILED);
+        owes = !oblige_nothing_left(v, d, failed && !v->record.ready_count);
     bool late = v->wukong->deleted_ms && v->wukong->deleted_ms + CLEANUP_LIMIT_MS < v->now.wall_ms;
     if (owes && late)
         tell_leftovers(v, d);
@@ -585,8 +623,17 @@ static bool holds_snapshots(const struct clone_view *v)
     if (v->record.phase == PHASE_SUCCEEDED)
         return view_claims_pending(v);
     if (record_final(&v->record) || v->wukong->deleted_ms || record_aborted(&v->record))
-        return view_has_children(v) || !oblige_await_creates(v, &scratch);
+        return view_has_children_to_go(v) || view_claims_pending(v) ||
+               !oblige_await_creates(v, &scratch);
     return !view_targets_complete(v);
+}
+
+static bool nothing_to_go(const struct clone_view *v)
+{
+    for (size_t i = 0; i < v->ours_count; i++)
+        if (!v->ours[i].stays)
+            return false;
+    return !v->held_count;
 }
 
 static bool retry_asked(const struct clone_view *v)
@@ -619,9 +666,11 @@ void clone_decide(const struct clone_view *v, struct decision *d)
     d->write_status = true;
     if (record_final(&v->record)) {
         after_end(v, d);
-        if (retry_asked(v) && !v->wukong->deleted_ms && !v->ours_count && !v->held_count &&
-            !v->share.taking_over) {
-            d->record = (struct clone_record){.retry_token = v->retry, .phase = PHASE_PENDING};
+        if (retry_asked(v) && !v->wukong->deleted_ms && nothing_to_go(v) && !v->share.taking_over) {
+            d->record = (struct clone_record){.retry_token = v->retry,
+                                              .phase = PHASE_PENDING,
+                                              .ready = v->record.ready,
+                                              .ready_count = v->record.ready_count};
             d->persist_first = true;
         }
         if (v->wukong->deleted_ms)

@@ -24,6 +24,7 @@ enum observed {
 struct why {
     enum reason reason;
     const char *disk;
+    const struct view_target *target; /* the one that has failed; NULL: not one alone */
     int64_t again_ms; /* wall clock: look again then at the latest; 0: an event will come */
     int64_t until_ms; /* a clock's time that is waited for, to be told; 0: none */
     char message[1024];

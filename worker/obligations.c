@@ -200,7 +200,7 @@ static size_t remove_kind(const struct clone_view *v, struct decision *d, int ki
     size_t n = 0;
     for (size_t i = 0; i < v->ours_count; i++) {
         const struct view_leftover *o = &v->ours[i];
-        if (o->kind != kind)
+        if (o->kind != kind || o->stays)
             continue;
         n += !o->attached && !released(v, o);
         remove_one(v, d, o);
@@ -278,6 +278,16 @@ bool view_has_children(const struct clone_view *v)
     return false;
 }
 
+bool view_has_children_to_go(const struct clone_view *v)
+{
+    for (size_t i = 0; i < v->ours_count; i++)
+        if ((v->ours[i].kind == KIND_VM || v->ours[i].kind == KIND_PVC ||
+             v->ours[i].kind == KIND_DATA_VOLUME) &&
+            !v->ours[i].stays)
+            return true;
+    return false;
+}
+
 /* A finalizer on a snapshot protects nothing; its content and data go at once. What holds is a
    content whose deletionPolicy is Retain (seen on external-snapshotter 8.6). */
 bool oblige_hold_parents(const struct clone_view *v, struct decision *d)
@@ -310,7 +320,37 @@ bool oblige_remove_all(const struct clone_view *v, struct decision *d)
         decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
         return false;
     }
-    return oblige_remove_snapshots(v, d);
+    /* What is left are machines that have been ready: their disks may need them still. */
+    bool needed =
+        view_claims_pending(v) || (v->effective.clone_type == CLONE_LINKED && view_has_children(v));
+    return needed || oblige_remove_snapshots(v, d);
+}
+
+static bool is_of_target(const struct clone_view *v, const struct view_target *t,
+                         const struct view_leftover *o)
+{
+    if (o->kind == KIND_VM)
+        return str_eq(o->name, t->vm.name);
+    for (size_t i = 0; i < v->disk_count; i++)
+        if ((o->kind == KIND_PVC || o->kind == KIND_DATA_VOLUME) &&
+            str_eq(o->name, t->claims[i].name))
+            return true;
+    return false;
+}
+
+bool oblige_remove_target(const struct clone_view *v, struct decision *d,
+                          const struct view_target *t)
+{
+    bool gone = true;
+    for (size_t i = 0; i < v->ours_count; i++) {
+        if (v->ours[i].stays || !is_of_target(v, t, &v->ours[i]))
+            continue;
+        gone = false;
+        remove_one(v, d, &v->ours[i]);
+    }
+    if (!gone)
+        decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
+    return gone;
 }
 
 bool view_claims_pending(const struct clone_view *v)

@@ -84,6 +84,23 @@ static bool read_cloning_refused(const cJSON *o)
     return refused;
 }
 
+static void read_ready(struct arena *a, const cJSON *o, struct clone_record *r)
+{
+    const cJSON *list = json_get(o, "targets"), *t;
+    size_t n = (size_t)cJSON_GetArraySize(list);
+    struct ready_target *ready = n ? arena_alloc(a, n * sizeof *ready) : NULL;
+    int64_t index = 0;
+    if (!ready)
+        return;
+    cJSON_ArrayForEach (t, list) {
+        struct ready_target one = {index++, read_text(a, t, "vmUID"), read_time(t, "readyTime"),
+                                   read_time(t, "snapshotTime")};
+        if (one.vm_uid && one.ready_ms)
+            ready[r->ready_count++] = one;
+    }
+    r->ready = ready;
+}
+
 struct clone_record record_read(struct arena *a, const cJSON *o)
 {
     struct clone_record r = {
@@ -120,6 +137,9 @@ struct clone_record record_read(struct arena *a, const cJSON *o)
                   .terminal = json_bool(o, "lastError.terminal", false)},
     };
     read_members(a, o, &r);
+    read_ready(a, o, &r);
+    r.repair.count = read_int(o, "repairs");
+    r.repair.target = read_int(o, "repairing");
     r.cloning_refused = read_cloning_refused(o);
     (void)str_to_i64(json_str(o, "snapshotSize"), &r.snapshot_bytes);
     return r;

@@ -36,6 +36,14 @@ struct share_member {
     const char *round; /* which of its attempts (worker/sharing.h) */
 };
 
+/* A machine of a batch that has been there and ready: its user's, whatever becomes of the others.
+ */
+struct ready_target {
+    int64_t index;
+    const char *vm_uid;
+    int64_t ready_ms, cut_ms; /* when, and of which point in time its disks are */
+};
+
 struct clone_record {
     enum clone_phase phase;
     int64_t attempts; /* 1 = the first attempt is under way or over */
@@ -63,7 +71,13 @@ struct clone_record {
     } shared; /* the Wukong whose snapshot was taken over, and in which of its attempts */
     const struct share_member *members;
     size_t member_count;
-    int64_t shared_until_ms; /* those take the cut over before */
+    int64_t shared_until_ms;          /* those take the cut over before */
+    const struct ready_target *ready; /* of a batch; each once */
+    size_t ready_count;
+    struct {
+        int64_t count;  /* machines of a batch that were made anew, each time */
+        int64_t target; /* which is being removed for that, its index + 1; 0: none */
+    } repair;
     const char *retry_token; /* value of the retry annotation that was acted upon */
     struct {
         const char *reason, *message, *disk; /* reason NULL: none */

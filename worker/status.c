@@ -190,7 +190,19 @@ static void write_disks(struct json_writer *w, const struct clone_view *v)
    be stored would stop the clone. */
 #define STATUS_CLAIMS_MAX 1024
 
-static void write_targets(struct json_writer *w, const struct clone_view *v)
+static void write_ready(struct json_writer *w, const struct clone_record *r, int64_t index)
+{
+    for (size_t i = 0; i < r->ready_count; i++) {
+        if (r->ready[i].index != index)
+            continue;
+        json_string(w, "vmUID", r->ready[i].vm_uid);
+        write_time(w, "readyTime", r->ready[i].ready_ms, true);
+        write_time(w, "snapshotTime", r->ready[i].cut_ms, true);
+    }
+}
+
+static void write_targets(struct json_writer *w, const struct clone_view *v,
+                          const struct clone_record *r)
 {
     bool with_disks = v->target_count * v->disk_count <= STATUS_CLAIMS_MAX;
     if (keep_old(w, v, "targets"))
@@ -204,6 +216,7 @@ static void write_targets(struct json_writer *w, const struct clone_view *v)
                     !target->vm.exists ? "Pending"
                     : target->vm.ready ? "Ready"
                                        : str_or(target->vm.printable, "Created"));
+        write_ready(w, r, target->index);
         if (with_disks)
             json_array(w, "disks");
         for (size_t i = 0; with_disks && i < v->disk_count; i++) {
@@ -308,7 +321,13 @@ static void write_clone_status(struct json_writer *w, const struct clone_view *v
     write_shared(w, r);
     json_string(w, "retryToken", r->retry_token);
     write_disks(w, v);
-    write_targets(w, v);
+    write_targets(w, v, r);
+    if (r->ready_count)
+        json_number(w, "readyReplicas", (long long)r->ready_count);
+    if (r->repair.count)
+        json_number(w, "repairs", r->repair.count);
+    if (r->repair.target)
+        json_number(w, "repairing", r->repair.target);
     write_error(w, r);
     json_end(w);
 }
@@ -338,9 +357,9 @@ int64_t status_pause_ms(size_t under_way)
 /* Members of cloneStatus whose change alone may wait. */
 static bool soft_member(const char *name)
 {
-    static const char *const soft[] = {"progress", "step",          "disks",
-                                       "targets",  "snapshotNames", "snapshotName",
-                                       "phase",    "startTime",     "waitingUntil"};
+    static const char *const soft[] = {"progress",      "step",         "disks", "targets",
+                                       "snapshotNames", "snapshotName", "phase", "startTime",
+                                       "waitingUntil",  "readyReplicas"};
     for (size_t i = 0; i < ARRAY_LEN(soft); i++)
         if (str_eq(name, soft[i]))
             return true;

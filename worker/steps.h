@@ -157,13 +157,21 @@ enum observed observe_vm(const struct clone_view *v, struct why *why);
 void apply_vm(const struct clone_view *v, struct decision *d);
 enum observed observe_ready(const struct clone_view *v, struct why *why);
 void apply_ready(const struct clone_view *v, struct decision *d);
+/* This machine is there with its disks, started if it is to be, whatever the others do. */
+bool view_target_there(const struct clone_view *v, const struct view_target *t);
+/* And owns its disks: nothing is left to be done for it. */
+bool view_target_done(const struct clone_view *v, const struct view_target *t);
 
 /* --- Obligations (obligations.c): looked at before the steps. --- */
 
 /* Sends the thaw that is owed and records it when it is known to have happened. */
 void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted);
-/* Removes everything of ours; true when nothing is left. */
+/* Removes everything of ours but the machines that have been ready, and what their disks need; true
+   when nothing else is left. */
 bool oblige_remove_all(const struct clone_view *v, struct decision *d);
+/* Removes one machine and its disks; true when they are gone. */
+bool oblige_remove_target(const struct clone_view *v, struct decision *d,
+                          const struct view_target *t);
 /* Removes the copies in the target's namespace alone; true when none is left. */
 bool oblige_remove_copies(const struct clone_view *v, struct decision *d);
 /* Removes the snapshots of ours; true when none is left. */
@@ -180,6 +188,8 @@ bool oblige_nothing_left(const struct clone_view *v, struct decision *d, bool al
 bool oblige_hold_parents(const struct clone_view *v, struct decision *d);
 /* A machine or a claim of ours is there. */
 bool view_has_children(const struct clone_view *v);
+/* One that does not stay. */
+bool view_has_children_to_go(const struct clone_view *v);
 /* True when claims of ours are Pending: their snapshots must stay. */
 bool view_claims_pending(const struct clone_view *v);
 /* The source that we started, and that shall not go on, runs still. */

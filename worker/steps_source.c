@@ -149,6 +149,9 @@ static bool source_is_free(const struct clone_view *v)
         return false;
     if (v->effective.clone_type != CLONE_FULL)
         return true;
+    /* What a worker that has just begun has not read yet may be copied for long. */
+    if (!v->capture.present && !v->capture.refusal)
+        return true;
     for (size_t i = 0; i < v->disk_count; i++)
         for (size_t t = 0; t < v->target_count; t++)
             if (!view_disk_has_snapshot(&v->disks[i]) && !v->targets[t].claims[i].bound)
@@ -330,11 +333,20 @@ static enum observed dry_verdict(const struct call *c, const char *kind, const c
     return STEP_TODO;
 }
 
+/* A machine of a batch that stayed when the others failed is there already. */
+static const struct view_target *first_missing(const struct clone_view *v)
+{
+    for (size_t t = 0; t < v->target_count; t++)
+        if (!v->targets[t].ready)
+            return &v->targets[t];
+    return &v->targets[0];
+}
+
 /* Only the first target is tried: the others differ from it in names alone, and those are looked
    up in the caches (view_name_taken). */
 static enum observed dry_runs(const struct clone_view *v, struct why *why)
 {
-    const struct view_target *t = &v->targets[0];
+    const struct view_target *t = first_missing(v);
     for (size_t i = 0; i < v->disk_count; i++) {
         const char *name = t->claims[i].name;
         enum observed o =
@@ -452,7 +464,7 @@ void apply_preflight(const struct clone_view *v, struct decision *d)
             (void)intents_add(&d->intents, INTENT_READ, needs[i].kind, needs[i].ns, needs[i].name,
                               "%s", needs[i].key);
     }
-    const struct view_target *t = &v->targets[0];
+    const struct view_target *t = first_missing(v);
     for (size_t k = 0; k < v->disk_count; k++)
         if (!call_ok(dry_call(v, "claim", t->claims[k].name)))
             body_dry_run_claim(v, d, t, k);

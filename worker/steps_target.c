@@ -89,12 +89,14 @@ enum observed observe_disks(const struct clone_view *v, struct why *why)
             const struct seen_claim *c = &v->targets[t].claims[i];
             if (c->exists && c->deleting) {
                 why->disk = v->disks[i].plan->name;
+                why->target = &v->targets[t];
                 why_set(why, REASON_TARGET_LOST, "PersistentVolumeClaim %s/%s is being deleted",
                         v->wukong->ns, c->name);
                 return STEP_FAILED;
             }
             if (c->exists && c->earlier) {
                 why->disk = v->disks[i].plan->name;
+                why->target = &v->targets[t];
                 why_set(why, REASON_TARGET_LOST,
                         "PersistentVolumeClaim %s/%s is left from an earlier attempt",
                         v->wukong->ns, c->name);
@@ -102,6 +104,7 @@ enum observed observe_disks(const struct clone_view *v, struct why *why)
             }
             if (c->exists && !c->sourced) {
                 why->disk = v->disks[i].plan->name;
+                why->target = &v->targets[t];
                 why_set(why, REASON_RESTORE_FAILED,
                         "PersistentVolumeClaim %s/%s was stored without its data source: it would "
                         "be empty",
@@ -175,6 +178,7 @@ enum observed observe_vm(const struct clone_view *v, struct why *why)
     for (size_t t = 0; t < v->target_count; t++) {
         const struct seen_vm *vm = &v->targets[t].vm;
         if (vm->exists && vm->deleting) {
+            why->target = &v->targets[t];
             why_set(why, REASON_TARGET_LOST, "VirtualMachine %s/%s is being deleted", v->wukong->ns,
                     vm->name);
             return STEP_FAILED;
@@ -262,11 +266,29 @@ static enum observed target_state(const struct clone_view *v, const struct view_
         why_set(why, REASON_VM_FAILED, "VirtualMachine %s: %s", t->vm.name, t->vm.failure);
         return STEP_WAIT;
     }
-    if (starts_by_hand(v) && !call_ok(memo_findf(v->memo, "start/%s", t->vm.name)))
+    if (starts_by_hand(v) && !call_ok(memo_findf(v->memo, "start/%s", t->vm.uid)))
         return STEP_TODO;
     why_set(why, REASON_CLONING, "VirtualMachine %s is %s", t->vm.name,
             str_or(t->vm.printable, "starting"));
     return STEP_WAIT;
+}
+
+bool view_target_there(const struct clone_view *v, const struct view_target *t)
+{
+    for (size_t i = 0; i < v->disk_count; i++) {
+        const struct seen_claim *c = &t->claims[i];
+        if (!c->exists || !c->ours || c->deleting || c->earlier || !c->sourced ||
+            (!c->bound && !disk_waits_for_consumer(v, i)))
+            return false;
+    }
+    return v->disk_count && t->vm.exists && t->vm.ours && !t->vm.deleting &&
+           (t->vm.up || !v->effective.auto_start);
+}
+
+bool view_target_done(const struct clone_view *v, const struct view_target *t)
+{
+    struct why why = {0};
+    return view_target_there(v, t) && target_state(v, t, &why) == STEP_DONE;
 }
 
 enum observed observe_ready(const struct clone_view *v, struct why *why)
@@ -278,6 +300,7 @@ enum observed observe_ready(const struct clone_view *v, struct why *why)
         enum observed o = target_state(v, &v->targets[t], &one);
         if (o == STEP_FAILED) {
             *why = one;
+            why->target = &v->targets[t];
             return o;
         }
         if (o == STEP_TODO || (o == STEP_WAIT && worst == STEP_DONE)) {
@@ -297,10 +320,10 @@ void apply_ready(const struct clone_view *v, struct decision *d)
                 body_own_claim(v, d, &v->targets[t], i);
     for (size_t t = 0; starts_by_hand(v) && t < v->target_count; t++) {
         const struct seen_vm *vm = &v->targets[t].vm;
-        if (vm->up || call_ok(memo_findf(v->memo, "start/%s", vm->name)))
+        if (vm->up || call_ok(memo_findf(v->memo, "start/%s", vm->uid)))
             continue;
         struct intent *i = intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VM],
-                                       v->wukong->ns, vm->name, "start/%s", vm->name);
+                                       v->wukong->ns, vm->name, "start/%s", vm->uid);
         i->sub = "start";
         i->body = "{}";
     }

@@ -566,6 +566,35 @@ static void add_backups(struct owned_fill *f, const struct kube_object *vm_snaps
     }
 }
 
+static bool is_ready_vm(const struct clone_view *v, const char *uid)
+{
+    for (size_t i = 0; i < v->record.ready_count; i++)
+        if (str_eq(v->record.ready[i].vm_uid, uid))
+            return true;
+    return false;
+}
+
+/* A machine of a batch that has been ready, and its disks. Of a clone that has succeeded all are,
+   and who deletes the Wukong says by reclaimPolicy what becomes of them. */
+static bool of_ready_machine(const struct owned_fill *f, const struct kube_object *o)
+{
+    const struct clone_view *v = f->v;
+    bool failed = v->record.phase == PHASE_FAILED && v->effective.reclaim == RECLAIM_RETAIN;
+    bool goes = (v->wukong->deleted_ms && !failed) || v->own_ns_terminating;
+    if (v->record.phase == PHASE_SUCCEEDED || goes)
+        return false;
+    if (f->kind == KIND_VM)
+        return is_ready_vm(v, o->uid);
+    if (f->kind == KIND_PVC && str_eq(o->owner_kind, "DataVolume")) {
+        const struct kube_object *dv =
+            f->caches->get(f->caches->arg, KIND_DATA_VOLUME, o->ns, str_or(o->owner_name, ""));
+        return dv && str_eq(dv->uid, o->owner_uid) && dv->owner_uid &&
+               is_ready_vm(v, dv->owner_uid);
+    }
+    return (f->kind == KIND_PVC || f->kind == KIND_DATA_VOLUME) && o->owner_uid &&
+           is_ready_vm(v, o->owner_uid);
+}
+
 /* Who may create objects may label as many of them as he likes. What is left out is seen when these
    are gone. */
 #define OURS_MAX 4096
@@ -580,6 +609,7 @@ static bool add_ours(void *arg, const struct kube_object *o)
         return true;
     }
     struct view_leftover *left = add_left(f, f->kind, o);
+    left->stays = of_ready_machine(f, o);
     if (f->kind == KIND_PVC)
         left->pending_claim = !str_eq(field(o, F_PHASE), "Bound");
     if (f->kind == KIND_DATA_VOLUME)
@@ -700,6 +730,22 @@ static void see_snapshots(struct clone_view *v, const struct caches *c)
     }
 }
 
+/* A machine that has been ready counts as it was then: it is its user's, who may stop or delete it.
+ */
+static void as_it_was(const struct clone_view *v, struct view_target *t)
+{
+    t->vm.exists = t->vm.ours = t->vm.up = t->vm.owned = true;
+    t->vm.deleting = false;
+    t->vm.failure = NULL;
+    for (size_t i = 0; i < v->disk_count; i++) {
+        struct seen_claim *c = &t->claims[i];
+        c->exists = c->ours = c->owned = c->sourced = c->bound = true;
+        c->deleting = c->earlier = false;
+        c->error = NULL;
+        c->done_percent = 100;
+    }
+}
+
 static void see_targets(struct clone_view *v, const struct caches *c)
 {
     size_t n = (size_t)v->effective.replicas;
@@ -719,6 +765,10 @@ static void see_targets(struct clone_view *v, const struct caches *c)
             target->claims[i].name = own(v, pvc);
             see_claim(v, c, &target->claims[i]);
         }
+        for (size_t i = 0; i < v->record.ready_count; i++)
+            target->ready |= v->record.ready[i].index == target->index;
+        if (target->ready && !record_final(&v->record))
+            as_it_was(v, target);
     }
     v->target_count = n;
 }

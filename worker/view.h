@@ -82,6 +82,7 @@ struct view_disk {
 
 struct view_target {
     int64_t index;
+    bool ready; /* it has been, of a batch; it counts as it was then */
     struct seen_vm vm;
     struct seen_claim *claims; /* one per disk of the capture */
 };
@@ -119,6 +120,7 @@ struct view_leftover {
     int kind; /* enum worker_kind */
     const char *ns, *name, *uid;
     bool deleting, blocks_namespace;
+    bool stays;           /* of a machine that has been ready: no failure removes it */
     bool content_retains; /* snapshots: the content must be set to Delete first */
     const char *content;
     bool pending_claim; /* a claim that is not bound, or a DataVolume that has not filled its own */

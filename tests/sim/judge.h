@@ -45,8 +45,8 @@ struct seen_wukong *judge_find(struct sim *s, const char *uid);
 void judge_machines(struct sim *s, const struct api_object *changed);
 void judge_removed(struct sim *s, const char *who, const struct api_object *o);
 void judge_machines_release(struct sim *s);
-/* It was ready at some time. */
-bool judge_was_ready(struct sim *s, const struct api_object *vm);
+/* Of a clone that has Failed: the machine, or the claim of one, stays for it has been ready. */
+bool judge_survives(struct sim *s, const struct api_object *wukong, const struct api_object *o);
 struct seen_wukong *judge_find_name(struct sim *s, const char *ns, const char *name);
 /* The Wukong that an object of ours belongs to by its label; NULL: none. */
 struct seen_wukong *judge_owner(struct sim *s, const cJSON *tree);

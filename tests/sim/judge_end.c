@@ -37,7 +37,9 @@ static bool snapshot_may_stay(struct sim *s, const struct seen_wukong *k)
     /* A machine that outlives its Wukong keeps what its disks need; an Event says so. */
     if (!k->exists && k->retain && k->final)
         return needed;
-    return same && str_eq(phase_of(o), "Succeeded") && needed;
+    bool kept = str_eq(phase_of(o), "Succeeded") ||
+                (same && json_at(o->tree, "status.cloneStatus.readyReplicas"));
+    return same && kept && needed;
 }
 
 /* May this object of ours be there when all is over? */
@@ -48,7 +50,7 @@ static bool may_stay(struct sim *s, const struct api_object *o, const struct see
     if (o->kind == API_SNAPSHOT || o->kind == API_VM_SNAPSHOT || o->kind == API_CONTENT)
         return snapshot_may_stay(s, k);
     if (exists)
-        return str_eq(phase_of(w), "Succeeded");
+        return str_eq(phase_of(w), "Succeeded") || judge_survives(s, w, o);
     /* The Wukong is gone: a finished clone's VM stays when that was asked. */
     return k->retain && k->final;
 }

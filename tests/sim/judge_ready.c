@@ -47,12 +47,6 @@ static struct seen_machine *find(struct sim *s, const char *uid)
     return NULL;
 }
 
-bool judge_was_ready(struct sim *s, const struct api_object *vm)
-{
-    const struct seen_machine *m = find(s, vm->uid);
-    return m && m->ready_ms;
-}
-
 static void look_at_machine(struct sim *s, const struct api_object *vm)
 {
     struct seen_machine *m = find(s, vm->uid);
@@ -134,4 +128,14 @@ void judge_removed(struct sim *s, const char *who, const struct api_object *o)
                       "%s deletes %s %s of %s; the machine is ready since %" PRId64 " ms: %s", who,
                       api_kinds[o->kind].kind, o->name, k->name, s->now_ms - m->ready_ms,
                       str_or(json_str(w->tree, "status.cloneStatus.lastError.message"), "-"));
+}
+
+bool judge_survives(struct sim *s, const struct api_object *wukong, const struct api_object *o)
+{
+    const struct api_object *vm = machine_of(s, o);
+    const cJSON *t;
+    cJSON_ArrayForEach (t, json_at(wukong->tree, "status.cloneStatus.targets"))
+        if (vm && str_eq(json_str(t, "vmUID"), vm->uid) && json_str(t, "readyTime"))
+            return true;
+    return false;
 }

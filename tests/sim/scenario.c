@@ -218,6 +218,13 @@ void scenario_init(struct sim *s)
     install_cdi(s, maybe(s, 250));
     s->world.no_volume_clones = maybe(s, 300);
     s->world.clones_hold = maybe(s, 250);
+    /* A claim that only fails is given up after two minutes: such a run lasts longer. */
+    if (maybe(s, 200)) {
+        s->world.hopeless_claims = (unsigned)rng_range(&s->rng, 100, 400);
+        s->calm_ms += rng_range(&s->rng, 100, 300) * 1000;
+        s->limit_ms += s->calm_ms;
+        s->batches = true;
+    }
     s->api.unserved[API_VM_SNAPSHOT] = maybe(s, 200);
     s->api.unserved[API_VM_SNAPSHOT_CONTENT] = s->api.unserved[API_VM_SNAPSHOT];
     hold_init(s);
@@ -259,7 +266,7 @@ static void vary(struct sim *s, cJSON *w, bool of_vmi)
            PICK(s, "IfAvailable", "IfAvailable", "Required", "Never"));
     jt_int(w, "spec.cloneSource.deadlineSeconds", rng_range(&s->rng, 60, 500));
     jt_int(w, "spec.cloneSource.retryLimit", rng_range(&s->rng, 0, 6));
-    jt_int(w, "spec.replicas", maybe(s, 200) ? rng_range(&s->rng, 2, 3) : 1);
+    jt_int(w, "spec.replicas", maybe(s, s->batches ? 800 : 300) ? rng_range(&s->rng, 2, 3) : 1);
     jt_str(w, "spec.reclaimPolicy", maybe(s, 300) ? "Retain" : "Delete");
     jt_bool(w, "spec.startStrategy.autoStart", !maybe(s, 300));
     if (!of_vmi && str_eq(type, "running") && maybe(s, 400))

@@ -79,6 +79,7 @@ struct sim {
     unsigned writes_sent, writes_done; /* counted for the plan */
     bool deleted;                      /* the plan's clone, by its user */
     bool calm;
+    bool batches; /* most clones are of several machines */
     int64_t calm_ms, calm_at_ms, limit_ms;
     unsigned user_actions, wukongs, probes;
     int64_t right_gone_ms; /* since when nobody has a right to sources elsewhere; 0: all have */

@@ -38,7 +38,6 @@ void weather_draw(struct sim *s)
         .status_lag = maybe(s, 500, 1000),
         .provision_slow = maybe(s, chance, 500),
         .provision_errors = maybe(s, chance, 500),
-        .hopeless_claims = maybe(s, chance, 500),
         .vm_slow = maybe(s, chance, 500),
         .probe_fails = maybe(s, chance, 800),
         .admission_refuses = maybe(s, chance / 2, 200),
@@ -57,6 +56,7 @@ void weather_clear(struct sim *s)
     s->net_faults = (struct net_faults){.latency_ms_max = 10};
     s->world.faults = (struct world_faults){0};
     s->world.clones_hold = false;
+    s->world.hopeless_claims = 0;
     s->kill_per_mille = 0;
     s->right_gone_ms = 0;
     s->api.stale_lists = 0;

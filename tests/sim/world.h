@@ -74,7 +74,6 @@ struct world_faults {
     unsigned thaw_error, thaw_error_but_thawed;
     unsigned snapshot_slow, snapshot_errors, snapshot_lost_reply, status_lag;
     unsigned provision_slow, provision_errors;
-    unsigned hopeless_claims; /* no room for that one, however often it is tried */
     unsigned vm_slow;
     unsigned probe_fails;       /* of a guest that runs, for minutes or for good */
     unsigned admission_refuses; /* quota and the like, per create */
@@ -88,10 +87,11 @@ struct world {
     struct timers *timers;
     struct rng *rng;
     struct world_faults faults;
-    bool no_volume_clones; /* the CSI driver has no CLONE_VOLUME */
-    bool cuts_late;        /* it answers CreateSnapshot before it cuts */
-    bool copies_files;     /* its snapshots are copies, which take their time */
-    bool clones_hold;      /* and deletes no snapshot while volumes depend on it */
+    bool no_volume_clones;    /* the CSI driver has no CLONE_VOLUME */
+    bool cuts_late;           /* it answers CreateSnapshot before it cuts */
+    bool copies_files;        /* its snapshots are copies, which take their time */
+    unsigned hopeless_claims; /* per mille: no room for that one, however often it is tried */
+    bool clones_hold;         /* and deletes no snapshot while volumes depend on it */
     struct machine *machines;
     struct volume *volumes;
     struct physical *physicals;

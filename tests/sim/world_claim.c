@@ -159,7 +159,7 @@ static void provision(struct world *w, const char *ns, const char *name)
         return;
     const char *kind = json_str(o->tree, "spec.dataSource.kind");
     struct volume *v = volume_new(w, ns, name);
-    bool hopeless = str_hash64(o->uid, strlen(o->uid)) % 1000 < w->faults.hopeless_claims;
+    bool hopeless = str_hash64(o->uid, strlen(o->uid)) % 1000 < w->hopeless_claims;
     bool ok = !hopeless && !rng_chance(w->rng, w->faults.provision_errors);
     if (ok && str_eq(kind, "VolumeSnapshot"))
         ok = from_snapshot(w, o, v, why);

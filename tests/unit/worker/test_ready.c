@@ -120,6 +120,21 @@ static void test_source_cannot_be_stopped(void **state)
     world_release(&w);
 }
 
+/* A worker that comes late, long after the deadline, finds out first what is there. */
+static void test_restarted_after_the_deadline(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    for (int i = 0; i < 200 && !w.vm_up; i++)
+        run(&w, 1);
+    assert_true(w.vm_up && w.record.phase != PHASE_SUCCEEDED);
+    world_restart(&w);
+    w.now += 2 * 3600 * 1000;
+    succeeds(&w, 50);
+    assert_there(&w);
+    world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +143,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_deleted_in_debt, world_start, world_stop),
         cmocka_unit_test_setup_teardown(test_readiness_probe_fails, world_start, world_stop),
         cmocka_unit_test_setup_teardown(test_source_cannot_be_stopped, world_start, world_stop),
+        cmocka_unit_test_setup_teardown(test_restarted_after_the_deadline, world_start, world_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,205 @@
+/*
+ * A machine of a batch that has been ready survives the failure of the others: what is noted of it,
+ * what is made anew, what stays when that comes to nothing.
+ */
+#include "world.h"
+
+#include "worker/batch.h"
+
+#define NOW 1790000000000
+
+static const struct disk_plan plan = {
+    .name = "root", .volume = "root", .claim = "src-root", .method = DISK_RESTORE};
+static const struct disk_plan copied = {
+    .name = "root", .volume = "root", .claim = "src-root", .method = DISK_CSI_CLONE};
+
+/* Of three machines the first is there and ready, the second's claim fails, the third has none. */
+struct batch {
+    struct arena arena;
+    struct memo memo;
+    struct wukong wukong;
+    struct view_disk disk;
+    struct seen_claim claims[3];
+    struct view_target targets[3];
+    struct view_leftover ours[5];
+    struct clone_view v;
+    struct decision d;
+};
+
+static void make(struct batch *b)
+{
+    *b = (struct batch){.disk = {.plan = &plan}};
+    arena_init(&b->arena, MIB);
+    static const char *const vms[] = {"w-vm-0", "w-vm-1", "w-vm-2"};
+    static const char *const claims[] = {"w-vm-0-root", "w-vm-1-root", "w-vm-2-root"};
+    for (int64_t i = 0; i < 3; i++) {
+        b->claims[i] = (struct seen_claim){.name = claims[i],
+                                           .exists = i < 2,
+                                           .ours = i < 2,
+                                           .sourced = true,
+                                           .owned = true,
+                                           .bound = i == 0,
+                                           .created_ms = NOW - 200000,
+                                           .error = i == 1 ? "no space" : NULL};
+        b->targets[i] = (struct view_target){
+            .index = i,
+            .claims = &b->claims[i],
+            .vm = {.name = vms[i], .uid = vms[i], .exists = i < 2, .ours = i < 2, .up = i == 0}};
+    }
+    for (size_t i = 0; i < 4; i++)
+        b->ours[i] = (struct view_leftover){.kind = i % 2 ? KIND_PVC : KIND_VM,
+                                            .ns = "ns",
+                                            .name = i % 2 ? claims[i / 2] : vms[i / 2],
+                                            .uid = i % 2 ? claims[i / 2] : vms[i / 2]};
+    b->ours[4] = (struct view_leftover){.kind = KIND_SNAPSHOT, .ns = "ns", .name = "s", .uid = "s"};
+    b->wukong = (struct wukong){.name = "w", .ns = "ns", .uid = UID, .has_finalizer = true};
+    b->v = (struct clone_view){.arena = &b->arena,
+                               .now = {NOW, NOW},
+                               .wukong = &b->wukong,
+                               .memo = &b->memo,
+                               .disks = &b->disk,
+                               .disk_count = 1,
+                               .targets = b->targets,
+                               .target_count = 3,
+                               .ours = b->ours,
+                               .ours_count = 5,
+                               .record = {.attempts = 1, .cut_ms = NOW - 300000}};
+    b->v.effective = (struct wukong_effective){
+        .is_clone = true, .replicas = 3, .retry_limit = 2, .auto_start = true, .source_ns = "ns"};
+    b->v.source.vm_exists = true;
+    b->v.source.vmi_name = "src";
+    b->d = (struct decision){.intents = {.arena = &b->arena}, .record = b->v.record};
+}
+
+static void drop(struct batch *b)
+{
+    memo_release(&b->memo);
+    arena_release(&b->arena);
+}
+
+static bool deletes(const struct batch *b, const char *name)
+{
+    for (size_t i = 0; i < b->d.intents.count; i++)
+        if (b->d.intents.items[i].verb == INTENT_DELETE && str_eq(b->d.intents.items[i].name, name))
+            return true;
+    return false;
+}
+
+static void test_what_is_ready_is_noted(void **state)
+{
+    (void)state;
+    struct batch b;
+    make(&b);
+    batch_note_ready(&b.v, &b.d);
+    assert_int_equal(b.d.record.ready_count, 1);
+    assert_int_equal(b.d.record.ready[0].index, 0);
+    assert_string_equal(b.d.record.ready[0].vm_uid, "w-vm-0");
+    assert_int_equal(b.d.record.ready[0].cut_ms, b.v.record.cut_ms);
+    assert_string_equal(batch_survivors(&b.v, &b.d), "; 1 of 3 machines are ready and stay");
+    drop(&b);
+}
+
+/* A copy of a claim is good only if the source stayed stopped: nobody has looked yet. */
+static void test_copies_are_proven_first(void **state)
+{
+    (void)state;
+    struct batch b;
+    make(&b);
+    b.disk.plan = &copied;
+    b.v.record.consistency = CONSISTENCY_OFFLINE;
+    batch_note_ready(&b.v, &b.d);
+    assert_int_equal(b.d.record.ready_count, 0);
+    assert_false(batch_take_stock(&b.v, &b.d));
+    assert_int_equal(b.d.intents.count, 1);
+    assert_int_equal(b.d.intents.items[0].verb, INTENT_READ);
+    struct call *c = memo_slot(&b.memo, b.d.intents.items[0].key);
+    c->state = CALL_FAILED;
+    c->code = 404;
+    assert_true(batch_take_stock(&b.v, &b.d));
+    assert_int_equal(b.d.record.ready_count, 1);
+    drop(&b);
+}
+
+/* From the same snapshots, in the same attempt; the others are not touched. */
+static void test_one_is_made_anew(void **state)
+{
+    (void)state;
+    struct batch b;
+    make(&b);
+    struct why why = {.target = &b.targets[1]};
+    why_set(&why, REASON_RESTORE_FAILED, "claim w-vm-1-root: no space");
+    assert_true(batch_repair(&b.v, &b.d, &why));
+    assert_true(b.d.persist_first);
+    assert_int_equal(b.d.record.repair.count, 1);
+    assert_int_equal(b.d.record.repair.target, 2);
+    assert_int_equal(b.d.record.attempts, 1);
+    assert_false(record_aborted(&b.d.record));
+    b.v.record = b.d.record;
+    b.d = (struct decision){.intents = {.arena = &b.arena}, .record = b.v.record};
+    assert_false(batch_repaired(&b.v, &b.d));
+    assert_true(deletes(&b, "w-vm-1") && deletes(&b, "w-vm-1-root"));
+    assert_false(deletes(&b, "w-vm-0") || deletes(&b, "w-vm-0-root") || deletes(&b, "s"));
+    /* They are gone. */
+    b.v.ours_count = 2;
+    b.d = (struct decision){.intents = {.arena = &b.arena}, .record = b.v.record};
+    assert_false(batch_repaired(&b.v, &b.d));
+    assert_int_equal(b.d.record.repair.target, 0);
+    b.v.record = b.d.record;
+    assert_true(batch_repaired(&b.v, &b.d));
+    drop(&b);
+}
+
+static void test_what_is_not_made_anew(void **state)
+{
+    (void)state;
+    struct batch b;
+    struct why why = {0};
+    make(&b);
+    why_set(&why, REASON_SNAPSHOT_LOST, "it is gone");
+    assert_false(batch_repair(&b.v, &b.d, &why));
+    why.target = &b.targets[1];
+    b.v.record.repair.count = 2;
+    assert_false(batch_repair(&b.v, &b.d, &why));
+    b.v.record.repair.count = 0;
+    /* No other is ready: the whole attempt is repeated, as ever. */
+    b.targets[0].vm.up = false;
+    assert_false(batch_repair(&b.v, &b.d, &why));
+    drop(&b);
+}
+
+/* What stays is not removed, and neither is what its disks hang on. */
+static void test_all_but_what_stays_is_removed(void **state)
+{
+    (void)state;
+    struct batch b;
+    make(&b);
+    b.ours[0].stays = b.ours[1].stays = true;
+    assert_false(oblige_remove_all(&b.v, &b.d));
+    assert_true(deletes(&b, "w-vm-1") && deletes(&b, "w-vm-1-root"));
+    assert_false(deletes(&b, "w-vm-0") || deletes(&b, "w-vm-0-root"));
+    b.ours[2] = b.ours[4];
+    b.v.ours_count = 3;
+    b.ours[1].pending_claim = true;
+    assert_true(oblige_remove_all(&b.v, &b.d));
+    assert_false(deletes(&b, "s"));
+    b.ours[1].pending_claim = false;
+    b.v.effective.clone_type = CLONE_LINKED;
+    assert_true(oblige_remove_all(&b.v, &b.d));
+    assert_false(deletes(&b, "s"));
+    b.v.effective.clone_type = CLONE_RUNNING;
+    assert_false(oblige_remove_all(&b.v, &b.d));
+    assert_true(deletes(&b, "s"));
+    drop(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_is_ready_is_noted),
+        cmocka_unit_test(test_copies_are_proven_first),
+        cmocka_unit_test(test_one_is_made_anew),
+        cmocka_unit_test(test_what_is_not_made_anew),
+        cmocka_unit_test(test_all_but_what_stays_is_removed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
