@@ -9,6 +9,7 @@
 #include "worker/batch.h"
 #include "worker/bodies.h"
 #include "worker/debts.h"
+#include "worker/restored.h"
 #include "worker/sharing.h"
 #include "worker/steps.h"
 
@@ -680,6 +681,8 @@ void clone_decide(const struct clone_view *v, struct decision *d)
            come to the Wukong late: the guest does not stay frozen for that. */
         cancelled(v, d);
         d->write_status = v->wukong->has_finalizer;
+    } else if (restored_again(v)) {
+        restored_end(v, d);
     } else {
         if (!str_empty(v->retry) && !v->record.retry_token)
             d->record.retry_token = v->retry;

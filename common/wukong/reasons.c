@@ -103,6 +103,9 @@ const struct reason_info reason_table[] = {
         {"DeadlineExceeded", REASON_TERMINAL,
          "Remove the cause that the message names, then set the annotation "
          "vm.novasphere.dev/retry to a new value."},
+    [REASON_RESTORED] = {"Restored", REASON_TERMINAL,
+                         "Nothing, if its machine is there. To clone again set the annotation "
+                         "vm.novasphere.dev/retry to a new value, or create the Wukong anew."},
     [REASON_CANCELLED] = {"Cancelled", REASON_TERMINAL, NULL},
     [REASON_LEFTOVERS] = {"Leftovers", REASON_TERMINAL, "Delete the objects that are named."},
 };

@@ -60,6 +60,7 @@ enum reason {
     REASON_SOURCE_UNSUPPORTED,
     REASON_DEADLINE_EXCEEDED,
     REASON_CANCELLED,
+    REASON_RESTORED, /* from a backup, without its status */
     REASON_LEFTOVERS,
     REASONS
 };

@@ -135,6 +135,41 @@ static void test_restarted_after_the_deadline(void **state)
     world_release(&w);
 }
 
+/* What is over stays over: a backup holds no status. */
+static void test_restored_is_not_cloned_again(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.restored = true;
+    w.retry = "of-last-year";
+    run(&w, 300);
+    assert_int_equal(w.record.phase, PHASE_FAILED);
+    assert_string_equal(w.record.error.reason, "Restored");
+    assert_string_equal(json_str(condition(&w, "Stalled"), "reason"), "Restored");
+    assert_true(!w.freezes && !w.vm && !w.claim[0] && !w.snapshot[0] && !w.finalizer);
+    world_restart(&w);
+    run(&w, 300);
+    assert_true(!w.freezes && !w.vm);
+    /* Somebody wants it all the same. */
+    w.retry = "today";
+    succeeds(&w, 200);
+    assert_int_equal(w.freezes, 1);
+    world_release(&w);
+}
+
+/* Restored with its status it is what it was. */
+static void test_restored_with_its_status(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    succeeds(&w, 200);
+    w.restored = true;
+    run(&w, 300);
+    assert_int_equal(w.freezes, 1);
+    assert_there(&w);
+    world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -143,6 +178,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_deleted_in_debt, world_start, world_stop),
         cmocka_unit_test_setup_teardown(test_readiness_probe_fails, world_start, world_stop),
         cmocka_unit_test_setup_teardown(test_source_cannot_be_stopped, world_start, world_stop),
+        cmocka_unit_test_setup_teardown(test_restored_is_not_cloned_again, world_start, world_stop),
+        cmocka_unit_test_setup_teardown(test_restored_with_its_status, world_start, world_stop),
         cmocka_unit_test_setup_teardown(test_restarted_after_the_deadline, world_start, world_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -216,6 +216,11 @@ static void see_wukong(const struct world *w, struct clone_view *v, struct arena
         wukong->spec.source.gates[0] = w->gate;
         wukong->spec.source.gate_count = 1;
     }
+    static const struct wukong_pair restored = {"velero.io/restore-name", "nightly"};
+    if (w->restored) {
+        wukong->labels.items = (struct wukong_pair *)&restored;
+        wukong->labels.count = 1;
+    }
     v->wukong = wukong;
     v->status = w->status;
     v->retry = w->retry;

@@ -46,6 +46,7 @@ struct world {
     int64_t policy_until;
     const struct disk_plan *plans;
     const char *retry;
+    bool restored; /* it bears the label of a restored object */
     const char *source_name; /* NULL: "src" */
     const char *invalid;     /* what the static rules find; NULL: nothing */
     bool own_ns_going;       /* the Wukong's own namespace is being deleted */
