@@ -109,6 +109,16 @@ static const struct api_object *machine_of(struct sim *s, const struct api_objec
     return NULL;
 }
 
+bool judge_survives(struct sim *s, const struct api_object *wukong, const struct api_object *o)
+{
+    const struct api_object *vm = machine_of(s, o);
+    const cJSON *t;
+    cJSON_ArrayForEach (t, json_at(wukong->tree, "status.cloneStatus.targets"))
+        if (vm && str_eq(json_str(t, "vmUID"), vm->uid) && json_str(t, "readyTime"))
+            return true;
+    return false;
+}
+
 /* A worker deletes it. */
 void judge_removed(struct sim *s, const char *who, const struct api_object *o)
 {
@@ -118,7 +128,13 @@ void judge_removed(struct sim *s, const char *who, const struct api_object *o)
     const struct api_object *w = k ? api_find(&s->api, API_WUKONG, k->ns, k->name) : NULL;
     const struct api_object *vm = machine_of(s, o);
     const struct seen_machine *m = vm ? find(s, vm->uid) : NULL;
-    if (!w || !str_eq(w->uid, k->uid) || api_deleting(w->tree) || !m || !m->ready_ms)
+    if (!w || !str_eq(w->uid, k->uid) || api_deleting(w->tree))
+        return;
+    if (judge_survives(s, w, o))
+        sim_violation(s, "a-ready-machine-is-never-taken-away",
+                      "%s deletes %s %s of %s, which is on record as ready", who,
+                      api_kinds[o->kind].kind, o->name, k->name);
+    if (!m || !m->ready_ms)
         return;
     /* What was copied from a source that ran is no copy, whatever has become of the machine. */
     if (str_eq(json_str(w->tree, "status.cloneStatus.lastError.reason"), "SourceStarted"))
@@ -128,14 +144,4 @@ void judge_removed(struct sim *s, const char *who, const struct api_object *o)
                       "%s deletes %s %s of %s; the machine is ready since %" PRId64 " ms: %s", who,
                       api_kinds[o->kind].kind, o->name, k->name, s->now_ms - m->ready_ms,
                       str_or(json_str(w->tree, "status.cloneStatus.lastError.message"), "-"));
-}
-
-bool judge_survives(struct sim *s, const struct api_object *wukong, const struct api_object *o)
-{
-    const struct api_object *vm = machine_of(s, o);
-    const cJSON *t;
-    cJSON_ArrayForEach (t, json_at(wukong->tree, "status.cloneStatus.targets"))
-        if (vm && str_eq(json_str(t, "vmUID"), vm->uid) && json_str(t, "readyTime"))
-            return true;
-    return false;
 }

@@ -46,7 +46,7 @@ struct world {
     int64_t policy_until;
     const struct disk_plan *plans;
     const char *retry;
-    bool restored; /* it bears the label of a restored object */
+    bool restored;           /* it bears the label of a restored object */
     const char *source_name; /* NULL: "src" */
     const char *invalid;     /* what the static rules find; NULL: nothing */
     bool own_ns_going;       /* the Wukong's own namespace is being deleted */
@@ -83,7 +83,7 @@ struct world {
     int64_t claim_ms[DISKS];
     const char *claim_error;
     bool vm, vm_up, vm_ready, vm_owned;
-    bool probe_fails; /* the new machine runs, and its readiness probe does not pass */
+    bool probe_fails;     /* the new machine runs, and its readiness probe does not pass */
     int refuse_snapshots; /* answer to their creation; 0: accepted */
     int refuse_owner;     /* answer to the claims' owner reference; 0: accepted */
     /* Creates take effect this much later than they are sent, and are answered then. */

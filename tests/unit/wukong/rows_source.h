@@ -68,12 +68,10 @@
 
 /* --- Clusters --- */
 
-static const struct storage_class_facts storage[] = {{"fast", "d.csi", true, true, false},
-                                                     {"fixed", "d.csi", false, false, false},
-                                                     {"slow", "e.csi", true, false, false},
-                                                     {"late", "d.csi", true, false, true},
-                                                     {"slowlate", "e.csi", true, false, true},
-                                                     {"local", "local", false, false, false}};
+static const struct storage_class_facts storage[] = {
+    {"fast", "d.csi", true, true, false},     {"fixed", "d.csi", false, false, false},
+    {"slow", "e.csi", true, false, false},    {"late", "d.csi", true, false, true},
+    {"slowlate", "e.csi", true, false, true}, {"local", "local", false, false, false}};
 /* The last three are chosen by name alone. */
 static const struct snapshot_class_facts snapshot[] = {
     {"snap", "d.csi", true, true, {0}},
@@ -97,22 +95,21 @@ enum cluster {
 
 static struct class_facts cluster(enum cluster kind)
 {
-    struct class_facts c = {.looked_up = kind != UNKNOWN,
-                            .snapshot_api = kind != NO_API,
-                            .cdi = kind == WITH_CDI || kind == NO_CLONING_CDI ||
-                                   kind == CDI_NO_CLASS,
-                            .drivers_known = true,
-                            .storage_classes = storage,
-                            .storage_class_count = ARRAY_LEN(storage),
-                            .snapshot_classes = snapshot,
-                            .cloning_refused = kind >= NO_CLONING && kind != CDI_NO_CLASS,
-                            .snapshot_class_count = kind == NO_CLASS ||
-                                                            kind == NO_CLONING_NO_CLASS ||
-                                                            kind == CDI_NO_CLASS
-                                                        ? 0
-                                                        : ARRAY_LEN(snapshot),
-                            .drivers = drivers,
-                            .driver_count = kind == NOT_CSI ? 0 : ARRAY_LEN(drivers)};
+    struct class_facts c = {
+        .looked_up = kind != UNKNOWN,
+        .snapshot_api = kind != NO_API,
+        .cdi = kind == WITH_CDI || kind == NO_CLONING_CDI || kind == CDI_NO_CLASS,
+        .drivers_known = true,
+        .storage_classes = storage,
+        .storage_class_count = ARRAY_LEN(storage),
+        .snapshot_classes = snapshot,
+        .cloning_refused = kind >= NO_CLONING && kind != CDI_NO_CLASS,
+        .snapshot_class_count =
+            kind == NO_CLASS || kind == NO_CLONING_NO_CLASS || kind == CDI_NO_CLASS
+                ? 0
+                : ARRAY_LEN(snapshot),
+        .drivers = drivers,
+        .driver_count = kind == NOT_CSI ? 0 : ARRAY_LEN(drivers)};
     return c;
 }
 
