@@ -439,6 +439,20 @@ static void judge_update(struct judgement *j)
 
 /* --- The answer ------------------------------------------------------------------------------ */
 
+/* The first ones, which tell what ends or delays the clone, and how many there are besides. */
+static void keep_within_budget(struct judgement *j)
+{
+    size_t total = 0, i = 0;
+    while (i < j->warning_count && total + strlen(j->warnings[i]) <= ISSUE_WARNINGS_MAX)
+        total += strlen(j->warnings[i++]);
+    if (i == j->warning_count)
+        return;
+    const char *rest = arena_printf(&j->arena, "%zu more warnings: kubectl wukong plan shows them",
+                                    j->warning_count - i);
+    j->warning_count = i;
+    warn(j, rest);
+}
+
 static void collect_warnings(struct judgement *j)
 {
     for (size_t i = 0; i < j->issues.count; i++) {
@@ -460,6 +474,7 @@ static void collect_warnings(struct judgement *j)
         if (!j->warnings[i])
             j->warnings[i] = "";
     }
+    keep_within_budget(j);
 }
 
 static const char *object_name(const struct judgement *j)

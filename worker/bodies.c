@@ -284,17 +284,30 @@ void body_own_claim(const struct clone_view *v, struct decision *d, const struct
 
 /* --- the VirtualMachine --- */
 
+/* An Event's message holds 1024 bytes. */
+#define TOLD_MAX 900
+
+static void tell_all(const struct clone_view *v, struct decision *d, const char *what,
+                     const char *const *sentences, size_t count)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(8192);
+    size_t i = 0;
+    for (; i < count && (!i || text.len + strlen(sentences[i]) < TOLD_MAX); i++)
+        buf_addf(&text, "%s%s", i ? "; " : "", sentences[i]);
+    if (i < count)
+        buf_addf(&text, "; and %zu more, which kubectl wukong plan shows", count - i);
+    if (text.len)
+        body_event(v, d, true, what, "%s", text.data);
+}
+
 /* What the user should know of the new machine, in one Event each; Secrets are named, never read.
  */
 static void tell_warnings(const struct clone_view *v, struct decision *d,
                           const struct target_vm *vm)
 {
     CLEANUP_BUF struct buf text = BUF_INIT(8192);
-    for (size_t i = 0; i < vm->warning_count; i++)
-        buf_addf(&text, "%s%s", i ? "; " : "", vm->warnings[i]);
-    if (text.len)
-        body_event(v, d, true, "CloneWarnings", "%s", text.data);
-    buf_clear(&text);
+    tell_all(v, d, "CloneWarnings", vm->warnings, vm->warning_count);
+    tell_all(v, d, "CloneDiffers", vm->differences, vm->difference_count);
     for (size_t i = 0; v->effective.cross_namespace && i < vm->need_count; i++)
         if (vm->needs[i].ns)
             buf_addf(&text, "%s%s %s/%s%s", text.len ? ", " : "", vm->needs[i].kind,

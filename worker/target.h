@@ -34,6 +34,8 @@
 #define TARGET_NS_LABEL "vm.novasphere.dev/wukong-namespace"
 /* On one VolumeSnapshot of a cut: the source spec, so that the source may go after it. */
 #define TARGET_SPEC_ANNOTATION "vm.novasphere.dev/source-spec"
+/* Member of a source spec: names of the template's annotations that a clone lacks. */
+#define TARGET_MISSED "missedAnnotations"
 /* All annotations of an object together may hold 256 KiB (apimachinery
    pkg/api/validation/objectmeta.go: TotalAnnotationSizeLimitB). */
 #define TARGET_SPEC_ANNOTATION_MAX (200u * KIB)
@@ -122,6 +124,8 @@ struct target_vm {
     size_t need_count;
     const char **warnings; /* for the user: what was left out or may surprise */
     size_t warning_count;
+    const char **differences; /* sentences of wukong/differences.h */
+    size_t difference_count;
     struct arena arena; /* owns the two lists */
 };
 void target_vm_init(struct target_vm *t);

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/str.h"
+#include "wukong/differences.h"
 #include "wukong/needs.h"
 
 /* A bound, not a rule: a spec of LIMIT_OBJECT_BYTES could name more, none does. */
@@ -56,22 +57,6 @@ static int add_matcher(struct target_build *b, const char *member, const char *n
                     json_str(matcher, "name"), false, err);
 }
 
-static void warn_network_data(struct target_build *b)
-{
-    static const char *const paths[] = {"cloudInitNoCloud.networkData",
-                                        "cloudInitConfigDrive.networkData"};
-    const cJSON *volume;
-    TREE_EACH(volume, json_get(b->instance, "volumes"))
-    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
-        const char *data = json_str(volume, paths[i]);
-        if (data && (strcasestr(data, "macaddress") || strcasestr(data, "mac_address")))
-            build_warn(b,
-                       "the cloud-init network data of volume \"%s\" seems to match MAC "
-                       "addresses: the clone has new ones, its network may stay down",
-                       str_or(json_str(volume, "name"), "?"));
-    }
-}
-
 static void warn_left_out(struct target_build *b)
 {
     const cJSON *name;
@@ -110,8 +95,24 @@ int build_needs(struct target_build *b, struct err *err)
     if (add_matcher(b, "preference", "VirtualMachinePreference", "VirtualMachineClusterPreference",
                     err) < 0)
         return -1;
-    warn_network_data(b);
     warn_devices(b);
     warn_left_out(b);
+    return 0;
+}
+
+static void add_difference(void *arg, const struct difference *d)
+{
+    struct target_vm *t = ((struct target_build *)arg)->ret;
+    if (!t->differences)
+        t->differences = arena_alloc(&t->arena, DIFFERENCES_MAX * sizeof *t->differences);
+    const char *text = arena_strdup(&t->arena, d->text);
+    if (t->differences && text && t->difference_count < DIFFERENCES_MAX)
+        t->differences[t->difference_count++] = text;
+}
+
+int build_differences(struct target_build *b, struct err *err)
+{
+    (void)err;
+    differences_each(json_get(b->source, TARGET_MISSED), b->instance, add_difference, b);
     return 0;
 }

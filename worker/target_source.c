@@ -3,24 +3,23 @@
 
 #include "base/str.h"
 #include "worker/target_vm.h"
+#include "wukong/differences.h"
 #include "wukong/quantity.h"
 #include "wukong/volumes.h"
 
 /*
  * The user's own marks on a machine (common templates: os, flavor, workload, template). Everything
  * else of the source stays behind, so that a clone never slips behind a Service of the source.
- * vm.kubevirt.io/name is KubeVirt's: it would carry the source's name into the clone.
  */
 static bool inherits(const char *key)
 {
-    return str_starts(key, "vm.kubevirt.io/") && !str_eq(key, "vm.kubevirt.io/name");
+    return str_starts(key, "vm.kubevirt.io/") && annotation_is_inherited(key);
 }
 
-/* PCI addresses follow from these two, and the guest knows its devices by address. */
+/* PCI addresses follow from these, and the guest knows its devices by address. */
 static bool inherits_topology(const char *key)
 {
-    return str_eq(key, "kubevirt.io/pci-topology-version") ||
-           str_eq(key, "kubevirt.io/pci-interface-slot-count");
+    return !str_starts(key, "vm.kubevirt.io/") && annotation_is_inherited(key);
 }
 
 #define LEFT_OUT_MAX 8
@@ -50,6 +49,20 @@ static void inherit(cJSON *to, const cJSON *from, const char *map, bool topology
         bytes += n;
         tree_set_string(tree_object(to, map), m->string, m->valuestring);
     }
+}
+
+/* More are not carried through the capture: nobody reads so many warnings. */
+#define MISSED_MAX 64
+
+/* The names of what stays behind of the template's annotations, for the warnings. */
+static cJSON *missed_annotations(const cJSON *annotations)
+{
+    cJSON *missed = tree_new();
+    int count = 0;
+    for (const cJSON *m = cJSON_IsObject(annotations) ? annotations->child : NULL; m; m = m->next)
+        if (annotation_is_missed(m->string) && count++ < MISSED_MAX)
+            tree_set_string(missed, m->string, "");
+    return missed;
 }
 
 static cJSON *inherited_metadata(const cJSON *metadata, bool topology, cJSON *left_out)
@@ -295,6 +308,8 @@ int target_source_expanded(const cJSON *source, const cJSON *reply, cJSON **ret,
     CLEANUP_JSON cJSON *tree = tree_new();
     const cJSON *metadata = json_get(source, "metadata");
     tree_set(tree, "metadata", metadata ? tree_dup(metadata) : tree_new());
+    if (json_get(source, TARGET_MISSED))
+        tree_set(tree, TARGET_MISSED, tree_dup(json_get(source, TARGET_MISSED)));
     tree_set(tree, "spec", tree_dup(spec));
     drop_life(tree_at(tree, "spec"));
     cJSON *template = tree_at(tree, "spec.template");
@@ -375,6 +390,13 @@ static int check_input(const struct target_source *in, struct err *err)
     return 0;
 }
 
+static const cJSON *annotations_of(const struct target_source *in)
+{
+    return in->revision_data ? json_at(in->revision_data, "spec.template.metadata.annotations")
+           : in->vmi         ? json_at(in->vmi, "metadata.annotations")
+                             : json_at(in->vm, "spec.template.metadata.annotations");
+}
+
 int target_source_spec(const struct target_source *given, cJSON **ret, struct err *err)
 {
     const struct target_source in[1] = {effective_source(given)};
@@ -398,6 +420,8 @@ int target_source_spec(const struct target_source *given, cJSON **ret, struct er
     else
         spec = from_machine_spec(json_get(in->vm, "spec"));
     tree_set(tree, "spec", spec);
+    tree_set(tree, TARGET_MISSED, missed_annotations(annotations_of(in)));
+    tree_remove_if_empty(tree, TARGET_MISSED);
 
     cJSON *instance = tree_at(spec, "template.spec");
     if (in->revision_data) {

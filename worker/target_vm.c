@@ -22,8 +22,8 @@ void target_vm_release(struct target_vm *t)
     buf_release(&t->body);
     arena_release(&t->arena);
     t->needs = NULL;
-    t->warnings = NULL;
-    t->need_count = t->warning_count = 0;
+    t->warnings = t->differences = NULL;
+    t->need_count = t->warning_count = t->difference_count = 0;
 }
 
 void build_warn(struct target_build *b, const char *format, ...)
@@ -170,8 +170,8 @@ static int build_begin(struct target_build *b, const char *name, struct err *err
 static int build_parts(struct target_build *b, struct err *err)
 {
     static int (*const parts[])(struct target_build *, struct err *) = {
-        build_secrets,  build_volumes,   build_boot_order, build_resources,
-        build_networks, build_placement, build_access,     build_run_strategy,
+        build_secrets,  build_differences, build_volumes, build_boot_order,   build_resources,
+        build_networks, build_placement,   build_access,  build_run_strategy,
     };
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         if (parts[i](b, err) < 0)

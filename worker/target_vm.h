@@ -45,5 +45,7 @@ WUKONG_CHECK int build_run_strategy(struct target_build *b, struct err *err);
 
 /* target_needs.c: what must exist beside it, and what may surprise. */
 WUKONG_CHECK int build_needs(struct target_build *b, struct err *err);
+/* While the instance is still the source's, less the Secrets that it may not have. */
+WUKONG_CHECK int build_differences(struct target_build *b, struct err *err);
 
 #endif

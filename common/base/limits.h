@@ -27,6 +27,9 @@
 /* A YAML file and what its aliases may expand to ("billion laughs"). */
 #define LIMIT_YAML_BYTES (8u * MIB)
 #define LIMIT_YAML_NODES 200000
+/* Of cloud-init data; KubeVirt takes 2 KiB of each in a spec (types.go cloudInitUserMaxLen). */
+#define LIMIT_CLOUD_INIT_BYTES (8u * KIB)
+#define LIMIT_CLOUD_INIT_NODES 1024
 /* Request path with query: etcd keys and label selectors stay far below. */
 #define LIMIT_PATH_BYTES (8u * KIB)
 /* A projected ServiceAccount token; real ones are about 1.2 KiB. */

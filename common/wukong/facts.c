@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "json/json.h"
+#include "wukong/differences.h"
 #include "wukong/needs.h"
 #include "wukong/quantity.h"
 
@@ -144,6 +145,18 @@ static int read_need(void *arg, const struct need *need)
     return 0;
 }
 
+static void read_difference(void *arg, const struct difference *d)
+{
+    struct needs_reader *r = arg;
+    struct source_facts *s = r->s;
+    if (!s->differences)
+        s->differences = arena_alloc(r->arena, DIFFERENCES_MAX * sizeof *s->differences);
+    const char *text = arena_strdup(r->arena, d->text);
+    if (s->differences && text && s->difference_count < DIFFERENCES_MAX)
+        s->differences[s->difference_count++] =
+            (struct source_difference){text, arena_strdup(r->arena, d->secret)};
+}
+
 void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi, struct source_facts *ret)
 {
     struct source_facts s = {.looked_up = true};
@@ -171,7 +184,11 @@ void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi, struc
     const cJSON *spec = s.vmi_exists ? json_get(vmi, "spec") : json_at(vm, "spec.template.spec");
     read_domain(spec, &s);
     read_volumes(a, spec, vm, &s);
-    (void)needs_each(spec, "", read_need, &(struct needs_reader){a, &s});
+    struct needs_reader reader = {a, &s};
+    (void)needs_each(spec, "", read_need, &reader);
+    differences_each(s.vm_exists ? json_at(vm, "spec.template.metadata.annotations")
+                                 : json_at(vmi, "metadata.annotations"),
+                     spec, read_difference, &reader);
     *ret = s;
 }
 

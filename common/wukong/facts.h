@@ -49,6 +49,11 @@ struct source_need {
                            NULL: it is no Secret or ServiceAccount */
 };
 
+/* A sentence of wukong/differences.h; secret: only told of a clone that has that one; NULL. */
+struct source_difference {
+    const char *text, *secret;
+};
+
 struct source_facts {
     bool looked_up; /* false: nothing below is known, no rule of the source is applied */
     bool vm_exists, vmi_exists;
@@ -68,6 +73,8 @@ struct source_facts {
     struct source_need *needs; /* objects of its namespace that its spec names, each
                                  once, Secrets once for each place */
     size_t need_count;
+    struct source_difference *differences;
+    size_t difference_count;
 };
 
 struct storage_class_facts {

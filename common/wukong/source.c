@@ -156,6 +156,17 @@ static void judge_needs(const struct judge *j)
     }
 }
 
+static void judge_differences(const struct judge *j)
+{
+    for (size_t i = 0; i < j->s->difference_count; i++) {
+        const struct source_difference *d = &j->s->differences[i];
+        bool has = !d->secret || !j->e->cross_namespace ||
+                   wukong_allows_secret(&j->w->spec.source, d->secret);
+        if (has)
+            issues_add(j->l, rule_find("source-differs"), name_field(j), NULL, "%s", d->text);
+    }
+}
+
 static bool exists(const struct judge *j)
 {
     return j->e->source_type == SOURCE_VM ? j->s->vm_exists : j->s->vmi_exists;
@@ -187,4 +198,6 @@ void validate_source(const struct wukong *w, const struct wukong_effective *e,
     if (!d.count && l->errors == before)
         add(&j, "source-no-disks", name_field(&j), NULL);
     judge_names(&j, &d);
+    /* Last, so that what ends or delays the clone is read first. */
+    judge_differences(&j);
 }

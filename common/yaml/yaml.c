@@ -29,7 +29,8 @@ struct reader {
     struct yaml_places *places;
     struct anchor *anchors;
     size_t anchor_count;
-    size_t nodes;     /* of the whole stream */
+    size_t nodes; /* of the whole stream */
+    size_t max_nodes;
     cJSON *graveyard; /* nodes that a merge replaced: anchors may still name them */
     struct yaml_mark error_mark;
     struct err *err;
@@ -136,9 +137,9 @@ static size_t anchor_open(struct reader *r, const char *name)
 
 static int count_node(struct reader *r, struct yaml_mark at)
 {
-    if (++r->nodes > LIMIT_YAML_NODES)
-        return fail_at(r, at, ERR_LIMIT, "more than %d values once aliases are expanded",
-                       LIMIT_YAML_NODES);
+    if (++r->nodes > r->max_nodes)
+        return fail_at(r, at, ERR_LIMIT, "more than %zu values once aliases are expanded",
+                       r->max_nodes);
     return 0;
 }
 
@@ -187,10 +188,10 @@ static int read_alias(struct reader *r, size_t depth, cJSON **ret)
                              : "there is no anchor &%.64s above this alias",
                        name);
     /* Measured before it is copied, so that a bomb costs nothing. */
-    size_t left = LIMIT_YAML_NODES - r->nodes;
+    size_t left = r->max_nodes - r->nodes;
     if (tree_size(node, left) > left)
-        return fail_at(r, at, ERR_LIMIT, "more than %d values once aliases are expanded",
-                       LIMIT_YAML_NODES);
+        return fail_at(r, at, ERR_LIMIT, "more than %zu values once aliases are expanded",
+                       r->max_nodes);
     CLEANUP_JSON cJSON *copy = cJSON_Duplicate(node, true);
     if (!copy)
         abort();
@@ -576,10 +577,10 @@ static bool join_surrogates(const char *text, size_t len, struct buf *out)
     return buf_ok(out);
 }
 
-int yaml_parse(const char *text, size_t len, struct yaml_stream *ret, struct yaml_mark *ret_mark,
-               struct err *err)
+static int parse(const char *text, size_t len, size_t max_nodes, struct yaml_stream *ret,
+                 struct yaml_mark *ret_mark, struct err *err)
 {
-    struct reader r = {.err = err};
+    struct reader r = {.err = err, .max_nodes = max_nodes};
     struct yaml_stream s = {0};
     CLEANUP_BUF struct buf joined = BUF_INIT(LIMIT_YAML_BYTES);
     if (len > LIMIT_YAML_BYTES)
@@ -606,10 +607,22 @@ int yaml_parse(const char *text, size_t len, struct yaml_stream *ret, struct yam
     return 0;
 }
 
+int yaml_parse(const char *text, size_t len, struct yaml_stream *ret, struct yaml_mark *ret_mark,
+               struct err *err)
+{
+    return parse(text, len, LIMIT_YAML_NODES, ret, ret_mark, err);
+}
+
 int yaml_parse_one(const char *text, size_t len, struct yaml_stream *ret, struct err *err)
 {
+    return yaml_parse_small(text, len, LIMIT_YAML_NODES, ret, err);
+}
+
+int yaml_parse_small(const char *text, size_t len, size_t max_nodes, struct yaml_stream *ret,
+                     struct err *err)
+{
     struct yaml_stream s = {0};
-    if (yaml_parse(text, len, &s, NULL, err) < 0)
+    if (parse(text, len, max_nodes, &s, NULL, err) < 0)
         return -1;
     if (s.count == 1) {
         *ret = s;

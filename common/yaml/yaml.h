@@ -55,6 +55,10 @@ WUKONG_CHECK int yaml_parse(const char *text, size_t len, struct yaml_stream *re
 WUKONG_CHECK int yaml_parse_one(const char *text, size_t len, struct yaml_stream *ret,
                                 struct err *err);
 
+/* The same with fewer nodes, for texts whose author is not trusted. */
+WUKONG_CHECK int yaml_parse_small(const char *text, size_t len, size_t max_nodes,
+                                  struct yaml_stream *ret, struct err *err);
+
 /* Where the value at the path stands, "spec.disks[0].name" as in field errors (a key that holds
    dots in brackets). The place of the nearest parent that exists when the value does not; the
    key's own place when key is true and there is a key. */

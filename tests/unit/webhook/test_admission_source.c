@@ -92,6 +92,38 @@ static void test_running_source(void **state)
 }
 
 /* Flux dry-runs source and Wukong before either exists: admitted, with a word. */
+/* kube-apiserver drops what is said past 4,096 characters, so the answer ends before. */
+static void test_many_warnings(void **state)
+{
+    (void)state;
+    CLEANUP_BUF struct buf body = BUF_INIT(64 * KIB);
+    buf_adds(&body,
+             "{'metadata':{'name':'db','uid':'i1'},'spec':{'domain':{},'volumes':[{'name':'root',"
+             "'persistentVolumeClaim':{'claimName':'db-root'}}");
+    for (int i = 0; i < 63; i++)
+        buf_addf(&body,
+                 ",{'name':'volume-%d','secret':{'secretName':'a-rather-long-secret-name-%d'}}", i,
+                 i);
+    buf_adds(&body, "]},'status':{'phase':'Running'}}");
+    const struct route routes[] = {
+        {VMI("prod"), 200, body.data}, {CLAIM("prod"), 200, CLAIM_BODY}, {NULL, 0, NULL}};
+    struct world w = {.routes = routes, .classes = good_classes, .may_clone = true};
+    for (int e = ADMISSION_MUTATE; e <= ADMISSION_VALIDATE; e++) {
+        CLEANUP_JUDGED struct judged j;
+        size_t total = 0, count = 0;
+        const cJSON *warning;
+        create(&w, (enum admission_endpoint)e, SIMPLE(FOREIGN), &j);
+        cJSON_ArrayForEach (warning, json_at(j.response, "warnings")) {
+            assert_true(strlen(warning->valuestring) <= 120);
+            total += strlen(warning->valuestring);
+            count++;
+        }
+        assert_true(total > 3000 && total < 4096);
+        assert_true(judged_warns(&j, "is not in allowSecrets: volume \"volume-0\" is left out"));
+        assert_true(judged_warns(&j, "more warnings: kubectl wukong plan shows them"));
+    }
+}
+
 static void test_missing_source(void **state)
 {
     (void)state;
@@ -527,6 +559,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_running_source),
+        cmocka_unit_test(test_many_warnings),
         cmocka_unit_test(test_missing_source),
         cmocka_unit_test(test_live_before_denial),
         cmocka_unit_test(test_source_lacks_disk),

@@ -289,7 +289,15 @@ static const struct row rows[] = {
      .source = SOURCE(
          DISKS(DISK("c"), VOLUME("c", "'cloudInitNoCloud':{'networkData':'match: {macaddress: "
                                       "0e:00:00:00:00:01}'}"))),
-     .warning = "volume \"c\" seems to match MAC addresses"},
+     .warning = "network data of \"c\" name MAC addresses"},
+    {.name = "what is said of annotations that stay behind",
+     .source = "{'metadata':{},'missedAnnotations':{'hooks.kubevirt.io/hookSidecars':''},'spec':{"
+               "'template':{'spec':{'domain':{}}}}}",
+     .expect = {"missedAnnotations = -"},
+     .warning = "no hook sidecar runs beside the clone"},
+    {.name = "what is said of the hostname is the source's",
+     .source = SOURCE("{'hostname':'db','domain':{}}"),
+     .warning = "hostname \"db\" of the source is not kept"},
     {.name = "host devices",
      .source = SOURCE(DOMAIN("{'devices':{'gpus':[{'name':'g','deviceName':'nvidia.com/A10'}]}}")),
      .expect = {INSTANCE "domain.devices.gpus.#0.name = 'g'"},
@@ -303,6 +311,9 @@ static bool has_warning(const struct target_vm *vm, const char *part)
 {
     for (size_t i = 0; i < vm->warning_count; i++)
         if (strstr(vm->warnings[i], part))
+            return true;
+    for (size_t i = 0; i < vm->difference_count; i++)
+        if (strstr(vm->differences[i], part))
             return true;
     return false;
 }

@@ -172,6 +172,12 @@ static const struct source_row source_rows[] = {
     {FROM_ELSEWHERE(""), VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, "source-needs", "spec.cloneSource.vmiName", "NetworkAttachmentDefinition \"lan\""},
     {FROM_ELSEWHERE(", networks: [{name: default, nadName: lan}]"), VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, "source-secret", "spec.cloneSource.vmiName", "Secret \"s-2\" is not in allowSecrets: its access credential is left out"},
 
+    {CLONE(""), VM_RUNNING, VMI("hostname: db, " PLAIN, RUNNING), OK_PVC, NORMAL, "source-differs", "spec.cloneSource.vmiName", "hostname \"db\""},
+    {CLONE(""), "{" VM_META ", spec: {runStrategy: Always, template: {metadata: {annotations: {hooks.kubevirt.io/hookSidecars: x}}, spec: {" PLAIN "}}}}", VMI_RUNNING, OK_PVC, NORMAL, "source-differs", "spec.cloneSource.vmiName", "no hook sidecar"},
+    {CLONE(""), NULL, "{metadata: {name: web, namespace: prod, annotations: {kubevirt.io/ignitiondata: x}}, spec: {" PLAIN "}, " RUNNING "}", OK_PVC, NORMAL, "source-differs", "spec.cloneSource.vmiName", "Ignition"},
+    {CLONE(""), VM_RUNNING, VMI("volumes: [{name: root, persistentVolumeClaim: {claimName: a}}, {name: c, cloudInitNoCloud: {networkDataBase64: dmVyc2lvbjogMgpldGhlcm5ldHM6IHtlOiB7YWRkcmVzc2VzOiBbMTkyLjAuMi4xMC8yNF19fQ==}}]", RUNNING), OK_PVC, NORMAL, "source-differs", "spec.cloneSource.vmiName", "fixed address 192.0.2.10/24"},
+    {FROM_ELSEWHERE_ALLOWING("[s-1]"), VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, "source-differs", "spec.cloneSource.vmiName", "user data of \"b\" in a Secret was not looked into"},
+
     {CLONE_AND("disks: [{name: rot}, {name: data}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-missing", "spec.disks[0].name", "did you mean \"root\"?"},
     {CLONE_AND("disks: [{name: x, sourceDisk: nope}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-missing", "spec.disks[0].sourceDisk", "\"root\", \"data\""},
     {CLONE_AND("disks: [{name: ci}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-no-data", "spec.disks[0].name", "cloudInitNoCloud"},
