@@ -128,6 +128,7 @@ static const char *consequence_of(enum look_kind kind)
         [LOOK_MAY_START] = "whether you may start this source",
         [LOOK_VM] = "the source and its disks",
         [LOOK_VMI] = "the source and its disks",
+        [LOOK_EXPANDED] = "whether its preference gives the source a persistent TPM or EFI",
         [LOOK_CLAIM] = "size and class of this disk",
         [LOOK_SOURCE_NAMESPACE] = "whether policies match by its labels",
         [LOOK_TARGET_NAMESPACE] = "whether policies match by its labels",

@@ -47,14 +47,15 @@ static cJSON *normalise(const struct clone_view *v, const cJSON *vm, const cJSON
 }
 
 /* cpu or memory set over an instancetype: KubeVirt refuses both, so the instancetype is resolved
-   first, by KubeVirt itself. */
+   first, by KubeVirt itself. What a preference gives a stopped machine shows there alone. */
 static void want_expansion(const struct clone_view *v, const cJSON *vm, const cJSON *vmi,
                            struct read_list *l)
 {
     struct err err = {0};
     CLEANUP_BUF struct buf body = BUF_INIT(TARGET_BODY_MAX);
     CLEANUP_JSON cJSON *source = normalise(v, vm, vmi, &err);
-    if (!source || !target_needs_expand(source, &v->wukong->spec) ||
+    if (!source ||
+        !(target_needs_expand(source, &v->wukong->spec) || target_hides_state(source, vmi)) ||
         target_expand_body(source, str_or(v->source.vm_name, v->source.vmi_name),
                            v->effective.source_ns, &body, &err) < 0)
         return;
@@ -333,19 +334,26 @@ static void read_claims(const struct clone_view *v, struct source_facts *facts)
     facts->claim_count = n;
 }
 
-/* Takes ownership of source. */
-static cJSON *expanded(const struct clone_view *v, cJSON *source, struct err *err)
+/* Takes ownership of source. What is resolved is looked at, too, where only that shows the state
+   which cannot be cloned; the clone keeps its preference then. */
+static cJSON *expanded(const struct clone_view *v, cJSON *source, const cJSON *vmi, struct err *err)
 {
     CLEANUP_JSON cJSON *raw = source;
     cJSON *full = NULL;
-    if (!raw || !target_needs_expand(raw, &v->wukong->spec))
+    bool needed = raw && target_needs_expand(raw, &v->wukong->spec);
+    if (!raw || !(needed || target_hides_state(raw, vmi)))
         return TAKE(raw);
     CLEANUP_JSON cJSON *reply = parse_call(v->memo, "spec", "expand");
     if (!reply) {
         (void)err_set(err, ERR_UNAVAILABLE, "the instancetype is being resolved");
         return NULL;
     }
-    return target_source_expanded(raw, reply, &full, err) < 0 ? NULL : full;
+    if (target_source_expanded(raw, reply, &full, err) < 0)
+        return NULL;
+    if (needed)
+        return full;
+    cJSON_Delete(full);
+    return TAKE(raw);
 }
 
 static void from_reads(struct clone_view *v, struct memo *memo, int64_t read_ms)
@@ -356,7 +364,7 @@ static void from_reads(struct clone_view *v, struct memo *memo, int64_t read_ms)
     struct err err = {0};
     if (!vm && !vmi)
         return;
-    CLEANUP_JSON cJSON *source = expanded(v, normalise(v, vm, vmi, &err), &err);
+    CLEANUP_JSON cJSON *source = expanded(v, normalise(v, vm, vmi, &err), vmi, &err);
     if (!source) {
         refuse(v, err.kind == ERR_REFUSED ? REASON_SOURCE_UNSUPPORTED : REASON_WAITING,
                err.message);

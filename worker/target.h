@@ -84,6 +84,9 @@ WUKONG_CHECK int target_source_check(const cJSON *source, struct err *err);
 
 /* cpu or memory is set and the source has an instancetype: KubeVirt refuses both together (422). */
 bool target_needs_expand(const cJSON *source, const struct wukong_spec *spec);
+/* It is stopped and has a preference, which may give it a persistent TPM or EFI: what is resolved
+   must pass target_source_expanded, though the clone keeps the preference. vmi: NULL, none. */
+bool target_hides_state(const cJSON *source, const cJSON *vmi);
 /* Body of PUT /apis/subresources.kubevirt.io/v1/namespaces/{source namespace}/expand-vm-spec. */
 WUKONG_CHECK int target_expand_body(const cJSON *source, const char *name, const char *ns,
                                     struct buf *out, struct err *err);

@@ -275,6 +275,17 @@ bool target_needs_expand(const cJSON *source, const struct wukong_spec *spec)
     return (spec->has_cpu || spec->memory) && cJSON_IsObject(json_at(source, "spec.instancetype"));
 }
 
+static bool has_ended(const cJSON *vmi)
+{
+    const char *phase = json_str(vmi, "status.phase");
+    return str_eq(phase, "Succeeded") || str_eq(phase, "Failed");
+}
+
+bool target_hides_state(const cJSON *source, const cJSON *vmi)
+{
+    return cJSON_IsObject(json_at(source, "spec.preference")) && (!vmi || has_ended(vmi));
+}
+
 int target_expand_body(const cJSON *source, const char *name, const char *ns, struct buf *out,
                        struct err *err)
 {
@@ -361,9 +372,7 @@ static cJSON *from_machine_spec(const cJSON *machine_spec)
 /* A VMI that has ended says nothing about the VM, which is stopped then. */
 static struct target_source effective_source(const struct target_source *given)
 {
-    const char *phase = json_str(given->vmi, "status.phase");
-    bool ended = str_eq(phase, "Succeeded") || str_eq(phase, "Failed");
-    if (given->vm && (!given->vmi || ended))
+    if (given->vm && (!given->vmi || has_ended(given->vmi)))
         return (struct target_source){.vm = given->vm};
     return *given;
 }

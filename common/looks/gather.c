@@ -150,6 +150,19 @@ static void gather_cdi(bool known, struct looks *looks, struct gathered *g)
         g->classes.cdi = look_exists(looks_get(looks, LOOK_CDI, NULL, NULL), &answered);
 }
 
+/* A preference may give a stopped VM a persistent TPM or EFI that its spec does not show. */
+static void gather_expanded(const struct wukong_effective *e, struct looks *looks,
+                            struct gathered *g)
+{
+    if (!g->source.state_hidden)
+        return;
+    const struct look *k = looks_get(looks, LOOK_EXPANDED, e->source_ns, e->source_name);
+    if (look_tree(k))
+        facts_read_expanded(look_tree(k), &g->source);
+    else if (k && k->done)
+        g->incomplete = true;
+}
+
 static void gather_source(const struct wukong *w, const struct wukong_effective *e, bool cdi_known,
                           struct looks *looks, struct arena *a, struct gathered *g)
 {
@@ -164,10 +177,12 @@ static void gather_source(const struct wukong *w, const struct wukong_effective 
         return;
     }
     facts_read_source(a, look_tree(vm), look_tree(vmi), &g->source);
+    facts_read_differences(a, look_tree(vm), look_tree(vmi), &g->source);
     g->source.looked_up = true;
     g->source.ns = e->source_ns;
     g->source_labels_known =
         read_labels(a, look_tree(vm) ? look_tree(vm) : look_tree(vmi), &g->source_labels);
+    gather_expanded(e, looks, g);
     gather_claims(e->source_ns, looks, a, g);
     if (g->classes.cdi && !w->spec.source.snapshot_class)
         gather_profiles(looks, a, g);

@@ -13,6 +13,7 @@ const char *const look_kind_names[LOOK_KINDS] = {
     [LOOK_MAY_START] = "access-start",
     [LOOK_VM] = "virtualmachine",
     [LOOK_VMI] = "virtualmachineinstance",
+    [LOOK_EXPANDED] = "virtualmachine-expanded",
     [LOOK_CLAIM] = "persistentvolumeclaim",
     [LOOK_SOURCE_NAMESPACE] = "source-namespace",
     [LOOK_TARGET_NAMESPACE] = "target-namespace",
@@ -44,6 +45,10 @@ static char *path_of(enum look_kind kind, const char *ns, const char *name)
         return xasprintf("/apis/kubevirt.io/v1/namespaces/%s/virtualmachines/%s", ns, name);
     case LOOK_VMI:
         return xasprintf("/apis/kubevirt.io/v1/namespaces/%s/virtualmachineinstances/%s", ns, name);
+    case LOOK_EXPANDED:
+        return xasprintf("/apis/subresources.kubevirt.io/v1/namespaces/%s/virtualmachines/%s/"
+                         "expand-spec",
+                         ns, name);
     case LOOK_CLAIM:
         return xasprintf("/api/v1/namespaces/%s/persistentvolumeclaims/%s", ns, name);
     case LOOK_SOURCE_NAMESPACE:

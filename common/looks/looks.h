@@ -18,6 +18,7 @@ enum look_kind {
     LOOK_MAY_START, /* SubjectAccessReview: update virtualmachines/start */
     LOOK_VM,
     LOOK_VMI,
+    LOOK_EXPANDED, /* the VM with its preference resolved, by KubeVirt */
     LOOK_CLAIM, /* name: of the claim */
     LOOK_SOURCE_NAMESPACE,
     LOOK_TARGET_NAMESPACE,

@@ -115,6 +115,20 @@ static void read_domain(const cJSON *spec, struct source_facts *s)
     s->persistent_efi = json_bool(spec, "domain.firmware.bootloader.efi.persistent", false);
 }
 
+/* What a preference adds shows in the instance, and while there is none, only in the expansion. */
+static bool hides_state(const cJSON *vm, const cJSON *vmi)
+{
+    const char *phase = json_str(vmi, "status.phase");
+    bool ended = str_eq(phase, "Succeeded") || str_eq(phase, "Failed");
+    return cJSON_IsObject(json_at(vm, "spec.preference")) && (!cJSON_IsObject(vmi) || ended);
+}
+
+void facts_read_expanded(const cJSON *expanded, struct source_facts *s)
+{
+    s->state_hidden = false;
+    read_domain(json_at(expanded, "spec.template.spec"), s);
+}
+
 struct needs_reader {
     struct arena *arena;
     struct source_facts *s;
@@ -180,16 +194,23 @@ void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi, struc
     s.snapshot_in_progress = text(a, vm, "status.snapshotInProgress");
     s.instancetype = has(vm, "spec.instancetype");
     s.managed_by_gitops = tracked(vm);
+    s.state_hidden = hides_state(vm, vmi);
     /* What runs counts; the VM may have been edited since. */
     const cJSON *spec = s.vmi_exists ? json_get(vmi, "spec") : json_at(vm, "spec.template.spec");
     read_domain(spec, &s);
     read_volumes(a, spec, vm, &s);
-    struct needs_reader reader = {a, &s};
-    (void)needs_each(spec, "", read_need, &reader);
-    differences_each(s.vm_exists ? json_at(vm, "spec.template.metadata.annotations")
-                                 : json_at(vmi, "metadata.annotations"),
-                     spec, read_difference, &reader);
+    (void)needs_each(spec, "", read_need, &(struct needs_reader){a, &s});
     *ret = s;
+}
+
+void facts_read_differences(struct arena *a, const cJSON *vm, const cJSON *vmi,
+                            struct source_facts *s)
+{
+    struct needs_reader reader = {a, s};
+    differences_each(s->vm_exists ? json_at(vm, "spec.template.metadata.annotations")
+                                  : json_at(vmi, "metadata.annotations"),
+                     s->vmi_exists ? json_get(vmi, "spec") : json_at(vm, "spec.template.spec"),
+                     read_difference, &reader);
 }
 
 size_t facts_claim_names(const struct source_facts *s, const char **ret, size_t max)

@@ -65,6 +65,7 @@ struct source_facts {
     const char *freeze_status;        /* vmi.status.fsFreezeStatus; NULL */
     const char *snapshot_in_progress; /* vm.status.snapshotInProgress; NULL */
     bool persistent_tpm, persistent_efi;
+    bool state_hidden; /* its preference may give it either: only KubeVirt's expansion tells */
     bool instancetype, managed_by_gitops;
     struct volume_facts *volumes;
     size_t volume_count;
@@ -115,9 +116,16 @@ struct class_facts {
 /* --- Readers of Kubernetes JSON. Each tolerates any tree; NULL trees mean "not there" (404). ---
  */
 
-/* vm, vmi: of the source; vm NULL for a stand-alone VMI. Fills everything but claims. */
+/* vm, vmi: of the source; vm NULL for a stand-alone VMI. Fills everything but claims and
+   differences. */
 void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi,
                        struct source_facts *ret);
+/* Fills differences of the same source; apart, because it parses cloud-init's data. */
+void facts_read_differences(struct arena *a, const cJSON *vm, const cJSON *vmi,
+                            struct source_facts *s);
+/* expanded: the VM as KubeVirt's expand-spec answers it, with instancetype and preference resolved
+   (pkg/instancetype/preference/apply/{tpm,firmware}.go). */
+void facts_read_expanded(const cJSON *expanded, struct source_facts *s);
 /* Names of the claims that the source's volumes use, without duplicates: the look-ups to do. */
 size_t facts_claim_names(const struct source_facts *s, const char **ret, size_t max);
 /* pvc NULL: it does not exist. ret->name is name. */

@@ -110,6 +110,8 @@ class Chart(unittest.TestCase):
             (False, "create", "persistentvolumeclaims", {"api_group": ""}),
             (True, "watch", "volumesnapshotclasses", {"api_group": "snapshot.storage.k8s.io", "namespace": ""}),
             (True, "create", "subjectaccessreviews", {"api_group": "authorization.k8s.io", "namespace": ""}),
+            (True, "get", "virtualmachines/expand-spec", {"api_group": "subresources.kubevirt.io"}),
+            (False, "update", "virtualmachines/start", {"api_group": "subresources.kubevirt.io"}),
             (False, "patch", "wukongs", {}), (False, "create", "wukongs/source", {}),
         ])
 

@@ -521,6 +521,23 @@ class Instancetypes(Machines):
         gone = self.vm("other", spec=self.spec, instancetype={**self.matcher, "revisionName": "gone"})
         self.assert_refused(lambda: self.kube.request("PUT", path, gone), 400)
 
+    def test_a_preference_gives_tpm_and_efi(self):
+        self.kube.create({"apiVersion": "instancetype.kubevirt.io/v1beta1", "kind": "VirtualMachinePreference",
+                          "metadata": {"name": "secure", "namespace": self.namespace},
+                          "spec": {"devices": {"preferredTPM": {"persistent": True}},
+                                   "firmware": {"preferredEfi": {"persistent": True}}}})
+        matcher = {"kind": "VirtualMachinePreference", "name": "secure"}
+        path = f"/apis/subresources.kubevirt.io/v1/namespaces/{self.namespace}/expand-vm-spec"
+        spec = spec_of()
+        expanded = self.kube.request("PUT", path, self.vm("other", spec=spec, preference=matcher))
+        domain = expanded["spec"]["template"]["spec"]["domain"]
+        self.assertEqual({"persistent": True}, domain["devices"]["tpm"])
+        self.assertEqual({"persistent": True}, domain["firmware"]["bootloader"]["efi"])
+        self.assertNotIn("preference", expanded["spec"])
+        spec["domain"]["devices"]["tpm"] = {"persistent": False}
+        expanded = self.kube.request("PUT", path, self.vm("other", spec=spec, preference=matcher))
+        self.assertEqual({"persistent": False}, expanded["spec"]["template"]["spec"]["domain"]["devices"]["tpm"])
+
 
 if __name__ == "__main__":
     harness.main()

@@ -124,6 +124,53 @@ static void test_many_warnings(void **state)
     }
 }
 
+#define EXPANDED "/apis/subresources.kubevirt.io/v1/namespaces/team/virtualmachines/db/expand-spec"
+#define PREFERS                                                                                    \
+    "{'metadata':{'name':'db','uid':'v1'},'spec':{'runStrategy':'Halted','preference':{'name':"    \
+    "'windows.11'},'template':{'spec':{'volumes':[{'name':'root','persistentVolumeClaim':{"        \
+    "'claimName':'db-root'}}],'domain':{}}}},'status':{}}"
+#define EXPANDED_TO(domain) "{'spec':{'template':{'spec':{'domain':" domain "}}}}"
+
+/* What a preference gives a stopped VM only KubeVirt's expansion shows; a VM that runs shows it. */
+static void test_preference(void **state)
+{
+    (void)state;
+    static const struct {
+        int code;
+        const char *expanded, *cause, *warning;
+    } rows[] = {
+        {200, EXPANDED_TO("{'devices':{'tpm':{'persistent':true}}}"), "persistent TPM", NULL},
+        {200, EXPANDED_TO("{'firmware':{'bootloader':{'efi':{'persistent':true}}}}"),
+         "persistent EFI", NULL},
+        {200, EXPANDED_TO("{'devices':{'tpm':{'persistent':true,'enabled':false}}}"), NULL, NULL},
+        {200, EXPANDED_TO("{'devices':{'tpm':{}}}"), NULL, NULL},
+        {400, NULL, NULL, "could not be checked now"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct route routes[] = {{VM("team"), 200, PREFERS},
+                                       {CLAIM("team"), 200, CLAIM_BODY},
+                                       {EXPANDED, rows[i].code, rows[i].expanded},
+                                       {NULL, 0, NULL}};
+        struct world w = {.routes = routes, .classes = good_classes};
+        CLEANUP_JUDGED struct judged j;
+        create(&w, ADMISSION_VALIDATE, SIMPLE("'type':'vm','vmName':'db'"), &j);
+        assert_non_null(strstr(j.asked, EXPANDED "\n"));
+        assert_int_equal(judged_causes(&j), rows[i].cause ? 1 : 0);
+        if (rows[i].cause)
+            assert_true(judged_has_cause(&j, "spec.cloneSource.vmName", rows[i].cause));
+        if (rows[i].warning)
+            assert_true(judged_warns(&j, rows[i].warning));
+    }
+    const struct route runs[] = {{VM("team"), 200, PREFERS},
+                                 {VMI("team"), 200, VMI_BODY},
+                                 {CLAIM("team"), 200, CLAIM_BODY},
+                                 {NULL, 0, NULL}};
+    struct world w = {.routes = runs, .classes = good_classes};
+    CLEANUP_JUDGED struct judged j;
+    create(&w, ADMISSION_VALIDATE, SIMPLE("'type':'vm','vmName':'db','cloneType':'running'"), &j);
+    assert_null(strstr(j.asked, EXPANDED));
+}
+
 static void test_missing_source(void **state)
 {
     (void)state;
@@ -560,6 +607,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_running_source),
         cmocka_unit_test(test_many_warnings),
+        cmocka_unit_test(test_preference),
         cmocka_unit_test(test_missing_source),
         cmocka_unit_test(test_live_before_denial),
         cmocka_unit_test(test_source_lacks_disk),

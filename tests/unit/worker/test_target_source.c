@@ -253,11 +253,63 @@ static void test_volumes(void **state)
     assert_true(got[6].filesystem);
 }
 
+/* Only of a machine that does not run, and that has a preference, KubeVirt is asked. */
+static void test_hidden_state(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *source, *vmi;
+        bool hidden;
+    } table[] = {
+        {"{'spec':{'preference':{'name':'p'}}}", NULL, true},
+        {"{'spec':{'preference':{'name':'p'}}}", "{'status':{'phase':'Succeeded'}}", true},
+        {"{'spec':{'preference':{'name':'p'}}}", "{'status':{'phase':'Failed'}}", true},
+        {"{'spec':{'preference':{'name':'p'}}}", "{'status':{'phase':'Running'}}", false},
+        {"{'spec':{'preference':{'name':'p'}}}", "{'status':{'phase':'Scheduling'}}", false},
+        {"{'spec':{'instancetype':{'name':'p'}}}", NULL, false},
+        {"{'spec':{}}", NULL, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        CLEANUP_JSON cJSON *source = parse(table[i].source);
+        CLEANUP_JSON cJSON *vmi = table[i].vmi ? parse(table[i].vmi) : NULL;
+        assert_int_equal(target_hides_state(source, vmi), table[i].hidden);
+    }
+}
+
+/* What is resolved is judged like a spec that says so itself. */
+static void test_expanded_state(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *domain, *error;
+    } table[] = {
+        {"{'devices':{'tpm':{'persistent':true}}}", "persistent TPM"},
+        {"{'firmware':{'bootloader':{'efi':{'persistent':true}}}}", "persistent EFI"},
+        {"{'devices':{'tpm':{'persistent':true,'enabled':false}}}", NULL},
+        {"{'devices':{'tpm':{}}}", NULL},
+    };
+    CLEANUP_JSON cJSON *source = parse("{'metadata':{},'spec':{'preference':{'name':'p'}}}");
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        struct err err = {0};
+        cJSON *full = NULL;
+        CLEANUP_FREE char *text =
+            xasprintf("{'spec':{'template':{'spec':{'domain':%s}}}}", table[i].domain);
+        CLEANUP_JSON cJSON *reply = parse(text);
+        int status = target_source_expanded(source, reply, &full, &err);
+        cJSON_Delete(full);
+        assert_int_equal(status, table[i].error ? -1 : 0);
+        if (table[i].error)
+            assert_non_null(strstr(err.message, table[i].error));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sources),
         cmocka_unit_test(test_volumes),
+        cmocka_unit_test(test_hidden_state),
+        cmocka_unit_test(test_expanded_state),
     };
     return cmocka_run_group_tests_name("target_source", tests, NULL, NULL);
 }

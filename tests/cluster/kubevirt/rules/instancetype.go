@@ -122,11 +122,24 @@ func applyPreference(spec, preference obj.M) {
 			obj.Default(iface, model, "model")
 		}
 	}
+	applyState(spec, preference)
 	if machine := obj.Str(preference, "machine", "preferredMachineType"); machine != "" {
 		obj.Default(spec, machine, "domain", "machine", "type")
 	}
 	if s := obj.Str(preference, "preferredSubdomain"); s != "" {
 		obj.Default(spec, s, "subdomain")
+	}
+}
+
+// applyState gives a TPM and EFI to a machine that says nothing of them (pkg/instancetype/preference/apply/
+// {tpm,firmware}.go).
+func applyState(spec, preference obj.M) {
+	if tpm := obj.Get(preference, "devices", "preferredTPM"); tpm != nil && !obj.Has(spec, "domain", "devices", "tpm") {
+		obj.Set(spec, tpm, "domain", "devices", "tpm")
+	}
+	efi := obj.Get(preference, "firmware", "preferredEfi")
+	if efi != nil && !obj.Has(spec, "domain", "firmware", "bootloader", "efi") && !obj.Has(spec, "domain", "firmware", "bootloader", "bios") {
+		obj.Set(spec, efi, "domain", "firmware", "bootloader", "efi")
 	}
 }
 
