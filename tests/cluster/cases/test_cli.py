@@ -312,7 +312,7 @@ class CommandLine(vms.Concurrent):
         again = self.run_wukong("clone", "src", "--name", "a", code=1)
         theirs = self.bed.kubectl("create", "-f", "-", stdin=written.stdout, kubeconfig=self.config, check=False)
         self.assertIn("Error from server (AlreadyExists): ", again.stderr)
-        self.assertIn(again.stderr.split(": ", 1)[1], theirs.stderr)
+        self.assertIn(again.stderr.splitlines()[-1].split(": ", 1)[1], theirs.stderr)
 
     def test_clone_shows_refusals_and_warnings_as_kubectl_does(self):
         self.source(disks=("root", "data"))

@@ -53,7 +53,7 @@ class Waits(vms.Concurrent):
         spec = machine["spec"]["template"]["spec"]
         for named in spec["volumes"], spec["domain"]["devices"]["disks"]:
             self.assertNotIn("password", [one["name"] for one in named])
-        told = [e["message"] for e in self.kube.list("v1", "Event", there)["items"]
+        told = [e["message"] for e in self.kube.list("v1", "Event", there)
                 if e["reason"] == "CloneWarnings"]
         self.assertIn('Secret "password" is not in allowSecrets: volume "password" is left out', "".join(told))
         worker = self.bed.account("worker")
