@@ -44,6 +44,12 @@
 #define STARTED_BY_OTHERS "-"
 /* Waits that no event ends are looked at again this often. */
 #define WAIT_POLL_MS 10000
+/* One that waits for a person waits for hours, and a thousand may: each look costs some eight
+   requests. */
+#define WAIT_POLL_MAX_MS 600000
+/* How long a clone that is held up before its source is touched waits until its next look: as long
+   as it has waited already, within both limits, and up to a quarter longer. */
+int64_t view_wait_ms(const struct clone_view *v);
 /* Whom a policy holds back is woken when that changes; this is for what nobody tells. */
 #define HELD_POLL_MS 60000
 

@@ -11,10 +11,21 @@
 /* What is missing in the clone's namespace is looked for this often; no event tells. */
 #define NEED_POLL_MS 3000
 
+int64_t view_wait_ms(const struct clone_view *v)
+{
+    int64_t since = v->record.start_ms ? v->record.start_ms : v->wukong->created_ms;
+    if (v->record.attempt_ms > since)
+        since = v->record.attempt_ms;
+    int64_t wait = v->now.wall_ms - since;
+    wait = wait < WAIT_POLL_MS ? WAIT_POLL_MS : wait > WAIT_POLL_MAX_MS ? WAIT_POLL_MAX_MS : wait;
+    uint64_t apart = str_hash64(v->wukong->uid, strlen(v->wukong->uid)) % 256;
+    return wait + (int64_t)apart * wait / 1024;
+}
+
 static enum observed wait_for(struct why *why, const struct clone_view *v, int64_t poll_ms)
 {
     if (poll_ms)
-        why->again_ms = v->now.wall_ms + poll_ms;
+        why->again_ms = v->now.wall_ms + (poll_ms == WAIT_POLL_MS ? view_wait_ms(v) : poll_ms);
     return STEP_WAIT;
 }
 
@@ -313,8 +324,8 @@ static const struct call *dry_call(const struct clone_view *v, const char *kind,
     return c && age_ms(v, c) < DRY_RUN_FRESH_MS ? c : NULL;
 }
 
-static enum observed dry_verdict(const struct call *c, const char *kind, const char *name,
-                                 struct why *why)
+static enum observed dry_verdict(const struct clone_view *v, const struct call *c, const char *kind,
+                                 const char *name, struct why *why)
 {
     if (call_ok(c))
         return STEP_DONE;
@@ -330,6 +341,9 @@ static enum observed dry_verdict(const struct call *c, const char *kind, const c
         reason = REASON_WAITING;
     why_set(why, reason, "%s %s: %s", kind, name, str_or(c->message, "refused"));
     why->again_ms = c->retry_ms;
+    int64_t at = v->now.wall_ms + view_wait_ms(v);
+    if (reason != REASON_WAITING && at > c->retry_ms)
+        why->again_ms = at;
     return STEP_TODO;
 }
 
@@ -350,11 +364,11 @@ static enum observed dry_runs(const struct clone_view *v, struct why *why)
     for (size_t i = 0; i < v->disk_count; i++) {
         const char *name = t->claims[i].name;
         enum observed o =
-            dry_verdict(dry_call(v, "claim", name), "PersistentVolumeClaim", name, why);
+            dry_verdict(v, dry_call(v, "claim", name), "PersistentVolumeClaim", name, why);
         if (o != STEP_DONE)
             return o;
     }
-    return dry_verdict(dry_call(v, "vm", t->vm.name), "VirtualMachine", t->vm.name, why);
+    return dry_verdict(v, dry_call(v, "vm", t->vm.name), "VirtualMachine", t->vm.name, why);
 }
 
 static bool need_fresh(const struct clone_view *v, const struct body_need *n)
@@ -376,6 +390,7 @@ static enum observed needs_state(const struct clone_view *v, struct why *why)
         why_set(why, REASON_WAITING, "looking for %s %s", needs[i].kind->kind, needs[i].name);
         why->again_ms = v->now.wall_ms + NEED_POLL_MS;
         if (missing) {
+            why->again_ms = v->now.wall_ms + view_wait_ms(v);
             why_set(why, REASON_DEPENDENCY_MISSING,
                     "%s %s%s%s, which the source names, does not exist", needs[i].kind->kind,
                     str_or(needs[i].ns, ""), needs[i].ns ? "/" : "", needs[i].name);

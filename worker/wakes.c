@@ -68,12 +68,32 @@ void worker_turn_came(void *arg, struct usage_holder *h)
     worker_look_at(arg, entry_of_holder(h));
 }
 
-/* A namespace is deleted seldom enough for everybody to be asked. */
-static void look_at_all(struct worker *w)
+static bool is_in(const struct entry *e, const char *ns)
+{
+    size_t n = strlen(ns);
+    return str_eq(e->ns, ns) ||
+           (e->source && strncmp(e->source, ns, n) == 0 && e->source[n] == '/');
+}
+
+/* A namespace that goes has many events; they concern those in it, or whose source is. */
+static void look_at_namespace(struct worker *w, const char *ns)
 {
     struct entry *e, *next;
     HASH_ITER (by_key, w->entries.by_key, e, next)
-        worker_look_at(w, e);
+        if (is_in(e, ns))
+            worker_look_at(w, e);
+}
+
+/* Somebody's object is gone: its name is free for a clone that waits for it. */
+static void name_freed(struct worker *w, const struct kube_object *before,
+                       const struct kube_object *after)
+{
+    struct entry *e, *next;
+    if (after || before->label)
+        return;
+    HASH_ITER (by_key, w->entries.by_key, e, next)
+        if (!e->final && !e->started && str_eq(e->ns, before->ns))
+            worker_look_at(w, e);
 }
 
 /* --- our own writes are newer than the caches --- */
@@ -213,6 +233,7 @@ void worker_cache_changed(void *arg, const struct kube_object *before,
         break;
     case KIND_VM:
     case KIND_VMI:
+        name_freed(w, before, after);
         look_at_source(w, o->ns, o->name);
         /* A clone of a VMI looks at the VM that owns it, too. */
         if (!str_empty(o->owner_name) && !str_eq(o->owner_name, o->name))
@@ -227,6 +248,7 @@ void worker_cache_changed(void *arg, const struct kube_object *before,
             claim_event(w, o);
         break;
     case KIND_PVC:
+        name_freed(w, before, after);
         claim_changed(w, before, after);
         break;
     case KIND_SNAPSHOT:
@@ -235,7 +257,7 @@ void worker_cache_changed(void *arg, const struct kube_object *before,
     case KIND_NAMESPACE:
         namespace_changed(w, before, after);
         if (o->deleted_ms)
-            look_at_all(w);
+            look_at_namespace(w, o->name);
         break;
     case KIND_POLICY:
         policy_reports_changed(w->policy_reports, before, after);

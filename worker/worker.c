@@ -231,12 +231,15 @@ static void carry_out(struct worker *w, struct entry *e, const struct clone_view
         memo_release(&e->memo);
 }
 
-/* A failed call is looked at again when its backoff is over. */
+/* A failed call is looked at again when its backoff is over; what a dry run was refused for waits
+   as long as its step says. */
 static void wake_for_retries(struct worker *w, const struct entry *e)
 {
     int64_t now = worker_wall(w), soonest = 0;
     for (const struct call *c = e->memo.calls; c; c = c->next)
-        if (c->state == CALL_FAILED && c->retry_ms > now && (!soonest || c->retry_ms < soonest))
+        if (c->state == CALL_FAILED && c->retry_ms > now && (!soonest || c->retry_ms < soonest) &&
+            !(str_starts(c->key, "dry/") &&
+              (c->kind == ERR_REFUSED || c->kind == ERR_INVALID || c->kind == ERR_EXISTS)))
             soonest = c->retry_ms;
     if (soonest)
         workqueue_add_at(w->queue, e->key, worker_mono(w) + soonest - now, worker_mono(w));

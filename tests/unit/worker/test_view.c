@@ -727,10 +727,35 @@ static void test_too_large(void **state)
     drop(&c);
 }
 
+/* A thousand clones that wait for an admin make a thousand requests a minute at most: a look costs
+   some eight (machine, instance, revision, claims, dry runs). */
+static void test_waits_grow(void **state)
+{
+    (void)state;
+    struct cluster c = {0};
+    wukong(&c, OF_VMI, "{}");
+    build(&c);
+    const int64_t minute = 60000;
+    int64_t at = c.view.wukong->created_ms;
+    size_t looks = 0, late = 0;
+    while (at < c.view.wukong->created_ms + 60 * minute) {
+        c.view.now.wall_ms = at;
+        int64_t wait = view_wait_ms(&c.view);
+        assert_in_range(wait, WAIT_POLL_MS, WAIT_POLL_MAX_MS * 5 / 4);
+        at += wait;
+        looks++;
+        late += at > c.view.wukong->created_ms + 30 * minute;
+    }
+    assert_in_range(looks, 6, 16);
+    assert_true(late * 8 * 1000 / 30 <= 1000);
+    drop(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unreadable_source),
+        cmocka_unit_test(test_waits_grow),
         cmocka_unit_test(test_many_large_bodies),
         cmocka_unit_test(test_largest_status),
         cmocka_unit_test(test_too_large),
