@@ -48,10 +48,10 @@ extern const char *const admission_verdict_names[VERDICTS];
 
 struct admission_result {
     enum admission_verdict verdict;
-    const char *operation;                      /* static, for metrics; "" when unknown */
-    const char *reason;                         /* static, for metrics and logs: what decided */
-    /* For the log: the object's namespace/name and UID, who asked, the source as namespace/name, and
-       the names of the policies that found something. Cut at their length. */
+    const char *operation; /* static, for metrics; "" when unknown */
+    const char *reason;    /* static, for metrics and logs: what decided */
+    /* For the log: the object's namespace/name and UID, who asked, the source as namespace/name,
+       and the names of the policies that found something. Cut at their length. */
     char log_name[2 * LIMIT_DNS_SUBDOMAIN + 2], uid[64], user[256];
     char source[2 * LIMIT_DNS_SUBDOMAIN + 2], policies[512];
 };

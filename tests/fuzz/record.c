@@ -14,9 +14,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CLEANUP_ARENA struct arena a;
     CLEANUP_JSON cJSON *tree = NULL;
     struct err err = {0};
+    arena_init_soft(&a, 16 * MIB);
     if (json_read((const char *)data, size, &tree, &err) < 0)
         return 0;
-    arena_init_soft(&a, 16 * MIB);
     struct clone_record r = record_read(&a, tree);
     assert(r.phase >= 0 && r.phase < CLONE_PHASES);
     assert(r.consistency >= 0 && r.attempts >= 0);

@@ -18,11 +18,11 @@
 static const char *const specs[] = {
     "{\"cloneSource\":{\"type\":\"vm\",\"vmName\":\"src\"}}",
     "{\"cloneSource\":{\"type\":\"vm\",\"vmName\":\"src\"},\"cpu\":4,\"memory\":\"8Gi\"}",
-    "{\"cloneSource\":{\"type\":\"vmi\",\"vmiName\":\"src\"},\"replicas\":3,\"networks\":[{"
-    "\"name\":"
-    "\"n\",\"type\":\"bridge\",\"nadName\":\"x\"}]}",
-    "{\"cloneSource\":{\"type\":\"vm\",\"vmName\":\"src\",\"namespace\":\"other\"},\"disks\":[{"
-    "\"name\":\"root\",\"boot\":true}],\"startStrategy\":{\"autoStart\":false}}",
+    ("{\"cloneSource\":{\"type\":\"vmi\",\"vmiName\":\"src\"},\"replicas\":3,\"networks\":[{"
+     "\"name\":"
+     "\"n\",\"type\":\"bridge\",\"nadName\":\"x\"}]}"),
+    ("{\"cloneSource\":{\"type\":\"vm\",\"vmName\":\"src\",\"namespace\":\"other\"},\"disks\":[{"
+     "\"name\":\"root\",\"boot\":true}],\"startStrategy\":{\"autoStart\":false}}"),
 };
 
 static cJSON *parse(const char *text, size_t n)
