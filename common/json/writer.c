@@ -96,12 +96,6 @@ void json_boolean(struct json_writer *w, const char *key, bool value)
     buf_adds(w->out, value ? "true" : "false");
 }
 
-void json_null(struct json_writer *w, const char *key)
-{
-    begin(w, key);
-    buf_adds(w->out, "null");
-}
-
 void json_raw(struct json_writer *w, const char *key, const char *json)
 {
     if (!json)

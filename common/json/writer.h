@@ -41,7 +41,6 @@ void json_stringf(struct json_writer *w, const char *key, const char *format, ..
     __attribute__((format(printf, 3, 4)));
 void json_number(struct json_writer *w, const char *key, int64_t value);
 void json_boolean(struct json_writer *w, const char *key, bool value);
-void json_null(struct json_writer *w, const char *key);
 /* Text that is JSON already; NULL writes nothing. */
 void json_raw(struct json_writer *w, const char *key, const char *json);
 void json_tree(struct json_writer *w, const char *key, const cJSON *tree);

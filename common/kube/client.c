@@ -161,19 +161,6 @@ struct kube_op *kube_get(const struct kube_client *c, struct kube_ref ref,
     return call(c, KUBE_GET, &path, NULL, NULL, answer);
 }
 
-struct kube_op *kube_list(const struct kube_client *c, struct kube_ref ref,
-                          const char *label_selector, const char *field_selector, int limit,
-                          struct kube_answer answer)
-{
-    CLEANUP_BUF struct buf path = BUF_INIT(LIMIT_PATH_BYTES);
-    kube_path_kind(&path, ref.kind, ref.ns, NULL, NULL);
-    kube_path_query(&path, "labelSelector", label_selector);
-    kube_path_query(&path, "fieldSelector", field_selector);
-    if (limit)
-        kube_path_query_int(&path, "limit", limit);
-    return call(c, KUBE_GET, &path, NULL, NULL, answer);
-}
-
 struct kube_op *kube_create(const struct kube_client *c, struct kube_ref ref, const char *json,
                             bool dry_run, struct kube_answer answer)
 {
@@ -182,30 +169,6 @@ struct kube_op *kube_create(const struct kube_client *c, struct kube_ref ref, co
     kube_path_query(&path, "dryRun", dry_run ? "All" : NULL);
     kube_path_query(&path, "fieldManager", c->field_manager);
     return call(c, KUBE_POST, &path, "application/json", json, answer);
-}
-
-struct kube_op *kube_delete(const struct kube_client *c, struct kube_ref ref, const char *uid,
-                            const char *resource_version, enum kube_propagation propagation,
-                            struct kube_answer answer)
-{
-    static const char *const policies[] = {"Background", "Foreground", "Orphan"};
-    CLEANUP_BUF struct buf path = BUF_INIT(LIMIT_PATH_BYTES), body = BUF_INIT(4 * KIB);
-    struct json_writer w = json_writer(&body);
-    object_path(&path, ref);
-    json_object(&w, NULL);
-    json_string(&w, "kind", "DeleteOptions");
-    json_string(&w, "apiVersion", "v1");
-    json_string(&w, "propagationPolicy", policies[propagation]);
-    if (uid || resource_version) {
-        json_object(&w, "preconditions");
-        json_string(&w, "uid", uid);
-        json_string(&w, "resourceVersion", resource_version);
-        json_end(&w);
-    }
-    json_end(&w);
-    if (!buf_ok(&body)) /* without its preconditions it must not be sent */
-        path.failed = true;
-    return call(c, KUBE_DELETE, &path, "application/json", body.data, answer);
 }
 
 struct kube_op *kube_apply(const struct kube_client *c, struct kube_ref ref, const char *json,
@@ -239,23 +202,4 @@ struct kube_op *kube_update(const struct kube_client *c, struct kube_ref ref, co
     object_path(&path, ref);
     kube_path_query(&path, "fieldManager", c->field_manager);
     return call(c, KUBE_PUT, &path, "application/json", json, answer);
-}
-
-struct kube_op *kube_put_sub(const struct kube_client *c, struct kube_ref ref, const char *json,
-                             int64_t deadline_ms, struct kube_answer answer)
-{
-    CLEANUP_BUF struct buf path = BUF_INIT(LIMIT_PATH_BYTES);
-    kube_path_kind(&path, ref.kind, ref.ns, ref.name, ref.sub);
-    return kube_call_any(c,
-                         &(struct kube_request){
-                             .method = KUBE_PUT,
-                             .path = buf_ok(&path) ? path.data : NULL,
-                             .content_type = json ? "application/json" : NULL,
-                             .accept = "*/*",
-                             .body = json,
-                             .body_len = json ? strlen(json) : 0,
-                             .deadline_ms = deadline_ms,
-                             .urgent = true,
-                         },
-                         answer);
 }

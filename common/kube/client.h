@@ -54,20 +54,10 @@ struct kube_op;
 
 struct kube_op *kube_get(const struct kube_client *c, struct kube_ref ref,
                          struct kube_answer answer);
-/* One list in one reply, for short ones (what is long goes through a reflector). Selectors may be
-   NULL; limit 0: none. */
-struct kube_op *kube_list(const struct kube_client *c, struct kube_ref ref,
-                          const char *label_selector, const char *field_selector, int limit,
-                          struct kube_answer answer);
 /* ref.name is not used: the body names the object. dry_run: nothing is stored. */
 struct kube_op *kube_create(const struct kube_client *c, struct kube_ref ref, const char *json,
                             bool dry_run, struct kube_answer answer);
 
-enum kube_propagation { KUBE_BACKGROUND, KUBE_FOREGROUND, KUBE_ORPHAN };
-/* uid, resource_version: preconditions; NULL: none of that. */
-struct kube_op *kube_delete(const struct kube_client *c, struct kube_ref ref, const char *uid,
-                            const char *resource_version, enum kube_propagation propagation,
-                            struct kube_answer answer);
 /* Server-side apply. An apply creates what is not there, so the body of one that must not carries
    metadata.uid. */
 struct kube_op *kube_apply(const struct kube_client *c, struct kube_ref ref, const char *json,
@@ -79,11 +69,6 @@ struct kube_op *kube_patch(const struct kube_client *c, struct kube_ref ref,
 /* PUT of an object with its resourceVersion. */
 struct kube_op *kube_update(const struct kube_client *c, struct kube_ref ref, const char *json,
                             struct kube_answer answer);
-/* PUT on an aggregated subresource such as …/virtualmachines/a/start. json NULL: no body. It asks
-   for any media type: KubeVirt answers 406 to application/json alone. deadline_ms 0: as always.
-   Urgent: a frozen guest waits for it. */
-struct kube_op *kube_put_sub(const struct kube_client *c, struct kube_ref ref, const char *json,
-                             int64_t deadline_ms, struct kube_answer answer);
 /* Any other call, with the same repeats. request->on_data, on_done and arg are not used. */
 struct kube_op *kube_call_any(const struct kube_client *c, const struct kube_request *request,
                               struct kube_answer answer);

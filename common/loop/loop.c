@@ -14,7 +14,7 @@
 #define WAIT_MS_MAX 60000
 /* Descriptors served in one turn; the others are served in the next. */
 #define READY_MAX 64
-/* loop_add_fd takes poll's bits and reports them; epoll's are the same (Linux, asm-generic/poll.h).
+/* loop_add_fd takes poll's bits and reports them; epoll's are the same (Linux).
  */
 _Static_assert(POLLIN == EPOLLIN && POLLOUT == EPOLLOUT && POLLERR == EPOLLERR &&
                    POLLHUP == EPOLLHUP,

@@ -1,8 +1,8 @@
 /*
  * When the snapshots of a VolumeSnapshotClass are cut. CSI wants CreateSnapshot to return after the
- * cut (spec.md, CreateSnapshot), and the creationTime of the content appears when it has returned;
- * most drivers keep to that. Some return OK for a mere request and cut later: thawed by their
- * answer, a guest writes into the snapshot that is said to be consistent.
+ * cut (CSI specification, CreateSnapshot), and the creationTime of the content appears when it has
+ * returned; most drivers keep to that. Some return OK for a mere request and cut later: thawed by
+ * their answer, a guest writes into the snapshot that is said to be consistent.
  *
  * One table, by driver and parameters of the class, says what is known of each driver; whoever owns
  * the class overrides it by an annotation. docs/compatibility.md has the sources. Pure.

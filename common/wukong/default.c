@@ -1,4 +1,4 @@
-/* What is in force: the defaults that product.md's table of fields names, in one place. */
+/* What is in force: the defaults that the CRD names, in one place. */
 #include "base/str.h"
 #include "wukong/spec.h"
 

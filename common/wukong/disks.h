@@ -1,7 +1,7 @@
 /*
  * Which disks a clone has, and how each is made: the spec's selection matched against the source's
  * volumes, sizes (grow only), storage classes, snapshot class and method per disk; and what is left
- * out. validate_source() adds what is wrong, by the same rule table, in admission.md's split:
+ * out. validate_source() adds what is wrong, by the same rule table, split so:
  * a missing source warns, a source that exists and lacks the disk is an error.
  *
  * The webhook calls it on CREATE; the worker calls it again in its pre-flight, so that neither can

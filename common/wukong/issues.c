@@ -161,17 +161,6 @@ void issues_add_unsupported(struct issues *l, const struct rule *rule, const cha
     finish(l, rule, field, &b);
 }
 
-void issues_add_warning(struct issues *l, const struct rule *rule, const char *field,
-                        const char *format, ...)
-{
-    char text[ISSUE_TEXT_MAX];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    push(l, (struct issue){rule, field, rule->reason, ISSUE_WARNING, text});
-}
-
 void issues_drop(struct issues *l, size_t i)
 {
     assert(i < l->count);

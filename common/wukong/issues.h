@@ -69,9 +69,6 @@ void issues_add(struct issues *l, const struct rule *rule, const char *field, co
    terminated by count; NULL entries are skipped; the closest one is suggested. */
 void issues_add_unsupported(struct issues *l, const struct rule *rule, const char *field,
                             const char *value, const char *const *names, size_t count);
-/* Adds as a warning whatever the rule says (e.g. a missing source, to be denied only by policy). */
-void issues_add_warning(struct issues *l, const struct rule *rule, const char *field,
-                        const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* The nearest of names within a third of its length, or NULL. */
 const char *issues_suggest(const char *value, const char *const *names, size_t count);
 /* Drops the finding at index i. */

@@ -139,7 +139,7 @@ static void test_disks_and_cost(void **state)
     assert_int_equal(0, w.f->start_ms);
     assert_int_equal(CUT_FROZEN, w.f->cut);
     assert_int_equal(1, w.f->disks.count);
-    /* product.md: snapshot-<sourceVMI>-<wukong>-<uid8>-<attempt>-<disk>. */
+    /* snapshot-<sourceVMI>-<wukong>-<uid8>-<attempt>-<disk>. */
     assert_string_equal("snapshot-shop-copy-01234567-1-root", w.f->items[0].snapshot);
     assert_int_equal(CLASS_OF_ONLY, w.f->items[0].plan->snapshot_class_origin);
     assert_true(w.f->cost.claim_bytes == INT64_C(60) << 30);

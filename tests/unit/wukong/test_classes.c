@@ -1,5 +1,5 @@
 /*
- * Proves the choice of VolumeSnapshotClass in product.md's order, and that each refusal names the
+ * Proves the choice of VolumeSnapshotClass in its order, and that each refusal names the
  * driver, the candidates and a way out.
  */
 #include "support.h"

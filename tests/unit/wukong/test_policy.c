@@ -1,6 +1,7 @@
 /*
- * Proves that ClonePolicies match, exclude, judge and limit as admission.md has it: every matching
- * policy counts, all failures are told, an unreadable one denies, what is unknown never exempts.
+ * Proves that ClonePolicies match, exclude, judge and limit as docs/policy.md has it: every
+ * matching policy counts, all failures are told, an unreadable one denies, what is unknown never
+ * exempts.
  */
 #include "support.h"
 #include "wukong/policy.h"

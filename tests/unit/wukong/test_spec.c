@@ -1,5 +1,5 @@
 /*
- * Proves that a spec is decoded field by field, that defaults are product.md's, that child names
+ * Proves that a spec is decoded field by field, that defaults are the CRD's, that child names
  * and identities are stable, distinct and legal, and that the mutating patch is minimal, idempotent
  * and right (it is applied here by a small RFC 6902 applier of the test's own).
  */
