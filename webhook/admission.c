@@ -218,10 +218,9 @@ static bool has_source_error(const struct issues *l)
     return false;
 }
 
-static void reset_findings(struct judgement *j, size_t keep)
+static void reset_findings(struct judgement *j, struct issues_mark keep)
 {
-    while (j->issues.count > keep)
-        issues_drop(&j->issues, j->issues.count - 1);
+    issues_rewind(&j->issues, keep);
     j->denial = j->decided_by = j->policies = NULL;
     j->warning_count = 0;
 }
@@ -230,7 +229,7 @@ static void reset_findings(struct judgement *j, size_t keep)
    was applied a moment ago may not have reached the caches yet. */
 static void judge_source(struct judgement *j)
 {
-    size_t keep = j->issues.count;
+    struct issues_mark keep = issues_mark(&j->issues);
     const struct gather_known known = {j->c->classes, j->c->policies, j->c->policy_count,
                                        j->c->cdi_known};
     for (int live = 0; live <= 1; live++) {
@@ -497,7 +496,8 @@ static void set_invalid(struct judgement *j, struct review_answer *a, struct buf
     if (j->denial)
         issues_add(&j->issues, str_eq(j->decided_by, "ClonePolicy") ? &policy_rule : &access_rule,
                    "spec.cloneSource", NULL, "%s", j->denial);
-    buf_addf(message, WUKONG_KIND "." WUKONG_GROUP " \"%s\" is invalid: ", object_name(j));
+    buf_addf(message, WUKONG_KIND "." WUKONG_GROUP " \"%.*s\" is invalid: ", LIMIT_DNS_SUBDOMAIN,
+             object_name(j));
     issues_message(&j->issues, message);
     j->decided_by = "Invalid";
     a->code = 422;
@@ -574,6 +574,38 @@ static void note_for_log(const struct judgement *j, struct admission_result *r)
                  str_or(j->e.source_name, ""));
 }
 
+/* The user learns what is wrong, which an HTTP error would not tell him. */
+static enum admission_verdict refuse_unread(const char *bytes, size_t len, const char *why,
+                                            struct buf *out)
+{
+    CLEANUP_FREE char *uid = review_uid(bytes, len);
+    if (!uid) {
+        buf_addf(out, "%s\n", why);
+        return VERDICT_MALFORMED;
+    }
+    struct review_answer a = {.code = 413,
+                              .reason = "RequestEntityTooLarge",
+                              .message = why,
+                              .decision = admission_verdict_names[VERDICT_INVALID]};
+    review_write_answer(uid, &a, out);
+    return VERDICT_INVALID;
+}
+
+/* From the bytes, unless the caller has kept what was read of them. */
+static int get_review(struct judgement *j, const char *bytes, size_t len, struct err *err)
+{
+    struct review *kept = j->c->review;
+    if (kept && kept->tree) {
+        j->review = *kept;
+        return 0;
+    }
+    if (review_read(bytes, len, &j->review, err) < 0)
+        return -1;
+    if (kept)
+        *kept = j->review;
+    return 0;
+}
+
 struct admission_result admission_judge(const struct admission_context *c, const char *bytes,
                                         size_t len, struct looks *looks, struct buf *out)
 {
@@ -582,7 +614,10 @@ struct admission_result admission_judge(const struct admission_context *c, const
     struct err err = {0};
     arena_init(&j.arena, ADMISSION_ARENA_BYTES);
     issues_init(&j.issues);
-    if (review_read(bytes, len, &j.review, &err) < 0 || judge(&j, &err) < 0) {
+    if (get_review(&j, bytes, len, &err) < 0 && err.kind == ERR_LIMIT) {
+        result.verdict = refuse_unread(bytes, len, err.message, out);
+        result.reason = "TooLarge";
+    } else if (!j.review.tree || judge(&j, &err) < 0) {
         result.verdict = VERDICT_MALFORMED;
         result.reason = "Malformed";
         buf_addf(out, "%s\n", err.message);
@@ -599,6 +634,7 @@ struct admission_result admission_judge(const struct admission_context *c, const
     patch_release(&j.patch);
     issues_release(&j.issues);
     arena_release(&j.arena);
-    review_release(&j.review);
+    if (!c->review)
+        review_release(&j.review);
     return result;
 }

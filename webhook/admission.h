@@ -19,6 +19,8 @@
 #include "wukong/facts.h"
 #include "wukong/policy.h"
 
+struct review;
+
 enum admission_endpoint { ADMISSION_MUTATE, ADMISSION_VALIDATE };
 
 struct admission_context {
@@ -32,7 +34,10 @@ struct admission_context {
     const char *stamp_key;        /* PEM; NULL: none yet */
     const char *stamp_public_key; /* PEM */
     bool no_cross_namespace;      /* the feature is switched off */
-    bool out_of_time;             /* unanswered looks stay so: judge with what is known */
+    /* Kept by the caller from one call to the next about the same bytes, and released by it; NULL:
+       they are read each time. */
+    struct review *review;
+    bool out_of_time; /* unanswered looks stay so: judge with what is known */
 };
 
 enum admission_verdict {

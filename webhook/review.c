@@ -67,9 +67,62 @@ static int read_request(const cJSON *request, struct review *r, struct err *err)
     return 0;
 }
 
+/* --- Without reading it --- */
+
+/* Past the string that begins at the quote, or to the end of the text. */
+static size_t string_end(const char *text, size_t len, size_t at)
+{
+    for (at++; at < len && text[at] != '"'; at++)
+        at += text[at] == '\\';
+    return at < len ? at + 1 : len;
+}
+
+/* At most as many as there are commas and brackets outside of strings. */
+static bool has_too_many_values(const char *text, size_t len)
+{
+    size_t count = 0;
+    for (size_t at = 0; at < len && count <= LIMIT_REVIEW_VALUES;) {
+        char c = text[at];
+        count += c == ',' || c == '[' || c == '{';
+        at = c == '"' ? string_end(text, len, at) : at + 1;
+    }
+    return count > LIMIT_REVIEW_VALUES;
+}
+
+char *review_uid(const char *text, size_t len)
+{
+    size_t depth = 0, end;
+    bool key = false, in_request = false, at_uid = false;
+    for (size_t at = 0; at < len; at = end) {
+        char c = text[at];
+        end = c == '"' ? string_end(text, len, at) : at + 1;
+        depth += c == '{' || c == '[';
+        depth -= depth && (c == '}' || c == ']');
+        if (c == '"' && at_uid && !key)
+            return end - at > 2 && !memchr(text + at, '\\', end - at)
+                       ? xstrndup(text + at + 1, end - at - 2)
+                       : NULL;
+        if (c == '"' && key && depth == 1)
+            in_request = end - at == 9 && memcmp(text + at, "\"request\"", 9) == 0;
+        if (c == '"' && key)
+            at_uid =
+                depth == 2 && in_request && end - at == 5 && memcmp(text + at, "\"uid\"", 5) == 0;
+        if (c == '"' || c == ':' || c == '[')
+            key = false;
+        else if (c == '{' || c == ',')
+            key = true;
+    }
+    return NULL;
+}
+
 int review_read(const char *bytes, size_t len, struct review *ret, struct err *err)
 {
     CLEANUP_REVIEW struct review r = {0};
+    if (has_too_many_values(bytes, len))
+        return err_set(err, ERR_LIMIT,
+                       "the object has more than %d fields and items, which no valid one has; "
+                       "remove some",
+                       LIMIT_REVIEW_VALUES);
     if (json_parse(bytes, len, true, &r.tree, err) < 0)
         return -1;
     if (!str_eq(json_str(r.tree, "apiVersion"), REVIEW_API_VERSION) ||
@@ -107,7 +160,7 @@ static void write_status(struct json_writer *w, const struct review_answer *a)
     json_string(w, "message", a->message);
     if (a->issues) {
         json_object(w, "details");
-        json_string(w, "name", str_or(a->name, ""));
+        json_stringf(w, "name", "%.*s", LIMIT_DNS_SUBDOMAIN, str_or(a->name, ""));
         json_string(w, "group", WUKONG_GROUP);
         json_string(w, "kind", WUKONG_KIND);
         write_causes(w, a->issues);

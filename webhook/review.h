@@ -30,8 +30,12 @@ struct review {
 void review_release(struct review *r);
 #define CLEANUP_REVIEW __attribute__((cleanup(review_release)))
 
-/* ERR_INVALID or ERR_LIMIT for what is no admission.k8s.io/v1 request: to be answered with 400. */
+/* ERR_INVALID for what is no admission.k8s.io/v1 request, to be answered with 400; ERR_LIMIT for
+   what has too many values, or nests them too deep, to be read at all. */
 WUKONG_CHECK int review_read(const char *bytes, size_t len, struct review *ret, struct err *err);
+/* request.uid of a review that was too large to be read, without reading the rest, so that it can
+   be answered; NULL when there is none. Free it. */
+char *review_uid(const char *bytes, size_t len);
 
 /* kube-apiserver pkg/endpoints/filters/warning.go: in total, in runes. */
 #define REVIEW_WARNINGS_MAX 4096

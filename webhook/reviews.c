@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "webhook/admission.h"
 #include "webhook/metrics.h"
+#include "webhook/review.h"
 
 /* Rounds of look-ups: rights, source, claims and classes, live lists; and some air. */
 #define ROUNDS_MAX 8
@@ -21,6 +22,7 @@ struct job {
     struct reviews *reviews;
     struct server_request *request;
     struct admission_context context;
+    struct review review; /* read once, however many rounds of look-ups follow */
     struct looks looks;
     struct sent_look sent[LOOKS_MAX];
     size_t sent_count, open_count;
@@ -56,6 +58,7 @@ static void job_free(struct job *j)
     for (size_t i = 0; i < j->sent_count; i++)
         kube_op_cancel(j->sent[i].op);
     looks_release(&j->looks);
+    review_release(&j->review);
     free(j);
 }
 
@@ -217,6 +220,7 @@ void reviews_handle(void *reviews, struct server_request *request)
     j->request = request;
     j->began_ms = now_mono(r);
     j->deadline_ms = request->began_ms + timeout_ms(request->query);
+    j->context.review = &j->review;
     j->context.endpoint = mutate ? ADMISSION_MUTATE : ADMISSION_VALIDATE;
     j->context.no_cross_namespace = r->o.no_cross_namespace;
     timer_init(&j->timer, on_deadline, j);

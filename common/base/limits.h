@@ -14,6 +14,9 @@
 /* An AdmissionReview carries object and oldObject, each at most the API server's 3 MiB request
    limit, plus the envelope (controller-runtime pkg/webhook/admission/http.go reasons alike). */
 #define LIMIT_REVIEW_BYTES (7u * MIB)
+/* Values in one: fields, items, labels. A Wukong with all that its schema allows, before and after,
+   has some ten thousand, and each costs a review some hundred nanoseconds and bytes. */
+#define LIMIT_REVIEW_VALUES 50000
 /* One object as the API server can store it (etcd's 1.5 MiB request limit), with room for JSON. */
 #define LIMIT_OBJECT_BYTES (3u * MIB)
 /* One line of a watch stream: one object and its envelope. */

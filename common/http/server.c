@@ -423,6 +423,9 @@ static enum MHD_Result begin_request(struct server *s, struct MHD_Connection *mh
 
 static void take_body(struct server *s, struct request *r, const char *bytes, size_t n)
 {
+    /* A body that goes on is no stalled handshake: MHD hands over some KiB in each turn, and a
+       pause between those would make seconds of a MiB. */
+    s->turns = 0;
     if (r->too_large || r->shed)
         return;
     if (s->body_total + n > s->config.body_total_max) {

@@ -278,6 +278,59 @@ char *json_print(const cJSON *tree)
     return own;
 }
 
+/* A copy of at most so many bytes that ends between two characters. */
+static char *string_start(const char *s, size_t max)
+{
+    size_t n = strnlen(s, max + 1);
+    if (n <= max)
+        return xstrdup(s);
+    while (n && ((unsigned char)s[n] & 0xc0) == 0x80)
+        n--;
+    return xstrndup(s, n);
+}
+
+static void quote_start(struct buf *out, const char *s, size_t max)
+{
+    CLEANUP_FREE char *start = string_start(s, max);
+    cJSON node = {.type = cJSON_String, .valuestring = start};
+    CLEANUP_FREE char *text = json_print(&node);
+    buf_adds(out, text);
+}
+
+static void print_start(struct buf *out, const cJSON *node, size_t max)
+{
+    bool object = cJSON_IsObject(node);
+    if (cJSON_IsString(node)) {
+        quote_start(out, node->valuestring, max);
+    } else if (cJSON_IsRaw(node)) {
+        CLEANUP_FREE char *start = string_start(node->valuestring, max);
+        buf_adds(out, start);
+    } else if (!object && !cJSON_IsArray(node)) {
+        CLEANUP_FREE char *text = json_print(node);
+        buf_adds(out, text);
+    } else {
+        buf_addc(out, object ? '{' : '[');
+        for (const cJSON *m = node->child; m && out->len < max; m = m->next) {
+            if (object) {
+                quote_start(out, m->string, max);
+                buf_addc(out, ':');
+            }
+            print_start(out, m, max);
+            if (m->next)
+                buf_addc(out, ',');
+        }
+        if (out->len < max || !node->child)
+            buf_addc(out, object ? '}' : ']');
+    }
+}
+
+char *json_print_start(const cJSON *tree, size_t max)
+{
+    CLEANUP_BUF struct buf out = BUF_INIT(LIMIT_OBJECT_BYTES);
+    print_start(&out, tree, max);
+    return buf_take(&out);
+}
+
 char *json_text(const cJSON *node)
 {
     if (!node)
@@ -287,20 +340,53 @@ char *json_text(const cJSON *node)
 
 static bool same_number(const cJSON *a, const cJSON *b)
 {
+    if (cJSON_IsNumber(a) && cJSON_IsNumber(b) && a->valuedouble == b->valuedouble)
+        return true;
+    if (cJSON_IsRaw(a) && cJSON_IsRaw(b))
+        return strcmp(a->valuestring, b->valuestring) == 0;
     CLEANUP_FREE char *x = json_print(a);
     CLEANUP_FREE char *y = json_print(b);
     return str_eq(x, y);
 }
 
+static int compare_members(const void *a, const void *b)
+{
+    return strcmp((*(const cJSON *const *)a)->string, (*(const cJSON *const *)b)->string);
+}
+
+static const cJSON **sorted_members(const cJSON *o, size_t count)
+{
+    const cJSON **members = xmalloc(count * sizeof *members);
+    size_t i = 0;
+    for (const cJSON *m = o->child; m; m = m->next)
+        members[i++] = m;
+    qsort(members, count, sizeof *members, compare_members);
+    return members;
+}
+
+static bool same_many(const cJSON *a, const cJSON *b, size_t count)
+{
+    CLEANUP_FREE const cJSON **x = sorted_members(a, count);
+    CLEANUP_FREE const cJSON **y = sorted_members(b, count);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(x[i]->string, y[i]->string) != 0 || !json_equal(x[i], y[i]))
+            return false;
+    return true;
+}
+
 static bool same_members(const cJSON *a, const cJSON *b)
 {
-    int count = 0;
-    for (const cJSON *m = a->child; m; m = m->next, count++) {
+    int count = cJSON_GetArraySize(a);
+    if (count != cJSON_GetArraySize(b))
+        return false;
+    if (count > FEW_MEMBERS)
+        return same_many(a, b, (size_t)count);
+    for (const cJSON *m = a->child; m; m = m->next) {
         const cJSON *other = json_get(b, m->string);
         if (!other || !json_equal(m, other))
             return false;
     }
-    return count == cJSON_GetArraySize(b);
+    return true;
 }
 
 bool json_equal(const cJSON *a, const cJSON *b)

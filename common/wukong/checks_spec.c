@@ -37,7 +37,7 @@ static bool clones(const struct check *c)
 
 static char *shown(const cJSON *v)
 {
-    return v ? json_print(v) : NULL;
+    return v ? json_print_start(v, ISSUE_VALUE_MAX) : NULL;
 }
 
 static long long replicas(const cJSON *root)
@@ -86,6 +86,8 @@ void check_name_disks(struct check *c, const cJSON *v)
     if (!clones(c))
         return;
     cJSON_ArrayForEach (disk, json_at(v, "spec.disks")) {
+        if (i == LIMIT_DISKS)
+            break; /* disks-count's to report */
         const cJSON *disk_name = json_get(disk, "name");
         if (cJSON_IsString(disk_name) &&
             name + suffix + strlen(disk_name->valuestring) > LIMIT_DNS_LABEL) {
@@ -238,24 +240,58 @@ static const char *source_of(const cJSON *disk)
     return source ? source : json_str(disk, "name");
 }
 
+/* What is known of the disks before this one that have the same source. */
+struct disk_source {
+    const char *source, *name;
+    size_t at;
+};
+
+static int compare_sources(const void *a, const void *b)
+{
+    const struct disk_source *x = a, *y = b;
+    if (!x->source || !y->source)
+        return (x->source != NULL) - (y->source != NULL);
+    int order = strcmp(x->source, y->source);
+    return order ? order : (x->at > y->at) - (x->at < y->at);
+}
+
+/* For each disk whether an earlier one of another name has its source. The same name twice is
+   disk-name-unique's to report. Owned by the caller. */
+static bool *sources_taken(const cJSON *disks)
+{
+    size_t n = (size_t)cJSON_GetArraySize(disks), i = 0;
+    CLEANUP_FREE struct disk_source *list = xcalloc(n, sizeof(*list));
+    bool *taken = xcalloc(n, sizeof(*taken)), mixed = false;
+    const cJSON *disk;
+    cJSON_ArrayForEach (disk, disks) {
+        list[i] = (struct disk_source){source_of(disk), json_str(disk, "name"), i};
+        i++;
+    }
+    qsort(list, n, sizeof(*list), compare_sources);
+    for (i = 1; i < n; i++) {
+        if (!list[i].source || !str_eq(list[i].source, list[i - 1].source)) {
+            mixed = false;
+            continue;
+        }
+        mixed = mixed || !str_eq(list[i].name, list[i - 1].name);
+        taken[list[i].at] = mixed;
+    }
+    return taken;
+}
+
 void check_disk_sources_unique(struct check *c, const cJSON *v)
 {
-    const cJSON *a, *b;
+    CLEANUP_FREE bool *taken = sources_taken(v);
+    const cJSON *disk;
     size_t i = 0;
-    cJSON_ArrayForEach (a, v) {
-        const char *source = source_of(a);
-        for (b = v->child; source && b != a; b = b->next) {
-            /* The same name twice is disk-name-unique's to report. */
-            if (!str_eq(source, source_of(b)) || str_eq(json_str(a, "name"), json_str(b, "name")))
-                continue;
-            char place[48];
-            snprintf(place, sizeof(place), "[%zu].%s", i,
-                     has(a, "sourceDisk") ? "sourceDisk" : "name");
-            CLEANUP_FREE char *text = xasprintf("\"%s\"", source);
-            check_fail_at(c, place, text, NULL);
-            break;
-        }
-        i++;
+    cJSON_ArrayForEach (disk, v) {
+        if (!taken[i++])
+            continue;
+        char place[48];
+        snprintf(place, sizeof(place), "[%zu].%s", i - 1,
+                 has(disk, "sourceDisk") ? "sourceDisk" : "name");
+        CLEANUP_FREE char *text = xasprintf("\"%.*s\"", ISSUE_VALUE_MAX + 4, source_of(disk));
+        check_fail_at(c, place, text, NULL);
     }
 }
 

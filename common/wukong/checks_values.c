@@ -15,12 +15,13 @@
 
 /* The CRD's maxLength of quantities (an API server refuses quantity() rules without one). */
 #define QUANTITY_CRD_MAX 32
+#define CRON_CRD_MAX 128
 #define MINUTE_NS (INT64_C(60) * 1000000000)
 #define WEEK_NS (7 * 24 * 60 * MINUTE_NS)
 
 static char *shown(const cJSON *v)
 {
-    return v ? json_print(v) : NULL;
+    return v ? json_print_start(v, ISSUE_VALUE_MAX) : NULL;
 }
 
 /* OpenAPI's maxLength counts characters. */
@@ -122,21 +123,31 @@ void check_generate_name(struct check *c, const cJSON *v)
     check_named(c, v, n ? name_dns_subdomain_error(name) : NULL);
 }
 
+static void bad_label(struct check *c, const cJSON *item, const char *bad_key,
+                      const char *bad_value)
+{
+    if (issues_full(c->issues)) {
+        check_fail_at(c, "", NULL, NULL);
+        return;
+    }
+    CLEANUP_FREE char *suffix = xasprintf("[%.*s]", LIMIT_DNS_SUBDOMAIN + 64, item->string);
+    CLEANUP_FREE char *key = xasprintf("\"%.*s\"", ISSUE_VALUE_MAX + 4, item->string);
+    CLEANUP_FREE char *text = shown(item);
+    if (bad_key)
+        check_fail_at(c, suffix, key, "its key: %s", bad_key);
+    else
+        check_fail_at(c, suffix, text, "its value %s", bad_value);
+}
+
 void check_label_map(struct check *c, const cJSON *v)
 {
     const cJSON *item;
     cJSON_ArrayForEach (item, v) {
-        const char *why = name_qualified_error(item->string);
-        CLEANUP_FREE char *suffix = xasprintf("[%s]", item->string);
-        if (why) {
-            CLEANUP_FREE char *key = xasprintf("\"%s\"", item->string);
-            check_fail_at(c, suffix, key, "its key: %s", why);
-        } else if (cJSON_IsString(item)) {
-            why = name_label_value_error(item->valuestring);
-            CLEANUP_FREE char *text = shown(item);
-            if (why)
-                check_fail_at(c, suffix, text, "its value %s", why);
-        }
+        const char *bad_key = name_qualified_error(item->string);
+        const char *bad_value =
+            !bad_key && cJSON_IsString(item) ? name_label_value_error(item->valuestring) : NULL;
+        if (bad_key || bad_value)
+            bad_label(c, item, bad_key, bad_value);
     }
 }
 
@@ -179,8 +190,8 @@ void check_cron(struct check *c, const cJSON *v)
     struct cron ignored;
     struct err err;
     CLEANUP_FREE char *text = shown(v);
-    if (characters(v->valuestring) > 128)
-        check_fail(c, text, "it has more than 128 characters");
+    if (characters(v->valuestring) > CRON_CRD_MAX)
+        check_fail(c, text, "it has more than %d characters", CRON_CRD_MAX);
     else if (cron_parse(v->valuestring, &ignored, &err) < 0)
         check_fail(c, text, "%s", err.message);
     else if (ignored.every_s)
@@ -195,6 +206,8 @@ void check_cron_fires(struct check *c, const cJSON *v)
     struct err err;
     int64_t at;
     const int64_t some_day_s = 1767225600; /* 2026-01-01 */
+    if (strlen(v->valuestring) > CRON_CRD_MAX)
+        return; /* check_cron's to report */
     if (cron_parse(v->valuestring, &cron, &err) < 0 || cron.every_s)
         return;
     if (cron_next(&cron, NULL, some_day_s, &at))
@@ -257,6 +270,8 @@ void check_time_zone_known(struct check *c, const cJSON *v)
 {
     struct err err;
     CLEANUP_ZONE struct zone *zone = NULL;
+    if (strlen(v->valuestring) > LIMIT_DNS_SUBDOMAIN)
+        return; /* check_time_zone's to report */
     if (zone_load(v->valuestring, &zone, &err) < 0 && err.kind == ERR_UNAVAILABLE)
         check_fail(c, NULL, "%s", err.message);
 }
@@ -313,10 +328,13 @@ static bool is_ip(const char *s, int *ret_bits)
     return inet_pton(*ret_bits == 128 ? AF_INET6 : AF_INET, s, b) == 1;
 }
 
+/* Longer than any, so that what is cut is none. */
+#define ADDRESS_TEXT_MAX 128
+
 void check_address(struct check *c, const cJSON *v)
 {
     CLEANUP_FREE char *text = shown(v);
-    CLEANUP_FREE char *host = xstrdup(v->valuestring);
+    CLEANUP_FREE char *host = xstrndup(v->valuestring, ADDRESS_TEXT_MAX);
     char *slash = strchr(host, '/');
     int bits;
     uint64_t prefix;
@@ -352,43 +370,77 @@ void check_nad_name(struct check *c, const cJSON *v)
         check_fail(c, text, "the name %s", name_dns_subdomain_error(name));
 }
 
+/* --- Lists whose items differ --- */
+
+struct keyed {
+    const char *key; /* NULL: none, and never a duplicate */
+    size_t at;
+};
+
+static int compare_keyed(const void *a, const void *b)
+{
+    const struct keyed *x = a, *y = b;
+    if (!x->key || !y->key)
+        return (x->key != NULL) - (y->key != NULL);
+    int order = strcmp(x->key, y->key);
+    return order ? order : (x->at > y->at) - (x->at < y->at);
+}
+
+/* For each item whether an earlier one has its key: by sorting, so that a long list costs little
+   more than a short one. Owned by the caller. */
+static bool *repeated(const cJSON *list, const char *(*key_of)(const cJSON *item))
+{
+    size_t n = (size_t)cJSON_GetArraySize(list), i = 0;
+    CLEANUP_FREE struct keyed *keys = xcalloc(n, sizeof(*keys));
+    bool *again = xcalloc(n, sizeof(*again));
+    const cJSON *item;
+    cJSON_ArrayForEach (item, list) {
+        keys[i] = (struct keyed){key_of(item), i};
+        i++;
+    }
+    qsort(keys, n, sizeof(*keys), compare_keyed);
+    for (i = 1; i < n; i++)
+        again[keys[i].at] = keys[i].key && str_eq(keys[i].key, keys[i - 1].key);
+    return again;
+}
+
+static const char *text_of(const cJSON *item)
+{
+    return cJSON_IsString(item) ? item->valuestring : NULL;
+}
+
+static const char *name_of(const cJSON *item)
+{
+    return json_str(item, "name");
+}
+
 /* A list of strings that is a set. */
 void check_unique_items(struct check *c, const cJSON *v)
 {
-    const cJSON *a, *b;
+    CLEANUP_FREE bool *again = repeated(v, text_of);
+    const cJSON *item;
     size_t i = 0;
-    cJSON_ArrayForEach (a, v) {
-        for (b = v->child; b != a; b = b->next) {
-            if (!cJSON_IsString(a) || !cJSON_IsString(b) || !str_eq(a->valuestring, b->valuestring))
-                continue;
-            char suffix[32];
-            snprintf(suffix, sizeof(suffix), "[%zu]", i);
-            CLEANUP_FREE char *text = shown(a);
+    cJSON_ArrayForEach (item, v) {
+        char suffix[32];
+        snprintf(suffix, sizeof(suffix), "[%zu]", i);
+        CLEANUP_FREE char *text = again[i] ? shown(item) : NULL;
+        if (again[i++])
             check_fail_at(c, suffix, text, NULL);
-            break;
-        }
-        i++;
     }
 }
 
 /* A list of objects that is a map by name. */
 void check_unique_names(struct check *c, const cJSON *v)
 {
-    const cJSON *a, *b;
+    CLEANUP_FREE bool *again = repeated(v, name_of);
+    const cJSON *item;
     size_t i = 0;
-    cJSON_ArrayForEach (a, v) {
-        const cJSON *name = json_get(a, "name");
-        for (b = v->child; b != a; b = b->next) {
-            const char *other = json_str(b, "name");
-            if (!cJSON_IsString(name) || !str_eq(name->valuestring, other))
-                continue;
-            char suffix[40];
-            snprintf(suffix, sizeof(suffix), "[%zu].name", i);
-            CLEANUP_FREE char *text = shown(name);
+    cJSON_ArrayForEach (item, v) {
+        char suffix[40];
+        snprintf(suffix, sizeof(suffix), "[%zu].name", i);
+        CLEANUP_FREE char *text = again[i] ? shown(json_get(item, "name")) : NULL;
+        if (again[i++])
             check_fail_at(c, suffix, text, NULL);
-            break;
-        }
-        i++;
     }
 }
 

@@ -38,23 +38,47 @@ void issues_release(struct issues *l)
     *l = (struct issues){0};
 }
 
+bool issues_full(const struct issues *l)
+{
+    return l->count == ISSUES_MAX;
+}
+
+struct issues_mark issues_mark(const struct issues *l)
+{
+    return (struct issues_mark){l->count, l->dropped, l->errors, l->warnings};
+}
+
+void issues_rewind(struct issues *l, struct issues_mark mark)
+{
+    assert(mark.count <= l->count);
+    l->count = mark.count;
+    l->dropped = mark.dropped;
+    l->errors = mark.errors;
+    l->warnings = mark.warnings;
+}
+
+/* Counts the finding; true when there is room for its text. */
+static bool count_one(struct issues *l, enum issue_severity severity)
+{
+    bool room = !issues_full(l);
+    if (severity == ISSUE_ERROR)
+        l->errors++;
+    else if (l->warnings++ >= ISSUES_WARNINGS_MAX)
+        room = false;
+    l->dropped += !room;
+    return room;
+}
+
+/* Counted already. */
 static void push(struct issues *l, struct issue issue)
 {
-    issue.field = arena_strdup(&l->arena, issue.field);
-    issue.message = arena_strdup(&l->arena, issue.message);
-    if (l->count == ISSUES_MAX || !issue.field || !issue.message) {
-        l->dropped++;
-        return;
-    }
+    issue.field = str_or(arena_strdup(&l->arena, issue.field), "");
+    issue.message = str_or(arena_strdup(&l->arena, issue.message), issue.rule->message);
     if (l->count == l->cap) {
         l->cap = l->cap ? l->cap * 2 : 8;
         l->items = xrealloc(l->items, l->cap * sizeof(*l->items));
     }
     l->items[l->count++] = issue;
-    if (issue.severity == ISSUE_ERROR)
-        l->errors++;
-    else
-        l->warnings++;
 }
 
 /* Cuts at a UTF-8 boundary: never into the middle of a character. */
@@ -102,6 +126,8 @@ void issues_add(struct issues *l, const struct rule *rule, const char *field, co
                 const char *detail, ...)
 {
     CLEANUP_BUF struct buf b = BUF_INIT(ISSUE_TEXT_MAX);
+    if (!count_one(l, rule->severity))
+        return;
     add_head(&b, rule, value);
     buf_adds(&b, rule->message);
     if (detail) {
@@ -140,6 +166,8 @@ void issues_add_unsupported(struct issues *l, const struct rule *rule, const cha
                             const char *value, const char *const *names, size_t count)
 {
     CLEANUP_BUF struct buf b = BUF_INIT(ISSUE_TEXT_MAX);
+    if (!count_one(l, rule->severity))
+        return;
     add_head(&b, rule, value);
     buf_adds(&b, "supported values: ");
     bool first = true;
@@ -191,6 +219,8 @@ void issues_message(const struct issues *l, struct buf *out)
             continue;
         buf_addf(out, "%s%s: %s", seen++ ? ", " : "", e->field, e->message);
     }
+    if (seen < l->errors)
+        buf_addf(out, "%sand %zu more", seen ? ", " : "", l->errors - seen);
     if (l->errors > 1)
         buf_addc(out, ']');
 }

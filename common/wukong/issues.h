@@ -2,7 +2,8 @@
  * What is wrong with what a user wrote: a list of findings, all of them, each complete in itself
  * (value, rule, remedy), because kubectl prints causes and drops the message (kubectl
  * pkg/cmd/util/helpers.go checkErr). Texts live in the list's own arena. The list is bounded:
- * findings past ISSUES_MAX are counted and dropped.
+ * findings past ISSUES_MAX are counted and dropped, but an error stays an error: `errors` decides,
+ * not what was kept.
  */
 #ifndef WUKONG_ISSUES_H
 #define WUKONG_ISSUES_H
@@ -14,6 +15,8 @@
 #include "base/mem.h"
 
 #define ISSUES_MAX 256
+/* Of these at most so many are warnings, so that there is room for what an error says. */
+#define ISSUES_WARNINGS_MAX 128
 /* A user's value in a message is cut to this many bytes. */
 #define ISSUE_VALUE_MAX 96
 /* kube-apiserver asks for warnings of at most 120 characters (admission/v1 types.go). */
@@ -51,11 +54,19 @@ struct issues {
     struct arena arena;
     struct issue *items;
     size_t count, cap, dropped;
-    size_t errors, warnings;
+    size_t errors, warnings; /* those that were dropped too */
 };
 
 void issues_init(struct issues *l);
 void issues_release(struct issues *l);
+/* No text of a further finding is kept: none needs to be composed. */
+bool issues_full(const struct issues *l);
+/* How much was found by now, and back to that. */
+struct issues_mark {
+    size_t count, dropped, errors, warnings;
+};
+struct issues_mark issues_mark(const struct issues *l);
+void issues_rewind(struct issues *l, struct issues_mark mark);
 #define CLEANUP_ISSUES __attribute__((cleanup(issues_release)))
 
 /*

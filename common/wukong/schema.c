@@ -8,14 +8,17 @@
 #include "json/json.h"
 
 /* clang-format off */
-#define STRING(n)        {n, SCHEMA_STRING, NULL, 0}
-#define INTEGER(n)       {n, SCHEMA_INTEGER, NULL, 0}
-#define BOOLEAN(n)       {n, SCHEMA_BOOLEAN, NULL, 0}
-#define QUANTITY(n)      {n, SCHEMA_INT_OR_STRING, NULL, 0}
-#define ANY(n)           {n, SCHEMA_ANY, NULL, 0}
-#define MAP(n)           {n, SCHEMA_STRING_MAP, NULL, 0}
-#define OBJECT(n, f)     {n, SCHEMA_OBJECT, f, ARRAY_LEN(f)}
-#define ARRAY(n, item)   {n, SCHEMA_ARRAY, item, 1}
+#define STRING(n)        {n, SCHEMA_STRING, NULL, 0, 0}
+#define INTEGER(n)       {n, SCHEMA_INTEGER, NULL, 0, 0}
+#define BOOLEAN(n)       {n, SCHEMA_BOOLEAN, NULL, 0, 0}
+#define QUANTITY(n)      {n, SCHEMA_INT_OR_STRING, NULL, 0, 0}
+#define ANY(n)           {n, SCHEMA_ANY, NULL, 0, 0}
+#define MAP(n)           {n, SCHEMA_STRING_MAP, NULL, 0, 0}
+#define OBJECT(n, f)     {n, SCHEMA_OBJECT, f, ARRAY_LEN(f), SCHEMA_MEMBERS_MAX}
+#define ARRAY(n, item)   {n, SCHEMA_ARRAY, item, 1, 0}
+/* The same with the CRD's maxItems or maxProperties, where no rule of its own says so. */
+#define LIST(n, item, m) {n, SCHEMA_ARRAY, item, 1, m}
+#define PAIRS(n, m)      {n, SCHEMA_STRING_MAP, NULL, 0, m}
 
 static const struct schema string_item[] = {STRING("")};
 
@@ -92,11 +95,11 @@ const struct schema schema_wukong = OBJECT("", wukong);
 /* --- ClonePolicy --- */
 
 static const struct schema expression[] = {
-    STRING("key"), STRING("operator"), ARRAY("values", string_item),
+    STRING("key"), STRING("operator"), LIST("values", string_item, 32),
 };
 static const struct schema expression_item[] = {OBJECT("", expression)};
 static const struct schema selector[] = {
-    MAP("matchLabels"), ARRAY("matchExpressions", expression_item),
+    PAIRS("matchLabels", 32), LIST("matchExpressions", expression_item, 32),
 };
 static const struct schema subject[] = {
     STRING("kind"), STRING("apiGroup"), STRING("name"), STRING("namespace"),
@@ -107,13 +110,13 @@ static const struct schema match_source[] = {
 };
 static const struct schema match_target[] = {OBJECT("namespaceSelector", selector)};
 static const struct schema match[] = {
-    ARRAY("subjects", subject_item), OBJECT("source", match_source), OBJECT("target", match_target),
+    LIST("subjects", subject_item, 64), OBJECT("source", match_source), OBJECT("target", match_target),
 };
 static const struct schema policy_rules[] = {
-    ARRAY("cloneTypes", string_item), STRING("placement"), STRING("requireSource"),
+    LIST("cloneTypes", string_item, 3), STRING("placement"), STRING("requireSource"),
     STRING("quiesce"), STRING("cutRule"), STRING("unknownDriverCutRule"),
-    ARRAY("storageClasses", string_item),
-    ARRAY("volumeSnapshotClasses", string_item), QUANTITY("maxDiskSize"), INTEGER("maxReplicas"),
+    LIST("storageClasses", string_item, 64),
+    LIST("volumeSnapshotClasses", string_item, 64), QUANTITY("maxDiskSize"), INTEGER("maxReplicas"),
 };
 static const struct schema policy_limits[] = {
     INTEGER("concurrentPerCluster"), INTEGER("concurrentPerSource"),
@@ -123,8 +126,8 @@ static const struct schema policy_limits[] = {
 static const struct schema window_item[] = {OBJECT("", window)};
 static const struct schema policy_spec[] = {
     OBJECT("match", match), OBJECT("exclude", match), OBJECT("rules", policy_rules),
-    OBJECT("limits", policy_limits), ARRAY("windows", window_item), STRING("outsideWindow"),
-    ARRAY("validationActions", string_item), STRING("message"),
+    OBJECT("limits", policy_limits), LIST("windows", window_item, 16), STRING("outsideWindow"),
+    LIST("validationActions", string_item, 3), STRING("message"),
 };
 static const struct schema policy[] = {
     STRING("apiVersion"), STRING("kind"), OBJECT("metadata", metadata),

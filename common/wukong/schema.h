@@ -27,7 +27,12 @@ struct schema {
     enum schema_type type;
     const struct schema *fields; /* of an object; of an array: its one item */
     size_t count;
+    size_t max; /* members or items; 0: a rule of its own says how many, or nobody does */
 };
+
+/* An object of ours has at most some twenty fields. Every look at a field walks over its members,
+   so that one with thousands would cost much and mean nothing. */
+#define SCHEMA_MEMBERS_MAX 256
 
 extern const struct schema schema_wukong;
 extern const struct schema schema_policy;

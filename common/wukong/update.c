@@ -37,11 +37,18 @@ static bool same(const cJSON *a, const cJSON *b)
     return json_equal(a, b);
 }
 
+static char *shown(const cJSON *v)
+{
+    if (!v)
+        return NULL;
+    return cJSON_IsString(v) ? xstrndup(v->valuestring, 64) : json_print_start(v, 64);
+}
+
 static void changed(const struct change *c, const char *rule, const char *name)
 {
     char path[256];
-    CLEANUP_FREE char *old = json_text(member(c->old, name));
-    CLEANUP_FREE char *new = json_text(member(c->new, name));
+    CLEANUP_FREE char *old = shown(member(c->old, name));
+    CLEANUP_FREE char *new = shown(member(c->new, name));
     snprintf(path, sizeof(path), "%s.%s", c->path, name);
     issues_add(c->issues, rule_find(rule), path, NULL, "it was %.64s and is %.64s",
                old ? old : "unset", new ? new : "unset");
@@ -145,29 +152,65 @@ static bool same_disk(const cJSON *a, const cJSON *b)
            cJSON_IsTrue(member(a, "boot")) == cJSON_IsTrue(member(b, "boot")) && same_size(a, b);
 }
 
-static const cJSON *disk_named(const cJSON *disks, const char *name)
+/* Disks by name, the first of a name first. */
+struct disk_map {
+    struct named_disk {
+        const char *name;
+        const cJSON *disk;
+        size_t at;
+    } * items;
+    size_t count;
+};
+
+static int compare_disks(const void *a, const void *b)
 {
-    const cJSON *d;
-    cJSON_ArrayForEach (d, disks) {
-        if (name && str_eq(json_str(d, "name"), name))
-            return d;
-    }
-    return NULL;
+    const struct named_disk *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+    return order ? order : (x->at > y->at) - (x->at < y->at);
 }
 
-/* The order of the list does not count: it is a map by name. */
-static void check_disks(const cJSON *old, const cJSON *new, struct issues *l)
+/* Items without a name are left out: they are nobody's. Owned by the caller. */
+static struct disk_map disks_by_name(const cJSON *disks)
+{
+    size_t n = cJSON_IsArray(disks) ? (size_t)cJSON_GetArraySize(disks) : 0, at = 0;
+    struct disk_map map = {.items = xcalloc(n, sizeof(*map.items))};
+    const cJSON *d;
+    cJSON_ArrayForEach (d, disks) {
+        if (at == n)
+            break;
+        const char *name = json_str(d, "name");
+        if (name)
+            map.items[map.count++] = (struct named_disk){name, d, at};
+        at++;
+    }
+    qsort(map.items, map.count, sizeof(*map.items), compare_disks);
+    return map;
+}
+
+static const cJSON *disk_named(const struct disk_map *map, const char *name)
+{
+    size_t low = 0, high = name ? map->count : 0;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(map->items[middle].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool found = name && low < map->count && str_eq(map->items[low].name, name);
+    return found ? map->items[low].disk : NULL;
+}
+
+static void compare_disk_lists(const cJSON *old, const cJSON *new, const struct disk_map *before,
+                               const struct disk_map *after, struct issues *l)
 {
     const struct rule *rule = rule_find("disks-immutable");
     const cJSON *d;
     size_t i = 0;
     char path[64];
-    /* Names may stand twice in an old object that was never valid. */
-    if (old && new &&json_equal(old, new))
-        return;
     cJSON_ArrayForEach (d, new) {
         const char *name = json_str(d, "name");
-        const cJSON *was = disk_named(old, name);
+        const cJSON *was = disk_named(before, name);
         snprintf(path, sizeof(path), "spec.disks[%zu]", i++);
         if (!was)
             issues_add(l, rule, path, NULL, "disk \"%.63s\" was added", str_or(name, ""));
@@ -176,9 +219,21 @@ static void check_disks(const cJSON *old, const cJSON *new, struct issues *l)
     }
     cJSON_ArrayForEach (d, old) {
         const char *name = json_str(d, "name");
-        if (!disk_named(new, name))
+        if (!disk_named(after, name))
             issues_add(l, rule, "spec.disks", NULL, "disk \"%.63s\" was removed", str_or(name, ""));
     }
+}
+
+/* The order of the list does not count: it is a map by name. */
+static void check_disks(const cJSON *old, const cJSON *new, struct issues *l)
+{
+    /* Names may stand twice in an old object that was never valid. */
+    if (old && new &&json_equal(old, new))
+        return;
+    struct disk_map before = disks_by_name(old), after = disks_by_name(new);
+    compare_disk_lists(old, new, &before, &after, l);
+    free(before.items);
+    free(after.items);
 }
 
 static void check_immutable(const cJSON *old, const cJSON *object, struct issues *l)

@@ -6,6 +6,7 @@
 
 #include "base/str.h"
 #include "json/json.h"
+#include "wukong/checks.h"
 #include "wukong/schema.h"
 
 /* A field path of ours: keys, indexes and label keys. */
@@ -18,6 +19,10 @@ __attribute__((format(printf, 4, 0))) static void report(const struct check *c, 
                                                          va_list args)
 {
     char path[PATH_MAX_BYTES], detail[1024];
+    if (issues_full(c->issues)) {
+        issues_add(c->issues, c->rule, "", NULL, NULL);
+        return;
+    }
     snprintf(path, sizeof(path), "%s%s", c->path, suffix);
     if (format) {
         vsnprintf(detail, sizeof(detail), format, args);
@@ -95,24 +100,51 @@ static void index_rules(struct rule_index *x)
     }
 }
 
-static void run_rules(const struct walk *w, const cJSON *value)
+/* Rules of length alone, or all others. */
+static void run_rules(const struct walk *w, const cJSON *value, bool lengths)
 {
     size_t next;
     for (size_t i = w->index.first[bucket_of(w->pattern, w->pattern_len)]; i; i = next) {
         const struct rule *rule = &rules[i - 1];
         next = w->index.next[i - 1];
-        if (strcmp(rule->on, w->pattern) != 0)
+        if ((rule->check == check_length) != lengths || strcmp(rule->on, w->pattern) != 0)
             continue;
         struct check c = {rule, w->root, w->path, w->issues};
         rule->check(&c, value);
     }
 }
 
+static bool holds_more_than(const cJSON *value, size_t max)
+{
+    const cJSON *item = value->child;
+    for (size_t i = 0; item && i < max; i++)
+        item = item->next;
+    return item != NULL;
+}
+
+/* Judged before anything else about the value, which is not looked at any further when it holds too
+   much: a list of a hundred thousand disks costs no more than to be refused. */
+static bool is_too_long(const struct walk *w, const struct schema *s, const cJSON *value)
+{
+    size_t found = w->issues->count + w->issues->dropped;
+    run_rules(w, value, true);
+    if (!cJSON_IsArray(value) && !cJSON_IsObject(value))
+        return false;
+    if (w->issues->count + w->issues->dropped > found)
+        return true;
+    if (!s->max || !holds_more_than(value, s->max))
+        return false;
+    issues_add(w->issues, rule_find("too-many"), w->path, NULL, "at most %zu are allowed", s->max);
+    return true;
+}
+
 static void wrong_type(const struct walk *w, const struct schema *s, const cJSON *value)
 {
     /* What cloudInitUser holds may be a secret and is never repeated. */
     bool secret = str_starts(w->pattern, "spec.cloudInitUser.");
-    CLEANUP_FREE char *text = secret ? xstrdup("…") : value ? json_print(value) : xstrdup("null");
+    CLEANUP_FREE char *text = secret  ? xstrdup("…")
+                              : value ? json_print_start(value, ISSUE_VALUE_MAX)
+                                      : xstrdup("null");
     issues_add(w->issues, rule_find("type"), w->path, text, "%s; %s", schema_type_text(s->type),
                schema_type_remedy(s->type));
 }
@@ -123,10 +155,14 @@ static void unknown_field(const struct walk *w, const struct schema *s, const cJ
 {
     const char *names[64];
     size_t count = 0;
+    if (issues_full(w->issues)) {
+        issues_add(w->issues, rule_find("unknown-field"), w->path, NULL, NULL);
+        return;
+    }
     for (size_t i = 0; i < s->count && count < ARRAY_LEN(names); i++)
         names[count++] = s->fields[i].name;
     const char *near = issues_suggest(value->string, names, count);
-    CLEANUP_FREE char *name = xasprintf("\"%s\"", value->string);
+    CLEANUP_FREE char *name = xasprintf("\"%.*s\"", ISSUE_VALUE_MAX + 4, value->string);
     if (near)
         issues_add(w->issues, rule_find("unknown-field"), w->path, name, "did you mean \"%s\"?",
                    near);
@@ -193,8 +229,12 @@ static void walk_value(struct walk *w, const struct schema *s, const cJSON *valu
             wrong_type(w, s, value);
         return;
     }
+    if (!w->unknown_fields && is_too_long(w, s, value))
+        return;
+    if (w->unknown_fields && s->max && holds_more_than(value, s->max))
+        return;
     if (!w->unknown_fields)
-        run_rules(w, value);
+        run_rules(w, value, false);
     if (s->type == SCHEMA_OBJECT)
         walk_object(w, s, value);
     else if (s->type == SCHEMA_ARRAY)

@@ -2,7 +2,8 @@
  * Any bytes as the body of an admission request, at both endpoints: no crash, no look-up of a path
  * that leaves its place, and an answer that is one JSON document with the request's uid. Look-ups
  * are answered from the same input, so that their parsers are reached too: what follows a line
- * "---" is the body of every reply.
+ * "---" is the body of every reply. What somebody may send is long, and no input may take long: run
+ * it with -max_len=3145728 -timeout=1; the mutator makes long lists of short ones.
  */
 #include <assert.h>
 #include <stdint.h>
@@ -61,6 +62,27 @@ static void judge(enum admission_endpoint endpoint, const char *body, size_t len
     assert(!str_empty(json_str(tree, "response.uid")));
     assert(!json_at(tree, "response.patch") == !json_at(tree, "response.patchType"));
 }
+
+#if defined(__clang__)
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max) __attribute__((weak));
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed);
+
+/* Every eighth time a piece is repeated until nothing more goes in: an item of a list, a member, a
+   part of a string. */
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+    if (seed % 8 || size < 2 || !LLVMFuzzerMutate)
+        return LLVMFuzzerMutate ? LLVMFuzzerMutate(data, size, max) : size;
+    size_t at = seed / 8 % (size - 1), n = 1;
+    while (at + n < size && data[at + n - 1] != ',' && n < 200)
+        n++;
+    size_t room = max - size, times = room / n, tail = size - at - n;
+    memmove(data + at + n + times * n, data + at + n, tail);
+    for (size_t i = 0; i < times; i++)
+        memcpy(data + at + n + i * n, data + at, n);
+    return size + times * n;
+}
+#endif
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

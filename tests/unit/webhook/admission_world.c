@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "webhook/review.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "certs/authority.h"
@@ -225,6 +226,9 @@ void world_judge_bytes(const struct world *w, enum admission_endpoint endpoint, 
                                   .stamp_public_key = world_public_key,
                                   .no_cross_namespace = w->no_cross_namespace};
     CLEANUP_BUF struct buf out = BUF_INIT(LIMIT_REPLY_BYTES);
+    CLEANUP_REVIEW struct review kept = {0};
+    if (endpoint == ADMISSION_VALIDATE) /* the other one reads the bytes in every round */
+        c.review = &kept;
     unsigned rounds = 0;
     for (;; rounds++) {
         assert_true(rounds < 8);

@@ -275,6 +275,28 @@ static void test_malformed(void **state)
     }
 }
 
+/* What is too large to be read is refused in words that reach the user: with its uid. */
+static void test_too_large(void **state)
+{
+    (void)state;
+    static const char *const items[] = {"1,", "[[[[[[[[[[[[[[[[[[[[[[[[[", "{},"};
+    for (size_t i = 0; i < ARRAY_LEN(items); i++) {
+        CLEANUP_BUF struct buf bytes = BUF_INIT(4 * MIB);
+        CLEANUP_JUDGED struct judged j = {0};
+        buf_adds(&bytes, "{\"kind\":\"AdmissionReview\",\"uid\":\"not me\",\"a\":[\"uid\",\"b\"],"
+                         "\"request\":{\"x\":{\"uid\":\"nor me\"},\"uid\":\"" WORLD_UID
+                         "\",\"object\":{\"spec\":{\"disks\":[");
+        for (int n = 0; n < 60000; n++)
+            buf_adds(&bytes, items[i]);
+        assert_true(buf_ok(&bytes));
+        world_judge_bytes(&world, ADMISSION_VALIDATE, bytes.data, &j);
+        assert_int_equal(j.result.verdict, VERDICT_INVALID);
+        assert_non_null(strstr(j.text, "\"uid\":\"" WORLD_UID "\""));
+        assert_non_null(strstr(j.text, "remove some"));
+        assert_non_null(strstr(j.text, "\"code\":413"));
+    }
+}
+
 /* Any shape of object gets an answer, and one that the API server accepts. */
 static void test_odd_objects(void **state)
 {
@@ -305,11 +327,12 @@ static void test_odd_objects(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_clone),  cmocka_unit_test(test_all_causes),
-        cmocka_unit_test(test_defaults),  cmocka_unit_test(test_stamp_in_own_namespace),
-        cmocka_unit_test(test_replace),   cmocka_unit_test(test_update),
-        cmocka_unit_test(test_deleting),  cmocka_unit_test(test_not_judged),
-        cmocka_unit_test(test_malformed), cmocka_unit_test(test_odd_objects),
+        cmocka_unit_test(test_no_clone),    cmocka_unit_test(test_all_causes),
+        cmocka_unit_test(test_defaults),    cmocka_unit_test(test_stamp_in_own_namespace),
+        cmocka_unit_test(test_replace),     cmocka_unit_test(test_update),
+        cmocka_unit_test(test_deleting),    cmocka_unit_test(test_not_judged),
+        cmocka_unit_test(test_malformed),   cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_odd_objects),
     };
     return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }
