@@ -18,7 +18,8 @@
 #define ADMISSION_WARNINGS_MAX 64
 /* A stamp of ours that is younger is left as it is, so that a second pass changes nothing. */
 #define STAMP_FRESH_MS (30 * 1000)
-#define REQUESTER_GROUPS_MAX 64
+/* Beyond these a user's groups count as not known. */
+#define REQUESTER_GROUPS_MAX 4096
 
 const char *const admission_verdict_names[VERDICTS] = {"allowed",   "invalid",   "denied",
                                                        "undecided", "malformed", "pending"};
@@ -49,7 +50,8 @@ struct judgement {
     bool pending, may_start, is_clone;
     bool asks_who; /* a policy selects by subject: the worker must know the requester too */
     const char *wukong_uid; /* NULL at CREATE: it has none yet */
-    const char *groups[REQUESTER_GROUPS_MAX];
+    bool start_known;       /* may_start was answered, or nobody has to start the source */
+    const char **groups;    /* NULL: not known */
     size_t group_count;
     const char *denial;    /* 403 */
     const char *undecided; /* 503 */
@@ -70,6 +72,22 @@ static void warn(struct judgement *j, const char *text)
 
 /* --- Permission ------------------------------------------------------------------------------ */
 
+/* One word of a shell, whatever stands in it: names come from identity providers, and the command
+   is pasted by an admin. */
+static const char *quoted(struct judgement *j, const char *word)
+{
+    CLEANUP_BUF struct buf out = BUF_INIT(KIB);
+    buf_addc(&out, '\'');
+    for (size_t i = 0; word[i] && i < 128; i++) {
+        if (word[i] == '\'')
+            buf_adds(&out, "'\\''");
+        else
+            buf_addc(&out, word[i]);
+    }
+    buf_addc(&out, '\'');
+    return str_or(arena_strdup(&j->arena, out.data), "''");
+}
+
 /* What is missing, and who can give it how: commands that work as they are printed. */
 static const char *clone_denial(struct judgement *j)
 {
@@ -80,10 +98,10 @@ static const char *clone_denial(struct judgement *j)
         "wukongs/source (group " WUKONG_GROUP ") there; an admin of that namespace grants it with: "
         "kubectl -n %s create role wukong-source-%s --verb=create --resource=wukongs." WUKONG_GROUP
         "/source --resource-name=%s && kubectl -n %s create rolebinding wukong-source-%s "
-        "--role=wukong-source-%s --user=\"%.128s\"",
+        "--role=wukong-source-%s --user=%s",
         j->review.user, e->source_type == SOURCE_VM ? "VirtualMachine" : "VirtualMachineInstance",
         e->source_name, e->source_ns, e->source_ns, e->source_name, e->source_name, e->source_ns,
-        e->source_name, e->source_name, j->review.user);
+        e->source_name, e->source_name, quoted(j, j->review.user));
 }
 
 /* `kubectl create role` refuses a group that serves subresources only, so the rule is printed. */
@@ -120,9 +138,10 @@ static bool may_clone(struct judgement *j)
         j->pending = true;
         return false;
     }
-    bool known = false, start_known = false;
+    bool known = false;
     bool allowed = look_allowed(clone, &known);
-    j->may_start = look_allowed(start, &start_known);
+    j->may_start = look_allowed(start, &j->start_known);
+    j->start_known |= !start;
     if (allowed)
         return true;
     j->decided_by = known ? "SourceAccess" : "SourceAccessUnknown";
@@ -136,36 +155,75 @@ static bool may_clone(struct judgement *j)
     return false;
 }
 
+/* An answer that was not given is no refusal; and a stamp that says "may not" could not be renewed.
+ */
+static void start_unknown(struct judgement *j)
+{
+    j->decided_by = "SourceStartUnknown";
+    j->undecided = str_or(arena_printf(&j->arena,
+                                       "whether user \"%.128s\" may start VirtualMachine \"%s\" of "
+                                       "namespace \"%s\", which a clone of it needs while it is "
+                                       "stopped, could not be checked; try again",
+                                       j->review.user, j->e.source_name, j->e.source_ns),
+                          "a right could not be checked; try again");
+}
+
 /* The worker would have to start a foreign VM on behalf of a user who may not. */
 static void check_start(struct judgement *j, const struct gathered *g)
 {
     if (!j->e.cross_namespace || j->may_start || j->e.source_type != SOURCE_VM ||
-        j->e.clone_type != CLONE_RUNNING || !g->source.vm_exists || g->source.vmi_exists)
+        j->e.clone_type != CLONE_RUNNING || g->source.vmi_exists)
         return;
-    j->decided_by = "SourceStart";
-    j->denial = start_denial(j);
+    if (!j->start_known) {
+        start_unknown(j);
+    } else if (g->source.vm_exists) {
+        j->decided_by = "SourceStart";
+        j->denial = start_denial(j);
+    }
 }
 
 /* --- Policies -------------------------------------------------------------------------------- */
 
+static int compare_groups(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* All of them, or none: with one left out, a policy for it would be off for its members. */
 static void read_groups(struct judgement *j)
 {
-    const cJSON *group = NULL;
+    const cJSON *group = NULL, *all = json_get(j->review.user_info, "groups");
+    size_t n = cJSON_IsArray(all) ? (size_t)cJSON_GetArraySize(all) : 0;
     j->group_count = 0;
-    cJSON_ArrayForEach (group, json_get(j->review.user_info, "groups")) {
-        if (cJSON_IsString(group) && j->group_count < REQUESTER_GROUPS_MAX)
+    j->groups =
+        n <= REQUESTER_GROUPS_MAX ? arena_alloc(&j->arena, (n + 1) * sizeof *j->groups) : NULL;
+    if (!j->groups || !n)
+        return;
+    cJSON_ArrayForEach (group, all)
+        if (cJSON_IsString(group))
             j->groups[j->group_count++] = group->valuestring;
-    }
+}
+
+/* The same in an order in which policies find one fast. */
+static const char **sorted_groups(struct judgement *j)
+{
+    const char **sorted =
+        j->groups ? arena_alloc(&j->arena, (j->group_count + 1) * sizeof *sorted) : NULL;
+    if (!sorted || !j->group_count)
+        return sorted;
+    memcpy(sorted, j->groups, j->group_count * sizeof *sorted);
+    qsort(sorted, j->group_count, sizeof *sorted, compare_groups);
+    return sorted;
 }
 
 static struct policy_request request_of(struct judgement *j, const struct gathered *g,
                                         const struct disks *disks)
 {
     struct policy_request r = gathered_request(g, &j->w, &j->e, disks, j->c->now_ms);
-    read_groups(j);
     r.user = j->review.user;
-    r.groups = j->groups;
+    r.groups = sorted_groups(j);
     r.group_count = j->group_count;
+    r.groups_sorted = true;
     return r;
 }
 
@@ -176,8 +234,37 @@ static void raise_cuts(struct judgement *j, struct gathered *g)
     policy_raise_cuts(&j->arena, g->policies, g->policy_count, &r, &g->classes);
 }
 
+/* What was found, in words; `denied` decides, however much of the words was kept. */
+static void tell_findings(struct judgement *j, const struct policy_findings *f)
+{
+    CLEANUP_BUF struct buf names = BUF_INIT(KIB), denial = BUF_INIT(16u * KIB);
+    for (size_t i = 0; i < f->count; i++) {
+        const struct policy_finding *item = &f->items[i];
+        if (i == 0 || f->items[i - 1].policy != item->policy)
+            buf_addf(&names, "%s%s", names.len ? "," : "", item->policy->name);
+        if (item->effect == POLICY_DENY)
+            buf_addf(&denial, "%s%s", denial.len ? "; " : "", item->text);
+        else if (item->effect == POLICY_WARN || item->effect == POLICY_WAIT)
+            warn(j, item->text);
+    }
+    if (names.len)
+        j->policies = arena_strdup(&j->arena, names.data);
+    if (f->denied && !j->denial) {
+        const char *text = denial.len ? arena_strdup(&j->arena, denial.data) : NULL;
+        j->decided_by = "ClonePolicy";
+        j->denial =
+            str_or(text, "a ClonePolicy does not allow this clone; ask the cluster's admin");
+    }
+}
+
 static void judge_policies(struct judgement *j, const struct gathered *g)
 {
+    if (g->policies_incomplete) {
+        j->decided_by = "PoliciesUnknown";
+        j->undecided = "not all ClonePolicies could be read, and one that is missing may deny this "
+                       "clone; ask the cluster's admin to have fewer or shorter ones";
+        return;
+    }
     if (!g->policy_count)
         return;
     for (size_t i = 0; i < g->policy_count; i++)
@@ -189,23 +276,8 @@ static void judge_policies(struct judgement *j, const struct gathered *g)
     struct policy_request request = request_of(j, g, &disks);
     struct policy_findings *f = xcalloc(1, sizeof *f);
     policy_judge(&j->arena, g->policies, g->policy_count, &request, NULL, POLICY_AT_ADMISSION, f);
-    CLEANUP_BUF struct buf names = BUF_INIT(KIB), denial = BUF_INIT(16u * KIB);
-    for (size_t i = 0; i < f->count; i++) {
-        const struct policy_finding *item = &f->items[i];
-        if (i == 0 || f->items[i - 1].policy != item->policy)
-            buf_addf(&names, "%s%s", names.len ? "," : "", item->policy->name);
-        if (item->effect == POLICY_DENY)
-            buf_addf(&denial, "%s%s", denial.len ? "; " : "", item->text);
-        else if (item->effect == POLICY_WARN || item->effect == POLICY_WAIT)
-            warn(j, item->text);
-    }
+    tell_findings(j, f);
     free(f);
-    if (names.len)
-        j->policies = arena_strdup(&j->arena, names.data);
-    if (denial.len && !j->denial) {
-        j->decided_by = "ClonePolicy";
-        j->denial = arena_strdup(&j->arena, denial.data);
-    }
 }
 
 /* --- CREATE ---------------------------------------------------------------------------------- */
@@ -221,7 +293,7 @@ static bool has_source_error(const struct issues *l)
 static void reset_findings(struct judgement *j, struct issues_mark keep)
 {
     issues_rewind(&j->issues, keep);
-    j->denial = j->decided_by = j->policies = NULL;
+    j->denial = j->undecided = j->decided_by = j->policies = NULL;
     j->warning_count = 0;
 }
 
@@ -230,8 +302,11 @@ static void reset_findings(struct judgement *j, struct issues_mark keep)
 static void judge_source(struct judgement *j)
 {
     struct issues_mark keep = issues_mark(&j->issues);
-    const struct gather_known known = {j->c->classes, j->c->policies, j->c->policy_count,
-                                       j->c->cdi_known};
+    const struct gather_known known = {.classes = j->c->classes,
+                                       .policies = j->c->policies,
+                                       .policy_count = j->c->policy_count,
+                                       .policies_incomplete = j->c->policies_incomplete,
+                                       .cdi_known = j->c->cdi_known};
     for (int live = 0; live <= 1; live++) {
         struct gathered g;
         reset_findings(j, keep);
@@ -358,6 +433,16 @@ static int decode(struct judgement *j, struct err *err)
     return 0;
 }
 
+/* What did not fit may have been a word of a policy, a label or a group: nothing is allowed on the
+   rest. The object itself takes most of the memory, so its user can mend it. */
+static void out_of_memory(struct judgement *j)
+{
+    j->decided_by = "TooLarge";
+    j->undecided =
+        "the Wukong, its source and the ClonePolicies are too large to be judged together; "
+        "remove labels, annotations or fields";
+}
+
 static int judge_create(struct judgement *j, struct err *err)
 {
     validate_create(j->review.object, &j->issues);
@@ -365,6 +450,8 @@ static int judge_create(struct judgement *j, struct err *err)
         return -1;
     if (j->is_clone && source_is_nameable(&j->e) && may_clone(j))
         judge_source(j);
+    if (j->arena.failed)
+        out_of_memory(j);
     bool refused = j->issues.errors || j->denial || j->undecided;
     if (j->pending || refused || j->c->endpoint != ADMISSION_MUTATE)
         return 0;
@@ -400,7 +487,10 @@ static void judge_asked_anew(struct judgement *j)
         j->asks_who |=
             j->c->policies[i].match.subject_count || j->c->policies[i].exclude.subject_count;
     bool needed = j->e.cross_namespace || j->asks_who;
-    if (may_clone(j) && needed && !j->issues.errors && j->c->endpoint == ADMISSION_MUTATE)
+    bool may = may_clone(j);
+    if (may && j->e.cross_namespace && !j->start_known)
+        start_unknown(j);
+    if (may && !j->undecided && needed && !j->issues.errors && j->c->endpoint == ADMISSION_MUTATE)
         write_stamp(j);
 }
 

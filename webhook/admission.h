@@ -31,6 +31,7 @@ struct admission_context {
     bool cdi_known; /* whether CDI is there need not be looked up */
     const struct policy *policies;
     size_t policy_count;
+    bool policies_incomplete;     /* there are more than could be read: no clone is allowed */
     const char *stamp_key;        /* PEM; NULL: none yet */
     const char *stamp_public_key; /* PEM */
     bool no_cross_namespace;      /* the feature is switched off */

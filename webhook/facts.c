@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "json/json.h"
@@ -10,7 +11,6 @@
 
 /* Everything together; a policy has at most a few KiB. */
 #define FACTS_ARENA_BYTES (32u * MIB)
-#define POLICIES_MAX 1024
 
 enum cached { CACHED_STORAGE, CACHED_SNAPSHOT, CACHED_DRIVERS, CACHED_POLICIES, CACHED_KINDS };
 
@@ -50,6 +50,7 @@ struct facts {
     struct class_facts classes;
     struct policy *policies;
     size_t policy_count;
+    bool policies_incomplete;
     bool stale; /* a store has changed since the arena was filled */
     bool cdi_seen;
     int64_t cdi_seen_ms;
@@ -138,11 +139,11 @@ static bool fill_policy(void *arg, const struct kube_object *o)
     return to->count < to->max;
 }
 
-static struct filling fill(struct facts *f, enum cached which, size_t size, size_t max,
+static struct filling fill(struct facts *f, enum cached which, size_t size,
                            bool (*visit)(void *arg, const struct kube_object *o))
 {
     size_t n = store_count(f->stores[which]);
-    struct filling to = {.f = f, .max = n < max ? n : max};
+    struct filling to = {.f = f, .max = n};
     to.items = arena_alloc(&f->arena, (to.max + 1) * size);
     if (to.items && to.max)
         store_each(f->stores[which], visit, &to);
@@ -157,13 +158,11 @@ static void refill(struct facts *f)
     arena_release(&f->arena);
     arena_init(&f->arena, FACTS_ARENA_BYTES);
     struct filling storage =
-        fill(f, CACHED_STORAGE, sizeof(struct storage_class_facts), LIMIT_CLASSES, fill_storage);
+        fill(f, CACHED_STORAGE, sizeof(struct storage_class_facts), fill_storage);
     struct filling snapshot =
-        fill(f, CACHED_SNAPSHOT, sizeof(struct snapshot_class_facts), LIMIT_CLASSES, fill_snapshot);
-    struct filling drivers =
-        fill(f, CACHED_DRIVERS, sizeof(const char *), LIMIT_CLASSES, fill_driver);
-    struct filling policies =
-        fill(f, CACHED_POLICIES, sizeof(struct policy), POLICIES_MAX, fill_policy);
+        fill(f, CACHED_SNAPSHOT, sizeof(struct snapshot_class_facts), fill_snapshot);
+    struct filling drivers = fill(f, CACHED_DRIVERS, sizeof(const char *), fill_driver);
+    struct filling policies = fill(f, CACHED_POLICIES, sizeof(struct policy), fill_policy);
     f->classes = (struct class_facts){
         .looked_up = true,
         .cdi = f->classes.cdi,
@@ -178,6 +177,12 @@ static void refill(struct facts *f)
     };
     f->policies = policies.items;
     f->policy_count = policies.count;
+    f->policies_incomplete = f->arena.failed;
+    if (f->policies_incomplete)
+        log_event(LOG_ERROR,
+                  "there are more ClonePolicies and classes than can be kept, and no clone "
+                  "is admitted",
+                  LOG_I("policies", store_count(f->stores[CACHED_POLICIES])));
 }
 
 static void on_change(void *arg, const struct kube_object *before, const struct kube_object *after)
@@ -280,9 +285,10 @@ const struct class_facts *facts_classes(struct facts *f)
     return &f->classes;
 }
 
-const struct policy *facts_policies(struct facts *f, size_t *ret_count)
+const struct policy *facts_policies(struct facts *f, size_t *ret_count, bool *ret_incomplete)
 {
     refill(f);
+    *ret_incomplete = f->policies_incomplete;
     *ret_count = f->policy_count;
     return f->policies;
 }

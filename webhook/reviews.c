@@ -131,7 +131,8 @@ static void job_judge(struct job *j)
     j->context.now_ms = clock_wall(j->reviews->o.client->clock);
     j->context.classes = facts_classes(j->reviews->o.facts);
     j->context.cdi_known = facts_cdi_known(j->reviews->o.facts);
-    j->context.policies = facts_policies(j->reviews->o.facts, &j->context.policy_count);
+    j->context.policies = facts_policies(j->reviews->o.facts, &j->context.policy_count,
+                                         &j->context.policies_incomplete);
     j->context.stamp_key = keeper_stamp_key(j->reviews->o.keeper);
     j->context.stamp_public_key = keeper_stamp_public_key(j->reviews->o.keeper);
     j->context.out_of_time |= ++j->rounds > ROUNDS_MAX;

@@ -1,9 +1,9 @@
 #include "worker/policies.h"
 
-#include <assert.h>
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "json/json.h"
 
@@ -43,17 +43,30 @@ static bool add(void *arg, const struct kube_object *o)
     p->by_limit |= one->limits.per_cluster || one->limits.per_source || one->limits.per_target_ns ||
                    one->limits.per_storage_class || one->limits.retained_snapshots ||
                    one->limits.storage_bytes;
-    return p->count < POLICIES_MAX;
+    return true;
+}
+
+static bool count_one(void *arg, const struct kube_object *o)
+{
+    (void)o;
+    ++*(size_t *)arg;
+    return true;
 }
 
 void policies_refill(struct policies *p, const struct caches *caches)
 {
     policies_release(p);
     arena_init(&p->arena, POLICIES_ARENA_BYTES);
-    p->items = arena_alloc(&p->arena, POLICIES_MAX * sizeof *p->items);
-    assert(p->items);
+    size_t n = 0;
+    caches->each(caches->arg, KIND_POLICY, NULL, count_one, &n);
+    p->items = arena_alloc(&p->arena, (n + 1) * sizeof *p->items);
+    if (p->items)
+        caches->each(caches->arg, KIND_POLICY, NULL, add, p);
     p->filled = true;
-    caches->each(caches->arg, KIND_POLICY, NULL, add, p);
+    p->incomplete = p->arena.failed;
+    if (p->incomplete)
+        log_event(LOG_ERROR, "there are more ClonePolicies than can be kept, and no clone begins",
+                  LOG_I("policies", n));
 }
 
 void policies_release(struct policies *p)
@@ -178,21 +191,6 @@ static const char *texts(struct arena *a, const struct policy_findings *f,
     return arena_strdup(a, str_or(out.data, ""));
 }
 
-/* The latest opening of the windows that are awaited; false: no window is. */
-static bool awaits_window(const struct policy_findings *f, int64_t *ret_until_ms)
-{
-    bool waits = false;
-    *ret_until_ms = 0;
-    for (size_t i = 0; i < f->count; i++) {
-        const struct policy_finding *item = &f->items[i];
-        if (item->effect != POLICY_WAIT || !str_eq(item->rule, POLICY_RULE_WINDOWS))
-            continue;
-        waits = true;
-        *ret_until_ms = item->until_ms > *ret_until_ms ? item->until_ms : *ret_until_ms;
-    }
-    return waits;
-}
-
 static bool worker_is_busy(const struct turn *t, const struct policies_case *c)
 {
     return c->max_in_flight && (usage_count(t->u, PLACE_CLUSTER, NULL, t->h) >= c->max_in_flight ||
@@ -209,8 +207,9 @@ static struct policies_verdict conclude(struct arena *a, const struct turn *t,
         v.why = texts(a, f, POLICY_DENY, NULL);
         return v;
     }
-    if (awaits_window(f, &v.until_ms)) {
+    if (f->awaits_window) {
         v.reason = REASON_OUTSIDE_WINDOW;
+        v.until_ms = f->window_until_ms;
         v.why = texts(a, f, POLICY_WAIT, POLICY_RULE_WINDOWS);
         return v;
     }
@@ -235,6 +234,15 @@ static struct policies_verdict conclude(struct arena *a, const struct turn *t,
     return v;
 }
 
+static struct policies_verdict unread(void)
+{
+    return (struct policies_verdict){
+        .reason = REASON_POLICY_DENIED,
+        .why =
+            "not all ClonePolicies could be read, and one that is missing may deny this clone; ask "
+            "the cluster's admin to have fewer or shorter ones"};
+}
+
 struct policies_verdict policies_judge(struct arena *a, const struct policies *p, struct usage *u,
                                        struct usage_holder *h, const struct policies_case *c,
                                        struct policy_findings *found)
@@ -244,7 +252,7 @@ struct policies_verdict policies_judge(struct arena *a, const struct policies *p
     policy_judge(a, p->items, p->count, &c->request, c->competes ? &now : NULL, POLICY_AT_EXECUTION,
                  found);
     usage_begin(h);
-    struct policies_verdict v = conclude(a, &t, c, found);
+    struct policies_verdict v = p->incomplete ? unread() : conclude(a, &t, c, found);
     usage_end(u, h);
     return v;
 }

@@ -13,9 +13,6 @@
 #include "wukong/policy.h"
 #include "wukong/reasons.h"
 
-/* More than these are not looked at; the API server holds far fewer in any cluster that is sane,
-   and what is beyond is told by policies_refill. */
-#define POLICIES_MAX 1024
 /* What a condition's message takes of it. */
 #define POLICIES_TEXT_MAX 900
 
@@ -24,6 +21,8 @@ struct policies {
     struct policy *items;
     size_t count;
     bool filled;
+    bool incomplete; /* there was no memory for all: what is missing may deny, so nothing is let go
+                      */
     /* Some policy asks for it, so that it is worth looking up. */
     bool by_subject, by_source, by_namespace, by_retained, by_limit, by_cut;
 };

@@ -8,7 +8,7 @@ static size_t item_count(const cJSON *list)
 {
     const cJSON *items = json_get(list, "items");
     int n = cJSON_IsArray(items) ? cJSON_GetArraySize(items) : 0;
-    return n < 0 ? 0 : n > LIMIT_CLASSES ? LIMIT_CLASSES : (size_t)n;
+    return n < 0 ? 0 : (size_t)n;
 }
 
 #define FOR_ITEMS(item, list)                                                                      \
@@ -82,6 +82,7 @@ static void live_lists(struct looks *looks, struct arena *a, struct gathered *g)
     }
     g->policies = items;
     g->policy_count = n;
+    g->policies_incomplete = a->failed;
 }
 
 /* --- The source ------------------------------------------------------------------------------ */
@@ -203,7 +204,9 @@ void gather(const struct gather_known *known, const struct wukong *w,
             const struct wukong_effective *e, const char *ns, bool live, struct looks *looks,
             struct arena *a, struct gathered *ret)
 {
-    struct gathered g = {.policies = known->policies, .policy_count = known->policy_count};
+    struct gathered g = {.policies = known->policies,
+                         .policy_count = known->policy_count,
+                         .policies_incomplete = known->policies_incomplete};
     if (known->classes)
         g.classes = *known->classes;
     if (live)

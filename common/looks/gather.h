@@ -15,7 +15,8 @@ struct gather_known {
     const struct class_facts *classes;
     const struct policy *policies;
     size_t policy_count;
-    bool cdi_known; /* classes->cdi was looked up a moment ago */
+    bool policies_incomplete; /* there are more than could be read */
+    bool cdi_known;           /* classes->cdi was looked up a moment ago */
 };
 
 struct gathered {
@@ -25,7 +26,8 @@ struct gathered {
     size_t policy_count;
     struct wukong_pairs source_labels, source_ns_labels, target_ns_labels;
     bool source_labels_known, source_ns_labels_known, target_ns_labels_known;
-    bool incomplete; /* something could not be read; the worker reads it again */
+    bool policies_incomplete; /* nothing may be allowed on their account */
+    bool incomplete;          /* something could not be read; the worker reads it again */
 };
 
 /* Asks for whatever is missing; facts of what is there are filled in. Call again until no look is

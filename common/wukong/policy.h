@@ -103,6 +103,7 @@ struct policy_request {
     const char *user;
     const char *const *groups;
     size_t group_count;
+    bool groups_sorted; /* by strcmp, so that the many of some users are found fast */
     const struct wukong_pairs *source_ns_labels, *source_labels, *target_ns_labels;
     const struct wukong *wukong;
     const struct wukong_effective *effective;
@@ -134,11 +135,16 @@ struct policy_finding {
     int64_t until_ms; /* WAIT: when to look again; 0: when something changes */
 };
 #define POLICY_FINDINGS_MAX 128
+/* Of these for what only warns or is written down: the rest is for what denies or holds back. */
+#define POLICY_MILD_MAX 64
 struct policy_findings {
     struct policy_finding items[POLICY_FINDINGS_MAX];
-    size_t count, matched; /* matched: how many policies applied */
-    bool denied, waiting;
-    int64_t until_ms; /* the latest until of all that wait; 0 when one has no time */
+    size_t count, mild, matched; /* matched: how many policies applied */
+    size_t dropped;              /* whose texts were not kept */
+    /* These decide, not what was kept of the texts. */
+    bool denied, waiting, awaits_window;
+    int64_t window_until_ms; /* the latest opening of a window that is awaited */
+    int64_t until_ms;        /* the latest until of all that wait; 0 when one has no time */
 };
 
 /* Raises the rules of classes, which are copied into a, to what the policies demand that match and

@@ -17,6 +17,24 @@
 /* What is not known: matches, but does not exclude. */
 enum known { NO, YES, UNKNOWN };
 
+static bool in_groups(const char *name, const struct policy_request *r)
+{
+    size_t low = 0, high = r->groups_sorted && name ? r->group_count : 0;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(r->groups[middle], name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (r->groups_sorted)
+        return name && low < r->group_count && str_eq(r->groups[low], name);
+    for (size_t i = 0; i < r->group_count; i++)
+        if (str_eq(name, r->groups[i]))
+            return true;
+    return false;
+}
+
 static enum known subject_is(const struct policy_subject *s, const struct policy_request *r)
 {
     if (!r->user)
@@ -27,10 +45,7 @@ static enum known subject_is(const struct policy_subject *s, const struct policy
     case SUBJECT_GROUP:
         if (!r->groups)
             return UNKNOWN;
-        for (size_t i = 0; i < r->group_count; i++)
-            if (str_eq(s->name, r->groups[i]))
-                return YES;
-        return NO;
+        return in_groups(s->name, r) ? YES : NO;
     case SUBJECT_ACCOUNT: {
         CLEANUP_FREE char *full = xasprintf(ACCOUNT_PREFIX "%s:%s", s->ns, s->name);
         return str_eq(full, r->user) ? YES : NO;
@@ -119,8 +134,17 @@ static void push(struct judge *j, const char *rule, enum policy_effect effect, i
         if (first || (until_ms && j->ret->until_ms && until_ms > j->ret->until_ms) || !until_ms)
             j->ret->until_ms = until_ms;
     }
-    if (j->ret->count == POLICY_FINDINGS_MAX)
+    if (effect == POLICY_WAIT && str_eq(rule, POLICY_RULE_WINDOWS)) {
+        j->ret->awaits_window = true;
+        if (until_ms > j->ret->window_until_ms)
+            j->ret->window_until_ms = until_ms;
+    }
+    bool mild = effect == POLICY_AUDIT || effect == POLICY_WARN;
+    if (j->ret->count == POLICY_FINDINGS_MAX || (mild && j->ret->mild == POLICY_MILD_MAX)) {
+        j->ret->dropped++;
         return;
+    }
+    j->ret->mild += mild;
     j->ret->items[j->ret->count++] =
         (struct policy_finding){j->p, rule, effect, str_or(arena_strdup(j->a, text), ""), until_ms};
 }
@@ -441,9 +465,9 @@ void policy_judge(struct arena *a, const struct policy *policies, size_t count,
                   const struct policy_request *r, const struct policy_usage *usage,
                   enum policy_when when, struct policy_findings *ret)
 {
-    ret->count = ret->matched = 0;
-    ret->denied = ret->waiting = false;
-    ret->until_ms = 0;
+    ret->count = ret->mild = ret->matched = ret->dropped = 0;
+    ret->denied = ret->waiting = ret->awaits_window = false;
+    ret->until_ms = ret->window_until_ms = 0;
     for (size_t i = 0; i < count; i++) {
         struct judge j = {a, &policies[i], r, usage, when, ret};
         if (!policy_matches(&policies[i], r))

@@ -198,7 +198,9 @@ static void answer(const struct world *w, struct look *k, struct judged *ret)
         at = strlen(ret->bodies);
         snprintf(ret->bodies + at, sizeof ret->bodies - at, "%s\n", k->body);
         bool yes = k->kind == LOOK_MAY_START ? w->may_start : w->may_clone;
-        int code = w->access_code ? w->access_code : 201;
+        int code = k->kind == LOOK_MAY_START && w->start_code ? w->start_code
+                   : w->access_code                           ? w->access_code
+                                                              : 201;
         look_answered(k, code,
                       code == 201
                           ? xasprintf("{\"status\":{\"allowed\":%s}}", yes ? "true" : "false")
@@ -222,6 +224,7 @@ void world_judge_bytes(const struct world *w, enum admission_endpoint endpoint, 
                                   .classes = &w->classes,
                                   .policies = w->policies,
                                   .policy_count = w->policy_count,
+                                  .policies_incomplete = w->policies_incomplete,
                                   .stamp_key = w->no_stamp_key ? NULL : world_key,
                                   .stamp_public_key = world_public_key,
                                   .no_cross_namespace = w->no_cross_namespace};

@@ -23,6 +23,8 @@ struct world {
     const char *user, *user_info; /* user_info: JSON, overrides user */
     bool may_clone, may_start;
     int access_code; /* 0: 201 */
+    int start_code;  /* of the right to start; 0: access_code */
+    bool policies_incomplete;
     bool no_cross_namespace, no_stamp_key, out_of_time;
     int64_t now_ms;
 };

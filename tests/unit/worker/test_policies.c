@@ -24,7 +24,7 @@
 /* --- a cluster of nothing but policies --- */
 
 struct bench {
-    struct kube_object *objects[8];
+    struct kube_object *objects[1500];
     size_t count;
     struct policies policies;
     struct usage usage;
@@ -496,18 +496,35 @@ static void test_the_end_wakes_nobody(void **state)
     entries_release(&all);
 }
 
+/* However many there are, the last one counts; and where not all could be kept, none begins. */
+static void test_many_policies(void **state)
+{
+    (void)state;
+    CLEANUP_FREE struct bench *b = xcalloc(1, sizeof *b);
+    struct usage_holder h = holder("a", 1, "shop");
+    bench_init(b, NULL, NULL);
+    while (b->count + 1 < ARRAY_LEN(b->objects))
+        add_policy(b, "{'rules':{'maxReplicas':5}}");
+    add_policy(b, "{'rules':{'cloneTypes':['linked']}}");
+    policies_refill(&b->policies, &(struct caches){.each = each, .arg = b});
+    struct policies_verdict v = judge_at(b, &h, true, CLONE_FULL, at(NOON));
+    assert_int_equal(v.reason, REASON_POLICY_DENIED);
+    v = judge_at(b, &h, true, CLONE_LINKED, at(NOON));
+    assert_int_equal(v.reason, REASON_NONE);
+    b->policies.incomplete = true;
+    v = judge_at(b, &h, true, CLONE_LINKED, at(NOON));
+    assert_int_equal(v.reason, REASON_POLICY_DENIED);
+    bench_release(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verdicts),
-        cmocka_unit_test(test_retained),
-        cmocka_unit_test(test_who_stands_in_line),
-        cmocka_unit_test(test_storage),
-        cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_the_first_leaves),
-        cmocka_unit_test(test_long_text),
-        cmocka_unit_test(test_own_limit),
-        cmocka_unit_test(test_the_end_wakes_nobody),
+        cmocka_unit_test(test_many_policies),    cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_retained),         cmocka_unit_test(test_who_stands_in_line),
+        cmocka_unit_test(test_storage),          cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_the_first_leaves), cmocka_unit_test(test_long_text),
+        cmocka_unit_test(test_own_limit),        cmocka_unit_test(test_the_end_wakes_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
