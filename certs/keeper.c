@@ -437,7 +437,6 @@ static void watch(struct keeper *k, enum watched_kind which, struct kube_kind ki
 
 static void watch_all(struct keeper *k)
 {
-    bool secret = k->o.mode == KEEPER_SELF_SIGNED || !k->o.no_stamp;
     struct kube_kind core = {.group = "",
                              .version = "v1",
                              .resource = "secrets",
@@ -447,10 +446,10 @@ static void watch_all(struct keeper *k)
                               .version = "v1",
                               .cluster_scoped = true,
                               .fields = {"webhooks[]"}};
-    watch(k, WATCH_SECRET, core, secret ? k->o.ca_secret : NULL);
+    watch(k, WATCH_SECRET, core, k->o.ca_secret);
     core.resource = "configmaps";
     core.kind = "ConfigMap";
-    watch(k, WATCH_STAMP, core, k->o.no_stamp ? NULL : k->o.stamp_configmap);
+    watch(k, WATCH_STAMP, core, k->o.stamp_configmap);
     hooks.resource = "mutatingwebhookconfigurations";
     hooks.kind = "MutatingWebhookConfiguration";
     watch(k, WATCH_MUTATING, hooks, k->o.mutating_config);

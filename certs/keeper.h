@@ -33,7 +33,6 @@ struct keeper_options {
     const struct kube_client *client; /* its field manager is used for the caBundle */
     struct rng *rng;
     enum keeper_mode mode;
-    bool no_stamp; /* no stamps are signed: the Secret is needed in selfSigned mode only */
     const char *cert_dir, *ns, *service, *ca_secret;
     const char *mutating_config, *validating_config, *stamp_configmap; /* NULL: there is none */
     int64_t ca_life_ms, leaf_life_ms, settle_ms;

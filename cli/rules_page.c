@@ -24,7 +24,7 @@ static const struct {
      "Judged by the webhook when a Wukong is created, and by the worker again before it touches "
      "the source."},
     {RULE_POLICY, "ClonePolicy",
-     "Judged when a ClonePolicy is read, and by `kubectl wukong lint`."},
+     "Judged when a ClonePolicy is applied and when it is read, and by `kubectl wukong lint`."},
 };
 
 /* A table cell: a pipe would end it. */

@@ -393,8 +393,7 @@ static void describe_stamp(const struct judgement *j, struct stamp *ret)
 static void write_stamp(struct judgement *j)
 {
     const struct wukong_effective *e = &j->e;
-    bool needed = j->is_clone && e->cross_namespace;
-    if (!needed && !(j->is_clone && j->asks_who && j->c->stamp_key)) {
+    if (!j->is_clone || !(e->cross_namespace || j->asks_who)) {
         patch_set(&j->patch, annotations_path, WUKONG_STAMP_ANNOTATION, NULL);
         return;
     }
@@ -412,12 +411,11 @@ static void write_stamp(struct judgement *j)
         buf_clear(&text);
         made = stamp_sign(&stamp, j->c->stamp_key, &text, &err) == 0;
     }
-    if (!made && !needed)
-        return;
     if (!made) {
         j->decided_by = "NoStampKey";
-        j->undecided = "the admission stamp for a clone from another namespace cannot be signed "
-                       "yet; try again";
+        j->undecided =
+            "the admission stamp that this clone needs, because its source is in another "
+            "namespace or a ClonePolicy asks who clones, cannot be signed yet; try again";
         return;
     }
     patch_set(&j->patch, annotations_path, WUKONG_STAMP_ANNOTATION, text.data);
@@ -580,20 +578,25 @@ static const char *source_annotation(struct judgement *j)
                         str_or(j->e.source_ns, ""), j->e.source_name);
 }
 
+static const char *kind_of(const struct judgement *j)
+{
+    return str_eq(j->review.resource, POLICY_RESOURCE) ? POLICY_KIND : WUKONG_KIND;
+}
+
 static void set_invalid(struct judgement *j, struct review_answer *a, struct buf *message)
 {
     /* Permission and policy beside field errors: one more cause, so that one apply shows all. */
     if (j->denial)
         issues_add(&j->issues, str_eq(j->decided_by, "ClonePolicy") ? &policy_rule : &access_rule,
                    "spec.cloneSource", NULL, "%s", j->denial);
-    buf_addf(message, WUKONG_KIND "." WUKONG_GROUP " \"%.*s\" is invalid: ", LIMIT_DNS_SUBDOMAIN,
+    buf_addf(message, "%s." WUKONG_GROUP " \"%.*s\" is invalid: ", kind_of(j), LIMIT_DNS_SUBDOMAIN,
              object_name(j));
     issues_message(&j->issues, message);
     j->decided_by = "Invalid";
     a->code = 422;
     a->reason = "Invalid";
     a->issues = &j->issues;
-    a->message = buf_ok(message) ? message->data : "the Wukong is invalid";
+    a->message = buf_ok(message) ? message->data : "the object is invalid";
 }
 
 static enum admission_verdict write_answer(struct judgement *j, struct buf *out)
@@ -602,7 +605,8 @@ static enum admission_verdict write_answer(struct judgement *j, struct buf *out)
     CLEANUP_FREE char *patch = NULL;
     enum admission_verdict verdict = VERDICT_ALLOWED;
     collect_warnings(j);
-    struct review_answer a = {.name = object_name(j),
+    struct review_answer a = {.kind = kind_of(j),
+                              .name = object_name(j),
                               .warnings = j->warnings,
                               .warning_count = j->warning_count,
                               .policies = j->policies,
@@ -630,10 +634,25 @@ static enum admission_verdict write_answer(struct judgement *j, struct buf *out)
     return verdict;
 }
 
+/* A policy that cannot be read denies all that it matches: better that nobody stores one. */
+static void judge_clone_policy(struct judgement *j)
+{
+    struct policy policy = {0};
+    validate_policy(j->review.object, &j->issues);
+    if (j->issues.errors)
+        return;
+    policy_decode(&j->arena, j->review.object, &policy);
+    if (policy.broken)
+        issues_add(&j->issues, &policy_rule, "spec", NULL, "it cannot be read: %.512s",
+                   policy.broken);
+    if (j->arena.failed)
+        out_of_memory(j);
+}
+
 static bool is_judged(const struct review *r)
 {
-    return str_eq(r->group, WUKONG_GROUP) && str_eq(r->resource, WUKONG_RESOURCE) &&
-           str_empty(r->subresource) &&
+    return str_eq(r->group, WUKONG_GROUP) && str_empty(r->subresource) &&
+           (str_eq(r->resource, WUKONG_RESOURCE) || str_eq(r->resource, POLICY_RESOURCE)) &&
            (r->operation == REVIEW_CREATE || r->operation == REVIEW_UPDATE);
 }
 
@@ -644,9 +663,13 @@ static int judge(struct judgement *j, struct err *err)
     if (!is_judged(r))
         return 0;
     if (!str_eq(r->version, WUKONG_VERSION_NAME))
-        return err_set(err, ERR_INVALID, "version %.64s of " WUKONG_RESOURCE " is not known",
-                       r->version);
+        return err_set(err, ERR_INVALID, "version %.64s of %.64s is not known", r->version,
+                       r->resource);
     patch_init(&j->patch, j->review.object);
+    if (str_eq(r->resource, POLICY_RESOURCE)) {
+        judge_clone_policy(j);
+        return 0;
+    }
     read_groups(j);
     if (r->operation == REVIEW_CREATE)
         return judge_create(j, err);

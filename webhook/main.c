@@ -67,7 +67,7 @@ static bool is_ready(const struct webhook *w, const char **ret_why_not)
     if (!facts_synced(w->facts))
         return false;
     *ret_why_not = "the key of admission stamps is not known yet";
-    if (!w->options.no_cross_namespace && !keeper_stamp_key(w->keeper))
+    if (!keeper_stamp_key(w->keeper))
         return false;
     return keeper_ready(w->keeper, ret_why_not);
 }
@@ -241,7 +241,6 @@ static void make_parts(struct webhook *w)
     struct keeper_options k = {.client = &w->client,
                                .rng = &w->rng,
                                .mode = mode,
-                               .no_stamp = o->no_cross_namespace,
                                .cert_dir = o->cert_dir,
                                .ns = o->ns,
                                .service = o->service,

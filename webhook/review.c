@@ -162,7 +162,7 @@ static void write_status(struct json_writer *w, const struct review_answer *a)
         json_object(w, "details");
         json_stringf(w, "name", "%.*s", LIMIT_DNS_SUBDOMAIN, str_or(a->name, ""));
         json_string(w, "group", WUKONG_GROUP);
-        json_string(w, "kind", WUKONG_KIND);
+        json_string(w, "kind", str_or(a->kind, WUKONG_KIND));
         write_causes(w, a->issues);
         json_end(w);
     }

@@ -47,7 +47,7 @@ struct review_answer {
     const char *reason;          /* metav1.StatusReason; NULL when allowed */
     const char *message;         /* NULL when allowed */
     const struct issues *issues; /* 422: its errors are the causes; NULL otherwise */
-    const char *name;            /* in details */
+    const char *kind, *name;     /* in details */
     const char *const *warnings;
     size_t warning_count;
     const char *patch;                        /* JSON patch as text; NULL: none */

@@ -23,6 +23,7 @@
 #include "wukong/spec.h"
 
 #define POLICY_KIND "ClonePolicy"
+#define POLICY_RESOURCE "clonepolicies"
 #define POLICY_WINDOWS_MAX 16
 #define POLICY_SUBJECTS_MAX 64
 #define POLICY_LIST_MAX 64

@@ -223,7 +223,9 @@ static void test_not_judged(void **state)
         {"delete of a collection", "wukongs", "", "DELETE", "null", "null"},
         {"connect", "wukongs", "proxy", "CONNECT", "null", "null"},
         {"status", "wukongs", "status", "UPDATE", "{'spec':{'cpu':0}}", "{}"},
-        {"another resource", "clonepolicies", "", "CREATE", "{'spec':5}", "null"},
+        {"a policy that goes", "clonepolicies", "", "DELETE", "null", "{}"},
+        {"a policy's status", "clonepolicies", "status", "UPDATE", "{'spec':5}", "{}"},
+        {"another resource", "guests", "", "CREATE", "{'spec':5}", "null"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         CLEANUP_FREE char *single = xasprintf(

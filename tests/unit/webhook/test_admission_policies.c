@@ -205,12 +205,56 @@ static void test_quoted_user(void **state)
     assert_non_null(strstr(judged_str(&j, "status.message"), "--user='$(reboot)'\\''`x`; rm'"));
 }
 
+/* A ClonePolicy is judged when it is applied, at the same paths, by its resource. */
+static void test_a_policy_itself(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *spec, *field; /* NULL: good */
+    } rows[] = {
+        {"{}", NULL},
+        {"{'rules':{'cloneTypes':['linked']},'windows':[{'schedule':'0 22 * * "
+         "*','duration':'6h'}]}",
+         NULL},
+        {"{'windows':[{'schedule':'0 25 * * *','duration':'6h'}]}", "spec.windows[0].schedule"},
+        {"{'windows':[{'schedule':'0 2 * * *','duration':'6h','timeZone':'Mars/X'}]}",
+         "spec.windows[0].timeZone"},
+        {"{'rules':{'cloneTypes':['linkd']}}", "spec.rules.cloneTypes[0]"},
+        {"{'match':{'source':{'namespaceSelector':{'matchLabels':{'-':'x'}}}}}",
+         "spec.match.source.namespaceSelector"},
+        {"{'rules':5}", "spec.rules"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        for (int update = 0; update <= 1; update++) {
+            const struct world w = {.classes = no_classes};
+            CLEANUP_JUDGED struct judged j = {0};
+            CLEANUP_FREE char *quoted = xasprintf(
+                "{'kind':'AdmissionReview','apiVersion':'admission.k8s.io/v1','request':{'uid':'u',"
+                "'resource':{'group':'vm.novasphere.dev','version':'v1alpha1','resource':"
+                "'clonepolicies'},'operation':'%s','name':'p','userInfo':{'username':'admin'},"
+                "'oldObject':{'spec':{}},'object':{'apiVersion':'vm.novasphere.dev/v1alpha1',"
+                "'kind':'ClonePolicy','metadata':{'name':'p'},'spec':%s}}}",
+                update ? "UPDATE" : "CREATE", rows[i].spec);
+            CLEANUP_FREE char *bytes = world_quotes(quoted);
+            CLEANUP_FREE char *cause =
+                xasprintf("\"field\":\"%s\"", rows[i].field ? rows[i].field : "");
+            world_judge_bytes(&w, ADMISSION_VALIDATE, bytes, &j);
+            bool good = !rows[i].field;
+            if ((j.result.verdict == VERDICT_ALLOWED) != good ||
+                (!good && (!strstr(j.text, cause) ||
+                           !strstr(j.text, "ClonePolicy.vm.novasphere.dev \\\"p\\\" is invalid"))))
+                fail_msg("%s: %s", rows[i].spec, j.text);
+            assert_string_equal(j.asked, "");
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_many_groups),   cmocka_unit_test(test_many_findings),
-        cmocka_unit_test(test_many_policies), cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_start_unknown), cmocka_unit_test(test_quoted_user),
+        cmocka_unit_test(test_many_groups),     cmocka_unit_test(test_many_findings),
+        cmocka_unit_test(test_many_policies),   cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_start_unknown),   cmocka_unit_test(test_quoted_user),
+        cmocka_unit_test(test_a_policy_itself),
     };
     return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }
