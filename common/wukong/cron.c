@@ -10,9 +10,6 @@
 
 #define STAR (UINT64_C(1) << 63)
 #define FIELDS 5
-/* Activations closer than a minute do not exist, so a window of a week has at most these starts;
-   the search goes back one window and forward to the next start. */
-#define WINDOW_STEPS_MAX 20000
 
 struct bounds {
     const char *name;
@@ -358,7 +355,7 @@ static bool walk_second(struct walk *w)
 {
     while (w->t.second != 0) {
         w->moved = true;
-        walk_to(w, w->at + 1);
+        walk_to(w, w->at + 60 - w->t.second);
         if (w->t.second == 0)
             return false;
     }
@@ -391,24 +388,49 @@ bool cron_next(const struct cron *c, const struct zone *zone, int64_t after_s, i
     return false;
 }
 
+/* The last activation that is not after now; `first` is one. From the end backwards in growing
+   steps, then halving what is left: a schedule of every minute and a window of a week are asked
+   some thirty times and not ten thousand. */
+static int64_t last_activation(const struct cron *c, const struct zone *zone, int64_t now_s,
+                               int64_t first)
+{
+    int64_t low = first, high = now_s, at;
+    for (int64_t step = 60; now_s - step > first; step *= 2) {
+        if (cron_next(c, zone, now_s - step, &at) && at <= now_s) {
+            low = at;
+            break;
+        }
+        high = now_s - step;
+    }
+    while (high - low > 1) {
+        int64_t middle = low + (high - low) / 2;
+        if (cron_next(c, zone, middle, &at) && at <= now_s)
+            low = at;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 bool cron_window(const struct cron *c, const struct zone *zone, int64_t duration_ms, int64_t now_ms,
                  struct window_state *ret)
 {
-    int64_t duration_s = duration_ms / 1000, now_s = now_ms / 1000, at;
+    int64_t duration_s = duration_ms / 1000, now_s = now_ms / 1000, at, next;
     *ret = (struct window_state){0};
     /* A window is open when one began within the last duration; the latest one decides its end. */
-    int64_t from = now_s - duration_s, last = INT64_MIN;
-    for (int steps = 0; cron_next(c, zone, from, &at); steps++) {
-        if (at > now_s || steps == WINDOW_STEPS_MAX) {
-            ret->open = last != INT64_MIN && last * 1000 + duration_ms > now_ms;
-            ret->until_ms = ret->open ? last * 1000 + duration_ms : at * 1000;
-            return true;
-        }
-        last = from = at;
-    }
-    if (last != INT64_MIN && last * 1000 + duration_ms > now_ms) {
-        *ret = (struct window_state){true, last * 1000 + duration_ms};
+    if (!cron_next(c, zone, now_s - duration_s, &at))
+        return false;
+    if (at > now_s) {
+        ret->until_ms = at * 1000;
         return true;
     }
-    return false;
+    int64_t closes_ms = last_activation(c, zone, now_s, at) * 1000 + duration_ms;
+    if (closes_ms > now_ms) {
+        *ret = (struct window_state){true, closes_ms};
+        return true;
+    }
+    if (!cron_next(c, zone, now_s, &next))
+        return false;
+    ret->until_ms = next * 1000;
+    return true;
 }

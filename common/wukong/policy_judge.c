@@ -114,7 +114,14 @@ bool policy_matches(const struct policy *p, const struct policy_request *r)
 
 /* --- Findings --- */
 
+struct zone_memo {
+    const char *name; /* borrowed from the policies */
+    struct zone *zone;
+    int status;
+};
+
 struct judge {
+    struct zone_memo *zones;
     struct arena *a;
     const struct policy *p;
     const struct policy_request *r;
@@ -414,6 +421,19 @@ static void judge_limits(struct judge *j)
         max, wanted);
 }
 
+/* Most windows name the zone of the one before, and reading its file is most of their cost. */
+static int zone_of(struct zone_memo *memo, const char *name, const struct zone **ret)
+{
+    struct err err;
+    if (!str_eq(memo->name, name)) {
+        zone_free(memo->zone);
+        *memo = (struct zone_memo){.name = name};
+        memo->status = zone_load(name, &memo->zone, &err);
+    }
+    *ret = memo->zone;
+    return memo->status;
+}
+
 /* One open window is enough. until: the earliest opening; 0 when none is known. */
 static bool any_open(const struct judge *j, int64_t *ret_until_ms, const char **ret_why)
 {
@@ -422,9 +442,8 @@ static bool any_open(const struct judge *j, int64_t *ret_until_ms, const char **
     for (size_t i = 0; i < j->p->window_count; i++) {
         const struct policy_window *w = &j->p->windows[i];
         struct window_state state;
-        struct err err;
-        CLEANUP_ZONE struct zone *zone = NULL;
-        if (zone_load(str_or(w->time_zone, "UTC"), &zone, &err) < 0) {
+        const struct zone *zone;
+        if (zone_of(j->zones, str_or(w->time_zone, "UTC"), &zone) < 0) {
             *ret_why = "a time zone cannot be read";
             continue;
         }
@@ -468,8 +487,9 @@ void policy_judge(struct arena *a, const struct policy *policies, size_t count,
     ret->count = ret->mild = ret->matched = ret->dropped = 0;
     ret->denied = ret->waiting = ret->awaits_window = false;
     ret->until_ms = ret->window_until_ms = 0;
+    struct zone_memo zones = {0};
     for (size_t i = 0; i < count; i++) {
-        struct judge j = {a, &policies[i], r, usage, when, ret};
+        struct judge j = {&zones, a, &policies[i], r, usage, when, ret};
         if (!policy_matches(&policies[i], r))
             continue;
         ret->matched++;
@@ -488,4 +508,5 @@ void policy_judge(struct arena *a, const struct policy *policies, size_t count,
         judge_limits(&j);
         judge_windows(&j);
     }
+    zone_free(zones.zone);
 }

@@ -150,6 +150,88 @@ static void test_window(void **state)
     assert_false(cron_window(&never, NULL, hour, at("2026-01-01T12:00:00Z") * 1000, &s));
 }
 
+/* The last activation found by going through all of them. */
+static bool walked(const struct cron *c, const struct zone *zone, int64_t duration_s, int64_t now_s,
+                   struct window_state *ret)
+{
+    int64_t from = now_s - duration_s, last = INT64_MIN, at_s;
+    *ret = (struct window_state){0};
+    while (cron_next(c, zone, from, &at_s) && at_s <= now_s)
+        last = from = at_s;
+    if (last != INT64_MIN && last + duration_s > now_s) {
+        *ret = (struct window_state){true, (last + duration_s) * 1000};
+        return true;
+    }
+    if (!cron_next(c, zone, now_s, &at_s))
+        return false;
+    ret->until_ms = at_s * 1000;
+    return true;
+}
+
+static double cpu_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Around changes of the clock too; and a dense schedule costs no more than the first step of a walk
+   through it, which took ten thousand. */
+static void test_window_backwards(void **state)
+{
+    (void)state;
+    static const char *const schedules[] = {"* * * * *",    "*/7 * * * *",  "30 2 * * *",
+                                            "0 22 * * 1-5", "0 0 1 * *",    "15,45 1-3 * * 0",
+                                            "0 0 29 2 *",   "59 23 31 12 *"};
+    static const char *const names[] = {"UTC", "Europe/Berlin", "America/New_York",
+                                        "Australia/Lord_Howe"};
+    static const char *const times[] = {"2026-03-29T01:30:10Z", "2026-10-25T01:30:00Z",
+                                        "2026-03-08T07:00:59Z", "2026-11-01T06:30:00Z",
+                                        "2026-04-04T15:15:00Z", "2028-02-29T00:00:00Z"};
+    static const int64_t hours[] = {1, 6, 168};
+    for (size_t n = 0; n < ARRAY_LEN(schedules) * ARRAY_LEN(names); n++) {
+        struct cron c;
+        struct err err;
+        CLEANUP_ZONE struct zone *zone = NULL;
+        assert_int_equal(cron_parse(schedules[n / ARRAY_LEN(names)], &c, &err), 0);
+        if (zone_load(names[n % ARRAY_LEN(names)], &zone, &err) < 0)
+            continue;
+        for (size_t i = 0; i < ARRAY_LEN(times) * ARRAY_LEN(hours); i++) {
+            struct window_state wanted, got;
+            int64_t now_s = at(times[i / ARRAY_LEN(hours)]);
+            int64_t duration_s = hours[i % ARRAY_LEN(hours)] * 3600;
+            bool fires = walked(&c, zone, duration_s, now_s, &wanted);
+            assert_int_equal(fires, cron_window(&c, zone, duration_s * 1000, now_s * 1000, &got));
+            if (wanted.open != got.open || wanted.until_ms != got.until_ms)
+                fail_msg("%s in %s at %s", schedules[n / ARRAY_LEN(names)],
+                         names[n % ARRAY_LEN(names)], times[i / ARRAY_LEN(hours)]);
+        }
+    }
+}
+
+static void test_window_cost(void **state)
+{
+    (void)state;
+    struct cron c;
+    struct err err;
+    struct window_state s;
+    CLEANUP_ZONE struct zone *zone = NULL;
+    assert_int_equal(cron_parse("* * * * *", &c, &err), 0);
+    assert_int_equal(zone_load("America/New_York", &zone, &err), 0);
+    int64_t now_s = at("2026-01-01T12:00:30Z");
+    double began = cpu_s();
+    (void)walked(&c, zone, 168 * 3600, now_s, &s);
+    double walk = cpu_s() - began, best = 1;
+    for (int i = 0; i < 10; i++) {
+        began = cpu_s();
+        assert_true(cron_window(&c, zone, 168 * INT64_C(3600000), now_s * 1000, &s));
+        double took = cpu_s() - began;
+        best = took < best ? took : best;
+    }
+    print_message("a dense window: %.0f us, walked through %.0f us\n", best * 1e6, walk * 1e6);
+    assert_true(best < walk / 20);
+}
+
 static void test_zone_names(void **state)
 {
     (void)state;
@@ -266,7 +348,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_next),          cmocka_unit_test(test_parse),
-        cmocka_unit_test(test_window),        cmocka_unit_test(test_zone_names),
+        cmocka_unit_test(test_window),        cmocka_unit_test(test_window_backwards),
+        cmocka_unit_test(test_window_cost),   cmocka_unit_test(test_zone_names),
         cmocka_unit_test(test_damaged_files), cmocka_unit_test(test_footer_rules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
