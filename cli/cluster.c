@@ -66,7 +66,7 @@ static int connect_to(struct cluster *c, const struct flag_connection *o, struct
 {
     CLEANUP_KUBE_CONFIG struct kube_config config = {0};
     struct kube_config_choice choice = {
-        .path = o->kubeconfig, .context = o->context, .allow_insecure = true};
+        .path = o->kubeconfig, .context = o->context, .allow_insecure = true, .as_kubectl = true};
     if (kube_config_load(&choice, &config, err) < 0 || impersonate(c, o, err) < 0 ||
         loop_new(&clock_system, &c->loop, err) < 0)
         return -1;

@@ -368,26 +368,64 @@ int kube_config_in_cluster(struct kube_config *ret, struct err *err)
     return kube_config_from_pod(host, port, POD_FOLDER, ret, err);
 }
 
-int kube_config_load(const struct kube_config_choice *choice, struct kube_config *ret,
+static int nothing_found(struct err *err)
+{
+    return err_set(err, ERR_NOT_FOUND,
+                   "no cluster is known: name a file with --kubeconfig or $KUBECONFIG");
+}
+
+static int load_home(const struct kube_config_choice *choice, struct kube_config *ret,
                      struct err *err)
 {
-    const char *env = getenv("KUBECONFIG"), *home = getenv("HOME");
-    if (choice->path)
-        return load_list(choice->path, choice, ret, err);
+    const char *home = getenv("HOME");
+    if (str_empty(home))
+        return err_set(err, ERR_NOT_FOUND, "$HOME is not set");
+    CLEANUP_FREE char *path = xasprintf("%s/.kube/config", home);
+    return load_list(path, choice, ret, err);
+}
+
+static int load_as_kubectl(const struct kube_config_choice *choice, struct kube_config *ret,
+                           struct err *err)
+{
+    const char *env = getenv("KUBECONFIG");
+    struct err e = {0};
+    int found = str_empty(env) ? load_home(choice, ret, &e) : load_list(env, choice, ret, &e);
+    if (found == 0)
+        return 0;
+    if (e.kind != ERR_NOT_FOUND) {
+        if (err)
+            *err = e;
+        return -1;
+    }
+    if (choice->context)
+        return err_set(err, ERR_INVALID, "there is no context %.200s: no kubeconfig was found",
+                       choice->context);
+    return kube_config_in_cluster(ret, NULL) == 0 ? 0 : nothing_found(err);
+}
+
+static int load_as_program(const struct kube_config_choice *choice, struct kube_config *ret,
+                           struct err *err)
+{
+    const char *env = getenv("KUBECONFIG");
     if (!str_empty(env))
         return load_list(env, choice, ret, err);
     struct err e = {0};
     if (kube_config_in_cluster(ret, &e) == 0)
         return 0;
-    if (e.kind == ERR_NOT_FOUND && !str_empty(home)) {
-        CLEANUP_FREE char *path = xasprintf("%s/.kube/config", home);
-        if (load_list(path, choice, ret, &e) == 0)
-            return 0;
-    }
+    if (e.kind == ERR_NOT_FOUND && load_home(choice, ret, &e) == 0)
+        return 0;
     if (e.kind == ERR_NOT_FOUND)
-        return err_set(err, ERR_NOT_FOUND,
-                       "no cluster is known: name a file with --kubeconfig or $KUBECONFIG");
+        return nothing_found(err);
     if (err)
         *err = e;
     return -1;
+}
+
+int kube_config_load(const struct kube_config_choice *choice, struct kube_config *ret,
+                     struct err *err)
+{
+    if (choice->path)
+        return load_list(choice->path, choice, ret, err);
+    return choice->as_kubectl ? load_as_kubectl(choice, ret, err)
+                              : load_as_program(choice, ret, err);
 }

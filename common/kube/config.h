@@ -39,6 +39,7 @@ struct kube_config_choice {
     const char *path;    /* a kubeconfig or a colon-separated list; NULL: see kube_config_load */
     const char *context; /* NULL: current-context */
     bool allow_insecure; /* accept insecure-skip-tls-verify */
+    bool as_kubectl;     /* the order of clientcmd, for what a user runs; see kube_config_load */
 };
 
 /* The Pod's identity. ERR_NOT_FOUND when this is no Pod (KUBERNETES_SERVICE_HOST is unset). */
@@ -48,8 +49,11 @@ WUKONG_CHECK int kube_config_in_cluster(struct kube_config *ret, struct err *err
 WUKONG_CHECK int kube_config_from_pod(const char *host, const char *port, const char *folder,
                                       struct kube_config *ret, struct err *err);
 /*
- * In this order: choice->path, $KUBECONFIG, the Pod's identity, $HOME/.kube/config. ERR_NOT_FOUND
- * when there is nothing, ERR_INVALID with the place and what to do when a file is wrong.
+ * In this order: choice->path, $KUBECONFIG, the Pod's identity, $HOME/.kube/config. With as_kubectl
+ * the Pod comes last, and only where no file was found and no context is named, so that in a Pod of
+ * a CI runner or a development container the same cluster is meant as by kubectl beside it
+ * (client-go tools/clientcmd/client_config.go DeferredLoadingClientConfig). ERR_NOT_FOUND when
+ * there is nothing, ERR_INVALID with the place and what to do when a file is wrong.
  */
 WUKONG_CHECK int kube_config_load(const struct kube_config_choice *choice, struct kube_config *ret,
                                   struct err *err);

@@ -243,6 +243,56 @@ static void test_places(void **state)
     assert_string_equal(env.server, "https://env");
 }
 
+/* What a user runs means kubectl's cluster, also in a Pod; a program means the Pod's. */
+static void test_as_kubectl(void **state)
+{
+    const struct folder *f = *state;
+    char path[200], missing[200];
+    snprintf(path, sizeof path, "%s/.kube", f->path);
+    (void)mkdir(path, 0700);
+    write_text(f, ".kube/config", HEAD CONTEXT CLUSTER USER);
+    write_text(f, "e",
+               "current-context: c\n" CONTEXT USER
+               "clusters: [{name: k, cluster: {server: \"https://env\"}}]");
+    snprintf(path, sizeof path, "%s/e", f->path);
+    snprintf(missing, sizeof missing, "%s/missing", f->path);
+    const struct {
+        const char *what, *env, *home, *context, *server; /* NULL: refused */
+        bool pod;
+    } rows[] = {
+        {"the file at home, not the Pod", NULL, f->path, NULL, "https://h:6443", true},
+        {"$KUBECONFIG, not the Pod", path, f->path, NULL, "https://env", true},
+        {"the Pod, where there is no file", NULL, "/nonexistent", NULL, "https://10.0.0.1:443",
+         true},
+        {"the Pod, where $KUBECONFIG names none", missing, f->path, NULL, "https://10.0.0.1:443",
+         true},
+        {"a context that the file has", NULL, f->path, "c", "https://h:6443", true},
+        {"a context that it has not", NULL, f->path, "nosuch", NULL, true},
+        {"a context, and no file", NULL, "/nonexistent", "c", NULL, true},
+        {"nothing at all", NULL, "/nonexistent", NULL, NULL, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        CLEANUP_KUBE_CONFIG struct kube_config c = {0};
+        struct kube_config_choice choice = {.context = rows[i].context, .as_kubectl = true};
+        struct err err = {0};
+        setenv("HOME", rows[i].home, 1);
+        unsetenv("KUBECONFIG");
+        unsetenv("KUBERNETES_SERVICE_HOST");
+        if (rows[i].env)
+            setenv("KUBECONFIG", rows[i].env, 1);
+        if (rows[i].pod) {
+            setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1", 1);
+            setenv("KUBERNETES_SERVICE_PORT", "443", 1);
+        }
+        int result = kube_config_load(&choice, &c, &err);
+        if ((result == 0) != (rows[i].server != NULL) || !str_eq(c.server, rows[i].server))
+            fail_msg("%s: %s, %s", rows[i].what, str_or(c.server, "none"), err.message);
+        assert_true(result == 0 || *err.message);
+    }
+    unsetenv("KUBERNETES_SERVICE_HOST");
+    unsetenv("KUBECONFIG");
+}
+
 static void test_loopback(void **state)
 {
     (void)state;
@@ -346,6 +396,7 @@ int main(void)
         cmocka_unit_test(test_loopback),
         cmocka_unit_test_setup_teardown(test_list_of_files, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_places, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_as_kubectl, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_pod, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_token, make_folder, remove_folder),
     };
