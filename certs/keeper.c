@@ -541,6 +541,23 @@ const char *keeper_stamp_public_key(const struct keeper *k)
     return k->secret.stamp_public;
 }
 
+static int64_t start_of(const char *cert)
+{
+    struct cert_facts facts;
+    struct err err = {0};
+    return cert && authority_facts(cert, &facts, &err) == 0 ? facts.not_before_ms : 0;
+}
+
+int64_t keeper_leaf_start_ms(const struct keeper *k)
+{
+    return start_of(k->leaf.cert);
+}
+
+int64_t keeper_ca_start_ms(const struct keeper *k)
+{
+    return start_of(k->secret.current.cert);
+}
+
 int64_t keeper_leaf_expiry_ms(const struct keeper *k)
 {
     return k->leaf_expiry_ms;

@@ -63,5 +63,8 @@ const char *keeper_stamp_public_key(const struct keeper *k);
 /* Wall clock; 0 while there is none. */
 int64_t keeper_leaf_expiry_ms(const struct keeper *k);
 int64_t keeper_ca_expiry_ms(const struct keeper *k);
+/* When it began to be valid; 0 when there is none. */
+int64_t keeper_leaf_start_ms(const struct keeper *k);
+int64_t keeper_ca_start_ms(const struct keeper *k);
 
 #endif

@@ -120,6 +120,8 @@ static void answer_metrics(struct webhook *w, struct server_request *request)
     webhook_set_gauges(&counts, (double)facts_age_ms(w->facts) / 1000,
                        (double)keeper_leaf_expiry_ms(w->keeper) / 1000,
                        (double)keeper_ca_expiry_ms(w->keeper) / 1000, is_ready(w, &why_not));
+    webhook_set_starts((double)keeper_leaf_start_ms(w->keeper) / 1000,
+                       (double)keeper_ca_start_ms(w->keeper) / 1000);
     facts_refresh_metrics(w->facts);
     CLEANUP_BUF struct buf out = BUF_INIT(METRICS_MAX);
     metric_write_all(&out);
@@ -176,6 +178,7 @@ static int open_server(struct webhook *w, bool tls, struct server **ret, struct 
         .address = tls ? o->listen_address : o->metrics_address,
         .port = (uint16_t)(tls ? o->listen_port : o->metrics_port),
         .tls = tls,
+        .tls13_only = str_eq(o->tls_min, "1.3"),
         .client_ca = tls ? w->client_ca : NULL,
         .client_names = o->client_names,
         .max_connections = tls ? (unsigned)o->max_connections : PLAIN_CONNECTIONS,

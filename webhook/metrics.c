@@ -49,6 +49,12 @@ static struct metric expiry = {
     .kind = METRIC_GAUGE,
     .labels = {"certificate"},
 };
+static struct metric start = {
+    .name = "wukong_webhook_certificate_start_timestamp_seconds",
+    .help = "When the certificate began to be valid, as Unix time; 0 when there is none.",
+    .kind = METRIC_GAUGE,
+    .labels = {"certificate"},
+};
 static struct metric ready = {
     .name = "wukong_webhook_ready",
     .help = "1 when /readyz is true.",
@@ -57,8 +63,8 @@ static struct metric ready = {
 
 void webhook_metrics_register(void)
 {
-    struct metric *const all[] = {&reviews,     &seconds,   &looks,  &connections,
-                                  &turned_away, &cache_age, &expiry, &ready};
+    struct metric *const all[] = {&reviews,   &seconds, &looks, &connections, &turned_away,
+                                  &cache_age, &expiry,  &start, &ready};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         metric_register(all[i]);
 }
@@ -90,4 +96,10 @@ void webhook_set_gauges(const struct server_counts *counts, double cache_age_s,
     metric_set(&expiry, leaf_expiry_s, METRIC_LABELS("leaf"));
     metric_set(&expiry, ca_expiry_s, METRIC_LABELS("ca"));
     metric_set(&ready, is_ready, METRIC_LABELS(NULL));
+}
+
+void webhook_set_starts(double leaf_s, double ca_s)
+{
+    metric_set(&start, leaf_s, METRIC_LABELS("leaf"));
+    metric_set(&start, ca_s, METRIC_LABELS("ca"));
 }

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "http/server.h"
 #include "wukong/duration.h"
 
 enum flag_kind { FLAG_TEXT, FLAG_NUMBER, FLAG_DURATION, FLAG_SWITCH };
@@ -20,7 +21,8 @@ struct flag {
 #define AT(member) offsetof(struct options, member)
 
 static const struct flag flags[] = {
-    {"listen-address", FLAG_TEXT, AT(listen_address), "0.0.0.0", "IP address to serve on"},
+    {"listen-address", FLAG_TEXT, AT(listen_address), SERVER_ANY,
+     "IP address to serve on; *: all, IPv6 and IPv4"},
     {"listen-port", FLAG_NUMBER, AT(listen_port), "9443", "HTTPS port for the API server"},
     {"metrics-address", FLAG_TEXT, AT(metrics_address), NULL, "the same for the plain port"},
     {"metrics-port", FLAG_NUMBER, AT(metrics_port), "8081", "port of /healthz, /readyz, /metrics"},
@@ -34,6 +36,7 @@ static const struct flag flags[] = {
      "our ValidatingWebhookConfiguration"},
     {"stamp-configmap", FLAG_TEXT, AT(stamp_configmap), NULL,
      "ConfigMap of the stamps' public key"},
+    {"tls-min", FLAG_TEXT, AT(tls_min), "1.2", "oldest TLS version served: 1.2 or 1.3"},
     {"client-ca", FLAG_TEXT, AT(client_ca), NULL, "ask callers for a certificate of this CA (PEM)"},
     {"client-names", FLAG_TEXT, AT(client_names), NULL, "names accepted, separated by commas"},
     {"kubeconfig", FLAG_TEXT, AT(kubeconfig), NULL, "instead of the Pod's ServiceAccount"},
@@ -98,6 +101,8 @@ static int check(const struct options *o, struct err *err)
                        "--cert-mode %s: must be selfSigned, certManager or provided", o->cert_mode);
     if (!self_signed && str_empty(o->cert_dir))
         return err_set(err, ERR_INVALID, "--cert-mode %s needs --cert-dir", o->cert_mode);
+    if (!str_eq(o->tls_min, "1.2") && !str_eq(o->tls_min, "1.3"))
+        return err_set(err, ERR_INVALID, "--tls-min %s: must be 1.2 or 1.3", o->tls_min);
     if (o->ca_life_ms < 3000 || o->leaf_life_ms < 3000)
         return err_set(err, ERR_INVALID, "--ca-life and --leaf-life must be at least 3s");
     if (o->leaf_life_ms > o->ca_life_ms)

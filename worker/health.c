@@ -52,13 +52,14 @@ static void readable(void *arg, short revents)
     server_ready(h->server);
 }
 
-int health_start(struct loop *loop, unsigned short port, bool (*ready)(void *arg),
-                 void (*refresh)(void *arg), void *arg, struct health **ret, struct err *err)
+int health_start(struct loop *loop, const char *address, unsigned short port,
+                 bool (*ready)(void *arg), void (*refresh)(void *arg), void *arg,
+                 struct health **ret, struct err *err)
 {
     struct health *h = xcalloc(1, sizeof *h);
     *h = (struct health){.loop = loop, .ready = ready, .refresh = refresh, .arg = arg};
     struct server_config config = {
-        .address = "0.0.0.0",
+        .address = address,
         .port = port,
         .max_connections = 32,
         .max_requests = 32,

@@ -11,9 +11,9 @@
 struct health;
 
 /* refresh brings metrics that are read off something up to date; called before each exposition. */
-WUKONG_CHECK int health_start(struct loop *loop, unsigned short port, bool (*ready)(void *arg),
-                              void (*refresh)(void *arg), void *arg, struct health **ret,
-                              struct err *err);
+WUKONG_CHECK int health_start(struct loop *loop, const char *address, unsigned short port,
+                              bool (*ready)(void *arg), void (*refresh)(void *arg), void *arg,
+                              struct health **ret, struct err *err);
 /* NULL does nothing. */
 void health_stop(struct health *h);
 

@@ -17,11 +17,12 @@
 #include "kube/metrics.h"
 #include "loop/loop.h"
 #include "worker/health.h"
+#include "http/server.h"
 #include "worker/metrics.h"
 #include "worker/worker.h"
 
 struct options {
-    const char *kubeconfig, *ns, *lease, *stamp_configmap;
+    const char *kubeconfig, *ns, *lease, *metrics_address, *stamp_configmap;
     uint64_t metrics_port, max_in_flight, max_frozen, unfreeze_timeout_s;
     bool cross_namespace;
 };
@@ -40,6 +41,7 @@ static void usage(FILE *out)
              "  --kubeconfig FILE       default: the Pod's ServiceAccount\n"
              "  --namespace NS          of the Lease and the stamp's ConfigMap (wukong-system)\n"
              "  --lease NAME            leader election (wukong-worker); \"\" runs without\n"
+             "  --metrics-address IP    where the next one is served (*: all, IPv6 and IPv4)\n"
              "  --metrics-port N        /metrics, /healthz, /readyz (8082; 0: none)\n"
              "  --stamp-configmap NAME  public key of the webhook's stamps (wukong-stamp)\n"
              "  --max-in-flight N       clones at once (50)\n"
@@ -55,6 +57,7 @@ enum {
     OPT_KUBECONFIG = 256,
     OPT_NS,
     OPT_LEASE,
+    OPT_METRICS_ADDRESS,
     OPT_METRICS,
     OPT_STAMP,
     OPT_MAX,
@@ -70,6 +73,7 @@ static const struct option long_options[] = {
     {"kubeconfig", required_argument, NULL, OPT_KUBECONFIG},
     {"namespace", required_argument, NULL, OPT_NS},
     {"lease", required_argument, NULL, OPT_LEASE},
+    {"metrics-address", required_argument, NULL, OPT_METRICS_ADDRESS},
     {"metrics-port", required_argument, NULL, OPT_METRICS},
     {"stamp-configmap", required_argument, NULL, OPT_STAMP},
     {"max-in-flight", required_argument, NULL, OPT_MAX},
@@ -107,6 +111,9 @@ static int take_option(struct options *o, int option)
         return 0;
     case OPT_LEASE:
         o->lease = str_empty(optarg) ? NULL : optarg;
+        return 0;
+    case OPT_METRICS_ADDRESS:
+        o->metrics_address = optarg;
         return 0;
     case OPT_METRICS:
         return number_between(optarg, 0, 65535, &o->metrics_port) ? 0 : 2;
@@ -217,8 +224,8 @@ static int run(struct program *p, const struct options *o, struct kube_transport
     });
     int status = 0;
     if (o->metrics_port)
-        status = health_start(p->loop, (unsigned short)o->metrics_port, alive_and_ready,
-                              refresh_metrics, p, &health, err);
+        status = health_start(p->loop, o->metrics_address, (unsigned short)o->metrics_port,
+                              alive_and_ready, refresh_metrics, p, &health, err);
     if (status == 0)
         status = loop_on_signal(p->loop, SIGTERM, on_signal, p, err);
     if (status == 0)
@@ -241,6 +248,7 @@ int main(int argc, char **argv)
                         .max_in_flight = 50,
                         .max_frozen = 1,
                         .unfreeze_timeout_s = 60,
+                        .metrics_address = SERVER_ANY,
                         .cross_namespace = true};
     mem_join_early();
     json_pool_use();

@@ -498,20 +498,20 @@ int server_fd(const struct server *s)
     return s->epoll_fd;
 }
 
-static int listen_on(const struct server_config *c, struct err *err)
+static int listen_at(const char *address, uint16_t port, struct err *err)
 {
     struct sockaddr_storage storage = {0};
     struct sockaddr_in *v4 = (struct sockaddr_in *)&storage;
     struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&storage;
-    bool is_v6 = inet_pton(AF_INET6, c->address, &v6->sin6_addr) == 1;
+    bool is_v6 = inet_pton(AF_INET6, address, &v6->sin6_addr) == 1;
     if (is_v6) {
         v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons(c->port);
-    } else if (inet_pton(AF_INET, c->address, &v4->sin_addr) == 1) {
+        v6->sin6_port = htons(port);
+    } else if (inet_pton(AF_INET, address, &v4->sin_addr) == 1) {
         v4->sin_family = AF_INET;
-        v4->sin_port = htons(c->port);
+        v4->sin_port = htons(port);
     } else {
-        return err_set(err, ERR_INVALID, "listen address %s is no IP address", c->address);
+        return err_set(err, ERR_INVALID, "listen address %s is no IP address", address);
     }
     int on = 1, off = 0, send_bytes = SEND_BUFFER_BYTES;
     int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -525,10 +525,21 @@ static int listen_on(const struct server_config *c, struct err *err)
     if (fd < 0 || bind(fd, (struct sockaddr *)&storage, len) < 0 || listen(fd, 512) < 0) {
         if (fd >= 0)
             close(fd);
-        return err_set(err, ERR_INTERNAL, "cannot listen on %s port %u: %m", c->address,
-                       (unsigned)c->port);
+        return err_set(err, ERR_INTERNAL, "cannot listen on %s port %u: %m", address,
+                       (unsigned)port);
     }
     return fd;
+}
+
+/* "::" serves IPv4 too; where the machine has no IPv6, or has it switched off, only that is left.
+ */
+static int listen_on(const struct server_config *c, struct err *err)
+{
+    struct err without_v6 = {0};
+    if (!str_eq(c->address, SERVER_ANY))
+        return listen_at(c->address, c->port, err);
+    int fd = listen_at("::", c->port, &without_v6);
+    return fd >= 0 ? fd : listen_at("0.0.0.0", c->port, err);
 }
 
 static struct MHD_Daemon *start_daemon(struct server *s)
@@ -554,7 +565,8 @@ static struct MHD_Daemon *start_daemon(struct server *s)
         options[at++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK2, 0,
                                                 (void *)server_tls_callback};
         options[at++] =
-            (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)SERVER_TLS_PRIORITIES};
+            (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0,
+                                    (void *)(s->config.tls13_only ? SERVER_TLS_13 : SERVER_TLS_12)};
         if (s->config.client_ca)
             options[at++] =
                 (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0, (void *)s->config.client_ca};

@@ -43,10 +43,12 @@ struct server_answer {
     unsigned retry_after_s; /* 0: no header */
 };
 
+#define SERVER_ANY "*"
+
 struct server_config {
-    const char *address;
+    const char *address; /* SERVER_ANY: all of the machine, IPv6 and IPv4 */
     uint16_t port;
-    bool tls;
+    bool tls, tls13_only;
     const char *client_ca;    /* PEM; NULL: no client certificate is asked for */
     const char *client_names; /* comma-separated common names or DNS names; NULL: any */
     unsigned max_connections, max_requests;

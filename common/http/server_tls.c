@@ -163,7 +163,11 @@ bool server_tls_client_ok(struct MHD_Connection *mhd, const char *names)
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
     gnutls_session_t session = info ? info->tls_session : NULL;
     unsigned status = 1, count = 0;
-    if (!session || gnutls_certificate_verify_peers2(session, &status) < 0 || status != 0)
+    /* A certificate that its CA gave a server is no caller's. */
+    gnutls_typed_vdata_st purpose = {.type = GNUTLS_DT_KEY_PURPOSE_OID,
+                                     .data = (unsigned char *)(uintptr_t)GNUTLS_KP_TLS_WWW_CLIENT};
+    if (!session || gnutls_certificate_verify_peers(session, &purpose, 1, &status) < 0 ||
+        status != 0)
         return false;
     if (!names)
         return true;

@@ -14,8 +14,12 @@
 #include "base/clock.h"
 #include "base/err.h"
 
-/* TLS 1.2 and 1.3; without tickets the peer is verified on every connection. */
-#define SERVER_TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%NO_TICKETS"
+/* TLS 1.2 and 1.3, of 1.2 only what has forward secrecy and AEAD (as Go's crypto/tls offers it), no
+   signature with SHA-1; without tickets the peer is verified on every connection. */
+#define SERVER_TLS_13 "NORMAL:-VERS-ALL:+VERS-TLS1.3:-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1:%NO_TICKETS"
+#define SERVER_TLS_12                                                                              \
+    "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-DHE-RSA:-AES-256-CBC:-AES-128-CBC:-SHA1:"    \
+    "-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1:%NO_TICKETS"
 
 struct server_tls;
 

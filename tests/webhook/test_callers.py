@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """Proves who is served and until when: with --client-ca only callers with a certificate of that CA and,
-where --client-names is given, of one of those names, on every connection anew; and after SIGTERM
+where --client-names is given, of one of those names, on every connection anew; which versions, suites and
+signatures of TLS are spoken, by openssl's own client; on which addresses; and after SIGTERM
 everybody who is connected or still comes, each answer saying `Connection: close`, until the drain is
 over and the program ends by itself.
 
-    test_callers.py PROGRAM [Certificates | Leaving]
+    test_callers.py PROGRAM [Certificates | Suites | Newest | Addresses | Leaving]
 """
 
 import signal
+import socket
 import ssl
+import subprocess
 import sys
 import time
 import unittest
@@ -37,10 +40,24 @@ class Certificates(test_hostile.Program):
                      "unnamed": trusted.issue("unnamed", "somebody"),
                      "prefix": trusted.issue("prefix", "api-serve"),
                      "stranger": stranger.issue("other", "api-server"),
+                     "server's": cls.for_servers(trusted),
                      "itself": (stranger.certificate, stranger.key)}
         cls.first = cls.pairs["named"]
         return ["--client-ca", str(trusted.certificate), "--client-names",
                 "api-server,api-server.example.com"]
+
+    @staticmethod
+    def for_servers(authority):
+        """Of the same CA and of a listed name, but not to call with."""
+        crt, key = authority.issue("server", "api-server")
+        request, extensions = crt.with_suffix(".csr"), crt.with_suffix(".ext")
+        extensions.write_text("extendedKeyUsage=serverAuth\n")
+        subprocess.run(["openssl", "req", "-new", "-key", key, "-subj", "/CN=api-server", "-out", request],
+                       check=True, capture_output=True)
+        subprocess.run(["openssl", "x509", "-req", "-in", request, "-CA", authority.certificate, "-CAkey",
+                        authority.key, "-set_serial", "77", "-days", "2", "-extfile", extensions, "-out", crt],
+                       check=True, capture_output=True)
+        return crt, key
 
     @classmethod
     def connection(cls, timeout=20, pair=None):
@@ -86,6 +103,71 @@ class Certificates(test_hostile.Program):
         link = test_hostile.http.client.HTTPConnection("127.0.0.1", self.plain, timeout=5)
         link.request("GET", "/healthz")
         self.assertEqual(200, link.getresponse().status)
+
+
+class Spoken(test_hostile.Program):
+    """The program with an RSA certificate, which is what weak suites need."""
+
+    @classmethod
+    def arguments(cls, folder):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+                        "/CN=test", "-addext", "subjectAltName=DNS:localhost", "-keyout",
+                        str(folder / "tls.key"), "-out", str(folder / "tls.crt")], check=True,
+                       capture_output=True)
+        return []
+
+    def speaks(self, *arguments):
+        """Whether openssl's client, of whatever it is told to offer, gets a connection."""
+        done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.port}", *arguments],
+                              input="", text=True, capture_output=True, timeout=30, check=False)
+        return "Cipher is (NONE)" not in done.stdout and "New, " in done.stdout
+
+
+class Suites(Spoken):
+    def test_forward_secrecy_and_aead_only(self):
+        for cipher in ("ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384",
+                       "ECDHE-RSA-CHACHA20-POLY1305"):
+            self.assertTrue(self.speaks("-tls1_2", "-cipher", cipher), cipher)
+        for cipher in ("AES128-SHA", "AES256-SHA", "AES128-GCM-SHA256", "AES128-SHA256", "CAMELLIA128-SHA",
+                       "ECDHE-RSA-AES128-SHA", "ECDHE-RSA-AES256-SHA", "ECDHE-RSA-AES128-SHA256",
+                       "DHE-RSA-AES128-GCM-SHA256", "DHE-RSA-AES128-SHA"):
+            self.assertFalse(self.speaks("-tls1_2", "-cipher", cipher + ":@SECLEVEL=0"), cipher)
+
+    def test_versions_and_signatures(self):
+        for version, spoken in (("-tls1_3", True), ("-tls1_2", True), ("-tls1_1", False), ("-tls1", False)):
+            self.assertEqual(spoken, self.speaks(version, "-cipher", "DEFAULT:@SECLEVEL=0"), version)
+        for signature, spoken in (("RSA+SHA256", True), ("RSA-PSS+SHA256", True), ("RSA+SHA1", False)):
+            self.assertEqual(spoken, self.speaks("-tls1_2", "-sigalgs", signature, "-cipher",
+                                                 "DEFAULT:@SECLEVEL=0"), signature)
+
+
+class Newest(Spoken):
+    @classmethod
+    def arguments(cls, folder):
+        return [*super().arguments(folder), "--tls-min", "1.3"]
+
+    def test_only_1_3(self):
+        self.assertTrue(self.speaks("-tls1_3"))
+        self.assertFalse(self.speaks("-tls1_2"))
+
+
+class Addresses(test_hostile.Program):
+    """Without an address, or with the one that means all: IPv6 and IPv4."""
+
+    @classmethod
+    def arguments(cls, folder):
+        return ["--listen-address", "*"]
+
+    def test_both(self):
+        for port in (self.port, self.plain):
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            try:
+                probe = socket.socket(socket.AF_INET6)
+                probe.bind(("::1", 0))
+                probe.close()
+            except OSError:
+                self.skipTest("no IPv6 here")
+            socket.create_connection(("::1", port), timeout=5).close()
 
 
 class Leaving(test_hostile.Program):

@@ -72,6 +72,9 @@ static void test_gauges(void **state)
     expect("wukong_webhook_cache_age_seconds 1.5");
     expect("wukong_webhook_certificate_expiry_timestamp_seconds{certificate=\"leaf\"} 1800000000");
     expect("wukong_webhook_certificate_expiry_timestamp_seconds{certificate=\"ca\"} 1900000000");
+    webhook_set_starts(1700000000, 1600000000);
+    expect("wukong_webhook_certificate_start_timestamp_seconds{certificate=\"leaf\"} 1700000000");
+    expect("wukong_webhook_certificate_start_timestamp_seconds{certificate=\"ca\"} 1600000000");
     expect("wukong_webhook_ready 1");
     webhook_set_gauges(&c, 1.5, 1800000000, 1900000000, false);
     expect("wukong_webhook_ready 0");

@@ -37,7 +37,9 @@ static void test_good(void **state)
     assert_int_equal(o.settle_ms, 90000);
     assert_int_equal(o.leaf_life_ms, 7LL * 24 * 3600 * 1000);
     assert_true(o.no_cross_namespace);
-    assert_string_equal(o.metrics_address, "0.0.0.0");
+    assert_string_equal(o.listen_address, "*");
+    assert_string_equal(o.metrics_address, "*");
+    assert_string_equal(o.tls_min, "1.2");
     assert_string_equal(o.cert_mode, "selfSigned");
     assert_null(o.client_ca);
 }
@@ -57,6 +59,7 @@ static void test_refused(void **state)
         {ARGS("--namespace", "n", "--nonsense"), "--nonsense"},
         {ARGS("--namespace"), "--namespace"},
         {ARGS("stray"), "stray"},
+        {ARGS("--namespace", "n", "--tls-min", "1.1"), "--tls-min"},
         {ARGS("--namespace", "n", "--cert-mode", "none"), "--cert-mode"},
         {ARGS("--namespace", "n", "--cert-mode", "provided"), "--cert-dir"},
         {ARGS("--namespace", "n", "--ca-life", "1h", "--leaf-life", "2h"), "--leaf-life"},
