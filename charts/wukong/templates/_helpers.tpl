@@ -45,6 +45,13 @@ annotations:
 {{- end }}
 {{- end }}
 
+{{/* Labels of a Pod: a value of the user's never replaces one that is selected by. */}}
+{{- define "wukong.podLabels" -}}
+{{- $labels := fromYaml (include "wukong.labels" .root) }}
+{{- $selected := fromYaml (include "wukong.selector" (dict "root" .root "component" .component)) }}
+{{- toYaml (mergeOverwrite (dict) $labels (default (dict) .own) $selected) }}
+{{- end }}
+
 {{- define "wukong.selector" -}}
 app.kubernetes.io/name: {{ include "wukong.name" .root }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}

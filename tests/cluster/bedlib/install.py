@@ -183,7 +183,7 @@ class Chart:
     def __init__(self, bed):
         self.bed = bed
         from .bed import which
-        values = {"webhook.service.type": "ExternalName", "webhook.service.externalName": "localhost",
+        values = {"image.registry": "registry.example.com", "webhook.service.type": "ExternalName", "webhook.service.externalName": "localhost",
                   "webhook.service.port": bed.port("webhook"),
                   "webhook.service.targetPort": bed.port("webhook"),
                   "webhook.metricsPort": bed.port("webhook-health"),

@@ -54,7 +54,8 @@ def helm(*arguments):
 
 
 def helm_upgrade(*arguments):
-    return helm("upgrade", "--install", RELEASE, str(install.CHART), *arguments)
+    return helm("upgrade", "--install", RELEASE, str(install.CHART), "--set",
+                "image.registry=registry.example.com", *arguments)
 
 
 def allowed(user, verb, resource, groups=(), namespace="team", name=None, api_group=GROUP):
