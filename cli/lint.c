@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "cli/cli.h"
 #include "cli/lint.h"
+#include "cli/text.h"
 #include "json/json.h"
 #include "wukong/policy.h"
 #include "wukong/spec.h"
@@ -14,6 +15,7 @@
 #include "yaml/yaml.h"
 
 #define POLICIES_MAX 256
+#define IGNORED_MAX 64
 #define POLICY_BYTES (8u * MIB)
 
 struct options {
@@ -22,6 +24,8 @@ struct options {
     struct arena arena; /* of the policies */
     struct policy policies[POLICIES_MAX];
     size_t policy_count;
+    const char *ignored[IGNORED_MAX];
+    size_t ignored_count;
 };
 
 /* One object of a document: the document itself, or an item of a List. */
@@ -152,14 +156,22 @@ static void judge_document(struct lint *l, size_t file, const struct yaml_docume
 
 /* --- Files --- */
 
-/* Text that does not parse. In a directory only what speaks of us counts: templates of other tools
-   lie there too. */
+static bool speaks_of(const struct buf *text, const char *word)
+{
+    return text->len && memmem(text->data, text->len, word, strlen(word));
+}
+
+/* Text that does not parse. In a directory only what speaks of us counts, and no template of Helm
+   or its like: what they lead to is judged when it is rendered. */
 static void add_broken(struct lint *l, size_t file, const struct buf *text, struct yaml_mark at,
                        const struct err *err)
 {
     const struct lint_file *f = &l->files[file];
-    if (!f->named && !memmem(text->data, text->len, WUKONG_GROUP, strlen(WUKONG_GROUP)))
+    bool template = speaks_of(text, "{{");
+    if (!f->named && (template || !speaks_of(text, WUKONG_GROUP))) {
+        l->skipped += template;
         return;
+    }
     lint_add(l, &(struct lint_finding){.file_index = file,
                                        .file = f->path,
                                        .object = (char *)"",
@@ -171,23 +183,51 @@ static void add_broken(struct lint *l, size_t file, const struct buf *text, stru
                                        .message = (char *)err->message});
 }
 
-static int judge_file(struct lint *l, size_t file, const struct options *opt, struct err *err)
+static void add_unreadable(struct lint *l, size_t file, const char *why)
+{
+    l->unreadable++;
+    lint_add(l, &(struct lint_finding){.file_index = file,
+                                       .file = l->files[file].path,
+                                       .object = (char *)"",
+                                       .line = 1,
+                                       .column = 1,
+                                       .error = true,
+                                       .rule = "unreadable",
+                                       .field = (char *)"",
+                                       .message = (char *)why});
+}
+
+/* The reason without the path, which the finding names already. */
+static const char *without_path(const char *message, const char *path)
+{
+    size_t n = strlen(path);
+    return strncmp(message, path, n) == 0 && str_starts(message + n, ": ") ? message + n + 2
+                                                                           : message;
+}
+
+static void judge_file(struct lint *l, size_t file, const struct options *opt)
 {
     CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_YAML_BYTES);
     CLEANUP_YAML struct yaml_stream stream = {0};
     struct yaml_mark at = {0};
     struct err why;
     size_t first = l->count;
-    if (lint_read(l->files[file].path, &text, err) < 0)
-        return -1;
+    const struct lint_file *f = &l->files[file];
+    if (f->unusable) {
+        add_unreadable(l, file, f->unusable);
+        return;
+    }
+    if (lint_read(f->path, &text, &why) < 0) {
+        add_unreadable(l, file, without_path(why.message, f->path));
+        return;
+    }
     if (yaml_parse(text.data, text.len, &stream, &at, &why) < 0) {
         add_broken(l, file, &text, at, &why);
-        return 0;
+        return;
     }
     for (size_t i = 0; i < stream.count; i++)
         judge_document(l, file, &stream.documents[i], opt);
     lint_sort(l, first);
-    return 0;
 }
 
 static int load_policy(const char *path, const cJSON *tree, struct options *opt, struct err *err)
@@ -228,29 +268,42 @@ static int load_policies(const char *path, struct options *opt, struct err *err)
 
 static void usage(FILE *out)
 {
-    fputs("Check Wukong and ClonePolicy manifests offline, by the webhook's own rules.\n"
-          "\n"
-          "Usage:\n"
-          "  kubectl wukong lint [flags] FILE…|DIR…|-\n"
-          "\n"
-          "Files hold YAML (any number of documents) or JSON; \"-\" is standard input; of a\n"
-          "directory all *.yaml, *.yml and *.json below it are read. Other kinds are ignored.\n"
-          "\n"
-          "Flags:\n"
-          "  -o, --output text|json|junit|sarif   how findings are printed (text)\n"
-          "      --warnings-as-errors             exit 1 for warnings too\n"
-          "      --policy FILE                    judge by the ClonePolicies of the file as well;\n"
-          "                                       may be given several times\n"
-          "  -h, --help                           this text\n"
-          "\n"
-          "Exit code: 0 clean, 1 findings, 2 wrong usage or unreadable files.\n",
-          out);
+    fputs(
+        "Check Wukong and ClonePolicy manifests offline, by the webhook's own rules.\n"
+        "\n"
+        "Usage:\n"
+        "  kubectl wukong lint [flags] FILE…|DIR…|-\n"
+        "\n"
+        "Files hold YAML (any number of documents) or JSON; \"-\" is standard input; of a\n"
+        "directory all *.yaml, *.yml and *.json below it are read. Other kinds are ignored.\n"
+        "\n"
+        "Flags:\n"
+        "  -o, --output text|json|junit|sarif   how findings are printed (text)\n"
+        "      --warnings-as-errors             exit 1 for warnings too\n"
+        "      --policy FILE                    judge by the ClonePolicies of the file as well;\n"
+        "                                       may be given several times\n"
+        "      --ignore PATTERN                 leave out what is named so below a directory, "
+        "such\n"
+        "                                       as 'templates' or '*/charts/*.yaml'; may be given\n"
+        "                                       several times\n"
+        "  -h, --help                           this text\n"
+        "\n"
+        "Exit code: 0 clean, 1 findings, 2 wrong usage or unreadable files.\n",
+        out);
+}
+
+/* Names of files stand in it, and whoever made those may have meant the terminal. */
+static int fail_text(const char *message)
+{
+    CLEANUP_BUF struct buf out = BUF_INIT(64 * KIB);
+    text_add(&out, message);
+    fprintf(stderr, "kubectl wukong lint: %s\n", out.data);
+    return CLI_USAGE;
 }
 
 static int fail(const struct err *err)
 {
-    fprintf(stderr, "kubectl wukong lint: %s\n", err->message);
-    return CLI_USAGE;
+    return fail_text(err->message);
 }
 
 static bool read_format(const char *name, enum lint_format *ret)
@@ -270,11 +323,9 @@ static bool read_format(const char *name, enum lint_format *ret)
 static int read_flags(int argc, char **argv, struct options *opt)
 {
     static const struct option flags[] = {
-        {"output", required_argument, NULL, 'o'},
-        {"warnings-as-errors", no_argument, NULL, 'W'},
-        {"policy", required_argument, NULL, 'p'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"output", required_argument, NULL, 'o'}, {"warnings-as-errors", no_argument, NULL, 'W'},
+        {"policy", required_argument, NULL, 'p'}, {"ignore", required_argument, NULL, 'i'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
     };
     struct err err;
     int flag;
@@ -290,6 +341,11 @@ static int read_flags(int argc, char **argv, struct options *opt)
         case 'p':
             if (load_policies(optarg, opt, &err) < 0)
                 return fail(&err);
+            break;
+        case 'i':
+            if (opt->ignored_count == IGNORED_MAX)
+                return fail_text("more than 64 patterns to ignore; use fewer that match more");
+            opt->ignored[opt->ignored_count++] = optarg;
             break;
         case 'h':
             usage(stdout);
@@ -326,13 +382,14 @@ int cli_lint(int argc, char **argv)
         usage(stderr);
         return CLI_USAGE;
     }
+    l.ignored = opt->ignored;
+    l.ignored_count = opt->ignored_count;
     for (int i = optind; i < argc; i++)
         if (lint_collect(&l, argv[i], &err) < 0)
             return fail(&err);
     for (size_t i = 0; i < l.file_count; i++)
-        if (judge_file(&l, i, opt, &err) < 0)
-            return fail(&err);
+        judge_file(&l, i, opt);
     lint_print(&l, opt->format, opt->warnings_as_errors);
     bool bad = l.errors || (l.warnings && opt->warnings_as_errors);
-    return bad ? CLI_FINDINGS : CLI_OK;
+    return l.unreadable ? CLI_USAGE : bad ? CLI_FINDINGS : CLI_OK;
 }

@@ -26,7 +26,8 @@ struct lint_finding {
 
 struct lint_file {
     char *path;
-    bool named; /* on the command line, as against found in a directory */
+    bool named;     /* on the command line, as against found in a directory */
+    char *unusable; /* why it cannot be read; NULL: not known yet */
 };
 
 struct lint {
@@ -35,6 +36,9 @@ struct lint {
     size_t errors, warnings, objects;
     struct lint_file *files;
     size_t file_count;
+    size_t unreadable, skipped; /* files; skipped: templates of Helm, and what --ignore names */
+    const char *const *ignored; /* patterns; a file or folder of that name or path is left out */
+    size_t ignored_count;
 };
 
 void lint_release(struct lint *l);
@@ -49,7 +53,9 @@ WUKONG_CHECK int lint_read(const char *path, struct buf *out, struct err *err);
 
 enum lint_format { LINT_TEXT, LINT_JSON, LINT_JUNIT, LINT_SARIF, LINT_FORMATS };
 extern const char *const lint_format_names[LINT_FORMATS];
-/* Prints to stdout. */
+/* What has no rule of the table: text that does not parse, policies, kinds, files. */
+extern const char *const lint_own_rules[][2]; /* id, when it strikes; NULL ends */
+/* Prints to stdout; whether that could be written is main's to look at. */
 void lint_print(const struct lint *l, enum lint_format format, bool warnings_fail);
 
 #endif

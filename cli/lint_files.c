@@ -1,5 +1,6 @@
 #include <dirent.h>
 #include <errno.h>
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,8 +15,30 @@ static int add_file(struct lint *l, const char *path, bool named, struct err *er
     if (l->file_count == LINT_FILES_MAX)
         return err_set(err, ERR_LIMIT, "more than %d files", LINT_FILES_MAX);
     l->files = xrealloc(l->files, (l->file_count + 1) * sizeof(*l->files));
-    l->files[l->file_count++] = (struct lint_file){xstrdup(path), named};
+    l->files[l->file_count++] = (struct lint_file){xstrdup(path), named, NULL};
     return 0;
+}
+
+/* One that cannot be read hides no other: it is told in its place. */
+static int add_unusable(struct lint *l, const char *path, const char *why, struct err *err)
+{
+    if (add_file(l, path, true, err) < 0)
+        return -1;
+    l->files[l->file_count - 1].unusable = xstrdup(why);
+    return 0;
+}
+
+/* By its name, or its path from where lint was told to look; a pattern without a slash never spans
+   one. */
+static bool is_ignored(const struct lint *l, const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    for (size_t i = 0; i < l->ignored_count; i++) {
+        const char *pattern = l->ignored[i];
+        if (fnmatch(pattern, strchr(pattern, '/') ? path : name, FNM_PERIOD) == 0)
+            return true;
+    }
+    return false;
 }
 
 static bool is_manifest(const char *name)
@@ -30,10 +53,10 @@ static int collect_directory(struct lint *l, const char *path, size_t depth, str
     struct dirent **entries = NULL;
     int result = 0;
     if (depth > LINT_DIRECTORY_DEPTH)
-        return err_set(err, ERR_LIMIT, "%s: directories nested too deep", path);
+        return add_unusable(l, path, "directories nested too deep", err);
     int n = scandir(path, &entries, NULL, alphasort);
     if (n < 0)
-        return err_set(err, ERR_NOT_FOUND, "%s: %s", path, strerror(errno));
+        return add_unusable(l, path, strerror(errno), err);
     for (int i = 0; i < n; i++) {
         /* Hidden ones are .git and its like. */
         if (result == 0 && entries[i]->d_name[0] != '.') {
@@ -49,9 +72,13 @@ static int collect_directory(struct lint *l, const char *path, size_t depth, str
 static int collect(struct lint *l, const char *path, bool named, size_t depth, struct err *err)
 {
     struct stat st;
+    if (!named && is_ignored(l, path)) {
+        l->skipped++;
+        return 0;
+    }
     /* Links found in a directory are not followed: they could lead round in circles. */
     if ((named ? stat(path, &st) : lstat(path, &st)) < 0)
-        return err_set(err, ERR_NOT_FOUND, "%s: %s", path, strerror(errno));
+        return add_unusable(l, path, strerror(errno), err);
     if (S_ISDIR(st.st_mode))
         return collect_directory(l, path, depth, err);
     if (named || (S_ISREG(st.st_mode) && is_manifest(path)))
@@ -92,8 +119,10 @@ void lint_release(struct lint *l)
         free(l->findings[i].field);
         free(l->findings[i].message);
     }
-    for (size_t i = 0; i < l->file_count; i++)
+    for (size_t i = 0; i < l->file_count; i++) {
         free(l->files[i].path);
+        free(l->files[i].unusable);
+    }
     free(l->findings);
     free(l->files);
     *l = (struct lint){0};

@@ -5,12 +5,12 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/lint.h"
+#include "cli/text.h"
 #include "json/writer.h"
 #include "wukong/rules.h"
 
 /* Output of LINT_FINDINGS_MAX findings. */
 #define OUTPUT_BYTES (512u * MIB)
-#define HOME "https://vm.novasphere.dev/docs/rules"
 
 const char *const lint_format_names[LINT_FORMATS] = {"text", "json", "junit", "sarif"};
 
@@ -24,16 +24,33 @@ static const char *plural(size_t n)
     return n == 1 ? "" : "s";
 }
 
+/* A manifest of a pull request is read here, and a terminal or the log of a CI job obeys what it is
+   shown: control characters go, and with them the line ends, so that only our own words begin a
+   line; a file whose name is a workflow command is shown from "./" on. */
+static void print_finding(const struct lint_finding *f, struct buf *out)
+{
+    CLEANUP_BUF struct buf name = BUF_INIT(MIB);
+    text_add(&name, f->file);
+    if (str_starts(name.data, "::") || str_starts(name.data, "##["))
+        buf_adds(out, "./");
+    buf_add(out, name.data, name.len);
+    buf_addf(out, ":%u:%u: %s: ", f->line, f->column, level(f));
+    text_add(out, f->field);
+    buf_adds(out, *f->field ? ": " : "");
+    text_add(out, f->message);
+    buf_addf(out, " [%s]\n", f->rule);
+}
+
 static void print_text(const struct lint *l, struct buf *out)
 {
-    for (size_t i = 0; i < l->count; i++) {
-        const struct lint_finding *f = &l->findings[i];
-        buf_addf(out, "%s:%u:%u: %s: %s%s%s [%s]\n", f->file, f->line, f->column, level(f),
-                 f->field, *f->field ? ": " : "", f->message, f->rule);
-    }
-    buf_addf(out, "%zu object%s in %zu file%s: %zu error%s, %zu warning%s\n", l->objects,
+    for (size_t i = 0; i < l->count; i++)
+        print_finding(&l->findings[i], out);
+    buf_addf(out, "%zu object%s in %zu file%s: %zu error%s, %zu warning%s", l->objects,
              plural(l->objects), l->file_count, plural(l->file_count), l->errors, plural(l->errors),
              l->warnings, plural(l->warnings));
+    if (l->skipped)
+        buf_addf(out, " (%zu left out: templates, or ignored)", l->skipped);
+    buf_addc(out, '\n');
 }
 
 static void print_json(const struct lint *l, struct buf *out)
@@ -143,9 +160,25 @@ static void print_junit(const struct lint *l, bool warnings_fail, struct buf *ou
 
 /* --- SARIF 2.1.0 (OASIS), as GitHub code scanning reads it --- */
 
+const char *const lint_own_rules[][2] = {
+    {"yaml", "the text is no YAML or JSON"},
+    {"policy", "a ClonePolicy given by --policy does not allow it"},
+    {"kind", "the kind is none of ours, and close to one"},
+    {"unreadable", "the file or folder cannot be read"},
+    {NULL, NULL},
+};
+
 static void sarif_rules(struct json_writer *w)
 {
     json_array(w, "rules");
+    for (size_t i = 0; lint_own_rules[i][0]; i++) {
+        json_object(w, NULL);
+        json_string(w, "id", lint_own_rules[i][0]);
+        json_object(w, "shortDescription");
+        json_string(w, "text", lint_own_rules[i][1]);
+        json_end(w);
+        json_end(w);
+    }
     for (size_t i = 0; i < rule_count; i++) {
         json_object(w, NULL);
         json_string(w, "id", rules[i].id);

@@ -1,5 +1,7 @@
 #include <stdbool.h>
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -52,7 +54,16 @@ static int unknown(const char *name)
     return CLI_USAGE;
 }
 
-int main(int argc, char **argv)
+/* A report that was cut short must not pass for a good one. */
+static int written(int code)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    (void)fprintf(stderr, "kubectl wukong: the output could not be written: %s\n", strerror(errno));
+    return code == CLI_OK || code == CLI_FINDINGS ? CLI_USAGE : code;
+}
+
+static int run(int argc, char **argv)
 {
     if (argc < 2) {
         usage(stderr);
@@ -73,4 +84,9 @@ int main(int argc, char **argv)
         return unknown(help ? argv[2] : name);
     char *asked[] = {argv[2], (char *)"-h", NULL};
     return help ? v->run(2, asked) : v->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+    return written(run(argc, argv));
 }

@@ -109,7 +109,40 @@ expect tab 1 'tab.yaml:3:1: error: line 3, column 1: .*use spaces' tab.yaml
 expect duplicate-key 1 'twice.yaml:3:1: error: .*stands here twice' twice.yaml
 expect json-list 1 'bad.json:3:76: error: spec.cloneSource.retryLimit' bad.json
 expect several-files 1 '3 objects in 2 files' good.yaml bad.yaml
-expect missing-file 2 'nope.yaml: No such file' nope.yaml
+expect missing-file 2 'nope.yaml:1:1: error: No such file .*unreadable' nope.yaml
+# One file that cannot be read hides no other.
+expect missing-beside-bad 2 'bad.yaml:6:13: error: spec.replicas' nope.yaml bad.yaml
+expect missing-last 2 'nope.yaml:1:1: error' bad.yaml nope.yaml
+# A report that was cut short is no good one.
+for format in text json junit sarif; do
+    got=0
+    "$lint" lint -o $format good.yaml > /dev/full 2> out || got=$?
+    if [ "$got" != 2 ] || ! grep -q 'could not be written' out; then
+        echo "FAILED full disk, $format: exit $got" >&2
+        failures=$((failures + 1))
+    fi
+done
+# What stands in a manifest, or in the name of a file, never begins a line of its own.
+mkdir -p "hostile"
+printf 'apiVersion: vm.novasphere.dev/v1alpha1\nkind: Wukong\nmetadata: {name: w}\nspec:\n  "foo\\n::error file=a.c::x\\n\\e[2J\\x9b": 1\n  cpu: "\\n::stop-commands::t"\n' > hostile/a.yaml
+cp hostile/a.yaml "hostile/$(printf 'b\n::warning::y.yaml')"
+cp hostile/a.yaml "::error::z.yaml"
+"$lint" lint hostile "::error::z.yaml" > out 2>&1 && failures=$((failures + 1))
+if grep -q '^::' out || LC_ALL=C grep -q "$(printf '[\033\233\r]')" out || ! grep -q '::error file=a.c::x' out; then
+    echo "FAILED hostile text:" >&2
+    sed 's/^/    /' out >&2
+    failures=$((failures + 1))
+fi
+# Templates of Helm below a directory, and what is ignored.
+mkdir -p chart/templates
+printf 'apiVersion: vm.novasphere.dev/v1alpha1\nkind: Wukong\n{{- if .Values.x }}\nmetadata: {}\n{{- end }}\n' > chart/templates/w.yaml
+cp bad.yaml chart/values-of-mine.yaml
+expect template-named 1 'yaml' chart/templates/w.yaml
+expect template-skipped 1 '1 left out' chart
+expect ignored-by-name 0 '2 left out' --ignore 'values*.yaml' chart
+expect ignored-by-path 0 '2 left out' --ignore 'chart/values-of-*' chart
+expect ignored-folder 1 '1 left out' --ignore templates chart
+expect ignored-is-for-directories 1 'replicas-range' --ignore '*.yaml' chart/values-of-mine.yaml
 expect no-file 2 'Usage' --warnings-as-errors
 expect bad-flag 2 'Usage' --nope good.yaml
 expect bad-format 2 'unknown format "xml"' -o xml good.yaml
@@ -176,6 +209,7 @@ assert s["version"] == "2.1.0"
 run = s["runs"][0]
 rules = {r["id"] for r in run["tool"]["driver"]["rules"]}
 assert len(run["results"]) == 3
+assert {"yaml", "policy", "kind", "unreadable"} <= rules
 for r in run["results"]:
     assert r["ruleId"] in rules and r["level"] in ("error", "warning") and r["message"]["text"]
     region = r["locations"][0]["physicalLocation"]["region"]
