@@ -20,6 +20,7 @@
 struct anchor {
     char *name;
     const cJSON *node; /* in the document's tree, which outlives the anchor; NULL while open */
+    UT_hash_handle hh;
 };
 
 struct reader {
@@ -27,8 +28,7 @@ struct reader {
     yaml_event_t event; /* the current one */
     bool has_event;
     struct yaml_places *places;
-    struct anchor *anchors;
-    size_t anchor_count;
+    struct anchor *anchors; /* by name */
     size_t nodes; /* of the whole stream */
     size_t max_nodes;
     cJSON *graveyard; /* nodes that a merge replaced: anchors may still name them */
@@ -114,25 +114,26 @@ static int next(struct reader *r)
 
 static void anchors_clear(struct reader *r)
 {
-    for (size_t i = 0; i < r->anchor_count; i++)
-        free(r->anchors[i].name);
-    free(r->anchors);
-    r->anchors = NULL;
-    r->anchor_count = 0;
+    struct anchor *a, *next_anchor;
+    HASH_ITER (hh, r->anchors, a, next_anchor) {
+        HASH_DEL(r->anchors, a);
+        free(a->name);
+        free(a);
+    }
 }
 
-/* Returns the slot, so that the node can be filled in when it is complete. */
-static size_t anchor_open(struct reader *r, const char *name)
+/* The anchor, so that the node can be filled in when it is complete. */
+static struct anchor *anchor_open(struct reader *r, const char *name)
 {
-    for (size_t i = 0; i < r->anchor_count; i++) {
-        if (str_eq(r->anchors[i].name, name)) {
-            r->anchors[i].node = NULL;
-            return i;
-        }
+    struct anchor *a = NULL;
+    HASH_FIND_STR(r->anchors, name, a);
+    if (!a) {
+        a = xcalloc(1, sizeof(*a));
+        a->name = xstrdup(name);
+        HASH_ADD_KEYPTR(hh, r->anchors, a->name, strlen(a->name), a);
     }
-    r->anchors = xrealloc(r->anchors, (r->anchor_count + 1) * sizeof(*r->anchors));
-    r->anchors[r->anchor_count] = (struct anchor){xstrdup(name), NULL};
-    return r->anchor_count++;
+    a->node = NULL;
+    return a;
 }
 
 static int count_node(struct reader *r, struct yaml_mark at)
@@ -174,14 +175,9 @@ static int read_alias(struct reader *r, size_t depth, cJSON **ret)
 {
     struct yaml_mark at = mark_of(&r->event.start_mark);
     const char *name = (const char *)r->event.data.alias.anchor;
-    const cJSON *node = NULL;
-    bool known = false;
-    for (size_t i = 0; i < r->anchor_count; i++) {
-        if (str_eq(r->anchors[i].name, name)) {
-            known = true;
-            node = r->anchors[i].node;
-        }
-    }
+    struct anchor *known = NULL;
+    HASH_FIND_STR(r->anchors, name, known);
+    const cJSON *node = known ? known->node : NULL;
     if (!node)
         return fail_at(r, at, ERR_INVALID,
                        known ? "the alias *%.64s stands inside of what it names"
@@ -278,29 +274,30 @@ static int read_sequence(struct reader *r, size_t depth, cJSON *array)
     }
 }
 
-/* A key that was written, as against one that a merge brought. */
+/* A member of the map that is read. */
 struct seen {
     char *key;
+    cJSON *value; /* NULL: none yet */
+    bool written; /* as against one that a merge brought */
     UT_hash_handle hh;
 };
 
 struct mapping {
     cJSON *object;
     struct seen *seen;
-    bool merged; /* some members came from << and may be overridden */
+    size_t written_count;
 };
 
-/* False when the key was written before. Takes ownership of nothing. */
-static bool seen_add(struct mapping *m, const char *key)
+static struct seen *seen_get(struct mapping *m, const char *key)
 {
     struct seen *s = NULL;
     HASH_FIND_STR(m->seen, key, s);
     if (s)
-        return false;
+        return s;
     s = xcalloc(1, sizeof(*s));
     s->key = xstrdup(key);
     HASH_ADD_KEYPTR(hh, m->seen, s->key, strlen(s->key), s);
-    return true;
+    return s;
 }
 
 static void mapping_release(struct mapping *m)
@@ -320,20 +317,18 @@ static void bury(struct reader *r, cJSON *node)
 }
 
 /* Adds, or replaces what a merge has brought. */
-static void set_member(struct reader *r, struct mapping *m, const char *key, cJSON *value)
+static void set_member(struct reader *r, struct mapping *m, struct seen *s, cJSON *value)
 {
-    cJSON *old = m->merged ? cJSON_DetachItemFromObjectCaseSensitive(m->object, key) : NULL;
-    if (old)
-        bury(r, old);
-    if (!cJSON_AddItemToObject(m->object, key, value))
+    if (s->value)
+        bury(r, cJSON_DetachItemViaPointer(m->object, s->value));
+    s->value = value;
+    if (!cJSON_AddItemToObject(m->object, s->key, value))
         abort();
 }
 
-/* One map into another, in the order in which go.yaml.in/yaml/v2 does it: what comes later wins. */
 static int merge_map(struct reader *r, struct mapping *m, const cJSON *from)
 {
     const cJSON *member;
-    m->merged = true;
     cJSON_ArrayForEach (member, from) {
         struct yaml_mark value = {0}, key = {0};
         if (yaml_places_get(r->places, member, false, &value))
@@ -341,7 +336,7 @@ static int merge_map(struct reader *r, struct mapping *m, const cJSON *from)
         cJSON *copy = cJSON_Duplicate(member, true);
         if (!copy)
             abort();
-        set_member(r, m, member->string, copy);
+        set_member(r, m, seen_get(m, member->string), copy);
         if (copy_places(r, member, copy, value, 0) < 0)
             return -1;
         yaml_places_add(r->places, copy, value, key);
@@ -361,8 +356,9 @@ static int read_merge(struct reader *r, struct mapping *m, size_t depth)
     if (!cJSON_IsArray(value))
         return fail_at(r, at, ERR_INVALID, "<< needs a map or a list of maps");
     /* Earlier maps of the list win, so they come last. */
-    for (int i = cJSON_GetArraySize(value) - 1; i >= 0; i--) {
-        const cJSON *item = cJSON_GetArrayItem(value, i);
+    const cJSON *first = value->child;
+    for (const cJSON *item = first ? first->prev : NULL; item;
+         item = item == first ? NULL : item->prev) {
         if (!cJSON_IsObject(item))
             return fail_at(r, at, ERR_INVALID, "<< needs a map or a list of maps");
         if (merge_map(r, m, item) < 0)
@@ -400,16 +396,18 @@ static int read_member(struct reader *r, struct mapping *m, size_t depth)
         return read_merge(r, m, depth);
     if (read_key(r, &key) < 0)
         return -1;
-    if (!seen_add(m, key))
+    struct seen *s = seen_get(m, key);
+    if (s->written)
         return fail_at(r, at, ERR_INVALID, "the key \"%.64s\" stands here twice; remove one", key);
-    if (HASH_COUNT(m->seen) > LIMIT_JSON_MEMBERS)
+    if (++m->written_count > LIMIT_JSON_MEMBERS)
         return fail_at(r, at, ERR_LIMIT, "a map has more than %d keys", LIMIT_JSON_MEMBERS);
+    s->written = true;
     cJSON *value = NULL;
     if (next(r) < 0 || read_node(r, depth + 1, &value) < 0)
         return -1;
     if (yaml_places_get(r->places, value, false, &value_at))
         yaml_places_add(r->places, value, value_at, at);
-    set_member(r, m, key, value);
+    set_member(r, m, s, value);
     return 0;
 }
 
@@ -445,7 +443,7 @@ static int read_node(struct reader *r, size_t depth, cJSON **ret)
 {
     struct yaml_mark at = mark_of(&r->event.start_mark);
     const char *name = anchor_name(&r->event);
-    size_t slot = name ? anchor_open(r, name) : 0;
+    struct anchor *anchor = name ? anchor_open(r, name) : NULL;
     if (depth > LIMIT_JSON_DEPTH)
         return fail_at(r, at, ERR_LIMIT, "nested deeper than %d levels", LIMIT_JSON_DEPTH);
     if (r->event.type == YAML_ALIAS_EVENT)
@@ -467,8 +465,8 @@ static int read_node(struct reader *r, size_t depth, cJSON **ret)
     if (result < 0)
         return -1;
     yaml_places_add(r->places, node, at, (struct yaml_mark){0});
-    if (name)
-        r->anchors[slot].node = node;
+    if (anchor)
+        anchor->node = node;
     *ret = TAKE(node);
     return 0;
 }

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <time.h>
+
 #include <string.h>
 
 #include "base/buf.h"
@@ -246,14 +248,52 @@ static void test_emitted_is_read_back(void **state)
     }
 }
 
+static double cpu_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* Many anchors, aliases and merges: what took half a minute took it because each was looked for
+   among all others. Generous, as sanitizers and a busy machine are. */
+static void test_cost(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what, *head, *each, *tail;
+    } rows[] = {
+        {"anchors", "a:\n", "- &a%d x\n", ""},
+        {"aliases", "a:\n- &b x\n", "- &a%d x\n- *b\n", ""},
+        {"a list of maps to merge", "a:\n  <<: [", "{k%d: 1},", "]\n"},
+        {"merges over what is there", "b: &b {x: 1}\na:\n  <<: [", "{k%d: 1}, *b,", "]\n"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        CLEANUP_BUF struct buf text = BUF_INIT(4 * MIB);
+        CLEANUP_YAML struct yaml_stream s = {0};
+        struct err err;
+        buf_adds(&text, rows[i].head);
+        for (int n = 0; n < 20000; n++) {
+            const char *rest = strstr(rows[i].each, "%d");
+            buf_add(&text, rows[i].each, (size_t)(rest - rows[i].each));
+            buf_addf(&text, "%d%s", n, rest + 2);
+        }
+        buf_adds(&text, rows[i].tail);
+        double began = cpu_s();
+        if (yaml_parse_one(text.data, text.len, &s, &err) < 0)
+            fail_msg("%s: %s", rows[i].what, err.message);
+        double took = cpu_s() - began;
+        if (took > 5)
+            fail_msg("%s: %.1f s", rows[i].what, took);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_emitted_is_read_back),
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_places),
-        cmocka_unit_test(test_one),
+        cmocka_unit_test(test_cost),   cmocka_unit_test(test_emitted_is_read_back),
+        cmocka_unit_test(test_values), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_places), cmocka_unit_test(test_one),
         cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
