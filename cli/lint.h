@@ -42,7 +42,8 @@ struct lint {
 };
 
 void lint_release(struct lint *l);
-void lint_add(struct lint *l, const struct lint_finding *finding); /* copies the texts */
+/* Copies the texts, field and message without control characters. */
+void lint_add(struct lint *l, const struct lint_finding *finding);
 /* Brings the findings from index `first` on into the order of the lines. */
 void lint_sort(struct lint *l, size_t first);
 

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/lint.h"
+#include "cli/text.h"
 
 static int add_file(struct lint *l, const char *path, bool named, struct err *err)
 {
@@ -128,6 +129,14 @@ void lint_release(struct lint *l)
     *l = (struct lint){0};
 }
 
+/* Without what a terminal, or whoever shows a report, would obey: it comes from the manifest. */
+static char *harmless(const char *text)
+{
+    CLEANUP_BUF struct buf out = BUF_INIT(MIB);
+    text_add(&out, text);
+    return buf_take(&out);
+}
+
 void lint_add(struct lint *l, const struct lint_finding *finding)
 {
     if (finding->error)
@@ -144,8 +153,8 @@ void lint_add(struct lint *l, const struct lint_finding *finding)
     *f = *finding;
     f->file = xstrdup(finding->file);
     f->object = xstrdup(finding->object);
-    f->field = xstrdup(finding->field);
-    f->message = xstrdup(finding->message);
+    f->field = harmless(finding->field);
+    f->message = harmless(finding->message);
 }
 
 static int by_place(const void *a, const void *b)

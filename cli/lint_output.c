@@ -35,9 +35,9 @@ static void print_finding(const struct lint_finding *f, struct buf *out)
         buf_adds(out, "./");
     buf_add(out, name.data, name.len);
     buf_addf(out, ":%u:%u: %s: ", f->line, f->column, level(f));
-    text_add(out, f->field);
+    buf_adds(out, f->field);
     buf_adds(out, *f->field ? ": " : "");
-    text_add(out, f->message);
+    buf_adds(out, f->message);
     buf_addf(out, " [%s]\n", f->rule);
 }
 

@@ -270,6 +270,40 @@ class Lookups(Asking):
         self.assertIn("persistentvolumeclaim", text)
 
 
+class Many(Asking):
+    """However many policies there are, the last one by name denies, and costs a review little."""
+
+    MANY = 1100
+
+    @classmethod
+    def setUpClass(cls):
+        made = World.__init__
+
+        def with_policies(world):
+            made(world)
+            window = {"schedule": "* * * * *", "duration": "168h", "timeZone": "America/New_York"}
+            world.lists[POLICIES] = [
+                named(f"p{i:05}", spec={"windows": [window] * 4, "match": {"subjects": [
+                    {"kind": "User", "name": "x"}]}}) for i in range(cls.MANY)] + [
+                named("z", spec={"rules": {"maxReplicas": 1}})]
+        World.__init__ = with_policies
+        try:
+            super().setUpClass()
+        finally:
+            World.__init__ = made
+
+    def test_the_last_one_counts(self):
+        _, denied = self.ask(replicas=2)
+        self.assertFalse(denied["allowed"])
+        self.assertIn('ClonePolicy "z"', denied["status"]["message"])
+        before = int(Path(f"/proc/{self.process.pid}/schedstat").read_text().split()[0])
+        for _ in range(5):
+            self.assertTrue(self.ask()[1]["allowed"])
+        took_s = (int(Path(f"/proc/{self.process.pid}/schedstat").read_text().split()[0]) - before) / 5e9
+        print(f"# {self.MANY} policies of four dense windows: {took_s * 1000:.0f} ms a review", flush=True)
+        self.assertLess(took_s, 2 if test_hostile.SANITIZED else 0.2)
+
+
 class Cap(Asking):
     """More reviews at once than --max-requests: the next one is told to come back, which client-go does
     unseen (rest/with_retry.go); nobody waits in a queue, and room that becomes free is used."""

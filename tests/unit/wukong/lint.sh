@@ -133,6 +133,13 @@ if grep -q '^::' out || LC_ALL=C grep -q "$(printf '[\033\233\r]')" out || ! gre
     sed 's/^/    /' out >&2
     failures=$((failures + 1))
 fi
+for format in json junit sarif; do
+    "$lint" lint -o $format hostile > out 2>&1 && failures=$((failures + 1))
+    if LC_ALL=C grep -q "$(printf '[\033\233\r]')" out || grep -q '^::' out; then
+        echo "FAILED hostile text as $format" >&2
+        failures=$((failures + 1))
+    fi
+done
 # Templates of Helm below a directory, and what is ignored.
 mkdir -p chart/templates
 printf 'apiVersion: vm.novasphere.dev/v1alpha1\nkind: Wukong\n{{- if .Values.x }}\nmetadata: {}\n{{- end }}\n' > chart/templates/w.yaml
