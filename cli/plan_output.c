@@ -21,12 +21,8 @@ static const char *kind_of(const struct foretold *f)
 
 static const char *consistency_of(const struct foretold *f)
 {
-    static const char *const names[] = {[CUT_FROZEN] = "FilesystemConsistent",
-                                        [CUT_RUNNING] = "CrashConsistent",
-                                        [CUT_OFFLINE] = "Offline"};
-    if (f->vm_snapshot && f->cut == CUT_RUNNING)
-        return f->in->g->source.agent_connected ? "FilesystemConsistent" : "CrashConsistent";
-    return names[f->cut];
+    bool quiesced = f->cut == CUT_FROZEN || (f->vm_snapshot && f->in->g->source.agent_connected);
+    return consistency_names[cut_consistency(f->cut, quiesced, f->disks.count)];
 }
 
 static const char *cut_text(const struct foretold *f)

@@ -44,7 +44,7 @@ const struct clone_step clone_steps[] = {
     {"Disks", COND_DISKS_READY, observe_disks, apply_disks, 10},
     {"VirtualMachine", COND_VM_READY, observe_vm, apply_vm, 5},
     {"Ready", COND_VM_READY, observe_ready, apply_ready, 30},
-    {"Verify", COND_VM_READY, observe_stayed_stopped, apply_look_after, 1},
+    {"Verify", COND_VM_READY, observe_stayed_stopped, apply_stayed_stopped, 1},
 };
 const size_t clone_step_count = ARRAY_LEN(clone_steps);
 
@@ -421,7 +421,7 @@ static void next_attempt(const struct clone_view *v, struct decision *d)
     d->record.attempts = v->record.attempts + 1;
     d->record.attempt_ms = v->now.wall_ms;
     d->record.progress = 0;
-    d->record.cut_ms = 0;
+    d->record.cut_ms = d->record.snapshot_ms = 0;
     d->record.freeze_ms = 0;
     d->record.froze = false;
     d->record.consistency = CONSISTENCY_UNKNOWN;

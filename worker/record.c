@@ -13,13 +13,6 @@ const char *const clone_phase_names[CLONE_PHASES] = {
     [PHASE_FAILED] = "Failed",
 };
 
-const char *const consistency_names[CONSISTENCIES] = {
-    [CONSISTENCY_UNKNOWN] = NULL,
-    [CONSISTENCY_FILESYSTEM] = "FilesystemConsistent",
-    [CONSISTENCY_CRASH] = "CrashConsistent",
-    [CONSISTENCY_OFFLINE] = "Offline",
-};
-
 static int64_t read_time(const cJSON *o, const char *path)
 {
     int64_t ms;
@@ -120,6 +113,7 @@ struct clone_record record_read(struct arena *a, const cJSON *o)
                    .thawed_ms = read_time(o, "freeze.thawedTime"),
                    .vmi_uid = read_text(a, o, "freeze.vmiUID")},
         .cut_ms = read_time(o, "cutTime"),
+        .snapshot_ms = read_time(o, "snapshotTime"),
         .freeze_ms = read_int(o, "freezeMilliseconds"),
         .froze = json_at(o, "freezeMilliseconds") != NULL,
         .consistency =

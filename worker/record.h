@@ -15,19 +15,11 @@
 #include <cjson/cJSON.h>
 
 #include "base/mem.h"
+#include "wukong/cut.h"
 
 enum clone_phase { PHASE_NONE, PHASE_PENDING, PHASE_CLONING, PHASE_SUCCEEDED, PHASE_FAILED };
 #define CLONE_PHASES (PHASE_FAILED + 1)
 extern const char *const clone_phase_names[CLONE_PHASES];
-
-enum consistency {
-    CONSISTENCY_UNKNOWN,
-    CONSISTENCY_FILESYSTEM,
-    CONSISTENCY_CRASH,
-    CONSISTENCY_OFFLINE
-};
-#define CONSISTENCIES (CONSISTENCY_OFFLINE + 1)
-extern const char *const consistency_names[CONSISTENCIES];
 
 /* Who shares the snapshot that this attempt takes. */
 #define SHARE_ROUND_TEXT 17
@@ -60,7 +52,8 @@ struct clone_record {
         int64_t requested_ms, deadline_ms, acknowledged_ms, thawed_ms;
         const char *vmi_uid;
     } freeze;
-    int64_t cut_ms; /* all snapshots of this attempt are cut, and consistency is known */
+    int64_t cut_ms;      /* all snapshots of this attempt were seen cut, and consistency is known */
+    int64_t snapshot_ms; /* when they were, by the storage's clock, whatever that shows; 0: unset */
     int64_t snapshot_bytes;
     int64_t freeze_ms;
     bool froze; /* freeze_ms is meant */

@@ -101,9 +101,6 @@ enum observed access_state(const struct clone_view *v, enum access_right right, 
 void access_ask(const struct clone_view *v, enum access_right right, struct decision *d);
 enum observed observe_source(const struct clone_view *v, struct why *why);
 void apply_source(const struct clone_view *v, struct decision *d);
-/* steps_after.c */
-/* Of a clone that claims to be Offline: looked up once more when its disks are there. */
-enum observed observe_stayed_stopped(const struct clone_view *v, struct why *why);
 /* --- cut rules (steps_cut.c) --- */
 
 /* A disk's cut is known to outlast a freeze. */
@@ -114,9 +111,12 @@ bool view_must_be_frozen(const struct clone_view *v);
 /* STEP_WAIT: as things are, the cut cannot be what is asked for. */
 enum observed view_cut_fits(const struct clone_view *v, struct why *why);
 
-/* By a look of its own: the source did not run before cut_ms, or, where claims are copied, at all.
- */
-enum observed view_stayed_stopped(const struct clone_view *v, int64_t cut_ms, struct why *why);
+/* steps_after.c */
+/* Of a clone that claims to be Offline and copies claims: looked up when its disks are there. */
+enum observed observe_stayed_stopped(const struct clone_view *v, struct why *why);
+void apply_stayed_stopped(const struct clone_view *v, struct decision *d);
+/* By a look of its own, after the last snapshot was seen cut: the source does not run. */
+enum observed view_stayed_stopped(const struct clone_view *v, struct why *why);
 /* By the same look, after the last cut: the source runs still, and is the instance that the attempt
    began with. */
 enum observed view_stayed_the_same(const struct clone_view *v, struct why *why);
@@ -125,8 +125,8 @@ void apply_look_after(const struct clone_view *v, struct decision *d);
 const struct call *view_look_after(const struct clone_view *v);
 /* The source is not what the attempt began with: says so and fails it. */
 enum observed view_source_changed(struct why *why);
-/* True when the call read a VMI that has not ended; its creation in Unix milliseconds. */
-bool call_read_running_vmi(const struct call *c, int64_t *ret_created_ms);
+/* True when the call read a VMI that has not ended. */
+bool call_read_running_vmi(const struct call *c);
 /* steps_source.c */
 enum observed observe_gates(const struct clone_view *v, struct why *why);
 void apply_gates(const struct clone_view *v, struct decision *d);

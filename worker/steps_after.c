@@ -21,14 +21,10 @@ static cJSON *read_vmi(const struct call *c)
     return str_eq(phase, "Succeeded") || str_eq(phase, "Failed") ? NULL : TAKE(vmi);
 }
 
-bool call_read_running_vmi(const struct call *c, int64_t *ret_created_ms)
+bool call_read_running_vmi(const struct call *c)
 {
     CLEANUP_JSON cJSON *vmi = read_vmi(c);
-    if (!vmi)
-        return false;
-    if (!str_to_time_ms(json_str(vmi, "metadata.creationTimestamp"), ret_created_ms))
-        *ret_created_ms = 0;
-    return true;
+    return vmi != NULL;
 }
 
 const struct call *view_look_after(const struct clone_view *v)
@@ -53,29 +49,49 @@ enum observed view_stayed_the_same(const struct clone_view *v, struct why *why)
     return same ? STEP_DONE : view_source_changed(why);
 }
 
-enum observed view_stayed_stopped(const struct clone_view *v, int64_t cut_ms, struct why *why)
+/* One that runs by then may have been started after the last cut, and nothing tells: the storage's
+   own time of a cut may be that of another clock, 0, or the birth of the volume (PowerFlex). */
+static enum observed found_stopped(const struct clone_view *v, const struct call *look,
+                                   struct why *why)
 {
-    int64_t created_ms = 0;
-    const struct call *c = view_look_after(v);
-    bool by_snapshot = view_takes_snapshots(v);
     if (!v->source.vm_exists)
         return STEP_DONE;
     why_set(why, REASON_CLONING, "making sure that the source stayed stopped");
-    if (!looked(c))
+    if (!looked(look))
         return STEP_TODO;
-    /* Times of objects are whole seconds; after the cut a snapshot does not care. */
-    if (!call_read_running_vmi(c, &created_ms) || (by_snapshot && created_ms > cut_ms))
+    if (!call_read_running_vmi(look))
         return STEP_DONE;
     why_set(why, REASON_SOURCE_STARTED, "the source %s/%s was running when its disks were copied",
             v->effective.source_ns, v->effective.source_name);
     return STEP_FAILED;
 }
 
+enum observed view_stayed_stopped(const struct clone_view *v, struct why *why)
+{
+    return found_stopped(v, view_look_after(v), why);
+}
+
+static bool copies_claims(const struct clone_view *v)
+{
+    for (size_t i = 0; i < v->disk_count; i++)
+        if (!view_disk_has_snapshot(&v->disks[i]))
+            return true;
+    return false;
+}
+
+/* Of snapshots the record says Offline only after the look that proved it. */
 enum observed observe_stayed_stopped(const struct clone_view *v, struct why *why)
 {
-    return v->record.consistency == CONSISTENCY_OFFLINE
-               ? view_stayed_stopped(v, v->record.cut_ms, why)
-               : STEP_DONE;
+    if (v->record.consistency != CONSISTENCY_OFFLINE || !copies_claims(v))
+        return STEP_DONE;
+    return found_stopped(v, memo_findf(v->memo, "read/copied/%lld", (long long)view_attempt(v)),
+                         why);
+}
+
+void apply_stayed_stopped(const struct clone_view *v, struct decision *d)
+{
+    (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_VMI], v->effective.source_ns,
+                      v->source.vmi_name, "read/copied/%lld", (long long)view_attempt(v));
 }
 
 void apply_look_after(const struct clone_view *v, struct decision *d)

@@ -58,6 +58,7 @@ void apply_share(const struct clone_view *v, struct decision *d)
     d->record.source_uid = taken->source_uid;
     d->record.source_vmi = taken->source_vmi;
     d->record.cut_ms = taken->cut_ms;
+    d->record.snapshot_ms = taken->snapshot_ms;
     d->record.snapshot_bytes = taken->snapshot_bytes;
     d->record.consistency = taken->consistency;
     d->record.froze = taken->froze;

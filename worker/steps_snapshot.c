@@ -341,15 +341,14 @@ static enum consistency judge_consistency(const struct clone_view *v)
     int64_t id = v->record.freeze.requested_ms;
     if (view_uses_vm_snapshot(v))
         return vm_snapshot_consistency(v);
-    if (mode == CUT_OFFLINE)
-        return CONSISTENCY_OFFLINE;
     bool foreign = v->memo->foreign_snapshot_ms >= id || v->memo->foreign_thaw_ms >= id;
-    return mode == CUT_FROZEN && call_ok(view_freeze_call(v)) && freeze_held(v) && !foreign
-               ? CONSISTENCY_FILESYSTEM
-               : CONSISTENCY_CRASH;
+    bool quiesced =
+        mode == CUT_FROZEN && call_ok(view_freeze_call(v)) && freeze_held(v) && !foreign;
+    return cut_consistency(mode, quiesced, v->disk_count);
 }
 
-static int64_t last_cut_ms(const struct clone_view *v)
+/* What the storage says, to be shown and not to be computed with; 0: nothing. */
+static int64_t shown_cut_ms(const struct clone_view *v)
 {
     int64_t last = 0;
     for (size_t i = 0; i < v->disk_count; i++)
@@ -364,11 +363,8 @@ static enum observed source_state(const struct clone_view *v, struct why *why)
 {
     if (!view_takes_snapshots(v))
         return STEP_DONE;
-    if (view_cut_mode(v) != CUT_OFFLINE)
-        return view_stayed_the_same(v, why);
-    /* Where the driver answers before it cuts, its time says nothing: who runs now is too early. */
-    bool late = view_has_cut_rule(v, CUT_RULE_READY);
-    return view_stayed_stopped(v, late ? INT64_MAX : last_cut_ms(v), why);
+    return view_cut_mode(v) == CUT_OFFLINE ? view_stayed_stopped(v, why)
+                                           : view_stayed_the_same(v, why);
 }
 
 static enum observed all_cut_state(const struct clone_view *v, struct why *why)
@@ -382,7 +378,8 @@ static enum observed all_cut_state(const struct clone_view *v, struct why *why)
     /* The record waits for the thaw's answer, so that one write tells both. */
     if (frozen && (!thaw || thaw->state == CALL_FLYING))
         return STEP_WAIT;
-    if (view_must_be_frozen(v) && judge_consistency(v) == CONSISTENCY_CRASH) {
+    if (view_must_be_frozen(v) &&
+        !consistency_meets(judge_consistency(v), CONSISTENCY_FILESYSTEM)) {
         why_set(why, REASON_CUT_TIMEOUT,
                 "%s and the guest was not certainly frozen until the last snapshot was cut",
                 v->effective.quiesce == QUIESCE_REQUIRED ? "quiesce is Required"
@@ -422,11 +419,12 @@ enum observed observe_cut(const struct clone_view *v, struct why *why)
 
 static void record_cut(const struct clone_view *v, struct decision *d)
 {
-    int64_t last = last_cut_ms(v), bytes = 0;
+    int64_t bytes = 0;
     for (size_t i = 0; i < v->disk_count; i++)
         bytes += v->disks[i].snapshot.restore_bytes;
     begin_attempt(v, d);
-    d->record.cut_ms = last ? last : v->now.wall_ms;
+    d->record.cut_ms = v->now.wall_ms;
+    d->record.snapshot_ms = shown_cut_ms(v);
     if (d->record.member_count)
         d->record.shared_until_ms = v->now.wall_ms + SHARE_TAKE_OVER_MS;
     d->record.snapshot_bytes = bytes;

@@ -427,10 +427,8 @@ enum observed observe_preflight(const struct clone_view *v, struct why *why)
         if (!read_fresh(v, &reads[i]))
             return STEP_TODO;
     }
-    int64_t created_ms;
-    if (!v->source.vmi_exists &&
-        call_read_running_vmi(memo_findf(v->memo, "read/absent/%s", str_or(v->source.vm_name, "")),
-                              &created_ms)) {
+    if (!v->source.vmi_exists && call_read_running_vmi(memo_findf(v->memo, "read/absent/%s",
+                                                                  str_or(v->source.vm_name, "")))) {
         why_set(why, REASON_SOURCE_BUSY, "the source %s/%s is running already",
                 v->effective.source_ns, v->effective.source_name);
         return wait_for(why, v, 1000);

@@ -81,12 +81,13 @@ enum observed observe_vm_snapshot(const struct clone_view *v, struct why *why)
 enum consistency vm_snapshot_consistency(const struct clone_view *v)
 {
     const char *words = str_or(v->vm_snapshot_indications, "");
-    if (!strstr(words, "\"Online\""))
-        return CONSISTENCY_OFFLINE;
+    enum cut_mode mode = strstr(words, "\"Online\"") ? CUT_RUNNING : CUT_OFFLINE;
     bool quiesced = strstr(words, "\"GuestAgent\"") && !strstr(words, "\"NoGuestAgent\"") &&
                     !strstr(words, "\"QuiesceTimeout\"") && !strstr(words, "\"QuiesceFailed\"") &&
                     !strstr(words, "\"Paused\"");
-    /* KubeVirt thaws when the driver has answered. */
+    /* KubeVirt thaws when the driver has answered, and takes one VolumeSnapshot after the other,
+     * too.
+     */
     quiesced = quiesced && !view_has_cut_rule(v, CUT_RULE_READY);
-    return quiesced ? CONSISTENCY_FILESYSTEM : CONSISTENCY_CRASH;
+    return cut_consistency(mode, quiesced, v->disk_count);
 }

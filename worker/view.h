@@ -35,7 +35,8 @@ struct seen_snapshot {
     const char *error;  /* transient until the deadline (seen to clear by itself) */
     enum cut_rule rule; /* what is taken for its cut */
     bool cut;           /* the point in time is fixed, by that rule */
-    int64_t cut_ms, restore_bytes;
+    int64_t cut_ms;     /* what the storage says of when; any value may be there */
+    int64_t restore_bytes;
     const char *content, *content_uid, *handle, *driver, *source_mode, *content_class;
     bool content_exists, content_retains, content_deleting;
 };

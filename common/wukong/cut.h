@@ -15,6 +15,39 @@ enum cut_mode {
     CUT_OFFLINE, /* the source is stopped */
 };
 
+/* What a point in time is worth. */
+enum consistency {
+    CONSISTENCY_UNKNOWN,
+    CONSISTENCY_FILESYSTEM,     /* all disks while the guest was frozen */
+    CONSISTENCY_CRASH,          /* one disk of a guest that ran: as after a power cut */
+    CONSISTENCY_CRASH_PER_DISK, /* several, of which each is so: of moments that are not the same */
+    CONSISTENCY_OFFLINE,        /* all disks while nothing ran */
+};
+#define CONSISTENCIES (CONSISTENCY_OFFLINE + 1)
+/* As in the API; NULL: unknown. */
+extern const char *const consistency_names[CONSISTENCIES];
+
+/* Of a source that is cut so; quiesced: it was frozen to the last cut. CSI promises an order of
+   writes to snapshots of a group alone (spec.md, CreateVolumeGroupSnapshot). */
+static inline enum consistency cut_consistency(enum cut_mode mode, bool quiesced, size_t disks)
+{
+    if (mode == CUT_OFFLINE)
+        return CONSISTENCY_OFFLINE;
+    if (quiesced)
+        return CONSISTENCY_FILESYSTEM;
+    return disks > 1 ? CONSISTENCY_CRASH_PER_DISK : CONSISTENCY_CRASH;
+}
+
+/* True when what was got is at least that; UNKNOWN asks for nothing. */
+static inline bool consistency_meets(enum consistency got, enum consistency least)
+{
+    static const int worth[CONSISTENCIES] = {[CONSISTENCY_FILESYSTEM] = 3,
+                                             [CONSISTENCY_CRASH] = 2,
+                                             [CONSISTENCY_CRASH_PER_DISK] = 1,
+                                             [CONSISTENCY_OFFLINE] = 4};
+    return worth[got] >= worth[least];
+}
+
 /* runs: the source has a VMI. agent: its guest agent is connected. slow: the cut of one of its
    disks outlasts a freeze, which would only stop the guest for nothing. */
 static inline enum cut_mode cut_wanted(const struct wukong_effective *e, bool runs, bool agent,

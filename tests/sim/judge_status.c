@@ -146,6 +146,10 @@ static void check_claimed(struct sim *s, const struct seen_wukong *k, const char
                       "%s claims FilesystemConsistent; of %u %s %u were cut while frozen, records "
                       "%" PRId64 " to %" PRId64,
                       k->name, c->count, what, c->frozen, c->least, c->most);
+    if (str_eq(consistency, "CrashConsistent") && c->count > 1)
+        sim_violation(s, "consistency-is-true",
+                      "%s claims CrashConsistent of %u %s, cut one by one", k->name, c->count,
+                      what);
     if (str_eq(consistency, "Offline") && (c->running || c->least != c->most))
         sim_violation(s, "consistency-is-true",
                       "%s claims Offline; of %u %s %u were cut while the source ran, records "
@@ -156,7 +160,7 @@ static void check_claimed(struct sim *s, const struct seen_wukong *k, const char
 static void count_consistency(struct sim *s, const char *word)
 {
     s->filesystem += str_eq(word, "FilesystemConsistent");
-    s->crash += str_eq(word, "CrashConsistent");
+    s->crash += word && str_starts(word, "CrashConsistent");
     s->offline += str_eq(word, "Offline");
 }
 

@@ -225,6 +225,8 @@ void scenario_init(struct sim *s)
         s->limit_ms += s->calm_ms;
         s->batches = true;
     }
+    if (maybe(s, 400))
+        s->world.told = (enum storage_clock)rng_range(&s->rng, CLOCK_BEHIND, CLOCK_BIRTH);
     s->api.unserved[API_VM_SNAPSHOT] = maybe(s, 200);
     s->api.unserved[API_VM_SNAPSHOT_CONTENT] = s->api.unserved[API_VM_SNAPSHOT];
     hold_init(s);

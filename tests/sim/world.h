@@ -92,6 +92,7 @@ struct world {
     bool copies_files;        /* its snapshots are copies, which take their time */
     unsigned hopeless_claims; /* per mille: no room for that one, however often it is tried */
     bool clones_hold;         /* and deletes no snapshot while volumes depend on it */
+    enum storage_clock { CLOCK_RIGHT, CLOCK_BEHIND, CLOCK_AHEAD, CLOCK_ZERO, CLOCK_BIRTH } told;
     struct machine *machines;
     struct volume *volumes;
     struct physical *physicals;

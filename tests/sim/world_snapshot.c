@@ -92,12 +92,24 @@ static void content_error(struct world *w, struct api_object *o, const char *tex
     api_replace(w->api, "snapshot-controller", o, tree);
 }
 
+/* creationTime is the driver's own clock's, 0, or when the source volume was made (PowerFlex). */
+static int64_t told_cut_ms(const struct world *w, const struct physical *p)
+{
+    static const int64_t off_ms[] = {[CLOCK_BEHIND] = -3600000, [CLOCK_AHEAD] = 3600000};
+    if (w->told == CLOCK_ZERO)
+        return 0;
+    if (w->told == CLOCK_BIRTH)
+        return p->told_ms - world_now(w);
+    return p->told_ms + (w->told < ARRAY_LEN(off_ms) ? off_ms[w->told] : 0);
+}
+
 static void show_cut(struct world *w, struct api_object *o, const struct physical *p, bool ready)
 {
     cJSON *tree = jt_copy(o->tree);
     jt_drop(tree, "status.error");
     jt_str(tree, "status.snapshotHandle", p->handle);
-    jt_int(tree, "status.creationTime", p->told_ms * 1000000 + 123457);
+    int64_t told_ms = told_cut_ms(w, p);
+    jt_int(tree, "status.creationTime", told_ms ? told_ms * 1000000 + 123457 : 0);
     jt_int(tree, "status.restoreSize", p->bytes);
     jt_bool(tree, "status.readyToUse", ready);
     api_replace(w->api, "snapshot-controller", o, tree);

@@ -248,6 +248,9 @@ static void hand_over(struct world *w, const struct api_object *content)
 static void succeed(struct world *w, struct api_object *o)
 {
     char now[TIME_TEXT_MAX];
+    const struct api_object *vm = source_of(w, o);
+    struct machine *m = vm ? machine_find(w, vm->ns, vm->name) : NULL;
+    bool late = m && m->gone_on;
     let_go(w, o);
     hand_over(w, content_of(w, o));
     time_to_str(clock_wall(w->clock), false, now);
@@ -255,6 +258,11 @@ static void succeed(struct world *w, struct api_object *o)
     jt_str(tree, "status.phase", "Succeeded");
     jt_str(tree, "status.creationTime", now);
     jt_drop(tree, "status.error");
+    /* From the answer to its unfreeze (snapshot.go). */
+    if (late) {
+        m->gone_on = false;
+        jt_add(tree, "status.indications", "QuiesceTimeout");
+    }
     api_replace(w->api, "kubevirt", o, tree);
     again(w, o, rng_range(w->rng, 5, 60));
 }

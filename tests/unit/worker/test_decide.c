@@ -46,7 +46,7 @@ static void test_no_agent(void **state)
     w.agent = false;
     run(&w, 40);
     assert_int_equal(w.record.phase, PHASE_SUCCEEDED);
-    assert_int_equal(w.record.consistency, CONSISTENCY_CRASH);
+    assert_int_equal(w.record.consistency, CONSISTENCY_CRASH_PER_DISK);
     assert_int_equal(w.freezes, 0);
     world_release(&w);
     w = new_world();
@@ -70,7 +70,7 @@ static void test_ambiguous_freeze(void **state)
         w.lands = lands;
         run(&w, 5000);
         assert_int_equal(w.record.phase, PHASE_SUCCEEDED);
-        assert_int_equal(w.record.consistency, CONSISTENCY_CRASH);
+        assert_int_equal(w.record.consistency, CONSISTENCY_CRASH_PER_DISK);
         assert_true(w.thaws >= w.freezes);
         assert_clean(&w);
         world_release(&w);

@@ -71,7 +71,7 @@ static void test_a_slow_cut_if_available(void **state)
     succeeds(&w, 100);
     assert_int_equal(w.freezes, 0);
     assert_int_equal(w.record.attempts, 1);
-    assert_int_equal(w.record.consistency, CONSISTENCY_CRASH);
+    assert_int_equal(w.record.consistency, CONSISTENCY_CRASH_PER_DISK);
     world_release(&w);
 }
 

@@ -277,7 +277,7 @@ static void test_required_is_kept(void **state)
         w.cut[0] = w.cut[1] = true;
         run(&w, 3);
         w.foreign_snapshot = false;
-        assert_int_not_equal(w.record.consistency, CONSISTENCY_CRASH);
+        assert_int_not_equal(w.record.consistency, CONSISTENCY_CRASH_PER_DISK);
         succeeds(&w, 300);
         assert_int_equal(w.record.attempts, 2);
         assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
@@ -371,7 +371,7 @@ static void test_no_freeze_after_the_snapshots(void **state)
             world_restart(&w);
         succeeds(&w, 300);
         assert_int_equal(w.freezes, 0);
-        assert_int_equal(w.record.consistency, CONSISTENCY_CRASH);
+        assert_int_equal(w.record.consistency, CONSISTENCY_CRASH_PER_DISK);
         world_release(&w);
     }
 }
@@ -424,7 +424,7 @@ static void test_falls_back_with_few_retries(void **state)
     w.freeze_code = 500;
     w.retry_limit = 1;
     succeeds(&w, 3000);
-    assert_int_equal(w.record.consistency, CONSISTENCY_CRASH);
+    assert_int_equal(w.record.consistency, CONSISTENCY_CRASH_PER_DISK);
     assert_clean(&w);
     world_release(&w);
 }
@@ -542,8 +542,8 @@ static void test_source_restarts_unseen(void **state)
         (void)snprintf(w.vmi_uid, sizeof w.vmi_uid, "vmi-uid-2");
         succeeds(&w, 600);
         assert_int_equal(w.record.attempts, 2);
-        assert_int_equal(w.record.consistency,
-                         rows[i] == QUIESCE_NEVER ? CONSISTENCY_CRASH : CONSISTENCY_FILESYSTEM);
+        assert_int_equal(w.record.consistency, rows[i] == QUIESCE_NEVER ? CONSISTENCY_CRASH_PER_DISK
+                                                                        : CONSISTENCY_FILESYSTEM);
         world_release(&w);
     }
 }

@@ -139,7 +139,8 @@ static void test_full_where_nothing_fits(void **state)
 static void test_offline_is_proven_first(void **state)
 {
     (void)state;
-    static const char vmi[] = "{\"metadata\":{\"creationTimestamp\":\"2020-01-01T00:00:00Z\"},"
+    /* Created after what the storage says of the cut: its clock may be behind. */
+    static const char vmi[] = "{\"metadata\":{\"creationTimestamp\":\"2036-01-01T00:00:00Z\"},"
                               "\"status\":{\"phase\":\"Running\"}}";
     struct world w = full_clone();
     w.plans = new_world().plans;

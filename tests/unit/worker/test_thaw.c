@@ -32,14 +32,14 @@ static void test_what_a_thaw_proves(void **state)
         {"Linux", "debian", false, 15000, 0, CONSISTENCY_FILESYSTEM},
         {"Linux, the thaw's answer is lost", "debian", false, 15000, 500, CONSISTENCY_FILESYSTEM},
         {"unknown", NULL, false, 15000, 0, CONSISTENCY_FILESYSTEM},
-        {"unknown, the thaw's answer is lost", NULL, false, 15000, 500, CONSISTENCY_CRASH},
+        {"unknown, the thaw's answer is lost", NULL, false, 15000, 500, CONSISTENCY_CRASH_PER_DISK},
         {"unknown, early, the answer is lost", NULL, false, 5000, 500, CONSISTENCY_FILESYSTEM},
-        {"unknown, and VSS gave up", NULL, true, 15000, 0, CONSISTENCY_CRASH},
+        {"unknown, and VSS gave up", NULL, true, 15000, 0, CONSISTENCY_CRASH_PER_DISK},
         {"Windows in time", "mswindows", true, 5000, 0, CONSISTENCY_FILESYSTEM},
         {"Windows in time, the answer is lost", "mswindows", true, 5000, 500,
          CONSISTENCY_FILESYSTEM},
-        {"Windows, cut after 9 s", "mswindows", true, 9000, 0, CONSISTENCY_CRASH},
-        {"Windows, cut after 15 s", "mswindows", true, 15000, 0, CONSISTENCY_CRASH},
+        {"Windows, cut after 9 s", "mswindows", true, 9000, 0, CONSISTENCY_CRASH_PER_DISK},
+        {"Windows, cut after 15 s", "mswindows", true, 15000, 0, CONSISTENCY_CRASH_PER_DISK},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct world w = new_world();
@@ -92,7 +92,7 @@ static void test_windows_has_8_seconds(void **state)
     assert_in_range(w.frozen_ms, 7000, 8400);
     w.storage_stuck = false;
     succeeds(&w, 300);
-    assert_int_equal(w.record.consistency, CONSISTENCY_CRASH);
+    assert_int_equal(w.record.consistency, CONSISTENCY_CRASH_PER_DISK);
     world_release(&w);
 }
 
