@@ -403,7 +403,8 @@ void judge_froze(struct sim *s, const struct machine *m, enum freezer by)
     if (by != FREEZER_OURS)
         return;
     s->freezes++;
-    if (m->frozen_for_ms <= 0 || m->frozen_for_ms > SIM_UNFREEZE_MS)
+    int64_t most = m->windows && !m->os_hidden ? VSS_MS : SIM_UNFREEZE_MS;
+    if (m->frozen_for_ms <= 0 || m->frozen_for_ms > most)
         sim_violation(s, "frozen-within-deadline", "guest %s was frozen for %" PRId64 " ms",
                       m->name, m->frozen_for_ms);
 }

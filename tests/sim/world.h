@@ -16,6 +16,10 @@
 
 #define THAWED_BY_OTHERS "somebody else" /* backup software and the like */
 
+/* Windows lets go of what froze after that, and answers the next thaw with an error (qga/vss-win32).
+ */
+#define VSS_MS 10000
+
 enum freezer { FREEZER_NONE, FREEZER_OURS, FREEZER_FOREIGN };
 
 /* A VM or a stand-alone VMI: what lasts over restarts, and its guest while it runs. */

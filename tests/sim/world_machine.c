@@ -19,9 +19,6 @@ static void settle(struct machine *m)
     m->since_ms = world_now(m->world);
 }
 
-/* qga/vss-win32: what froze is let go after 10 s, and the next thaw is answered with an error. */
-#define VSS_MS 10000
-
 static void safety_fires(void *arg)
 {
     struct machine *m = arg;
