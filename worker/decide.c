@@ -220,6 +220,8 @@ static void begin_abort(const struct clone_view *v, struct decision *d, const st
     d->record.error.attempt = d->record.attempts;
     /* Another attempt would be of another point in time than those that stay. */
     d->record.error.terminal = terminal || d->record.ready_count;
+    d->record.error.froze = d->record.froze;
+    d->record.error.freeze_ms = d->record.freeze_ms;
     if (!d->record.attempt_ms)
         d->record.attempt_ms = v->now.wall_ms;
     body_event(v, d, true, "AttemptFailed", "attempt %lld: %s: %s", (long long)d->record.attempts,
@@ -329,7 +331,9 @@ static void hold_gates(const struct clone_view *v, const struct walk *w, struct 
 static void tell_cut(const struct clone_view *v, struct decision *d)
 {
     const char *what = str_or(consistency_names[d->record.consistency], "taken");
-    if (d->record.froze)
+    if (record_owes_thaw(&d->record))
+        body_event(v, d, false, "SnapshotTaken", "%s, the guest is not thawed yet", what);
+    else if (d->record.froze)
         body_event(v, d, false, "SnapshotTaken", "%s, the guest was frozen for %lld ms", what,
                    (long long)d->record.freeze_ms);
     else

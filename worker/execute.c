@@ -75,6 +75,7 @@ static void fail_slot(struct executor *x, struct call *c, enum err_kind kind, in
     c->kind = kind;
     c->code = code;
     c->done_ms = wall(x);
+    c->done_mono_ms = clock_mono(x->clock);
     c->retry_ms = c->done_ms + wait;
     free(c->reason);
     free(c->message);
@@ -88,6 +89,7 @@ static void ok_slot(struct executor *x, struct call *c, int code)
     c->failures = 0;
     c->code = code;
     c->done_ms = wall(x);
+    c->done_mono_ms = clock_mono(x->clock);
     free(c->reason);
     free(c->message);
     c->reason = c->message = NULL;
@@ -188,8 +190,12 @@ static void execution_done(void *arg, const struct kube_reply *reply)
         fail_slot(x, c, ERR_INVALID, status->code, CALL_UNREADABLE, strange, 0);
     } else if (status->err.kind == ERR_NONE || as_good_as_done(e->verb, status->err.kind)) {
         ok_slot(x, c, status->code);
-        if (e->mark_done)
-            memo_slot(e->memo, e->mark_done)->state = CALL_OK;
+        if (e->mark_done) {
+            struct call *mark = memo_slot(e->memo, e->mark_done);
+            mark->state = CALL_OK;
+            mark->done_ms = c->done_ms;
+            mark->done_mono_ms = c->done_mono_ms;
+        }
         if (e->verb == INTENT_READ || e->verb == INTENT_LIST || e->verb == INTENT_EXPAND ||
             e->verb == INTENT_ASK) {
             free(c->body);

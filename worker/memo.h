@@ -24,12 +24,13 @@ struct call {
     enum call_state state;
     int64_t sent_ms, done_ms; /* wall clock */
     int64_t sent_mono_ms;     /* and by the one that nobody sets */
-    int64_t retry_ms;         /* wall clock; not sent again before */
-    unsigned failures;        /* in a row */
-    enum err_kind kind;       /* of the last failure */
-    int code;                 /* HTTP status of the last answer; 0: none came */
-    char *reason, *message;   /* of the last failure; NULL on success */
-    char *body;               /* of a READ that succeeded */
+    int64_t done_mono_ms;
+    int64_t retry_ms;       /* wall clock; not sent again before */
+    unsigned failures;      /* in a row */
+    enum err_kind kind;     /* of the last failure */
+    int code;               /* HTTP status of the last answer; 0: none came */
+    char *reason, *message; /* of the last failure; NULL on success */
+    char *body;             /* of a READ that succeeded */
     size_t body_len;
     char key[];
 };

@@ -106,8 +106,8 @@ void worker_metrics_record(const struct clone_view *v, const struct clone_record
     const char *type = str_or(clone_type_names[v->effective.clone_type], "");
     if (record_aborted(next) && !record_aborted(before))
         metric_add(&metric_attempts_failed, 1, METRIC_LABELS(type, next->error.reason));
-    /* One freeze is one observation, however many share it. */
-    if (next->cut_ms && !before->cut_ms && next->froze && !next->shared.uid)
+    /* One freeze is one observation, whoever shares it and whatever came of it, once it is over. */
+    if (next->freeze.thawed_ms && !before->freeze.thawed_ms && next->froze)
         metric_observe(&metric_freeze_seconds, (double)next->freeze_ms / 1000, NULL);
     if (record_final(before) || !record_final(next))
         return;

@@ -16,6 +16,8 @@
 /* KubeVirt holds the guest frozen for a VirtualMachineSnapshot under way: its deletion waits no
    longer for the contents of its VolumeSnapshots. */
 #define HASTY_MS 5000
+/* A thaw that has not worked, or may have come before its freeze, is sent again so soon. */
+#define THAW_REPEAT_MS 2000
 
 static bool definite_refusal(const struct call *freeze)
 {
@@ -36,6 +38,70 @@ static bool guest_gone(const struct clone_view *v)
     return !s->vmi_exists || !str_eq(s->vmi_uid, v->record.freeze.vmi_uid);
 }
 
+/* The node has answered, so that nothing of this freeze is on its way to the guest any more. */
+static bool node_answered(const struct call *freeze)
+{
+    return call_ok(freeze) ||
+           (call_failed(freeze) && strstr(str_or(freeze->message, ""), "unexpected return code"));
+}
+
+static bool seen_frozen(const struct clone_view *v)
+{
+    return v->memo->freeze_shown_ms >= v->record.freeze.requested_ms;
+}
+
+static const struct call *first_that_worked(const struct clone_view *v)
+{
+    long long id = (long long)v->record.freeze.requested_ms;
+    const struct call *first = memo_findf(v->memo, "thaw-worked/%lld", id);
+    return first ? first : memo_findf(v->memo, "thaw-worked-later/%lld", id);
+}
+
+/* Until when the guest stood still at the latest, by the clock that nobody sets: of a freeze that
+   was not acknowledged until the first thaw that worked, unless it was seen frozen; one that comes
+   late is thawed by the next. */
+static int64_t stood_still_ms(const struct clone_view *v, const struct call *freeze)
+{
+    const struct call *thaw = view_thaw_call(v), *worked = first_that_worked(v);
+    bool thawed = thaw && (call_ok(thaw) || view_thawed_by_itself(v));
+    int64_t end = v->now.mono_ms;
+    if (call_ok(freeze) && thawed)
+        end = thaw->done_mono_ms;
+    else if (!call_ok(freeze) && !seen_frozen(v) && worked &&
+             (!freeze || worked->done_mono_ms >= freeze->done_mono_ms))
+        end = worked->done_mono_ms + (node_answered(freeze) ? 0 : THAW_REPEAT_MS + 1000);
+    if (freeze)
+        return end - freeze->sent_mono_ms;
+    /* Sent by a worker before this one. */
+    int64_t ms = v->now.wall_ms - v->now.mono_ms + end - v->record.freeze.requested_ms;
+    return ms > 0 ? ms : view_unfreeze_ms(v);
+}
+
+/* The debt is paid. frozen: the guest was, or may have been, frozen; its record says how long. */
+static void close_freeze(const struct clone_view *v, struct decision *d, int64_t at_ms, bool frozen)
+{
+    struct clone_record *r = &d->record;
+    const struct call *freeze = view_freeze_call(v);
+    r->freeze.thawed_ms = at_ms;
+    if (!frozen)
+        return;
+    int64_t ms = stood_still_ms(v, freeze);
+    r->froze = true;
+    r->freeze_ms = ms > r->freeze_ms ? ms : r->freeze_ms;
+    if (call_ok(freeze))
+        r->freeze.acknowledged_ms = freeze->done_ms;
+    if (record_aborted(r)) {
+        r->error.froze = true;
+        r->error.freeze_ms = r->freeze_ms;
+    }
+    bool refused = call_failed(freeze) && node_answered(freeze) && !seen_frozen(v);
+    /* Of all that is cut and not recorded SnapshotTaken tells it. */
+    if (!refused && (view_past_cut(v) || !view_all_cut(v)))
+        body_event(v, d, !view_past_cut(v), "GuestThawed", "the guest %s frozen for %lld ms%s",
+                   call_ok(freeze) ? "was" : "may have been", (long long)r->freeze_ms,
+                   view_past_cut(v) ? "" : ", and no snapshot came of it");
+}
+
 static void send_thaw(const struct clone_view *v, struct decision *d, int64_t repeat_ms)
 {
     const struct call *last = view_thaw_call(v);
@@ -51,6 +117,8 @@ static void send_thaw(const struct clone_view *v, struct decision *d, int64_t re
                                        : str_or(v->record.source_vmi, v->effective.source_name),
                                    "thaw/%lld", id);
     i->sub = "unfreeze";
+    if (!first_that_worked(v))
+        i->mark_done = arena_printf(v->arena, "thaw-worked%s/%lld", last ? "-later" : "", id);
     if (last)
         return;
     const struct call *freeze = view_freeze_call(v);
@@ -58,7 +126,6 @@ static void send_thaw(const struct clone_view *v, struct decision *d, int64_t re
         bool early = v->now.mono_ms < freeze->sent_mono_ms + WINDOWS_FREEZE_MS - THAW_MARGIN_MS;
         i->mark_sent = arena_printf(v->arena, "%s/%lld", early ? "held" : "held-long", id);
     }
-    i->mark_done = arena_printf(v->arena, "thaw-worked/%lld", id);
 }
 
 void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted)
@@ -77,12 +144,12 @@ void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted)
      * else's. */
     const struct call *told = memo_findf(v->memo, "thawed/%lld", (long long)r->freeze.requested_ms);
     if (definite_refusal(freeze) || guest_gone(v) || never_sent || call_ok(told)) {
-        d->record.freeze.thawed_ms = now;
+        close_freeze(v, d, now, !definite_refusal(freeze) && !never_sent);
         return;
     }
     bool thawed = call_ok(thaw) || view_thawed_by_itself(v);
     if (call_ok(freeze) && thawed && thaw->sent_ms >= freeze->done_ms) {
-        d->record.freeze.thawed_ms = thaw->done_ms;
+        close_freeze(v, d, thaw->done_ms, true);
         return;
     }
     if (!wanted && !view_all_cut(v) && view_freeze_holds(v)) {
@@ -99,11 +166,12 @@ void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted)
     bool over = now >= settled &&
                 (!freeze || v->now.mono_ms >= freeze->sent_mono_ms + late + FREEZE_POLL_MS);
     if (over && !v->source.freeze_status && !flying) {
-        d->record.freeze.thawed_ms = now;
+        close_freeze(v, d, now, true);
         return;
     }
-    send_thaw(v, d, thaw ? 2000 : 0);
-    decision_again(d, now < settled && now + 2000 > settled ? settled : now + 2000);
+    send_thaw(v, d, thaw ? THAW_REPEAT_MS : 0);
+    int64_t next = now + THAW_REPEAT_MS;
+    decision_again(d, now < settled && next > settled ? settled : next);
 }
 
 /* How often csi-snapshotter is made to look at a content again. */

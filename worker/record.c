@@ -128,7 +128,9 @@ struct clone_record record_read(struct arena *a, const cJSON *o)
                   .disk = read_text(a, o, "lastError.disk"),
                   .at_ms = read_time(o, "lastError.time"),
                   .attempt = read_int(o, "lastError.attempt"),
-                  .terminal = json_bool(o, "lastError.terminal", false)},
+                  .terminal = json_bool(o, "lastError.terminal", false),
+                  .freeze_ms = read_int(o, "lastError.freezeMilliseconds"),
+                  .froze = json_at(o, "lastError.freezeMilliseconds") != NULL},
     };
     read_members(a, o, &r);
     read_ready(a, o, &r);

@@ -55,6 +55,8 @@ struct clone_record {
     int64_t cut_ms;      /* all snapshots of this attempt were seen cut, and consistency is known */
     int64_t snapshot_ms; /* when they were, by the storage's clock, whatever that shows; 0: unset */
     int64_t snapshot_bytes;
+    /* How long the guest was, or may have been, frozen in this attempt; while the thaw is owed, so
+       far. Of a cut that was taken over: at most. */
     int64_t freeze_ms;
     bool froze; /* freeze_ms is meant */
     enum consistency consistency;
@@ -76,6 +78,8 @@ struct clone_record {
         const char *reason, *message, *disk; /* reason NULL: none */
         int64_t at_ms, attempt;
         bool terminal;
+        bool froze; /* freeze_ms of the attempt that ended so */
+        int64_t freeze_ms;
     } error;
     bool cloning_refused; /* by a CSI driver, in this attempt or an earlier one; never forgotten */
 };

@@ -99,6 +99,8 @@ static void write_error(struct json_writer *w, const struct clone_record *r)
     json_number(w, "attempt", r->error.attempt);
     if (r->error.terminal)
         json_boolean(w, "terminal", true);
+    if (r->error.froze)
+        json_number(w, "freezeMilliseconds", r->error.freeze_ms);
     json_end(w);
 }
 

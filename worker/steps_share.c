@@ -63,6 +63,10 @@ void apply_share(const struct clone_view *v, struct decision *d)
     d->record.consistency = taken->consistency;
     d->record.froze = taken->froze;
     d->record.freeze_ms = taken->freeze_ms;
+    /* Not thawed yet: no longer than its own timer lets it. */
+    int64_t most = taken->freeze.deadline_ms - taken->freeze.requested_ms;
+    if (record_owes_thaw(taken) && most > d->record.freeze_ms)
+        d->record.freeze_ms = most;
 }
 
 void share_close(const struct clone_view *v, struct decision *d)

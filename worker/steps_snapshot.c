@@ -430,13 +430,13 @@ static void record_cut(const struct clone_view *v, struct decision *d)
     d->record.snapshot_bytes = bytes;
     d->record.consistency = judge_consistency(v);
     const struct call *freeze = view_freeze_call(v);
-    const struct call *thaw = view_thaw_call(v);
-    if (freeze && thaw) {
-        int64_t end = call_ok(thaw) ? thaw->done_ms : v->now.wall_ms;
+    /* Its end may not be known yet: oblige_thaw tells it then. */
+    if (call_ok(freeze) && !d->record.freeze.thawed_ms) {
         d->record.froze = true;
-        d->record.freeze_ms = end - freeze->sent_ms;
-        d->record.freeze.acknowledged_ms = freeze->done_ms;
+        d->record.freeze_ms = v->now.mono_ms - freeze->sent_mono_ms;
     }
+    if (freeze)
+        d->record.freeze.acknowledged_ms = freeze->done_ms;
 }
 
 void apply_cut(const struct clone_view *v, struct decision *d)

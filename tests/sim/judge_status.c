@@ -45,14 +45,32 @@ static void debt_closed(struct sim *s, const struct seen_wukong *k, const cJSON 
     }
 }
 
-static void check_debt(struct sim *s, const struct seen_wukong *k, const cJSON *before,
+/* What is told of a freeze that is over: no less than the guest was held. A worker that takes over
+   has only times of another clock. */
+static void check_told(struct sim *s, const struct seen_wukong *k, const struct machine *m,
+                       const cJSON *after)
+{
+    int64_t held = machine_held_ms(m) - k->held_before_ms;
+    if (json_at(after, "freeze.thawedTime") &&
+        number(after, "freezeMilliseconds") + 2 * s->clocks_off_ms < held)
+        sim_violation(s, "told-is-never-less-than-frozen",
+                      "%s tells of %" PRId64 " ms, %s was frozen for %" PRId64 " ms", k->name,
+                      number(after, "freezeMilliseconds"), m->name, held);
+}
+
+static void check_debt(struct sim *s, struct seen_wukong *k, const cJSON *before,
                        const cJSON *after)
 {
     const char *was = json_str(before, "freeze.requestedTime");
     const char *is = json_str(after, "freeze.requestedTime");
     bool owed = was && !json_at(before, "freeze.thawedTime");
+    const struct machine *m = machine_find(&s->world, k->source_ns, str_or(k->source, ""));
+    if (m && is && !str_eq(was, is))
+        k->held_before_ms = machine_held_ms(m);
     if (!owed)
         return;
+    if (m)
+        check_told(s, k, m, after);
     if (json_at(after, "freeze.thawedTime") || !is || !str_eq(was, is))
         debt_closed(s, k, before);
 }

@@ -16,7 +16,8 @@
 
 #define THAWED_BY_OTHERS "somebody else" /* backup software and the like */
 
-/* Windows lets go of what froze after that, and answers the next thaw with an error (qga/vss-win32).
+/* Windows lets go of what froze after that, and answers the next thaw with an error
+ * (qga/vss-win32).
  */
 #define VSS_MS 10000
 
@@ -37,6 +38,7 @@ struct machine {
     bool agent, paused, migrating;
     enum freezer frozen_by;
     int64_t frozen_ms, frozen_for_ms;
+    int64_t ours_ms;  /* how long our freezes have held it, all that are over */
     bool joined;      /* our freeze found somebody else's, was answered 200 and set no timer; or was
                          thawed by somebody else */
     bool gone_on;     /* by itself, and has not said so yet */
@@ -131,6 +133,8 @@ static inline int64_t world_now(const struct world *w)
 struct machine *machine_get(struct world *w, const char *ns, const char *name);
 struct machine *machine_find(struct world *w, const char *ns, const char *name);
 int64_t machine_records(const struct machine *m);
+/* How long our freezes have held it, one that holds it now included. */
+int64_t machine_held_ms(const struct machine *m);
 void machine_start(struct machine *m, const char *vmi_uid);
 void machine_stop(struct machine *m);
 void machine_pause(struct machine *m, bool paused);

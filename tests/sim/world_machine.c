@@ -94,9 +94,16 @@ void machine_start(struct machine *m, const char *vmi_uid)
               world_now(m->world) + rng_range(m->world->rng, 1, POLL_MS));
 }
 
+int64_t machine_held_ms(const struct machine *m)
+{
+    bool held = m->frozen_by == FREEZER_OURS;
+    return m->ours_ms + (held ? world_now(m->world) - m->frozen_ms : 0);
+}
+
 void machine_stop(struct machine *m)
 {
     settle(m);
+    m->ours_ms = machine_held_ms(m);
     if (m->frozen_by && m->world->thawed)
         m->world->thawed(m->world->arg, m, m->frozen_by, "the guest's end");
     timer_cancel(m->world->timers, &m->safety);
@@ -141,6 +148,7 @@ void machine_thaw(struct machine *m, const char *by)
     if (!m->frozen_by)
         return;
     settle(m);
+    m->ours_ms = machine_held_ms(m);
     enum freezer was = m->frozen_by;
     timer_cancel(m->world->timers, &m->safety);
     m->frozen_by = FREEZER_NONE;

@@ -215,14 +215,26 @@ static struct clone_view frozen_view(struct arena *a, struct memo *memo, bool an
     c->kind = answered ? ERR_NONE : ERR_AMBIGUOUS;
     c->sent_ms = ASKED;
     c->sent_mono_ms = 5000;
-    struct clone_view v = {
-        .arena = a, .memo = memo, .now = {wall_ms, mono_ms}, .unfreeze_timeout_ms = 60000};
+    static const struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
+    struct clone_view v = {.arena = a,
+                           .memo = memo,
+                           .now = {wall_ms, mono_ms},
+                           .wukong = &wukong,
+                           .unfreeze_timeout_ms = 60000};
     v.source = (struct view_source){.vmi_exists = true, .vmi_uid = "u", .vmi_name = "src"};
     v.record.freeze.requested_ms = ASKED;
     v.record.freeze.deadline_ms = ASKED + 60000;
     v.record.freeze.vmi_uid = "u";
     v.record.source_vmi = "src";
     return v;
+}
+
+static bool sends_a_thaw(const struct decision *d)
+{
+    for (size_t i = 0; i < d->intents.count; i++)
+        if (str_eq(d->intents.items[i].sub, "unfreeze"))
+            return true;
+    return false;
 }
 
 /* The wall clock is set, and the guest does not care: forward, and it still stands still; back, and
@@ -250,7 +262,7 @@ static void test_the_clock_is_set(void **state)
             oblige_thaw(&v, &d, true);
             if (holds != (answered && rows[i].holds) ||
                 (d.record.freeze.thawed_ms != 0) != rows[i].thawed ||
-                d.intents.count != !rows[i].thawed)
+                sends_a_thaw(&d) != !rows[i].thawed)
                 fail_msg("row %zu, %d", i, answered);
             memo_release(&memo);
         }
@@ -752,7 +764,7 @@ static void test_freeze_after_ours_is_not_thawed(void **state)
         if (told)
             memo_slot(&memo, key)->state = CALL_OK;
         oblige_thaw(&v, &d, true);
-        assert_int_equal(d.intents.count, !told);
+        assert_int_equal(sends_a_thaw(&d), !told);
         assert_int_equal(d.record.freeze.thawed_ms != 0, told);
         memo_release(&memo);
     }

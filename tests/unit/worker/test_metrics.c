@@ -35,11 +35,19 @@ static void test_moves(void **state)
     cut.freeze_ms = 200;
     struct clone_view v = view_of(&before);
     worker_metrics_record(&v, &cut);
+    assert_true(metric_value(&metric_freeze_seconds, NULL) == 0);
+    /* The thaw works at the second try: only now it is known how long it was. */
+    struct clone_record thawed = cut;
+    thawed.freeze.requested_ms = 1800;
+    thawed.freeze.thawed_ms = 31800;
+    thawed.freeze_ms = 30000;
+    v = view_of(&cut);
+    worker_metrics_record(&v, &thawed);
     assert_true(metric_value(&metric_freeze_seconds, NULL) == 1);
-    struct clone_record done = cut;
+    struct clone_record done = thawed;
     done.phase = PHASE_SUCCEEDED;
     done.completion_ms = 4000;
-    v = view_of(&cut);
+    v = view_of(&thawed);
     worker_metrics_record(&v, &done);
     assert_true(metric_value(&metric_freeze_seconds, NULL) == 1);
     assert_true(metric_value(&metric_clones, METRIC_LABELS("running", "succeeded", "Succeeded")) ==

@@ -109,13 +109,60 @@ static void test_gone_on_is_thawed(void **state)
     world_release(&w);
 }
 
+/* The agent is dead for 28 s after the cut: what is told is the time until the guest goes on, and
+   the clone that holds the cut is told of as one whose guest is not thawed. */
+static void test_told_until_thawed(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.guest_os = "debian";
+    w.thaw_code = 500;
+    w = cut_after(w, 1000);
+    run(&w, 140);
+    assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+    assert_true(w.record.froze && w.frozen);
+    w.thaw_code = 0;
+    succeeds(&w, 100);
+    assert_true(w.record.freeze.thawed_ms);
+    assert_in_range(w.frozen_ms, 28000, 33000);
+    assert_in_range(w.record.freeze_ms, w.frozen_ms, w.frozen_ms + 3000);
+    world_release(&w);
+}
+
+/* A freeze that no cut came of: the next attempt's figures are its own, and lastError tells of it.
+ */
+static void test_told_without_a_cut(void **state)
+{
+    (void)state;
+    for (int restart = 0; restart < 2; restart++) {
+        struct world w = new_world();
+        w.quiesce = QUIESCE_REQUIRED;
+        w.storage_stuck = true;
+        for (int i = 0; i < 100 && !w.frozen; i++)
+            run(&w, 1);
+        run(&w, 100);
+        if (restart)
+            world_restart(&w);
+        for (int i = 0; i < 500 && w.frozen; i++)
+            run(&w, 1);
+        int64_t frozen_ms = w.frozen_ms;
+        w.storage_stuck = false;
+        succeeds(&w, 1000);
+        assert_int_equal(w.record.attempts, 2);
+        assert_true(w.record.error.froze);
+        assert_in_range(w.record.error.freeze_ms, frozen_ms, frozen_ms + 5000);
+        assert_in_range(w.record.freeze_ms, 1, 2000);
+        assert_int_equal(w.warned_of_thaws, 1);
+        world_release(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_a_thaw_proves),
-        cmocka_unit_test(test_required_of_windows),
-        cmocka_unit_test(test_windows_has_8_seconds),
-        cmocka_unit_test(test_gone_on_is_thawed),
+        cmocka_unit_test(test_what_a_thaw_proves),    cmocka_unit_test(test_required_of_windows),
+        cmocka_unit_test(test_windows_has_8_seconds), cmocka_unit_test(test_gone_on_is_thawed),
+        cmocka_unit_test(test_told_until_thawed),     cmocka_unit_test(test_told_without_a_cut),
     };
     return cmocka_run_group_tests(tests, world_start, world_stop);
 }

@@ -288,12 +288,15 @@ static void answer(struct world *w, const struct intent *i, bool ok, int code)
               : code >= 400 && code < 500 ? ERR_REFUSED
                                           : ERR_INTERNAL;
     c->sent_ms = c->sent_mono_ms = w->now;
-    c->done_ms = w->now + 5;
+    c->done_ms = c->done_mono_ms = w->now + 5;
     c->retry_ms = w->now + 500;
     if (i->mark_sent)
         memo_slot(&w->memo, i->mark_sent)->state = CALL_OK;
-    if (ok && i->mark_done)
-        memo_slot(&w->memo, i->mark_done)->state = CALL_OK;
+    if (ok && i->mark_done) {
+        struct call *mark = memo_slot(&w->memo, i->mark_done);
+        mark->state = CALL_OK;
+        mark->done_ms = mark->done_mono_ms = w->now + 5;
+    }
 }
 
 static size_t index_of(const char *const *names, const char *name)
@@ -513,6 +516,7 @@ static void obey(struct world *w, const struct intent *i)
     else if (i->verb == INTENT_EVENT && !c) {
         w->events++;
         w->leftovers += str_eq(i->name, "Leftovers");
+        w->warned_of_thaws += str_eq(i->name, "GuestThawed");
         (void)snprintf(w->last_event, sizeof w->last_event, "%s", i->name);
         answer(w, i, true, 201);
     } else

@@ -98,7 +98,8 @@ struct world {
     int events, status_writes, calls, sent; /* sent: what changes something, but Events */
     int64_t wake_ms;                        /* the last decision's timer */
     char last_event[64];
-    int leftovers; /* Events that name what could not be removed */
+    int warned_of_thaws; /* Events that tell how long a guest was frozen for nothing */
+    int leftovers;       /* Events that name what could not be removed */
 };
 
 extern struct arena persistent; /* strings of records live across rounds */
