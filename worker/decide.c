@@ -699,3 +699,18 @@ void clone_decide(const struct clone_view *v, struct decision *d)
     }
     summary(v, d);
 }
+
+void clone_decide_leaving(const struct clone_view *v, struct decision *d)
+{
+    if (view_past_cut(v) || view_all_cut(v) || record_final(&v->record)) {
+        clone_decide(v, d);
+        return;
+    }
+    d->record = v->record;
+    d->holds = holds_snapshots(v);
+    d->write_status = true;
+    d->keep_conditions = true;
+    d->step = "Thaw";
+    oblige_thaw(v, d, true);
+    summary(v, d);
+}

@@ -89,6 +89,9 @@ extern const size_t clone_step_count;
 /* Instead of clone_decide, when what it has decided cannot be trusted because the view did not fit
    into its arena: the record stays, and the conditions say why. */
 void clone_too_large(const struct clone_view *v, struct decision *d);
+/* The same for a worker that is about to end: the guest is thawed, and a cut that is complete is
+   recorded. */
+void clone_decide_leaving(const struct clone_view *v, struct decision *d);
 void clone_decide(const struct clone_view *view, struct decision *ret);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "json/json.h"
+#include "worker/steps.h"
 #include "worker/view_build.h"
 
 struct entry_bucket {
@@ -168,8 +169,28 @@ static void entry_free(struct entry *e)
 
 static void set_freezing(struct entries *all, struct entry *e, bool freezing)
 {
-    all->freezing += (size_t)freezing - (size_t)e->freezing;
+    struct entry **at = &all->freezers;
+    if (e->freezing == freezing)
+        return;
+    while (!freezing && *at != e)
+        at = &(*at)->next_freezer;
+    if (freezing)
+        e->next_freezer = *at;
+    *at = freezing ? e : e->next_freezer;
     e->freezing = freezing;
+    e->slot_until_ms = 0;
+}
+
+size_t entries_frozen(struct entries *all, const struct entry *self, int64_t now_ms)
+{
+    size_t n = 0;
+    for (struct entry *e = all->freezers; e; e = e->next_freezer) {
+        /* One that is announced may be sent a while later. */
+        if (!e->slot_until_ms && e->owes_thaw)
+            e->slot_until_ms = now_ms + e->freeze_ms + FREEZE_SEND_MS;
+        n += e != self && (!e->slot_until_ms || now_ms < e->slot_until_ms);
+    }
+    return n;
 }
 
 void entries_count_freeze(struct entries *all, struct entry *e)
@@ -328,6 +349,7 @@ bool entries_summarise(struct entries *all, struct entry *e, const struct kube_o
         e->linked = v.effective.clone_type == CLONE_LINKED;
         e->holder.created_ms = o->created_ms;
         e->owes_thaw = record_owes_thaw(r);
+        e->freeze_ms = r->freeze.deadline_ms - r->freeze.requested_ms;
         /* Another attempt begins with an empty record; the guest was thawed all the same. */
         if (r->freeze.thawed_ms)
             e->thawed_ms = r->freeze.thawed_ms;

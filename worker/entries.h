@@ -67,7 +67,10 @@ struct entry {
     size_t disk_count; /* as the status says; 0: not known */
     struct usage_holder holder;
     bool owes_thaw;
-    bool freezing; /* counted in entries.freezing */
+    bool freezing;              /* among entries.freezers */
+    struct entry *next_freezer; /* and its place there */
+    int64_t freeze_ms;          /* its guest's own timer, as announced */
+    int64_t slot_until_ms;      /* monotonic; 0: nobody has asked since it froze */
     char *freeze_vmi_uid;
     int64_t thawed_ms;
     /* Its VirtualMachineSnapshot freezes the guest, or will, or has in an attempt that failed. */
@@ -83,9 +86,9 @@ struct entry {
 struct entries {
     struct entry *by_key, *by_uid;
     struct entry_bucket *by_source, *by_group;
-    struct entry *dead; /* gone, their calls are not back yet; linked by same_source_next */
-    struct usage usage; /* of those that have begun, or may */
-    size_t freezing;    /* those that have a guest frozen, or have announced it */
+    struct entry *dead;     /* gone, their calls are not back yet; linked by same_source_next */
+    struct usage usage;     /* of those that have begun, or may */
+    struct entry *freezers; /* those that have a guest frozen, or have announced it */
 };
 
 struct entry *entries_by_key(const struct entries *all, const char *ns, const char *name);
@@ -120,6 +123,9 @@ void entry_landed(struct entries *all, struct entry *e);
 bool entries_summarise(struct entries *all, struct entry *e, const struct kube_object *o);
 /* Counts e among those that freeze, or no more: to be called when its announcement has changed. */
 void entries_count_freeze(struct entries *all, struct entry *e);
+/* How many guests of others may be frozen still. A debt outlives its slot: a guest whose agent is
+   dead, or that refuses, holds up nobody for longer than its own timer. */
+size_t entries_frozen(struct entries *all, const struct entry *self, int64_t now_ms);
 /* Adds a storage class to those of one clone, once; NULL adds nothing. */
 void entries_add_class(const char **classes, size_t *count, const char *name);
 /* Frees everything, and wakes nobody. */

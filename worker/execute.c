@@ -77,6 +77,7 @@ static void fail_slot(struct executor *x, struct call *c, enum err_kind kind, in
     c->done_ms = wall(x);
     c->done_mono_ms = clock_mono(x->clock);
     c->retry_ms = c->done_ms + wait;
+    c->retry_mono_ms = c->done_mono_ms + wait;
     free(c->reason);
     free(c->message);
     c->reason = xstrdup(str_or(reason, ""));
@@ -207,8 +208,10 @@ static void execution_done(void *arg, const struct kube_reply *reply)
     } else {
         fail_slot(x, c, status->err.kind, status->code, status->reason, status->err.message,
                   status->retry_after_s);
-        if (e->urgent && c->retry_ms > c->done_ms + CALL_URGENT_MS)
+        if (e->urgent && c->retry_ms > c->done_ms + CALL_URGENT_MS) {
             c->retry_ms = c->done_ms + CALL_URGENT_MS;
+            c->retry_mono_ms = c->done_mono_ms + CALL_URGENT_MS;
+        }
     }
     x->ended(x->arg, e->owner, written, written ? reply->body_len : 0);
     unlink_and_free(e);
@@ -216,7 +219,8 @@ static void execution_done(void *arg, const struct kube_reply *reply)
 
 static bool may_send(const struct executor *x, const struct intent *i, const struct call *c)
 {
-    int64_t now = wall(x);
+    /* The wall clock may be set back by an hour. */
+    int64_t now = clock_mono(x->clock);
     if (verbs[i->verb].writes && !x->may_write(x->arg))
         return false;
     if (!c || c->state == CALL_NONE)
@@ -224,10 +228,10 @@ static bool may_send(const struct executor *x, const struct intent *i, const str
     if (c->state == CALL_FLYING)
         return false;
     if (c->state == CALL_FAILED)
-        return now >= c->retry_ms;
+        return now >= c->retry_mono_ms;
     if (i->verb == INTENT_EVENT)
         return false;
-    return verbs[i->verb].repeats || now >= c->done_ms + CALL_SETTLE_MS;
+    return verbs[i->verb].repeats || now >= c->done_mono_ms + CALL_SETTLE_MS;
 }
 
 static void write_apply(struct json_writer *w, const struct intent *i)
@@ -345,8 +349,12 @@ bool execute(struct executor *x, const struct intent *i, struct memo *memo, void
     c->state = CALL_FLYING;
     c->sent_ms = wall(x);
     c->sent_mono_ms = clock_mono(x->clock);
-    if (i->mark_sent)
-        memo_slot(memo, i->mark_sent)->state = CALL_OK;
+    if (i->mark_sent) {
+        struct call *mark = memo_slot(memo, i->mark_sent);
+        mark->state = CALL_OK;
+        mark->sent_ms = c->sent_ms;
+        mark->sent_mono_ms = c->sent_mono_ms;
+    }
     const char *text = wrapped ? body.data : i->body;
     struct kube_request request = {
         .method = verb->method,
@@ -357,6 +365,7 @@ bool execute(struct executor *x, const struct intent *i, struct memo *memo, void
         .body = text,
         .body_len = text ? strlen(text) : 0,
         .deadline_ms = i->timeout_ms ? i->timeout_ms : CALL_TIMEOUT_MS,
+        .urgent = e->urgent || i->urgent,
         .response_max = LIMIT_REPLY_BYTES,
     };
     x->in_flight++;

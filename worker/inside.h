@@ -41,6 +41,12 @@ struct worker {
     struct policy_reports *policy_reports;
     struct log_limit unreadable_log, too_large_log;
     bool leads, synced;
+    struct {
+        void (*done)(void *arg); /* NULL: it stays */
+        void *arg;
+        int64_t until_ms;
+        struct timer look;
+    } resigning;
 };
 
 static inline int64_t worker_mono(const struct worker *w)

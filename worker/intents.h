@@ -46,6 +46,7 @@ struct intent {
        NULL: none. They let the next decision prove what came before what. */
     const char *mark_sent, *mark_done;
     int64_t timeout_ms; /* 0: the default of execute.h */
+    bool urgent;        /* a guest stands still until it is answered: before all other requests */
 };
 
 struct intents {

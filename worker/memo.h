@@ -26,6 +26,7 @@ struct call {
     int64_t sent_mono_ms;     /* and by the one that nobody sets */
     int64_t done_mono_ms;
     int64_t retry_ms;       /* wall clock; not sent again before */
+    int64_t retry_mono_ms;  /* and this is what counts */
     unsigned failures;      /* in a row */
     enum err_kind kind;     /* of the last failure */
     int code;               /* HTTP status of the last answer; 0: none came */

@@ -18,6 +18,8 @@
 #define HASTY_MS 5000
 /* A thaw that has not worked, or may have come before its freeze, is sent again so soon. */
 #define THAW_REPEAT_MS 2000
+/* After so many failures in a row its Wukong says so. */
+#define THAW_FAILS 3
 
 static bool definite_refusal(const struct call *freeze)
 {
@@ -105,8 +107,9 @@ static void close_freeze(const struct clone_view *v, struct decision *d, int64_t
 static void send_thaw(const struct clone_view *v, struct decision *d, int64_t repeat_ms)
 {
     const struct call *last = view_thaw_call(v);
-    if (last && last->state != CALL_FLYING && v->now.wall_ms < last->done_ms + repeat_ms) {
-        decision_again(d, last->done_ms + repeat_ms);
+    int64_t wait = last ? last->done_mono_ms + repeat_ms - v->now.mono_ms : 0;
+    if (last && last->state != CALL_FLYING && wait > 0) {
+        decision_again(d, v->now.wall_ms + wait);
         return;
     }
     long long id = (long long)v->record.freeze.requested_ms;
@@ -125,7 +128,29 @@ static void send_thaw(const struct clone_view *v, struct decision *d, int64_t re
     if (view_all_cut(v) && view_freeze_holds(v)) {
         bool early = v->now.mono_ms < freeze->sent_mono_ms + WINDOWS_FREEZE_MS - THAW_MARGIN_MS;
         i->mark_sent = arena_printf(v->arena, "%s/%lld", early ? "held" : "held-long", id);
+    } else {
+        i->mark_sent = arena_printf(v->arena, "thaw-sent/%lld", id);
     }
+}
+
+/* How long it takes until a freeze whose end no answer tells is over for certain. By the clock that
+   nobody sets, which tells nothing of what a worker before this one has sent: from our first thaw,
+   so that none is recorded that was not sent. One that worked leaves only a freeze that comes late.
+ */
+static int64_t settles_in_ms(const struct clone_view *v)
+{
+    const struct call *freeze = view_freeze_call(v), *worked = first_that_worked(v);
+    const struct call *sent =
+        memo_findf(v->memo, "thaw-sent/%lld", (long long)v->record.freeze.requested_ms);
+    int64_t late = view_unfreeze_ms(v) > FREEZE_LATE_MS ? view_unfreeze_ms(v) : FREEZE_LATE_MS;
+    int64_t from = v->now.mono_ms;
+    if (freeze)
+        from = freeze->sent_mono_ms;
+    else if (sent)
+        from = sent->sent_mono_ms;
+    if (!freeze && worked && worked->done_mono_ms + FREEZE_LATE_MS < from + late)
+        return worked->done_mono_ms + FREEZE_LATE_MS + FREEZE_POLL_MS - v->now.mono_ms;
+    return from + late + FREEZE_POLL_MS - v->now.mono_ms;
 }
 
 void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted)
@@ -148,7 +173,7 @@ void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted)
         return;
     }
     bool thawed = call_ok(thaw) || view_thawed_by_itself(v);
-    if (call_ok(freeze) && thawed && thaw->sent_ms >= freeze->done_ms) {
+    if (node_answered(freeze) && thawed && thaw->sent_mono_ms >= freeze->done_mono_ms) {
         close_freeze(v, d, thaw->done_ms, true);
         return;
     }
@@ -157,21 +182,23 @@ void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted)
         return;
     }
     /* The answer to the freeze is not known, or the thaw has not worked yet: repeat until the state
-       is seen empty after the last moment at which a late freeze can still hold. */
-    int64_t late = view_unfreeze_ms(v) > FREEZE_LATE_MS ? view_unfreeze_ms(v) : FREEZE_LATE_MS;
-    int64_t settled = r->freeze.requested_ms + late + FREEZE_POLL_MS;
-    /* A thaw that is on its way would end the freeze of whoever comes next. */
+       is seen empty after the last moment at which a late freeze can still hold. A thaw that is on
+       its way would end the freeze of whoever comes next. */
+    int64_t left = settles_in_ms(v);
     bool flying = thaw && thaw->state == CALL_FLYING;
-    /* The wall clock may be set forward while the guest stands still. */
-    bool over = now >= settled &&
-                (!freeze || v->now.mono_ms >= freeze->sent_mono_ms + late + FREEZE_POLL_MS);
-    if (over && !v->source.freeze_status && !flying) {
+    if (left <= 0 && !v->source.freeze_status && !flying) {
         close_freeze(v, d, now, true);
         return;
     }
+    if (call_failed(thaw) && thaw->failures >= THAW_FAILS)
+        body_event(v, d, true, "ThawFails",
+                   "the guest of %s/%s cannot be thawed: %s. It is tried again every 2 s; see its "
+                   "guest agent, and thaw it by virtctl unfreeze, or from its console by fsfreeze "
+                   "--unfreeze",
+                   v->effective.source_ns, str_or(v->record.source_vmi, v->effective.source_name),
+                   str_or(thaw->message, "no answer"));
     send_thaw(v, d, thaw ? THAW_REPEAT_MS : 0);
-    int64_t next = now + THAW_REPEAT_MS;
-    decision_again(d, now < settled && next > settled ? settled : next);
+    decision_again(d, now + (left > 0 && left < THAW_REPEAT_MS ? left : THAW_REPEAT_MS));
 }
 
 /* How often csi-snapshotter is made to look at a content again. */

@@ -462,14 +462,18 @@ void apply_cut(const struct clone_view *v, struct decision *d)
     }
     if (view_uses_vm_snapshot(v))
         return;
+    size_t first = d->intents.count;
     for (size_t i = 0; i < v->disk_count; i++)
         if (!v->disks[i].snapshot.exists && !disk_is_cut(&v->disks[i]))
             body_create_snapshot(v, d, i);
+    for (size_t i = first; i < d->intents.count; i++)
+        d->intents.items[i].urgent = view_cut_mode(v) == CUT_FROZEN;
 }
 
 enum observed observe_thaw(const struct clone_view *v, struct why *why)
 {
-    if (!record_owes_thaw(&v->record))
+    /* What is cut and told needs no guest: the thaw is repeated beside what follows. */
+    if (!record_owes_thaw(&v->record) || view_past_cut(v))
         return STEP_DONE;
     why_set(why, REASON_CLONING, "the guest is being thawed");
     why->again_ms = v->now.wall_ms + 1000;

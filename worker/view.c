@@ -872,6 +872,8 @@ int view_build(struct clone_view *v, const struct caches *real, const struct kub
        owed to it. */
     if (!final || record_owes_thaw(&v->record) || v->record.started.at_ms)
         read_source(v, final || view_past_cut(v) ? real : caches);
+    if (record_owes_thaw(&v->record))
+        note_others(v, memo);
     if (!final) {
         note_source(v, memo);
         read_classes(v, caches);
@@ -881,8 +883,6 @@ int view_build(struct clone_view *v, const struct caches *real, const struct kub
                      taker_of(v).uid, find_carrier, v);
         if (!v->wukong->deleted_ms && !record_aborted(&v->record))
             capture_build(v, memo);
-        if (record_owes_thaw(&v->record))
-            note_others(v, memo);
         see_snapshots(v, caches);
         view_see_copies(v, caches);
     }

@@ -22,6 +22,7 @@ void worker_look_at(void *arg, const struct entry *e)
     if (!e->is_clone)
         return;
     workqueue_add(w->queue, e->key, worker_mono(w));
+    workqueue_hurry(w->queue, e->key, e->freezing);
     worker_arm_pump(w);
 }
 

@@ -26,6 +26,9 @@
 
 /* After our own status write the watch is given this long to show it. */
 #define WRITTEN_TRUST_MS 10000
+/* Who gives the lease back thaws the guests that it holds, for so long at most (a Pod has 30 s). */
+#define RESIGN_MS 10000
+#define RESIGN_LOOK_MS 20
 
 /* --- the face that the view looks through --- */
 
@@ -105,7 +108,8 @@ static void settings_of(struct worker *w, struct entry *self, const struct kube_
 {
     s->unfreeze_timeout_ms = w->config.unfreeze_timeout_ms;
     s->freezes_max = w->config.max_frozen;
-    s->freezes_full = s->freezes_max && w->entries.freezing - self->freezing >= s->freezes_max;
+    s->freezes_full =
+        s->freezes_max && entries_frozen(&w->entries, self, worker_mono(w)) >= s->freezes_max;
     for (struct entry *e = entries_of_source(&w->entries, v->effective.source_ns,
                                              str_or(v->effective.source_name, "-"));
          e; e = e->same_source_next) {
@@ -227,7 +231,9 @@ static void carry_out(struct worker *w, struct entry *e, const struct clone_view
         workqueue_add_at(w->queue, e->key, v->now.mono_ms + (delay > 10 ? delay : 10),
                          v->now.mono_ms);
     }
-    if (entry_needs_no_memo(e, record_final(&v->record), d->intents.count))
+    workqueue_hurry(w->queue, e->key, e->freezing);
+    bool over = record_final(&v->record) && !record_owes_thaw(&v->record);
+    if (entry_needs_no_memo(e, over, d->intents.count))
         memo_release(&e->memo);
 }
 
@@ -235,14 +241,15 @@ static void carry_out(struct worker *w, struct entry *e, const struct clone_view
    as long as its step says. */
 static void wake_for_retries(struct worker *w, const struct entry *e)
 {
-    int64_t now = worker_wall(w), soonest = 0;
+    int64_t now = worker_mono(w), soonest = 0;
     for (const struct call *c = e->memo.calls; c; c = c->next)
-        if (c->state == CALL_FAILED && c->retry_ms > now && (!soonest || c->retry_ms < soonest) &&
+        if (c->state == CALL_FAILED && c->retry_mono_ms > now &&
+            (!soonest || c->retry_mono_ms < soonest) &&
             !(str_starts(c->key, "dry/") &&
               (c->kind == ERR_REFUSED || c->kind == ERR_INVALID || c->kind == ERR_EXISTS)))
-            soonest = c->retry_ms;
+            soonest = c->retry_mono_ms;
     if (soonest)
-        workqueue_add_at(w->queue, e->key, worker_mono(w) + soonest - now, worker_mono(w));
+        workqueue_add_at(w->queue, e->key, soonest, now);
 }
 
 /* The answer to what was announced is lost, or a conflict says that the cache is behind, for
@@ -321,7 +328,10 @@ static void reconcile(struct worker *w, struct entry *e)
             struct decision d = {.intents = {.arena = &a}};
             peers_look(&peers, &v);
             policing_judge(&policing, e, o, &v);
-            clone_decide(&v, &d);
+            if (w->resigning.done)
+                clone_decide_leaving(&v, &d);
+            else
+                clone_decide(&v, &d);
             if (arena_full(&a)) {
                 give_up_look(w, e, &v, &d);
                 view_release(&v);
@@ -347,7 +357,7 @@ static void pump(void *arg)
     while (w->leads && turns++ < 64 && (key = workqueue_get(w->queue, worker_mono(w)))) {
         struct entry *e = NULL;
         HASH_FIND(by_key, w->entries.by_key, key, strlen(key), e);
-        if (e && e->is_clone)
+        if (e && e->is_clone && (e->freezing || !w->resigning.done))
             reconcile(w, e);
         workqueue_done(w->queue, key, worker_mono(w));
     }
@@ -519,6 +529,8 @@ static void unreadable(void *arg, const struct kube_kind *kind, const char *ns, 
 
 /* --- life --- */
 
+static void resign(void *arg);
+
 static void start_watching(struct worker *w, enum worker_kind kind)
 {
     struct watched *k = &w->watched[kind];
@@ -577,6 +589,7 @@ struct worker *worker_new(const struct worker_config *config)
                                                             .arg = w});
     w->queue = workqueue_new(&(struct workqueue_options){.rng = config->rng});
     timer_init(&w->pump, pump, w);
+    timer_init(&w->resigning.look, resign, w);
     w->entries.usage.wake = worker_turn_came;
     w->entries.usage.arg = w;
     for (int k = 0; k < WORKER_KINDS; k++)
@@ -604,14 +617,31 @@ void worker_start(struct worker *w)
         acquired(w);
 }
 
-void worker_resign(struct worker *w, void (*done)(void *arg), void *arg)
+/* Guests stand still until the next leader has filled its caches: theirs are thawed first. */
+static void resign(void *arg)
 {
+    struct worker *w = arg;
+    int64_t now = worker_mono(w);
+    if (w->leads && w->synced && w->entries.freezers && now < w->resigning.until_ms) {
+        timer_arm(w->config.timers, &w->resigning.look, now + RESIGN_LOOK_MS);
+        return;
+    }
     w->leads = false;
     worker_arm_pump(w);
     if (w->lease)
-        lease_release(w->lease, done, arg);
+        lease_release(w->lease, w->resigning.done, w->resigning.arg);
     else
-        done(arg);
+        w->resigning.done(w->resigning.arg);
+}
+
+void worker_resign(struct worker *w, void (*done)(void *arg), void *arg)
+{
+    w->resigning.done = done;
+    w->resigning.arg = arg;
+    w->resigning.until_ms = worker_mono(w) + RESIGN_MS;
+    for (struct entry *e = w->entries.freezers; e; e = e->next_freezer)
+        worker_look_at(w, e);
+    resign(w);
 }
 
 void worker_free(struct worker *w)
@@ -619,6 +649,7 @@ void worker_free(struct worker *w)
     if (!w)
         return;
     timer_cancel(w->config.timers, &w->pump);
+    timer_cancel(w->config.timers, &w->resigning.look);
     lease_free(w->lease);
     for (int k = 0; k < WORKER_KINDS; k++) {
         reflector_free(w->watched[k].reflector);

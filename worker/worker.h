@@ -37,7 +37,8 @@ struct worker;
 /* The strings of config are copied. */
 struct worker *worker_new(const struct worker_config *config);
 void worker_start(struct worker *w);
-/* Gives the lease back; done is called when that has been answered, or after 2 s. */
+/* Begins nothing any more, thaws the guests that it holds frozen, for 10 s at most, and gives the
+   lease back; done is called when that has been answered, or after 2 s. Once. */
 void worker_resign(struct worker *w, void (*done)(void *arg), void *arg);
 /* Cancels everything under way and frees. */
 void worker_free(struct worker *w);

@@ -19,6 +19,7 @@ struct item {
     struct timer delay;
     unsigned failures;
     bool queued, processing, dirty; /* dirty: added while processing */
+    bool hurry;
     UT_hash_handle hh;
     char key[];
 };
@@ -69,6 +70,20 @@ static void drop_if_idle(struct workqueue *q, struct item *i)
         drop(q, i);
 }
 
+/* Those in a hurry come first, in the order in which they were added. */
+static void link_item(struct workqueue *q, struct item *i)
+{
+    struct item **at = &q->first;
+    if (!i->hurry && q->last)
+        at = &q->last->next;
+    while (i->hurry && *at && (*at)->hurry)
+        at = &(*at)->next;
+    i->next = *at;
+    *at = i;
+    if (!i->next)
+        q->last = i;
+}
+
 static void put_in_line(void *arg)
 {
     struct item *i = arg;
@@ -81,13 +96,32 @@ static void put_in_line(void *arg)
     if (i->queued)
         return;
     i->queued = true;
-    i->next = NULL;
-    if (q->last)
-        q->last->next = i;
-    else
-        q->first = i;
-    q->last = i;
     q->ready++;
+    link_item(q, i);
+}
+
+static void unlink_item(struct workqueue *q, struct item *i)
+{
+    struct item **at = &q->first, *before = NULL;
+    while (*at != i) {
+        before = *at;
+        at = &(*at)->next;
+    }
+    *at = i->next;
+    if (q->last == i)
+        q->last = before;
+}
+
+void workqueue_hurry(struct workqueue *q, const char *key, bool hurry)
+{
+    struct item *i = find(q, key);
+    if (!i || i->hurry == hurry)
+        return;
+    if (i->queued)
+        unlink_item(q, i);
+    i->hurry = hurry;
+    if (i->queued)
+        link_item(q, i);
 }
 
 struct workqueue *workqueue_new(const struct workqueue_options *options)

@@ -36,6 +36,8 @@ struct workqueue *workqueue_new(const struct workqueue_options *options);
 void workqueue_free(struct workqueue *q);
 
 void workqueue_add(struct workqueue *q, const char *key, int64_t now_ms);
+/* hurry: once it is due the key comes before all others. Meant until the key is idle. */
+void workqueue_hurry(struct workqueue *q, const char *key, bool hurry);
 /* Not before at_ms. */
 void workqueue_add_at(struct workqueue *q, const char *key, int64_t at_ms, int64_t now_ms);
 /* After a failure: not before the key's backoff, which grows, and the bucket allow. Returns when.

@@ -324,8 +324,15 @@ unsigned judge_debts(struct sim *s, const char *ns, const char *vmi)
 static unsigned all_debts(struct sim *s)
 {
     unsigned n = 0;
-    for (struct api_object *o = s->api.objects[API_WUKONG]; o; o = o->hh.next)
-        n += owes(json_get(o->tree, "status"));
+    for (struct api_object *o = s->api.objects[API_WUKONG]; o; o = o->hh.next) {
+        const struct seen_wukong *k = judge_find(s, o->uid);
+        /* A guest whose own timer is over is not held, though its thaw be owed. */
+        const cJSON *freeze = json_at(o->tree, "status.cloneStatus.freeze");
+        int64_t from = 0, to = 0;
+        (void)str_to_time_ms(json_str(freeze, "requestedTime"), &from);
+        (void)str_to_time_ms(json_str(freeze, "deadlineTime"), &to);
+        n += owes(json_get(o->tree, "status")) && k && s->now_ms < k->asked_ms + to - from;
+    }
     return n;
 }
 

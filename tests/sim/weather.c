@@ -30,7 +30,7 @@ void weather_draw(struct sim *s)
         .freeze_late = maybe(s, chance, 300),
         .freeze_error = maybe(s, chance, 300),
         .freeze_error_but_frozen = maybe(s, chance, 300),
-        .thaw_error = maybe(s, chance, 300),
+        .thaw_error = rng_chance(&s->rng, 60) ? 1000 : maybe(s, chance, 300), /* dead agents */
         .thaw_error_but_thawed = maybe(s, chance, 200),
         .snapshot_slow = maybe(s, chance, 400),
         .snapshot_errors = maybe(s, chance, 500),

@@ -52,22 +52,47 @@ static void test_freezes_are_counted(void **state)
     struct entry *a = entries_add(&all, "ns", "a", "ua"), *b = entries_add(&all, "ns", "b", "ub");
     announce_open(&a->announced, "7", ANNOUNCED_SEAL, 1000);
     entries_count_freeze(&all, a);
-    assert_int_equal(all.freezing, 0);
+    assert_int_equal((int)entries_frozen(&all, NULL, 1000), 0);
     announce_open(&a->announced, "7", ANNOUNCED_FREEZE, 1000);
     entries_count_freeze(&all, a);
     a->owes_thaw = true;
     entries_count_freeze(&all, a);
     announce_close(&a->announced);
     entries_count_freeze(&all, a);
-    assert_int_equal(all.freezing, 1);
+    assert_int_equal((int)entries_frozen(&all, NULL, 1000), 1);
     b->owes_thaw = true;
     entries_count_freeze(&all, b);
-    assert_int_equal(all.freezing, 2);
+    assert_int_equal((int)entries_frozen(&all, NULL, 1000), 2);
     a->owes_thaw = false;
     entries_count_freeze(&all, a);
-    assert_int_equal(all.freezing, 1);
+    assert_int_equal((int)entries_frozen(&all, NULL, 1000), 1);
     entries_remove(&all, b);
-    assert_int_equal(all.freezing, 0);
+    assert_int_equal((int)entries_frozen(&all, NULL, 1000), 0);
+    entries_release(&all);
+}
+
+/* The debt lasts, the slot does not: no longer than the guest's own timer, from when it is asked
+   for. */
+static void test_a_slot_ends(void **state)
+{
+    (void)state;
+    struct entries all = {0};
+    struct entry *a = entries_add(&all, "ns", "a", "ua"), *b = entries_add(&all, "ns", "b", "ub");
+    a->owes_thaw = b->owes_thaw = true;
+    a->freeze_ms = 10000;
+    b->freeze_ms = 60000;
+    entries_count_freeze(&all, a);
+    entries_count_freeze(&all, b);
+    assert_int_equal(entries_frozen(&all, NULL, 5000), 2);
+    assert_int_equal(entries_frozen(&all, a, 5000), 1);
+    assert_int_equal(entries_frozen(&all, NULL, 24999), 2);
+    assert_int_equal(entries_frozen(&all, NULL, 25000), 1);
+    assert_int_equal(entries_frozen(&all, NULL, 75000), 0);
+    a->owes_thaw = false;
+    entries_count_freeze(&all, a);
+    a->owes_thaw = true;
+    entries_count_freeze(&all, a);
+    assert_int_equal(entries_frozen(&all, NULL, 80000), 1);
     entries_release(&all);
 }
 
@@ -76,6 +101,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memo_is_kept_while_it_is_needed),
         cmocka_unit_test(test_freezes_are_counted),
+        cmocka_unit_test(test_a_slot_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

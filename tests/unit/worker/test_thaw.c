@@ -157,12 +157,62 @@ static void test_told_without_a_cut(void **state)
     }
 }
 
+/* A dead agent holds up nothing whose cut is proven: the clone succeeds, the debt stays, its Wukong
+   says so, and it is paid when the agent is back. */
+static void test_a_dead_agent_holds_up_nobody(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.guest_os = "debian";
+    w.thaw_code = 500;
+    w = cut_after(w, 1000);
+    succeeds(&w, 100);
+    assert_true(w.frozen && !w.record.freeze.thawed_ms && w.finalizer);
+    assert_int_equal(w.thaw_warnings, 1);
+    w.thaw_code = 0;
+    run(&w, 100);
+    assert_true(w.record.freeze.thawed_ms && !w.finalizer);
+    assert_in_range(w.record.freeze_ms, w.frozen_ms, w.frozen_ms + 3000);
+    assert_clean(&w);
+    world_release(&w);
+}
+
+/* A leader whose clock is 70 s ahead of the one before it thaws at once, and calls nothing thawed
+   that it has not tried; an hour behind, it tries as often. */
+static void test_clocks_of_two_leaders(void **state)
+{
+    (void)state;
+    static const int64_t off_ms[] = {70000, -3600000};
+    for (size_t i = 0; i < ARRAY_LEN(off_ms); i++) {
+        struct world w = new_world();
+        w.storage_stuck = true;
+        for (int k = 0; k < 100 && !w.frozen; k++)
+            run(&w, 1);
+        world_restart(&w);
+        w.thaw_code = 500;
+        w.guest_timer += off_ms[i];
+        w.froze_ms += off_ms[i];
+        w.now += off_ms[i];
+        run(&w, 25);
+        assert_true(w.frozen && w.thaws >= 2 && !w.record.freeze.thawed_ms);
+        w.thaw_code = 0;
+        run(&w, 10);
+        assert_false(w.frozen);
+        world_release(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_a_thaw_proves),    cmocka_unit_test(test_required_of_windows),
-        cmocka_unit_test(test_windows_has_8_seconds), cmocka_unit_test(test_gone_on_is_thawed),
-        cmocka_unit_test(test_told_until_thawed),     cmocka_unit_test(test_told_without_a_cut),
+        cmocka_unit_test(test_what_a_thaw_proves),
+        cmocka_unit_test(test_required_of_windows),
+        cmocka_unit_test(test_windows_has_8_seconds),
+        cmocka_unit_test(test_gone_on_is_thawed),
+        cmocka_unit_test(test_told_until_thawed),
+        cmocka_unit_test(test_told_without_a_cut),
+        cmocka_unit_test(test_a_dead_agent_holds_up_nobody),
+        cmocka_unit_test(test_clocks_of_two_leaders),
     };
     return cmocka_run_group_tests(tests, world_start, world_stop);
 }

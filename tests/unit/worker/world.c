@@ -282,6 +282,7 @@ static void answer(struct world *w, const struct intent *i, bool ok, int code)
     struct call *c = memo_slot(&w->memo, i->key);
     c->state = ok ? CALL_OK : CALL_FAILED;
     c->code = code;
+    c->failures = ok ? 0 : c->failures + 1;
     c->kind = ok                          ? ERR_NONE
               : code == 409               ? ERR_CONFLICT
               : code == 429               ? ERR_THROTTLED
@@ -290,8 +291,11 @@ static void answer(struct world *w, const struct intent *i, bool ok, int code)
     c->sent_ms = c->sent_mono_ms = w->now;
     c->done_ms = c->done_mono_ms = w->now + 5;
     c->retry_ms = w->now + 500;
-    if (i->mark_sent)
-        memo_slot(&w->memo, i->mark_sent)->state = CALL_OK;
+    if (i->mark_sent) {
+        struct call *mark = memo_slot(&w->memo, i->mark_sent);
+        mark->state = CALL_OK;
+        mark->sent_ms = mark->sent_mono_ms = w->now;
+    }
     if (ok && i->mark_done) {
         struct call *mark = memo_slot(&w->memo, i->mark_done);
         mark->state = CALL_OK;
@@ -516,6 +520,7 @@ static void obey(struct world *w, const struct intent *i)
     else if (i->verb == INTENT_EVENT && !c) {
         w->events++;
         w->leftovers += str_eq(i->name, "Leftovers");
+        w->thaw_warnings += str_eq(i->name, "ThawFails");
         w->warned_of_thaws += str_eq(i->name, "GuestThawed");
         (void)snprintf(w->last_event, sizeof w->last_event, "%s", i->name);
         answer(w, i, true, 201);

@@ -98,6 +98,7 @@ struct world {
     int events, status_writes, calls, sent; /* sent: what changes something, but Events */
     int64_t wake_ms;                        /* the last decision's timer */
     char last_event[64];
+    int thaw_warnings;   /* Events that say that a guest cannot be thawed */
     int warned_of_thaws; /* Events that tell how long a guest was frozen for nothing */
     int leftovers;       /* Events that name what could not be removed */
 };
