@@ -9,7 +9,8 @@
 #include "base/rng.h"
 #include "kube/workqueue.h"
 
-/* Ops, one word each; keys are one letter. a<k> add, A<k><n> add at now+n, g get (prints the key or
+/* Ops, one word each; keys are one letter. a<k> add, h<k> hurry, A<k><n> add at now+n, g get
+   (prints the key or
    '-'), d<k> done, t<n> time passes, n prints when something is next (now+x, or '-'). */
 static void run_script(struct workqueue *q, const char *script, struct buf *out)
 {
@@ -18,7 +19,7 @@ static void run_script(struct workqueue *q, const char *script, struct buf *out)
         char op = *p++, key[2] = {0};
         if (op == ' ')
             continue;
-        if (strchr("aAd", op))
+        if (strchr("aAdh", op))
             key[0] = *p++;
         char *end = NULL;
         long number = strchr("At", op) ? strtol(p, &end, 10) : 0;
@@ -29,6 +30,8 @@ static void run_script(struct workqueue *q, const char *script, struct buf *out)
             workqueue_add_at(q, key, now + number, now);
         } else if (op == 'd') {
             workqueue_done(q, key, now);
+        } else if (op == 'h') {
+            workqueue_hurry(q, key, true);
         } else if (op == 't') {
             now += number;
         } else if (op == 'g') {
@@ -69,6 +72,12 @@ static void test_scripts(void **state)
         {__LINE__, 0, "Ax0 g", "x"},
         {__LINE__, 0, "Ax-5 g", "x"},
         {__LINE__, 0, "Ax30 Ay10 Az20 t30 g g g", "yzx"},
+        /* In a hurry: first when due, in line among themselves, until the key is idle. */
+        {__LINE__, 0, "ax ay az hz g g g", "zxy"},
+        {__LINE__, 0, "ax ay az hz hy aw g g g g", "zyxw"},
+        {__LINE__, 0, "ax Ay10 hy t10 g g", "yx"},
+        {__LINE__, 0, "ax ay hy g dy ay g g", "yxy"},
+        {__LINE__, 0, "ax ay hy hx aw g g g", "yxw"},
         {__LINE__, 2, "ax ay az g g g n dx n g", "xy-[-][0]z"},
         {__LINE__, 1, "ax ay g ax g dx g dy g", "x-yx"},
     };

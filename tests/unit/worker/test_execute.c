@@ -126,6 +126,24 @@ static void test_retry_after_is_heeded(void **state)
     assert_in_range(wait_after_failure(f, &snapshot, 40), 40000, 60000);
 }
 
+/* Before all other requests: the thaw, and what is made while a guest is frozen. */
+static void test_what_is_urgent(void **state)
+{
+    struct fixture *f = *state;
+    struct intent while_frozen = snapshot;
+    while_frozen.urgent = true;
+    const struct {
+        const struct intent *i;
+        bool urgent;
+    } rows[] = {{&thaw, true}, {&snapshot, false}, {&while_frozen, true}};
+    for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
+        assert_true(send(f, rows[k].i));
+        assert_int_equal(fake_call(&f->fake)->request.urgent, rows[k].urgent);
+        fake_answer(&f->fake, fake_call(&f->fake), 200, "{}");
+        fake_advance(&f->fake, CALL_SETTLE_MS);
+    }
+}
+
 /* Seconds for which a guest stands still are not a server's to ask for. */
 static void test_a_thaw_is_sent_again_soon(void **state)
 {
@@ -280,6 +298,7 @@ int main(void)
         TEST(test_backoff_doubles_to_a_limit),
         TEST(test_retry_after_is_heeded),
         TEST(test_a_thaw_is_sent_again_soon),
+        TEST(test_what_is_urgent),
         TEST(test_what_worked_is_not_sent_again_until_the_caches_show_it),
         TEST(test_without_the_lease_nothing_is_written),
         TEST(test_each_write_is_told),
