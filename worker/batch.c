@@ -10,7 +10,7 @@
    looked up at the end, once. */
 static bool must_be_proven(const struct clone_view *v)
 {
-    return v->record.consistency == CONSISTENCY_OFFLINE && !view_takes_snapshots(v);
+    return v->record.consistency == CONSISTENCY_OFFLINE && view_copies_claims(v);
 }
 
 static bool newly_ready(const struct clone_view *v, const struct view_target *t)
@@ -68,7 +68,7 @@ bool batch_take_stock(const struct clone_view *v, struct decision *d)
         return true;
     enum observed o = must_be_proven(v) ? observe_stayed_stopped(v, &why) : STEP_DONE;
     if (o == STEP_TODO) {
-        apply_look_after(v, d);
+        apply_stayed_stopped(v, d);
         decision_again(d, v->now.wall_ms + 1000);
         return false;
     }

@@ -112,6 +112,8 @@ bool view_must_be_frozen(const struct clone_view *v);
 enum observed view_cut_fits(const struct clone_view *v, struct why *why);
 
 /* steps_after.c */
+/* Some disk is made of the source's claim itself, and not of a snapshot. */
+bool view_copies_claims(const struct clone_view *v);
 /* Of a clone that claims to be Offline and copies claims: looked up when its disks are there. */
 enum observed observe_stayed_stopped(const struct clone_view *v, struct why *why);
 void apply_stayed_stopped(const struct clone_view *v, struct decision *d);

@@ -71,7 +71,7 @@ enum observed view_stayed_stopped(const struct clone_view *v, struct why *why)
     return found_stopped(v, view_look_after(v), why);
 }
 
-static bool copies_claims(const struct clone_view *v)
+bool view_copies_claims(const struct clone_view *v)
 {
     for (size_t i = 0; i < v->disk_count; i++)
         if (!view_disk_has_snapshot(&v->disks[i]))
@@ -82,7 +82,7 @@ static bool copies_claims(const struct clone_view *v)
 /* Of snapshots the record says Offline only after the look that proved it. */
 enum observed observe_stayed_stopped(const struct clone_view *v, struct why *why)
 {
-    if (v->record.consistency != CONSISTENCY_OFFLINE || !copies_claims(v))
+    if (v->record.consistency != CONSISTENCY_OFFLINE || !view_copies_claims(v))
         return STEP_DONE;
     return found_stopped(v, memo_findf(v->memo, "read/copied/%lld", (long long)view_attempt(v)),
                          why);
