@@ -99,18 +99,7 @@ static void judge_rules(struct foretold *f)
 
 static void foresee_cut(struct foretold *f)
 {
-    const struct source_facts *s = &f->in->g->source;
-    const struct wukong_effective *e = f->in->e;
-    f->cut_known = s->looked_up && (s->vm_exists || s->vmi_exists);
-    bool ended = str_eq(s->vmi_phase, "Succeeded") || str_eq(s->vmi_phase, "Failed");
-    bool runs = s->vmi_exists && !ended;
-    f->starts_source = !runs && e->source_type == SOURCE_VM && e->clone_type == CLONE_RUNNING;
-    /* A source that is started is given time for its agent, so one is expected. */
-    bool slow = false;
-    for (size_t i = 0; i < f->disks.count; i++)
-        slow |= disk_takes_snapshot(f->disks.items[i].method) && f->disks.items[i].cut.slow;
-    f->cut = cut_wanted(e, runs || f->starts_source, s->agent_connected || f->starts_source,
-                        s->paused, slow);
+    f->cut = cut_foresee_source(f->in->e, &f->in->g->source, &f->disks);
 }
 
 /* --- Names --- */

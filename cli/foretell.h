@@ -74,9 +74,8 @@ struct foretold {
     struct arena *arena;
     struct disks disks;
     struct foretold_disk *items; /* disks.count */
-    enum cut_mode cut;
-    bool starts_source, cut_known; /* cut_known: the source was found */
-    bool known;                    /* its disks are planned */
+    struct cut_foreseen cut;
+    bool known; /* its disks are planned */
     const char
         *vm_snapshot; /* method VirtualMachineSnapshot: "" while it has no name yet; else NULL */
     struct {

@@ -76,7 +76,10 @@ static void judge_policies(struct lint *l, const struct object *o, const struct 
     if (!opt->policy_count || wukong_decode(&a, o->tree, &w, &err) < 0)
         return;
     struct wukong_effective e = wukong_default(&w.spec, str_or(w.ns, "default"));
-    struct policy_request r = {.wukong = &w, .effective = &e, .now_ms = clock_wall(&clock_system)};
+    struct policy_request r = {.wukong = &w,
+                               .effective = &e,
+                               .cut = cut_foresee_source(&e, NULL, NULL),
+                               .now_ms = clock_wall(&clock_system)};
     policy_judge(&a, opt->policies, opt->policy_count, &r, NULL, POLICY_AT_ADMISSION, found);
     for (size_t i = 0; i < found->count; i++)
         if (found->items[i].effect != POLICY_AUDIT)

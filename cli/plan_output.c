@@ -19,33 +19,36 @@ static const char *kind_of(const struct foretold *f)
     return f->in->e->source_type == SOURCE_VM ? "VirtualMachine" : "VirtualMachineInstance";
 }
 
-static const char *consistency_of(const struct foretold *f)
+static bool freezes(const struct foretold *f)
 {
-    bool quiesced = f->cut == CUT_FROZEN || (f->vm_snapshot && f->in->g->source.agent_connected);
-    return consistency_names[cut_consistency(f->cut, quiesced, f->disks.count)];
+    return f->cut.mode == CUT_FROZEN || (f->vm_snapshot && f->in->g->source.agent_connected);
 }
 
 static const char *cut_text(const struct foretold *f)
 {
     const struct source_facts *s = &f->in->g->source;
-    if (!f->cut_known)
+    if (!f->cut.known)
         return "not known, because the source is not";
-    if (f->cut == CUT_OFFLINE)
+    if (f->cut.mode == CUT_OFFLINE)
         return "the source is stopped and stays so: nothing to freeze";
     if (f->vm_snapshot)
         return s->agent_connected
                    ? "KubeVirt's snapshot of the whole machine; it freezes the guest itself"
                    : "KubeVirt's snapshot of the whole machine; without an agent it freezes "
                      "nothing";
-    if (f->cut == CUT_FROZEN)
-        return f->starts_source
+    if (f->cut.mode == CUT_FROZEN)
+        return f->cut.starts_source
                    ? "the source is started, its agent given 120 s, then the guest is frozen while "
                      "all snapshots are cut"
                    : "the agent is connected: the guest is frozen while all snapshots are cut, "
                      "then "
                      "thawed";
+    if (f->in->e->quiesce == QUIESCE_REQUIRED)
+        return "quiesce is Required: the clone waits until the guest can be frozen";
     if (f->in->e->quiesce == QUIESCE_NEVER)
         return "no freeze: quiesce is Never";
+    if (s->agent_connected && !s->paused)
+        return "no freeze: a snapshot takes longer than a guest may stay frozen";
     return s->paused ? "no freeze: the source is paused"
                      : "no freeze: the guest agent is not connected";
 }
@@ -273,8 +276,8 @@ void plan_text(const struct foretold *f, unsigned columns, struct buf *out)
           str_or(clone_type_names[e->clone_type], "?"), f->in->stored ? "" : " (not created yet)");
     text_verdict(&p);
     text_source(&p);
-    linef(&p, "Snapshot at:", "%s%s%s%s", cut_text(f), f->cut_known ? " (" : "",
-          f->cut_known ? consistency_of(f) : "", f->cut_known ? ")" : "");
+    linef(&p, "Snapshot at:", "%s%s%s%s", cut_text(f), f->cut.known ? " (" : "",
+          f->cut.known ? consistency_names[f->cut.best] : "", f->cut.known ? ")" : "");
     linef(&p, "Makes:", "%s, %s", machines(f, &names), e->auto_start ? "started" : "not started");
     linef(&p, "Gives up:", "%s after it may begin", deadline);
     text_disks(&p);
@@ -345,12 +348,12 @@ static void json_source(struct json_writer *w, const struct foretold *f)
     if (s->looked_up)
         json_boolean(w, "agentConnected", s->agent_connected);
     json_end(w);
-    if (!f->cut_known)
+    if (!f->cut.known)
         return;
     json_object(w, "cut");
-    json_boolean(w, "freeze", f->cut == CUT_FROZEN || (f->vm_snapshot && s->agent_connected));
-    json_boolean(w, "startsSource", f->starts_source);
-    json_string(w, "consistency", consistency_of(f));
+    json_boolean(w, "freeze", freezes(f));
+    json_boolean(w, "startsSource", f->cut.starts_source);
+    json_string(w, "consistency", consistency_names[f->cut.best]);
     json_end(w);
 }
 

@@ -136,6 +136,18 @@ static bool could_go_on(const struct policing *p, const struct clone_view *v)
     return ready || why.reason == REASON_WAITING || why.reason == REASON_NONE;
 }
 
+/* Nothing before the source has been read. A source that was started, or will be, has an agent to
+   wait for. */
+static struct cut_foreseen foreseen(const struct clone_view *v, const struct disks *plan)
+{
+    const struct view_source *s = &v->source;
+    bool starts = !s->vmi_exists && v->effective.clone_type == CLONE_RUNNING;
+    if (!plan)
+        return (struct cut_foreseen){0};
+    return cut_foresee(&v->effective, s->vmi_exists || starts,
+                       s->agent || starts || v->record.started.at_ms, s->paused, plan);
+}
+
 static struct policy_request request_of(const struct policing *p, const struct kube_object *o,
                                         struct clone_view *v, const struct disks *plan)
 {
@@ -148,6 +160,7 @@ static struct policy_request request_of(const struct policing *p, const struct k
         .wukong = v->wukong,
         .effective = &v->effective,
         .disks = plan,
+        .cut = foreseen(v, plan),
         .now_ms = v->now.wall_ms};
     if (set->by_subject)
         permit_requester(v->arena, v->wukong, &v->effective, kube_object_field(o, F_GENERATE_NAME),
@@ -163,6 +176,7 @@ void policing_raise_cuts(const void *arg, const struct kube_object *o, struct cl
         return;
     struct policy_request r = request_of(p, o, v, NULL);
     policy_raise_cuts(v->arena, p->policies->items, p->policies->count, &r, &v->classes);
+    v->least = policy_least_consistency(p->policies->items, p->policies->count, &r);
 }
 
 static void judge(const struct policing *p, struct entry *e, const struct kube_object *o,

@@ -55,6 +55,7 @@ void share_write_ready_key(const struct clone_view *v, struct buf *out)
     json_string(&w, NULL, str_or(v->source.vmi_exists ? v->source.vmi_uid : v->source.vm_uid, ""));
     /* An override of cpu or memory resolves the instancetype before the capture is made, and one
        capture serves all. */
+    json_string(&w, NULL, str_or(consistency_names[v->least], ""));
     json_boolean(&w, NULL, json_at(v->capture.tree, "source.spec.instancetype") != NULL);
     for (size_t i = 0; i < v->disk_count; i++) {
         const struct disk_plan *p = v->disks[i].plan;

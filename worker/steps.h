@@ -108,6 +108,10 @@ bool view_cut_is_slow(const struct clone_view *v);
 bool view_has_cut_rule(const struct clone_view *v, enum cut_rule rule);
 /* Without a freeze that lasts until the cut this attempt is worth nothing. */
 bool view_must_be_frozen(const struct clone_view *v);
+/* Where v->least is met by a freeze alone, quiesce IfAvailable counts as Required. */
+void view_raise_quiesce(struct clone_view *v);
+/* Who says so, when quiesce is Required: the spec, or policies. */
+const char *view_who_requires(const struct clone_view *v);
 /* STEP_WAIT: as things are, the cut cannot be what is asked for. */
 enum observed view_cut_fits(const struct clone_view *v, struct why *why);
 

@@ -25,6 +25,21 @@ bool view_must_be_frozen(const struct clone_view *v)
            (view_has_cut_rule(v, CUT_RULE_WHILE_FROZEN) && view_cut_mode(v) != CUT_OFFLINE);
 }
 
+void view_raise_quiesce(struct clone_view *v)
+{
+    enum consistency unfrozen = cut_consistency(CUT_RUNNING, false, v->disk_count);
+    if (v->effective.quiesce == QUIESCE_IF_AVAILABLE && v->effective.clone_type != CLONE_FULL &&
+        !consistency_meets(unfrozen, v->least))
+        v->effective.quiesce = QUIESCE_REQUIRED;
+}
+
+const char *view_who_requires(const struct clone_view *v)
+{
+    if (v->least == CONSISTENCY_UNKNOWN || v->wukong->spec.source.quiesce == QUIESCE_REQUIRED)
+        return "quiesce is Required";
+    return arena_printf(v->arena, "a ClonePolicy demands %s", consistency_names[v->least]);
+}
+
 static bool will_freeze(const struct clone_view *v)
 {
     if (view_uses_vm_snapshot(v))
@@ -48,9 +63,9 @@ enum observed view_cut_fits(const struct clone_view *v, struct why *why)
         why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
         if (slow)
             why_set(why, REASON_CUT_TOO_SLOW,
-                    "disk %s: quiesce is Required, and a snapshot by driver %s takes longer than "
-                    "the %lld s that the guest may stay frozen",
-                    p->name, str_or(p->driver, "(unknown)"),
+                    "disk %s: %s, and a snapshot by driver %s takes longer than the %lld s that "
+                    "the guest may stay frozen",
+                    p->name, view_who_requires(v), str_or(p->driver, "(unknown)"),
                     (long long)(view_unfreeze_ms(v) / 1000));
         else
             why_set(why, REASON_CUT_REFUSED,

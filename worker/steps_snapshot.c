@@ -367,6 +367,25 @@ static enum observed source_state(const struct clone_view *v, struct why *why)
                                            : view_stayed_the_same(v, why);
 }
 
+static bool worth_enough(const struct clone_view *v, struct why *why)
+{
+    enum consistency got = judge_consistency(v);
+    if (view_must_be_frozen(v) && !consistency_meets(got, CONSISTENCY_FILESYSTEM)) {
+        why_set(why, REASON_CUT_TIMEOUT,
+                "%s and the guest was not certainly frozen until the last snapshot was cut",
+                v->effective.quiesce == QUIESCE_REQUIRED ? view_who_requires(v)
+                                                         : "the snapshots copy files");
+        return false;
+    }
+    /* As it can be when the source was started, or a policy was made, after this one was let go. */
+    if (!consistency_meets(got, v->least)) {
+        why_set(why, REASON_CUT_TIMEOUT, "the snapshots are %s and a ClonePolicy demands %s",
+                consistency_names[got], consistency_names[v->least]);
+        return false;
+    }
+    return true;
+}
+
 static enum observed all_cut_state(const struct clone_view *v, struct why *why)
 {
     const struct call *thaw = view_thaw_call(v);
@@ -378,15 +397,7 @@ static enum observed all_cut_state(const struct clone_view *v, struct why *why)
     /* The record waits for the thaw's answer, so that one write tells both. */
     if (frozen && (!thaw || thaw->state == CALL_FLYING))
         return STEP_WAIT;
-    if (view_must_be_frozen(v) &&
-        !consistency_meets(judge_consistency(v), CONSISTENCY_FILESYSTEM)) {
-        why_set(why, REASON_CUT_TIMEOUT,
-                "%s and the guest was not certainly frozen until the last snapshot was cut",
-                v->effective.quiesce == QUIESCE_REQUIRED ? "quiesce is Required"
-                                                         : "the snapshots copy files");
-        return STEP_FAILED;
-    }
-    return STEP_TODO;
+    return worth_enough(v, why) ? STEP_TODO : STEP_FAILED;
 }
 
 enum observed observe_cut(const struct clone_view *v, struct why *why)

@@ -95,12 +95,12 @@ static enum observed running_state(const struct clone_view *v, struct why *why)
         return wait_for(why, v, 0);
     }
     if (v->effective.quiesce == QUIESCE_REQUIRED && s->paused) {
-        why_set(why, REASON_SOURCE_PAUSED, "quiesce is Required and the source is paused");
+        why_set(why, REASON_SOURCE_PAUSED, "%s and the source is paused", view_who_requires(v));
         return wait_for(why, v, 0);
     }
     if (v->effective.quiesce == QUIESCE_REQUIRED && !s->agent) {
-        why_set(why, REASON_AGENT_NOT_CONNECTED,
-                "quiesce is Required and the source's guest agent is not connected");
+        why_set(why, REASON_AGENT_NOT_CONNECTED, "%s and the source's guest agent is not connected",
+                view_who_requires(v));
         return wait_for(why, v, 0);
     }
     int64_t agent_until = v->record.started.at_ms + AGENT_WAIT_MS;

@@ -883,6 +883,7 @@ int view_build(struct clone_view *v, const struct caches *real, const struct kub
                      taker_of(v).uid, find_carrier, v);
         if (!v->wukong->deleted_ms && !record_aborted(&v->record))
             capture_build(v, memo);
+        view_raise_quiesce(v);
         see_snapshots(v, caches);
         view_see_copies(v, caches);
     }

@@ -206,7 +206,8 @@ struct clone_view {
         const char *why;
         int64_t until_ms;
     } policy;
-    int64_t permitted_ms; /* wall: not before this; 0: now */
+    enum consistency least; /* that the policies demand; UNKNOWN: none */
+    int64_t permitted_ms;   /* wall: not before this; 0: now */
     const char *permitted_why;
     enum reason permitted_reason;
     int64_t permitted_until_ms;  /* wall; 0: no end */

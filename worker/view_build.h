@@ -23,7 +23,8 @@ struct view_settings {
     int64_t permitted_ms, permitted_until_ms;
     const struct share_group *held; /* see view.h */
     size_t held_group_count;
-    /* Raises in v->classes what the policies demand, before the disks are planned; NULL: nobody. */
+    /* Raises in v->classes what the policies demand, before the disks are planned, and says in
+       v->least what they demand of the cut; NULL: nobody. */
     void (*raise_cuts)(const void *arg, const struct kube_object *object, struct clone_view *v);
     const void *raise_arg;
 };

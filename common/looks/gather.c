@@ -234,6 +234,7 @@ struct policy_request gathered_request(const struct gathered *g, const struct wu
         .effective = e,
         .source = &g->source,
         .disks = g->source.looked_up ? disks : NULL,
+        .cut = cut_foresee_source(e, &g->source, disks),
         .now_ms = now_ms,
     };
 }

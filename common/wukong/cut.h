@@ -7,6 +7,8 @@
 
 #include <stdbool.h>
 
+#include "wukong/disks.h"
+#include "wukong/facts.h"
 #include "wukong/spec.h"
 
 enum cut_mode {
@@ -61,5 +63,23 @@ static inline enum cut_mode cut_wanted(const struct wukong_effective *e, bool ru
         return CUT_RUNNING;
     return CUT_FROZEN;
 }
+
+/* How a point in time will be made, as far as that can be told before. */
+struct cut_foreseen {
+    bool known;         /* the source was found: mode says something */
+    bool starts_source; /* it is stopped, and started for the clone */
+    enum cut_mode mode;
+    /* The most that it can be worth. quiesce Required counts as kept: without the freeze that clone
+       waits. UNKNOWN: no telling. */
+    enum consistency best;
+    const char *because, *remedy; /* why best is less than FILESYSTEM, and what helps; else NULL */
+};
+/* Of a source that is seen so; disks: those of the plan, NULL or empty: not known. */
+struct cut_foreseen cut_foresee(const struct wukong_effective *e, bool runs, bool agent,
+                                bool paused, const struct disks *disks);
+/* The same by facts. A source that is stopped and will be started is given time for its agent, so
+   one is expected. */
+struct cut_foreseen cut_foresee_source(const struct wukong_effective *e,
+                                       const struct source_facts *s, const struct disks *disks);
 
 #endif

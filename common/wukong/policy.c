@@ -23,6 +23,13 @@ const char *const policy_subject_names[] = {NULL, "User", "Group", "ServiceAccou
 static_assert(ARRAY_LEN(policy_subject_names) == SUBJECTS, "one name each");
 const char *const policy_quiesce_names[] = {NULL, "Required", "IfAvailable"};
 static_assert(ARRAY_LEN(policy_quiesce_names) == POLICY_QUIESCES, "one name each");
+const char *const policy_consistency_names[] = {
+    [CONSISTENCY_UNKNOWN] = NULL,
+    [CONSISTENCY_FILESYSTEM] = "FilesystemConsistent",
+    [CONSISTENCY_CRASH] = "CrashConsistent",
+    [CONSISTENCY_CRASH_PER_DISK] = "CrashConsistentPerDisk",
+};
+static_assert(ARRAY_LEN(policy_consistency_names) == POLICY_CONSISTENCIES, "one name each");
 const char *const policy_least_cut_names[] = {NULL, "Ready"};
 static_assert(ARRAY_LEN(policy_least_cut_names) == POLICY_LEAST_CUTS, "one name each");
 const char *const policy_cut_names[] = {NULL, "Ready", "Refuse"};
@@ -127,6 +134,8 @@ static void read_rules(struct arena *a, const cJSON *o, struct policy *p)
         (enum policy_require)choice(json_str(o, "requireSource"), policy_require_names, REQUIRES);
     p->rules.quiesce =
         (enum quiesce)choice(json_str(o, "quiesce"), policy_quiesce_names, POLICY_QUIESCES);
+    p->rules.consistency = (enum consistency)choice(json_str(o, "minimumConsistency"),
+                                                    policy_consistency_names, POLICY_CONSISTENCIES);
     p->rules.cut =
         (enum policy_cut)choice(json_str(o, "cutRule"), policy_least_cut_names, POLICY_LEAST_CUTS);
     p->rules.unknown_cut =

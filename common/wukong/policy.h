@@ -17,6 +17,7 @@
 #include <cjson/cJSON.h>
 
 #include "wukong/cron.h"
+#include "wukong/cut.h"
 #include "wukong/disks.h"
 #include "wukong/issues.h"
 #include "wukong/selector.h"
@@ -38,6 +39,7 @@ enum policy_subject_kind { SUBJECT_UNSET, SUBJECT_USER, SUBJECT_GROUP, SUBJECT_A
 /* What a policy demands of snapshots; of all of them only POLICY_CUT_READY. */
 enum policy_cut { POLICY_CUT_UNSET, POLICY_CUT_READY, POLICY_CUT_REFUSE, POLICY_CUTS };
 #define POLICY_LEAST_CUTS 2
+#define POLICY_CONSISTENCIES (CONSISTENCY_CRASH_PER_DISK + 1) /* Offline is no demand */
 #define POLICY_QUIESCES 3 /* unset, Required, IfAvailable: quiesce_names without Never */
 
 extern const char *const policy_placement_names[PLACEMENTS];
@@ -46,6 +48,7 @@ extern const char *const policy_outside_names[OUTSIDES];
 extern const char *const policy_action_names[ACTIONS];
 extern const char *const policy_subject_names[SUBJECTS];
 extern const char *const policy_quiesce_names[POLICY_QUIESCES];
+extern const char *const policy_consistency_names[POLICY_CONSISTENCIES];
 extern const char *const policy_least_cut_names[POLICY_LEAST_CUTS];
 extern const char *const policy_cut_names[POLICY_CUTS];
 
@@ -80,6 +83,7 @@ struct policy {
         enum policy_placement placement;
         enum policy_require require_source;
         enum quiesce quiesce;
+        enum consistency consistency;     /* the least; UNKNOWN: none is demanded */
         enum policy_cut cut, unknown_cut; /* of every snapshot; of drivers that nobody knows */
         const char **storage_classes, **snapshot_classes;
         size_t storage_class_count, snapshot_class_count;
@@ -110,6 +114,7 @@ struct policy_request {
     const struct wukong_effective *effective;
     const struct source_facts *source; /* NULL, or not looked_up: not known */
     const struct disks *disks;         /* NULL: not known */
+    struct cut_foreseen cut;           /* best UNKNOWN: not known */
     int64_t now_ms;
 };
 
@@ -152,6 +157,9 @@ struct policy_findings {
    deny. To be done before the disks are planned. */
 void policy_raise_cuts(struct arena *a, const struct policy *policies, size_t count,
                        const struct policy_request *r, struct class_facts *c);
+/* The least consistency that one of those demands which match and deny; UNKNOWN: none. */
+enum consistency policy_least_consistency(const struct policy *policies, size_t count,
+                                          const struct policy_request *r);
 bool policy_matches(const struct policy *p, const struct policy_request *r);
 /* Every failing rule of every matching policy; texts live in a. usage NULL at admission. */
 void policy_judge(struct arena *a, const struct policy *policies, size_t count,

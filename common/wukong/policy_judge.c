@@ -296,6 +296,32 @@ static void judge_disk(struct judge *j, const char *name, const char *storage_cl
     }
 }
 
+/* What the worker finds when it cuts is judged there. */
+static void judge_consistency(struct judge *j)
+{
+    const struct cut_foreseen *f = &j->r->cut;
+    enum consistency least = j->p->rules.consistency;
+    if (f->best != CONSISTENCY_UNKNOWN && !consistency_meets(f->best, least))
+        refuse(j, "minimumConsistency",
+               "the snapshot would be %s, because %s, and at least %s is demanded: %s",
+               consistency_names[f->best], str_or(f->because, "the guest is not frozen"),
+               consistency_names[least], str_or(f->remedy, "set quiesce to Required"));
+}
+
+enum consistency policy_least_consistency(const struct policy *policies, size_t count,
+                                          const struct policy_request *r)
+{
+    enum consistency least = CONSISTENCY_UNKNOWN;
+    for (size_t i = 0; i < count; i++) {
+        const struct policy *p = &policies[i];
+        if (!p->deny || p->broken || consistency_meets(least, p->rules.consistency) ||
+            !policy_matches(p, r))
+            continue;
+        least = p->rules.consistency;
+    }
+    return least;
+}
+
 /* A policy that denies has raised the rule, if the class was known when the disk was planned. */
 static void judge_cut(struct judge *j, const struct disk_plan *d)
 {
@@ -504,6 +530,7 @@ void policy_judge(struct arena *a, const struct policy *policies, size_t count,
         }
         judge_kind(&j);
         judge_source(&j);
+        judge_consistency(&j);
         judge_disks(&j);
         judge_limits(&j);
         judge_windows(&j);

@@ -114,7 +114,7 @@ static const struct schema match[] = {
 };
 static const struct schema policy_rules[] = {
     LIST("cloneTypes", string_item, 3), STRING("placement"), STRING("requireSource"),
-    STRING("quiesce"), STRING("cutRule"), STRING("unknownDriverCutRule"),
+    STRING("quiesce"), STRING("minimumConsistency"), STRING("cutRule"), STRING("unknownDriverCutRule"),
     LIST("storageClasses", string_item, 64),
     LIST("volumeSnapshotClasses", string_item, 64), QUANTITY("maxDiskSize"), INTEGER("maxReplicas"),
 };

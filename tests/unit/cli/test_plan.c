@@ -137,7 +137,7 @@ static void test_disks_and_cost(void **state)
     foretell(&w.in, &w.arena, w.f);
     assert_int_equal(FORETOLD_RUNS, w.f->verdict);
     assert_int_equal(0, w.f->start_ms);
-    assert_int_equal(CUT_FROZEN, w.f->cut);
+    assert_int_equal(CUT_FROZEN, w.f->cut.mode);
     assert_int_equal(1, w.f->disks.count);
     /* snapshot-<sourceVMI>-<wukong>-<uid8>-<attempt>-<disk>. */
     assert_string_equal("snapshot-shop-copy-01234567-1-root", w.f->items[0].snapshot);
@@ -175,6 +175,12 @@ static void test_verdicts(void **state)
         {"a policy denies", "", ",\"replicas\":3", "\"rules\":{\"maxReplicas\":1}", NULL, true,
          false, false, true, FORETOLD_REFUSED, NOTE_REFUSED,
          "replicas 3 is not allowed; at most 1"},
+        {"a policy demands a freeze", "", "",
+         "\"rules\":{\"minimumConsistency\":\"CrashConsistent\"}", NULL, false, false, false, true,
+         FORETOLD_REFUSED, NOTE_REFUSED, "the snapshot would be CrashConsistentPerDisk"},
+        {"a policy demands a freeze, and one there will be", "", "",
+         "\"rules\":{\"minimumConsistency\":\"FilesystemConsistent\"}", NULL, true, false, false,
+         true, FORETOLD_RUNS, 0, NULL},
         {"a quota is too small", "", ",\"replicas\":3", NULL,
          "\"hard\":{\"requests.storage\":\"50Gi\"},\"used\":{\"requests.storage\":\"0\"}", true,
          false, false, true, FORETOLD_WAITS, NOTE_WAITS,

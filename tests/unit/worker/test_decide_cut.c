@@ -106,6 +106,76 @@ static void test_a_copy_of_files_needs_a_freeze(void **state)
     world_release(&w);
 }
 
+/* A policy demands what IfAvailable leaves open: the agent is waited for, and no attempt that could
+   not freeze counts, though it be the third. */
+static void test_a_policy_demands_a_freeze(void **state)
+{
+    static const enum consistency least[] = {CONSISTENCY_FILESYSTEM, CONSISTENCY_CRASH};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(least); i++) {
+        struct world w = new_world();
+        w.least = least[i];
+        w.agent = false;
+        run(&w, 100);
+        assert_int_equal(w.record.attempts, 0);
+        assert_string_equal(ready_reason(&w), "AgentNotConnected");
+        assert_non_null(strstr(ready_message(&w), "a ClonePolicy demands"));
+        w.agent = true;
+        succeeds(&w, 100);
+        assert_int_equal(w.freezes, 1);
+        assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+        world_release(&w);
+
+        w = new_world();
+        w.least = least[i];
+        w.plans = slow;
+        run(&w, 100);
+        assert_string_equal(ready_reason(&w), "CutTooSlow");
+        world_release(&w);
+
+        w = new_world();
+        w.least = least[i];
+        w.freeze_code = 500;
+        w.retry_limit = 3;
+        run(&w, 5000);
+        assert_int_equal(w.record.phase, PHASE_FAILED);
+        assert_string_equal(w.record.error.reason, "FreezeFailed");
+        assert_int_equal(w.record.cut_ms, 0);
+        world_release(&w);
+    }
+    struct world w = new_world();
+    w.least = CONSISTENCY_CRASH_PER_DISK;
+    w.agent = false;
+    succeeds(&w, 100);
+    assert_int_equal(w.record.consistency, CONSISTENCY_CRASH_PER_DISK);
+    world_release(&w);
+}
+
+/* Let go when nothing was demanded, or the source was stopped: what is cut is judged by what it is.
+ */
+static void test_less_than_a_policy_demands(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.quiesce = QUIESCE_NEVER;
+    w.retry_limit = 1;
+    w.least = CONSISTENCY_CRASH;
+    run(&w, 5000);
+    assert_int_equal(w.record.phase, PHASE_FAILED);
+    assert_string_equal(w.record.error.reason, "CutTimeout");
+    assert_non_null(strstr(w.record.error.message, "CrashConsistentPerDisk"));
+    world_release(&w);
+
+    w = new_world();
+    w.quiesce = QUIESCE_NEVER;
+    w.by_vm = w.source_off = true;
+    w.clone_type = CLONE_LINKED;
+    w.least = CONSISTENCY_FILESYSTEM;
+    succeeds(&w, 100);
+    assert_int_equal(w.record.consistency, CONSISTENCY_OFFLINE);
+    world_release(&w);
+}
+
 /* A stopped source writes nothing. */
 static void test_a_copy_of_files_of_a_stopped_source(void **state)
 {
@@ -144,6 +214,8 @@ int main(void)
         cmocka_unit_test(test_a_slow_cut_freezes_nobody),
         cmocka_unit_test(test_a_slow_cut_if_available),
         cmocka_unit_test(test_a_copy_of_files_needs_a_freeze),
+        cmocka_unit_test(test_a_policy_demands_a_freeze),
+        cmocka_unit_test(test_less_than_a_policy_demands),
         cmocka_unit_test(test_a_copy_of_files_of_a_stopped_source),
         cmocka_unit_test(test_a_copy_that_outlasts_its_freeze),
     };

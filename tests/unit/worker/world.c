@@ -243,6 +243,7 @@ static void see(struct world *w, struct clone_view *v, struct arena *a)
         v->permitted_ms = w->closed_until;
         v->permitted_reason = REASON_OUTSIDE_WINDOW;
     }
+    v->least = w->least;
     v->policy.reason = w->policy;
     v->policy.why = "ClonePolicy \"p\"";
     v->policy.until_ms = w->policy_until;
@@ -272,6 +273,7 @@ static void see(struct world *w, struct clone_view *v, struct arena *a)
         return;
     v->capture.present = true;
     v->disk_count = DISKS;
+    view_raise_quiesce(v);
     see_disks(w, v, a);
 }
 

@@ -39,10 +39,11 @@ struct world {
     enum reclaim_policy reclaim;
     bool by_vm, stop_after, not_started;
     int64_t retry_limit;
-    const char *gate;     /* one gate; NULL: none */
-    int64_t gate_ms;      /* the application opened it then; 0: never */
-    int64_t closed_until; /* window of the spec */
-    enum reason policy;   /* what the ClonePolicies say; REASON_NONE: permitted */
+    const char *gate;       /* one gate; NULL: none */
+    int64_t gate_ms;        /* the application opened it then; 0: never */
+    int64_t closed_until;   /* window of the spec */
+    enum consistency least; /* that the policies demand */
+    enum reason policy;     /* what the ClonePolicies say; REASON_NONE: permitted */
     int64_t policy_until;
     const struct disk_plan *plans;
     const char *retry;

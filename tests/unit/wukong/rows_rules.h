@@ -189,6 +189,7 @@ static const struct rule_row rule_rows[] = {
     {"policy-placement", POLICY("{rules: {placement: any}}"), POLICY("{rules: {placement: Any}}"), "spec.rules.placement"},
     {"policy-require-source", POLICY("{rules: {requireSource: \"Yes\"}}"), POLICY("{rules: {requireSource: Running}}"), "spec.rules.requireSource"},
     {"policy-quiesce", POLICY("{rules: {quiesce: Never}}"), POLICY("{rules: {quiesce: Required}}"), "spec.rules.quiesce"},
+    {"policy-minimum-consistency", POLICY("{rules: {minimumConsistency: Offline}}"), POLICY("{rules: {minimumConsistency: CrashConsistentPerDisk}}"), "spec.rules.minimumConsistency"},
     {"policy-cut-rule", POLICY("{rules: {cutRule: Created}}"), POLICY("{rules: {cutRule: Ready}}"), "spec.rules.cutRule"},
     {"policy-unknown-driver-cut-rule", POLICY("{rules: {unknownDriverCutRule: Created}}"), POLICY("{rules: {unknownDriverCutRule: Refuse}}"), "spec.rules.unknownDriverCutRule"},
     {"policy-quantity", POLICY("{rules: {maxDiskSize: 1GB}}"), POLICY("{rules: {maxDiskSize: 1Gi}}"), "spec.rules.maxDiskSize"},

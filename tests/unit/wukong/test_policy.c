@@ -259,6 +259,130 @@ static void test_cut_rules(void **state)
     }
 }
 
+/* A running source of two disks, or of one, and what comes of it; then whom a policy denies. */
+static void test_minimum_consistency(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *clone, *least;
+        size_t disks;
+        bool stopped, no_agent, paused, slow, late;
+        enum consistency best;
+        const char *word; /* of the denial; NULL: none */
+    } table[] = {
+        {CLONE(""), "FilesystemConsistent", 2, .best = CONSISTENCY_FILESYSTEM},
+        {CLONE(""), "FilesystemConsistent", 2, .no_agent = true, .best = CONSISTENCY_CRASH_PER_DISK,
+         .word = "agent is not connected"},
+        {CLONE(""), "CrashConsistent", 2, .no_agent = true, .best = CONSISTENCY_CRASH_PER_DISK,
+         .word = "CrashConsistentPerDisk"},
+        {CLONE(""), "CrashConsistent", 1, .no_agent = true, .best = CONSISTENCY_CRASH},
+        {CLONE(""), "FilesystemConsistent", 1, .no_agent = true, .best = CONSISTENCY_CRASH,
+         .word = "quiesce to Required"},
+        {CLONE(""), "CrashConsistentPerDisk", 2, .no_agent = true,
+         .best = CONSISTENCY_CRASH_PER_DISK},
+        {CLONE(""), "CrashConsistent", 2, .paused = true, .best = CONSISTENCY_CRASH_PER_DISK,
+         .word = "paused"},
+        {CLONE(""), "CrashConsistent", 2, .slow = true, .best = CONSISTENCY_CRASH_PER_DISK,
+         .word = "longer than a guest may stay frozen"},
+        {CLONE(", quiesce: Never"), "CrashConsistent", 2, .best = CONSISTENCY_CRASH_PER_DISK,
+         .word = "quiesce is Never"},
+        {CLONE(", quiesce: Never"), "CrashConsistent", 1, .best = CONSISTENCY_CRASH},
+        {CLONE(", quiesce: Required"), "FilesystemConsistent", 2, .no_agent = true,
+         .best = CONSISTENCY_FILESYSTEM},
+        {VM_CLONE(", quiesce: Never, cloneType: linked"), "FilesystemConsistent", 2,
+         .stopped = true, .best = CONSISTENCY_OFFLINE},
+        {VM_CLONE(", cloneType: full"), "FilesystemConsistent", 2, .stopped = true,
+         .best = CONSISTENCY_OFFLINE},
+        {VM_CLONE(", quiesce: Never, cloneType: running"), "CrashConsistent", 2, .stopped = true,
+         .best = CONSISTENCY_CRASH_PER_DISK, .word = "quiesce is Never"},
+        {VM_CLONE(", cloneType: running"), "FilesystemConsistent", 2, .stopped = true,
+         .best = CONSISTENCY_FILESYSTEM},
+        {CLONE(", snapshotMethod: VirtualMachineSnapshot"), "FilesystemConsistent", 2,
+         .best = CONSISTENCY_FILESYSTEM},
+        {CLONE(", snapshotMethod: VirtualMachineSnapshot"), "FilesystemConsistent", 2,
+         .no_agent = true, .best = CONSISTENCY_CRASH_PER_DISK, .word = "VolumeSnapshot"},
+        {CLONE(", snapshotMethod: VirtualMachineSnapshot"), "CrashConsistent", 2, .late = true,
+         .best = CONSISTENCY_CRASH_PER_DISK, .word = "KubeVirt thaws"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        CLEANUP_ARENA struct arena a;
+        CLEANUP_FREE struct policy_findings *f = xcalloc(1, sizeof(*f));
+        arena_init(&a, MIB);
+        CLEANUP_JSON cJSON *w = parse_yaml(table[i].clone);
+        struct wukong object;
+        struct err err;
+        assert_int_equal(wukong_decode(&a, w, &object, &err), 0);
+        struct wukong_effective e = wukong_default(&object.spec, object.ns);
+        struct source_facts source = {.looked_up = true,
+                                      .vm_exists = true,
+                                      .vmi_exists = !table[i].stopped,
+                                      .vmi_phase = table[i].stopped ? NULL : "Running",
+                                      .agent_connected = !table[i].stopped && !table[i].no_agent,
+                                      .paused = table[i].paused};
+        struct disk_plan plans[2] = {{.name = "root", .method = DISK_RESTORE},
+                                     {.name = "data", .method = DISK_RESTORE}};
+        plans[0].cut.slow = table[i].slow;
+        plans[0].cut.rule = table[i].late ? CUT_RULE_READY : CUT_RULE_CREATED;
+        struct disks disks = {.items = plans, .count = table[i].disks};
+        struct policy_request r = {.user = "eve",
+                                   .wukong = &object,
+                                   .effective = &e,
+                                   .disks = &disks,
+                                   .cut = cut_foresee_source(&e, &source, &disks),
+                                   .now_ms = NOW_MS};
+        if (r.cut.best != table[i].best)
+            fail_msg("row %zu: %s", i, consistency_names[r.cut.best]);
+        for (int warns = 0; warns < 2; warns++) {
+            CLEANUP_FREE char *text =
+                xasprintf(POLICY("{rules: {minimumConsistency: %s}, validationActions: [%s]}"),
+                          table[i].least, warns ? "Warn" : "Deny");
+            CLEANUP_JSON cJSON *p = parse_yaml(text);
+            struct policy decoded;
+            policy_decode(&a, p, &decoded);
+            policy_judge(&a, &decoded, 1, &r, NULL, POLICY_AT_ADMISSION, f);
+            bool said = f->count == 1 && str_eq(f->items[0].rule, "minimumConsistency") &&
+                        f->items[0].effect == (warns ? POLICY_WARN : POLICY_DENY) &&
+                        strstr(f->items[0].text, str_or(table[i].word, ""));
+            if (table[i].word ? !said : f->count != 0)
+                fail_msg("row %zu: %zu found: %s", i, f->count, f->count ? f->items[0].text : "");
+        }
+    }
+}
+
+/* Of several the strongest counts, of those that match and deny. */
+static void test_least_consistency(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        POLICY("{rules: {minimumConsistency: CrashConsistentPerDisk}}"),
+        POLICY("{rules: {minimumConsistency: CrashConsistent}}"),
+        POLICY("{}"),
+        POLICY("{rules: {minimumConsistency: FilesystemConsistent}, validationActions: [Warn]}"),
+        POLICY("{match: {subjects: [{kind: User, name: bob}]}, rules: {minimumConsistency: "
+               "FilesystemConsistent}}"),
+        POLICY("{rules: {minimumConsistency: FilesystemConsistent, maxReplicas: 0}}"),
+    };
+    CLEANUP_ARENA struct arena a;
+    struct policy policies[ARRAY_LEN(texts)];
+    arena_init(&a, MIB);
+    CLEANUP_JSON cJSON *w = parse_yaml(CLONE(""));
+    struct wukong object;
+    struct err err;
+    assert_int_equal(wukong_decode(&a, w, &object, &err), 0);
+    struct wukong_effective e = wukong_default(&object.spec, object.ns);
+    struct policy_request r = {.user = "eve", .wukong = &object, .effective = &e, .now_ms = NOW_MS};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        CLEANUP_JSON cJSON *p = parse_yaml(texts[i]);
+        policy_decode(&a, p, &policies[i]);
+    }
+    assert_int_equal(policy_least_consistency(policies, 0, &r), CONSISTENCY_UNKNOWN);
+    assert_int_equal(policy_least_consistency(policies, 1, &r), CONSISTENCY_CRASH_PER_DISK);
+    assert_int_equal(policy_least_consistency(policies, ARRAY_LEN(texts), &r), CONSISTENCY_CRASH);
+    r.user = "bob";
+    assert_int_equal(policy_least_consistency(policies, ARRAY_LEN(texts), &r),
+                     CONSISTENCY_FILESYSTEM);
+}
+
 /* A service account of the right namespace. */
 static void test_service_account(void **state)
 {
@@ -299,9 +423,10 @@ static void test_full_arena(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cut_rules),       cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_unknown_user),    cmocka_unit_test(test_all_are_told),
-        cmocka_unit_test(test_service_account), cmocka_unit_test(test_full_arena),
+        cmocka_unit_test(test_minimum_consistency), cmocka_unit_test(test_least_consistency),
+        cmocka_unit_test(test_cut_rules),           cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_unknown_user),        cmocka_unit_test(test_all_are_told),
+        cmocka_unit_test(test_service_account),     cmocka_unit_test(test_full_arena),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
