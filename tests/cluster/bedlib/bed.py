@@ -5,6 +5,7 @@ be brought up by one process and killed, restarted or taken down by another.
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -210,15 +211,21 @@ class Bed:
         return self._write_kubeconfig(f"{namespace}.{service_account}", namespace,
                                       [f"tokenFile: {token_file}"], port)
 
+    @staticmethod
+    def _user_name(user, groups):
+        """What the files of a user of these groups are called: a user of a hundred groups has some, too."""
+        name = "user-" + "".join(c if c.isalnum() else "-" for c in "-".join([user, *groups]))
+        return name if len(name) < 120 else f"{name[:80]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
     def user_kubeconfig(self, user, groups=()):
         """A kubeconfig with a client certificate for any user and groups."""
-        name = "user-" + "".join(c if c.isalnum() else "-" for c in "-".join([user, *groups]))
+        name = self._user_name(user, groups)
         crt, key = pki.Authority(self.pki, "ca").issue(name, user, groups)
         return self._write_kubeconfig(name, "default",
                                       [f"client-certificate: {crt}", f"client-key: {key}"])
 
     def user_client(self, user, groups=()):
-        name = "user-" + "".join(c if c.isalnum() else "-" for c in "-".join([user, *groups]))
+        name = self._user_name(user, groups)
         crt, key = pki.Authority(self.pki, "ca").issue(name, user, groups)
         return Kube(self.port("apiserver"), self.pki / "ca.crt", crt, key, user_agent=f"wukong-bed-{name}")
 
