@@ -687,21 +687,26 @@ static void note_for_log(const struct judgement *j, struct admission_result *r)
                  str_or(j->e.source_name, ""));
 }
 
-/* The user learns what is wrong, which an HTTP error would not tell him. */
-static enum admission_verdict refuse_unread(const char *bytes, size_t len, const char *why,
-                                            struct buf *out)
+/* What was too large to be read, or holds a character that no field may: U+0000, say. The user
+   learns what is wrong, which an HTTP error would not tell him. */
+static void refuse_unread(const char *bytes, size_t len, const struct err *why, struct buf *out,
+                          struct admission_result *ret)
 {
-    CLEANUP_FREE char *uid = review_uid(bytes, len);
+    bool large = why->kind == ERR_LIMIT;
+    CLEANUP_FREE char *uid = large || json_is_odd(bytes, len) ? review_uid(bytes, len) : NULL;
+    ret->verdict = VERDICT_MALFORMED;
+    ret->reason = large ? "TooLarge" : "Malformed";
     if (!uid) {
-        buf_addf(out, "%s\n", why);
-        return VERDICT_MALFORMED;
+        buf_addf(out, "%s\n", why->message);
+        return;
     }
-    struct review_answer a = {.code = 413,
-                              .reason = "RequestEntityTooLarge",
-                              .message = why,
+    CLEANUP_FREE char *message = xasprintf("the object cannot be read: %s", why->message);
+    struct review_answer a = {.code = large ? 413 : 400,
+                              .reason = large ? "RequestEntityTooLarge" : "BadRequest",
+                              .message = large ? why->message : message,
                               .decision = admission_verdict_names[VERDICT_INVALID]};
     review_write_answer(uid, &a, out);
-    return VERDICT_INVALID;
+    ret->verdict = VERDICT_INVALID;
 }
 
 /* From the bytes, unless the caller has kept what was read of them. */
@@ -727,10 +732,9 @@ struct admission_result admission_judge(const struct admission_context *c, const
     struct err err = {0};
     arena_init(&j.arena, ADMISSION_ARENA_BYTES);
     issues_init(&j.issues);
-    if (get_review(&j, bytes, len, &err) < 0 && err.kind == ERR_LIMIT) {
-        result.verdict = refuse_unread(bytes, len, err.message, out);
-        result.reason = "TooLarge";
-    } else if (!j.review.tree || judge(&j, &err) < 0) {
+    if (get_review(&j, bytes, len, &err) < 0) {
+        refuse_unread(bytes, len, &err, out, &result);
+    } else if (judge(&j, &err) < 0) {
         result.verdict = VERDICT_MALFORMED;
         result.reason = "Malformed";
         buf_addf(out, "%s\n", err.message);

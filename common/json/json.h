@@ -63,7 +63,8 @@ bool json_is_number(const cJSON *node);
 /* Compact text; never NULL; free it. Numbers are printed as they were read (lossless trees). */
 char *json_print(const cJSON *tree);
 /* The beginning of what json_print gives: at least max bytes of it, or all; never much more. A
-   string that is cut still ends with a quote. What a user reads is short, what he wrote need not. */
+   string that is cut still ends with a quote. What a user reads is short, what he wrote need not.
+ */
 char *json_print_start(const cJSON *tree, size_t max);
 /* Strings as they are, anything else as json_print; NULL node gives NULL. */
 char *json_text(const cJSON *node);

@@ -19,7 +19,7 @@ enum look_kind {
     LOOK_VM,
     LOOK_VMI,
     LOOK_EXPANDED, /* the VM with its preference resolved, by KubeVirt */
-    LOOK_CLAIM, /* name: of the claim */
+    LOOK_CLAIM,    /* name: of the claim */
     LOOK_SOURCE_NAMESPACE,
     LOOK_TARGET_NAMESPACE,
     LOOK_CDI,     /* 200 when CDI is installed */

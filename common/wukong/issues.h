@@ -21,8 +21,8 @@
 #define ISSUE_VALUE_MAX 96
 /* kube-apiserver asks for warnings of at most 120 characters (admission/v1 types.go). */
 #define ISSUE_WARNING_MAX 120
-/* Of all warnings of one answer: past 4,096 characters kube-apiserver cuts and drops them (apiserver
-   pkg/endpoints/filters/warning.go), and other webhooks have warnings, too. */
+/* Of all warnings of one answer: past 4,096 characters kube-apiserver cuts and drops them
+   (apiserver pkg/endpoints/filters/warning.go), and other webhooks have warnings, too. */
 #define ISSUE_WARNINGS_MAX 3800
 
 /* metav1.CauseType, as in details.causes[].reason. */

@@ -29,7 +29,7 @@ struct reader {
     bool has_event;
     struct yaml_places *places;
     struct anchor *anchors; /* by name */
-    size_t nodes; /* of the whole stream */
+    size_t nodes;           /* of the whole stream */
     size_t max_nodes;
     cJSON *graveyard; /* nodes that a merge replaced: anchors may still name them */
     struct yaml_mark error_mark;

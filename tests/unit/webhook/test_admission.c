@@ -277,6 +277,25 @@ static void test_malformed(void **state)
     }
 }
 
+/* So is what the API server stores and nobody should write: a character that is none. */
+static void test_odd_characters(void **state)
+{
+    (void)state;
+    static const char *const values[] = {"a\\u0000b", "\\ud800", "\xff"};
+    for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+        CLEANUP_FREE char *object = xasprintf(
+            REQUEST(",'operation':'CREATE','userInfo':{},'object':{'metadata':{'annotations':{"
+                    "'n':'%s'}}}"),
+            values[i]);
+        CLEANUP_FREE char *bytes = world_quotes(object);
+        CLEANUP_JUDGED struct judged j = {0};
+        world_judge_bytes(&world, ADMISSION_MUTATE, bytes, &j);
+        if (j.result.verdict != VERDICT_INVALID || !strstr(j.text, "\"uid\":\"u\"") ||
+            !strstr(j.text, "\"reason\":\"BadRequest\"") || !strstr(j.text, "cannot be read"))
+            fail_msg("row %zu: %s", i, j.text);
+    }
+}
+
 /* What is too large to be read is refused in words that reach the user: with its uid. */
 static void test_too_large(void **state)
 {
@@ -329,12 +348,12 @@ static void test_odd_objects(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_clone),    cmocka_unit_test(test_all_causes),
-        cmocka_unit_test(test_defaults),    cmocka_unit_test(test_stamp_in_own_namespace),
-        cmocka_unit_test(test_replace),     cmocka_unit_test(test_update),
-        cmocka_unit_test(test_deleting),    cmocka_unit_test(test_not_judged),
-        cmocka_unit_test(test_malformed),   cmocka_unit_test(test_too_large),
-        cmocka_unit_test(test_odd_objects),
+        cmocka_unit_test(test_no_clone),       cmocka_unit_test(test_all_causes),
+        cmocka_unit_test(test_defaults),       cmocka_unit_test(test_stamp_in_own_namespace),
+        cmocka_unit_test(test_replace),        cmocka_unit_test(test_update),
+        cmocka_unit_test(test_deleting),       cmocka_unit_test(test_not_judged),
+        cmocka_unit_test(test_malformed),      cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_odd_characters), cmocka_unit_test(test_odd_objects),
     };
     return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }
