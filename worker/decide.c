@@ -9,6 +9,7 @@
 #include "worker/batch.h"
 #include "worker/bodies.h"
 #include "worker/debts.h"
+#include "worker/execute.h"
 #include "worker/restored.h"
 #include "worker/sharing.h"
 #include "worker/steps.h"
@@ -504,6 +505,11 @@ static void write_finalizer(const struct clone_view *v, struct decision *d, bool
 {
     if (v->wukong->has_finalizer == wanted || (wanted && v->wukong->deleted_ms))
         return;
+    /* It was written this way a moment ago, and the other way since: that is no event to wait for.
+     */
+    const struct call *last = memo_findf(v->memo, "finalizer/%s", wanted ? "add" : "remove");
+    if (call_ok(last))
+        decision_again(d, last->done_ms + CALL_SETTLE_MS);
     struct intent *i =
         intents_add(&d->intents, INTENT_FINALIZER, &worker_kinds[KIND_WUKONG], v->wukong->ns,
                     v->wukong->name, "finalizer/%s", wanted ? "add" : "remove");
@@ -662,6 +668,41 @@ void clone_too_large(const struct clone_view *v, struct decision *d)
     summary(v, d);
 }
 
+/* What KubeVirt made for it is told by that UID alone, once it is gone itself. */
+static void note_vm_snapshot(const struct clone_view *v, struct decision *d)
+{
+    const char *first = NULL;
+    for (size_t i = 0; i < v->ours_count; i++) {
+        const struct view_leftover *o = &v->ours[i];
+        if (o->kind != KIND_VM_SNAPSHOT)
+            continue;
+        if (str_eq(o->uid, v->record.vm_snapshot_uid))
+            return;
+        first = first ? first : o->uid;
+    }
+    if (first)
+        d->record.vm_snapshot_uid = first;
+}
+
+/* Once for each attempt: it is no failure, and somebody may mean it. */
+static void tell_strangers(const struct clone_view *v, struct decision *d)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(4096);
+    size_t shown = v->stranger_count < VIEW_STRANGERS_MAX ? v->stranger_count : VIEW_STRANGERS_MAX;
+    for (size_t i = 0; i < shown; i++) {
+        const struct view_stranger *s = &v->strangers[i];
+        buf_addf(&text, "%s%s %s%s%s", i ? ", " : "", worker_kinds[s->kind].kind, str_or(s->ns, ""),
+                 str_empty(s->ns) ? "" : "/", s->name);
+    }
+    if (v->stranger_count > shown)
+        buf_addf(&text, " and %zu more", v->stranger_count - shown);
+    if (shown)
+        body_event(v, d, true, "NotOurs",
+                   "left alone, for this clone did not make it, though it bears its "
+                   "label " WUKONG_UID_LABEL ": %s; take the label off what was copied",
+                   text.data);
+}
+
 void clone_decide(const struct clone_view *v, struct decision *d)
 {
     assert(v->effective.is_clone);
@@ -669,6 +710,8 @@ void clone_decide(const struct clone_view *v, struct decision *d)
     d->record = v->record;
     d->holds = holds_snapshots(v);
     d->write_status = true;
+    note_vm_snapshot(v, d);
+    tell_strangers(v, d);
     if (record_final(&v->record)) {
         after_end(v, d);
         if (retry_asked(v) && !v->wukong->deleted_ms && nothing_to_go(v) && !v->share.taking_over) {

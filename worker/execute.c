@@ -15,6 +15,11 @@
 #include "worker/metrics.h"
 #include "wukong/spec.h"
 
+/* Objects in one answer to a list: each may be a third of a megabyte of somebody's annotations. */
+#define LIST_PAGE "10"
+/* For who needs no more of them (Kubernetes' API concepts, "Alternate representations"). */
+#define METADATA_ONLY "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
 static const struct verb_info {
     enum kube_method method;
     bool writes;  /* needs the lease */
@@ -296,7 +301,9 @@ static bool build_path(const struct executor *x, const struct intent *i, struct 
         CLEANUP_FREE char *selector = xasprintf("%s=%s%s%s", WUKONG_UID_LABEL, i->uid,
                                                 i->selector ? "," : "", str_or(i->selector, ""));
         kube_path_query(path, "labelSelector", selector);
-        kube_path_query(path, "limit", "1");
+        kube_path_query(path, "limit", LIST_PAGE);
+        if (i->from)
+            kube_path_query(path, "continue", i->from);
     }
     return buf_ok(path);
 }
@@ -361,7 +368,9 @@ bool execute(struct executor *x, const struct intent *i, struct memo *memo, void
         .path = path.data,
         .content_type = text ? verb->content_type : NULL,
         /* KubeVirt's subresources answer 406 to anything but this. */
-        .accept = i->verb == INTENT_SUBRESOURCE ? "*/*" : NULL,
+        .accept = i->verb == INTENT_SUBRESOURCE ? "*/*"
+                  : i->metadata_only            ? METADATA_ONLY
+                                                : NULL,
         .body = text,
         .body_len = text ? strlen(text) : 0,
         .deadline_ms = i->timeout_ms ? i->timeout_ms : CALL_TIMEOUT_MS,

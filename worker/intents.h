@@ -9,6 +9,7 @@
 #ifndef WORKER_INTENTS_H
 #define WORKER_INTENTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,12 +17,12 @@
 #include "kube/object.h"
 
 enum intent_verb {
-    INTENT_READ, /* GET; the body is kept in the memo */
-    INTENT_LIST, /* GET of those labelled with the Wukong's UID, in all namespaces; at most one */
-    INTENT_DRY_RUN,     /* POST ?dryRun=All */
-    INTENT_CREATE,      /* POST */
-    INTENT_DELETE,      /* DELETE with preconditions.uid */
-    INTENT_PATCH,       /* merge patch */
+    INTENT_READ,    /* GET; the body is kept in the memo */
+    INTENT_LIST,    /* GET of those labelled with the Wukong's UID, in all namespaces; one page */
+    INTENT_DRY_RUN, /* POST ?dryRun=All */
+    INTENT_CREATE,  /* POST */
+    INTENT_DELETE,  /* DELETE with preconditions.uid */
+    INTENT_PATCH,   /* merge patch */
     INTENT_SUBRESOURCE, /* PUT on subresources.kubevirt.io */
     INTENT_EXPAND,      /* PUT of a spec to be resolved; changes nothing, the reply is kept */
     INTENT_ASK,         /* POST of a question; changes nothing, the reply is kept */
@@ -41,6 +42,8 @@ struct intent {
     const char *version;  /* applies: resourceVersion as precondition; NULL: none */
     const char *body;     /* NULL: none */
     const char *selector; /* LIST: labels beside the UID; NULL: none */
+    const char *from;     /* LIST: where the page before it ended; NULL: from the beginning */
+    bool metadata_only;   /* LIST */
     const char *key;
     /* Memo slots set to CALL_OK: when the request is handed to the network, and when it succeeded.
        NULL: none. They let the next decision prove what came before what. */

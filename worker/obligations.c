@@ -224,6 +224,11 @@ static void nudge(const struct clone_view *v, struct decision *d, const struct v
 static bool may_go(const struct clone_view *v, struct decision *d, const struct view_leftover *o,
                    bool hasty)
 {
+    if (o->unlabelled && !str_eq(o->backup_of, v->record.vm_snapshot_uid)) {
+        /* What tells that it is ours, once KubeVirt's snapshot is gone, is stored first. */
+        decision_again(d, v->now.wall_ms + 1000);
+        return false;
+    }
     if (o->unlabelled) {
         struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_SNAPSHOT],
                                        o->ns, o->name, "label/%s", o->uid);
@@ -239,7 +244,7 @@ static bool may_go(const struct clone_view *v, struct decision *d, const struct 
         decision_again(d, v->now.wall_ms + 1000);
         return false;
     }
-    if (!o->copy && o->content && o->content_retains) {
+    if (!o->copy && o->content && o->content_retains && o->policy_ours) {
         struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
                                        o->content, "policy/%s", o->content);
         p->body = "{\"spec\":{\"deletionPolicy\":\"Delete\"}}";
@@ -474,14 +479,6 @@ bool oblige_await_creates(const struct clone_view *v, struct decision *d)
     return true;
 }
 
-static bool list_is_empty(const struct call *c)
-{
-    CLEANUP_JSON cJSON *list = NULL;
-    if (c->failures || !c->body || json_read(c->body, c->body_len, &list, NULL) < 0)
-        return false;
-    return cJSON_IsArray(json_get(list, "items")) && !json_get(list, "items")->child;
-}
-
 /* Snapshots that somebody else needs are left to the last of those. */
 static const char *not_held(const struct clone_view *v)
 {
@@ -506,16 +503,21 @@ bool oblige_nothing_left(const struct clone_view *v, struct decision *d, bool al
         const struct call *c = memo_findf(v->memo, "left/%s", kind->resource);
         bool unserved = call_failed(c) && c->code == 404;
         bool fresh = call_ok(c) && v->now.wall_ms < c->done_ms + LEFT_FRESH_MS;
+        const char *next = NULL;
+        enum left_listed listed =
+            fresh ? view_left_listed(v, (enum worker_kind)kinds[i].kind, c, &next) : LEFT_UNKNOWN;
         bool foreign = v->source_ns_terminating &&
                        (kinds[i].kind == KIND_SNAPSHOT || kinds[i].kind == KIND_VM_SNAPSHOT);
-        if ((kinds[i].lasting && !all) || foreign || unserved || (fresh && list_is_empty(c)))
+        if ((kinds[i].lasting && !all) || foreign || unserved || listed == LEFT_NOTHING)
             continue;
         nothing = false;
-        if (fresh && v->now.wall_ms < c->done_ms + LEFT_AGAIN_MS)
+        if (fresh && !next && v->now.wall_ms < c->done_ms + LEFT_AGAIN_MS)
             continue;
         struct intent *l =
             intents_add(&d->intents, INTENT_LIST, kind, NULL, NULL, "left/%s", kind->resource);
         l->uid = v->wukong->uid;
+        l->from = next;
+        l->metadata_only = kinds[i].kind != KIND_CONTENT;
         l->selector = kinds[i].kind == KIND_SNAPSHOT ? not_held(v) : NULL;
     }
     if (!nothing)

@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "json/json.h"
+#include "worker/ours.h"
 #include "worker/permit.h"
 #include "worker/steps.h"
 #include "worker/view_build.h"
@@ -91,11 +92,28 @@ static void describe(const struct policing *p, struct entry *e, const struct clo
         e->disk_count = plan->count;
 }
 
+struct kept {
+    struct ours_clone whose;
+    int64_t count;
+};
+
 static bool count_snapshot(void *arg, const struct kube_object *o)
 {
-    int64_t *n = arg;
-    *n += !o->deleted_ms;
+    struct kept *k = arg;
+    k->count += !o->deleted_ms && ours_made(&k->whose, KIND_SNAPSHOT, o);
     return true;
+}
+
+static int64_t snapshots_of(const struct policing *p, const struct entry *e,
+                            const struct clone_view *v)
+{
+    struct kept k = {.whose = {.uid = e->uid,
+                               .name = e->name,
+                               .ns = e->ns,
+                               .source_ns = v->effective.source_ns,
+                               .sources = {v->effective.source_name}}};
+    p->caches->each(p->caches->arg, KIND_SNAPSHOT, e->uid, count_snapshot, &k);
+    return k.count;
 }
 
 /* Of the other linked clones of this source: what is kept, and what those under way will keep. */
@@ -111,7 +129,7 @@ static int64_t snapshots_kept(const struct policing *p, const struct entry *self
         if (e == self || !e->linked)
             continue;
         if (e->succeeded)
-            p->caches->each(p->caches->arg, KIND_SNAPSHOT, e->uid, count_snapshot, &n);
+            n += snapshots_of(p, e, v);
         else if (e->holder.holds)
             n += e->disk_count ? (int64_t)e->disk_count : 1;
     }

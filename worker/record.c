@@ -118,6 +118,7 @@ struct clone_record record_read(struct arena *a, const cJSON *o)
         .froze = json_at(o, "freezeMilliseconds") != NULL,
         .consistency =
             (enum consistency)read_enum(o, "consistency", consistency_names, CONSISTENCIES),
+        .vm_snapshot_uid = read_text(a, o, "vmSnapshotUID"),
         .shared = {.uid = read_text(a, o, "shared.uid"),
                    .name = read_text(a, o, "shared.name"),
                    .attempt = read_int(o, "shared.attempt")},

@@ -60,6 +60,7 @@ struct clone_record {
     int64_t freeze_ms;
     bool froze; /* freeze_ms is meant */
     enum consistency consistency;
+    const char *vm_snapshot_uid; /* the VirtualMachineSnapshot whose VolumeSnapshots are ours */
     struct {
         const char *uid, *name; /* uid NULL: this attempt takes its own snapshot */
         int64_t attempt;

@@ -313,6 +313,7 @@ static void write_clone_status(struct json_writer *w, const struct clone_view *v
         json_end(w);
     }
     write_snapshot_names(w, v);
+    json_string(w, "vmSnapshotUID", r->vm_snapshot_uid);
     write_time(w, "snapshotTime", r->snapshot_ms ? r->snapshot_ms : r->cut_ms, true);
     write_time(w, "cutTime", r->cut_ms, true);
     write_size(w, "snapshotSize", r->snapshot_bytes);

@@ -27,7 +27,8 @@
 #include "wukong/spec.h"
 
 /* On every child, beside WUKONG_UID_LABEL: name of the Wukong (shortened with a hash past 63),
-   index of the clone in its batch, disk, and (outside its namespace) the Wukong's namespace. */
+   index of the clone in its batch, disk, and (on claims, and outside its namespace) the Wukong's
+   namespace. */
 #define TARGET_NAME_LABEL "vm.novasphere.dev/wukong"
 #define TARGET_INDEX_LABEL "vm.novasphere.dev/clone"
 #define TARGET_DISK_LABEL "vm.novasphere.dev/disk"
@@ -211,9 +212,6 @@ WUKONG_CHECK int target_content_copy_body(const struct target_content_copy *c, s
                                           struct err *err);
 WUKONG_CHECK int target_snapshot_of_content_body(const struct target_content_copy *c,
                                                  struct buf *out, struct err *err);
-/* Name for content_name: cluster-scoped, so it holds the Wukong's whole UID. */
-void target_content_name(const char *wukong_uid, int64_t attempt, const char *disk,
-                         char out[PVC_NAME_BUF]);
 /* Both ends point at one another and at the same handle as the source's content; ERR_REFUSED names
    the end that does not, ERR_NOT_FOUND while the controller has yet to fill one in. */
 WUKONG_CHECK int target_content_copy_bound(const struct target_content_copy *c,

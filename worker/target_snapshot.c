@@ -57,15 +57,6 @@ int target_snapshot_spec(const cJSON *snapshot, cJSON **ret, struct err *err)
 
 /* --- The handle copy --- */
 
-void target_content_name(const char *wukong_uid, int64_t attempt, const char *disk,
-                         char out[PVC_NAME_BUF])
-{
-    /* 7 + 36 + 1 + 20 + 1 + 63 fit in 253; a disk's name is a DNS label. */
-    int n = snprintf(out, PVC_NAME_BUF, "wukong-%s-%lld-%s", wukong_uid, (long long)attempt, disk);
-    assert(n > 0 && n < PVC_NAME_BUF);
-    (void)n;
-}
-
 /* The handle is in status of a content that was made from a claim, in spec of one that was made
    from a handle. */
 static const char *handle_of(const cJSON *content)

@@ -175,6 +175,7 @@ void tree_our_labels(cJSON *metadata, const struct wukong *w, int64_t index, con
         name_shorten(disk, value);
         tree_set_string(labels, TARGET_DISK_LABEL, value);
     }
-    if (!str_eq(ns, w->ns))
+    /* A claim that was copied to another namespace is told from its original. */
+    if (!str_eq(ns, w->ns) || (disk && index >= 0))
         tree_set_string(labels, TARGET_NS_LABEL, w->ns);
 }

@@ -27,8 +27,7 @@ void view_release(struct clone_view *v)
     v->tree_count = v->tree_cap = 0;
 }
 
-/* A cached field parsed; it lives as long as the view. NULL when absent. */
-static const cJSON *field_tree(struct clone_view *v, const struct kube_object *o, const char *path)
+const cJSON *view_field_tree(struct clone_view *v, const struct kube_object *o, const char *path)
 {
     cJSON *tree = NULL;
     const char *text = o ? kube_object_field(o, path) : NULL;
@@ -63,7 +62,7 @@ static int64_t quantity_bytes(const char *text)
 
 static void read_labels(struct clone_view *v, struct wukong *w, const struct kube_object *o)
 {
-    const cJSON *labels = field_tree(v, o, F_LABELS);
+    const cJSON *labels = view_field_tree(v, o, F_LABELS);
     size_t n = (size_t)cJSON_GetArraySize(labels);
     w->labels.items = arena_alloc(v->arena, (n + 1) * sizeof *w->labels.items);
     const cJSON *m;
@@ -86,7 +85,7 @@ int view_read_wukong(struct clone_view *v, const struct kube_object *o, struct e
     const char *finalizers = field(o, F_FINALIZERS);
     w->has_finalizer = finalizers && strstr(finalizers, "\"" WUKONG_FINALIZER "\"");
     read_labels(v, w, o);
-    const cJSON *spec = field_tree(v, o, F_SPEC);
+    const cJSON *spec = view_field_tree(v, o, F_SPEC);
     if (!spec)
         return err_set(err, ERR_INVALID, "the Wukong has no spec");
     if (wukong_decode_spec(v->arena, spec, &w->spec, err) < 0)
@@ -119,7 +118,7 @@ static bool migration_under_way(const cJSON *state)
 static void read_vmi(struct clone_view *v, const struct kube_object *vmi)
 {
     struct view_source *s = &v->source;
-    const cJSON *conditions = field_tree(v, vmi, F_CONDITIONS);
+    const cJSON *conditions = view_field_tree(v, vmi, F_CONDITIONS);
     s->vmi_exists = true;
     s->vmi_name = vmi->name;
     s->vmi_uid = vmi->uid;
@@ -127,7 +126,7 @@ static void read_vmi(struct clone_view *v, const struct kube_object *vmi)
     s->running = str_eq(s->phase, "Running") && !vmi->deleted_ms;
     s->agent = condition_true(conditions, "AgentConnected");
     s->paused = condition_true(conditions, "Paused");
-    s->migrating = migration_under_way(field_tree(v, vmi, F_MIGRATION));
+    s->migrating = migration_under_way(view_field_tree(v, vmi, F_MIGRATION));
     s->freeze_status = str_empty(field(vmi, F_FREEZE_STATUS)) ? NULL : field(vmi, F_FREEZE_STATUS);
     s->revision = field(vmi, F_REVISION_NAME);
     s->guest_os = str_empty(field(vmi, F_GUEST_OS)) ? NULL : field(vmi, F_GUEST_OS);
@@ -249,9 +248,9 @@ static bool add_profile(void *arg, const struct kube_object *o)
 {
     struct class_fill *f = arg;
     struct class_facts *c = &f->v->classes;
-    f->profiles[c->profile_count++] =
-        (struct storage_profile_facts){o->name, field(o, F_PROFILE_CLASS),
-                                       cJSON_GetArraySize(field_tree(f->v, o, F_PROFILE_SETS)) > 0};
+    f->profiles[c->profile_count++] = (struct storage_profile_facts){
+        o->name, field(o, F_PROFILE_CLASS),
+        cJSON_GetArraySize(view_field_tree(f->v, o, F_PROFILE_SETS)) > 0};
     return c->profile_count < LIMIT_CLASSES;
 }
 
@@ -280,20 +279,7 @@ static void read_classes(struct clone_view *v, const struct caches *c)
     facts->cdi = c->served(c->arg, KIND_DATA_VOLUME);
 }
 
-/* --- what is ours --- */
-
-/* Who took the snapshots of this attempt: the clone itself, or the one whose it shares. */
-struct taker {
-    const char *uid, *name;
-    int64_t attempt;
-};
-static struct taker taker_of(const struct clone_view *v)
-{
-    const struct clone_record *r = &v->record;
-    if (r->shared.uid)
-        return (struct taker){r->shared.uid, str_or(r->shared.name, ""), r->shared.attempt};
-    return (struct taker){v->wukong->uid, v->wukong->name, view_attempt(v)};
-}
+/* --- snapshots and claims --- */
 
 static void see_content(const struct clone_view *v, const struct caches *c, struct seen_snapshot *s)
 {
@@ -337,7 +323,8 @@ static void see_snapshot(struct clone_view *v, const struct caches *c, struct se
         return;
     s->exists = true;
     s->uid = o->uid;
-    s->ours = str_eq(o->label, taker_of(v).uid);
+    const struct ours_clone taker = view_taker(v);
+    s->ours = ours_made(&taker, KIND_SNAPSHOT, o);
     s->deleting = o->deleted_ms != 0;
     s->ready = str_eq(field(o, F_READY_TO_USE), "true");
     s->error = field(o, F_ERROR);
@@ -354,7 +341,7 @@ static const char *data_volume_error(struct clone_view *v, const struct kube_obj
                                      bool claim_exists)
 {
     const cJSON *c;
-    cJSON_ArrayForEach (c, field_tree(v, dv, F_CONDITIONS)) {
+    cJSON_ArrayForEach (c, view_field_tree(v, dv, F_CONDITIONS)) {
         const char *type = json_str(c, "type"), *reason = json_str(c, "reason");
         bool failed = str_eq(type, "Running") && str_eq(reason, "Error");
         bool refused = str_eq(type, "Bound") && !claim_exists && !str_empty(reason) &&
@@ -383,7 +370,7 @@ static void see_data_volume(struct clone_view *v, const struct caches *c, struct
     if (!dv)
         return;
     bool made = pvc && str_eq(pvc->owner_uid, dv->uid);
-    s->ours = str_eq(dv->label, v->wukong->uid) && (!pvc || made || s->ours);
+    s->ours = view_is_ours(v, KIND_DATA_VOLUME, dv) && (!pvc || made || s->ours);
     s->exists = s->data_volume = true;
     s->sourced = true;
     s->deleting |= dv->deleted_ms != 0;
@@ -408,7 +395,7 @@ static void see_claim(struct clone_view *v, const struct caches *c, struct seen_
     if (o) {
         s->exists = true;
         s->uid = o->uid;
-        s->ours = str_eq(o->label, v->wukong->uid);
+        s->ours = view_is_ours(v, KIND_PVC, o);
         s->deleting = o->deleted_ms != 0;
         s->bound = str_eq(field(o, F_PHASE), "Bound");
         s->done_percent = s->bound ? 100 : 0;
@@ -432,7 +419,7 @@ static void see_claim(struct clone_view *v, const struct caches *c, struct seen_
 static const char *vm_failure(struct clone_view *v, const struct kube_object *o)
 {
     const cJSON *c;
-    cJSON_ArrayForEach (c, field_tree(v, o, F_CONDITIONS))
+    cJSON_ArrayForEach (c, view_field_tree(v, o, F_CONDITIONS))
         if (str_eq(json_str(c, "type"), "Failure") && str_eq(json_str(c, "status"), "True"))
             return str_or(json_str(c, "message"), json_str(c, "reason"));
     return NULL;
@@ -463,7 +450,7 @@ static void see_vm(struct clone_view *v, const struct caches *c, struct seen_vm 
         return;
     s->exists = true;
     s->uid = o->uid;
-    s->ours = str_eq(o->label, v->wukong->uid);
+    s->ours = view_is_ours(v, KIND_VM, o);
     s->deleting = o->deleted_ms != 0;
     s->ready = str_eq(field(o, F_READY), "true");
     s->owned = str_eq(o->owner_uid, v->wukong->uid);
@@ -473,189 +460,18 @@ static void see_vm(struct clone_view *v, const struct caches *c, struct seen_vm 
     s->failure = vm_failure(v, o);
 }
 
-struct owned_fill {
-    struct clone_view *v;
-    const struct caches *caches;
-    int kind;
-    size_t cap;
-};
-
-/* Somebody else restores from it, or will. */
-static bool is_held(struct clone_view *v, const struct kube_object *o)
-{
-    int64_t attempt;
-    if (!str_eq(o->ns, v->effective.source_ns) || !str_to_i64(field(o, F_LABEL_ATTEMPT), &attempt))
-        return false;
-    for (size_t i = 0; i < v->held_group_count; i++)
-        if (v->held[i].attempt == attempt && str_eq(v->held[i].uid, o->label))
-            return true;
-    return false;
-}
-
-static struct view_leftover *add_one(struct owned_fill *f, int kind, const struct kube_object *o)
-{
-    struct clone_view *v = f->v;
-    if (v->ours_count == f->cap) {
-        size_t cap = f->cap ? f->cap * 2 : 32;
-        struct view_leftover *grown = arena_alloc(v->arena, cap * sizeof *grown);
-        if (v->ours_count)
-            memcpy(grown, v->ours, v->ours_count * sizeof *grown);
-        v->ours = grown;
-        f->cap = cap;
-    }
-    struct view_leftover *left = &v->ours[v->ours_count++];
-    *left = (struct view_leftover){.kind = kind,
-                                   .ns = o->ns,
-                                   .name = o->name,
-                                   .uid = o->uid,
-                                   .deleting = o->deleted_ms != 0,
-                                   .copy = kind == KIND_CONTENT ||
-                                           !str_eq(o->ns, v->effective.source_ns)};
-    return left;
-}
-
-static struct view_leftover *add_left(struct owned_fill *f, int kind, const struct kube_object *o)
-{
-    struct view_leftover *left = add_one(f, kind, o);
-    if (kind == KIND_SNAPSHOT)
-        view_see_left_snapshot(f->v, f->caches, o, left);
-    if (kind == KIND_CONTENT)
-        view_see_left_content(f->v, f->caches, o, left);
-    return left;
-}
-
-/* Something that belongs to a VirtualMachineSnapshot of ours. Once KubeVirt is done with it, it is
-   there, and a cache that does not show it (a watch may hang for minutes) is no reason to forget
-   it. */
-static const struct kube_object *find_backup(struct owned_fill *f, enum worker_kind kind,
-                                             const struct kube_object *vm_snapshot,
-                                             const char *name, bool *ret_live)
-{
-    const struct kube_object *o = f->caches->get(f->caches->arg, kind, vm_snapshot->ns, name);
-    bool unread = false;
-    *ret_live = !o && str_eq(field(vm_snapshot, F_PHASE), "Succeeded");
-    if (!*ret_live)
-        return o;
-    o = view_live(f->v, kind, name, &unread);
-    if (unread) {
-        struct kube_object unseen = {.ns = vm_snapshot->ns,
-                                     .name = arena_strdup(f->v->arena, name)};
-        add_one(f, (int)kind, &unseen)->unread = true;
-    }
-    return o;
-}
-
-/* KubeVirt's VolumeSnapshots for our VirtualMachineSnapshot do not carry our label: once it is
-   gone, nothing would tell that the garbage collector has not come to them yet. */
-static void add_backups(struct owned_fill *f, const struct kube_object *vm_snapshot)
-{
-    CLEANUP_FREE char *name = xasprintf("vmsnapshot-content-%s", vm_snapshot->uid);
-    bool live = false;
-    const struct kube_object *k =
-        find_backup(f, KIND_VM_SNAPSHOT_CONTENT, vm_snapshot, name, &live);
-    const cJSON *b;
-    cJSON_ArrayForEach (b, field_tree(f->v, k, F_VOLUME_BACKUPS)) {
-        const char *snapshot = json_str(b, "volumeSnapshotName");
-        const struct kube_object *o =
-            snapshot ? find_backup(f, KIND_SNAPSHOT, vm_snapshot, snapshot, &live) : NULL;
-        bool labelled = o && (str_eq(o->label, f->v->wukong->uid) ||
-                              (live && call_ok(memo_findf(f->v->memo, "label/%s", o->uid))));
-        /* What the cache shows with our label is among ours already. */
-        if (o && (live || !labelled))
-            add_left(f, KIND_SNAPSHOT, o)->unlabelled = !labelled;
-    }
-}
-
-static bool is_ready_vm(const struct clone_view *v, const char *uid)
-{
-    for (size_t i = 0; i < v->record.ready_count; i++)
-        if (str_eq(v->record.ready[i].vm_uid, uid))
-            return true;
-    return false;
-}
-
-/* A machine of a batch that has been ready, and its disks. Of a clone that has succeeded all are,
-   and who deletes the Wukong says by reclaimPolicy what becomes of them. */
-static bool of_ready_machine(const struct owned_fill *f, const struct kube_object *o)
-{
-    const struct clone_view *v = f->v;
-    bool failed = v->record.phase == PHASE_FAILED && v->effective.reclaim == RECLAIM_RETAIN;
-    bool goes = (v->wukong->deleted_ms && !failed) || v->own_ns_terminating;
-    if (v->record.phase == PHASE_SUCCEEDED || goes)
-        return false;
-    if (f->kind == KIND_VM)
-        return is_ready_vm(v, o->uid);
-    if (f->kind == KIND_PVC && str_eq(o->owner_kind, "DataVolume")) {
-        const struct kube_object *dv =
-            f->caches->get(f->caches->arg, KIND_DATA_VOLUME, o->ns, str_or(o->owner_name, ""));
-        return dv && str_eq(dv->uid, o->owner_uid) && dv->owner_uid &&
-               is_ready_vm(v, dv->owner_uid);
-    }
-    return (f->kind == KIND_PVC || f->kind == KIND_DATA_VOLUME) && o->owner_uid &&
-           is_ready_vm(v, o->owner_uid);
-}
-
-/* Who may create objects may label as many of them as he likes. What is left out is seen when these
-   are gone. */
-#define OURS_MAX 4096
-
-static bool add_ours(void *arg, const struct kube_object *o)
-{
-    struct owned_fill *f = arg;
-    if (f->v->ours_count >= OURS_MAX)
-        return false;
-    if (f->kind == KIND_SNAPSHOT && is_held(f->v, o)) {
-        f->v->held_count++;
-        return true;
-    }
-    struct view_leftover *left = add_left(f, f->kind, o);
-    left->stays = of_ready_machine(f, o);
-    if (f->kind == KIND_PVC)
-        left->pending_claim = !str_eq(field(o, F_PHASE), "Bound");
-    if (f->kind == KIND_DATA_VOLUME)
-        left->pending_claim = !str_eq(field(o, F_PHASE), "Succeeded");
-    if (f->kind == KIND_VM_SNAPSHOT) {
-        left->hasty = !str_eq(field(o, F_PHASE), "Succeeded");
-        add_backups(f, o);
-    }
-    return true;
-}
-
-/* A snapshot that was taken over: of that one attempt, and only where the source is. */
-static bool add_shared(void *arg, const struct kube_object *o)
-{
-    const struct owned_fill *f = arg;
-    int64_t attempt;
-    if (!str_eq(o->ns, f->v->effective.source_ns) ||
-        !str_to_i64(field(o, F_LABEL_ATTEMPT), &attempt) || attempt != f->v->record.shared.attempt)
-        return true;
-    return add_ours(arg, o);
-}
-
-static void see_ours(struct clone_view *v, const struct caches *c)
-{
-    static const enum worker_kind kinds[] = {KIND_VM,       KIND_DATA_VOLUME, KIND_PVC,
-                                             KIND_SNAPSHOT, KIND_VM_SNAPSHOT, KIND_CONTENT};
-    struct owned_fill f = {.v = v, .caches = c};
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        f.kind = (int)kinds[i];
-        c->each(c->arg, kinds[i], v->wukong->uid, add_ours, &f);
-    }
-    /* What is left of a clone without its finalizer is nobody's. */
-    f.kind = KIND_SNAPSHOT;
-    if (v->record.shared.uid && v->wukong->has_finalizer)
-        c->each(c->arg, KIND_SNAPSHOT, v->record.shared.uid, add_shared, &f);
-}
-
 /* --- the capture's carrier, snapshots, targets --- */
 
 static bool find_carrier(void *arg, const struct kube_object *o)
 {
     struct clone_view *v = arg;
     int64_t attempt = 0;
-    bool first = view_uses_vm_snapshot(v) || str_eq(field(o, F_LABEL_DISK), "0");
-    if (str_to_i64(field(o, F_LABEL_ATTEMPT), &attempt) && attempt == taker_of(v).attempt &&
-        first && !o->deleted_ms && str_eq(o->ns, v->effective.source_ns))
+    bool whole = view_uses_vm_snapshot(v);
+    bool first = whole || str_eq(field(o, F_LABEL_DISK), "0");
+    const struct ours_clone taker = view_taker(v);
+    if (str_to_i64(field(o, F_LABEL_ATTEMPT), &attempt) && attempt == view_taken_in(v) && first &&
+        !o->deleted_ms && str_eq(o->ns, v->effective.source_ns) &&
+        ours_made(&taker, whole ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT, o))
         v->snapshot_carrier = o->name;
     return !v->snapshot_carrier;
 }
@@ -681,7 +497,8 @@ static void see_backups(struct clone_view *v, const struct caches *c, const cJSO
             if (s->name)
                 see_snapshot(v, c, s);
             /* It is labelled by KubeVirt and owned by the content of our VirtualMachineSnapshot. */
-            s->ours = s->exists && v->vm_snapshot.ours;
+            s->ours =
+                s->exists && v->vm_snapshot.ours && ours_is_backup_of(s->name, v->vm_snapshot.uid);
         }
     }
 }
@@ -694,7 +511,7 @@ static void see_vm_snapshot(struct clone_view *v, const struct caches *c)
         return;
     s->exists = true;
     s->uid = o->uid;
-    s->ours = str_eq(o->label, v->wukong->uid);
+    s->ours = view_is_ours(v, KIND_VM_SNAPSHOT, o);
     s->deleting = o->deleted_ms != 0;
     s->ready = str_eq(field(o, F_READY_TO_USE), "true");
     s->error = field(o, F_ERROR);
@@ -705,14 +522,14 @@ static void see_vm_snapshot(struct clone_view *v, const struct caches *c)
     if (!content || !str_eq(v->vm_snapshot_phase, "Succeeded"))
         return;
     const struct kube_object *k = c->get(c->arg, KIND_VM_SNAPSHOT_CONTENT, s->ns, content);
-    see_backups(v, c, field_tree(v, k, F_VOLUME_BACKUPS));
+    see_backups(v, c, view_field_tree(v, k, F_VOLUME_BACKUPS));
 }
 
 static void see_snapshots(struct clone_view *v, const struct caches *c)
 {
     char name[NAME_BUF];
     const char *source = str_or(v->record.source_vmi, v->effective.source_name);
-    struct taker taker = taker_of(v);
+    const struct ours_clone taker = view_taker(v);
     if (view_uses_vm_snapshot(v)) {
         name_snapshot(source, v->wukong->name, v->wukong->uid, view_attempt(v), NULL, name);
         v->vm_snapshot.name = own(v, name);
@@ -722,7 +539,8 @@ static void see_snapshots(struct clone_view *v, const struct caches *c)
     }
     for (size_t i = 0; i < v->disk_count; i++) {
         struct seen_snapshot *s = &v->disks[i].snapshot;
-        name_snapshot(source, taker.name, taker.uid, taker.attempt, v->disks[i].plan->name, name);
+        name_snapshot(source, taker.name, taker.uid, view_taken_in(v), v->disks[i].plan->name,
+                      name);
         s->name = own(v, name);
         s->ns = v->effective.source_ns;
         s->rule = v->disks[i].plan->cut.rule;
@@ -866,7 +684,7 @@ int view_build(struct clone_view *v, const struct caches *real, const struct kub
         return 0;
     view_judge_spec(v, memo, object);
     see_namespaces(v, caches);
-    see_ours(v, caches);
+    view_see_ours(v, caches);
     bool final = record_final(&v->record);
     /* After the cut the source is not needed; of a finished clone it concerns only what is still
        owed to it. */
@@ -880,7 +698,7 @@ int view_build(struct clone_view *v, const struct caches *real, const struct kub
         if (settings->raise_cuts)
             settings->raise_cuts(settings->raise_arg, object, v);
         caches->each(caches->arg, view_uses_vm_snapshot(v) ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT,
-                     taker_of(v).uid, find_carrier, v);
+                     view_taker(v).uid, find_carrier, v);
         if (!v->wukong->deleted_ms && !record_aborted(&v->record))
             capture_build(v, memo);
         view_raise_quiesce(v);

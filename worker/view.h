@@ -16,6 +16,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "worker/kinds.h"
 #include "worker/memo.h"
 #include "worker/permit.h"
 #include "wukong/reasons.h"
@@ -123,22 +124,38 @@ struct view_leftover {
     bool deleting, blocks_namespace;
     bool stays;           /* of a machine that has been ready: no failure removes it */
     bool content_retains; /* snapshots: the content must be set to Delete first */
+    bool policy_ours;     /* and may be: we, or our snapshot's class, have set Retain */
     const char *content;
     bool pending_claim; /* a claim that is not bound, or a DataVolume that has not filled its own */
     bool in_use;        /* snapshots: the provisioner has not let go of it yet */
     bool orphaned;      /* and will not before its sweep, minutes from now */
-    const char *release;  /* the patch that lets go of it in the provisioner's place */
-    bool content_awaited; /* its content is about to appear, and would outlive it */
-    bool being_cut;       /* the CSI driver is at work on it, and has not answered */
-    const char *look;     /* the content that must be read live before; NULL: known well enough */
-    const char *look_key; /* the memo slot of that look */
-    const char *stuck;    /* a content, marked for deletion, that its sidecar has overlooked */
-    bool unlabelled;      /* a VolumeSnapshot that KubeVirt made for us */
-    bool unread;          /* the cache does not show it, and the API server has not been asked */
-    bool hasty;           /* a VirtualMachineSnapshot under way: KubeVirt holds the guest for it */
-    int64_t created_ms;   /* snapshots */
-    bool copy;            /* of a handle that is another content's: its policy is never touched */
+    const char *release;   /* the patch that lets go of it in the provisioner's place */
+    bool content_awaited;  /* its content is about to appear, and would outlive it */
+    bool being_cut;        /* the CSI driver is at work on it, and has not answered */
+    const char *look;      /* the content that must be read live before; NULL: known well enough */
+    const char *look_key;  /* the memo slot of that look */
+    const char *stuck;     /* a content, marked for deletion, that its sidecar has overlooked */
+    bool unlabelled;       /* a VolumeSnapshot that KubeVirt made for us */
+    const char *backup_of; /* UID of the VirtualMachineSnapshot that KubeVirt made it for */
+    bool unread;           /* the cache does not show it, and the API server has not been asked */
+    bool hasty;            /* a VirtualMachineSnapshot under way: KubeVirt holds the guest for it */
+    int64_t created_ms;    /* snapshots */
+    bool copy;             /* of a handle that is another content's: its policy is never touched */
     bool attached; /* a content that we hold, whose VolumeSnapshot is there: it goes with that */
+};
+
+/* Something that bears the clone's label and is not its own. */
+struct view_stranger {
+    int kind; /* enum worker_kind */
+    const char *ns, *name;
+};
+#define VIEW_STRANGERS_MAX 5
+/* What the API server's own list of labelled objects says. */
+enum left_listed {
+    LEFT_UNKNOWN,
+    LEFT_OURS,    /* one of ours is there */
+    LEFT_NOTHING, /* none is */
+    LEFT_MORE,    /* none so far, and the list goes on */
 };
 
 /* What this clone is in a group that shares one snapshot: worker/sharing.h. */
@@ -192,6 +209,8 @@ struct clone_view {
     const char *vm_snapshot_phase, *vm_snapshot_indications;
     struct view_leftover *ours; /* every labelled object of ours, wanted or not */
     size_t ours_count;
+    struct view_stranger strangers[VIEW_STRANGERS_MAX]; /* the first of them */
+    size_t stranger_count;                              /* all of them */
     const char
         *invalid; /* the static rules' findings in a spec that no webhook has seen; NULL: none */
     const struct share_group *held; /* groups of ours whose snapshots somebody else needs */
@@ -215,6 +234,10 @@ struct clone_view {
     cJSON **trees;               /* parsed trees that live as long as the view */
     size_t tree_count, tree_cap;
 };
+
+/* ret_next: with LEFT_MORE, from where the list goes on (view_ours.c). */
+enum left_listed view_left_listed(const struct clone_view *v, enum worker_kind kind,
+                                  const struct call *list, const char **ret_next);
 
 /* The view frees the tree with itself. */
 void view_keep_tree(struct clone_view *v, cJSON *tree);

@@ -6,6 +6,7 @@
 #define WORKER_VIEW_BUILD_H
 
 #include "worker/caches.h"
+#include "worker/ours.h"
 #include "worker/permit.h"
 #include "worker/view.h"
 
@@ -37,6 +38,19 @@ WUKONG_CHECK int view_build(struct clone_view *ret, const struct caches *caches,
                             const struct view_settings *settings, struct err *err);
 /* Frees what the view owns beside its arena. */
 void view_release(struct clone_view *v);
+
+/* A cached field parsed; it lives as long as the view. NULL when absent. */
+const cJSON *view_field_tree(struct clone_view *v, const struct kube_object *o, const char *path);
+
+/* Fills v->ours and v->strangers (view_ours.c). */
+void view_see_ours(struct clone_view *v, const struct caches *c);
+/* Whose the snapshots of this attempt are, and in which of its attempts they were taken: the
+   clone itself, or the one whose it shares. */
+struct ours_clone view_taker(const struct clone_view *v);
+int64_t view_taken_in(const struct clone_view *v);
+struct ours_clone view_owner(const struct clone_view *v);
+/* The object is this clone's own (ours.h), by what its record holds as well. */
+bool view_is_ours(const struct clone_view *v, enum worker_kind kind, const struct kube_object *o);
 
 /* Fills disks[].copy (view_copy.c). */
 void view_see_copies(struct clone_view *v, const struct caches *c);

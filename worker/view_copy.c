@@ -15,7 +15,7 @@ static void see_content_copy(const struct clone_view *v, const struct caches *c,
     if (!o)
         return;
     copy->content_exists = true;
-    copy->content_ours = str_eq(o->label, v->wukong->uid);
+    copy->content_ours = view_is_ours(v, KIND_CONTENT, o);
     copy->content_deleting = o->deleted_ms != 0;
     copy->content_ref_uid = kube_object_field(o, F_SNAPSHOT_REF_UID);
     copy->content_handle = kube_object_field(o, F_HANDLE);
@@ -30,7 +30,7 @@ static void see_snapshot_copy(const struct clone_view *v, const struct caches *c
         return;
     s->exists = true;
     s->uid = o->uid;
-    s->ours = str_eq(o->label, v->wukong->uid);
+    s->ours = view_is_ours(v, KIND_SNAPSHOT, o);
     s->deleting = o->deleted_ms != 0;
     s->ready = str_eq(kube_object_field(o, F_READY_TO_USE), "true");
     s->error = kube_object_field(o, F_ERROR);
@@ -55,7 +55,7 @@ void view_see_copies(struct clone_view *v, const struct caches *c)
         struct view_copy *copy = &d->copy;
         if (d->plan->method != DISK_HANDLE_COPY)
             continue;
-        target_content_name(v->wukong->uid, view_attempt(v), d->plan->name, name);
+        name_content(v->wukong->uid, view_attempt(v), d->plan->name, name);
         copy->content_name = arena_strdup(v->arena, name);
         copy->snapshot.name = own_snapshot_name(v, d->plan->name);
         copy->snapshot.ns = v->wukong->ns;

@@ -40,13 +40,29 @@ struct content {
     bool known; /* it is there, or is certainly not (name NULL) */
     const char *name;
     bool retains, cut, failed, creating, deleting;
+    bool changeable; /* its policy is ours to change */
 };
 
-static struct content cached_content(const struct caches *c, const char *name, const char *uid)
+static bool class_retains(const struct caches *c, const char *name)
 {
-    const struct kube_object *o = c->get(c->arg, KIND_CONTENT, "", name);
-    if (!o || !str_eq(kube_object_field(o, F_SNAPSHOT_REF_UID), uid))
-        return (struct content){0};
+    const struct kube_object *o = name ? c->get(c->arg, KIND_SNAPSHOT_CLASS, "", name) : NULL;
+    return o && str_eq(kube_object_field(o, F_CLASS_POLICY), "Retain");
+}
+
+/* Retain keeps an administrator's data from those who may delete VolumeSnapshots. It is taken back
+   where we have set it ourselves, with our label in one write, or where it is only what the class
+   gave to a content that csi-snapshotter made for a snapshot of ours. */
+static bool policy_is_ours(const struct clone_view *v, const struct caches *c,
+                           const struct kube_object *content, const char *snapshot_uid)
+{
+    return ours_content_of(content, snapshot_uid) &&
+           (str_eq(content->label, v->wukong->uid) ||
+            class_retains(c, kube_object_field(content, F_CONTENT_CLASS)));
+}
+
+static struct content content_of(const struct clone_view *v, const struct caches *c,
+                                 const struct kube_object *o, const char *uid)
+{
     return (struct content){
         .known = true,
         .name = o->name,
@@ -55,7 +71,17 @@ static struct content cached_content(const struct caches *c, const char *name, c
         .failed = kube_object_field(o, F_ERROR) != NULL,
         .creating = kube_object_field(o, F_BEING_CREATED) != NULL,
         .deleting = o->deleted_ms != 0,
+        .changeable = policy_is_ours(v, c, o, uid),
     };
+}
+
+static struct content cached_content(const struct clone_view *v, const struct caches *c,
+                                     const char *name, const char *uid)
+{
+    const struct kube_object *o = c->get(c->arg, KIND_CONTENT, "", name);
+    if (!o || !str_eq(kube_object_field(o, F_SNAPSHOT_REF_UID), uid))
+        return (struct content){0};
+    return content_of(v, c, o, uid);
 }
 
 /* That there is none is no answer any more once the VolumeSnapshot is bound: the look has another
@@ -66,30 +92,26 @@ static const char *look_key(struct clone_view *v, const struct kube_object *o)
     return arena_printf(v->arena, "read/content/%s%s", o->uid, bound ? "/bound" : "");
 }
 
-static struct content live_content(struct clone_view *v, const char *name, const char *uid,
-                                   const char *key)
+static struct content live_content(struct clone_view *v, const struct caches *c, const char *name,
+                                   const char *uid, const char *key)
 {
-    cJSON *tree = NULL;
-    const struct call *c = memo_find(v->memo, key);
-    bool gone = call_failed(c) && c->code == 404;
-    if ((!call_ok(c) && !gone) || v->now.wall_ms >= c->done_ms + LOOK_FRESH_MS)
+    CLEANUP_JSON cJSON *tree = NULL;
+    struct kube_object *o = NULL;
+    const struct call *call = memo_find(v->memo, key);
+    bool gone = call_failed(call) && call->code == 404;
+    if ((!call_ok(call) && !gone) || v->now.wall_ms >= call->done_ms + LOOK_FRESH_MS)
         return (struct content){0};
     if (gone)
         return (struct content){.known = true};
-    if (!c->body || json_read(c->body, c->body_len, &tree, NULL) < 0)
+    if (!call->body || json_read(call->body, call->body_len, &tree, NULL) < 0 ||
+        kube_object_project(&worker_kinds[KIND_CONTENT], tree, &o, NULL) < 0)
         return (struct content){0};
-    view_keep_tree(v, tree);
-    if (!str_eq(json_str(tree, F_SNAPSHOT_REF_UID), uid))
-        return (struct content){.known = true};
-    return (struct content){
-        .known = true,
-        .name = arena_strdup(v->arena, name),
-        .retains = str_eq(json_str(tree, F_DELETION_POLICY), "Retain"),
-        .cut = json_at(tree, F_HANDLE) != NULL,
-        .failed = json_at(tree, F_ERROR) != NULL,
-        .creating = json_at(tree, F_BEING_CREATED) != NULL,
-        .deleting = json_at(tree, "metadata.deletionTimestamp") != NULL,
-    };
+    struct content content = {.known = true};
+    if (str_eq(kube_object_field(o, F_SNAPSHOT_REF_UID), uid))
+        content = content_of(v, c, o, uid);
+    content.name = content.name ? arena_strdup(v->arena, name) : NULL;
+    free(o);
+    return content;
 }
 
 /* What the cache shows can be relied on, though it may be minutes old: a handle stays, and nobody
@@ -138,13 +160,6 @@ const struct kube_object *view_live(struct clone_view *v, enum worker_kind kind,
     return kept;
 }
 
-static bool class_retains(const struct caches *c, const struct kube_object *snapshot)
-{
-    const char *name = kube_object_field(snapshot, F_SNAPSHOT_CLASS);
-    const struct kube_object *o = name ? c->get(c->arg, KIND_SNAPSHOT_CLASS, "", name) : NULL;
-    return o && str_eq(kube_object_field(o, F_CLASS_POLICY), "Retain");
-}
-
 static bool content_comes(const struct clone_view *v, const struct caches *c,
                           const struct kube_object *snapshot)
 {
@@ -153,7 +168,9 @@ static bool content_comes(const struct clone_view *v, const struct caches *c,
     int64_t age = v->now.wall_ms - snapshot->created_ms;
     if (bound || failed)
         return false;
-    return age < (class_retains(c, snapshot) ? CONTENT_AWAIT_MS : CONTENT_MADE_MS);
+    return age < (class_retains(c, kube_object_field(snapshot, F_SNAPSHOT_CLASS))
+                      ? CONTENT_AWAIT_MS
+                      : CONTENT_MADE_MS);
 }
 
 static void see_release(struct clone_view *v, const struct kube_object *o,
@@ -189,6 +206,7 @@ void view_see_left_content(const struct clone_view *v, const struct caches *c,
     left->copy = false;
     left->attached = s && str_eq(s->uid, kube_object_field(o, F_SNAPSHOT_REF_UID));
     left->content = o->name;
+    left->policy_ours = true;
     left->content_retains = str_eq(kube_object_field(o, F_DELETION_POLICY), "Retain") &&
                             !call_ok(memo_findf(v->memo, "policy/%s", o->name));
 }
@@ -198,7 +216,7 @@ void view_see_left_snapshot(struct clone_view *v, const struct caches *c,
 {
     CLEANUP_FREE char *usual = xasprintf("snapcontent-%s", o->uid);
     const char *bound = kube_object_field(o, F_CONTENT_NAME);
-    struct content content = cached_content(c, str_empty(bound) ? usual : bound, o->uid);
+    struct content content = cached_content(v, c, str_empty(bound) ? usual : bound, o->uid);
     left->created_ms = o->created_ms;
     see_release(v, o, left);
     if (left->deleting || left->copy) {
@@ -207,12 +225,13 @@ void view_see_left_snapshot(struct clone_view *v, const struct caches *c,
         left->stuck = stuck && !left->copy ? content.name : NULL;
     } else if (!sure(v, &content)) {
         left->look_key = look_key(v, o);
-        struct content live = live_content(v, usual, o->uid, left->look_key);
+        struct content live = live_content(v, c, usual, o->uid, left->look_key);
         left->look = live.known ? NULL : arena_strdup(v->arena, usual);
         content = live.known ? live : content;
     }
     left->content = content.name;
     left->content_retains = content.retains;
+    left->policy_ours = content.changeable;
     left->content_awaited = !left->copy && !content.name && content_comes(v, c, o);
     left->being_cut = !left->copy && content.name && !content.cut &&
                       (content.creating || !content.failed) &&

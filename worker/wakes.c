@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "worker/ours.h"
 #include "worker/peers.h"
 
 /* --- what to look at, and when --- */
@@ -172,10 +173,10 @@ static void content_changed(struct worker *w, const struct kube_object *o)
 static void claim_changed(struct worker *w, const struct kube_object *before,
                           const struct kube_object *after)
 {
-    if (before && before->label)
+    if (before && ours_claim_counts(before))
         usage_claimed(&w->entries.usage, before->ns, before->label, -policing_claim_bytes(before),
                       holder_by_uid(&w->entries, before->label));
-    if (after && after->label)
+    if (after && ours_claim_counts(after))
         usage_claimed(&w->entries.usage, after->ns, after->label, policing_claim_bytes(after),
                       holder_by_uid(&w->entries, after->label));
     look_at_uid(w, (after ? after : before)->label);

@@ -191,6 +191,12 @@ void name_snapshot(const char *source, const char *wukong, const char *uid, int6
     fit(text, out, NAME_BUF);
 }
 
+void name_content(const char *uid, int64_t attempt, const char *disk, char out[PVC_NAME_BUF])
+{
+    CLEANUP_FREE char *text = xasprintf("wukong-%s-%" PRId64 "-%s", uid, attempt, disk);
+    fit(text, out, PVC_NAME_BUF);
+}
+
 void name_shorten(const char *text, char out[NAME_BUF])
 {
     if (name_is_dns_label(text)) {

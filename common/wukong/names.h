@@ -41,6 +41,9 @@ void name_pvc(const char *wukong, int64_t replicas, int64_t index, const char *d
  */
 void name_snapshot(const char *source, const char *wukong, const char *uid, int64_t attempt,
                    const char *disk, char out[NAME_BUF]);
+/* "wukong-<uid>-<attempt>-<disk>", of the VolumeSnapshotContent that hands a snapshot to another
+   namespace: cluster-scoped, so it holds the Wukong's whole UID. */
+void name_content(const char *uid, int64_t attempt, const char *disk, char out[PVC_NAME_BUF]);
 /* Any text to a DNS label of at most 63 bytes: the text itself when it is one, else its head, "-"
    and 10 hex digits of its SHA-256. */
 void name_shorten(const char *text, char out[NAME_BUF]);

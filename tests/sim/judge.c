@@ -35,6 +35,8 @@ struct seen_wukong *judge_find_name(struct sim *s, const char *ns, const char *n
 
 struct seen_wukong *judge_owner(struct sim *s, const cJSON *tree)
 {
+    if (stranger_is(tree))
+        return NULL;
     return judge_find(s, str_or(json_str(tree, "metadata.labels[" WUKONG_UID_LABEL "]"), "-"));
 }
 
@@ -161,6 +163,17 @@ static void vm_created(struct sim *s, const struct seen_wukong *k, const struct 
     check_secrets(s, k, o);
 }
 
+/* It is restored from what the clone has cut, or from the source's own claim. */
+static void claim_created(struct sim *s, const struct seen_wukong *k, const struct api_object *o)
+{
+    const char *name = json_str(o->tree, "spec.dataSource.name");
+    const struct api_object *from = api_find(&s->api, API_SNAPSHOT, o->ns, str_or(name, ""));
+    if (str_eq(json_str(o->tree, "spec.dataSource.kind"), "VolumeSnapshot") && from &&
+        stranger_is(from->tree))
+        sim_violation(s, "nothing-is-adopted", "claim %s of %s is restored from %s of a stranger",
+                      o->name, k->name, name);
+}
+
 static void child_created(struct sim *s, const char *who, const struct api_object *o)
 {
     struct seen_wukong *k = judge_owner(s, o->tree);
@@ -172,6 +185,8 @@ static void child_created(struct sim *s, const char *who, const struct api_objec
     if (k->final && !k->retried)
         sim_violation(s, "finished-never-runs-again", "%s created %s %s for the finished %s", who,
                       api_kinds[o->kind].kind, o->name, k->name);
+    if (o->kind == API_PVC)
+        claim_created(s, k, o);
     if (o->kind == API_VM)
         vm_created(s, k, o);
     if (o->kind == API_SNAPSHOT)
@@ -210,7 +225,8 @@ static bool was_ours(const struct sim *s, const char *uid)
 /* A content is ours when its VolumeSnapshot is or was: a patch may come after that has gone. */
 static bool content_is_ours(struct sim *s, const cJSON *before)
 {
-    return judge_owner(s, before) || was_ours(s, json_str(before, "spec.volumeSnapshotRef.uid"));
+    return !stranger_is(before) &&
+           (judge_owner(s, before) || was_ours(s, json_str(before, "spec.volumeSnapshotRef.uid")));
 }
 
 /* Only what the worker has to say of a policy. */
@@ -227,7 +243,10 @@ static void child_changed(struct sim *s, const char *who, const struct api_objec
 {
     bool ours = o->kind == API_CONTENT ? content_is_ours(s, before)
                                        : judge_owner(s, before) || was_ours(s, o->uid);
-    if (!ours)
+    if (stranger_is(before))
+        sim_violation(s, "strangers-are-left-alone", "%s changed or deleted %s %s/%s of a stranger",
+                      who, api_kinds[o->kind].kind, o->ns, o->name);
+    else if (!ours)
         sim_violation(s, "only-ours-is-changed", "%s changed or deleted %s %s/%s", who,
                       api_kinds[o->kind].kind, o->ns, o->name);
     if (o->kind == API_SNAPSHOT && api_deleting(o->tree) && !api_deleting(before))
@@ -253,18 +272,22 @@ static void written_by_worker(struct sim *s, const char *who, enum api_change_ty
         judge_removed(s, who, o);
 }
 
+void judge_excuse(struct sim *s, const char *content_uid)
+{
+    if (!s->excused)
+        s->excused = cJSON_CreateArray();
+    cJSON_AddItemToArray(s->excused, cJSON_CreateString(content_uid));
+}
+
 /* A user deletes a snapshot whose class says Retain: what stays behind is the user's. */
 static void excuse_physical(struct sim *s, const struct api_object *o)
 {
     CLEANUP_FREE char *name =
         o->kind == API_CONTENT ? xstrdup(o->name) : xasprintf("snapcontent-%s", o->uid);
     const struct api_object *content = api_find(&s->api, API_CONTENT, "", name);
-    if (!content)
-        return;
     /* It may not even be cut yet. */
-    if (!s->excused)
-        s->excused = cJSON_CreateArray();
-    cJSON_AddItemToArray(s->excused, cJSON_CreateString(content->uid));
+    if (content)
+        judge_excuse(s, content->uid);
 }
 
 static void note_user(struct sim *s, const struct api_object *o, enum api_change_type type)

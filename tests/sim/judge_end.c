@@ -108,9 +108,21 @@ static const struct api_object *unfinished(struct sim *s)
     return NULL;
 }
 
+/* A finished clone holds its Wukong back only for snapshots that are needed. */
+static const struct api_object *clinging(struct sim *s)
+{
+    for (struct api_object *o = s->api.objects[API_WUKONG]; o; o = o->hh.next) {
+        struct seen_wukong *k = judge_find(s, o->uid);
+        if (k && is_final(o) && jt_has(json_at(o->tree, "metadata.finalizers"), WUKONG_FINALIZER) &&
+            !snapshot_may_stay(s, k))
+            return o;
+    }
+    return NULL;
+}
+
 bool judge_settled(struct sim *s)
 {
-    return !unfinished(s) && !leftover(s) && !frozen(s) && !leaked(s);
+    return !unfinished(s) && !leftover(s) && !frozen(s) && !leaked(s) && !clinging(s);
 }
 
 static void check_probe(struct sim *s)
@@ -171,6 +183,9 @@ void judge_end(struct sim *s, bool settled)
             sim_violation(s, "nothing-is-left", "%s %s of %s%s", api_kinds[o->kind].kind, o->name,
                           judge_owner(s, o->tree)->name,
                           api_deleting(o->tree) ? ", being deleted" : "");
+        if (clinging(s))
+            sim_violation(s, "finished-clones-let-go", "%s is %s and keeps its finalizer",
+                          clinging(s)->name, phase_of(clinging(s)));
         if (frozen(s))
             sim_violation(s, "no-guest-stays-frozen", "%s", frozen(s)->name);
         if (leaked(s))

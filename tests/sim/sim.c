@@ -405,6 +405,7 @@ void sim_init(struct sim *s, uint64_t seed, bool verbose)
     weather_draw(s);
     scenario_init(s);
     strangers_init(s);
+    copycats_init(s);
     timer_init(&s->end, look_for_end, s);
     timer_arm(&s->timers, &s->weather, s->now_ms + 20000);
     timer_arm(&s->timers, &s->user, s->now_ms + 500);

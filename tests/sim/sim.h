@@ -14,7 +14,9 @@
 #define SIM_NS "team"
 /* What every source names; a Secret of that name may be in any namespace. */
 #define SIM_SECRET "owners-secret"
-#define SIM_OTHER_NS "apart" /* of Wukongs that clone from another namespace */
+#define SIM_OTHER_NS "apart"     /* of Wukongs that clone from another namespace */
+#define SIM_ELSEWHERE "restored" /* where nobody clones */
+#define SIM_STRANGER "sim/stranger"
 #define SIM_STAMP_MAP "wukong-stamp"
 #define SIM_LEASE "wukong-worker"
 #define SIM_SYSTEM_NS "wukong-system"
@@ -83,6 +85,11 @@ struct sim {
     int64_t calm_ms, calm_at_ms, limit_ms;
     unsigned user_actions, wukongs, probes;
     int64_t right_gone_ms; /* since when nobody has a right to sources elsewhere; 0: all have */
+    struct {
+        struct rng rng;
+        struct timer timer;
+        unsigned count;
+    } copycats;
     struct application *applications;
     struct hold_policy *policies;
     unsigned policy_count;
@@ -150,6 +157,12 @@ bool kill_one(const char *program, const char *spec, bool verbose);
 /* Looks whether the plan's clone has gone on, now and then. */
 void plan_look(void *arg);
 
+/* --- copycats.c: who copies labels --- */
+
+void copycats_init(struct sim *s);
+/* Made, or marked, by them. */
+bool stranger_is(const cJSON *tree);
+
 /* --- weather.c: rates of faults, drawn anew now and then --- */
 void weather_draw(struct sim *s);
 void weather_clear(struct sim *s);
@@ -160,6 +173,8 @@ void judge_changed(struct sim *s, const char *who, enum api_change_type type,
 void judge_submitted(struct sim *s, const char *who, const struct kube_request *r);
 void judge_froze(struct sim *s, const struct machine *m, enum freezer by);
 void judge_thawed(struct sim *s, const struct machine *m, enum freezer was, const char *by);
+/* What the content with this UID holds outlives it on purpose. */
+void judge_excuse(struct sim *s, const char *content_uid);
 /* Everything has ended? */
 bool judge_settled(struct sim *s);
 /* Liveness and leftovers; called once, when settled or out of time. */

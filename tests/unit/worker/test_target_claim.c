@@ -22,7 +22,7 @@ static const char source_claim[] =
 #define LABELS                                                                                     \
     "{'vm.novasphere.dev/wukong-uid':'" UID                                                        \
     "','vm.novasphere.dev/wukong':'clone','vm.novasphere.dev/clone':'1','vm.novasphere.dev/disk':" \
-    "'root'}"
+    "'root','vm.novasphere.dev/wukong-namespace':'lab'}"
 
 static struct target_claim a_claim(const struct wukong_fixture *f, const cJSON *source)
 {

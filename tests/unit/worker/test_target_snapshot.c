@@ -244,11 +244,11 @@ static void test_content_name(void **state)
     (void)state;
     char a[PVC_NAME_BUF], b[PVC_NAME_BUF];
     static const char disk[] = "d23456789-123456789-123456789-123456789-123456789-123456789-123";
-    target_content_name(UID, INT64_MAX, disk, a);
+    name_content(UID, INT64_MAX, disk, a);
     assert_true(name_is_dns_subdomain(a));
-    target_content_name(UID, 1, disk, b);
+    name_content(UID, 1, disk, b);
     assert_string_not_equal(a, b);
-    target_content_name("1f8fad5b-d9cb-469f-a165-70867728950e", 1, disk, a);
+    name_content("1f8fad5b-d9cb-469f-a165-70867728950e", 1, disk, a);
     assert_string_not_equal(a, b);
 }
 

@@ -9,14 +9,14 @@
 static void carrier(struct cluster *c, const char *capture)
 {
     put(c, KIND_SNAPSHOT,
-        "{'metadata':{'name':'s-root','namespace':'ns','uid':'s1','labels':{"
-        "'vm.novasphere.dev/wukong-uid':'" UID "','vm.novasphere.dev/attempt':'1',"
+        "{'metadata':{'name':'" SNAPSHOT "','namespace':'ns','uid':'s1','labels':{" MADE ":'" UID
+        "','vm.novasphere.dev/attempt':'1',"
         "'vm.novasphere.dev/disk-index':'0'}},'spec':{},'status':{}}");
-    struct call *call = memo_slot(&c->memo, "read/carrier/s-root");
+    struct call *call = memo_slot(&c->memo, "read/carrier/" SNAPSHOT);
     cJSON *tree = cJSON_CreateObject();
     cJSON *meta = cJSON_AddObjectToObject(tree, "metadata");
     cJSON *notes = cJSON_AddObjectToObject(meta, "annotations");
-    (void)cJSON_AddStringToObject(meta, "name", "s-root");
+    (void)cJSON_AddStringToObject(meta, "name", SNAPSHOT);
     (void)cJSON_AddStringToObject(notes, "vm.novasphere.dev/source-spec", capture);
     call->state = CALL_OK;
     call->body = json_print(tree);
@@ -73,8 +73,8 @@ static void test_data_volume(void **state)
         wukong(&c, OF_VMI, PAST_CUT);
         carrier(&c, "{\"source\":" SOURCE ",\"disks\":[" DISK("2", ",\"pvc\":{}") "]}");
         CLEANUP_FREE char *dv =
-            xasprintf("{'metadata':{'name':'w-root','namespace':'ns','uid':'dv1','labels':{"
-                      "'vm.novasphere.dev/wukong-uid':'" UID "'}},'status':{'phase':'%s',"
+            xasprintf("{'metadata':{'name':'w-root','namespace':'ns','uid':'dv1','labels':{" MADE
+                      ":'" UID "'}},'status':{'phase':'%s',"
                       "'progress':'45.00%%'}}",
                       phases[i]);
         put(&c, KIND_DATA_VOLUME, dv);
@@ -97,8 +97,8 @@ static void test_data_volume(void **state)
     wukong(&early, OF_VMI, PAST_CUT);
     carrier(&early, "{\"source\":" SOURCE ",\"disks\":[" DISK("2", ",\"pvc\":{}") "]}");
     put(&early, KIND_PVC,
-        "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','labels':{"
-        "'vm.novasphere.dev/wukong-uid':'" UID "'},'ownerReferences':[{"
+        "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','labels':{" MADE ":'" UID
+        "'},'ownerReferences':[{"
         "'kind':'DataVolume','name':'w-root','uid':'dv1','controller':true}]},"
         "'spec':{},'status':{'phase':'Bound'}}");
     build(&early);
@@ -111,8 +111,8 @@ static void test_data_volume(void **state)
     wukong(&copied, OF_VMI, PAST_CUT);
     carrier(&copied, "{\"source\":" SOURCE ",\"disks\":[" DISK("2", ",\"pvc\":{}") "]}");
     put(&copied, KIND_DATA_VOLUME,
-        "{'metadata':{'name':'w-root','namespace':'ns','uid':'dv1','labels':{"
-        "'vm.novasphere.dev/wukong-uid':'" UID "'}},'status':{'phase':'CloneInProgress'}}");
+        "{'metadata':{'name':'w-root','namespace':'ns','uid':'dv1','labels':{" MADE ":'" UID
+        "'}},'status':{'phase':'CloneInProgress'}}");
     put(&copied, KIND_PVC,
         "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','annotations':{"
         "'cdi.kubevirt.io/cloneType':'copy',"
@@ -163,11 +163,11 @@ static void test_data_volume_seen_late(void **state)
                                              modes[i]);
         put(&c, KIND_STORAGE_CLASS, class);
         put(&c, KIND_VM,
-            "{'metadata':{'name':'w-vm','namespace':'ns','uid':'m1','labels':{"
-            "'vm.novasphere.dev/wukong-uid':'" UID "'}},'spec':{}}");
+            "{'metadata':{'name':'w-vm','namespace':'ns','uid':'m1','labels':{" MADE ":'" UID
+            "'}},'spec':{}}");
         put(&c, KIND_PVC,
-            "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','labels':{"
-            "'vm.novasphere.dev/wukong-uid':'" UID "'},'ownerReferences':[{"
+            "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','labels':{" MADE ":'" UID
+            "'},'ownerReferences':[{"
             "'kind':'DataVolume','name':'w-root','uid':'dv1','controller':true}]},"
             "'spec':{},'status':{'phase':'Pending'}}");
         build(&c);
@@ -179,8 +179,7 @@ static void test_data_volume_seen_late(void **state)
         view_release(&c.view);
         arena_release(&c.arena);
         put(&c, KIND_DATA_VOLUME,
-            "{'metadata':{'name':'w-root','namespace':'ns','uid':'dv1','labels':{"
-            "'vm.novasphere.dev/wukong-uid':'" UID
+            "{'metadata':{'name':'w-root','namespace':'ns','uid':'dv1','labels':{" MADE ":'" UID
             "'}},'status':{'phase':'WaitForFirstConsumer'}}");
         build(&c);
         struct decision seen = {.intents = {.arena = &c.arena}};
@@ -202,8 +201,8 @@ static void test_strangers_claim(void **state)
         wukong(&c, OF_VMI, PAST_CUT);
         carrier(&c, "{\"source\":" SOURCE ",\"disks\":[" DISK("1", ",\"pvc\":{}") "]}");
         CLEANUP_FREE char *claim =
-            xasprintf("{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','labels':{"
-                      "'vm.novasphere.dev/wukong-uid':'%s'}},'spec':{},'status':{'phase':'Bound'}}",
+            xasprintf("{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','labels':{" MADE
+                      ":'%s'}},'spec':{},'status':{'phase':'Bound'}}",
                       ours ? UID : "another");
         put(&c, KIND_PVC, claim);
         build(&c);
@@ -225,8 +224,8 @@ static void test_claim_events(void **state)
     wukong(&c, OF_VMI, PAST_CUT);
     carrier(&c, "{\"source\":" SOURCE ",\"disks\":[" DISK("1", ",\"pvc\":{}") "]}");
     put(&c, KIND_PVC,
-        "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','labels':{"
-        "'vm.novasphere.dev/wukong-uid':'" UID "'}},'spec':{},"
+        "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','labels':{" MADE ":'" UID
+        "'}},'spec':{},"
         "'status':{'phase':'Pending'}}");
     for (int i = 0; i < 40; i++) {
         CLEANUP_FREE char *event = xasprintf(
@@ -269,8 +268,8 @@ static void test_data_volume_error(void **state)
         wukong(&c, OF_VMI, PAST_CUT);
         carrier(&c, "{\"source\":" SOURCE ",\"disks\":[" DISK("2", ",\"pvc\":{}") "]}");
         CLEANUP_FREE char *dv =
-            xasprintf("{'metadata':{'name':'w-root','namespace':'ns','uid':'dv1','labels':{"
-                      "'vm.novasphere.dev/wukong-uid':'" UID "'}},'status':{'conditions':[{%s}]}}",
+            xasprintf("{'metadata':{'name':'w-root','namespace':'ns','uid':'dv1','labels':{" MADE
+                      ":'" UID "'}},'status':{'conditions':[{%s}]}}",
                       rows[i].condition);
         put(&c, KIND_DATA_VOLUME, dv);
         if (rows[i].claim)
@@ -299,8 +298,8 @@ static void test_earlier_claim(void **state)
         wukong(&c, OF_VMI, PAST_CUT);
         carrier(&c, "{\"source\":" SOURCE ",\"disks\":[" DISK("1", ",\"pvc\":{}") "]}");
         CLEANUP_FREE char *pvc =
-            xasprintf("{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','labels':{"
-                      "'vm.novasphere.dev/wukong-uid':'" UID "','vm.novasphere.dev/attempt':'%d'}},"
+            xasprintf("{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','labels':{" MADE
+                      ":'" UID "','vm.novasphere.dev/attempt':'%d'}},"
                       "'spec':{'dataSource':{}},'status':{'phase':'Bound'}}",
                       attempt);
         put(&c, KIND_PVC, pvc);
@@ -325,8 +324,8 @@ static void test_machine_owner(void **state)
         struct cluster c = {0};
         wukong(&c, OF_VMI, "{'cloneStatus':{'phase':'Succeeded'}}");
         CLEANUP_FREE char *vm =
-            xasprintf("{'metadata':{'name':'w-vm','namespace':'ns','uid':'v1','labels':{"
-                      "'vm.novasphere.dev/wukong-uid':'" UID "'},'ownerReferences':%s},'spec':{}}",
+            xasprintf("{'metadata':{'name':'w-vm','namespace':'ns','uid':'v1','labels':{" MADE
+                      ":'" UID "'},'ownerReferences':%s},'spec':{}}",
                       rows[i].owners);
         put(&c, KIND_VM, vm);
         build(&c);
@@ -350,17 +349,12 @@ static void test_cut_without_a_time(void **state)
                 {"{'creationTime':1790000000000000000,'snapshotHandle':'h'}", true}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct cluster c = {0};
-        char name[NAME_BUF];
         wukong(&c, OF_VMI, PAST_CUT);
         carrier(&c, "{\"source\":" SOURCE ",\"disks\":[" DISK("1", ",\"pvc\":{}") "]}");
-        name_snapshot("src", "w", UID, 1, "root", name);
-        CLEANUP_FREE char *snapshot =
-            xasprintf("{'metadata':{'name':'%s','namespace':'ns','uid':'s2'},'spec':{}}", name);
         CLEANUP_FREE char *content = xasprintf(
-            "{'metadata':{'name':'snapcontent-s2','uid':'k2'},'spec':{'volumeSnapshotRef':{"
-            "'uid':'s2','namespace':'ns','name':'%s'}},'status':%s}",
-            name, rows[i].status);
-        put(&c, KIND_SNAPSHOT, snapshot);
+            "{'metadata':{'name':'snapcontent-s1','uid':'k1'},'spec':{'volumeSnapshotRef':{"
+            "'uid':'s1','namespace':'ns','name':'" SNAPSHOT "'}},'status':%s}",
+            rows[i].status);
         put(&c, KIND_CONTENT, content);
         build(&c);
         assert_int_equal(c.view.disk_count, 1);
@@ -389,20 +383,15 @@ static void test_cut_by_its_rule(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct cluster c = {0};
-        char name[NAME_BUF];
         CLEANUP_FREE char *capture = xasprintf(
             "{\"source\":" SOURCE ",\"disks\":[" DISK("1", "%s,\"pvc\":{}") "]}", rows[i].rule);
         wukong(&c, OF_VMI, PAST_CUT);
         carrier(&c, capture);
-        name_snapshot("src", "w", UID, 1, "root", name);
-        CLEANUP_FREE char *snapshot =
-            xasprintf("{'metadata':{'name':'%s','namespace':'ns','uid':'s2'},'spec':{}}", name);
         CLEANUP_FREE char *content = xasprintf(
-            "{'metadata':{'name':'snapcontent-s2','uid':'k2'},'spec':{'volumeSnapshotRef':{"
-            "'uid':'s2','namespace':'ns','name':'%s'}},'status':{'snapshotHandle':'h',"
+            "{'metadata':{'name':'snapcontent-s1','uid':'k1'},'spec':{'volumeSnapshotRef':{"
+            "'uid':'s1','namespace':'ns','name':'" SNAPSHOT "'}},'status':{'snapshotHandle':'h',"
             "'creationTime':1790000000000000000,'readyToUse':%s}}",
-            name, rows[i].ready ? "true" : "false");
-        put(&c, KIND_SNAPSHOT, snapshot);
+            rows[i].ready ? "true" : "false");
         put(&c, KIND_CONTENT, content);
         build(&c);
         assert_int_equal(c.view.capture.refusal != REASON_NONE, rows[i].damaged);

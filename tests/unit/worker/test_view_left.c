@@ -23,7 +23,9 @@ static void live_content(struct cluster *c, const char *answer, int64_t at)
 
 #define CONTENT(policy, note, status)                                                              \
     "{'metadata':{'name':'snapcontent-s1','uid':'k1'" note "},'spec':{'deletionPolicy':'" policy   \
-    "','volumeSnapshotRef':{'uid':'s1','namespace':'ns','name':'s'}},'status':" status "}"
+    "','volumeSnapshotClassName':'sc','source':{'volumeHandle':'v'},"                              \
+    "'volumeSnapshotRef':{'uid':'s1','namespace':'ns','name':'" SNAPSHOT "'}},"                    \
+    "'status':" status "}"
 #define CREATING                                                                                   \
     ",'annotations':{'snapshot.storage.kubernetes.io/volumesnapshot-being-created':'yes'}"
 #define HANDLE "{'snapshotHandle':'h1'}"
@@ -83,11 +85,12 @@ static void test_before_a_snapshot_goes(void **state)
         CLEANUP_FREE char *class = xasprintf("{'metadata':{'name':'sc','uid':'c1'},'driver':'d',"
                                              "'deletionPolicy':'%s'}",
                                              rows[i].policy);
-        CLEANUP_FREE char *snapshot = xasprintf(
-            "{'metadata':{'name':'s','namespace':'ns','uid':'s1','creationTimestamp':'%s',%s"
-            "'labels':{'vm.novasphere.dev/wukong-uid':'" UID "'}},"
-            "'spec':{'volumeSnapshotClassName':'sc'},'status':{%s}}",
-            rows[i].created, rows[i].touched, rows[i].error);
+        CLEANUP_FREE char *snapshot =
+            xasprintf("{'metadata':{'name':'" SNAPSHOT
+                      "','namespace':'ns','uid':'s1','creationTimestamp':'%s',%s"
+                      "'labels':{" MADE ":'" UID "','vm.novasphere.dev/attempt':'1'}},"
+                      "'spec':{'volumeSnapshotClassName':'sc'},'status':{%s}}",
+                      rows[i].created, rows[i].touched, rows[i].error);
         put(&c, KIND_SNAPSHOT_CLASS, class);
         put(&c, KIND_SNAPSHOT, snapshot);
         if (rows[i].cached)
@@ -113,10 +116,11 @@ static void test_stuck_content(void **state)
     for (size_t i = 0; i < ARRAY_LEN(since); i++) {
         struct cluster c = {0};
         wukong(&c, OF_VMI, PAST_CUT);
-        CLEANUP_FREE char *snapshot = xasprintf(
-            "{'metadata':{'name':'s','namespace':'ns','uid':'s1','deletionTimestamp':'%s',"
-            "'labels':{'vm.novasphere.dev/wukong-uid':'" UID "'}},'spec':{}}",
-            since[i]);
+        CLEANUP_FREE char *snapshot =
+            xasprintf("{'metadata':{'name':'" SNAPSHOT
+                      "','namespace':'ns','uid':'s1','deletionTimestamp':'%s',"
+                      "'labels':{" MADE ":'" UID "','vm.novasphere.dev/attempt':'1'}},'spec':{}}",
+                      since[i]);
         put(&c, KIND_SNAPSHOT, snapshot);
         put(&c, KIND_CONTENT,
             CONTENT("Delete", ",'deletionTimestamp':'2026-09-21T14:13:00Z'", HANDLE));
@@ -137,8 +141,9 @@ static void test_backups_are_ours(void **state)
                "'snapshotMethod':'VirtualMachineSnapshot'}}",
                PAST_CUT);
         put(&c, KIND_VM_SNAPSHOT,
-            "{'metadata':{'name':'vms','namespace':'ns','uid':'v1','labels':{"
-            "'vm.novasphere.dev/wukong-uid':'" UID "'}},'status':{'phase':'InProgress'}}");
+            "{'metadata':{'name':'" VM_SNAPSHOT "','namespace':'ns','uid':'v1','labels':{"
+            "'vm.novasphere.dev/attempt':'1'," MADE ":'" UID
+            "'}},'status':{'phase':'InProgress'}}");
         put(&c, KIND_VM_SNAPSHOT_CONTENT,
             "{'metadata':{'name':'vmsnapshot-content-v1','namespace':'ns','uid':'k1'},'spec':{"
             "'volumeBackups':[{'volumeName':'root','volumeSnapshotName':'vmsnapshot-v1-volume-root'"
@@ -164,8 +169,9 @@ static void test_backups_are_ours(void **state)
 static void test_backups_that_the_cache_does_not_show(void **state)
 {
     (void)state;
-    static const char found[] = "{\"metadata\":{\"name\":\"b\",\"namespace\":\"ns\",\"uid\":\"s1\","
-                                "\"creationTimestamp\":\"2026-09-21T14:00:00Z\"},\"spec\":{}}";
+    static const char found[] =
+        "{\"metadata\":{\"name\":\"vmsnapshot-v1-volume-root\",\"namespace\":\"ns\",\"uid\":\"s1\","
+        "\"creationTimestamp\":\"2026-09-21T14:00:00Z\"},\"spec\":{}}";
     static const struct {
         const char *name, *phase;
         int code; /* 0: not asked */
@@ -186,16 +192,18 @@ static void test_backups_that_the_cache_does_not_show(void **state)
                "{'cloneSource':{'type':'vmi','vmiName':'src',"
                "'snapshotMethod':'VirtualMachineSnapshot'}}",
                PAST_CUT);
-        CLEANUP_FREE char *vms =
-            xasprintf("{'metadata':{'name':'vms','namespace':'ns','uid':'v1','labels':{"
-                      "'vm.novasphere.dev/wukong-uid':'" UID "'}},'status':{'phase':'%s'}}",
-                      rows[i].phase);
+        CLEANUP_FREE char *vms = xasprintf(
+            "{'metadata':{'name':'" VM_SNAPSHOT "','namespace':'ns','uid':'v1','labels':{"
+            "'vm.novasphere.dev/attempt':'1'," MADE ":'" UID "'}},'status':{'phase':'%s'}}",
+            rows[i].phase);
         put(&c, KIND_VM_SNAPSHOT, vms);
         put(&c, KIND_VM_SNAPSHOT_CONTENT,
             "{'metadata':{'name':'vmsnapshot-content-v1','namespace':'ns','uid':'k1'},'spec':{"
-            "'volumeBackups':[{'volumeName':'root','volumeSnapshotName':'b'}]}}");
+            "'volumeBackups':[{'volumeName':'root','volumeSnapshotName':'vmsnapshot-v1-volume-root'"
+            "}]}}");
         if (rows[i].code) {
-            struct call *call = memo_slot(&c.memo, "read/volumesnapshots/b");
+            struct call *call =
+                memo_slot(&c.memo, "read/volumesnapshots/vmsnapshot-v1-volume-root");
             call->state = rows[i].code == 200 ? CALL_OK : CALL_FAILED;
             call->code = rows[i].code;
             call->done_ms = NOW - rows[i].ago_ms;
@@ -223,24 +231,24 @@ static void test_contents_of_ours(void **state)
 {
     (void)state;
     static const struct {
-        const char *source;
+        const char *name, *source;
         bool snapshot, copy, attached;
-    } rows[] = {{"'snapshotHandle':'h'", false, true, false},
-                {"'volumeHandle':'v'", true, false, true},
-                {"'volumeHandle':'v'", false, false, false}};
+    } rows[] = {{"wukong-" UID "-1-root", "'snapshotHandle':'h'", false, true, false},
+                {"snapcontent-s1", "'volumeHandle':'v'", true, false, true},
+                {"snapcontent-s1", "'volumeHandle':'v'", false, false, false}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct cluster c = {0};
         wukong(&c, OF_VMI, "{'cloneStatus':{'phase':'Succeeded'}}");
         CLEANUP_FREE char *content = xasprintf(
-            "{'metadata':{'name':'k','uid':'k1','labels':{'vm.novasphere.dev/wukong-uid':'" UID
-            "'}},"
+            "{'metadata':{'name':'%s','uid':'k1','labels':{'vm.novasphere.dev/attempt':'1'," MADE
+            ":'" UID "'}},"
             "'spec':{'deletionPolicy':'Retain','source':{%s},'volumeSnapshotRef':{'namespace':'ns',"
-            "'name':'s','uid':'s1'}}}",
-            rows[i].source);
+            "'name':'" SNAPSHOT "','uid':'s1'}}}",
+            rows[i].name, rows[i].source);
         put(&c, KIND_CONTENT, content);
         if (rows[i].snapshot)
             put(&c, KIND_SNAPSHOT,
-                "{'metadata':{'name':'s','namespace':'ns','uid':'s1'},'spec':{}}");
+                "{'metadata':{'name':'" SNAPSHOT "','namespace':'ns','uid':'s1'},'spec':{}}");
         build(&c);
         assert_int_equal(c.view.ours_count, 1);
         assert_int_equal(c.view.ours[0].copy, rows[i].copy);

@@ -24,6 +24,12 @@
 #define NOW 1790000000000 /* 2026-09-21T14:13:20Z */
 #define OBJECTS_MAX 64
 
+/* The labels of disk "root" of the first machine, and the snapshot that the clone takes of it. */
+#define MADE                                                                                       \
+    "'vm.novasphere.dev/clone':'0','vm.novasphere.dev/disk':'root','vm.novasphere.dev/wukong-uid'"
+#define SNAPSHOT "snapshot-src-w-11111111-1-root"
+#define VM_SNAPSHOT "snapshot-src-w-11111111-1"
+
 struct cluster {
     struct {
         enum worker_kind kind;

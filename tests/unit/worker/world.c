@@ -160,7 +160,8 @@ static void see_ours(const struct world *w, struct clone_view *v, struct arena *
                                                               .uid = snapshot_names[i],
                                                               .deleting = w->snapshot_deleting,
                                                               .content = content_names[i],
-                                                              .content_retains = w->parent[i]};
+                                                              .content_retains = w->parent[i],
+                                                              .policy_ours = true};
     }
     if (w->vm)
         v->ours[v->ours_count++] =

@@ -1,0 +1,243 @@
+/*
+ * Who copies labels. KubeVirt's VirtualMachineClone and VirtualMachineRestore, Velero and `kubectl
+ * get -o yaml | apply` make objects that bear the labels of a clone, under other names and in other
+ * namespaces; and whoever may write an object can put any label on it. Nothing of that is the
+ * clone's. An annotation tells the judge, and the judge alone, what is a stranger's.
+ *
+ * It draws from a stream of its own, so that a run without strangers is what it was before there
+ * were any.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "sim.h"
+#include "wukong/spec.h"
+
+#define LABEL(key) "metadata.labels[vm.novasphere.dev/" key "]"
+#define COPYCATS_MAX 40
+
+bool stranger_is(const cJSON *tree)
+{
+    return json_at(tree, "metadata.annotations[" SIM_STRANGER "]") != NULL;
+}
+
+static void mark(cJSON *tree)
+{
+    jt_str(tree, "metadata.annotations[" SIM_STRANGER "]", "yes");
+}
+
+static bool chance(struct sim *s, unsigned per_mille)
+{
+    return rng_chance(&s->copycats.rng, per_mille);
+}
+
+static struct api_object *any_with(struct sim *s, enum api_kind kind,
+                                   bool (*fits)(struct sim *s, const struct api_object *o))
+{
+    int64_t n = 0;
+    for (struct api_object *o = s->api.objects[kind]; o; o = o->hh.next)
+        n += fits(s, o);
+    if (!n)
+        return NULL;
+    n = rng_range(&s->copycats.rng, 0, n - 1);
+    for (struct api_object *o = s->api.objects[kind]; o; o = o->hh.next)
+        if (fits(s, o) && n-- == 0)
+            return o;
+    return NULL;
+}
+
+static bool is_clones(struct sim *s, const struct api_object *o)
+{
+    (void)s;
+    return json_at(o->tree, "metadata.labels[" WUKONG_UID_LABEL "]") && !stranger_is(o->tree);
+}
+
+static bool is_unlabelled(struct sim *s, const struct api_object *o)
+{
+    (void)s;
+    return !json_at(o->tree, "metadata.labels[" WUKONG_UID_LABEL "]") && !api_deleting(o->tree) &&
+           !str_eq(o->name, "fresh") && !str_starts(o->name, "fresh-") &&
+           !json_at(o->tree, "metadata.ownerReferences") &&
+           (str_eq(o->ns, SIM_NS) || str_eq(o->ns, SIM_OTHER_NS));
+}
+
+static bool is_clone(struct sim *s, const struct api_object *o)
+{
+    (void)s;
+    return json_at(o->tree, "spec.cloneSource") && !str_starts(o->name, "probe");
+}
+
+/* --- copies --- */
+
+/* As Velero restores a content: what it held is provisioned beforehand, and kept. */
+static void copy_content(cJSON *tree, const struct api_object *o, const char *ns)
+{
+    const char *handle = json_str(o->tree, "status.snapshotHandle");
+    cJSON *source = cJSON_CreateObject();
+    jt_str(source, "snapshotHandle", handle ? handle : "unknown");
+    jt_put(tree, "spec.source", source);
+    jt_str(tree, "spec.deletionPolicy", "Retain");
+    jt_drop(tree, "spec.volumeSnapshotRef.uid");
+    jt_str(tree, "spec.volumeSnapshotRef.namespace", ns);
+    jt_str(tree, "spec.volumeSnapshotRef.name", "copy-of-it");
+}
+
+/* Nobody starts it, fills it or cuts it: it is there, and that is enough. */
+static void still(struct sim *s, enum api_kind kind, cJSON *tree)
+{
+    if (kind == API_VM)
+        jt_str(tree, "spec.runStrategy", "Halted");
+    if (kind == API_PVC) {
+        jt_drop(tree, "spec.dataSource");
+        jt_drop(tree, "spec.dataSourceRef");
+        jt_drop(tree, "spec.volumeName");
+        jt_str(tree, "spec.storageClassName", "late");
+        /* Bound or Pending for ever, as it comes. */
+        if (chance(s, 500))
+            jt_str(tree, "status.phase", "Bound");
+    }
+    if (kind == API_SNAPSHOT)
+        jt_str(tree, "spec.source.persistentVolumeClaimName", "nobodys");
+    if (kind == API_VM_SNAPSHOT)
+        jt_str(tree, "status.phase", chance(s, 500) ? "Succeeded" : "Failed");
+}
+
+static void copy_labels(struct sim *s)
+{
+    static const enum api_kind kinds[] = {API_VM,          API_PVC,     API_SNAPSHOT,
+                                          API_VM_SNAPSHOT, API_CONTENT, API_DATA_VOLUME};
+    static const char *const places[] = {SIM_NS, SIM_OTHER_NS, SIM_ELSEWHERE};
+    static const char *const not_copied[] = {"metadata.uid",
+                                             "metadata.resourceVersion",
+                                             "metadata.creationTimestamp",
+                                             "metadata.finalizers",
+                                             "metadata.ownerReferences",
+                                             "metadata.deletionTimestamp",
+                                             "status",
+                                             "metadata.managedFields"};
+    enum api_kind kind = kinds[rng_range(&s->copycats.rng, 0, ARRAY_LEN(kinds) - 1)];
+    const char *ns = places[rng_range(&s->copycats.rng, 0, ARRAY_LEN(places) - 1)];
+    const struct api_object *o = any_with(s, kind, is_clones);
+    bool renamed = kind == API_CONTENT || chance(s, 500);
+    if (!o || (!renamed && !str_eq(ns, SIM_ELSEWHERE)))
+        return;
+    cJSON *tree = jt_copy(o->tree);
+    for (size_t i = 0; i < ARRAY_LEN(not_copied); i++)
+        jt_drop(tree, not_copied[i]);
+    if (renamed)
+        jt_strf(tree, "metadata.name", "copy-%u-of-%.40s", s->copycats.count, o->name);
+    if (kind == API_CONTENT)
+        copy_content(tree, o, ns);
+    else
+        jt_str(tree, "metadata.namespace", ns);
+    still(s, kind, tree);
+    mark(tree);
+    (void)api_create(&s->api, "stranger", kind, tree);
+}
+
+/* --- labels put on what was there --- */
+
+static void put_labels(struct sim *s, cJSON *tree, const struct api_object *wukong)
+{
+    jt_str(tree, "metadata.labels[" WUKONG_UID_LABEL "]", wukong->uid);
+    if (chance(s, 700)) {
+        jt_str(tree, LABEL("wukong"), wukong->name);
+        jt_str(tree, LABEL("clone"), "0");
+        jt_str(tree, LABEL("disk"), "d0");
+        jt_str(tree, LABEL("attempt"), "1");
+        jt_str(tree, LABEL("disk-index"), "0");
+    }
+    mark(tree);
+}
+
+/* The source itself, its claims, or the machine of somebody who has a name that a clone wants. */
+static void label_what_is_there(struct sim *s)
+{
+    static const enum api_kind kinds[] = {API_VM, API_PVC, API_SNAPSHOT};
+    enum api_kind kind = kinds[rng_range(&s->copycats.rng, 0, ARRAY_LEN(kinds) - 1)];
+    const struct api_object *w = any_with(s, API_WUKONG, is_clone);
+    struct api_object *o = any_with(s, kind, is_unlabelled);
+    if (!w || !o)
+        return;
+    cJSON *tree = jt_copy(o->tree);
+    put_labels(s, tree, w);
+    api_replace(&s->api, "stranger", o, tree);
+}
+
+/* An administrator's snapshot that whoever may delete VolumeSnapshots must not be able to destroy,
+   with labels that make it the first of a clone's. */
+static void label_a_backup(struct sim *s)
+{
+    char name[40];
+    const struct api_object *w = any_with(s, API_WUKONG, is_clone);
+    const struct api_object *claim = any_with(s, API_PVC, is_unlabelled);
+    if (!w || !claim)
+        return;
+    if (!api_find(&s->api, API_SNAPSHOT_CLASS, "", "keep")) {
+        cJSON *class = api_new(API_SNAPSHOT_CLASS, NULL, "keep");
+        jt_str(class, "driver", "csi.archive");
+        jt_str(class, "deletionPolicy", "Retain");
+        (void)api_create(&s->api, "admin", API_SNAPSHOT_CLASS, class);
+    }
+    (void)snprintf(name, sizeof name, "nightly-%u", s->copycats.count);
+    cJSON *tree = api_new(API_SNAPSHOT, claim->ns, name);
+    jt_str(tree, "spec.source.persistentVolumeClaimName", claim->name);
+    jt_str(tree, "spec.volumeSnapshotClassName", "keep");
+    put_labels(s, tree, w);
+    (void)api_create(&s->api, "stranger", API_SNAPSHOT, tree);
+}
+
+/* --- a policy that somebody else has set --- */
+
+static bool is_plain_content(struct sim *s, const struct api_object *o)
+{
+    const struct api_object *v =
+        api_find(&s->api, API_SNAPSHOT, json_str(o->tree, "spec.volumeSnapshotRef.namespace"),
+                 json_str(o->tree, "spec.volumeSnapshotRef.name"));
+    const struct api_object *w =
+        v ? api_find_uid(&s->api,
+                         str_or(json_str(v->tree, "metadata.labels[" WUKONG_UID_LABEL "]"), "-"))
+          : NULL;
+    return w && !str_eq(json_str(w->tree, "spec.cloneSource.cloneType"), "linked") &&
+           !api_deleting(o->tree) && !api_deleting(v->tree) && !stranger_is(o->tree) &&
+           json_str(o->tree, "status.snapshotHandle") &&
+           str_eq(json_str(o->tree, "spec.deletionPolicy"), "Delete") &&
+           json_at(o->tree, "spec.source.volumeHandle");
+}
+
+/* An administrator keeps what a clone's snapshot holds. */
+static void keep_content(struct sim *s)
+{
+    struct api_object *o = any_with(s, API_CONTENT, is_plain_content);
+    if (!o)
+        return;
+    cJSON *tree = jt_copy(o->tree);
+    jt_str(tree, "spec.deletionPolicy", "Retain");
+    mark(tree);
+    judge_excuse(s, o->uid);
+    api_replace(&s->api, "stranger", o, tree);
+}
+
+/* --- now and then --- */
+
+static void act(void *arg)
+{
+    static void (*const acts[])(struct sim * s) = {
+        copy_labels, copy_labels, copy_labels, label_what_is_there, label_a_backup, keep_content};
+    struct sim *s = arg;
+    if (s->copycats.count++ >= COPYCATS_MAX)
+        return;
+    acts[rng_range(&s->copycats.rng, 0, ARRAY_LEN(acts) - 1)](s);
+    timer_arm(&s->timers, &s->copycats.timer,
+              s->now_ms + rng_range(&s->copycats.rng, 500, s->calm ? 60000 : 15000));
+}
+
+void copycats_init(struct sim *s)
+{
+    rng_seed(&s->copycats.rng, s->seed ^ 0x73747261);
+    timer_init(&s->copycats.timer, act, s);
+    if (chance(s, 350))
+        timer_arm(&s->timers, &s->copycats.timer, s->now_ms + 5000);
+}

@@ -1,0 +1,74 @@
+/* Whose an object is, by what the view holds of the clone. */
+#include "worker/view_build.h"
+
+#include "base/str.h"
+#include "json/json.h"
+#include "worker/steps.h"
+
+static struct ours_clone whose(const struct clone_view *v, const char *uid, const char *name)
+{
+    return (struct ours_clone){
+        .uid = uid,
+        .name = name,
+        .ns = v->wukong->ns,
+        .source_ns = v->effective.source_ns,
+        .sources = {str_or(v->record.source_vmi, v->effective.source_name),
+                    v->effective.source_name},
+        .replicas = v->effective.replicas,
+    };
+}
+
+struct ours_clone view_owner(const struct clone_view *v)
+{
+    struct ours_clone w = whose(v, v->wukong->uid, v->wukong->name);
+    w.created_ms = v->wukong->created_ms;
+    return w;
+}
+
+struct ours_clone view_taker(const struct clone_view *v)
+{
+    const struct clone_record *r = &v->record;
+    return r->shared.uid ? whose(v, r->shared.uid, str_or(r->shared.name, "")) : view_owner(v);
+}
+
+int64_t view_taken_in(const struct clone_view *v)
+{
+    return v->record.shared.uid ? v->record.shared.attempt : view_attempt(v);
+}
+
+bool view_is_ours(const struct clone_view *v, enum worker_kind kind, const struct kube_object *o)
+{
+    const struct ours_clone w = view_owner(v);
+    /* KubeVirt's own, which we have labelled. */
+    bool backup = kind == KIND_SNAPSHOT && str_eq(o->label, w.uid) && str_eq(o->ns, w.source_ns) &&
+                  ours_is_backup_of(o->name, v->record.vm_snapshot_uid);
+    return backup || ours_made(&w, kind, o);
+}
+
+/* --- what the API server itself lists --- */
+
+enum left_listed view_left_listed(const struct clone_view *v, enum worker_kind kind,
+                                  const struct call *list, const char **ret_next)
+{
+    CLEANUP_JSON cJSON *tree = NULL;
+    const cJSON *item;
+    *ret_next = NULL;
+    if (list->failures || !list->body ||
+        json_read(list->body, list->body_len, &tree, NULL) < 0 ||
+        !cJSON_IsArray(json_get(tree, "items")))
+        return LEFT_UNKNOWN;
+    cJSON_ArrayForEach (item, json_get(tree, "items")) {
+        struct kube_object *o = NULL;
+        if (kube_object_project(&worker_kinds[kind], item, &o, NULL) < 0)
+            return LEFT_UNKNOWN;
+        bool ours = view_is_ours(v, kind, o);
+        free(o);
+        if (ours)
+            return LEFT_OURS;
+    }
+    const char *next = json_str(tree, "metadata.continue");
+    if (str_empty(next))
+        return LEFT_NOTHING;
+    *ret_next = arena_strdup(v->arena, next);
+    return LEFT_MORE;
+}
