@@ -192,25 +192,29 @@ void body_create_vm_snapshot(const struct clone_view *v, struct decision *d)
 
 /* --- claims --- */
 
-static int claim_body(const struct clone_view *v, const struct view_target *t, size_t disk,
-                      struct buf *out, struct err *err)
+static bool by_cdi(const struct view_disk *d)
+{
+    return d->plan->method == DISK_CDI_CLONE || d->plan->method == DISK_CDI_SNAPSHOT;
+}
+
+static struct target_claim describe_claim(const struct clone_view *v, const struct view_target *t,
+                                          size_t disk)
 {
     const struct disk_plan *p = v->disks[disk].plan;
     const struct seen_snapshot *s = &v->disks[disk].snapshot;
     bool from_claim = p->method == DISK_CSI_CLONE || p->method == DISK_CDI_CLONE;
-    bool cdi = p->method == DISK_CDI_CLONE || p->method == DISK_CDI_SNAPSHOT;
-    CLEANUP_FREE char *size = p->bytes ? xasprintf("%lld", (long long)p->bytes) : NULL;
+    bool larger = p->bytes && p->bytes > p->source_bytes;
     /* The snapshot that was handed to the target's namespace has a name of its own: the source's
        may be KubeVirt's, or another Wukong's that shares it. */
     const char *snapshot =
         p->method == DISK_HANDLE_COPY ? v->disks[disk].copy.snapshot.name : s->name;
-    struct target_claim c = {
+    return (struct target_claim){
         .wukong = v->wukong,
         .index = t->index,
         .name = t->claims[disk].name,
         .disk = p->name,
         .source = capture_claim(v, disk),
-        .asked_size = p->bytes > p->source_bytes ? size : NULL,
+        .asked_size = larger ? arena_printf(v->arena, "%lld", (long long)p->bytes) : NULL,
         .restore_bytes = s->restore_bytes,
         .storage_class = p->storage_class,
         .bind_now = p->method == DISK_CDI_CLONE && !v->effective.auto_start,
@@ -220,7 +224,85 @@ static int claim_body(const struct clone_view *v, const struct view_target *t, s
         .origin_name = from_claim ? p->claim : str_or(snapshot, "not-yet-made"),
         .origin_ns = v->effective.source_ns,
     };
-    return cdi ? target_datavolume_body(&c, out, err) : target_pvc_body(&c, out, err);
+}
+
+static int claim_body(const struct clone_view *v, const struct view_target *t, size_t disk,
+                      struct buf *out, struct err *err)
+{
+    struct target_claim c = describe_claim(v, t, disk);
+    return by_cdi(&v->disks[disk]) ? target_datavolume_body(&c, out, err)
+                                   : target_pvc_body(&c, out, err);
+}
+
+static const char *claim_differs(const struct clone_view *v, const struct view_target *t,
+                                 size_t disk, const cJSON *stored)
+{
+    struct err err = {0};
+    struct target_claim c = describe_claim(v, t, disk);
+    if (!c.source || !stored)
+        return NULL;
+    int status = by_cdi(&v->disks[disk]) ? target_datavolume_matches(stored, &c, &err)
+                                         : target_pvc_matches(stored, &c, &err);
+    return status < 0 ? arena_strdup(v->arena, err.message) : NULL;
+}
+
+static void put_field(cJSON *spec, const char *name, const struct kube_object *o, const char *path)
+{
+    cJSON *tree = NULL;
+    const char *text = kube_object_field(o, path);
+    if (!text)
+        return;
+    if ((*text == '{' || *text == '[') && json_read(text, strlen(text), &tree, NULL) == 0)
+        (void)cJSON_AddItemToObject(spec, name, tree);
+    else
+        (void)cJSON_AddStringToObject(spec, name, text);
+}
+
+/* What the cache keeps of it, in the shape in which the API server shows it. */
+static cJSON *cached_claim(const struct kube_object *o)
+{
+    cJSON *tree = cJSON_CreateObject();
+    cJSON *labels = cJSON_AddObjectToObject(cJSON_AddObjectToObject(tree, "metadata"), "labels");
+    cJSON *spec = cJSON_AddObjectToObject(tree, "spec");
+    if (o->label)
+        (void)cJSON_AddStringToObject(labels, WUKONG_UID_LABEL, o->label);
+    put_field(spec, "source", o, F_DV_SOURCE);
+    put_field(spec, "dataSource", o, F_DATA_SOURCE);
+    put_field(spec, "dataSourceRef", o, F_DATA_SOURCE_REF);
+    put_field(spec, "volumeMode", o, F_VOLUME_MODE);
+    put_field(spec, "accessModes", o, F_ACCESS_MODES);
+    put_field(spec, "storageClassName", o, F_STORAGE_CLASS);
+    cJSON *requests =
+        cJSON_AddObjectToObject(cJSON_AddObjectToObject(spec, "resources"), "requests");
+    put_field(requests, "storage", o, F_REQUEST);
+    return tree;
+}
+
+const char *body_claim_changed(const struct clone_view *v, const struct view_target *t, size_t disk)
+{
+    const struct seen_claim *c = &t->claims[disk];
+    bool cdi = by_cdi(&v->disks[disk]);
+    /* What it is made from does not change any more; a DataVolume is seen before its claim, or
+       after. What KubeVirt's snapshot was called is not known once it is gone. */
+    bool named = !view_disk_has_snapshot(&v->disks[disk]) || v->disks[disk].snapshot.name;
+    if (!c->exists || !c->object || c->owned || c->data_volume != cdi || !named)
+        return NULL;
+    CLEANUP_JSON cJSON *stored = cached_claim(c->object);
+    return claim_differs(v, t, disk, stored);
+}
+
+static cJSON *answered(const struct call *c)
+{
+    cJSON *tree = NULL;
+    return call_ok(c) && c->body && json_read(c->body, c->body_len, &tree, NULL) == 0 ? tree : NULL;
+}
+
+const char *body_dry_claim_changed(const struct clone_view *v, const struct view_target *t,
+                                   size_t disk)
+{
+    CLEANUP_JSON cJSON *stored =
+        answered(memo_findf(v->memo, "dry/claim/%s", t->claims[disk].name));
+    return claim_differs(v, t, disk, stored);
 }
 
 static void send_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
@@ -228,8 +310,7 @@ static void send_claim(const struct clone_view *v, struct decision *d, const str
 {
     CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
     struct err err = {0};
-    enum disk_method m = v->disks[disk].plan->method;
-    int kind = m == DISK_CDI_CLONE || m == DISK_CDI_SNAPSHOT ? KIND_DATA_VOLUME : KIND_PVC;
+    int kind = by_cdi(&v->disks[disk]) ? KIND_DATA_VOLUME : KIND_PVC;
     const char *name = t->claims[disk].name;
     if (!may_make(v, d, slot, "claim", name))
         return;
@@ -240,6 +321,7 @@ static void send_claim(const struct clone_view *v, struct decision *d, const str
     struct intent *i = intents_add(&d->intents, verb, &worker_kinds[kind], v->wukong->ns, name,
                                    "%s/claim/%s", slot, name);
     i->body = add_labels(v, text_of(&out), disk, true);
+    i->keeps_answer = verb == INTENT_DRY_RUN;
 }
 
 void body_create_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
@@ -318,14 +400,32 @@ static void tell_warnings(const struct clone_view *v, struct decision *d,
                    text.data);
 }
 
-static int build_vm(const struct clone_view *v, const struct view_target *t, struct target_vm *vm,
-                    struct err *err)
+static void list_disks(const struct clone_view *v, const struct view_target *t,
+                       struct target_disk disks[LIMIT_DISKS])
 {
-    struct target_disk disks[LIMIT_DISKS];
     assert(v->disk_count <= LIMIT_DISKS); /* load() in capture.c takes no more */
     for (size_t i = 0; i < v->disk_count; i++)
         disks[i] = (struct target_disk){v->disks[i].plan->volume, t->claims[i].name,
                                         v->disks[i].plan->boot};
+}
+
+const char *body_vm_changed(const struct clone_view *v, const struct view_target *t,
+                            const char *slot)
+{
+    struct target_disk disks[LIMIT_DISKS];
+    struct err err = {0};
+    CLEANUP_JSON cJSON *stored = answered(memo_findf(v->memo, "%s/vm/%s", slot, t->vm.name));
+    list_disks(v, t, disks);
+    if (!stored || target_vm_matches(stored, disks, v->disk_count, &err) == 0)
+        return NULL;
+    return arena_strdup(v->arena, err.message);
+}
+
+static int build_vm(const struct clone_view *v, const struct view_target *t, struct target_vm *vm,
+                    struct err *err)
+{
+    struct target_disk disks[LIMIT_DISKS];
+    list_disks(v, t, disks);
     struct target_request r = {.wukong = v->wukong,
                                .effective = &v->effective,
                                .index = t->index,
@@ -395,6 +495,7 @@ static void send_vm(const struct clone_view *v, struct decision *d, const struct
     struct intent *i = intents_add(&d->intents, verb, &worker_kinds[KIND_VM], v->wukong->ns,
                                    t->vm.name, "%s/vm/%s", slot, t->vm.name);
     i->body = add_labels(v, text_of(&vm.body), 0, false);
+    i->keeps_answer = true;
 }
 
 void body_create_vm(const struct clone_view *v, struct decision *d, const struct view_target *t)

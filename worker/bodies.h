@@ -37,6 +37,15 @@ void body_create_vm(const struct clone_view *v, struct decision *d, const struct
 void body_dry_run_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
                         size_t disk);
 void body_dry_run_vm(const struct clone_view *v, struct decision *d, const struct view_target *t);
+/* What the API server stored is not what was asked for: why, or NULL. A claim, or its DataVolume,
+   as the caches show it, until its machine owns it; the answer to its dry run; the machine in the
+   answer of slot "create" or "dry". */
+const char *body_claim_changed(const struct clone_view *v, const struct view_target *t,
+                               size_t disk);
+const char *body_dry_claim_changed(const struct clone_view *v, const struct view_target *t,
+                                   size_t disk);
+const char *body_vm_changed(const struct clone_view *v, const struct view_target *t,
+                            const char *slot);
 /* Makes the VM the owner of the claim. */
 void body_own_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
                     size_t disk);

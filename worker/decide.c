@@ -216,6 +216,7 @@ static void begin_abort(const struct clone_view *v, struct decision *d, const st
     d->record.error.message = arena_printf(v->arena, "%s%s", why->message, batch_survivors(v, d));
     d->record.error.disk = why->disk;
     d->record.error.at_ms = v->now.wall_ms;
+    d->record.owned |= !v->record.attempts;
     d->record.attempts = view_attempt(v);
     d->record.repair.target = 0;
     d->record.error.attempt = d->record.attempts;
@@ -424,6 +425,7 @@ static void next_attempt(const struct clone_view *v, struct decision *d)
         return;
     }
     d->record.attempts = v->record.attempts + 1;
+    d->record.owned = true;
     d->record.attempt_ms = v->now.wall_ms;
     d->record.progress = 0;
     d->record.cut_ms = d->record.snapshot_ms = 0;
@@ -518,14 +520,18 @@ static void write_finalizer(const struct clone_view *v, struct decision *d, bool
 }
 
 /* reclaimPolicy is mutable: the owner that the garbage collector follows says the same. */
-static void follow_reclaim_policy(const struct clone_view *v, struct decision *d)
+static bool follow_reclaim_policy(const struct clone_view *v, struct decision *d)
 {
+    bool followed = true;
     bool wanted = v->effective.reclaim == RECLAIM_DELETE;
     for (size_t t = 0; t < v->target_count; t++) {
         const struct seen_vm *vm = &v->targets[t].vm;
-        if (vm->exists && vm->ours && !vm->deleting && vm->owned != wanted && !vm->owned_by_other)
-            body_own_vm(v, d, &v->targets[t], wanted);
+        if (!vm->exists || !vm->ours || vm->deleting || vm->owned == wanted || vm->owned_by_other)
+            continue;
+        body_own_vm(v, d, &v->targets[t], wanted);
+        followed = false;
     }
+    return followed;
 }
 
 static void tell_leftovers(const struct clone_view *v, struct decision *d)
@@ -543,8 +549,13 @@ static void after_end(const struct clone_view *v, struct decision *d)
     d->keep_conditions = true;
     bool owes = !debts_pay(v, d);
     bool failed = v->record.phase == PHASE_FAILED;
-    if (!v->wukong->deleted_ms && (!failed || v->record.ready_count))
-        follow_reclaim_policy(v, d);
+    /* Machines that are to stay must be out of the garbage collector's reach before the Wukong
+       goes. */
+    bool retains = v->effective.reclaim == RECLAIM_RETAIN && !v->own_ns_terminating;
+    if ((!failed || v->record.ready_count) && (!v->wukong->deleted_ms || retains)) {
+        bool followed = follow_reclaim_policy(v, d);
+        owes |= retains && !followed && v->wukong->has_finalizer;
+    }
     if (!v->wukong->deleted_ms && !failed)
         debts_tell_readiness(v, d);
     bool lasting = v->effective.clone_type == CLONE_LINKED || view_claims_pending(v);

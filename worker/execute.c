@@ -56,6 +56,7 @@ struct execution {
         *uid;        /* "namespace/name[/subresource]", and its UID where the request names one */
     int64_t sent_ms; /* monotonic */
     bool shows;      /* its answer is the object itself, as the owner knows it */
+    bool keeps;      /* its answer is looked at */
     bool urgent;     /* a guest stands still until it works */
     char *mark_done;
     char key[];
@@ -202,8 +203,7 @@ static void execution_done(void *arg, const struct kube_reply *reply)
             mark->done_ms = c->done_ms;
             mark->done_mono_ms = c->done_mono_ms;
         }
-        if (e->verb == INTENT_READ || e->verb == INTENT_LIST || e->verb == INTENT_EXPAND ||
-            e->verb == INTENT_ASK) {
+        if (e->keeps) {
             free(c->body);
             c->body = xstrndup(reply->body, reply->body_len);
             c->body_len = reply->body_len;
@@ -335,6 +335,9 @@ bool execute(struct executor *x, const struct intent *i, struct memo *memo, void
                             .verb = i->verb,
                             .shows = i->verb == INTENT_STATUS || i->verb == INTENT_FINALIZER ||
                                      i->kind == &worker_kinds[KIND_WUKONG],
+                            .keeps = i->keeps_answer || i->verb == INTENT_READ ||
+                                     i->verb == INTENT_LIST || i->verb == INTENT_EXPAND ||
+                                     i->verb == INTENT_ASK,
                             .urgent = str_eq(i->sub, "unfreeze"),
                             .mark_done = xstrdup(i->mark_done)};
     memcpy(e->key, i->key, n);

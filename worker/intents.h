@@ -44,6 +44,7 @@ struct intent {
     const char *selector; /* LIST: labels beside the UID; NULL: none */
     const char *from;     /* LIST: where the page before it ended; NULL: from the beginning */
     bool metadata_only;   /* LIST */
+    bool keeps_answer;    /* as a READ does */
     const char *key;
     /* Memo slots set to CALL_OK: when the request is handed to the network, and when it succeeded.
        NULL: none. They let the next decision prove what came before what. */

@@ -60,6 +60,10 @@ extern const struct kube_kind worker_kinds[ALL_KINDS];
 #define F_REQUEST "spec.resources.requests.storage"
 #define F_VOLUME_NAME "spec.volumeName"
 #define F_DATA_SOURCE "spec.dataSource{}"
+#define F_DATA_SOURCE_REF "spec.dataSourceRef{}"
+#define F_VOLUME_MODE "spec.volumeMode"
+#define F_ACCESS_MODES "spec.accessModes[]"
+#define F_DV_SOURCE "spec.source{}"
 /* What CDI chose (pkg/controller/clone/common.go: AnnCloneType), and why no better. */
 #define F_CDI_CLONE_TYPE "metadata.annotations[cdi.kubevirt.io/cloneType]"
 #define F_CDI_FALLBACK "metadata.annotations[cdi.kubevirt.io/cloneFallbackReason]"

@@ -65,6 +65,18 @@ static void read_members(struct arena *a, const cJSON *o, struct clone_record *r
     r->members = members;
 }
 
+static void read_machines(struct arena *a, const cJSON *o, struct clone_record *r)
+{
+    const cJSON *list = json_get(o, "targets"), *t;
+    size_t n = (size_t)cJSON_GetArraySize(list);
+    const char **uids = n ? arena_alloc(a, n * sizeof *uids) : NULL;
+    if (!uids)
+        return;
+    cJSON_ArrayForEach (t, list)
+        uids[r->vm_uid_count++] = read_text(a, t, "vmUID");
+    r->vm_uids = uids;
+}
+
 /* While it is the last error that tells of it, and from then on the method that was taken instead.
  */
 static bool read_cloning_refused(const cJSON *o)
@@ -118,6 +130,7 @@ struct clone_record record_read(struct arena *a, const cJSON *o)
         .froze = json_at(o, "freezeMilliseconds") != NULL,
         .consistency =
             (enum consistency)read_enum(o, "consistency", consistency_names, CONSISTENCIES),
+        .owned = json_bool(o, "childrenOwned", false),
         .vm_snapshot_uid = read_text(a, o, "vmSnapshotUID"),
         .shared = {.uid = read_text(a, o, "shared.uid"),
                    .name = read_text(a, o, "shared.name"),
@@ -137,6 +150,7 @@ struct clone_record record_read(struct arena *a, const cJSON *o)
     read_ready(a, o, &r);
     r.repair.count = read_int(o, "repairs");
     r.repair.target = read_int(o, "repairing");
+    read_machines(a, o, &r);
     r.cloning_refused = read_cloning_refused(o);
     (void)str_to_i64(json_str(o, "snapshotSize"), &r.snapshot_bytes);
     return r;

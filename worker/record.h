@@ -60,6 +60,11 @@ struct clone_record {
     int64_t freeze_ms;
     bool froze; /* freeze_ms is meant */
     enum consistency consistency;
+    /* Machines and claims of this run bear an owner from their creation; those of the release
+       before did not. */
+    bool owned;
+    const char *const *vm_uids; /* of the machines, by index; NULL where none was seen yet */
+    size_t vm_uid_count;
     const char *vm_snapshot_uid; /* the VirtualMachineSnapshot whose VolumeSnapshots are ours */
     struct {
         const char *uid, *name; /* uid NULL: this attempt takes its own snapshot */
@@ -99,6 +104,11 @@ static inline bool record_owes_thaw(const struct clone_record *r)
 static inline bool record_begun(const struct clone_record *r)
 {
     return r->attempts > 0 || r->started.at_ms;
+}
+/* NULL: not known. */
+static inline const char *record_vm_uid(const struct clone_record *r, size_t index)
+{
+    return index < r->vm_uid_count ? r->vm_uids[index] : NULL;
 }
 static inline bool record_final(const struct clone_record *r)
 {

@@ -197,7 +197,6 @@ static void write_ready(struct json_writer *w, const struct clone_record *r, int
     for (size_t i = 0; i < r->ready_count; i++) {
         if (r->ready[i].index != index)
             continue;
-        json_string(w, "vmUID", r->ready[i].vm_uid);
         write_time(w, "readyTime", r->ready[i].ready_ms, true);
         write_time(w, "snapshotTime", r->ready[i].cut_ms, true);
     }
@@ -214,6 +213,9 @@ static void write_targets(struct json_writer *w, const struct clone_view *v,
         const struct view_target *target = &v->targets[t];
         json_object(w, NULL);
         json_string(w, "vmName", target->vm.name);
+        json_string(w, "vmUID",
+                    target->vm.exists && target->vm.ours ? target->vm.uid
+                                                         : record_vm_uid(&v->record, t));
         json_string(w, "phase",
                     !target->vm.exists ? "Pending"
                     : target->vm.ready ? "Ready"
@@ -313,6 +315,8 @@ static void write_clone_status(struct json_writer *w, const struct clone_view *v
         json_end(w);
     }
     write_snapshot_names(w, v);
+    if (r->owned)
+        json_boolean(w, "childrenOwned", true);
     json_string(w, "vmSnapshotUID", r->vm_snapshot_uid);
     write_time(w, "snapshotTime", r->snapshot_ms ? r->snapshot_ms : r->cut_ms, true);
     write_time(w, "cutTime", r->cut_ms, true);

@@ -51,6 +51,7 @@ void apply_share(const struct clone_view *v, struct decision *d)
     if (!v->record.attempts) {
         d->record.attempts = 1;
         d->record.attempt_ms = v->now.wall_ms;
+        d->record.owned = true;
     }
     d->record.shared.uid = v->share.leader_uid;
     d->record.shared.name = v->share.leader;

@@ -174,6 +174,7 @@ static void begin_attempt(const struct clone_view *v, struct decision *d)
     if (!v->record.attempts) {
         d->record.attempts = 1;
         d->record.attempt_ms = v->now.wall_ms;
+        d->record.owned = true;
     }
     d->record.source_uid = v->source.vmi_exists ? v->source.vmi_uid : v->source.vm_uid;
     d->record.source_vmi = v->source.vmi_exists ? v->source.vmi_name : v->source.vm_name;

@@ -356,6 +356,12 @@ static const struct view_target *first_missing(const struct clone_view *v)
     return &v->targets[0];
 }
 
+static enum observed changed_by_admission(const char *what, struct why *why)
+{
+    why_set(why, REASON_CHANGED_BY_ADMISSION, "%s", what);
+    return STEP_FAILED;
+}
+
 /* Only the first target is tried: the others differ from it in names alone, and those are looked
    up in the caches (view_name_taken). */
 static enum observed dry_runs(const struct clone_view *v, struct why *why)
@@ -367,8 +373,16 @@ static enum observed dry_runs(const struct clone_view *v, struct why *why)
             dry_verdict(v, dry_call(v, "claim", name), "PersistentVolumeClaim", name, why);
         if (o != STEP_DONE)
             return o;
+        const char *changed = body_dry_claim_changed(v, t, i);
+        if (changed) {
+            why->disk = v->disks[i].plan->name;
+            return changed_by_admission(changed, why);
+        }
     }
-    return dry_verdict(v, dry_call(v, "vm", t->vm.name), "VirtualMachine", t->vm.name, why);
+    enum observed o =
+        dry_verdict(v, dry_call(v, "vm", t->vm.name), "VirtualMachine", t->vm.name, why);
+    const char *changed = o == STEP_DONE ? body_vm_changed(v, t, "dry") : NULL;
+    return changed ? changed_by_admission(changed, why) : o;
 }
 
 static bool need_fresh(const struct clone_view *v, const struct body_need *n)

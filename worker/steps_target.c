@@ -111,6 +111,12 @@ enum observed observe_disks(const struct clone_view *v, struct why *why)
                         v->wukong->ns, c->name);
                 return STEP_FAILED;
             }
+            const char *changed = body_claim_changed(v, &v->targets[t], i);
+            if (changed) {
+                why->disk = v->disks[i].plan->name;
+                why_set(why, REASON_CHANGED_BY_ADMISSION, "%s", changed);
+                return STEP_FAILED;
+            }
             there += c->exists;
             if (!c->exists)
                 tell_failure(v, why, "claim", c->name);
@@ -181,6 +187,11 @@ enum observed observe_vm(const struct clone_view *v, struct why *why)
             why->target = &v->targets[t];
             why_set(why, REASON_TARGET_LOST, "VirtualMachine %s/%s is being deleted", v->wukong->ns,
                     vm->name);
+            return STEP_FAILED;
+        }
+        const char *changed = vm->exists ? body_vm_changed(v, &v->targets[t], "create") : NULL;
+        if (changed) {
+            why_set(why, REASON_CHANGED_BY_ADMISSION, "%s", changed);
             return STEP_FAILED;
         }
         there += vm->exists;

@@ -173,13 +173,15 @@ WUKONG_CHECK int target_claim_bytes(const struct target_claim *c, int64_t *ret, 
  */
 WUKONG_CHECK int target_pvc_matches(const cJSON *reply, const struct target_claim *c,
                                     struct err *err);
+/* The same of target_datavolume_body, for what it is filled from; the rest is CDI's to choose. */
+WUKONG_CHECK int target_datavolume_matches(const cJSON *reply, const struct target_claim *c,
+                                           struct err *err);
+/* What every create (or dry run) of target_vm_body answered: each volume with a claim names one of
+   these, and each of these is named. */
+WUKONG_CHECK int target_vm_matches(const cJSON *reply, const struct target_disk *disks,
+                                   size_t disk_count, struct err *err);
 /* The object carries our label with this Wukong's UID. */
 bool target_is_ours(const cJSON *object, const char *wukong_uid);
-/* Server-side apply: the claim's only owner is the VirtualMachine. claim_uid guards against a
-   claim that was made anew. */
-WUKONG_CHECK int target_claim_owner_body(const char *ns, const char *claim, const char *claim_uid,
-                                         const char *vm, const char *vm_uid, struct buf *out,
-                                         struct err *err);
 
 /* --- Snapshots. --- */
 

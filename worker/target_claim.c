@@ -134,6 +134,8 @@ int target_pvc_body(const struct target_claim *c, struct buf *out, struct err *e
     CLEANUP_JSON cJSON *pvc =
         tree_kubernetes("v1", "PersistentVolumeClaim", c->name, c->wukong->ns, &metadata);
     tree_our_labels(metadata, c->wukong, c->index, c->disk, c->wukong->ns);
+    /* Until its machine owns it. */
+    tree_our_owner(metadata, c->wukong, false);
     CLEANUP_FREE char *type =
         json_text(json_at(c->source, "metadata.annotations[" CONTENT_TYPE_ANNOTATION "]"));
     if (type)
@@ -169,6 +171,8 @@ int target_datavolume_body(const struct target_claim *c, struct buf *out, struct
     tree_our_labels(metadata, c->wukong, c->index, c->disk, c->wukong->ns);
     if (c->bind_now)
         tree_set_string(tree_object(metadata, "annotations"), BIND_NOW_ANNOTATION, "true");
+    /* Until its machine owns it. */
+    tree_our_owner(metadata, c->wukong, false);
     cJSON *spec = tree_object(dv, "spec");
     const char *kind = c->origin == TARGET_FROM_SNAPSHOT ? "snapshot" : "pvc";
     cJSON *origin = tree_object(tree_object(spec, "source"), kind);
@@ -239,9 +243,11 @@ int target_pvc_matches(const cJSON *reply, const struct target_claim *c, struct 
     struct quantity got;
     check_claim(c);
     if (!target_is_ours(reply, c->wukong->uid))
-        return err_set(err, ERR_EXISTS,
-                       "claim \"%.100s\" exists and is not ours: delete it or rename the Wukong",
-                       c->name);
+        return err_set(
+            err, ERR_EXISTS,
+            "claim \"%.100s\" does not bear this clone's label: it is somebody else's, or "
+            "something in the cluster changes claims as they are created",
+            c->name);
     if (match_origin(reply, c, err) < 0 || claim_size(c, &size, err) < 0)
         return -1;
     const char *want_mode = str_or(json_str(c->source, "spec.volumeMode"), "Filesystem");
@@ -260,21 +266,27 @@ int target_pvc_matches(const cJSON *reply, const struct target_claim *c, struct 
         quantity_compare(&got, &size.value) < 0)
         return err_set(err, ERR_REFUSED, "claim \"%.100s\" asks for %.40s instead of %.40s",
                        c->name, str_or(request, "nothing"), size.text);
+    const cJSON *modes;
+    if (claim_modes(c, &modes, err) < 0)
+        return -1;
+    if (!json_equal(modes, json_at(reply, "spec.accessModes")))
+        return err_set(err, ERR_REFUSED,
+                       "claim \"%.100s\" has other accessModes than its source's: something in the "
+                       "cluster changes claims as they are created",
+                       c->name);
     return 0;
 }
 
-int target_claim_owner_body(const char *ns, const char *claim, const char *claim_uid,
-                            const char *vm, const char *vm_uid, struct buf *out, struct err *err)
+int target_datavolume_matches(const cJSON *reply, const struct target_claim *c, struct err *err)
 {
-    cJSON *metadata;
-    CLEANUP_JSON cJSON *pvc = tree_kubernetes("v1", "PersistentVolumeClaim", claim, ns, &metadata);
-    tree_set_string(metadata, "uid", claim_uid);
-    cJSON *owner = tree_new();
-    tree_set_string(owner, "apiVersion", "kubevirt.io/v1");
-    tree_set_string(owner, "kind", "VirtualMachine");
-    tree_set_string(owner, "name", vm);
-    tree_set_string(owner, "uid", vm_uid);
-    tree_set_bool(owner, "controller", false);
-    tree_append(tree_array(metadata, "ownerReferences"), owner);
-    return tree_print(pvc, out, err);
+    const cJSON *source = json_at(reply, "spec.source");
+    const cJSON *origin = json_get(source, c->origin == TARGET_FROM_SNAPSHOT ? "snapshot" : "pvc");
+    check_claim(c);
+    if (!str_eq(json_str(origin, "name"), c->origin_name) ||
+        !str_eq(json_str(origin, "namespace"), c->origin_ns))
+        return err_set(err, ERR_REFUSED,
+                       "DataVolume \"%.100s\" has another source than \"%.100s\": something in the "
+                       "cluster changes DataVolumes as they are created",
+                       c->name, c->origin_name);
+    return 0;
 }

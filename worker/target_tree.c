@@ -179,3 +179,14 @@ void tree_our_labels(cJSON *metadata, const struct wukong *w, int64_t index, con
     if (!str_eq(ns, w->ns) || (disk && index >= 0))
         tree_set_string(labels, TARGET_NS_LABEL, w->ns);
 }
+
+void tree_our_owner(cJSON *metadata, const struct wukong *w, bool controller)
+{
+    cJSON *owner = tree_new();
+    tree_set_string(owner, "apiVersion", WUKONG_API_VERSION);
+    tree_set_string(owner, "kind", WUKONG_KIND);
+    tree_set_string(owner, "name", w->name);
+    tree_set_string(owner, "uid", w->uid);
+    tree_set_bool(owner, "controller", controller);
+    tree_append(tree_array(metadata, "ownerReferences"), owner);
+}

@@ -47,6 +47,9 @@ WUKONG_CHECK int tree_print(const cJSON *tree, struct buf *out, struct err *err)
 /* {"apiVersion", "kind", "metadata": {"name", "namespace"}}; *ret_metadata is borrowed. */
 cJSON *tree_kubernetes(const char *api_version, const char *kind, const char *name, const char *ns,
                        cJSON **ret_metadata);
+/* Owned by the Wukong, which lives in the target's namespace, so that the garbage collector can
+   follow. */
+void tree_our_owner(cJSON *metadata, const struct wukong *w, bool controller);
 /* Our labels on a child. index < 0 and disk NULL leave theirs out; ns is where the child lives
    (NULL: cluster-scoped) and adds the Wukong's namespace when it is another one. */
 void tree_our_labels(cJSON *metadata, const struct wukong *w, int64_t index, const char *disk,

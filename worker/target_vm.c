@@ -101,17 +101,9 @@ static void build_metadata(struct target_build *b, cJSON *metadata)
         if (!is_tracking(b->w->labels.items[i].key))
             tree_set_string(labels, b->w->labels.items[i].key, b->w->labels.items[i].value);
     tree_our_labels(metadata, b->w, b->r->index, NULL, b->w->ns);
-    if (b->r->effective->reclaim == RECLAIM_RETAIN)
-        return;
-    /* The Wukong lives in the target's namespace, so that the garbage collector can follow. As
-       controller, so that no pool with a matching selector adopts the machine. */
-    cJSON *owner = tree_new();
-    tree_set_string(owner, "apiVersion", WUKONG_API_VERSION);
-    tree_set_string(owner, "kind", WUKONG_KIND);
-    tree_set_string(owner, "name", b->w->name);
-    tree_set_string(owner, "uid", b->w->uid);
-    tree_set_bool(owner, "controller", true);
-    tree_append(tree_array(metadata, "ownerReferences"), owner);
+    /* It proves that the machine is ours until the record knows its UID; with reclaimPolicy Retain
+       it is taken off then. As controller, so that no pool with a matching selector adopts it. */
+    tree_our_owner(metadata, b->w, true);
 }
 
 /* --- Identity --- */
@@ -202,4 +194,42 @@ int target_vm_body(const cJSON *source, const struct target_request *r, struct t
     if (build_audit(&b, err) < 0 || build_audit_secrets(&b, err) < 0 || build_needs(&b, err) < 0)
         return -1;
     return tree_print(vm, &ret->body, err);
+}
+
+/* --- What was answered --- */
+
+static size_t disk_of_claim(const struct target_disk *disks, size_t count, const char *claim)
+{
+    size_t i = 0;
+    while (i < count && !str_eq(disks[i].claim, claim))
+        i++;
+    return i;
+}
+
+int target_vm_matches(const cJSON *reply, const struct target_disk *disks, size_t disk_count,
+                      struct err *err)
+{
+    struct target_volume volumes[4 * LIMIT_DISKS];
+    bool named[LIMIT_DISKS] = {false};
+    const char *name = str_or(json_str(reply, "metadata.name"), "?");
+    size_t n = target_volumes(reply, volumes, ARRAY_LEN(volumes));
+    assert(disk_count <= LIMIT_DISKS);
+    for (size_t i = 0; i < n && i < ARRAY_LEN(volumes); i++) {
+        if (!volumes[i].claim)
+            continue;
+        size_t disk = disk_of_claim(disks, disk_count, volumes[i].claim);
+        if (disk == disk_count)
+            return err_set(err, ERR_REFUSED,
+                           "VirtualMachine \"%.63s\" names claim \"%.100s\", which is not this "
+                           "clone's: something in the cluster changes machines as they are created",
+                           name, volumes[i].claim);
+        named[disk] = true;
+    }
+    for (size_t i = 0; i < disk_count; i++)
+        if (!named[i])
+            return err_set(err, ERR_REFUSED,
+                           "VirtualMachine \"%.63s\" does not name claim \"%.100s\": something in "
+                           "the cluster changes machines as they are created",
+                           name, disks[i].claim);
+    return 0;
 }

@@ -372,9 +372,10 @@ static void see_data_volume(struct clone_view *v, const struct caches *c, struct
     bool made = pvc && str_eq(pvc->owner_uid, dv->uid);
     s->ours = view_is_ours(v, KIND_DATA_VOLUME, dv) && (!pvc || made || s->ours);
     s->exists = s->data_volume = true;
+    s->object = dv;
     s->sourced = true;
     s->deleting |= dv->deleted_ms != 0;
-    s->owned = dv->owner_uid != NULL;
+    s->owned = dv->owner_uid && !str_eq(dv->owner_uid, v->wukong->uid);
     s->owner_target = dv->uid;
     s->uid = pvc ? pvc->uid : dv->uid;
     s->created_ms = dv->created_ms;
@@ -394,6 +395,7 @@ static void see_claim(struct clone_view *v, const struct caches *c, struct seen_
     int64_t attempt;
     if (o) {
         s->exists = true;
+        s->object = o;
         s->uid = o->uid;
         s->ours = view_is_ours(v, KIND_PVC, o);
         s->deleting = o->deleted_ms != 0;
@@ -404,7 +406,7 @@ static void see_claim(struct clone_view *v, const struct caches *c, struct seen_
         /* CDI fills it, from a DataVolume that another watch is yet to show; that is what the
            machine owns, and the claim's own owner is CDI's. */
         bool unseen = str_eq(o->owner_kind, "DataVolume");
-        s->owned = o->owner_uid && !unseen;
+        s->owned = o->owner_uid && !unseen && !str_eq(o->owner_uid, v->wukong->uid);
         s->owner_target = unseen ? NULL : o->uid;
         s->sourced = unseen || field(o, F_DATA_SOURCE) != NULL;
         s->bytes = quantity_bytes(field(o, F_CAPACITY));

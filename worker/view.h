@@ -47,11 +47,13 @@ struct seen_claim {
     bool exists, ours, deleting, bound;
     bool earlier; /* made by an earlier attempt, from another point in time */
     int64_t created_ms;
-    bool owned;        /* has an owner already; CDI's DataVolume is none, but has one itself */
+    bool owned;        /* by its machine, as far as we care; CDI's DataVolume is none, but has an
+                          owner itself */
     bool sourced;      /* it has a data source: the API server drops one it does not support */
     const char *error; /* the newest ProvisioningFailed Event of this claim */
     int64_t bytes;
-    bool data_volume;         /* CDI makes it, from a DataVolume of the same name */
+    bool data_volume;                 /* CDI makes it, from a DataVolume of the same name */
+    const struct kube_object *object; /* as cached: the DataVolume, or the claim */
     const char *owner_target; /* UID of what the machine is to own: the claim or its DataVolume;
                                  NULL: that DataVolume is yet to be seen */
     unsigned done_percent;    /* of its data; CDI counts those that it copies, otherwise 0 or 100 */

@@ -84,6 +84,10 @@ const struct reason_info reason_table[] = {
                               "Somebody deleted the clone's snapshot."},
     [REASON_RESTORE_FAILED] = {"RestoreFailed", REASON_TRANSIENT,
                                "See the claim's Events and the CSI driver's log."},
+    [REASON_CHANGED_BY_ADMISSION] = {"ChangedByAdmission", REASON_TRANSIENT,
+                                     "A mutating webhook or policy of the cluster changes what the "
+                                     "clone creates: exempt objects "
+                                     "with the label vm.novasphere.dev/wukong-uid from it."},
     [REASON_CLONING_REFUSED] =
         {"CloningRefused", REASON_TRANSIENT,
          "The clone goes on by snapshots where a VolumeSnapshotClass for the "

@@ -166,6 +166,34 @@ static void label_what_is_there(struct sim *s)
     api_replace(&s->api, "stranger", o, tree);
 }
 
+static bool is_in_the_way(struct sim *s, const struct api_object *o)
+{
+    return is_unlabelled(s, o) && str_eq(json_str(o->tree, "metadata.labels.owner"), "somebody");
+}
+
+/* The machine or claim of somebody who has the very name that a clone wants: whoever may label it
+   has the clone take it for its own, if a label is all that it takes. */
+static void label_what_is_in_the_way(struct sim *s)
+{
+    enum api_kind kind = chance(s, 500) ? API_VM : API_PVC;
+    struct api_object *o = any_with(s, kind, is_in_the_way);
+    char name[64];
+    if (!o)
+        return;
+    (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(o->name, "-"), o->name);
+    const struct api_object *w = api_find(&s->api, API_WUKONG, SIM_NS, name);
+    if (!w)
+        return;
+    cJSON *tree = jt_copy(o->tree);
+    jt_str(tree, "metadata.labels[" WUKONG_UID_LABEL "]", w->uid);
+    jt_str(tree, LABEL("wukong"), w->name);
+    jt_str(tree, LABEL("clone"), "0");
+    jt_str(tree, LABEL("disk"), "d0");
+    jt_str(tree, LABEL("attempt"), "1");
+    mark(tree);
+    api_replace(&s->api, "stranger", o, tree);
+}
+
 /* An administrator's snapshot that whoever may delete VolumeSnapshots must not be able to destroy,
    with labels that make it the first of a clone's. */
 static void label_a_backup(struct sim *s)
@@ -220,12 +248,36 @@ static void keep_content(struct sim *s)
     api_replace(&s->api, "stranger", o, tree);
 }
 
+/* --- a mutating policy --- */
+
+/* "Every claim of this namespace is made from the golden image", or the like. */
+void copycats_admit(struct sim *s, cJSON *claim)
+{
+    static const char golden[] = "src0-d0";
+    const char *ns = json_str(claim, "metadata.namespace");
+    const char *asked = json_str(claim, "spec.dataSource.name");
+    const struct api_object *from = asked ? api_find(&s->api, API_SNAPSHOT, ns, asked) : NULL;
+    const char *bound = from ? json_str(from->tree, "status.boundVolumeSnapshotContentName") : NULL;
+    const struct api_object *content = bound ? api_find(&s->api, API_CONTENT, "", bound) : NULL;
+    const struct physical *p = content ? physical_of_content(&s->world, content) : NULL;
+    if (s->calm || !s->copycats.mutates || !p || !api_find(&s->api, API_PVC, ns, golden) ||
+        !chance(s, 300))
+        return;
+    cJSON *source = cJSON_CreateObject();
+    jt_str(claim, SIM_ASKED_SNAPSHOT, asked);
+    jt_strf(claim, SIM_ASKED_RECORDS, "%" PRId64, p->records);
+    jt_str(source, "kind", "PersistentVolumeClaim");
+    jt_str(source, "name", golden);
+    jt_put(claim, "spec.dataSource", source);
+}
+
 /* --- now and then --- */
 
 static void act(void *arg)
 {
     static void (*const acts[])(struct sim * s) = {
-        copy_labels, copy_labels, copy_labels, label_what_is_there, label_a_backup, keep_content};
+        label_what_is_in_the_way, label_what_is_in_the_way, copy_labels, copy_labels, copy_labels,
+        label_what_is_there,      label_a_backup,           keep_content};
     struct sim *s = arg;
     if (s->copycats.count++ >= COPYCATS_MAX)
         return;
@@ -238,6 +290,7 @@ void copycats_init(struct sim *s)
 {
     rng_seed(&s->copycats.rng, s->seed ^ 0x73747261);
     timer_init(&s->copycats.timer, act, s);
+    s->copycats.mutates = chance(s, 100);
     if (chance(s, 350))
         timer_arm(&s->timers, &s->copycats.timer, s->now_ms + 5000);
 }

@@ -305,6 +305,14 @@ static void note_user(struct sim *s, const struct api_object *o, enum api_change
         k->retried = true;
 }
 
+/* Of a clone that has succeeded, and whose machines are to outlive it. */
+static void machine_gone(struct sim *s, const char *who, const struct api_object *o)
+{
+    const struct seen_wukong *k = judge_owner(s, o->tree);
+    if (k && k->retain && k->succeeded && !k->disturbed)
+        sim_violation(s, "retained-machines-stay", "%s deleted VM %s of %s", who, o->name, k->name);
+}
+
 void judge_changed(struct sim *s, const char *who, enum api_change_type type,
                    const struct api_object *o, const cJSON *before)
 {
@@ -317,6 +325,8 @@ void judge_changed(struct sim *s, const char *who, enum api_change_type type,
     else if (str_eq(who, "user"))
         note_user(s, o, type);
     judge_machines(s, o);
+    if (o->kind == API_VM && type == API_DELETED && !str_eq(who, "user"))
+        machine_gone(s, who, o);
     if (o->kind == API_WUKONG && type == API_DELETED) {
         struct seen_wukong *k = judge_find(s, o->uid);
         k->exists = false;

@@ -12,7 +12,7 @@ struct seen_wukong {
     char *uid, *ns, *name, *source, *source_ns;
     bool probe, linked, retain;
     int64_t replicas;
-    bool exists, final;
+    bool exists, final, succeeded;
     bool retried; /* an annotation that was not there at the end has come since */
     int64_t attempts, progress;
     char *retry; /* the annotation as of its final phase */

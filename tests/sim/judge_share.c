@@ -141,8 +141,9 @@ static bool restores(struct sim *s, const struct seen_wukong *k, const char *sna
 {
     int64_t bound = 0, waiting = 0;
     for (struct api_object *o = s->api.objects[API_PVC]; o; o = o->hh.next) {
-        if (judge_owner(s, o->tree) != k || api_deleting(o->tree) ||
-            !str_eq(json_str(o->tree, "spec.dataSource.name"), snapshot))
+        const char *from = str_or(json_str(o->tree, SIM_ASKED_SNAPSHOT),
+                                  json_str(o->tree, "spec.dataSource.name"));
+        if (judge_owner(s, o->tree) != k || api_deleting(o->tree) || !str_eq(from, snapshot))
             continue;
         bool is = str_eq(json_str(o->tree, "status.phase"), "Bound");
         bound += is;

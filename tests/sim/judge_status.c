@@ -209,6 +209,18 @@ struct disks_query {
     bool waits; /* a claim that binds with its consumer, and the VM is not started */
 };
 
+/* A policy engine has made another claim of it: it does not hold what was cut for it. */
+static void check_asked(const struct disks_query *q, const struct api_object *pvc,
+                        const struct volume *v)
+{
+    int64_t records;
+    const char *asked = pvc ? json_str(pvc->tree, SIM_ASKED_RECORDS) : NULL;
+    if (asked && str_to_i64(asked, &records) && records != v->records)
+        sim_violation(q->s, "disks-hold-what-was-cut",
+                      "%s Succeeded, claim %s holds record %" PRId64 " instead of %s", q->k->name,
+                      pvc->name, v->records, asked);
+}
+
 static void add_disk(void *arg, const char *volume, const char *claim)
 {
     struct disks_query *q = arg;
@@ -221,6 +233,7 @@ static void add_disk(void *arg, const char *volume, const char *claim)
                              .running = v->cut_running,
                              .joined = v->cut_joined};
         add_cut(&q->cuts, &p);
+        check_asked(q, pvc, v);
         return;
     }
     /* CDI's DataVolume stands for a claim that it has not made yet. */
@@ -292,6 +305,7 @@ static void finished(struct sim *s, struct seen_wukong *k, const cJSON *wukong)
     const cJSON *clone = json_at(wukong, "status.cloneStatus");
     const char *phase = json_str(clone, "phase");
     k->final = true;
+    k->succeeded = str_eq(phase, "Succeeded");
     k->final_ms = s->now_ms;
     free(k->retry);
     k->retry = xstrdup(json_str(wukong, "metadata.annotations[" WUKONG_RETRY_ANNOTATION "]"));

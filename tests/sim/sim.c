@@ -117,6 +117,7 @@ static bool on_admit(void *arg, const char *who, enum api_kind kind, cJSON *tree
         return true;
     }
     if (kind == API_PVC) {
+        copycats_admit(s, tree);
         jt_add(tree, "metadata.finalizers", "kubernetes.io/pvc-protection");
         if (json_at(tree, "spec.dataSource") && !json_at(tree, "spec.dataSourceRef"))
             jt_put(tree, "spec.dataSourceRef", jt_copy(json_at(tree, "spec.dataSource")));

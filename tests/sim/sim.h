@@ -16,7 +16,9 @@
 #define SIM_SECRET "owners-secret"
 #define SIM_OTHER_NS "apart"     /* of Wukongs that clone from another namespace */
 #define SIM_ELSEWHERE "restored" /* where nobody clones */
-#define SIM_STRANGER "sim/stranger"
+/* Of a claim that a policy engine has changed: what it was to be made from, and to hold. */
+#define SIM_ASKED_SNAPSHOT "metadata.annotations[sim/asked-snapshot]"
+#define SIM_ASKED_RECORDS "metadata.annotations[sim/asked-records]"
 #define SIM_STAMP_MAP "wukong-stamp"
 #define SIM_LEASE "wukong-worker"
 #define SIM_SYSTEM_NS "wukong-system"
@@ -89,6 +91,7 @@ struct sim {
         struct rng rng;
         struct timer timer;
         unsigned count;
+        bool mutates; /* a policy engine changes what claims are made from */
     } copycats;
     struct application *applications;
     struct hold_policy *policies;
@@ -160,6 +163,8 @@ void plan_look(void *arg);
 /* --- copycats.c: who copies labels --- */
 
 void copycats_init(struct sim *s);
+/* What a mutating policy makes of a claim that a worker creates. */
+void copycats_admit(struct sim *s, cJSON *claim);
 /* Made, or marked, by them. */
 bool stranger_is(const cJSON *tree);
 

@@ -14,6 +14,9 @@
 
 #include "apiserver.h"
 
+/* The annotation of what somebody made who copied labels. */
+#define SIM_STRANGER "sim/stranger"
+
 #define THAWED_BY_OTHERS "somebody else" /* backup software and the like */
 
 /* Windows lets go of what froze after that, and answers the next thaw with an error

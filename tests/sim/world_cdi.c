@@ -28,6 +28,8 @@ static void make_claim(struct world *w, const struct api_object *dv)
 {
     cJSON *c = api_new(API_PVC, dv->ns, dv->name), *owner = cJSON_CreateObject();
     jt_put(c, "metadata.labels", jt_copy(json_at(dv->tree, "metadata.labels")));
+    if (json_at(dv->tree, "metadata.annotations[" SIM_STRANGER "]"))
+        jt_str(c, "metadata.annotations[" SIM_STRANGER "]", "yes");
     jt_str(owner, "apiVersion", "cdi.kubevirt.io/v1beta1");
     jt_str(owner, "kind", "DataVolume");
     jt_str(owner, "name", dv->name);

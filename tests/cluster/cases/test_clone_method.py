@@ -57,8 +57,8 @@ class Method(vms.Concurrent):
         self._clone("crash", source)
         self.assert_cloned("crash", source, consistency="CrashConsistent")
 
-    def test_what_is_to_be_retained_is_not_left_all_the_same(self):
-        """As of a class with Retain, which KubeVirt alone chooses: the content says so."""
+    def test_what_somebody_else_retains_stays(self):
+        """Neither the clone nor the class has set it: an administrator keeps what was cut."""
         source = self.source(owned=True)
         self.clone("kept", source, clone_source=METHOD)
         content = self.wait_for(self.contents, 20, "a content")[0]["metadata"]["name"]
@@ -66,7 +66,12 @@ class Method(vms.Concurrent):
                         {"spec": {"deletionPolicy": "Retain"}})
         self.wait_ended("kept")
         self._cleaned("kept")
-        self._nothing_of_kubevirts_is_left()
+        self.assertEqual([], [v["metadata"]["name"] for v in self.snapshots()])
+        self.assertEqual([content], [c["metadata"]["name"] for c in self.contents()])
+        self.kube.patch(objects.SNAPSHOT_API, "VolumeSnapshotContent", None, content,
+                        {"spec": {"deletionPolicy": "Delete"}})
+        self.kube.delete(objects.SNAPSHOT_API, "VolumeSnapshotContent", None, content)
+        self.wait_for(lambda: not self.physical_snapshots(), 40, "the snapshot to go")
 
     def test_deleted_while_kubevirts_snapshot_is_being_cut(self):
         """KubeVirt keeps the guest frozen until its snapshot goes, so that nobody waits for the CSI

@@ -237,8 +237,9 @@ class Running(vms.Concurrent):
             made = self.vm_of(name)
             owners = self.claim(f"{name}-root")["metadata"]["ownerReferences"]
             self.assertIn(made["metadata"]["uid"], [o["uid"] for o in owners])
-        self.assertNotIn("Wukong", [o["kind"] for o in
-                                    self.vm_of("kept")["metadata"].get("ownerReferences", [])])
+        unowned = lambda: "Wukong" not in [  # noqa: E731
+            o["kind"] for o in self.vm_of("kept")["metadata"].get("ownerReferences", [])]
+        self.wait_for(unowned, 10, "the machine that is to stay to have no owner")
         for name in ("kept", "owned"):
             self.kube.delete(vms.WUKONG_API, "Wukong", self.namespace, name)
         gone = lambda: not self.kube.find(vms.KUBEVIRT_API, "VirtualMachine", self.namespace,  # noqa: E731

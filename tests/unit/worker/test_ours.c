@@ -236,6 +236,51 @@ static void test_what_was_there_before(void **state)
     drop(&c);
 }
 
+/* Under a name that could be foreseen, with every label: a machine or claim needs an owner besides,
+   or, once it was taken out of ownership, a UID that the record holds. The release before gave
+   none. */
+static void test_owners_prove(void **state)
+{
+    (void)state;
+#define RECORD(more) "{'cloneStatus':{'phase':'Cloning','attempts':1" more "}}"
+#define OWNER(kind, name, uid) "[{'kind':'" kind "','name':'" name "','uid':'" uid "'}]"
+    static const struct {
+        enum worker_kind kind;
+        const char *name, *owners, *status;
+        bool ours;
+    } rows[] = {
+        {KIND_VM, "w-vm", "[]", RECORD(",'childrenOwned':true"), false},
+        {KIND_VM, "w-vm", "[]", "{}", false},
+        {KIND_VM, "w-vm", "[]", RECORD(""), true},
+        {KIND_VM, "w-vm", OWNER("Wukong", "w", UID), RECORD(",'childrenOwned':true"), true},
+        {KIND_VM, "w-vm", OWNER("Wukong", "w", "other"), RECORD(",'childrenOwned':true"), false},
+        {KIND_VM, "w-vm", "[]",
+         RECORD(",'childrenOwned':true,'targets':[{'vmName':'w-vm','vmUID':'u'}]"), true},
+        {KIND_PVC, "w-root", "[]", RECORD(",'childrenOwned':true"), false},
+        {KIND_PVC, "w-root", "[]", RECORD(""), true},
+        {KIND_PVC, "w-root", OWNER("Wukong", "w", UID), RECORD(",'childrenOwned':true"), true},
+        {KIND_PVC, "w-root", OWNER("VirtualMachine", "w-vm", "u"), RECORD(",'childrenOwned':true"),
+         true},
+        {KIND_PVC, "w-root", OWNER("VirtualMachine", "payroll", "u"),
+         RECORD(",'childrenOwned':true"), false},
+        {KIND_PVC, "w-root", OWNER("DataVolume", "w-root", "u"), RECORD(",'childrenOwned':true"),
+         true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster c = {0};
+        CLEANUP_FREE char *object =
+            xasprintf("{'metadata':{'name':'%s','namespace':'ns','uid':'u','labels':{" MADE ":'" UID
+                      "'" ATTEMPT "},'ownerReferences':%s}}",
+                      rows[i].name, rows[i].owners);
+        wukong(&c, OF_VMI, rows[i].status);
+        put(&c, rows[i].kind, object);
+        build(&c);
+        if (c.view.ours_count != rows[i].ours || c.view.stranger_count + c.view.ours_count > 1)
+            fail_msg("row %zu: %zu ours", i, c.view.ours_count);
+        drop(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +290,7 @@ int main(void)
         cmocka_unit_test(test_whose_policy),
         cmocka_unit_test(test_which_claims_count),
         cmocka_unit_test(test_what_was_there_before),
+        cmocka_unit_test(test_owners_prove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -322,7 +322,7 @@ static void test_machine_owner(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct cluster c = {0};
-        wukong(&c, OF_VMI, "{'cloneStatus':{'phase':'Succeeded'}}");
+        wukong(&c, OF_VMI, "{'cloneStatus':{'phase':'Succeeded','attempts':1}}");
         CLEANUP_FREE char *vm =
             xasprintf("{'metadata':{'name':'w-vm','namespace':'ns','uid':'v1','labels':{" MADE
                       ":'" UID "'},'ownerReferences':%s},'spec':{}}",

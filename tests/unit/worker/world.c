@@ -65,6 +65,26 @@ void body_create_vm_snapshot(const struct clone_view *v, struct decision *d)
 {
     add(v, d, INTENT_CREATE, KIND_VM_SNAPSHOT, "vms", "create/vmsnapshot");
 }
+const char *body_claim_changed(const struct clone_view *v, const struct view_target *t, size_t disk)
+{
+    (void)v, (void)t, (void)disk;
+    return NULL;
+}
+
+const char *body_dry_claim_changed(const struct clone_view *v, const struct view_target *t,
+                                   size_t disk)
+{
+    (void)v, (void)t, (void)disk;
+    return NULL;
+}
+
+const char *body_vm_changed(const struct clone_view *v, const struct view_target *t,
+                            const char *slot)
+{
+    (void)v, (void)t, (void)slot;
+    return NULL;
+}
+
 void body_create_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
                        size_t disk)
 {
