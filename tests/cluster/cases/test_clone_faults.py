@@ -210,7 +210,9 @@ class InTheWay(Faults):
         self.wait_ended("taken", timeout_s=2 * ATTEMPT_S)
         self._assert_still("VolumeSnapshot", name, uid, objects.SNAPSHOT_API)
         self.assert_disks("taken", source, self.frozen_at(source))
-        self.assertEqual([name], [s["metadata"]["name"] for s in self.snapshots()])
+        # Its own go when it has succeeded.
+        self.wait_for(lambda: [name] == [s["metadata"]["name"] for s in self.snapshots()], 20,
+                      "the stranger's snapshot to be the only one")
         told = json.dumps([e["message"] for e in self.bed.events(self.namespace, "taken")])
         self.assertIn("NameTaken", told)
         self.assertIn(name, told)

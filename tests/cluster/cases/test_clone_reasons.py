@@ -30,6 +30,7 @@ DRIVER = {
     **driver_rows("snapshot", "snapshot"),
     "snapshot-ready-ms": Row("snapshot", {"fault-snapshot-ready-ms": "3000"}),
     "snapshot-no-creation-time": Row("snapshot", {"fault-snapshot-no-creation-time": "true"}),
+    "snapshot-creation-time": Row("snapshot", {"fault-snapshot-creation-time": "-3600"}),
     "snapshot-no-size": Row("snapshot", {"fault-snapshot-no-size": "true"}),
     **driver_rows("restore", "restore"),
     **driver_rows("clone", "copy"),
@@ -43,8 +44,9 @@ DRIVER = {
     **driver_rows("delete-volume", "remove", fails=False),
     **driver_rows("delete-snapshot", "clean", fails=False),
 }
-# A late cut is no failure, and no clone of an unknown driver can be right then: test_clone_faults.py.
-ELSEWHERE = (*driver_rows("create", "test_clone_cdi.py"), "snapshot-cut-late-ms")
+# A late cut is no failure, and no clone of an unknown driver can be right then; a snapshot that its clone
+# keeps is there for as long as that: test_clone_faults.py.
+ELSEWHERE = (*driver_rows("create", "test_clone_cdi.py"), "snapshot-cut-late-ms", "snapshot-kept-by-clones")
 
 FREEZE = {"reason": "FreezeFailed", "quiesce": "Required"}
 MACHINE = {

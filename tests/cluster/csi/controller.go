@@ -245,7 +245,7 @@ func (c *controller) chooseSize(request *csi.CreateVolumeRequest, from origin, s
 func (c *controller) createVolume(request *csi.CreateVolumeRequest, from origin) (
 	*csi.CreateVolumeResponse, error) {
 	volume := &record{ID: newID("vol-"), Name: request.Name, Parameters: request.Parameters,
-		SourceSnapshot: from.snapshot, SourceVolume: from.volume}
+		SourceSnapshot: from.snapshot, SourceVolume: from.volume, MadeTime: time.Now()}
 	var source *os.File
 	var sourceSize int64
 	if from != (origin{}) {
@@ -315,9 +315,31 @@ func (c *controller) remove(ctx context.Context, operation string, shelf *shelf,
 		if shelf.byID[id] == nil {
 			return nil, nil
 		}
+		if err := c.keptByClones(shelf, object); err != nil {
+			return nil, err
+		}
 		return nil, shelf.drop(object)
 	})
 	return err
+}
+
+// keptByClones refuses what some storage cannot do: to delete a snapshot from which volumes were
+// restored that still depend on it. CSI has the code for it (spec.md, DeleteSnapshot: "Snapshot in
+// use", FAILED_PRECONDITION); the caller holds the store's lock.
+func (c *controller) keptByClones(shelf *shelf, object *record) error {
+	if shelf != c.store.snapshots {
+		return nil
+	}
+	faults, err := c.store.faults(object.Parameters, object.SourceVolume, object.ID)
+	if err != nil || !faults.bool("snapshot-kept-by-clones") {
+		return err
+	}
+	for _, volume := range c.store.volumes.list() {
+		if volume.SourceSnapshot == object.ID {
+			return status.Errorf(codes.FailedPrecondition, "snapshot %s is in use by volume %s", object.ID, volume.ID)
+		}
+	}
+	return nil
 }
 
 func (c *controller) ValidateVolumeCapabilities(_ context.Context,
@@ -458,7 +480,7 @@ func (c *controller) cut(request *csi.CreateSnapshotRequest, parameters map[stri
 	}
 	// The time is read before the copy: all that was written up to here is in it.
 	snapshot := &record{ID: newID("snap-"), Name: request.Name, Parameters: parameters,
-		SourceVolume: request.SourceVolumeId, CutTime: time.Now()}
+		SourceVolume: request.SourceVolumeId, MadeTime: volume.MadeTime, CutTime: time.Now()}
 	late := faults.duration("snapshot-cut-late-ms")
 	if late > 0 {
 		snapshot.CutDue, snapshot.Size = snapshot.CutTime.Add(late), volume.Size
@@ -536,7 +558,8 @@ func (c *controller) snapshotAnswer(snapshot *record) (*csi.Snapshot, error) {
 		return nil, err
 	}
 	answer := &csi.Snapshot{SnapshotId: snapshot.ID, SourceVolumeId: snapshot.SourceVolume,
-		ReadyToUse: ready, SizeBytes: snapshot.Size, CreationTime: timestamppb.New(snapshot.CutTime)}
+		ReadyToUse: ready, SizeBytes: snapshot.Size,
+		CreationTime: timestamppb.New(faults.creationTime(snapshot.CutTime, snapshot.MadeTime))}
 	if faults.bool("snapshot-no-creation-time") {
 		answer.CreationTime = nil
 	}

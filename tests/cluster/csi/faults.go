@@ -48,7 +48,9 @@ var special = map[string]func(string) error{
 	"snapshot-ready-ms":         wantNumber,
 	"snapshot-cut-late-ms":      wantNumber,
 	"snapshot-no-creation-time": wantBool,
+	"snapshot-creation-time":    wantCreationTime,
 	"snapshot-no-size":          wantBool,
+	"snapshot-kept-by-clones":   wantBool,
 	"grow-unsupported":          wantBool,
 }
 
@@ -71,6 +73,20 @@ func wantNumber(v string) error {
 
 func wantBool(v string) error {
 	_, err := strconv.ParseBool(v)
+	return err
+}
+
+// Words for a creation time that is not when the cut was made; else it is so many seconds too late.
+const (
+	timeZero   = "zero"
+	timeVolume = "volume"
+)
+
+func wantCreationTime(v string) error {
+	if v == timeZero || v == timeVolume {
+		return nil
+	}
+	_, err := strconv.ParseInt(v, 10, 32)
 	return err
 }
 
@@ -125,6 +141,22 @@ func (f faultSet) number(key string) int {
 func (f faultSet) bool(key string) bool {
 	b, _ := strconv.ParseBool(f[key]) // checked by parseFaults
 	return b
+}
+
+// creationTime is what the driver tells of a cut of a volume. CSI wants the moment of the cut
+// (csi.proto, Snapshot.creation_time). A PowerFlex volume's birth is told of its snapshots
+// (csi-powerflex service/controller.go, CreateSnapshot), an array goes by a clock of its own, and 0
+// seconds are 1970.
+func (f faultSet) creationTime(cut, volumeMade time.Time) time.Time {
+	switch told := f["snapshot-creation-time"]; told {
+	case "":
+		return cut
+	case timeZero:
+		return time.Unix(0, 0)
+	case timeVolume:
+		return volumeMade
+	}
+	return cut.Add(time.Duration(f.number("snapshot-creation-time")) * time.Second)
 }
 
 func (f faultSet) duration(key string) time.Duration {

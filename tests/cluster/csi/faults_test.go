@@ -95,7 +95,7 @@ func TestFailures(t *testing.T) {
 
 // Every name that is told is a parameter, and no parameter is left untold.
 func TestNames(t *testing.T) {
-	values := []string{"1", "true", "Internal"}
+	values := []string{"1", "true", "Internal", timeZero}
 	for _, name := range faultNames() {
 		accepted := false
 		for _, value := range values {
@@ -241,6 +241,49 @@ func TestMissingFields(t *testing.T) {
 		t.Errorf("%v", s)
 	}
 	b.mustVolume("r", 0, origin{snapshot: s.SnapshotId})
+}
+
+// What a driver tells of the cut's time may be anything, and stays what it was after a restart.
+func TestCreationTimes(t *testing.T) {
+	b := newBench(t)
+	v := b.mustVolume("v", mib, origin{})
+	made := b.driver.store.volumes.byID[v.VolumeId].MadeTime
+	b.restart()
+	for told, want := range map[string]func(cut time.Time) time.Time{
+		timeZero:   func(time.Time) time.Time { return time.Unix(0, 0) },
+		timeVolume: func(time.Time) time.Time { return made },
+		"-3600":    func(cut time.Time) time.Time { return cut.Add(-time.Hour) },
+		"3600":     func(cut time.Time) time.Time { return cut.Add(time.Hour) },
+	} {
+		s := b.mustSnapshot(told, v.VolumeId, "fault-snapshot-creation-time", told)
+		cut := b.driver.store.snapshots.byName[told].CutTime
+		if got := s.CreationTime.AsTime(); !got.Equal(want(cut)) || !s.ReadyToUse {
+			t.Errorf("%s: %v, cut at %v", told, got, cut)
+		}
+	}
+	_, err := b.snapshot("s", v.VolumeId, "fault-snapshot-creation-time", "yesterday")
+	b.wantCode(err, codes.InvalidArgument)
+}
+
+// A snapshot that volumes depend on is not deleted before the last of them.
+func TestKeptByClones(t *testing.T) {
+	b := newBench(t)
+	v := b.mustVolume("v", mib, origin{})
+	kept := []string{"fault-snapshot-kept-by-clones", "true"}
+	s := b.mustSnapshot("s", v.VolumeId, kept...)
+	r := b.mustVolume("r", mib, origin{snapshot: s.SnapshotId})
+	remove := func(id string) error {
+		_, err := b.driver.DeleteSnapshot(t.Context(), &csi.DeleteSnapshotRequest{SnapshotId: id})
+		return err
+	}
+	b.wantCode(remove(s.SnapshotId), codes.FailedPrecondition)
+	if _, err := os.Stat(b.file(s.SnapshotId)); err != nil {
+		t.Error(err)
+	}
+	b.wantCode(remove(b.mustSnapshot("unused", v.VolumeId, kept...).SnapshotId), codes.OK)
+	must[*csi.DeleteVolumeResponse](t)(b.driver.DeleteVolume(t.Context(),
+		&csi.DeleteVolumeRequest{VolumeId: r.VolumeId}))
+	b.wantCode(remove(s.SnapshotId), codes.OK)
 }
 
 // A caller that gives up finds the operation under way, then done: it is not begun a second time.

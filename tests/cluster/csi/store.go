@@ -25,6 +25,8 @@ type record struct {
 	// SourceSnapshot or SourceVolume of a volume, SourceVolume of a snapshot.
 	SourceSnapshot string `json:"sourceSnapshot,omitempty"`
 	SourceVolume   string `json:"sourceVolume,omitempty"`
+	// MadeTime of a volume; of a snapshot that of its volume, which may be gone by now.
+	MadeTime time.Time `json:"madeTime,omitzero"`
 	// CutTime of a snapshot: all that was written before it is in the copy.
 	CutTime time.Time `json:"cutTime,omitzero"`
 	// CutDue of a snapshot that was answered before it is cut (fault snapshot-cut-late-ms): until the
