@@ -376,7 +376,7 @@ class CloneCase(harness.Case):
         found = source.vmi()
         self.assertEqual(source.uid, found["metadata"]["uid"])
         self.assertEqual("Running", found["status"]["phase"])
-        state = [e["event"] for e in source.log("frozen", "thawed", "safety-thawed")]
+        state = [e["event"] for e in source.log("frozen", "thawed", "safety-thawed", "released")]
         self.assertNotEqual("frozen", state[-1] if state else "", "the guest is still frozen")
 
     def assert_thawed_by_worker(self, source, within_s=None):

@@ -71,7 +71,10 @@ MACHINE = {
     # How a guest writes is no failure; its clone is right all the same.
     "torn-writes": Row("guest", {"torn-writes": "true"}, quiesce="Required"),
     "write-interval": Row("guest", {"write-interval": "5"}, quiesce="Required"),
+    "windows": Row("guest", {"windows": "10000"}, quiesce="Required"),
 }
+# Others who hold a source, each with what it takes besides an annotation: test_clone_faults.py.
+HOLDERS = ("backup", "moving-volume")
 # How a machine shows that it cannot be cloned now.
 SHOWN = {"no-agent": lambda vmi: not vms.holds(vmi, "AgentConnected"),
          "paused": lambda vmi: vms.holds(vmi, "Paused"),
@@ -83,7 +86,7 @@ class Reasons(vms.CloneCase):
 
     def test_no_fault_is_without_its_row(self):
         self.assertEqual(self._named("csi-file", "csi-file", "--faults"), sorted([*DRIVER, *ELSEWHERE]))
-        self.assertEqual(self._named("kubevirt", "kubevirt-standin", "faults"), sorted(MACHINE))
+        self.assertEqual(self._named("kubevirt", "kubevirt-standin", "faults"), sorted([*MACHINE, *HOLDERS]))
 
     def _named(self, part, program, *arguments):
         done = subprocess.run([str(harness.which(part, program)), *arguments], capture_output=True,

@@ -26,9 +26,9 @@ import (
 const Prefix = "standin.kubevirt.io/"
 
 // Faults are the names of those annotations; no other is read.
-var Faults = []string{"agent-delay", "boot-delay", "freeze-409", "freeze-500", "freeze-500-but-frozen",
-	"freeze-late", "freeze-late-times", "freeze-slow", "handler-timeout", "migrating", "no-agent", "paused",
-	"torn-writes", "unfreeze-500", "unfreeze-lost", "write-interval"}
+var Faults = []string{"agent-delay", "backup", "boot-delay", "freeze-409", "freeze-500", "freeze-500-but-frozen",
+	"freeze-late", "freeze-late-times", "freeze-slow", "handler-timeout", "migrating", "moving-volume", "no-agent",
+	"paused", "torn-writes", "unfreeze-500", "unfreeze-lost", "windows", "write-interval"}
 
 // Options of the node.
 type Options struct {
@@ -142,7 +142,8 @@ func (n *Node) Ensure(ctx context.Context, vmi obj.M) (*machine, error) {
 	interval := Milliseconds(vmi, "write-interval", n.opt.Interval)
 	g, err := guest.Start(guest.Config{
 		Namespace: obj.Str(vmi, "metadata", "namespace"), Name: obj.Str(vmi, "metadata", "name"), UID: uid,
-		Disks: disks, Interval: interval, Torn: Switched(vmi, "torn-writes"), StateDir: n.opt.State, Log: n.Log})
+		Disks: disks, Interval: interval, Torn: Switched(vmi, "torn-writes"),
+		Holds: Milliseconds(vmi, "windows", 0), StateDir: n.opt.State, Log: n.Log})
 	if err != nil {
 		return nil, err
 	}
@@ -256,6 +257,8 @@ func launcherError(command, message string) error {
 const (
 	noAgent    = "LibvirtError(Code=86, Domain=10, Message='Guest agent is not responding: QEMU guest agent is not connected')"
 	notRunning = "LibvirtError(Code=55, Domain=10, Message='Requested operation is not valid: domain is not running')"
+	agentSays  = "LibvirtError(Code=86, Domain=10, Message='internal error: unable to execute QEMU agent command " +
+		"'guest-fsfreeze-thaw': %v')"
 	agentFails = "LibvirtError(Code=1, Domain=10, Message='internal error: unable to execute QEMU agent command')"
 )
 
@@ -350,6 +353,17 @@ func (n *Node) UnfreezeOnNode(vmi obj.M, user string) error {
 	if n.strikes(vmi, "unfreeze-500") {
 		return launcherError("Unfreeze", agentFails)
 	}
-	m.Unfreeze(user)
+	if err := m.Unfreeze(user); err != nil {
+		return launcherError("Unfreeze", fmt.Sprintf(agentSays, err))
+	}
 	return nil
+}
+
+// BackUp is what the launcher does when a backup begins: it freezes, with no timer and unless the guest
+// is frozen already, and thaws at once, whoever froze it (pkg/virt-launcher/virtwrap/storage/backup.go).
+func (n *Node) BackUp(m *machine) {
+	const user = "backup"
+	if err := m.Freeze(user, 0); err == nil {
+		_ = m.Unfreeze(user)
+	}
 }

@@ -2,12 +2,15 @@ package control
 
 import (
 	"errors"
+	"path/filepath"
 	"testing"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"novasphere.dev/wukong/tests/cluster/kubevirt/guest"
 	"novasphere.dev/wukong/tests/cluster/kubevirt/obj"
+	"novasphere.dev/wukong/tests/cluster/kubevirt/rules"
 )
 
 // The body must name a Go duration, which is cut to whole seconds (pkg/virt-handler/rest/lifecycle.go).
@@ -53,6 +56,61 @@ func TestCountedFaults(t *testing.T) {
 		if !n.strikes(always, "freeze-500") || n.strikes(annotated(nil), "freeze-500") || n.strikes(annotated(map[string]any{"freeze-500": "false"}), "freeze-500") {
 			t.Errorf("strike %d of the others", i)
 		}
+	}
+}
+
+// The list of migrated volumes and the destination are there before any migration; cancelled, all is as before.
+func TestMovedVolume(t *testing.T) {
+	vmi := annotated(map[string]any{"moving-volume": "data=there"})
+	obj.Set(vmi, []any{obj.M{"name": "root", "persistentVolumeClaim": obj.M{"claimName": "r"}},
+		obj.M{"name": "data", "persistentVolumeClaim": obj.M{"claimName": "here"}}}, "spec", "volumes")
+	before := obj.Copy(vmi)
+	claim := func() string { return rules.ClaimOf(obj.List(vmi, "spec", "volumes")[1]) }
+	for range 2 {
+		moveVolume(vmi)
+		moved := obj.List(vmi, "status", "migratedVolumes")
+		if claim() != "there" || len(moved) != 1 || obj.Str(moved[0], "volumeName") != "data" ||
+			obj.Str(moved[0], "sourcePVCInfo", "claimName") != "here" ||
+			obj.Str(moved[0], "destinationPVCInfo", "claimName") != "there" || !rules.True(vmi, "VolumesChange") ||
+			rules.Migrating(vmi) {
+			t.Fatalf("%v", vmi)
+		}
+	}
+	obj.Delete(vmi, "metadata", "annotations")
+	moveVolume(vmi)
+	obj.Delete(before, "metadata", "annotations")
+	if claim() != "here" || obj.Has(vmi, "status", "migratedVolumes") || rules.True(vmi, "VolumesChange") {
+		t.Errorf("%v, was %v", vmi, before)
+	}
+}
+
+// A backup thaws whoever froze the guest, once, and is over when its annotation is gone.
+func TestBackup(t *testing.T) {
+	vmi := annotated(map[string]any{"backup": "nightly"})
+	backup := func() obj.M { return obj.Map(vmi, "status", "changedBlockTracking", "backupStatus") }
+	if !beginsBackup(vmi) || beginsBackup(vmi) || obj.Str(backup(), "backupName") != "nightly" ||
+		obj.Bool(backup(), "completed") {
+		t.Errorf("%v", vmi)
+	}
+	obj.Delete(vmi, "metadata", "annotations")
+	if beginsBackup(vmi) || !obj.Bool(backup(), "completed") || obj.Str(backup(), "endTimestamp") == "" {
+		t.Errorf("%v", vmi)
+	}
+	log, err := guest.OpenFreezeLog(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := guest.Start(guest.Config{UID: "u", Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Stop()
+	if err := g.Freeze("me", 0); err != nil {
+		t.Fatal(err)
+	}
+	(&Node{}).BackUp(&machine{Guest: g})
+	if g.Frozen() {
+		t.Error("still frozen")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -285,6 +286,74 @@ func (v *VMIController) boot(ctx context.Context, vmi obj.M) time.Duration {
 	return 0
 }
 
+// guestOS is what the agent tells of the system (the ids are QEMU's, qga/commands-win32.c and os-release).
+func guestOS(vmi obj.M) obj.M {
+	if Switched(vmi, "windows") {
+		return obj.M{"name": "Microsoft Windows", "id": "mswindows", "versionId": "2022",
+			"prettyName": "Windows Server 2022 Standard"}
+	}
+	return obj.M{"name": "Debian GNU/Linux", "id": "debian", "versionId": "12",
+		"prettyName": "Debian GNU/Linux 12 (bookworm)"}
+}
+
+// moveVolume plays a volume migration that has been asked for and waits for its turn: virt-controller
+// writes status.migratedVolumes and the condition VolumesChange and then points the volume at its
+// destination, long before any migration starts (pkg/virt-controller/watch/vm/vm.go,
+// handleVolumeUpdateRequest; pkg/virt-controller/watch/volume-migration). The guest goes on writing to
+// the source. Without the annotation it is cancelled: the volume points back. The fault reads
+// VOLUME=DESTINATION.
+func moveVolume(vmi obj.M) {
+	asked, _ := Annotation(vmi, "moving-volume")
+	name, destination, is := strings.Cut(asked, "=")
+	moved := obj.List(vmi, "status", "migratedVolumes")
+	switch {
+	case is && len(moved) == 0:
+		if source := pointVolume(vmi, name, destination); source != "" {
+			obj.Set(vmi, []any{obj.M{"volumeName": name, "sourcePVCInfo": obj.M{"claimName": source},
+				"destinationPVCInfo": obj.M{"claimName": destination}}}, "status", "migratedVolumes")
+			SetCondition(vmi, "VolumesChange", "True", "", "")
+		}
+	case !is && len(moved) > 0:
+		pointVolume(vmi, obj.Str(moved[0], "volumeName"), obj.Str(moved[0], "sourcePVCInfo", "claimName"))
+		obj.Delete(vmi, "status", "migratedVolumes")
+		DropCondition(vmi, "VolumesChange")
+	}
+}
+
+// pointVolume gives a volume another claim and returns the one that it had; "": there is no such volume.
+func pointVolume(vmi obj.M, name, claim string) string {
+	volumes := obj.List(vmi, "spec", "volumes")
+	for _, volume := range volumes {
+		if obj.Str(volume, "name") != name {
+			continue
+		}
+		was := obj.Str(volume, "persistentVolumeClaim", "claimName")
+		if was != "" {
+			obj.Set(volume, claim, "persistentVolumeClaim", "claimName")
+		}
+		return was
+	}
+	return ""
+}
+
+// beginsBackup shows a VirtualMachineBackup in status.changedBlockTracking, as virt-handler does with
+// what the launcher knows of it, and says whether it begins now. It runs for as long as its
+// annotation is there. (VEP 25; staging/src/kubevirt.io/api/core/v1/types.go, ChangedBlockTrackingStatus)
+func beginsBackup(vmi obj.M) bool {
+	name, _ := Annotation(vmi, "backup")
+	status := obj.Map(vmi, "status", "changedBlockTracking", "backupStatus")
+	runs := status != nil && !obj.Bool(status, "completed")
+	switch {
+	case name != "" && obj.Str(status, "backupName") != name:
+		obj.Set(vmi, obj.M{"state": "Enabled", "backupStatus": obj.M{"backupName": name, "startTimestamp": Now()}},
+			"status", "changedBlockTracking")
+		return true
+	case name == "" && runs:
+		status["completed"], status["endTimestamp"] = true, Now()
+	}
+	return false
+}
+
 // running keeps the guest alive and shows what its annotations make of it.
 func (v *VMIController) running(ctx context.Context, vmi obj.M) (time.Duration, error) {
 	m, err := v.Node.Ensure(ctx, vmi)
@@ -306,11 +375,14 @@ func (v *VMIController) running(ctx context.Context, vmi obj.M) (time.Duration, 
 		obj.Set(vmi, true, "status", "migrationState", "completed")
 		obj.Set(vmi, Now(), "status", "migrationState", "endTimestamp")
 	}
+	moveVolume(vmi)
+	if beginsBackup(vmi) {
+		v.Node.BackUp(m)
+	}
 	connected, left := v.Node.agentConnected(vmi, m)
 	if connected {
 		SetCondition(vmi, "AgentConnected", "True", "", "")
-		obj.Set(vmi, obj.M{"name": "Debian GNU/Linux", "id": "debian", "versionId": "12",
-			"prettyName": "Debian GNU/Linux 12 (bookworm)"}, "status", "guestOSInfo")
+		obj.Set(vmi, guestOS(vmi), "status", "guestOSInfo")
 	} else {
 		// The condition goes when the agent does; it is never False.
 		DropCondition(vmi, "AgentConnected")

@@ -36,6 +36,7 @@ const (
 	EventThawed          = "thawed"
 	EventAlreadyThawed   = "already-thawed"
 	EventSafetyThawed    = "safety-thawed"
+	EventReleased        = "released" // the guest went on by itself
 	EventGuestStarted    = "guest-started"
 	EventGuestStopped    = "guest-stopped"
 )

@@ -15,9 +15,12 @@ type Config struct {
 	Namespace, Name, UID string
 	Disks                []string // paths of the disk files, in the order of the VMI's disks
 	Interval             time.Duration
-	Torn                 bool   // write each record in two halves with a pause between
-	StateDir             string // where a frozen guest is remembered; "": nowhere
-	Log                  *FreezeLog
+	Torn                 bool // write each record in two halves with a pause between
+	// Holds is how long the guest holds its writes at most when it is frozen (VSS of Windows); 0: until
+	// it is thawed.
+	Holds    time.Duration
+	StateDir string // where a frozen guest is remembered; "": nowhere
+	Log      *FreezeLog
 }
 
 // Guest is one running machine. Its freeze and thaw are those of virt-launcher
@@ -31,6 +34,7 @@ type Guest struct {
 	mu      sync.Mutex // held while a round is written: whoever holds it sees whole records
 	state   frozen
 	timer   *time.Timer
+	release *time.Timer // by which the guest goes on writing although nobody has thawed it
 	stopped bool
 	paused  bool
 	full    bool
@@ -44,7 +48,13 @@ type frozen struct {
 	Since   time.Time `json:"since"`
 	Freezer string    `json:"freezer"`
 	Until   time.Time `json:"until"` // zero: no safety timer
+	// Released: the guest has gone on writing, and its agent does not know of it until it is to thaw.
+	Released bool `json:"released,omitempty"`
 }
+
+// ErrGoneOn is what the agent of a Windows guest answers to a thaw that comes too late. It says so once:
+// to thaw what VSS does not hold works (QEMU qga/vss-win32/requester.cpp, requester_thaw).
+var ErrGoneOn = errors.New("couldn't hold writes: fsfreeze is limited up to 10 seconds: ")
 
 // Start opens the disks, finds the end of what they hold and begins to write.
 func Start(cfg Config) (*Guest, error) {
@@ -107,7 +117,7 @@ func (g *Guest) Abandon() {
 	close(g.done)
 }
 
-// Frozen says whether the file systems are frozen now.
+// Frozen says whether the agent calls the file systems frozen now.
 func (g *Guest) Frozen() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -158,6 +168,9 @@ func (g *Guest) Freeze(user string, seconds int32) error {
 		g.state.Until = now.Add(d)
 		g.arm(d)
 	}
+	if g.cfg.Holds > 0 {
+		g.armRelease(g.cfg.Holds)
+	}
 	g.remember()
 	g.log(Entry{Event: EventFrozen, User: user, TimeoutSeconds: seconds, Last: g.next - 1})
 	return nil
@@ -173,15 +186,29 @@ func (g *Guest) DropSafetyTimer() {
 	g.remember()
 }
 
-// Unfreeze resumes the writer; thawing what is thawed succeeds.
-func (g *Guest) Unfreeze(user string) {
+// Unfreeze resumes the writer; thawing what is thawed succeeds. Who comes after the guest has gone on by
+// itself is told so.
+func (g *Guest) Unfreeze(user string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.disarm()
+	released := g.state.Released
+	if released {
+		g.state = frozen{}
+		g.remember()
+	}
 	g.thaw(EventThawed, user)
+	if released {
+		return ErrGoneOn
+	}
+	return nil
 }
 
 func (g *Guest) thaw(event, user string) {
+	if g.release != nil {
+		g.release.Stop()
+		g.release = nil
+	}
 	if !g.state.Frozen {
 		g.log(Entry{Event: EventAlreadyThawed, User: user, Last: g.next - 1})
 		return
@@ -191,6 +218,22 @@ func (g *Guest) thaw(event, user string) {
 	g.remember()
 	g.log(Entry{Event: event, User: user, Freezer: was.Freezer, Last: g.next - 1,
 		FrozenMs: float64(time.Since(was.Since).Microseconds()) / 1000})
+}
+
+// armRelease lets the guest write again after d. The agent goes on calling it frozen.
+func (g *Guest) armRelease(d time.Duration) {
+	var timer *time.Timer
+	timer = time.AfterFunc(d, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.release == timer && !g.stopped && g.state.Frozen {
+			g.state.Released = true
+			g.remember()
+			g.log(Entry{Event: EventReleased, Freezer: g.state.Freezer, Last: g.next - 1,
+				FrozenMs: float64(time.Since(g.state.Since).Microseconds()) / 1000})
+		}
+	})
+	g.release = timer
 }
 
 func (g *Guest) arm(d time.Duration) {
@@ -232,7 +275,7 @@ func (g *Guest) run() {
 func (g *Guest) round() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.stopped || g.paused || g.full || g.state.Frozen {
+	if g.stopped || g.paused || g.full || g.state.Frozen && !g.state.Released {
 		return
 	}
 	now := time.Now()
@@ -324,5 +367,8 @@ func (g *Guest) recall() {
 	}
 	if !g.state.Until.IsZero() {
 		g.arm(max(0, time.Until(g.state.Until)))
+	}
+	if g.cfg.Holds > 0 && !g.state.Released {
+		g.armRelease(max(0, g.cfg.Holds-time.Since(g.state.Since)))
 	}
 }

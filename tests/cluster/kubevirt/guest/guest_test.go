@@ -110,8 +110,11 @@ func TestFreezeStopsAllDisksAtOneNumber(t *testing.T) {
 	if sa, sb := summary(t, a), summary(t, b); sa.Last != sb.Last || sa.Last != first.Last || !sa.OK || !sb.OK {
 		t.Fatalf("frozen: %+v %+v %+v", first, sa, sb)
 	}
-	g.Unfreeze("you")
-	g.Unfreeze("you")
+	for range 2 {
+		if err := g.Unfreeze("you"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	eventually(t, "goes on", func() bool { return g.Last() > first.Last+5 })
 	file, _ := os.Open(filepath.Join(dir, "log"))
 	defer file.Close()
@@ -137,6 +140,53 @@ func TestFreezeStopsAllDisksAtOneNumber(t *testing.T) {
 	}
 }
 
+// Windows holds its writes for so long and then goes on. Its agent calls it frozen until it is to thaw,
+// and says once that it came too late; a watcher that restarts in between knows all of it.
+func TestAGuestThatGoesOnByItself(t *testing.T) {
+	dir := t.TempDir()
+	path := disk(t, dir, "a", 1<<20)
+	log, err := OpenFreezeLog(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{Name: "n", UID: uid, Disks: []string{path}, Interval: time.Millisecond, Log: log,
+		Holds: 60 * time.Millisecond, StateDir: dir}
+	g, err := Start(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Freeze("me", 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Unfreeze("me"); err != nil {
+		t.Fatalf("in time: %v", err)
+	}
+	if err := g.Freeze("me", 0); err != nil {
+		t.Fatal(err)
+	}
+	held := g.Last()
+	eventually(t, "goes on", func() bool { return g.Last() > held })
+	if !g.Frozen() {
+		t.Error("the agent knows of it")
+	}
+	g.Abandon()
+	again, err := Start(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Stop()
+	held = again.Last()
+	eventually(t, "goes on after a restart", func() bool { return again.Last() > held })
+	for _, want := range []error{ErrGoneOn, nil} {
+		if err := again.Unfreeze("me"); err != want {
+			t.Errorf("thaw: %v, want %v", err, want)
+		}
+		if again.Frozen() {
+			t.Error("frozen after the thaw")
+		}
+	}
+}
+
 // A copy taken while a torn-mode guest runs holds half a record sooner or later; one taken while it
 // is frozen never does.
 func TestTornModeTearsOnlyUnfrozenCopies(t *testing.T) {
@@ -155,7 +205,7 @@ func TestTornModeTearsOnlyUnfrozenCopies(t *testing.T) {
 		if s := summary(t, a); !s.OK {
 			t.Fatalf("frozen copy: %+v", s)
 		}
-		g.Unfreeze("me")
+		_ = g.Unfreeze("me")
 		time.Sleep(3 * time.Millisecond)
 	}
 }
@@ -185,7 +235,7 @@ func TestSafetyTimer(t *testing.T) {
 	if !g.Frozen() {
 		t.Fatal("the timer survived a failed unfreeze")
 	}
-	g.Unfreeze("me")
+	_ = g.Unfreeze("me")
 	freeze(0)
 	time.Sleep(50 * time.Millisecond)
 	if !g.Frozen() {
