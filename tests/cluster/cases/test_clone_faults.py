@@ -462,6 +462,65 @@ class Storage(Faults):
         return made.wait()
 
 
+class Untrue(Faults):
+    """What the guest and the driver say is not so: the bytes tell, and the status follows them."""
+
+    def test_windows_that_went_on_by_itself_is_never_called_consistent(self):
+        # It holds its writes for less than the cut takes, and says so only when it is to thaw.
+        source = self.source(faults={"windows": "2500"})
+        vms.set_disk_fault(self.bed, source.handle("root"), snapshot_delay_ms=4500)
+        self.addCleanup(vms.set_disk_fault, self.bed, source.handle("root"))
+        self.clone("loose", source)
+        self.wait_ended("loose", timeout_s=90)
+        self.assertTrue(source.log("released"), "the guest held its writes, so this case proves nothing")
+        held = vms.read_live(self.volume_file("loose-root"))
+        self.assertGreater(len(held.numbers(source.uid)), source.log("frozen")[0]["last"])
+        self.assert_cloned("loose", source, consistency="CrashConsistent")
+        self.clone("strict", source, clone_source={"quiesce": "Required", "retryLimit": 0})
+        found = self.wait_ended("strict", "Failed", timeout_s=3 * ATTEMPT_S)
+        self.assertEqual("CutTimeout", vms.clone_status(found)["lastError"]["reason"])
+        self.assert_untouched(source)
+        self.assert_nothing_left("strict", source.claims)
+
+    def _class_with(self, name, **faults):
+        unique = f"{name}-{self.namespace}"
+        self.cleanup_object(objects.snapshot_class(
+            unique, {f"fault-{k.replace('_', '-')}": v for k, v in faults.items()}))
+        return unique
+
+    def test_a_wrong_creation_time_changes_nothing(self):
+        source = self.stopped_source()
+        told = {"zero": "zero", "volume": "volume", "early": "-86400", "late": "86400"}
+        for name, value in told.items():
+            self.clone(name, source, startStrategy={"autoStart": False}, clone_source={
+                "cloneType": "linked",
+                "volumeSnapshotClassName": self._class_with(name, snapshot_creation_time=value)})
+        for name in told:
+            found = self.wait_ended(name, timeout_s=60)
+            self.assertEqual("Offline", vms.clone_status(found)["consistency"], name)
+            self.assertEqual(1, vms.clone_status(found)["attempts"], name)
+            self.assert_same_records(name, source)
+
+    def test_a_snapshot_that_its_clone_keeps_is_a_debt(self):
+        source = self.source()
+        self.clone("kept", source, clone_source={
+            "volumeSnapshotClassName": self._class_with("kept", snapshot_kept_by_clones="true")})
+        self.wait_ended("kept", timeout_s=60)
+        found = self.wait_reason("kept", "TemporariesCleaned", "CleaningUp", 30)
+        self.assertFalse(vms.holds(found, "TemporariesCleaned"))
+        content, = self.contents()
+        self.wait_for(lambda: "deletionTimestamp" in self.contents()[0]["metadata"], 30, "its deletion")
+        time.sleep(5)
+        found = self.wukong("kept")
+        self.assertEqual("Succeeded", vms.clone_status(found)["phase"])
+        self.assertTrue(vms.holds(found, "Ready"))
+        self.assertNotIn("deletionTimestamp", self.vm_of("kept")["metadata"])
+        self.assert_disks("kept", source, self.frozen_at(source))
+        vms.set_disk_fault(self.bed, content["status"]["snapshotHandle"], snapshot_kept_by_clones=False)
+        self.wait_for(lambda: vms.holds(self.wukong("kept"), "TemporariesCleaned"), 60, "the debt to be paid")
+        self.assert_cloned("kept", source)
+
+
 class Ends(Faults):
     """Deleting, retrying, and what a finished clone never does."""
 

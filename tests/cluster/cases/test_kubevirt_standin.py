@@ -538,6 +538,19 @@ class Instancetypes(Machines):
         expanded = self.kube.request("PUT", path, self.vm("other", spec=spec, preference=matcher))
         self.assertEqual({"persistent": False}, expanded["spec"]["template"]["spec"]["domain"]["devices"]["tpm"])
 
+    def test_a_persistent_tpm_has_a_claim_of_its_own(self):
+        spec = spec_of()
+        spec["domain"]["devices"]["tpm"] = {"persistent": True}
+        self.kube.create(self.vm("sealed", spec=spec))
+        def claims():
+            path = self.kube.path("v1", "PersistentVolumeClaim", self.namespace)
+            found = self.kube.request("GET", path + "?labelSelector=persistent-state-for%3Dsealed")["items"]
+            return found if len(found) == 1 else None
+        made, = self.wait_for(claims, 30, "the claim of its state")
+        self.assertEqual([("VirtualMachine", "sealed")],
+                         [(o["kind"], o["name"]) for o in made["metadata"]["ownerReferences"]])
+        self.assertTrue(made["metadata"]["name"].startswith("persistent-state-for-sealed-"))
+
 
 if __name__ == "__main__":
     harness.main()

@@ -84,6 +84,28 @@ func TestMovedVolume(t *testing.T) {
 	}
 }
 
+// A persistent TPM or EFI has a claim of its VM, and nothing else has.
+func TestStateClaim(t *testing.T) {
+	v := &VMIController{Cluster: &Cluster{}}
+	vmi := annotated(nil)
+	obj.Set(vmi, obj.M{}, "spec", "domain", "devices", "tpm")
+	if v.stateClaim(vmi) != nil {
+		t.Error("a TPM that forgets needs no claim")
+	}
+	for _, path := range [][]string{{"devices", "tpm"}, {"firmware", "bootloader", "efi"}} {
+		vmi := annotated(nil)
+		owner := obj.M{"kind": "VirtualMachine", "name": "n"}
+		obj.Append(vmi, owner, "metadata", "ownerReferences")
+		obj.Set(vmi, true, append(append([]string{"spec", "domain"}, path...), "persistent")...)
+		claim := v.stateClaim(vmi)
+		owners := obj.List(claim, "metadata", "ownerReferences")
+		if obj.Str(claim, "metadata", "labels", StateLabel) != "n" || len(owners) != 1 ||
+			obj.Str(owners[0], "kind") != "VirtualMachine" {
+			t.Errorf("%v: %v", path, claim)
+		}
+	}
+}
+
 // A backup thaws whoever froze the guest, once, and is over when its annotation is gone.
 func TestBackup(t *testing.T) {
 	vmi := annotated(map[string]any{"backup": "nightly"})

@@ -179,6 +179,9 @@ func (v *VMIController) pending(ctx context.Context, vmi obj.M) (time.Duration, 
 		SetCondition(vmi, "Ready", "False", "PodNotExists", "virt-launcher pod has not yet been scheduled")
 		return 5 * time.Second, nil
 	}
+	if err := v.keepState(ctx, vmi); err != nil {
+		return 0, err
+	}
 	DropCondition(vmi, "Synchronized")
 	DropCondition(vmi, "PodScheduled")
 	setPhase(vmi, "Scheduling")
