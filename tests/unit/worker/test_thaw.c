@@ -202,6 +202,28 @@ static void test_clocks_of_two_leaders(void **state)
     }
 }
 
+/* Nor does it, when nobody shows it the guest frozen: its own clock says that this is long over. */
+static void test_a_clock_proves_no_thaw(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.storage_stuck = true;
+    for (int k = 0; k < 100 && !w.frozen; k++)
+        run(&w, 1);
+    world_restart(&w);
+    w.freeze_unseen = true;
+    w.guest_timer += 70000;
+    w.froze_ms += 70000;
+    w.now += 70000;
+    for (int k = 0; k < 50 && w.frozen; k++) {
+        assert_int_equal(w.record.freeze.thawed_ms, 0);
+        (void)turn(&w);
+    }
+    assert_false(w.frozen);
+    assert_true(w.thaws >= 1);
+    world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +235,7 @@ int main(void)
         cmocka_unit_test(test_told_without_a_cut),
         cmocka_unit_test(test_a_dead_agent_holds_up_nobody),
         cmocka_unit_test(test_clocks_of_two_leaders),
+        cmocka_unit_test(test_a_clock_proves_no_thaw),
     };
     return cmocka_run_group_tests(tests, world_start, world_stop);
 }

@@ -143,24 +143,25 @@ static void see_source(const struct world *w, struct clone_view *v)
                                              .auto_start = !w->not_started,
                                              .run_strategy = RUN_ALWAYS,
                                              .reclaim = w->reclaim};
-    v->source = (struct view_source){.vm_exists = w->by_vm && !w->source_gone,
-                                     .vm_name = w->by_vm ? "src" : NULL,
-                                     .vm_uid = w->by_vm ? "src-vm-uid" : NULL,
-                                     .vmi_exists = there,
-                                     .vmi_name = "src",
-                                     .vmi_uid = there ? w->vmi_uid : NULL,
-                                     .phase = there ? "Running" : NULL,
-                                     .deleting = w->source_deleting && !w->by_vm,
-                                     .running = there && !w->source_deleting,
-                                     .agent = w->agent,
-                                     .stand_alone = !w->by_vm,
-                                     .migrating = w->migrating,
-                                     .guest_os = there ? w->guest_os : NULL,
-                                     .may_start = true,
-                                     .freezes_full = w->others_frozen,
-                                     .freezes_max = 4,
-                                     .freeze_status = w->frozen ? "frozen" : NULL,
-                                     .snapshot_in_progress = w->foreign_snapshot ? "theirs" : NULL};
+    v->source =
+        (struct view_source){.vm_exists = w->by_vm && !w->source_gone,
+                             .vm_name = w->by_vm ? "src" : NULL,
+                             .vm_uid = w->by_vm ? "src-vm-uid" : NULL,
+                             .vmi_exists = there,
+                             .vmi_name = "src",
+                             .vmi_uid = there ? w->vmi_uid : NULL,
+                             .phase = there ? "Running" : NULL,
+                             .deleting = w->source_deleting && !w->by_vm,
+                             .running = there && !w->source_deleting,
+                             .agent = w->agent,
+                             .stand_alone = !w->by_vm,
+                             .migrating = w->migrating,
+                             .guest_os = there ? w->guest_os : NULL,
+                             .may_start = true,
+                             .freezes_full = w->others_frozen,
+                             .freezes_max = 4,
+                             .freeze_status = w->frozen && !w->freeze_unseen ? "frozen" : NULL,
+                             .snapshot_in_progress = w->foreign_snapshot ? "theirs" : NULL};
 }
 
 static void see_ours(const struct world *w, struct clone_view *v, struct arena *a)

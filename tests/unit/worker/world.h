@@ -63,6 +63,7 @@ struct world {
     int freeze_code;           /* answer to the next freezes: 200, 409, 500 */
     int start_code, stop_code; /* 0: accepted */
     bool lands;                /* a freeze that answers 500 takes effect all the same */
+    bool freeze_unseen;        /* the VMI does not show it: KubeVirt asks its agent every 5 s */
     int64_t guest_timer;
     const char *guest_os;  /* what its agent says; NULL: nothing yet */
     bool vss;              /* it goes on by itself after 10 s, and says so to the next thaw */
