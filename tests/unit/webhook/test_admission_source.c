@@ -558,6 +558,14 @@ static void test_policies(void **state)
          VERDICT_ALLOWED, "p1"},
         {"audit only", "'rules':{'cloneTypes':['full']},'validationActions':['Audit']", NULL,
          VERDICT_ALLOWED, NULL},
+        /* Of one disk, and without an agent. */
+        {"no freeze needed", "'rules':{'minimumConsistency':'CrashConsistent'}", NULL,
+         VERDICT_ALLOWED, NULL},
+        {"no freeze foreseen", "'rules':{'minimumConsistency':'FilesystemConsistent'}", NULL,
+         VERDICT_DENIED, NULL},
+        {"no freeze foreseen, and warned of",
+         "'rules':{'minimumConsistency':'FilesystemConsistent'},'validationActions':['Warn']", NULL,
+         VERDICT_ALLOWED, "agent is not connected"},
         {"by namespace label, matching",
          "'match':{'target':{'namespaceSelector':{'matchLabels':{'env':'prod'}}}},"
          "'rules':{'cloneTypes':['full']}",
