@@ -30,6 +30,11 @@ static enum observed copy_state(const struct clone_view *v, size_t disk, struct 
                 c->content_name);
         return STEP_FAILED;
     }
+    if (c->changed) {
+        why_set(why, REASON_CHANGED_BY_ADMISSION, "the copy %s of the snapshot %s", c->content_name,
+                c->changed);
+        return STEP_FAILED;
+    }
     why_set(why, REASON_CLONING, "the snapshot of disk %s is handed to namespace %s",
             v->disks[disk].plan->name, v->wukong->ns);
     if (!c->content_exists || !c->snapshot.exists)

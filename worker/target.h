@@ -196,8 +196,6 @@ struct target_snapshot {
 /* *ret_spec_kept (may be NULL): the annotation is there. */
 WUKONG_CHECK int target_snapshot_body(const struct target_snapshot *s, struct buf *out,
                                       bool *ret_spec_kept, struct err *err);
-/* The source spec from such a snapshot; ERR_NOT_FOUND when it carries none. */
-WUKONG_CHECK int target_snapshot_spec(const cJSON *snapshot, cJSON **ret, struct err *err);
 
 /*
  * The handle copy, for another namespace: a second VolumeSnapshotContent for the same physical
@@ -214,11 +212,6 @@ WUKONG_CHECK int target_content_copy_body(const struct target_content_copy *c, s
                                           struct err *err);
 WUKONG_CHECK int target_snapshot_of_content_body(const struct target_content_copy *c,
                                                  struct buf *out, struct err *err);
-/* Both ends point at one another and at the same handle as the source's content; ERR_REFUSED names
-   the end that does not, ERR_NOT_FOUND while the controller has yet to fill one in. */
-WUKONG_CHECK int target_content_copy_bound(const struct target_content_copy *c,
-                                           const cJSON *copy_content, const cJSON *copy_snapshot,
-                                           struct err *err);
 
 /* snapshot.kubevirt.io/v1beta1 VirtualMachineSnapshot of kind VirtualMachine (the only kind that
    KubeVirt takes: pkg/storage/admitters/vmsnapshot.go). */

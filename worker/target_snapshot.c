@@ -35,26 +35,6 @@ int target_snapshot_body(const struct target_snapshot *s, struct buf *out, bool 
     return 0;
 }
 
-int target_snapshot_spec(const cJSON *snapshot, cJSON **ret, struct err *err)
-{
-    const char *text = json_str(snapshot, "metadata.annotations[" TARGET_SPEC_ANNOTATION "]");
-    const char *name = str_or(json_str(snapshot, "metadata.name"), "?");
-    if (!text)
-        return err_set(err, ERR_NOT_FOUND, "VolumeSnapshot \"%.63s\" carries no source spec", name);
-    CLEANUP_JSON cJSON *tree = NULL;
-    if (json_read(text, strlen(text), &tree, err) < 0)
-        return err_wrap(err, "source spec of VolumeSnapshot \"%.63s\"", name);
-    if (!cJSON_IsObject(json_at(tree, "spec.template.spec.domain")))
-        return err_set(err, ERR_INVALID,
-                       "the source spec of VolumeSnapshot \"%.63s\" has no "
-                       "spec.template.spec.domain",
-                       name);
-    if (target_source_check(tree, err) < 0)
-        return -1;
-    *ret = TAKE(tree);
-    return 0;
-}
-
 /* --- The handle copy --- */
 
 /* The handle is in status of a content that was made from a claim, in spec of one that was made
@@ -124,52 +104,6 @@ int target_snapshot_of_content_body(const struct target_content_copy *c, struct 
     tree_set_string(spec, "volumeSnapshotClassName",
                     json_str(c->content, "spec.volumeSnapshotClassName"));
     return tree_print(vs, out, err);
-}
-
-/* The end that we wrote; whoever changed it, the claim would restore something else. */
-static int check_copy(const struct target_content_copy *c, const cJSON *content,
-                      const cJSON *snapshot, struct err *err)
-{
-    const char *wrong = NULL;
-    if (dying(content) || dying(snapshot))
-        wrong = "is being deleted";
-    else if (!str_eq(json_str(content, "spec.source.snapshotHandle"), handle_of(c->content)))
-        wrong = "holds another snapshot handle";
-    else if (!str_eq(json_str(content, "spec.driver"), json_str(c->content, "spec.driver")))
-        wrong = "names another driver";
-    else if (!str_eq(json_str(content, "spec.deletionPolicy"), "Retain"))
-        wrong = "has a deletionPolicy other than Retain, which would delete the source's snapshot";
-    else if (!str_eq(json_str(content, "spec.volumeSnapshotRef.name"), c->snapshot_name) ||
-             !str_eq(json_str(content, "spec.volumeSnapshotRef.namespace"), c->wukong->ns))
-        wrong = "belongs to another VolumeSnapshot";
-    else if (!str_eq(json_str(snapshot, "spec.source.volumeSnapshotContentName"), c->content_name))
-        wrong = "is not what the VolumeSnapshot was made from";
-    if (wrong)
-        return err_set(err, ERR_REFUSED, "the snapshot's copy \"%.150s\" %s", c->content_name,
-                       wrong);
-    return 0;
-}
-
-int target_content_copy_bound(const struct target_content_copy *c, const cJSON *copy_content,
-                              const cJSON *copy_snapshot, struct err *err)
-{
-    if (check_content(c->content, err) < 0 || check_copy(c, copy_content, copy_snapshot, err) < 0)
-        return -1;
-    const char *uid = json_str(copy_content, "spec.volumeSnapshotRef.uid");
-    const char *bound = json_str(copy_snapshot, "status.boundVolumeSnapshotContentName");
-    if (str_empty(uid) || str_empty(bound))
-        return err_set(err, ERR_NOT_FOUND, "the snapshot's copy \"%.150s\" is not bound yet",
-                       c->content_name);
-    if (!str_eq(uid, json_str(copy_snapshot, "metadata.uid")))
-        return err_set(err, ERR_REFUSED,
-                       "the snapshot's copy \"%.150s\" is bound to an earlier VolumeSnapshot of "
-                       "the same name",
-                       c->content_name);
-    if (!str_eq(bound, c->content_name))
-        return err_set(err, ERR_REFUSED,
-                       "VolumeSnapshot \"%.63s\" is bound to \"%.100s\" instead of our copy",
-                       c->snapshot_name, bound);
-    return 0;
 }
 
 /* --- KubeVirt's snapshot --- */

@@ -72,8 +72,9 @@ struct seen_vm {
 
 /* The same physical snapshot, handed to the target's namespace. */
 struct view_copy {
-    const char *content_name, *content_ref_uid, *content_handle;
-    bool content_exists, content_ours, content_deleting;
+    const char *content_name, *content_ref_uid, *content_handle, *content_driver;
+    bool content_exists, content_ours, content_deleting, content_retains;
+    const char *changed; /* how it is not what was asked for; NULL: it is */
     struct seen_snapshot snapshot;
     bool bound; /* ready, both ends point at one another, and the handle is the source's */
 };

@@ -19,6 +19,26 @@ static void see_content_copy(const struct clone_view *v, const struct caches *c,
     copy->content_deleting = o->deleted_ms != 0;
     copy->content_ref_uid = kube_object_field(o, F_SNAPSHOT_REF_UID);
     copy->content_handle = kube_object_field(o, F_HANDLE);
+    copy->content_driver = kube_object_field(o, F_DRIVER);
+    copy->content_retains = str_eq(kube_object_field(o, F_DELETION_POLICY), "Retain");
+}
+
+/* The end that we wrote: whoever changed it, the claim would restore something else, or its end
+   would delete the source's snapshot. */
+static const char *changed_text(const struct view_disk *d)
+{
+    const struct view_copy *c = &d->copy;
+    if (!c->content_ours || c->content_deleting)
+        return NULL;
+    if (c->content_handle && d->snapshot.handle && !str_eq(c->content_handle, d->snapshot.handle))
+        return "holds another snapshot handle";
+    if (d->snapshot.driver && !str_eq(c->content_driver, d->snapshot.driver))
+        return "names another driver";
+    if (!c->content_retains)
+        return "has a deletionPolicy other than Retain, which would delete the source's snapshot";
+    if (c->snapshot.content && !str_eq(c->snapshot.content, c->content_name))
+        return "is not what its VolumeSnapshot is bound to";
+    return NULL;
 }
 
 static void see_snapshot_copy(const struct clone_view *v, const struct caches *c,
@@ -61,9 +81,10 @@ void view_see_copies(struct clone_view *v, const struct caches *c)
         copy->snapshot.ns = v->wukong->ns;
         see_content_copy(v, c, copy);
         see_snapshot_copy(v, c, copy);
+        copy->changed = changed_text(d);
         /* Both ends, and the same physical snapshot. */
-        copy->bound = copy->content_ours && copy->snapshot.ours && copy->snapshot.ready &&
-                      str_eq(copy->content_ref_uid, copy->snapshot.uid) &&
+        copy->bound = !copy->changed && copy->content_ours && copy->snapshot.ours &&
+                      copy->snapshot.ready && str_eq(copy->content_ref_uid, copy->snapshot.uid) &&
                       str_eq(copy->snapshot.content, copy->content_name) &&
                       str_eq(copy->content_handle, d->snapshot.handle);
     }

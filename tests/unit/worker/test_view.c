@@ -473,6 +473,59 @@ static void test_namespaces_that_go(void **state)
     }
 }
 
+/* The copy of the source's snapshot for another namespace, as somebody may have changed it. */
+static void put_copy(struct cluster *c, const char *policy, const char *driver, const char *handle)
+{
+    char name[PVC_NAME_BUF];
+    name_content(UID, 1, "root", name);
+    CLEANUP_FREE char *content = xasprintf(
+        "{'metadata':{'name':'%s','uid':'c2','labels':{" MADE ":'" UID
+        "','vm.novasphere.dev/attempt':'1'}},'spec':{'deletionPolicy':'%s','driver':'%s','source':{"
+        "'snapshotHandle':'%s'},'volumeSnapshotRef':{'namespace':'ns','name':'" SNAPSHOT
+        "','uid':'v2'}},'status':{'snapshotHandle':'%s'}}",
+        name, policy, driver, handle, handle);
+    CLEANUP_FREE char *snapshot = xasprintf(
+        "{'metadata':{'name':'" SNAPSHOT "','namespace':'ns','uid':'v2','labels':{" MADE ":'" UID
+        "','vm.novasphere.dev/attempt':'1'}},'spec':{'source':{'volumeSnapshotContentName':'%s'}},"
+        "'status':{'readyToUse':true,'boundVolumeSnapshotContentName':'%s'}}",
+        name, name);
+    put(c, KIND_CONTENT, content);
+    put(c, KIND_SNAPSHOT, snapshot);
+}
+
+static void test_changed_copies(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *policy, *driver, *handle, *changed;
+    } rows[] = {
+        {"Retain", "csi.x", "h-1", NULL},
+        {"Delete", "csi.x", "h-1", "would delete the source's snapshot"},
+        {"Retain", "csi.y", "h-1", "another driver"},
+        {"Retain", "csi.x", "h-2", "another snapshot handle"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster c = {0};
+        const struct caches caches = {get, each, served, &c};
+        struct disk_plan plan = {.name = "root", .method = DISK_HANDLE_COPY};
+        struct view_disk disk = {.plan = &plan, .snapshot = {.handle = "h-1", .driver = "csi.x"}};
+        wukong(&c, "{'cloneSource':{'type':'vmi','vmiName':'src','namespace':'there'}}", PAST_CUT);
+        put_copy(&c, rows[i].policy, rows[i].driver, rows[i].handle);
+        build(&c);
+        c.view.disks = &disk;
+        c.view.disk_count = 1;
+        view_see_copies(&c.view, &caches);
+        assert_int_equal(disk.copy.bound, !rows[i].changed);
+        if (rows[i].changed)
+            assert_non_null(strstr(str_or(disk.copy.changed, "-"), rows[i].changed));
+        else
+            assert_null(disk.copy.changed);
+        c.view.disks = NULL;
+        c.view.disk_count = 0;
+        drop(&c);
+    }
+}
+
 /* The Events of a run after the retry annotation are others than those of the run before. */
 static void test_event_names(void **state)
 {
@@ -762,6 +815,7 @@ int main(void)
         cmocka_unit_test(test_classes_with_cut_rules),
         cmocka_unit_test(test_a_spec_past_the_webhook),
         cmocka_unit_test(test_namespaces_that_go),
+        cmocka_unit_test(test_changed_copies),
         cmocka_unit_test(test_event_names),
         cmocka_unit_test(test_thawed_by_others),
         cmocka_unit_test(test_source_ran_in_between),
