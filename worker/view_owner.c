@@ -95,6 +95,13 @@ bool view_is_ours(const struct clone_view *v, enum worker_kind kind, const struc
 
 /* --- what the API server itself lists --- */
 
+/* Of metadata alone, an empty list comes as null (apiserver's asPartialObjectMetadataList). */
+static bool is_list(const cJSON *tree)
+{
+    const cJSON *items = cJSON_GetObjectItemCaseSensitive(tree, "items");
+    return cJSON_IsArray(items) || cJSON_IsNull(items);
+}
+
 enum left_listed view_left_listed(const struct clone_view *v, enum worker_kind kind,
                                   const struct call *list, const char **ret_next)
 {
@@ -102,7 +109,7 @@ enum left_listed view_left_listed(const struct clone_view *v, enum worker_kind k
     const cJSON *item;
     *ret_next = NULL;
     if (list->failures || !list->body || json_read(list->body, list->body_len, &tree, NULL) < 0 ||
-        !cJSON_IsArray(json_get(tree, "items")))
+        !is_list(tree))
         return LEFT_UNKNOWN;
     cJSON_ArrayForEach (item, json_get(tree, "items")) {
         struct kube_object *o = NULL;
