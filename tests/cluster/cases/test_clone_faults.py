@@ -85,6 +85,10 @@ class Freeze(Faults):
         source = self.source(faults={"unfreeze-lost": "2"})
         self.clone("lost", source)
         self.wait_ended("lost", timeout_s=2 * ATTEMPT_S)
+        # A clone whose cut is proven goes on beside the thaw, and keeps its finalizer until then.
+        if not source.log("thawed"):
+            self.assertTrue(self.wukong("lost")["metadata"].get("finalizers"))
+            self.wait_for(lambda: source.log("thawed"), UNFREEZE_S, "the thaw")
         self.assert_thawed_by_worker(source)
         self.assertEqual([500, 500, 200], [e["code"] for e in source.log("unfreeze-request")][:3])
 
