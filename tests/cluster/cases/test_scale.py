@@ -89,7 +89,12 @@ class ManySources(Scale):
         return most
 
     def test_no_more_than_the_configured_number_is_under_way(self):
-        sources = in_parallel(lambda i: self.source(f"src{i}", disks=DISKS), range(self.sources))
+        # A clone is under way until its disks are there; its snapshots go afterwards. With disks that take a
+        # while there are more under way than guests may be frozen.
+        slow = f"slow-{self.namespace}"
+        self.cleanup_object(objects.storage_class(slow, {"fault-restore-delay-ms": "1500"}))
+        sources = in_parallel(lambda i: self.source(f"src{i}", disks=DISKS, storage_class=slow),
+                              range(self.sources))
         names = [f"c{i:02}" for i in range(self.sources * self.each)]
         of = {name: sources[i % self.sources] for i, name in enumerate(names)}
         with Flight(self.kube) as flight:
