@@ -50,7 +50,8 @@ static bool rule_waits(const struct foretold *f, const char *id)
 {
     static const char *const waiting[] = {
         "source-missing",     "source-not-running",  "source-running", "source-no-agent",
-        "disk-claim-missing", "disk-claim-deleting", "cut-slow",       "cut-unfrozen"};
+        "disk-claim-missing", "disk-claim-deleting", "cut-slow",       "cut-unfrozen",
+        "source-migrating",   "source-busy"};
     for (size_t i = 0; i < ARRAY_LEN(waiting); i++)
         if (str_eq(id, waiting[i]))
             return true;

@@ -39,10 +39,13 @@ struct call {
 struct memo {
     struct call *calls;
     size_t count;
-    int64_t foreign_snapshot_ms; /* a KubeVirt snapshot was seen while we held a freeze */
+    int64_t foreign_snapshot_ms; /* a KubeVirt snapshot or backup was seen while we held a freeze */
     int64_t freeze_shown_ms;     /* the VMI's status showed it frozen while we held a freeze */
     int64_t foreign_thaw_ms;     /* and then no longer, though we had not thawed it yet */
     int64_t source_changed_ms;   /* the source was not what the attempt under way had begun with */
+    int64_t held_ms;             /* something held the source that changes what its claims hold, */
+    int64_t spoiled_ms;          /* and did so within an attempt that was under way; */
+    int spoiled_by;              /* enum hold: that */
     int64_t thawed_wall_ms;      /* the last thaw this process knows to have worked */
 };
 

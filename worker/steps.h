@@ -91,6 +91,8 @@ const char *view_name_taken(const struct clone_view *v, const char **ret_kind);
 /* steps_source.c */
 /* Policies, windows and limits may still hold this attempt back: nothing of it is cut yet. */
 bool view_may_be_held(const struct clone_view *v);
+/* STEP_WAIT while others hold the source, as long as nothing has begun (wukong/holds.h). */
+enum observed view_free_of_others(const struct clone_view *v, struct why *why);
 enum observed observe_policy(const struct clone_view *v, struct why *why);
 void apply_policy(const struct clone_view *v, struct decision *d);
 /* The requester of a clone from another namespace was not found to have lost the right
@@ -131,6 +133,10 @@ void apply_look_after(const struct clone_view *v, struct decision *d);
 const struct call *view_look_after(const struct clone_view *v);
 /* The source is not what the attempt began with: says so and fails it. */
 enum observed view_source_changed(struct why *why);
+/* Something was seen in this attempt that changes what the claims of the source hold. */
+enum observed view_source_spoiled(const struct clone_view *v, struct why *why);
+/* By the look after the cut: a VirtualMachineBackup came in between, which thaws whoever froze. */
+bool view_thawed_by_backup(const struct clone_view *v);
 /* True when the call read a VMI that has not ended. */
 bool call_read_running_vmi(const struct call *c);
 /* steps_source.c */

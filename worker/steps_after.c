@@ -3,6 +3,11 @@
 
 #include "base/str.h"
 #include "json/json.h"
+#include "wukong/facts.h"
+
+#define BACKUP_STATUS "status.changedBlockTracking.backupStatus"
+/* What the clocks of two nodes may differ by. */
+#define BACKUP_CLOCKS_MS 60000
 
 enum observed view_source_changed(struct why *why)
 {
@@ -11,12 +16,29 @@ enum observed view_source_changed(struct why *why)
     return STEP_FAILED;
 }
 
+enum observed view_source_spoiled(const struct clone_view *v, struct why *why)
+{
+    char text[HOLD_TEXT];
+    if (!v->record.attempt_ms || record_aborted(&v->record) ||
+        v->memo->spoiled_ms < v->record.attempt_ms)
+        return STEP_DONE;
+    why_set(why, REASON_SOURCE_CHANGED, "while the source was being cloned it was changed: %s",
+            hold_text((enum hold)v->memo->spoiled_by, &v->source.holds, text));
+    return STEP_FAILED;
+}
+
+static cJSON *read_tree(const struct call *c)
+{
+    cJSON *tree = NULL;
+    if (!call_ok(c) || !c->body || json_read(c->body, c->body_len, &tree, NULL) < 0)
+        return NULL;
+    return tree;
+}
+
 /* The VMI that the call read, if it has not ended; else NULL. */
 static cJSON *read_vmi(const struct call *c)
 {
-    CLEANUP_JSON cJSON *vmi = NULL;
-    if (!call_ok(c) || !c->body || json_read(c->body, c->body_len, &vmi, NULL) < 0)
-        return NULL;
+    CLEANUP_JSON cJSON *vmi = read_tree(c);
     const char *phase = json_str(vmi, "status.phase");
     return str_eq(phase, "Succeeded") || str_eq(phase, "Failed") ? NULL : TAKE(vmi);
 }
@@ -37,16 +59,76 @@ static bool looked(const struct call *c)
     return call_ok(c) || (call_failed(c) && c->code == 404);
 }
 
+/* The same look at the VirtualMachine, where there is one. */
+static const struct call *vm_after(const struct clone_view *v)
+{
+    return memo_findf(v->memo, "read/after-vm/%lld", (long long)view_attempt(v));
+}
+
+/* The claims that the machine names are those that were planned, and cut: after a volume migration
+   or a restore it names others, and what was cut may be of neither moment. */
+static const char *other_claim(const struct clone_view *v, const cJSON *vm, const cJSON *vmi)
+{
+    struct source_facts facts = {0};
+    facts_read_source(v->arena, vm, vmi, &facts);
+    for (size_t i = 0; i < v->disk_count; i++) {
+        const struct disk_plan *plan = v->disks[i].plan;
+        const struct volume_facts *now = facts_volume(&facts, plan->volume);
+        if (!now || !str_eq(now->claim, plan->claim))
+            return plan->volume;
+    }
+    return NULL;
+}
+
+/* What both looks show of the source's disks. */
+static enum observed disks_stayed(const struct clone_view *v, const cJSON *vmi, struct why *why)
+{
+    char text[HOLD_TEXT];
+    CLEANUP_JSON cJSON *vm = read_tree(vm_after(v));
+    const struct source_holds holds = holds_of(vm, vmi);
+    enum hold hold = holds_first(&holds, false);
+    const char *moved = vm || vmi ? other_claim(v, vm, vmi) : NULL;
+    if (hold_spoils(hold))
+        why_set(why, REASON_SOURCE_CHANGED, "while the source was being cut it was changed: %s",
+                hold_text(hold, &holds, text));
+    else if (moved)
+        why_set(why, REASON_SOURCE_CHANGED,
+                "volume %s of the source has another claim than when the attempt began", moved);
+    else
+        return STEP_DONE;
+    return STEP_FAILED;
+}
+
+/* Its own state, as the last read before the freeze and the look after the cut show it. */
+static bool same_backup(const struct clone_view *v, const cJSON *after)
+{
+    const struct call *before = memo_findf(v->memo, "read/vmi/%s", str_or(v->source.vmi_name, ""));
+    CLEANUP_JSON cJSON *vmi = read_tree(before);
+    /* A worker that was restarted has not read it: a backup that is not over, or was begun since
+       the attempt was, less what two clocks may differ by. */
+    int64_t begun = 0;
+    (void)str_to_time_ms(json_str(after, "startTimestamp"), &begun);
+    return vmi ? json_equal(json_at(vmi, BACKUP_STATUS), after)
+               : begun + BACKUP_CLOCKS_MS < v->record.attempt_ms;
+}
+
+bool view_thawed_by_backup(const struct clone_view *v)
+{
+    CLEANUP_JSON cJSON *vmi = read_vmi(view_look_after(v));
+    const cJSON *after = json_at(vmi, BACKUP_STATUS);
+    return after && (holds_backup_runs(after) || !same_backup(v, after));
+}
+
 enum observed view_stayed_the_same(const struct clone_view *v, struct why *why)
 {
     const struct call *c = view_look_after(v);
     why_set(why, REASON_CLONING, "all snapshots are cut, making sure that the source is the same");
-    if (!looked(c))
+    if (!looked(c) || (v->source.vm_exists && !looked(vm_after(v))))
         return STEP_TODO;
     CLEANUP_JSON cJSON *vmi = read_vmi(c);
     bool same = vmi && str_eq(json_str(vmi, "metadata.uid"), v->record.source_uid) &&
                 !json_str(vmi, "metadata.deletionTimestamp");
-    return same ? STEP_DONE : view_source_changed(why);
+    return same ? disks_stayed(v, vmi, why) : view_source_changed(why);
 }
 
 /* One that runs by then may have been started after the last cut, and nothing tells: the storage's
@@ -68,7 +150,10 @@ static enum observed found_stopped(const struct clone_view *v, const struct call
 
 enum observed view_stayed_stopped(const struct clone_view *v, struct why *why)
 {
-    return found_stopped(v, view_look_after(v), why);
+    enum observed stopped = found_stopped(v, view_look_after(v), why);
+    if (stopped != STEP_DONE || !v->source.vm_exists)
+        return stopped;
+    return looked(vm_after(v)) ? disks_stayed(v, NULL, why) : STEP_TODO;
 }
 
 bool view_copies_claims(const struct clone_view *v)
@@ -98,4 +183,7 @@ void apply_look_after(const struct clone_view *v, struct decision *d)
 {
     (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_VMI], v->effective.source_ns,
                       v->source.vmi_name, "read/after/%lld", (long long)view_attempt(v));
+    if (v->source.vm_exists)
+        (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_VM], v->effective.source_ns,
+                          v->source.vm_name, "read/after-vm/%lld", (long long)view_attempt(v));
 }

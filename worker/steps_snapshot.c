@@ -111,9 +111,9 @@ enum observed observe_free_guest(const struct clone_view *v, struct why *why)
     const struct view_source *s = &v->source;
     int64_t rested = s->last_thaw_ms + FREEZE_POLL_MS;
     why_set(why, REASON_CLONING, "about to freeze the guest");
-    if (s->snapshot_in_progress)
+    if (s->holds.snapshot)
         why_set(why, REASON_SOURCE_BUSY, "the VirtualMachineSnapshot %s of the source is under way",
-                s->snapshot_in_progress);
+                s->holds.snapshot);
     else if (s->freeze_status)
         why_set(why, REASON_SOURCE_BUSY, "the source is %s by somebody else", s->freeze_status);
     else if (s->freeze_elsewhere) {
@@ -162,7 +162,11 @@ static enum observed frozen_state(const struct clone_view *v, struct why *why)
 
 enum observed observe_freeze(const struct clone_view *v, struct why *why)
 {
-    if (view_past_cut(v) || view_cut_mode(v) != CUT_FROZEN)
+    if (view_past_cut(v))
+        return STEP_DONE;
+    if (view_free_of_others(v, why) == STEP_WAIT)
+        return STEP_WAIT;
+    if (view_cut_mode(v) != CUT_FROZEN)
         return STEP_DONE;
     if (!v->record.freeze.requested_ms)
         return observe_free_guest(v, why);
@@ -340,9 +344,13 @@ static enum consistency judge_consistency(const struct clone_view *v)
 {
     enum cut_mode mode = view_cut_mode(v);
     int64_t id = v->record.freeze.requested_ms;
+    if (view_uses_vm_snapshot(v) && view_thawed_by_backup(v) &&
+        vm_snapshot_consistency(v) == CONSISTENCY_FILESYSTEM)
+        return cut_consistency(CUT_RUNNING, false, v->disk_count);
     if (view_uses_vm_snapshot(v))
         return vm_snapshot_consistency(v);
-    bool foreign = v->memo->foreign_snapshot_ms >= id || v->memo->foreign_thaw_ms >= id;
+    bool foreign = v->memo->foreign_snapshot_ms >= id || v->memo->foreign_thaw_ms >= id ||
+                   view_thawed_by_backup(v);
     bool quiesced =
         mode == CUT_FROZEN && call_ok(view_freeze_call(v)) && freeze_held(v) && !foreign;
     return cut_consistency(mode, quiesced, v->disk_count);

@@ -83,6 +83,37 @@ static enum observed not_running(const struct clone_view *v, struct why *why)
     return wait_for(why, v, 0);
 }
 
+/* Whatever quiesce says: what others do to the disks of the source, or to its freeze. */
+enum observed view_free_of_others(const struct clone_view *v, struct why *why)
+{
+    char text[HOLD_TEXT];
+    const struct source_holds *h = &v->source.holds;
+    bool freezes = v->effective.clone_type != CLONE_FULL && v->effective.quiesce != QUIESCE_NEVER;
+    enum hold hold = holds_first(h, freezes);
+    /* What follows is for the freeze and the cut that are yet to come. */
+    if (hold == HOLD_NONE || !view_may_be_held(v))
+        return STEP_DONE;
+    why_set(why, REASON_SOURCE_BUSY, "the source is busy: %s", hold_text(hold, h, text));
+    return wait_for(why, v, WAIT_POLL_MS);
+}
+
+static const cJSON *find_condition(const cJSON *status, const char *type)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach (c, json_get(status, "conditions"))
+        if (str_eq(json_str(c, "type"), type))
+            return c;
+    return NULL;
+}
+
+/* Before the gates: no application is asked to keep still for nothing. One that was asked is not
+   let go again: the freeze asks once more, behind the gates. */
+static enum observed free_before_gates(const struct clone_view *v, struct why *why)
+{
+    const cJSON *c = find_condition(v->status, condition_type_names[COND_AWAITING_GATES]);
+    return str_eq(json_str(c, "status"), "True") ? STEP_DONE : view_free_of_others(v, why);
+}
+
 /* What a running source must be for the quiesce that was asked. */
 static enum observed running_state(const struct clone_view *v, struct why *why)
 {
@@ -90,10 +121,6 @@ static enum observed running_state(const struct clone_view *v, struct why *why)
     /* What follows is for the freeze and the cut that are yet to come. */
     if (!view_may_be_held(v))
         return STEP_DONE;
-    if (s->migrating && v->effective.quiesce != QUIESCE_NEVER) {
-        why_set(why, REASON_SOURCE_BUSY, "the source is being migrated, a freeze would fail");
-        return wait_for(why, v, 0);
-    }
     if (v->effective.quiesce == QUIESCE_REQUIRED && s->paused) {
         why_set(why, REASON_SOURCE_PAUSED, "%s and the source is paused", view_who_requires(v));
         return wait_for(why, v, 0);
@@ -128,7 +155,7 @@ static enum observed same_source(const struct clone_view *v, struct why *why)
     if (!v->record.source_uid || !v->record.attempts || record_aborted(&v->record) ||
         (!changed_before(v) && str_eq(v->record.source_uid, uid) &&
          (!s->vmi_exists || !s->deleting)))
-        return STEP_DONE;
+        return view_source_spoiled(v, why);
     return view_source_changed(why);
 }
 
@@ -139,7 +166,7 @@ static enum observed full_state(const struct clone_view *v, struct why *why)
     const struct wukong_effective *e = &v->effective;
     bool begun = v->record.cut_ms || v->record.source_uid;
     if (!s->vmi_exists && !(begun && changed_before(v)))
-        return STEP_DONE;
+        return begun ? view_source_spoiled(v, why) : free_before_gates(v, why);
     if (begun) {
         why_set(why, REASON_SOURCE_STARTED,
                 "the source %s/%s was started before its disks were copied", e->source_ns,
@@ -220,6 +247,8 @@ enum observed observe_source(const struct clone_view *v, struct why *why)
     }
     if (e->clone_type == CLONE_FULL)
         return full_state(v, why);
+    if (free_before_gates(v, why) == STEP_WAIT)
+        return STEP_WAIT;
     if (s->running)
         return running_state(v, why);
     if (e->clone_type == CLONE_LINKED && !s->vmi_exists)
@@ -249,15 +278,6 @@ void apply_source(const struct clone_view *v, struct decision *d)
 }
 
 /* --- gates --- */
-
-static const cJSON *find_condition(const cJSON *status, const char *type)
-{
-    const cJSON *c;
-    cJSON_ArrayForEach (c, json_get(status, "conditions"))
-        if (str_eq(json_str(c, "type"), type))
-            return c;
-    return NULL;
-}
 
 static int64_t awaiting_since(const struct clone_view *v)
 {
@@ -313,6 +333,9 @@ static bool read_fresh(const struct clone_view *v, const struct body_read *r)
     const struct call *c = memo_find(v->memo, r->key);
     bool may_lack = r->kind == KIND_PVC || strstr(r->key, "/absent/");
     bool answered = call_ok(c) || (call_failed(c) && c->code == 404 && may_lack);
+    /* What was read while the claims were being exchanged is no reading of the source. */
+    if (c && c->done_ms <= v->memo->held_ms)
+        return false;
     /* Who waits for another one's snapshot takes that one's reading, too. */
     bool follows = v->share.role == SHARE_FOLLOW || v->share.role == SHARE_BOUND;
     return answered && age_ms(v, c) < (follows ? DRY_RUN_FRESH_MS : READ_FRESH_MS);

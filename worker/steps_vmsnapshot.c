@@ -40,9 +40,9 @@ enum observed observe_vm_snapshot(const struct clone_view *v, struct why *why)
         if (call_failed(c))
             why_set(why, REASON_SNAPSHOT_FAILED, "VirtualMachineSnapshot %s/%s: %s", s->ns, s->name,
                     str_or(c->message, "no answer"));
-        if (v->source.snapshot_in_progress)
+        if (v->source.holds.snapshot)
             why_set(why, REASON_SOURCE_BUSY, "the VirtualMachineSnapshot %s is under way",
-                    v->source.snapshot_in_progress);
+                    v->source.holds.snapshot);
         return why->reason == REASON_SOURCE_BUSY ? STEP_WAIT : STEP_TODO;
     }
     if (!s->ours) {

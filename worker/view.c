@@ -109,12 +109,6 @@ static bool condition_true(const cJSON *conditions, const char *type)
     return false;
 }
 
-static bool migration_under_way(const cJSON *state)
-{
-    return state && !json_bool(state, "completed", false) && !json_bool(state, "failed", false) &&
-           json_str(state, "startTimestamp");
-}
-
 static void read_vmi(struct clone_view *v, const struct kube_object *vmi)
 {
     struct view_source *s = &v->source;
@@ -126,7 +120,6 @@ static void read_vmi(struct clone_view *v, const struct kube_object *vmi)
     s->running = str_eq(s->phase, "Running") && !vmi->deleted_ms;
     s->agent = condition_true(conditions, "AgentConnected");
     s->paused = condition_true(conditions, "Paused");
-    s->migrating = migration_under_way(view_field_tree(v, vmi, F_MIGRATION));
     s->freeze_status = str_empty(field(vmi, F_FREEZE_STATUS)) ? NULL : field(vmi, F_FREEZE_STATUS);
     s->revision = field(vmi, F_REVISION_NAME);
     s->guest_os = str_empty(field(vmi, F_GUEST_OS)) ? NULL : field(vmi, F_GUEST_OS);
@@ -142,8 +135,22 @@ static void read_vm(struct clone_view *v, const struct kube_object *vm)
     s->vm_name = vm->name;
     s->vm_uid = vm->uid;
     s->vm_run_strategy = field(vm, F_RUN_STRATEGY);
-    const char *snapshot = field(vm, F_SNAPSHOT_IN_PROGRESS);
-    s->snapshot_in_progress = str_empty(snapshot) ? NULL : snapshot;
+}
+
+static void read_holds(struct clone_view *v, const struct kube_object *vm,
+                       const struct kube_object *vmi)
+{
+    const struct kube_object *now = v->source.vmi_exists ? vmi : NULL;
+    v->source.holds = holds_read(&(struct hold_fields){
+        .runs = now != NULL,
+        .vmi_conditions = view_field_tree(v, now, F_CONDITIONS),
+        .migrated_volumes = view_field_tree(v, now, F_MIGRATED_VOLUMES),
+        .migration = view_field_tree(v, now, F_MIGRATION),
+        .backup = view_field_tree(v, now, F_BACKUP_STATUS),
+        .vm_conditions = view_field_tree(v, vm, F_CONDITIONS),
+        .snapshot = field(vm, F_SNAPSHOT_IN_PROGRESS),
+        .restore = field(vm, F_RESTORE_IN_PROGRESS),
+    });
 }
 
 /* Passes the caches on, and notes what of them cannot be read: it is there, and nothing is known of
@@ -195,6 +202,7 @@ static void read_source(struct clone_view *v, const struct caches *c)
         read_vm(v, vm);
     if (vmi)
         read_vmi(v, vmi);
+    read_holds(v, vm, vmi);
     const struct kube_object *own = e->source_type == SOURCE_VM ? vm : vmi;
     v->source.deleting = own && own->deleted_ms;
 }
@@ -634,7 +642,8 @@ static void apply_settings(struct clone_view *v, const struct view_settings *s)
 static void note_others(const struct clone_view *v, struct memo *memo)
 {
     bool shown = memo->freeze_shown_ms >= v->record.freeze.requested_ms;
-    if (v->source.snapshot_in_progress)
+    /* The backup's freeze of a frozen guest succeeds, and then it thaws (wukong/holds.h). */
+    if (v->source.holds.snapshot || v->source.holds.backup)
         memo->foreign_snapshot_ms = v->now.wall_ms;
     if (v->source.freeze_status)
         memo->freeze_shown_ms = v->now.wall_ms;
@@ -642,11 +651,15 @@ static void note_others(const struct clone_view *v, struct memo *memo)
         memo->foreign_thaw_ms = v->now.wall_ms;
 }
 
-/* That a source was started counts, though it be stopped again before the record tells of it. */
+/* That a source was started counts, though it be stopped again before the record tells of it; and
+   so does what changed the data of its claims, though it be over by then. */
 static void note_source(const struct clone_view *v, struct memo *memo)
 {
     const struct view_source *s = &v->source;
     const struct clone_record *r = &v->record;
+    enum hold hold = holds_first(&s->holds, false);
+    if (hold_spoils(hold))
+        memo->held_ms = v->now.wall_ms;
     if (!r->attempts || !r->source_uid || record_aborted(r))
         return;
     /* A full clone of claims needs no machine, but that none runs. */
@@ -655,6 +668,10 @@ static void note_source(const struct clone_view *v, struct memo *memo)
                        : !str_eq(r->source_uid, s->vmi_exists ? s->vmi_uid : s->vm_uid);
     if (changed)
         memo->source_changed_ms = v->now.wall_ms;
+    if (hold_spoils(hold)) {
+        memo->spoiled_ms = v->now.wall_ms;
+        memo->spoiled_by = (int)hold;
+    }
 }
 
 static bool namespace_goes(const struct caches *c, const char *name)

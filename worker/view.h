@@ -23,6 +23,7 @@
 #include "worker/record.h"
 #include "wukong/cut.h"
 #include "wukong/disks.h"
+#include "wukong/holds.h"
 #include "wukong/spec.h"
 
 struct now {
@@ -96,17 +97,17 @@ struct view_source {
     bool vm_exists, vmi_exists, deleting;
     const char *vm_name, *vmi_name, *vm_uid, *vmi_uid, *vm_run_strategy, *revision;
     bool stand_alone; /* a VMI without a VM */
-    bool running, agent, paused, migrating;
+    bool running, agent, paused;
     const char *phase;
-    const char *guest_os;      /* what its agent says: "debian", "mswindows"; NULL: unknown */
-    const char *freeze_status; /* NULL: thawed, as far as the 5 s poll knows */
-    const char *snapshot_in_progress; /* NULL: none */
-    bool may_start;                   /* the requester may start it */
-    bool freeze_elsewhere;            /* another Wukong owes a thaw on this VMI */
-    unsigned freezes_max;             /* guests that may be frozen at once, 0: no limit */
-    bool freezes_full;                /* other Wukongs have as many frozen, whatever their source */
-    bool vm_snapshot_elsewhere;       /* another Wukong's VirtualMachineSnapshot is under way */
-    int64_t last_thaw_ms;             /* wall; 0: none known */
+    const char *guest_os;       /* what its agent says: "debian", "mswindows"; NULL: unknown */
+    const char *freeze_status;  /* NULL: thawed, as far as the 5 s poll knows */
+    struct source_holds holds;  /* what others do to it */
+    bool may_start;             /* the requester may start it */
+    bool freeze_elsewhere;      /* another Wukong owes a thaw on this VMI */
+    unsigned freezes_max;       /* guests that may be frozen at once, 0: no limit */
+    bool freezes_full;          /* other Wukongs have as many frozen, whatever their source */
+    bool vm_snapshot_elsewhere; /* another Wukong's VirtualMachineSnapshot is under way */
+    int64_t last_thaw_ms;       /* wall; 0: none known */
 };
 
 /* The outcome of reading the source and planning its disks. */

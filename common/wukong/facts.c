@@ -100,11 +100,13 @@ static bool tracked(const cJSON *o)
     return false;
 }
 
-static bool migrating(const cJSON *vmi)
+static struct source_holds holds(struct arena *a, const cJSON *vm, const cJSON *vmi)
 {
-    const cJSON *state = json_at(vmi, "status.migrationState");
-    return cJSON_IsObject(state) && !json_bool(state, "completed", false) &&
-           !json_bool(state, "failed", false);
+    struct source_holds h = holds_of(vm, vmi);
+    h.restore = arena_strdup(a, h.restore);
+    h.snapshot = arena_strdup(a, h.snapshot);
+    h.backup = arena_strdup(a, h.backup);
+    return h;
 }
 
 /* VMs from a `spec`, which has the domain. */
@@ -189,9 +191,8 @@ void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi, struc
                  (!s.vm_exists && has(vmi, "metadata.deletionTimestamp"));
     s.paused = condition(vmi, "Paused");
     s.agent_connected = condition(vmi, "AgentConnected");
-    s.migrating = migrating(vmi);
+    s.holds = holds(a, vm, vmi);
     s.freeze_status = text(a, vmi, "status.fsFreezeStatus");
-    s.snapshot_in_progress = text(a, vm, "status.snapshotInProgress");
     s.instancetype = has(vm, "spec.instancetype");
     s.managed_by_gitops = tracked(vm);
     s.state_hidden = hides_state(vm, vmi);

@@ -16,6 +16,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "wukong/cut_rule.h"
+#include "wukong/holds.h"
 #include "wukong/spec.h"
 #include "wukong/volumes.h"
 
@@ -61,9 +62,9 @@ struct source_facts {
     const char *vmi_phase;       /* "Running", …; NULL */
     const char *vm_run_strategy; /* spec.runStrategy, or Always/Halted from spec.running */
     const char *node_arch;
-    bool deleting, paused, agent_connected, migrating;
-    const char *freeze_status;        /* vmi.status.fsFreezeStatus; NULL */
-    const char *snapshot_in_progress; /* vm.status.snapshotInProgress; NULL */
+    bool deleting, paused, agent_connected;
+    struct source_holds holds;
+    const char *freeze_status; /* vmi.status.fsFreezeStatus; NULL */
     bool persistent_tpm, persistent_efi;
     bool state_hidden; /* its preference may give it either: only KubeVirt's expansion tells */
     bool instancetype, managed_by_gitops;

@@ -29,8 +29,8 @@ const struct reason_info reason_table[] = {
                                "Stop the source, or use cloneType running or linked."},
     [REASON_SOURCE_STARTING] = {"SourceStarting", REASON_WAITS, NULL},
     [REASON_SOURCE_BUSY] = {"SourceBusy", REASON_WAITS,
-                            "Another snapshot, freeze or migration of the source is under way; the "
-                            "clone goes on when it ends."},
+                            "Another snapshot, backup, restore, freeze or migration of the source "
+                            "is under way; the clone goes on when it ends."},
     [REASON_AGENT_NOT_CONNECTED] = {"AgentNotConnected", REASON_WAITS,
                                     "Install and start the QEMU guest agent in the source, or use "
                                     "quiesce IfAvailable."},
@@ -92,8 +92,10 @@ const struct reason_info reason_table[] = {
         {"CloningRefused", REASON_TRANSIENT,
          "The clone goes on by snapshots where a VolumeSnapshotClass for the "
          "driver is there: create one, or install CDI."},
-    [REASON_SOURCE_CHANGED] = {"SourceChanged", REASON_TRANSIENT,
-                               "The source was replaced or restarted during the clone."},
+    [REASON_SOURCE_CHANGED] =
+        {"SourceChanged", REASON_TRANSIENT,
+         "The source was replaced or restarted during the clone, or its disks "
+         "were exchanged; the message says what."},
     [REASON_SOURCE_STARTED] = {"SourceStarted", REASON_TRANSIENT,
                                "Keep the source stopped until a full clone is done."},
     [REASON_TARGET_LOST] = {"TargetLost", REASON_TRANSIENT,

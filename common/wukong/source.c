@@ -48,13 +48,23 @@ static bool is_coming(const struct source_facts *s)
 
 static void judge_guest(const struct judge *j)
 {
-    if (j->s->migrating)
-        add(j, "source-migrating", name_field(j), NULL);
     if (j->s->paused && j->e->quiesce != QUIESCE_NEVER)
         add(j, "source-paused", name_field(j), NULL);
     if (j->e->quiesce == QUIESCE_REQUIRED && !j->s->agent_connected)
         issues_add(j->l, rule_find("source-no-agent"), "spec.cloneSource.quiesce", "\"Required\"",
                    NULL);
+}
+
+/* What the clone waits for, and what else may come of it. */
+static void judge_holds(const struct judge *j)
+{
+    char text[HOLD_TEXT];
+    bool freezes = j->e->clone_type != CLONE_FULL && j->e->quiesce != QUIESCE_NEVER;
+    enum hold hold = holds_first(&j->s->holds, freezes);
+    if (hold == HOLD_MIGRATION)
+        add(j, "source-migrating", name_field(j), NULL);
+    else if (hold)
+        add(j, "source-busy", name_field(j), hold_text(hold, &j->s->holds, text));
 }
 
 static void judge_state(const struct judge *j)
@@ -188,6 +198,7 @@ void validate_source(const struct wukong *w, const struct wukong_effective *e,
         return;
     }
     judge_state(&j);
+    judge_holds(&j);
     judge_spec(&j);
     judge_needs(&j);
     CLEANUP_ARENA struct arena a;

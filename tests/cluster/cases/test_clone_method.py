@@ -128,7 +128,7 @@ class Method(vms.Concurrent):
                                             source.name)["status"].get("snapshotInProgress")
         self.wait_for(in_progress, 20, "the lock")
         self.clone("after", source)
-        self.wait_reason("after", "SnapshotTaken", "SourceBusy")
+        self.wait_reason("after", "SourceReady", "SourceBusy")
         worker = self.bed.account("worker")
         self.assertEqual([], [e for e in source.log("freeze-request", "unfreeze-request")
                               if e["user"] == worker])

@@ -197,7 +197,7 @@ static void test_vm_snapshot_waits_for_the_guest(void **state)
          false,
          STEP_TODO},
         {"no agent", {.freeze_status = "frozen", .freeze_elsewhere = true}, false, STEP_TODO},
-        {"locked", {.snapshot_in_progress = "theirs"}, false, STEP_WAIT},
+        {"locked", {.holds.snapshot = "theirs"}, false, STEP_WAIT},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct why why = {0};

@@ -622,6 +622,56 @@ static void test_source_ran_in_between(void **state)
     }
 }
 
+/* What KubeVirt does to a source, as the caches have it; what changes the data of its claims is not
+   forgotten when it is over. */
+static void test_who_holds_the_source(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *vmi, *vm; /* status */
+        enum hold hold;
+    } rows[] = {
+        {"'migratedVolumes':[{'volumeName':'root'}]", "", HOLD_VOLUMES},
+        {"'migratedVolumes':[],'conditions':[{'type':'VolumesChange','status':'True'}]", "",
+         HOLD_VOLUMES},
+        {"'conditions':[{'type':'VolumesChange','status':'False'}]", "", HOLD_NONE},
+        {"'conditions':[{'type':'OverlaySnapshotActive','status':'True'}]", "", HOLD_OVERLAY},
+        {"'phase':'Running'", "'restoreInProgress':'back'", HOLD_RESTORE},
+        {"'phase':'Running'", "'snapshotInProgress':'nightly'", HOLD_SNAPSHOT},
+        {"'changedBlockTracking':{'backupStatus':{'backupName':'b'}}", "", HOLD_BACKUP},
+        {"'changedBlockTracking':{'backupStatus':{'backupName':'b','completed':true}}", "",
+         HOLD_NONE},
+        {"'changedBlockTracking':{'state':'Enabled'}", "", HOLD_NONE},
+        {"'migrationState':{'startTimestamp':'x'}", "", HOLD_MIGRATION},
+        {"'migrationState':{'startTimestamp':'x','completed':true}", "", HOLD_NONE},
+        {"'phase':'Running'", "'conditions':[{'type':'VolumesChange','status':'True'}]", HOLD_NONE},
+        {"'phase':'Failed','migratedVolumes':[{}]",
+         "'conditions':[{'type':'VolumesChange','status':'True'}]", HOLD_RECOVERY},
+        {"'phase':'Failed'", "'conditions':[{'type':'ManualRecoveryRequired','status':'True'}]",
+         HOLD_RECOVERY},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster c = {0};
+        CLEANUP_FREE char *vmi = xasprintf("{'metadata':{'name':'src','namespace':'ns','uid':'u1'},"
+                                           "'spec':{},'status':{%s}}",
+                                           rows[i].vmi);
+        CLEANUP_FREE char *vm = xasprintf("{'metadata':{'name':'src','namespace':'ns','uid':'v1'},"
+                                          "'spec':{},'status':{%s}}",
+                                          rows[i].vm);
+        wukong(&c, "{'cloneSource':{'type':'vm','vmName':'src','cloneType':'running'}}",
+               "{'cloneStatus':{'phase':'Cloning','attempts':1,'sourceUID':'u1','sourceVMI':'src',"
+               "'attemptTime':'2026-09-21T14:13:00.000Z'}}");
+        put(&c, KIND_VM, vm);
+        put(&c, KIND_VMI, vmi);
+        build(&c);
+        enum hold hold = holds_first(&c.view.source.holds, true);
+        if (hold != rows[i].hold)
+            fail_msg("row %zu: %d", i, (int)hold);
+        assert_int_equal(c.memo.spoiled_ms == NOW, hold_spoils(hold));
+        drop(&c);
+    }
+}
+
 /* Others of the same source learn of a VirtualMachineSnapshot from its announcement to the cut. */
 static void test_vm_snapshot_is_known_to_others(void **state)
 {
@@ -819,6 +869,7 @@ int main(void)
         cmocka_unit_test(test_event_names),
         cmocka_unit_test(test_thawed_by_others),
         cmocka_unit_test(test_source_ran_in_between),
+        cmocka_unit_test(test_who_holds_the_source),
         cmocka_unit_test(test_vm_snapshot_is_known_to_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -155,13 +155,15 @@ static void see_source(const struct world *w, struct clone_view *v)
                              .running = there && !w->source_deleting,
                              .agent = w->agent,
                              .stand_alone = !w->by_vm,
-                             .migrating = w->migrating,
                              .guest_os = there ? w->guest_os : NULL,
                              .may_start = true,
                              .freezes_full = w->others_frozen,
                              .freezes_max = 4,
                              .freeze_status = w->frozen && !w->freeze_unseen ? "frozen" : NULL,
-                             .snapshot_in_progress = w->foreign_snapshot ? "theirs" : NULL};
+                             .holds = w->holds};
+    v->source.holds.migration |= w->migrating;
+    if (w->foreign_snapshot)
+        v->source.holds.snapshot = "theirs";
 }
 
 static void see_ours(const struct world *w, struct clone_view *v, struct arena *a)
@@ -499,9 +501,21 @@ static void do_list(struct world *w, const struct intent *i)
 
 /* Where the caches lag, the API server knows more. What the look after a full clone finds is said
    by the tests of that. */
+static char *claims_now(const struct world *w)
+{
+    struct buf text = BUF_INIT(4096);
+    for (size_t i = 0; i < DISKS; i++)
+        buf_addf(&text, "%s{\"name\":\"%s\",\"persistentVolumeClaim\":{\"claimName\":\"%s%s\"}}",
+                 i ? "," : "", w->plans[i].volume, w->plans[i].claim,
+                 w->moved && !i ? "-moved" : "");
+    return buf_take(&text);
+}
+
 static void do_read(struct world *w, const struct intent *i)
 {
     bool after = str_starts(i->key, "read/after/") && w->clone_type != CLONE_FULL;
+    bool after_vm = str_starts(i->key, "read/after-vm/");
+    CLEANUP_FREE char *claims = claims_now(w);
     if ((w->missing && str_starts(i->key, "need/")) ||
         (after && (w->source_gone || w->source_off) && !w->unseen_uid)) {
         answer(w, i, false, 404);
@@ -509,11 +523,16 @@ static void do_read(struct world *w, const struct intent *i)
     }
     answer(w, i, true, 200);
     struct call *c = memo_slot(&w->memo, i->key);
-    if (!after)
+    if (!after && !after_vm)
         return;
     free(c->body);
-    c->body = xasprintf("{\"metadata\":{\"uid\":\"%s\"},\"status\":{\"phase\":\"Running\"}}",
-                        str_or(w->unseen_uid, w->vmi_uid));
+    c->body =
+        after ? xasprintf("{\"metadata\":{\"uid\":\"%s\"},\"spec\":{\"volumes\":[%s]},"
+                          "\"status\":{\"phase\":\"Running\"%s}}",
+                          str_or(w->unseen_uid, w->vmi_uid), claims, str_or(w->after_status, ""))
+              : xasprintf("{\"spec\":{\"template\":{\"spec\":{\"volumes\":[%s]}}},"
+                          "\"status\":{%s}}",
+                          claims, str_or(w->after_vm, ""));
     c->body_len = strlen(c->body);
 }
 

@@ -54,7 +54,11 @@ struct world {
     bool cross, missing;     /* from another namespace; what the machine names is not there */
     /* the source */
     bool source_gone, source_off, agent, frozen, source_deleting, migrating, foreign_snapshot;
-    bool others_frozen; /* guests of other clones, as many as may be */
+    struct source_holds holds; /* what others do to the source, as the caches show it */
+    const char *after_status; /* more of the VMI's status in the look after the cut: ",…"; NULL */
+    const char *after_vm;     /* of the VM's, the same: members of status; NULL */
+    bool moved;               /* by then the source names another claim for its first disk */
+    bool others_frozen;       /* guests of other clones, as many as may be */
     int starts, stops;
     char vmi_uid[16];
     const char

@@ -262,7 +262,7 @@ static void test_facts(void **state)
     assert_string_equal(s.vmi_uid, "i-1");
     assert_string_equal(s.vm_run_strategy, "Manual");
     assert_string_equal(s.freeze_status, "frozen");
-    assert_string_equal(s.snapshot_in_progress, "snap-1");
+    assert_string_equal(s.holds.snapshot, "snap-1");
     assert_string_equal(s.node_arch, "amd64");
     assert_int_equal(s.volume_count, 3);
     assert_true(facts_volume(&s, "root")->boot);
