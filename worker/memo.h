@@ -43,6 +43,8 @@ struct memo {
     int64_t freeze_shown_ms;     /* the VMI's status showed it frozen while we held a freeze */
     int64_t foreign_thaw_ms;     /* and then no longer, though we had not thawed it yet */
     int64_t source_changed_ms;   /* the source was not what the attempt under way had begun with */
+    int64_t agentless_ms;        /* the source was first seen running without its agent, */
+    uint64_t agentless;          /* and which instance of it: a hash of its UID */
     int64_t held_ms;             /* something held the source that changes what its claims hold, */
     int64_t spoiled_ms;          /* and did so within an attempt that was under way; */
     int spoiled_by;              /* enum hold: that */

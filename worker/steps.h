@@ -28,7 +28,7 @@
 #define WINDOWS_GUEST_OS "mswindows" /* vmi.status.guestOSInfo.id */
 /* A freeze whose answer is not known has reached the guest by then, or never will. */
 #define FREEZE_LATE_MS 30000
-/* How long the agent of a VM that we started may take to connect. */
+/* How long after its guest began to run an agent may take to connect. */
 #define AGENT_WAIT_MS 120000
 /* A claim that only fails for this long ends the attempt; its provisioner retries for ever. */
 #define RESTORE_STUCK_MS 120000

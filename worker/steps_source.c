@@ -114,6 +114,21 @@ static enum observed free_before_gates(const struct clone_view *v, struct why *w
     return str_eq(json_str(c, "status"), "True") ? STEP_DONE : view_free_of_others(v, why);
 }
 
+/* A guest that boots is not one without an agent: until when it is given time; 0: it is not. Two
+   clocks are compared, so this process's own first sight of it is the latest beginning. */
+static int64_t agent_awaited_until(const struct clone_view *v)
+{
+    const struct view_source *s = &v->source;
+    int64_t began = s->began_ms, seen = v->memo->agentless_ms;
+    if (s->agent || s->paused || v->effective.quiesce == QUIESCE_NEVER)
+        return 0;
+    if (seen && began > seen)
+        began = seen;
+    if (v->record.started.at_ms > began)
+        began = v->record.started.at_ms;
+    return began ? began + AGENT_WAIT_MS : 0;
+}
+
 /* What a running source must be for the quiesce that was asked. */
 static enum observed running_state(const struct clone_view *v, struct why *why)
 {
@@ -130,11 +145,13 @@ static enum observed running_state(const struct clone_view *v, struct why *why)
                 view_who_requires(v));
         return wait_for(why, v, 0);
     }
-    int64_t agent_until = v->record.started.at_ms + AGENT_WAIT_MS;
-    if (v->record.started.at_ms && !s->agent && v->effective.quiesce != QUIESCE_NEVER &&
-        v->now.wall_ms < agent_until) {
-        why_set(why, REASON_SOURCE_STARTING, "the source was started, its agent is awaited");
-        why->again_ms = agent_until;
+    int64_t agent_until = agent_awaited_until(v);
+    if (v->now.wall_ms < agent_until) {
+        why_set(why, REASON_SOURCE_STARTING,
+                "the source began to run a moment ago, its guest agent is awaited until it has "
+                "had %d s",
+                AGENT_WAIT_MS / 1000);
+        why->again_ms = why->until_ms = agent_until;
         return STEP_WAIT;
     }
     return STEP_DONE;

@@ -109,6 +109,18 @@ static bool condition_true(const cJSON *conditions, const char *type)
     return false;
 }
 
+/* When it began to run: a guest that boots has no agent yet. */
+static int64_t began_running(const cJSON *moments, int64_t created_ms)
+{
+    int64_t at = created_ms;
+    const cJSON *m;
+    cJSON_ArrayForEach (m, moments)
+        if (str_eq(json_str(m, "phase"), "Running") &&
+            !str_to_time_ms(json_str(m, "phaseTransitionTimestamp"), &at))
+            at = created_ms;
+    return at;
+}
+
 static void read_vmi(struct clone_view *v, const struct kube_object *vmi)
 {
     struct view_source *s = &v->source;
@@ -120,6 +132,7 @@ static void read_vmi(struct clone_view *v, const struct kube_object *vmi)
     s->running = str_eq(s->phase, "Running") && !vmi->deleted_ms;
     s->agent = condition_true(conditions, "AgentConnected");
     s->paused = condition_true(conditions, "Paused");
+    s->began_ms = began_running(view_field_tree(v, vmi, F_PHASE_TIMES), vmi->created_ms);
     s->freeze_status = str_empty(field(vmi, F_FREEZE_STATUS)) ? NULL : field(vmi, F_FREEZE_STATUS);
     s->revision = field(vmi, F_REVISION_NAME);
     s->guest_os = str_empty(field(vmi, F_GUEST_OS)) ? NULL : field(vmi, F_GUEST_OS);
@@ -657,6 +670,11 @@ static void note_source(const struct clone_view *v, struct memo *memo)
 {
     const struct view_source *s = &v->source;
     const struct clone_record *r = &v->record;
+    uint64_t guest = s->vmi_exists ? str_hash64(s->vmi_uid, strlen(s->vmi_uid)) : 0;
+    if (s->running && !s->agent && memo->agentless != guest) {
+        memo->agentless = guest;
+        memo->agentless_ms = v->now.wall_ms;
+    }
     enum hold hold = holds_first(&s->holds, false);
     if (hold_spoils(hold))
         memo->held_ms = v->now.wall_ms;

@@ -99,6 +99,7 @@ struct view_source {
     bool stand_alone; /* a VMI without a VM */
     bool running, agent, paused;
     const char *phase;
+    int64_t began_ms;           /* to run, by the clock of virt-controller; 0: unknown */
     const char *guest_os;       /* what its agent says: "debian", "mswindows"; NULL: unknown */
     const char *freeze_status;  /* NULL: thawed, as far as the 5 s poll knows */
     struct source_holds holds;  /* what others do to it */

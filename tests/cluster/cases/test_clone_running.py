@@ -217,7 +217,8 @@ class Running(vms.Concurrent):
     def test_without_agent_the_clone_is_crash_consistent_and_nothing_is_frozen(self):
         source = self.source(faults={"no-agent": "true"}, agent=False)
         self.clone("crash", source)
-        self.wait_ended("crash")
+        # A guest that has just begun to run is given two minutes for its agent.
+        self.wait_ended("crash", timeout_s=160)
         self.assert_cloned("crash", source, consistency="CrashConsistent")
         self.assertEqual([], source.log("frozen", "freeze-request"))
 

@@ -1,7 +1,8 @@
 /*
  * Proves that nothing is frozen or cut while somebody else holds the source (a volume migration,
  * overlays, a restore, KubeVirt's snapshot or backup), whatever quiesce says and whatever the type;
- * and that what came in between is seen by the look after the cut.
+ * and that what came in between is seen by the look after the cut. A guest that boots gets time for
+ * its agent.
  */
 #include "world.h"
 
@@ -173,12 +174,47 @@ static void test_backup_in_between(void **state)
     world_release(&w);
 }
 
+/* A guest that boots is not one without an agent. */
+static void test_agent_gets_time(void **state)
+{
+    (void)state;
+    struct world w = source_of(RUNNING_FROZEN);
+    w.agent = false;
+    w.began_ms = w.now - 1000;
+    run(&w, 200); /* 40 s */
+    assert_int_equal(w.record.attempts, 0);
+    assert_string_equal(json_str(condition(&w, "SourceReady"), "reason"), "SourceStarting");
+    w.agent = true;
+    succeeds(&w, 200);
+    assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+    world_release(&w);
+    /* It has none: it is not waited for longer, whatever a clock says of its beginning. */
+    for (int ahead = 0; ahead < 2; ahead++) {
+        w = source_of(RUNNING_FROZEN);
+        w.agent = false;
+        w.began_ms = w.now + ahead * 3600000;
+        w.memo.agentless_ms = w.now;
+        int64_t began = w.now;
+        for (int i = 0; i < 1000 && !w.record.cut_ms; i++)
+            run(&w, 1);
+        assert_in_range(w.now, began + AGENT_WAIT_MS, began + AGENT_WAIT_MS + 5000);
+        assert_int_equal(w.record.consistency, CONSISTENCY_CRASH_PER_DISK);
+        world_release(&w);
+    }
+    /* Nobody asked for a freeze. */
+    w = source_of(RUNNING_NEVER);
+    w.agent = false;
+    w.began_ms = w.now;
+    succeeds(&w, 200);
+    world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_waited_for),         cmocka_unit_test(test_live_migration),
         cmocka_unit_test(test_seen_after_the_cut), cmocka_unit_test(test_seen_in_between),
-        cmocka_unit_test(test_backup_in_between),
+        cmocka_unit_test(test_backup_in_between),  cmocka_unit_test(test_agent_gets_time),
     };
     return cmocka_run_group_tests(tests, world_start, world_stop);
 }

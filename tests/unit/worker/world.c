@@ -154,6 +154,7 @@ static void see_source(const struct world *w, struct clone_view *v)
                              .deleting = w->source_deleting && !w->by_vm,
                              .running = there && !w->source_deleting,
                              .agent = w->agent,
+                             .began_ms = w->began_ms,
                              .stand_alone = !w->by_vm,
                              .guest_os = there ? w->guest_os : NULL,
                              .may_start = true,

@@ -57,6 +57,7 @@ struct world {
     struct source_holds holds; /* what others do to the source, as the caches show it */
     const char *after_status; /* more of the VMI's status in the look after the cut: ",…"; NULL */
     const char *after_vm;     /* of the VM's, the same: members of status; NULL */
+    int64_t began_ms;         /* the guest began to run then; 0: long ago */
     bool moved;               /* by then the source names another claim for its first disk */
     bool others_frozen;       /* guests of other clones, as many as may be */
     int starts, stops;
