@@ -49,9 +49,9 @@ void foretell_note(struct foretold *f, enum note_kind kind, const char *subject,
 static bool rule_waits(const struct foretold *f, const char *id)
 {
     static const char *const waiting[] = {
-        "source-missing",     "source-not-running",  "source-running", "source-no-agent",
-        "disk-claim-missing", "disk-claim-deleting", "cut-slow",       "cut-unfrozen",
-        "source-migrating",   "source-busy"};
+        "source-missing",     "source-not-running",  "source-running",    "source-no-agent",
+        "disk-claim-missing", "disk-claim-deleting", "cut-slow",          "cut-unfrozen",
+        "source-migrating",   "source-busy",         "disk-claim-unbound"};
     for (size_t i = 0; i < ARRAY_LEN(waiting); i++)
         if (str_eq(id, waiting[i]))
             return true;

@@ -198,6 +198,7 @@ static void write_disk(struct json_writer *w, const struct clone_view *v, const 
     json_boolean(w, "cutKnown", p->cut.known);
     json_number(w, "method", (int)p->method);
     json_boolean(w, "boot", boot_asked(v, p));
+    json_boolean(w, "shared", p->shared);
     json_object(w, "pvc");
     json_object(w, "metadata");
     const cJSON *annotations = json_at(pvc, "metadata.annotations");
@@ -280,6 +281,7 @@ static void load(struct clone_view *v, const char *text, size_t len)
             .snapshot_class_retain = json_bool(o, "retain", false),
             .method = (enum disk_method)number_of(o, "method"),
             .boot = json_bool(o, "boot", false),
+            .shared = json_bool(o, "shared", false),
         };
         (void)read_cut(o, &plans[i].cut);
         v->disks[i].plan = &plans[i];
@@ -388,6 +390,15 @@ static void from_reads(struct clone_view *v, struct memo *memo, int64_t read_ms)
     for (size_t i = 0; i < plan.count; i++) {
         const struct claim_facts *claim = facts_claim(&facts, plan.items[i].claim);
         bool there = claim && claim->exists && !claim->deleting;
+        /* Nothing can be cut of it, and a guest that is frozen for it is frozen for nothing. */
+        if (there && !claim->bound) {
+            refuse(v, REASON_DISK_UNSUITABLE,
+                   arena_printf(v->arena, "disk %s: PersistentVolumeClaim %s is not bound: %s",
+                                plan.items[i].name, plan.items[i].claim,
+                                v->source.vmi_exists ? "it is waited for"
+                                                     : "start the VirtualMachine once"));
+            return;
+        }
         if (there && plan.items[i].method != DISK_METHOD_NONE)
             continue;
         refuse(v, REASON_DISK_UNSUITABLE,

@@ -330,6 +330,20 @@ static void hold_gates(const struct clone_view *v, const struct walk *w, struct 
                            "the gates are open, the snapshot is about to be taken");
 }
 
+/* No freeze of this guest holds back what another machine writes to them. */
+static void tell_shared(const struct clone_view *v, struct decision *d)
+{
+    CLEANUP_BUF struct buf names = BUF_INIT(16384);
+    for (size_t i = 0; i < v->disk_count; i++)
+        if (v->disks[i].plan->shared)
+            buf_addf(&names, "%s%s", names.len ? ", " : "", v->disks[i].plan->name);
+    if (names.len)
+        body_event(v, d, true, "SharedDisk",
+                   "shareable or lun: %s; what other machines wrote to it meanwhile is part of the "
+                   "clone, whole or not",
+                   names.data);
+}
+
 static void tell_cut(const struct clone_view *v, struct decision *d)
 {
     const char *what = str_or(consistency_names[d->record.consistency], "taken");
@@ -340,6 +354,7 @@ static void tell_cut(const struct clone_view *v, struct decision *d)
                    (long long)d->record.freeze_ms);
     else
         body_event(v, d, false, "SnapshotTaken", "%s, the guest was not frozen", what);
+    tell_shared(v, d);
 }
 
 /* CDI falls back from a snapshot or a clone of the driver's to a copy of every byte, silently. */

@@ -137,6 +137,8 @@ static void check_claim(struct resolver *r, struct disk_plan *d, const struct cl
     }
     if (claim->deleting)
         issues_add(r->l, rule_find("disk-claim-deleting"), path, NULL, "\"%.63s\"", d->claim);
+    else if (!claim->bound)
+        issues_add(r->l, rule_find("disk-claim-unbound"), path, NULL, "\"%.63s\"", d->claim);
     d->source_bytes = claim->bytes;
     d->source_class = claim->storage_class;
     d->volume_mode = claim->volume_mode;
@@ -406,6 +408,11 @@ static void resolve_disk(struct resolver *r, struct disk_plan d)
 {
     const struct volume_facts *v = facts_volume(r->s, d.volume);
     assert(v);
+    char path[64];
+    place(&d, "", path);
+    d.shared = v->shared;
+    if (d.shared)
+        issues_add(r->l, rule_find("disk-shared"), path, NULL, "\"%.63s\"", d.volume);
     check_claim(r, &d, facts_claim(r->s, d.claim));
     check_class(r, &d);
     check_size(r, &d);

@@ -47,6 +47,7 @@ struct disk_plan {
     struct cut_verdict cut; /* when its snapshot is cut; unused when none is taken */
     enum disk_method method;
     bool boot;
+    bool shared; /* another machine may write the source's disk */
 };
 
 enum left_out_why { LEFT_NOT_SELECTED, LEFT_UNSNAPSHOTTABLE };

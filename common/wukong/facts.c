@@ -47,6 +47,16 @@ static const char *boot_disk(const cJSON *spec)
     return name;
 }
 
+/* Its writers are not one guest alone (kubevirt.io/api core/v1 Disk: shareable, lun). */
+static bool disk_is_shared(const cJSON *spec, const char *volume)
+{
+    const cJSON *d;
+    cJSON_ArrayForEach (d, json_at(spec, "domain.devices.disks"))
+        if (str_eq(json_str(d, "name"), volume))
+            return json_bool(d, "shareable", false) || has(d, "lun");
+    return false;
+}
+
 static void read_volumes(struct arena *a, const cJSON *spec, const cJSON *vm,
                          struct source_facts *s)
 {
@@ -65,6 +75,7 @@ static void read_volumes(struct arena *a, const cJSON *spec, const cJSON *vm,
                                    .type = volume_type_of(o),
                                    .claim = arena_strdup(a, volume_claim(o))};
         v->boot = str_eq(v->name, boot);
+        v->shared = disk_is_shared(spec, v->name);
         cJSON_ArrayForEach (status, json_at(vm, "status.volumeSnapshotStatuses")) {
             if (!str_eq(json_str(status, "name"), v->name))
                 continue;

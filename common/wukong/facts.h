@@ -30,6 +30,7 @@ struct volume_facts {
     const char *claim;           /* the PVC that a clone copies; NULL: it copies none */
     enum tristate snapshottable; /* vm.status.volumeSnapshotStatuses[].enabled; unset: not there */
     const char *snapshot_reason; /* its reason; NULL */
+    bool shared;                 /* its disk is shareable, or a lun: others may write it, too */
     bool boot;                   /* lowest bootOrder, or the first disk when none has one */
 };
 

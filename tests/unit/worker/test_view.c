@@ -672,6 +672,60 @@ static void test_who_holds_the_source(void **state)
     }
 }
 
+static void read_as(struct cluster *c, const char *key, const char *json)
+{
+    struct call *call = memo_slot(&c->memo, key);
+    call->state = CALL_OK;
+    call->done_ms = NOW;
+    call->body = xstrdup(json);
+    call->body_len = strlen(json);
+    for (char *p = call->body; *p; p++)
+        if (*p == '\'')
+            *p = '"';
+}
+
+/* A claim that is not bound has nothing to be cut: no guest is frozen for it. What may be written
+   by others is known of each disk. */
+static void test_claim_not_bound(void **state)
+{
+    (void)state;
+    static const char *const phases[] = {"Pending", "Bound"};
+    for (size_t i = 0; i < ARRAY_LEN(phases); i++) {
+        struct cluster c = {0};
+        struct why why = {0};
+        CLEANUP_FREE char *claim =
+            xasprintf("{'metadata':{'name':'src-root'},'spec':{'storageClassName':'fast',"
+                      "'resources':{'requests':{'storage':'1Gi'}}},'status':{'phase':'%s',"
+                      "'capacity':{'storage':'1Gi'}}}",
+                      phases[i]);
+        wukong(&c, OF_VMI, "{}");
+        put(&c, KIND_STORAGE_CLASS,
+            "{'metadata':{'name':'fast','uid':'c1'},'provisioner':'d.csi'}");
+        put(&c, KIND_SNAPSHOT_CLASS,
+            "{'metadata':{'name':'snap','uid':'c2'},'driver':'d.csi','deletionPolicy':'Delete'}");
+        put(&c, KIND_CSI_DRIVER, "{'metadata':{'name':'d.csi','uid':'c3'}}");
+        put(&c, KIND_VMI,
+            "{'metadata':{'name':'src','namespace':'ns','uid':'u1'},'spec':{},'status':{"
+            "'phase':'Running'}}");
+        read_as(&c, "read/vmi/src",
+                "{'metadata':{'name':'src','namespace':'ns','uid':'u1'},'spec':{'domain':{"
+                "'devices':{'disks':[{'name':'root','disk':{},'shareable':true}]}},'volumes':[{"
+                "'name':'root','persistentVolumeClaim':{'claimName':'src-root'}}]},"
+                "'status':{'phase':'Running'}}");
+        read_as(&c, "read/claim/src-root", claim);
+        build(&c);
+        if (i == 0) {
+            assert_int_equal(observe_preflight(&c.view, &why), STEP_WAIT);
+            assert_int_equal(why.reason, REASON_DISK_UNSUITABLE);
+            assert_non_null(strstr(why.message, "src-root is not bound"));
+        } else {
+            assert_int_equal(c.view.disk_count, 1);
+            assert_true(c.view.disks[0].plan->shared);
+        }
+        drop(&c);
+    }
+}
+
 /* Others of the same source learn of a VirtualMachineSnapshot from its announcement to the cut. */
 static void test_vm_snapshot_is_known_to_others(void **state)
 {
@@ -870,6 +924,7 @@ int main(void)
         cmocka_unit_test(test_thawed_by_others),
         cmocka_unit_test(test_source_ran_in_between),
         cmocka_unit_test(test_who_holds_the_source),
+        cmocka_unit_test(test_claim_not_bound),
         cmocka_unit_test(test_vm_snapshot_is_known_to_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
