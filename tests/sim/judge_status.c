@@ -81,7 +81,7 @@ static void check_debt(struct sim *s, struct seen_wukong *k, const cJSON *before
 
 struct cuts {
     unsigned count, frozen, running, pending, torn;
-    bool joined;
+    bool joined, stale;
     int64_t least, most, first_ms, last_ms;
 };
 
@@ -101,6 +101,7 @@ static void add_cut(struct cuts *c, const struct physical *p)
     c->torn += p->torn;
     c->running += p->running;
     c->joined |= p->joined;
+    c->stale |= p->stale;
 }
 
 static void add_snapshot(struct sim *s, struct cuts *c, const struct api_object *o)
@@ -159,6 +160,11 @@ static void check_claimed(struct sim *s, const struct seen_wukong *k, const char
         sim_violation(s, "consistency-is-true",
                       "%s claims %s; of %u %s %u were copied while the guest wrote", k->name,
                       consistency, c->count, what, c->torn);
+    if (c->stale)
+        sim_violation(s, "disks-are-whole",
+                      "%s claims %s; of %u %s some are of claims that did not hold what the guest "
+                      "wrote",
+                      k->name, consistency, c->count, what);
     /* Within the 5 s of KubeVirt's poll nobody can tell somebody else's freeze from none, and
        KubeVirt answers 200 to a second one: whoever made the first may thaw both. */
     if (str_eq(consistency, "FilesystemConsistent") && !c->joined &&
@@ -185,6 +191,25 @@ static void count_consistency(struct sim *s, const char *word)
     s->offline += str_eq(word, "Offline");
 }
 
+/* Its agent came too late by seconds only: a worker's clock may be off by two. */
+#define BOOT_MS 110000
+
+/* A guest that boots is not one without an agent. */
+static void check_boot(struct sim *s, const struct seen_wukong *k, const cJSON *wukong,
+                       const char *word, const struct cuts *c)
+{
+    const struct machine *m = machine_find(&s->world, k->source_ns, k->source);
+    int64_t first = c->first_ms - SIM_EPOCH_MS;
+    if (!m || !m->vmi_uid || !m->has_agent || m->settled || !c->count || first < m->started_ms ||
+        !str_eq(word, "CrashConsistent") ||
+        str_eq(json_str(wukong, "spec.cloneSource.quiesce"), "Never"))
+        return;
+    if (first < m->started_ms + BOOT_MS)
+        sim_violation(s, "a-booting-guest-gets-time",
+                      "%s was cut %" PRId64 " ms after its guest began to run, without its agent",
+                      k->name, first - m->started_ms);
+}
+
 static void check_consistency(struct sim *s, const struct seen_wukong *k, const cJSON *before,
                               const cJSON *wukong)
 {
@@ -196,6 +221,7 @@ static void check_consistency(struct sim *s, const struct seen_wukong *k, const 
     const struct seen_wukong *taker = judge_taker(s, k, after, &attempt);
     struct cuts c = cuts_of(s, taker, attempt);
     check_claimed(s, k, word, &c, "snapshots");
+    check_boot(s, k, wukong, word, &c);
     judge_hold_cut(s, k, wukong, c.first_ms, c.last_ms);
     count_consistency(s, word);
 }
@@ -232,7 +258,8 @@ static void add_disk(void *arg, const char *volume, const char *claim)
         struct physical p = {.records = v->records,
                              .frozen = v->cut_frozen,
                              .running = v->cut_running,
-                             .joined = v->cut_joined};
+                             .joined = v->cut_joined,
+                             .stale = v->cut_stale};
         add_cut(&q->cuts, &p);
         check_asked(q, pvc, v);
         return;

@@ -530,6 +530,17 @@ static void hold_source(struct sim *s)
     world_later(&s->world, rng_range(&s->rng, 500, 60000), vmi_unpause, m->ns, m->name);
 }
 
+/* A user of KubeVirt does something to a source's disks. */
+static void exchange_disks(struct sim *s)
+{
+    static void (*const acts[])(struct world *, const char *, const char *) = {
+        vmi_move_volumes, vmi_move_volumes, vm_restore, vmi_overlay, vmi_backup, vmi_backup,
+    };
+    const struct machine *m = any_source(s);
+    if (m)
+        acts[rng_range(&s->rng, 0, ARRAY_LEN(acts) - 1)](&s->world, m->ns, m->name);
+}
+
 /* kubectl delete of something that a clone made. */
 static void delete_ours(struct sim *s)
 {
@@ -545,11 +556,12 @@ void scenario_act(struct sim *s)
         void (*act)(struct sim *s);
         int weight;
     } acts[] = {
-        {create_wukong, 40}, {delete_wukong, 8},  {retry_wukong, 6},     {take_name, 5},
-        {free_names, 5},     {foreign_freeze, 5}, {foreign_snapshot, 5}, {disturb_source, 8},
-        {delete_ours, 4},    {create_batch, 20},  {hold_source, 6},      {hold_act, 3},
+        {create_wukong, 40},  {delete_wukong, 8},  {retry_wukong, 6},     {take_name, 5},
+        {free_names, 5},      {foreign_freeze, 5}, {foreign_snapshot, 5}, {disturb_source, 8},
+        {delete_ours, 4},     {create_batch, 20},  {hold_source, 6},      {hold_act, 3},
+        {exchange_disks, 20},
     };
-    int64_t dice = rng_range(&s->rng, 0, 114);
+    int64_t dice = rng_range(&s->rng, 0, 134);
     s->user_actions++;
     for (size_t i = 0; i < ARRAY_LEN(acts); i++) {
         dice -= acts[i].weight;

@@ -183,6 +183,8 @@ static void on_froze(void *arg, const struct machine *m, enum freezer by)
     struct sim *s = arg;
     sim_trace(s, "guest %s frozen by %s", m->name, by == FREEZER_OURS ? "us" : "others");
     judge_froze(s, m, by);
+    if (by == FREEZER_OURS && rng_chance(&s->rng, s->world.faults.backup_meets))
+        world_later(&s->world, rng_range(&s->rng, 0, 500), vmi_backup, m->ns, m->name);
 }
 
 static void on_thawed(void *arg, const struct machine *m, enum freezer was, const char *by)

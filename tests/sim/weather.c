@@ -40,6 +40,7 @@ void weather_draw(struct sim *s)
         .provision_errors = maybe(s, chance, 500),
         .vm_slow = maybe(s, chance, 500),
         .probe_fails = maybe(s, chance, 800),
+        .backup_meets = maybe(s, chance, 200),
         .admission_refuses = maybe(s, chance / 2, 200),
     };
     /* Some keep their right for a spell, and some get it back. */

@@ -39,6 +39,13 @@ struct machine {
     /* The guest; vmi_uid NULL: none runs. */
     char *vmi_uid;
     bool agent, paused, migrating;
+    int64_t started_ms;
+    bool settled; /* its agent has been connected since, or it was paused */
+    /* Its claims are being exchanged, [{volumeName, source, destination}]; NULL: they are not. */
+    cJSON *pairs;
+    unsigned exchanges;
+    bool moving, overlay; /* by a volume migration; overlays lie over its disks */
+    char *moving_uid;
     enum freezer frozen_by;
     int64_t frozen_ms, frozen_for_ms;
     int64_t ours_ms;  /* how long our freezes have held it, all that are over */
@@ -59,13 +66,15 @@ struct volume {
     bool cut_running;
     bool cut_joined;           /* see physical.joined */
     const struct physical *of; /* the snapshot that it was restored from; NULL: none */
+    bool stale;     /* it does not hold what the guest wrote: half copied, or left behind */
+    bool cut_stale; /* made from such a one */
 };
 
 struct physical {
     struct physical *next;
     char *handle, *volume;
     char *content_uid;
-    bool alive, frozen, running;
+    bool alive, frozen, running, stale;
     bool joined;    /* cut while our freeze rested on somebody else's, who may thaw at any time */
     bool kubevirts; /* of a VirtualMachineSnapshot that has not succeeded: nobody else knows it */
     enum freezer frozen_by;
@@ -85,6 +94,7 @@ struct world_faults {
     unsigned provision_slow, provision_errors;
     unsigned vm_slow;
     unsigned probe_fails;       /* of a guest that runs, for minutes or for good */
+    unsigned backup_meets;      /* a backup begins just when a clone has frozen the guest */
     unsigned admission_refuses; /* quota and the like, per create */
 };
 
@@ -146,6 +156,11 @@ void machine_agent(struct machine *m, bool connected);
 void vmi_pause(struct world *w, const char *ns, const char *name);
 void vmi_unpause(struct world *w, const char *ns, const char *name);
 void vmi_migrate(struct world *w, const char *ns, const char *name);
+/* What others do to it (world_holds.c). */
+void vmi_move_volumes(struct world *w, const char *ns, const char *name);
+void vm_restore(struct world *w, const char *ns, const char *name);
+void vmi_overlay(struct world *w, const char *ns, const char *name);
+void vmi_backup(struct world *w, const char *ns, const char *name);
 /* A freeze while frozen succeeds and arms nothing. */
 void machine_freeze(struct machine *m, enum freezer by, int64_t timeout_ms);
 /* Thaws whoever froze. */
@@ -190,6 +205,8 @@ struct volume *volume_of_claim(struct world *w, const char *ns, const char *clai
 struct volume *volume_new(struct world *w, const char *ns, const char *claim);
 void volume_free(struct world *w, struct volume *v);
 int64_t volume_records(const struct volume *v);
+/* What it holds now is not what its guest wrote. */
+bool volume_stale(const struct volume *v);
 struct physical *physical_find(struct world *w, const char *handle);
 /* What a content stands for: what was cut for it, or whose handle it was made with. */
 struct physical *physical_of_content(struct world *w, const struct api_object *content);

@@ -242,7 +242,8 @@ static void call_vm(struct world *w, const struct api_target *t, const char *ver
         return;
     }
     const char *strategy = str_or(json_str(o->tree, "spec.runStrategy"), "Halted");
-    const char *snapshot = json_str(o->tree, "status.snapshotInProgress");
+    const char *snapshot = str_or(json_str(o->tree, "status.snapshotInProgress"),
+                                  json_str(o->tree, "status.restoreInProgress"));
     bool halted = str_eq(strategy, "Halted"), manual = str_eq(strategy, "Manual");
     done(reply, 202, rng_range(w->rng, 5, 60));
     if (!str_empty(snapshot)) {

@@ -75,6 +75,7 @@ static bool read_source(struct world *w, const struct api_object *dv, struct vol
         to->records = volume_records(v);
         to->cut_running = v->machine && v->machine->vmi_uid;
         to->cut_frozen = v->machine && v->machine->frozen_by;
+        to->cut_stale = volume_stale(v);
         return true;
     }
     const struct api_object *s = api_find(w->api, API_SNAPSHOT, ns, name);
@@ -90,6 +91,7 @@ static bool read_source(struct world *w, const struct api_object *dv, struct vol
     to->cut_frozen = p->frozen;
     to->cut_joined = p->joined;
     to->of = p;
+    to->cut_stale = p->stale;
     return true;
 }
 
@@ -122,6 +124,7 @@ static void end_copy(struct world *w, const char *ns, const char *name)
     v->cut_frozen = found.cut_frozen;
     v->cut_joined = found.cut_joined;
     v->of = found.of;
+    v->cut_stale = found.cut_stale;
     claim_bind(w, claim, v);
     set_phase(w, dv, "Succeeded", "100.0%", NULL);
 }

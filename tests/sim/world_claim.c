@@ -114,6 +114,7 @@ static bool from_snapshot(struct world *w, const struct api_object *o, struct vo
         v->cut_joined = p->joined;
         v->cut_running = p->running;
         v->of = p;
+        v->cut_stale = p->stale;
         return true;
     }
     return false;
@@ -136,6 +137,7 @@ static bool from_claim(struct world *w, const struct api_object *o, struct volum
     v->records = volume_records(source);
     v->cut_frozen = source->machine && source->machine->frozen_by;
     v->cut_running = source->machine && source->machine->vmi_uid;
+    v->cut_stale = volume_stale(source);
     return true;
 }
 

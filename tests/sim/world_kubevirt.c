@@ -145,6 +145,11 @@ static void write_vm_status(struct world *w, struct api_object *vm, const struct
     jt_put(tree, "status.ready", ready ? cJSON_CreateTrue() : NULL);
     cJSON *list = cJSON_CreateArray();
     cJSON_AddItemToArray(list, condition("Ready", ready));
+    const struct machine *m = machine_find(w, vm->ns, vm->name);
+    if (m && m->moving)
+        cJSON_AddItemToArray(list, condition("VolumesChange", true));
+    if (m && m->moving && !vmi)
+        cJSON_AddItemToArray(list, condition("ManualRecoveryRequired", true));
     jt_put(tree, "status.conditions", list);
     const char *asked = json_str(tree, "status.stateChangeRequests.#0.action");
     if ((str_eq(asked, "Start") && vmi) || (str_eq(asked, "Stop") && !vmi))
@@ -166,6 +171,12 @@ static void finish_vm(struct world *w, struct api_object *vm, struct api_object 
 static void start_later(struct world *w, const char *ns, const char *name)
 {
     struct api_object *vm = api_find(w->api, API_VM, ns, name);
+    const struct machine *m = machine_find(w, ns, name);
+    /* It is not started while its disks are exchanged, or half copied. */
+    if (vm && ((m && m->pairs) || json_at(vm->tree, "status.restoreInProgress"))) {
+        world_later(w, 5000, sync_vm, ns, name);
+        return;
+    }
     if (vm && !api_deleting(vm->tree) && wants_running(vm) && !api_find(w->api, API_VMI, ns, name))
         start_vmi(w, vm);
 }
@@ -249,6 +260,12 @@ static void run_vmi(struct world *w, const char *ns, const char *name)
     machine_start(m, vmi->uid);
     cJSON *tree = jt_copy(vmi->tree);
     jt_str(tree, "status.phase", "Running");
+    char now[TIME_TEXT_MAX];
+    time_to_str(clock_wall(w->clock), false, now);
+    cJSON *moment = cJSON_CreateObject();
+    jt_str(moment, "phase", "Running");
+    jt_str(moment, "phaseTransitionTimestamp", now);
+    cJSON_AddItemToArray(jt_array(tree, "status.phaseTransitionTimestamps"), moment);
     cJSON *list = cJSON_CreateArray();
     bool ready = !rng_chance(w->rng, w->faults.probe_fails);
     cJSON_AddItemToArray(list, condition("Ready", ready));
@@ -360,7 +377,7 @@ void vmi_migrate(struct world *w, const char *ns, const char *name)
 {
     struct machine *m;
     struct api_object *vmi = running_vmi(w, ns, name, &m);
-    if (!vmi || m->migrating || m->paused)
+    if (!vmi || m->migrating || m->paused || m->pairs)
         return;
     m->migrating = true;
     world_note(w, "%s migrates", name);

@@ -78,6 +78,8 @@ void machines_release(struct world *w)
         free(m->ns);
         free(m->name);
         free(m->vmi_uid);
+        free(m->moving_uid);
+        cJSON_Delete(m->pairs);
         free(m);
     }
 }
@@ -88,7 +90,8 @@ void machine_start(struct machine *m, const char *vmi_uid)
     free(m->vmi_uid);
     m->vmi_uid = xstrdup(vmi_uid);
     m->frozen_by = FREEZER_NONE;
-    m->gone_on = m->agent = m->paused = m->migrating = false;
+    m->gone_on = m->agent = m->paused = m->migrating = m->settled = false;
+    m->started_ms = world_now(m->world);
     m->since_ms = world_now(m->world);
     timer_arm(m->world->timers, &m->poll,
               world_now(m->world) + rng_range(m->world->rng, 1, POLL_MS));
@@ -110,18 +113,20 @@ void machine_stop(struct machine *m)
     timer_cancel(m->world->timers, &m->poll);
     free(TAKE(m->vmi_uid));
     m->frozen_by = FREEZER_NONE;
-    m->agent = m->paused = m->migrating = false;
+    m->agent = m->paused = m->migrating = m->overlay = false;
 }
 
 void machine_pause(struct machine *m, bool paused)
 {
     settle(m);
+    m->settled = true;
     m->paused = paused;
 }
 
 void machine_agent(struct machine *m, bool connected)
 {
     m->agent = connected;
+    m->settled = true;
 }
 
 void machine_freeze(struct machine *m, enum freezer by, int64_t timeout_ms)

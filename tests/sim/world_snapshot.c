@@ -59,11 +59,12 @@ static void fix(struct world *w, struct physical *p, const struct volume *v)
     p->frozen_by = m ? m->frozen_by : FREEZER_NONE;
     p->frozen = p->frozen_by != FREEZER_NONE;
     p->joined = m && m->joined;
+    p->stale = volume_stale(v);
     p->records = volume_records(v);
     p->cut_ms = clock_wall(w->clock);
     p->vmi_uid = m ? xstrdup(m->vmi_uid) : NULL;
-    world_note(w, "cut %s of %s: record %" PRId64 "%s%s", p->handle, v->claim, p->records,
-               p->running ? " running" : "", p->frozen ? " frozen" : "");
+    world_note(w, "cut %s of %s: record %" PRId64 "%s%s%s", p->handle, v->claim, p->records,
+               p->running ? " running" : "", p->frozen ? " frozen" : "", p->stale ? " stale" : "");
 }
 
 static void cut(struct world *w, const struct api_object *content, const struct volume *v)
