@@ -10,6 +10,7 @@
 #include "worker/bodies.h"
 #include "worker/debts.h"
 #include "worker/execute.h"
+#include "worker/pods.h"
 #include "worker/restored.h"
 #include "worker/sharing.h"
 #include "worker/steps.h"
@@ -337,11 +338,13 @@ static void tell_shared(const struct clone_view *v, struct decision *d)
     for (size_t i = 0; i < v->disk_count; i++)
         if (v->disks[i].plan->shared)
             buf_addf(&names, "%s%s", names.len ? ", " : "", v->disks[i].plan->name);
+    const struct pod_user user = pods_sharing(v);
     if (names.len)
         body_event(v, d, true, "SharedDisk",
                    "shareable or lun: %s; what other machines wrote to it meanwhile is part of the "
-                   "clone, whole or not",
-                   names.data);
+                   "clone, whole or not%s%s%s%s",
+                   names.data, user.pod ? "; not called FilesystemConsistent, for the Pod " : "",
+                   str_or(user.pod, ""), user.pod ? " uses disk " : "", str_or(user.disk, ""));
 }
 
 static void tell_cut(const struct clone_view *v, struct decision *d)

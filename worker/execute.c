@@ -13,6 +13,7 @@
 #include "kube/status.h"
 #include "worker/kinds.h"
 #include "worker/metrics.h"
+#include "worker/pods.h"
 #include "wukong/spec.h"
 
 /* Objects in one answer to a list: each may be a third of a megabyte of somebody's annotations. */
@@ -34,6 +35,7 @@ static const struct verb_info {
     [INTENT_PATCH] = {KUBE_PATCH, true, false, "application/merge-patch+json"},
     [INTENT_SUBRESOURCE] = {KUBE_PUT, true, true, "application/json"},
     [INTENT_LIST] = {KUBE_GET, false, true, NULL},
+    [INTENT_PODS] = {KUBE_GET, false, true, NULL},
     [INTENT_EXPAND] = {KUBE_PUT, false, true, "application/json"},
     [INTENT_ASK] = {KUBE_POST, false, true, "application/json"},
     [INTENT_STATUS] = {KUBE_PATCH, true, true, "application/apply-patch+yaml"},
@@ -151,6 +153,16 @@ static char *unreadable(const struct execution *e, const struct kube_reply *repl
     return NULL;
 }
 
+/* What is kept of an answer; NULL: nothing. */
+static char *kept_body(const struct execution *e, const struct kube_reply *reply)
+{
+    if (reply->status.err.kind != ERR_NONE)
+        return NULL;
+    if (e->verb == INTENT_PODS)
+        return pods_digest(reply->body, reply->body_len);
+    return e->keeps ? xstrndup(reply->body, reply->body_len) : NULL;
+}
+
 /* The UID of what a create has made, as its answer says. */
 static char *made_uid(const struct kube_reply *reply)
 {
@@ -193,8 +205,11 @@ static void execution_done(void *arg, const struct kube_reply *reply)
     (*e->owner_flights)--;
     log_write_ended(e, reply);
     CLEANUP_FREE char *strange = status->err.kind == ERR_NONE ? unreadable(e, reply) : NULL;
+    CLEANUP_FREE char *kept = kept_body(e, reply);
     if (strange) {
         fail_slot(x, c, ERR_INVALID, status->code, CALL_UNREADABLE, strange, 0);
+    } else if (status->err.kind == ERR_NONE && e->verb == INTENT_PODS && !kept) {
+        fail_slot(x, c, ERR_INVALID, status->code, "", "the list of Pods cannot be read", 0);
     } else if (status->err.kind == ERR_NONE || as_good_as_done(e->verb, status->err.kind)) {
         ok_slot(x, c, status->code);
         if (e->mark_done) {
@@ -203,10 +218,10 @@ static void execution_done(void *arg, const struct kube_reply *reply)
             mark->done_ms = c->done_ms;
             mark->done_mono_ms = c->done_mono_ms;
         }
-        if (e->keeps) {
+        if (kept) {
             free(c->body);
-            c->body = xstrndup(reply->body, reply->body_len);
-            c->body_len = reply->body_len;
+            c->body_len = e->verb == INTENT_PODS ? strlen(kept) : reply->body_len;
+            c->body = TAKE(kept);
         }
         if (e->shows)
             written = reply->body;
@@ -285,7 +300,7 @@ static bool build_path(const struct executor *x, const struct intent *i, struct 
 {
     bool collection = i->verb == INTENT_CREATE || i->verb == INTENT_DRY_RUN ||
                       i->verb == INTENT_EVENT || i->verb == INTENT_EXPAND ||
-                      i->verb == INTENT_LIST || i->verb == INTENT_ASK;
+                      i->verb == INTENT_LIST || i->verb == INTENT_PODS || i->verb == INTENT_ASK;
     const char *sub = i->verb == INTENT_STATUS ? "status" : i->sub;
     kube_path_kind(path, i->kind, i->ns, collection ? NULL : i->name, sub);
     if (i->verb == INTENT_STATUS || i->verb == INTENT_FINALIZER) {
@@ -304,6 +319,14 @@ static bool build_path(const struct executor *x, const struct intent *i, struct 
         kube_path_query(path, "limit", LIST_PAGE);
         if (i->from)
             kube_path_query(path, "continue", i->from);
+    }
+    if (i->verb == INTENT_PODS) {
+        CLEANUP_FREE char *limit = xasprintf("%u", i->limit);
+        /* They have let go of their claims. */
+        kube_path_query(path, "fieldSelector", "status.phase!=Succeeded,status.phase!=Failed");
+        kube_path_query(path, "limit", limit);
+        if (!str_empty(i->token))
+            kube_path_query(path, "continue", i->token);
     }
     return buf_ok(path);
 }

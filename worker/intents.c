@@ -13,6 +13,7 @@ const char *const intent_verb_names[INTENT_VERBS] = {
     [INTENT_STATUS] = "status", [INTENT_FINALIZER] = "finalizer",
     [INTENT_EVENT] = "event",   [INTENT_LIST] = "list",
     [INTENT_EXPAND] = "expand", [INTENT_ASK] = "ask",
+    [INTENT_PODS] = "pods",
 };
 
 struct intent *intents_add(struct intents *list, enum intent_verb verb,
@@ -38,7 +39,8 @@ struct intent *intents_add(struct intents *list, enum intent_verb verb,
                          .ns = arena_strdup(list->arena, ns),
                          .name = arena_strdup(list->arena, name),
                          .key = arena_strdup(list->arena, text.data)};
-    bool nameless = verb == INTENT_EVENT || verb == INTENT_LIST || verb == INTENT_ASK;
+    bool nameless =
+        verb == INTENT_EVENT || verb == INTENT_LIST || verb == INTENT_PODS || verb == INTENT_ASK;
     assert(i->name || nameless);
     return i;
 }

@@ -19,6 +19,7 @@
 enum intent_verb {
     INTENT_READ,    /* GET; the body is kept in the memo */
     INTENT_LIST,    /* GET of those labelled with the Wukong's UID, in all namespaces; one page */
+    INTENT_PODS,    /* GET of a page of a namespace's Pods; a digest is kept (pods.h) */
     INTENT_DRY_RUN, /* POST ?dryRun=All */
     INTENT_CREATE,  /* POST */
     INTENT_DELETE,  /* DELETE with preconditions.uid */
@@ -45,6 +46,8 @@ struct intent {
     const char *from;     /* LIST: where the page before it ended; NULL: from the beginning */
     bool metadata_only;   /* LIST */
     bool keeps_answer;    /* as a READ does */
+    unsigned limit;       /* PODS: how many to a page */
+    const char *token;    /* PODS: the page's; "": the first */
     const char *key;
     /* Memo slots set to CALL_OK: when the request is handed to the network, and when it succeeded.
        NULL: none. They let the next decision prove what came before what. */

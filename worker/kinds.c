@@ -112,6 +112,7 @@ const struct kube_kind worker_kinds[ALL_KINDS] = {
     [KIND_REVISION] = {"apps", "v1", "controllerrevisions", "ControllerRevision", false,
                        .fields = {0}},
     [KIND_EVENT] = {"", "v1", "events", "Event", false, .fields = {0}},
+    [KIND_POD] = {"", "v1", "pods", "Pod", false, .fields = {0}},
     [KIND_SUB_VM] = {SUBRESOURCES, "virtualmachines", "VirtualMachine", false, .fields = {0}},
     [KIND_SUB_VMI] = {SUBRESOURCES, "virtualmachineinstances", "VirtualMachineInstance", false,
                       .fields = {0}},

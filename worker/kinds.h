@@ -33,6 +33,7 @@ enum worker_kind {
     KIND_SUB_VM,        /* subresources.kubevirt.io virtualmachines */
     KIND_SUB_VMI,       /* subresources.kubevirt.io virtualmachineinstances */
     KIND_EXPAND,        /* subresources.kubevirt.io expand-vm-spec: a function, not an object */
+    KIND_POD,           /* listed by pages, kept in no cache */
     KIND_ACCESS_REVIEW, /* authorization.k8s.io subjectaccessreviews: a question, not an object */
     ALL_KINDS
 };

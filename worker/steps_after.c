@@ -1,5 +1,5 @@
 /* The look at the source after the cut: it is still what the attempt began with. */
-#include "worker/steps.h"
+#include "worker/pods.h"
 
 #include "base/str.h"
 #include "json/json.h"
@@ -128,7 +128,8 @@ enum observed view_stayed_the_same(const struct clone_view *v, struct why *why)
     CLEANUP_JSON cJSON *vmi = read_vmi(c);
     bool same = vmi && str_eq(json_str(vmi, "metadata.uid"), v->record.source_uid) &&
                 !json_str(vmi, "metadata.deletionTimestamp");
-    return same ? disks_stayed(v, vmi, why) : view_source_changed(why);
+    enum observed disks = same ? disks_stayed(v, vmi, why) : view_source_changed(why);
+    return disks == STEP_DONE ? pods_after(v, "after", why) : disks;
 }
 
 /* One that runs by then may have been started after the last cut, and nothing tells: the storage's
@@ -150,10 +151,12 @@ static enum observed found_stopped(const struct clone_view *v, const struct call
 
 enum observed view_stayed_stopped(const struct clone_view *v, struct why *why)
 {
-    enum observed stopped = found_stopped(v, view_look_after(v), why);
-    if (stopped != STEP_DONE || !v->source.vm_exists)
-        return stopped;
-    return looked(vm_after(v)) ? disks_stayed(v, NULL, why) : STEP_TODO;
+    enum observed o = found_stopped(v, view_look_after(v), why);
+    if (!v->source.vm_exists)
+        return o;
+    if (o == STEP_DONE)
+        o = looked(vm_after(v)) ? disks_stayed(v, NULL, why) : STEP_TODO;
+    return o == STEP_DONE ? pods_after(v, "after", why) : o;
 }
 
 bool view_copies_claims(const struct clone_view *v)
@@ -169,14 +172,16 @@ enum observed observe_stayed_stopped(const struct clone_view *v, struct why *why
 {
     if (v->record.consistency != CONSISTENCY_OFFLINE || !view_copies_claims(v))
         return STEP_DONE;
-    return found_stopped(v, memo_findf(v->memo, "read/copied/%lld", (long long)view_attempt(v)),
-                         why);
+    enum observed o =
+        found_stopped(v, memo_findf(v->memo, "read/copied/%lld", (long long)view_attempt(v)), why);
+    return o == STEP_DONE && v->source.vm_exists ? pods_after(v, "copied", why) : o;
 }
 
 void apply_stayed_stopped(const struct clone_view *v, struct decision *d)
 {
     (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_VMI], v->effective.source_ns,
                       v->source.vmi_name, "read/copied/%lld", (long long)view_attempt(v));
+    pods_ask_after(v, "copied", d);
 }
 
 void apply_look_after(const struct clone_view *v, struct decision *d)
@@ -186,4 +191,5 @@ void apply_look_after(const struct clone_view *v, struct decision *d)
     if (v->source.vm_exists)
         (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_VM], v->effective.source_ns,
                           v->source.vm_name, "read/after-vm/%lld", (long long)view_attempt(v));
+    pods_ask_after(v, "after", d);
 }

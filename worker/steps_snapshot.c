@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "worker/bodies.h"
+#include "worker/pods.h"
 #include "worker/sharing.h"
 
 int64_t view_attempt(const struct clone_view *v)
@@ -166,11 +167,15 @@ enum observed observe_freeze(const struct clone_view *v, struct why *why)
         return STEP_DONE;
     if (view_free_of_others(v, why) == STEP_WAIT)
         return STEP_WAIT;
-    if (view_cut_mode(v) != CUT_FROZEN)
-        return STEP_DONE;
-    if (!v->record.freeze.requested_ms)
-        return observe_free_guest(v, why);
-    return frozen_state(v, why);
+    if (view_cut_mode(v) == CUT_FROZEN && v->record.freeze.requested_ms)
+        return frozen_state(v, why);
+    enum observed used = STEP_DONE, freezes = STEP_DONE;
+    if (view_cut_mode(v) == CUT_FROZEN)
+        freezes = observe_free_guest(v, why);
+    /* Last: it is to be as near to the cut as can be. */
+    if (freezes != STEP_WAIT)
+        used = pods_before(v, why);
+    return used == STEP_DONE ? freezes : used;
 }
 
 static void begin_attempt(const struct clone_view *v, struct decision *d)
@@ -186,6 +191,11 @@ static void begin_attempt(const struct clone_view *v, struct decision *d)
 
 void apply_freeze(const struct clone_view *v, struct decision *d)
 {
+    struct why why = {0};
+    if (!v->record.freeze.requested_ms && pods_before(v, &why) != STEP_DONE) {
+        pods_ask_before(v, d);
+        return;
+    }
     if (!v->record.freeze.requested_ms) {
         begin_attempt(v, d);
         share_close(v, d);
@@ -344,13 +354,13 @@ static enum consistency judge_consistency(const struct clone_view *v)
 {
     enum cut_mode mode = view_cut_mode(v);
     int64_t id = v->record.freeze.requested_ms;
-    if (view_uses_vm_snapshot(v) && view_thawed_by_backup(v) &&
+    if (view_uses_vm_snapshot(v) && (view_thawed_by_backup(v) || pods_sharing(v).pod) &&
         vm_snapshot_consistency(v) == CONSISTENCY_FILESYSTEM)
         return cut_consistency(CUT_RUNNING, false, v->disk_count);
     if (view_uses_vm_snapshot(v))
         return vm_snapshot_consistency(v);
     bool foreign = v->memo->foreign_snapshot_ms >= id || v->memo->foreign_thaw_ms >= id ||
-                   view_thawed_by_backup(v);
+                   view_thawed_by_backup(v) || pods_sharing(v).pod;
     bool quiesced =
         mode == CUT_FROZEN && call_ok(view_freeze_call(v)) && freeze_held(v) && !foreign;
     return cut_consistency(mode, quiesced, v->disk_count);
@@ -406,6 +416,13 @@ static enum observed all_cut_state(const struct clone_view *v, struct why *why)
     /* The record waits for the thaw's answer, so that one write tells both. */
     if (frozen && (!thaw || thaw->state == CALL_FLYING))
         return STEP_WAIT;
+    const struct pod_user shares = pods_sharing(v);
+    if (view_must_be_frozen(v) && shares.pod) {
+        why_set(why, REASON_SOURCE_CHANGED,
+                "quiesce is Required, and the Pod %s/%s came to use disk %s while it was being cut",
+                v->effective.source_ns, shares.pod, shares.disk);
+        return STEP_FAILED;
+    }
     return worth_enough(v, why) ? STEP_TODO : STEP_FAILED;
 }
 

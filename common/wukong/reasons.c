@@ -95,7 +95,7 @@ const struct reason_info reason_table[] = {
     [REASON_SOURCE_CHANGED] =
         {"SourceChanged", REASON_TRANSIENT,
          "The source was replaced or restarted during the clone, or its disks "
-         "were exchanged; the message says what."},
+         "were exchanged or used by others; the message says what."},
     [REASON_SOURCE_STARTED] = {"SourceStarted", REASON_TRANSIENT,
                                "Keep the source stopped until a full clone is done."},
     [REASON_TARGET_LOST] = {"TargetLost", REASON_TRANSIENT,

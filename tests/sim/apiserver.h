@@ -41,6 +41,7 @@ enum api_kind {
     API_REVISION,
     API_LEASE,
     API_CONFIG_MAP,
+    API_POD, /* of those who use claims beside KubeVirt */
     API_KINDS
 };
 

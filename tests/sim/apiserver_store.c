@@ -35,6 +35,7 @@ const struct api_kind_info api_kinds[API_KINDS] = {
     [API_REVISION] = {"apps", "v1", "controllerrevisions", "ControllerRevision", false, false},
     [API_LEASE] = {"coordination.k8s.io", "v1", "leases", "Lease", false, false},
     [API_CONFIG_MAP] = {"", "v1", "configmaps", "ConfigMap", false, false},
+    [API_POD] = {"", "v1", "pods", "Pod", false, true},
 };
 
 /* Owners are collected some time after they have gone. */

@@ -142,7 +142,8 @@ class Chart(unittest.TestCase):
             (False, "update", "configmaps", own | {"api_group": "", "name": "wukong-stamp"}),
             *[(False, verb, "secrets", own | {"api_group": "", "name": "wukong-webhook-ca"})
               for verb in ("get", "list", "watch", "create")],
-            (False, "get", "pods", {"api_group": ""}),
+            (True, "list", "pods", {"api_group": ""}), (False, "get", "pods", {"api_group": ""}),
+            (False, "create", "pods", {"api_group": ""}),
         ])
 
     def test_users(self):

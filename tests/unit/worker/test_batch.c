@@ -110,11 +110,17 @@ static void test_copies_are_proven_first(void **state)
     batch_note_ready(&b.v, &b.d);
     assert_int_equal(b.d.record.ready_count, 0);
     assert_false(batch_take_stock(&b.v, &b.d));
-    assert_int_equal(b.d.intents.count, 1);
+    assert_int_equal(b.d.intents.count, 2);
     assert_int_equal(b.d.intents.items[0].verb, INTENT_READ);
+    assert_int_equal(b.d.intents.items[1].verb, INTENT_PODS);
     struct call *c = memo_slot(&b.memo, b.d.intents.items[0].key);
     c->state = CALL_FAILED;
     c->code = 404;
+    assert_false(batch_take_stock(&b.v, &b.d));
+    c = memo_slot(&b.memo, b.d.intents.items[1].key);
+    c->state = CALL_OK;
+    c->body = xstrdup("{\"next\":\"\",\"pods\":[]}");
+    c->body_len = strlen(c->body);
     assert_true(batch_take_stock(&b.v, &b.d));
     assert_int_equal(b.d.record.ready_count, 1);
     drop(&b);

@@ -500,6 +500,22 @@ static void do_list(struct world *w, const struct intent *i)
     c->body_len = strlen(c->body);
 }
 
+static void do_pods(struct world *w, const struct intent *i)
+{
+    const char *pods = str_starts(i->key, "pods/before/") ? w->pods : w->pods_after;
+    bool first = w->pods_paged && str_empty(i->token);
+    int code = str_empty(i->token) ? 0 : w->pods_code;
+    w->pods_code = str_empty(i->token) ? w->pods_code : 0;
+    answer(w, i, !code, code ? code : 200);
+    if (code)
+        return;
+    struct call *c = memo_slot(&w->memo, i->key);
+    free(c->body);
+    c->body = first ? xstrdup("{\"next\":\"more\",\"pods\":[]}")
+                    : xasprintf("{\"next\":\"\",\"pods\":[%s]}", str_or(pods, ""));
+    c->body_len = strlen(c->body);
+}
+
 /* Where the caches lag, the API server knows more. What the look after a full clone finds is said
    by the tests of that. */
 static char *claims_now(const struct world *w)
@@ -546,9 +562,11 @@ static void obey(struct world *w, const struct intent *i)
         return;
     w->calls++;
     w->sent += i->verb != INTENT_EVENT && i->verb != INTENT_READ && i->verb != INTENT_LIST &&
-               i->verb != INTENT_DRY_RUN;
+               i->verb != INTENT_DRY_RUN && i->verb != INTENT_PODS;
     if (i->verb == INTENT_SUBRESOURCE)
         do_subresource(w, i);
+    else if (i->verb == INTENT_PODS)
+        do_pods(w, i);
     else if (i->verb == INTENT_LIST)
         do_list(w, i);
     else if (i->verb == INTENT_READ)

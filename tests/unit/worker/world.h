@@ -59,7 +59,11 @@ struct world {
     const char *after_vm;     /* of the VM's, the same: members of status; NULL */
     int64_t began_ms;         /* the guest began to run then; 0: long ago */
     bool moved;               /* by then the source names another claim for its first disk */
-    bool others_frozen;       /* guests of other clones, as many as may be */
+    /* Pods that use claims, before the cut and after, as pods_digest says them; NULL: none. */
+    const char *pods, *pods_after;
+    bool pods_paged;    /* on the second page */
+    int pods_code;      /* answer to the next question for a page with a token; 0: 200 */
+    bool others_frozen; /* guests of other clones, as many as may be */
     int starts, stops;
     char vmi_uid[16];
     const char
