@@ -534,7 +534,8 @@ static void hold_source(struct sim *s)
 static void exchange_disks(struct sim *s)
 {
     static void (*const acts[])(struct world *, const char *, const char *) = {
-        vmi_move_volumes, vmi_move_volumes, vm_restore, vmi_overlay, vmi_backup, vmi_backup,
+        vmi_move_volumes, vmi_move_volumes, vm_restore, vmi_overlay,
+        vm_use_claims,    vm_use_claims,    vmi_backup, vmi_backup,
     };
     const struct machine *m = any_source(s);
     if (m)

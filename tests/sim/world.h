@@ -44,6 +44,7 @@ struct machine {
     /* Its claims are being exchanged, [{volumeName, source, destination}]; NULL: they are not. */
     cJSON *pairs;
     unsigned exchanges;
+    bool tool;            /* a Pod that is no machine writes to its claims */
     bool moving, overlay; /* by a volume migration; overlays lie over its disks */
     char *moving_uid;
     enum freezer frozen_by;
@@ -148,6 +149,10 @@ struct machine *machine_find(struct world *w, const char *ns, const char *name);
 int64_t machine_records(const struct machine *m);
 /* How long our freezes have held it, one that holds it now included. */
 int64_t machine_held_ms(const struct machine *m);
+/* Somebody writes to its disks, the guest or another. */
+bool machine_runs(const struct machine *m);
+/* A Pod begins to write to its disks, or ends. */
+void machine_tool(struct machine *m, bool writes);
 void machine_start(struct machine *m, const char *vmi_uid);
 void machine_stop(struct machine *m);
 void machine_pause(struct machine *m, bool paused);
@@ -160,6 +165,7 @@ void vmi_migrate(struct world *w, const char *ns, const char *name);
 void vmi_move_volumes(struct world *w, const char *ns, const char *name);
 void vm_restore(struct world *w, const char *ns, const char *name);
 void vmi_overlay(struct world *w, const char *ns, const char *name);
+void vm_use_claims(struct world *w, const char *ns, const char *name);
 void vmi_backup(struct world *w, const char *ns, const char *name);
 /* A freeze while frozen succeeds and arms nothing. */
 void machine_freeze(struct machine *m, enum freezer by, int64_t timeout_ms);

@@ -136,7 +136,7 @@ static bool from_claim(struct world *w, const struct api_object *o, struct volum
     }
     v->records = volume_records(source);
     v->cut_frozen = source->machine && source->machine->frozen_by;
-    v->cut_running = source->machine && source->machine->vmi_uid;
+    v->cut_running = source->machine && machine_runs(source->machine);
     v->cut_stale = volume_stale(source);
     return true;
 }

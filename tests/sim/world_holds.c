@@ -274,6 +274,71 @@ void vmi_overlay(struct world *w, const char *ns, const char *name)
     world_later(w, rng_range(w->rng, 50, 1000), lay_overlay, ns, name);
 }
 
+/* --- a Pod that uses the claims of a stopped machine --- */
+
+#define TOOL "libguestfs-tools-"
+
+static void tool_name(const char *name, char out[80])
+{
+    (void)snprintf(out, 80, TOOL "%.50s", name);
+}
+
+static void end_tool(struct world *w, const char *ns, const char *name)
+{
+    char pod[80];
+    struct machine *m = machine_find(w, ns, name);
+    tool_name(name, pod);
+    struct api_object *o = api_find(w->api, API_POD, ns, pod);
+    if (m)
+        machine_tool(m, false);
+    if (o)
+        api_delete(w->api, "user", o);
+    world_note(w, "the Pod %s is gone", pod);
+}
+
+/* As the disks of the machine are then; one that has been started meanwhile keeps it out. */
+static void begin_tool(struct world *w, const char *ns, const char *name)
+{
+    char pod[80];
+    struct machine *m = machine_find(w, ns, name);
+    tool_name(name, pod);
+    if (!m || m->vmi_uid || m->pairs || !api_find(w->api, API_POD, ns, pod)) {
+        end_tool(w, ns, name);
+        return;
+    }
+    machine_tool(m, true);
+    world_note(w, "the Pod %s writes to the disks of %s", pod, name);
+    /* Longer than a worker takes to look again: a Pod that is gone leaves no trace. */
+    world_later(w, rng_range(w->rng, 60000, 120000), end_tool, ns, name);
+}
+
+void vm_use_claims(struct world *w, const char *ns, const char *name)
+{
+    char pod[80];
+    const cJSON *v;
+    const struct machine *m = machine_find(w, ns, name);
+    const struct api_object *vm = api_find(w->api, API_VM, ns, name);
+    tool_name(name, pod);
+    if (!m || !vm || m->pairs || m->vmi_uid || m->tool || api_find(w->api, API_VMI, ns, name) ||
+        json_at(vm->tree, RESTORING) || api_find(w->api, API_POD, ns, pod))
+        return;
+    cJSON *o = api_new(API_POD, ns, pod), *c = cJSON_CreateObject();
+    jt_str(c, "name", "tools");
+    cJSON_ArrayForEach (v, json_at(vm->tree, "spec.template.spec.volumes")) {
+        if (!json_str(v, "persistentVolumeClaim.claimName"))
+            continue;
+        cJSON *mount = cJSON_CreateObject();
+        jt_str(mount, "name", json_str(v, "name"));
+        jt_str(mount, "mountPath", "/disk");
+        cJSON_AddItemToArray(jt_array(c, "volumeMounts"), mount);
+        cJSON_AddItemToArray(jt_array(o, "spec.volumes"), jt_copy(v));
+    }
+    cJSON_AddItemToArray(jt_array(o, "spec.containers"), c);
+    jt_str(o, "status.phase", "Pending");
+    (void)api_create(w->api, "user", API_POD, o);
+    world_later(w, rng_range(w->rng, 500, 3000), begin_tool, ns, name);
+}
+
 /* --- a backup, whose freeze succeeds while frozen, and which then thaws --- */
 
 #define BACKUP "status.changedBlockTracking.backupStatus"

@@ -8,7 +8,7 @@
 
 int64_t machine_records(const struct machine *m)
 {
-    bool writing = m->vmi_uid && !m->frozen_by && !m->paused;
+    bool writing = m->tool || (m->vmi_uid && !m->frozen_by && !m->paused);
     return m->records + (writing ? world_now(m->world) - m->since_ms : 0);
 }
 
@@ -17,6 +17,17 @@ static void settle(struct machine *m)
 {
     m->records = machine_records(m);
     m->since_ms = world_now(m->world);
+}
+
+bool machine_runs(const struct machine *m)
+{
+    return m->vmi_uid || m->tool;
+}
+
+void machine_tool(struct machine *m, bool writes)
+{
+    settle(m);
+    m->tool = writes;
 }
 
 static void safety_fires(void *arg)
@@ -90,6 +101,8 @@ void machine_start(struct machine *m, const char *vmi_uid)
     free(m->vmi_uid);
     m->vmi_uid = xstrdup(vmi_uid);
     m->frozen_by = FREEZER_NONE;
+    /* qemu's lock keeps others out. */
+    m->tool = false;
     m->gone_on = m->agent = m->paused = m->migrating = m->settled = false;
     m->started_ms = world_now(m->world);
     m->since_ms = world_now(m->world);

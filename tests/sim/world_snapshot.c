@@ -55,7 +55,7 @@ static void fix(struct world *w, struct physical *p, const struct volume *v)
     const struct machine *m = v->machine;
     p->pending = false;
     p->torn = w->copies_files && p->begun_records != volume_records(v);
-    p->running = m && m->vmi_uid;
+    p->running = m && machine_runs(m);
     p->frozen_by = m ? m->frozen_by : FREEZER_NONE;
     p->frozen = p->frozen_by != FREEZER_NONE;
     p->joined = m && m->joined;
