@@ -13,7 +13,8 @@
 
 #define VOLUMES                                                                                    \
     "volumes: [{name: root, persistentVolumeClaim: {claimName: web-root}},"                        \
-    " {name: data, dataVolume: {name: web-data}}, {name: ci, cloudInitNoCloud: {userData: \"#cloud-config\"}}]"
+    " {name: data, dataVolume: {name: web-data}}, {name: ci, cloudInitNoCloud: {userData: "        \
+    "\"#cloud-config\"}}]"
 #define DOMAIN(more)                                                                               \
     "domain: {devices: {disks: [{name: root, bootOrder: 2}, {name: data}]" more "}}"
 #define VMI_META "metadata: {name: web, namespace: prod, uid: i-1}"
