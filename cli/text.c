@@ -56,7 +56,15 @@ static unsigned decode(const char *p, uint32_t *ret)
     return n;
 }
 
-bool text_next(const char **p, struct text_char *ret)
+/* One character and how many columns it takes (0, 1 or 2). Line ends are ' '; other control
+   characters, and bytes that are no UTF-8, are '?'. */
+struct text_char {
+    const char *bytes;
+    unsigned len, columns;
+};
+
+/* Reads the character at *p and moves on; false at the end. */
+static bool text_next(const char **p, struct text_char *ret)
 {
     uint32_t c;
     if (!**p)

@@ -11,15 +11,6 @@
 
 #include "base/buf.h"
 
-/* One character and how many columns it takes (0, 1 or 2). Line ends are ' '; other control
-   characters, and bytes that are no UTF-8, are '?'. */
-struct text_char {
-    const char *bytes;
-    unsigned len, columns;
-};
-/* Reads the character at *p and moves on; false at the end. */
-bool text_next(const char **p, struct text_char *ret);
-
 /* How long until then: "45s", "3h20m", from two days on "12d". */
 #define TEXT_WAIT_MAX 32
 void text_wait(int64_t ms, char out[TEXT_WAIT_MAX]);

@@ -19,6 +19,7 @@ wk_packages_of() {
     build) echo "gcc cmake ninja-build pkg-config libmicrohttpd-dev libcurl4-openssl-dev libcjson-dev" \
         "libyaml-dev libssl-dev zlib1g-dev uthash-dev libcmocka-dev" ;;
     bed) echo "openssl" ;;
+    tidy) echo "clang-format-14" ;;
     coverage) echo "lcov" ;;
     lint) echo "clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev cppcheck valgrind lcov" ;;
     *) wk_die "wk_packages_of: nothing known as $1" ;;

@@ -331,22 +331,10 @@ static bool build_path(const struct executor *x, const struct intent *i, struct 
     return buf_ok(path);
 }
 
-bool execute(struct executor *x, const struct intent *i, struct memo *memo, void *owner,
-             unsigned *owner_flights)
+/* What must be known of the request when its answer comes, in the list of those under way. */
+static struct execution *begin(struct executor *x, const struct intent *i, struct memo *memo,
+                               void *owner, unsigned *owner_flights)
 {
-    const struct verb_info *verb = &verbs[i->verb];
-    CLEANUP_BUF struct buf path = BUF_INIT(LIMIT_PATH_BYTES);
-    CLEANUP_BUF struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
-    if (!may_send(x, i, memo_find(memo, i->key)))
-        return false;
-    bool wrapped = wrap_body(i, &body);
-    if (!build_path(x, i, &path) || !buf_ok(&body)) {
-        fail_slot(x, memo_slot(memo, i->key), ERR_INTERNAL, 0, "TooLarge",
-                  "the request is larger than it may be", 0);
-        return false;
-    }
-    if (i->verb == INTENT_CREATE && !i->body)
-        return false;
     size_t n = strlen(i->key) + 1;
     struct execution *e = xcalloc(1, sizeof *e + n);
     *e = (struct execution){.next = x->flying,
@@ -378,6 +366,11 @@ bool execute(struct executor *x, const struct intent *i, struct memo *memo, void
     if (e->next)
         e->next->back = &e->next;
     x->flying = e;
+    return e;
+}
+
+static void mark_sent(struct executor *x, const struct intent *i, struct memo *memo)
+{
     struct call *c = memo_slot(memo, i->key);
     c->state = CALL_FLYING;
     c->sent_ms = wall(x);
@@ -388,6 +381,26 @@ bool execute(struct executor *x, const struct intent *i, struct memo *memo, void
         mark->sent_ms = c->sent_ms;
         mark->sent_mono_ms = c->sent_mono_ms;
     }
+}
+
+bool execute(struct executor *x, const struct intent *i, struct memo *memo, void *owner,
+             unsigned *owner_flights)
+{
+    const struct verb_info *verb = &verbs[i->verb];
+    CLEANUP_BUF struct buf path = BUF_INIT(LIMIT_PATH_BYTES);
+    CLEANUP_BUF struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
+    if (!may_send(x, i, memo_find(memo, i->key)))
+        return false;
+    bool wrapped = wrap_body(i, &body);
+    if (!build_path(x, i, &path) || !buf_ok(&body)) {
+        fail_slot(x, memo_slot(memo, i->key), ERR_INTERNAL, 0, "TooLarge",
+                  "the request is larger than it may be", 0);
+        return false;
+    }
+    if (i->verb == INTENT_CREATE && !i->body)
+        return false;
+    struct execution *e = begin(x, i, memo, owner, owner_flights);
+    mark_sent(x, i, memo);
     const char *text = wrapped ? body.data : i->body;
     struct kube_request request = {
         .method = verb->method,

@@ -30,7 +30,7 @@ enum consistency {
 extern const char *const consistency_names[CONSISTENCIES];
 
 /* Of a source that is cut so; quiesced: it was frozen to the last cut. CSI promises an order of
-   writes to snapshots of a group alone (spec.md, CreateVolumeGroupSnapshot). */
+   writes to snapshots of a group alone (the CSI specification, CreateVolumeGroupSnapshot). */
 static inline enum consistency cut_consistency(enum cut_mode mode, bool quiesced, size_t disks)
 {
     if (mode == CUT_OFFLINE)

@@ -110,11 +110,13 @@ static const struct schema match_source[] = {
 };
 static const struct schema match_target[] = {OBJECT("namespaceSelector", selector)};
 static const struct schema match[] = {
-    LIST("subjects", subject_item, 64), OBJECT("source", match_source), OBJECT("target", match_target),
+    LIST("subjects", subject_item, 64), OBJECT("source", match_source),
+    OBJECT("target", match_target),
 };
 static const struct schema policy_rules[] = {
     LIST("cloneTypes", string_item, 3), STRING("placement"), STRING("requireSource"),
-    STRING("quiesce"), STRING("minimumConsistency"), STRING("cutRule"), STRING("unknownDriverCutRule"),
+    STRING("quiesce"), STRING("minimumConsistency"), STRING("cutRule"),
+    STRING("unknownDriverCutRule"),
     LIST("storageClasses", string_item, 64),
     LIST("volumeSnapshotClasses", string_item, 64), QUANTITY("maxDiskSize"), INTEGER("maxReplicas"),
 };
