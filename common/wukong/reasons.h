@@ -51,7 +51,7 @@ enum reason {
     REASON_SNAPSHOT_LOST,
     REASON_RESTORE_FAILED,
     REASON_CHANGED_BY_ADMISSION, /* what was stored is not what was asked for */
-    REASON_CLONING_REFUSED, /* by the CSI driver; snapshots are taken instead */
+    REASON_CLONING_REFUSED,      /* by the CSI driver; snapshots are taken instead */
     REASON_SOURCE_CHANGED,
     REASON_SOURCE_STARTED,
     REASON_TARGET_LOST,
