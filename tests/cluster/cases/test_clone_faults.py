@@ -486,6 +486,61 @@ class Untrue(Faults):
         self.assert_untouched(source)
         self.assert_nothing_left("strict", source.claims)
 
+    def wait_busy(self, name, word):
+        """Until it waits for others who hold its source, and says for whom."""
+        def now():
+            told = [c["message"] for c in self.wukong(name).get("status", {}).get("conditions", [])
+                    if c["reason"] == "SourceBusy"]
+            return any(word in text for text in told) or self.fail(f"{told}")
+        return self.wait_for(now, 20, f"{name} to wait for {word}")
+
+    def test_volumes_that_are_to_move_are_waited_for(self):
+        """KubeVirt points a machine at an empty claim before it copies anything."""
+        self.make_claim("destination")
+        source = self.source(disks=("root", "data"))
+        source.annotate(moving_volume="data=destination")
+        self.wait_for(lambda: source.vmi()["status"].get("migratedVolumes"), 20, "the list of volumes")
+        self.assertIn("destination", json.dumps(source.vmi()["spec"]["volumes"]))
+        for quiesce in ("IfAvailable", "Never"):
+            self.clone(quiesce.lower(), source, clone_source={"quiesce": quiesce})
+        for quiesce in ("IfAvailable", "Never"):
+            self.wait_busy(quiesce.lower(), "migrat")
+        time.sleep(2)
+        self.assertEqual(([], []), (self.snapshots(), source.log("freeze-request")))
+        source.annotate(moving_volume=None)
+        for quiesce in ("IfAvailable", "Never"):
+            self.wait_ended(quiesce.lower(), timeout_s=90)
+            self.assert_disks(quiesce.lower(), source, torn_tail=quiesce == "Never")
+
+    def test_a_backup_is_waited_for(self):
+        source = self.source()
+        source.annotate(backup="nightly")
+        self.wait_for(lambda: source.vmi()["status"].get("changedBlockTracking"), 20, "the backup")
+        self.clone("after", source)
+        self.wait_busy("after", "nightly")
+        self.assertEqual(([], []), (self.snapshots(), source.log("freeze-request")))
+        source.annotate(backup=None)
+        self.wait_ended("after", timeout_s=90)
+        self.assert_cloned("after", source)
+
+    def test_a_backup_that_thaws_the_guest_is_seen(self):
+        source = self.source()
+        vms.set_disk_fault(self.bed, source.handle("root"), snapshot_delay_ms=4500)
+        self.addCleanup(vms.set_disk_fault, self.bed, source.handle("root"))
+        self.clone("crossed", source)
+        self.wait_for(lambda: source.log("frozen"), 20, "the guest to be frozen")
+        source.annotate(backup="nightly")
+        self.wait_for(lambda: [e for e in source.log("thawed") if e["user"] == "backup"], 8, "its thaw")
+        # It ends before the cut: what tells of it afterwards is its name alone.
+        source.annotate(backup=None)
+        found = self.wait_ended("crossed", timeout_s=90)
+        held = vms.read_live(self.volume_file("crossed-root"))
+        if vms.clone_status(found)["attempts"] == 1:
+            self.assertGreater(len(held.numbers(source.uid)), source.log("frozen")[0]["last"])
+            self.assert_cloned("crossed", source, consistency="CrashConsistent")
+        else:
+            self.assert_cloned("crossed", source, consistency=vms.clone_status(found)["consistency"])
+
     def _class_with(self, name, **faults):
         unique = f"{name}-{self.namespace}"
         self.cleanup_object(objects.snapshot_class(
