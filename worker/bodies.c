@@ -301,7 +301,7 @@ const char *body_dry_claim_changed(const struct clone_view *v, const struct view
                                    size_t disk)
 {
     CLEANUP_JSON cJSON *stored =
-        answered(memo_findf(v->memo, "dry/claim/%s", t->claims[disk].name));
+        answered(memo_findf(v->memo, "%s/claim/%s", view_dry_slot(v), t->claims[disk].name));
     return claim_differs(v, t, disk, stored);
 }
 
@@ -333,7 +333,7 @@ void body_create_claim(const struct clone_view *v, struct decision *d, const str
 void body_dry_run_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
                         size_t disk)
 {
-    send_claim(v, d, t, disk, INTENT_DRY_RUN, "dry");
+    send_claim(v, d, t, disk, INTENT_DRY_RUN, view_dry_slot(v));
 }
 
 void body_own_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
@@ -505,7 +505,7 @@ void body_create_vm(const struct clone_view *v, struct decision *d, const struct
 
 void body_dry_run_vm(const struct clone_view *v, struct decision *d, const struct view_target *t)
 {
-    send_vm(v, d, t, INTENT_DRY_RUN, "dry");
+    send_vm(v, d, t, INTENT_DRY_RUN, view_dry_slot(v));
 }
 
 void body_own_vm(const struct clone_view *v, struct decision *d, const struct view_target *t,

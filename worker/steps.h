@@ -142,6 +142,9 @@ bool call_read_running_vmi(const struct call *c);
 /* steps_source.c */
 enum observed observe_gates(const struct clone_view *v, struct why *why);
 void apply_gates(const struct clone_view *v, struct decision *d);
+/* What the keys of this attempt's dry runs begin with: those of an earlier one tried claims that
+   hang on other snapshots, and prove nothing. */
+const char *view_dry_slot(const struct clone_view *v);
 enum observed observe_preflight(const struct clone_view *v, struct why *why);
 void apply_preflight(const struct clone_view *v, struct decision *d);
 /* steps_share.c */

@@ -358,9 +358,14 @@ static bool read_fresh(const struct clone_view *v, const struct body_read *r)
     return answered && age_ms(v, c) < (follows ? DRY_RUN_FRESH_MS : READ_FRESH_MS);
 }
 
+const char *view_dry_slot(const struct clone_view *v)
+{
+    return arena_printf(v->arena, "dry/%lld", (long long)view_attempt(v));
+}
+
 static const struct call *dry_call(const struct clone_view *v, const char *kind, const char *name)
 {
-    const struct call *c = memo_findf(v->memo, "dry/%s/%s", kind, name);
+    const struct call *c = memo_findf(v->memo, "%s/%s/%s", view_dry_slot(v), kind, name);
     return c && age_ms(v, c) < DRY_RUN_FRESH_MS ? c : NULL;
 }
 
@@ -421,7 +426,7 @@ static enum observed dry_runs(const struct clone_view *v, struct why *why)
     }
     enum observed o =
         dry_verdict(v, dry_call(v, "vm", t->vm.name), "VirtualMachine", t->vm.name, why);
-    const char *changed = o == STEP_DONE ? body_vm_changed(v, t, "dry") : NULL;
+    const char *changed = o == STEP_DONE ? body_vm_changed(v, t, view_dry_slot(v)) : NULL;
     return changed ? changed_by_admission(changed, why) : o;
 }
 

@@ -23,8 +23,10 @@ DEADLINE_S = int(20 * harness.PATIENCE)
 # (worker/view_left.c: CUT_AWAIT_MS), and the rest is a few requests on a machine that does much else.
 CLEANUP_S = 90 * harness.PATIENCE
 UNFREEZE_S = 10
-# One attempt that ends by a freeze: the guest may be frozen so long, then fsFreezeStatus is polled.
-ATTEMPT_S = UNFREEZE_S + 6 + 10 * harness.PATIENCE
+# One attempt that ends by a freeze whose answer is lost: it may land late (worker: FREEZE_LATE_MS), the guest
+# may be frozen so long, then fsFreezeStatus is polled.
+LATE_S = 30
+ATTEMPT_S = max(UNFREEZE_S, LATE_S) + 6 + 10 * harness.PATIENCE
 
 DRIVER = {
     **driver_rows("snapshot", "snapshot"),

@@ -97,11 +97,13 @@ void body_create_vm(const struct clone_view *v, struct decision *d, const struct
 void body_dry_run_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
                         size_t disk)
 {
-    add(v, d, INTENT_DRY_RUN, KIND_PVC, t->claims[disk].name, "dry/claim");
+    add(v, d, INTENT_DRY_RUN, KIND_PVC, t->claims[disk].name,
+        arena_printf(v->arena, "%s/claim", view_dry_slot(v)));
 }
 void body_dry_run_vm(const struct clone_view *v, struct decision *d, const struct view_target *t)
 {
-    add(v, d, INTENT_DRY_RUN, KIND_VM, t->vm.name, "dry/vm");
+    add(v, d, INTENT_DRY_RUN, KIND_VM, t->vm.name,
+        arena_printf(v->arena, "%s/vm", view_dry_slot(v)));
 }
 void body_own_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
                     size_t disk)
