@@ -349,8 +349,20 @@ static void finished(struct sim *s, struct seen_wukong *k, const cJSON *wukong)
     }
 }
 
+/* Nobody is blamed who is not there. */
+static void check_blame(struct sim *s, const struct seen_wukong *k, const cJSON *before,
+                        const cJSON *after)
+{
+    static const char reason[] = "status.cloneStatus.lastError.reason";
+    if (str_eq(json_str(after, reason), "ChangedByAdmission") &&
+        !str_eq(json_str(before, reason), "ChangedByAdmission") && !s->copycats.mutates)
+        sim_violation(s, "failures-are-explained", "%s: %s, and nothing changes claims", k->name,
+                      json_str(after, "status.cloneStatus.lastError.message"));
+}
+
 void judge_status(struct sim *s, struct seen_wukong *k, const cJSON *before, const cJSON *after)
 {
+    check_blame(s, k, before, after);
     const cJSON *old = json_at(before, "status.cloneStatus");
     const cJSON *new = json_at(after, "status.cloneStatus");
     judge_shared(s, k, old, new);
