@@ -219,6 +219,14 @@ static void nudge(const struct clone_view *v, struct decision *d, const struct v
                            (long long)(v->now.wall_ms / 1000));
 }
 
+/* We have set it to Delete already, and not to Retain since: whoever did so wants to keep it. */
+static bool retained_by_others(const struct clone_view *v, const char *content)
+{
+    const struct call *gone = memo_findf(v->memo, "policy/%s", content);
+    const struct call *kept = memo_findf(v->memo, "retain/%s", content);
+    return call_ok(gone) && !(call_ok(kept) && kept->done_mono_ms >= gone->done_mono_ms);
+}
+
 /* Everything that must come before the deletion of a VolumeSnapshot; true when it has. hasty: only
    what takes no time. */
 static bool may_go(const struct clone_view *v, struct decision *d, const struct view_leftover *o,
@@ -244,7 +252,8 @@ static bool may_go(const struct clone_view *v, struct decision *d, const struct 
         decision_again(d, v->now.wall_ms + 1000);
         return false;
     }
-    if (!o->copy && o->content && o->content_retains && o->policy_ours) {
+    if (!o->copy && o->content && o->content_retains && o->policy_ours &&
+        !retained_by_others(v, o->content)) {
         struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
                                        o->content, "policy/%s", o->content);
         p->body = "{\"spec\":{\"deletionPolicy\":\"Delete\"}}";

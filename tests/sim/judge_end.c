@@ -101,7 +101,9 @@ static const struct api_object *unfinished(struct sim *s)
     for (struct api_object *o = s->api.objects[API_WUKONG]; o; o = o->hh.next) {
         const struct seen_wukong *k = judge_find(s, o->uid);
         const char *retry = json_str(o->tree, "metadata.annotations[" WUKONG_RETRY_ANNOTATION "]");
-        bool retries = str_eq(phase_of(o), "Failed") && retry && k->retried;
+        /* Snapshots that a ready machine needs keep the names that a new attempt would give. */
+        bool retries =
+            str_eq(phase_of(o), "Failed") && retry && k->retried && !snapshot_may_stay(s, k);
         if (!is_final(o) || api_deleting(o->tree) || retries)
             return o;
     }

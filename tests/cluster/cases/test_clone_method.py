@@ -13,16 +13,16 @@ METHOD = {"snapshotMethod": "VirtualMachineSnapshot"}
 
 
 class Method(vms.Concurrent):
-    def _seen_snapshot(self, name):
+    def _seen_snapshot(self, name, within_s=20):
         """The VirtualMachineSnapshot of a clone while it is there."""
         def now():
             found = self.kube.list(vms.VM_SNAPSHOT_API, "VirtualMachineSnapshot", self.namespace)
             return found[0] if found else None
-        return self.wait_for(now, 20, f"the VirtualMachineSnapshot of {name}")
+        return self.wait_for(now, within_s, f"the VirtualMachineSnapshot of {name}")
 
-    def _clone(self, name, source):
+    def _clone(self, name, source, within_s=20):
         wukong = self.clone(name, source, clone_source=METHOD)
-        seen = self._seen_snapshot(name)
+        seen = self._seen_snapshot(name, within_s)
         self.assertEqual({"apiGroup": "kubevirt.io", "kind": "VirtualMachine", "name": source.name},
                          seen["spec"]["source"])
         self.assertEqual(f"snapshot-{source.name}-{name}-{wukong['metadata']['uid'][:8]}-1",
@@ -54,7 +54,8 @@ class Method(vms.Concurrent):
 
     def test_without_agent_it_is_crash_consistent(self):
         source = self.source(owned=True, faults={"no-agent": "true"}, agent=False)
-        self._clone("crash", source)
+        # A guest that has just begun to run gets two minutes for its agent.
+        self._clone("crash", source, within_s=160)
         self.assert_cloned("crash", source, consistency="CrashConsistent")
 
     def test_what_somebody_else_retains_stays(self):
