@@ -195,7 +195,7 @@ static const struct source_row source_rows[] = {
     /* The first disk has bootOrder 2, the second none: it boots from the first. */
     {CLONE_AND("disks: [{name: data}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-boot-left-out", "spec.disks", "\"root\""},
     {CLONE_AND("disks: [{name: root}]"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "disk-left-out", "spec.disks", "\"data\""},
-    {CLONE(""), VM_RUNNING, VMI_RUNNING, "{spec: {storageClassName: fast, resources: {requests: {storage: 9Gi}}}, status: {phase: Pending}}", NORMAL, "disk-claim-unbound", "spec.cloneSource", "start the VM once"},
+    {CLONE(""), VM_RUNNING, VMI_RUNNING, "{spec: {storageClassName: fast, accessModes: [ReadWriteOnce], resources: {requests: {storage: 9Gi}}}, status: {phase: Pending}}", NORMAL, "disk-claim-unbound", "spec.cloneSource", "start the VM once"},
     {CLONE(""), VM_RUNNING, VMI(VOLUMES ", domain: {devices: {disks: [{name: root, disk: {bus: virtio}, shareable: true}]}}", RUNNING), OK_PVC, NORMAL, "disk-shared", "spec.cloneSource", "another machine"},
     {CLONE(""), VM_RUNNING, VMI(VOLUMES ", domain: {devices: {disks: [{name: data, lun: {bus: scsi}}]}}", RUNNING), OK_PVC, NORMAL, "disk-shared", "spec.cloneSource", "another machine"},
     {CLONE(""), VM_RUNNING, VMI_RUNNING, NULL, NORMAL, "disk-claim-missing", "spec.cloneSource", "web-root"},
