@@ -435,7 +435,8 @@ static int build_vm(const struct clone_view *v, const struct view_target *t, str
 }
 
 /* What is looked up before the source is touched. Secrets are never read, and what is not here is
-   named in an Event alone. */
+   named in an Event alone. The first is asked for by a dry run, whose answer tells whether the name
+   is taken: the right to get a ConfigMap would be the right to read all of them. */
 static const struct kube_kind need_kinds[] = {
     {"", "v1", "configmaps", "ConfigMap", false, .fields = {0}},
     {"k8s.cni.cncf.io", "v1", "network-attachment-definitions", "NetworkAttachmentDefinition",
@@ -457,6 +458,25 @@ static const struct kube_kind *need_kind(const char *kind)
     return NULL;
 }
 
+/* What is created of it: nothing, even if it is not there. NULL: it may be read. */
+static const char *need_probe(const struct clone_view *v, const struct kube_kind *kind,
+                              const struct target_need *n)
+{
+    CLEANUP_BUF struct buf out = BUF_INIT(4096);
+    struct json_writer w = json_writer(&out);
+    if (kind != &need_kinds[0])
+        return NULL;
+    json_object(&w, NULL);
+    json_string(&w, "apiVersion", kind->version);
+    json_string(&w, "kind", kind->kind);
+    json_object(&w, "metadata");
+    json_string(&w, "namespace", n->ns);
+    json_string(&w, "name", n->name);
+    json_end(&w);
+    json_end(&w);
+    return keep(v, &out);
+}
+
 const struct body_need *body_needs(const struct clone_view *v, size_t *ret_count)
 {
     struct err err = {0};
@@ -473,7 +493,8 @@ const struct body_need *body_needs(const struct clone_view *v, size_t *ret_count
         if (kind)
             list[(*ret_count)++] = (struct body_need){
                 kind, arena_strdup(v->arena, n->ns), arena_strdup(v->arena, n->name),
-                arena_printf(v->arena, "need/%s/%s/%s", n->kind, str_or(n->ns, ""), n->name)};
+                arena_printf(v->arena, "need/%s/%s/%s", n->kind, str_or(n->ns, ""), n->name),
+                need_probe(v, kind, n)};
     }
     return list;
 }

@@ -20,10 +20,11 @@ struct body_read {
 const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count);
 
 /* What the new machine names, and must find in another namespace than the source's; none within
-   one. key names the memo's slot of the read. Lives in the view's arena. */
+   one. key names the memo's slot of the read, or of the probe. Lives in the view's arena. */
 struct body_need {
     const struct kube_kind *kind;
     const char *ns, *name, *key;
+    const char *probe; /* what an INTENT_PROBE tries to create; NULL: it is read */
 };
 const struct body_need *body_needs(const struct clone_view *v, size_t *ret_count);
 

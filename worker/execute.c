@@ -30,6 +30,7 @@ static const struct verb_info {
 } verbs[INTENT_VERBS] = {
     [INTENT_READ] = {KUBE_GET, false, true, NULL},
     [INTENT_DRY_RUN] = {KUBE_POST, true, true, "application/json"},
+    [INTENT_PROBE] = {KUBE_POST, false, true, "application/json"},
     [INTENT_CREATE] = {KUBE_POST, true, false, "application/json"},
     [INTENT_DELETE] = {KUBE_DELETE, true, false, "application/json"},
     [INTENT_PATCH] = {KUBE_PATCH, true, false, "application/merge-patch+json"},
@@ -105,10 +106,10 @@ static void ok_slot(struct executor *x, struct call *c, int code)
 }
 
 /* What a failed answer of this verb still means: an Event that exists was sent by an earlier life,
-   what is gone already needs no deletion. */
+   what is gone already needs no deletion, and a probe has its answer. */
 static bool as_good_as_done(enum intent_verb verb, enum err_kind kind)
 {
-    return (verb == INTENT_EVENT && kind == ERR_EXISTS) ||
+    return ((verb == INTENT_EVENT || verb == INTENT_PROBE) && kind == ERR_EXISTS) ||
            (verb == INTENT_DELETE && kind == ERR_NOT_FOUND);
 }
 
@@ -300,7 +301,8 @@ static bool build_path(const struct executor *x, const struct intent *i, struct 
 {
     bool collection = i->verb == INTENT_CREATE || i->verb == INTENT_DRY_RUN ||
                       i->verb == INTENT_EVENT || i->verb == INTENT_EXPAND ||
-                      i->verb == INTENT_LIST || i->verb == INTENT_PODS || i->verb == INTENT_ASK;
+                      i->verb == INTENT_LIST || i->verb == INTENT_PODS || i->verb == INTENT_ASK ||
+                      i->verb == INTENT_PROBE;
     const char *sub = i->verb == INTENT_STATUS ? "status" : i->sub;
     kube_path_kind(path, i->kind, i->ns, collection ? NULL : i->name, sub);
     if (i->verb == INTENT_STATUS || i->verb == INTENT_FINALIZER) {
@@ -310,7 +312,7 @@ static bool build_path(const struct executor *x, const struct intent *i, struct 
         kube_path_query(path, "fieldManager", manager);
         kube_path_query(path, "force", "true");
     }
-    if (i->verb == INTENT_DRY_RUN)
+    if (i->verb == INTENT_DRY_RUN || i->verb == INTENT_PROBE)
         kube_path_query(path, "dryRun", "All");
     if (i->verb == INTENT_LIST) {
         CLEANUP_FREE char *selector = xasprintf("%s=%s%s%s", WUKONG_UID_LABEL, i->uid,

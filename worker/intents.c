@@ -13,7 +13,7 @@ const char *const intent_verb_names[INTENT_VERBS] = {
     [INTENT_STATUS] = "status", [INTENT_FINALIZER] = "finalizer",
     [INTENT_EVENT] = "event",   [INTENT_LIST] = "list",
     [INTENT_EXPAND] = "expand", [INTENT_ASK] = "ask",
-    [INTENT_PODS] = "pods",
+    [INTENT_PODS] = "pods",     [INTENT_PROBE] = "probe",
 };
 
 struct intent *intents_add(struct intents *list, enum intent_verb verb,

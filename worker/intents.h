@@ -21,6 +21,7 @@ enum intent_verb {
     INTENT_LIST,    /* GET of those labelled with the Wukong's UID, in all namespaces; one page */
     INTENT_PODS,    /* GET of a page of a namespace's Pods; a digest is kept (pods.h) */
     INTENT_DRY_RUN, /* POST ?dryRun=All */
+    INTENT_PROBE,   /* the same, to learn whether the name is taken: then it is answered with 409 */
     INTENT_CREATE,  /* POST */
     INTENT_DELETE,  /* DELETE with preconditions.uid */
     INTENT_PATCH,   /* merge patch */

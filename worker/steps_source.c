@@ -430,10 +430,19 @@ static enum observed dry_runs(const struct clone_view *v, struct why *why)
     return changed ? changed_by_admission(changed, why) : o;
 }
 
-static bool need_fresh(const struct clone_view *v, const struct body_need *n)
+enum found { FOUND_UNKNOWN, FOUND_THERE, FOUND_MISSING, FOUND_HIDDEN };
+
+/* A probe that is refused for another reason than the name, by a quota or by somebody's policy,
+   tells nothing, today and tomorrow: the Event with what the machine needs names it. */
+static enum found find_need(const struct clone_view *v, const struct body_need *n)
 {
     const struct call *c = memo_find(v->memo, n->key);
-    return (call_ok(c) || (call_failed(c) && c->code == 404)) && age_ms(v, c) < READ_FRESH_MS;
+    if (n->probe && call_failed(c) && (c->kind == ERR_REFUSED || c->kind == ERR_NOT_FOUND))
+        return FOUND_HIDDEN;
+    bool missing = n->probe ? call_ok(c) && c->code != 409 : call_failed(c) && c->code == 404;
+    if (missing)
+        return FOUND_MISSING;
+    return call_ok(c) && age_ms(v, c) < READ_FRESH_MS ? FOUND_THERE : FOUND_UNKNOWN;
 }
 
 /* For a clone into another namespace: what the machine names is there, too. */
@@ -443,12 +452,12 @@ static enum observed needs_state(const struct clone_view *v, struct why *why)
     const struct body_need *needs = body_needs(v, &n);
     for (size_t i = 0; i < n; i++) {
         const struct call *c = memo_find(v->memo, needs[i].key);
-        bool missing = call_failed(c) && c->code == 404;
-        if (need_fresh(v, &needs[i]) && !missing)
+        enum found found = find_need(v, &needs[i]);
+        if (found == FOUND_THERE || found == FOUND_HIDDEN)
             continue;
         why_set(why, REASON_WAITING, "looking for %s %s", needs[i].kind->kind, needs[i].name);
         why->again_ms = v->now.wall_ms + NEED_POLL_MS;
-        if (missing) {
+        if (found == FOUND_MISSING) {
             why->again_ms = v->now.wall_ms + view_wait_ms(v);
             why_set(why, REASON_DEPENDENCY_MISSING,
                     "%s %s%s%s, which the source names, does not exist", needs[i].kind->kind,
@@ -533,8 +542,9 @@ void apply_preflight(const struct clone_view *v, struct decision *d)
     for (size_t i = 0; i < n; i++) {
         const struct call *c = memo_find(v->memo, needs[i].key);
         if (!c || v->now.wall_ms >= c->done_ms + NEED_POLL_MS)
-            (void)intents_add(&d->intents, INTENT_READ, needs[i].kind, needs[i].ns, needs[i].name,
-                              "%s", needs[i].key);
+            intents_add(&d->intents, needs[i].probe ? INTENT_PROBE : INTENT_READ, needs[i].kind,
+                        needs[i].ns, needs[i].name, "%s", needs[i].key)
+                ->body = needs[i].probe;
     }
     const struct view_target *t = first_missing(v);
     for (size_t k = 0; k < v->disk_count; k++)

@@ -22,7 +22,7 @@ sys.dont_write_bytecode = True
 
 from bedlib import bed as beds  # noqa: E402
 from bedlib import install  # noqa: E402
-from bedlib.kube import yaml_documents  # noqa: E402
+from bedlib.kube import ApiError, yaml_documents  # noqa: E402
 
 RELEASE, NAMESPACE = "wukong", "wukong-system"
 CRD = "wukongs.vm.novasphere.dev"
@@ -140,11 +140,41 @@ class Chart(unittest.TestCase):
             (False, "update", "leases", lease | {"name": "other"}),
             (True, "get", "configmaps", own | {"api_group": "", "name": "wukong-stamp"}),
             (False, "update", "configmaps", own | {"api_group": "", "name": "wukong-stamp"}),
+            *[(False, verb, "configmaps", {"api_group": ""})
+              for verb in ("get", "list", "watch", "update", "patch", "delete")],
+            # By dry run alone: see test_the_worker_creates_no_config_map.
+            (True, "create", "configmaps", {"api_group": ""}),
             *[(False, verb, "secrets", own | {"api_group": "", "name": "wukong-webhook-ca"})
               for verb in ("get", "list", "watch", "create")],
             (True, "list", "pods", {"api_group": ""}), (False, "get", "pods", {"api_group": ""}),
             (False, "create", "pods", {"api_group": ""}),
         ])
+
+    def test_the_worker_creates_no_config_map(self):
+        """It may only ask whether the name of one is taken, and learns nothing else by it."""
+        admin, worker = BED.admin(), BED.client(NAMESPACE, "wukong-worker")
+        wanted = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "team", "name": "probed"}}
+        path = "/api/v1/namespaces/team/configmaps"
+
+        def refused(target, code, reason):
+            with self.assertRaises(ApiError) as caught:
+                worker.request("POST", target, wanted)
+            self.assertEqual((code, reason), (caught.exception.code, caught.exception.status["reason"]))
+            return str(caught.exception)
+        beds_policy = time.monotonic() + 30
+        while time.monotonic() < beds_policy:
+            try:
+                worker.request("POST", path, wanted)
+                admin.delete("v1", "ConfigMap", "team", "probed")
+                time.sleep(0.2)  # The API server compiles a new policy within seconds.
+            except ApiError:
+                break
+        self.assertIn("asks by a dry run", refused(path, 403, "Forbidden"))
+        worker.request("POST", f"{path}?dryRun=All", wanted)
+        self.assertIsNone(admin.find("v1", "ConfigMap", "team", "probed"))
+        admin.create({**wanted, "data": {"secret": "hush"}})
+        self.addCleanup(admin.delete, "v1", "ConfigMap", "team", "probed")
+        self.assertNotIn("hush", refused(f"{path}?dryRun=All", 409, "AlreadyExists"))
 
     def test_users(self):
         """Who may edit a namespace may clone in it; the right to clone from it is granted apart."""

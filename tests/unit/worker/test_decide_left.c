@@ -311,6 +311,19 @@ static void test_a_need_that_is_missing(void **state)
     world_release(&w);
 }
 
+/* A quota, somebody's policy: whether it is there cannot be learnt, and the clone goes on, however
+   often it has to ask before its turn comes. */
+static void test_a_need_that_is_hidden(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.cross = w.probe_refused = true;
+    run(&w, 200);
+    assert_int_equal(w.record.phase, PHASE_SUCCEEDED);
+    assert_int_equal(w.freezes, 1);
+    world_release(&w);
+}
+
 /* Storage that does not let go: after ten minutes an Event names what is left, the clone ends as
    what it is, and does not claim to be clean before it is. */
 static void test_what_cannot_be_removed(void **state)
@@ -348,6 +361,7 @@ int main(void)
         cmocka_unit_test(test_copies_alone),
         cmocka_unit_test(test_a_spec_that_nobody_judged),
         cmocka_unit_test(test_a_need_that_is_missing),
+        cmocka_unit_test(test_a_need_that_is_hidden),
         cmocka_unit_test(test_what_cannot_be_removed),
     };
     return cmocka_run_group_tests(tests, world_start, world_stop);

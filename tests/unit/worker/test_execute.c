@@ -290,6 +290,31 @@ static void test_what_cannot_be_read_or_copied(void **state)
     assert_non_null(strstr(c->message, "VirtualMachine ns/vm cannot be read"));
 }
 
+/* What it would create is never there, and that the name is taken is an answer, not a failure. */
+static void test_a_probe(void **state)
+{
+    struct fixture *f = *state;
+    static const struct kube_kind maps = {"",          "v1",  "configmaps",
+                                          "ConfigMap", false, .fields = {0}};
+    static const struct intent probe = {.verb = INTENT_PROBE,
+                                        .kind = &maps,
+                                        .ns = "ns",
+                                        .name = "settings",
+                                        .body = "{}",
+                                        .key = "need/settings"};
+    assert_true(send(f, &probe));
+    assert_int_equal(fake_call(&f->fake)->request.method, KUBE_POST);
+    assert_non_null(strstr(fake_call(&f->fake)->path, "/configmaps?dryRun=All"));
+    fake_answer(&f->fake, fake_call(&f->fake), 409,
+                "{\"kind\":\"Status\",\"reason\":\"AlreadyExists\",\"code\":409}");
+    const struct call *c = memo_find(&f->memo, "need/settings");
+    assert_true(call_ok(c) && c->code == 409);
+    assert_true(send(f, &probe));
+    fake_answer(&f->fake, fake_call(&f->fake), 201, "{}");
+    assert_int_equal(memo_find(&f->memo, "need/settings")->code, 201);
+    assert_int_equal(f->x.writes, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -303,6 +328,7 @@ int main(void)
         TEST(test_without_the_lease_nothing_is_written),
         TEST(test_each_write_is_told),
         TEST(test_what_cannot_be_read_or_copied),
+        TEST(test_a_probe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

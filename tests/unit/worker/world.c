@@ -33,7 +33,7 @@ const struct body_need *body_needs(const struct clone_view *v, size_t *ret_count
     static const struct kube_kind config_map = {"",          "v1",  "configmaps",
                                                 "ConfigMap", false, .fields = {0}};
     static const struct body_need one = {&config_map, "ns", "settings",
-                                         "need/ConfigMap/ns/settings"};
+                                         "need/ConfigMap/ns/settings", "{}"};
     *ret_count = v->effective.cross_namespace ? 1 : 0;
     return &one;
 }
@@ -535,8 +535,7 @@ static void do_read(struct world *w, const struct intent *i)
     bool after = str_starts(i->key, "read/after/") && w->clone_type != CLONE_FULL;
     bool after_vm = str_starts(i->key, "read/after-vm/");
     CLEANUP_FREE char *claims = claims_now(w);
-    if ((w->missing && str_starts(i->key, "need/")) ||
-        (after && (w->source_gone || w->source_off) && !w->unseen_uid)) {
+    if (after && (w->source_gone || w->source_off) && !w->unseen_uid) {
         answer(w, i, false, 404);
         return;
     }
@@ -564,7 +563,7 @@ static void obey(struct world *w, const struct intent *i)
         return;
     w->calls++;
     w->sent += i->verb != INTENT_EVENT && i->verb != INTENT_READ && i->verb != INTENT_LIST &&
-               i->verb != INTENT_DRY_RUN && i->verb != INTENT_PODS;
+               i->verb != INTENT_DRY_RUN && i->verb != INTENT_PODS && i->verb != INTENT_PROBE;
     if (i->verb == INTENT_SUBRESOURCE)
         do_subresource(w, i);
     else if (i->verb == INTENT_PODS)
@@ -573,6 +572,8 @@ static void obey(struct world *w, const struct intent *i)
         do_list(w, i);
     else if (i->verb == INTENT_READ)
         do_read(w, i);
+    else if (i->verb == INTENT_PROBE)
+        answer(w, i, !w->probe_refused, w->probe_refused ? 403 : w->missing ? 201 : 409);
     else if (i->verb == INTENT_DELETE)
         do_delete(w, i);
     else if (i->verb == INTENT_CREATE)

@@ -52,6 +52,7 @@ struct world {
     const char *invalid;     /* what the static rules find; NULL: nothing */
     bool own_ns_going;       /* the Wukong's own namespace is being deleted */
     bool cross, missing;     /* from another namespace; what the machine names is not there */
+    bool probe_refused;      /* somebody's quota or policy hides whether it is */
     /* the source */
     bool source_gone, source_off, agent, frozen, source_deleting, migrating, foreign_snapshot;
     struct source_holds holds; /* what others do to the source, as the caches show it */
