@@ -116,10 +116,27 @@ static const char *start_denial(struct judgement *j)
         j->review.user, j->e.source_name, j->e.source_ns, j->e.source_name);
 }
 
+/* Nobody would carry it out, or could: the rights are given in the namespaces served alone. */
+static bool is_served(struct judgement *j)
+{
+    const char *const needed[] = {j->review.ns, j->e.source_ns};
+    for (size_t i = 0; j->c->scope && i < ARRAY_LEN(needed); i++) {
+        if (scope_covers(j->c->scope, needed[i]))
+            continue;
+        CLEANUP_FREE char *why = scope_refusal(j->c->scope, needed[i]);
+        j->decided_by = "NamespaceNotServed";
+        j->denial = arena_strdup(&j->arena, why);
+        return false;
+    }
+    return true;
+}
+
 /* True when the source may be read. The reviews ask for the *requesting* user. */
 static bool may_clone(struct judgement *j)
 {
     const struct wukong_effective *e = &j->e;
+    if (!is_served(j))
+        return false;
     if (!e->cross_namespace)
         return true;
     if (j->c->no_cross_namespace) {

@@ -18,6 +18,7 @@
 #include "looks/looks.h"
 #include "wukong/facts.h"
 #include "wukong/policy.h"
+#include "wukong/scope.h"
 
 struct review;
 
@@ -34,6 +35,7 @@ struct admission_context {
     bool policies_incomplete;     /* there are more than could be read: no clone is allowed */
     const char *stamp_key;        /* PEM; NULL: none yet */
     const char *stamp_public_key; /* PEM */
+    const struct scope *scope;    /* the namespaces that are served; NULL: all */
     bool no_cross_namespace;      /* the feature is switched off */
     /* Kept by the caller from one call to the next about the same bytes, and released by it; NULL:
        they are read each time. */

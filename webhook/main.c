@@ -52,6 +52,7 @@ struct webhook {
     struct drain drain;
     struct log_limit failures;
     char *client_ca;
+    struct scope scope;
     bool was_ready;
     struct timer trim; /* once, after the start */
 };
@@ -266,6 +267,7 @@ static void make_parts(struct webhook *w)
     struct reviews_options r = {.client = &w->client,
                                 .facts = w->facts,
                                 .keeper = w->keeper,
+                                .scope = &w->scope,
                                 .no_cross_namespace = o->no_cross_namespace,
                                 .client_required = w->client_ca != NULL};
     w->reviews = reviews_new(&r);
@@ -297,7 +299,8 @@ static int start(struct webhook *w, struct err *err)
     rng_seed_system(&w->rng);
     webhook_metrics_register();
     kube_metrics_register();
-    if (loop_new(&clock_system, &w->loop, err) < 0 || read_client_ca(w, err) < 0 ||
+    if (scope_parse(w->options.watch_namespaces, &w->scope, err) < 0 ||
+        loop_new(&clock_system, &w->loop, err) < 0 || read_client_ca(w, err) < 0 ||
         connect_api(w, err) < 0 || open_server(w, true, &w->tls, err) < 0)
         return -1;
     make_parts(w);
@@ -323,6 +326,7 @@ static void stop(struct webhook *w)
     kube_config_release(&w->config);
     loop_free(w->loop);
     free(w->client_ca);
+    scope_release(&w->scope);
 }
 
 int main(int argc, char **argv)

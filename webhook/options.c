@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "http/server.h"
 #include "wukong/duration.h"
+#include "wukong/scope.h"
 
 enum flag_kind { FLAG_TEXT, FLAG_NUMBER, FLAG_DURATION, FLAG_SWITCH };
 
@@ -47,6 +48,8 @@ static const struct flag flags[] = {
     {"drain", FLAG_DURATION, AT(drain_ms), "5s", "how long to serve on after SIGTERM"},
     {"max-connections", FLAG_NUMBER, AT(max_connections), "256", "connections kept"},
     {"max-requests", FLAG_NUMBER, AT(max_requests), "128", "requests under way, beyond: 429"},
+    {"watch-namespaces", FLAG_TEXT, AT(watch_namespaces), NULL,
+     "the namespaces that are served, separated by commas (all)"},
     {"no-cross-namespace", FLAG_SWITCH, AT(no_cross_namespace), NULL,
      "refuse clones from another namespace"},
     {"log-level", FLAG_TEXT, AT(log_level), "info", "debug, info, warn or error"},
@@ -95,6 +98,11 @@ static int check(const struct options *o, struct err *err)
         return 0;
     if (str_empty(o->ns))
         return err_set(err, ERR_INVALID, "--namespace is required");
+    struct scope scope;
+    int scoped = scope_parse(o->watch_namespaces, &scope, err);
+    scope_release(&scope);
+    if (scoped < 0)
+        return err_wrap(err, "--watch-namespaces");
     bool self_signed = str_eq(o->cert_mode, "selfSigned");
     if (!self_signed && !str_eq(o->cert_mode, "certManager") && !str_eq(o->cert_mode, "provided"))
         return err_set(err, ERR_INVALID,

@@ -223,6 +223,7 @@ void reviews_handle(void *reviews, struct server_request *request)
     j->deadline_ms = request->began_ms + timeout_ms(request->query);
     j->context.review = &j->review;
     j->context.endpoint = mutate ? ADMISSION_MUTATE : ADMISSION_VALIDATE;
+    j->context.scope = r->o.scope;
     j->context.no_cross_namespace = r->o.no_cross_namespace;
     timer_init(&j->timer, on_deadline, j);
     timer_arm(r->o.client->timers, &j->timer, j->deadline_ms);

@@ -9,6 +9,7 @@
 #include "certs/keeper.h"
 #include "kube/client.h"
 #include "webhook/facts.h"
+#include "wukong/scope.h"
 #include "http/server.h"
 
 #define REVIEWS_MUTATE_PATH "/mutate-vm-novasphere-dev-v1alpha1-wukong"
@@ -27,6 +28,7 @@ struct reviews_options {
     const struct kube_client *client;
     struct facts *facts;
     const struct keeper *keeper;
+    const struct scope *scope; /* the namespaces that are served */
     bool no_cross_namespace;
     bool client_required; /* refuse callers without a verified certificate */
 };

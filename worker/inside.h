@@ -8,8 +8,8 @@
 
 #include "base/log.h"
 #include "kube/client.h"
-#include "kube/reflector.h"
 #include "kube/store.h"
+#include "kube/watches.h"
 #include "kube/workqueue.h"
 #include "worker/entries.h"
 #include "worker/execute.h"
@@ -21,14 +21,13 @@ struct watched {
     struct worker *worker;
     enum worker_kind kind;
     struct store *store;
-    struct reflector *reflector;
-    struct kube_kind own_kind; /* the ConfigMap's selector names one object */
-    char *selector;
+    struct watches *watches;
 };
 
 struct worker {
     struct worker_config config;
     char *ns, *lease_name, *identity, *stamp_configmap;
+    struct scope scope;
     struct kube_client client;
     struct executor executor;
     struct lease *lease;

@@ -24,6 +24,7 @@
 struct options {
     const char *kubeconfig, *ns, *lease, *metrics_address, *stamp_configmap;
     uint64_t metrics_port, max_in_flight, max_frozen, unfreeze_timeout_s;
+    struct scope scope;
     bool cross_namespace;
 };
 
@@ -48,6 +49,7 @@ static void usage(FILE *out)
              "  --max-frozen N          guests frozen at once (1; 0: no limit)\n"
              "  --unfreeze-timeout S    seconds after which a guest thaws by itself, 10 to 60 "
              "(60)\n"
+             "  --watch-namespaces A,B  the namespaces that are served (all)\n"
              "  --no-cross-namespace    no clone from another namespace\n"
              "  --log-level LEVEL       debug, info, warn, error (info)\n"
              "  --version, --help\n");
@@ -63,6 +65,7 @@ enum {
     OPT_MAX,
     OPT_FROZEN,
     OPT_UNFREEZE,
+    OPT_SCOPE,
     OPT_NO_CROSS,
     OPT_LOG,
     OPT_VERSION,
@@ -79,6 +82,7 @@ static const struct option long_options[] = {
     {"max-in-flight", required_argument, NULL, OPT_MAX},
     {"max-frozen", required_argument, NULL, OPT_FROZEN},
     {"unfreeze-timeout", required_argument, NULL, OPT_UNFREEZE},
+    {"watch-namespaces", required_argument, NULL, OPT_SCOPE},
     {"no-cross-namespace", no_argument, NULL, OPT_NO_CROSS},
     {"log-level", required_argument, NULL, OPT_LOG},
     {"version", no_argument, NULL, OPT_VERSION},
@@ -96,6 +100,16 @@ static bool number_between(const char *text, uint64_t low, uint64_t high, uint64
     }
     *ret = v;
     return true;
+}
+
+static int take_scope(struct options *o, const char *names)
+{
+    struct err err = {0};
+    scope_release(&o->scope);
+    if (scope_parse(names, &o->scope, &err) == 0)
+        return 0;
+    (void)fprintf(stderr, "wukong-worker: --watch-namespaces: %s\n", err.message);
+    return 2;
 }
 
 /* 0: go on, 1: done, 2: wrong usage. */
@@ -126,6 +140,8 @@ static int take_option(struct options *o, int option)
         return number_between(optarg, 0, 10000, &o->max_frozen) ? 0 : 2;
     case OPT_UNFREEZE:
         return number_between(optarg, 10, 60, &o->unfreeze_timeout_s) ? 0 : 2;
+    case OPT_SCOPE:
+        return take_scope(o, optarg);
     case OPT_NO_CROSS:
         o->cross_namespace = false;
         return 0;
@@ -215,6 +231,7 @@ static int run(struct program *p, const struct options *o, struct kube_transport
         .lease_name = o->lease,
         .identity = identity,
         .stamp_configmap = o->stamp_configmap,
+        .scope = &o->scope,
         .cross_namespace = o->cross_namespace,
         .unfreeze_timeout_ms = (int64_t)o->unfreeze_timeout_s * 1000,
         .max_in_flight = (unsigned)o->max_in_flight,
@@ -253,8 +270,10 @@ int main(int argc, char **argv)
     mem_join_early();
     json_pool_use();
     int status = parse_options(argc, argv, &o);
-    if (status)
+    if (status) {
+        scope_release(&o.scope);
         return status == 1 ? 0 : 2;
+    }
     struct err err = {0};
     struct program p = {0};
     struct curl_transport *transport = NULL;
@@ -268,6 +287,8 @@ int main(int argc, char **argv)
             &(struct curl_transport_options){.loop = p.loop,
                                              .config = &config,
                                              .user_agent = "wukong-worker/" WUKONG_VERSION,
+                                             .calls_max = CURL_TRANSPORT_CALLS +
+                                                          worker_more_watches(&o.scope),
                                              .observe = kube_metrics_observe},
             &transport, &err) < 0 ||
         run(&p, &o, curl_transport_face(transport), &err) < 0) {
@@ -276,5 +297,6 @@ int main(int argc, char **argv)
     }
     curl_transport_free(transport);
     loop_free(p.loop);
+    scope_release(&o.scope);
     return p.status;
 }

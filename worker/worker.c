@@ -10,8 +10,8 @@
 #include "kube/client.h"
 #include "kube/lease.h"
 #include "kube/metrics.h"
-#include "kube/reflector.h"
 #include "kube/store.h"
+#include "kube/watches.h"
 #include "kube/workqueue.h"
 #include "worker/entries.h"
 #include "worker/execute.h"
@@ -52,7 +52,7 @@ static void cache_each(void *arg, enum worker_kind kind, const char *label,
 static bool cache_served(void *arg, enum worker_kind kind)
 {
     struct worker *w = arg;
-    return reflector_served(w->watched[kind].reflector);
+    return watches_served(w->watched[kind].watches);
 }
 
 /* --- one Wukong --- */
@@ -80,6 +80,10 @@ static struct permit cross_namespace_permit(struct worker *w, struct entry *self
     if (!w->config.cross_namespace)
         return (struct permit){.refusal = "clones from another namespace are switched off in this "
                                           "cluster (chart value crossNamespace.enabled)"};
+    if (!scope_covers(&w->scope, v->effective.source_ns)) {
+        CLEANUP_FREE char *why = scope_refusal(&w->scope, v->effective.source_ns);
+        return (struct permit){.refusal = arena_strdup(v->arena, why)};
+    }
     permit_remembered(
         &self->permit, v->arena, v->wukong, &v->effective, kube_object_field(o, F_GENERATE_NAME),
         kube_object_field(o, F_ANNOTATION_STAMP), stamp_keys(w, v->arena), worker_wall(w), &p);
@@ -477,7 +481,7 @@ static void acquired(void *arg)
     w->synced = !w->lease && w->synced;
     for (int k = 0; w->lease && k < WORKER_KINDS; k++)
         if (is_watched(w, k))
-            reflector_refresh(w->watched[k].reflector);
+            watches_refresh(w->watched[k].watches);
     begin_when_ready(w);
 }
 
@@ -495,7 +499,7 @@ static void turned(void *arg)
 {
     struct worker *w = arg;
     for (int k = 0; k < WORKER_KINDS; k++)
-        if (is_watched(w, k) && !reflector_synced(w->watched[k].reflector))
+        if (is_watched(w, k) && !watches_synced(w->watched[k].watches))
             return;
     if (!w->synced) {
         w->synced = true;
@@ -531,21 +535,26 @@ static void unreadable(void *arg, const struct kube_kind *kind, const char *ns, 
 
 static void resign(void *arg);
 
+/* What a scope divides: all that is in namespaces, but for the ConfigMap in our own, and the
+   Namespaces themselves. */
+static bool is_scoped(enum worker_kind kind)
+{
+    return kind == KIND_NAMESPACE ||
+           (!worker_kinds[kind].cluster_scoped && kind != KIND_STAMP_KEYS);
+}
+
 static void start_watching(struct worker *w, enum worker_kind kind)
 {
     struct watched *k = &w->watched[kind];
     k->worker = w;
     k->kind = kind;
-    k->own_kind = worker_kinds[kind];
-    if (kind == KIND_STAMP_KEYS) {
-        k->selector = xasprintf("metadata.name=%s", str_or(w->stamp_configmap, "-"));
-        k->own_kind.field_selector = k->selector;
-    }
-    k->store = store_new(&k->own_kind);
+    k->store = store_new(&worker_kinds[kind]);
     store_listen(k->store, (struct store_listener){worker_cache_changed, k});
-    k->reflector = reflector_new(&(struct reflector_options){
+    bool own = kind == KIND_STAMP_KEYS;
+    const struct reflector_options each = {
         .store = k->store,
-        .ns = kind == KIND_STAMP_KEYS ? w->ns : NULL,
+        .ns = own ? w->ns : NULL,
+        .name = own ? str_or(w->stamp_configmap, "-") : NULL,
         .transport = w->config.transport,
         .clock = w->config.clock,
         .timers = w->config.timers,
@@ -554,7 +563,17 @@ static void start_watching(struct worker *w, enum worker_kind kind)
         .failed = watch_failed,
         .unreadable = unreadable,
         .arg = w,
-    });
+    };
+    k->watches = watches_new(&each, (const char *const *)w->scope.names,
+                             is_scoped(kind) ? w->scope.count : 0);
+}
+
+unsigned worker_more_watches(const struct scope *scope)
+{
+    unsigned count = 0;
+    for (int k = 0; scope->count && k < WORKER_KINDS; k++)
+        count += is_scoped((enum worker_kind)k) ? (unsigned)scope->count - 1 : 0;
+    return count;
 }
 
 struct worker *worker_new(const struct worker_config *config)
@@ -566,6 +585,8 @@ struct worker *worker_new(const struct worker_config *config)
     w->lease_name = xstrdup(config->lease_name);
     w->identity = xstrdup(config->identity);
     w->stamp_configmap = xstrdup(config->stamp_configmap);
+    if (config->scope)
+        scope_copy(config->scope, &w->scope);
     w->client = (struct kube_client){.transport = config->transport,
                                      .clock = config->clock,
                                      .timers = config->timers,
@@ -610,7 +631,7 @@ void worker_start(struct worker *w)
 {
     for (int k = 0; k < WORKER_KINDS; k++)
         if (is_watched(w, k))
-            reflector_start(w->watched[k].reflector);
+            watches_start(w->watched[k].watches);
     if (w->lease)
         lease_start(w->lease);
     else
@@ -652,9 +673,8 @@ void worker_free(struct worker *w)
     timer_cancel(w->config.timers, &w->resigning.look);
     lease_free(w->lease);
     for (int k = 0; k < WORKER_KINDS; k++) {
-        reflector_free(w->watched[k].reflector);
+        watches_free(w->watched[k].watches);
         store_free(w->watched[k].store);
-        free(w->watched[k].selector);
     }
     executor_cancel(&w->executor);
     workqueue_free(w->queue);
@@ -665,6 +685,7 @@ void worker_free(struct worker *w)
     free(w->lease_name);
     free(w->identity);
     free(w->stamp_configmap);
+    scope_release(&w->scope);
     free(w);
 }
 
@@ -678,7 +699,7 @@ static double cache_age_s(const struct worker *w)
 {
     int64_t age_ms = 0;
     for (int k = 0; k < WORKER_KINDS; k++) {
-        int64_t silent_ms = worker_mono(w) - reflector_heard_ms(w->watched[k].reflector);
+        int64_t silent_ms = worker_mono(w) - watches_heard_ms(w->watched[k].watches);
         if (is_watched(w, k) && !worker_kinds[k].no_bookmarks && silent_ms > age_ms)
             age_ms = silent_ms;
     }

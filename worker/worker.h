@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "base/timer.h"
 #include "kube/transport.h"
+#include "wukong/scope.h"
 
 struct worker_config {
     struct kube_transport *transport;
@@ -21,6 +22,7 @@ struct worker_config {
     const char *lease_name;      /* NULL: no election, this worker leads at once (tests) */
     const char *identity;        /* the holder's name, unique per process */
     const char *stamp_configmap; /* NULL: no clone from another namespace is let through */
+    const struct scope *scope;   /* the namespaces that are served; NULL: all; copied */
     bool cross_namespace;
     int64_t unfreeze_timeout_ms; /* the guest's own timer; 10 s to 60 s */
     unsigned max_in_flight;      /* clones at once */
@@ -45,6 +47,8 @@ void worker_free(struct worker *w);
 
 /* All caches have been filled once. */
 bool worker_synced(const struct worker *w);
+/* How many watches a worker of this scope holds open beyond those of one that serves all. */
+unsigned worker_more_watches(const struct scope *scope);
 bool worker_leads(const struct worker *w);
 /* Brings the metrics of the caches up to date. */
 void worker_refresh_metrics(const struct worker *w);

@@ -19,7 +19,8 @@
 
 struct reflector {
     struct reflector_options o;
-    char *ns;
+    char *ns, *name;
+    uint32_t generation; /* the store's, of the list under way */
     struct reflector_state state;
     struct timer timer;
     struct kube_call *call;
@@ -214,7 +215,9 @@ static void send(struct reflector *r, const struct reflector_action *a)
     CLEANUP_BUF struct buf path = BUF_INIT(LIMIT_PATH_BYTES);
     kube_path_kind(&path, kind, r->ns, NULL, NULL);
     kube_path_query(&path, "labelSelector", kind->label_selector);
-    kube_path_query(&path, "fieldSelector", kind->field_selector);
+    assert(!kind->field_selector || !r->name);
+    CLEANUP_FREE char *named = r->name ? xasprintf("metadata.name=%s", r->name) : NULL;
+    kube_path_query(&path, "fieldSelector", named ? named : kind->field_selector);
     kube_path_query(&path, "resourceVersion", a->version);
     /* With a limit beside it a version alone means exactly that version (API concepts, "the
        resourceVersion parameter"): a relist would bring back the past, and the next watch would
@@ -256,10 +259,10 @@ static void act(struct reflector *r, const struct reflector_action *a)
 {
     switch (a->kind) {
     case REFLECTOR_DO_MARK:
-        store_mark(r->o.store);
+        r->generation = store_mark(r->o.store);
         break;
     case REFLECTOR_DO_SWEEP:
-        (void)store_sweep(r->o.store);
+        (void)store_sweep(r->o.store, (struct store_scope){r->ns, r->name}, r->generation);
         break;
     case REFLECTOR_DO_LIST:
     case REFLECTOR_DO_WATCH:
@@ -296,6 +299,7 @@ struct reflector *reflector_new(const struct reflector_options *options)
     struct reflector *r = xcalloc(1, sizeof *r);
     r->o = *options;
     r->ns = xstrdup(options->ns);
+    r->name = xstrdup(options->name);
     reflector_state_init(&r->state);
     timer_init(&r->timer, due, r);
     watch_decoder_init(&r->decoder, LIMIT_WATCH_LINE_BYTES);
@@ -312,6 +316,7 @@ void reflector_free(struct reflector *r)
     watch_decoder_release(&r->decoder);
     list_splitter_release(&r->splitter);
     free(r->ns);
+    free(r->name);
     free(r);
 }
 

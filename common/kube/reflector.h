@@ -123,6 +123,8 @@ struct reflector_actions reflector_step(struct reflector_state *s, struct rng *r
 struct reflector_options {
     struct store *store; /* its kind is what is watched */
     const char *ns;      /* NULL: all namespaces; copied */
+    const char *name;    /* NULL: all objects; else this one, of a kind without a field selector;
+                            copied */
     struct kube_transport *transport;
     const struct clock *clock;
     struct timers *timers;

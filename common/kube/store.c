@@ -155,8 +155,7 @@ void store_free(struct store *s)
         return;
     assert(!s->busy);
     s->listener_count = 0;
-    store_mark(s);
-    (void)store_sweep(s);
+    (void)store_sweep(s, (struct store_scope){0}, store_mark(s));
     free(s);
 }
 
@@ -226,19 +225,25 @@ bool store_remove(struct store *s, const char *ns, const char *name)
     return e != NULL;
 }
 
-void store_mark(struct store *s)
+uint32_t store_mark(struct store *s)
 {
-    s->generation++;
+    return ++s->generation;
 }
 
-size_t store_sweep(struct store *s)
+static bool is_within(const struct store_scope *scope, const struct kube_object *o)
+{
+    return (!scope->ns || str_eq(scope->ns, o->ns)) &&
+           (!scope->name || str_eq(scope->name, o->name));
+}
+
+size_t store_sweep(struct store *s, struct store_scope scope, uint32_t generation)
 {
     assert(!s->busy);
     size_t removed = 0;
     struct entry *next;
     for (struct entry *e = s->keys; e; e = next) {
         next = e->by_key.next;
-        if (e->generation == s->generation)
+        if (e->generation >= generation || !is_within(&scope, e->object))
             continue;
         remove_entry(s, e);
         removed++;

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "kube/object.h"
 
@@ -40,10 +41,14 @@ bool store_is_news(const struct store *s, const struct kube_object *o);
 void store_put(struct store *s, struct kube_object *o);
 /* False when it is not there. */
 bool store_remove(struct store *s, const char *ns, const char *name);
-/* Begins a generation; returns nothing to free. A second mark begins anew. */
-void store_mark(struct store *s);
-/* Removes what was not put since store_mark. Returns how many. */
-size_t store_sweep(struct store *s);
+/* Which objects somebody lists; NULL: of any namespace, of any name. */
+struct store_scope {
+    const char *ns, *name;
+};
+/* Begins a generation, which has a number. Several who list different scopes may be in one each. */
+uint32_t store_mark(struct store *s);
+/* Removes what is in the scope and was not put since that mark. Returns how many. */
+size_t store_sweep(struct store *s, struct store_scope scope, uint32_t generation);
 
 /* ns "" or NULL for cluster-scoped kinds. NULL when absent. */
 const struct kube_object *store_get(const struct store *s, const char *ns, const char *name);

@@ -169,10 +169,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rng_seed(&rng, (uint64_t)data[0] << 8 | data[1]);
     struct sink a = run_watch(p, n, &rng, store), b = run_watch(p, n, NULL, NULL);
     assert(a.pieces == b.pieces && a.hash == b.hash);
-    store_mark(store);
+    uint32_t generation = store_mark(store);
     struct sink c = run_list(p, n, &rng, store), d = run_list(p, n, NULL, NULL);
     assert(c.pieces == d.pieces && c.hash == d.hash);
-    (void)store_sweep(store);
+    (void)store_sweep(store, (struct store_scope){0}, generation);
     store_free(store);
     return 0;
 }

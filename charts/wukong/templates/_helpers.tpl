@@ -66,8 +66,42 @@ app.kubernetes.io/component: {{ .component }}
 {{- default (printf "%s-worker" (include "wukong.fullname" .)) .Values.worker.serviceAccount.name }}
 {{- end }}
 
+{{/* The rights of a component in one namespace, when it serves some alone; takes (dict "root" $
+"component" "" "namespace" ""). */}}
+{{- define "wukong.roleIn" -}}
+{{- $name := printf "%s-%s-served" (include "wukong.fullname" .root) .component -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: {{ $name }}
+  namespace: {{ .namespace }}
+  {{- include "wukong.meta" . | nindent 2 }}
+rules:
+{{ include (printf "wukong.%s.namespacedRules" .component) .root }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: {{ $name }}
+  namespace: {{ .namespace }}
+  {{- include "wukong.meta" . | nindent 2 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: {{ $name }}
+subjects:
+- kind: ServiceAccount
+  name: {{ include (printf "wukong.%s.serviceAccount" .component) .root }}
+  namespace: {{ .root.Release.Namespace }}
+{{- end }}
+
 {{- define "wukong.webhook.service" -}}
 {{ include "wukong.fullname" . }}-webhook
+{{- end }}
+
+{{/* Namespaces that the webhook is kept out of, as a YAML list. */}}
+{{- define "wukong.webhook.excluded" -}}
+{{- toYaml (uniq (concat (list "kube-system" .Release.Namespace) .Values.webhook.excludedNamespaces)) }}
 {{- end }}
 
 {{- define "wukong.caSecret" -}}

@@ -125,6 +125,7 @@ static bool note_name(void *arg, const struct kube_object *o)
    g<name> get, l<label> list by label; all one character each. */
 static void run_script(struct store *s, const char *script, struct buf *out)
 {
+    uint32_t generation = 0;
     for (const char *p = script; *p; p++) {
         char name[2] = {p[1]}, uid[2] = {0}, rv[2] = {0}, label[2] = {0};
         const struct kube_object *o = NULL;
@@ -141,10 +142,10 @@ static void run_script(struct store *s, const char *script, struct buf *out)
             p++;
             break;
         case 'm':
-            store_mark(s);
+            generation = store_mark(s);
             break;
         case 's':
-            buf_addf(out, "=%zu ", store_sweep(s));
+            buf_addf(out, "=%zu ", store_sweep(s, (struct store_scope){0}, generation));
             break;
         case 'g':
             o = store_get(s, "n", name);
@@ -271,7 +272,7 @@ static void test_against_model(void **state)
             model[i] = 0;
         } else {
             memset(listed, 0, sizeof listed);
-            store_mark(s);
+            uint32_t generation = store_mark(s);
             for (int k = 0; k < NAMES; k++) {
                 if (!rng_chance(&rng, 500))
                     continue;
@@ -280,7 +281,7 @@ static void test_against_model(void **state)
                 store_put(s, make("n", name, uid, rv, k % 2 ? "odd" : "even"));
                 listed[k] = (int)step;
             }
-            (void)store_sweep(s);
+            (void)store_sweep(s, (struct store_scope){0}, generation);
             memcpy(model, listed, sizeof model);
         }
         size_t count = 0, odd = 0;

@@ -227,6 +227,7 @@ void world_judge_bytes(const struct world *w, enum admission_endpoint endpoint, 
                                   .policies_incomplete = w->policies_incomplete,
                                   .stamp_key = w->no_stamp_key ? NULL : world_key,
                                   .stamp_public_key = world_public_key,
+                                  .scope = w->scope,
                                   .no_cross_namespace = w->no_cross_namespace};
     CLEANUP_BUF struct buf out = BUF_INIT(LIMIT_REPLY_BYTES);
     CLEANUP_REVIEW struct review kept = {0};

@@ -25,6 +25,7 @@ struct world {
     int access_code; /* 0: 201 */
     int start_code;  /* of the right to start; 0: access_code */
     bool policies_incomplete;
+    const struct scope *scope; /* NULL: all namespaces are served */
     bool no_cross_namespace, no_stamp_key, out_of_time;
     int64_t now_ms;
 };

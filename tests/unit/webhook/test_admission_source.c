@@ -326,6 +326,32 @@ static void test_undecided(void **state)
     assert_string_equal(off.asked, "");
 }
 
+/* Neither a clone that nobody would carry out nor one whose source cannot be read is admitted, and
+   nothing of the other namespace is asked for. */
+static void test_not_served(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *served, *denied; /* NULL: nothing */
+    } rows[] = {{"prod,team", NULL}, {"team", "\"prod\""}, {"prod", "\"team\""}, {"", NULL}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct scope scope;
+        struct err err = {0};
+        assert_int_equal(scope_parse(rows[i].served, &scope, &err), 0);
+        struct world w = {
+            .routes = running, .classes = good_classes, .may_clone = true, .scope = &scope};
+        CLEANUP_JUDGED struct judged j;
+        create(&w, ADMISSION_MUTATE, SIMPLE(FOREIGN), &j);
+        assert_int_equal(j.result.verdict, rows[i].denied ? VERDICT_DENIED : VERDICT_ALLOWED);
+        if (rows[i].denied) {
+            assert_string_equal(j.asked, "");
+            assert_string_equal(j.result.reason, "NamespaceNotServed");
+            assert_non_null(strstr(judged_str(&j, "status.message"), rows[i].denied));
+        }
+        scope_release(&scope);
+    }
+}
+
 static enum stamp_verdict check_stamp(const cJSON *object, const struct stamp *expected,
                                       struct stamp *ret, struct arena *a)
 {
@@ -625,6 +651,7 @@ int main(void)
         cmocka_unit_test(test_denied_and_invalid),
         cmocka_unit_test(test_review_of_the_user),
         cmocka_unit_test(test_undecided),
+        cmocka_unit_test(test_not_served),
         cmocka_unit_test(test_stamped),
         cmocka_unit_test(test_stamped_for_a_policy),
         cmocka_unit_test(test_foreign_start),

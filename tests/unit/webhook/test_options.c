@@ -60,6 +60,7 @@ static void test_refused(void **state)
         {ARGS("--namespace"), "--namespace"},
         {ARGS("stray"), "stray"},
         {ARGS("--namespace", "n", "--tls-min", "1.1"), "--tls-min"},
+        {ARGS("--namespace", "n", "--watch-namespaces", "a,B"), "--watch-namespaces"},
         {ARGS("--namespace", "n", "--cert-mode", "none"), "--cert-mode"},
         {ARGS("--namespace", "n", "--cert-mode", "provided"), "--cert-dir"},
         {ARGS("--namespace", "n", "--ca-life", "1h", "--leaf-life", "2h"), "--leaf-life"},
