@@ -239,10 +239,15 @@ static const char *claim_differs(const struct clone_view *v, const struct view_t
 {
     struct err err = {0};
     struct target_claim c = describe_claim(v, t, disk);
-    if (!c.source || !stored)
+    int status = 0;
+    if (!stored)
         return NULL;
-    int status = by_cdi(&v->disks[disk]) ? target_datavolume_matches(stored, &c, &err)
-                                         : target_pvc_matches(stored, &c, &err);
+    if (by_cdi(&v->disks[disk]))
+        status = target_datavolume_matches(stored, &c, &err);
+    else
+        /* Without the capture it is known what the claim is to hang on, and no more. */
+        status = c.source ? target_pvc_matches(stored, &c, &err)
+                          : target_pvc_origin_matches(stored, &c, &err);
     return status < 0 ? arena_strdup(v->arena, err.message) : NULL;
 }
 

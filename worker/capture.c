@@ -446,7 +446,33 @@ static void from_carrier(struct clone_view *v, struct memo *memo)
     load(v, c->body, c->body_len);
 }
 
-void capture_build(struct clone_view *v, struct memo *memo)
+/* What carried the capture may be gone, and the source with it, while the machines are there. The
+   record says of which disks they are; only what is yet to be made needs the capture. */
+static void plan_from_record(struct clone_view *v)
+{
+    const struct clone_record *r = &v->record;
+    if (v->capture.present || !view_past_cut(v) || !r->disk_count)
+        return;
+    struct disk_plan *plans = arena_alloc(v->arena, r->disk_count * sizeof *plans);
+    v->disks = arena_alloc(v->arena, r->disk_count * sizeof *v->disks);
+    for (size_t i = 0; i < r->disk_count; i++) {
+        const struct record_disk *d = &r->disks[i];
+        plans[i] = (struct disk_plan){
+            .name = d->name,
+            .volume = d->volume,
+            .claim = d->claim,
+            .spec_index = SIZE_MAX,
+            .bytes = d->bytes,
+            .storage_class = d->storage_class,
+            .cut = {.rule = d->cut, .known = true},
+            .method = d->method,
+        };
+        v->disks[i] = (struct view_disk){.plan = &plans[i]};
+    }
+    v->disk_count = r->disk_count;
+}
+
+static void build(struct clone_view *v, struct memo *memo)
 {
     const struct call *kept = memo_find(memo, CAPTURE_KEY);
     bool same_attempt = call_ok(kept) && kept->failures == (unsigned)view_attempt(v);
@@ -465,6 +491,12 @@ void capture_build(struct clone_view *v, struct memo *memo)
         load(v, kept->body, kept->body_len);
     else if (read_ms)
         from_reads(v, memo, read_ms);
+}
+
+void capture_build(struct clone_view *v, struct memo *memo)
+{
+    build(v, memo);
+    plan_from_record(v);
 }
 
 const cJSON *capture_claim(const struct clone_view *v, size_t disk)

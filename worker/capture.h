@@ -17,6 +17,8 @@
  * Fills v->capture (and v->disks with the plan; snapshots are the caller's) from the memo: from the
  * finished capture, else from the reads when all are there. Stores a new capture in the memo.
  * v->wukong, effective, record, source, classes and snapshot_carrier must be filled already.
+ * After the cut v->disks come from the record while there is no capture: what was made from it is
+ * seen all the same.
  */
 void capture_build(struct clone_view *v, struct memo *memo);
 /* The claim (PersistentVolumeClaim tree) behind disk i. NULL when the capture lacks it. */

@@ -74,7 +74,7 @@ const struct kube_kind worker_kinds[ALL_KINDS] = {
     [KIND_CONTENT] = {SNAPSHOTS, "volumesnapshotcontents", "VolumeSnapshotContent", true,
                       .fields = {F_SNAPSHOT_REF_UID, F_SNAPSHOT_REF_NAME, F_SNAPSHOT_REF_NS,
                                  F_CREATION_TIME, F_READY_TO_USE, F_RESTORE_SIZE, F_HANDLE,
-                                 F_DELETION_POLICY, F_DRIVER, F_ERROR, F_SOURCE_MODE,
+                                 F_DELETION_POLICY, F_POLICY_SET, F_DRIVER, F_ERROR, F_SOURCE_MODE,
                                  F_CONTENT_CLASS, F_BEING_CREATED, F_VOLUME_HANDLE, F_LABEL_ATTEMPT,
                                  F_LABEL_NAME_OF_DISK},
                       .label_key = WUKONG_UID_LABEL},

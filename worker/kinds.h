@@ -93,6 +93,10 @@ extern const struct kube_kind worker_kinds[ALL_KINDS];
 #define F_BEING_CREATED                                                                            \
     "metadata.annotations[snapshot.storage.kubernetes.io/volumesnapshot-being-created]"
 #define F_DELETION_POLICY "spec.deletionPolicy"
+/* Written with our Delete, and taken off with our Retain: of a content that bears it and retains,
+   somebody else has set the policy since, whatever process of ours set it to Delete. */
+#define POLICY_SET_ANNOTATION "vm.novasphere.dev/deletion-policy"
+#define F_POLICY_SET "metadata.annotations[" POLICY_SET_ANNOTATION "]"
 #define F_DRIVER "spec.driver"
 #define F_INDICATIONS "status.indications[]"
 #define F_VMS_CONTENT "status.virtualMachineSnapshotContentName"

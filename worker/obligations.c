@@ -219,8 +219,9 @@ static void nudge(const struct clone_view *v, struct decision *d, const struct v
                            (long long)(v->now.wall_ms / 1000));
 }
 
-/* We have set it to Delete already, and not to Retain since: whoever did so wants to keep it. */
-static bool retained_by_others(const struct clone_view *v, const char *content)
+/* We have set it to Delete already, and not to Retain since: the cache is behind, or is yet to show
+   that somebody else did (view_left.c policy_is_ours). */
+static bool set_to_delete(const struct clone_view *v, const char *content)
 {
     const struct call *gone = memo_findf(v->memo, "policy/%s", content);
     const struct call *kept = memo_findf(v->memo, "retain/%s", content);
@@ -253,10 +254,11 @@ static bool may_go(const struct clone_view *v, struct decision *d, const struct 
         return false;
     }
     if (!o->copy && o->content && o->content_retains && o->policy_ours &&
-        !retained_by_others(v, o->content)) {
+        !set_to_delete(v, o->content)) {
         struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
                                        o->content, "policy/%s", o->content);
-        p->body = "{\"spec\":{\"deletionPolicy\":\"Delete\"}}";
+        p->body = "{\"metadata\":{\"annotations\":{\"" POLICY_SET_ANNOTATION
+                  "\":\"Delete\"}},\"spec\":{\"deletionPolicy\":\"Delete\"}}";
         return false;
     }
     if (hasty)
@@ -411,7 +413,8 @@ bool oblige_hold_parents(const struct clone_view *v, struct decision *d)
         /* The label leads back to it when its VolumeSnapshot has been deleted. */
         p->body = arena_printf(v->arena,
                                "{\"metadata\":{\"labels\":{\"" WUKONG_UID_LABEL
-                               "\":\"%s\"}},\"spec\":{\"deletionPolicy\":\"Retain\"}}",
+                               "\":\"%s\"},\"annotations\":{\"" POLICY_SET_ANNOTATION
+                               "\":null}},\"spec\":{\"deletionPolicy\":\"Retain\"}}",
                                v->wukong->uid);
         held = false;
     }

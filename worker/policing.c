@@ -13,10 +13,8 @@
 
 int64_t policing_claim_bytes(const struct kube_object *claim)
 {
-    struct quantity q;
-    const char *text =
-        str_or(kube_object_field(claim, F_CAPACITY), kube_object_field(claim, F_REQUEST));
-    return text && quantity_parse(text, &q) == QUANTITY_OK ? quantity_value(&q) : 0;
+    return quantity_bytes(
+        str_or(kube_object_field(claim, F_CAPACITY), kube_object_field(claim, F_REQUEST)));
 }
 
 /* --- what policies ask for --- */

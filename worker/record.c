@@ -4,7 +4,8 @@
 
 #include "base/str.h"
 #include "json/json.h"
-#include "wukong/disks.h"
+#include "wukong/names.h"
+#include "wukong/quantity.h"
 #include "wukong/reasons.h"
 
 const char *const clone_phase_names[CLONE_PHASES] = {
@@ -89,6 +90,46 @@ static bool read_cloning_refused(const cJSON *o)
     return refused;
 }
 
+/* A copy by CDI's host is written by that name, whatever CDI was asked to copy from. */
+static enum disk_method read_method(const cJSON *d)
+{
+    const char *word = json_str(d, "method");
+    if (str_eq(word, DISK_METHOD_HOST_COPY))
+        return json_get(d, "cutRule") ? DISK_CDI_SNAPSHOT : DISK_CDI_CLONE;
+    return (enum disk_method)read_enum(d, "method", disk_method_names, DISK_METHODS);
+}
+
+static bool read_disk(struct arena *a, const cJSON *d, struct record_disk *ret)
+{
+    *ret = (struct record_disk){
+        .name = read_text(a, d, "name"),
+        .volume = read_text(a, d, "volume"),
+        .claim = read_text(a, d, "sourcePVC"),
+        .storage_class = read_text(a, d, "storageClass"),
+        .bytes = quantity_bytes(json_str(d, "size")),
+        .method = read_method(d),
+    };
+    const char *rule = json_str(d, "cutRule");
+    return name_is_dns_subdomain(ret->name) && name_is_dns_subdomain(ret->claim) &&
+           !str_empty(ret->volume) && ret->method != DISK_METHOD_NONE &&
+           (!rule || cut_rule_find(rule, &ret->cut));
+}
+
+static void read_disks(struct arena *a, const cJSON *o, struct clone_record *r)
+{
+    const cJSON *list = json_get(o, "disks"), *d;
+    size_t n = cJSON_IsArray(list) ? (size_t)cJSON_GetArraySize(list) : 0;
+    if (!n || n > LIMIT_DISKS)
+        return;
+    struct record_disk *disks = arena_alloc(a, n * sizeof *disks);
+    size_t count = 0;
+    cJSON_ArrayForEach (d, list)
+        if (!read_disk(a, d, &disks[count++]))
+            return;
+    r->disks = disks;
+    r->disk_count = count;
+}
+
 static void read_ready(struct arena *a, const cJSON *o, struct clone_record *r)
 {
     const cJSON *list = json_get(o, "targets"), *t;
@@ -148,6 +189,7 @@ struct clone_record record_read(struct arena *a, const cJSON *o)
     };
     read_members(a, o, &r);
     read_ready(a, o, &r);
+    read_disks(a, o, &r);
     r.repair.count = read_int(o, "repairs");
     r.repair.target = read_int(o, "repairing");
     read_machines(a, o, &r);

@@ -16,6 +16,8 @@
 
 #include "base/mem.h"
 #include "wukong/cut.h"
+#include "wukong/cut_rule.h"
+#include "wukong/disks.h"
 
 enum clone_phase { PHASE_NONE, PHASE_PENDING, PHASE_CLONING, PHASE_SUCCEEDED, PHASE_FAILED };
 #define CLONE_PHASES (PHASE_FAILED + 1)
@@ -34,6 +36,19 @@ struct ready_target {
     int64_t index;
     const char *vm_uid;
     int64_t ready_ms, cut_ms; /* when, and of which point in time its disks are */
+};
+
+/* status.cloneStatus.disks[].method where CDI copies byte by byte, which is no plan of ours. */
+#define DISK_METHOD_HOST_COPY "CDIHostCopy"
+
+/* One disk as it was planned. It stays in status when what carried the capture is gone: what is
+   there of the clone is told by it, nothing is made from it. */
+struct record_disk {
+    const char *name, *volume, *claim;
+    const char *storage_class; /* NULL: none */
+    int64_t bytes;             /* 0: unknown */
+    enum disk_method method;
+    enum cut_rule cut;
 };
 
 struct clone_record {
@@ -65,6 +80,8 @@ struct clone_record {
     bool owned;
     const char *const *vm_uids; /* of the machines, by index; NULL where none was seen yet */
     size_t vm_uid_count;
+    const struct record_disk *disks; /* of the attempt whose cut is recorded; all or none */
+    size_t disk_count;
     const char *vm_snapshot_uid; /* the VirtualMachineSnapshot whose VolumeSnapshots are ours */
     struct {
         const char *uid, *name; /* uid NULL: this attempt takes its own snapshot */

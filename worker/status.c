@@ -151,7 +151,7 @@ static const char *disk_method(const struct clone_view *v, size_t disk)
 {
     for (size_t t = 0; t < v->target_count; t++)
         if (v->targets[t].claims[disk].host_copied)
-            return "CDIHostCopy";
+            return DISK_METHOD_HOST_COPY;
     return disk_method_names[v->disks[disk].plan->method];
 }
 
@@ -174,6 +174,7 @@ static void write_disks(struct json_writer *w, const struct clone_view *v)
         const char *phase = disk_phase(v, i);
         json_object(w, NULL);
         json_string(w, "name", p->name);
+        json_string(w, "volume", p->volume);
         json_string(w, "sourcePVC", p->claim);
         write_size(w, "size", p->bytes);
         json_string(w, "phase", phase);

@@ -205,7 +205,7 @@ static bool source_is_free(const struct clone_view *v)
     if (v->effective.clone_type != CLONE_FULL)
         return true;
     /* What a worker that has just begun has not read yet may be copied for long. */
-    if (!v->capture.present && !v->capture.refusal)
+    if (!v->disk_count && !v->capture.refusal)
         return true;
     for (size_t i = 0; i < v->disk_count; i++)
         for (size_t t = 0; t < v->target_count; t++)

@@ -69,17 +69,32 @@ static void tell_failure(const struct clone_view *v, struct why *why, const char
     tell_call(why, name, memo_findf(v->memo, "create/%s/%s", kind, name));
 }
 
-enum observed observe_disks(const struct clone_view *v, struct why *why)
+/* Something is yet to be made, and what it is made from is not known. */
+static enum observed without_capture(const struct clone_view *v, struct why *why)
 {
-    size_t there = 0, wanted = v->target_count * v->disk_count;
     if (v->capture.refusal && reason_table[v->capture.refusal].kind == REASON_TERMINAL) {
         why_set(why, v->capture.refusal, "%s", v->capture.refusal_text);
         return STEP_FAILED;
     }
-    if (!v->capture.present) {
-        why_set(why, REASON_WAITING, "reading what the snapshots hold");
-        return STEP_TODO;
-    }
+    why_set(why, REASON_WAITING, "reading what the snapshots hold");
+    return STEP_TODO;
+}
+
+static void read_capture(const struct clone_view *v, struct decision *d)
+{
+    size_t n = 0;
+    const struct body_read *reads = body_reads(v, &n);
+    for (size_t i = 0; i < n; i++)
+        if (!call_ok(memo_find(v->memo, reads[i].key)))
+            (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[reads[i].kind], reads[i].ns,
+                              reads[i].name, "%s", reads[i].key);
+}
+
+enum observed observe_disks(const struct clone_view *v, struct why *why)
+{
+    size_t there = 0, wanted = v->target_count * v->disk_count;
+    if (!v->disk_count)
+        return without_capture(v, why);
     enum observed o = taken(v, why);
     if (o != STEP_DONE)
         return o;
@@ -123,7 +138,9 @@ enum observed observe_disks(const struct clone_view *v, struct why *why)
         }
     }
     why->again_ms = v->now.wall_ms + CLAIM_HEAD_START_MS;
-    return there == wanted ? STEP_DONE : STEP_TODO;
+    if (there == wanted)
+        return STEP_DONE;
+    return v->capture.present ? STEP_TODO : without_capture(v, why);
 }
 
 /*
@@ -155,12 +172,7 @@ static size_t claims_allowed(const struct clone_view *v, size_t disk)
 void apply_disks(const struct clone_view *v, struct decision *d)
 {
     if (!v->capture.present) {
-        size_t n = 0;
-        const struct body_read *reads = body_reads(v, &n);
-        for (size_t i = 0; i < n; i++)
-            if (!call_ok(memo_find(v->memo, reads[i].key)))
-                (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[reads[i].kind],
-                                  reads[i].ns, reads[i].name, "%s", reads[i].key);
+        read_capture(v, d);
         return;
     }
     for (size_t i = 0; i < v->disk_count; i++) {
@@ -198,11 +210,17 @@ enum observed observe_vm(const struct clone_view *v, struct why *why)
         if (!vm->exists)
             tell_failure(v, why, "vm", vm->name);
     }
-    return there == v->target_count ? STEP_DONE : STEP_TODO;
+    if (there == v->target_count)
+        return STEP_DONE;
+    return v->capture.present ? STEP_TODO : without_capture(v, why);
 }
 
 void apply_vm(const struct clone_view *v, struct decision *d)
 {
+    if (!v->capture.present) {
+        read_capture(v, d);
+        return;
+    }
     for (size_t t = 0; t < v->target_count; t++)
         if (!v->targets[t].vm.exists)
             body_create_vm(v, d, &v->targets[t]);

@@ -173,6 +173,9 @@ WUKONG_CHECK int target_claim_bytes(const struct target_claim *c, int64_t *ret, 
  */
 WUKONG_CHECK int target_pvc_matches(const cJSON *reply, const struct target_claim *c,
                                     struct err *err);
+/* Of that, what the claim is filled from; c->source may be NULL. */
+WUKONG_CHECK int target_pvc_origin_matches(const cJSON *reply, const struct target_claim *c,
+                                           struct err *err);
 /* The same of target_datavolume_body, for what it is filled from; the rest is CDI's to choose. */
 WUKONG_CHECK int target_datavolume_matches(const cJSON *reply, const struct target_claim *c,
                                            struct err *err);

@@ -219,7 +219,7 @@ static bool points_at(const cJSON *ref, const struct target_claim *c)
            str_empty(json_str(ref, "namespace"));
 }
 
-static int match_origin(const cJSON *reply, const struct target_claim *c, struct err *err)
+int target_pvc_origin_matches(const cJSON *reply, const struct target_claim *c, struct err *err)
 {
     const cJSON *source = json_at(reply, "spec.dataSource");
     const cJSON *ref = json_at(reply, "spec.dataSourceRef");
@@ -248,7 +248,7 @@ int target_pvc_matches(const cJSON *reply, const struct target_claim *c, struct 
             "claim \"%.100s\" does not bear this clone's label: it is somebody else's, or "
             "something in the cluster changes claims as they are created",
             c->name);
-    if (match_origin(reply, c, err) < 0 || claim_size(c, &size, err) < 0)
+    if (target_pvc_origin_matches(reply, c, err) < 0 || claim_size(c, &size, err) < 0)
         return -1;
     const char *want_mode = str_or(json_str(c->source, "spec.volumeMode"), "Filesystem");
     const char *mode = str_or(json_str(reply, "spec.volumeMode"), "Filesystem");
@@ -281,7 +281,7 @@ int target_datavolume_matches(const cJSON *reply, const struct target_claim *c, 
 {
     const cJSON *source = json_at(reply, "spec.source");
     const cJSON *origin = json_get(source, c->origin == TARGET_FROM_SNAPSHOT ? "snapshot" : "pvc");
-    check_claim(c);
+    assert(c->name && c->origin_name && c->origin_ns);
     if (!str_eq(json_str(origin, "name"), c->origin_name) ||
         !str_eq(json_str(origin, "namespace"), c->origin_ns))
         return err_set(err, ERR_REFUSED,

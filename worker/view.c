@@ -52,12 +52,6 @@ static const char *field(const struct kube_object *o, const char *path)
     return o ? kube_object_field(o, path) : NULL;
 }
 
-static int64_t quantity_bytes(const char *text)
-{
-    struct quantity q;
-    return text && quantity_parse(text, &q) == QUANTITY_OK ? quantity_value(&q) : 0;
-}
-
 /* --- the Wukong itself --- */
 
 static void read_labels(struct clone_view *v, struct wukong *w, const struct kube_object *o)

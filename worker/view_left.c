@@ -51,11 +51,12 @@ static bool class_retains(const struct caches *c, const char *name)
 
 /* Retain keeps an administrator's data from those who may delete VolumeSnapshots. It is taken back
    where we have set it ourselves, with our label in one write, or where it is only what the class
-   gave to a content that csi-snapshotter made for a snapshot of ours. */
+   gave to a content that csi-snapshotter made for a snapshot of ours; and once: who sets Retain
+   after that means it. */
 static bool policy_is_ours(const struct clone_view *v, const struct caches *c,
                            const struct kube_object *content, const char *snapshot_uid)
 {
-    return ours_content_of(content, snapshot_uid) &&
+    return ours_content_of(content, snapshot_uid) && !kube_object_field(content, F_POLICY_SET) &&
            (str_eq(content->label, v->wukong->uid) ||
             class_retains(c, kube_object_field(content, F_CONTENT_CLASS)));
 }
@@ -206,7 +207,7 @@ void view_see_left_content(const struct clone_view *v, const struct caches *c,
     left->copy = false;
     left->attached = s && str_eq(s->uid, kube_object_field(o, F_SNAPSHOT_REF_UID));
     left->content = o->name;
-    left->policy_ours = true;
+    left->policy_ours = !kube_object_field(o, F_POLICY_SET);
     left->content_retains = str_eq(kube_object_field(o, F_DELETION_POLICY), "Retain") &&
                             !call_ok(memo_findf(v->memo, "policy/%s", o->name));
 }

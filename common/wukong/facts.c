@@ -243,9 +243,7 @@ size_t facts_claim_names(const struct source_facts *s, const char **ret, size_t 
 
 static int64_t quantity_at(const cJSON *o, const char *path)
 {
-    struct quantity q;
-    const char *v = json_str(o, path);
-    return v && quantity_parse(v, &q) == QUANTITY_OK ? quantity_value(&q) : 0;
+    return quantity_bytes(json_str(o, path));
 }
 
 void facts_read_claim(struct arena *a, const char *name, const cJSON *pvc, struct claim_facts *ret)

@@ -57,9 +57,8 @@ static int64_t number(const cJSON *o, const char *path)
 
 static int64_t bytes(const cJSON *o, const char *path)
 {
-    struct quantity q;
     CLEANUP_FREE char *v = json_text(json_at(o, path));
-    return v && quantity_parse(v, &q) == QUANTITY_OK ? quantity_value(&q) : 0;
+    return quantity_bytes(v);
 }
 
 static size_t list_size(const cJSON *list)

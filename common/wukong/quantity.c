@@ -317,6 +317,12 @@ bool quantity_text_equal(const char *a, const char *b)
            quantity_compare(&x, &y) == 0;
 }
 
+int64_t quantity_bytes(const char *text)
+{
+    struct quantity q;
+    return text && quantity_parse(text, &q) == QUANTITY_OK ? quantity_value(&q) : 0;
+}
+
 struct quantity quantity_from_int(int64_t value)
 {
     struct decimal d = {0};

@@ -38,6 +38,8 @@ const char *quantity_error_text(enum quantity_error e);
 int quantity_compare(const struct quantity *a, const struct quantity *b);
 /* Like Go's Value(): whole units, rounded up (away from zero), saturating at int64. */
 int64_t quantity_value(const struct quantity *q);
+/* The value of a quantity's text; 0 when it is none, or NULL. */
+int64_t quantity_bytes(const char *text);
 /* True when both texts are quantities of the same value, or are the same text; NULL equals NULL. */
 bool quantity_text_equal(const char *a, const char *b);
 struct quantity quantity_from_int(int64_t value);

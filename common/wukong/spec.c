@@ -96,12 +96,6 @@ static bool number(const cJSON *o, const char *name, int64_t *ret)
     return json_node_int(json_get(o, name), ret);
 }
 
-static int64_t bytes_of(const char *quantity)
-{
-    struct quantity q;
-    return quantity && quantity_parse(quantity, &q) == QUANTITY_OK ? quantity_value(&q) : 0;
-}
-
 static void strings(struct arena *a, const cJSON *array, const char ***ret, size_t *ret_count)
 {
     const cJSON *v;
@@ -175,7 +169,7 @@ static void decode_disks(struct arena *a, const cJSON *array, struct wukong_spec
             .image = text(a, o, "image"),
             .boot = tristate(o, "boot"),
         };
-        d->size_bytes = bytes_of(d->size);
+        d->size_bytes = quantity_bytes(d->size);
     }
 }
 
@@ -213,7 +207,7 @@ int wukong_decode_spec(struct arena *a, const cJSON *o, struct wukong_spec *ret,
     s.has_cpu = number(o, "cpu", &s.cpu);
     s.has_replicas = number(o, "replicas", &s.replicas);
     s.memory = int_or_text(a, o, "memory");
-    s.memory_bytes = bytes_of(s.memory);
+    s.memory_bytes = quantity_bytes(s.memory);
     decode_source(a, json_get(o, "cloneSource"), &s.source);
     decode_disks(a, json_get(o, "disks"), &s);
     decode_networks(a, json_get(o, "networks"), &s);
