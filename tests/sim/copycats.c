@@ -17,6 +17,7 @@
 
 #define LABEL(key) "metadata.labels[vm.novasphere.dev/" key "]"
 #define COPYCATS_MAX 40
+#define KEEPS_MAX 1000
 
 bool stranger_is(const cJSON *tree)
 {
@@ -235,10 +236,21 @@ static bool is_plain_content(struct sim *s, const struct api_object *o)
            json_at(o->tree, "spec.source.volumeHandle");
 }
 
-/* An administrator keeps what a clone's snapshot holds. */
+/* Its class retains, and a worker has set it to Delete. */
+static bool was_set_by_us(struct sim *s, const struct api_object *o)
+{
+    const char *name = json_str(o->tree, "spec.volumeSnapshotClassName");
+    const struct api_object *class = name ? api_find(&s->api, API_SNAPSHOT_CLASS, "", name) : NULL;
+    return class && str_eq(json_str(class->tree, "deletionPolicy"), "Retain") &&
+           is_plain_content(s, o);
+}
+
+/* An administrator keeps what a clone's snapshot holds: his own tool sets the policy back when it
+   sees that it was changed, or he does it by hand at any moment. */
 static void keep_content(struct sim *s)
 {
-    struct api_object *o = any_with(s, API_CONTENT, is_plain_content);
+    struct api_object *o = any_with(s, API_CONTENT, was_set_by_us);
+    o = o ? o : any_with(s, API_CONTENT, is_plain_content);
     if (!o)
         return;
     cJSON *tree = jt_copy(o->tree);
@@ -279,11 +291,15 @@ static void act(void *arg)
         label_what_is_in_the_way, label_what_is_in_the_way, copy_labels, copy_labels, copy_labels,
         label_what_is_there,      label_a_backup,           keep_content};
     struct sim *s = arg;
-    if (s->copycats.count++ >= COPYCATS_MAX)
+    if (s->copycats.count++ >= (s->copycats.keeps ? KEEPS_MAX : COPYCATS_MAX))
         return;
-    acts[rng_range(&s->copycats.rng, 0, ARRAY_LEN(acts) - 1)](s);
+    if (s->copycats.keeps)
+        keep_content(s);
+    else
+        acts[rng_range(&s->copycats.rng, 0, ARRAY_LEN(acts) - 1)](s);
+    int64_t most = s->calm ? 60000 : 15000;
     timer_arm(&s->timers, &s->copycats.timer,
-              s->now_ms + rng_range(&s->copycats.rng, 500, s->calm ? 60000 : 15000));
+              s->now_ms + rng_range(&s->copycats.rng, 500, s->copycats.keeps ? 1500 : most));
 }
 
 void copycats_init(struct sim *s)
@@ -291,6 +307,7 @@ void copycats_init(struct sim *s)
     rng_seed(&s->copycats.rng, s->seed ^ 0x73747261);
     timer_init(&s->copycats.timer, act, s);
     s->copycats.mutates = chance(s, 100);
-    if (chance(s, 350))
+    s->copycats.keeps = chance(s, 100);
+    if (chance(s, 350) || s->copycats.keeps)
         timer_arm(&s->timers, &s->copycats.timer, s->now_ms + 5000);
 }

@@ -92,6 +92,7 @@ struct sim {
         struct timer timer;
         unsigned count;
         bool mutates; /* a policy engine changes what claims are made from */
+        bool keeps;   /* an administrator's tool keeps Retain where a worker has set Delete */
     } copycats;
     struct application *applications;
     struct hold_policy *policies;
