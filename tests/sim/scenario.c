@@ -551,18 +551,51 @@ static void delete_ours(struct sim *s)
         api_delete(&s->api, "user", o);
 }
 
+static bool is_under_way(struct sim *s, const struct api_object *o)
+{
+    const char *uid = json_str(o->tree, "metadata.labels[" WUKONG_UID_LABEL "]");
+    const struct api_object *w = uid ? api_find_uid(&s->api, uid) : NULL;
+    return w && str_eq(json_str(w->tree, "status.cloneStatus.phase"), "Cloning");
+}
+
+/* What a clone is made from is tidied away, its source too, while its machines are there already;
+   and the worker that remembered it dies with its node. */
+static void lose_what_it_was_made_from(struct sim *s)
+{
+    const struct api_object *machine = any_of(s, API_VM);
+    if (!machine || !is_under_way(s, machine))
+        return;
+    const char *uid = json_str(machine->tree, "metadata.labels[" WUKONG_UID_LABEL "]");
+    const struct api_object *w = api_find_uid(&s->api, uid);
+    struct api_object *source =
+        api_find(&s->api, API_VM, str_or(json_str(w->tree, "spec.cloneSource.namespace"), w->ns),
+                 str_or(json_str(w->tree, "spec.cloneSource.vmName"), ""));
+    sim_trace(s, "user tidies up what %s was made from", w->name);
+    for (struct api_object *o = s->api.objects[API_SNAPSHOT], *next; o; o = next) {
+        next = o->hh.next;
+        if (str_eq(json_str(o->tree, "metadata.labels[" WUKONG_UID_LABEL "]"), uid))
+            api_delete(&s->api, "user", o);
+    }
+    if (source)
+        api_delete(&s->api, "user", source);
+    sim_kill_workers(s);
+}
+
 void scenario_act(struct sim *s)
 {
     static const struct {
         void (*act)(struct sim *s);
         int weight;
     } acts[] = {
-        {create_wukong, 40},  {delete_wukong, 8},  {retry_wukong, 6},     {take_name, 5},
-        {free_names, 5},      {foreign_freeze, 5}, {foreign_snapshot, 5}, {disturb_source, 8},
-        {delete_ours, 4},     {create_batch, 20},  {hold_source, 6},      {hold_act, 3},
-        {exchange_disks, 20},
+        {create_wukong, 40},   {delete_wukong, 8},
+        {retry_wukong, 6},     {take_name, 5},
+        {free_names, 5},       {foreign_freeze, 5},
+        {foreign_snapshot, 5}, {disturb_source, 8},
+        {delete_ours, 4},      {create_batch, 20},
+        {hold_source, 6},      {hold_act, 3},
+        {exchange_disks, 20},  {lose_what_it_was_made_from, 12},
     };
-    int64_t dice = rng_range(&s->rng, 0, 134);
+    int64_t dice = rng_range(&s->rng, 0, 146);
     s->user_actions++;
     for (size_t i = 0; i < ARRAY_LEN(acts); i++) {
         dice -= acts[i].weight;

@@ -153,8 +153,7 @@ static void on_illegal(void *arg, const char *who, const char *what, const char 
     sim_violation(arg, "legal-requests", "%s sent %s: %s", who, what, path);
 }
 
-/* The plan's worker, which dies at this very moment: what it waits for is answered to nobody. */
-static void kill_by_plan(struct sim *s)
+void sim_kill_workers(struct sim *s)
 {
     for (unsigned i = 0; i < s->process_count; i++)
         timer_arm(&s->timers, &s->processes[i].kill, s->now_ms);
@@ -171,7 +170,7 @@ static void on_handled(void *arg, const struct api_call *call, const struct api_
     struct sim *s = arg;
     bool intent = is_intent(call->method, call->path);
     if (intent && s->plan && ++s->writes_done == s->plan->at && s->plan->after)
-        kill_by_plan(s);
+        sim_kill_workers(s);
     if (intent)
         sim_trace(s, "%s %s %.200s -> %d", call->who, verbs[call->method], call->path, reply->code);
     if (s->verbose && reply->code >= 400 && reply->body)
@@ -211,7 +210,7 @@ static bool on_submitted(void *arg, const char *who, const struct kube_request *
         bool die =
             is_intent(r->method, r->path) && ++s->writes_sent == s->plan->at && !s->plan->after;
         if (die)
-            kill_by_plan(s);
+            sim_kill_workers(s);
         return die;
     }
     for (unsigned i = 0; i < s->process_count; i++) {

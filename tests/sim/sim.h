@@ -123,6 +123,8 @@ void sim_init_plan(struct sim *s, const struct kill_plan *plan, uint64_t seed, b
 void sim_run(struct sim *s);
 void sim_release(struct sim *s);
 void sim_trace(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* All of them, at this very moment: what they wait for is answered to nobody. */
+void sim_kill_workers(struct sim *s);
 /* The first one is kept; the run ends. */
 void sim_violation(struct sim *s, const char *invariant, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
