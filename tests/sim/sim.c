@@ -274,6 +274,9 @@ static void set_clock(struct process *p)
     sim_trace(s, "the clock of %s is off by %" PRId64 " ms", p->identity, p->off_ms);
 }
 
+static const struct scope served = {.names = (char *[]){(char[]){SIM_NS}, (char[]){SIM_OTHER_NS}},
+                                    .count = 2};
+
 static void start_process(void *arg)
 {
     struct process *p = arg;
@@ -295,6 +298,7 @@ static void start_process(void *arg)
         .ns = SIM_SYSTEM_NS,
         .lease_name = SIM_LEASE,
         .stamp_configmap = SIM_STAMP_MAP,
+        .scope = s->scoped ? &served : NULL,
         .cross_namespace = true,
         .identity = p->identity,
         .unfreeze_timeout_ms = SIM_UNFREEZE_MS,

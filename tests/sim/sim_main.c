@@ -2,7 +2,8 @@
  * wukong-sim --seed N [--verbose] | --seeds A..B | --fresh COUNT | --kill-each
  * Runs one simulation per seed. The first seed that breaks an invariant is reported with its last
  * events and the command that replays it, and ends the program with 1. --twice runs each seed a
- * second time and compares the traces. --kill-each: see kill_each.c.
+ * second time and compares the traces. --scoped: the workers serve the namespaces of the clones
+ * alone, by watches of their own for each. --kill-each: see kill_each.c.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,7 +26,7 @@ const char *__asan_default_options(void)
 
 struct options {
     uint64_t first, last;
-    bool verbose, keep_going, twice;
+    bool verbose, keep_going, twice, scoped;
     const char *kill; /* of --kill; "": all of --kill-each */
     const char *program;
 };
@@ -64,6 +65,7 @@ static bool repeats(const struct sim *first)
 {
     struct sim s;
     sim_init(&s, first->seed, false);
+    s.scoped = first->scoped;
     log_clock(&s.clock);
     sim_run(&s);
     bool same = s.trace_hash == first->trace_hash && s.trace_lines == first->trace_lines;
@@ -80,6 +82,7 @@ static bool run_seed(uint64_t seed, const struct options *o, struct totals *t)
 {
     struct sim s;
     sim_init(&s, seed, o->verbose);
+    s.scoped = o->scoped;
     log_clock(&s.clock);
     sim_run(&s);
     bool broken = s.violation != NULL;
@@ -141,6 +144,8 @@ static bool parse(int argc, char **argv, struct options *o)
             o->verbose = true;
         } else if (str_eq(argv[i], "--keep-going")) {
             o->keep_going = true;
+        } else if (str_eq(argv[i], "--scoped")) {
+            o->scoped = true;
         } else if (str_eq(argv[i], "--twice")) {
             o->twice = true;
         } else if (str_eq(argv[i], "--kill-each")) {
@@ -174,7 +179,7 @@ int main(int argc, char **argv)
     if (!parse(argc, argv, &o)) {
         (void)fprintf(stderr,
                       "usage: %s --seed N | --seeds A..B | --fresh COUNT | --kill-each | "
-                      "--kill TYPE/WHEN/N [--verbose] [--keep-going] [--twice]\n",
+                      "--kill TYPE/WHEN/N [--verbose] [--keep-going] [--twice] [--scoped]\n",
                       argv[0]);
         return 2;
     }
