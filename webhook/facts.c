@@ -7,7 +7,7 @@
 #include "base/str.h"
 #include "json/json.h"
 #include "kube/metrics.h"
-#include "kube/reflector.h"
+#include "kube/watches.h"
 
 /* Everything together; a policy has at most a few KiB. */
 #define FACTS_ARENA_BYTES (32u * MIB)
@@ -45,7 +45,7 @@ static const struct kube_kind kinds[CACHED_KINDS] = {
 struct facts {
     struct facts_options o;
     struct store *stores[CACHED_KINDS];
-    struct reflector *reflectors[CACHED_KINDS];
+    struct watches *watches[CACHED_KINDS];
     struct arena arena;
     struct class_facts classes;
     struct policy *policies;
@@ -166,8 +166,8 @@ static void refill(struct facts *f)
     f->classes = (struct class_facts){
         .looked_up = true,
         .cdi = f->classes.cdi,
-        .snapshot_api = reflector_served(f->reflectors[CACHED_SNAPSHOT]),
-        .drivers_known = reflector_synced(f->reflectors[CACHED_DRIVERS]),
+        .snapshot_api = watches_served(f->watches[CACHED_SNAPSHOT]),
+        .drivers_known = watches_synced(f->watches[CACHED_DRIVERS]),
         .storage_classes = storage.items,
         .storage_class_count = storage.count,
         .snapshot_classes = snapshot.items,
@@ -234,7 +234,7 @@ struct facts *facts_new(const struct facts_options *options)
                                       .failed = on_failed,
                                       .unreadable = on_unreadable,
                                       .arg = f};
-        f->reflectors[i] = reflector_new(&o);
+        f->watches[i] = watches_new(&o, NULL, 0);
     }
     return f;
 }
@@ -244,7 +244,7 @@ void facts_free(struct facts *f)
     if (!f)
         return;
     for (size_t i = 0; i < CACHED_KINDS; i++) {
-        reflector_free(f->reflectors[i]);
+        watches_free(f->watches[i]);
         store_free(f->stores[i]);
     }
     arena_release(&f->arena);
@@ -254,13 +254,13 @@ void facts_free(struct facts *f)
 void facts_start(struct facts *f)
 {
     for (size_t i = 0; i < CACHED_KINDS; i++)
-        reflector_start(f->reflectors[i]);
+        watches_start(f->watches[i]);
 }
 
 bool facts_synced(const struct facts *f)
 {
     for (size_t i = 0; i < CACHED_KINDS; i++)
-        if (!reflector_synced(f->reflectors[i]))
+        if (!watches_synced(f->watches[i]))
             return false;
     return true;
 }
@@ -293,19 +293,8 @@ const struct policy *facts_policies(struct facts *f, size_t *ret_count, bool *re
     return f->policies;
 }
 
-int64_t facts_age_ms(const struct facts *f)
-{
-    int64_t now_ms = clock_mono(f->o.client->clock), age_ms = 0;
-    for (size_t i = 0; i < CACHED_KINDS; i++) {
-        int64_t heard_ms = reflector_heard_ms(f->reflectors[i]);
-        if (now_ms - heard_ms > age_ms)
-            age_ms = now_ms - heard_ms;
-    }
-    return age_ms;
-}
-
 void facts_refresh_metrics(const struct facts *f)
 {
     for (size_t i = 0; i < CACHED_KINDS; i++)
-        kube_metrics_store(f->stores[i]);
+        kube_metrics_store(f->stores[i], watches_age_ms(f->watches[i]));
 }

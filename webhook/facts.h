@@ -37,8 +37,6 @@ bool facts_cdi_known(const struct facts *f);
 const struct class_facts *facts_classes(struct facts *f);
 /* *ret_incomplete: there are more than there was memory for; those that are missing may deny. */
 const struct policy *facts_policies(struct facts *f, size_t *ret_count, bool *ret_incomplete);
-/* Milliseconds since the API server was last heard of, of the cache that is silent for longest. */
-int64_t facts_age_ms(const struct facts *f);
 /* Sets the gauges of the caches, for a scrape. */
 void facts_refresh_metrics(const struct facts *f);
 

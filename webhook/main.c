@@ -118,8 +118,7 @@ static void answer_metrics(struct webhook *w, struct server_request *request)
 {
     const char *why_not = NULL;
     struct server_counts counts = server_counts(w->tls);
-    webhook_set_gauges(&counts, (double)facts_age_ms(w->facts) / 1000,
-                       (double)keeper_leaf_expiry_ms(w->keeper) / 1000,
+    webhook_set_gauges(&counts, (double)keeper_leaf_expiry_ms(w->keeper) / 1000,
                        (double)keeper_ca_expiry_ms(w->keeper) / 1000, is_ready(w, &why_not));
     webhook_set_starts((double)keeper_leaf_start_ms(w->keeper) / 1000,
                        (double)keeper_ca_start_ms(w->keeper) / 1000);

@@ -38,11 +38,6 @@ static struct metric turned_away = {
     .kind = METRIC_GAUGE,
     .labels = {"why"},
 };
-static struct metric cache_age = {
-    .name = "wukong_webhook_cache_age_seconds",
-    .help = "Time since the API server last sent news of a resource, of the most silent cache.",
-    .kind = METRIC_GAUGE,
-};
 static struct metric expiry = {
     .name = "wukong_webhook_certificate_expiry_timestamp_seconds",
     .help = "When the certificate ends, as Unix time; 0 when there is none.",
@@ -63,8 +58,8 @@ static struct metric ready = {
 
 void webhook_metrics_register(void)
 {
-    struct metric *const all[] = {&reviews,   &seconds, &looks, &connections, &turned_away,
-                                  &cache_age, &expiry,  &start, &ready};
+    struct metric *const all[] = {&reviews,     &seconds, &looks, &connections,
+                                  &turned_away, &expiry,  &start, &ready};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         metric_register(all[i]);
 }
@@ -83,8 +78,8 @@ void webhook_count_look(const char *kind, int code)
     metric_add(&looks, 1, METRIC_LABELS(kind, text));
 }
 
-void webhook_set_gauges(const struct server_counts *counts, double cache_age_s,
-                        double leaf_expiry_s, double ca_expiry_s, bool is_ready)
+void webhook_set_gauges(const struct server_counts *counts, double leaf_expiry_s,
+                        double ca_expiry_s, bool is_ready)
 {
     metric_set(&connections, counts->connections, METRIC_LABELS("open"));
     metric_set(&connections, counts->busy, METRIC_LABELS("busy"));
@@ -92,7 +87,6 @@ void webhook_set_gauges(const struct server_counts *counts, double cache_age_s,
     metric_set(&turned_away, (double)counts->evicted, METRIC_LABELS("connections"));
     metric_set(&turned_away, (double)counts->shed, METRIC_LABELS("requests"));
     metric_set(&turned_away, (double)counts->refused, METRIC_LABELS("body"));
-    metric_set(&cache_age, cache_age_s, METRIC_LABELS(NULL));
     metric_set(&expiry, leaf_expiry_s, METRIC_LABELS("leaf"));
     metric_set(&expiry, ca_expiry_s, METRIC_LABELS("ca"));
     metric_set(&ready, is_ready, METRIC_LABELS(NULL));

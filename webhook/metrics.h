@@ -15,8 +15,8 @@ void webhook_count_review(const char *endpoint, const char *operation, const cha
                           const char *reason, double seconds, bool live);
 void webhook_count_look(const char *kind, int code);
 /* Values that are read when somebody scrapes. */
-void webhook_set_gauges(const struct server_counts *counts, double cache_age_s,
-                        double leaf_expiry_s, double ca_expiry_s, bool ready);
+void webhook_set_gauges(const struct server_counts *counts, double leaf_expiry_s,
+                        double ca_expiry_s, bool ready);
 /* When the certificates began to be valid. */
 void webhook_set_starts(double leaf_s, double ca_s);
 

@@ -13,7 +13,7 @@
 struct health {
     struct loop *loop;
     struct server *server;
-    bool (*ready)(void *arg);
+    bool (*ready)(void *arg, struct buf *why_not);
     void (*refresh)(void *arg);
     void *arg;
 };
@@ -29,8 +29,9 @@ static void handle(void *arg, struct server_request *r)
     if (str_eq(r->path, "/healthz")) {
         answer_text(r, 200, xstrdup("ok\n"));
     } else if (str_eq(r->path, "/readyz")) {
-        bool ready = h->ready(h->arg);
-        answer_text(r, ready ? 200 : 503, xstrdup(ready ? "ok\n" : "caches are being filled\n"));
+        CLEANUP_BUF struct buf why_not = BUF_INIT(KIB);
+        bool ready = h->ready(h->arg, &why_not);
+        answer_text(r, ready ? 200 : 503, xasprintf("%s\n", ready ? "ok" : why_not.data));
     } else if (str_eq(r->path, "/metrics")) {
         CLEANUP_BUF struct buf out = BUF_INIT(METRICS_BYTES_MAX);
         h->refresh(h->arg);
@@ -53,8 +54,8 @@ static void readable(void *arg, short revents)
 }
 
 int health_start(struct loop *loop, const char *address, unsigned short port,
-                 bool (*ready)(void *arg), void (*refresh)(void *arg), void *arg,
-                 struct health **ret, struct err *err)
+                 bool (*ready)(void *arg, struct buf *why_not), void (*refresh)(void *arg),
+                 void *arg, struct health **ret, struct err *err)
 {
     struct health *h = xcalloc(1, sizeof *h);
     *h = (struct health){.loop = loop, .ready = ready, .refresh = refresh, .arg = arg};

@@ -201,10 +201,12 @@ static void on_lost(void *arg)
     loop_stop(p->loop);
 }
 
-static bool alive_and_ready(void *arg)
+static bool is_ready(void *arg, struct buf *why_not)
 {
     struct program *p = arg;
-    return worker_synced(p->worker) && !p->ending;
+    if (p->ending)
+        buf_adds(why_not, "leaving");
+    return !p->ending && worker_caches_fresh(p->worker, why_not);
 }
 
 static void refresh_metrics(void *arg)
@@ -242,7 +244,7 @@ static int run(struct program *p, const struct options *o, struct kube_transport
     int status = 0;
     if (o->metrics_port)
         status = health_start(p->loop, o->metrics_address, (unsigned short)o->metrics_port,
-                              alive_and_ready, refresh_metrics, p, &health, err);
+                              is_ready, refresh_metrics, p, &health, err);
     if (status == 0)
         status = loop_on_signal(p->loop, SIGTERM, on_signal, p, err);
     if (status == 0)

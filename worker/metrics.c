@@ -78,26 +78,19 @@ struct metric metric_queue = {
     .kind = METRIC_GAUGE,
 };
 
-struct metric metric_cache_age = {
-    .name = "wukong_worker_cache_age_seconds",
-    .help = "Time since the API server last sent news of a resource, of the most silent cache.",
-    .kind = METRIC_GAUGE,
-};
-
 void worker_metrics_register(void)
 {
     static struct metric *const all[] = {
         &metric_clones,         &metric_attempts_failed, &metric_clone_seconds,
         &metric_step_seconds,   &metric_freeze_seconds,  &metric_active,
         &metric_snapshots_held, &metric_snapshot_bytes,  &metric_leader,
-        &metric_writes,         &metric_queue,           &metric_cache_age,
+        &metric_writes,         &metric_queue,
     };
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         metric_register(all[i]);
     metric_set(&metric_active, 0, NULL);
     metric_set(&metric_leader, 0, NULL);
     metric_set(&metric_queue, 0, NULL);
-    metric_set(&metric_cache_age, 0, NULL);
 }
 
 void worker_metrics_record(const struct clone_view *v, const struct clone_record *next)

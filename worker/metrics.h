@@ -20,7 +20,6 @@ extern struct metric metric_active;          /* gauge: clones under way */
 extern struct metric metric_leader;          /* gauge: 1 while this process leads */
 extern struct metric metric_writes;          /* counter: verb; requests that change something */
 extern struct metric metric_queue;           /* gauge: Wukongs waiting to be looked at */
-extern struct metric metric_cache_age;       /* gauge: seconds, of the most silent cache */
 
 /* Makes all of them appear, at zero. */
 void worker_metrics_register(void);

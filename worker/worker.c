@@ -689,29 +689,26 @@ void worker_free(struct worker *w)
     free(w);
 }
 
-bool worker_synced(const struct worker *w)
+bool worker_caches_fresh(const struct worker *w, struct buf *why_not)
 {
-    return w->synced;
-}
-
-/* Of Events no bookmarks come, and hours may pass between two of them. */
-static double cache_age_s(const struct worker *w)
-{
-    int64_t age_ms = 0;
-    for (int k = 0; k < WORKER_KINDS; k++) {
-        int64_t silent_ms = worker_mono(w) - watches_heard_ms(w->watched[k].watches);
-        if (is_watched(w, k) && !worker_kinds[k].no_bookmarks && silent_ms > age_ms)
-            age_ms = silent_ms;
+    if (!w->synced) {
+        buf_adds(why_not, "caches are being filled");
+        return false;
     }
-    return (double)age_ms / 1000;
+    for (int k = 0; k < WORKER_KINDS; k++)
+        if (is_watched(w, k) && watches_stale(w->watched[k].watches)) {
+            buf_addf(why_not, "nothing was heard of %s for %lld s", worker_kinds[k].resource,
+                     (long long)(watches_age_ms(w->watched[k].watches) / 1000));
+            return false;
+        }
+    return true;
 }
 
 void worker_refresh_metrics(const struct worker *w)
 {
-    metric_set(&metric_cache_age, cache_age_s(w), NULL);
     for (int k = 0; k < WORKER_KINDS; k++)
         if (is_watched(w, k))
-            kube_metrics_store(w->watched[k].store);
+            kube_metrics_store(w->watched[k].store, watches_age_ms(w->watched[k].watches));
     worker_metrics_snapshots(w->watched[KIND_SNAPSHOT].store);
 }
 

@@ -40,6 +40,12 @@ struct metric kube_metric_store_bytes = {
     .kind = METRIC_GAUGE,
     .labels = {"resource"},
 };
+struct metric kube_metric_store_age = {
+    .name = "wukong_cache_age_seconds",
+    .help = "Time since the API server last sent news of a resource: event, bookmark, page or end.",
+    .kind = METRIC_GAUGE,
+    .labels = {"resource"},
+};
 
 struct metric kube_metric_unreadable = {
     .name = "wukong_objects_unreadable",
@@ -55,6 +61,7 @@ void kube_metrics_register(void)
     metric_register(&kube_metric_relists);
     metric_register(&kube_metric_store_objects);
     metric_register(&kube_metric_store_bytes);
+    metric_register(&kube_metric_store_age);
     metric_register(&kube_metric_unreadable);
 }
 
@@ -75,10 +82,11 @@ void kube_metrics_observe(void *arg, enum kube_method method, const char *path, 
                        METRIC_LABELS(verbs[method]));
 }
 
-void kube_metrics_store(const struct store *s)
+void kube_metrics_store(const struct store *s, int64_t age_ms)
 {
     const char *resource = store_kind(s)->resource;
     metric_set(&kube_metric_store_objects, (double)store_count(s), METRIC_LABELS(resource));
     metric_set(&kube_metric_store_bytes, (double)store_bytes(s), METRIC_LABELS(resource));
+    metric_set(&kube_metric_store_age, (double)age_ms / 1000, METRIC_LABELS(resource));
     metric_set(&kube_metric_unreadable, (double)store_unreadable(s), METRIC_LABELS(resource));
 }

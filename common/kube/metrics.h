@@ -15,12 +15,13 @@ extern struct metric kube_metric_request_seconds; /* histogram: verb; watches ar
 extern struct metric kube_metric_relists;         /* counter: resource */
 extern struct metric kube_metric_store_objects;   /* gauge: resource */
 extern struct metric kube_metric_store_bytes;     /* gauge: resource */
+extern struct metric kube_metric_store_age;       /* gauge: resource; seconds */
 extern struct metric kube_metric_unreadable;      /* gauge: resource; markers in the cache */
 
 void kube_metrics_register(void);
 void kube_metrics_observe(void *arg, enum kube_method method, const char *path, int code,
                           int64_t took_ms);
 /* Sets the gauges of one cache; to be called before each exposition. */
-void kube_metrics_store(const struct store *s);
+void kube_metrics_store(const struct store *s, int64_t age_ms);
 
 #endif

@@ -48,6 +48,13 @@
 /* Bookmarks come about once a minute (apiserver storage/cacher: bookmarkFrequency); a watch that is
    silent for three of them is dead. */
 #define REFLECTOR_IDLE_MS 180000
+/* Beyond this a cache is no picture of the cluster any more: a watch has gone silent and was found
+   out, or, where no bookmarks come, has lasted to its end; one more wait and one more list were
+   made in vain. 300 s and 749 s. */
+#define REFLECTOR_AGAIN_MS (2 * REFLECTOR_BACKOFF_MS_MAX + REFLECTOR_LIST_DEADLINE_MS)
+#define REFLECTOR_STALE_MS (REFLECTOR_IDLE_MS + REFLECTOR_AGAIN_MS)
+#define REFLECTOR_STALE_QUIET_MS                                                                   \
+    (REFLECTOR_WATCH_S_MAX * 1000 + REFLECTOR_WATCH_GRACE_MS + REFLECTOR_AGAIN_MS)
 /* Both are opaque; etcd's are 20 digits, and base64 of a key and a revision. */
 #define REFLECTOR_VERSION_MAX 128
 #define REFLECTOR_CONTINUE_MAX 4096

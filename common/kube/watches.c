@@ -3,6 +3,9 @@
 #include "base/mem.h"
 
 struct watches {
+    const struct clock *clock;
+    int64_t began_ms;
+    bool quiet; /* no bookmarks */
     size_t count;
     struct reflector *items[];
 };
@@ -13,6 +16,8 @@ struct watches *watches_new(const struct reflector_options *each, const char *co
     size_t n = count ? count : 1;
     struct watches *w = xcalloc(1, sizeof *w + n * sizeof *w->items);
     w->count = n;
+    w->clock = each->clock;
+    w->quiet = store_kind(each->store)->no_bookmarks;
     for (size_t i = 0; i < n; i++) {
         struct reflector_options one = *each;
         if (count && store_kind(each->store)->cluster_scoped)
@@ -33,6 +38,7 @@ void watches_free(struct watches *w)
 
 void watches_start(struct watches *w)
 {
+    w->began_ms = clock_mono(w->clock);
     for (size_t i = 0; i < w->count; i++)
         reflector_start(w->items[i]);
 }
@@ -59,11 +65,16 @@ bool watches_served(const struct watches *w)
     return true;
 }
 
-int64_t watches_heard_ms(const struct watches *w)
+int64_t watches_age_ms(const struct watches *w)
 {
     int64_t heard_ms = INT64_MAX;
     for (size_t i = 0; i < w->count; i++)
         if (reflector_heard_ms(w->items[i]) < heard_ms)
             heard_ms = reflector_heard_ms(w->items[i]);
-    return heard_ms;
+    return clock_mono(w->clock) - (heard_ms > w->began_ms ? heard_ms : w->began_ms);
+}
+
+bool watches_stale(const struct watches *w)
+{
+    return watches_age_ms(w) > (w->quiet ? REFLECTOR_STALE_QUIET_MS : REFLECTOR_STALE_MS);
 }

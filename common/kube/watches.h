@@ -24,7 +24,10 @@ void watches_start(struct watches *w);
 void watches_refresh(struct watches *w);
 bool watches_synced(const struct watches *w);
 bool watches_served(const struct watches *w);
-/* Of the one that is silent for longest. */
-int64_t watches_heard_ms(const struct watches *w);
+/* How long ago the API server was last heard of, or the start, of the one that is silent for
+   longest. A bookmark is news, and the end of a watch; a stream that fails is none. */
+int64_t watches_age_ms(const struct watches *w);
+/* That is longer than a sound watch can take: REFLECTOR_STALE_MS. */
+bool watches_stale(const struct watches *w);
 
 #endif

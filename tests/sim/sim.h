@@ -82,7 +82,8 @@ struct sim {
     const struct kill_plan *plan;      /* NULL: everything is drawn */
     unsigned writes_sent, writes_done; /* counted for the plan */
     bool deleted;                      /* the plan's clone, by its user */
-    bool scoped; /* the workers serve the namespaces of the clones alone, and watch each by itself */
+    bool
+        scoped; /* the workers serve the namespaces of the clones alone, and watch each by itself */
     bool calm;
     bool batches; /* most clones are of several machines */
     int64_t calm_ms, calm_at_ms, limit_ms;

@@ -119,8 +119,8 @@ class Metrics(vms.CloneCase):
         self.assertEqual(1, self.after["webhook: wukong_webhook_ready"])
         self.assertGreater(
             self.after['webhook: wukong_webhook_certificate_expiry_timestamp_seconds{certificate="leaf"}'], 1e9)
-        self.assertGreaterEqual(self.after["webhook: wukong_webhook_cache_age_seconds"], 0)
         for resource in ("storageclasses", "volumesnapshotclasses", "csidrivers"):
+            self.assertLess(self.after[f'webhook: wukong_cache_age_seconds{{resource="{resource}"}}'], 300)
             self.assertGreater(self.after[f'webhook: wukong_cache_objects{{resource="{resource}"}}'], 0)
             self.assertGreater(self.after[f'webhook: wukong_cache_bytes{{resource="{resource}"}}'], 0)
 

@@ -232,7 +232,8 @@ static void test_metrics(void **state)
     struct store *s = store_new(&kind);
     store_put(s, make("a", "b", "1", "1", "x"));
     kube_metrics_register();
-    kube_metrics_store(s);
+    kube_metrics_store(s, 1500);
+    assert_true(metric_value(&kube_metric_store_age, METRIC_LABELS("things")) == 1.5);
     assert_true(metric_value(&kube_metric_store_objects, METRIC_LABELS("things")) == 1);
     assert_true(metric_value(&kube_metric_store_bytes, METRIC_LABELS("things")) ==
                 (double)store_bytes(s));

@@ -71,12 +71,11 @@ static void test_each_its_own(void **state)
     assert_int_equal(fake_open(&x.fake), 2);
     answer(&x, "/apis/g.io/v1/namespaces/a/things?", LIST("5", OBJECT("a", "x", "1")));
     assert_false(watches_synced(x.watches));
-    assert_int_equal(watches_heard_ms(x.watches), 0);
     fake_advance(&x.fake, 50);
     answer(&x, "/apis/g.io/v1/namespaces/b/things?",
            LIST("6", OBJECT("b", "x", "2") "," OBJECT("b", "y", "3")));
     assert_true(watches_synced(x.watches) && watches_served(x.watches));
-    assert_int_equal(watches_heard_ms(x.watches), 1000);
+    assert_int_equal(watches_age_ms(x.watches), 50); /* of A */
     assert_int_equal(store_count(x.store), 3);
     /* A lists anew while B does, and each finds less than before. */
     watches_refresh(x.watches);
@@ -104,6 +103,54 @@ static void test_the_namespaces_themselves(void **state)
     end(&x);
 }
 
+#define BOOKMARK "{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"7\"}}}\n"
+
+/* An idle watch is renewed by bookmarks, and by its end. What fails over and over is no news,
+   though an answer came each time. */
+static void test_stale(void **state)
+{
+    (void)state;
+    struct fixture x;
+    begin(&x, &things, 0);
+    fake_advance(&x.fake, REFLECTOR_STALE_MS);
+    assert_false(watches_stale(x.watches));
+    fake_advance(&x.fake, 1);
+    assert_true(watches_stale(x.watches)); /* its first list has never been answered */
+    answer(&x, "/things?", LIST("5", ""));
+    for (int minute = 0; minute < 60; minute++) {
+        fake_advance(&x.fake, 60000);
+        assert_false(watches_stale(x.watches));
+        assert_int_equal(fake_data(&x.fake, call_on(&x, "watch=true"), BOOKMARK), 0);
+    }
+    fake_advance(&x.fake, REFLECTOR_STALE_MS - 1000);
+    fake_answer(&x.fake, call_on(&x, "watch=true"), 200, "");
+    fake_advance(&x.fake, 2000);
+    assert_false(watches_stale(x.watches)); /* it has ended, and the next one runs */
+    for (int i = 0; i < 2 * REFLECTOR_STALE_MS / 1000; i++) {
+        if (fake_open(&x.fake))
+            fake_answer(&x.fake, fake_call(&x.fake), 500, "");
+        fake_advance(&x.fake, 1000);
+    }
+    assert_true(watches_stale(x.watches));
+    end(&x);
+}
+
+/* Of Events no bookmarks come: a watch without one may last to its end. */
+static void test_stale_without_bookmarks(void **state)
+{
+    (void)state;
+    static const struct kube_kind events = {
+        .version = "v1", .resource = "events", .kind = "Event", .no_bookmarks = true};
+    struct fixture x;
+    begin(&x, &events, 0);
+    answer(&x, "/events?", LIST("5", ""));
+    fake_advance(&x.fake, (REFLECTOR_WATCH_S_MAX * 1000) + REFLECTOR_WATCH_GRACE_MS);
+    assert_false(watches_stale(x.watches));
+    fake_advance(&x.fake, REFLECTOR_AGAIN_MS + 1);
+    assert_true(watches_stale(x.watches));
+    end(&x);
+}
+
 static void test_all_at_once(void **state)
 {
     (void)state;
@@ -121,6 +168,8 @@ int main(void)
         cmocka_unit_test(test_each_its_own),
         cmocka_unit_test(test_the_namespaces_themselves),
         cmocka_unit_test(test_all_at_once),
+        cmocka_unit_test(test_stale),
+        cmocka_unit_test(test_stale_without_bookmarks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,21 +62,20 @@ static void test_gauges(void **state)
     (void)state;
     const struct server_counts c = {
         .connections = 7, .busy = 3, .timed_out = 4, .evicted = 5, .shed = 6, .refused = 8};
-    webhook_set_gauges(&c, 1.5, 1800000000, 1900000000, true);
+    webhook_set_gauges(&c, 1800000000, 1900000000, true);
     expect("wukong_webhook_connections{state=\"open\"} 7");
     expect("wukong_webhook_connections{state=\"busy\"} 3");
     expect("wukong_webhook_turned_away{why=\"deadline\"} 4");
     expect("wukong_webhook_turned_away{why=\"connections\"} 5");
     expect("wukong_webhook_turned_away{why=\"requests\"} 6");
     expect("wukong_webhook_turned_away{why=\"body\"} 8");
-    expect("wukong_webhook_cache_age_seconds 1.5");
     expect("wukong_webhook_certificate_expiry_timestamp_seconds{certificate=\"leaf\"} 1800000000");
     expect("wukong_webhook_certificate_expiry_timestamp_seconds{certificate=\"ca\"} 1900000000");
     webhook_set_starts(1700000000, 1600000000);
     expect("wukong_webhook_certificate_start_timestamp_seconds{certificate=\"leaf\"} 1700000000");
     expect("wukong_webhook_certificate_start_timestamp_seconds{certificate=\"ca\"} 1600000000");
     expect("wukong_webhook_ready 1");
-    webhook_set_gauges(&c, 1.5, 1800000000, 1900000000, false);
+    webhook_set_gauges(&c, 1800000000, 1900000000, false);
     expect("wukong_webhook_ready 0");
 }
 

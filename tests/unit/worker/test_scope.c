@@ -105,11 +105,19 @@ static void test_nothing_else_is_asked(void **state)
             ;
         fake_advance(&x.fake, 10);
     }
-    assert_true(worker_synced(x.worker));
+    CLEANUP_BUF struct buf why_not = BUF_INIT(KIB);
+    assert_true(worker_caches_fresh(x.worker, &why_not));
+    assert_int_equal(why_not.len, 0);
     /* Seven kinds once, ten in each of two namespaces. */
     assert_int_equal(x.lists, 27);
     assert_int_equal(worker_more_watches(&x.scope), 10);
     assert_true(x.told);
+    /* The API server is heard of no more. */
+    fake_advance(&x.fake, 299000);
+    assert_true(worker_caches_fresh(x.worker, &why_not));
+    fake_advance(&x.fake, 2000);
+    assert_false(worker_caches_fresh(x.worker, &why_not));
+    assert_non_null(strstr(why_not.data, "nothing was heard of wukongs for 30"));
     worker_free(x.worker);
     scope_release(&x.scope);
     fake_release(&x.fake);
