@@ -8,7 +8,7 @@
 #include "json/writer.h"
 #include "worker/capture.h"
 #include "worker/steps.h"
-#include "worker/target.h"
+#include "manifests/manifest.h"
 
 #define INSTANCETYPES "instancetype.kubevirt.io", "v1beta1"
 

@@ -1,6 +1,6 @@
 /*
- * From a view to intents that create: which objects, with which bodies (worker/target.h builds the
- * text). And the live reads that a capture is made from.
+ * From a view to intents that create: which objects, with which bodies (worker/manifests/manifest.h
+ * builds the text). And the live reads that a capture is made from.
  */
 #ifndef WORKER_BODIES_H
 #define WORKER_BODIES_H

@@ -6,7 +6,7 @@
 #include "json/json.h"
 #include "json/writer.h"
 #include "worker/steps.h"
-#include "worker/target.h"
+#include "manifests/manifest.h"
 #include "wukong/rules.h"
 
 /* --- which reads --- */

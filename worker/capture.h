@@ -2,7 +2,8 @@
  * The capture: what a clone is made from. Built once per attempt out of live reads (the source, its
  * ControllerRevision, its claims) and the classes; carried on the first snapshot of the attempt;
  * read back from there when the memo is gone. Its JSON:
- *   {"source": <spec, see worker/target.h>, "disks": [{name, volume, claim, …, "pvc": <claim>}]}
+ *   {"source": <spec, see worker/manifests/manifest.h>, "disks": [{name, volume, claim, …, "pvc":
+ * <claim>}]}
  */
 #ifndef WORKER_CAPTURE_H
 #define WORKER_CAPTURE_H

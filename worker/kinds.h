@@ -74,7 +74,7 @@ extern const struct kube_kind worker_kinds[ALL_KINDS];
 #define F_CDI_FALLBACK "metadata.annotations[cdi.kubevirt.io/cloneFallbackReason]"
 #define F_LABEL_ATTEMPT "metadata.labels[vm.novasphere.dev/attempt]"
 #define F_LABEL_DISK "metadata.labels[vm.novasphere.dev/disk-index]"
-/* Of what the clone makes, beside the two above: worker/target.h names the labels. */
+/* Of what the clone makes, beside the two above: worker/manifests/manifest.h names the labels. */
 #define F_LABEL_WUKONG "metadata.labels[vm.novasphere.dev/wukong]"
 #define F_LABEL_NS "metadata.labels[vm.novasphere.dev/wukong-namespace]"
 #define F_LABEL_INDEX "metadata.labels[vm.novasphere.dev/clone]"

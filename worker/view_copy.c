@@ -5,7 +5,7 @@
 
 #include "base/str.h"
 #include "worker/steps.h"
-#include "worker/target.h"
+#include "manifests/manifest.h"
 #include "wukong/names.h"
 
 static void see_content_copy(const struct clone_view *v, const struct caches *c,

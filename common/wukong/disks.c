@@ -324,7 +324,7 @@ static enum disk_method full_method(struct resolver *r, struct disk_plan *d, boo
         enum disk_method method = method_by_snapshot(r, same_driver);
         if (method != DISK_METHOD_NONE && snapshot_class(r, d, &choice))
             return method;
-        /* CDI binds the claim at once (target_claim.c); a driver alone cannot. */
+        /* CDI binds the claim at once (manifests/claim.c); a driver alone cannot. */
         if (!r->c->cdi && waits_for_consumer(r, d))
             return DISK_METHOD_NONE;
     }

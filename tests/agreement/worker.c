@@ -18,7 +18,7 @@
 #include "json/json.h"
 #include "json/writer.h"
 #include "wukong/schedule.h"
-#include "worker/target.h"
+#include "manifests/manifest.h"
 #include "wukong/rules.h"
 #include "wukong/validate.h"
 

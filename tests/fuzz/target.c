@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "json/json.h"
-#include "worker/target.h"
+#include "manifests/manifest.h"
 #include "wukong/spec.h"
 
 #define UID "0f8fad5b-d9cb-469f-a165-70867728950e"

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "base/str.h"
-#include "worker/target.h"
+#include "manifests/manifest.h"
 
 #define UID "0f8fad5b-d9cb-469f-a165-70867728950e"
 

@@ -1,7 +1,7 @@
 /*
  * Property: whatever machine is cloned, no claim, MAC address, UUID or serial of the source
  * survives in the clone, and everything else of its spec is equal byte for byte outside the paths
- * that target.h says are changed.
+ * that manifest.h says are changed.
  *
  * Machines are drawn at random as text. Every claim, MAC, UUID and serial in them carries a marker
  * that nothing else contains, so that the search for survivors is a search for bytes and shares no

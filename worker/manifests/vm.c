@@ -1,14 +1,12 @@
-/* The VirtualMachine to create, from the source spec and the Wukong; see target.h. */
-#include "worker/target_vm.h"
+/* The VirtualMachine to create, from the source spec and the Wukong; see manifest.h. */
+#include "manifests/build.h"
 
 #include <assert.h>
-#include <stdarg.h>
 
 #include "base/str.h"
 
 /* Warnings and needs of one machine; a machine of LIMIT_DISKS disks stays far below. */
 #define TARGET_ARENA_MAX (256u * KIB)
-#define WARNINGS_MAX 256
 
 void target_vm_init(struct target_vm *t)
 {
@@ -24,22 +22,6 @@ void target_vm_release(struct target_vm *t)
     t->needs = NULL;
     t->warnings = t->differences = NULL;
     t->need_count = t->warning_count = t->difference_count = 0;
-}
-
-void build_warn(struct target_build *b, const char *format, ...)
-{
-    struct target_vm *t = b->ret;
-    char text[ERR_MESSAGE_MAX];
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    if (!t->warnings)
-        t->warnings = arena_alloc(&t->arena, WARNINGS_MAX * sizeof *t->warnings);
-    char *copy = arena_strdup(&t->arena, text);
-    /* One warning more or less denies nobody a clone. */
-    if (t->warnings && copy && t->warning_count < WARNINGS_MAX)
-        t->warnings[t->warning_count++] = copy;
 }
 
 /* --- Metadata --- */

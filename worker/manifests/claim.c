@@ -1,12 +1,12 @@
 /* Claims of the target: PersistentVolumeClaims and CDI's DataVolumes, from a whitelist. A source's
    claim carries volumeName, bind annotations and data sources of its own, none of which may come
    along. */
-#include "worker/target.h"
+#include "manifests/manifest.h"
 
 #include <assert.h>
 
 #include "base/str.h"
-#include "worker/target_tree.h"
+#include "manifests/tree.h"
 #include "wukong/quantity.h"
 
 #define CONTENT_TYPE_ANNOTATION "cdi.kubevirt.io/storage.contentType"

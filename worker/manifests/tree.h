@@ -1,16 +1,16 @@
 /*
- * Building and changing cJSON trees, for worker/target*.c alone: common/json reads trees, what is
+ * Building and changing cJSON trees, for this folder alone: common/json reads trees, what is
  * sent elsewhere is written by its writer, and only the target bodies are made by changing a copy.
  * Allocation failure aborts, as everywhere (base/mem.h).
  */
-#ifndef WORKER_TARGET_TREE_H
-#define WORKER_TARGET_TREE_H
+#ifndef MANIFESTS_TREE_H
+#define MANIFESTS_TREE_H
 
 #include <stdbool.h>
 
 #include "base/buf.h"
 #include "json/json.h"
-#include "worker/target.h"
+#include "manifests/manifest.h"
 
 /* Sources and captures are written by users: below what is no object or array nothing is set, and
    what is returned for changing is NULL. Whoever needs it to be there looks (build_audit). */

@@ -1,4 +1,4 @@
-#include "worker/target_tree.h"
+#include "manifests/tree.h"
 
 #include <assert.h>
 

@@ -1,8 +1,8 @@
-/* The source spec: what ran, in one shape; see target.h. */
-#include "worker/target.h"
+/* The source spec: what ran, in one shape; see manifest.h. */
+#include "manifests/manifest.h"
 
 #include "base/str.h"
-#include "worker/target_vm.h"
+#include "manifests/build.h"
 #include "wukong/differences.h"
 #include "wukong/quantity.h"
 #include "wukong/volumes.h"

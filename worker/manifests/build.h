@@ -1,12 +1,12 @@
 /*
- * The parts of target_vm_body, one file per subject; nobody but worker/target_*.c includes this.
+ * The parts of target_vm_body, one file per subject; nobody but worker/manifests includes this.
  * Each part changes the copy of the source spec inside the build.
  */
-#ifndef WORKER_TARGET_VM_H
-#define WORKER_TARGET_VM_H
+#ifndef MANIFESTS_BUILD_H
+#define MANIFESTS_BUILD_H
 
-#include "worker/target.h"
-#include "worker/target_tree.h"
+#include "manifests/manifest.h"
+#include "manifests/tree.h"
 
 /* One body in the making; everything but ret is borrowed for the call. */
 struct target_build {
@@ -24,26 +24,26 @@ struct target_build {
 void build_warn(struct target_build *b, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* target_secrets.c: Secrets and ServiceAccounts that the source may not have. */
+/* secrets.c: Secrets and ServiceAccounts that the source may not have. */
 WUKONG_CHECK int build_secrets(struct target_build *b, struct err *err);
 /* No other one stands anywhere, in a known field or not. */
 WUKONG_CHECK int build_audit_secrets(const struct target_build *b, struct err *err);
 
-/* target_volumes.c: our claims for the source's, the rest dropped; boot order; the last look. */
+/* volumes.c: our claims for the source's, the rest dropped; boot order; the last look. */
 WUKONG_CHECK int build_volumes(struct target_build *b, struct err *err);
 /* Removes a volume with its disk, filesystem and what else names it. */
 void build_drop_volume(struct target_build *b, cJSON *volumes, cJSON *volume);
 WUKONG_CHECK int build_boot_order(struct target_build *b, struct err *err);
 WUKONG_CHECK int build_audit(const struct target_build *b, struct err *err);
 
-/* target_override.c: what the Wukong asks for beyond the source. */
+/* overrides.c: what the Wukong asks for beyond the source. */
 WUKONG_CHECK int build_resources(struct target_build *b, struct err *err);
 WUKONG_CHECK int build_networks(struct target_build *b, struct err *err);
 WUKONG_CHECK int build_placement(struct target_build *b, struct err *err);
 WUKONG_CHECK int build_access(struct target_build *b, struct err *err);
 WUKONG_CHECK int build_run_strategy(struct target_build *b, struct err *err);
 
-/* target_needs.c: what must exist beside it, and what may surprise. */
+/* dependencies.c: what must exist beside it, and what may surprise. */
 WUKONG_CHECK int build_needs(struct target_build *b, struct err *err);
 /* While the instance is still the source's, less the Secrets that it may not have. */
 WUKONG_CHECK int build_differences(struct target_build *b, struct err *err);

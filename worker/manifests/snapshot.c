@@ -1,11 +1,11 @@
 /* Snapshots: of the source's claims, their copies for another namespace, and KubeVirt's own. */
-#include "worker/target.h"
+#include "manifests/manifest.h"
 
 #include <assert.h>
 #include <string.h>
 
 #include "base/str.h"
-#include "worker/target_tree.h"
+#include "manifests/tree.h"
 
 #define SNAPSHOT_API "snapshot.storage.k8s.io/v1"
 

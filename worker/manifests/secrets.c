@@ -5,7 +5,7 @@
  * is left out. That is judged here, on what was captured: what the source's owner adds after the
  * Wukong was admitted is left out as well.
  */
-#include "worker/target_vm.h"
+#include "manifests/build.h"
 
 #include <strings.h>
 

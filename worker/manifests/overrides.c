@@ -1,5 +1,5 @@
 /* What the Wukong asks for beyond its source: size of the machine, networks, placement, access. */
-#include "worker/target_vm.h"
+#include "manifests/build.h"
 
 #include <assert.h>
 

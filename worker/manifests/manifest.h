@@ -12,8 +12,8 @@
  *
  * Semantics follow KubeVirt v1.9; the files are cited where a rule comes from one.
  */
-#ifndef WORKER_TARGET_H
-#define WORKER_TARGET_H
+#ifndef MANIFESTS_MANIFEST_H
+#define MANIFESTS_MANIFEST_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* Volumes of the target: every claim of the source becomes one of ours, or goes. */
-#include "worker/target_vm.h"
+#include "manifests/build.h"
 
 #include <assert.h>
 

@@ -1,5 +1,5 @@
 /* What must exist beside the new machine, and what may surprise its user. */
-#include "worker/target_vm.h"
+#include "manifests/build.h"
 
 #include <string.h>
 #include <strings.h>
