@@ -26,7 +26,7 @@ enum admission_endpoint { ADMISSION_MUTATE, ADMISSION_VALIDATE };
 
 struct admission_context {
     enum admission_endpoint endpoint;
-    int64_t now_ms; /* wall clock */
+    int64_t now_ms; /* by the API server's clock */
     /* From the caches; live lists replace them before anything is denied on their account. */
     const struct class_facts *classes;
     bool cdi_known; /* whether CDI is there need not be looked up */

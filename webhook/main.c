@@ -44,6 +44,7 @@ struct webhook {
     struct rng rng;
     struct kube_config config;
     struct curl_transport *transport;
+    struct clock_skew skew;
     struct kube_client client;
     struct keeper *keeper;
     struct facts *facts;
@@ -123,6 +124,7 @@ static void answer_metrics(struct webhook *w, struct server_request *request)
     webhook_set_starts((double)keeper_leaf_start_ms(w->keeper) / 1000,
                        (double)keeper_ca_start_ms(w->keeper) / 1000);
     facts_refresh_metrics(w->facts);
+    kube_metrics_skew(&w->skew);
     CLEANUP_BUF struct buf out = BUF_INIT(METRICS_MAX);
     metric_write_all(&out);
     size_t len = out.len;
@@ -224,6 +226,7 @@ static int connect_api(struct webhook *w, struct err *err)
     struct curl_transport_options o = {.loop = w->loop,
                                        .config = &w->config,
                                        .user_agent = "wukong-webhook/" WUKONG_VERSION,
+                                       .skew = &w->skew,
                                        .observe = kube_metrics_observe};
     if (curl_transport_new(&o, &w->transport, err) < 0)
         return -1;
@@ -267,6 +270,7 @@ static void make_parts(struct webhook *w)
                                 .facts = w->facts,
                                 .keeper = w->keeper,
                                 .scope = &w->scope,
+                                .skew = &w->skew,
                                 .no_cross_namespace = o->no_cross_namespace,
                                 .client_required = w->client_ca != NULL};
     w->reviews = reviews_new(&r);

@@ -8,6 +8,7 @@
 
 #include "certs/keeper.h"
 #include "kube/client.h"
+#include "kube/skew.h"
 #include "webhook/facts.h"
 #include "wukong/scope.h"
 #include "http/server.h"
@@ -28,7 +29,8 @@ struct reviews_options {
     const struct kube_client *client;
     struct facts *facts;
     const struct keeper *keeper;
-    const struct scope *scope; /* the namespaces that are served */
+    const struct scope *scope;     /* the namespaces that are served */
+    const struct clock_skew *skew; /* of the API server's clock */
     bool no_cross_namespace;
     bool client_required; /* refuse callers without a verified certificate */
 };

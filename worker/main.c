@@ -31,6 +31,7 @@ struct options {
 struct program {
     struct loop *loop;
     struct worker *worker;
+    struct clock_skew skew;
     int status;
     bool ending;
 };
@@ -227,6 +228,7 @@ static int run(struct program *p, const struct options *o, struct kube_transport
     p->worker = worker_new(&(struct worker_config){
         .transport = transport,
         .clock = loop_clock(p->loop),
+        .skew = &p->skew,
         .timers = loop_timers(p->loop),
         .rng = &rng,
         .ns = o->ns,
@@ -291,6 +293,7 @@ int main(int argc, char **argv)
                                              .user_agent = "wukong-worker/" WUKONG_VERSION,
                                              .calls_max = CURL_TRANSPORT_CALLS +
                                                           worker_more_watches(&o.scope),
+                                             .skew = &p.skew,
                                              .observe = kube_metrics_observe},
             &transport, &err) < 0 ||
         run(&p, &o, curl_transport_face(transport), &err) < 0) {

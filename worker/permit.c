@@ -38,6 +38,19 @@ static char *review(const struct stamp *s, enum access_right right)
     return buf_take(&body);
 }
 
+/* A true stamp of this very clone, dated by another clock than its creation, or kept for it by
+   somebody: which, nobody can tell from here. */
+static char *late_text(int64_t issued_ms, int64_t created_ms)
+{
+    int64_t s = (issued_ms - created_ms) / 1000;
+    return xasprintf(
+        "the webhook dated its admission stamp %lld s %s the Wukong's creation, and %d s "
+        "are borne: the clock of its node differs from the API server's by about that "
+        "(metric wukong_clock_skew_seconds), or the stamp was made for another Wukong of "
+        "this name; set the clock right, then delete the Wukong and create it again",
+        (long long)llabs(s), s > 0 ? "after" : "before", STAMP_WINDOW_MS / 1000);
+}
+
 static void judge(struct permit_memo *m, struct arena *a, const struct wukong *w,
                   const struct wukong_effective *e, const char *generate_name)
 {
@@ -50,6 +63,10 @@ static void judge(struct permit_memo *m, struct arena *a, const struct wukong *w
         return;
     }
     enum stamp_verdict verdict = verify(a, w, e, generate_name, m->stamp, m->keys, &found);
+    if (verdict == STAMP_LATE) {
+        p->refusal = late_text(found.issued_ms, w->created_ms);
+        return;
+    }
     if (verdict != STAMP_GOOD) {
         p->refusal = xasprintf("clones from another namespace need the webhook's admission stamp "
                                "(%s); delete the Wukong and create it again",

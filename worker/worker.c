@@ -84,9 +84,10 @@ static struct permit cross_namespace_permit(struct worker *w, struct entry *self
         CLEANUP_FREE char *why = scope_refusal(&w->scope, v->effective.source_ns);
         return (struct permit){.refusal = arena_strdup(v->arena, why)};
     }
-    permit_remembered(
-        &self->permit, v->arena, v->wukong, &v->effective, kube_object_field(o, F_GENERATE_NAME),
-        kube_object_field(o, F_ANNOTATION_STAMP), stamp_keys(w, v->arena), worker_wall(w), &p);
+    permit_remembered(&self->permit, v->arena, v->wukong, &v->effective,
+                      kube_object_field(o, F_GENERATE_NAME),
+                      kube_object_field(o, F_ANNOTATION_STAMP), stamp_keys(w, v->arena),
+                      worker_wall(w) - skew_ms(w->config.skew), &p);
     return p;
 }
 
@@ -706,6 +707,7 @@ bool worker_caches_fresh(const struct worker *w, struct buf *why_not)
 
 void worker_refresh_metrics(const struct worker *w)
 {
+    kube_metrics_skew(w->config.skew);
     for (int k = 0; k < WORKER_KINDS; k++)
         if (is_watched(w, k))
             kube_metrics_store(w->watched[k].store, watches_age_ms(w->watched[k].watches));

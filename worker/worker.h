@@ -10,12 +10,14 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "base/timer.h"
+#include "kube/skew.h"
 #include "kube/transport.h"
 #include "wukong/scope.h"
 
 struct worker_config {
     struct kube_transport *transport;
     const struct clock *clock;
+    const struct clock_skew *skew; /* of the API server's clock; NULL: none */
     struct timers *timers;
     struct rng *rng;
     const char *ns;              /* where the Lease and the stamp's ConfigMap live */

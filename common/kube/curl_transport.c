@@ -263,6 +263,28 @@ static void read_warnings(CURL *easy, struct buf *out)
         add_warning(out, h->value);
 }
 
+/* Within so long nobody sets our clock, it is hoped: a watch takes longer. */
+#define DATE_TRUST_US (60 * INT64_C(1000000))
+
+/* The Date of an answer that has just come whole. */
+static void read_date(const struct kube_call *c, CURL *easy)
+{
+    struct curl_transport *t = c->owner;
+    struct curl_header *h;
+    curl_off_t whole_us = 0, head_us = 0;
+    if (!t->o.skew || curl_easy_header(easy, "Date", 0, CURLH_HEADER, -1, &h) != CURLHE_OK ||
+        curl_easy_getinfo(easy, CURLINFO_TOTAL_TIME_T, &whole_us) != CURLE_OK ||
+        curl_easy_getinfo(easy, CURLINFO_STARTTRANSFER_TIME_T, &head_us) != CURLE_OK ||
+        whole_us > DATE_TRUST_US)
+        return;
+    int64_t now_ms = clock_wall(loop_clock(t->loop)), date_s = curl_getdate(h->value, NULL);
+    if (date_s <= 0)
+        return;
+    skew_learn(t->o.skew, now_ms - whole_us / 1000 - 1, now_ms - (whole_us - head_us) / 1000,
+               date_s * 1000);
+    skew_tell(t->o.skew, loop_now(t->loop));
+}
+
 static void on_transfer(struct loop_transfer *transfer, CURL *easy, CURLcode result)
 {
     struct kube_call *c = (struct kube_call *)transfer;
@@ -286,6 +308,7 @@ static void on_transfer(struct loop_transfer *transfer, CURL *easy, CURLcode res
     } else if (result != CURLE_OK) {
         finish_unanswered(c, *c->error ? c->error : curl_easy_strerror(result));
     } else {
+        read_date(c, easy);
         r.code = (int)code;
         r.body = c->reply.data;
         r.body_len = c->reply.len;

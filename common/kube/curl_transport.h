@@ -20,6 +20,7 @@
 
 #include "base/err.h"
 #include "kube/config.h"
+#include "kube/skew.h"
 #include "kube/transport.h"
 #include "loop/loop.h"
 
@@ -43,6 +44,9 @@ struct curl_transport_options {
     /* Sent with every request, "Name: value" each, ended by NULL (impersonation); NULL: none. Lives
        as long as the transport. Whoever fills it keeps line ends out. */
     const char *const *headers;
+    /* Learns from each answer that took less than a minute; lives as long as the transport. May be
+     * NULL. */
+    struct clock_skew *skew;
     /* Called after each request, before its on_done; code 0: no answer. May be NULL. */
     void (*observe)(void *arg, enum kube_method method, const char *path, int code,
                     int64_t took_ms);

@@ -54,8 +54,15 @@ struct metric kube_metric_unreadable = {
     .labels = {"resource"},
 };
 
+static struct metric clock_skew = {
+    .name = "wukong_clock_skew_seconds",
+    .help = "How far this machine's clock is ahead of the API server's; 0: by no full second.",
+    .kind = METRIC_GAUGE,
+};
+
 void kube_metrics_register(void)
 {
+    metric_register(&clock_skew);
     metric_register(&kube_metric_requests);
     metric_register(&kube_metric_request_seconds);
     metric_register(&kube_metric_relists);
@@ -80,6 +87,11 @@ void kube_metrics_observe(void *arg, enum kube_method method, const char *path, 
     if (!query || !strstr(query, "watch=true"))
         metric_observe(&kube_metric_request_seconds, (double)took_ms / 1000,
                        METRIC_LABELS(verbs[method]));
+}
+
+void kube_metrics_skew(const struct clock_skew *s)
+{
+    metric_set(&clock_skew, (double)skew_ms(s) / 1000, NULL);
 }
 
 void kube_metrics_store(const struct store *s, int64_t age_ms)

@@ -7,6 +7,7 @@
 #define KUBE_METRICS_H
 
 #include "base/metric.h"
+#include "kube/skew.h"
 #include "kube/store.h"
 #include "kube/transport.h"
 
@@ -21,6 +22,8 @@ extern struct metric kube_metric_unreadable;      /* gauge: resource; markers in
 void kube_metrics_register(void);
 void kube_metrics_observe(void *arg, enum kube_method method, const char *path, int code,
                           int64_t took_ms);
+/* Sets the gauge of the clocks; to be called before each exposition. */
+void kube_metrics_skew(const struct clock_skew *s);
 /* Sets the gauges of one cache; to be called before each exposition. */
 void kube_metrics_store(const struct store *s, int64_t age_ms);
 

@@ -233,9 +233,8 @@ enum stamp_verdict stamp_verify(const char *text, const char *public_keys,
     if (s.uid && !str_eq(s.uid, expected->uid))
         return STAMP_OTHER;
     int64_t distance = created_ms - s.issued_ms;
-    if (!s.uid && (distance > STAMP_WINDOW_MS || distance < -STAMP_WINDOW_MS))
-        return STAMP_LATE;
     if (ret)
         *ret = s;
-    return STAMP_GOOD;
+    bool late = !s.uid && (distance > STAMP_WINDOW_MS || distance < -STAMP_WINDOW_MS);
+    return late ? STAMP_LATE : STAMP_GOOD;
 }

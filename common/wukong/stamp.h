@@ -66,7 +66,8 @@ WUKONG_CHECK int stamp_sign(const struct stamp *stamp, const char *key, struct b
  * Judges the text found on an object. public_keys: PEM, one to STAMP_KEYS_MAX keys. expected says
  * what the object is and clones (name and uid set always; generate_name as in its metadata or
  * NULL; requester, may_start and issued_ms are ignored). created_ms is its creationTimestamp, or
- * the present time while it has none. On STAMP_GOOD *ret (may be NULL) is filled from the arena.
+ * the present time while it has none. On STAMP_GOOD and STAMP_LATE *ret (may be NULL) is filled
+ * from the arena.
  */
 enum stamp_verdict stamp_verify(const char *text, const char *public_keys,
                                 const struct stamp *expected, int64_t created_ms, struct arena *a,

@@ -19,6 +19,7 @@ import re
 import ssl
 import threading
 import time
+from email.utils import formatdate, parsedate_to_datetime
 
 HEAD_MAX = 64 * 1024
 CHUNK = 64 * 1024
@@ -84,6 +85,8 @@ class Proxy:
         self.client_tls = ssl.create_default_context(cafile=str(bed.pki / "ca.crt"))
         # (seconds since the epoch, method, path with query) of every request, in order.
         self.requests = []
+        # The API server's clock, as the Date of its answers tells it, is off by so much.
+        self.dates_off_s = 0
         self._faults = []
         self._lock = threading.Lock()
         self._accepting = True
@@ -264,11 +267,17 @@ class Proxy:
             if size == 0:
                 return body
 
+    def _off(self, date):
+        when = parsedate_to_datetime(date.group().decode()).timestamp() + self.dates_off_s
+        return formatdate(when, usegmt=True).encode()
+
     async def _answers(self, reader, writer, lose):
         while True:
             data = await reader.read(CHUNK)
             if not data or lose.is_set():
                 return
             await self._flowing.wait()
+            if self.dates_off_s:
+                data = re.sub(rb"(?<=\r\nDate: )[^\r]+", self._off, data, count=1)
             writer.write(data)
             await writer.drain()

@@ -37,6 +37,7 @@ struct fixture {
     unsigned observed;
     int observed_code;
     char token_file[64];
+    struct clock_skew skew;
 };
 
 static void handle(void *arg, const struct served *r)
@@ -92,8 +93,12 @@ static int setup_with(void **state, const struct clock *clock)
     assert_true(fd >= 0 && write(fd, "first", 5) == 5);
     close(fd);
     struct kube_config config = {.server = url, .token_file = x->token_file};
-    struct curl_transport_options options = {
-        .loop = x->loop, .config = &config, .calls_max = 4, .observe = observe, .arg = x};
+    struct curl_transport_options options = {.loop = x->loop,
+                                             .config = &config,
+                                             .calls_max = 4,
+                                             .skew = &x->skew,
+                                             .observe = observe,
+                                             .arg = x};
     assert_int_equal(curl_transport_new(&options, &x->curl, &err), 0);
     x->t = curl_transport_face(x->curl);
     struct result *results[] = {&x->a, &x->b};
@@ -260,6 +265,36 @@ static void refuse_first_token(struct fixture *x, const struct served *r)
 }
 
 /* The token was rotated: after the 401 the next request carries the new one. */
+static void reply_of_2025(struct fixture *x, const struct served *r)
+{
+    server_reply(x->server, r->connection, 200, "Date: Wed, 01 Jan 2025 00:00:00 GMT\r\n", "{}");
+}
+
+static void reply_of_nonsense(struct fixture *x, const struct served *r)
+{
+    server_reply(x->server, r->connection, 200, "Date: soon\r\n", "{}");
+}
+
+static void test_date(void **state)
+{
+    struct fixture *x = *state;
+    x->handle = reply_of_nonsense;
+    run(x, request(x, KUBE_GET, &x->a));
+    x->handle = reply_ok;
+    run(x, request(x, KUBE_GET, &x->a));
+    assert_false(x->skew.known);
+    x->handle = reply_of_2025;
+    run(x, request(x, KUBE_POST, &x->a));
+    int64_t ahead_ms = clock_wall(loop_clock(x->loop)) - 1735689600000;
+    assert_true(llabs(skew_ms(&x->skew) - ahead_ms) < 2000);
+    /* Of a list too. */
+    x->skew = (struct clock_skew){0};
+    struct kube_request list = request(x, KUBE_GET, &x->a);
+    list.on_data = on_data;
+    run(x, list);
+    assert_true(llabs(skew_ms(&x->skew) - ahead_ms) < 2000);
+}
+
 static void test_expired_token(void **state)
 {
     struct fixture *x = *state;
@@ -748,6 +783,7 @@ int main(void)
         T(test_requests),
         T(test_empty_put),
         T(test_retry_after),
+        T(test_date),
         T(test_expired_token),
         T(test_lost_reply),
         T(test_lost_reply_on_kept_connection),

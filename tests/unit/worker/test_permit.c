@@ -6,8 +6,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base/buf.h"
 #include "base/str.h"
+#include "certs/authority.h"
 #include "worker/permit.h"
+#include "wukong/stamp.h"
 
 struct look {
     int64_t generation;
@@ -49,8 +52,60 @@ static void test_remembered(void **state)
     assert_false(memo.known);
 }
 
+#define CREATED 1790000000000LL
+
+static void judge_dated(int64_t issued_ms, struct permit_memo *memo, struct permit *ret)
+{
+    CLEANUP_ARENA struct arena a;
+    CLEANUP_FREE char *key = NULL, *public_key = NULL;
+    CLEANUP_BUF struct buf text = BUF_INIT(STAMP_TEXT_MAX);
+    struct err err = {0};
+    const struct wukong w = {.name = "w", .ns = "here", .uid = "u", .created_ms = CREATED};
+    const struct wukong_effective e = {.is_clone = true,
+                                       .cross_namespace = true,
+                                       .source_type = SOURCE_VM,
+                                       .source_ns = "there",
+                                       .source_name = "db"};
+    const struct stamp stamp = {.ns = "here",
+                                .name = "w",
+                                .source_kind = "vm",
+                                .source_ns = "there",
+                                .source_name = "db",
+                                .requester = "alice",
+                                .issued_ms = issued_ms};
+    arena_init(&a, 1 * MIB);
+    assert_int_equal(authority_new_key(&key, &public_key, &err), 0);
+    assert_int_equal(stamp_sign(&stamp, key, &text, &err), 0);
+    permit_remembered(memo, &a, &w, &e, NULL, text.data, public_key, CREATED, ret);
+}
+
+/* A webhook whose clock is wrong is found out by how much it is. */
+static void test_another_clock(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t off_ms;
+        const char *said; /* NULL: permitted */
+    } rows[] = {
+        {0, NULL},
+        {60000, NULL},
+        {-60000, NULL},
+        {75000, "75 s after the Wukong's creation"},
+        {-4000000, "4000 s before the Wukong's creation"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct permit_memo memo = {0};
+        struct permit p = {0};
+        judge_dated(CREATED + rows[i].off_ms, &memo, &p);
+        if (!rows[i].said != !p.refusal || (p.refusal && !strstr(p.refusal, rows[i].said)))
+            fail_msg("row %zu: %s", i, str_or(p.refusal, "permitted"));
+        permit_memo_release(&memo);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_remembered)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_remembered),
+                                       cmocka_unit_test(test_another_clock)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
