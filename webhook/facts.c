@@ -8,6 +8,7 @@
 #include "json/json.h"
 #include "kube/metrics.h"
 #include "kube/watches.h"
+#include "wukong/policy_metrics.h"
 
 /* Everything together; a policy has at most a few KiB. */
 #define FACTS_ARENA_BYTES (32u * MIB)
@@ -293,8 +294,10 @@ const struct policy *facts_policies(struct facts *f, size_t *ret_count, bool *re
     return f->policies;
 }
 
-void facts_refresh_metrics(const struct facts *f)
+void facts_refresh_metrics(struct facts *f)
 {
+    refill(f);
+    policy_metrics_set(f->policies, f->policy_count, f->policies_incomplete);
     for (size_t i = 0; i < CACHED_KINDS; i++)
         kube_metrics_store(f->stores[i], watches_age_ms(f->watches[i]));
 }

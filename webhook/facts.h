@@ -38,6 +38,6 @@ const struct class_facts *facts_classes(struct facts *f);
 /* *ret_incomplete: there are more than there was memory for; those that are missing may deny. */
 const struct policy *facts_policies(struct facts *f, size_t *ret_count, bool *ret_incomplete);
 /* Sets the gauges of the caches, for a scrape. */
-void facts_refresh_metrics(const struct facts *f);
+void facts_refresh_metrics(struct facts *f);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/metric.h"
+#include "wukong/policy_metrics.h"
 
 static const double seconds_bounds[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
                                         0.1,    0.25,  0.5,    1,     2.5,  5};
@@ -62,6 +63,7 @@ void webhook_metrics_register(void)
                                   &turned_away, &expiry,  &start, &ready};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         metric_register(all[i]);
+    policy_metrics_register();
 }
 
 void webhook_count_review(const char *endpoint, const char *operation, const char *verdict,

@@ -207,7 +207,7 @@ static bool is_ready(void *arg, struct buf *why_not)
     struct program *p = arg;
     if (p->ending)
         buf_adds(why_not, "leaving");
-    return !p->ending && worker_caches_fresh(p->worker, why_not);
+    return !p->ending && worker_ready(p->worker, why_not);
 }
 
 static void refresh_metrics(void *arg)

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "worker/kinds.h"
+#include "wukong/policy_metrics.h"
 #include "wukong/quantity.h"
 
 static const double clone_bounds[] = {1, 2, 5, 10, 30, 60, 300, 900, 3600};
@@ -88,6 +89,7 @@ void worker_metrics_register(void)
     };
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         metric_register(all[i]);
+    policy_metrics_register();
     metric_set(&metric_active, 0, NULL);
     metric_set(&metric_leader, 0, NULL);
     metric_set(&metric_queue, 0, NULL);

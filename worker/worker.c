@@ -22,6 +22,7 @@
 #include "worker/status.h"
 #include "worker/steps.h"
 #include "worker/view_build.h"
+#include "wukong/policy_metrics.h"
 #include "wukong/schedule.h"
 
 /* After our own status write the watch is given this long to show it. */
@@ -56,6 +57,13 @@ static bool cache_served(void *arg, enum worker_kind kind)
 }
 
 /* --- one Wukong --- */
+
+static const struct policies *policies_now(struct worker *w)
+{
+    if (!w->policies.filled)
+        policies_refill(&w->policies, &w->caches);
+    return &w->policies;
+}
 
 /* data["stamp.pub"] of the ConfigMap that the webhook publishes (certs/keeper.h); NULL: not there.
  */
@@ -317,8 +325,7 @@ static void reconcile(struct worker *w, struct entry *e)
         return;
     if (view_read_wukong(&v, o, &err) == 0 && v.effective.is_clone) {
         const struct peers peers = {&w->entries, e, &w->caches, {worker_wall(w), worker_mono(w)}};
-        if (!w->policies.filled)
-            policies_refill(&w->policies, &w->caches);
+        (void)policies_now(w);
         const struct policing policing = {&w->entries,
                                           &w->policies,
                                           w->policy_reports,
@@ -690,7 +697,7 @@ void worker_free(struct worker *w)
     free(w);
 }
 
-bool worker_caches_fresh(const struct worker *w, struct buf *why_not)
+bool worker_ready(struct worker *w, struct buf *why_not)
 {
     if (!w->synced) {
         buf_adds(why_not, "caches are being filled");
@@ -702,11 +709,15 @@ bool worker_caches_fresh(const struct worker *w, struct buf *why_not)
                      (long long)(watches_age_ms(w->watched[k].watches) / 1000));
             return false;
         }
-    return true;
+    if (policies_now(w)->incomplete)
+        buf_adds(why_not, "there are more ClonePolicies than can be kept, and no clone begins");
+    return !policies_now(w)->incomplete;
 }
 
-void worker_refresh_metrics(const struct worker *w)
+void worker_refresh_metrics(struct worker *w)
 {
+    const struct policies *p = policies_now(w);
+    policy_metrics_set(p->items, p->count, p->incomplete);
     kube_metrics_skew(w->config.skew);
     for (int k = 0; k < WORKER_KINDS; k++)
         if (is_watched(w, k))

@@ -47,15 +47,15 @@ void worker_resign(struct worker *w, void (*done)(void *arg), void *arg);
 /* Cancels everything under way and frees. */
 void worker_free(struct worker *w);
 
-/* All caches have been filled, and each was heard of since not longer ago than a sound watch can
-   take (kube/watches.h): the worker sees the cluster as it is. False: why_not says in words what it
-   does not see. */
-bool worker_caches_fresh(const struct worker *w, struct buf *why_not);
+/* All caches have been filled, each was heard of since not longer ago than a sound watch can take
+   (kube/watches.h), and all ClonePolicies are known: the worker sees the cluster as it is. False:
+   why_not says in words what it does not see. */
+bool worker_ready(struct worker *w, struct buf *why_not);
 /* How many watches a worker of this scope holds open beyond those of one that serves all. */
 unsigned worker_more_watches(const struct scope *scope);
 bool worker_leads(const struct worker *w);
-/* Brings the metrics of the caches up to date. */
-void worker_refresh_metrics(const struct worker *w);
+/* Brings the metrics of the caches and of what is read off them up to date. */
+void worker_refresh_metrics(struct worker *w);
 /* Requests ever sent that change something. */
 unsigned long long worker_writes(const struct worker *w);
 

@@ -18,6 +18,7 @@
 #include "worker/entries.h"
 #include "worker/policies.h"
 #include "worker/usage.h"
+#include "wukong/policy_metrics.h"
 
 #define GI (INT64_C(1) << 30)
 
@@ -517,14 +518,49 @@ static void test_many_policies(void **state)
     bench_release(b);
 }
 
+/* More text than there is memory for policies: the rest may deny, and is told of. */
+static void test_no_memory(void **state)
+{
+    (void)state;
+    CLEANUP_FREE struct bench *b = xcalloc(1, sizeof *b);
+    struct usage_holder h = holder("a", 1, "shop");
+    CLEANUP_FREE char *long_text = xcalloc(1, MIB + 1);
+    memset(long_text, 'x', MIB);
+    CLEANUP_FREE char *spec = xasprintf("{'message':'%s'}", long_text);
+    bench_init(b, NULL, NULL);
+    while (b->count < 40)
+        add_policy(b, "{'rules':{'maxReplicas':5}}");
+    policies_refill(&b->policies, &(struct caches){.each = each, .arg = b});
+    policy_metrics_set(b->policies.items, b->policies.count, b->policies.incomplete);
+    assert_true(metric_value(&policy_metric_count, METRIC_LABELS("readable")) == 40);
+    assert_true(metric_value(&policy_metric_incomplete, NULL) == 0);
+    while (b->count < 80)
+        add_policy(b, spec);
+    policies_refill(&b->policies, &(struct caches){.each = each, .arg = b});
+    assert_true(b->policies.incomplete);
+    assert_int_equal(judge_at(b, &h, true, CLONE_LINKED, at(NOON)).reason, REASON_POLICY_DENIED);
+    policy_metrics_set(b->policies.items, b->policies.count, b->policies.incomplete);
+    double lost = metric_value(&policy_metric_count, METRIC_LABELS("unreadable"));
+    assert_true(lost > 0 && lost < 40);
+    assert_true(metric_value(&policy_metric_count, METRIC_LABELS("readable")) == 80 - lost);
+    assert_true(metric_value(&policy_metric_incomplete, NULL) == 1);
+    bench_release(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_many_policies),    cmocka_unit_test(test_verdicts),
-        cmocka_unit_test(test_retained),         cmocka_unit_test(test_who_stands_in_line),
-        cmocka_unit_test(test_storage),          cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_the_first_leaves), cmocka_unit_test(test_long_text),
-        cmocka_unit_test(test_own_limit),        cmocka_unit_test(test_the_end_wakes_nobody),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_many_policies),
+        cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_retained),
+        cmocka_unit_test(test_who_stands_in_line),
+        cmocka_unit_test(test_storage),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_the_first_leaves),
+        cmocka_unit_test(test_long_text),
+        cmocka_unit_test(test_own_limit),
+        cmocka_unit_test(test_the_end_wakes_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

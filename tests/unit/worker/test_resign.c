@@ -128,7 +128,7 @@ static void begin(struct leaving *x, const char *wukongs)
     worker_start(x->worker);
     pass(x, 500);
     CLEANUP_BUF struct buf why_not = BUF_INIT(KIB);
-    assert_true(worker_caches_fresh(x->worker, &why_not));
+    assert_true(worker_ready(x->worker, &why_not));
     assert_true(worker_leads(x->worker));
 }
 
