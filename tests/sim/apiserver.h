@@ -189,8 +189,8 @@ void api_fail(struct api_reply *reply, int code, const char *reason, const struc
 
 /* apiserver_list.c: a list as JSON into reply; stale: not older than what was asked for, but not
    the newest either. */
-void api_list(struct apiserver *s, const struct api_target *t, struct api_reply *reply,
-              bool may_be_stale);
+void api_list(struct apiserver *s, const struct api_target *t, const char *accept,
+              struct api_reply *reply, bool may_be_stale);
 /* Does an object match the selectors of a target's query? */
 bool api_matches(const struct api_target *t, const cJSON *tree);
 /* apiserver_patch.c */

@@ -513,7 +513,8 @@ static void dispatch(struct work *w)
     else if (w->call->method == KUBE_GET && *w->t.name)
         do_get(w);
     else if (w->call->method == KUBE_GET)
-        api_list(w->s, &w->t, w->reply, rng_chance(w->s->rng, w->s->stale_lists));
+        api_list(w->s, &w->t, w->call->accept, w->reply,
+                 rng_chance(w->s->rng, w->s->stale_lists));
     else if (w->call->method == KUBE_POST)
         do_create(w);
     else if (!*w->t.name)

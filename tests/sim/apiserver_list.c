@@ -166,8 +166,41 @@ static bool choose_version(struct apiserver *s, const struct api_target *t, stru
     return true;
 }
 
-static void write_list(struct apiserver *s, const struct api_target *t, const struct page *p,
-                       const struct rows *rows, struct buf *out)
+static void write_metadata(struct buf *out, const struct api_text *text)
+{
+    CLEANUP_JSON cJSON *tree = NULL;
+    if (json_read(text->s, text->len, &tree, NULL) < 0)
+        return;
+    CLEANUP_FREE char *metadata = json_print(json_get(tree, "metadata"));
+    buf_addf(out,
+             "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\","
+             "\"metadata\":%s}",
+             metadata);
+}
+
+/* Of metadata alone: an empty list comes as null, for nothing has been appended to it (apiserver
+   pkg/endpoints/handlers/response.go, asPartialObjectMetadataList). */
+static void write_items(const struct rows *hits, size_t from, size_t end, bool metadata_only,
+                        struct buf *out)
+{
+    if (metadata_only && from >= end) {
+        buf_adds(out, "},\"items\":null}");
+        return;
+    }
+    buf_adds(out, "},\"items\":[");
+    for (size_t i = from; i < end; i++) {
+        if (i > from)
+            buf_addc(out, ',');
+        if (metadata_only)
+            write_metadata(out, hits->items[i].text);
+        else
+            buf_add(out, hits->items[i].text->s, hits->items[i].text->len);
+    }
+    buf_adds(out, "]}");
+}
+
+static void write_list(const struct api_target *t, const struct page *p, const struct rows *rows,
+                       bool metadata_only, struct buf *out)
 {
     const struct api_kind_info *k = &api_kinds[t->kind];
     struct rows hits = {0};
@@ -183,26 +216,21 @@ static void write_list(struct apiserver *s, const struct api_target *t, const st
     size_t end = hits.count;
     if (p->limit > 0 && p->skip + (size_t)p->limit < end)
         end = p->skip + (size_t)p->limit;
-    buf_addf(out,
-             "{\"kind\":\"%sList\",\"apiVersion\":\"%s%s%s\",\"metadata\":{"
-             "\"resourceVersion\":\"%" PRIu64 "\"",
-             k->kind, k->group, *k->group ? "/" : "", k->version, p->version);
+    if (metadata_only)
+        buf_adds(out, "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/v1\"");
+    else
+        buf_addf(out, "{\"kind\":\"%sList\",\"apiVersion\":\"%s%s%s\"", k->kind, k->group,
+                 *k->group ? "/" : "", k->version);
+    buf_addf(out, ",\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\"", p->version);
     if (end < hits.count)
         buf_addf(out, ",\"continue\":\"v%" PRIu64 ".%zu\",\"remainingItemCount\":%zu", p->version,
                  end, hits.count - end);
-    buf_adds(out, "},\"items\":[");
-    for (size_t i = p->skip; i < end; i++) {
-        if (i > p->skip)
-            buf_addc(out, ',');
-        buf_add(out, hits.items[i].text->s, hits.items[i].text->len);
-    }
-    buf_adds(out, "]}");
+    write_items(&hits, p->skip, end, metadata_only, out);
     free(hits.items);
-    (void)s;
 }
 
-void api_list(struct apiserver *s, const struct api_target *t, struct api_reply *reply,
-              bool may_be_stale)
+void api_list(struct apiserver *s, const struct api_target *t, const char *accept,
+              struct api_reply *reply, bool may_be_stale)
 {
     struct page p = {0};
     struct rows rows = {0};
@@ -217,7 +245,7 @@ void api_list(struct apiserver *s, const struct api_target *t, struct api_reply 
     if (s->page_max && p.limit > s->page_max)
         p.limit = s->page_max;
     rows_at(s, t->kind, p.version, &rows);
-    write_list(s, t, &p, &rows, &out);
+    write_list(t, &p, &rows, accept && strstr(accept, "as=PartialObjectMetadataList"), &out);
     free(rows.items);
     reply->code = 200;
     reply->body = buf_take(&out);
