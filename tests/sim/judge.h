@@ -63,8 +63,6 @@ void judge_snapshot_removed(struct sim *s, const char *who, const struct api_obj
 /* Which Wukong's snapshots, of which attempt, this one restores from. */
 const struct seen_wukong *judge_taker(struct sim *s, const struct seen_wukong *k,
                                       const cJSON *clone_status, int64_t *ret_attempt);
-/* Somebody who took over a snapshot of k still waits for a consumer of its claims. */
-bool judge_shared_by_waiting(struct sim *s, const struct seen_wukong *k);
 void judge_shape(struct seen_wukong *k, const cJSON *wukong);
 /* judge_hold.c: what may not begin yet, or not any more. who sends a request; has written a status.
  */

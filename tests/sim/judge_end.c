@@ -17,29 +17,141 @@ static bool is_final(const struct api_object *o)
     return str_eq(phase_of(o), "Succeeded") || str_eq(phase_of(o), "Failed");
 }
 
-/* A clone whose claims bind only with their first consumer keeps its snapshots until then. */
-static bool waits_for_consumer(struct sim *s, const struct seen_wukong *k)
+/* --- who needs a snapshot --- */
+
+static const struct physical *cut_of(struct sim *s, const struct api_object *snapshot)
 {
-    for (struct api_object *o = s->api.objects[API_PVC]; o; o = o->hh.next)
-        if (judge_owner(s, o->tree) == k && !str_eq(json_str(o->tree, "status.phase"), "Bound"))
+    char name[300];
+    (void)snprintf(name, sizeof name, "snapcontent-%s", snapshot->uid);
+    const char *given = json_str(snapshot->tree, "spec.source.volumeSnapshotContentName");
+    const struct api_object *content = api_find(&s->api, API_CONTENT, "", str_or(given, name));
+    return content ? physical_of_content(&s->world, content) : NULL;
+}
+
+/* Is it what the VolumeSnapshot, content or VirtualMachineSnapshot stands for? */
+static bool stands_for(struct sim *s, const struct api_object *o, const struct physical *p)
+{
+    const cJSON *b;
+    if (o->kind == API_CONTENT)
+        return physical_of_content(&s->world, o) == p;
+    if (o->kind == API_SNAPSHOT)
+        return cut_of(s, o) == p;
+    const struct api_object *content =
+        api_find(&s->api, API_VM_SNAPSHOT_CONTENT, o->ns,
+                 str_or(json_str(o->tree, "status.virtualMachineSnapshotContentName"), ""));
+    if (!content)
+        return false;
+    cJSON_ArrayForEach (b, json_at(content->tree, "spec.volumeBackups")) {
+        const struct api_object *one =
+            api_find(&s->api, API_SNAPSHOT, o->ns, str_or(json_str(b, "volumeSnapshotName"), ""));
+        if (one && cut_of(s, one) == p)
             return true;
+    }
     return false;
 }
 
-static bool snapshot_may_stay(struct sim *s, const struct seen_wukong *k)
+static bool is_bound(struct sim *s, const struct api_object *claim)
+{
+    return str_eq(json_str(claim->tree, "status.phase"), "Bound") &&
+           !data_volume_pending(&s->world, claim->ns, claim->name);
+}
+
+/* What a claim that is not filled yet is to be made from; NULL: of no snapshot that is there. */
+static const struct physical *awaited_by(struct sim *s, const struct api_object *claim)
+{
+    const struct api_object *dv = api_find(&s->api, API_DATA_VOLUME, claim->ns, claim->name);
+    const char *ns = claim->ns, *name = json_str(claim->tree, SIM_ASKED_SNAPSHOT);
+    if (!name && str_eq(json_str(claim->tree, "spec.dataSource.kind"), "VolumeSnapshot"))
+        name = json_str(claim->tree, "spec.dataSource.name");
+    if (dv && str_eq(json_str(claim->tree, "metadata.ownerReferences.#0.uid"), dv->uid)) {
+        ns = json_str(dv->tree, "spec.source.snapshot.namespace");
+        name = json_str(dv->tree, "spec.source.snapshot.name");
+    }
+    const struct api_object *o = ns && name ? api_find(&s->api, API_SNAPSHOT, ns, name) : NULL;
+    return o ? cut_of(s, o) : NULL;
+}
+
+/* A claim that is not filled needs what it is made from; a disk that is linked, its parent. The way
+   from another namespace to the parent is needed by nobody once it is filled. */
+static bool claim_needs(struct sim *s, const struct seen_wukong *of, const struct api_object *claim,
+                        const struct api_object *snapshot)
+{
+    const struct volume *v = volume_of_claim(&s->world, claim->ns, claim->name);
+    bool bound = is_bound(s, claim);
+    bool copy = json_at(snapshot->tree, "spec.source.volumeSnapshotContentName") ||
+                json_at(snapshot->tree, "spec.source.snapshotHandle");
+    const struct physical *p =
+        bound ? (v && of->linked && !copy ? v->of : NULL) : awaited_by(s, claim);
+    return p && stands_for(s, snapshot, p);
+}
+
+static bool shares_with(struct sim *s, const struct seen_wukong *other, const struct seen_wukong *k)
+{
+    const struct api_object *w = api_find(&s->api, API_WUKONG, other->ns, other->name);
+    return w && str_eq(w->uid, other->uid) &&
+           str_eq(json_str(w->tree, "status.cloneStatus.shared.uid"), k->uid);
+}
+
+/* A claim of the Wukong, or of one that took its cut over; survivors: of its own only those of
+   machines that have been ready. */
+static bool is_needed(struct sim *s, const struct seen_wukong *k, const struct api_object *snapshot,
+                      bool own, bool survivors)
+{
+    for (struct api_object *o = s->api.objects[API_PVC]; o; o = o->hh.next) {
+        const struct seen_wukong *of = judge_owner(s, o->tree);
+        if (!of || (own ? of != k : of == k || !shares_with(s, of, k)))
+            continue;
+        const struct api_object *w = api_find(&s->api, API_WUKONG, k->ns, k->name);
+        if (claim_needs(s, of, o, snapshot) && (!survivors || (w && judge_survives(s, w, o))))
+            return true;
+    }
+    return false;
+}
+
+static bool snapshot_may_stay(struct sim *s, const struct seen_wukong *k,
+                              const struct api_object *snapshot)
 {
     const struct api_object *o = api_find(&s->api, API_WUKONG, k->ns, k->name);
     bool same = o && str_eq(o->uid, k->uid) && !api_deleting(o->tree);
-    bool needed = k->linked || waits_for_consumer(s, k);
+    /* Whose disks a user has deleted may keep what they hung on. */
+    bool needed = is_needed(s, k, snapshot, true, false) || (k->linked && k->disturbed);
     /* Whoever took it, somebody else's claims may be waiting for it. */
-    if (judge_shared_by_waiting(s, k))
+    if (is_needed(s, k, snapshot, false, false))
         return true;
     /* A machine that outlives its Wukong keeps what its disks need; an Event says so. */
     if (!k->exists && k->retain && k->final)
         return needed;
-    bool kept = str_eq(phase_of(o), "Succeeded") ||
-                (same && json_at(o->tree, "status.cloneStatus.readyReplicas"));
-    return same && kept && needed;
+    bool kept = same && (str_eq(phase_of(o), "Succeeded") ||
+                         json_at(o->tree, "status.cloneStatus.readyReplicas"));
+    return kept && needed;
+}
+
+static const enum api_kind snapshot_kinds[] = {API_SNAPSHOT, API_VM_SNAPSHOT, API_CONTENT};
+
+/* Some snapshot for which the question is answered by yes. */
+static bool any_snapshot(struct sim *s, const struct seen_wukong *k,
+                         bool (*is)(struct sim *s, const struct seen_wukong *k,
+                                    const struct api_object *o))
+{
+    for (size_t i = 0; i < ARRAY_LEN(snapshot_kinds); i++)
+        for (struct api_object *o = s->api.objects[snapshot_kinds[i]]; o; o = o->hh.next)
+            if (is(s, k, o))
+                return true;
+    return false;
+}
+
+/* It keeps the name that a new attempt would give. */
+static bool holds_retry_up(struct sim *s, const struct seen_wukong *k, const struct api_object *o)
+{
+    return judge_owner(s, o->tree) == k &&
+           (is_needed(s, k, o, true, true) || is_needed(s, k, o, false, false));
+}
+
+/* Its own, or that which it has taken over and still waits for. */
+static bool holds_finalizer(struct sim *s, const struct seen_wukong *k, const struct api_object *o)
+{
+    return judge_owner(s, o->tree) == k ? snapshot_may_stay(s, k, o)
+                                        : is_needed(s, k, o, true, false);
 }
 
 /* May this object of ours be there when all is over? */
@@ -47,8 +159,9 @@ static bool may_stay(struct sim *s, const struct api_object *o, const struct see
 {
     const struct api_object *w = api_find(&s->api, API_WUKONG, k->ns, k->name);
     bool exists = w && str_eq(w->uid, k->uid);
-    if (o->kind == API_SNAPSHOT || o->kind == API_VM_SNAPSHOT || o->kind == API_CONTENT)
-        return snapshot_may_stay(s, k);
+    for (size_t i = 0; i < ARRAY_LEN(snapshot_kinds); i++)
+        if (o->kind == snapshot_kinds[i])
+            return snapshot_may_stay(s, k, o);
     if (exists)
         return str_eq(phase_of(w), "Succeeded") || judge_survives(s, w, o);
     /* The Wukong is gone: a finished clone's VM stays when that was asked. */
@@ -101,9 +214,8 @@ static const struct api_object *unfinished(struct sim *s)
     for (struct api_object *o = s->api.objects[API_WUKONG]; o; o = o->hh.next) {
         const struct seen_wukong *k = judge_find(s, o->uid);
         const char *retry = json_str(o->tree, "metadata.annotations[" WUKONG_RETRY_ANNOTATION "]");
-        /* Snapshots that a ready machine needs keep the names that a new attempt would give. */
-        bool retries =
-            str_eq(phase_of(o), "Failed") && retry && k->retried && !snapshot_may_stay(s, k);
+        bool retries = str_eq(phase_of(o), "Failed") && retry && k->retried &&
+                       !any_snapshot(s, k, holds_retry_up);
         if (!is_final(o) || api_deleting(o->tree) || retries)
             return o;
     }
@@ -115,8 +227,9 @@ static const struct api_object *clinging(struct sim *s)
 {
     for (struct api_object *o = s->api.objects[API_WUKONG]; o; o = o->hh.next) {
         struct seen_wukong *k = judge_find(s, o->uid);
-        if (k && is_final(o) && jt_has(json_at(o->tree, "metadata.finalizers"), WUKONG_FINALIZER) &&
-            !snapshot_may_stay(s, k))
+        bool held = k && jt_has(json_at(o->tree, "metadata.finalizers"), WUKONG_FINALIZER);
+        if (held && is_final(o) && !any_snapshot(s, k, holds_finalizer) &&
+            !(k->linked && k->disturbed))
             return o;
     }
     return NULL;

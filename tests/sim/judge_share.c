@@ -176,15 +176,3 @@ void judge_snapshot_removed(struct sim *s, const char *who, const struct api_obj
                       o->name, k->name);
     }
 }
-
-bool judge_shared_by_waiting(struct sim *s, const struct seen_wukong *k)
-{
-    for (struct api_object *o = s->api.objects[API_PVC]; o; o = o->hh.next) {
-        const struct seen_wukong *other = judge_owner(s, o->tree);
-        const cJSON *status = other ? status_of(s, other) : NULL;
-        if (!str_eq(json_str(o->tree, "status.phase"), "Bound") && status &&
-            str_eq(json_str(status, SHARED ".uid"), k->uid))
-            return true;
-    }
-    return false;
-}
