@@ -107,7 +107,11 @@ bool api_parse_path(const struct apiserver *s, const char *path, struct api_targ
             keep(t->ns, sizeof t->ns, parts[i + 1]);
             i += 2;
         }
-        ok = find_kind(group, version, parts[i], t) && !s->unserved[t->kind];
+        bool function = str_eq(parts[i], "expand-vm-spec");
+        ok = find_kind(group, version, function ? "virtualmachines" : parts[i], t) &&
+             !s->unserved[t->kind];
+        if (ok && function)
+            keep(t->sub, sizeof t->sub, parts[i]);
         if (ok && i + 1 < n)
             keep(t->name, sizeof t->name, parts[i + 1]);
         if (ok && i + 2 < n)
@@ -455,7 +459,8 @@ static void do_subresource(struct work *w)
 {
     const struct api_hooks *h = &w->s->hooks;
     /* KubeVirt's subresources answer 406 to application/json alone (seen on v1.9). */
-    if (!w->call->accept || str_eq(w->call->accept, "application/json")) {
+    bool function = !*w->t.name;
+    if (!function && (!w->call->accept || str_eq(w->call->accept, "application/json"))) {
         answer(w->reply, 406, "406: Not Acceptable");
         return;
     }
@@ -513,8 +518,7 @@ static void dispatch(struct work *w)
     else if (w->call->method == KUBE_GET && *w->t.name)
         do_get(w);
     else if (w->call->method == KUBE_GET)
-        api_list(w->s, &w->t, w->call->accept, w->reply,
-                 rng_chance(w->s->rng, w->s->stale_lists));
+        api_list(w->s, &w->t, w->call->accept, w->reply, rng_chance(w->s->rng, w->s->stale_lists));
     else if (w->call->method == KUBE_POST)
         do_create(w);
     else if (!*w->t.name)

@@ -178,6 +178,26 @@ static void draw_limits(struct sim *s, cJSON *policy, struct hold_policy *p, boo
     draw_limit(s, policy, "concurrentPerTargetNamespace", &p->target_ns, fresh);
 }
 
+#define LEAST_PER_MILLE 300
+
+/* From the least to the most. */
+static const char *const least_words[] = {"CrashConsistentPerDisk", "CrashConsistent",
+                                          "FilesystemConsistent"};
+
+bool hold_is_enough(const struct hold_policy *p, const char *consistency)
+{
+    size_t got = 0, least = 0;
+    if (!p->least || str_eq(consistency, "Offline"))
+        return true;
+    for (size_t i = 0; i < ARRAY_LEN(least_words); i++) {
+        if (str_eq(least_words[i], consistency))
+            got = i + 1;
+        if (str_eq(least_words[i], p->least))
+            least = i + 1;
+    }
+    return got >= least;
+}
+
 static void add_policy(struct sim *s)
 {
     char name[24];
@@ -192,6 +212,10 @@ static void add_policy(struct sim *s)
         p->window = hold_read_window(window);
         cJSON_AddItemToArray(jt_array(tree, "spec.windows"), window);
         jt_str(tree, "spec.outsideWindow", "Wait");
+    }
+    if (trait(s, "least", name, LEAST_PER_MILLE)) {
+        p->least = least_words[rng_range(&s->rng, 0, ARRAY_LEN(least_words) - 1)];
+        jt_str(tree, "spec.rules.minimumConsistency", p->least);
     }
     p->since_ms = s->now_ms;
     p->exists = true;
@@ -244,7 +268,9 @@ void hold_calm(struct sim *s)
         p->cluster = p->source = p->target_ns = 0;
         p->window = (struct hold_window){0};
         jt_drop(tree, "spec.limits");
+        p->least = NULL;
         jt_drop(tree, "spec.windows");
+        jt_drop(tree, "spec.rules");
         api_replace(&s->api, "admin", o, tree);
     }
     HASH_ITER (hh, s->api.objects[API_WUKONG], o, next) {

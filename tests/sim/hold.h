@@ -39,6 +39,7 @@ struct hold_policy {
     bool exists;
     int64_t cluster, source, target_ns; /* 0: none */
     struct hold_window window;
+    const char *least; /* minimumConsistency; NULL: none */
 };
 
 /* Policies, by chance. */
@@ -54,6 +55,8 @@ void hold_calm(struct sim *s);
 /* A Wukong has changed: its application hears of it. */
 void hold_wukong_changed(struct sim *s, const struct api_object *o);
 const struct application *hold_application(const struct sim *s, const char *uid);
+/* What a clone says of its point in time satisfies the policy. */
+bool hold_is_enough(const struct hold_policy *p, const char *consistency);
 bool hold_open(const struct hold_window *w, int64_t wall_ms);
 /* cloneSource.window, or an item of a policy's windows. */
 struct hold_window hold_read_window(const cJSON *window);

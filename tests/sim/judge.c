@@ -79,6 +79,7 @@ static void remember(struct sim *s, const struct api_object *o)
     k->probe = str_starts(o->name, "probe");
     k->linked = str_eq(json_str(o->tree, "spec.cloneSource.cloneType"), "linked");
     k->retain = str_eq(json_str(o->tree, "spec.reclaimPolicy"), "Retain");
+    k->restored = json_at(o->tree, "metadata.labels[" SIM_RESTORED "]") != NULL;
     k->replicas = 1;
     (void)json_int(o->tree, "spec.replicas", &k->replicas);
     k->exists = true;
@@ -136,6 +137,51 @@ static void check_secrets(struct sim *s, const struct seen_wukong *k, const stru
                       named ? "of another namespace's source names" : "has lost");
 }
 
+struct disk_check {
+    struct sim *s;
+    const struct api_object *wukong, *target;
+};
+
+/* Named in spec.disks, where that names any. */
+static bool is_wanted(const cJSON *wukong, const char *volume)
+{
+    const cJSON *disk, *list = json_at(wukong, "spec.disks");
+    cJSON_ArrayForEach (disk, list)
+        if (str_eq(json_str(disk, "name"), volume))
+            return true;
+    return !list;
+}
+
+static void check_disk(void *arg, const char *volume, const char *claim)
+{
+    const struct disk_check *c = arg;
+    const cJSON *v;
+    (void)claim;
+    cJSON_ArrayForEach (v, json_at(c->target->tree, "spec.template.spec.volumes"))
+        if (str_eq(json_str(v, "name"), volume))
+            return;
+    if (is_wanted(c->wukong->tree, volume))
+        sim_violation(c->s, "no-disk-is-dropped", "VM %s is without disk %s of its source",
+                      c->target->name, volume);
+}
+
+/* What the source is made of comes along, or the clone is refused. */
+static void check_source(struct sim *s, const struct seen_wukong *k,
+                         const struct api_object *target)
+{
+    const struct api_object *vm = api_find(&s->api, API_VM, k->source_ns, k->source);
+    const struct api_object *vmi = api_find(&s->api, API_VMI, k->source_ns, k->source);
+    struct disk_check c = {s, api_find(&s->api, API_WUKONG, k->ns, k->name), target};
+    if (vm && str_eq(json_str(vm->tree, "spec.preference.name"), WORLD_TPM_PREFERENCE))
+        sim_violation(s, "no-state-is-lost",
+                      "VM %s is cloned from %s, whose preference gives it a persistent TPM",
+                      target->name, vm->name);
+    if (c.wukong && vm)
+        each_claim(json_at(vm->tree, "spec.template.spec"), check_disk, &c);
+    else if (c.wukong && vmi)
+        each_claim(json_get(vmi->tree, "spec"), check_disk, &c);
+}
+
 static unsigned targets_of(struct sim *s, const struct seen_wukong *k)
 {
     unsigned n = 0;
@@ -161,6 +207,7 @@ static void vm_created(struct sim *s, const struct seen_wukong *k, const struct 
                       targets_of(s, k), k->replicas, k->name);
     each_claim(json_at(o->tree, "spec.template.spec"), check_claim, &c);
     check_secrets(s, k, o);
+    check_source(s, k, o);
 }
 
 /* It is restored from what the clone has cut, or from the source's own claim. */
@@ -182,6 +229,10 @@ static void child_created(struct sim *s, const char *who, const struct api_objec
                       api_kinds[o->kind].kind, o->name);
         return;
     }
+    if (k->restored && !k->retried)
+        sim_violation(s, "what-is-over-stays-over",
+                      "%s created %s %s for %s, which came out of a backup", who,
+                      api_kinds[o->kind].kind, o->name, k->name);
     if (k->final && !k->retried)
         sim_violation(s, "finished-never-runs-again", "%s created %s %s for the finished %s", who,
                       api_kinds[o->kind].kind, o->name, k->name);
@@ -423,14 +474,14 @@ void judge_submitted(struct sim *s, const char *who, const struct kube_request *
 {
     struct api_target t;
     if (api_parse_path(&s->api, r->path, &t) && r->method != KUBE_GET) {
-        if (!about_lease(&t))
+        if (!about_lease(&t) && !str_eq(t.sub, WORLD_EXPAND))
             check_lease(s, who, r);
         judge_hold_submitted(s, who, r, &t);
         if (t.aggregated && str_eq(t.sub, "freeze"))
             freeze_sent(s, who, &t);
         else if (t.aggregated && str_eq(t.sub, "unfreeze"))
             thaw_sent(s, who, &t);
-        else if (t.aggregated)
+        else if (t.aggregated && !str_eq(t.sub, WORLD_EXPAND))
             source_stopped_or_started(s, who, &t);
     }
     free(t.query);

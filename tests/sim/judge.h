@@ -10,7 +10,7 @@
 struct seen_wukong {
     struct seen_wukong *next;
     char *uid, *ns, *name, *source, *source_ns;
-    bool probe, linked, retain;
+    bool probe, linked, retain, restored;
     int64_t replicas;
     bool exists, final, succeeded;
     bool retried; /* an annotation that was not there at the end has come since */
@@ -73,6 +73,8 @@ void judge_hold_status(struct sim *s, const char *who, struct seen_wukong *k, co
 /* It says that it is cut, from first_ms to last_ms; 0: no snapshot is left to tell. */
 void judge_hold_cut(struct sim *s, const struct seen_wukong *k, const cJSON *wukong,
                     int64_t first_ms, int64_t last_ms);
+/* It says what the cut is worth. */
+void judge_hold_worth(struct sim *s, const struct seen_wukong *k, const char *consistency);
 /* judge_status.c: a worker has written a Wukong's status. */
 void judge_status(struct sim *s, struct seen_wukong *k, const cJSON *before, const cJSON *after);
 

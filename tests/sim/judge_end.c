@@ -108,13 +108,23 @@ static bool is_needed(struct sim *s, const struct seen_wukong *k, const struct a
     return false;
 }
 
+/* Of whose disks a user has deleted one, all that is left of the others' is kept together. */
+static bool keeps_all(struct sim *s, const struct seen_wukong *k)
+{
+    if (!k->disturbed || k->linked)
+        return k->disturbed;
+    for (struct api_object *o = s->api.objects[API_PVC]; o; o = o->hh.next)
+        if (judge_owner(s, o->tree) == k && !is_bound(s, o))
+            return true;
+    return false;
+}
+
 static bool snapshot_may_stay(struct sim *s, const struct seen_wukong *k,
                               const struct api_object *snapshot)
 {
     const struct api_object *o = api_find(&s->api, API_WUKONG, k->ns, k->name);
     bool same = o && str_eq(o->uid, k->uid) && !api_deleting(o->tree);
-    /* Whose disks a user has deleted may keep what they hung on. */
-    bool needed = is_needed(s, k, snapshot, true, false) || (k->linked && k->disturbed);
+    bool needed = is_needed(s, k, snapshot, true, false) || keeps_all(s, k);
     /* Whoever took it, somebody else's claims may be waiting for it. */
     if (is_needed(s, k, snapshot, false, false))
         return true;
@@ -228,8 +238,7 @@ static const struct api_object *clinging(struct sim *s)
     for (struct api_object *o = s->api.objects[API_WUKONG]; o; o = o->hh.next) {
         struct seen_wukong *k = judge_find(s, o->uid);
         bool held = k && jt_has(json_at(o->tree, "metadata.finalizers"), WUKONG_FINALIZER);
-        if (held && is_final(o) && !any_snapshot(s, k, holds_finalizer) &&
-            !(k->linked && k->disturbed))
+        if (held && is_final(o) && !any_snapshot(s, k, holds_finalizer) && !keeps_all(s, k))
             return o;
     }
     return NULL;
@@ -238,6 +247,15 @@ static const struct api_object *clinging(struct sim *s)
 bool judge_settled(struct sim *s)
 {
     return !unfinished(s) && !leftover(s) && !frozen(s) && !leaked(s) && !clinging(s);
+}
+
+static bool was_told(struct sim *s, const struct api_object *of, const char *reason)
+{
+    for (const struct api_object *e = s->api.objects[API_EVENT]; e; e = e->hh.next)
+        if (str_eq(json_str(e->tree, "involvedObject.uid"), of->uid) &&
+            str_eq(json_str(e->tree, "reason"), reason))
+            return true;
+    return false;
 }
 
 static void check_probe(struct sim *s)
@@ -250,6 +268,12 @@ static void check_probe(struct sim *s)
         if (!str_eq(phase_of(o), "Succeeded"))
             sim_violation(s, "a-clone-in-the-calm-succeeds", "%s is %s: %s", o->name, phase_of(o),
                           str_or(json_str(o->tree, "status.cloneStatus.lastError.message"), "-"));
+        const struct api_object *source =
+            api_find(&s->api, API_VM, SIM_NS, json_str(o->tree, "spec.cloneSource.vmName"));
+        if (source && json_at(source->tree, SIM_HOOK) && !was_told(s, o, "CloneDiffers"))
+            sim_violation(s, "differences-are-told",
+                          "%s is without the hook of %s, and no Event says so", o->name,
+                          source->name);
         const char *mine = json_str(o->tree, "status.cloneStatus.snapshotName");
         if (snapshot && mine && !str_eq(snapshot, mine))
             sim_violation(s, "equals-share-in-the-calm", "%s restored from %s, another from %s",

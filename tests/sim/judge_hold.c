@@ -213,6 +213,14 @@ void judge_hold_cut(struct sim *s, const struct seen_wukong *k, const cJSON *wuk
         sim_violation(s, "closed-gates-hold", "%s is cut, its application was not quiet", k->name);
 }
 
+void judge_hold_worth(struct sim *s, const struct seen_wukong *k, const char *consistency)
+{
+    for (const struct hold_policy *p = s->policies; p; p = p->next)
+        if (known(s, p) && selected(s, k) && !hold_is_enough(p, consistency))
+            sim_violation(s, "no-less-than-demanded", "%s is %s, and %s demands %s", k->name,
+                          consistency, p->name, p->least);
+}
+
 void judge_hold_status(struct sim *s, const char *who, struct seen_wukong *k, const cJSON *before,
                        const cJSON *after)
 {

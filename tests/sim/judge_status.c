@@ -223,6 +223,7 @@ static void check_consistency(struct sim *s, const struct seen_wukong *k, const 
     check_claimed(s, k, word, &c, "snapshots");
     check_boot(s, k, wukong, word, &c);
     judge_hold_cut(s, k, wukong, c.first_ms, c.last_ms);
+    judge_hold_worth(s, k, word);
     count_consistency(s, word);
 }
 
@@ -316,6 +317,8 @@ static void check_forward(struct sim *s, struct seen_wukong *k, const cJSON *bef
             sim_violation(s, "finished-never-runs-again", "%s went from %s to %s", k->name, was,
                           str_or(is, "nothing"));
         k->final = k->retried = false;
+        /* Whatever it came out of, it was asked for since. */
+        k->restored = false;
         k->attempts = k->progress = 0;
     }
     if (number(after, "attempts") < k->attempts)

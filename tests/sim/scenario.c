@@ -165,6 +165,7 @@ static void make_source(struct sim *s, const char *name, bool agent, const char 
     cJSON *spec = instance_spec(s, m, rng_range(&s->rng, 1, 3), PICK(s, "fast", "late"));
     if (!strategy) {
         cJSON *vmi = api_new(API_VMI, SIM_NS, name);
+        traits_source(s, name, NULL, spec);
         jt_put(vmi, "spec", spec);
         jt_str(vmi, "status.phase", "Pending");
         jt_add(vmi, "metadata.finalizers", "foregroundDeleteVirtualMachine");
@@ -175,10 +176,13 @@ static void make_source(struct sim *s, const char *name, bool agent, const char 
     cJSON *vm = api_new(API_VM, SIM_NS, name);
     jt_str(vm, "spec.runStrategy", strategy);
     jt_str(vm, "spec.template.metadata.labels[kubevirt.io/domain]", name);
+    traits_source(s, name, vm, spec);
     jt_put(vm, "spec.template.spec", spec);
     label_source(vm, name);
     if (str_eq(name, fresh_source))
         strangers_mark_source(s, vm);
+    else
+        traits_hide_state(s, name, vm);
     (void)api_create(&s->api, "user", API_VM, vm);
 }
 
@@ -307,6 +311,7 @@ static void create_wukong(struct sim *s)
     if (maybe(s, 250))
         let_kubevirt_snapshot(s, w);
     hold_vary(s, w);
+    traits_wukong(s, w);
     if (maybe(s, 150))
         put_elsewhere(s, w);
     (void)api_create(&s->api, "user", API_WUKONG, w);

@@ -150,6 +150,20 @@ void strangers_init(struct sim *s);
 /* A source that is strange, and can be cloned all the same. */
 void strangers_mark_source(struct sim *s, cJSON *source);
 
+/* --- traits.c: what some sources and Wukongs are like --- */
+
+/* Of a VM's template: something that KubeVirt acts upon, and that a clone does not take over. */
+#define SIM_HOOK "spec.template.metadata.annotations[hooks.kubevirt.io/hookSidecars]"
+/* Of what a backup brings back. */
+#define SIM_RESTORED "velero.io/restore-name"
+/* The seed says whether that one has it. */
+bool trait(const struct sim *s, const char *what, const char *whose, unsigned per_mille);
+/* vm NULL: the source is a VMI without one. */
+void traits_source(struct sim *s, const char *name, cJSON *vm, cJSON *instance_spec);
+/* A preference gives it a persistent TPM: it cannot be cloned. */
+void traits_hide_state(struct sim *s, const char *name, cJSON *vm);
+void traits_wukong(struct sim *s, cJSON *wukong);
+
 /* --- stamps.c: the webhook's key and stamp, for clones from another namespace --- */
 
 void stamps_publish(struct sim *s);

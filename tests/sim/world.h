@@ -24,6 +24,9 @@
  */
 #define VSS_MS 10000
 
+/* A VirtualMachine with this preference has a persistent TPM, which its own spec does not show. */
+#define WORLD_TPM_PREFERENCE "with-tpm"
+
 enum freezer { FREEZER_NONE, FREEZER_OURS, FREEZER_FOREIGN };
 
 /* A VM or a stand-alone VMI: what lasts over restarts, and its guest while it runs. */
@@ -176,6 +179,8 @@ void landings_release(struct world *w);
 
 /* --- KubeVirt (world_kubevirt.c, world_calls.c) --- */
 
+/* A function of virt-api and no object: what is PUT comes back without its preference. */
+#define WORLD_EXPAND "expand-vm-spec"
 void sync_vm(struct world *w, const char *ns, const char *name);
 void sync_vmi(struct world *w, const char *ns, const char *name);
 void kubevirt_call(struct world *w, const char *who, enum api_kind kind, const char *ns,
@@ -185,6 +190,8 @@ void each_claim(const cJSON *instance_spec,
                 void (*visit)(void *arg, const char *volume, const char *claim), void *arg);
 /* Is there a VMI that uses the claim? running: one that runs. */
 bool claim_in_use(struct world *w, const char *ns, const char *claim);
+/* What the preference of a VirtualMachine makes of its instance's spec. */
+void vm_apply_preference(const cJSON *vm, cJSON *instance_spec);
 /* KubeVirt's part of admission: true when it refuses. */
 bool kubevirt_admit(struct world *w, enum api_kind kind, cJSON *tree, struct api_reply *reply);
 

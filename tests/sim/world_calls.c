@@ -271,6 +271,15 @@ static void call_vm(struct world *w, const struct api_target *t, const char *ver
     }
 }
 
+static void expand(const cJSON *body, struct api_reply *reply)
+{
+    CLEANUP_JSON cJSON *vm = jt_copy(body);
+    vm_apply_preference(vm, jt_at(vm, "spec.template.spec"));
+    jt_drop(vm, "spec.preference");
+    reply->code = 200;
+    reply->body = json_print(vm);
+}
+
 void kubevirt_call(struct world *w, const char *who, enum api_kind kind, const char *ns,
                    const char *name, const char *verb, const cJSON *body, struct api_reply *reply)
 {
@@ -283,6 +292,9 @@ void kubevirt_call(struct world *w, const char *who, enum api_kind kind, const c
         call_vmi(w, who, &t, verb, body, reply);
     } else if (kind == API_VM && of_vm) {
         call_vm(w, &t, verb, reply);
+    } else if (kind == API_VM && str_eq(verb, WORLD_EXPAND) &&
+               json_at(body, "spec.template.spec")) {
+        expand(body, reply);
     } else {
         reply->code = 404;
         reply->body = xstrdup("404: Page Not Found");

@@ -21,6 +21,7 @@ void each_claim(const cJSON *instance_spec,
     cJSON_ArrayForEach (v, json_get(instance_spec, "volumes")) {
         const char *claim =
             str_or(json_str(v, "persistentVolumeClaim.claimName"), json_str(v, "dataVolume.name"));
+        claim = str_or(claim, json_str(v, "ephemeral.persistentVolumeClaim.claimName"));
         if (claim)
             visit(arg, json_str(v, "name"), claim);
     }
@@ -78,6 +79,13 @@ static bool wants_running(const struct api_object *vm)
     return str_eq(strategy, "Always") || str_eq(strategy, "RerunOnFailure");
 }
 
+/* As KubeVirt's instancetype controllers do (pkg/instancetype/preference/apply). */
+void vm_apply_preference(const cJSON *vm, cJSON *instance_spec)
+{
+    if (str_eq(json_str(vm, "spec.preference.name"), WORLD_TPM_PREFERENCE))
+        jt_bool(instance_spec, "domain.devices.tpm.persistent", true);
+}
+
 /* What runs is recorded in a ControllerRevision (VirtualMachineRevisionData: {"spec": …}). */
 static void make_revision(struct world *w, const struct api_object *vm, const char *name)
 {
@@ -113,6 +121,7 @@ static void start_vmi(struct world *w, const struct api_object *vm)
     cJSON_AddItemToArray(jt_array(vmi, "metadata.ownerReferences"), owner);
     jt_add(vmi, "metadata.finalizers", VMI_FINALIZER);
     jt_put(vmi, "spec", jt_copy(json_at(vm->tree, "spec.template.spec")));
+    vm_apply_preference(vm->tree, jt_at(vmi, "spec"));
     jt_str(vmi, "status.phase", "Pending");
     jt_str(vmi, "status.virtualMachineRevisionName", revision);
     (void)api_create(w->api, "kubevirt", API_VMI, vmi);
