@@ -47,11 +47,11 @@ class Node:
         self.kube.request("DELETE", self.kube.path("v1", "Pod", meta["namespace"], meta["name"]),
                           {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0})
 
-    def bind(self, pod):
+    def bind(self, pod, to=NAME):
         meta = pod["metadata"]
         self.kube.request("POST", f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/binding",
                           {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": meta["name"]},
-                           "target": {"apiVersion": "v1", "kind": "Node", "name": NAME}})
+                           "target": {"apiVersion": "v1", "kind": "Node", "name": to}})
 
     def claims(self, pod):
         for volume in pod["spec"].get("volumes", []):

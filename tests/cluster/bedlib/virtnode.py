@@ -6,8 +6,9 @@ It binds launcher Pods to a made-up Node and sets them Running, tells KubeVirt t
 with a connected agent, answers virt-api's freeze and unfreeze, and writes each guest's records to the
 files of its claims (the format of records.py) and what became of a freeze to
 data/kubevirt/freeze-log.jsonl (as the stand-in does, but without users: here they all are virt-api).
-What virt-handler does and the identity that may write a VMI's status are described in KubeVirt's
-pkg/virt-handler/rest/lifecycle.go and pkg/virt-api/webhooks/mutating-webhook/mutators/vmi-mutator.go.
+A migration goes to a second Node (virtmove.py). What virt-handler does and the identity that may write
+a VMI's status are described in KubeVirt's pkg/virt-handler/rest/lifecycle.go and
+pkg/virt-api/webhooks/mutating-webhook/mutators/vmi-mutator.go.
 """
 
 import json
@@ -26,8 +27,7 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     sys.dont_write_bytecode = True
 
-from bedlib import node, records  # noqa: E402
-from bedlib.kube import MERGE_PATCH  # noqa: E402
+from bedlib import node, records, virtmove  # noqa: E402
 
 API = "kubevirt.io/v1"
 # virt-api reverts what anybody but KubeVirt's own accounts writes to a VMI's status.
@@ -88,6 +88,18 @@ class Guest:
                     slot = body + struct.pack("<I", records.crc32c(body))
                     os.pwrite(disk.fileno(), slot, start + (number - 1) * records.SLOT)
 
+    def move(self, files):
+        """Copies its disks and goes on there, as a block migration ends: no record comes in between."""
+        with self.lock:
+            moved = []
+            for path, (disk, start) in zip(files, self.disks):
+                target = open(path, "r+b", buffering=0)
+                written = start + self.number * records.SLOT
+                os.pwrite(target.fileno(), os.pread(disk.fileno(), written, 0), 0)
+                disk.close()
+                moved.append((target, start))
+            self.disks = moved
+
     def freeze(self, seconds):
         with self.lock:
             event = "already-frozen" if self.frozen else "frozen"
@@ -132,23 +144,36 @@ def unfreeze_timeout(body):
     return int(seconds_of(text))
 
 
+def merged(obj, changes):
+    """A merge patch's result: None takes a field away."""
+    made = dict(obj)
+    for key, value in changes.items():
+        if value is None:
+            made.pop(key, None)
+        else:
+            made[key] = merged(made.get(key) or {}, value) if isinstance(value, dict) else value
+    return made
+
+
 class Node(node.Node):
     """What happens on the Node, driven by a poll of Pods and VMIs."""
 
     def __init__(self, bed):
         super().__init__(bed)
+        self.move = virtmove.Move(self)
         self.freezes = FreezeLog(bed.data / "kubevirt" / "freeze-log.jsonl")
         self.guests = {}
         self.lock = threading.Lock()
 
     def announce(self):
-        """The Node and the virt-handler Pod that virt-api looks for."""
-        self.kube.apply({"apiVersion": "v1", "kind": "Node", "metadata": {
-            "name": node.NAME, "labels": {"kubevirt.io/schedulable": "true"}}})
-        self.kube.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {
-            "name": "virt-handler", "namespace": "kubevirt", "labels": {"kubevirt.io": "virt-handler"}},
-            "spec": {"nodeName": node.NAME, "containers": [{"name": "virt-handler", "image": "none"}]}})
-        self.pod_status("kubevirt", "virt-handler")
+        """The Nodes, and on each the virt-handler Pod that virt-api looks for."""
+        for handler, name in (("virt-handler", node.NAME), ("virt-handler-2", virtmove.NODE)):
+            self.kube.apply({"apiVersion": "v1", "kind": "Node", "metadata": {
+                "name": name, "labels": {"kubevirt.io/schedulable": "true", **virtmove.CPU_LABELS}}})
+            self.kube.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {
+                "name": handler, "namespace": "kubevirt", "labels": {"kubevirt.io": "virt-handler"}},
+                "spec": {"nodeName": name, "containers": [{"name": "virt-handler", "image": "none"}]}})
+            self.pod_status("kubevirt", handler)
 
     def pod_status(self, namespace, name):
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -178,7 +203,7 @@ class Node(node.Node):
             self.remove(pod)
         elif not pod["spec"].get("nodeName"):
             if self.claims_are_bound(pod):
-                self.bind(pod)
+                self.bind(pod, virtmove.node_of(pod))
         elif pod["status"].get("phase") == "Pending":
             self.pod_status(meta["namespace"], meta["name"])
 
@@ -188,7 +213,7 @@ class Node(node.Node):
         if vmi["metadata"].get("deletionTimestamp"):
             self.drop(uid)
             if phase not in ("Succeeded", "Failed"):
-                self.patch_vmi(vmi, {"status": {"phase": "Succeeded"}})
+                self.update_vmi(vmi, {"status": {"phase": "Succeeded"}})
             return
         if phase == "Scheduled":
             self.run(vmi)
@@ -197,6 +222,7 @@ class Node(node.Node):
                 # This process was restarted below a running guest.
                 self.start_guest(vmi)
             self.report_freeze(vmi)
+            self.move.step(vmi)
 
     def run(self, vmi):
         pods = self.kube.list("v1", "Pod", vmi["metadata"]["namespace"],
@@ -211,39 +237,44 @@ class Node(node.Node):
             else ["Ready", "AgentConnected"]
         conditions += [{"type": t, "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
                        for t in kinds]
-        self.patch_vmi(vmi, {
+        self.update_vmi(vmi, {
             "metadata": {"labels": {"kubevirt.io/nodeName": node.NAME}},
             "status": {"phase": "Running", "nodeName": node.NAME, "conditions": conditions,
+                       "selinuxContext": "none",
                        "activePods": {pods[0]["metadata"]["uid"]: node.NAME}}})
         self.start_guest(vmi)
 
-    def patch_vmi(self, vmi, body):
+    def update_vmi(self, vmi, changes):
+        """As virt-handler: the whole object in the version that was read. A patch would take each null
+        out of the conditions, and virt-controller's patches test for them (…/watch/vmi/lifecycle.go)."""
         meta = vmi["metadata"]
         path = self.kube.path(API, "VirtualMachineInstance", meta["namespace"], meta["name"])
-        return self.kube.request("PATCH", path, body, MERGE_PATCH, headers=AS_CONTROLLER)
+        whole = merged({**vmi, "apiVersion": API, "kind": "VirtualMachineInstance"}, changes)
+        return self.kube.request("PUT", path, whole, headers=AS_CONTROLLER)
+
+    def files_of(self, vmi, claims):
+        """The volume files of these claims, in their order."""
+        files = []
+        for name in claims:
+            claim = self.kube.get("v1", "PersistentVolumeClaim", vmi["metadata"]["namespace"], name)
+            pv = self.kube.get("v1", "PersistentVolume", None, claim["spec"]["volumeName"])
+            files.append(self.bed.csi_data / "volumes" / f"{pv['spec']['csi']['volumeHandle']}.img")
+        return files
 
     def start_guest(self, vmi):
-        namespace, files = vmi["metadata"]["namespace"], []
-        for volume in vmi["spec"].get("volumes", []):
-            claim_name = (volume.get("persistentVolumeClaim") or {}).get("claimName") \
-                or (volume.get("dataVolume") or {}).get("name")
-            if claim_name:
-                claim = self.kube.get("v1", "PersistentVolumeClaim", namespace, claim_name)
-                pv = self.kube.get("v1", "PersistentVolume", None, claim["spec"]["volumeName"])
-                handle = pv["spec"]["csi"]["volumeHandle"]
-                files.append(self.bed.csi_data / "volumes" / f"{handle}.img")
+        meta, files = vmi["metadata"], self.files_of(vmi, virtmove.written_claims(vmi))
         with self.lock:
-            self.guests[vmi["metadata"]["uid"]] = Guest(vmi["metadata"], files, self.freezes)
-        node.log(f"{namespace}/{vmi['metadata']['name']} runs on {len(files)} disks")
+            self.guests[meta["uid"]] = Guest(meta, files, self.freezes)
+        node.log(f"{meta['namespace']}/{meta['name']} runs on {len(files)} disks")
 
     def report_freeze(self, vmi):
         guest = self.guests[vmi["metadata"]["uid"]]
         if int(time.monotonic() / FREEZE_POLL_S) == getattr(guest, "polled", None):
             return
-        guest.polled = int(time.monotonic() / FREEZE_POLL_S)
         state = "frozen" if guest.frozen else ""
         if state != vmi["status"].get("fsFreezeStatus", ""):
-            self.patch_vmi(vmi, {"status": {"fsFreezeStatus": state or None}})
+            self.update_vmi(vmi, {"status": {"fsFreezeStatus": state or None}})
+        guest.polled = int(time.monotonic() / FREEZE_POLL_S)
 
     def drop(self, uid):
         with self.lock:

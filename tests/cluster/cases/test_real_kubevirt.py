@@ -18,8 +18,16 @@ from bedlib import harness, objects, vms  # noqa: E402
 
 NAMED = ("WUKONG_VIRT_API", "WUKONG_VIRT_CONTROLLER", "WUKONG_KUBEVIRT_CRDS")
 INSTANCETYPE_API = "instancetype.kubevirt.io/v1beta1"
+CLONE_API = "clone.kubevirt.io/v1beta1"
 VMI = "VirtualMachineInstance"
 VM = "VirtualMachine"
+
+
+def cloned_by_kubevirt(namespace, name, source, target):
+    machine = {"apiGroup": "kubevirt.io", "kind": VM}
+    return {"apiVersion": CLONE_API, "kind": "VirtualMachineClone",
+            "metadata": {"namespace": namespace, "name": name},
+            "spec": {"source": {**machine, "name": source}, "target": {**machine, "name": target}}}
 
 
 class RealCase(vms.Concurrent):
@@ -53,6 +61,12 @@ class RealCase(vms.Concurrent):
 
     def machine(self, name, namespace=None):
         return self.kube.find(vms.KUBEVIRT_API, VMI, namespace or self.namespace, name)
+
+    def kubevirt_clones(self, name, source, target):
+        self.kube.create(cloned_by_kubevirt(self.namespace, name, source, target))
+        phase = lambda: (self.kube.get(CLONE_API, "VirtualMachineClone", self.namespace,  # noqa: E731
+                                       name).get("status") or {}).get("phase")
+        self.wait_for(lambda: phase() == "Succeeded", 60, "KubeVirt's clone")
 
     def halted_own(self, source):
         return self.kube.get(vms.KUBEVIRT_API, VM, source.namespace, source.name)["spec"]["runStrategy"]
@@ -153,8 +167,8 @@ class OtherWays(RealCase):
         source = self.source(disks=("root", "data"))
         self.clone("one", source, clone_source={"snapshotMethod": "VirtualMachineSnapshot"})
         self.wait_ended("one")
-        # The VolumeSnapshots that KubeVirt's snapshot owned are gone with it: nothing is waited for.
-        self.assertEqual([], self.snapshots())
+        # The clone has succeeded once its machine is there; what it was made from goes afterwards.
+        self.wait_for(lambda: not self.snapshots(), 30, "what KubeVirt's snapshot owned to go")
         self.assert_cloned("one", source)
         self.assertEqual({"system:serviceaccount:kubevirt:kubevirt-controller"},
                          {user for _, user, _ in self.freezers()})
@@ -276,6 +290,96 @@ class Instancetype(RealCase):
         self.assertEqual((2, "192Mi"), (domain["cpu"]["sockets"], domain["memory"]["guest"]))
 
 
+class VolumeMigration(RealCase):
+    """The volumes of a running machine are to move: it is pointed at empty claims before a byte is
+    copied (KubeVirt's pkg/virt-controller/watch/vm/vm.go: handleVolumeUpdateRequest)."""
+
+    ways = ("IfAvailable", "Required", "Never")
+
+    def point_at(self, source, claims):
+        self.kube.patch(vms.KUBEVIRT_API, VM, self.namespace, source.name, {"spec": {
+            "updateVolumesStrategy": "Migration",
+            "template": {"spec": {"volumes": vms.machine_spec(claims)["volumes"]}}}})
+
+    def moving(self):
+        """A source whose volumes are to move, and where to."""
+        source = self.source(disks=("root", "data"))
+        there = {disk: f"there-{disk}" for disk in source.claims}
+        for claim in there.values():
+            self.make_claim(claim)
+        self.point_at(source, there)
+        self.wait_for(lambda: vms.holds(source.vmi(), "VolumesChange"), 30, "the volumes to be moving")
+        found = source.vmi()
+        self.assertEqual(set(there), {m["volumeName"] for m in found["status"]["migratedVolumes"]})
+        self.assertIn("there-root", json.dumps(found["spec"]["volumes"]))
+        return source, there
+
+    def clones_wait(self, source):
+        for quiesce in self.ways:
+            self.clone(quiesce.lower(), source, clone_source={"quiesce": quiesce})
+        for quiesce in self.ways:
+            found = self.wait_reason(quiesce.lower(), "SourceReady", "SourceBusy")
+            self.assertIn("migrat", vms.condition(found, "SourceReady")["message"])
+        time.sleep(3)
+        self.nothing_was_done(source)
+
+    def nothing_was_done(self, source):
+        self.assertEqual(([], [], []), (self.snapshots(), self.freezers(), source.log("frozen")))
+
+    def clones_end(self, source, last):
+        """With what the guest has written since its record `last`."""
+        for quiesce in self.ways:
+            name = quiesce.lower()
+            self.wait_ended(name, timeout_s=90)
+            self.assertGreater(self.assert_disks(name, source, torn_tail=quiesce == "Never"), last)
+            self.assert_own_identity(name, source)
+        self.assert_untouched(source)
+        self.assert_no_temporaries()
+
+    def test_a_clone_waits_until_they_have_moved(self):
+        source, there = self.moving()
+        self.clones_wait(source)
+        self.kube.create({"apiVersion": vms.KUBEVIRT_API, "kind": "VirtualMachineInstanceMigration",
+                          "metadata": {"namespace": self.namespace, "name": "move"},
+                          "spec": {"vmiName": source.name}})
+        state = lambda: source.vmi()["status"].get("migrationState") or {}  # noqa: E731
+        self.wait_for(lambda: state().get("startTimestamp"), 60, "the copy to begin")
+        self.nothing_was_done(source)
+        self.wait_for(lambda: state().get("completed"), 60, "the move to end")
+        self.assertNotIn("migratedVolumes", source.vmi()["status"])
+        left = source.last()
+        source.claims = there
+        self.clones_end(source, left)
+        self.assertEqual(left, min(vms.read_live(self.volume_file(f"src-data-{i}")).last()
+                                   for i in range(2)), "nobody writes where it came from")
+
+    def test_a_clone_waits_until_the_move_is_called_off(self):
+        source, _ = self.moving()
+        self.clones_wait(source)
+        last = source.last()
+        self.point_at(source, source.claims)
+        self.wait_for(lambda: "migratedVolumes" not in source.vmi()["status"], 30, "its end")
+        self.clones_end(source, last)
+
+
+    def test_a_machine_that_stopped_while_they_moved_is_not_cloned(self):
+        """It would start on empty claims: KubeVirt wants its volumes to be named anew first."""
+        source, _ = self.moving()
+        last = source.last()
+        self.kube.patch(vms.KUBEVIRT_API, VM, self.namespace, source.name,
+                        {"spec": {"runStrategy": "Halted"}})
+        machine = lambda: self.kube.get(vms.KUBEVIRT_API, VM, self.namespace, source.name)  # noqa: E731
+        self.wait_for(lambda: vms.holds(machine(), "ManualRecoveryRequired"), 60, "KubeVirt to say so")
+        self.clone("later", source, clone_source={"cloneType": "linked"})
+        self.wait_reason("later", "SourceReady", "SourceBusy")
+        time.sleep(3)
+        self.nothing_was_done(source)
+        self.point_at(source, source.claims)
+        self.wait_ended("later", timeout_s=90)
+        self.assert_same_records("later", source)
+        self.assertGreaterEqual(source.last(), last)
+
+
 class Figures(RealCase):
     """One clone alone against KubeVirt's own of the same machine; at most one runs at a time."""
 
@@ -303,15 +407,7 @@ class Figures(RealCase):
         for i in range(3):
             mark = self.bed.audit_mark()
             began = time.monotonic()
-            self.kube.create({"apiVersion": "clone.kubevirt.io/v1beta1", "kind": "VirtualMachineClone",
-                              "metadata": {"namespace": self.namespace, "name": f"theirs-{i}"},
-                              "spec": {"source": {"apiGroup": "kubevirt.io", "kind": VM, "name": "src"},
-                                       "target": {"apiGroup": "kubevirt.io", "kind": VM,
-                                                  "name": f"theirs-{i}-vm"}}})
-            done = lambda: (self.kube.get("clone.kubevirt.io/v1beta1", "VirtualMachineClone",  # noqa: E731
-                                          self.namespace, f"theirs-{i}").get("status") or {}
-                            ).get("phase") == "Succeeded"
-            self.wait_for(done, 60, "KubeVirt's clone")
+            self.kubevirt_clones(f"theirs-{i}", "src", f"theirs-{i}-vm")
             took = time.monotonic() - began
             time.sleep(3)
             figures.setdefault("VirtualMachineClone", []).append({
