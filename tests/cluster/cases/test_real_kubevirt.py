@@ -14,13 +14,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bedlib import harness, objects, vms  # noqa: E402
+from bedlib import harness, objects, records, vms  # noqa: E402
 
 NAMED = ("WUKONG_VIRT_API", "WUKONG_VIRT_CONTROLLER", "WUKONG_KUBEVIRT_CRDS")
 INSTANCETYPE_API = "instancetype.kubevirt.io/v1beta1"
 CLONE_API = "clone.kubevirt.io/v1beta1"
 VMI = "VirtualMachineInstance"
 VM = "VirtualMachine"
+UID_LABEL = "vm.novasphere.dev/wukong-uid"
 
 
 def cloned_by_kubevirt(namespace, name, source, target):
@@ -378,6 +379,85 @@ class VolumeMigration(RealCase):
         self.wait_ended("later", timeout_s=90)
         self.assert_same_records("later", source)
         self.assertGreaterEqual(source.last(), last)
+
+
+class CopiedLabels(RealCase):
+    """KubeVirt's own clone of a machine that we made bears our labels, and is not ours."""
+
+    def labelled(self, *kinds):
+        """{(kind, name): UID} of what bears the label of the Wukong."""
+        return {(kind, o["metadata"]["name"]): o["metadata"]["uid"] for api, kind in kinds
+                for o in self.kube.list(api, kind, self.namespace, f"{UID_LABEL}={self.uid}")}
+
+    def everything(self):
+        return self.labelled((vms.KUBEVIRT_API, VM), ("v1", "PersistentVolumeClaim"),
+                             (objects.SNAPSHOT_API, "VolumeSnapshot"),
+                             (vms.VM_SNAPSHOT_API, "VirtualMachineSnapshot"))
+
+    def theirs_of(self, name, source, target):
+        """What KubeVirt's clone `target` of our machine `source` bears our label with."""
+        self.uid = self.wukong(name)["metadata"]["uid"]
+        ours = self.everything()
+        self.kubevirt_clones("theirs", source, target)
+        theirs = {key: uid for key, uid in self.everything().items() if key not in ours}
+        self.assertEqual({VM, "PersistentVolumeClaim"}, {kind for kind, _ in theirs},
+                         "KubeVirt copies no labels: this case proves nothing")
+        return theirs
+
+    def wait_told(self, name, theirs):
+        def told():
+            events = [e["message"] for e in self.bed.events(self.namespace, name)
+                      if e["reason"] == "NotOurs"]
+            return all(any(f"{kind} {self.namespace}/{one}" in m for m in events)
+                       for kind, one in theirs) or self.fail(f"{events}")
+        self.wait_for(told, 30, "the Event to name what is not ours")
+
+    def claim_and_bytes(self, theirs):
+        claim, = (one for kind, one in theirs if kind == "PersistentVolumeClaim")
+        return claim, self.volume_file(claim).read_bytes()
+
+    def assert_stays(self, name, theirs):
+        """The Wukong goes with its own, and what KubeVirt made is there as it was."""
+        claim, before = self.claim_and_bytes(theirs)
+        self.assertEqual(records.MAGIC, before[:len(records.MAGIC)])
+        self.kube.delete(vms.WUKONG_API, "Wukong", self.namespace, name)
+        self.wait_for(lambda: not self.kube.find(vms.WUKONG_API, "Wukong", self.namespace, name), 90,
+                      "the Wukong to go")
+        self.wait_for(lambda: self.everything() == theirs, 60, "its own to go, and theirs to stay")
+        time.sleep(5)
+        self.assertEqual(theirs, self.everything())
+        self.assertTrue(self.bound(claim))
+        self.assertNotIn("deletionTimestamp", self.claim(claim)["metadata"])
+        self.assertTrue(before == self.claim_and_bytes(theirs)[1], "the bytes of KubeVirt's clone changed")
+
+    def test_of_a_linked_clone(self):
+        source = self.source()
+        self.clone("link", source, clone_source={"cloneType": "linked"})
+        self.wait_ended("link")
+        theirs = self.theirs_of("link", "link-vm", "theirs-vm")
+        self.wait_told("link", theirs)
+        found = self.wukong("link")
+        self.assertEqual("Succeeded", vms.clone_status(found)["phase"])
+        self.assertNotIn("theirs-vm", json.dumps(found["status"]))
+        self.assert_stays("link", theirs)
+        self.wait_for(lambda: not self.snapshots() and not self.contents(), 60, "the parent to go")
+        copy = vms.Source(self, "theirs-vm", {"root": self.claim_and_bytes(theirs)[0]}, True,
+                          self.namespace)
+        self.start(copy)
+        self.assertEqual([], vms.read_live(copy.file("root")).problems())
+        self.assert_untouched(source)
+
+    def test_under_the_name_of_a_replica(self):
+        """A replica that was lost, and was made anew of another one by KubeVirt."""
+        source = self.source()
+        self.clone("many", source, replicas=2)
+        self.wait_ended("many", timeout_s=90)
+        self.kube.delete(vms.KUBEVIRT_API, VM, self.namespace, "many-vm-1")
+        self.wait_for(lambda: not self.kube.find("v1", "PersistentVolumeClaim", self.namespace,
+                                                 "many-vm-1-root"), 60, "the replica to go")
+        theirs = self.theirs_of("many", "many-vm-0", "many-vm-1")
+        self.wait_told("many", theirs)
+        self.assert_stays("many", theirs)
 
 
 class Figures(RealCase):
