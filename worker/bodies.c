@@ -68,7 +68,7 @@ static const char *add_labels(const struct clone_view *v, const char *body, size
 static void tell(const struct clone_view *v, struct decision *d, const struct err *err,
                  const char *name)
 {
-    body_event(v, d, true, "CannotBuild", "%s: %s", name, err->message);
+    body_event_about(v, d, true, "CannotBuild", name, "%s: %s", name, err->message);
     for (size_t i = 0; i < clone_step_count; i++)
         if (str_eq(clone_steps[i].name, d->step))
             d->conditions[clone_steps[i].condition] =
@@ -571,8 +571,8 @@ static char *event_run(const struct clone_view *v)
     return token ? xasprintf("-%08x", (unsigned)str_hash64(token, strlen(token))) : xstrdup("");
 }
 
-void body_event(const struct clone_view *v, struct decision *d, bool warning, const char *what,
-                const char *format, ...)
+void body_event_about(const struct clone_view *v, struct decision *d, bool warning,
+                      const char *what, const char *about, const char *format, ...)
 {
     CLEANUP_BUF struct buf message = BUF_INIT(8192);
     CLEANUP_BUF struct buf out = BUF_INIT(16384);
@@ -591,8 +591,10 @@ void body_event(const struct clone_view *v, struct decision *d, bool warning, co
     /* Name and UID make it the same Event however often it is sent. */
     char name[NAME_BUF];
     CLEANUP_FREE char *run = event_run(v);
-    CLEANUP_FREE char *full = xasprintf("%s-%.8s-%s-%lld%s", v->wukong->name, v->wukong->uid, what,
-                                        (long long)view_attempt(v), run);
+    CLEANUP_FREE char *of =
+        about ? xasprintf("-%08x", (unsigned)str_hash64(about, strlen(about))) : xstrdup("");
+    CLEANUP_FREE char *full = xasprintf("%s-%.8s-%s-%lld%s%s", v->wukong->name, v->wukong->uid,
+                                        what, (long long)view_attempt(v), run, of);
     for (char *c = full; *c; c++)
         if (*c >= 'A' && *c <= 'Z')
             *c = (char)(*c - 'A' + 'a');

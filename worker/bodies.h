@@ -54,7 +54,11 @@ void body_own_claim(const struct clone_view *v, struct decision *d, const struct
 void body_own_vm(const struct clone_view *v, struct decision *d, const struct view_target *t,
                  bool owned);
 /* An Event on the Wukong; its name follows from what and the attempt, so that it is sent once. */
-void body_event(const struct clone_view *v, struct decision *d, bool warning, const char *what,
-                const char *format, ...) __attribute__((format(printf, 5, 6)));
+#define body_event(v, d, warning, what, ...)                                                       \
+    body_event_about((v), (d), (warning), (what), NULL, __VA_ARGS__)
+/* Once for each `about`: what one attempt may have to say of several, one after another. */
+void body_event_about(const struct clone_view *v, struct decision *d, bool warning,
+                      const char *what, const char *about, const char *format, ...)
+    __attribute__((format(printf, 6, 7)));
 
 #endif

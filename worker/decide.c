@@ -367,10 +367,10 @@ static void tell_host_copies(const struct clone_view *v, struct decision *d)
         for (size_t i = 0; i < v->disk_count; i++) {
             const struct seen_claim *c = &v->targets[t].claims[i];
             if (c->host_copied && !c->bound)
-                body_event(v, d, true, "HostAssistedCopy",
-                           "disk %s: CDI copies it byte by byte, which takes long: %s",
-                           v->disks[i].plan->name,
-                           str_or(c->fallback, "the storage class asks for it"));
+                body_event_about(v, d, true, "HostAssistedCopy", v->disks[i].plan->name,
+                                 "disk %s: CDI copies it byte by byte, which takes long: %s",
+                                 v->disks[i].plan->name,
+                                 str_or(c->fallback, "the storage class asks for it"));
         }
 }
 
@@ -713,23 +713,29 @@ static void note_vm_snapshot(const struct clone_view *v, struct decision *d)
         d->record.vm_snapshot_uid = first;
 }
 
-/* Once for each attempt: it is no failure, and somebody may mean it. */
+/* Once for each set of them: it is no failure, and somebody may mean it. KubeVirt's clone makes its
+   claims first and its machine later. Of many, only the first are named, and only once. */
 static void tell_strangers(const struct clone_view *v, struct decision *d)
 {
     CLEANUP_BUF struct buf text = BUF_INIT(4096);
     size_t shown = v->stranger_count < VIEW_STRANGERS_MAX ? v->stranger_count : VIEW_STRANGERS_MAX;
+    uint64_t set = 0; /* in whatever order they come */
     for (size_t i = 0; i < shown; i++) {
         const struct view_stranger *s = &v->strangers[i];
+        size_t begin = text.len + (i ? 2 : 0);
         buf_addf(&text, "%s%s %s%s%s", i ? ", " : "", worker_kinds[s->kind].kind, str_or(s->ns, ""),
                  str_empty(s->ns) ? "" : "/", s->name);
+        set += str_hash64(text.data + begin, text.len - begin);
     }
     if (v->stranger_count > shown)
         buf_addf(&text, " and %zu more", v->stranger_count - shown);
+    CLEANUP_FREE char *who =
+        v->stranger_count > shown ? xstrdup("many") : xasprintf("%016llx", (unsigned long long)set);
     if (shown)
-        body_event(v, d, true, "NotOurs",
-                   "left alone, for this clone did not make it, though it bears its "
-                   "label " WUKONG_UID_LABEL ": %s; take the label off what was copied",
-                   text.data);
+        body_event_about(v, d, true, "NotOurs", who,
+                         "left alone, for this clone did not make it, though it bears its "
+                         "label " WUKONG_UID_LABEL ": %s; take the label off what was copied",
+                         text.data);
 }
 
 void clone_decide(const struct clone_view *v, struct decision *d)

@@ -101,6 +101,55 @@ static void test_strangers_are_left_alone(void **state)
     }
 }
 
+static const char *event_name(const struct decision *d, const char *what, const char *of)
+{
+    for (size_t i = 0; i < d->intents.count; i++)
+        if (d->intents.items[i].verb == INTENT_EVENT && strstr(d->intents.items[i].body, what) &&
+            strstr(d->intents.items[i].body, of))
+            return d->intents.items[i].name;
+    fail_msg("no Event %s of %s", what, of);
+    return NULL;
+}
+
+/* What comes later is named too: an Event that is there already is not sent again. */
+static void test_each_stranger_is_named(void **state)
+{
+    (void)state;
+    static const char *const claim = OBJECT("restore-1-root", "ns", "'status':{'phase':'Bound'}");
+    static const char *const machine = OBJECT("theirs", "ns", "'spec':{}");
+    static const char *const status = "{'cloneStatus':{'phase':'Succeeded','attempts':1,"
+                                      "'cutTime':'2026-09-21T14:01:00.000Z'}}";
+    static const struct {
+        int claims, machines;
+        bool claim_first;
+        const char *names;
+    } rows[] = {{1, 0, true, "ns/restore-1-root"},
+                {1, 1, true, "ns/theirs, PersistentVolumeClaim ns/restore-1-root"},
+                {1, 1, false, "ns/theirs, PersistentVolumeClaim ns/restore-1-root"},
+                {0, 1, true, "ns/theirs"}};
+    char *seen[ARRAY_LEN(rows)] = {0};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster c = {0};
+        struct decision d;
+        wukong(&c, OF_VMI, status);
+        if (rows[i].claims && rows[i].claim_first)
+            put(&c, KIND_PVC, claim);
+        if (rows[i].machines)
+            put(&c, KIND_VM, machine);
+        if (rows[i].claims && !rows[i].claim_first)
+            put(&c, KIND_PVC, claim);
+        build(&c);
+        decide(&c, &d);
+        seen[i] = xstrdup(event_name(&d, "\"NotOurs\"", rows[i].names));
+        drop(&c);
+    }
+    assert_string_not_equal(seen[0], seen[1]);
+    assert_string_equal(seen[1], seen[2]);
+    assert_string_not_equal(seen[1], seen[3]);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        free(seen[i]);
+}
+
 /* They do not keep the clone from ending: what the API server lists is judged alike. */
 static void test_the_list_of_what_is_left(void **state)
 {
@@ -285,6 +334,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_strangers_are_left_alone),
+        cmocka_unit_test(test_each_stranger_is_named),
         cmocka_unit_test(test_the_list_of_what_is_left),
         cmocka_unit_test(test_no_strangers_carrier),
         cmocka_unit_test(test_whose_policy),

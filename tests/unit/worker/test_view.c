@@ -526,11 +526,13 @@ static void test_changed_copies(void **state)
     }
 }
 
-/* The Events of a run after the retry annotation are others than those of the run before. */
+/* The Events of a run after the retry annotation are others than those of the run before, and one
+   of each thing that it has to say the same of. */
 static void test_event_names(void **state)
 {
     (void)state;
-    static const char *const tokens[] = {NULL, "again", "again", "once more"};
+    static const char *const tokens[] = {NULL, "again", "again", "once more", NULL, NULL, NULL};
+    static const char *const about[ARRAY_LEN(tokens)] = {[4] = "root", [5] = "data", [6] = "root"};
     char names[ARRAY_LEN(tokens)][64];
     for (size_t i = 0; i < ARRAY_LEN(tokens); i++) {
         struct cluster c = {0};
@@ -538,7 +540,7 @@ static void test_event_names(void **state)
         build(&c);
         struct decision d = {.intents = {.arena = &c.arena}};
         c.view.record.retry_token = tokens[i];
-        body_event(&c.view, &d, true, "AttemptFailed", "why");
+        body_event_about(&c.view, &d, true, "AttemptFailed", about[i], "why");
         (void)snprintf(names[i], sizeof names[i], "%s", d.intents.items[0].name);
         drop(&c);
     }
@@ -546,6 +548,9 @@ static void test_event_names(void **state)
     assert_string_equal(names[1], names[2]);
     assert_string_not_equal(names[0], names[1]);
     assert_string_not_equal(names[1], names[3]);
+    assert_string_not_equal(names[0], names[4]);
+    assert_string_not_equal(names[4], names[5]);
+    assert_string_equal(names[4], names[6]);
 }
 
 /* Backup software thaws whoever froze: what the guest's status shows before our own thaw counts. */

@@ -116,10 +116,11 @@ void body_own_vm(const struct clone_view *v, struct decision *d, const struct vi
     add(v, d, INTENT_PATCH, KIND_VM, t->vm.name, owned ? "own" : "disown")->body =
         owned ? "own" : "none";
 }
-void body_event(const struct clone_view *v, struct decision *d, bool warning, const char *what,
-                const char *format, ...)
+void body_event_about(const struct clone_view *v, struct decision *d, bool warning,
+                      const char *what, const char *about, const char *format, ...)
 {
     (void)warning;
+    (void)about;
     (void)format;
     add(v, d, INTENT_EVENT, KIND_EVENT, what, "event");
 }
