@@ -27,7 +27,6 @@ enum watched_kind { WATCH_SECRET, WATCH_MUTATING, WATCH_VALIDATING, WATCH_STAMP,
 struct watched {
     struct keeper *keeper;
     struct kube_kind kind;
-    char *selector;
     const char *name;
     struct store *store;
     struct reflector *reflector;
@@ -417,13 +416,12 @@ static void watch(struct keeper *k, enum watched_kind which, struct kube_kind ki
     if (!name)
         return;
     *w = (struct watched){.keeper = k, .kind = kind, .name = name};
-    w->selector = xasprintf("metadata.name=%s", name);
-    w->kind.field_selector = w->selector;
     w->store = store_new(&w->kind);
     store_listen(w->store, (struct store_listener){on_store, k});
     struct reflector_options o = {
         .store = w->store,
         .ns = kind.cluster_scoped ? NULL : k->o.ns,
+        .name = name,
         .transport = k->o.client->transport,
         .clock = k->o.client->clock,
         .timers = k->o.client->timers,
@@ -490,7 +488,6 @@ void keeper_free(struct keeper *k)
         kube_op_cancel(k->watched[i].write);
         reflector_free(k->watched[i].reflector);
         store_free(k->watched[i].store);
-        free(k->watched[i].selector);
     }
     for (size_t i = 0; i < SANS_MAX; i++)
         free(k->sans[i]);
