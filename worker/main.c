@@ -16,10 +16,10 @@
 #include "kube/curl_transport.h"
 #include "kube/metrics.h"
 #include "loop/loop.h"
-#include "worker/health.h"
+#include "controller/health.h"
 #include "http/server.h"
-#include "worker/metrics.h"
-#include "worker/worker.h"
+#include "clones/metrics.h"
+#include "controller/worker.h"
 
 struct options {
     const char *kubeconfig, *ns, *lease, *metrics_address, *stamp_configmap;

@@ -287,6 +287,8 @@ static size_t field_index(const struct kube_kind *kind, const char *path)
 
 const char *kube_object_field(const struct kube_object *o, const char *path)
 {
+    if (!o)
+        return NULL;
     size_t i = field_index(o->kind, path);
     assert(i == KUBE_FIELDS_MAX || !is_packed(o->kind, i));
     return i < KUBE_FIELDS_MAX ? o->field[i] : NULL;

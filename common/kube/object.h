@@ -65,8 +65,8 @@ WUKONG_CHECK int kube_object_read(const struct kube_kind *kind, const char *text
 /* Projects a parsed object; free() the result. ERR_INVALID when metadata is missing. */
 WUKONG_CHECK int kube_object_project(const struct kube_kind *kind, const cJSON *tree,
                                      struct kube_object **ret, struct err *err);
-/* The field's text by its path as written in the kind; NULL when absent or unknown. Not of the one
-   that is kept packed. */
+/* The field's text by its path as written in the kind; NULL when absent or unknown, or o is NULL.
+   Not of the one that is kept packed. */
 const char *kube_object_field(const struct kube_object *o, const char *path);
 /* The text of the one that is; free it. NULL when absent. */
 char *kube_object_unpack(const struct kube_object *o);

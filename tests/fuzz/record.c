@@ -7,7 +7,7 @@
 
 #include "base/mem.h"
 #include "json/json.h"
-#include "worker/record.h"
+#include "observe/record.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

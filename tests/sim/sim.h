@@ -8,7 +8,7 @@
 
 #include "hold.h"
 #include "net.h"
-#include "worker/worker.h"
+#include "controller/worker.h"
 #include "world.h"
 
 #define SIM_NS "team"

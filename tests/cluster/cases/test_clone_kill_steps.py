@@ -16,7 +16,7 @@ harness.quick_storage()
 
 class AtEveryStep(vms.CloneCase):
     """The worker dies right after each of the requests that a clone consists of, in the order in which
-    it sends them (worker/decide.c: clone_steps). One clone for each, all at once: each is met by its own
+    it sends them (worker/decide/decide.c: clone_steps). One clone for each, all at once: each is met by its own
     kill, and by those of the others."""
 
     # Without a Lease a restarted worker goes on at once.

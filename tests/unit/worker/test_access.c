@@ -12,7 +12,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "worker/steps.h"
+#include "steps/steps.h"
 
 #define NOW 1790000000000LL
 #define KEY "access/clone/5"

@@ -15,8 +15,8 @@
 
 #include "base/str.h"
 #include "json/json.h"
-#include "worker/peers.h"
-#include "worker/policing.h"
+#include "clones/peers.h"
+#include "policy/policing.h"
 
 #define SENT 1000
 

@@ -4,7 +4,7 @@
  */
 #include "world.h"
 
-#include "worker/batch.h"
+#include "decide/batch.h"
 
 #define NOW 1790000000000
 

@@ -6,7 +6,7 @@
  */
 #include "world.h"
 
-#include "worker/status.h"
+#include "controller/status.h"
 
 static void test_happy(void **state)
 {

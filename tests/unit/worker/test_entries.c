@@ -11,7 +11,7 @@
 
 #include <stdio.h>
 
-#include "worker/entries.h"
+#include "clones/entries.h"
 
 static void test_memo_is_kept_while_it_is_needed(void **state)
 {

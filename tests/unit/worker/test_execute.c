@@ -9,8 +9,8 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "worker/execute.h"
-#include "worker/kinds.h"
+#include "actions/execute.h"
+#include "observe/kinds.h"
 
 struct fixture {
     struct fake fake;

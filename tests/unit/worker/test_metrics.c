@@ -12,8 +12,8 @@
 #include "base/str.h"
 #include "json/json.h"
 #include "kube/metrics.h"
-#include "worker/kinds.h"
-#include "worker/metrics.h"
+#include "observe/kinds.h"
+#include "clones/metrics.h"
 #include "wukong/spec.h"
 
 #include "../metrics_page.h"

@@ -6,7 +6,7 @@
  */
 #include "view_cluster.h"
 
-#include "worker/decide.h"
+#include "decide/decide.h"
 
 #define ATTEMPT ",'vm.novasphere.dev/attempt':'1','vm.novasphere.dev/disk-index':'0'"
 #define OBJECT(name, ns, more)                                                                     \

@@ -5,8 +5,8 @@
  */
 #include "view_cluster.h"
 
-#include "worker/peers.h"
-#include "worker/policing.h"
+#include "clones/peers.h"
+#include "policy/policing.h"
 
 #define LED "led"
 #define LEADER "leader"

@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "certs/authority.h"
-#include "worker/permit.h"
+#include "observe/permit.h"
 #include "wukong/stamp.h"
 
 struct look {

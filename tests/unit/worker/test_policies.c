@@ -15,9 +15,9 @@
 #include "base/rng.h"
 #include "base/str.h"
 #include "json/json.h"
-#include "worker/entries.h"
-#include "worker/policies.h"
-#include "worker/usage.h"
+#include "clones/entries.h"
+#include "policy/policies.h"
+#include "clones/usage.h"
 #include "wukong/policy_metrics.h"
 
 #define GI (INT64_C(1) << 30)

@@ -11,7 +11,7 @@
 
 #include "base/str.h"
 #include "json/json.h"
-#include "worker/policy_status.h"
+#include "policy/policy_status.h"
 
 #define NOW 1790000000000 /* 2026-09-21T14:13:20Z */
 

@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/str.h"
-#include "worker/worker.h"
+#include "controller/worker.h"
 
 /* The fake's clock begins at 03:20:45. */
 #define WUKONG(version, freeze)                                                                    \

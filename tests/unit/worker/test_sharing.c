@@ -12,8 +12,8 @@
 #include <stdio.h>
 
 #include "base/str.h"
-#include "worker/sharing.h"
-#include "worker/steps.h"
+#include "clones/sharing.h"
+#include "steps/steps.h"
 
 /* --- what keeps apart --- */
 

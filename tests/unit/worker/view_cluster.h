@@ -13,11 +13,12 @@
 
 #include "base/str.h"
 #include "json/json.h"
-#include "worker/bodies.h"
-#include "worker/entries.h"
-#include "worker/status.h"
-#include "worker/steps.h"
-#include "worker/view_build.h"
+#include "actions/bodies.h"
+#include "clones/entries.h"
+#include "actions/event.h"
+#include "controller/status.h"
+#include "steps/steps.h"
+#include "observe/view_build.h"
 #include "wukong/names.h"
 
 #define UID "11111111-2222-3333-4444-555555555555"

@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "worker/bodies.h"
+#include "actions/bodies.h"
 
 static const struct disk_plan restore_plans[DISKS] = {
     {.name = "root",

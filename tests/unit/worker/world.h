@@ -19,9 +19,12 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "json/json.h"
-#include "worker/decide.h"
-#include "worker/status.h"
-#include "worker/steps.h"
+#include "observe/capture.h"
+#include "decide/decide.h"
+#include "actions/event.h"
+#include "controller/status.h"
+#include "steps/steps.h"
+#include "teardown/teardown.h"
 
 #define DISKS 2
 #define UID "11111111-2222-3333-4444-555555555555"

@@ -1,0 +1,54 @@
+/*
+ * The only place that sends. An intent becomes one request; its outcome goes into the memo's slot
+ * of its key, and the owner is told to look again. What is under way is not sent twice, what failed
+ * waits for its backoff.
+ */
+#ifndef ACTIONS_EXECUTE_H
+#define ACTIONS_EXECUTE_H
+
+#include "base/clock.h"
+#include "base/metric.h"
+#include "base/rng.h"
+#include "kube/client.h"
+#include "actions/intents.h"
+#include "observe/memo.h"
+
+/* A call gets this long unless its intent says otherwise. */
+#define CALL_TIMEOUT_MS 20000
+/* What worked is not sent again for this long: the caches need a moment to show it. */
+#define CALL_SETTLE_MS 5000
+#define CALL_BACKOFF_MS 500
+#define CALL_BACKOFF_MAX_MS 60000
+/* A thaw that failed is sent again this soon at the latest. */
+#define CALL_URGENT_MS 2000
+
+extern struct metric metric_writes; /* counter: verb; requests that change something */
+
+struct execution; /* one call under way */
+
+struct executor {
+    const struct kube_client *client;
+    const struct clock *clock;
+    struct rng *rng;
+    const char *field_manager; /* applies use "<it>-status" and "<it>-finalizer" */
+    /* Asked before every write: a worker that is not the leader writes nothing. */
+    bool (*may_write)(void *arg);
+    /* A call of this owner has ended; written: the Wukong as a write or a read of it returned it,
+       as JSON, NULL for all else. */
+    void (*ended)(void *arg, void *owner, const char *written, size_t written_len);
+    /* For the log of what was written: the Wukong, or the policy, that the owner is; NULL: none. */
+    void (*whose)(void *owner, const char **ret_name, const char **ret_uid);
+    void *arg;
+    unsigned in_flight;
+    struct execution *flying;
+    unsigned long long writes; /* requests that change something, ever */
+};
+
+/* Sends what may be sent now; true when it was. owner is handed to `ended`; the memo must stay
+   until in_flight of the owner is 0 again (the count is kept in *owner_flights). */
+bool execute(struct executor *x, const struct intent *i, struct memo *memo, void *owner,
+             unsigned *owner_flights);
+/* Cancels every call under way; nothing is told to anybody. */
+void executor_cancel(struct executor *x);
+
+#endif

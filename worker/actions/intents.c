@@ -1,0 +1,46 @@
+#include "actions/intents.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/buf.h"
+
+const char *const intent_verb_names[INTENT_VERBS] = {
+    [INTENT_READ] = "read",     [INTENT_DRY_RUN] = "dry-run",
+    [INTENT_CREATE] = "create", [INTENT_DELETE] = "delete",
+    [INTENT_PATCH] = "patch",   [INTENT_SUBRESOURCE] = "subresource",
+    [INTENT_STATUS] = "status", [INTENT_FINALIZER] = "finalizer",
+    [INTENT_EVENT] = "event",   [INTENT_LIST] = "list",
+    [INTENT_EXPAND] = "expand", [INTENT_ASK] = "ask",
+    [INTENT_PODS] = "pods",     [INTENT_PROBE] = "probe",
+};
+
+struct intent *intents_add(struct intents *list, enum intent_verb verb,
+                           const struct kube_kind *kind, const char *ns, const char *name,
+                           const char *key, ...)
+{
+    if (list->count == list->cap) {
+        size_t cap = list->cap ? list->cap * 2 : 16;
+        struct intent *grown = arena_alloc(list->arena, cap * sizeof *grown);
+        if (list->count)
+            memcpy(grown, list->items, list->count * sizeof *grown);
+        list->items = grown;
+        list->cap = cap;
+    }
+    CLEANUP_BUF struct buf text = BUF_INIT(1024);
+    va_list args;
+    va_start(args, key);
+    buf_vaddf(&text, key, args);
+    va_end(args);
+    struct intent *i = &list->items[list->count++];
+    *i = (struct intent){.verb = verb,
+                         .kind = kind,
+                         .ns = arena_strdup(list->arena, ns),
+                         .name = arena_strdup(list->arena, name),
+                         .key = arena_strdup(list->arena, text.data)};
+    bool nameless =
+        verb == INTENT_EVENT || verb == INTENT_LIST || verb == INTENT_PODS || verb == INTENT_ASK;
+    assert(i->name || nameless);
+    return i;
+}

@@ -1,0 +1,67 @@
+/*
+ * struct announcement: a status write that other clones must know of before any cache shows it, and
+ * whose outcome is not known: that a guest is about to be frozen (by us, or by KubeVirt for a
+ * VirtualMachineSnapshot), who shares the coming snapshot, whose cut is taken over, that a clone is
+ * under way and takes a slot. And one that this clone itself must know of: that all is cut, or that
+ * it has ended. Pure.
+ *
+ * Its answer may be lost, and the watch that would show it may hang for minutes, so no time settles
+ * it. What does is an object that is newer than the one which it was made from: the write carried
+ * that one's resourceVersion as its precondition, and is in the newer object or nowhere. Such an
+ * object comes with an answer, with the watch, or from the API server itself, which is asked when
+ * an answer is lost. If that shows nothing newer for longer than a request can be on its way, the
+ * write has come to nothing.
+ *
+ * Times are monotonic milliseconds.
+ */
+#ifndef CLONES_ANNOUNCE_H
+#define CLONES_ANNOUNCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kube/object.h"
+#include "actions/intents.h"
+#include "observe/memo.h"
+
+/* What a request that nobody waits for may still do, it does within the API server's own limit
+   (kube-apiserver --request-timeout, 1 m by default), and our client gives up before. */
+#define ANNOUNCE_LANDS_MS 90000
+/* The API server is asked again this often. */
+#define ANNOUNCE_READ_MS 2000
+/* The memo's slot of that question. */
+#define ANNOUNCE_READ_KEY "read/own"
+
+enum announced {
+    ANNOUNCED_FREEZE = 1, /* the source's guest is not free */
+    ANNOUNCED_SEAL = 2,   /* all is cut, or the clone has ended */
+};
+
+struct announcement {
+    char *base;      /* resourceVersion that it was made from; NULL: none is open */
+    unsigned what;   /* enum announced: of all writes that were made from base */
+    bool unanswered; /* a write made from base ended without an answer */
+    int64_t sent_ms; /* the last of those writes */
+    int64_t read_ms; /* the API server was asked last; 0: not since the last write */
+};
+
+/* True when b is newer than a, or no more can be told than that they differ. Since Kubernetes 1.35
+   resource versions of one resource may be compared as numbers (KEP-5504). */
+bool announce_newer(const char *a, const char *b);
+
+/* A write made from base has been sent; what: bits of enum announced. */
+void announce_open(struct announcement *a, const char *base, unsigned what, int64_t now_ms);
+/* What a user deletes is not made anew while it may be stored that all is cut, or that the clone
+   has ended: a snapshot would be of another moment, a machine one that the user does not want. */
+bool announce_forbids(const struct announcement *a, const struct intent *i);
+/* These return true when that settles it. status: the memo's slot of the write. */
+bool announce_answered(struct announcement *a, const struct call *status);
+bool announce_seen(struct announcement *a, const struct kube_object *o);
+/* read: the slot of ANNOUNCE_READ_KEY, when its answer has come; o: what it showed, NULL: nothing.
+ */
+bool announce_read(struct announcement *a, const struct call *read, const struct kube_object *o);
+/* Is the API server to be asked now? */
+bool announce_wants_read(const struct announcement *a, const struct call *status, int64_t now_ms);
+void announce_close(struct announcement *a);
+
+#endif

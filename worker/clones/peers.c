@@ -1,0 +1,447 @@
+#include "clones/peers.h"
+
+#include <assert.h>
+
+#include "base/str.h"
+#include "observe/capture.h"
+#include "observe/queries.h"
+
+static const struct kube_object *object_of(const struct peers *p, const struct entry *e)
+{
+    return e->written ? e->written : p->caches->get(p->caches->arg, KIND_WUKONG, e->ns, e->name);
+}
+
+static struct entry *first_peer(const struct peers *p)
+{
+    return entries_beside(p->all, p->self);
+}
+
+/* --- who needs which snapshots --- */
+
+static bool needs(const struct entry *e, const char *uid, int64_t attempt)
+{
+    const struct entry_share *s = &e->share;
+    if (!s->has_finalizer || s->released)
+        return false;
+    if (s->taker_uid)
+        return s->taker_attempt == attempt && str_eq(s->taker_uid, uid);
+    return s->begun && s->attempt == attempt && str_eq(e->uid, uid);
+}
+
+static void hold(struct share_group *list, size_t *count, const char *uid, int64_t attempt)
+{
+    for (size_t i = 0; i < *count; i++)
+        if (list[i].attempt == attempt && str_eq(list[i].uid, uid))
+            return;
+    list[(*count)++] = (struct share_group){uid, attempt};
+}
+
+void peers_held(const struct peers *p, const struct clone_view *head, struct view_settings *s)
+{
+    const char *own = p->self->uid, *taker = head->record.shared.uid;
+    size_t possible = 1;
+    for (const struct entry *e = entries_of_group(p->all, own); e; e = e->same_group_next)
+        possible++;
+    struct share_group *list = arena_alloc(head->arena, possible * sizeof *list);
+    s->held = list;
+    s->held_group_count = 0;
+    for (const struct entry *e = entries_of_group(p->all, own); e; e = e->same_group_next)
+        if (e != p->self && needs(e, own, e->share.taker_attempt))
+            hold(list, &s->held_group_count, own, e->share.taker_attempt);
+    if (!taker)
+        return;
+    int64_t attempt = head->record.shared.attempt;
+    const struct entry *leader = entries_by_uid(p->all, taker);
+    bool needed = leader && leader != p->self && needs(leader, taker, attempt);
+    for (const struct entry *e = entries_of_group(p->all, taker); e; e = e->same_group_next)
+        needed |= e != p->self && needs(e, taker, attempt);
+    if (needed)
+        hold(list, &s->held_group_count, taker, attempt);
+}
+
+/* --- who waits with whom --- */
+
+static bool lists(const struct entry *leader, const struct entry *e)
+{
+    const struct entry_share *s = &leader->share;
+    for (size_t i = 0; i < s->member_count; i++)
+        if (str_eq(s->members[i].uid, e->uid))
+            return str_eq(s->members[i].round, e->share.round);
+    return false;
+}
+
+static bool may_take_over(const struct peers *p, const struct entry *leader)
+{
+    const struct entry_share *s = &leader->share;
+    return s->cut && share_offered(s->until_ms, s->cut_seen_ms, 0, &p->now);
+}
+
+/* Our cut is in the record, and somebody on our list may still take it over, or has and we do not
+   know. */
+static bool being_taken_over(const struct peers *p)
+{
+    const struct entry *self = p->self;
+    const struct entry_share *s = &self->share;
+    if (!s->member_count || !s->cut)
+        return false;
+    bool offered = share_offered(s->until_ms, s->cut_seen_ms, SHARE_SETTLE_MS, &p->now);
+    for (const struct entry *e = first_peer(p); e; e = e->same_source_next)
+        if (e != self && (offered || e->announced.base) && !e->final && !e->share.begun &&
+            !e->share.deleted && !e->share.aborted && lists(self, e))
+            return true;
+    return false;
+}
+
+/* The one whose write that closes a group with e in it may be stored. */
+static const struct entry *closing_leader(const struct peers *p, const struct entry *e)
+{
+    const struct entry *leader = entries_by_uid(p->all, e->share.bound_by);
+    return leader && leader->announced.base ? leader : NULL;
+}
+
+static enum share_role role_under(const struct peers *p, const struct entry *leader)
+{
+    const struct entry_share *s = &leader->share;
+    if (!s->begun || !s->member_count || !lists(leader, p->self))
+        return SHARE_NONE;
+    if (s->cut)
+        return may_take_over(p, leader) ? SHARE_TAKE_OVER : SHARE_NONE;
+    if (s->aborted)
+        return SHARE_FAILED;
+    return s->deleted || leader->final ? SHARE_NONE : SHARE_BOUND;
+}
+
+void peers_hold_listed(struct entries *all, struct now now)
+{
+    struct entry *leader, *next;
+    HASH_ITER (by_key, all->by_key, leader, next)
+        for (size_t i = 0; i < leader->share.member_count; i++) {
+            struct entry *e = entries_by_uid(all, leader->share.members[i].uid);
+            const struct peers p = {.all = all, .self = e, .now = now};
+            if (!e || e->final || e->share.begun || e->share.deleted)
+                continue;
+            enum share_role role = role_under(&p, leader);
+            if (role == SHARE_BOUND || role == SHARE_TAKE_OVER)
+                usage_hold(&all->usage, &e->holder);
+        }
+}
+
+static bool read_taken(const struct peers *p, struct clone_view *v, const struct entry *leader)
+{
+    struct clone_view other = {.arena = v->arena};
+    const struct kube_object *o = object_of(p, leader);
+    bool ok = o && view_read_wukong(&other, o, NULL) == 0;
+    v->share.taken = other.record;
+    view_release(&other);
+    return ok;
+}
+
+/* A cut is better than a freeze under way, which is better than the news of a failure. */
+static void look_for_leader(const struct peers *p, struct clone_view *v)
+{
+    static const unsigned rank[] = {[SHARE_TAKE_OVER] = 3, [SHARE_BOUND] = 2, [SHARE_FAILED] = 1};
+    struct view_share *s = &v->share;
+    for (const struct entry *e = first_peer(p); e; e = e->same_source_next) {
+        enum share_role role = e == p->self ? SHARE_NONE : role_under(p, e);
+        if (rank[role] <= rank[s->role])
+            continue;
+        if (role != SHARE_BOUND && !read_taken(p, v, e))
+            continue;
+        if (role == SHARE_FAILED && !share_failure_is_common(&s->taken))
+            continue;
+        s->role = role;
+        s->leader = e->name;
+        s->leader_uid = e->uid;
+    }
+    const struct entry *closing = closing_leader(p, p->self);
+    if (s->role == SHARE_NONE && closing) {
+        s->role = SHARE_BOUND;
+        s->leader = closing->name;
+        s->leader_uid = closing->uid;
+    }
+}
+
+/* It waits for a freeze or a cut of theirs already. */
+static bool listed_by(const struct entry *const *leaders, size_t count, const struct entry *e)
+{
+    for (size_t i = 0; i < count; i++)
+        if (leaders[i] != e && lists(leaders[i], e))
+            return true;
+    return false;
+}
+
+/* Has closed a group whose members may still depend on it. */
+static bool leads_others(const struct peers *p, const struct entry *e)
+{
+    const struct entry_share *s = &e->share;
+    return s->member_count && s->begun && !s->deleted && !e->final &&
+           (s->cut ? may_take_over(p, e) : !s->aborted);
+}
+
+static enum share_state state_of(const struct peers *p, const struct entry *e)
+{
+    const struct entry_share *s = &e->share;
+    if (s->aborted)
+        return SHARE_COMING;
+    return s->state == SHARE_READY && p->now.mono_ms >= s->ready_until_ms ? SHARE_COMING : s->state;
+}
+
+static struct share_peer peer_of(const struct peers *p, const struct entry *e,
+                                 const char *ready_key)
+{
+    const struct entry_share *s = &e->share;
+    return (struct share_peer){
+        .uid = e->uid,
+        .name = e->name,
+        .round = s->round,
+        .created_ms = s->created_ms,
+        .seen_ms = s->seen_ms,
+        .state = state_of(p, e),
+        .equal = str_eq(s->ready_key, ready_key),
+        .stuck = s->tried_ms && p->now.mono_ms > s->tried_ms + SHARE_STUCK_MS,
+    };
+}
+
+/* Who waits as we do: equal in spec, not begun, and in nobody's group. */
+static struct share_peer *find_company(const struct peers *p, const struct clone_view *v,
+                                       const char *ready_key, size_t *ret_count)
+{
+    size_t n = 0, leading = 0;
+    for (const struct entry *e = first_peer(p); e; e = e->same_source_next)
+        n++;
+    struct share_peer *list = arena_alloc(v->arena, (n + 1) * sizeof *list);
+    const struct entry **leaders = arena_alloc(v->arena, (n + 1) * sizeof *leaders);
+    for (const struct entry *e = first_peer(p); e; e = e->same_source_next)
+        if (leads_others(p, e))
+            leaders[leading++] = e;
+    *ret_count = 0;
+    for (const struct entry *e = first_peer(p); e; e = e->same_source_next) {
+        const struct entry_share *s = &e->share;
+        /* Bound by ourselves: the write that closes the group is tried again. */
+        const struct entry *closing = closing_leader(p, e);
+        bool bound = closing && closing != p->self;
+        bool waits = e != p->self && !e->final && !s->deleted && (!s->begun || s->aborted) &&
+                     !bound && str_eq(s->key, p->self->share.key);
+        if (waits && !listed_by(leaders, leading, e))
+            list[(*ret_count)++] = peer_of(p, e, ready_key);
+    }
+    return list;
+}
+
+static void look_for_company(const struct peers *p, struct clone_view *v)
+{
+    CLEANUP_BUF struct buf key = BUF_INIT(LIMIT_OBJECT_BYTES);
+    struct view_share *s = &v->share;
+    size_t count;
+    if (!v->capture.present || v->capture.refusal || !p->self->share.key)
+        return;
+    share_write_ready_key(v, &key);
+    struct share_peer *list = find_company(p, v, key.data, &count);
+    struct share_peer self = peer_of(p, p->self, key.data);
+    self.state = SHARE_READY;
+    struct share_verdict found =
+        share_judge(&self, list, count, p->self->share.lead_since_ms, p->now.mono_ms);
+    s->role = found.role;
+    if (found.role == SHARE_FOLLOW) {
+        s->leader = found.leader->name;
+        s->leader_uid = found.leader->uid;
+    } else if (found.role == SHARE_LINGER) {
+        s->again_ms = p->now.wall_ms + found.until_ms - p->now.mono_ms;
+    } else {
+        s->members = share_members(v->arena, list, count, &s->member_count);
+    }
+}
+
+/* --- whose turn it is to restore --- */
+
+/* A create of a claim was sent whose object the cache does not show yet. */
+static bool claim_on_its_way(const struct peers *p, const struct entry *e)
+{
+    static const char prefix[] = "create/claim/";
+    for (const struct call *c = e->memo.calls; c; c = c->next) {
+        if (!str_starts(c->key, prefix))
+            continue;
+        bool recent = c->state == CALL_FLYING || p->now.wall_ms < c->done_ms + CREATE_SEEN_MS;
+        bool may_exist = c->state == CALL_FLYING || call_ok(c) ||
+                         (call_failed(c) && c->kind != ERR_REFUSED && c->kind != ERR_EXISTS);
+        if (recent && may_exist &&
+            !p->caches->get(p->caches->arg, KIND_PVC, e->ns, c->key + sizeof prefix - 1))
+            return true;
+    }
+    return false;
+}
+
+/* A claim of another member that is being restored, and has its head start. */
+static bool note_restore(void *arg, const struct kube_object *o)
+{
+    struct clone_view *v = arg;
+    const char *from = kube_object_field(o, F_DATA_SOURCE);
+    if (!from || str_eq(kube_object_field(o, F_PHASE), "Bound") ||
+        v->now.wall_ms >= o->created_ms + CLAIM_HEAD_START_MS)
+        return true;
+    for (size_t i = 0; i < v->disk_count; i++) {
+        CLEANUP_FREE char *name = xasprintf("\"%s\"", str_or(v->disks[i].snapshot.name, "-"));
+        v->share.busy[i] |= strstr(from, name) != NULL;
+    }
+    return true;
+}
+
+static void look_at_restores(const struct peers *p, struct clone_view *v, const struct entry *e)
+{
+    if (e == p->self || e->final)
+        return;
+    if (claim_on_its_way(p, e))
+        memset(v->share.busy, true, v->disk_count * sizeof *v->share.busy);
+    p->caches->each(p->caches->arg, KIND_PVC, e->uid, note_restore, v);
+}
+
+static bool waits_for_consumer(const struct clone_view *v, size_t disk)
+{
+    const struct storage_class_facts *c =
+        facts_storage_class(&v->classes, str_or(v->disks[disk].plan->storage_class, ""));
+    return c && c->wait_for_first_consumer;
+}
+
+/* Claims of one snapshot follow one another, whoever makes them (claims_allowed in target.c).
+ */
+static void look_for_turn(const struct peers *p, struct clone_view *v)
+{
+    const char *taker = str_or(v->record.shared.uid, v->wukong->uid);
+    const struct entry *first = entries_of_group(p->all, taker);
+    if (!first || !view_past_cut(v) || !v->disk_count || record_final(&v->record))
+        return;
+    v->share.busy = arena_alloc(v->arena, v->disk_count * sizeof *v->share.busy);
+    const struct entry *leader = entries_by_uid(p->all, taker);
+    if (leader)
+        look_at_restores(p, v, leader);
+    for (const struct entry *e = first; e; e = e->same_group_next)
+        look_at_restores(p, v, e);
+    for (size_t i = 0; i < v->disk_count; i++) {
+        if (v->disks[i].plan->method != DISK_RESTORE || waits_for_consumer(v, i))
+            v->share.busy[i] = false;
+        for (size_t t = 0; t < v->target_count; t++)
+            v->share.waits_turn |= v->share.busy[i] && !v->targets[t].claims[i].exists;
+    }
+}
+
+void peers_look(const struct peers *p, struct clone_view *v)
+{
+    if (p->self->share.cut && !p->self->share.cut_seen_ms)
+        p->self->share.cut_seen_ms = p->now.mono_ms;
+    v->share.taking_over = being_taken_over(p);
+    look_for_turn(p, v);
+    if (record_final(&v->record) || v->wukong->deleted_ms || record_aborted(&v->record) ||
+        share_begun(&v->record) || !share_possible(&v->effective))
+        return;
+    look_for_leader(p, v);
+    if (v->share.role == SHARE_NONE)
+        look_for_company(p, v);
+}
+
+/* --- what the others are to know --- */
+
+static void note_state(const struct peers *p, const struct clone_view *v, const struct decision *d)
+{
+    CLEANUP_BUF struct buf key = BUF_INIT(LIMIT_OBJECT_BYTES);
+    struct entry_share *s = &p->self->share;
+    if (d->share == SHARE_REREADING && state_of(p, p->self) == SHARE_READY)
+        return;
+    s->state = d->share == SHARE_REREADING ? SHARE_COMING : d->share;
+    if (s->state != SHARE_READY || !v->capture.present || share_begun(&v->record))
+        return;
+    share_write_ready_key(v, &key);
+    if (!str_eq(s->ready_key, key.data)) {
+        free(s->ready_key);
+        s->ready_key = xstrdup(key.data);
+    }
+    s->ready_until_ms = p->now.mono_ms + SHARE_READY_MS;
+    int64_t open_ms = v->permitted_until_ms - v->now.wall_ms;
+    if (v->permitted_until_ms && open_ms < SHARE_READY_MS)
+        s->ready_until_ms = p->now.mono_ms + open_ms;
+}
+
+static void bind_members(const struct peers *p, const struct clone_record *next)
+{
+    for (size_t i = 0; i < next->member_count; i++) {
+        struct entry *m = entries_by_uid(p->all, next->members[i].uid);
+        if (!m || !str_eq(m->share.round, next->members[i].round))
+            continue;
+        free(m->share.bound_by);
+        m->share.bound_by = xstrdup(p->self->uid);
+    }
+}
+
+void peers_note(const struct peers *p, const struct clone_view *v, const struct decision *d)
+{
+    struct entry_share *s = &p->self->share;
+    bool begins = share_begun(&d->record) && !share_begun(&v->record);
+    bool leads = v->share.role == SHARE_LEAD || v->share.role == SHARE_LINGER;
+    s->released = !d->holds;
+    s->waits_turn = v->share.waits_turn;
+    note_state(p, v, d);
+    if (!leads)
+        s->lead_since_ms = 0;
+    else if (!s->lead_since_ms)
+        s->lead_since_ms = p->now.mono_ms;
+    if (!begins)
+        return;
+    if (!s->tried_ms)
+        s->tried_ms = p->now.mono_ms;
+    bind_members(p, &d->record);
+    /* From now on its spec and its disks are those that the snapshot's taker captured. */
+    if (d->record.shared.uid)
+        memo_forget(&p->self->memo, CAPTURE_KEY);
+}
+
+void peers_freed(const struct entries *all, const struct entry *self)
+{
+    for (struct entry *e = entries_beside(all, self); e; e = e->same_source_next)
+        if (str_eq(e->share.bound_by, self->uid)) {
+            free(e->share.bound_by);
+            e->share.bound_by = NULL;
+        }
+}
+
+static struct entry *next_turn(const struct entries *all, const struct entry *self)
+{
+    const char *taker = str_or(self->share.taker_uid, self->uid);
+    struct entry *found = entries_by_uid(all, taker);
+    if (found && (!found->share.waits_turn || found == self))
+        found = NULL;
+    for (struct entry *e = entries_of_group(all, taker); e; e = e->same_group_next)
+        if (e->share.waits_turn && e != self &&
+            (!found || e->share.created_ms < found->share.created_ms ||
+             (e->share.created_ms == found->share.created_ms && strcmp(e->uid, found->uid) < 0)))
+            found = e;
+    return found;
+}
+
+void peers_wake_company(const struct entries *all, const struct entry *of, peers_look_fn *look,
+                        void *arg)
+{
+    for (struct entry *e = entries_beside(all, of); e; e = e->same_source_next)
+        if (e != of && e->share.key)
+            look(arg, e);
+}
+
+/* Its events are many; those who share it wait for few of them. */
+void peers_wake_group(const struct entries *all, const struct kube_object *before,
+                      const struct kube_object *after, peers_look_fn *look, void *arg)
+{
+    if (before && after && before->deleted_ms == after->deleted_ms &&
+        str_eq(kube_object_field(before, F_READY_TO_USE), kube_object_field(after, F_READY_TO_USE)))
+        return;
+    const char *uid = (after ? after : before)->label;
+    for (struct entry *e = entries_of_group(all, uid); e; e = e->same_group_next)
+        look(arg, e);
+}
+
+void peers_wake_next(const struct entries *all, const struct kube_object *before,
+                     const struct kube_object *after, peers_look_fn *look, void *arg)
+{
+    const struct entry *owner = entries_by_uid(all, (after ? after : before)->label);
+    const struct entry *next = owner ? next_turn(all, owner) : NULL;
+    bool was = before && str_eq(kube_object_field(before, F_PHASE), "Bound");
+    if (next && (!after || (!was && str_eq(kube_object_field(after, F_PHASE), "Bound"))))
+        look(arg, next);
+}

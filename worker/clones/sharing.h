@@ -1,0 +1,77 @@
+/*
+ * Who shares whose snapshot; pure. Wukongs that wait together for the same source and are equal in
+ * what the snapshot depends on form a group: the oldest that stands ready leads, takes the snapshot
+ * as any clone does, and the others take over what it cut. docs/decisions.md says why it is so:
+ *
+ *   - The leader's record that begins its attempt lists the others (cloneStatus.sharedWith). That
+ * one write closes the group: who is not in it when it is stored does not share.
+ *   - Until the leader's cut is in its record the others have written nothing and owe nothing. Each
+ *     then takes it over into its own record (cloneStatus.shared), in one write.
+ *   - A snapshot keeps its leader's label. Whoever has no use for it any more leaves it when
+ * somebody else still has, and removes it when nobody has: the references are the records
+ * themselves.
+ *
+ * Times are monotonic milliseconds unless they say wall.
+ */
+#ifndef CLONES_SHARING_H
+#define CLONES_SHARING_H
+
+#include "base/buf.h"
+#include "observe/view.h"
+
+/* A group is no larger: its list lives in the leader's status. */
+#define SHARE_MEMBERS_MAX 100
+/* A leader waits this long for the next equal Wukong after the last one appeared, but never longer
+   than the second figure: one `kubectl apply` of many is one group. */
+#define SHARE_QUIET_MS 1000
+#define SHARE_LINGER_MS 5000
+/* What was found ready counts as ready this long, unless it is found otherwise. */
+#define SHARE_READY_MS 60000
+/* A leader that cannot write its record for this long is passed over. */
+#define SHARE_STUCK_MS 20000
+/* A take-over that was sent at the last moment may be in the store for as long as a watch may lag:
+   so much longer the leader holds the snapshots for those on its list. */
+#define SHARE_SETTLE_MS 30000
+
+struct share_peer {
+    const char *uid, *name, *round;
+    int64_t created_ms; /* wall, whole seconds */
+    int64_t seen_ms;    /* this process saw it first */
+    enum share_state state;
+    bool equal; /* ready, and from the very same source, disks and classes */
+    bool stuck; /* see SHARE_STUCK_MS */
+};
+
+/* Clones of this kind can share at all. */
+bool share_possible(const struct wukong_effective *e);
+/* What must be equal of two specs, and their namespace; as text, so that equal is equal. */
+void share_write_key(const struct wukong *w, const struct wukong_effective *e, struct buf *out);
+/* What must be equal of two clones that stand ready: source UID and the disks as resolved. */
+void share_write_ready_key(const struct clone_view *v, struct buf *out);
+/* One attempt of one Wukong: another attempt, an edited spec or a retry is another round. */
+void share_write_round(const struct wukong *w, const struct clone_record *r,
+                       char out[SHARE_ROUND_TEXT]);
+
+struct share_verdict {
+    enum share_role role;            /* SHARE_LEAD, SHARE_LINGER or SHARE_FOLLOW */
+    const struct share_peer *leader; /* SHARE_FOLLOW */
+    int64_t until_ms;                /* SHARE_LINGER */
+};
+/* self stands ready. lead_since_ms: since when it would lead; 0: since now. Peers have the same
+   key, have not begun and are not over. */
+struct share_verdict share_judge(const struct share_peer *self, const struct share_peer *peers,
+                                 size_t count, int64_t lead_since_ms, int64_t now_ms);
+/* The peers that share when self begins now, oldest first. Changes the order of peers; the result
+   lives in the arena. */
+const struct share_member *share_members(struct arena *a, struct share_peer *peers, size_t count,
+                                         size_t *ret_count);
+/* A cut may be taken over, or may just have been (settle_ms). until_ms: wall, as recorded with the
+   cut (cloneStatus.sharedUntil), so that a worker that starts anew does not offer what the one
+   before it has removed; seen_ms: monotonic, this process saw the record, for a clock that is set
+   back; 0: now. */
+bool share_offered(int64_t until_ms, int64_t seen_ms, int64_t settle_ms, const struct now *now);
+/* The leader's attempt failed before the cut: does that say anything of those who would share? What
+   befell the freeze, the snapshots or the source does; its own name or deadline does not. */
+bool share_failure_is_common(const struct clone_record *leader);
+
+#endif

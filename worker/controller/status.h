@@ -1,0 +1,29 @@
+/*
+ * The status of a Wukong as JSON, from a decision; and whether it is worth a write. Pure.
+ */
+#ifndef CONTROLLER_STATUS_H
+#define CONTROLLER_STATUS_H
+
+#include "base/buf.h"
+#include "decide/decide.h"
+
+enum status_change {
+    STATUS_SAME, /* the cluster shows it already */
+    STATUS_SOFT, /* progress, step, wording: may wait a moment, so that a clone is no storm */
+    STATUS_HARD, /* the record, or what people and scripts wait for */
+};
+
+/* Soft changes of one Wukong are written at most this often while few clones are under way, and of
+   all together at most so many as that makes of a few: when storage or the API server is slow,
+   telling it must not make it slower. */
+#define STATUS_SOFT_MS 1500
+#define STATUS_SOFT_CLONES 16
+int64_t status_pause_ms(size_t under_way);
+
+/* Writes the whole status object. Conditions keep their lastTransitionTime while their status
+   stays. */
+void status_write(const struct clone_view *v, const struct decision *d, struct buf *out);
+/* Compares what status_write wrote with what the view shows. */
+enum status_change status_compare(const struct clone_view *v, const cJSON *next);
+
+#endif

@@ -1,0 +1,284 @@
+/* Which Wukongs are to be looked at when something in the caches changes. */
+#include "controller/inside.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "observe/ours.h"
+#include "clones/peers.h"
+
+/* --- what to look at, and when --- */
+
+void worker_arm_pump(struct worker *w)
+{
+    int64_t next = workqueue_next_ms(w->queue, worker_mono(w));
+    if (next == INT64_MAX || !w->leads || !w->synced)
+        timer_cancel(w->config.timers, &w->pump);
+    else
+        timer_arm(w->config.timers, &w->pump, next);
+}
+
+void worker_look_at(void *arg, const struct entry *e)
+{
+    struct worker *w = arg;
+    if (!e->is_clone)
+        return;
+    workqueue_add(w->queue, e->key, worker_mono(w));
+    workqueue_hurry(w->queue, e->key, e->freezing);
+    worker_arm_pump(w);
+}
+
+static void look_at_uid(struct worker *w, const char *uid)
+{
+    struct entry *e = entries_by_uid(&w->entries, uid);
+    if (e)
+        worker_look_at(w, e);
+}
+
+static void look_at_source(struct worker *w, const char *ns, const char *name)
+{
+    for (struct entry *e = entries_of_source(&w->entries, ns, name); e; e = e->same_source_next)
+        if (!e->final || e->owes_thaw)
+            worker_look_at(w, e);
+}
+
+static int by_age(const void *a, const void *b)
+{
+    const struct entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
+    return usage_compare(&x->holder, &y->holder);
+}
+
+/* The oldest first: what is free goes to them. */
+void worker_look_at_waiting(struct worker *w)
+{
+    struct entry *e, *next;
+    size_t count = 0;
+    /* Everything is looked at when the caches are filled and the lease is there. */
+    if (!w->synced || !w->leads)
+        return;
+    CLEANUP_FREE struct entry **all =
+        xcalloc(HASH_CNT(by_key, w->entries.by_key) + 1, sizeof(struct entry *));
+    HASH_ITER (by_key, w->entries.by_key, e, next)
+        if (!e->final)
+            all[count++] = e;
+    qsort(all, count, sizeof(struct entry *), by_age);
+    for (size_t i = 0; i < count; i++)
+        worker_look_at(w, all[i]);
+}
+
+void worker_turn_came(void *arg, struct usage_holder *h)
+{
+    worker_look_at(arg, entry_of_holder(h));
+}
+
+static bool is_in(const struct entry *e, const char *ns)
+{
+    size_t n = strlen(ns);
+    return str_eq(e->ns, ns) ||
+           (e->source && strncmp(e->source, ns, n) == 0 && e->source[n] == '/');
+}
+
+/* A namespace that goes has many events; they concern those in it, or whose source is. */
+static void look_at_namespace(struct worker *w, const char *ns)
+{
+    struct entry *e, *next;
+    HASH_ITER (by_key, w->entries.by_key, e, next)
+        if (is_in(e, ns))
+            worker_look_at(w, e);
+}
+
+/* Somebody's object is gone: its name is free for a clone that waits for it. */
+static void name_freed(struct worker *w, const struct kube_object *before,
+                       const struct kube_object *after)
+{
+    struct entry *e, *next;
+    if (after || before->label)
+        return;
+    HASH_ITER (by_key, w->entries.by_key, e, next)
+        if (!e->final && !e->started && str_eq(e->ns, before->ns))
+            worker_look_at(w, e);
+}
+
+/* --- our own writes are newer than the caches --- */
+
+bool worker_object_older(const struct kube_object *a, const struct kube_object *b)
+{
+    return announce_newer(a->resource_version, b->resource_version);
+}
+
+/* A watch may hang for minutes; a number tells for certain that it shows the past. */
+bool worker_trusts_written(const struct worker *w, const struct entry *e)
+{
+    uint64_t version;
+    return str_to_u64(e->written->resource_version, &version) ||
+           worker_mono(w) < e->written_until_ms;
+}
+
+void worker_summarise(struct worker *w, struct entry *e, const struct kube_object *o)
+{
+    bool froze = e->vm_snapshot;
+    if (announce_seen(&e->announced, o))
+        peers_freed(&w->entries, e);
+    if (entries_summarise(&w->entries, e, o))
+        peers_wake_company(&w->entries, e, worker_look_at, w);
+    if (froze && !e->vm_snapshot)
+        e->vm_snapshot_end_ms = worker_wall(w);
+}
+
+/* --- the caches change --- */
+
+static void wukong_changed(struct worker *w, const struct kube_object *before,
+                           const struct kube_object *after)
+{
+    const struct kube_object *o = after ? after : before;
+    struct entry *e = entries_by_key(&w->entries, o->ns, o->name);
+    if (e && (!after || !str_eq(e->uid, after->uid))) {
+        if (e->policies_broken)
+            policy_reports_gone(w->policy_reports, e->ns, e->name);
+        if (e->share.key)
+            peers_wake_company(&w->entries, e, worker_look_at, w);
+        /* Its snapshots, where they stay, count no more. */
+        CLEANUP_FREE char *source = e->linked ? xstrdup(e->source) : NULL;
+        entries_remove(&w->entries, e);
+        if (source)
+            usage_freed(&w->entries.usage, PLACE_SOURCE, source);
+        e = NULL;
+    }
+    /* Of one that cannot be read, what was known of it stays: a guest that it has frozen is counted
+       on. Its log line and the metric tell of it. */
+    if (!after || after->unreadable)
+        return;
+    if (!e)
+        (e = entries_add(&w->entries, o->ns, o->name, o->uid))->share.seen_ms = worker_mono(w);
+    if (e->written) {
+        if (worker_object_older(after, e->written) && worker_trusts_written(w, e))
+            return;
+        free(e->written);
+        e->written = NULL;
+    }
+    worker_summarise(w, e, after);
+    worker_look_at(w, e);
+}
+
+static void content_changed(struct worker *w, const struct kube_object *o)
+{
+    const struct kube_object *s =
+        store_get(w->watched[KIND_SNAPSHOT].store, kube_object_field(o, F_SNAPSHOT_REF_NS),
+                  str_or(kube_object_field(o, F_SNAPSHOT_REF_NAME), ""));
+    look_at_uid(w, s ? s->label : NULL);
+    /* A copy for another namespace is ours by its own label, and comes before its VolumeSnapshot.
+     */
+    look_at_uid(w, o->label);
+}
+
+static void claim_changed(struct worker *w, const struct kube_object *before,
+                          const struct kube_object *after)
+{
+    if (before && ours_claim_counts(before))
+        usage_claimed(&w->entries.usage, before->ns, before->label, -policing_claim_bytes(before),
+                      holder_by_uid(&w->entries, before->label));
+    if (after && ours_claim_counts(after))
+        usage_claimed(&w->entries.usage, after->ns, after->label, policing_claim_bytes(after),
+                      holder_by_uid(&w->entries, after->label));
+    look_at_uid(w, (after ? after : before)->label);
+    peers_wake_next(&w->entries, before, after, worker_look_at, w);
+}
+
+/* A linked clone's parents count against a limit of their source. */
+static void snapshot_changed(struct worker *w, const struct kube_object *before,
+                             const struct kube_object *after)
+{
+    const char *uid = (after ? after : before)->label;
+    const struct entry *e = entries_by_uid(&w->entries, uid);
+    if (!after && e && e->source)
+        usage_freed(&w->entries.usage, PLACE_SOURCE, e->source);
+    look_at_uid(w, uid);
+    peers_wake_group(&w->entries, before, after, worker_look_at, w);
+}
+
+static void namespace_changed(struct worker *w, const struct kube_object *before,
+                              const struct kube_object *after)
+{
+    const char *old = before ? kube_object_field(before, F_LABELS) : NULL;
+    const char *new = after ? kube_object_field(after, F_LABELS) : NULL;
+    if (w->policies.by_namespace && !str_eq(old, new))
+        worker_look_at_waiting(w);
+}
+
+static void claim_event(struct worker *w, const struct kube_object *o)
+{
+    const struct kube_object *claim = store_get(
+        w->watched[KIND_PVC].store, o->ns, str_or(kube_object_field(o, F_EVENT_OBJECT_NAME), ""));
+    look_at_uid(w, claim ? claim->label : NULL);
+}
+
+/* Of what concerns every waiting Wukong only a change of what is read from it does: a status that
+   somebody keeps writing, as CDI does a StorageProfile's, must not wake them all. */
+static bool is_new_to_all(const struct kube_object *before, const struct kube_object *after)
+{
+    if (!before || !after)
+        return true;
+    for (size_t i = 0; i < KUBE_FIELDS_MAX && after->kind->fields[i]; i++)
+        if (!str_eq(before->field[i], after->field[i]))
+            return true;
+    return false;
+}
+
+void worker_cache_changed(void *arg, const struct kube_object *before,
+                          const struct kube_object *after)
+{
+    struct watched *k = arg;
+    struct worker *w = k->worker;
+    const struct kube_object *o = after ? after : before;
+    switch (k->kind) {
+    case KIND_WUKONG:
+        wukong_changed(w, before, after);
+        break;
+    case KIND_VM:
+    case KIND_VMI:
+        name_freed(w, before, after);
+        look_at_source(w, o->ns, o->name);
+        /* A clone of a VMI looks at the VM that owns it, too. */
+        if (!str_empty(o->owner_name) && !str_eq(o->owner_name, o->name))
+            look_at_source(w, o->ns, o->owner_name);
+        look_at_uid(w, o->label);
+        break;
+    case KIND_CONTENT:
+        content_changed(w, o);
+        break;
+    case KIND_CLAIM_EVENT:
+        if (after)
+            claim_event(w, o);
+        break;
+    case KIND_PVC:
+        name_freed(w, before, after);
+        claim_changed(w, before, after);
+        break;
+    case KIND_SNAPSHOT:
+        snapshot_changed(w, before, after);
+        break;
+    case KIND_NAMESPACE:
+        namespace_changed(w, before, after);
+        if (o->deleted_ms)
+            look_at_namespace(w, o->name);
+        break;
+    case KIND_POLICY:
+        policy_reports_changed(w->policy_reports, before, after);
+        /* Its status is no reason to judge anew. */
+        if (!before || !after || before->generation != after->generation) {
+            w->policies.filled = false;
+            worker_look_at_waiting(w);
+        }
+        break;
+    case KIND_STORAGE_CLASS:
+    case KIND_SNAPSHOT_CLASS:
+    case KIND_CSI_DRIVER:
+    case KIND_STORAGE_PROFILE:
+    case KIND_STAMP_KEYS:
+        if (is_new_to_all(before, after))
+            worker_look_at_waiting(w);
+        break;
+    default:
+        look_at_uid(w, o->label);
+        break;
+    }
+}

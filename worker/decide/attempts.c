@@ -1,0 +1,224 @@
+/* An attempt: its clock, its failure, what must be settled before the next. */
+#include "decide/decide_internal.h"
+
+#include "base/rng.h"
+#include "base/str.h"
+#include "decide/batch.h"
+#include "actions/bodies.h"
+#include "observe/capture.h"
+#include "actions/event.h"
+#include "steps/steps.h"
+#include "teardown/teardown.h"
+
+/* Attempts follow one another after 5 s, doubling, at most 2 min, and up to half of that longer. */
+#define ATTEMPT_BACKOFF_MS 5000
+#define ATTEMPT_BACKOFF_MAX_MS 120000
+#define ATTEMPT_JITTER_PERCENT 50
+/* What is there of a batch at its deadline is looked at for no longer. */
+#define STOCK_LIMIT_MS 60000
+/* And what the snapshots hold is read so often. */
+#define READS_TRIED 5
+
+/* The jitter is the source's: clones of different sources that failed together come back apart,
+   those of one source come back together, so that they may share a snapshot again. */
+static int64_t attempt_backoff(const struct clone_view *v)
+{
+    struct rng rng;
+    int64_t attempts = v->record.attempts, wait = ATTEMPT_BACKOFF_MS;
+    for (int64_t i = 1; i < attempts && wait < ATTEMPT_BACKOFF_MAX_MS; i++)
+        wait *= 2;
+    if (wait > ATTEMPT_BACKOFF_MAX_MS)
+        wait = ATTEMPT_BACKOFF_MAX_MS;
+    CLEANUP_FREE char *whose = xasprintf("%s/%s/%lld", str_or(v->effective.source_ns, ""),
+                                         str_or(v->effective.source_name, ""), (long long)attempts);
+    rng_seed(&rng, str_hash64(whose, strlen(whose)));
+    return rng_jitter(&rng, wait, ATTEMPT_JITTER_PERCENT);
+}
+
+static int64_t deadline_of(const struct clone_view *v)
+{
+    return v->record.start_ms ? v->record.start_ms + v->effective.deadline_s * 1000 : 0;
+}
+
+void begin_abort(const struct clone_view *v, struct decision *d, const struct why *why,
+                 bool terminal)
+{
+    d->record.error.reason = reason_table[why->reason].name;
+    d->record.error.message = arena_printf(v->arena, "%s%s", why->message, batch_survivors(v, d));
+    d->record.error.disk = why->disk;
+    d->record.error.at_ms = v->now.wall_ms;
+    d->record.owned |= !v->record.attempts;
+    d->record.attempts = view_attempt(v);
+    d->record.repair.target = 0;
+    d->record.error.attempt = d->record.attempts;
+    /* Another attempt would be of another point in time than those that stay. */
+    d->record.error.terminal = terminal || d->record.ready_count;
+    d->record.error.froze = d->record.froze;
+    d->record.error.freeze_ms = d->record.freeze_ms;
+    if (!d->record.attempt_ms)
+        d->record.attempt_ms = v->now.wall_ms;
+    body_event(v, d, true, "AttemptFailed", "attempt %lld: %s: %s", (long long)d->record.attempts,
+               d->record.error.reason, why->message);
+    decision_again(d, v->now.wall_ms);
+}
+
+/* All machines are there and ready: no clock runs against them any more. */
+static bool machines_ready(const struct clone_view *v, const struct walk *w)
+{
+    if (w->current == CLONE_STEPS || w->current == CLONE_STEP_VERIFY)
+        return true;
+    /* That they are to own their claims is nothing to take them back for. */
+    for (size_t t = 0; t < v->target_count; t++)
+        if (!view_target_there(v, &v->targets[t]))
+            return false;
+    return v->target_count > 0;
+}
+
+/* A worker that has just begun, an hour late perhaps, does not know yet what is there. */
+static bool is_still_reading(const struct clone_view *v)
+{
+    size_t n = 0;
+    if (!view_past_cut(v) || v->capture.present || v->capture.refusal)
+        return false;
+    const struct body_read *reads = body_reads(v, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct call *c = memo_find(v->memo, reads[i].key);
+        bool hopeless = call_failed(c) && (c->code == 404 || c->failures > READS_TRIED);
+        if (!call_ok(c) && !hopeless)
+            return true;
+    }
+    return false;
+}
+
+/* Deadline, from the first moment at which policy and window permit. */
+bool past_deadline(const struct clone_view *v, const struct walk *w, struct decision *d)
+{
+    int64_t deadline = deadline_of(v);
+    bool held = w->current == 0 && !record_begun(&v->record);
+    if (!deadline || machines_ready(v, w) || held)
+        return false;
+    if (v->now.wall_ms < deadline) {
+        decision_again(d, deadline);
+        return false;
+    }
+    if (is_still_reading(v))
+        return false;
+    if (!batch_take_stock(v, d) && v->now.wall_ms < deadline + STOCK_LIMIT_MS)
+        return false;
+    struct why why = {.disk = w->why.disk};
+    why_set(&why, REASON_DEADLINE_EXCEEDED, "not done within %lld s; last: %s: %s",
+            (long long)v->effective.deadline_s, clone_steps[w->current].name, w->why.message);
+    begin_abort(v, d, &why, true);
+    return true;
+}
+
+void start_clock(const struct clone_view *v, const struct walk *w, struct decision *d)
+{
+    /* What is held back before it has begun has its whole time once it is permitted again. */
+    if (w->current == 0 && !record_begun(&v->record))
+        d->record.start_ms = 0;
+    if (v->record.start_ms || w->current == 0)
+        return;
+    d->record.start_ms = v->now.wall_ms;
+    decision_again(d, v->now.wall_ms + v->effective.deadline_s * 1000);
+}
+
+/* Which instance our start made: only that one is ever stopped by us. A start that was refused with
+   a conflict at once was somebody else's. */
+void note_started(const struct clone_view *v, struct decision *d)
+{
+    const struct clone_record *r = &v->record;
+    const struct call *start = memo_find(v->memo, "start");
+    if (!r->started.at_ms || r->started.vmi_uid)
+        return;
+    if (call_failed(start) && start->code == 409 && start->failures <= 1)
+        d->record.started.vmi_uid = STARTED_BY_OTHERS;
+    else if (v->source.vmi_exists)
+        d->record.started.vmi_uid = v->source.vmi_uid;
+}
+
+static void next_attempt(const struct clone_view *v, struct decision *d)
+{
+    int64_t at = v->record.error.at_ms + attempt_backoff(v);
+    if (v->now.wall_ms < at) {
+        decision_again(d, at);
+        return;
+    }
+    d->record.attempts = v->record.attempts + 1;
+    d->record.owned = true;
+    d->record.attempt_ms = v->now.wall_ms;
+    d->record.progress = 0;
+    d->record.cut_ms = d->record.snapshot_ms = 0;
+    d->record.freeze_ms = 0;
+    d->record.froze = false;
+    d->record.consistency = CONSISTENCY_UNKNOWN;
+    d->record.snapshot_bytes = 0;
+    d->record.source_uid = NULL;
+    d->record.shared.uid = d->record.shared.name = NULL;
+    d->record.shared.attempt = 0;
+    d->record.members = NULL;
+    d->record.member_count = 0;
+    d->record.shared_until_ms = 0;
+    d->record.freeze.requested_ms = 0;
+    d->record.freeze.thawed_ms = 0;
+    d->record.freeze.deadline_ms = 0;
+    d->record.freeze.acknowledged_ms = 0;
+    d->record.freeze.vmi_uid = NULL;
+    d->persist_first = true;
+}
+
+static void fail_finally(const struct clone_view *v, struct decision *d)
+{
+    d->record.phase = PHASE_FAILED;
+    d->record.completion_ms = v->now.wall_ms;
+    body_event(v, d, true, "Failed", "%s: %s", v->record.error.reason,
+               str_or(v->record.error.message, ""));
+}
+
+/* Everything that a failed or cancelled attempt owes; true when nothing is owed any more. last: no
+   other attempt follows, so that the source is not needed running any more. */
+bool settle(const struct clone_view *v, struct decision *d, bool last)
+{
+    oblige_thaw(v, d, true);
+    note_started(v, d);
+    bool thawed = !record_owes_thaw(&v->record);
+    bool landed = oblige_await_creates(v, d);
+    bool removed = oblige_remove_all(v, d);
+    /* A guest that is stopped while its file systems are frozen cannot shut down. */
+    bool stopped = !last || (thawed && oblige_stop_source(v, d));
+    return thawed && landed && removed && stopped;
+}
+
+void after_failure(const struct clone_view *v, struct decision *d)
+{
+    const struct clone_record *r = &v->record;
+    int64_t deadline = deadline_of(v);
+    bool late = v->now.wall_ms > r->error.at_ms + CLEANUP_LIMIT_MS;
+    /* That a driver does not clone volumes is found out at the cost of one attempt. */
+    bool free_one = str_eq(r->error.reason, reason_table[REASON_CLONING_REFUSED].name);
+    bool over = r->error.terminal || r->attempts > v->effective.retry_limit + free_one ||
+                (deadline && v->now.wall_ms >= deadline);
+    d->record.phase = PHASE_CLONING;
+    d->step = "CleaningUp";
+    d->keep_conditions = true;
+    d->share = over ? SHARE_BLOCKED : SHARE_COMING;
+    if (!r->cut_ms)
+        decision_condition(d, COND_SNAPSHOT_TAKEN, CONDITION_FALSE, REASON_RETRYING,
+                           r->error.message);
+    decision_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_FALSE, REASON_CLEANING_UP,
+                       "removing what the failed attempt left");
+    if (settle(v, d, over)) {
+        decision_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_TRUE, REASON_CLEANED,
+                           "nothing temporary is left");
+    } else if (!late) {
+        decision_again(d, r->error.at_ms + CLEANUP_LIMIT_MS + 1);
+        return;
+    } else if (v->ours_count) {
+        body_event(v, d, true, "Leftovers", "%s %s/%s could not be removed within 10 minutes",
+                   worker_kinds[v->ours[0].kind].kind, str_or(v->ours[0].ns, ""), v->ours[0].name);
+    }
+    if (over)
+        fail_finally(v, d);
+    else
+        next_attempt(v, d);
+}

@@ -1,0 +1,133 @@
+#include "decide/batch.h"
+
+#include <assert.h>
+
+#include "base/str.h"
+#include "actions/bodies.h"
+#include "steps/steps.h"
+#include "actions/event.h"
+#include "teardown/teardown.h"
+
+/* A full clone by claims is good only if its source stayed stopped while they were copied: that is
+   looked up at the end, once. */
+static bool must_be_proven(const struct clone_view *v)
+{
+    return v->record.consistency == CONSISTENCY_OFFLINE && view_copies_claims(v);
+}
+
+static bool newly_ready(const struct clone_view *v, const struct view_target *t)
+{
+    return v->effective.replicas > 1 && view_past_cut(v) && !t->ready && view_target_done(v, t);
+}
+
+static bool any_newly_ready(const struct clone_view *v)
+{
+    for (size_t t = 0; t < v->target_count; t++)
+        if (newly_ready(v, &v->targets[t]))
+            return true;
+    return false;
+}
+
+static void note_all(const struct clone_view *v, struct decision *d)
+{
+    size_t n = v->record.ready_count;
+    struct ready_target *list = arena_alloc(v->arena, (n + v->target_count) * sizeof *list);
+    assert(list);
+    if (n)
+        memcpy(list, v->record.ready, n * sizeof *list);
+    for (size_t t = 0; t < v->target_count; t++)
+        if (newly_ready(v, &v->targets[t]))
+            list[n++] = (struct ready_target){v->targets[t].index, v->targets[t].vm.uid,
+                                              v->now.wall_ms, v->record.cut_ms};
+    d->record.ready = list;
+    d->record.ready_count = n;
+}
+
+void batch_note_ready(const struct clone_view *v, struct decision *d)
+{
+    if (any_newly_ready(v) && !must_be_proven(v))
+        note_all(v, d);
+}
+
+/* There, and its claims are yet to be its own. */
+static bool any_unowned(const struct clone_view *v)
+{
+    for (size_t t = 0; v->effective.replicas > 1 && t < v->target_count; t++)
+        if (view_target_there(v, &v->targets[t]) && !view_target_done(v, &v->targets[t]))
+            return true;
+    return false;
+}
+
+bool batch_take_stock(const struct clone_view *v, struct decision *d)
+{
+    struct why why = {0};
+    if (any_unowned(v)) {
+        apply_ready(v, d);
+        decision_again(d, v->now.wall_ms + 1000);
+        return false;
+    }
+    if (!any_newly_ready(v))
+        return true;
+    enum observed o = must_be_proven(v) ? observe_stayed_stopped(v, &why) : STEP_DONE;
+    if (o == STEP_TODO) {
+        apply_stayed_stopped(v, d);
+        decision_again(d, v->now.wall_ms + 1000);
+        return false;
+    }
+    if (o == STEP_DONE)
+        note_all(v, d);
+    return true;
+}
+
+static bool another_is_ready(const struct clone_view *v, const struct view_target *but)
+{
+    for (size_t t = 0; t < v->target_count; t++)
+        if (&v->targets[t] != but && (v->targets[t].ready || view_target_done(v, &v->targets[t])))
+            return true;
+    return false;
+}
+
+bool batch_repair(const struct clone_view *v, struct decision *d, const struct why *why)
+{
+    bool common =
+        why->reason == REASON_CLONING_REFUSED || reason_table[why->reason].kind == REASON_TERMINAL;
+    if (!why->target || common || v->record.repair.count >= v->effective.retry_limit ||
+        !another_is_ready(v, why->target))
+        return false;
+    d->record.repair.count = v->record.repair.count + 1;
+    d->record.repair.target = why->target->index + 1;
+    d->record.error.reason = reason_table[why->reason].name;
+    d->record.error.message = arena_strdup(v->arena, why->message);
+    d->record.error.disk = why->disk;
+    d->record.error.at_ms = v->now.wall_ms;
+    d->record.error.attempt = 0; /* the attempt goes on */
+    d->record.error.terminal = false;
+    d->persist_first = true;
+    char what[48];
+    (void)snprintf(what, sizeof what, "ReplicaFailed-%lld", (long long)d->record.repair.count);
+    body_event(v, d, true, what, "%s is made anew, the others stay: %s", why->target->vm.name,
+               why->message);
+    return true;
+}
+
+bool batch_repaired(const struct clone_view *v, struct decision *d)
+{
+    int64_t target = v->record.repair.target;
+    if (!target)
+        return true;
+    for (size_t t = 0; t < v->target_count; t++)
+        if (v->targets[t].index + 1 == target && !v->targets[t].ready &&
+            !(oblige_remove_target(v, d, &v->targets[t]) && oblige_await_creates(v, d)))
+            return false;
+    d->record.repair.target = 0;
+    d->persist_first = true;
+    return false;
+}
+
+const char *batch_survivors(const struct clone_view *v, const struct decision *d)
+{
+    if (!d->record.ready_count)
+        return "";
+    return arena_printf(v->arena, "; %zu of %lld machines are ready and stay",
+                        d->record.ready_count, (long long)v->effective.replicas);
+}

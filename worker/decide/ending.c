@@ -1,0 +1,110 @@
+/* The end of a clone: it has succeeded, failed for good, or is deleted. */
+#include "decide/decide_internal.h"
+
+#include "base/str.h"
+#include "actions/bodies.h"
+#include "decide/debts.h"
+#include "actions/event.h"
+#include "actions/execute.h"
+#include "steps/steps.h"
+#include "teardown/teardown.h"
+
+void succeed(const struct clone_view *v, struct decision *d)
+{
+    d->record.phase = PHASE_SUCCEEDED;
+    debts_tell(v, d);
+    debts_tell_readiness(v, d);
+    d->record.completion_ms = v->now.wall_ms;
+    d->record.progress = 100;
+    body_event(v, d, false, "Succeeded", "VirtualMachine %s is cloned from %s/%s (%s)",
+               v->targets[0].vm.name, v->effective.source_ns, v->effective.source_name,
+               str_or(consistency_names[d->record.consistency], "consistency unknown"));
+}
+
+void write_finalizer(const struct clone_view *v, struct decision *d, bool wanted)
+{
+    if (v->wukong->has_finalizer == wanted || (wanted && v->wukong->deleted_ms))
+        return;
+    /* It was written this way a moment ago, and the other way since: that is no event to wait for.
+     */
+    const struct call *last = memo_findf(v->memo, "finalizer/%s", wanted ? "add" : "remove");
+    if (call_ok(last))
+        decision_again(d, last->done_ms + CALL_SETTLE_MS);
+    struct intent *i =
+        intents_add(&d->intents, INTENT_FINALIZER, &worker_kinds[KIND_WUKONG], v->wukong->ns,
+                    v->wukong->name, "finalizer/%s", wanted ? "add" : "remove");
+    i->uid = v->wukong->uid;
+    i->body = wanted ? WUKONG_FINALIZER : "";
+}
+
+/* reclaimPolicy is mutable: the owner that the garbage collector follows says the same. */
+static bool follow_reclaim_policy(const struct clone_view *v, struct decision *d)
+{
+    bool followed = true;
+    bool wanted = v->effective.reclaim == RECLAIM_DELETE;
+    for (size_t t = 0; t < v->target_count; t++) {
+        const struct seen_vm *vm = &v->targets[t].vm;
+        if (!vm->exists || !vm->ours || vm->deleting || vm->owned == wanted || vm->owned_by_other)
+            continue;
+        body_own_vm(v, d, &v->targets[t], wanted);
+        followed = false;
+    }
+    return followed;
+}
+
+static void tell_leftovers(const struct clone_view *v, struct decision *d)
+{
+    body_event(v, d, true, "Leftovers", "%s %s/%s could not be removed and is left behind",
+               v->ours_count ? worker_kinds[v->ours[0].kind].kind : "the guest's freeze",
+               v->ours_count ? str_or(v->ours[0].ns, "") : v->effective.source_ns,
+               v->ours_count ? v->ours[0].name : v->effective.source_name);
+}
+
+/* A finished clone is never run again. What may still be owed: temporaries, snapshots that wait for
+   a consumer, a linked clone's parents, the source's stop. */
+void after_end(const struct clone_view *v, struct decision *d)
+{
+    d->keep_conditions = true;
+    bool owes = !debts_pay(v, d);
+    bool failed = v->record.phase == PHASE_FAILED;
+    /* Machines that are to stay must be out of the garbage collector's reach before the Wukong
+       goes. */
+    bool retains = v->effective.reclaim == RECLAIM_RETAIN && !v->own_ns_terminating;
+    if ((!failed || v->record.ready_count) && (!v->wukong->deleted_ms || retains)) {
+        bool followed = follow_reclaim_policy(v, d);
+        owes |= retains && !followed && v->wukong->has_finalizer;
+    }
+    if (!v->wukong->deleted_ms && !failed)
+        debts_tell_readiness(v, d);
+    bool lasting = v->effective.clone_type == CLONE_LINKED || view_claims_pending(v);
+    bool leaves = !lasting || (failed && !view_has_children(v));
+    if (!owes && v->wukong->has_finalizer && leaves)
+        owes = !oblige_nothing_left(v, d, failed && !v->record.ready_count);
+    bool late = v->wukong->deleted_ms && v->wukong->deleted_ms + CLEANUP_LIMIT_MS < v->now.wall_ms;
+    if (owes && late)
+        tell_leftovers(v, d);
+    if (owes && v->wukong->deleted_ms && !late)
+        decision_again(d, v->wukong->deleted_ms + CLEANUP_LIMIT_MS + 1);
+    write_finalizer(v, d, owes && !late);
+}
+
+void cancelled(const struct clone_view *v, struct decision *d)
+{
+    int64_t since = v->wukong->deleted_ms ? v->wukong->deleted_ms : v->now.wall_ms;
+    int64_t limit = since + CLEANUP_LIMIT_MS;
+    bool settled = settle(v, d, true) && oblige_nothing_left(v, d, true);
+    d->record.phase = v->record.phase == PHASE_NONE ? PHASE_PENDING : v->record.phase;
+    d->step = "Cancelling";
+    d->keep_conditions = true;
+    if (!settled && v->now.wall_ms < limit) {
+        decision_again(d, limit);
+        return;
+    }
+    if (v->source_ns_terminating)
+        body_event(v, d, true, "ParentLost",
+                   "namespace %s of the source is being deleted: what is left there goes with it",
+                   v->effective.source_ns);
+    if (!settled)
+        tell_leftovers(v, d);
+    write_finalizer(v, d, false);
+}

@@ -1,0 +1,511 @@
+#include "observe/capture.h"
+
+#include <assert.h>
+
+#include "base/str.h"
+#include "json/json.h"
+#include "json/writer.h"
+#include "observe/queries.h"
+#include "manifests/manifest.h"
+#include "wukong/rules.h"
+
+/* --- which reads --- */
+
+struct read_list {
+    struct arena *arena;
+    struct body_read *items;
+    size_t count;
+};
+
+#define READS_MAX (LIMIT_DISKS + 8)
+
+static void want(struct read_list *l, int kind, const char *ns, const char *name, const char *key)
+{
+    if (!name || l->count == READS_MAX)
+        return;
+    l->items[l->count++] =
+        (struct body_read){kind, ns, name, arena_printf(l->arena, "read/%s/%s", key, name), NULL};
+}
+
+static cJSON *parse_call(const struct memo *m, const char *kind, const char *name)
+{
+    cJSON *tree = NULL;
+    const struct call *c = name ? memo_findf(m, "read/%s/%s", kind, name) : NULL;
+    if (!call_ok(c) || !c->body || json_read(c->body, c->body_len, &tree, NULL) < 0)
+        return NULL;
+    return tree;
+}
+
+/* The normalised source out of what was read; NULL with *err filled. */
+static cJSON *normalise(const struct clone_view *v, const cJSON *vm, const cJSON *vmi,
+                        struct err *err)
+{
+    cJSON *source = NULL;
+    CLEANUP_JSON cJSON *revision = parse_call(v->memo, "revision", json_str(vmi, F_REVISION_NAME));
+    struct target_source in = {json_get(revision, "data"), vmi, vm};
+    return target_source_spec(&in, &source, err) < 0 ? NULL : source;
+}
+
+/* cpu or memory set over an instancetype: KubeVirt refuses both, so the instancetype is resolved
+   first, by KubeVirt itself. What a preference gives a stopped machine shows there alone. */
+static void want_expansion(const struct clone_view *v, const cJSON *vm, const cJSON *vmi,
+                           struct read_list *l)
+{
+    struct err err = {0};
+    CLEANUP_BUF struct buf body = BUF_INIT(TARGET_BODY_MAX);
+    CLEANUP_JSON cJSON *source = normalise(v, vm, vmi, &err);
+    if (!source ||
+        !(target_needs_expand(source, &v->wukong->spec) || target_hides_state(source, vmi)) ||
+        target_expand_body(source, str_or(v->source.vm_name, v->source.vmi_name),
+                           v->effective.source_ns, &body, &err) < 0)
+        return;
+    want(l, KIND_EXPAND, v->effective.source_ns, "expand", "spec");
+    l->items[l->count - 1].body = arena_strdup(v->arena, body.data);
+}
+
+/* The capture that the first snapshot carries; NULL when that has not been read, or carries none
+   (it was too large for an annotation). */
+static cJSON *carried(const struct clone_view *v)
+{
+    CLEANUP_JSON cJSON *snapshot = parse_call(v->memo, "carrier", v->snapshot_carrier);
+    CLEANUP_JSON cJSON *tree = NULL;
+    const char *text = json_str(snapshot, "metadata.annotations[" TARGET_SPEC_ANNOTATION "]");
+    if (!text || json_read(text, strlen(text), &tree, NULL) < 0)
+        return NULL;
+    bool whole = cJSON_IsObject(json_at(tree, "source.spec.template.spec.domain")) &&
+                 cJSON_GetArraySize(json_get(tree, "disks")) > 0;
+    return whole ? TAKE(tree) : NULL;
+}
+
+/* Then the source is read once more: the best there is. */
+static bool carrier_is_empty(const struct clone_view *v)
+{
+    if (!v->snapshot_carrier ||
+        !call_ok(memo_findf(v->memo, "read/carrier/%s", v->snapshot_carrier)))
+        return false;
+    CLEANUP_JSON cJSON *tree = carried(v);
+    return !tree;
+}
+
+static void want_what_the_source_names(const struct clone_view *v, struct read_list *l)
+{
+    CLEANUP_JSON cJSON *vm = parse_call(v->memo, "vm", v->source.vm_name);
+    CLEANUP_JSON cJSON *vmi = parse_call(v->memo, "vmi", v->source.vmi_name);
+    if (!vm && !vmi)
+        return;
+    struct source_facts facts = {0};
+    const char *names[LIMIT_DISKS];
+    facts_read_source(v->arena, vm, vmi, &facts);
+    if (vmi && vm)
+        want(l, KIND_REVISION, v->effective.source_ns,
+             arena_strdup(v->arena, json_str(vmi, F_REVISION_NAME)), "revision");
+    size_t n = facts_claim_names(&facts, names, LIMIT_DISKS);
+    for (size_t i = 0; i < n && i < LIMIT_DISKS; i++)
+        want(l, KIND_PVC, v->effective.source_ns, names[i], "claim");
+    want_expansion(v, vm, vmi, l);
+}
+
+const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count)
+{
+    struct read_list l = {.arena = v->arena};
+    l.items = arena_alloc(v->arena, READS_MAX * sizeof *l.items);
+    if (v->snapshot_carrier && !carrier_is_empty(v)) {
+        want(&l, view_uses_vm_snapshot(v) ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT,
+             v->effective.source_ns, v->snapshot_carrier, "carrier");
+    } else {
+        if (v->source.vm_exists)
+            want(&l, KIND_VM, v->effective.source_ns, v->source.vm_name, "vm");
+        if (v->source.vmi_exists)
+            want(&l, KIND_VMI, v->effective.source_ns, v->source.vmi_name, "vmi");
+        else
+            /* That it is stopped is not believed of a cache, which may be behind. */
+            want(&l, KIND_VMI, v->effective.source_ns, v->source.vm_name, "absent");
+        want_what_the_source_names(v, &l);
+    }
+    *ret_count = l.count;
+    return l.items;
+}
+
+/* --- building --- */
+
+static void refuse(struct clone_view *v, enum reason reason, const char *text)
+{
+    v->capture.refusal = reason;
+    v->capture.refusal_text = arena_strdup(v->arena, text);
+}
+
+/* Which reason stands for a finding of the rule table. */
+static enum reason reason_of_issue(const struct issue *i)
+{
+    static const struct {
+        const char *part; /* of the rule's id */
+        enum reason reason;
+    } rows[] = {
+        {"cut-refused", REASON_CUT_REFUSED},
+        {"snapshot-class", REASON_SNAPSHOT_CLASS_MISSING},
+        {"snapshot-api", REASON_SNAPSHOT_CLASS_MISSING},
+        {"class", REASON_SNAPSHOT_CLASS_MISSING},
+        {"tpm", REASON_SOURCE_UNSUPPORTED},
+        {"efi", REASON_SOURCE_UNSUPPORTED},
+        {"host-disk", REASON_SOURCE_UNSUPPORTED},
+        {"backend", REASON_SOURCE_UNSUPPORTED},
+    };
+    for (size_t k = 0; k < ARRAY_LEN(rows); k++)
+        if (strstr(i->rule->id, rows[k].part))
+            return rows[k].reason;
+    return REASON_DISK_UNSUITABLE;
+}
+
+static bool judge(struct clone_view *v, const struct issues *l)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        const struct issue *one = &l->items[i];
+        if (one->severity != ISSUE_ERROR)
+            continue;
+        CLEANUP_BUF struct buf text = BUF_INIT(4096);
+        buf_addf(&text, "%s: %s", one->field, one->message);
+        refuse(v, reason_of_issue(one), text.data);
+        return false;
+    }
+    return true;
+}
+
+/* Only what the user asked for changes the boot order; the source's own is carried over as it is.
+ */
+static bool boot_asked(const struct clone_view *v, const struct disk_plan *p)
+{
+    return p->spec_index < v->wukong->spec.disk_count &&
+           v->wukong->spec.disks[p->spec_index].boot == TRI_TRUE;
+}
+
+static void write_disk(struct json_writer *w, const struct clone_view *v, const struct disk_plan *p,
+                       const cJSON *pvc)
+{
+    json_object(w, NULL);
+    json_string(w, "name", p->name);
+    json_string(w, "volume", p->volume);
+    json_string(w, "claim", p->claim);
+    json_number(w, "sourceBytes", p->source_bytes);
+    json_number(w, "bytes", p->bytes);
+    json_string(w, "sourceClass", p->source_class);
+    json_string(w, "storageClass", p->storage_class);
+    json_string(w, "driver", p->driver);
+    json_string(w, "volumeMode", p->volume_mode);
+    json_string(w, "snapshotClass", p->snapshot_class);
+    json_boolean(w, "retain", p->snapshot_class_retain);
+    json_string(w, "cutRule", cut_rule_names[p->cut.rule]);
+    json_boolean(w, "cutSlow", p->cut.slow);
+    json_boolean(w, "cutKnown", p->cut.known);
+    json_number(w, "method", (int)p->method);
+    json_boolean(w, "boot", boot_asked(v, p));
+    json_boolean(w, "shared", p->shared);
+    json_object(w, "pvc");
+    json_object(w, "metadata");
+    const cJSON *annotations = json_at(pvc, "metadata.annotations");
+    const char *content = json_str(annotations, "[cdi.kubevirt.io/storage.contentType]");
+    if (content) {
+        json_object(w, "annotations");
+        json_string(w, "cdi.kubevirt.io/storage.contentType", content);
+        json_end(w);
+    }
+    json_end(w);
+    json_tree(w, "spec", json_get(pvc, "spec"));
+    json_object(w, "status");
+    json_tree(w, "capacity", json_at(pvc, "status.capacity"));
+    json_end(w);
+    json_end(w);
+    json_end(w);
+}
+
+static int64_t number_of(const cJSON *o, const char *key)
+{
+    int64_t n = 0;
+    return json_int(o, key, &n) ? n : 0;
+}
+
+/* Fixed when the disk was planned. A capture of an older worker has none: it took the creation for
+   the cut. */
+static bool read_cut(const cJSON *o, struct cut_verdict *ret)
+{
+    const char *rule = json_str(o, "cutRule");
+    *ret = (struct cut_verdict){.slow = json_bool(o, "cutSlow", false),
+                                .known = json_bool(o, "cutKnown", true)};
+    return !json_get(o, "cutRule") || (rule && cut_rule_find(rule, &ret->rule));
+}
+
+/* A capture that was read back from a snapshot may have been edited by whoever may edit that. */
+static bool disk_is_whole(const cJSON *o)
+{
+    int64_t method = number_of(o, "method");
+    struct cut_verdict cut;
+    return read_cut(o, &cut) && json_str(o, "name") && json_str(o, "volume") &&
+           json_str(o, "claim") && method > DISK_METHOD_NONE && method < DISK_METHODS &&
+           cJSON_IsObject(json_get(o, "pvc"));
+}
+
+/* Reads the plan back from the capture's JSON. */
+static void load(struct clone_view *v, const char *text, size_t len)
+{
+    cJSON *tree = NULL;
+    if (json_read(text, len, &tree, NULL) < 0)
+        return;
+    view_keep_tree(v, tree);
+    const cJSON *list = json_get(tree, "disks");
+    size_t n = (size_t)cJSON_GetArraySize(list);
+    const cJSON *one;
+    bool whole = n > 0 && n <= LIMIT_DISKS;
+    cJSON_ArrayForEach (one, list)
+        whole = whole && disk_is_whole(one);
+    if (!whole) {
+        refuse(v, REASON_SOURCE_UNSUPPORTED,
+               "the source's capture is damaged or has too many disks");
+        return;
+    }
+    struct disk_plan *plans = arena_alloc(v->arena, (n + 1) * sizeof *plans);
+    v->disks = arena_alloc(v->arena, (n + 1) * sizeof *v->disks);
+    const cJSON *o;
+    size_t i = 0;
+    cJSON_ArrayForEach (o, list) {
+        plans[i] = (struct disk_plan){
+            .name = json_str(o, "name"),
+            .volume = json_str(o, "volume"),
+            .claim = json_str(o, "claim"),
+            .spec_index = SIZE_MAX,
+            .source_bytes = number_of(o, "sourceBytes"),
+            .bytes = number_of(o, "bytes"),
+            .source_class = json_str(o, "sourceClass"),
+            .storage_class = json_str(o, "storageClass"),
+            .driver = json_str(o, "driver"),
+            .volume_mode = json_str(o, "volumeMode"),
+            .snapshot_class = json_str(o, "snapshotClass"),
+            .snapshot_class_retain = json_bool(o, "retain", false),
+            .method = (enum disk_method)number_of(o, "method"),
+            .boot = json_bool(o, "boot", false),
+            .shared = json_bool(o, "shared", false),
+        };
+        (void)read_cut(o, &plans[i].cut);
+        v->disks[i].plan = &plans[i];
+        i++;
+    }
+    v->disk_count = n;
+    v->capture.present = true;
+    v->capture.tree = tree;
+    v->capture.text = text;
+}
+
+static void store(struct clone_view *v, struct memo *memo, const cJSON *source,
+                  const struct disks *plan, int64_t read_ms)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_OBJECT_BYTES);
+    struct json_writer w = json_writer(&text);
+    json_object(&w, NULL);
+    json_tree(&w, "source", source);
+    json_array(&w, "disks");
+    for (size_t i = 0; i < plan->count; i++) {
+        CLEANUP_JSON cJSON *pvc = parse_call(memo, "claim", plan->items[i].claim);
+        write_disk(&w, v, &plan->items[i], pvc);
+    }
+    json_end(&w);
+    json_end(&w);
+    if (!buf_ok(&text)) {
+        refuse(v, REASON_SOURCE_UNSUPPORTED, "the source's spec is larger than an object may be");
+        return;
+    }
+    struct call *c = memo_slot(memo, CAPTURE_KEY);
+    free(c->body);
+    c->state = CALL_OK;
+    c->body_len = text.len;
+    c->body = buf_take(&text);
+    c->done_ms = read_ms;
+    c->failures = (unsigned)view_attempt(v);
+    load(v, c->body, c->body_len);
+}
+
+static void read_claims(const struct clone_view *v, struct source_facts *facts)
+{
+    const char *names[LIMIT_DISKS];
+    size_t n = facts_claim_names(facts, names, LIMIT_DISKS);
+    n = n < LIMIT_DISKS ? n : LIMIT_DISKS;
+    facts->claims = arena_alloc(v->arena, (n + 1) * sizeof *facts->claims);
+    for (size_t i = 0; i < n; i++) {
+        const struct call *c = memo_findf(v->memo, "read/claim/%s", names[i]);
+        CLEANUP_JSON cJSON *pvc = parse_call(v->memo, "claim", names[i]);
+        facts_read_claim(v->arena, names[i], pvc, &facts->claims[i]);
+        facts->claims[i].looked_up = c != NULL && (call_ok(c) || c->code == 404);
+    }
+    facts->claim_count = n;
+}
+
+/* Takes ownership of source. What is resolved is looked at, too, where only that shows the state
+   which cannot be cloned; the clone keeps its preference then. */
+static cJSON *expanded(const struct clone_view *v, cJSON *source, const cJSON *vmi, struct err *err)
+{
+    CLEANUP_JSON cJSON *raw = source;
+    cJSON *full = NULL;
+    bool needed = raw && target_needs_expand(raw, &v->wukong->spec);
+    if (!raw || !(needed || target_hides_state(raw, vmi)))
+        return TAKE(raw);
+    CLEANUP_JSON cJSON *reply = parse_call(v->memo, "spec", "expand");
+    if (!reply) {
+        (void)err_set(err, ERR_UNAVAILABLE, "the instancetype is being resolved");
+        return NULL;
+    }
+    if (target_source_expanded(raw, reply, &full, err) < 0)
+        return NULL;
+    if (needed)
+        return full;
+    cJSON_Delete(full);
+    return TAKE(raw);
+}
+
+static void from_reads(struct clone_view *v, struct memo *memo, int64_t read_ms)
+{
+    CLEANUP_JSON cJSON *vm = parse_call(memo, "vm", v->source.vm_exists ? v->source.vm_name : NULL);
+    CLEANUP_JSON cJSON *vmi =
+        parse_call(memo, "vmi", v->source.vmi_exists ? v->source.vmi_name : NULL);
+    struct err err = {0};
+    if (!vm && !vmi)
+        return;
+    CLEANUP_JSON cJSON *source = expanded(v, normalise(v, vm, vmi, &err), vmi, &err);
+    if (!source) {
+        refuse(v, err.kind == ERR_REFUSED ? REASON_SOURCE_UNSUPPORTED : REASON_WAITING,
+               err.message);
+        return;
+    }
+    struct source_facts facts = {0};
+    struct disks plan = {0};
+    CLEANUP_ISSUES struct issues issues;
+    issues_init(&issues);
+    facts_read_source(v->arena, vm, vmi, &facts);
+    facts.looked_up = true;
+    facts.ns = v->effective.source_ns;
+    read_claims(v, &facts);
+    disks_resolve(v->arena, v->wukong, &v->effective, &facts, &v->classes, &issues, &plan);
+    if (!judge(v, &issues))
+        return;
+    if (!plan.count) {
+        refuse(v, REASON_DISK_UNSUITABLE, "the source has no disk that can be cloned");
+        return;
+    }
+    for (size_t i = 0; i < plan.count; i++) {
+        const struct claim_facts *claim = facts_claim(&facts, plan.items[i].claim);
+        bool there = claim && claim->exists && !claim->deleting;
+        /* Nothing can be cut of it, and a guest that is frozen for it is frozen for nothing. */
+        if (there && !claim->bound) {
+            refuse(v, REASON_DISK_UNSUITABLE,
+                   arena_printf(v->arena, "disk %s: PersistentVolumeClaim %s is not bound: %s",
+                                plan.items[i].name, plan.items[i].claim,
+                                v->source.vmi_exists ? "it is waited for"
+                                                     : "start the VirtualMachine once"));
+            return;
+        }
+        if (there && plan.items[i].method != DISK_METHOD_NONE)
+            continue;
+        refuse(v, REASON_DISK_UNSUITABLE,
+               arena_printf(v->arena, "disk %s: PersistentVolumeClaim %s %s", plan.items[i].name,
+                            plan.items[i].claim,
+                            there ? "has no storage class whose driver is known"
+                                  : "is not there or going"));
+        return;
+    }
+    store(v, memo, source, &plan, read_ms);
+}
+
+/* The wall clock of the oldest read, 0 while one is missing. */
+static int64_t oldest_read(const struct clone_view *v)
+{
+    size_t n = 0;
+    int64_t oldest = INT64_MAX;
+    const struct body_read *reads = body_reads(v, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct call *c = memo_find(v->memo, reads[i].key);
+        if (!call_ok(c) && !(call_failed(c) && c->code == 404))
+            return 0;
+        oldest = c->done_ms < oldest ? c->done_ms : oldest;
+    }
+    return n ? oldest : 0;
+}
+
+static void from_carrier(struct clone_view *v, struct memo *memo)
+{
+    CLEANUP_JSON cJSON *tree = carried(v);
+    struct err err = {0};
+    if (!tree)
+        return;
+    if (target_source_check(json_get(tree, "source"), &err) < 0) {
+        refuse(v, REASON_SOURCE_UNSUPPORTED, err.message);
+        return;
+    }
+    struct call *c = memo_slot(memo, CAPTURE_KEY);
+    free(c->body);
+    c->state = CALL_OK;
+    c->body = json_print(tree);
+    c->body_len = strlen(c->body);
+    c->done_ms = v->now.wall_ms;
+    c->failures = (unsigned)view_attempt(v);
+    load(v, c->body, c->body_len);
+}
+
+/* What carried the capture may be gone, and the source with it, while the machines are there. The
+   record says of which disks they are; only what is yet to be made needs the capture. */
+static void plan_from_record(struct clone_view *v)
+{
+    const struct clone_record *r = &v->record;
+    if (v->capture.present || !view_past_cut(v) || !r->disk_count)
+        return;
+    struct disk_plan *plans = arena_alloc(v->arena, r->disk_count * sizeof *plans);
+    v->disks = arena_alloc(v->arena, r->disk_count * sizeof *v->disks);
+    for (size_t i = 0; i < r->disk_count; i++) {
+        const struct record_disk *d = &r->disks[i];
+        plans[i] = (struct disk_plan){
+            .name = d->name,
+            .volume = d->volume,
+            .claim = d->claim,
+            .spec_index = SIZE_MAX,
+            .bytes = d->bytes,
+            .storage_class = d->storage_class,
+            .cut = {.rule = d->cut, .known = true},
+            .method = d->method,
+        };
+        v->disks[i] = (struct view_disk){.plan = &plans[i]};
+    }
+    v->disk_count = r->disk_count;
+}
+
+static void build(struct clone_view *v, struct memo *memo)
+{
+    const struct call *kept = memo_find(memo, CAPTURE_KEY);
+    bool same_attempt = call_ok(kept) && kept->failures == (unsigned)view_attempt(v);
+    v->capture.sealed = v->snapshot_carrier != NULL;
+    bool fixed = v->capture.sealed || record_owes_thaw(&v->record) || view_past_cut(v);
+    if (same_attempt && fixed) {
+        load(v, kept->body, kept->body_len);
+        return;
+    }
+    if (v->capture.sealed && !carrier_is_empty(v)) {
+        from_carrier(v, memo);
+        return;
+    }
+    int64_t read_ms = oldest_read(v);
+    if (same_attempt && kept->done_ms >= read_ms)
+        load(v, kept->body, kept->body_len);
+    else if (read_ms)
+        from_reads(v, memo, read_ms);
+}
+
+void capture_build(struct clone_view *v, struct memo *memo)
+{
+    build(v, memo);
+    plan_from_record(v);
+}
+
+const cJSON *capture_claim(const struct clone_view *v, size_t disk)
+{
+    assert(disk < v->disk_count);
+    return json_get(cJSON_GetArrayItem(json_get(v->capture.tree, "disks"), (int)disk), "pvc");
+}
+
+const cJSON *capture_source(const struct clone_view *v)
+{
+    return json_get(v->capture.tree, "source");
+}

@@ -1,0 +1,40 @@
+/*
+ * The capture: what a clone is made from. Built once per attempt out of live reads (the source, its
+ * ControllerRevision, its claims) and the classes; carried on the first snapshot of the attempt;
+ * read back from there when the memo is gone. Its JSON:
+ *   {"source": <spec, see worker/manifests/manifest.h>, "disks": [{name, volume, claim, …, "pvc":
+ * <claim>}]}
+ */
+#ifndef OBSERVE_CAPTURE_H
+#define OBSERVE_CAPTURE_H
+
+#include "observe/view.h"
+
+/* An object to be read live; key names the memo's slot. */
+struct body_read {
+    int kind; /* enum worker_kind */
+    const char *ns, *name, *key;
+    const char *body; /* not NULL: a spec to be expanded, sent by PUT */
+};
+/* The reads that the capture needs, as far as they are known by now: the source first, what it
+   names (ControllerRevision, claims) once the source has been read. With the snapshots of this
+   attempt there, the one that carries the capture instead. Lives in the view's arena. */
+const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count);
+
+/* The key of the memo slot that holds the finished capture of an attempt. */
+#define CAPTURE_KEY "capture"
+
+/*
+ * Fills v->capture (and v->disks with the plan; snapshots are the caller's) from the memo: from the
+ * finished capture, else from the reads when all are there. Stores a new capture in the memo.
+ * v->wukong, effective, record, source, classes and snapshot_carrier must be filled already.
+ * After the cut v->disks come from the record while there is no capture: what was made from it is
+ * seen all the same.
+ */
+void capture_build(struct clone_view *v, struct memo *memo);
+/* The claim (PersistentVolumeClaim tree) behind disk i. NULL when the capture lacks it. */
+const cJSON *capture_claim(const struct clone_view *v, size_t disk);
+/* The source spec. */
+const cJSON *capture_source(const struct clone_view *v);
+
+#endif

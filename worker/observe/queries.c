@@ -1,0 +1,293 @@
+/* Questions about the state of a clone, each answered by the view alone; see queries.h. */
+#include "observe/queries.h"
+
+#include "base/rng.h"
+#include "base/str.h"
+#include "wukong/names.h"
+
+/* --- the attempt and its snapshots --- */
+
+int64_t view_attempt(const struct clone_view *v)
+{
+    return v->record.attempts > 0 ? v->record.attempts : 1;
+}
+
+bool view_takes_snapshots(const struct clone_view *v)
+{
+    for (size_t i = 0; i < v->disk_count; i++)
+        if (view_disk_has_snapshot(&v->disks[i]))
+            return true;
+    return false;
+}
+
+bool view_uses_vm_snapshot(const struct clone_view *v)
+{
+    return v->effective.method == METHOD_VM_SNAPSHOT;
+}
+
+bool view_disk_is_cut(const struct view_disk *d)
+{
+    return !view_disk_has_snapshot(d) ||
+           (d->snapshot.exists && d->snapshot.ours && !d->snapshot.deleting && d->snapshot.cut);
+}
+
+bool view_all_cut(const struct clone_view *v)
+{
+    for (size_t i = 0; i < v->disk_count; i++)
+        if (!view_disk_is_cut(&v->disks[i]))
+            return false;
+    return v->disk_count > 0;
+}
+
+static bool any_snapshot(const struct clone_view *v)
+{
+    for (size_t i = 0; i < v->disk_count; i++)
+        if (v->disks[i].snapshot.exists)
+            return true;
+    return false;
+}
+
+/* Two attempts that failed at the freeze are enough to know that this guest will not do it; one,
+   when there is only one more. */
+static bool gave_up_freezing(const struct clone_view *v)
+{
+    bool enough = v->record.attempts >= 3 ||
+                  (v->record.attempts == 2 && v->record.attempts > v->effective.retry_limit);
+    return v->effective.quiesce == QUIESCE_IF_AVAILABLE && enough &&
+           str_eq(v->record.error.reason, reason_table[REASON_FREEZE_FAILED].name);
+}
+
+/* An attempt that has begun without announcing a freeze takes its snapshots without one: some may
+   be on their way, and a freeze that comes after a cut proves nothing. */
+static bool decided_not_to_freeze(const struct clone_view *v)
+{
+    return v->record.attempts && v->record.source_uid && !v->record.freeze.requested_ms &&
+           !record_aborted(&v->record);
+}
+
+bool vm_snapshot_begun(const struct clone_view *v)
+{
+    return view_uses_vm_snapshot(v) && v->record.source_uid && !record_aborted(&v->record);
+}
+
+bool view_disk_has_snapshot(const struct view_disk *d)
+{
+    return disk_takes_snapshot(d->plan->method);
+}
+
+static bool cut_is_slow(const struct clone_view *v)
+{
+    for (size_t i = 0; i < v->disk_count; i++)
+        if (view_disk_has_snapshot(&v->disks[i]) && v->disks[i].plan->cut.slow)
+            return true;
+    return false;
+}
+
+enum cut_mode view_cut_mode(const struct clone_view *v)
+{
+    const struct view_source *s = &v->source;
+    bool runs = s->vmi_exists || record_owes_thaw(&v->record);
+    enum cut_mode wanted = cut_wanted(&v->effective, runs, s->agent, s->paused, cut_is_slow(v));
+    if (wanted == CUT_OFFLINE)
+        return CUT_OFFLINE;
+    if (v->record.freeze.requested_ms)
+        return CUT_FROZEN;
+    if (wanted == CUT_RUNNING || gave_up_freezing(v) || decided_not_to_freeze(v))
+        return CUT_RUNNING;
+    /* Snapshots of this attempt without a freeze on record: it was decided not to freeze. */
+    return any_snapshot(v) ? CUT_RUNNING : CUT_FROZEN;
+}
+
+const struct call *view_freeze_call(const struct clone_view *v)
+{
+    return memo_findf(v->memo, "freeze/%lld", (long long)v->record.freeze.requested_ms);
+}
+
+const struct call *view_thaw_call(const struct clone_view *v)
+{
+    return memo_findf(v->memo, "thaw/%lld", (long long)v->record.freeze.requested_ms);
+}
+
+bool view_waits_for_turn(const struct clone_view *v)
+{
+    return v->source.freezes_full && !vm_snapshot_begun(v) && !v->record.freeze.requested_ms &&
+           (view_uses_vm_snapshot(v) || view_cut_mode(v) == CUT_FROZEN);
+}
+
+/* What a freeze was announced with stays, though the configuration change; that the guest is
+   Windows may be known only later. */
+int64_t view_unfreeze_ms(const struct clone_view *v)
+{
+    const struct clone_record *r = &v->record;
+    int64_t ms = r->freeze.requested_ms ? r->freeze.deadline_ms - r->freeze.requested_ms
+                                        : v->unfreeze_timeout_ms;
+    bool windows = str_eq(v->source.guest_os, WINDOWS_GUEST_OS);
+    return windows && ms > WINDOWS_FREEZE_MS ? WINDOWS_FREEZE_MS : ms;
+}
+
+int64_t view_thaw_by_ms(const struct clone_view *v)
+{
+    return v->record.freeze.requested_ms + view_unfreeze_ms(v) - THAW_MARGIN_MS;
+}
+
+bool view_freeze_holds(const struct clone_view *v)
+{
+    const struct call *freeze = view_freeze_call(v);
+    return call_ok(freeze) && !view_thaw_call(v) && v->now.wall_ms < view_thaw_by_ms(v) &&
+           /* The wall clock may be set back while the guest's own timer goes on. */
+           v->now.mono_ms < freeze->sent_mono_ms + view_unfreeze_ms(v) - THAW_MARGIN_MS;
+}
+
+bool view_thawed_by_itself(const struct clone_view *v)
+{
+    const struct call *thaw = view_thaw_call(v);
+    return call_failed(thaw) && strstr(str_or(thaw->message, ""), "fsfreeze is limited");
+}
+
+/* --- what a cut asks for --- */
+
+bool view_has_cut_rule(const struct clone_view *v, enum cut_rule rule)
+{
+    for (size_t i = 0; i < v->disk_count; i++)
+        if (view_disk_has_snapshot(&v->disks[i]) && v->disks[i].plan->cut.rule == rule)
+            return true;
+    return false;
+}
+
+bool view_must_be_frozen(const struct clone_view *v)
+{
+    return v->effective.quiesce == QUIESCE_REQUIRED ||
+           (view_has_cut_rule(v, CUT_RULE_WHILE_FROZEN) && view_cut_mode(v) != CUT_OFFLINE);
+}
+
+void view_raise_quiesce(struct clone_view *v)
+{
+    enum consistency unfrozen = cut_consistency(CUT_RUNNING, false, v->disk_count);
+    if (v->effective.quiesce == QUIESCE_IF_AVAILABLE && v->effective.clone_type != CLONE_FULL &&
+        !consistency_meets(unfrozen, v->least))
+        v->effective.quiesce = QUIESCE_REQUIRED;
+}
+
+const char *view_who_requires(const struct clone_view *v)
+{
+    if (v->least == CONSISTENCY_UNKNOWN || v->wukong->spec.source.quiesce == QUIESCE_REQUIRED)
+        return "quiesce is Required";
+    return arena_printf(v->arena, "a ClonePolicy demands %s", consistency_names[v->least]);
+}
+
+/* --- waits --- */
+
+int64_t view_wait_ms(const struct clone_view *v)
+{
+    int64_t since = v->record.start_ms ? v->record.start_ms : v->wukong->created_ms;
+    if (v->record.attempt_ms > since)
+        since = v->record.attempt_ms;
+    int64_t wait = v->now.wall_ms - since;
+    wait = wait < WAIT_POLL_MS ? WAIT_POLL_MS : wait > WAIT_POLL_MAX_MS ? WAIT_POLL_MAX_MS : wait;
+    uint64_t apart = str_hash64(v->wukong->uid, strlen(v->wukong->uid)) % 256;
+    return wait + (int64_t)apart * wait / 1024;
+}
+
+/* A frozen guest waits for nothing, and a point in time that is being fixed is fixed. */
+bool view_may_be_held(const struct clone_view *v)
+{
+    if (view_past_cut(v) || record_owes_thaw(&v->record) || v->vm_snapshot.exists ||
+        view_cut_by_other(v))
+        return false;
+    for (size_t i = 0; i < v->disk_count; i++)
+        if (v->disks[i].snapshot.exists)
+            return false;
+    return true;
+}
+
+const char *view_dry_slot(const struct clone_view *v)
+{
+    return arena_printf(v->arena, "dry/%lld", (long long)view_attempt(v));
+}
+
+/* --- what is there of the clone --- */
+
+const char *view_name_taken(const struct clone_view *v, const char **ret_kind)
+{
+    for (size_t t = 0; t < v->target_count; t++) {
+        const struct view_target *target = &v->targets[t];
+        if (target->vm.exists && !target->vm.ours) {
+            *ret_kind = "VirtualMachine";
+            return target->vm.name;
+        }
+        for (size_t i = 0; i < v->disk_count; i++) {
+            if (target->claims[i].exists && !target->claims[i].ours) {
+                *ret_kind = "PersistentVolumeClaim";
+                return target->claims[i].name;
+            }
+        }
+    }
+    return NULL;
+}
+
+bool view_targets_complete(const struct clone_view *v)
+{
+    for (size_t t = 0; t < v->target_count; t++)
+        for (size_t i = 0; i < v->disk_count; i++)
+            if (!v->targets[t].claims[i].bound || !v->targets[t].claims[i].ours)
+                return false;
+    return v->target_count > 0 && v->disk_count > 0;
+}
+
+/* It may be Pending when the clone is done: what it hangs on is a snapshot, never a live claim. */
+bool view_waits_for_consumer(const struct clone_view *v, size_t disk)
+{
+    const struct storage_class_facts *c =
+        facts_storage_class(&v->classes, str_or(v->disks[disk].plan->storage_class, ""));
+    return c && c->wait_for_first_consumer && !v->effective.auto_start &&
+           view_disk_has_snapshot(&v->disks[disk]);
+}
+
+bool view_has_children(const struct clone_view *v)
+{
+    for (size_t i = 0; i < v->ours_count; i++)
+        if (v->ours[i].kind == KIND_VM || v->ours[i].kind == KIND_PVC ||
+            v->ours[i].kind == KIND_DATA_VOLUME)
+            return true;
+    return false;
+}
+
+bool view_has_children_to_go(const struct clone_view *v)
+{
+    for (size_t i = 0; i < v->ours_count; i++)
+        if ((v->ours[i].kind == KIND_VM || v->ours[i].kind == KIND_PVC ||
+             v->ours[i].kind == KIND_DATA_VOLUME) &&
+            !v->ours[i].stays)
+            return true;
+    return false;
+}
+
+bool view_claims_pending(const struct clone_view *v)
+{
+    for (size_t i = 0; i < v->ours_count; i++)
+        if ((v->ours[i].kind == KIND_PVC || v->ours[i].kind == KIND_DATA_VOLUME) &&
+            v->ours[i].pending_claim && !v->ours[i].deleting)
+            return true;
+    return false;
+}
+
+bool view_source_to_stop(const struct clone_view *v)
+{
+    const struct clone_record *r = &v->record;
+    const struct view_source *s = &v->source;
+    return r->started.at_ms && v->effective.stop_source_after && s->vm_exists && s->vmi_exists &&
+           !s->deleting && str_eq(r->started.vmi_uid, s->vmi_uid);
+}
+
+const struct call *view_look_after(const struct clone_view *v)
+{
+    return memo_findf(v->memo, "read/after/%lld", (long long)view_attempt(v));
+}
+
+bool view_copies_claims(const struct clone_view *v)
+{
+    for (size_t i = 0; i < v->disk_count; i++)
+        if (!view_disk_has_snapshot(&v->disks[i]))
+            return true;
+    return false;
+}

@@ -1,0 +1,260 @@
+/*
+ * struct clone_view: everything observed about one Wukong at one moment, gathered from the caches
+ * and the memo. decide() looks at nothing else. Plain data; every pointer is borrowed from the
+ * view's arena or from the caches and lives until the reconcile ends.
+ *
+ * Two kinds of facts of the source, kept apart on purpose: `source` is what the caches say now
+ * (state, agent, freeze), `capture` is what the clone is made from: the source's spec and the plan
+ * of its disks, read live once per attempt. With the snapshots the capture is stored on the first
+ * of them, so that a clone outlives its source's deletion and its worker's restart.
+ */
+#ifndef OBSERVE_VIEW_H
+#define OBSERVE_VIEW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+
+#include "observe/kinds.h"
+#include "observe/memo.h"
+#include "observe/permit.h"
+#include "wukong/reasons.h"
+#include "observe/record.h"
+#include "wukong/cut.h"
+#include "wukong/disks.h"
+#include "wukong/holds.h"
+#include "wukong/spec.h"
+
+struct now {
+    int64_t wall_ms, mono_ms;
+};
+
+struct seen_snapshot {
+    const char *name, *ns, *uid;
+    bool exists, ours, deleting, ready;
+    bool lost;          /* bound to no content any more, or its content is going */
+    const char *error;  /* transient until the deadline (seen to clear by itself) */
+    enum cut_rule rule; /* what is taken for its cut */
+    bool cut;           /* the point in time is fixed, by that rule */
+    int64_t cut_ms;     /* what the storage says of when; any value may be there */
+    int64_t restore_bytes;
+    const char *content, *content_uid, *handle, *driver, *source_mode, *content_class;
+    bool content_exists, content_retains, content_deleting;
+};
+
+struct seen_claim {
+    const char *name, *uid;
+    bool exists, ours, deleting, bound;
+    bool earlier; /* made by an earlier attempt, from another point in time */
+    int64_t created_ms;
+    bool owned;        /* by its machine, as far as we care; CDI's DataVolume is none, but has an
+                          owner itself */
+    bool sourced;      /* it has a data source: the API server drops one it does not support */
+    const char *error; /* the newest ProvisioningFailed Event of this claim */
+    int64_t bytes;
+    bool data_volume;                 /* CDI makes it, from a DataVolume of the same name */
+    const struct kube_object *object; /* as cached: the DataVolume, or the claim */
+    const char *owner_target; /* UID of what the machine is to own: the claim or its DataVolume;
+                                 NULL: that DataVolume is yet to be seen */
+    unsigned done_percent;    /* of its data; CDI counts those that it copies, otherwise 0 or 100 */
+    bool host_copied;         /* CDI copies byte by byte, through a Pod of its own */
+    const char *fallback;     /* and why, in CDI's words; NULL: it was no fallback */
+};
+
+struct seen_vm {
+    const char *name, *uid, *printable, *failure;
+    bool exists, ours, deleting;
+    bool up;    /* it was started: its instance runs, or has run to its end */
+    bool ready; /* and its guest says so, by its readiness probe if it has one */
+    bool owned; /* by the Wukong: it goes with it */
+    bool owned_by_other;
+};
+
+/* The same physical snapshot, handed to the target's namespace. */
+struct view_copy {
+    const char *content_name, *content_ref_uid, *content_handle, *content_driver;
+    bool content_exists, content_ours, content_deleting, content_retains;
+    const char *changed; /* how it is not what was asked for; NULL: it is */
+    struct seen_snapshot snapshot;
+    bool bound; /* ready, both ends point at one another, and the handle is the source's */
+};
+
+struct view_disk {
+    const struct disk_plan *plan;
+    struct seen_snapshot snapshot; /* of this attempt; unused when the method takes none */
+    struct view_copy copy;         /* only with method DISK_HANDLE_COPY */
+};
+
+struct view_target {
+    int64_t index;
+    bool ready; /* it has been, of a batch; it counts as it was then */
+    struct seen_vm vm;
+    struct seen_claim *claims; /* one per disk of the capture */
+};
+
+struct view_source {
+    bool vm_exists, vmi_exists, deleting;
+    const char *vm_name, *vmi_name, *vm_uid, *vmi_uid, *vm_run_strategy, *revision;
+    bool stand_alone; /* a VMI without a VM */
+    bool running, agent, paused;
+    const char *phase;
+    int64_t began_ms;           /* to run, by the clock of virt-controller; 0: unknown */
+    const char *guest_os;       /* what its agent says: "debian", "mswindows"; NULL: unknown */
+    const char *freeze_status;  /* NULL: thawed, as far as the 5 s poll knows */
+    struct source_holds holds;  /* what others do to it */
+    bool may_start;             /* the requester may start it */
+    bool freeze_elsewhere;      /* another Wukong owes a thaw on this VMI */
+    unsigned freezes_max;       /* guests that may be frozen at once, 0: no limit */
+    bool freezes_full;          /* other Wukongs have as many frozen, whatever their source */
+    bool vm_snapshot_elsewhere; /* another Wukong's VirtualMachineSnapshot is under way */
+    int64_t last_thaw_ms;       /* wall; 0: none known */
+};
+
+/* The outcome of reading the source and planning its disks. */
+struct view_capture {
+    bool present;        /* tree, disks and the rest are meant */
+    bool sealed;         /* it is stored with the snapshots of this attempt */
+    const cJSON *tree;   /* {"source": …, "disks": […]} */
+    const char *text;    /* the same as compact JSON */
+    enum reason refusal; /* REASON_NONE, or why no capture can be made from what was read */
+    const char *refusal_text;
+    const char *warnings; /* one text, NULL: none */
+};
+
+/* Something of ours in the cluster that this attempt does not want any more. */
+struct view_leftover {
+    int kind; /* enum worker_kind */
+    const char *ns, *name, *uid;
+    bool deleting, blocks_namespace;
+    bool stays;           /* of a machine that has been ready: no failure removes it */
+    bool content_retains; /* snapshots: the content must be set to Delete first */
+    bool policy_ours;     /* and may be: we, or our snapshot's class, have set Retain */
+    const char *content;
+    bool pending_claim; /* a claim that is not bound, or a DataVolume that has not filled its own */
+    bool in_use;        /* snapshots: the provisioner has not let go of it yet */
+    bool orphaned;      /* and will not before its sweep, minutes from now */
+    const char *release;   /* the patch that lets go of it in the provisioner's place */
+    bool content_awaited;  /* its content is about to appear, and would outlive it */
+    bool being_cut;        /* the CSI driver is at work on it, and has not answered */
+    const char *look;      /* the content that must be read live before; NULL: known well enough */
+    const char *look_key;  /* the memo slot of that look */
+    const char *stuck;     /* a content, marked for deletion, that its sidecar has overlooked */
+    bool unlabelled;       /* a VolumeSnapshot that KubeVirt made for us */
+    const char *backup_of; /* UID of the VirtualMachineSnapshot that KubeVirt made it for */
+    bool unread;           /* the cache does not show it, and the API server has not been asked */
+    bool hasty;            /* a VirtualMachineSnapshot under way: KubeVirt holds the guest for it */
+    int64_t created_ms;    /* snapshots */
+    bool copy;             /* of a handle that is another content's: its policy is never touched */
+    bool attached; /* a content that we hold, whose VolumeSnapshot is there: it goes with that */
+};
+
+/* Something that bears the clone's label and is not its own. */
+struct view_stranger {
+    int kind; /* enum worker_kind */
+    const char *ns, *name;
+};
+#define VIEW_STRANGERS_MAX 5
+/* What the API server's own list of labelled objects says. */
+enum left_listed {
+    LEFT_UNKNOWN,
+    LEFT_OURS,    /* one of ours is there */
+    LEFT_NOTHING, /* none is */
+    LEFT_MORE,    /* none so far, and the list goes on */
+};
+
+/* How far a clone is that has not begun its attempt. */
+enum share_state {
+    SHARE_BLOCKED,   /* something outside holds it back */
+    SHARE_COMING,    /* it has not been looked at, or is about to be ready */
+    SHARE_REREADING, /* it was ready and makes sure that it still is */
+    SHARE_READY,     /* nothing but the freeze is left to do */
+};
+
+/* So long after it is recorded a cut is taken over, and no longer. */
+#define SHARE_TAKE_OVER_MS 60000
+/* What this clone is in a group that shares one snapshot: worker/clones/sharing.h. */
+enum share_role {
+    SHARE_NONE,      /* it takes its own, has begun already, or is not ready */
+    SHARE_LEAD,      /* it begins, and members share what it takes */
+    SHARE_LINGER,    /* it would lead, others are about to come */
+    SHARE_FOLLOW,    /* leader is about to begin */
+    SHARE_BOUND,     /* leader has begun and lists it */
+    SHARE_TAKE_OVER, /* leader's cut is recorded in `taken` */
+    SHARE_FAILED,    /* leader's attempt failed before the cut: `taken` says why */
+};
+struct view_share {
+    enum share_role role;
+    const char *leader, *leader_uid;
+    struct clone_record taken;
+    int64_t again_ms;                   /* wall; 0: an event will come */
+    const struct share_member *members; /* SHARE_LEAD */
+    size_t member_count;
+    bool taking_over; /* our cut is about to be taken over by others */
+    bool *busy;       /* per disk: others of the group restore from its snapshot; NULL: none */
+    bool waits_turn;  /* a claim of ours is not made because of that */
+};
+/* One attempt's snapshots, by the Wukong that took them. */
+struct share_group {
+    const char *uid;
+    int64_t attempt;
+};
+
+struct clone_view {
+    struct arena *arena;
+    struct now now;
+    const struct wukong *wukong;
+    struct wukong_effective effective;
+    struct clone_record record;
+    const cJSON *status; /* as the cache has it; NULL: none */
+    const char *labels;  /* the Wukong's own, compact JSON; NULL */
+    const char *retry;   /* annotation; NULL */
+    const struct memo *memo;
+    struct view_source source;
+    bool source_ns_terminating; /* and it is not the Wukong's own */
+    bool own_ns_terminating;
+    struct class_facts classes;
+    struct view_capture capture;
+    const char *snapshot_carrier; /* the snapshot of this attempt that carries the capture */
+    struct view_disk *disks;
+    size_t disk_count;
+    struct view_target *targets;
+    size_t target_count;
+    struct seen_snapshot vm_snapshot; /* method VirtualMachineSnapshot: the object itself */
+    const char *vm_snapshot_phase, *vm_snapshot_indications;
+    struct view_leftover *ours; /* every labelled object of ours, wanted or not */
+    size_t ours_count;
+    struct view_stranger strangers[VIEW_STRANGERS_MAX]; /* the first of them */
+    size_t stranger_count;                              /* all of them */
+    const char
+        *invalid; /* the static rules' findings in a spec that no webhook has seen; NULL: none */
+    const struct share_group *held; /* groups of ours whose snapshots somebody else needs */
+    size_t held_group_count;
+    size_t held_count; /* snapshots of those groups: not among `ours` */
+    struct view_share share;
+    const char *unreadable; /* an object that this clone needs, and why; NULL: none */
+    struct permit permit;   /* its refusal NULL: permitted, as far as the stamp says */
+    /* What the ClonePolicies say, limits included; REASON_NONE: permitted. Looked at again then. */
+    struct {
+        enum reason reason;
+        const char *why;
+        int64_t until_ms;
+    } policy;
+    enum consistency least; /* that the policies demand; UNKNOWN: none */
+    int64_t permitted_ms;   /* wall: not before this; 0: now */
+    const char *permitted_why;
+    enum reason permitted_reason;
+    int64_t permitted_until_ms;  /* wall; 0: no end */
+    int64_t unfreeze_timeout_ms; /* configuration */
+    cJSON **trees;               /* parsed trees that live as long as the view */
+    size_t tree_count, tree_cap;
+};
+
+/* ret_next: with LEFT_MORE, from where the list goes on (view_ours.c). */
+enum left_listed view_left_listed(const struct clone_view *v, enum worker_kind kind,
+                                  const struct call *list, const char **ret_next);
+
+/* The view frees the tree with itself. */
+void view_keep_tree(struct clone_view *v, cJSON *tree);
+
+#endif

@@ -1,0 +1,240 @@
+/*
+ * The view of a VolumeSnapshot of ours that is to go: what must come before its deletion. Its
+ * content is what holds the physical snapshot, and a content that outlives its VolumeSnapshot is
+ * found by nobody. What the cache does not show for certain is read live: a watch may be dead for
+ * minutes.
+ */
+#include "observe/view_build.h"
+
+#include <assert.h>
+
+#include "base/str.h"
+#include "json/json.h"
+
+/* snapshot-controller makes the content from its cache: a VolumeSnapshot deleted before that gets
+   one all the same, which then stays for ever with its physical snapshot (seen on 8.6). The bound
+   name or an error say that it is past that; its finalizer does not, which comes first. */
+#define CONTENT_MADE_MS 30000
+/* How long a content of a Retain class is awaited, which would outlive its VolumeSnapshot. */
+#define CONTENT_AWAIT_MS 600000
+/* csi-snapshotter gives up a CreateSnapshot after its --timeout, a minute by default, and repeats
+   it: an answer that has not come by then is not worth holding the cleanup up. */
+#define CUT_AWAIT_MS 70000
+/* How long a live look at a content is good. */
+#define LOOK_FRESH_MS 5000
+/* A conflict on the way leaves the provisioner's finalizer behind until its sweep, minutes later
+   (external-provisioner v6.3: removeSnapshotFinalizer is not repeated). When nothing of ours is
+   being restored any more and this long has passed, it is taken off, at the version that was seen.
+ */
+#define ORPHAN_MS 8000
+/* csi-snapshotter does not look again at a content that was marked for deletion while its
+   CreateSnapshot was under way: the end of that is no change it heeds (external-snapshotter 8.6
+   pkg/utils/util.go: ShouldEnqueueContentChange), so the physical snapshot stays until the resync.
+ */
+#define STUCK_MS 5000
+/* Its resync (15 min by default) has come by then: what is left after it is a driver that refuses,
+   and is asked again by the sidecar itself. */
+#define STUCK_UNTIL_MS 1200000
+
+struct content {
+    bool known; /* it is there, or is certainly not (name NULL) */
+    const char *name;
+    bool retains, cut, failed, creating, deleting;
+    bool changeable; /* its policy is ours to change */
+};
+
+static bool class_retains(const struct caches *c, const char *name)
+{
+    const struct kube_object *o = name ? c->get(c->arg, KIND_SNAPSHOT_CLASS, "", name) : NULL;
+    return o && str_eq(kube_object_field(o, F_CLASS_POLICY), "Retain");
+}
+
+/* Retain keeps an administrator's data from those who may delete VolumeSnapshots. It is taken back
+   where we have set it ourselves, with our label in one write, or where it is only what the class
+   gave to a content that csi-snapshotter made for a snapshot of ours; and once: who sets Retain
+   after that means it. */
+static bool policy_is_ours(const struct clone_view *v, const struct caches *c,
+                           const struct kube_object *content, const char *snapshot_uid)
+{
+    return ours_content_of(content, snapshot_uid) && !kube_object_field(content, F_POLICY_SET) &&
+           (str_eq(content->label, v->wukong->uid) ||
+            class_retains(c, kube_object_field(content, F_CONTENT_CLASS)));
+}
+
+static struct content content_of(const struct clone_view *v, const struct caches *c,
+                                 const struct kube_object *o, const char *uid)
+{
+    return (struct content){
+        .known = true,
+        .name = o->name,
+        .retains = str_eq(kube_object_field(o, F_DELETION_POLICY), "Retain"),
+        .cut = kube_object_field(o, F_HANDLE) != NULL,
+        .failed = kube_object_field(o, F_ERROR) != NULL,
+        .creating = kube_object_field(o, F_BEING_CREATED) != NULL,
+        .deleting = o->deleted_ms != 0,
+        .changeable = policy_is_ours(v, c, o, uid),
+    };
+}
+
+static struct content cached_content(const struct clone_view *v, const struct caches *c,
+                                     const char *name, const char *uid)
+{
+    const struct kube_object *o = c->get(c->arg, KIND_CONTENT, "", name);
+    if (!o || !str_eq(kube_object_field(o, F_SNAPSHOT_REF_UID), uid))
+        return (struct content){0};
+    return content_of(v, c, o, uid);
+}
+
+/* That there is none is no answer any more once the VolumeSnapshot is bound: the look has another
+   key then. */
+static const char *look_key(struct clone_view *v, const struct kube_object *o)
+{
+    bool bound = !str_empty(kube_object_field(o, F_CONTENT_NAME));
+    return arena_printf(v->arena, "read/content/%s%s", o->uid, bound ? "/bound" : "");
+}
+
+static struct content live_content(struct clone_view *v, const struct caches *c, const char *name,
+                                   const char *uid, const char *key)
+{
+    CLEANUP_JSON cJSON *tree = NULL;
+    struct kube_object *o = NULL;
+    const struct call *call = memo_find(v->memo, key);
+    bool gone = call_failed(call) && call->code == 404;
+    if ((!call_ok(call) && !gone) || v->now.wall_ms >= call->done_ms + LOOK_FRESH_MS)
+        return (struct content){0};
+    if (gone)
+        return (struct content){.known = true};
+    if (!call->body || json_read(call->body, call->body_len, &tree, NULL) < 0 ||
+        kube_object_project(&worker_kinds[KIND_CONTENT], tree, &o, NULL) < 0)
+        return (struct content){0};
+    struct content content = {.known = true};
+    if (str_eq(kube_object_field(o, F_SNAPSHOT_REF_UID), uid))
+        content = content_of(v, c, o, uid);
+    content.name = content.name ? arena_strdup(v->arena, name) : NULL;
+    free(o);
+    return content;
+}
+
+/* What the cache shows can be relied on, though it may be minutes old: a handle stays, and nobody
+   but us changes the policy. */
+static bool sure(const struct clone_view *v, const struct content *c)
+{
+    if (!c->known || v->effective.clone_type == CLONE_LINKED)
+        return false;
+    return c->retains ? !call_ok(memo_findf(v->memo, "policy/%s", c->name)) : c->cut;
+}
+
+static const struct kube_object *keep_object(struct arena *a, const struct kube_object *o)
+{
+    struct kube_object *kept = arena_alloc(a, sizeof *kept);
+    /* The object is no larger than its kind has fields. */
+    *kept = (struct kube_object){0};
+    memcpy(kept, o, offsetof(struct kube_object, field));
+    const char **texts[] = {
+        &kept->ns,        &kept->name,       &kept->uid,        &kept->resource_version,
+        &kept->owner_uid, &kept->owner_kind, &kept->owner_name, &kept->label};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        *texts[i] = arena_strdup(a, *texts[i]);
+    for (size_t i = 0; i < KUBE_FIELDS_MAX && o->kind->fields[i]; i++)
+        kept->field[i] = arena_strdup(a, o->field[i]);
+    return kept;
+}
+
+const struct kube_object *view_live(struct clone_view *v, enum worker_kind kind, const char *name,
+                                    bool *ret_unread)
+{
+    struct kube_object *o = NULL;
+    struct err err = {0};
+    const struct call *c = memo_findf(v->memo, "read/%s/%s", worker_kinds[kind].resource, name);
+    bool gone = call_failed(c) && c->code == 404;
+    *ret_unread = (!call_ok(c) && !gone) || v->now.wall_ms >= c->done_ms + LOOK_FRESH_MS;
+    if (*ret_unread || gone)
+        return NULL;
+    if (!c->body || kube_object_read(&worker_kinds[kind], c->body, c->body_len, &o, &err) < 0 ||
+        o->unreadable) {
+        free(o);
+        *ret_unread = true;
+        return NULL;
+    }
+    const struct kube_object *kept = keep_object(v->arena, o);
+    free(o);
+    return kept;
+}
+
+static bool content_comes(const struct clone_view *v, const struct caches *c,
+                          const struct kube_object *snapshot)
+{
+    bool bound = !str_empty(kube_object_field(snapshot, F_CONTENT_NAME));
+    bool failed = !str_empty(kube_object_field(snapshot, F_ERROR));
+    int64_t age = v->now.wall_ms - snapshot->created_ms;
+    if (bound || failed)
+        return false;
+    return age < (class_retains(c, kube_object_field(snapshot, F_SNAPSHOT_CLASS))
+                      ? CONTENT_AWAIT_MS
+                      : CONTENT_MADE_MS);
+}
+
+static void see_release(struct clone_view *v, const struct kube_object *o,
+                        struct view_leftover *left)
+{
+    const char *list = kube_object_field(o, F_FINALIZERS);
+    const char *at = list ? strstr(list, "\"" SNAPSHOT_IN_USE "\"") : NULL;
+    left->in_use = at != NULL;
+    left->orphaned = at && v->now.wall_ms > o->created_ms + ORPHAN_MS;
+    if (!left->orphaned)
+        return;
+    size_t length = strlen(SNAPSHOT_IN_USE) + 2;
+    const char *before = at, *after = at + length;
+    if (*after == ',')
+        after++;
+    else if (before[-1] == ',')
+        before--;
+    left->release =
+        arena_printf(v->arena, "{\"metadata\":{\"resourceVersion\":\"%s\",\"finalizers\":%.*s%s}}",
+                     o->resource_version, (int)(before - list), list, after);
+}
+
+/* A content with a volume behind it is no copy: it holds a linked clone's parent, and its physical
+   snapshot goes with it, or nobody would ever find it. */
+void view_see_left_content(const struct clone_view *v, const struct caches *c,
+                           const struct kube_object *o, struct view_leftover *left)
+{
+    if (!kube_object_field(o, F_VOLUME_HANDLE))
+        return;
+    const struct kube_object *s =
+        c->get(c->arg, KIND_SNAPSHOT, kube_object_field(o, F_SNAPSHOT_REF_NS),
+               str_or(kube_object_field(o, F_SNAPSHOT_REF_NAME), ""));
+    left->copy = false;
+    left->attached = s && str_eq(s->uid, kube_object_field(o, F_SNAPSHOT_REF_UID));
+    left->content = o->name;
+    left->policy_ours = !kube_object_field(o, F_POLICY_SET);
+    left->content_retains = str_eq(kube_object_field(o, F_DELETION_POLICY), "Retain") &&
+                            !call_ok(memo_findf(v->memo, "policy/%s", o->name));
+}
+
+void view_see_left_snapshot(struct clone_view *v, const struct caches *c,
+                            const struct kube_object *o, struct view_leftover *left)
+{
+    CLEANUP_FREE char *usual = xasprintf("snapcontent-%s", o->uid);
+    const char *bound = kube_object_field(o, F_CONTENT_NAME);
+    struct content content = cached_content(v, c, str_empty(bound) ? usual : bound, o->uid);
+    left->created_ms = o->created_ms;
+    see_release(v, o, left);
+    if (left->deleting || left->copy) {
+        int64_t since = v->now.wall_ms - o->deleted_ms;
+        bool stuck = content.deleting && since > STUCK_MS && since < STUCK_UNTIL_MS;
+        left->stuck = stuck && !left->copy ? content.name : NULL;
+    } else if (!sure(v, &content)) {
+        left->look_key = look_key(v, o);
+        struct content live = live_content(v, c, usual, o->uid, left->look_key);
+        left->look = live.known ? NULL : arena_strdup(v->arena, usual);
+        content = live.known ? live : content;
+    }
+    left->content = content.name;
+    left->content_retains = content.retains;
+    left->policy_ours = content.changeable;
+    left->content_awaited = !left->copy && !content.name && content_comes(v, c, o);
+    left->being_cut = !left->copy && content.name && !content.cut &&
+                      (content.creating || !content.failed) &&
+                      v->now.wall_ms < o->created_ms + CUT_AWAIT_MS;
+}

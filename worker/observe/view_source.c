@@ -1,0 +1,137 @@
+/* The source as the caches show it, and what others do to it. */
+#include "observe/view_build.h"
+
+#include "base/str.h"
+#include "json/json.h"
+#include "observe/queries.h"
+
+static bool condition_true(const cJSON *conditions, const char *type)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach (c, conditions)
+        if (str_eq(json_str(c, "type"), type))
+            return str_eq(json_str(c, "status"), "True");
+    return false;
+}
+
+/* When it began to run: a guest that boots has no agent yet. */
+static int64_t began_running(const cJSON *moments, int64_t created_ms)
+{
+    int64_t at = created_ms;
+    const cJSON *m;
+    cJSON_ArrayForEach (m, moments)
+        if (str_eq(json_str(m, "phase"), "Running") &&
+            !str_to_time_ms(json_str(m, "phaseTransitionTimestamp"), &at))
+            at = created_ms;
+    return at;
+}
+
+static void read_vmi(struct clone_view *v, const struct kube_object *vmi)
+{
+    struct view_source *s = &v->source;
+    const cJSON *conditions = view_field_tree(v, vmi, F_CONDITIONS);
+    s->vmi_exists = true;
+    s->vmi_name = vmi->name;
+    s->vmi_uid = vmi->uid;
+    s->phase = kube_object_field(vmi, F_PHASE);
+    s->running = str_eq(s->phase, "Running") && !vmi->deleted_ms;
+    s->agent = condition_true(conditions, "AgentConnected");
+    s->paused = condition_true(conditions, "Paused");
+    s->began_ms = began_running(view_field_tree(v, vmi, F_PHASE_TIMES), vmi->created_ms);
+    s->freeze_status = str_empty(kube_object_field(vmi, F_FREEZE_STATUS))
+                           ? NULL
+                           : kube_object_field(vmi, F_FREEZE_STATUS);
+    s->revision = kube_object_field(vmi, F_REVISION_NAME);
+    s->guest_os =
+        str_empty(kube_object_field(vmi, F_GUEST_OS)) ? NULL : kube_object_field(vmi, F_GUEST_OS);
+    /* A VMI that is over is no running source, and what is left of it is no VMI to freeze. */
+    if (str_eq(s->phase, "Succeeded") || str_eq(s->phase, "Failed"))
+        s->vmi_exists = false;
+}
+
+static void read_vm(struct clone_view *v, const struct kube_object *vm)
+{
+    struct view_source *s = &v->source;
+    s->vm_exists = true;
+    s->vm_name = vm->name;
+    s->vm_uid = vm->uid;
+    s->vm_run_strategy = kube_object_field(vm, F_RUN_STRATEGY);
+}
+
+static void read_holds(struct clone_view *v, const struct kube_object *vm,
+                       const struct kube_object *vmi)
+{
+    const struct kube_object *now = v->source.vmi_exists ? vmi : NULL;
+    v->source.holds = holds_read(&(struct hold_fields){
+        .runs = now != NULL,
+        .vmi_conditions = view_field_tree(v, now, F_CONDITIONS),
+        .migrated_volumes = view_field_tree(v, now, F_MIGRATED_VOLUMES),
+        .migration = view_field_tree(v, now, F_MIGRATION),
+        .backup = view_field_tree(v, now, F_BACKUP_STATUS),
+        .vm_conditions = view_field_tree(v, vm, F_CONDITIONS),
+        .snapshot = kube_object_field(vm, F_SNAPSHOT_IN_PROGRESS),
+        .restore = kube_object_field(vm, F_RESTORE_IN_PROGRESS),
+    });
+}
+
+void view_read_source(struct clone_view *v, const struct caches *c)
+{
+    const struct wukong_effective *e = &v->effective;
+    const struct kube_object *vmi = c->get(c->arg, KIND_VMI, e->source_ns, e->source_name);
+    bool of_vm = vmi && str_eq(vmi->owner_kind, "VirtualMachine");
+    const char *vm_name = e->source_type == SOURCE_VM ? e->source_name
+                          : of_vm                     ? vmi->owner_name
+                                                      : NULL;
+    const struct kube_object *vm = vm_name ? c->get(c->arg, KIND_VM, e->source_ns, vm_name) : NULL;
+    v->source.vm_name = vm_name;
+    v->source.vmi_name = e->source_name;
+    v->source.stand_alone = vmi && !of_vm;
+    if (vm)
+        read_vm(v, vm);
+    if (vmi)
+        read_vmi(v, vmi);
+    read_holds(v, vm, vmi);
+    const struct kube_object *own = e->source_type == SOURCE_VM ? vm : vmi;
+    v->source.deleting = own && own->deleted_ms;
+}
+
+/* What others do to the guest while we hold a freeze; there is no lock that forbids it. */
+void view_note_others(const struct clone_view *v, struct memo *memo)
+{
+    bool shown = memo->freeze_shown_ms >= v->record.freeze.requested_ms;
+    /* The backup's freeze of a frozen guest succeeds, and then it thaws (wukong/holds.h). */
+    if (v->source.holds.snapshot || v->source.holds.backup)
+        memo->foreign_snapshot_ms = v->now.wall_ms;
+    if (v->source.freeze_status)
+        memo->freeze_shown_ms = v->now.wall_ms;
+    else if (shown && !view_thaw_call(v))
+        memo->foreign_thaw_ms = v->now.wall_ms;
+}
+
+/* That a source was started counts, though it be stopped again before the record tells of it; and
+   so does what changed the data of its claims, though it be over by then. */
+void view_note_source(const struct clone_view *v, struct memo *memo)
+{
+    const struct view_source *s = &v->source;
+    const struct clone_record *r = &v->record;
+    uint64_t guest = s->vmi_exists ? str_hash64(s->vmi_uid, strlen(s->vmi_uid)) : 0;
+    if (s->running && !s->agent && memo->agentless != guest) {
+        memo->agentless = guest;
+        memo->agentless_ms = v->now.wall_ms;
+    }
+    enum hold hold = holds_first(&s->holds, false);
+    if (hold_spoils(hold))
+        memo->held_ms = v->now.wall_ms;
+    if (!r->attempts || !r->source_uid || record_aborted(r))
+        return;
+    /* A full clone of claims needs no machine, but that none runs. */
+    bool changed = v->effective.clone_type == CLONE_FULL
+                       ? s->vmi_exists
+                       : !str_eq(r->source_uid, s->vmi_exists ? s->vmi_uid : s->vm_uid);
+    if (changed)
+        memo->source_changed_ms = v->now.wall_ms;
+    if (hold_spoils(hold)) {
+        memo->spoiled_ms = v->now.wall_ms;
+        memo->spoiled_by = (int)hold;
+    }
+}

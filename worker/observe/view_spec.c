@@ -1,0 +1,54 @@
+/*
+ * The static rules on a Wukong that was stored past the webhook (it was down, or off): the same
+ * rules, so that what the webhook would have refused ends with the rule's own words.
+ */
+#include "observe/view_build.h"
+
+#include "base/str.h"
+#include "json/json.h"
+#include "wukong/validate.h"
+
+/* As the rules read it; spec is borrowed. */
+static cJSON *whole_object(const struct wukong *w, cJSON *spec)
+{
+    cJSON *root = cJSON_CreateObject();
+    cJSON *meta = cJSON_AddObjectToObject(root, "metadata");
+    (void)cJSON_AddStringToObject(root, "apiVersion", WUKONG_API_VERSION);
+    (void)cJSON_AddStringToObject(root, "kind", WUKONG_KIND);
+    (void)cJSON_AddStringToObject(meta, "name", w->name);
+    (void)cJSON_AddStringToObject(meta, "namespace", w->ns);
+    (void)cJSON_AddItemReferenceToObject(root, "spec", spec);
+    return root;
+}
+
+static void judge(const struct clone_view *v, const char *text, struct call *verdict)
+{
+    CLEANUP_JSON cJSON *spec = NULL;
+    CLEANUP_ISSUES struct issues issues;
+    CLEANUP_BUF struct buf message = BUF_INIT(4096);
+    issues_init(&issues);
+    if (!text || json_read(text, strlen(text), &spec, NULL) < 0)
+        return;
+    CLEANUP_JSON cJSON *root = whole_object(v->wukong, spec);
+    validate_create(root, &issues);
+    verdict->state = CALL_OK;
+    if (!issues.errors)
+        return;
+    issues_message(&issues, &message);
+    verdict->state = CALL_FAILED;
+    free(verdict->message);
+    verdict->message = xstrdup(buf_ok(&message) ? message.data : issues.items[0].message);
+}
+
+void view_judge_spec(struct clone_view *v, struct memo *memo, const struct kube_object *object)
+{
+    /* What was begun under an earlier version's rules is ended under them. */
+    if (record_final(&v->record) || v->record.attempts || v->wukong->deleted_ms)
+        return;
+    CLEANUP_FREE char *key = xasprintf("valid/%lld", (long long)v->wukong->generation);
+    struct call *verdict = memo_slot(memo, key);
+    if (verdict->state == CALL_NONE)
+        judge(v, kube_object_field(object, F_SPEC), verdict);
+    if (verdict->state == CALL_FAILED)
+        v->invalid = arena_strdup(v->arena, verdict->message);
+}

@@ -1,0 +1,204 @@
+/* The machines and claims that the clone makes. */
+#include "observe/view_build.h"
+
+#include <assert.h>
+
+#include "base/str.h"
+#include "json/json.h"
+#include "observe/queries.h"
+#include "wukong/names.h"
+#include "wukong/quantity.h"
+
+/* What CDI says is wrong. A step of the clone that fails is told by condition Running, and tried
+   again for ever; what is wrong before there is a claim, by condition Bound (CDI
+   pkg/controller/populators/clone-populator.go addRunningAnnotations,
+   pkg/controller/datavolume/conditions.go updateBoundCondition). */
+static const char *data_volume_error(struct clone_view *v, const struct kube_object *dv,
+                                     bool claim_exists)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach (c, view_field_tree(v, dv, F_CONDITIONS)) {
+        const char *type = json_str(c, "type"), *reason = json_str(c, "reason");
+        bool failed = str_eq(type, "Running") && str_eq(reason, "Error");
+        bool refused = str_eq(type, "Bound") && !claim_exists && !str_empty(reason) &&
+                       !str_eq(reason, "NotFound");
+        if ((failed || refused) && str_eq(json_str(c, "status"), "False"))
+            return str_or(json_str(c, "message"), reason);
+    }
+    return NULL;
+}
+
+/* "45.00%" or "N/A". All of it is there when the phase says so, not before. */
+static unsigned percent_of(const char *text)
+{
+    unsigned percent = 0;
+    for (; text && *text >= '0' && *text <= '9' && percent < 100; text++)
+        percent = percent * 10 + (unsigned)(*text - '0');
+    return percent < 99 ? percent : 99;
+}
+
+/* A claim that CDI makes: the DataVolume of its name is ours, is what the machine owns, and stands
+   for the claim until that is there. */
+static void see_data_volume(struct clone_view *v, const struct caches *c, struct seen_claim *s)
+{
+    const struct kube_object *dv = c->get(c->arg, KIND_DATA_VOLUME, v->wukong->ns, s->name);
+    const struct kube_object *pvc = c->get(c->arg, KIND_PVC, v->wukong->ns, s->name);
+    if (!dv)
+        return;
+    bool made = pvc && str_eq(pvc->owner_uid, dv->uid);
+    s->ours = view_is_ours(v, KIND_DATA_VOLUME, dv) && (!pvc || made || s->ours);
+    s->exists = s->data_volume = true;
+    s->object = dv;
+    s->sourced = true;
+    s->deleting |= dv->deleted_ms != 0;
+    s->owned = dv->owner_uid && !str_eq(dv->owner_uid, v->wukong->uid);
+    s->owner_target = dv->uid;
+    s->uid = pvc ? pvc->uid : dv->uid;
+    s->created_ms = dv->created_ms;
+    s->host_copied = str_eq(kube_object_field(pvc, F_CDI_CLONE_TYPE), "copy");
+    s->fallback = s->host_copied ? kube_object_field(pvc, F_CDI_FALLBACK) : NULL;
+    /* The claim is bound long before its data are there. */
+    s->bound = s->bound && str_eq(kube_object_field(dv, F_PHASE), "Succeeded");
+    s->done_percent = s->bound ? 100 : percent_of(kube_object_field(dv, F_PROGRESS));
+    s->error = data_volume_error(v, dv, pvc != NULL);
+    int64_t attempt;
+    s->earlier =
+        str_to_i64(kube_object_field(dv, F_LABEL_ATTEMPT), &attempt) && attempt != view_attempt(v);
+}
+
+static void see_claim(struct clone_view *v, const struct caches *c, struct seen_claim *s)
+{
+    const struct kube_object *o = c->get(c->arg, KIND_PVC, v->wukong->ns, s->name);
+    int64_t attempt;
+    if (o) {
+        s->exists = true;
+        s->object = o;
+        s->uid = o->uid;
+        s->ours = view_is_ours(v, KIND_PVC, o);
+        s->deleting = o->deleted_ms != 0;
+        s->bound = str_eq(kube_object_field(o, F_PHASE), "Bound");
+        s->done_percent = s->bound ? 100 : 0;
+        s->created_ms = o->created_ms;
+        s->earlier = str_to_i64(kube_object_field(o, F_LABEL_ATTEMPT), &attempt) &&
+                     attempt != view_attempt(v);
+        /* CDI fills it, from a DataVolume that another watch is yet to show; that is what the
+           machine owns, and the claim's own owner is CDI's. */
+        bool unseen = str_eq(o->owner_kind, "DataVolume");
+        s->owned = o->owner_uid && !unseen && !str_eq(o->owner_uid, v->wukong->uid);
+        s->owner_target = unseen ? NULL : o->uid;
+        s->sourced = unseen || kube_object_field(o, F_DATA_SOURCE) != NULL;
+        s->bytes = quantity_bytes(kube_object_field(o, F_CAPACITY));
+        if (unseen && !c->get(c->arg, KIND_DATA_VOLUME, v->wukong->ns, s->name))
+            s->bound = false, s->done_percent = 0;
+    }
+    see_data_volume(v, c, s);
+    if (!s->ours) /* a stranger's claim of that name is no progress of ours */
+        s->bound = false, s->done_percent = 0;
+}
+
+static const char *vm_failure(struct clone_view *v, const struct kube_object *o)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach (c, view_field_tree(v, o, F_CONDITIONS))
+        if (str_eq(json_str(c, "type"), "Failure") && str_eq(json_str(c, "status"), "True"))
+            return str_or(json_str(c, "message"), json_str(c, "reason"));
+    return NULL;
+}
+
+/*
+ * The readiness probe is not asked: VirtualMachine.status.ready follows the condition Ready of the
+ * VMI, which a probe turns False for as long as it fails (KubeVirt
+ * pkg/virt-controller/watch/vm/vm.go syncReadyConditionFromVMI). The VMI has its VM's name.
+ */
+static bool was_started(const struct clone_view *v, const struct caches *c,
+                        const struct kube_object *vm)
+{
+    static const char *const up[] = {"Running", "Paused", "Migrating"};
+    const struct kube_object *vmi = c->get(c->arg, KIND_VMI, v->wukong->ns, vm->name);
+    const char *phase =
+        vmi && str_eq(vmi->owner_uid, vm->uid) ? kube_object_field(vmi, F_PHASE) : NULL;
+    for (size_t i = 0; i < ARRAY_LEN(up); i++)
+        if (str_eq(kube_object_field(vm, F_PRINTABLE), up[i]))
+            return true;
+    return str_eq(kube_object_field(vm, F_READY), "true") || str_eq(phase, "Running") ||
+           str_eq(phase, "Succeeded");
+}
+
+static void see_vm(struct clone_view *v, const struct caches *c, struct seen_vm *s)
+{
+    const struct kube_object *o = c->get(c->arg, KIND_VM, v->wukong->ns, s->name);
+    if (!o)
+        return;
+    s->exists = true;
+    s->uid = o->uid;
+    s->ours = view_is_ours(v, KIND_VM, o);
+    s->deleting = o->deleted_ms != 0;
+    s->ready = str_eq(kube_object_field(o, F_READY), "true");
+    s->owned = str_eq(o->owner_uid, v->wukong->uid);
+    s->owned_by_other = o->owner_uid && !s->owned;
+    s->printable = kube_object_field(o, F_PRINTABLE);
+    s->up = was_started(v, c, o);
+    s->failure = vm_failure(v, o);
+}
+
+/* A machine that has been ready counts as it was then: it is its user's, who may stop or delete it.
+ */
+static void as_it_was(const struct clone_view *v, struct view_target *t)
+{
+    t->vm.exists = t->vm.ours = t->vm.up = t->vm.owned = true;
+    t->vm.deleting = false;
+    t->vm.failure = NULL;
+    for (size_t i = 0; i < v->disk_count; i++) {
+        struct seen_claim *c = &t->claims[i];
+        c->exists = c->ours = c->owned = c->sourced = c->bound = true;
+        c->deleting = c->earlier = false;
+        c->error = NULL;
+        c->done_percent = 100;
+    }
+}
+
+void view_see_targets(struct clone_view *v, const struct caches *c)
+{
+    size_t n = (size_t)v->effective.replicas;
+    v->targets = arena_alloc(v->arena, (n + 1) * sizeof *v->targets);
+    for (size_t t = 0; t < n; t++) {
+        struct view_target *target = &v->targets[t];
+        char vm[NAME_BUF];
+        char pvc[PVC_NAME_BUF];
+        target->index = (int64_t)t;
+        name_vm(v->wukong->name, v->effective.replicas, target->index, vm);
+        target->vm.name = arena_strdup(v->arena, vm);
+        see_vm(v, c, &target->vm);
+        target->claims = arena_alloc(v->arena, (v->disk_count + 1) * sizeof *target->claims);
+        for (size_t i = 0; i < v->disk_count; i++) {
+            name_pvc(v->wukong->name, v->effective.replicas, target->index, v->disks[i].plan->name,
+                     pvc);
+            target->claims[i].name = arena_strdup(v->arena, pvc);
+            see_claim(v, c, &target->claims[i]);
+        }
+        for (size_t i = 0; i < v->record.ready_count; i++)
+            target->ready |= v->record.ready[i].index == target->index;
+        if (target->ready && !record_final(&v->record))
+            as_it_was(v, target);
+    }
+    v->target_count = n;
+}
+
+static bool note_event(void *arg, const struct kube_object *o)
+{
+    struct seen_claim *c = arg;
+    c->error = kube_object_field(o, F_EVENT_MESSAGE);
+    return true;
+}
+
+/* The newest failure Event of each claim that is not bound. Where CDI fills the claim, its own word
+   comes first: Events of the claim tell of the provisioner's first tries, which CDI takes over. */
+void view_see_events(struct clone_view *v, const struct caches *caches)
+{
+    for (size_t t = 0; t < v->target_count; t++)
+        for (size_t i = 0; i < v->disk_count; i++) {
+            struct seen_claim *c = &v->targets[t].claims[i];
+            if (c->exists && !c->bound && c->uid && !(c->data_volume && c->error))
+                caches->each(caches->arg, KIND_CLAIM_EVENT, c->uid, note_event, c);
+        }
+}

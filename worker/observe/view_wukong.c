@@ -1,0 +1,56 @@
+/* The Wukong itself and its record. */
+#include "observe/view_build.h"
+
+#include <assert.h>
+
+#include "base/str.h"
+#include "json/json.h"
+#include "wukong/names.h"
+
+static const cJSON *packed_tree(struct clone_view *v, const struct kube_object *o)
+{
+    cJSON *tree = NULL;
+    CLEANUP_FREE char *text = kube_object_unpack(o);
+    if (!text || json_read(text, strlen(text), &tree, NULL) < 0)
+        return NULL;
+    view_keep_tree(v, tree);
+    return tree;
+}
+
+static void read_labels(struct clone_view *v, struct wukong *w, const struct kube_object *o)
+{
+    const cJSON *labels = view_field_tree(v, o, F_LABELS);
+    size_t n = (size_t)cJSON_GetArraySize(labels);
+    w->labels.items = arena_alloc(v->arena, (n + 1) * sizeof *w->labels.items);
+    const cJSON *m;
+    cJSON_ArrayForEach (m, labels)
+        if (cJSON_IsString(m))
+            w->labels.items[w->labels.count++] = (struct wukong_pair){m->string, m->valuestring};
+}
+
+int view_read_wukong(struct clone_view *v, const struct kube_object *o, struct err *err)
+{
+    struct wukong *w = arena_alloc(v->arena, sizeof *w);
+    assert(o->uid);
+    w->name = o->name;
+    w->ns = o->ns;
+    w->uid = o->uid;
+    w->resource_version = o->resource_version;
+    w->generation = o->generation;
+    w->created_ms = o->created_ms;
+    w->deleted_ms = o->deleted_ms;
+    const char *finalizers = kube_object_field(o, F_FINALIZERS);
+    w->has_finalizer = finalizers && strstr(finalizers, "\"" WUKONG_FINALIZER "\"");
+    read_labels(v, w, o);
+    const cJSON *spec = view_field_tree(v, o, F_SPEC);
+    if (!spec)
+        return err_set(err, ERR_INVALID, "the Wukong has no spec");
+    if (wukong_decode_spec(v->arena, spec, &w->spec, err) < 0)
+        return -1;
+    v->wukong = w;
+    v->effective = wukong_default(&w->spec, w->ns);
+    v->status = packed_tree(v, o);
+    v->record = record_read(v->arena, json_get(v->status, "cloneStatus"));
+    v->retry = kube_object_field(o, F_ANNOTATION_RETRY);
+    return 0;
+}

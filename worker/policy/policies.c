@@ -1,0 +1,258 @@
+#include "policy/policies.h"
+
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "json/json.h"
+
+/* A policy's spec is at most a few KiB. */
+#define POLICIES_ARENA_BYTES (32u * MIB)
+/* The worker's own limit, in place of a policy's name and rule. */
+#define OWN_LIMIT ""
+#define OWN_RULE "maxInFlight"
+
+/* --- reading --- */
+
+void policies_decode(struct arena *a, const struct kube_object *o, struct policy *ret)
+{
+    CLEANUP_JSON cJSON *tree = cJSON_CreateObject();
+    cJSON *spec = NULL, *metadata = cJSON_AddObjectToObject(tree, "metadata");
+    const char *text = kube_object_field(o, F_SPEC);
+    (void)cJSON_AddStringToObject(metadata, "name", o->name);
+    (void)cJSON_AddStringToObject(metadata, "uid", str_or(o->uid, ""));
+    (void)cJSON_AddNumberToObject(metadata, "generation", (double)o->generation);
+    /* Without a spec it is one that cannot be read, which policy_decode says. */
+    if (text && json_read(text, strlen(text), &spec, NULL) == 0)
+        (void)cJSON_AddItemToObject(tree, "spec", spec);
+    policy_decode(a, tree, ret);
+}
+
+static bool add(void *arg, const struct kube_object *o)
+{
+    struct policies *p = arg;
+    struct policy *one = &p->items[p->count++];
+    policies_decode(&p->arena, o, one);
+    p->by_subject |= one->match.subject_count || one->exclude.subject_count;
+    p->by_source |= one->match.by_source || one->exclude.by_source;
+    p->by_namespace |= one->match.by_source_ns || one->match.by_target_ns ||
+                       one->exclude.by_source_ns || one->exclude.by_target_ns;
+    p->by_cut |= one->rules.cut || one->rules.unknown_cut || one->rules.consistency;
+    p->by_retained |= one->limits.retained_snapshots != 0;
+    p->by_limit |= one->limits.per_cluster || one->limits.per_source || one->limits.per_target_ns ||
+                   one->limits.per_storage_class || one->limits.retained_snapshots ||
+                   one->limits.storage_bytes;
+    return true;
+}
+
+static bool count_one(void *arg, const struct kube_object *o)
+{
+    (void)o;
+    ++*(size_t *)arg;
+    return true;
+}
+
+void policies_refill(struct policies *p, const struct caches *caches)
+{
+    policies_release(p);
+    arena_init(&p->arena, POLICIES_ARENA_BYTES);
+    size_t n = 0;
+    caches->each(caches->arg, KIND_POLICY, NULL, count_one, &n);
+    p->items = arena_alloc(&p->arena, (n + 1) * sizeof *p->items);
+    if (p->items)
+        caches->each(caches->arg, KIND_POLICY, NULL, add, p);
+    p->filled = true;
+    p->incomplete = p->arena.failed;
+    if (p->incomplete)
+        log_event(LOG_ERROR, "there are more ClonePolicies than can be kept, and no clone begins",
+                  LOG_I("policies", n));
+}
+
+void policies_release(struct policies *p)
+{
+    arena_release(&p->arena);
+    *p = (struct policies){0};
+}
+
+/* --- limits --- */
+
+struct turn {
+    struct usage *u;
+    struct usage_holder *h;
+};
+
+static const struct {
+    const char *rule;
+    enum usage_place place;
+} places[] = {
+    {"concurrentPerCluster", PLACE_CLUSTER},
+    {"concurrentPerSource", PLACE_SOURCE},
+    {"concurrentPerTargetNamespace", PLACE_NAMESPACE},
+    {"concurrentPerStorageClass", PLACE_CLASS},
+    {"retainedSnapshotsPerSource", PLACE_SOURCE},
+    {"storagePerTargetNamespace", PLACE_NAMESPACE},
+};
+
+static bool place_of(const char *rule, enum usage_place *ret)
+{
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        if (str_eq(places[i].rule, rule)) {
+            *ret = places[i].place;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Where in the place a clone stands; of its classes the index-th. NULL: nowhere. */
+static const char *value_of(const struct usage_holder *h, enum usage_place place, size_t index)
+{
+    if (place == PLACE_CLASS)
+        return index < h->class_count ? h->classes[index] : NULL;
+    const char *one = place == PLACE_SOURCE ? h->source : place == PLACE_NAMESPACE ? h->ns : "";
+    return index == 0 ? one : NULL;
+}
+
+static bool behind(void *arg, const struct policy *p, const char *rule)
+{
+    const struct turn *t = arg;
+    enum usage_place place;
+    const char *value;
+    if (!place_of(rule, &place))
+        return false;
+    for (size_t i = 0; (value = value_of(t->h, place, i)); i++)
+        if (usage_behind(t->u, t->h, p->name, rule, place, value))
+            return true;
+    return false;
+}
+
+/* What wants more than the limit would keep its line waiting for ever. */
+static bool never_fits(const struct turn *t, const struct policies_case *c,
+                       const struct policy_finding *f)
+{
+    if (str_eq(f->rule, "storagePerTargetNamespace"))
+        return t->h->bytes > f->policy->limits.storage_bytes;
+    return str_eq(f->rule, "retainedSnapshotsPerSource") &&
+           c->snapshots_wanted > f->policy->limits.retained_snapshots;
+}
+
+static void stand_in_line(const struct turn *t, const struct policies_case *c,
+                          const struct policy_finding *f)
+{
+    enum usage_place place;
+    const char *value;
+    if (!place_of(f->rule, &place) || never_fits(t, c, f))
+        return;
+    for (size_t i = 0; (value = value_of(t->h, place, i)); i++)
+        if (place != PLACE_CLASS ||
+            usage_count(t->u, place, value, t->h) >= f->policy->limits.per_storage_class ||
+            usage_behind(t->u, t->h, f->policy->name, f->rule, place, value))
+            usage_wait(t->u, t->h, f->policy->name, f->rule, place, value);
+}
+
+static struct policy_usage used(struct turn *t, const struct policies_case *c)
+{
+    struct policy_usage u = {
+        .cluster = usage_count(t->u, PLACE_CLUSTER, NULL, t->h),
+        .source = usage_count(t->u, PLACE_SOURCE, t->h->source, t->h),
+        .target_ns = usage_count(t->u, PLACE_NAMESPACE, t->h->ns, t->h),
+        .retained_snapshots = c->snapshots_kept,
+        .snapshots_wanted = c->snapshots_wanted,
+        .storage_bytes = usage_bytes(t->u, t->h->ns, t->h),
+        .storage_bytes_wanted = t->h->bytes,
+        .behind = behind,
+        .arg = t,
+    };
+    for (size_t i = 0; i < t->h->class_count; i++) {
+        int64_t n = usage_count(t->u, PLACE_CLASS, t->h->classes[i], t->h);
+        u.storage_class = n > u.storage_class ? n : u.storage_class;
+    }
+    return u;
+}
+
+/* --- the verdict --- */
+
+/* Texts of one effect, and of rule when that is given, joined; cut between characters. */
+static const char *texts(struct arena *a, const struct policy_findings *f,
+                         enum policy_effect effect, const char *rule)
+{
+    CLEANUP_BUF struct buf out = BUF_INIT(MIB);
+    for (size_t i = 0; i < f->count; i++) {
+        const struct policy_finding *item = &f->items[i];
+        if (item->effect == effect && (!rule || str_eq(item->rule, rule)))
+            buf_addf(&out, "%s%s", out.len ? "; " : "", item->text);
+    }
+    if (out.len > POLICIES_TEXT_MAX) {
+        out.data[POLICIES_TEXT_MAX - 3] = '\0';
+        str_trim_utf8(out.data);
+        return arena_printf(a, "%s...", out.data);
+    }
+    return arena_strdup(a, str_or(out.data, ""));
+}
+
+static bool worker_is_busy(const struct turn *t, const struct policies_case *c)
+{
+    return c->max_in_flight && (usage_count(t->u, PLACE_CLUSTER, NULL, t->h) >= c->max_in_flight ||
+                                usage_behind(t->u, t->h, OWN_LIMIT, OWN_RULE, PLACE_CLUSTER, NULL));
+}
+
+static struct policies_verdict conclude(struct arena *a, const struct turn *t,
+                                        const struct policies_case *c,
+                                        const struct policy_findings *f)
+{
+    struct policies_verdict v = {.reason = REASON_NONE};
+    if (f->denied) {
+        v.reason = REASON_POLICY_DENIED;
+        v.why = texts(a, f, POLICY_DENY, NULL);
+        return v;
+    }
+    if (f->awaits_window) {
+        v.reason = REASON_OUTSIDE_WINDOW;
+        v.until_ms = f->window_until_ms;
+        v.why = texts(a, f, POLICY_WAIT, POLICY_RULE_WINDOWS);
+        return v;
+    }
+    if (!c->competes)
+        return v;
+    if (f->waiting) {
+        v.reason = REASON_QUEUED;
+        v.why = texts(a, f, POLICY_WAIT, NULL);
+        for (size_t i = 0; i < f->count; i++)
+            if (f->items[i].effect == POLICY_WAIT)
+                stand_in_line(t, c, &f->items[i]);
+    }
+    if (worker_is_busy(t, c)) {
+        usage_wait(t->u, t->h, OWN_LIMIT, OWN_RULE, PLACE_CLUSTER, NULL);
+        if (!v.reason)
+            v.why = arena_printf(a,
+                                 "at most %lld clones at once are configured; it waits for its "
+                                 "turn",
+                                 (long long)c->max_in_flight);
+        v.reason = REASON_QUEUED;
+    }
+    return v;
+}
+
+static struct policies_verdict unread(void)
+{
+    return (struct policies_verdict){
+        .reason = REASON_POLICY_DENIED,
+        .why =
+            "not all ClonePolicies could be read, and one that is missing may deny this clone; ask "
+            "the cluster's admin to have fewer or shorter ones"};
+}
+
+struct policies_verdict policies_judge(struct arena *a, const struct policies *p, struct usage *u,
+                                       struct usage_holder *h, const struct policies_case *c,
+                                       struct policy_findings *found)
+{
+    struct turn t = {u, h};
+    struct policy_usage now = used(&t, c);
+    policy_judge(a, p->items, p->count, &c->request, c->competes ? &now : NULL, POLICY_AT_EXECUTION,
+                 found);
+    usage_begin(h);
+    struct policies_verdict v = p->incomplete ? unread() : conclude(a, &t, c, found);
+    usage_end(u, h);
+    return v;
+}

@@ -1,0 +1,57 @@
+/*
+ * The ClonePolicies as the worker has them, and what they say of one clone now. They are decoded
+ * once per change and not per clone. The judgement is common/wukong's, the same as the webhook's;
+ * here stands what only execution knows: what is under way, and whose turn it is
+ * (worker/clones/usage.h).
+ *
+ * Pure but for reading the files of time zones.
+ */
+#ifndef POLICY_POLICIES_H
+#define POLICY_POLICIES_H
+
+#include "observe/caches.h"
+#include "clones/usage.h"
+#include "wukong/policy.h"
+#include "wukong/reasons.h"
+
+/* What a condition's message takes of it. */
+#define POLICIES_TEXT_MAX 900
+
+struct policies {
+    struct arena arena;
+    struct policy *items;
+    size_t count;
+    bool filled;
+    bool incomplete; /* there was no memory for all: what is missing may deny, so nothing is let go
+                      */
+    /* Some policy asks for it, so that it is worth looking up. */
+    bool by_subject, by_source, by_namespace, by_retained, by_limit, by_cut;
+};
+
+/* One as the cache has it. */
+void policies_decode(struct arena *a, const struct kube_object *o, struct policy *ret);
+/* Decodes what the caches hold. */
+void policies_refill(struct policies *p, const struct caches *caches);
+void policies_release(struct policies *p);
+
+struct policies_case {
+    struct policy_request request;
+    /* The limits apply: it could go on at once and has not begun. */
+    bool competes;
+    int64_t max_in_flight; /* the worker's own limit, in the line of no policy; 0: none */
+    int64_t snapshots_kept, snapshots_wanted;
+};
+
+struct policies_verdict {
+    enum reason reason; /* REASON_NONE: permitted */
+    const char *why;    /* names the policies; from the arena */
+    int64_t until_ms;   /* of a window: look again then; 0: something has to change */
+};
+
+/* Judges, and puts h into the lines of the limits that hold it back, and into no other. found:
+   every finding, for those who count violations. */
+struct policies_verdict policies_judge(struct arena *a, const struct policies *p, struct usage *u,
+                                       struct usage_holder *h, const struct policies_case *c,
+                                       struct policy_findings *found);
+
+#endif

@@ -1,0 +1,250 @@
+#include "policy/policing.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "json/json.h"
+#include "observe/ours.h"
+#include "observe/permit.h"
+#include "steps/steps.h"
+#include "observe/view_build.h"
+#include "wukong/quantity.h"
+
+int64_t policing_claim_bytes(const struct kube_object *claim)
+{
+    return quantity_bytes(
+        str_or(kube_object_field(claim, F_CAPACITY), kube_object_field(claim, F_REQUEST)));
+}
+
+/* --- what policies ask for --- */
+
+/* NULL: the object is not there, so that nothing is known. */
+static const struct wukong_pairs *labels_of(struct clone_view *v, const struct kube_object *o)
+{
+    const char *text = o ? kube_object_field(o, F_LABELS) : NULL;
+    cJSON *tree = NULL;
+    struct wukong_pairs *pairs = arena_alloc(v->arena, sizeof *pairs);
+    if (!o)
+        return NULL;
+    if (text && json_read(text, strlen(text), &tree, NULL) == 0)
+        view_keep_tree(v, tree);
+    pairs->items =
+        arena_alloc(v->arena, ((size_t)cJSON_GetArraySize(tree) + 1) * sizeof *pairs->items);
+    const cJSON *m;
+    cJSON_ArrayForEach (m, tree)
+        if (cJSON_IsString(m))
+            pairs->items[pairs->count++] = (struct wukong_pair){m->string, m->valuestring};
+    return pairs;
+}
+
+/* Those of the VirtualMachine, as at admission; of a VMI that stands alone its own. */
+static const struct wukong_pairs *source_labels(const struct policing *p, struct clone_view *v)
+{
+    const struct caches *c = p->caches;
+    const struct wukong_effective *e = &v->effective;
+    const struct kube_object *vm =
+        c->get(c->arg, KIND_VM, e->source_ns, str_or(e->source_name, ""));
+    return labels_of(v,
+                     vm ? vm : c->get(c->arg, KIND_VMI, e->source_ns, str_or(e->source_name, "")));
+}
+
+static const struct wukong_pairs *namespace_labels(const struct policing *p, struct clone_view *v,
+                                                   const char *name)
+{
+    return labels_of(v, p->caches->get(p->caches->arg, KIND_NAMESPACE, "", name));
+}
+
+/* The plan, once the source has been read. */
+static const struct disks *plan_of(struct clone_view *v)
+{
+    if (!v->disk_count)
+        return NULL;
+    struct disks *d = arena_alloc(v->arena, sizeof *d);
+    d->items = arena_alloc(v->arena, v->disk_count * sizeof *d->items);
+    for (size_t i = 0; i < v->disk_count; i++)
+        d->items[d->count++] = *v->disks[i].plan;
+    return d;
+}
+
+/* Classes and sizes: of the plan, and before there is one, what the spec says itself. */
+static void describe(const struct policing *p, struct entry *e, const struct clone_view *v,
+                     const struct disks *plan)
+{
+    const char *classes[USAGE_CLASSES_MAX];
+    const struct wukong_spec *spec = &v->wukong->spec;
+    size_t count = 0;
+    int64_t bytes = 0;
+    if (!plan && e->holder.bytes)
+        return;
+    for (size_t i = 0; plan && i < plan->count; i++) {
+        bytes += plan->items[i].bytes;
+        entries_add_class(classes, &count, plan->items[i].storage_class);
+    }
+    for (size_t i = 0; !plan && i < spec->disk_count; i++) {
+        bytes += spec->disks[i].size_bytes;
+        entries_add_class(classes, &count, spec->disks[i].storage_class);
+    }
+    usage_describe(&p->entries->usage, &e->holder, classes, count, bytes * v->effective.replicas);
+    if (plan)
+        e->disk_count = plan->count;
+}
+
+struct kept {
+    struct ours_clone whose;
+    int64_t count;
+};
+
+static bool count_snapshot(void *arg, const struct kube_object *o)
+{
+    struct kept *k = arg;
+    k->count += !o->deleted_ms && ours_made(&k->whose, KIND_SNAPSHOT, o);
+    return true;
+}
+
+static int64_t snapshots_of(const struct policing *p, const struct entry *e,
+                            const struct clone_view *v)
+{
+    struct kept k = {.whose = {.uid = e->uid,
+                               .name = e->name,
+                               .ns = e->ns,
+                               .source_ns = v->effective.source_ns,
+                               .sources = {v->effective.source_name}}};
+    p->caches->each(p->caches->arg, KIND_SNAPSHOT, e->uid, count_snapshot, &k);
+    return k.count;
+}
+
+/* Of the other linked clones of this source: what is kept, and what those under way will keep. */
+static int64_t snapshots_kept(const struct policing *p, const struct entry *self,
+                              const struct clone_view *v)
+{
+    int64_t n = 0;
+    if (!p->policies->by_retained || v->effective.clone_type != CLONE_LINKED)
+        return 0;
+    for (struct entry *e = entries_of_source(p->entries, v->effective.source_ns,
+                                             str_or(v->effective.source_name, "-"));
+         e; e = e->same_source_next) {
+        if (e == self || !e->linked)
+            continue;
+        if (e->succeeded)
+            n += snapshots_of(p, e, v);
+        else if (e->holder.holds)
+            n += e->disk_count ? (int64_t)e->disk_count : 1;
+    }
+    return n;
+}
+
+/* --- the judgement --- */
+
+/* Nothing that lies outside the policies keeps it from going on now: what waits for its source, a
+   quota or a class, for an hour perhaps, must not keep a slot from the others. */
+static bool could_go_on(const struct policing *p, const struct clone_view *v)
+{
+    struct why why = {0};
+    if (v->permit.refusal || v->permitted_ms > v->now.wall_ms ||
+        observe_source(v, &why) == STEP_WAIT)
+        return false;
+    /* The pre-flight is not cheap to look at, and with slots to spare it does not matter. */
+    if (!p->policies->by_limit && (int64_t)p->entries->usage.held < p->max_in_flight / 2)
+        return true;
+    why.reason = REASON_NONE;
+    bool ready = observe_preflight(v, &why) == STEP_DONE;
+    return ready || why.reason == REASON_WAITING || why.reason == REASON_NONE;
+}
+
+/* Nothing before the source has been read. A source that was started, or will be, has an agent to
+   wait for. */
+static struct cut_foreseen foreseen(const struct clone_view *v, const struct disks *plan)
+{
+    const struct view_source *s = &v->source;
+    bool starts = !s->vmi_exists && v->effective.clone_type == CLONE_RUNNING;
+    if (!plan)
+        return (struct cut_foreseen){0};
+    return cut_foresee(&v->effective, s->vmi_exists || starts,
+                       s->agent || starts || v->record.started.at_ms, s->paused, plan);
+}
+
+static struct policy_request request_of(const struct policing *p, const struct kube_object *o,
+                                        struct clone_view *v, const struct disks *plan)
+{
+    const struct policies *set = p->policies;
+    struct policy_request r = {
+        .source_ns_labels =
+            set->by_namespace ? namespace_labels(p, v, v->effective.source_ns) : NULL,
+        .target_ns_labels = set->by_namespace ? namespace_labels(p, v, v->wukong->ns) : NULL,
+        .source_labels = set->by_source ? source_labels(p, v) : NULL,
+        .wukong = v->wukong,
+        .effective = &v->effective,
+        .disks = plan,
+        .cut = foreseen(v, plan),
+        .now_ms = v->now.wall_ms};
+    if (set->by_subject)
+        permit_requester(v->arena, v->wukong, &v->effective, kube_object_field(o, F_GENERATE_NAME),
+                         kube_object_field(o, F_ANNOTATION_STAMP), p->stamp_keys, &r.user,
+                         &r.groups, &r.group_count);
+    return r;
+}
+
+void policing_raise_cuts(const void *arg, const struct kube_object *o, struct clone_view *v)
+{
+    const struct policing *p = arg;
+    if (!p->policies->by_cut)
+        return;
+    struct policy_request r = request_of(p, o, v, NULL);
+    policy_raise_cuts(v->arena, p->policies->items, p->policies->count, &r, &v->classes);
+    v->least = policy_least_consistency(p->policies->items, p->policies->count, &r);
+}
+
+static void judge(const struct policing *p, struct entry *e, const struct kube_object *o,
+                  struct clone_view *v, struct policy_findings *found)
+{
+    const struct policies *set = p->policies;
+    const struct disks *plan = plan_of(v);
+    bool begun = record_begun(&v->record);
+    describe(p, e, v, plan);
+    bool could = !begun && could_go_on(p, v);
+    struct policies_case c = {
+        .request = request_of(p, o, v, plan),
+        .competes = could,
+        .max_in_flight = p->max_in_flight,
+        .snapshots_kept = snapshots_kept(p, e, v),
+        .snapshots_wanted = (int64_t)e->disk_count,
+    };
+    struct policies_verdict verdict =
+        policies_judge(v->arena, set, &p->entries->usage, &e->holder, &c, found);
+    e->policies_broken = policy_reports_judged(p->reports, e->ns, e->name, c.request.user, found,
+                                               e->policies_broken);
+    v->policy.reason = verdict.reason;
+    v->policy.why = verdict.why;
+    v->policy.until_ms = verdict.until_ms;
+    if (begun)
+        return;
+    /* Held from here on, though nothing is written yet: of two that are judged one after the other
+       the second must know of the first. */
+    if (could && !verdict.reason)
+        usage_hold(&p->entries->usage, &e->holder);
+    /* That it has begun may be stored, though it has to wait again as far as the caches know. */
+    else if (!e->announced.base)
+        usage_drop(&p->entries->usage, &e->holder);
+}
+
+void policing_judge(const struct policing *p, struct entry *e, const struct kube_object *o,
+                    struct clone_view *v)
+{
+    if (record_final(&v->record))
+        return;
+    if (v->wukong->deleted_ms || record_aborted(&v->record) || !view_may_be_held(v)) {
+        usage_begin(&e->holder);
+        usage_end(&p->entries->usage, &e->holder);
+        if (v->wukong->deleted_ms && !record_begun(&v->record) && !e->announced.base)
+            usage_drop(&p->entries->usage, &e->holder);
+        /* It goes on without being asked, whoever let it go: perhaps the leader before. */
+        if (view_cut_by_other(v)) {
+            describe(p, e, v, plan_of(v));
+            usage_hold(&p->entries->usage, &e->holder);
+        }
+        return;
+    }
+    CLEANUP_FREE struct policy_findings *found = xcalloc(1, sizeof *found);
+    judge(p, e, o, v, found);
+}

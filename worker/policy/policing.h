@@ -1,0 +1,32 @@
+/*
+ * One clone before its policies: gathers what they ask for from the view and the caches, judges,
+ * and takes or gives back the clone's slot. What the verdict says is in view.policy afterwards, for
+ * clone_decide. A clone that is past its cut, failed, finished or being deleted is not judged any
+ * more: a policy edited later never touches it.
+ */
+#ifndef POLICY_POLICING_H
+#define POLICY_POLICING_H
+
+#include "clones/entries.h"
+#include "policy/policies.h"
+#include "policy/policy_status.h"
+#include "observe/view.h"
+
+struct policing {
+    struct entries *entries;
+    const struct policies *policies;
+    struct policy_reports *reports;
+    const struct caches *caches;
+    int64_t max_in_flight;
+    const char *stamp_keys; /* PEM; NULL: not known, and so nobody is */
+};
+
+/* o: the Wukong that the view was made from. */
+void policing_judge(const struct policing *p, struct entry *e, const struct kube_object *o,
+                    struct clone_view *v);
+/* For view_settings.raise_cuts; arg: struct policing. */
+void policing_raise_cuts(const void *arg, const struct kube_object *o, struct clone_view *v);
+/* What a claim holds, or asks for while it is not bound. */
+int64_t policing_claim_bytes(const struct kube_object *claim);
+
+#endif

@@ -1,0 +1,182 @@
+/* The look at the source after the cut: it is still what the attempt began with. */
+#include "steps/pods.h"
+
+#include "base/str.h"
+#include "json/json.h"
+#include "wukong/facts.h"
+
+#define BACKUP_STATUS "status.changedBlockTracking.backupStatus"
+/* What the clocks of two nodes may differ by. */
+#define BACKUP_CLOCKS_MS 60000
+
+enum observed view_source_changed(struct why *why)
+{
+    why_set(why, REASON_SOURCE_CHANGED,
+            "the source was stopped, started or replaced while it was being cloned");
+    return STEP_FAILED;
+}
+
+enum observed view_source_spoiled(const struct clone_view *v, struct why *why)
+{
+    char text[HOLD_TEXT];
+    if (!v->record.attempt_ms || record_aborted(&v->record) ||
+        v->memo->spoiled_ms < v->record.attempt_ms)
+        return STEP_DONE;
+    why_set(why, REASON_SOURCE_CHANGED, "while the source was being cloned it was changed: %s",
+            hold_text((enum hold)v->memo->spoiled_by, &v->source.holds, text));
+    return STEP_FAILED;
+}
+
+static cJSON *read_tree(const struct call *c)
+{
+    cJSON *tree = NULL;
+    if (!call_ok(c) || !c->body || json_read(c->body, c->body_len, &tree, NULL) < 0)
+        return NULL;
+    return tree;
+}
+
+/* The VMI that the call read, if it has not ended; else NULL. */
+static cJSON *read_vmi(const struct call *c)
+{
+    CLEANUP_JSON cJSON *vmi = read_tree(c);
+    const char *phase = json_str(vmi, "status.phase");
+    return str_eq(phase, "Succeeded") || str_eq(phase, "Failed") ? NULL : TAKE(vmi);
+}
+
+bool call_read_running_vmi(const struct call *c)
+{
+    CLEANUP_JSON cJSON *vmi = read_vmi(c);
+    return vmi != NULL;
+}
+
+static bool looked(const struct call *c)
+{
+    return call_ok(c) || (call_failed(c) && c->code == 404);
+}
+
+/* The same look at the VirtualMachine, where there is one. */
+static const struct call *vm_after(const struct clone_view *v)
+{
+    return memo_findf(v->memo, "read/after-vm/%lld", (long long)view_attempt(v));
+}
+
+/* The claims that the machine names are those that were planned, and cut: after a volume migration
+   or a restore it names others, and what was cut may be of neither moment. */
+static const char *other_claim(const struct clone_view *v, const cJSON *vm, const cJSON *vmi)
+{
+    struct source_facts facts = {0};
+    facts_read_source(v->arena, vm, vmi, &facts);
+    for (size_t i = 0; i < v->disk_count; i++) {
+        const struct disk_plan *plan = v->disks[i].plan;
+        const struct volume_facts *now = facts_volume(&facts, plan->volume);
+        if (!now || !str_eq(now->claim, plan->claim))
+            return plan->volume;
+    }
+    return NULL;
+}
+
+/* What both looks show of the source's disks. */
+static enum observed disks_stayed(const struct clone_view *v, const cJSON *vmi, struct why *why)
+{
+    char text[HOLD_TEXT];
+    CLEANUP_JSON cJSON *vm = read_tree(vm_after(v));
+    const struct source_holds holds = holds_of(vm, vmi);
+    enum hold hold = holds_first(&holds, false);
+    const char *moved = vm || vmi ? other_claim(v, vm, vmi) : NULL;
+    if (hold_spoils(hold))
+        why_set(why, REASON_SOURCE_CHANGED, "while the source was being cut it was changed: %s",
+                hold_text(hold, &holds, text));
+    else if (moved)
+        why_set(why, REASON_SOURCE_CHANGED,
+                "volume %s of the source has another claim than when the attempt began", moved);
+    else
+        return STEP_DONE;
+    return STEP_FAILED;
+}
+
+/* Its own state, as the last read before the freeze and the look after the cut show it. */
+static bool same_backup(const struct clone_view *v, const cJSON *after)
+{
+    const struct call *before = memo_findf(v->memo, "read/vmi/%s", str_or(v->source.vmi_name, ""));
+    CLEANUP_JSON cJSON *vmi = read_tree(before);
+    /* A worker that was restarted has not read it: a backup that is not over, or was begun since
+       the attempt was, less what two clocks may differ by. */
+    int64_t begun = 0;
+    (void)str_to_time_ms(json_str(after, "startTimestamp"), &begun);
+    return vmi ? json_equal(json_at(vmi, BACKUP_STATUS), after)
+               : begun + BACKUP_CLOCKS_MS < v->record.attempt_ms;
+}
+
+bool view_thawed_by_backup(const struct clone_view *v)
+{
+    CLEANUP_JSON cJSON *vmi = read_vmi(view_look_after(v));
+    const cJSON *after = json_at(vmi, BACKUP_STATUS);
+    return after && (holds_backup_runs(after) || !same_backup(v, after));
+}
+
+enum observed view_stayed_the_same(const struct clone_view *v, struct why *why)
+{
+    const struct call *c = view_look_after(v);
+    why_set(why, REASON_CLONING, "all snapshots are cut, making sure that the source is the same");
+    if (!looked(c) || (v->source.vm_exists && !looked(vm_after(v))))
+        return STEP_TODO;
+    CLEANUP_JSON cJSON *vmi = read_vmi(c);
+    bool same = vmi && str_eq(json_str(vmi, "metadata.uid"), v->record.source_uid) &&
+                !json_str(vmi, "metadata.deletionTimestamp");
+    enum observed disks = same ? disks_stayed(v, vmi, why) : view_source_changed(why);
+    return disks == STEP_DONE ? pods_after(v, "after", why) : disks;
+}
+
+/* One that runs by then may have been started after the last cut, and nothing tells: the storage's
+   own time of a cut may be that of another clock, 0, or the birth of the volume (PowerFlex). */
+static enum observed found_stopped(const struct clone_view *v, const struct call *look,
+                                   struct why *why)
+{
+    if (!v->source.vm_exists)
+        return STEP_DONE;
+    why_set(why, REASON_CLONING, "making sure that the source stayed stopped");
+    if (!looked(look))
+        return STEP_TODO;
+    if (!call_read_running_vmi(look))
+        return STEP_DONE;
+    why_set(why, REASON_SOURCE_STARTED, "the source %s/%s was running when its disks were copied",
+            v->effective.source_ns, v->effective.source_name);
+    return STEP_FAILED;
+}
+
+enum observed view_stayed_stopped(const struct clone_view *v, struct why *why)
+{
+    enum observed o = found_stopped(v, view_look_after(v), why);
+    if (!v->source.vm_exists)
+        return o;
+    if (o == STEP_DONE)
+        o = looked(vm_after(v)) ? disks_stayed(v, NULL, why) : STEP_TODO;
+    return o == STEP_DONE ? pods_after(v, "after", why) : o;
+}
+
+/* Of snapshots the record says Offline only after the look that proved it. */
+enum observed observe_stayed_stopped(const struct clone_view *v, struct why *why)
+{
+    if (v->record.consistency != CONSISTENCY_OFFLINE || !view_copies_claims(v))
+        return STEP_DONE;
+    enum observed o =
+        found_stopped(v, memo_findf(v->memo, "read/copied/%lld", (long long)view_attempt(v)), why);
+    return o == STEP_DONE && v->source.vm_exists ? pods_after(v, "copied", why) : o;
+}
+
+void apply_stayed_stopped(const struct clone_view *v, struct decision *d)
+{
+    (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_VMI], v->effective.source_ns,
+                      v->source.vmi_name, "read/copied/%lld", (long long)view_attempt(v));
+    pods_ask_after(v, "copied", d);
+}
+
+void apply_look_after(const struct clone_view *v, struct decision *d)
+{
+    (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_VMI], v->effective.source_ns,
+                      v->source.vmi_name, "read/after/%lld", (long long)view_attempt(v));
+    if (v->source.vm_exists)
+        (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_VM], v->effective.source_ns,
+                          v->source.vm_name, "read/after-vm/%lld", (long long)view_attempt(v));
+    pods_ask_after(v, "after", d);
+}

@@ -1,0 +1,82 @@
+/*
+ * The step between snapshots and disks of a clone into another namespace: for each disk a second,
+ * pre-provisioned VolumeSnapshotContent on the same handle (always Retain: the handle is the first
+ * one's), and a VolumeSnapshot bound to it in the target namespace. Both ends are looked at before
+ * a claim is made from them.
+ */
+#include "steps/steps.h"
+
+#include "base/str.h"
+#include "actions/bodies.h"
+
+static bool needs_copy(const struct clone_view *v, size_t disk)
+{
+    return v->disks[disk].plan->method == DISK_HANDLE_COPY;
+}
+
+static enum observed copy_state(const struct clone_view *v, size_t disk, struct why *why)
+{
+    const struct view_copy *c = &v->disks[disk].copy;
+    if ((c->content_exists && !c->content_ours) || (c->snapshot.exists && !c->snapshot.ours)) {
+        why_set(why, REASON_NAME_TAKEN, "%s %s exists and is not this clone's",
+                c->snapshot.exists && !c->snapshot.ours ? "VolumeSnapshot"
+                                                        : "VolumeSnapshotContent",
+                c->snapshot.exists && !c->snapshot.ours ? c->snapshot.name : c->content_name);
+        why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
+        return STEP_WAIT;
+    }
+    if (c->content_deleting || c->snapshot.deleting) {
+        why_set(why, REASON_SNAPSHOT_LOST, "the copy %s of the snapshot is being deleted",
+                c->content_name);
+        return STEP_FAILED;
+    }
+    if (c->changed) {
+        why_set(why, REASON_CHANGED_BY_ADMISSION, "the copy %s of the snapshot %s", c->content_name,
+                c->changed);
+        return STEP_FAILED;
+    }
+    why_set(why, REASON_CLONING, "the snapshot of disk %s is handed to namespace %s",
+            v->disks[disk].plan->name, v->wukong->ns);
+    if (!c->content_exists || !c->snapshot.exists)
+        return STEP_TODO;
+    if (c->snapshot.error)
+        why_set(why, REASON_SNAPSHOT_FAILED, "VolumeSnapshot %s/%s: %s", v->wukong->ns,
+                c->snapshot.name, c->snapshot.error);
+    why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
+    return c->bound ? STEP_DONE : STEP_WAIT;
+}
+
+enum observed observe_copies(const struct clone_view *v, struct why *why)
+{
+    if (view_targets_complete(v))
+        return STEP_DONE;
+    enum observed worst = STEP_DONE;
+    for (size_t i = 0; i < v->disk_count; i++) {
+        struct why one = {0};
+        if (!needs_copy(v, i))
+            continue;
+        enum observed o = copy_state(v, i, &one);
+        if (o == STEP_DONE || (worst != STEP_DONE && o != STEP_FAILED && o != STEP_TODO))
+            continue;
+        worst = o;
+        *why = one;
+        why->disk = v->disks[i].plan->name;
+        if (o == STEP_FAILED)
+            break;
+    }
+    return worst;
+}
+
+/* The content first: a VolumeSnapshot that comes before it waits 9 s (seen on 8.6). */
+void apply_copies(const struct clone_view *v, struct decision *d)
+{
+    for (size_t i = 0; i < v->disk_count; i++) {
+        const struct view_copy *c = &v->disks[i].copy;
+        if (!needs_copy(v, i))
+            continue;
+        if (!c->content_exists)
+            body_create_content_copy(v, d, i);
+        else if (!c->snapshot.exists)
+            body_create_snapshot_copy(v, d, i);
+    }
+}

@@ -1,0 +1,129 @@
+/* The freeze and the thaw of the guest; see steps.h. */
+#include "steps/steps.h"
+
+#include "base/str.h"
+#include "actions/bodies.h"
+#include "observe/kinds.h"
+#include "steps/pods.h"
+
+static enum observed frozen_state(const struct clone_view *v, struct why *why)
+{
+    const struct call *freeze = view_freeze_call(v);
+    if (!freeze) {
+        const struct call *armed =
+            memo_findf(v->memo, "armed/%lld", (long long)v->record.freeze.requested_ms);
+        why_set(
+            why, REASON_FREEZE_LOST,
+            "the worker was restarted while a freeze was under way; the guest is thawed and the "
+            "attempt repeated");
+        if (!call_ok(armed))
+            return STEP_FAILED;
+        if (v->now.wall_ms < v->record.freeze.requested_ms + FREEZE_SEND_MS)
+            return STEP_TODO;
+        why_set(why, REASON_FREEZE_LOST, "the freeze could not be sent in time");
+        return STEP_FAILED;
+    }
+    if (call_failed(freeze)) {
+        why_set(why, REASON_FREEZE_FAILED, "the guest could not be frozen: %s",
+                str_or(freeze->message, "no answer"));
+        return STEP_FAILED;
+    }
+    why_set(why, REASON_CLONING, "the guest is being frozen");
+    why->again_ms = v->record.freeze.deadline_ms;
+    return call_ok(freeze) ? STEP_DONE : STEP_WAIT;
+}
+
+/* Whoever ends first thaws both, and KubeVirt leaves out its own freeze where it reads a state of
+   5 s ago (pkg/storage/snapshot/source.go): one at a time. */
+enum observed observe_free_guest(const struct clone_view *v, struct why *why)
+{
+    const struct view_source *s = &v->source;
+    int64_t rested = s->last_thaw_ms + FREEZE_POLL_MS;
+    why_set(why, REASON_CLONING, "about to freeze the guest");
+    if (s->holds.snapshot)
+        why_set(why, REASON_SOURCE_BUSY, "the VirtualMachineSnapshot %s of the source is under way",
+                s->holds.snapshot);
+    else if (s->freeze_status)
+        why_set(why, REASON_SOURCE_BUSY, "the source is %s by somebody else", s->freeze_status);
+    else if (s->freeze_elsewhere) {
+        why_set(why, REASON_SOURCE_BUSY, "another clone holds the source frozen");
+        why->again_ms = v->now.wall_ms + 1000;
+    } else if (s->vm_snapshot_elsewhere && !vm_snapshot_begun(v)) {
+        why_set(why, REASON_SOURCE_BUSY, "another clone's VirtualMachineSnapshot is under way");
+        why->again_ms = v->now.wall_ms + 1000;
+    } else if (s->last_thaw_ms && v->now.wall_ms < rested) {
+        why_set(why, REASON_SOURCE_BUSY, "the source was thawed a moment ago");
+        why->again_ms = rested;
+    } else if (view_waits_for_turn(v)) {
+        why_set(why, REASON_QUEUED, "guests of other clones are frozen, %u at a time",
+                s->freezes_max);
+        why->again_ms = v->now.wall_ms + FREEZE_TURN_MS;
+    }
+    return why->reason == REASON_CLONING ? STEP_TODO : STEP_WAIT;
+}
+
+enum observed observe_freeze(const struct clone_view *v, struct why *why)
+{
+    if (view_past_cut(v))
+        return STEP_DONE;
+    if (view_free_of_others(v, why) == STEP_WAIT)
+        return STEP_WAIT;
+    if (view_cut_mode(v) == CUT_FROZEN && v->record.freeze.requested_ms)
+        return frozen_state(v, why);
+    enum observed used = STEP_DONE, freezes = STEP_DONE;
+    if (view_cut_mode(v) == CUT_FROZEN)
+        freezes = observe_free_guest(v, why);
+    /* Last: it is to be as near to the cut as can be. */
+    if (freezes != STEP_WAIT)
+        used = pods_before(v, why);
+    return used == STEP_DONE ? freezes : used;
+}
+
+void begin_attempt(const struct clone_view *v, struct decision *d)
+{
+    if (!v->record.attempts) {
+        d->record.attempts = 1;
+        d->record.attempt_ms = v->now.wall_ms;
+        d->record.owned = true;
+    }
+    d->record.source_uid = v->source.vmi_exists ? v->source.vmi_uid : v->source.vm_uid;
+    d->record.source_vmi = v->source.vmi_exists ? v->source.vmi_name : v->source.vm_name;
+}
+
+void apply_freeze(const struct clone_view *v, struct decision *d)
+{
+    struct why why = {0};
+    if (!v->record.freeze.requested_ms && pods_before(v, &why) != STEP_DONE) {
+        pods_ask_before(v, d);
+        return;
+    }
+    if (!v->record.freeze.requested_ms) {
+        begin_attempt(v, d);
+        share_close(v, d);
+        d->record.freeze.requested_ms = v->now.wall_ms;
+        d->record.freeze.deadline_ms = v->now.wall_ms + view_unfreeze_ms(v);
+        d->record.freeze.vmi_uid = v->source.vmi_uid;
+        d->record.freeze.thawed_ms = 0;
+        d->record.freeze.acknowledged_ms = 0;
+        d->persist_first = true;
+        return;
+    }
+    struct intent *i = intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VMI],
+                                   v->effective.source_ns, v->source.vmi_name, "freeze/%lld",
+                                   (long long)v->record.freeze.requested_ms);
+    i->sub = "freeze";
+    i->body = arena_printf(v->arena, "{\"unfreezeTimeout\":\"%llds\"}",
+                           (long long)(view_unfreeze_ms(v) / 1000));
+    /* virt-api gives up after 10 s (pkg/virt-api/rest/subresource.go); what comes later is lost. */
+    i->timeout_ms = 15000;
+}
+
+enum observed observe_thaw(const struct clone_view *v, struct why *why)
+{
+    /* What is cut and told needs no guest: the thaw is repeated beside what follows. */
+    if (!record_owes_thaw(&v->record) || view_past_cut(v))
+        return STEP_DONE;
+    why_set(why, REASON_CLONING, "the guest is being thawed");
+    why->again_ms = v->now.wall_ms + 1000;
+    return STEP_WAIT;
+}

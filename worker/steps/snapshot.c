@@ -1,0 +1,300 @@
+/* The steps around the point in time: freeze, cut, thaw, snapshots ready. */
+#include "steps/steps.h"
+
+#include <assert.h>
+
+#include "base/str.h"
+#include "actions/bodies.h"
+#include "steps/pods.h"
+
+/* --- freeze --- */
+
+/* --- cut --- */
+
+static bool marked(const struct clone_view *v, const char *what)
+{
+    return memo_findf(v->memo, "%s/%lld", what, (long long)v->record.freeze.requested_ms) != NULL;
+}
+
+/* All were seen cut while the guest was frozen: the thaw was marked so when it was sent. */
+static bool were_cut_frozen(const struct clone_view *v)
+{
+    return marked(v, "held") || marked(v, "held-long");
+}
+
+/* And the guest had not gone on by itself before. Only Windows does so earlier than we asked, and
+   says it only in its answer to the first thaw: a second one finds a guest that is not frozen, and
+   works. Without that answer, so early a thaw proves it as well, and what else the guest runs. */
+static bool freeze_held(const struct clone_view *v)
+{
+    const char *os = v->source.guest_os;
+    if (view_thawed_by_itself(v))
+        return false;
+    return marked(v, "held") || (marked(v, "held-long") && (marked(v, "thaw-worked") ||
+                                                            (os && !str_eq(os, WINDOWS_GUEST_OS))));
+}
+
+/* All were seen cut in this attempt. One that is gone since is not made anew: the record of the
+   cuts may have been written, though its answer was lost, and would then tell of others. */
+static bool were_all_cut(const struct clone_view *v)
+{
+    return were_cut_frozen(v) || view_look_after(v);
+}
+
+static enum observed cut_errors(const struct clone_view *v, struct why *why)
+{
+    for (size_t i = 0; i < v->disk_count; i++) {
+        const struct seen_snapshot *s = &v->disks[i].snapshot;
+        why->disk = v->disks[i].plan->name;
+        if (s->exists && !s->ours) {
+            why_set(why, REASON_NAME_TAKEN, "VolumeSnapshot %s/%s exists and is not this clone's",
+                    s->ns, s->name);
+            return STEP_FAILED;
+        }
+        if (s->exists && (s->deleting || s->lost)) {
+            why_set(why, REASON_SNAPSHOT_LOST, "VolumeSnapshot %s/%s is being deleted", s->ns,
+                    s->name);
+            return STEP_FAILED;
+        }
+        if (!s->exists && view_disk_has_snapshot(&v->disks[i]) && were_all_cut(v)) {
+            why_set(why, REASON_SNAPSHOT_LOST, "VolumeSnapshot %s/%s was deleted", s->ns, s->name);
+            return STEP_FAILED;
+        }
+    }
+    why->disk = NULL;
+    return STEP_DONE;
+}
+
+static const struct call *refused_create(const struct clone_view *v, size_t disk)
+{
+    const struct seen_snapshot *s = &v->disks[disk].snapshot;
+    const struct call *c = s->exists ? NULL : memo_findf(v->memo, "create/snapshot/%s", s->name);
+    return call_failed(c) ? c : NULL;
+}
+
+/* A snapshot that the API server refuses (quota, policy) does not come while the guest is frozen.
+ */
+static enum observed cut_refusals(const struct clone_view *v, struct why *why)
+{
+    for (size_t i = 0; i < v->disk_count; i++) {
+        const struct call *c = refused_create(v, i);
+        if (!c || c->kind != ERR_REFUSED)
+            continue;
+        bool quota = strstr(str_or(c->message, ""), "exceeded quota") != NULL;
+        why->disk = v->disks[i].plan->name;
+        why_set(why, quota ? REASON_QUOTA_EXCEEDED : REASON_SNAPSHOT_FAILED,
+                "VolumeSnapshot %s/%s: %s", v->disks[i].snapshot.ns, v->disks[i].snapshot.name,
+                str_or(c->message, "refused"));
+        return STEP_FAILED;
+    }
+    return STEP_DONE;
+}
+
+static void describe_cut(const struct clone_view *v, struct why *why)
+{
+    size_t cut = 0;
+    for (size_t i = 0; i < v->disk_count; i++)
+        cut += view_disk_is_cut(&v->disks[i]);
+    why_set(why, REASON_CLONING, "%zu of %zu snapshots are cut", cut, v->disk_count);
+    for (size_t i = 0; i < v->disk_count; i++) {
+        const struct call *c = refused_create(v, i);
+        if (!view_disk_is_cut(&v->disks[i]) && why->reason == REASON_CLONING)
+            why_set(why, REASON_CLONING, "%zu of %zu snapshots are cut, disk %s is not", cut,
+                    v->disk_count, v->disks[i].plan->name);
+        if (v->disks[i].snapshot.error || c)
+            why_set(why, REASON_SNAPSHOT_FAILED, "disk %s: %s", v->disks[i].plan->name,
+                    c ? str_or(c->message, "no answer") : v->disks[i].snapshot.error);
+    }
+}
+
+/* FilesystemConsistent is claimed only when the freeze was acknowledged, nothing thawed it before
+   the last cut was seen, the guest's own timer included, and no KubeVirt snapshot (whose end thaws
+   everybody) came in between. What somebody else thaws is seen at the next poll of the guest (5 s),
+   if that comes before our thaw.
+ */
+static enum consistency judge_consistency(const struct clone_view *v)
+{
+    enum cut_mode mode = view_cut_mode(v);
+    int64_t id = v->record.freeze.requested_ms;
+    if (view_uses_vm_snapshot(v) && (view_thawed_by_backup(v) || pods_sharing(v).pod) &&
+        vm_snapshot_consistency(v) == CONSISTENCY_FILESYSTEM)
+        return cut_consistency(CUT_RUNNING, false, v->disk_count);
+    if (view_uses_vm_snapshot(v))
+        return vm_snapshot_consistency(v);
+    bool foreign = v->memo->foreign_snapshot_ms >= id || v->memo->foreign_thaw_ms >= id ||
+                   view_thawed_by_backup(v) || pods_sharing(v).pod;
+    bool quiesced =
+        mode == CUT_FROZEN && call_ok(view_freeze_call(v)) && freeze_held(v) && !foreign;
+    return cut_consistency(mode, quiesced, v->disk_count);
+}
+
+/* What the storage says, to be shown and not to be computed with; 0: nothing. */
+static int64_t shown_cut_ms(const struct clone_view *v)
+{
+    int64_t last = 0;
+    for (size_t i = 0; i < v->disk_count; i++)
+        last = v->disks[i].snapshot.cut_ms > last ? v->disks[i].snapshot.cut_ms : last;
+    return last;
+}
+
+/* A source that was started, or restarted and so no longer frozen, while it was cut may not be in
+   the cache yet, and what the record says of the snapshots is to be true from the beginning. Our
+   thaw waits for none of this. A copy is looked after when it is over. */
+static enum observed source_state(const struct clone_view *v, struct why *why)
+{
+    if (!view_takes_snapshots(v))
+        return STEP_DONE;
+    return view_cut_mode(v) == CUT_OFFLINE ? view_stayed_stopped(v, why)
+                                           : view_stayed_the_same(v, why);
+}
+
+static bool worth_enough(const struct clone_view *v, struct why *why)
+{
+    enum consistency got = judge_consistency(v);
+    if (view_must_be_frozen(v) && !consistency_meets(got, CONSISTENCY_FILESYSTEM)) {
+        why_set(why, REASON_CUT_TIMEOUT,
+                "%s and the guest was not certainly frozen until the last snapshot was cut",
+                v->effective.quiesce == QUIESCE_REQUIRED ? view_who_requires(v)
+                                                         : "the snapshots copy files");
+        return false;
+    }
+    /* As it can be when the source was started, or a policy was made, after this one was let go. */
+    if (!consistency_meets(got, v->least)) {
+        why_set(why, REASON_CUT_TIMEOUT, "the snapshots are %s and a ClonePolicy demands %s",
+                consistency_names[got], consistency_names[v->least]);
+        return false;
+    }
+    return true;
+}
+
+static enum observed all_cut_state(const struct clone_view *v, struct why *why)
+{
+    const struct call *thaw = view_thaw_call(v);
+    bool frozen = view_cut_mode(v) == CUT_FROZEN;
+    enum observed source = source_state(v, why);
+    if (source != STEP_DONE)
+        return source;
+    why_set(why, REASON_CLONING, "all snapshots are cut, the guest is being thawed");
+    /* The record waits for the thaw's answer, so that one write tells both. */
+    if (frozen && (!thaw || thaw->state == CALL_FLYING))
+        return STEP_WAIT;
+    const struct pod_user shares = pods_sharing(v);
+    if (view_must_be_frozen(v) && shares.pod) {
+        why_set(why, REASON_SOURCE_CHANGED,
+                "quiesce is Required, and the Pod %s/%s came to use disk %s while it was being cut",
+                v->effective.source_ns, shares.pod, shares.disk);
+        return STEP_FAILED;
+    }
+    return worth_enough(v, why) ? STEP_TODO : STEP_FAILED;
+}
+
+enum observed observe_cut(const struct clone_view *v, struct why *why)
+{
+    if (view_past_cut(v))
+        return STEP_DONE;
+    if (view_uses_vm_snapshot(v) && !view_all_cut(v))
+        return observe_vm_snapshot(v, why);
+    bool frozen = view_cut_mode(v) == CUT_FROZEN;
+    enum observed o = cut_errors(v, why);
+    if (o != STEP_FAILED && frozen)
+        o = cut_refusals(v, why);
+    if (o == STEP_FAILED)
+        return o;
+    if (view_all_cut(v))
+        return all_cut_state(v, why);
+    describe_cut(v, why);
+    if (frozen && !view_freeze_holds(v) && view_must_be_frozen(v)) {
+        why_set(why, REASON_CUT_TIMEOUT,
+                "the snapshots were not all cut within the %lld s that the guest may stay frozen%s",
+                (long long)(view_unfreeze_ms(v) / 1000),
+                str_eq(v->source.guest_os, WINDOWS_GUEST_OS) ? " (it is Windows)" : "");
+        return STEP_FAILED;
+    }
+    why->again_ms = frozen ? view_thaw_by_ms(v) : v->now.wall_ms + WAIT_POLL_MS;
+    if (frozen && v->now.wall_ms >= why->again_ms)
+        why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
+    return STEP_TODO;
+}
+
+static void record_cut(const struct clone_view *v, struct decision *d)
+{
+    int64_t bytes = 0;
+    for (size_t i = 0; i < v->disk_count; i++)
+        bytes += v->disks[i].snapshot.restore_bytes;
+    begin_attempt(v, d);
+    d->record.cut_ms = v->now.wall_ms;
+    d->record.snapshot_ms = shown_cut_ms(v);
+    if (d->record.member_count)
+        d->record.shared_until_ms = v->now.wall_ms + SHARE_TAKE_OVER_MS;
+    d->record.snapshot_bytes = bytes;
+    d->record.consistency = judge_consistency(v);
+    const struct call *freeze = view_freeze_call(v);
+    /* Its end may not be known yet: oblige_thaw tells it then. */
+    if (call_ok(freeze) && !d->record.freeze.thawed_ms) {
+        d->record.froze = true;
+        d->record.freeze_ms = v->now.mono_ms - freeze->sent_mono_ms;
+    }
+    if (freeze)
+        d->record.freeze.acknowledged_ms = freeze->done_ms;
+}
+
+void apply_cut(const struct clone_view *v, struct decision *d)
+{
+    struct why why = {0};
+    if (view_all_cut(v) && source_state(v, &why) == STEP_TODO) {
+        apply_look_after(v, d);
+        return;
+    }
+    if (view_all_cut(v)) {
+        record_cut(v, d);
+        return;
+    }
+    if (!v->record.attempts || !v->record.source_uid) {
+        begin_attempt(v, d);
+        share_close(v, d);
+        d->persist_first = true;
+        return;
+    }
+    if (view_uses_vm_snapshot(v) && !v->vm_snapshot.exists) {
+        body_create_vm_snapshot(v, d);
+        return;
+    }
+    if (view_uses_vm_snapshot(v))
+        return;
+    size_t first = d->intents.count;
+    for (size_t i = 0; i < v->disk_count; i++)
+        if (!v->disks[i].snapshot.exists && !view_disk_is_cut(&v->disks[i]))
+            body_create_snapshot(v, d, i);
+    for (size_t i = first; i < d->intents.count; i++)
+        d->intents.items[i].urgent = view_cut_mode(v) == CUT_FROZEN;
+}
+
+/* --- snapshots ready --- */
+
+enum observed observe_snapshots(const struct clone_view *v, struct why *why)
+{
+    if (!view_takes_snapshots(v) || view_targets_complete(v))
+        return STEP_DONE;
+    size_t ready = 0;
+    for (size_t i = 0; i < v->disk_count; i++) {
+        const struct seen_snapshot *s = &v->disks[i].snapshot;
+        why->disk = v->disks[i].plan->name;
+        if (view_disk_is_cut(&v->disks[i]) && (s->ready || !view_disk_has_snapshot(&v->disks[i]))) {
+            ready++;
+            continue;
+        }
+        if (!s->exists || s->deleting || s->lost) {
+            why_set(why, REASON_SNAPSHOT_LOST, "VolumeSnapshot %s/%s is gone or going",
+                    str_or(s->ns, ""), str_or(s->name, ""));
+            return STEP_FAILED;
+        }
+        why_set(why, s->error ? REASON_SNAPSHOT_FAILED : REASON_CLONING, "disk %s: %s",
+                v->disks[i].plan->name, str_or(s->error, "its snapshot is not ready yet"));
+    }
+    if (ready == v->disk_count)
+        return STEP_DONE;
+    if (why->reason == REASON_CLONING)
+        why_set(why, REASON_CLONING, "%zu of %zu snapshots are ready", ready, v->disk_count);
+    why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
+    return STEP_WAIT;
+}

@@ -1,0 +1,527 @@
+/* The steps before the guest is touched: policy, source, gates, pre-flight. */
+#include "steps/steps.h"
+#include "observe/capture.h"
+
+#include <assert.h>
+
+#include "base/str.h"
+#include "json/json.h"
+#include "actions/bodies.h"
+
+/* What is missing in the clone's namespace is looked for this often; no event tells. */
+#define NEED_POLL_MS 3000
+
+static enum observed wait_for(struct why *why, const struct clone_view *v, int64_t poll_ms)
+{
+    if (poll_ms)
+        why->again_ms = v->now.wall_ms + (poll_ms == WAIT_POLL_MS ? view_wait_ms(v) : poll_ms);
+    return STEP_WAIT;
+}
+
+enum observed observe_policy(const struct clone_view *v, struct why *why)
+{
+    if (!view_may_be_held(v))
+        return STEP_DONE;
+    if (v->invalid && !v->record.attempts) {
+        why_set(why, REASON_INVALID, "%s", v->invalid);
+        return STEP_FAILED;
+    }
+    if (v->permit.refusal) {
+        why_set(why, REASON_NOT_ADMITTED, "%s", v->permit.refusal);
+        return wait_for(why, v, WAIT_POLL_MS);
+    }
+    enum observed kept = access_kept(v, why);
+    if (kept != STEP_DONE)
+        return kept;
+    bool denied = v->policy.reason == REASON_POLICY_DENIED;
+    bool scheduled = v->permitted_ms > v->now.wall_ms;
+    /* Of two times the later one is told. */
+    if (scheduled && !denied && v->permitted_ms >= v->policy.until_ms) {
+        why_set(why, v->permitted_reason, "%s", str_or(v->permitted_why, "not yet permitted"));
+        why->again_ms = why->until_ms = v->permitted_ms;
+        return STEP_WAIT;
+    }
+    if (!v->policy.reason)
+        return STEP_DONE;
+    why_set(why, v->policy.reason, "%s", str_or(v->policy.why, ""));
+    why->until_ms = v->policy.until_ms;
+    why->again_ms = v->policy.until_ms ? v->policy.until_ms : v->now.wall_ms + HELD_POLL_MS;
+    return STEP_WAIT;
+}
+
+static enum observed not_running(const struct clone_view *v, struct why *why)
+{
+    const struct view_source *s = &v->source;
+    why_set(why, REASON_SOURCE_NOT_RUNNING,
+            "the VirtualMachineInstance %s/%s is %s, a clone of type %s needs it Running",
+            v->effective.source_ns, v->effective.source_name,
+            s->vmi_exists ? str_or(s->phase, "Pending") : "not there",
+            clone_type_names[v->effective.clone_type]);
+    return wait_for(why, v, 0);
+}
+
+/* Whatever quiesce says: what others do to the disks of the source, or to its freeze. */
+enum observed view_free_of_others(const struct clone_view *v, struct why *why)
+{
+    char text[HOLD_TEXT];
+    const struct source_holds *h = &v->source.holds;
+    bool freezes = v->effective.clone_type != CLONE_FULL && v->effective.quiesce != QUIESCE_NEVER;
+    enum hold hold = holds_first(h, freezes);
+    /* What follows is for the freeze and the cut that are yet to come. */
+    if (hold == HOLD_NONE || !view_may_be_held(v))
+        return STEP_DONE;
+    why_set(why, REASON_SOURCE_BUSY, "the source is busy: %s", hold_text(hold, h, text));
+    return wait_for(why, v, WAIT_POLL_MS);
+}
+
+static const cJSON *find_condition(const cJSON *status, const char *type)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach (c, json_get(status, "conditions"))
+        if (str_eq(json_str(c, "type"), type))
+            return c;
+    return NULL;
+}
+
+/* Before the gates: no application is asked to keep still for nothing. One that was asked is not
+   let go again: the freeze asks once more, behind the gates. */
+static enum observed free_before_gates(const struct clone_view *v, struct why *why)
+{
+    const cJSON *c = find_condition(v->status, condition_type_names[COND_AWAITING_GATES]);
+    return str_eq(json_str(c, "status"), "True") ? STEP_DONE : view_free_of_others(v, why);
+}
+
+/* A guest that boots is not one without an agent: until when it is given time; 0: it is not. Two
+   clocks are compared, so this process's own first sight of it is the latest beginning. */
+static int64_t agent_awaited_until(const struct clone_view *v)
+{
+    const struct view_source *s = &v->source;
+    int64_t began = s->began_ms, seen = v->memo->agentless_ms;
+    if (s->agent || s->paused || v->effective.quiesce == QUIESCE_NEVER)
+        return 0;
+    if (seen && began > seen)
+        began = seen;
+    if (v->record.started.at_ms > began)
+        began = v->record.started.at_ms;
+    return began ? began + AGENT_WAIT_MS : 0;
+}
+
+/* What a running source must be for the quiesce that was asked. */
+static enum observed running_state(const struct clone_view *v, struct why *why)
+{
+    const struct view_source *s = &v->source;
+    /* What follows is for the freeze and the cut that are yet to come. */
+    if (!view_may_be_held(v))
+        return STEP_DONE;
+    if (v->effective.quiesce == QUIESCE_REQUIRED && s->paused) {
+        why_set(why, REASON_SOURCE_PAUSED, "%s and the source is paused", view_who_requires(v));
+        return wait_for(why, v, 0);
+    }
+    if (v->effective.quiesce == QUIESCE_REQUIRED && !s->agent) {
+        why_set(why, REASON_AGENT_NOT_CONNECTED, "%s and the source's guest agent is not connected",
+                view_who_requires(v));
+        return wait_for(why, v, 0);
+    }
+    int64_t agent_until = agent_awaited_until(v);
+    if (v->now.wall_ms < agent_until) {
+        why_set(why, REASON_SOURCE_STARTING,
+                "the source began to run a moment ago, its guest agent is awaited until it has "
+                "had %d s",
+                AGENT_WAIT_MS / 1000);
+        why->again_ms = why->until_ms = agent_until;
+        return STEP_WAIT;
+    }
+    return STEP_DONE;
+}
+
+/* It was seen changed in this attempt, and may look as before by now. */
+static bool changed_before(const struct clone_view *v)
+{
+    return v->record.attempt_ms && v->memo->source_changed_ms >= v->record.attempt_ms;
+}
+
+/* Between the beginning of an attempt and its cut the source is the same instance, or the same
+   stopped machine. */
+static enum observed same_source(const struct clone_view *v, struct why *why)
+{
+    const struct view_source *s = &v->source;
+    const char *uid = s->vmi_exists ? s->vmi_uid : s->vm_uid;
+    if (!v->record.source_uid || !v->record.attempts || record_aborted(&v->record) ||
+        (!changed_before(v) && str_eq(v->record.source_uid, uid) &&
+         (!s->vmi_exists || !s->deleting)))
+        return view_source_spoiled(v, why);
+    return view_source_changed(why);
+}
+
+/* A full clone reads the claims of the source until its own are bound, if it takes no snapshots. */
+static enum observed full_state(const struct clone_view *v, struct why *why)
+{
+    const struct view_source *s = &v->source;
+    const struct wukong_effective *e = &v->effective;
+    bool begun = v->record.cut_ms || v->record.source_uid;
+    if (!s->vmi_exists && !(begun && changed_before(v)))
+        return begun ? view_source_spoiled(v, why) : free_before_gates(v, why);
+    if (begun) {
+        why_set(why, REASON_SOURCE_STARTED,
+                "the source %s/%s was started before its disks were copied", e->source_ns,
+                e->source_name);
+        return STEP_FAILED;
+    }
+    why_set(why, REASON_SOURCE_RUNNING,
+            "the source %s/%s is running, a full clone needs it stopped: stop it, or use cloneType "
+            "running or linked",
+            e->source_ns, e->source_name);
+    return wait_for(why, v, 0);
+}
+
+/* After the cut the source is not needed, but by a full clone that copies its claims themselves. */
+static bool source_is_free(const struct clone_view *v)
+{
+    if (!view_past_cut(v))
+        return false;
+    if (v->effective.clone_type != CLONE_FULL)
+        return true;
+    /* What a worker that has just begun has not read yet may be copied for long. */
+    if (!v->disk_count && !v->capture.refusal)
+        return true;
+    for (size_t i = 0; i < v->disk_count; i++)
+        for (size_t t = 0; t < v->target_count; t++)
+            if (!view_disk_has_snapshot(&v->disks[i]) && !v->targets[t].claims[i].bound)
+                return false;
+    return v->disk_count > 0;
+}
+
+static enum observed observe_start(const struct clone_view *v, struct why *why)
+{
+    if (!v->source.may_start) {
+        why_set(why, REASON_NOT_ADMITTED,
+                "the source %s/%s is stopped, and who asked for the clone may not start it",
+                v->effective.source_ns, v->effective.source_name);
+        return wait_for(why, v, 0);
+    }
+    enum observed access = access_state(v, ACCESS_START, why);
+    if (access != STEP_DONE)
+        return access;
+    why_set(why, REASON_SOURCE_STARTING, "the stopped source %s/%s is being started",
+            v->effective.source_ns, v->effective.source_name);
+    const struct call *start = memo_find(v->memo, "start");
+    if (call_failed(start) && start->kind != ERR_CONFLICT)
+        why_set(why, REASON_SOURCE_STARTING, "the source cannot be started: %s", start->message);
+    why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
+    bool sent = call_ok(start) && v->now.wall_ms < start->done_ms + WAIT_POLL_MS;
+    return sent && v->record.started.at_ms ? STEP_WAIT : STEP_TODO;
+}
+
+enum observed observe_source(const struct clone_view *v, struct why *why)
+{
+    const struct view_source *s = &v->source;
+    const struct wukong_effective *e = &v->effective;
+    if (source_is_free(v) || view_cut_by_other(v))
+        return STEP_DONE;
+    /* Copying goes on by itself, whatever becomes of the VirtualMachine, as long as it does not
+     * run. */
+    if (view_past_cut(v))
+        return full_state(v, why);
+    bool found = e->source_type == SOURCE_VMI ? s->vmi_exists : s->vm_exists;
+    if (e->clone_type != CLONE_FULL && same_source(v, why) == STEP_FAILED)
+        return STEP_FAILED;
+    /* What would make us wait before the freeze must not prolong it. */
+    if (record_owes_thaw(&v->record) && found)
+        return STEP_DONE;
+    if (!found) {
+        why_set(why, REASON_SOURCE_NOT_FOUND, "%s %s/%s does not exist",
+                e->source_type == SOURCE_VMI ? "VirtualMachineInstance" : "VirtualMachine",
+                e->source_ns, e->source_name);
+        return wait_for(why, v, 0);
+    }
+    if (s->deleting) {
+        why_set(why, REASON_SOURCE_NOT_RUNNING, "the source %s/%s is being deleted", e->source_ns,
+                e->source_name);
+        return wait_for(why, v, 0);
+    }
+    if (e->clone_type == CLONE_FULL)
+        return full_state(v, why);
+    if (free_before_gates(v, why) == STEP_WAIT)
+        return STEP_WAIT;
+    if (s->running)
+        return running_state(v, why);
+    if (e->clone_type == CLONE_LINKED && !s->vmi_exists)
+        return STEP_DONE;
+    if (e->source_type == SOURCE_VM && !s->vmi_exists)
+        return observe_start(v, why);
+    return not_running(v, why);
+}
+
+/* Announced in the record before it is sent, so that a restarted worker knows whom it started. */
+void apply_source(const struct clone_view *v, struct decision *d)
+{
+    struct why access = {0};
+    if (access_state(v, ACCESS_START, &access) != STEP_DONE) {
+        access_ask(v, ACCESS_START, d);
+        return;
+    }
+    if (!v->record.started.at_ms) {
+        d->record.started.at_ms = v->now.wall_ms;
+        d->persist_first = true;
+        return;
+    }
+    struct intent *i = intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VM],
+                                   v->effective.source_ns, v->effective.source_name, "start");
+    i->sub = "start";
+    i->body = "{}";
+}
+
+/* --- gates --- */
+
+static int64_t awaiting_since(const struct clone_view *v)
+{
+    int64_t ms;
+    const cJSON *c = find_condition(v->status, condition_type_names[COND_AWAITING_GATES]);
+    if (!str_eq(json_str(c, "status"), "True") ||
+        !str_to_time_ms(json_str(c, "lastTransitionTime"), &ms))
+        return 0;
+    /* A new attempt asks anew. */
+    return ms + 999 < v->record.attempt_ms ? 0 : ms;
+}
+
+enum observed observe_gates(const struct clone_view *v, struct why *why)
+{
+    const struct wukong_source *s = &v->wukong->spec.source;
+    /* An attempt that has begun has passed them, and hold_gates keeps its application still. */
+    if (s->gate_count == 0 || share_begun(&v->record) || view_cut_by_other(v))
+        return STEP_DONE;
+    int64_t since = awaiting_since(v);
+    for (size_t i = 0; i < s->gate_count; i++) {
+        int64_t turned = 0;
+        const cJSON *c = find_condition(v->status, s->gates[i]);
+        bool open = since && str_eq(json_str(c, "status"), "True") &&
+                    str_to_time_ms(json_str(c, "lastTransitionTime"), &turned) && turned >= since;
+        if (!open) {
+            why_set(why, REASON_AWAITING_GATES, "waiting for condition %s to turn True",
+                    s->gates[i]);
+            return STEP_TODO;
+        }
+    }
+    return STEP_DONE;
+}
+
+void apply_gates(const struct clone_view *v, struct decision *d)
+{
+    if (!awaiting_since(v))
+        d->conditions[COND_AWAITING_GATES] =
+            (struct condition){CONDITION_TRUE, REASON_AWAITING_GATES, "the freeze waits"};
+}
+
+/* --- pre-flight --- */
+
+/* How old an answer is. While other clones' guests are frozen it does not grow old: it is asked
+   again when the turn has come, and not every few seconds until then. */
+static int64_t age_ms(const struct clone_view *v, const struct call *c)
+{
+    return view_waits_for_turn(v) ? 0 : v->now.wall_ms - c->done_ms;
+}
+
+/* That a claim is not there is an answer, too: it may be one that nobody wants. */
+static bool read_fresh(const struct clone_view *v, const struct body_read *r)
+{
+    const struct call *c = memo_find(v->memo, r->key);
+    bool may_lack = r->kind == KIND_PVC || strstr(r->key, "/absent/");
+    bool answered = call_ok(c) || (call_failed(c) && c->code == 404 && may_lack);
+    /* What was read while the claims were being exchanged is no reading of the source. */
+    if (c && c->done_ms <= v->memo->held_ms)
+        return false;
+    /* Who waits for another one's snapshot takes that one's reading, too. */
+    bool follows = v->share.role == SHARE_FOLLOW || v->share.role == SHARE_BOUND;
+    return answered && age_ms(v, c) < (follows ? DRY_RUN_FRESH_MS : READ_FRESH_MS);
+}
+
+static const struct call *dry_call(const struct clone_view *v, const char *kind, const char *name)
+{
+    const struct call *c = memo_findf(v->memo, "%s/%s/%s", view_dry_slot(v), kind, name);
+    return c && age_ms(v, c) < DRY_RUN_FRESH_MS ? c : NULL;
+}
+
+static enum observed dry_verdict(const struct clone_view *v, const struct call *c, const char *kind,
+                                 const char *name, struct why *why)
+{
+    if (call_ok(c))
+        return STEP_DONE;
+    why_set(why, REASON_WAITING, "checking %s %s", kind, name);
+    if (!call_failed(c))
+        return STEP_TODO;
+    enum reason reason = REASON_PREFLIGHT_REFUSED;
+    if (c->kind == ERR_EXISTS)
+        reason = REASON_NAME_TAKEN;
+    else if (strstr(str_or(c->message, ""), "exceeded quota"))
+        reason = REASON_QUOTA_EXCEEDED;
+    else if (c->kind != ERR_REFUSED && c->kind != ERR_INVALID)
+        reason = REASON_WAITING;
+    why_set(why, reason, "%s %s: %s", kind, name, str_or(c->message, "refused"));
+    why->again_ms = c->retry_ms;
+    int64_t at = v->now.wall_ms + view_wait_ms(v);
+    if (reason != REASON_WAITING && at > c->retry_ms)
+        why->again_ms = at;
+    return STEP_TODO;
+}
+
+/* A machine of a batch that stayed when the others failed is there already. */
+static const struct view_target *first_missing(const struct clone_view *v)
+{
+    for (size_t t = 0; t < v->target_count; t++)
+        if (!v->targets[t].ready)
+            return &v->targets[t];
+    return &v->targets[0];
+}
+
+static enum observed changed_by_admission(const char *what, struct why *why)
+{
+    why_set(why, REASON_CHANGED_BY_ADMISSION, "%s", what);
+    return STEP_FAILED;
+}
+
+/* Only the first target is tried: the others differ from it in names alone, and those are looked
+   up in the caches (view_name_taken). */
+static enum observed dry_runs(const struct clone_view *v, struct why *why)
+{
+    const struct view_target *t = first_missing(v);
+    for (size_t i = 0; i < v->disk_count; i++) {
+        const char *name = t->claims[i].name;
+        enum observed o =
+            dry_verdict(v, dry_call(v, "claim", name), "PersistentVolumeClaim", name, why);
+        if (o != STEP_DONE)
+            return o;
+        const char *changed = body_dry_claim_changed(v, t, i);
+        if (changed) {
+            why->disk = v->disks[i].plan->name;
+            return changed_by_admission(changed, why);
+        }
+    }
+    enum observed o =
+        dry_verdict(v, dry_call(v, "vm", t->vm.name), "VirtualMachine", t->vm.name, why);
+    const char *changed = o == STEP_DONE ? body_vm_changed(v, t, view_dry_slot(v)) : NULL;
+    return changed ? changed_by_admission(changed, why) : o;
+}
+
+enum found { FOUND_UNKNOWN, FOUND_THERE, FOUND_MISSING, FOUND_HIDDEN };
+
+/* A probe that is refused for another reason than the name, by a quota or by somebody's policy,
+   tells nothing, today and tomorrow: the Event with what the machine needs names it. */
+static enum found find_need(const struct clone_view *v, const struct body_need *n)
+{
+    const struct call *c = memo_find(v->memo, n->key);
+    if (n->probe && call_failed(c) && (c->kind == ERR_REFUSED || c->kind == ERR_NOT_FOUND))
+        return FOUND_HIDDEN;
+    bool missing = n->probe ? call_ok(c) && c->code != 409 : call_failed(c) && c->code == 404;
+    if (missing)
+        return FOUND_MISSING;
+    return call_ok(c) && age_ms(v, c) < READ_FRESH_MS ? FOUND_THERE : FOUND_UNKNOWN;
+}
+
+/* For a clone into another namespace: what the machine names is there, too. */
+static enum observed needs_state(const struct clone_view *v, struct why *why)
+{
+    size_t n = 0;
+    const struct body_need *needs = body_needs(v, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct call *c = memo_find(v->memo, needs[i].key);
+        enum found found = find_need(v, &needs[i]);
+        if (found == FOUND_THERE || found == FOUND_HIDDEN)
+            continue;
+        why_set(why, REASON_WAITING, "looking for %s %s", needs[i].kind->kind, needs[i].name);
+        why->again_ms = v->now.wall_ms + NEED_POLL_MS;
+        if (found == FOUND_MISSING) {
+            why->again_ms = v->now.wall_ms + view_wait_ms(v);
+            why_set(why, REASON_DEPENDENCY_MISSING,
+                    "%s %s%s%s, which the source names, does not exist", needs[i].kind->kind,
+                    str_or(needs[i].ns, ""), needs[i].ns ? "/" : "", needs[i].name);
+            return STEP_TODO;
+        }
+        if (call_failed(c))
+            why_set(why, REASON_WAITING, "looking for %s %s: %s", needs[i].kind->kind,
+                    needs[i].name, str_or(c->message, "no answer"));
+        return STEP_TODO;
+    }
+    return STEP_DONE;
+}
+
+enum observed observe_preflight(const struct clone_view *v, struct why *why)
+{
+    const char *kind;
+    /* A restarted worker reads back from the first snapshot what the others are to be made of. */
+    if (view_past_cut(v) || (v->capture.sealed && v->capture.present))
+        return STEP_DONE;
+    if (record_owes_thaw(&v->record) && v->capture.present)
+        return STEP_DONE;
+    enum observed access = access_state(v, ACCESS_CLONE, why);
+    if (access != STEP_DONE)
+        return access;
+    why_set(why, REASON_WAITING, "reading the source");
+    size_t n = 0;
+    const struct body_read *reads = body_reads(v, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct call *c = memo_find(v->memo, reads[i].key);
+        if (call_unreadable(c))
+            why_set(why, REASON_OBJECT_UNREADABLE, "%s", c->message);
+        else if (call_failed(c))
+            why_set(why, REASON_WAITING, "reading the source: %s", str_or(c->message, "failed"));
+        if (!read_fresh(v, &reads[i]))
+            return STEP_TODO;
+    }
+    if (!v->source.vmi_exists && call_read_running_vmi(memo_findf(v->memo, "read/absent/%s",
+                                                                  str_or(v->source.vm_name, "")))) {
+        why_set(why, REASON_SOURCE_BUSY, "the source %s/%s is running already",
+                v->effective.source_ns, v->effective.source_name);
+        return wait_for(why, v, 1000);
+    }
+    if (v->capture.refusal) {
+        why_set(why, v->capture.refusal, "%s", v->capture.refusal_text);
+        if (reason_table[v->capture.refusal].kind == REASON_TERMINAL)
+            return STEP_FAILED;
+        return wait_for(why, v, WAIT_POLL_MS);
+    }
+    if (!v->capture.present)
+        return STEP_TODO;
+    const char *taken = view_name_taken(v, &kind);
+    if (taken) {
+        why_set(why, REASON_NAME_TAKEN, "%s %s exists and is not this clone's", kind, taken);
+        return wait_for(why, v, WAIT_POLL_MS);
+    }
+    enum observed fits = view_cut_fits(v, why);
+    if (fits != STEP_DONE)
+        return fits;
+    enum observed needed = needs_state(v, why);
+    return needed == STEP_DONE ? dry_runs(v, why) : needed;
+}
+
+void apply_preflight(const struct clone_view *v, struct decision *d)
+{
+    size_t n = 0;
+    struct why access = {0};
+    if (access_state(v, ACCESS_CLONE, &access) != STEP_DONE) {
+        access_ask(v, ACCESS_CLONE, d);
+        return;
+    }
+    const struct body_read *reads = body_reads(v, &n);
+    for (size_t i = 0; i < n; i++)
+        if (!read_fresh(v, &reads[i]))
+            intents_add(&d->intents, reads[i].body ? INTENT_EXPAND : INTENT_READ,
+                        &worker_kinds[reads[i].kind], reads[i].ns, reads[i].name, "%s",
+                        reads[i].key)
+                ->body = reads[i].body;
+    if (!v->capture.present || v->capture.refusal)
+        return;
+    const struct body_need *needs = body_needs(v, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct call *c = memo_find(v->memo, needs[i].key);
+        if (!c || v->now.wall_ms >= c->done_ms + NEED_POLL_MS)
+            intents_add(&d->intents, needs[i].probe ? INTENT_PROBE : INTENT_READ, needs[i].kind,
+                        needs[i].ns, needs[i].name, "%s", needs[i].key)
+                ->body = needs[i].probe;
+    }
+    const struct view_target *t = first_missing(v);
+    for (size_t k = 0; k < v->disk_count; k++)
+        if (!call_ok(dry_call(v, "claim", t->claims[k].name)))
+            body_dry_run_claim(v, d, t, k);
+    if (!call_ok(dry_call(v, "vm", t->vm.name)))
+        body_dry_run_vm(v, d, t);
+}

@@ -1,0 +1,273 @@
+/* The removal of what a clone made: in which order, and what must come first. */
+#include "teardown/teardown.h"
+
+#include "base/str.h"
+#include "json/json.h"
+#include "actions/event.h"
+#include "observe/kinds.h"
+
+/* KubeVirt holds the guest frozen for a VirtualMachineSnapshot under way: its deletion waits no
+   longer for the contents of its VolumeSnapshots. */
+#define HASTY_MS 5000
+
+/* How often csi-snapshotter is made to look at a content again. */
+#define NUDGE_MS 10000
+
+/* Any write makes it look; the annotation says whose it is. */
+static void nudge(const struct clone_view *v, struct decision *d, const struct view_leftover *o)
+{
+    const struct call *last = memo_findf(v->memo, "nudge/%s", o->stuck);
+    decision_again(d, v->now.wall_ms + NUDGE_MS);
+    if (call_ok(last) && v->now.wall_ms < last->done_ms + NUDGE_MS)
+        return;
+    struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
+                                   o->stuck, "nudge/%s", o->stuck);
+    p->body = arena_printf(v->arena,
+                           "{\"metadata\":{\"annotations\":{\"" WUKONG_GROUP
+                           "/deletion-awaited\":\"%lld\"}}}",
+                           (long long)(v->now.wall_ms / 1000));
+}
+
+/* We have set it to Delete already, and not to Retain since: the cache is behind, or is yet to show
+   that somebody else did (view_left.c policy_is_ours). */
+static bool set_to_delete(const struct clone_view *v, const char *content)
+{
+    const struct call *gone = memo_findf(v->memo, "policy/%s", content);
+    const struct call *kept = memo_findf(v->memo, "retain/%s", content);
+    return call_ok(gone) && !(call_ok(kept) && kept->done_mono_ms >= gone->done_mono_ms);
+}
+
+/* Everything that must come before the deletion of a VolumeSnapshot; true when it has. hasty: only
+   what takes no time. */
+static bool may_go(const struct clone_view *v, struct decision *d, const struct view_leftover *o,
+                   bool hasty)
+{
+    if (o->unlabelled && !str_eq(o->backup_of, v->record.vm_snapshot_uid)) {
+        /* What tells that it is ours, once KubeVirt's snapshot is gone, is stored first. */
+        decision_again(d, v->now.wall_ms + 1000);
+        return false;
+    }
+    if (o->unlabelled) {
+        struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_SNAPSHOT],
+                                       o->ns, o->name, "label/%s", o->uid);
+        p->body = arena_printf(v->arena,
+                               "{\"metadata\":{\"uid\":\"%s\",\"labels\":{\"" WUKONG_UID_LABEL
+                               "\":\"%s\"}}}",
+                               o->uid, v->wukong->uid);
+        return false;
+    }
+    if (o->look) {
+        (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_CONTENT], NULL, o->look,
+                          "%s", o->look_key);
+        decision_again(d, v->now.wall_ms + 1000);
+        return false;
+    }
+    if (!o->copy && o->content && o->content_retains && o->policy_ours &&
+        !set_to_delete(v, o->content)) {
+        struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
+                                       o->content, "policy/%s", o->content);
+        p->body = "{\"metadata\":{\"annotations\":{\"" POLICY_SET_ANNOTATION
+                  "\":\"Delete\"}},\"spec\":{\"deletionPolicy\":\"Delete\"}}";
+        return false;
+    }
+    if (hasty)
+        return !o->content_awaited || v->now.wall_ms > o->created_ms + HASTY_MS;
+    /* The provisioner takes its finalizer off after the claim is bound, and a conflict makes it try
+       again a second later: by then the content must be there, or it fails for minutes and the
+       snapshot hangs (seen on v6.3: 409, then "error getting snapshotcontent"). */
+    if (o->in_use) {
+        decision_again(d, v->now.wall_ms + 2000);
+        if (o->orphaned)
+            intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_SNAPSHOT], o->ns, o->name,
+                        "release/%s", o->uid)
+                ->body = o->release;
+        return false;
+    }
+    /* Its content is about to appear and would outlive it, or the CSI driver is at work for it and
+       what it makes would be overlooked. */
+    if (o->content_awaited || o->being_cut) {
+        decision_again(d, v->now.wall_ms + 1000);
+        return false;
+    }
+    return true;
+}
+
+static void remove_one(const struct clone_view *v, struct decision *d,
+                       const struct view_leftover *o)
+{
+    if (o->stuck)
+        nudge(v, d, o);
+    if (o->deleting && !o->in_use)
+        return;
+    if (o->attached)
+        return;
+    if ((o->kind == KIND_SNAPSHOT || (o->kind == KIND_CONTENT && !o->copy)) &&
+        !may_go(v, d, o, false))
+        return;
+    struct intent *i = intents_add(&d->intents, INTENT_DELETE, &worker_kinds[o->kind], o->ns,
+                                   o->name, "delete/%s/%s", worker_kinds[o->kind].resource, o->uid);
+    i->uid = o->uid;
+}
+
+/* In a namespace that is being deleted it goes without us, and is not waited for. */
+static bool released(const struct clone_view *v, const struct view_leftover *o)
+{
+    return v->source_ns_terminating && o->deleting && str_eq(o->ns, v->effective.source_ns);
+}
+
+static size_t remove_kind(const struct clone_view *v, struct decision *d, int kind)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < v->ours_count; i++) {
+        const struct view_leftover *o = &v->ours[i];
+        if (o->kind != kind || o->stays)
+            continue;
+        n += !o->attached && !released(v, o);
+        remove_one(v, d, o);
+    }
+    return n;
+}
+
+/* The copies of another namespace; the physical snapshot is the first content's and stays. True
+   when none is left. */
+bool oblige_remove_copies(const struct clone_view *v, struct decision *d)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < v->ours_count; i++) {
+        const struct view_leftover *o = &v->ours[i];
+        if (!o->copy || (o->kind != KIND_SNAPSHOT && o->kind != KIND_CONTENT))
+            continue;
+        n++;
+        remove_one(v, d, o);
+    }
+    return n == 0;
+}
+
+/* KubeVirt's VolumeSnapshots go with it, by the garbage collector: what is due to them comes first.
+   True when it is gone. */
+static bool remove_vm_snapshots(const struct clone_view *v, struct decision *d)
+{
+    bool there = false, hasty = false, ready = true;
+    for (size_t i = 0; i < v->ours_count; i++) {
+        there |= v->ours[i].kind == KIND_VM_SNAPSHOT;
+        hasty |= v->ours[i].hasty;
+    }
+    for (size_t i = 0; there && i < v->ours_count; i++) {
+        const struct view_leftover *o = &v->ours[i];
+        if (o->unread) {
+            (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[o->kind], o->ns, o->name,
+                              "read/%s/%s", worker_kinds[o->kind].resource, o->name);
+            ready = false;
+        }
+        if (o->kind != KIND_SNAPSHOT || o->unread)
+            continue;
+        if (o->stuck)
+            nudge(v, d, o);
+        ready &= (o->deleting && !o->in_use && !o->unlabelled) || may_go(v, d, o, hasty);
+    }
+    if (ready)
+        (void)remove_kind(v, d, KIND_VM_SNAPSHOT);
+    return !there;
+}
+
+bool oblige_remove_snapshots(const struct clone_view *v, struct decision *d)
+{
+    /* Those who share them have not yet written down that they do. */
+    if (v->share.taking_over) {
+        decision_again(d, v->now.wall_ms + 1000);
+        return false;
+    }
+    if (!oblige_remove_copies(v, d)) {
+        decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
+        return false;
+    }
+    bool none = remove_vm_snapshots(v, d) && remove_kind(v, d, KIND_SNAPSHOT) == 0;
+    /* Contents that outlived the VolumeSnapshots of a linked clone. */
+    none &= remove_kind(v, d, KIND_CONTENT) == 0;
+    if (!none)
+        decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
+    return none;
+}
+
+/* A finalizer on a snapshot protects nothing; its content and data go at once. What holds is a
+   content whose deletionPolicy is Retain (seen on external-snapshotter 8.6). */
+bool oblige_hold_parents(const struct clone_view *v, struct decision *d)
+{
+    bool held = true;
+    for (size_t i = 0; i < v->ours_count; i++) {
+        const struct view_leftover *o = &v->ours[i];
+        if (o->kind != KIND_SNAPSHOT || o->copy || o->deleting || !o->content || o->content_retains)
+            continue;
+        struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
+                                       o->content, "retain/%s", o->content);
+        /* The label leads back to it when its VolumeSnapshot has been deleted. */
+        p->body = arena_printf(v->arena,
+                               "{\"metadata\":{\"labels\":{\"" WUKONG_UID_LABEL
+                               "\":\"%s\"},\"annotations\":{\"" POLICY_SET_ANNOTATION
+                               "\":null}},\"spec\":{\"deletionPolicy\":\"Retain\"}}",
+                               v->wukong->uid);
+        held = false;
+    }
+    return held;
+}
+
+/* The order matters: a Pending claim keeps its snapshot in deletion for ever and a dying snapshot
+   keeps the claim Pending, so claims go first and are waited for. */
+bool oblige_remove_all(const struct clone_view *v, struct decision *d)
+{
+    size_t n = remove_kind(v, d, KIND_VM);
+    n += remove_kind(v, d, KIND_DATA_VOLUME);
+    n += remove_kind(v, d, KIND_PVC);
+    if (n) {
+        decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
+        return false;
+    }
+    /* What is left are machines that have been ready: their disks may need them still. */
+    bool needed =
+        view_claims_pending(v) || (v->effective.clone_type == CLONE_LINKED && view_has_children(v));
+    return needed || oblige_remove_snapshots(v, d);
+}
+
+static bool is_of_target(const struct clone_view *v, const struct view_target *t,
+                         const struct view_leftover *o)
+{
+    if (o->kind == KIND_VM)
+        return str_eq(o->name, t->vm.name);
+    for (size_t i = 0; i < v->disk_count; i++)
+        if ((o->kind == KIND_PVC || o->kind == KIND_DATA_VOLUME) &&
+            str_eq(o->name, t->claims[i].name))
+            return true;
+    return false;
+}
+
+bool oblige_remove_target(const struct clone_view *v, struct decision *d,
+                          const struct view_target *t)
+{
+    bool gone = true;
+    for (size_t i = 0; i < v->ours_count; i++) {
+        if (v->ours[i].stays || !is_of_target(v, t, &v->ours[i]))
+            continue;
+        gone = false;
+        remove_one(v, d, &v->ours[i]);
+    }
+    if (!gone)
+        decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
+    return gone;
+}
+
+bool oblige_await_creates(const struct clone_view *v, struct decision *d)
+{
+    for (const struct call *c = v->memo->calls; c; c = c->next) {
+        if (!str_starts(c->key, "create/"))
+            continue;
+        if (c->state == CALL_FLYING)
+            return false;
+        bool may_exist = call_ok(c) || (call_failed(c) && c->kind != ERR_REFUSED &&
+                                        c->kind != ERR_EXISTS && c->kind != ERR_THROTTLED);
+        if (may_exist && v->now.wall_ms < c->done_ms + CREATE_SEEN_MS) {
+            decision_again(d, c->done_ms + CREATE_SEEN_MS);
+            return false;
+        }
+    }
+    return true;
+}
