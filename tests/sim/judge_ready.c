@@ -119,6 +119,16 @@ bool judge_survives(struct sim *s, const struct api_object *wukong, const struct
     return false;
 }
 
+/* What was copied without a snapshot, from a source that ran or was changed, is no copy, whatever
+   has become of the machine. */
+static bool is_no_copy(const cJSON *wukong)
+{
+    const char *reason = json_str(wukong, "status.cloneStatus.lastError.reason");
+    const char *type = json_str(wukong, "spec.cloneSource.cloneType");
+    return str_eq(reason, "SourceStarted") ||
+           (str_eq(reason, "SourceChanged") && (!type || str_eq(type, "full")));
+}
+
 /* A worker deletes it. */
 void judge_removed(struct sim *s, const char *who, const struct api_object *o)
 {
@@ -136,8 +146,7 @@ void judge_removed(struct sim *s, const char *who, const struct api_object *o)
                       api_kinds[o->kind].kind, o->name, k->name);
     if (!m || !m->ready_ms)
         return;
-    /* What was copied from a source that ran is no copy, whatever has become of the machine. */
-    if (str_eq(json_str(w->tree, "status.cloneStatus.lastError.reason"), "SourceStarted"))
+    if (is_no_copy(w->tree))
         return;
     if (s->now_ms > m->ready_ms + KNOWN_MS)
         sim_violation(s, "a-ready-machine-is-never-taken-away",

@@ -75,11 +75,12 @@ static const char *other_claim(const struct clone_view *v, const cJSON *vm, cons
     return NULL;
 }
 
-/* What both looks show of the source's disks. */
-static enum observed disks_stayed(const struct clone_view *v, const cJSON *vmi, struct why *why)
+/* What the looks at the VirtualMachine and its instance show of the source's disks. */
+static enum observed disks_stayed(const struct clone_view *v, const struct call *vm_look,
+                                  const cJSON *vmi, struct why *why)
 {
     char text[HOLD_TEXT];
-    CLEANUP_JSON cJSON *vm = read_tree(vm_after(v));
+    CLEANUP_JSON cJSON *vm = read_tree(vm_look);
     const struct source_holds holds = holds_of(vm, vmi);
     enum hold hold = holds_first(&holds, false);
     const char *moved = vm || vmi ? other_claim(v, vm, vmi) : NULL;
@@ -123,7 +124,7 @@ enum observed view_stayed_the_same(const struct clone_view *v, struct why *why)
     CLEANUP_JSON cJSON *vmi = read_vmi(c);
     bool same = vmi && str_eq(json_str(vmi, "metadata.uid"), v->record.source_uid) &&
                 !json_str(vmi, "metadata.deletionTimestamp");
-    enum observed disks = same ? disks_stayed(v, vmi, why) : view_source_changed(why);
+    enum observed disks = same ? disks_stayed(v, vm_after(v), vmi, why) : view_source_changed(why);
     return disks == STEP_DONE ? pods_after(v, "after", why) : disks;
 }
 
@@ -144,14 +145,26 @@ static enum observed found_stopped(const struct clone_view *v, const struct call
     return STEP_FAILED;
 }
 
-enum observed view_stayed_stopped(const struct clone_view *v, struct why *why)
+/* By two looks of one moment: it does not run, and its disks are those that were planned. */
+static enum observed stayed_stopped(const struct clone_view *v, const struct call *vmi_look,
+                                    const struct call *vm_look, const char *what, struct why *why)
 {
-    enum observed o = found_stopped(v, view_look_after(v), why);
+    enum observed o = found_stopped(v, vmi_look, why);
     if (!v->source.vm_exists)
         return o;
     if (o == STEP_DONE)
-        o = looked(vm_after(v)) ? disks_stayed(v, NULL, why) : STEP_TODO;
-    return o == STEP_DONE ? pods_after(v, "after", why) : o;
+        o = looked(vm_look) ? disks_stayed(v, vm_look, NULL, why) : STEP_TODO;
+    return o == STEP_DONE ? pods_after(v, what, why) : o;
+}
+
+enum observed view_stayed_stopped(const struct clone_view *v, struct why *why)
+{
+    return stayed_stopped(v, view_look_after(v), vm_after(v), "after", why);
+}
+
+static const struct call *copied_look(const struct clone_view *v, const char *what)
+{
+    return memo_findf(v->memo, "read/%s/%lld", what, (long long)view_attempt(v));
 }
 
 /* Of snapshots the record says Offline only after the look that proved it. */
@@ -159,24 +172,25 @@ enum observed observe_stayed_stopped(const struct clone_view *v, struct why *why
 {
     if (v->record.consistency != CONSISTENCY_OFFLINE || !view_copies_claims(v))
         return STEP_DONE;
-    enum observed o =
-        found_stopped(v, memo_findf(v->memo, "read/copied/%lld", (long long)view_attempt(v)), why);
-    return o == STEP_DONE && v->source.vm_exists ? pods_after(v, "copied", why) : o;
+    return stayed_stopped(v, copied_look(v, "copied"), copied_look(v, "copied-vm"), "copied", why);
+}
+
+static void look(const struct clone_view *v, struct decision *d, const char *what)
+{
+    (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_VMI], v->effective.source_ns,
+                      v->source.vmi_name, "read/%s/%lld", what, (long long)view_attempt(v));
+    if (v->source.vm_exists)
+        (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_VM], v->effective.source_ns,
+                          v->source.vm_name, "read/%s-vm/%lld", what, (long long)view_attempt(v));
+    pods_ask_after(v, what, d);
 }
 
 void apply_stayed_stopped(const struct clone_view *v, struct decision *d)
 {
-    (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_VMI], v->effective.source_ns,
-                      v->source.vmi_name, "read/copied/%lld", (long long)view_attempt(v));
-    pods_ask_after(v, "copied", d);
+    look(v, d, "copied");
 }
 
 void apply_look_after(const struct clone_view *v, struct decision *d)
 {
-    (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_VMI], v->effective.source_ns,
-                      v->source.vmi_name, "read/after/%lld", (long long)view_attempt(v));
-    if (v->source.vm_exists)
-        (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_VM], v->effective.source_ns,
-                          v->source.vm_name, "read/after-vm/%lld", (long long)view_attempt(v));
-    pods_ask_after(v, "after", d);
+    look(v, d, "after");
 }

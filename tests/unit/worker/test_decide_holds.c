@@ -120,6 +120,36 @@ static void test_seen_after_the_cut(void **state)
     }
 }
 
+/* The same of claims that are copied without a snapshot: by a look when the copies are there. */
+static void test_seen_after_the_copy(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *vm, *word;
+        bool moved;
+    } rows[] = {
+        {NULL, "another claim", true},
+        {"\"restoreInProgress\":\"back\"", "VirtualMachineRestore", false},
+        {"\"conditions\":[{\"type\":\"ManualRecoveryRequired\",\"status\":\"True\"}]",
+         "half copied", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct world w = source_of(STOPPED_FULL);
+        w.after_vm = rows[i].vm;
+        w.moved = rows[i].moved;
+        for (int k = 0; k < 200 && !w.record.error.reason && !record_final(&w.record); k++)
+            run(&w, 1);
+        if (!str_eq(w.record.error.reason, "SourceChanged") ||
+            !strstr(w.record.error.message, rows[i].word))
+            fail_msg("row %zu: %s", i, str_or(w.record.error.message, "it was taken"));
+        w.after_vm = NULL;
+        w.moved = false;
+        succeeds(&w, 400);
+        assert_int_equal(w.record.attempts, 2);
+        world_release(&w);
+    }
+}
+
 /* It came and went within the attempt, and only the caches have shown it. */
 static void test_seen_in_between(void **state)
 {
@@ -212,9 +242,10 @@ static void test_agent_gets_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_waited_for),         cmocka_unit_test(test_live_migration),
-        cmocka_unit_test(test_seen_after_the_cut), cmocka_unit_test(test_seen_in_between),
-        cmocka_unit_test(test_backup_in_between),  cmocka_unit_test(test_agent_gets_time),
+        cmocka_unit_test(test_waited_for),          cmocka_unit_test(test_live_migration),
+        cmocka_unit_test(test_seen_after_the_cut),  cmocka_unit_test(test_seen_in_between),
+        cmocka_unit_test(test_seen_after_the_copy), cmocka_unit_test(test_backup_in_between),
+        cmocka_unit_test(test_agent_gets_time),
     };
     return cmocka_run_group_tests(tests, world_start, world_stop);
 }

@@ -534,7 +534,7 @@ static char *claims_now(const struct world *w)
 static void do_read(struct world *w, const struct intent *i)
 {
     bool after = str_starts(i->key, "read/after/") && w->clone_type != CLONE_FULL;
-    bool after_vm = str_starts(i->key, "read/after-vm/");
+    bool after_vm = str_starts(i->key, "read/after-vm/") || str_starts(i->key, "read/copied-vm/");
     CLEANUP_FREE char *claims = claims_now(w);
     if (after && (w->source_gone || w->source_off) && !w->unseen_uid) {
         answer(w, i, false, 404);
