@@ -124,6 +124,21 @@ bool batch_repaired(const struct clone_view *v, struct decision *d)
     return false;
 }
 
+void batch_tell_retry(const struct clone_view *v, struct decision *d)
+{
+    const char *until = NULL;
+    if (v->held_count)
+        until = "those that share this clone's snapshots have restored from them";
+    if (v->record.ready_count)
+        until = v->effective.clone_type == CLONE_LINKED
+                    ? "the ready machines are gone, whose disks are linked to this clone's "
+                      "snapshots: ask for the missing ones by another Wukong"
+                    : "the snapshots that the ready machines' claims wait for are gone: start "
+                      "these machines once";
+    if (until)
+        body_event(v, d, true, "RetryWaits", "a retry was asked for; it begins when %s", until);
+}
+
 const char *batch_survivors(const struct clone_view *v, const struct decision *d)
 {
     if (!d->record.ready_count)

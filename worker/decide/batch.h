@@ -18,6 +18,9 @@ bool batch_take_stock(const struct clone_view *v, struct decision *d);
 bool batch_repair(const struct clone_view *v, struct decision *d, const struct why *why);
 /* Goes on with that; true when there is nothing to be done for it. */
 bool batch_repaired(const struct clone_view *v, struct decision *d);
+/* A retry was asked for that cannot begin, for the snapshots whose names it would give are needed:
+   says until when. */
+void batch_tell_retry(const struct clone_view *v, struct decision *d);
 /* ", 2 of 3 machines are ready and stay"; "": none is. */
 const char *batch_survivors(const struct clone_view *v, const struct decision *d);
 

@@ -255,11 +255,8 @@ void clone_decide(const struct clone_view *v, struct decision *d)
                                               .ready = v->record.ready,
                                               .ready_count = v->record.ready_count};
             d->persist_first = true;
-        } else if (retry_asked(v) && !v->wukong->deleted_ms && v->record.ready_count) {
-            body_event(
-                v, d, true, "RetryWaits",
-                "a retry was asked for; it begins when the snapshots that the ready machines' "
-                "claims wait for are gone: start these machines once");
+        } else if (retry_asked(v) && !v->wukong->deleted_ms) {
+            batch_tell_retry(v, d);
         }
         if (v->wukong->deleted_ms)
             d->write_status = v->wukong->has_finalizer;

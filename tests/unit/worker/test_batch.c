@@ -128,6 +128,32 @@ static void test_copies_are_proven_first(void **state)
     drop(&b);
 }
 
+/* Whatever a retry waits for, it is said; what is being removed is no wait. */
+static void test_a_retry_that_waits_says_so(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t ready, held;
+        enum clone_type type;
+        bool told;
+    } rows[] = {
+        {0, 0, CLONE_RUNNING, false},
+        {1, 0, CLONE_RUNNING, true},
+        {1, 0, CLONE_LINKED, true},
+        {0, 1, CLONE_RUNNING, true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct batch b;
+        make(&b);
+        b.v.record.ready_count = rows[i].ready;
+        b.v.held_count = rows[i].held;
+        b.v.effective.clone_type = rows[i].type;
+        batch_tell_retry(&b.v, &b.d);
+        assert_int_equal(b.d.intents.count, rows[i].told);
+        drop(&b);
+    }
+}
+
 /* From the same snapshots, in the same attempt; the others are not touched. */
 static void test_one_is_made_anew(void **state)
 {
@@ -205,6 +231,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_ready_is_noted),
         cmocka_unit_test(test_copies_are_proven_first),
+        cmocka_unit_test(test_a_retry_that_waits_says_so),
         cmocka_unit_test(test_one_is_made_anew),
         cmocka_unit_test(test_what_is_not_made_anew),
         cmocka_unit_test(test_all_but_what_stays_is_removed),
