@@ -110,9 +110,12 @@ static void hand_over(struct world *w, struct machine *m, int64_t older)
 
 static void over(struct machine *m)
 {
-    cJSON_Delete(m->pairs);
-    m->pairs = NULL;
+    CLEANUP_JSON cJSON *pairs = TAKE(m->pairs);
+    const cJSON *p;
     m->moving = false;
+    /* A claim that is being deleted goes now. */
+    cJSON_ArrayForEach (p, pairs)
+        world_later(m->world, 100, sync_claim, m->ns, json_str(p, SOURCE));
     world_later(m->world, 100, sync_vm, m->ns, m->name);
 }
 

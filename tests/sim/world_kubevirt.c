@@ -41,13 +41,24 @@ static void look_for(void *arg, const char *volume, const char *claim)
     q->found |= str_eq(claim, q->wanted);
 }
 
+/* Its virt-launcher still has it while the instance names the destination already. */
+static bool is_being_moved(const struct world *w, const char *ns, const char *claim)
+{
+    const cJSON *p;
+    for (const struct machine *m = w->machines; m; m = m->next)
+        cJSON_ArrayForEach (p, m->pairs)
+            if (str_eq(m->ns, ns) && str_eq(json_str(p, "sourcePVCInfo.claimName"), claim))
+                return true;
+    return false;
+}
+
 bool claim_in_use(struct world *w, const char *ns, const char *claim)
 {
     struct claim_query q = {.w = w, .ns = ns, .wanted = claim};
     for (struct api_object *o = w->api->objects[API_VMI]; o; o = o->hh.next)
         if (str_eq(o->ns, ns))
             each_claim(json_get(o->tree, "spec"), look_for, &q);
-    return q.found;
+    return q.found || is_being_moved(w, ns, claim);
 }
 
 static void count_claim(void *arg, const char *volume, const char *claim)
