@@ -244,9 +244,43 @@ static const struct api_object *clinging(struct sim *s)
     return NULL;
 }
 
+/* Of many, the Event says only how many more there are. */
+static bool is_named(struct sim *s, const struct api_object *w, const struct api_object *o)
+{
+    char name[600];
+    (void)snprintf(name, sizeof name, "%s %s%s%s", api_kinds[o->kind].kind, o->ns,
+                   str_empty(o->ns) ? "" : "/", o->name);
+    for (const struct api_object *e = s->api.objects[API_EVENT]; e; e = e->hh.next) {
+        const char *message = str_or(json_str(e->tree, "message"), "");
+        if (str_eq(json_str(e->tree, "involvedObject.uid"), w->uid) &&
+            str_eq(json_str(e->tree, "reason"), "NotOurs") &&
+            (strstr(message, name) || strstr(message, " more;")))
+            return true;
+    }
+    return false;
+}
+
+/* What bears the label of a Wukong that is there, is a stranger's, and is named by no Event. What
+   CDI makes of a stranger's DataVolume goes by that one's name. */
+static const struct api_object *untold(struct sim *s)
+{
+    static const enum api_kind kinds[] = {API_VM,          API_PVC,     API_SNAPSHOT,
+                                          API_VM_SNAPSHOT, API_CONTENT, API_DATA_VOLUME};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        for (struct api_object *o = s->api.objects[kinds[i]]; o; o = o->hh.next) {
+            const char *uid = json_str(o->tree, "metadata.labels[" WUKONG_UID_LABEL "]");
+            const struct api_object *w =
+                uid && stranger_is(o->tree) ? api_find_uid(&s->api, uid) : NULL;
+            if (w && !api_deleting(w->tree) && !json_at(o->tree, "metadata.ownerReferences") &&
+                !is_named(s, w, o))
+                return o;
+        }
+    return NULL;
+}
+
 bool judge_settled(struct sim *s)
 {
-    return !unfinished(s) && !leftover(s) && !frozen(s) && !leaked(s) && !clinging(s);
+    return !unfinished(s) && !leftover(s) && !frozen(s) && !leaked(s) && !clinging(s) && !untold(s);
 }
 
 static bool was_told(struct sim *s, const struct api_object *of, const char *reason)
@@ -327,6 +361,9 @@ void judge_end(struct sim *s, bool settled)
                           clinging(s)->name, phase_of(clinging(s)));
         if (frozen(s))
             sim_violation(s, "no-guest-stays-frozen", "%s", frozen(s)->name);
+        if ((o = untold(s)))
+            sim_violation(s, "strangers-are-named", "no Event NotOurs names %s %s/%s",
+                          api_kinds[o->kind].kind, o->ns, o->name);
         if (leaked(s))
             sim_violation(s, "nothing-is-left", "physical snapshot %s", leaked(s)->handle);
     }
