@@ -430,6 +430,23 @@ class CopiedLabels(RealCase):
         self.assertNotIn("deletionTimestamp", self.claim(claim)["metadata"])
         self.assertTrue(before == self.claim_and_bytes(theirs)[1], "the bytes of KubeVirt's clone changed")
 
+    def assert_not_counted(self, source):
+        """Of three claims of 64Mi in the namespace, two are clones': one more fits, and not two."""
+        name = f"{self.namespace}-storage"
+        self.cleanup_object({
+            "apiVersion": vms.WUKONG_API, "kind": "ClonePolicy",
+            "metadata": {"name": name}, "spec": {
+                "match": {"target": {"namespaceSelector": {"matchLabels": {
+                    "kubernetes.io/metadata.name": self.namespace}}}},
+                "limits": {"storagePerTargetNamespace": "130Mi"}}})
+        self.wait_for(lambda: vms.holds(self.kube.get(vms.WUKONG_API, "ClonePolicy", None, name), "Ready"),
+                      30, "the policy to be read")
+        self.clone("next", source)
+        self.wait_ended("next")
+        self.clone("over", source)
+        self.wait_reason("over", "PolicyAllowed", "Queued")
+        self.kube.delete(vms.WUKONG_API, "Wukong", self.namespace, "over")
+
     def test_of_a_linked_clone(self):
         source = self.source()
         self.clone("link", source, clone_source={"cloneType": "linked"})
@@ -439,6 +456,7 @@ class CopiedLabels(RealCase):
         found = self.wukong("link")
         self.assertEqual("Succeeded", vms.clone_status(found)["phase"])
         self.assertNotIn("theirs-vm", json.dumps(found["status"]))
+        self.assert_not_counted(source)
         self.assert_stays("link", theirs)
         self.wait_for(lambda: not self.snapshots() and not self.contents(), 60, "the parent to go")
         copy = vms.Source(self, "theirs-vm", {"root": self.claim_and_bytes(theirs)[0]}, True,
