@@ -63,14 +63,17 @@ class Guest:
         uid = meta["uid"]
         self.about = {"uid": uid, "namespace": meta["namespace"], "name": meta["name"]}
         self.freezes = freezes
-        self.frozen_since, self.number = None, 0
+        self.frozen_since = None
         self.uid = uuid.UUID(uid).bytes
         self.lock = threading.Lock()
         self.thaw_at = None
         self.frozen = False
         self.stopped = threading.Event()
         self.reported = ""
-        self.disks = [(open(path, "r+b", buffering=0), records.read(path).end) for path in files]
+        held = [records.read(path) for path in files]
+        # It goes on after the highest number that its disks hold (tests/cluster/kubevirt/README.md).
+        self.number = self.first = max((disk.last() for disk in held), default=0)
+        self.disks = [(open(path, "r+b", buffering=0), disk.end) for path, disk in zip(files, held)]
         freezes.add("guest-started", **self.about)
         threading.Thread(target=self._write, daemon=True).start()
 
@@ -86,7 +89,7 @@ class Guest:
                 for index, (disk, start) in enumerate(self.disks):
                     body = struct.pack("<8sQQ16sI16s", records.MAGIC, number, now, self.uid, index, b"")
                     slot = body + struct.pack("<I", records.crc32c(body))
-                    os.pwrite(disk.fileno(), slot, start + (number - 1) * records.SLOT)
+                    os.pwrite(disk.fileno(), slot, start + (number - self.first - 1) * records.SLOT)
 
     def move(self, files):
         """Copies its disks and goes on there, as a block migration ends: no record comes in between."""
@@ -94,7 +97,7 @@ class Guest:
             moved = []
             for path, (disk, start) in zip(files, self.disks):
                 target = open(path, "r+b", buffering=0)
-                written = start + self.number * records.SLOT
+                written = start + (self.number - self.first) * records.SLOT
                 os.pwrite(target.fileno(), os.pread(disk.fileno(), written, 0), 0)
                 disk.close()
                 moved.append((target, start))
