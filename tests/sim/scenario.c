@@ -49,7 +49,7 @@ static const char *driver_of(const struct sim *s)
     return cuts_late(s) && s->seed % 2 ? LATE_DRIVER : copies_files(s) ? FILE_DRIVER : DRIVER;
 }
 
-static void make_classes(struct sim *s)
+void scenario_classes(struct sim *s)
 {
     const char *driver = driver_of(s);
     s->world.cuts_late = cuts_late(s);
@@ -155,7 +155,7 @@ static void label_source(cJSON *source, const char *name)
         jt_str(source, "metadata.labels." HOLD_LABEL, HOLD_SELECTED);
 }
 
-static void make_source(struct sim *s, const char *name, bool agent, const char *strategy)
+void scenario_source(struct sim *s, const char *name, bool agent, const char *strategy)
 {
     struct machine *m = machine_get(&s->world, SIM_NS, name);
     m->has_agent = agent;
@@ -214,10 +214,10 @@ void scenario_init(struct sim *s)
 {
     char name[16];
     int64_t n = rng_range(&s->rng, 1, 2);
-    make_classes(s);
+    scenario_classes(s);
     for (unsigned i = 0; i < (unsigned)n; i++) {
         const char *strategy = PICK(s, "Always", "Always", "Always", "Halted", "Manual", NULL);
-        make_source(s, source_name(i, name), maybe(s, 800), strategy);
+        scenario_source(s, source_name(i, name), maybe(s, 800), strategy);
     }
     install_cdi(s, maybe(s, 250));
     s->world.no_volume_clones = maybe(s, 300);
@@ -238,7 +238,7 @@ void scenario_init(struct sim *s)
 
 /* --- Wukongs --- */
 
-static cJSON *clone_of(const char *name, const struct machine *m, bool of_vmi)
+cJSON *scenario_clone(const char *name, const struct machine *m, bool of_vmi)
 {
     cJSON *w = api_new(API_WUKONG, SIM_NS, name);
     jt_str(w, "spec.cloneSource.type", of_vmi ? "vmi" : "vm");
@@ -256,7 +256,7 @@ static cJSON *clone_of(const char *name, const struct machine *m, bool of_vmi)
 }
 
 /* The clone and its machine come into another namespace; the webhook has allowed it. */
-static void put_elsewhere(struct sim *s, cJSON *w)
+void scenario_put_elsewhere(struct sim *s, cJSON *w)
 {
     jt_str(w, "metadata.namespace", SIM_OTHER_NS);
     jt_str(w, "spec.cloneSource.namespace", SIM_NS);
@@ -306,14 +306,14 @@ static void create_wukong(struct sim *s)
         return;
     bool of_vmi = !api_find(&s->api, API_VM, m->ns, m->name) || maybe(s, 400);
     (void)snprintf(name, sizeof name, "wk%u", s->wukongs++);
-    cJSON *w = clone_of(name, m, of_vmi);
+    cJSON *w = scenario_clone(name, m, of_vmi);
     vary(s, w, of_vmi);
     if (maybe(s, 250))
         let_kubevirt_snapshot(s, w);
     hold_vary(s, w);
     traits_wukong(s, w);
     if (maybe(s, 150))
-        put_elsewhere(s, w);
+        scenario_put_elsewhere(s, w);
     (void)api_create(&s->api, "user", API_WUKONG, w);
 }
 
@@ -333,7 +333,7 @@ static void create_one_of_batch(struct world *w, const char *ns, const char *nam
     }
     (void)ns;
     if (str_eq(json_str(tree, "metadata.namespace"), SIM_OTHER_NS))
-        put_elsewhere(s, tree);
+        scenario_put_elsewhere(s, tree);
     (void)api_create(&s->api, "user", API_WUKONG, tree);
 }
 
@@ -346,7 +346,8 @@ static void create_batch(struct sim *s)
     if (!m || s->wukongs >= 8)
         return;
     cJSON_Delete(s->batch);
-    s->batch = clone_of("batch", m, !api_find(&s->api, API_VM, m->ns, m->name) || maybe(s, 400));
+    s->batch =
+        scenario_clone("batch", m, !api_find(&s->api, API_VM, m->ns, m->name) || maybe(s, 400));
     jt_str(s->batch, "spec.cloneSource.cloneType", "running");
     jt_str(s->batch, "spec.cloneSource.quiesce", PICK(s, "IfAvailable", "IfAvailable", "Required"));
     jt_int(s->batch, "spec.cloneSource.retryLimit", rng_range(&s->rng, 0, 6));
@@ -626,9 +627,10 @@ void scenario_calm(struct sim *s)
 {
     free_names(s);
     hold_calm(s);
-    make_source(s, fresh_source, true, "Always");
+    scenario_source(s, fresh_source, true, "Always");
     cJSON_Delete(s->batch);
-    s->batch = clone_of("probe", machine_find(&s->world, SIM_NS, fresh_source), maybe(s, 500));
+    s->batch =
+        scenario_clone("probe", machine_find(&s->world, SIM_NS, fresh_source), maybe(s, 500));
     jt_str(s->batch, "spec.cloneSource.cloneType", "running");
     /* Once the source runs: of clones that find it on its way up one may think that it started it.
      */
@@ -639,19 +641,19 @@ void scenario_calm(struct sim *s)
 void scenario_plan(struct sim *s, const struct kill_plan *plan)
 {
     static const char *const name = "src0";
-    make_classes(s);
-    make_source(s, name, true, plan->halted ? "Halted" : "Always");
+    scenario_classes(s);
+    scenario_source(s, name, true, plan->halted ? "Halted" : "Always");
     install_cdi(s, plan->cdi);
     for (unsigned i = 0; i < (plan->company ? 3 : 1); i++) {
         char wukong[16];
         (void)snprintf(wukong, sizeof wukong, "wk%u", i);
-        cJSON *w = clone_of(wukong, machine_find(&s->world, SIM_NS, name), plan->of_vmi);
+        cJSON *w = scenario_clone(wukong, machine_find(&s->world, SIM_NS, name), plan->of_vmi);
         jt_str(w, "spec.cloneSource.cloneType", plan->clone_type);
         jt_str(w, "spec.cloneSource.snapshotMethod", plan->method);
         if (plan->stop_after)
             jt_bool(w, "spec.cloneSource.stopSourceAfter", true);
         if (plan->elsewhere)
-            put_elsewhere(s, w);
+            scenario_put_elsewhere(s, w);
         (void)api_create(&s->api, "user", API_WUKONG, w);
     }
 }

@@ -302,7 +302,7 @@ static void start_process(void *arg)
         .cross_namespace = true,
         .identity = p->identity,
         .unfreeze_timeout_ms = SIM_UNFREEZE_MS,
-        .max_in_flight = 20,
+        .max_in_flight = s->max_in_flight,
         .max_frozen = SIM_FROZEN_MAX,
         .lost_lease = lost_lease,
         .arg = p,
@@ -369,7 +369,7 @@ static void look_for_end(void *arg)
 
 static void prepare(struct sim *s, uint64_t seed, bool verbose)
 {
-    *s = (struct sim){.seed = seed, .verbose = verbose, .now_ms = 1000};
+    *s = (struct sim){.seed = seed, .verbose = verbose, .now_ms = 1000, .max_in_flight = 20};
     rng_seed(&s->rng, seed);
     s->clock = (struct clock){clock_of, wall_of, s};
     api_init(&s->api, &s->clock, &s->timers, &s->rng);
@@ -392,7 +392,7 @@ static void prepare(struct sim *s, uint64_t seed, bool verbose)
     }
 }
 
-static void start_processes(struct sim *s)
+void sim_start(struct sim *s)
 {
     for (unsigned i = 0; i < s->process_count; i++)
         timer_arm(&s->timers, &s->processes[i].start, s->now_ms + rng_range(&s->rng, 0, 3000));
@@ -416,10 +416,10 @@ void sim_init(struct sim *s, uint64_t seed, bool verbose)
     timer_arm(&s->timers, &s->weather, s->now_ms + 20000);
     timer_arm(&s->timers, &s->user, s->now_ms + 500);
     timer_arm(&s->timers, &s->end, s->now_ms + 5000);
-    start_processes(s);
+    sim_start(s);
 }
 
-void sim_init_plan(struct sim *s, const struct kill_plan *plan, uint64_t seed, bool verbose)
+void sim_init_empty(struct sim *s, const struct kill_plan *plan, uint64_t seed, bool verbose)
 {
     prepare(s, seed, verbose);
     s->plan = plan;
@@ -427,10 +427,15 @@ void sim_init_plan(struct sim *s, const struct kill_plan *plan, uint64_t seed, b
     s->calm = true;
     s->limit_ms = CALM_MS;
     weather_clear(s);
+}
+
+void sim_init_plan(struct sim *s, const struct kill_plan *plan, uint64_t seed, bool verbose)
+{
+    sim_init_empty(s, plan, seed, verbose);
     scenario_plan(s, plan);
     timer_init(&s->end, plan_look, s);
     timer_arm(&s->timers, &s->end, s->now_ms + 1000);
-    start_processes(s);
+    sim_start(s);
 }
 
 void sim_run(struct sim *s)

@@ -76,6 +76,7 @@ struct sim {
     struct net_list *nets;
     struct process processes[SIM_WORKERS_MAX];
     unsigned process_count, lives;
+    unsigned max_in_flight;  /* the workers' --max-in-flight */
     unsigned kill_per_mille; /* of requests */
     int64_t clocks_off_ms;   /* the nodes' clocks are off by at most that; 0: all are right */
     struct timer weather, user, end;
@@ -120,7 +121,12 @@ struct sim {
 
 /* --- sim.c --- */
 void sim_init(struct sim *s, uint64_t seed, bool verbose);
-/* Borrows the plan. */
+/* One worker, no faults, and nothing in the cluster yet; sim_start follows when there is. Borrows
+   the plan. */
+void sim_init_empty(struct sim *s, const struct kill_plan *plan, uint64_t seed, bool verbose);
+/* Starts the workers. */
+void sim_start(struct sim *s);
+/* With what the plan needs in the cluster, and started. */
 void sim_init_plan(struct sim *s, const struct kill_plan *plan, uint64_t seed, bool verbose);
 void sim_run(struct sim *s);
 void sim_release(struct sim *s);
@@ -143,6 +149,13 @@ void scenario_calm(struct sim *s);
 
 /* What a kill plan needs: a source, and one clone of it. */
 void scenario_plan(struct sim *s, const struct kill_plan *plan);
+/* The parts of it. strategy NULL: a VMI without a VM. */
+void scenario_classes(struct sim *s);
+void scenario_source(struct sim *s, const char *name, bool agent, const char *strategy);
+/* The caller creates, or frees, it. */
+cJSON *scenario_clone(const char *name, const struct machine *m, bool of_vmi);
+/* The clone and its machine come into another namespace; the webhook has allowed it. */
+void scenario_put_elsewhere(struct sim *s, cJSON *wukong);
 
 /* --- strangers.c: objects of others, with everything that Kubernetes allows --- */
 
@@ -178,6 +191,11 @@ bool kill_each(const char *program, bool verbose);
 bool kill_one(const char *program, const char *spec, bool verbose);
 /* Looks whether the plan's clone has gone on, now and then. */
 void plan_look(void *arg);
+
+/* --- waiting.c: what a thousand clones that wait ask of the API server --- */
+
+/* Runs all cells, or the one of that name; false when one asks too much. */
+bool waiting_all(const char *cell, bool verbose);
 
 /* --- copycats.c: who copies labels --- */
 

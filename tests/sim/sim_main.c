@@ -1,9 +1,9 @@
 /*
- * wukong-sim --seed N [--verbose] | --seeds A..B | --fresh COUNT | --kill-each
+ * wukong-sim --seed N [--verbose] | --seeds A..B | --fresh COUNT | --kill-each | --waiting [CELL]
  * Runs one simulation per seed. The first seed that breaks an invariant is reported with its last
  * events and the command that replays it, and ends the program with 1. --twice runs each seed a
  * second time and compares the traces. --scoped: the workers serve the namespaces of the clones
- * alone, by watches of their own for each. --kill-each: see kill_each.c.
+ * alone, by watches of their own for each. --kill-each: see kill_each.c; --waiting: see waiting.c.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -27,7 +27,8 @@ const char *__asan_default_options(void)
 struct options {
     uint64_t first, last;
     bool verbose, keep_going, twice, scoped;
-    const char *kill; /* of --kill; "": all of --kill-each */
+    const char *kill;    /* of --kill; "": all of --kill-each */
+    const char *waiting; /* "": all cells; NULL: none */
     const char *program;
 };
 
@@ -151,6 +152,10 @@ static bool parse(int argc, char **argv, struct options *o)
         } else if (str_eq(argv[i], "--kill-each")) {
             o->kill = "";
             given = true;
+        } else if (str_eq(argv[i], "--waiting")) {
+            o->waiting = value;
+            given = true;
+            i += *value != '\0';
         } else if (str_eq(argv[i], "--kill") && *value) {
             o->kill = value;
             given = true;
@@ -179,11 +184,14 @@ int main(int argc, char **argv)
     if (!parse(argc, argv, &o)) {
         (void)fprintf(stderr,
                       "usage: %s --seed N | --seeds A..B | --fresh COUNT | --kill-each | "
-                      "--kill TYPE/WHEN/N [--verbose] [--keep-going] [--twice] [--scoped]\n",
+                      "--kill TYPE/WHEN/N | --waiting [CELL] [--verbose] [--keep-going] "
+                      "[--twice] [--scoped]\n",
                       argv[0]);
         return 2;
     }
     log_to(o.verbose ? log_out : log_nowhere, NULL);
+    if (o.waiting)
+        return waiting_all(o.waiting, o.verbose) ? 0 : 1;
     if (o.kill)
         return (*o.kill ? kill_one(o.program, o.kill, o.verbose) : kill_each(o.program, o.verbose))
                    ? 0

@@ -51,7 +51,10 @@ static const struct verb_info {
 };
 
 struct execution {
-    struct execution *next, **back; /* in executor.flying */
+    struct execution *next,
+        **back;               /* in executor.flying; back NULL: it is among another's joined */
+    struct execution *joined; /* the same question of other owners; linked by next */
+    char *question;           /* of a request whose answer is shared; else NULL */
     struct kube_op *op;
     struct executor *x;
     struct memo *memo;
@@ -121,9 +124,11 @@ static bool as_good_as_done(enum intent_verb verb, enum err_kind kind)
 
 static void unlink_and_free(struct execution *e)
 {
-    *e->back = e->next;
-    if (e->next)
+    if (e->back)
+        *e->back = e->next;
+    if (e->back && e->next)
         e->next->back = e->back;
+    free(e->question);
     free(e->mark_done);
     free(e->reads);
     free(e->object);
@@ -134,10 +139,17 @@ static void unlink_and_free(struct execution *e)
 void executor_cancel(struct executor *x)
 {
     while (x->flying) {
-        kube_op_cancel(x->flying->op);
-        unlink_and_free(x->flying);
+        struct execution *e = x->flying;
+        kube_op_cancel(e->op);
+        while (e->joined) {
+            struct execution *j = e->joined;
+            e->joined = j->next;
+            unlink_and_free(j);
+        }
+        unlink_and_free(e);
     }
     x->in_flight = 0;
+    readings_release(&x->readings);
 }
 
 /* Whatever a user has put there, it is told by name, and costs this clone alone. What a copy is
@@ -170,10 +182,10 @@ static char *kept_body(const struct execution *e, const struct kube_reply *reply
     return e->keeps ? xstrndup(reply->body, reply->body_len) : NULL;
 }
 
-/* The UID of what a create has made, as its answer says. */
-static char *made_uid(const struct kube_reply *reply)
+/* The text at that path of the answer; NULL: none. */
+static char *answered_text(const struct kube_reply *reply, const char *at)
 {
-    static const char *const path[] = {"metadata.uid"};
+    const char *const path[] = {at};
     CLEANUP_BUF struct buf part = BUF_INIT(reply->body_len + 64);
     CLEANUP_JSON cJSON *tree = NULL;
     struct err err = {0};
@@ -193,7 +205,8 @@ static void log_write_ended(const struct execution *e, const struct kube_reply *
         return;
     if (e->x->whose)
         e->x->whose(e->owner, &name, &uid);
-    CLEANUP_FREE char *made = e->verb == INTENT_CREATE ? made_uid(reply) : NULL;
+    CLEANUP_FREE char *made =
+        e->verb == INTENT_CREATE ? answered_text(reply, "metadata.uid") : NULL;
     log_event(LOG_INFO, "written", LOG_S("verb", intent_verb_names[e->verb]),
               LOG_S("resource", e->kind->resource), LOG_S("object", e->object),
               LOG_S("object_uid", str_or(e->uid, made)), LOG_S("wukong", name), LOG_S("uid", uid),
@@ -201,9 +214,25 @@ static void log_write_ended(const struct execution *e, const struct kube_reply *
               LOG_I("ms", clock_mono(e->x->clock) - e->sent_ms));
 }
 
-static void execution_done(void *arg, const struct kube_reply *reply)
+static void keep_body(const struct execution *e, struct call *c, char *body, size_t len)
 {
-    struct execution *e = arg;
+    if (!e->question) {
+        call_set_body(c, body, len);
+        return;
+    }
+    /* Whoever joined shares the text of the one that asked, too. */
+    const struct reading *r =
+        e->back ? NULL : readings_find(&e->x->readings, e->question, e->sent_ms, c->done_mono_ms);
+    struct shared_text *text = r && r->body ? r->body : shared_text_new(body, len);
+    call_share_body(c, text);
+    if (!r || text != r->body)
+        shared_text_drop(text);
+    free(body);
+}
+
+/* The owner may be gone when it has been told. */
+static void settle(struct execution *e, const struct kube_reply *reply)
+{
     struct executor *x = e->x;
     const struct kube_status *status = &reply->status;
     struct call *c = memo_slot(e->memo, e->key);
@@ -226,9 +255,10 @@ static void execution_done(void *arg, const struct kube_reply *reply)
             mark->done_mono_ms = c->done_mono_ms;
         }
         if (kept) {
-            free(c->body);
-            c->body_len = e->verb == INTENT_PODS ? strlen(kept) : reply->body_len;
-            c->body = TAKE(kept);
+            size_t len = e->verb == INTENT_PODS ? strlen(kept) : reply->body_len;
+            keep_body(e, c, TAKE(kept), len);
+            free(c->version);
+            c->version = e->reads ? answered_text(reply, "metadata.resourceVersion") : NULL;
         }
         if (e->shows)
             written = reply->body;
@@ -240,8 +270,23 @@ static void execution_done(void *arg, const struct kube_reply *reply)
             c->retry_mono_ms = c->done_mono_ms + CALL_URGENT_MS;
         }
     }
+    if (e->question && e->back && (call_ok(c) ? c->shared != NULL : call_was_absent(c)))
+        readings_keep(&x->readings, e->question, c, c->done_mono_ms);
     x->ended(x->arg, e->owner, written, written ? reply->body_len : 0);
     unlink_and_free(e);
+}
+
+static void execution_done(void *arg, const struct kube_reply *reply)
+{
+    struct execution *e = arg;
+    struct execution *joined = e->joined;
+    e->joined = NULL;
+    settle(e, reply);
+    while (joined) {
+        struct execution *j = joined;
+        joined = j->next;
+        settle(j, reply);
+    }
 }
 
 static bool may_send(const struct executor *x, const struct intent *i, const struct call *c)
@@ -339,15 +384,13 @@ static bool build_path(const struct executor *x, const struct intent *i, struct 
     return buf_ok(path);
 }
 
-/* What must be known of the request when its answer comes, in the list of those under way. */
+/* What must be known of the request when its answer comes. */
 static struct execution *begin(struct executor *x, const struct intent *i, struct memo *memo,
                                void *owner, unsigned *owner_flights)
 {
     size_t n = strlen(i->key) + 1;
     struct execution *e = xcalloc(1, sizeof *e + n);
-    *e = (struct execution){.next = x->flying,
-                            .back = &x->flying,
-                            .x = x,
+    *e = (struct execution){.x = x,
                             .memo = memo,
                             .owner = owner,
                             .owner_flights = owner_flights,
@@ -371,10 +414,18 @@ static struct execution *begin(struct executor *x, const struct intent *i, struc
     if (i->verb == INTENT_READ && !e->shows && looked_into)
         e->reads = xasprintf("%s %s%s%s", i->kind->kind, str_or(i->ns, ""), i->ns ? "/" : "",
                              str_or(i->name, ""));
+    x->in_flight++;
+    (*owner_flights)++;
+    return e;
+}
+
+static void take_off(struct executor *x, struct execution *e)
+{
+    e->next = x->flying;
+    e->back = &x->flying;
     if (e->next)
         e->next->back = &e->next;
     x->flying = e;
-    return e;
 }
 
 static void mark_sent(struct executor *x, const struct intent *i, struct memo *memo)
@@ -389,6 +440,41 @@ static void mark_sent(struct executor *x, const struct intent *i, struct memo *m
         mark->sent_ms = c->sent_ms;
         mark->sent_mono_ms = c->sent_mono_ms;
     }
+}
+
+static char *question_of(const struct intent *i, const char *path)
+{
+    return i->shared ? xasprintf("%s\n%s", path, str_or(i->body, "")) : NULL;
+}
+
+/* True: another owner has asked the same, not before anything changed for this one, and knows the
+   answer or will. */
+static bool ask_beside(struct executor *x, const struct intent *i, const char *question,
+                       struct memo *memo, void *owner, unsigned *owner_flights)
+{
+    const struct call *own = memo_find(memo, i->key);
+    int64_t since = memo->moved_mono_ms;
+    if (own && own->sent_mono_ms >= since)
+        since = own->sent_mono_ms + 1;
+    const struct reading *r = readings_find(&x->readings, question, since, clock_mono(x->clock));
+    if (r) {
+        reading_give(r, memo_slot(memo, i->key));
+        x->ended(x->arg, owner, NULL, 0);
+        return true;
+    }
+    for (struct execution *e = x->flying; e; e = e->next) {
+        if (!str_eq(e->question, question) || e->sent_ms < since)
+            continue;
+        struct execution *j = begin(x, i, memo, owner, owner_flights);
+        mark_sent(x, i, memo);
+        j->question = xstrdup(question);
+        j->sent_ms = e->sent_ms;
+        memo_slot(memo, i->key)->sent_mono_ms = e->sent_ms;
+        j->next = e->joined;
+        e->joined = j;
+        return true;
+    }
+    return false;
 }
 
 bool execute(struct executor *x, const struct intent *i, struct memo *memo, void *owner,
@@ -407,7 +493,12 @@ bool execute(struct executor *x, const struct intent *i, struct memo *memo, void
     }
     if (i->verb == INTENT_CREATE && !i->body)
         return false;
+    CLEANUP_FREE char *question = question_of(i, path.data);
+    if (question && ask_beside(x, i, question, memo, owner, owner_flights))
+        return true;
     struct execution *e = begin(x, i, memo, owner, owner_flights);
+    e->question = TAKE(question);
+    take_off(x, e);
     mark_sent(x, i, memo);
     const char *text = wrapped ? body.data : i->body;
     struct kube_request request = {
@@ -424,8 +515,6 @@ bool execute(struct executor *x, const struct intent *i, struct memo *memo, void
         .urgent = e->urgent || i->urgent,
         .response_max = LIMIT_REPLY_BYTES,
     };
-    x->in_flight++;
-    (*owner_flights)++;
     if (verb->writes && i->verb != INTENT_DRY_RUN)
         x->writes++;
     if (verb->writes && i->verb != INTENT_DRY_RUN)

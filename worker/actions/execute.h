@@ -1,7 +1,7 @@
 /*
  * The only place that sends. An intent becomes one request; its outcome goes into the memo's slot
  * of its key, and the owner is told to look again. What is under way is not sent twice, what failed
- * waits for its backoff.
+ * waits for its backoff, and what another clone asks or was told a moment ago is not asked twice.
  */
 #ifndef ACTIONS_EXECUTE_H
 #define ACTIONS_EXECUTE_H
@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "kube/client.h"
 #include "actions/intents.h"
+#include "actions/readings.h"
 #include "observe/memo.h"
 
 /* A call gets this long unless its intent says otherwise. */
@@ -41,14 +42,16 @@ struct executor {
     void *arg;
     unsigned in_flight;
     struct execution *flying;
+    struct readings readings;
     unsigned long long writes; /* requests that change something, ever */
 };
 
-/* Sends what may be sent now; true when it was. owner is handed to `ended`; the memo must stay
-   until in_flight of the owner is 0 again (the count is kept in *owner_flights). */
+/* Sends what may be sent now; true when it was, or was answered by what another one was told. owner
+   is handed to `ended`; the memo must stay until in_flight of the owner is 0 again (the count is
+   kept in *owner_flights). */
 bool execute(struct executor *x, const struct intent *i, struct memo *memo, void *owner,
              unsigned *owner_flights);
-/* Cancels every call under way; nothing is told to anybody. */
+/* Cancels every call under way; nothing is told to anybody. Forgets what was read. */
 void executor_cancel(struct executor *x);
 
 #endif

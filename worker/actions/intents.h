@@ -47,6 +47,7 @@ struct intent {
     const char *from;     /* LIST: where the page before it ended; NULL: from the beginning */
     bool metadata_only;   /* LIST */
     bool keeps_answer;    /* as a READ does */
+    bool shared;          /* READ, EXPAND, ASK: what another clone was told a moment ago will do */
     unsigned limit;       /* PODS: how many to a page */
     const char *token;    /* PODS: the page's; "": the first */
     const char *key;

@@ -6,6 +6,18 @@
 #include "observe/ours.h"
 #include "clones/peers.h"
 
+/* Of what concerns many Wukongs only a change of what is read from it does: a status that somebody
+   keeps writing, as CDI does a StorageProfile's, must not wake them all. */
+static bool is_new(const struct kube_object *before, const struct kube_object *after)
+{
+    if (!before || !after)
+        return true;
+    for (size_t i = 0; i < KUBE_FIELDS_MAX && after->kind->fields[i]; i++)
+        if (!str_eq(before->field[i], after->field[i]))
+            return true;
+    return false;
+}
+
 /* --- what to look at, and when --- */
 
 void worker_arm_pump(struct worker *w)
@@ -34,11 +46,15 @@ static void look_at_uid(struct worker *w, const char *uid)
         worker_look_at(w, e);
 }
 
-static void look_at_source(struct worker *w, const char *ns, const char *name)
+/* moved: something new is known of it. */
+static void look_at_source(struct worker *w, const char *ns, const char *name, bool moved)
 {
-    for (struct entry *e = entries_of_source(&w->entries, ns, name); e; e = e->same_source_next)
+    for (struct entry *e = entries_of_source(&w->entries, ns, name); e; e = e->same_source_next) {
+        if (moved)
+            e->memo.moved_mono_ms = worker_mono(w);
         if (!e->final || e->owes_thaw)
             worker_look_at(w, e);
+    }
 }
 
 static int by_age(const void *a, const void *b)
@@ -155,6 +171,10 @@ static void wukong_changed(struct worker *w, const struct kube_object *before,
         free(e->written);
         e->written = NULL;
     }
+    if (!before || before->generation != after->generation ||
+        !str_eq(kube_object_field(before, F_ANNOTATION_RETRY),
+                kube_object_field(after, F_ANNOTATION_RETRY)))
+        e->memo.moved_mono_ms = worker_mono(w);
     worker_summarise(w, e, after);
     worker_look_at(w, e);
 }
@@ -211,16 +231,26 @@ static void claim_event(struct worker *w, const struct kube_object *o)
     look_at_uid(w, claim ? claim->label : NULL);
 }
 
-/* Of what concerns every waiting Wukong only a change of what is read from it does: a status that
-   somebody keeps writing, as CDI does a StorageProfile's, must not wake them all. */
-static bool is_new_to_all(const struct kube_object *before, const struct kube_object *after)
+/* A class, say, by which everything is planned. */
+static void moved_for_all(struct worker *w)
 {
-    if (!before || !after)
-        return true;
-    for (size_t i = 0; i < KUBE_FIELDS_MAX && after->kind->fields[i]; i++)
-        if (!str_eq(before->field[i], after->field[i]))
-            return true;
-    return false;
+    struct entry *e, *next;
+    HASH_ITER (by_key, w->entries.by_key, e, next)
+        e->memo.moved_mono_ms = worker_mono(w);
+    worker_look_at_waiting(w);
+}
+
+static void machine_changed(struct worker *w, const struct kube_object *before,
+                            const struct kube_object *after)
+{
+    const struct kube_object *o = after ? after : before;
+    bool moved = is_new(before, after) || before->generation != after->generation;
+    name_freed(w, before, after);
+    look_at_source(w, o->ns, o->name, moved);
+    /* A clone of a VMI looks at the VM that owns it, too. */
+    if (!str_empty(o->owner_name) && !str_eq(o->owner_name, o->name))
+        look_at_source(w, o->ns, o->owner_name, moved);
+    look_at_uid(w, o->label);
 }
 
 void worker_cache_changed(void *arg, const struct kube_object *before,
@@ -235,12 +265,7 @@ void worker_cache_changed(void *arg, const struct kube_object *before,
         break;
     case KIND_VM:
     case KIND_VMI:
-        name_freed(w, before, after);
-        look_at_source(w, o->ns, o->name);
-        /* A clone of a VMI looks at the VM that owns it, too. */
-        if (!str_empty(o->owner_name) && !str_eq(o->owner_name, o->name))
-            look_at_source(w, o->ns, o->owner_name);
-        look_at_uid(w, o->label);
+        machine_changed(w, before, after);
         break;
     case KIND_CONTENT:
         content_changed(w, o);
@@ -274,8 +299,8 @@ void worker_cache_changed(void *arg, const struct kube_object *before,
     case KIND_CSI_DRIVER:
     case KIND_STORAGE_PROFILE:
     case KIND_STAMP_KEYS:
-        if (is_new_to_all(before, after))
-            worker_look_at_waiting(w);
+        if (is_new(before, after))
+            moved_for_all(w);
         break;
     default:
         look_at_uid(w, o->label);

@@ -31,7 +31,7 @@ static cJSON *parse_call(const struct memo *m, const char *kind, const char *nam
 {
     cJSON *tree = NULL;
     const struct call *c = name ? memo_findf(m, "read/%s/%s", kind, name) : NULL;
-    if (!call_ok(c) || !c->body || json_read(c->body, c->body_len, &tree, NULL) < 0)
+    if (!call_was_ok(c) || !c->body || json_read(c->body, c->body_len, &tree, NULL) < 0)
         return NULL;
     return tree;
 }
@@ -81,7 +81,7 @@ static cJSON *carried(const struct clone_view *v)
 static bool carrier_is_empty(const struct clone_view *v)
 {
     if (!v->snapshot_carrier ||
-        !call_ok(memo_findf(v->memo, "read/carrier/%s", v->snapshot_carrier)))
+        !call_was_ok(memo_findf(v->memo, "read/carrier/%s", v->snapshot_carrier)))
         return false;
     CLEANUP_JSON cJSON *tree = carried(v);
     return !tree;
@@ -108,6 +108,10 @@ static void want_what_the_source_names(const struct clone_view *v, struct read_l
 const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count)
 {
     struct read_list l = {.arena = v->arena};
+    if (v->capture.reads) {
+        *ret_count = v->capture.read_count;
+        return v->capture.reads;
+    }
     l.items = arena_alloc(v->arena, READS_MAX * sizeof *l.items);
     if (v->snapshot_carrier && !carrier_is_empty(v)) {
         want(&l, view_uses_vm_snapshot(v) ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT,
@@ -312,10 +316,9 @@ static void store(struct clone_view *v, struct memo *memo, const cJSON *source,
         return;
     }
     struct call *c = memo_slot(memo, CAPTURE_KEY);
-    free(c->body);
     c->state = CALL_OK;
-    c->body_len = text.len;
-    c->body = buf_take(&text);
+    size_t len = text.len;
+    call_set_body(c, buf_take(&text), len);
     c->done_ms = read_ms;
     c->failures = (unsigned)view_attempt(v);
     load(v, c->body, c->body_len);
@@ -331,7 +334,7 @@ static void read_claims(const struct clone_view *v, struct source_facts *facts)
         const struct call *c = memo_findf(v->memo, "read/claim/%s", names[i]);
         CLEANUP_JSON cJSON *pvc = parse_call(v->memo, "claim", names[i]);
         facts_read_claim(v->arena, names[i], pvc, &facts->claims[i]);
-        facts->claims[i].looked_up = c != NULL && (call_ok(c) || c->code == 404);
+        facts->claims[i].looked_up = call_was_ok(c) || call_was_absent(c);
     }
     facts->claim_count = n;
 }
@@ -419,7 +422,7 @@ static int64_t oldest_read(const struct clone_view *v)
     const struct body_read *reads = body_reads(v, &n);
     for (size_t i = 0; i < n; i++) {
         const struct call *c = memo_find(v->memo, reads[i].key);
-        if (!call_ok(c) && !(call_failed(c) && c->code == 404))
+        if (!call_was_ok(c) && !call_was_absent(c))
             return 0;
         oldest = c->done_ms < oldest ? c->done_ms : oldest;
     }
@@ -437,10 +440,9 @@ static void from_carrier(struct clone_view *v, struct memo *memo)
         return;
     }
     struct call *c = memo_slot(memo, CAPTURE_KEY);
-    free(c->body);
     c->state = CALL_OK;
-    c->body = json_print(tree);
-    c->body_len = strlen(c->body);
+    char *text = json_print(tree);
+    call_set_body(c, text, strlen(text));
     c->done_ms = v->now.wall_ms;
     c->failures = (unsigned)view_attempt(v);
     load(v, c->body, c->body_len);
@@ -486,6 +488,8 @@ static void build(struct clone_view *v, struct memo *memo)
         from_carrier(v, memo);
         return;
     }
+    /* To know them is to parse the source, and within one look they stay the same. */
+    v->capture.reads = body_reads(v, &v->capture.read_count);
     int64_t read_ms = oldest_read(v);
     if (same_attempt && kept->done_ms >= read_ms)
         load(v, kept->body, kept->body_len);
@@ -497,6 +501,29 @@ void capture_build(struct clone_view *v, struct memo *memo)
 {
     build(v, memo);
     plan_from_record(v);
+}
+
+/* Of what no cache holds nothing is said: it follows from the machine, and does not change. */
+static bool is_current(const struct clone_view *v, const struct caches *caches,
+                       const struct body_read *r)
+{
+    const struct call *c = memo_find(v->memo, r->key);
+    if (r->kind >= WORKER_KINDS)
+        return call_was_ok(c);
+    const struct kube_object *o =
+        caches->get(caches->arg, (enum worker_kind)r->kind, r->ns, r->name);
+    return o ? call_was_ok(c) && str_eq(c->version, o->resource_version) : call_was_absent(c);
+}
+
+void capture_compare(struct clone_view *v, const struct caches *caches)
+{
+    size_t n = 0;
+    if (v->capture.sealed || (!v->capture.refusal && !v->capture.present))
+        return;
+    const struct body_read *reads = body_reads(v, &n);
+    v->capture.current = n > 0;
+    for (size_t i = 0; i < n && v->capture.current; i++)
+        v->capture.current = is_current(v, caches, &reads[i]);
 }
 
 const cJSON *capture_claim(const struct clone_view *v, size_t disk)

@@ -8,6 +8,7 @@
 #ifndef OBSERVE_CAPTURE_H
 #define OBSERVE_CAPTURE_H
 
+#include "observe/caches.h"
 #include "observe/view.h"
 
 /* An object to be read live; key names the memo's slot. */
@@ -25,13 +26,15 @@ const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count
 #define CAPTURE_KEY "capture"
 
 /*
- * Fills v->capture (and v->disks with the plan; snapshots are the caller's) from the memo: from the
- * finished capture, else from the reads when all are there. Stores a new capture in the memo.
- * v->wukong, effective, record, source, classes and snapshot_carrier must be filled already.
- * After the cut v->disks come from the record while there is no capture: what was made from it is
- * seen all the same.
+ * Fills v->capture (and v->disks with the plan; snapshots are the caller's) from the memo: from
+ * the finished capture, else from the reads when all are there. Stores a new capture in the
+ * memo. v->wukong, effective, record, source, classes and snapshot_carrier must be filled
+ * already. After the cut v->disks come from the record while there is no capture: what was made
+ * from it is seen all the same.
  */
 void capture_build(struct clone_view *v, struct memo *memo);
+/* Fills v->capture.current. */
+void capture_compare(struct clone_view *v, const struct caches *caches);
 /* The claim (PersistentVolumeClaim tree) behind disk i. NULL when the capture lacks it. */
 const cJSON *capture_claim(const struct clone_view *v, size_t disk);
 /* The source spec. */

@@ -6,11 +6,49 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+struct shared_text *shared_text_new(const char *text, size_t len)
+{
+    struct shared_text *t = xmalloc(sizeof *t + len + 1);
+    t->refs = 1;
+    t->len = len;
+    if (len)
+        memcpy(t->text, text, len);
+    t->text[len] = '\0';
+    return t;
+}
+
+void shared_text_drop(struct shared_text *t)
+{
+    if (t && --t->refs == 0)
+        free(t);
+}
+
+void call_set_body(struct call *c, char *body, size_t len)
+{
+    if (!c->shared)
+        free(c->body);
+    shared_text_drop(c->shared);
+    c->shared = NULL;
+    c->body = body;
+    c->body_len = len;
+}
+
+void call_share_body(struct call *c, struct shared_text *body)
+{
+    if (body)
+        body->refs++;
+    call_set_body(c, NULL, 0);
+    c->shared = body;
+    c->body = body ? body->text : NULL;
+    c->body_len = body ? body->len : 0;
+}
+
 static void call_free(struct call *c)
 {
     free(c->reason);
     free(c->message);
-    free(c->body);
+    free(c->version);
+    call_set_body(c, NULL, 0);
     free(c);
 }
 

@@ -177,15 +177,20 @@ const char *view_who_requires(const struct clone_view *v)
 
 /* --- waits --- */
 
-int64_t view_wait_ms(const struct clone_view *v)
+int64_t view_wait_at(const struct clone_view *v, int64_t at_ms)
 {
     int64_t since = v->record.start_ms ? v->record.start_ms : v->wukong->created_ms;
     if (v->record.attempt_ms > since)
         since = v->record.attempt_ms;
-    int64_t wait = v->now.wall_ms - since;
+    int64_t wait = at_ms - since;
     wait = wait < WAIT_POLL_MS ? WAIT_POLL_MS : wait > WAIT_POLL_MAX_MS ? WAIT_POLL_MAX_MS : wait;
     uint64_t apart = str_hash64(v->wukong->uid, strlen(v->wukong->uid)) % 256;
     return wait + (int64_t)apart * wait / 1024;
+}
+
+int64_t view_wait_ms(const struct clone_view *v)
+{
+    return view_wait_at(v, v->now.wall_ms);
 }
 
 /* A frozen guest waits for nothing, and a point in time that is being fixed is fixed. */

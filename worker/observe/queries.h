@@ -16,6 +16,8 @@
 /* How long a clone that is held up before its source is touched waits until its next look: as long
    as it has waited already, within both limits, and up to a quarter longer. */
 int64_t view_wait_ms(const struct clone_view *v);
+/* The same of a look at that time; wall. */
+int64_t view_wait_at(const struct clone_view *v, int64_t at_ms);
 enum cut_mode view_cut_mode(const struct clone_view *v);
 /* The number of the present attempt, from 1. */
 int64_t view_attempt(const struct clone_view *v);

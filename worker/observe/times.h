@@ -35,8 +35,7 @@
 #define CREATE_SEEN_MS 5000
 /* Waits that no event ends are looked at again this often. */
 #define WAIT_POLL_MS 10000
-/* One that waits for a person waits for hours, and a thousand may: each look costs some eight
-   requests. */
+/* One that waits for a person waits for hours, and a thousand may. */
 #define WAIT_POLL_MAX_MS 600000
 /* Whom a policy holds back is woken when that changes; this is for what nobody tells. */
 #define HELD_POLL_MS 60000

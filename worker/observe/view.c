@@ -106,6 +106,8 @@ int view_build(struct clone_view *v, const struct caches *real, const struct kub
                      view_taker(v).uid, view_find_carrier, v);
         if (!v->wukong->deleted_ms && !record_aborted(&v->record))
             capture_build(v, memo);
+        if (!view_past_cut(v))
+            capture_compare(v, real);
         view_raise_quiesce(v);
         view_see_snapshots(v, caches);
         view_see_copies(v, caches);

@@ -111,6 +111,8 @@ struct view_source {
     int64_t last_thaw_ms;       /* wall; 0: none known */
 };
 
+struct body_read; /* bodies.h */
+
 /* The outcome of reading the source and planning its disks. */
 struct view_capture {
     bool present;        /* tree, disks and the rest are meant */
@@ -119,7 +121,10 @@ struct view_capture {
     const char *text;    /* the same as compact JSON */
     enum reason refusal; /* REASON_NONE, or why no capture can be made from what was read */
     const char *refusal_text;
-    const char *warnings; /* one text, NULL: none */
+    const char *warnings;          /* one text, NULL: none */
+    const struct body_read *reads; /* as body_reads found them; NULL: not yet */
+    size_t read_count;
+    bool current; /* the caches show the very versions that were read */
 };
 
 /* Something of ours in the cluster that this attempt does not want any more. */

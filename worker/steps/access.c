@@ -11,7 +11,8 @@
 
 /* How old an answer may be when the source is read or started. */
 #define ACCESS_FRESH_MS 60000
-/* How soon after a refusal it is asked again; no event tells of a right that was granted. */
+/* How soon after a refusal it is asked again at the earliest; no event tells of a right that was
+   granted. */
 #define ACCESS_AGAIN_MS 60000
 
 static const char *const right_names[] = {[ACCESS_CLONE] = "clone", [ACCESS_START] = "start"};
@@ -32,7 +33,7 @@ static bool allowed(const struct call *c, bool *ret_known)
 {
     CLEANUP_JSON cJSON *tree = NULL;
     *ret_known = false;
-    if (!call_ok(c) || !c->body || json_read(c->body, c->body_len, &tree, NULL) < 0)
+    if (!call_was_ok(c) || !c->body || json_read(c->body, c->body_len, &tree, NULL) < 0)
         return false;
     return access_allowed(tree, ret_known);
 }
@@ -48,7 +49,8 @@ static enum observed refused(const struct clone_view *v, enum access_right right
             right == ACCESS_CLONE ? "create on wukongs/source (group " WUKONG_GROUP ") there"
                                   : "update on virtualmachines/start (group "
                                     "subresources.kubevirt.io) there");
-    why->again_ms = c->done_ms + ACCESS_AGAIN_MS;
+    int64_t wait = view_wait_at(v, c->done_ms);
+    why->again_ms = c->done_ms + (wait > ACCESS_AGAIN_MS ? wait : ACCESS_AGAIN_MS);
     return v->now.wall_ms < why->again_ms ? STEP_WAIT : STEP_TODO;
 }
 
@@ -87,6 +89,7 @@ void access_ask(const struct clone_view *v, enum access_right right, struct deci
         intents_add(&d->intents, INTENT_ASK, &worker_kinds[KIND_ACCESS_REVIEW], NULL, NULL,
                     "access/%s/%lld", right_names[right], (long long)v->permit.issued_ms);
     i->body = question(v, right);
+    i->shared = true;
 }
 
 void apply_policy(const struct clone_view *v, struct decision *d)

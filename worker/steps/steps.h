@@ -1,6 +1,6 @@
 /*
- * The steps of a clone and what they share. source.c: policy, source, gates, pre-flight;
- * after.c: the look at the source after the cut; snapshot.c: freeze, cut, thaw,
+ * The steps of a clone and what they share. source.c: policy, source, gates; preflight.c: reading
+ * and trying; after.c: the look at the source after the cut; snapshot.c: freeze, cut, thaw,
  * snapshots; target.c: disks, VM, ready. All pure: observe says how far a step is,
  * apply adds intents or changes the record.
  */
@@ -51,6 +51,7 @@ bool call_read_running_vmi(const struct call *c);
 /* source.c */
 enum observed observe_gates(const struct clone_view *v, struct why *why);
 void apply_gates(const struct clone_view *v, struct decision *d);
+/* preflight.c */
 enum observed observe_preflight(const struct clone_view *v, struct why *why);
 void apply_preflight(const struct clone_view *v, struct decision *d);
 /* share.c */

@@ -36,14 +36,39 @@ static const struct {
     {"an error", CALL_FAILED, NULL, 1000, STEP_TODO, STEP_DONE},
 };
 
+/* A thousand that were refused ask ever more seldom. */
+static void test_refusals_are_asked_ever_more_seldom(void **state)
+{
+    (void)state;
+    struct memo memo = {0};
+    struct why why = {0};
+    struct wukong wukong = {.uid = "u1", .created_ms = NOW - 3600000};
+    struct clone_view v = {
+        .memo = &memo,
+        .wukong = &wukong,
+        .now = {NOW, 0},
+        .permit = {.user = "alice", .issued_ms = 5, .clone_review = "{}"},
+    };
+    struct call *c = memo_slot(&memo, KEY);
+    c->state = CALL_OK;
+    c->done_ms = NOW;
+    call_set_body(c, xstrdup("{\"status\":{\"allowed\":false}}"), 28);
+    assert_int_equal(access_state(&v, ACCESS_CLONE, &why), STEP_WAIT);
+    assert_in_range(why.again_ms - NOW, WAIT_POLL_MAX_MS, WAIT_POLL_MAX_MS * 5 / 4);
+    memo_release(&memo);
+}
+
 static void test_answers(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct memo memo = {0};
         struct why why = {0}, kept = {0};
+        /* It waits since a moment ago. */
+        struct wukong wukong = {.uid = "u1", .created_ms = NOW - 1000};
         struct clone_view v = {
             .memo = &memo,
+            .wukong = &wukong,
             .now = {NOW, 0},
             .effective = {.source_ns = "prod", .source_name = "db"},
             .permit = {.user = "alice", .issued_ms = 5, .clone_review = "{}"},
@@ -75,6 +100,9 @@ static void test_answers(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_answers)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_refusals_are_asked_ever_more_seldom),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -315,6 +315,97 @@ static void test_a_probe(void **state)
     assert_int_equal(f->x.writes, 0);
 }
 
+struct reader {
+    struct memo memo;
+    struct intent intent;
+};
+
+/* All clones of a source read the same machine: one request, whoever asks meanwhile or a moment
+   later. What has changed for one of them since is read anew, and so is what a person waits for. */
+static void test_one_reading_for_all(void **state)
+{
+    struct fixture *f = *state;
+    struct reader r[4] = {0};
+    for (size_t i = 0; i < ARRAY_LEN(r); i++)
+        r[i].intent = (struct intent){.verb = INTENT_READ,
+                                      .kind = &worker_kinds[KIND_VM],
+                                      .ns = "ns",
+                                      .name = "vm",
+                                      .shared = true,
+                                      .key = "read/vm"};
+#define ASK(i) execute(&f->x, &r[i].intent, &r[i].memo, f, &f->flights)
+    fake_advance(&f->fake, 1000);
+    unsigned before = (unsigned)f->fake.submitted;
+    assert_true(ASK(0) && ASK(1));
+    assert_int_equal(f->fake.submitted - before, 1);
+    assert_int_equal(f->flights, 2);
+    fake_answer(&f->fake, fake_call(&f->fake), 200, "{\"metadata\":{\"resourceVersion\":\"7\"}}");
+    assert_int_equal(f->ended, 2);
+    assert_int_equal(f->flights, 0);
+    assert_true(ASK(2));
+    assert_int_equal(f->fake.submitted - before, 1);
+    for (size_t i = 0; i < 3; i++) {
+        const struct call *c = memo_find(&r[i].memo, "read/vm");
+        assert_true(call_ok(c));
+        assert_ptr_equal(c->body, memo_find(&r[0].memo, "read/vm")->body);
+        assert_string_equal(c->version, "7");
+    }
+    /* Whoever asks again wants another answer. */
+    assert_true(ASK(2));
+    assert_int_equal(f->fake.submitted - before, 2);
+    fake_answer(&f->fake, fake_call(&f->fake), 404, "{}");
+    /* Something has happened since that was asked. */
+    fake_advance(&f->fake, 10);
+    r[3].memo.moved_mono_ms = clock_mono(&f->fake.clock);
+    assert_true(ASK(3));
+    assert_int_equal(f->fake.submitted - before, 3);
+    fake_answer(&f->fake, fake_call(&f->fake), 200, "{}");
+    fake_advance(&f->fake, READING_KEPT_MS);
+    assert_true(ASK(0));
+    assert_int_equal(f->fake.submitted - before, 4);
+    fake_answer(&f->fake, fake_call(&f->fake), 404, "{}");
+    assert_true(ASK(1));
+    assert_int_equal(memo_find(&r[1].memo, "read/vm")->code, 404);
+    assert_int_equal(f->fake.submitted - before, 4);
+    /* What is under way when the process ends is told to nobody. */
+    fake_advance(&f->fake, READING_KEPT_MS);
+    assert_true(ASK(2) && ASK(3));
+    executor_cancel(&f->x);
+    f->flights = 0;
+#undef ASK
+    for (size_t i = 0; i < ARRAY_LEN(r); i++)
+        memo_release(&r[i].memo);
+}
+
+/* However many sources there are, so much is kept and no more. */
+static void test_readings_are_bounded(void **state)
+{
+    (void)state;
+    struct readings all = {0};
+    struct memo memo = {0};
+    struct call *c = memo_slot(&memo, "read/vm");
+    c->state = CALL_OK;
+    for (unsigned i = 0; i < 2 * READINGS_MAX; i++) {
+        CLEANUP_FREE char *key = xasprintf("/vm-%u", i);
+        struct shared_text *body = shared_text_new(key, strlen(key));
+        call_share_body(c, body);
+        shared_text_drop(body);
+        readings_keep(&all, key, c, 0);
+    }
+    assert_int_equal(all.count, READINGS_MAX);
+    assert_null(readings_find(&all, "/vm-0", 0, 0));
+    assert_non_null(readings_find(&all, "/vm-511", 0, 0));
+    CLEANUP_FREE char *large = xcalloc(1, READINGS_BYTES_MAX + 1);
+    struct shared_text *body = shared_text_new(large, READINGS_BYTES_MAX + 1);
+    call_share_body(c, body);
+    shared_text_drop(body);
+    readings_keep(&all, "/large", c, 0);
+    assert_int_equal(all.count, 0);
+    assert_int_equal(all.bytes, 0);
+    readings_release(&all);
+    memo_release(&memo);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -329,6 +420,8 @@ int main(void)
         TEST(test_each_write_is_told),
         TEST(test_what_cannot_be_read_or_copied),
         TEST(test_a_probe),
+        TEST(test_one_reading_for_all),
+        TEST(test_readings_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,375 @@
+/*
+ * The last step before the guest is touched: the source is read live, what cannot be cloned is
+ * refused, and everything that is to be made is tried. What the API server's caches do not tell is
+ * asked for; while the clone waits for a person, that is asked ever more seldom, and only of what
+ * holds the clone up.
+ */
+#include "steps/steps.h"
+
+#include "actions/bodies.h"
+#include "base/str.h"
+#include "observe/capture.h"
+
+/* What is missing in the clone's namespace is looked for this often; no event tells. */
+#define NEED_POLL_MS 3000
+/* A watch that shows what was read is believed for so long. */
+#define READ_TRUST_MS 3600000
+
+/* How old an answer is. While other clones' guests are frozen it does not grow old: it is asked
+   again when the turn has come, and not every few seconds until then. */
+static int64_t age_ms(const struct clone_view *v, const struct call *c)
+{
+    return view_waits_for_turn(v) ? 0 : v->now.wall_ms - c->done_ms;
+}
+
+/* That a claim is not there is an answer, too: it may be one that nobody wants. */
+static bool read_fresh(const struct clone_view *v, const struct body_read *r)
+{
+    const struct call *c = memo_find(v->memo, r->key);
+    bool may_lack = r->kind == KIND_PVC || strstr(r->key, "/absent/");
+    bool answered = call_ok(c) || (call_failed(c) && c->code == 404 && may_lack);
+    /* What was read while the claims were being exchanged is no reading of the source. */
+    if (c && c->done_ms <= v->memo->held_ms)
+        return false;
+    /* Who waits for another one's snapshot takes that one's reading, too. */
+    bool follows = v->share.role == SHARE_FOLLOW || v->share.role == SHARE_BOUND;
+    return answered && age_ms(v, c) < (follows ? DRY_RUN_FRESH_MS : READ_FRESH_MS);
+}
+
+static const struct call *dry_call(const struct clone_view *v, const char *kind, const char *name)
+{
+    const struct call *c = memo_findf(v->memo, "%s/%s/%s", view_dry_slot(v), kind, name);
+    return c && age_ms(v, c) < DRY_RUN_FRESH_MS ? c : NULL;
+}
+
+/* REASON_WAITING: no answer to what was asked. */
+static enum reason dry_reason(const struct call *c)
+{
+    if (c->kind == ERR_EXISTS)
+        return REASON_NAME_TAKEN;
+    if (strstr(str_or(c->message, ""), "exceeded quota"))
+        return REASON_QUOTA_EXCEEDED;
+    return c->kind == ERR_REFUSED || c->kind == ERR_INVALID ? REASON_PREFLIGHT_REFUSED
+                                                            : REASON_WAITING;
+}
+
+static enum observed dry_verdict(const struct call *c, const char *kind, const char *name,
+                                 struct why *why)
+{
+    if (call_ok(c))
+        return STEP_DONE;
+    why_set(why, REASON_WAITING, "checking %s %s", kind, name);
+    if (!call_had_failed(c))
+        return STEP_TODO;
+    why_set(why, dry_reason(c), "%s %s: %s", kind, name, str_or(c->message, "refused"));
+    why->again_ms = c->retry_ms;
+    return STEP_TODO;
+}
+
+/* A machine of a batch that stayed when the others failed is there already. */
+static const struct view_target *first_missing(const struct clone_view *v)
+{
+    for (size_t t = 0; t < v->target_count; t++)
+        if (!v->targets[t].ready)
+            return &v->targets[t];
+    return &v->targets[0];
+}
+
+static enum observed changed_by_admission(const char *what, struct why *why)
+{
+    why_set(why, REASON_CHANGED_BY_ADMISSION, "%s", what);
+    return STEP_FAILED;
+}
+
+/* Only the first target is tried: the others differ from it in names alone, and those are looked
+   up in the caches (view_name_taken). */
+static enum observed dry_runs(const struct clone_view *v, struct why *why)
+{
+    const struct view_target *t = first_missing(v);
+    for (size_t i = 0; i < v->disk_count; i++) {
+        const char *name = t->claims[i].name;
+        enum observed o =
+            dry_verdict(dry_call(v, "claim", name), "PersistentVolumeClaim", name, why);
+        if (o != STEP_DONE)
+            return o;
+        const char *changed = body_dry_claim_changed(v, t, i);
+        if (changed) {
+            why->disk = v->disks[i].plan->name;
+            return changed_by_admission(changed, why);
+        }
+    }
+    enum observed o = dry_verdict(dry_call(v, "vm", t->vm.name), "VirtualMachine", t->vm.name, why);
+    const char *changed = o == STEP_DONE ? body_vm_changed(v, t, view_dry_slot(v)) : NULL;
+    return changed ? changed_by_admission(changed, why) : o;
+}
+
+enum found { FOUND_UNKNOWN, FOUND_THERE, FOUND_MISSING, FOUND_HIDDEN };
+
+/* Said by the last answer, though it may be asked for again right now. */
+static bool need_missing(const struct body_need *n, const struct call *c)
+{
+    if (!n->probe)
+        return call_was_absent(c);
+    bool answered = call_ok(c) || (c && c->state == CALL_FLYING && !c->failures && c->code);
+    return answered && c->code != 409;
+}
+
+/* A probe that is refused for another reason than the name, by a quota or by somebody's policy,
+   tells nothing, today and tomorrow: the Event with what the machine needs names it. */
+static enum found find_need(const struct clone_view *v, const struct body_need *n)
+{
+    const struct call *c = memo_find(v->memo, n->key);
+    if (n->probe && call_failed(c) && (c->kind == ERR_REFUSED || c->kind == ERR_NOT_FOUND))
+        return FOUND_HIDDEN;
+    if (need_missing(n, c))
+        return FOUND_MISSING;
+    return call_ok(c) && age_ms(v, c) < READ_FRESH_MS ? FOUND_THERE : FOUND_UNKNOWN;
+}
+
+static void tell_missing(const struct body_need *n, struct why *why)
+{
+    why_set(why, REASON_DEPENDENCY_MISSING, "%s %s%s%s, which the source names, does not exist",
+            n->kind->kind, str_or(n->ns, ""), n->ns ? "/" : "", n->name);
+}
+
+/* For a clone into another namespace: what the machine names is there, too. */
+static enum observed needs_state(const struct clone_view *v, struct why *why)
+{
+    size_t n = 0;
+    const struct body_need *needs = body_needs(v, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct call *c = memo_find(v->memo, needs[i].key);
+        enum found found = find_need(v, &needs[i]);
+        if (found == FOUND_THERE || found == FOUND_HIDDEN)
+            continue;
+        why_set(why, REASON_WAITING, "looking for %s %s", needs[i].kind->kind, needs[i].name);
+        why->again_ms = v->now.wall_ms + NEED_POLL_MS;
+        if (found == FOUND_MISSING) {
+            tell_missing(&needs[i], why);
+            return STEP_TODO;
+        }
+        if (call_failed(c))
+            why_set(why, REASON_WAITING, "looking for %s %s: %s", needs[i].kind->kind,
+                    needs[i].name, str_or(c->message, "no answer"));
+        return STEP_TODO;
+    }
+    return STEP_DONE;
+}
+
+static void ask_for(struct decision *d, const struct body_need *n)
+{
+    struct intent *i = intents_add(&d->intents, n->probe ? INTENT_PROBE : INTENT_READ, n->kind,
+                                   n->ns, n->name, "%s", n->key);
+    i->body = n->probe;
+    i->shared = !n->probe;
+}
+
+/* --- what holds a clone up --- */
+
+/* How much longer an answer stands for a clone that waits for a person: as long as it had waited by
+   then, or, where something tells that it may be another by now, as long as it is fresh. */
+static int64_t stands_ms(const struct clone_view *v, const struct call *c)
+{
+    bool moved = c->sent_mono_ms < v->memo->moved_mono_ms;
+    if (c->done_ms <= v->memo->held_ms)
+        return 0;
+    return c->done_mono_ms + (moved ? READ_FRESH_MS : view_wait_at(v, c->done_ms)) - v->now.mono_ms;
+}
+
+/* The same of all that was read of the source, while the caches show the very same; else it stands
+   as long as it is fresh. 0: some of it was not read. */
+static int64_t reading_stands_ms(const struct clone_view *v)
+{
+    size_t n = 0;
+    int64_t least = INT64_MAX;
+    const struct body_read *reads = body_reads(v, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct call *c = memo_find(v->memo, reads[i].key);
+        if (!call_ok(c) && !(call_failed(c) && c->code == 404))
+            return 0;
+        int64_t stands = c->done_mono_ms - v->now.mono_ms;
+        stands += v->capture.current ? READ_TRUST_MS : READ_FRESH_MS;
+        if (c->done_ms <= v->memo->held_ms)
+            stands = 0;
+        least = stands < least ? stands : least;
+    }
+    return n ? least : 0;
+}
+
+/* True: what was read of the source, and what the caches say, hold it up; why says so. */
+static bool held_by_source(const struct clone_view *v, struct why *why)
+{
+    const char *kind;
+    if (v->capture.refusal && reason_table[v->capture.refusal].kind != REASON_TERMINAL) {
+        why_set(why, v->capture.refusal, "%s", v->capture.refusal_text);
+        return true;
+    }
+    if (!v->capture.present)
+        return false;
+    const char *taken = view_name_taken(v, &kind);
+    if (taken)
+        why_set(why, REASON_NAME_TAKEN, "%s %s exists and is not this clone's", kind, taken);
+    return taken || view_cut_fits(v, why) != STEP_DONE;
+}
+
+/* What the API server has refused or not found, and nobody has mended as far as is known. */
+struct refused {
+    const struct call *call; /* NULL: nothing */
+    const struct body_need *need;
+    size_t disk; /* whose claim it was, where it was no need; disk_count: the machine */
+};
+
+static struct refused find_refused(const struct clone_view *v)
+{
+    struct refused r = {0};
+    size_t n = 0;
+    const struct body_need *needs = body_needs(v, &n);
+    for (size_t i = 0; i < n; i++) {
+        r.call = memo_find(v->memo, needs[i].key);
+        r.need = &needs[i];
+        if (need_missing(r.need, r.call))
+            return r;
+    }
+    r.need = NULL;
+    const struct view_target *t = first_missing(v);
+    for (r.disk = 0; r.disk <= v->disk_count; r.disk++) {
+        bool claim = r.disk < v->disk_count;
+        r.call = memo_findf(v->memo, "%s/%s/%s", view_dry_slot(v), claim ? "claim" : "vm",
+                            claim ? t->claims[r.disk].name : t->vm.name);
+        if (call_had_failed(r.call) && dry_reason(r.call) != REASON_WAITING)
+            return r;
+    }
+    return (struct refused){0};
+}
+
+static void tell_refused(const struct clone_view *v, const struct refused *r, struct why *why)
+{
+    const struct view_target *t = first_missing(v);
+    bool claim = r->disk < v->disk_count;
+    if (r->need)
+        tell_missing(r->need, why);
+    else
+        (void)dry_verdict(r->call, claim ? "PersistentVolumeClaim" : "VirtualMachine",
+                          claim ? t->claims[r->disk].name : t->vm.name, why);
+}
+
+/* STEP_WAIT: it waits as it did. STEP_TODO: what has held it up is asked for once more, and that
+   alone. STEP_DONE: nothing is known to hold it up, or all must be read anew to know; why is what
+   was told until then. */
+static enum observed still_held(const struct clone_view *v, struct why *why, struct decision *d)
+{
+    int64_t stands = reading_stands_ms(v);
+    if (held_by_source(v, why)) {
+        int64_t wait = view_wait_ms(v);
+        why->again_ms = stands > 0 ? v->now.wall_ms + (stands < wait ? stands : wait) : 0;
+        return stands > 0 ? STEP_WAIT : STEP_DONE;
+    }
+    const struct refused r = v->capture.present ? find_refused(v) : (struct refused){0};
+    if (!r.call)
+        return STEP_DONE;
+    tell_refused(v, &r, why);
+    stands = stands_ms(v, r.call);
+    why->again_ms = stands > 0 ? v->now.wall_ms + stands : r.call->retry_ms;
+    if (r.call->state == CALL_FLYING)
+        why->again_ms = 0;
+    if (stands > 0)
+        return STEP_WAIT;
+    /* Another source, other claims: what was tried is not what would be made. */
+    if (r.call->sent_mono_ms < v->memo->moved_mono_ms) {
+        why->again_ms = 0;
+        return STEP_DONE;
+    }
+    if (d && r.need)
+        ask_for(d, r.need);
+    else if (d && r.disk < v->disk_count)
+        body_dry_run_claim(v, d, first_missing(v), r.disk);
+    else if (d)
+        body_dry_run_vm(v, d, first_missing(v));
+    return STEP_TODO;
+}
+
+/* --- the step --- */
+
+enum observed observe_preflight(const struct clone_view *v, struct why *why)
+{
+    /* A restarted worker reads back from the first snapshot what the others are to be made of. */
+    if (view_past_cut(v) || (v->capture.sealed && v->capture.present))
+        return STEP_DONE;
+    if (record_owes_thaw(&v->record) && v->capture.present)
+        return STEP_DONE;
+    enum observed held = still_held(v, why, NULL);
+    if (held != STEP_DONE)
+        return held;
+    enum observed access = access_state(v, ACCESS_CLONE, why);
+    if (access != STEP_DONE)
+        return access;
+    bool told = why->reason != REASON_NONE;
+    if (!told)
+        why_set(why, REASON_WAITING, "reading the source");
+    size_t n = 0;
+    const struct body_read *reads = body_reads(v, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct call *c = memo_find(v->memo, reads[i].key);
+        if (call_unreadable(c))
+            why_set(why, REASON_OBJECT_UNREADABLE, "%s", c->message);
+        else if (call_failed(c) && !told)
+            why_set(why, REASON_WAITING, "reading the source: %s", str_or(c->message, "failed"));
+        if (!read_fresh(v, &reads[i]))
+            return STEP_TODO;
+    }
+    if (!v->source.vmi_exists && call_read_running_vmi(memo_findf(v->memo, "read/absent/%s",
+                                                                  str_or(v->source.vm_name, "")))) {
+        why_set(why, REASON_SOURCE_BUSY, "the source %s/%s is running already",
+                v->effective.source_ns, v->effective.source_name);
+        why->again_ms = v->now.wall_ms + 1000;
+        return STEP_WAIT;
+    }
+    if (held_by_source(v, why)) {
+        why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
+        return STEP_WAIT;
+    }
+    if (v->capture.refusal) {
+        why_set(why, v->capture.refusal, "%s", v->capture.refusal_text);
+        return STEP_FAILED;
+    }
+    if (!v->capture.present)
+        return STEP_TODO;
+    enum observed needed = needs_state(v, why);
+    return needed == STEP_DONE ? dry_runs(v, why) : needed;
+}
+
+void apply_preflight(const struct clone_view *v, struct decision *d)
+{
+    size_t n = 0;
+    struct why why = {0};
+    if (still_held(v, &why, d) == STEP_TODO)
+        return;
+    if (access_state(v, ACCESS_CLONE, &why) != STEP_DONE) {
+        access_ask(v, ACCESS_CLONE, d);
+        return;
+    }
+    const struct body_read *reads = body_reads(v, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (read_fresh(v, &reads[i]))
+            continue;
+        struct intent *read = intents_add(&d->intents, reads[i].body ? INTENT_EXPAND : INTENT_READ,
+                                          &worker_kinds[reads[i].kind], reads[i].ns, reads[i].name,
+                                          "%s", reads[i].key);
+        read->body = reads[i].body;
+        read->shared = !v->snapshot_carrier;
+    }
+    if (!v->capture.present || v->capture.refusal || held_by_source(v, &why))
+        return;
+    const struct body_need *needs = body_needs(v, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct call *c = memo_find(v->memo, needs[i].key);
+        if (!c || v->now.wall_ms >= c->done_ms + NEED_POLL_MS)
+            ask_for(d, &needs[i]);
+    }
+    const struct view_target *t = first_missing(v);
+    for (size_t k = 0; k < v->disk_count; k++)
+        if (!call_ok(dry_call(v, "claim", t->claims[k].name)))
+            body_dry_run_claim(v, d, t, k);
+    if (!call_ok(dry_call(v, "vm", t->vm.name)))
+        body_dry_run_vm(v, d, t);
+}
