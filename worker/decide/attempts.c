@@ -137,13 +137,18 @@ void note_started(const struct clone_view *v, struct decision *d)
         d->record.started.vmi_uid = v->source.vmi_uid;
 }
 
-static void next_attempt(const struct clone_view *v, struct decision *d)
+/* late: what is left is not waited for any longer. */
+static void next_attempt(const struct clone_view *v, struct decision *d, bool late)
 {
     int64_t at = v->record.error.at_ms + attempt_backoff(v);
     if (v->now.wall_ms < at) {
         decision_again(d, at);
         return;
     }
+    /* What a cache that lags has not shown would outlive this attempt, and stay for as long as the
+       claims of the next one wait for a consumer. */
+    if (!late && !v->record.ready_count && !oblige_nothing_left(v, d, false))
+        return;
     d->record.attempts = v->record.attempts + 1;
     d->record.owned = true;
     d->record.attempt_ms = v->now.wall_ms;
@@ -220,5 +225,5 @@ void after_failure(const struct clone_view *v, struct decision *d)
     if (over)
         fail_finally(v, d);
     else
-        next_attempt(v, d);
+        next_attempt(v, d, late);
 }

@@ -21,35 +21,57 @@ static const char *not_held(const struct clone_view *v)
     return text;
 }
 
+struct left_kind {
+    int kind;
+    bool lasting; /* a finished clone leaves it on purpose */
+};
+
+/* In one namespace, NULL for what is in none; false: it is not known yet that nothing is there. */
+static bool none_left(const struct clone_view *v, struct decision *d, int kind_number,
+                      const char *ns)
+{
+    const struct kube_kind *kind = &worker_kinds[kind_number];
+    const struct call *c = memo_findf(v->memo, "left/%s/%s", kind->resource, str_or(ns, ""));
+    bool unserved = call_failed(c) && c->code == 404;
+    bool fresh = call_ok(c) && v->now.wall_ms < c->done_ms + LEFT_FRESH_MS;
+    const char *next = NULL;
+    enum left_listed listed =
+        fresh ? view_left_listed(v, (enum worker_kind)kind_number, c, &next) : LEFT_UNKNOWN;
+    if (unserved || listed == LEFT_NOTHING)
+        return true;
+    if (fresh && !next && v->now.wall_ms < c->done_ms + LEFT_AGAIN_MS)
+        return false;
+    struct intent *l = intents_add(&d->intents, INTENT_LIST, kind, ns, NULL, "left/%s/%s",
+                                   kind->resource, str_or(ns, ""));
+    l->uid = v->wukong->uid;
+    l->from = next;
+    l->metadata_only = kind_number != KIND_CONTENT;
+    l->selector = kind_number == KIND_SNAPSHOT ? not_held(v) : NULL;
+    return false;
+}
+
+/* Where something of the clone can be (ours.h), and nowhere else: a worker that serves some
+   namespaces alone may list in no others. */
 bool oblige_nothing_left(const struct clone_view *v, struct decision *d, bool all)
 {
-    static const struct {
-        int kind;
-        bool lasting; /* a finished clone leaves it on purpose */
-    } kinds[] = {{KIND_SNAPSHOT, false}, {KIND_CONTENT, false},    {KIND_VM_SNAPSHOT, false},
-                 {KIND_VM, true},        {KIND_DATA_VOLUME, true}, {KIND_PVC, true}};
+    static const struct left_kind kinds[] = {{KIND_SNAPSHOT, false},    {KIND_CONTENT, false},
+                                             {KIND_VM_SNAPSHOT, false}, {KIND_VM, true},
+                                             {KIND_DATA_VOLUME, true},  {KIND_PVC, true}};
+    const char *own = v->wukong->ns, *source = v->effective.source_ns;
     bool nothing = true;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        const struct kube_kind *kind = &worker_kinds[kinds[i].kind];
-        const struct call *c = memo_findf(v->memo, "left/%s", kind->resource);
-        bool unserved = call_failed(c) && c->code == 404;
-        bool fresh = call_ok(c) && v->now.wall_ms < c->done_ms + LEFT_FRESH_MS;
-        const char *next = NULL;
-        enum left_listed listed =
-            fresh ? view_left_listed(v, (enum worker_kind)kinds[i].kind, c, &next) : LEFT_UNKNOWN;
         bool foreign = v->source_ns_terminating &&
                        (kinds[i].kind == KIND_SNAPSHOT || kinds[i].kind == KIND_VM_SNAPSHOT);
-        if ((kinds[i].lasting && !all) || foreign || unserved || listed == LEFT_NOTHING)
+        bool apart = !kinds[i].lasting && source && !str_eq(own, source);
+        if ((kinds[i].lasting && !all) || foreign)
             continue;
-        nothing = false;
-        if (fresh && !next && v->now.wall_ms < c->done_ms + LEFT_AGAIN_MS)
+        if (worker_kinds[kinds[i].kind].cluster_scoped) {
+            nothing &= none_left(v, d, kinds[i].kind, NULL);
             continue;
-        struct intent *l =
-            intents_add(&d->intents, INTENT_LIST, kind, NULL, NULL, "left/%s", kind->resource);
-        l->uid = v->wukong->uid;
-        l->from = next;
-        l->metadata_only = kinds[i].kind != KIND_CONTENT;
-        l->selector = kinds[i].kind == KIND_SNAPSHOT ? not_held(v) : NULL;
+        }
+        nothing &= none_left(v, d, kinds[i].kind, own);
+        if (apart)
+            nothing &= none_left(v, d, kinds[i].kind, source);
     }
     if (!nothing)
         decision_again(d, v->now.wall_ms + LEFT_AGAIN_MS);

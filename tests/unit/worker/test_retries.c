@@ -25,11 +25,13 @@ static int64_t wait_after(int64_t attempt, const char *source)
     (void)turn(&w);
     int64_t wait = w.wake_ms - w.now;
     assert_int_equal(w.record.attempts, attempt);
-    /* Not a moment before, and then at once. */
+    /* Not a moment before, and then as soon as the API server has said that nothing is left. */
     w.now += wait - 1;
     (void)turn(&w);
     assert_int_equal(w.record.attempts, attempt);
     w.now++;
+    (void)turn(&w);
+    assert_int_equal(w.record.attempts, attempt);
     (void)turn(&w);
     assert_int_equal(w.record.attempts, attempt + 1);
     world_release(&w);

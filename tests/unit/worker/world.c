@@ -493,6 +493,8 @@ static void do_patch(struct world *w, const struct intent *i)
 /* What the API server itself knows, whatever the caches show. */
 static void do_list(struct world *w, const struct intent *i)
 {
+    /* A worker that serves some namespaces alone may list in no others. */
+    assert_true(i->ns || i->kind->cluster_scoped);
     bool any = (i->kind == &worker_kinds[KIND_SNAPSHOT] && (w->snapshot[0] || w->snapshot[1])) ||
                (i->kind == &worker_kinds[KIND_PVC] && (w->claim[0] || w->claim[1])) ||
                (i->kind == &worker_kinds[KIND_VM] && w->vm);
