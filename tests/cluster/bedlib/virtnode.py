@@ -147,6 +147,22 @@ def unfreeze_timeout(body):
     return int(seconds_of(text))
 
 
+def has_agent(vmi):
+    return NO_AGENT not in (vmi["metadata"].get("annotations") or {})
+
+
+def holds(vmi, kind):
+    return any(c["type"] == kind for c in vmi["status"].get("conditions", []))
+
+
+def with_conditions(vmi, wanted):
+    """The VMI's conditions with these, or without them."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return [c for c in vmi["status"].get("conditions", []) if c["type"] not in wanted] + [
+        {"type": kind, "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
+        for kind, there in wanted.items() if there]
+
+
 def merged(obj, changes):
     """A merge patch's result: None takes a field away."""
     made = dict(obj)
@@ -224,8 +240,12 @@ class Node(node.Node):
             if uid not in self.guests:
                 # This process was restarted below a running guest.
                 self.start_guest(vmi)
-            self.report_freeze(vmi)
-            self.move.step(vmi)
+            if holds(vmi, "AgentConnected") != has_agent(vmi):
+                self.update_vmi(vmi, {"status": {
+                    "conditions": with_conditions(vmi, {"AgentConnected": has_agent(vmi)})}})
+            else:
+                self.report_freeze(vmi)
+                self.move.step(vmi)
 
     def run(self, vmi):
         pods = self.kube.list("v1", "Pod", vmi["metadata"]["namespace"],
@@ -233,13 +253,7 @@ class Node(node.Node):
         pods = [p for p in pods if p["status"].get("phase") == "Running"]
         if not pods:
             return
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        conditions = [c for c in vmi["status"].get("conditions", [])
-                      if c["type"] not in ("Ready", "AgentConnected")]
-        kinds = ["Ready"] if NO_AGENT in (vmi["metadata"].get("annotations") or {}) \
-            else ["Ready", "AgentConnected"]
-        conditions += [{"type": t, "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
-                       for t in kinds]
+        conditions = with_conditions(vmi, {"Ready": True, "AgentConnected": has_agent(vmi)})
         self.update_vmi(vmi, {
             "metadata": {"labels": {"kubevirt.io/nodeName": node.NAME}},
             "status": {"phase": "Running", "nodeName": node.NAME, "conditions": conditions,

@@ -654,6 +654,8 @@ class Ends(Faults):
         for name in ("once-vm", source.name):
             self.kube.delete(vms.KUBEVIRT_API, "VirtualMachine", self.namespace, name)
         self.wait_for(lambda: not source.find_vmi(), 30, "the source to go")
+        self.wait_for(lambda: not self.kube.find(vms.KUBEVIRT_API, "VirtualMachine", self.namespace,
+                                                 source.name), 30, "its VM to go")
         self.wait_for(lambda: not self.kube.find("v1", "PersistentVolumeClaim", self.namespace,
                                                  "once-root"), 40, "the clone's claim to go")
         # A source of the same name comes back: a clone that started anew would take it.
