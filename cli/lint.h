@@ -55,7 +55,6 @@ WUKONG_CHECK int lint_read(const char *path, struct buf *out, struct err *err);
 enum lint_format { LINT_TEXT, LINT_JSON, LINT_JUNIT, LINT_SARIF, LINT_FORMATS };
 extern const char *const lint_format_names[LINT_FORMATS];
 /* What has no rule of the table: text that does not parse, policies, kinds, files. */
-extern const char *const lint_own_rules[][2]; /* id, when it strikes; NULL ends */
 /* Prints to stdout; whether that could be written is main's to look at. */
 void lint_print(const struct lint *l, enum lint_format format, bool warnings_fail);
 

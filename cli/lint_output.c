@@ -160,7 +160,7 @@ static void print_junit(const struct lint *l, bool warnings_fail, struct buf *ou
 
 /* --- SARIF 2.1.0 (OASIS), as GitHub code scanning reads it --- */
 
-const char *const lint_own_rules[][2] = {
+static const char *const own_rules[][2] = {
     {"yaml", "the text is no YAML or JSON"},
     {"policy", "a ClonePolicy given by --policy does not allow it"},
     {"kind", "the kind is none of ours, and close to one"},
@@ -171,11 +171,11 @@ const char *const lint_own_rules[][2] = {
 static void sarif_rules(struct json_writer *w)
 {
     json_array(w, "rules");
-    for (size_t i = 0; lint_own_rules[i][0]; i++) {
+    for (size_t i = 0; own_rules[i][0]; i++) {
         json_object(w, NULL);
-        json_string(w, "id", lint_own_rules[i][0]);
+        json_string(w, "id", own_rules[i][0]);
         json_object(w, "shortDescription");
-        json_string(w, "text", lint_own_rules[i][1]);
+        json_string(w, "text", own_rules[i][1]);
         json_end(w);
         json_end(w);
     }

@@ -359,7 +359,7 @@ int kube_config_from_pod(const char *host, const char *port, const char *folder,
     return 0;
 }
 
-int kube_config_in_cluster(struct kube_config *ret, struct err *err)
+static int in_cluster(struct kube_config *ret, struct err *err)
 {
     const char *host = getenv("KUBERNETES_SERVICE_HOST"), *port = getenv("KUBERNETES_SERVICE_PORT");
     if (str_empty(host) || str_empty(port))
@@ -400,7 +400,7 @@ static int load_as_kubectl(const struct kube_config_choice *choice, struct kube_
     if (choice->context)
         return err_set(err, ERR_INVALID, "there is no context %.200s: no kubeconfig was found",
                        choice->context);
-    return kube_config_in_cluster(ret, NULL) == 0 ? 0 : nothing_found(err);
+    return in_cluster(ret, NULL) == 0 ? 0 : nothing_found(err);
 }
 
 static int load_as_program(const struct kube_config_choice *choice, struct kube_config *ret,
@@ -410,7 +410,7 @@ static int load_as_program(const struct kube_config_choice *choice, struct kube_
     if (!str_empty(env))
         return load_list(env, choice, ret, err);
     struct err e = {0};
-    if (kube_config_in_cluster(ret, &e) == 0)
+    if (in_cluster(ret, &e) == 0)
         return 0;
     if (e.kind == ERR_NOT_FOUND && load_home(choice, ret, &e) == 0)
         return 0;

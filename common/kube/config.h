@@ -42,10 +42,8 @@ struct kube_config_choice {
     bool as_kubectl;     /* the order of clientcmd, for what a user runs; see kube_config_load */
 };
 
-/* The Pod's identity. ERR_NOT_FOUND when this is no Pod (KUBERNETES_SERVICE_HOST is unset). */
-WUKONG_CHECK int kube_config_in_cluster(struct kube_config *ret, struct err *err);
-/* The same with its three inputs given: host (an IPv6 one without brackets), port, and the folder
-   that holds token, ca.crt and namespace. */
+/* The Pod's identity, with its three inputs given: host (an IPv6 one without brackets), port, and
+   the folder that holds token, ca.crt and namespace. */
 WUKONG_CHECK int kube_config_from_pod(const char *host, const char *port, const char *folder,
                                       struct kube_config *ret, struct err *err);
 /*

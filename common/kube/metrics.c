@@ -47,7 +47,7 @@ struct metric kube_metric_store_age = {
     .labels = {"resource"},
 };
 
-struct metric kube_metric_unreadable = {
+static struct metric metric_unreadable = {
     .name = "wukong_objects_unreadable",
     .help = "Objects of a resource that exist and cannot be read.",
     .kind = METRIC_GAUGE,
@@ -69,7 +69,7 @@ void kube_metrics_register(void)
     metric_register(&kube_metric_store_objects);
     metric_register(&kube_metric_store_bytes);
     metric_register(&kube_metric_store_age);
-    metric_register(&kube_metric_unreadable);
+    metric_register(&metric_unreadable);
 }
 
 void kube_metrics_observe(void *arg, enum kube_method method, const char *path, int code,
@@ -100,5 +100,5 @@ void kube_metrics_store(const struct store *s, int64_t age_ms)
     metric_set(&kube_metric_store_objects, (double)store_count(s), METRIC_LABELS(resource));
     metric_set(&kube_metric_store_bytes, (double)store_bytes(s), METRIC_LABELS(resource));
     metric_set(&kube_metric_store_age, (double)age_ms / 1000, METRIC_LABELS(resource));
-    metric_set(&kube_metric_unreadable, (double)store_unreadable(s), METRIC_LABELS(resource));
+    metric_set(&metric_unreadable, (double)store_unreadable(s), METRIC_LABELS(resource));
 }

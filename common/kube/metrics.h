@@ -17,7 +17,6 @@ extern struct metric kube_metric_relists;         /* counter: resource */
 extern struct metric kube_metric_store_objects;   /* gauge: resource */
 extern struct metric kube_metric_store_bytes;     /* gauge: resource */
 extern struct metric kube_metric_store_age;       /* gauge: resource; seconds */
-extern struct metric kube_metric_unreadable;      /* gauge: resource; markers in the cache */
 
 void kube_metrics_register(void);
 void kube_metrics_observe(void *arg, enum kube_method method, const char *path, int code,

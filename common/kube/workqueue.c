@@ -12,12 +12,11 @@
 #pragma GCC diagnostic ignored "-Wshadow"
 #include <uthash.h>
 
-/* A key lives while it waits, is in process or has failures to remember. */
+/* A key lives while it waits or is in process. */
 struct item {
     struct workqueue *queue;
     struct item *next; /* in the FIFO */
     struct timer delay;
-    unsigned failures;
     bool queued, processing, dirty; /* dirty: added while processing */
     bool hurry;
     UT_hash_handle hh;
@@ -29,8 +28,6 @@ struct workqueue {
     struct item *items, *first, *last;
     struct timers delays;
     size_t ready, processing;
-    int64_t tokens_milli, tokens_at_ms; /* thousandths of a token; may be in debt */
-    bool tokens_known;
 };
 
 static struct item *find(const struct workqueue *q, const char *key)
@@ -66,7 +63,7 @@ static void drop(struct workqueue *q, struct item *i)
 
 static void drop_if_idle(struct workqueue *q, struct item *i)
 {
-    if (!i->queued && !i->processing && !i->failures && !timer_armed(&i->delay))
+    if (!i->queued && !i->processing && !timer_armed(&i->delay))
         drop(q, i);
 }
 
@@ -156,53 +153,6 @@ void workqueue_add_at(struct workqueue *q, const char *key, int64_t at_ms, int64
         timer_arm(&q->delays, &i->delay, at_ms);
 }
 
-/* When the bucket has a token for this one; it is taken now (golang.org/x/time/rate Reserve). */
-static int64_t reserve(struct workqueue *q, int64_t now_ms)
-{
-    const int64_t full = WORKQUEUE_BURST * INT64_C(1000);
-    if (!q->tokens_known)
-        q->tokens_milli = full;
-    else if (now_ms > q->tokens_at_ms)
-        q->tokens_milli += (now_ms - q->tokens_at_ms) * WORKQUEUE_RATE_PER_S;
-    if (q->tokens_milli > full)
-        q->tokens_milli = full;
-    q->tokens_known = true;
-    q->tokens_at_ms = now_ms;
-    q->tokens_milli -= 1000;
-    return q->tokens_milli >= 0 ? now_ms : now_ms - q->tokens_milli / WORKQUEUE_RATE_PER_S;
-}
-
-int64_t workqueue_add_failed(struct workqueue *q, const char *key, int64_t now_ms)
-{
-    struct item *i = find_or_add(q, key);
-    int64_t delay = WORKQUEUE_BACKOFF_MS;
-    for (unsigned n = 0; n < i->failures && delay < WORKQUEUE_BACKOFF_MS_MAX; n++)
-        delay *= 2;
-    if (delay > WORKQUEUE_BACKOFF_MS_MAX)
-        delay = WORKQUEUE_BACKOFF_MS_MAX;
-    i->failures++;
-    int64_t at = now_ms + rng_jitter(q->o.rng, delay, 10), bucket = reserve(q, now_ms);
-    if (at < bucket)
-        at = bucket;
-    workqueue_add_at(q, key, at, now_ms);
-    return at;
-}
-
-void workqueue_forget(struct workqueue *q, const char *key)
-{
-    struct item *i = find(q, key);
-    if (!i)
-        return;
-    i->failures = 0;
-    drop_if_idle(q, i);
-}
-
-unsigned workqueue_failures(const struct workqueue *q, const char *key)
-{
-    const struct item *i = find(q, key);
-    return i ? i->failures : 0;
-}
-
 static bool full(const struct workqueue *q)
 {
     return q->o.in_process_max && q->processing >= q->o.in_process_max;
@@ -253,14 +203,4 @@ int64_t workqueue_next_ms(const struct workqueue *q, int64_t now_ms)
 size_t workqueue_ready(const struct workqueue *q)
 {
     return q->ready;
-}
-
-size_t workqueue_delayed(const struct workqueue *q)
-{
-    return q->delays.count;
-}
-
-size_t workqueue_in_process(const struct workqueue *q)
-{
-    return q->processing;
 }

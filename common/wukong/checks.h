@@ -9,6 +9,22 @@
 
 #include "wukong/validate.h"
 
+/* A field path of ours: keys, indexes and label keys. */
+#define PATH_MAX_BYTES 1024
+
+struct check {
+    const struct rule *rule;
+    const cJSON *root;
+    const char *path; /* of the value looked at, "spec.disks[1]" */
+    struct issues *issues;
+};
+/* Reports the check's rule at c->path plus rule->field. */
+void check_fail(const struct check *c, const char *value, const char *detail, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Reports at c->path plus the suffix (".vmName") instead. */
+void check_fail_at(const struct check *c, const char *suffix, const char *value, const char *detail,
+                   ...) __attribute__((format(printf, 4, 5)));
+
 struct check_range {
     int64_t min, max;
 };

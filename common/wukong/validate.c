@@ -9,46 +9,6 @@
 #include "wukong/checks.h"
 #include "wukong/schema.h"
 
-/* A field path of ours: keys, indexes and label keys. */
-#define PATH_MAX_BYTES 1024
-
-/* --- Reporting --- */
-
-__attribute__((format(printf, 4, 0))) static void report(const struct check *c, const char *suffix,
-                                                         const char *value, const char *format,
-                                                         va_list args)
-{
-    char path[PATH_MAX_BYTES], detail[1024];
-    if (issues_full(c->issues)) {
-        issues_add(c->issues, c->rule, "", NULL, NULL);
-        return;
-    }
-    snprintf(path, sizeof(path), "%s%s", c->path, suffix);
-    if (format) {
-        vsnprintf(detail, sizeof(detail), format, args);
-        issues_add(c->issues, c->rule, path, value, "%s", detail);
-    } else {
-        issues_add(c->issues, c->rule, path, value, NULL);
-    }
-}
-
-void check_fail(const struct check *c, const char *value, const char *detail, ...)
-{
-    va_list args;
-    va_start(args, detail);
-    report(c, c->rule->field ? c->rule->field : "", value, detail, args);
-    va_end(args);
-}
-
-void check_fail_at(const struct check *c, const char *suffix, const char *value, const char *detail,
-                   ...)
-{
-    va_list args;
-    va_start(args, detail);
-    report(c, suffix, value, detail, args);
-    va_end(args);
-}
-
 /* --- The walk: tree and schema side by side --- */
 
 /* Rules by what their place looks like, so that a value meets the few that may be its own and not

@@ -28,19 +28,4 @@ void validate_policy_unknown_fields(const cJSON *object, struct issues *l);
 /* Adds unknown fields, each with the nearest known name. */
 void validate_unknown_fields(const cJSON *object, struct issues *l);
 
-/* --- For checks (rules_*.c) --- */
-
-struct check {
-    const struct rule *rule;
-    const cJSON *root;
-    const char *path; /* of the value looked at, "spec.disks[1]" */
-    struct issues *issues;
-};
-/* Reports the check's rule at c->path plus rule->field. */
-void check_fail(const struct check *c, const char *value, const char *detail, ...)
-    __attribute__((format(printf, 3, 4)));
-/* Reports at c->path plus the suffix (".vmName") instead. */
-void check_fail_at(const struct check *c, const char *suffix, const char *value, const char *detail,
-                   ...) __attribute__((format(printf, 4, 5)));
-
 #endif

@@ -103,8 +103,8 @@ static int size_claims(const struct wukong *w, struct err *err)
                                  .storage_class = d->storage_class,
                                  .origin = TARGET_FROM_SNAPSHOT,
                                  .origin_name = "snapshot"};
-        int64_t bytes;
-        if (target_claim_bytes(&c, &bytes, err) < 0)
+        CLEANUP_BUF struct buf body = BUF_INIT(TARGET_BODY_MAX);
+        if (target_pvc_body(&c, &body, err) < 0)
             return -1;
     }
     return 0;

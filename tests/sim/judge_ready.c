@@ -101,7 +101,8 @@ static const struct api_object *machine_of(struct sim *s, const struct api_objec
         return o;
     for (struct api_object *vm = s->api.objects[API_VM]; vm; vm = vm->hh.next) {
         struct owner_query q = {.claim = o->name};
-        if (str_eq(vm->ns, o->ns))
+        /* Who copies a machine copies the claims' names in it. */
+        if (str_eq(vm->ns, o->ns) && !stranger_is(vm->tree))
             each_claim(json_at(vm->tree, "spec.template.spec"), is_that_claim, &q);
         if (q.found)
             return vm;

@@ -616,7 +616,7 @@ struct worker *worker_new(const struct worker_config *config)
                                                             .caches = &w->caches,
                                                             .may_write = may_report,
                                                             .arg = w});
-    w->queue = workqueue_new(&(struct workqueue_options){.rng = config->rng});
+    w->queue = workqueue_new(&(struct workqueue_options){0});
     timer_init(&w->pump, pump, w);
     timer_init(&w->resigning.look, resign, w);
     w->entries.usage.wake = worker_turn_came;

@@ -83,15 +83,6 @@ static int claim_size(const struct target_claim *c, struct claim_size *ret, stru
     return 0;
 }
 
-int target_claim_bytes(const struct target_claim *c, int64_t *ret, struct err *err)
-{
-    struct claim_size size;
-    if (claim_size(c, &size, err) < 0)
-        return -1;
-    *ret = quantity_value(&size.value);
-    return 0;
-}
-
 /* --- Bodies --- */
 
 static void check_claim(const struct target_claim *c)
@@ -203,7 +194,7 @@ int target_datavolume_body(const struct target_claim *c, struct buf *out, struct
 
 /* --- What was answered --- */
 
-bool target_is_ours(const cJSON *object, const char *wukong_uid)
+static bool is_ours(const cJSON *object, const char *wukong_uid)
 {
     return wukong_uid &&
            str_eq(json_str(object, "metadata.labels[" WUKONG_UID_LABEL "]"), wukong_uid);
@@ -242,7 +233,7 @@ int target_pvc_matches(const cJSON *reply, const struct target_claim *c, struct 
     struct claim_size size;
     struct quantity got;
     check_claim(c);
-    if (!target_is_ours(reply, c->wukong->uid))
+    if (!is_ours(reply, c->wukong->uid))
         return err_set(
             err, ERR_EXISTS,
             "claim \"%.100s\" does not bear this clone's label: it is somebody else's, or "

@@ -164,8 +164,6 @@ WUKONG_CHECK int target_pvc_body(const struct target_claim *c, struct buf *out, 
    when the class changes and CDI knows which its driver has. */
 WUKONG_CHECK int target_datavolume_body(const struct target_claim *c, struct buf *out,
                                         struct err *err);
-/* The size in bytes that both bodies ask for. */
-WUKONG_CHECK int target_claim_bytes(const struct target_claim *c, int64_t *ret, struct err *err);
 /*
  * To be called on what every create (or dry run) of target_pvc_body answered, and on a claim found
  * under our name: an API server drops a data source it does not support, says 201, and an empty
@@ -183,8 +181,6 @@ WUKONG_CHECK int target_datavolume_matches(const cJSON *reply, const struct targ
    these, and each of these is named. */
 WUKONG_CHECK int target_vm_matches(const cJSON *reply, const struct target_disk *disks,
                                    size_t disk_count, struct err *err);
-/* The object carries our label with this Wukong's UID. */
-bool target_is_ours(const cJSON *object, const char *wukong_uid);
 
 /* --- Snapshots. --- */
 

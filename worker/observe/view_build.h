@@ -63,7 +63,6 @@ void view_see_ours(struct clone_view *v, const struct caches *c);
    clone itself, or the one whose it shares. */
 struct ours_clone view_taker(const struct clone_view *v);
 int64_t view_taken_in(const struct clone_view *v);
-struct ours_clone view_owner(const struct clone_view *v);
 /* The object is this clone's own (ours.h), by what its record holds as well. */
 bool view_is_ours(const struct clone_view *v, enum worker_kind kind, const struct kube_object *o);
 

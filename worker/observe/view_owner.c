@@ -19,7 +19,7 @@ static struct ours_clone whose(const struct clone_view *v, const char *uid, cons
     };
 }
 
-struct ours_clone view_owner(const struct clone_view *v)
+static struct ours_clone owner_of(const struct clone_view *v)
 {
     struct ours_clone w = whose(v, v->wukong->uid, v->wukong->name);
     w.created_ms = v->wukong->created_ms;
@@ -29,7 +29,7 @@ struct ours_clone view_owner(const struct clone_view *v)
 struct ours_clone view_taker(const struct clone_view *v)
 {
     const struct clone_record *r = &v->record;
-    return r->shared.uid ? whose(v, r->shared.uid, str_or(r->shared.name, "")) : view_owner(v);
+    return r->shared.uid ? whose(v, r->shared.uid, str_or(r->shared.name, "")) : owner_of(v);
 }
 
 int64_t view_taken_in(const struct clone_view *v)
@@ -81,7 +81,7 @@ static bool is_proven(const struct clone_view *v, enum worker_kind kind,
 
 bool view_is_ours(const struct clone_view *v, enum worker_kind kind, const struct kube_object *o)
 {
-    const struct ours_clone w = view_owner(v);
+    const struct ours_clone w = owner_of(v);
     /* KubeVirt's own, which we have labelled. */
     bool backup = kind == KIND_SNAPSHOT && str_eq(o->label, w.uid) && str_eq(o->ns, w.source_ns) &&
                   ours_is_backup_of(o->name, v->record.vm_snapshot_uid);

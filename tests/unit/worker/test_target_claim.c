@@ -157,12 +157,10 @@ static void test_sizes(void **state)
         c.restore_bytes = rows[i].restore;
         c.origin = rows[i].origin;
         CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
-        int64_t bytes = 0;
         int status = target_pvc_body(&c, &out, &err);
         if (rows[i].error) {
             if (status == 0 || !strstr(err.message, rows[i].error))
                 fail_msg("row %zu: wanted: %s; got %s", i, rows[i].error, err.message);
-            assert_int_equal(target_claim_bytes(&c, &bytes, &err), -1);
             continue;
         }
         if (status < 0)
@@ -172,10 +170,6 @@ static void test_sizes(void **state)
         const char *got = json_str(body, "spec.resources.requests.storage");
         if (!str_eq(got, rows[i].want))
             fail_msg("row %zu: %s, wanted %s", i, got, rows[i].want);
-        struct quantity q;
-        assert_int_equal(target_claim_bytes(&c, &bytes, &err), 0);
-        assert_int_equal(quantity_parse(rows[i].want, &q), QUANTITY_OK);
-        assert_int_equal(bytes, quantity_value(&q));
     }
 }
 
