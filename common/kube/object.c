@@ -317,3 +317,11 @@ size_t kube_object_bytes(const struct kube_object *o)
     }
     return n;
 }
+
+bool kube_version_newer(const char *a, const char *b)
+{
+    uint64_t x, y;
+    if (str_to_u64(a, &x) && str_to_u64(b, &y))
+        return x < y;
+    return !str_eq(a, b);
+}

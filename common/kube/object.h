@@ -73,4 +73,8 @@ char *kube_object_unpack(const struct kube_object *o);
 /* What the object takes, as its texts tell. */
 size_t kube_object_bytes(const struct kube_object *o);
 
+/* True when b is newer than a, or no more can be told than that they differ. Since Kubernetes 1.35
+   resource versions of one resource may be compared as numbers (KEP-5504). */
+bool kube_version_newer(const char *a, const char *b);
+
 #endif

@@ -224,6 +224,16 @@ static void exchange_claims(struct world *w, const char *ns, const char *name)
     world_later(w, rng_range(w->rng, 2000, 60000), end_restore, ns, name);
 }
 
+/* A restore brings all disks back, or it would leave a machine of two moments. */
+static bool restores_all(const cJSON *spec)
+{
+    const cJSON *v;
+    cJSON_ArrayForEach (v, json_get(spec, "volumes"))
+        if (json_get(v, "dataVolume") || json_get(v, "ephemeral"))
+            return false;
+    return true;
+}
+
 void vm_restore(struct world *w, const char *ns, const char *name)
 {
     struct machine *m = machine_find(w, ns, name);
@@ -231,6 +241,8 @@ void vm_restore(struct world *w, const char *ns, const char *name)
     if (!m || !vm || api_deleting(vm->tree) || m->pairs || m->vmi_uid ||
         json_at(vm->tree, RESTORING) || json_at(vm->tree, "status.snapshotInProgress") ||
         api_find(w->api, API_VMI, ns, name))
+        return;
+    if (!restores_all(json_at(vm->tree, "spec.template.spec")))
         return;
     mark_restore(w, vm, "back");
     world_note(w, "%s is being restored", name);

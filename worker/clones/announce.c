@@ -3,14 +3,6 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-bool announce_newer(const char *a, const char *b)
-{
-    uint64_t x, y;
-    if (str_to_u64(a, &x) && str_to_u64(b, &y))
-        return x < y;
-    return !str_eq(a, b);
-}
-
 void announce_open(struct announcement *a, const char *base, unsigned what, int64_t now_ms)
 {
     bool same = str_eq(a->base, base);
@@ -61,7 +53,7 @@ bool announce_answered(struct announcement *a, const struct call *status)
 
 bool announce_seen(struct announcement *a, const struct kube_object *o)
 {
-    return a->base && announce_newer(a->base, o->resource_version) ? settled(a) : false;
+    return a->base && kube_version_newer(a->base, o->resource_version) ? settled(a) : false;
 }
 
 bool announce_read(struct announcement *a, const struct call *read, const struct kube_object *o)
@@ -73,7 +65,7 @@ bool announce_read(struct announcement *a, const struct call *read, const struct
         return settled(a);
     if (!call_ok(read) || !o)
         return false;
-    if (announce_newer(a->base, o->resource_version))
+    if (kube_version_newer(a->base, o->resource_version))
         return settled(a);
     return a->read_ms >= a->sent_ms + ANNOUNCE_LANDS_MS ? settled(a) : false;
 }

@@ -45,10 +45,6 @@ struct announcement {
     int64_t read_ms; /* the API server was asked last; 0: not since the last write */
 };
 
-/* True when b is newer than a, or no more can be told than that they differ. Since Kubernetes 1.35
-   resource versions of one resource may be compared as numbers (KEP-5504). */
-bool announce_newer(const char *a, const char *b);
-
 /* A write made from base has been sent; what: bits of enum announced. */
 void announce_open(struct announcement *a, const char *base, unsigned what, int64_t now_ms);
 /* What a user deletes is not made anew while it may be stored that all is cut, or that the clone

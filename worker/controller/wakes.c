@@ -118,7 +118,7 @@ static void name_freed(struct worker *w, const struct kube_object *before,
 
 bool worker_object_older(const struct kube_object *a, const struct kube_object *b)
 {
-    return announce_newer(a->resource_version, b->resource_version);
+    return kube_version_newer(a->resource_version, b->resource_version);
 }
 
 /* A watch may hang for minutes; a number tells for certain that it shows the past. */

@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "base/str.h"
 #include "decide/batch.h"
+#include "decide/last_look.h"
 #include "actions/bodies.h"
 #include "observe/capture.h"
 #include "actions/event.h"
@@ -101,7 +102,7 @@ bool past_deadline(const struct clone_view *v, const struct walk *w, struct deci
         decision_again(d, deadline);
         return false;
     }
-    if (is_still_reading(v))
+    if (is_still_reading(v) || !last_look(v, d))
         return false;
     if (!batch_take_stock(v, d) && v->now.wall_ms < deadline + STOCK_LIMIT_MS)
         return false;

@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "decide/batch.h"
 #include "decide/debts.h"
+#include "decide/last_look.h"
 #include "actions/event.h"
 #include "steps/pods.h"
 #include "decide/restored.h"
@@ -128,7 +129,7 @@ static void go_on(const struct clone_view *v, struct decision *d)
     if (!batch_repaired(v, d))
         return;
     if (w.observed == STEP_FAILED) {
-        if (batch_repair(v, d, &w.why) || !batch_take_stock(v, d))
+        if (!last_look(v, d) || batch_repair(v, d, &w.why) || !batch_take_stock(v, d))
             return;
         begin_abort(v, d, &w.why, reason_table[w.why.reason].kind == REASON_TERMINAL);
         return;

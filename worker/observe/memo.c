@@ -107,3 +107,11 @@ void memo_forget(struct memo *m, const char *prefix)
         call_free(c);
     }
 }
+
+bool memo_has(const struct memo *m, const char *prefix)
+{
+    for (const struct call *c = m->calls; c; c = c->next)
+        if (strncmp(c->key, prefix, strlen(prefix)) == 0)
+            return true;
+    return false;
+}

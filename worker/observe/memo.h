@@ -77,6 +77,8 @@ struct call *memo_slot(struct memo *m, const char *key);
 void call_set_body(struct call *c, char *body, size_t len);
 /* Takes a reference of its own; NULL: no body. */
 void call_share_body(struct call *c, struct shared_text *body);
+/* A call whose key starts with the prefix was made. */
+bool memo_has(const struct memo *m, const char *prefix);
 /* Forgets every call whose key starts with the prefix and which is not under way. */
 void memo_forget(struct memo *m, const char *prefix);
 static inline bool call_ok(const struct call *c)

@@ -7,6 +7,8 @@
 
 /* A live read of the source older than this is read again before the freeze. */
 #define READ_FRESH_MS 10000
+/* How long a live look at an object is good that the cache does not show, or may show too late. */
+#define LOOK_FRESH_MS 5000
 /* A dry-run older than this is made again before the freeze. */
 #define DRY_RUN_FRESH_MS 60000
 /* KubeVirt learns the freeze state by a poll every 5 s (virt-launcher

@@ -225,6 +225,7 @@ struct clone_view {
     size_t disk_count;
     struct view_target *targets;
     size_t target_count;
+    bool looked_live;                 /* the API server was asked for some of them itself */
     struct seen_snapshot vm_snapshot; /* method VirtualMachineSnapshot: the object itself */
     const char *vm_snapshot_phase, *vm_snapshot_indications;
     struct view_leftover *ours; /* every labelled object of ours, wanted or not */

@@ -5,6 +5,7 @@
  * minutes.
  */
 #include "observe/view_build.h"
+#include "observe/times.h"
 
 #include <assert.h>
 
@@ -20,8 +21,6 @@
 /* csi-snapshotter gives up a CreateSnapshot after its --timeout, a minute by default, and repeats
    it: an answer that has not come by then is not worth holding the cleanup up. */
 #define CUT_AWAIT_MS 70000
-/* How long a live look at a content is good. */
-#define LOOK_FRESH_MS 5000
 /* A conflict on the way leaves the provisioner's finalizer behind until its sweep, minutes later
    (external-provisioner v6.3: removeSnapshotFinalizer is not repeated). When nothing of ours is
    being restored any more and this long has passed, it is taken off, at the version that was seen.

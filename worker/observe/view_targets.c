@@ -37,12 +37,26 @@ static unsigned percent_of(const char *text)
     return percent < 99 ? percent : 99;
 }
 
+/* As the API server itself showed it a moment ago, where that is newer than the cache: a watch may
+   hang for minutes, and no machine is taken away for what a cache does not show (the last look,
+   decide/last_look.h). */
+static const struct kube_object *newest(struct clone_view *v, const struct caches *c,
+                                        enum worker_kind kind, const char *name)
+{
+    const struct kube_object *cached = c->get(c->arg, kind, v->wukong->ns, name);
+    bool unread = false;
+    const struct kube_object *live = v->looked_live ? view_live(v, kind, name, &unread) : NULL;
+    bool newer =
+        live && (!cached || kube_version_newer(cached->resource_version, live->resource_version));
+    return newer ? live : cached;
+}
+
 /* A claim that CDI makes: the DataVolume of its name is ours, is what the machine owns, and stands
    for the claim until that is there. */
 static void see_data_volume(struct clone_view *v, const struct caches *c, struct seen_claim *s)
 {
-    const struct kube_object *dv = c->get(c->arg, KIND_DATA_VOLUME, v->wukong->ns, s->name);
-    const struct kube_object *pvc = c->get(c->arg, KIND_PVC, v->wukong->ns, s->name);
+    const struct kube_object *dv = newest(v, c, KIND_DATA_VOLUME, s->name);
+    const struct kube_object *pvc = newest(v, c, KIND_PVC, s->name);
     if (!dv)
         return;
     bool made = pvc && str_eq(pvc->owner_uid, dv->uid);
@@ -68,7 +82,7 @@ static void see_data_volume(struct clone_view *v, const struct caches *c, struct
 
 static void see_claim(struct clone_view *v, const struct caches *c, struct seen_claim *s)
 {
-    const struct kube_object *o = c->get(c->arg, KIND_PVC, v->wukong->ns, s->name);
+    const struct kube_object *o = newest(v, c, KIND_PVC, s->name);
     int64_t attempt;
     if (o) {
         s->exists = true;
@@ -88,7 +102,7 @@ static void see_claim(struct clone_view *v, const struct caches *c, struct seen_
         s->owner_target = unseen ? NULL : o->uid;
         s->sourced = unseen || kube_object_field(o, F_DATA_SOURCE) != NULL;
         s->bytes = quantity_bytes(kube_object_field(o, F_CAPACITY));
-        if (unseen && !c->get(c->arg, KIND_DATA_VOLUME, v->wukong->ns, s->name))
+        if (unseen && !newest(v, c, KIND_DATA_VOLUME, s->name))
             s->bound = false, s->done_percent = 0;
     }
     see_data_volume(v, c, s);
@@ -126,7 +140,7 @@ static bool was_started(const struct clone_view *v, const struct caches *c,
 
 static void see_vm(struct clone_view *v, const struct caches *c, struct seen_vm *s)
 {
-    const struct kube_object *o = c->get(c->arg, KIND_VM, v->wukong->ns, s->name);
+    const struct kube_object *o = newest(v, c, KIND_VM, s->name);
     if (!o)
         return;
     s->exists = true;
@@ -160,6 +174,7 @@ static void as_it_was(const struct clone_view *v, struct view_target *t)
 void view_see_targets(struct clone_view *v, const struct caches *c)
 {
     size_t n = (size_t)v->effective.replicas;
+    v->looked_live = memo_has(v->memo, VIEW_LIVE_VM);
     v->targets = arena_alloc(v->arena, (n + 1) * sizeof *v->targets);
     for (size_t t = 0; t < n; t++) {
         struct view_target *target = &v->targets[t];

@@ -46,7 +46,7 @@ static void test_versions(void **state)
         {"x", "y", true},  {"x", "x", false},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        if (announce_newer(rows[i].a, rows[i].b) != rows[i].newer)
+        if (kube_version_newer(rows[i].a, rows[i].b) != rows[i].newer)
             fail_msg("%s, %s", rows[i].a, rows[i].b);
 }
 

@@ -1,0 +1,15 @@
+/*
+ * The last look: before an attempt is given up whose machines are made already, the API server
+ * itself is asked for those that the caches do not show ready. A watch may hang for minutes, and
+ * what is removed is somebody's machine.
+ */
+#ifndef DECIDE_LAST_LOOK_H
+#define DECIDE_LAST_LOOK_H
+
+#include "actions/decision.h"
+
+/* True when all that can be known is: nothing is made yet, or each machine and claim that is not
+   seen ready was read a moment ago (the view shows what was read). Else asks; look again then. */
+bool last_look(const struct clone_view *v, struct decision *d);
+
+#endif
