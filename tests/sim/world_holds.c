@@ -188,6 +188,8 @@ void vmi_move_volumes(struct world *w, const char *ns, const char *name)
 /* --- a restore --- */
 
 #define RESTORING "status.restoreInProgress"
+/* What is restored was written so long before, in ms. */
+#define RESTORED_OLDER 500
 
 static void mark_restore(struct world *w, struct api_object *vm, const char *restore)
 {
@@ -196,13 +198,27 @@ static void mark_restore(struct world *w, struct api_object *vm, const char *res
     api_replace(w->api, "kubevirt", vm, tree);
 }
 
+static bool is_exchanged(const struct machine *m, const struct volume *v)
+{
+    const cJSON *p;
+    cJSON_ArrayForEach (p, m->pairs) {
+        if (str_eq(v->ns, m->ns) && str_eq(v->claim, json_str(p, SOURCE)))
+            return true;
+    }
+    return false;
+}
+
 static void end_restore(struct world *w, const char *ns, const char *name)
 {
     struct machine *m = machine_find(w, ns, name);
     struct api_object *vm = api_find(w->api, API_VM, ns, name);
     if (!m || !m->pairs)
         return;
-    hand_over(w, m, 500);
+    /* All disks are of one moment, those too that keep their claims (a DataVolume's). */
+    for (struct volume *v = w->volumes; v; v = v->next)
+        if (v->machine == m && !is_exchanged(m, v))
+            v->records -= RESTORED_OLDER;
+    hand_over(w, m, RESTORED_OLDER);
     if (vm && json_at(vm->tree, RESTORING))
         mark_restore(w, vm, NULL);
     world_note(w, "%s is restored", name);
