@@ -19,9 +19,11 @@
 #include "controller/health.h"
 #include "http/server.h"
 #include "clones/metrics.h"
+#include "controller/explain.h"
 #include "controller/worker.h"
 
 struct options {
+    const char *explain;
     const char *kubeconfig, *ns, *lease, *metrics_address, *stamp_configmap;
     uint64_t metrics_port, max_in_flight, max_frozen, unfreeze_timeout_s;
     struct scope scope;
@@ -53,6 +55,8 @@ static void usage(FILE *out)
              "  --watch-namespaces A,B  the namespaces that are served (all)\n"
              "  --no-cross-namespace    no clone from another namespace\n"
              "  --log-level LEVEL       debug, info, warn, error (info)\n"
+             "  --explain FILE          tells what would be done about the objects of a List that "
+             "kubectl get -o json has saved, and does nothing\n"
              "  --version, --help\n");
 }
 
@@ -69,6 +73,7 @@ enum {
     OPT_SCOPE,
     OPT_NO_CROSS,
     OPT_LOG,
+    OPT_EXPLAIN,
     OPT_VERSION,
     OPT_HELP
 };
@@ -86,6 +91,7 @@ static const struct option long_options[] = {
     {"watch-namespaces", required_argument, NULL, OPT_SCOPE},
     {"no-cross-namespace", no_argument, NULL, OPT_NO_CROSS},
     {"log-level", required_argument, NULL, OPT_LOG},
+    {"explain", required_argument, NULL, OPT_EXPLAIN},
     {"version", no_argument, NULL, OPT_VERSION},
     {"help", no_argument, NULL, OPT_HELP},
     {0},
@@ -151,6 +157,9 @@ static int take_option(struct options *o, int option)
         if (level < 0)
             return 2;
         log_level_set((enum log_level)level);
+        return 0;
+    case OPT_EXPLAIN:
+        o->explain = optarg;
         return 0;
     case OPT_VERSION:
         (void)printf("wukong-worker %s\n", WUKONG_VERSION);
@@ -277,6 +286,10 @@ int main(int argc, char **argv)
     if (status) {
         scope_release(&o.scope);
         return status == 1 ? 0 : 2;
+    }
+    if (o.explain) {
+        scope_release(&o.scope);
+        return explain_file(o.explain);
     }
     struct err err = {0};
     struct program p = {0};

@@ -41,6 +41,11 @@ void log_level_set(enum log_level level)
     state.level = level;
 }
 
+bool log_shows(enum log_level level)
+{
+    return level >= state.level;
+}
+
 int log_level_parse(const char *word)
 {
     for (int i = 0; i <= LOG_ERROR; i++)
@@ -66,7 +71,7 @@ static void add_quoted(struct buf *b, const char *s)
 
 void log_write(enum log_level level, const char *msg, const struct log_pair *pairs, size_t n)
 {
-    if (level < state.level)
+    if (!log_shows(level))
         return;
     CLEANUP_BUF struct buf b = BUF_INIT(LIMIT_LOG_LINE_BYTES);
     char now[TIME_TEXT_MAX];

@@ -8,6 +8,7 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,8 @@ static inline const char *log_text(const char *text)
 void log_to(void (*sink)(void *arg, const char *line, size_t n), void *arg);
 void log_clock(const struct clock *clock);
 void log_level_set(enum log_level level);
+/* Lines of that level are written. */
+bool log_shows(enum log_level level);
 /* "debug", "info", "warn", "error"; -1 for another word. */
 int log_level_parse(const char *word);
 

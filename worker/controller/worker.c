@@ -20,6 +20,7 @@
 #include "observe/permit.h"
 #include "policy/policing.h"
 #include "controller/status.h"
+#include "controller/trace.h"
 #include "observe/queries.h"
 #include "observe/view_build.h"
 #include "wukong/policy_metrics.h"
@@ -350,6 +351,7 @@ static void reconcile(struct worker *w, struct entry *e)
                 return;
             }
             peers_note(&peers, &v, &d);
+            trace_decided(e->key, &v, &d);
             carry_out(w, e, &v, &d);
             ask_for_own(w, e);
             wake_for_retries(w, e);

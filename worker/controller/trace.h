@@ -1,0 +1,22 @@
+/*
+ * A decision as text: how far each step is and why, what is to be sent, what the conditions say.
+ * For the debug log (one line for each look at a clone) and for `wukong-worker --explain`.
+ */
+#ifndef CONTROLLER_TRACE_H
+#define CONTROLLER_TRACE_H
+
+#include "base/buf.h"
+#include "decide/decide.h"
+
+/* "Policy=done Source=done Preflight=todo(Waiting: reading the source)", down to the first step
+   that is not done. Asks the steps again, which are pure. */
+void trace_walk(const struct clone_view *v, struct buf *out);
+/* The keys of what is to be sent, separated by spaces. */
+void trace_intents(const struct decision *d, struct buf *out);
+/* A line at debug; nothing is done when the log does not show it. */
+void trace_decided(const char *wukong, const struct clone_view *v, const struct decision *d);
+/* The same and the conditions, as lines for a person. */
+void trace_print(const char *wukong, const struct clone_view *v, const struct decision *d,
+                 struct buf *out);
+
+#endif
