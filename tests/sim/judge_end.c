@@ -295,6 +295,7 @@ static bool was_told(struct sim *s, const struct api_object *of, const char *rea
 static void check_probe(struct sim *s)
 {
     const char *snapshot = NULL;
+    int64_t attempts = 0, had = 0;
     for (size_t i = 0; i < SIM_PROBES; i++) {
         const struct api_object *o = api_find(&s->api, API_WUKONG, SIM_NS, sim_probes[i]);
         if (!o)
@@ -309,7 +310,10 @@ static void check_probe(struct sim *s)
                           "%s is without the hook of %s, and no Event says so", o->name,
                           source->name);
         const char *mine = json_str(o->tree, "status.cloneStatus.snapshotName");
-        if (snapshot && mine && !str_eq(snapshot, mine))
+        /* Whose attempts have failed by themselves come back apart. */
+        bool together = json_int(o->tree, "status.cloneStatus.attempts", &had) && had == attempts;
+        attempts = had;
+        if (snapshot && mine && together && !str_eq(snapshot, mine))
             sim_violation(s, "equals-share-in-the-calm", "%s restored from %s, another from %s",
                           o->name, mine, snapshot);
         snapshot = mine ? mine : snapshot;

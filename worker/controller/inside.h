@@ -1,7 +1,7 @@
 /*
- * struct worker itself, for the two files that make it up: wakes.c (which Wukong is to be looked at
- * when something changes) and worker.c (what looking at it means, and the worker's life). Nobody
- * else includes it.
+ * struct worker itself, for the files that make it up: wakes.c (which Wukong is to be looked at
+ * when something changes), reconcile.c (what looking at it means), status_writer.c (the writes of
+ * its status) and worker.c (the worker's life). Nobody else includes it.
  */
 #ifndef CONTROLLER_INSIDE_H
 #define CONTROLLER_INSIDE_H
@@ -11,6 +11,7 @@
 #include "kube/store.h"
 #include "kube/watches.h"
 #include "kube/workqueue.h"
+#include "actions/decision.h"
 #include "clones/entries.h"
 #include "actions/execute.h"
 #include "policy/policing.h"
@@ -56,6 +57,16 @@ static inline int64_t worker_wall(const struct worker *w)
 {
     return clock_wall(w->config.clock);
 }
+
+/* One look at the Wukong, with all that follows from it (reconcile.c). */
+void worker_reconcile(struct worker *w, struct entry *e);
+/* What the ClonePolicies of the cache say now. */
+const struct policies *worker_policies_now(struct worker *w);
+/* Writes the decision's status, unless nothing has changed or it may wait (status_writer.c). */
+void worker_send_status(struct worker *w, struct entry *e, const struct clone_view *v,
+                        struct decision *d);
+/* A write or a read has answered with the Wukong, which may be newer than the cache. */
+void worker_trust_answer(struct worker *w, struct entry *e, const char *json, size_t len);
 
 /* The timer that turns the queue is set for its next key; off while the worker does not lead. */
 void worker_arm_pump(struct worker *w);

@@ -200,6 +200,7 @@ static void write_ready(struct json_writer *w, const struct clone_record *r, int
             continue;
         write_time(w, "readyTime", r->ready[i].ready_ms, true);
         write_time(w, "snapshotTime", r->ready[i].cut_ms, true);
+        json_string(w, "consistency", consistency_names[r->ready[i].consistency]);
     }
 }
 

@@ -43,12 +43,12 @@ static void on_lines(struct buf *out, const struct line *l)
     buf_adds(out, "\n");
 }
 
-void trace_walk(const struct clone_view *v, struct buf *out)
+static void write_walk(const struct clone_view *v, struct buf *out)
 {
     (void)each_step(v, in_line, out);
 }
 
-void trace_intents(const struct decision *d, struct buf *out)
+static void write_intents(const struct decision *d, struct buf *out)
 {
     for (size_t i = 0; i < d->intents.count; i++)
         buf_addf(out, "%s%s:%s", i ? " " : "", intent_verb_names[d->intents.items[i].verb],
@@ -64,8 +64,8 @@ void trace_decided(const char *wukong, const struct clone_view *v, const struct 
     if (record_final(&v->record) || record_aborted(&v->record))
         buf_adds(&walk, "-");
     else
-        trace_walk(v, &walk);
-    trace_intents(d, &intents);
+        write_walk(v, &walk);
+    write_intents(d, &intents);
     log_event(LOG_DEBUG, "decided", LOG_S("wukong", wukong), LOG_S("uid", v->wukong->uid),
               LOG_S("rv", v->wukong->resource_version), LOG_I("attempt", d->record.attempts),
               LOG_S("phase", clone_phase_names[d->record.phase]), LOG_S("step", d->step),

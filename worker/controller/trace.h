@@ -8,12 +8,9 @@
 #include "base/buf.h"
 #include "decide/decide.h"
 
-/* "Policy=done Source=done Preflight=todo(Waiting: reading the source)", down to the first step
-   that is not done. Asks the steps again, which are pure. */
-void trace_walk(const struct clone_view *v, struct buf *out);
-/* The keys of what is to be sent, separated by spaces. */
-void trace_intents(const struct decision *d, struct buf *out);
-/* A line at debug; nothing is done when the log does not show it. */
+/* A line at debug: the steps down to the first that is not done, as "Policy=done Source=done
+   Preflight=todo(Waiting: reading the source)", and the keys of what is to be sent. Asks the steps
+   again, which are pure; nothing is done when the log does not show it. */
 void trace_decided(const char *wukong, const struct clone_view *v, const struct decision *d);
 /* The same and the conditions, as lines for a person. */
 void trace_print(const char *wukong, const struct clone_view *v, const struct decision *d,

@@ -104,11 +104,11 @@ bool past_deadline(const struct clone_view *v, const struct walk *w, struct deci
     }
     if (is_still_reading(v) || !last_look(v, d))
         return false;
-    if (!batch_take_stock(v, d) && v->now.wall_ms < deadline + STOCK_LIMIT_MS)
-        return false;
     struct why why = {.disk = w->why.disk};
     why_set(&why, REASON_DEADLINE_EXCEEDED, "not done within %lld s; last: %s: %s",
             (long long)v->effective.deadline_s, clone_steps[w->current].name, w->why.message);
+    if (!batch_take_stock(v, d, &why) && v->now.wall_ms < deadline + STOCK_LIMIT_MS)
+        return false;
     begin_abort(v, d, &why, true);
     return true;
 }

@@ -37,8 +37,9 @@ static void note_all(const struct clone_view *v, struct decision *d)
         memcpy(list, v->record.ready, n * sizeof *list);
     for (size_t t = 0; t < v->target_count; t++)
         if (newly_ready(v, &v->targets[t]))
-            list[n++] = (struct ready_target){v->targets[t].index, v->targets[t].vm.uid,
-                                              v->now.wall_ms, v->record.cut_ms};
+            list[n++] =
+                (struct ready_target){v->targets[t].index, v->targets[t].vm.uid, v->now.wall_ms,
+                                      v->record.cut_ms, v->record.consistency};
     d->record.ready = list;
     d->record.ready_count = n;
 }
@@ -58,7 +59,7 @@ static bool any_unowned(const struct clone_view *v)
     return false;
 }
 
-bool batch_take_stock(const struct clone_view *v, struct decision *d)
+bool batch_take_stock(const struct clone_view *v, struct decision *d, struct why *ret_why)
 {
     struct why why = {0};
     if (any_unowned(v)) {
@@ -76,7 +77,18 @@ bool batch_take_stock(const struct clone_view *v, struct decision *d)
     }
     if (o == STEP_DONE)
         note_all(v, d);
+    if (o == STEP_FAILED)
+        *ret_why = why;
     return true;
+}
+
+void batch_tell_weakest(const struct clone_view *v, struct decision *d)
+{
+    for (size_t i = 0; i < v->record.ready_count; i++) {
+        enum consistency one = v->record.ready[i].consistency;
+        if (one != CONSISTENCY_UNKNOWN && !consistency_meets(one, d->record.consistency))
+            d->record.consistency = one;
+    }
 }
 
 static bool another_is_ready(const struct clone_view *v, const struct view_target *but)

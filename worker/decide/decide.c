@@ -129,7 +129,7 @@ static void go_on(const struct clone_view *v, struct decision *d)
     if (!batch_repaired(v, d))
         return;
     if (w.observed == STEP_FAILED) {
-        if (!last_look(v, d) || batch_repair(v, d, &w.why) || !batch_take_stock(v, d))
+        if (!last_look(v, d) || batch_repair(v, d, &w.why) || !batch_take_stock(v, d, &w.why))
             return;
         begin_abort(v, d, &w.why, reason_table[w.why.reason].kind == REASON_TERMINAL);
         return;

@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 #include "actions/bodies.h"
+#include "decide/batch.h"
 #include "decide/debts.h"
 #include "actions/event.h"
 #include "actions/execute.h"
@@ -12,6 +13,7 @@
 void succeed(const struct clone_view *v, struct decision *d)
 {
     d->record.phase = PHASE_SUCCEEDED;
+    batch_tell_weakest(v, d);
     debts_tell(v, d);
     debts_tell_readiness(v, d);
     d->record.completion_ms = v->now.wall_ms;

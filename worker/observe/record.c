@@ -139,8 +139,10 @@ static void read_ready(struct arena *a, const cJSON *o, struct clone_record *r)
     if (!ready)
         return;
     cJSON_ArrayForEach (t, list) {
-        struct ready_target one = {index++, read_text(a, t, "vmUID"), read_time(t, "readyTime"),
-                                   read_time(t, "snapshotTime")};
+        struct ready_target one = {
+            index++, read_text(a, t, "vmUID"), read_time(t, "readyTime"),
+            read_time(t, "snapshotTime"),
+            (enum consistency)read_enum(t, "consistency", consistency_names, CONSISTENCIES)};
         if (one.vm_uid && one.ready_ms)
             ready[r->ready_count++] = one;
     }

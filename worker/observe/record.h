@@ -35,7 +35,8 @@ struct share_member {
 struct ready_target {
     int64_t index;
     const char *vm_uid;
-    int64_t ready_ms, cut_ms; /* when, and of which point in time its disks are */
+    int64_t ready_ms, cut_ms;     /* when, and of which point in time its disks are */
+    enum consistency consistency; /* and what they are worth; UNKNOWN: noted by a worker before */
 };
 
 /* status.cloneStatus.disks[].method where CDI copies byte by byte, which is no plan of ours. */

@@ -99,31 +99,57 @@ static void test_what_is_ready_is_noted(void **state)
     drop(&b);
 }
 
+/* A machine of an earlier run is of that run's cut: the whole is worth no more. */
+static void test_the_weakest_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        enum consistency ready, now, told;
+    } rows[] = {
+        {CONSISTENCY_CRASH_PER_DISK, CONSISTENCY_FILESYSTEM, CONSISTENCY_CRASH_PER_DISK},
+        {CONSISTENCY_FILESYSTEM, CONSISTENCY_CRASH, CONSISTENCY_CRASH},
+        {CONSISTENCY_UNKNOWN, CONSISTENCY_FILESYSTEM, CONSISTENCY_FILESYSTEM},
+        {CONSISTENCY_OFFLINE, CONSISTENCY_FILESYSTEM, CONSISTENCY_FILESYSTEM},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct batch b;
+        make(&b);
+        const struct ready_target one = {0, "w-vm-0", 1, 1, rows[i].ready};
+        b.v.record.ready = &one;
+        b.v.record.ready_count = 1;
+        b.d.record.consistency = rows[i].now;
+        batch_tell_weakest(&b.v, &b.d);
+        assert_int_equal(b.d.record.consistency, rows[i].told);
+        drop(&b);
+    }
+}
+
 /* A copy of a claim is good only if the source stayed stopped: nobody has looked yet. */
 static void test_copies_are_proven_first(void **state)
 {
     (void)state;
     struct batch b;
+    struct why why = {0};
     make(&b);
     b.disk.plan = &copied;
     b.v.record.consistency = CONSISTENCY_OFFLINE;
     batch_note_ready(&b.v, &b.d);
     assert_int_equal(b.d.record.ready_count, 0);
-    assert_false(batch_take_stock(&b.v, &b.d));
+    assert_false(batch_take_stock(&b.v, &b.d, &why));
     assert_int_equal(b.d.intents.count, 3);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(b.d.intents.items[i].verb, INTENT_READ);
         struct call *look = memo_slot(&b.memo, b.d.intents.items[i].key);
         look->state = CALL_FAILED;
         look->code = 404;
-        assert_false(batch_take_stock(&b.v, &b.d));
+        assert_false(batch_take_stock(&b.v, &b.d, &why));
     }
     assert_int_equal(b.d.intents.items[2].verb, INTENT_PODS);
     struct call *c = memo_slot(&b.memo, b.d.intents.items[2].key);
     c->state = CALL_OK;
     c->body = xstrdup("{\"next\":\"\",\"pods\":[]}");
     c->body_len = strlen(c->body);
-    assert_true(batch_take_stock(&b.v, &b.d));
+    assert_true(batch_take_stock(&b.v, &b.d, &why));
     assert_int_equal(b.d.record.ready_count, 1);
     drop(&b);
 }
@@ -230,6 +256,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_ready_is_noted),
+        cmocka_unit_test(test_the_weakest_is_told),
         cmocka_unit_test(test_copies_are_proven_first),
         cmocka_unit_test(test_a_retry_that_waits_says_so),
         cmocka_unit_test(test_one_is_made_anew),

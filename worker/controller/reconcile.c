@@ -1,0 +1,261 @@
+/* One look at one Wukong: settings, view, decision, and what follows from it. */
+#include "controller/inside.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "json/json.h"
+#include "kube/client.h"
+#include "kube/lease.h"
+#include "kube/metrics.h"
+#include "kube/store.h"
+#include "kube/watches.h"
+#include "kube/workqueue.h"
+#include "clones/entries.h"
+#include "actions/execute.h"
+#include "clones/metrics.h"
+#include "clones/peers.h"
+#include "observe/permit.h"
+#include "policy/policing.h"
+#include "controller/status.h"
+#include "controller/trace.h"
+#include "observe/queries.h"
+#include "observe/view_build.h"
+#include "wukong/policy_metrics.h"
+#include "wukong/schedule.h"
+
+const struct policies *worker_policies_now(struct worker *w)
+{
+    if (!w->policies.filled)
+        policies_refill(&w->policies, &w->caches);
+    return &w->policies;
+}
+
+/* data["stamp.pub"] of the ConfigMap that the webhook publishes (certs/keeper.h); NULL: not there.
+ */
+static const char *worker_stamp_keys(struct worker *w, struct arena *a)
+{
+    CLEANUP_JSON cJSON *data = NULL;
+    const struct kube_object *o =
+        w->stamp_configmap ? store_get(w->watched[KIND_STAMP_KEYS].store, w->ns, w->stamp_configmap)
+                           : NULL;
+    const char *text = o ? kube_object_field(o, F_STAMP_KEYS) : NULL;
+    if (!text || json_read(text, strlen(text), &data, NULL) < 0)
+        return NULL;
+    return arena_strdup(a, json_str(data, "[stamp.pub]"));
+}
+
+static struct permit cross_namespace_permit(struct worker *w, struct entry *self,
+                                            const struct kube_object *o, const struct clone_view *v)
+{
+    struct permit p = {.may_start = true};
+    if (!v->effective.cross_namespace)
+        return p;
+    if (!w->config.cross_namespace)
+        return (struct permit){.refusal = "clones from another namespace are switched off in this "
+                                          "cluster (chart value crossNamespace.enabled)"};
+    if (!scope_covers(&w->scope, v->effective.source_ns)) {
+        CLEANUP_FREE char *why = scope_refusal(&w->scope, v->effective.source_ns);
+        return (struct permit){.refusal = arena_strdup(v->arena, why)};
+    }
+    permit_remembered(&self->permit, v->arena, v->wukong, &v->effective,
+                      kube_object_field(o, F_GENERATE_NAME),
+                      kube_object_field(o, F_ANNOTATION_STAMP), worker_stamp_keys(w, v->arena),
+                      worker_wall(w) - skew_ms(w->config.skew), &p);
+    return p;
+}
+
+static bool under_way(void *arg, const struct kube_object *o)
+{
+    bool *any = arg;
+    const char *phase = kube_object_field(o, F_PHASE);
+    *any |= !str_eq(phase, "Succeeded") && !str_eq(phase, "Failed");
+    return !*any;
+}
+
+/* Between two attempts nothing freezes the guest any more. */
+static bool vm_snapshot_under_way(struct worker *w, const struct entry *e)
+{
+    bool any = e->vm_snapshot && !e->share.aborted;
+    if (e->vm_snapshot && e->share.aborted)
+        w->caches.each(w->caches.arg, KIND_VM_SNAPSHOT, e->uid, under_way, &any);
+    return any;
+}
+
+static void settings_of(struct worker *w, struct entry *self, const struct kube_object *o,
+                        const struct clone_view *v, struct view_settings *s)
+{
+    s->unfreeze_timeout_ms = w->config.unfreeze_timeout_ms;
+    s->freezes_max = w->config.max_frozen;
+    s->freezes_full =
+        s->freezes_max && entries_frozen(&w->entries, self, worker_mono(w)) >= s->freezes_max;
+    for (struct entry *e = entries_of_source(&w->entries, v->effective.source_ns,
+                                             str_or(v->effective.source_name, "-"));
+         e; e = e->same_source_next) {
+        s->freeze_elsewhere |=
+            e != self && (e->owes_thaw || (e->announced.what & ANNOUNCED_FREEZE));
+        s->vm_snapshot_elsewhere |= e != self && vm_snapshot_under_way(w, e);
+        int64_t thawed =
+            e->thawed_ms > e->vm_snapshot_end_ms ? e->thawed_ms : e->vm_snapshot_end_ms;
+        s->last_thaw_ms = thawed > s->last_thaw_ms ? thawed : s->last_thaw_ms;
+    }
+    s->permit = cross_namespace_permit(w, self, o, v);
+    struct schedule_verdict verdict = schedule_judge(&v->wukong->spec.source, worker_wall(w));
+    s->permitted_ms = verdict.permitted_ms;
+    s->permitted_reason = verdict.reason;
+    s->permitted_until_ms = verdict.closes_ms;
+    s->permitted_why = arena_strdup(v->arena, verdict.why);
+}
+
+/* Once per change, though a status write may be put off and the decision made again. */
+static void log_step(struct entry *e, const struct clone_view *v, const struct decision *d)
+{
+    int64_t mark = d->record.attempts * CLONE_PHASES + (int64_t)d->record.phase;
+    if ((d->record.phase != v->record.phase || d->record.attempts != v->record.attempts) &&
+        e->logged != mark)
+        log_event(LOG_INFO, "clone", LOG_S("wukong", e->key), LOG_S("uid", e->uid),
+                  LOG_S("phase", clone_phase_names[d->record.phase]), LOG_S("step", d->step),
+                  LOG_I("attempt", d->record.attempts), LOG_S("reason", d->record.error.reason));
+    e->logged = mark;
+}
+
+static void carry_out(struct worker *w, struct entry *e, const struct clone_view *v,
+                      struct decision *d)
+{
+    for (size_t k = 0; k < d->intents.count; k++) {
+        const struct intent *i = &d->intents.items[k];
+        if (announce_forbids(&e->announced, i))
+            continue;
+        if (!d->persist_first || i->verb == INTENT_FINALIZER || i->verb == INTENT_READ ||
+            i->verb == INTENT_EVENT)
+            execute(&w->executor, i, &e->memo, e, &e->flights);
+    }
+    if (d->write_status)
+        worker_send_status(w, e, v, d);
+    log_step(e, v, d);
+    worker_metrics_step(&e->step, record_final(&d->record) ? NULL : d->step, v->now.mono_ms);
+    if (d->again_ms) {
+        int64_t delay = d->again_ms - v->now.wall_ms;
+        workqueue_add_at(w->queue, e->key, v->now.mono_ms + (delay > 10 ? delay : 10),
+                         v->now.mono_ms);
+    }
+    workqueue_hurry(w->queue, e->key, e->freezing);
+    bool over = record_final(&v->record) && !record_owes_thaw(&v->record);
+    if (entry_needs_no_memo(e, over, d->intents.count))
+        memo_release(&e->memo);
+}
+
+/* A failed call is looked at again when its backoff is over; what a dry run was refused for waits
+   as long as its step says. */
+static void wake_for_retries(struct worker *w, const struct entry *e)
+{
+    int64_t now = worker_mono(w), soonest = 0;
+    for (const struct call *c = e->memo.calls; c; c = c->next)
+        if (c->state == CALL_FAILED && c->retry_mono_ms > now &&
+            (!soonest || c->retry_mono_ms < soonest) &&
+            !(str_starts(c->key, "dry/") &&
+              (c->kind == ERR_REFUSED || c->kind == ERR_INVALID || c->kind == ERR_EXISTS)))
+            soonest = c->retry_mono_ms;
+    if (soonest)
+        workqueue_add_at(w->queue, e->key, soonest, now);
+}
+
+/* The answer to what was announced is lost, or a conflict says that the cache is behind, for
+   minutes perhaps: the API server is asked what it has. */
+static void ask_for_own(struct worker *w, struct entry *e)
+{
+    const struct call *status = memo_find(&e->memo, "status");
+    const struct call *read = memo_find(&e->memo, ANNOUNCE_READ_KEY);
+    const struct intent i = {.verb = INTENT_READ,
+                             .kind = &worker_kinds[KIND_WUKONG],
+                             .ns = e->ns,
+                             .name = e->name,
+                             .key = ANNOUNCE_READ_KEY};
+    bool behind = call_failed(status) && status->kind == ERR_CONFLICT &&
+                  (!read || read->done_ms < status->done_ms);
+    if ((behind || announce_wants_read(&e->announced, status, worker_mono(w))) &&
+        execute(&w->executor, &i, &e->memo, e, &e->flights))
+        e->announced.read_ms = worker_mono(w);
+    if (e->announced.base)
+        workqueue_add_at(w->queue, e->key, worker_mono(w) + ANNOUNCE_READ_MS, worker_mono(w));
+}
+
+/* What a look may take. The largest clone (100 machines of 64 disks) takes some 4 MiB of it. */
+#define LOOK_ARENA_BYTES (16u * MIB)
+#define TOO_LARGE_LOG_MS 10000
+
+/* The decision rests on a view that is cut short: of it only the thaw is sent, and the user is told
+   why nothing else happens. All other clones go on. */
+static void give_up_look(struct worker *w, struct entry *e, struct clone_view *v,
+                         const struct decision *d)
+{
+    CLEANUP_ARENA struct arena small;
+    arena_init_soft(&small, LOOK_ARENA_BYTES);
+    struct decision told = {.intents = {.arena = &small}};
+    for (size_t k = 0; k < d->intents.count; k++)
+        if (str_eq(d->intents.items[k].sub, "unfreeze"))
+            execute(&w->executor, &d->intents.items[k], &e->memo, e, &e->flights);
+    if (log_limited(&w->too_large_log, worker_mono(w), TOO_LARGE_LOG_MS))
+        log_event(LOG_ERROR, "clone is too large to be looked at", LOG_S("wukong", e->key),
+                  LOG_S("uid", e->uid));
+    v->arena = &small;
+    clone_too_large(v, &told);
+    carry_out(w, e, v, &told);
+}
+
+void worker_reconcile(struct worker *w, struct entry *e)
+{
+    CLEANUP_ARENA struct arena a;
+    struct err err = {0};
+    struct view_settings settings = {0};
+    struct clone_view v = {.arena = &a};
+    if (e->written && !worker_trusts_written(w, e)) {
+        free(e->written);
+        e->written = NULL;
+    }
+    const struct kube_object *o =
+        e->written ? e->written : store_get(w->watched[KIND_WUKONG].store, e->ns, e->name);
+    arena_init_soft(&a, LOOK_ARENA_BYTES);
+    if (!o || o->unreadable || !w->leads)
+        return;
+    if (view_read_wukong(&v, o, &err) == 0 && v.effective.is_clone) {
+        const struct peers peers = {&w->entries, e, &w->caches, {worker_wall(w), worker_mono(w)}};
+        (void)worker_policies_now(w);
+        const struct policing policing = {&w->entries,
+                                          &w->policies,
+                                          w->policy_reports,
+                                          &w->caches,
+                                          w->config.max_in_flight,
+                                          w->policies.by_subject ? worker_stamp_keys(w, &a) : NULL};
+        settings_of(w, e, o, &v, &settings);
+        settings.raise_cuts = policing_raise_cuts;
+        settings.raise_arg = &policing;
+        peers_held(&peers, &v, &settings);
+        if (view_build(&v, &w->caches, o, &e->memo, peers.now, &settings, &err) == 0) {
+            struct decision d = {.intents = {.arena = &a}};
+            peers_look(&peers, &v);
+            policing_judge(&policing, e, o, &v);
+            if (w->resigning.done)
+                clone_decide_leaving(&v, &d);
+            else
+                clone_decide(&v, &d);
+            if (arena_full(&a)) {
+                give_up_look(w, e, &v, &d);
+                view_release(&v);
+                return;
+            }
+            peers_note(&peers, &v, &d);
+            trace_decided(e->key, &v, &d);
+            carry_out(w, e, &v, &d);
+            ask_for_own(w, e);
+            wake_for_retries(w, e);
+        }
+    }
+    if (err.kind)
+        log_event(LOG_ERROR, "wukong cannot be read", LOG_S("wukong", e->key),
+                  LOG_S("error", err.message));
+    view_release(&v);
+}

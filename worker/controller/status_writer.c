@@ -1,0 +1,138 @@
+/* The writes of a Wukong's status, and what their answers tell. */
+#include "controller/inside.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "json/json.h"
+#include "kube/client.h"
+#include "kube/lease.h"
+#include "kube/metrics.h"
+#include "kube/store.h"
+#include "kube/watches.h"
+#include "kube/workqueue.h"
+#include "clones/entries.h"
+#include "actions/execute.h"
+#include "clones/metrics.h"
+#include "clones/peers.h"
+#include "observe/permit.h"
+#include "policy/policing.h"
+#include "controller/status.h"
+#include "controller/trace.h"
+#include "observe/queries.h"
+#include "observe/view_build.h"
+#include "wukong/policy_metrics.h"
+#include "wukong/schedule.h"
+
+/* After our own status write the watch is given this long to show it. */
+#define WRITTEN_TRUST_MS 10000
+
+/* What of a status write that was just sent the others of the source must know, and the clone
+ * itself. */
+static void announce(struct worker *w, struct entry *e, const struct clone_view *v,
+                     const struct decision *d)
+{
+    bool begins = share_begun(&d->record) && !share_begun(&v->record);
+    bool takes_slot = record_begun(&d->record) && !record_begun(&v->record);
+    bool freezes = d->record.freeze.requested_ms > v->record.freeze.requested_ms ||
+                   (view_uses_vm_snapshot(v) && d->record.source_uid && !v->record.source_uid);
+    bool seals = (d->record.cut_ms && !v->record.cut_ms) ||
+                 (record_final(&d->record) && !record_final(&v->record));
+    unsigned what = (freezes ? ANNOUNCED_FREEZE : 0) | (seals ? ANNOUNCED_SEAL : 0);
+    if (what || takes_slot || (begins && (d->record.member_count || d->record.shared.uid)))
+        announce_open(&e->announced, v->wukong->resource_version, what, worker_mono(w));
+    entries_count_freeze(&w->entries, e);
+}
+
+void worker_send_status(struct worker *w, struct entry *e, const struct clone_view *v,
+                        struct decision *d)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_OBJECT_BYTES);
+    CLEANUP_JSON cJSON *next = NULL;
+    struct err err = {0};
+    status_write(v, d, &text);
+    if (!buf_ok(&text) || json_read(text.data, text.len, &next, &err) < 0) {
+        log_event(LOG_ERROR, "status cannot be written", LOG_S("wukong", e->key),
+                  LOG_S("error", err.message));
+        return;
+    }
+    enum status_change change = status_compare(v, next);
+    int64_t since = e->status_ms ? e->status_ms : v->wukong->created_ms;
+    if (change == STATUS_SAME)
+        return;
+    /* The finalizer's answer brings the version that this write has to name: without it, a
+     * conflict. */
+    const struct call *finalizer = memo_find(&e->memo, "finalizer/add");
+    if (finalizer && finalizer->state == CALL_FLYING)
+        return;
+    /* That it has been seen is told soon, however many are under way. */
+    int64_t at = since + (v->status ? status_pause_ms(w->entries.usage.held) : STATUS_SOFT_MS);
+    if (change == STATUS_SOFT && !d->persist_first && v->now.wall_ms < at) {
+        if (!d->again_ms || at < d->again_ms)
+            d->again_ms = at;
+        return;
+    }
+    struct intent i = {.verb = INTENT_STATUS,
+                       .kind = &worker_kinds[KIND_WUKONG],
+                       .ns = e->ns,
+                       .name = e->name,
+                       .uid = e->uid,
+                       /* A status that was made from the past, by a cache that lags or by a leader
+                          of yesterday, must not undo a newer one. */
+                       .version = v->wukong->resource_version,
+                       .body = text.data,
+                       .key = "status"};
+    if (d->record.freeze.requested_ms != v->record.freeze.requested_ms)
+        /* Marked when sent: the watch may show the record before the answer to its write comes. */
+        i.mark_sent =
+            arena_printf(v->arena, "armed/%lld", (long long)d->record.freeze.requested_ms);
+    else if (d->record.freeze.thawed_ms && !v->record.freeze.thawed_ms)
+        i.mark_sent =
+            arena_printf(v->arena, "thawed/%lld", (long long)d->record.freeze.requested_ms);
+    e->status_ms = v->now.wall_ms;
+    const struct call *last = memo_find(&e->memo, i.key);
+    bool flying = last && last->state == CALL_FLYING;
+    if (execute(&w->executor, &i, &e->memo, e, &e->flights))
+        announce(w, e, v, d);
+    if (change == STATUS_HARD && !flying)
+        worker_metrics_record(v, &d->record);
+}
+
+void worker_trust_answer(struct worker *w, struct entry *e, const char *json, size_t len)
+{
+    struct kube_object *o = NULL;
+    struct err err = {0};
+    if (kube_object_read(&worker_kinds[KIND_WUKONG], json, len, &o, &err) < 0 || o->unreadable) {
+        log_event(LOG_WARN, "answer with a Wukong cannot be read", LOG_S("wukong", e->key),
+                  LOG_S("error", o ? o->unreadable : err.message));
+        free(o);
+        return;
+    }
+    /* A read goes by name. */
+    if (!str_eq(o->uid, e->uid)) {
+        free(o);
+        return;
+    }
+    if (announce_read(&e->announced, memo_find(&e->memo, ANNOUNCE_READ_KEY), o))
+        peers_freed(&w->entries, e);
+    const struct kube_object *cached = store_get(w->watched[KIND_WUKONG].store, e->ns, e->name);
+    /* Answers may come in another order than the writes took effect. */
+    if (e->written && worker_object_older(o, e->written)) {
+        free(o);
+        return;
+    }
+    free(e->written);
+    e->written = NULL;
+    /* The watch may have been faster than the answer, and then the summary must not go back: a debt
+       forgotten lets another clone freeze the same guest. */
+    if (cached && str_eq(cached->uid, e->uid) && !worker_object_older(cached, o)) {
+        free(o);
+        return;
+    }
+    worker_summarise(w, e, o);
+    e->written = o;
+    e->written_until_ms = worker_mono(w) + WRITTEN_TRUST_MS;
+}
