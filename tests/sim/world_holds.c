@@ -343,28 +343,37 @@ static void begin_tool(struct world *w, const char *ns, const char *name)
     world_later(w, rng_range(w->rng, 60000, 120000), end_tool, ns, name);
 }
 
+struct tool_pod {
+    cJSON *pod, *container;
+};
+
+/* Whatever kind of volume names the claim in the machine. */
+static void mount_claim(void *arg, const char *volume, const char *claim)
+{
+    struct tool_pod *p = arg;
+    cJSON *mount = cJSON_CreateObject(), *v = cJSON_CreateObject();
+    jt_str(mount, "name", volume);
+    jt_str(mount, "mountPath", "/disk");
+    cJSON_AddItemToArray(jt_array(p->container, "volumeMounts"), mount);
+    jt_str(v, "name", volume);
+    jt_str(v, "persistentVolumeClaim.claimName", claim);
+    cJSON_AddItemToArray(jt_array(p->pod, "spec.volumes"), v);
+}
+
 void vm_use_claims(struct world *w, const char *ns, const char *name)
 {
     char pod[80];
-    const cJSON *v;
     const struct machine *m = machine_find(w, ns, name);
     const struct api_object *vm = api_find(w->api, API_VM, ns, name);
     tool_name(name, pod);
     if (!m || !vm || m->pairs || m->vmi_uid || m->tool || api_find(w->api, API_VMI, ns, name) ||
         json_at(vm->tree, RESTORING) || api_find(w->api, API_POD, ns, pod))
         return;
-    cJSON *o = api_new(API_POD, ns, pod), *c = cJSON_CreateObject();
-    jt_str(c, "name", "tools");
-    cJSON_ArrayForEach (v, json_at(vm->tree, "spec.template.spec.volumes")) {
-        if (!json_str(v, "persistentVolumeClaim.claimName"))
-            continue;
-        cJSON *mount = cJSON_CreateObject();
-        jt_str(mount, "name", json_str(v, "name"));
-        jt_str(mount, "mountPath", "/disk");
-        cJSON_AddItemToArray(jt_array(c, "volumeMounts"), mount);
-        cJSON_AddItemToArray(jt_array(o, "spec.volumes"), jt_copy(v));
-    }
-    cJSON_AddItemToArray(jt_array(o, "spec.containers"), c);
+    struct tool_pod p = {api_new(API_POD, ns, pod), cJSON_CreateObject()};
+    cJSON *o = p.pod;
+    jt_str(p.container, "name", "tools");
+    each_claim(json_at(vm->tree, "spec.template.spec"), mount_claim, &p);
+    cJSON_AddItemToArray(jt_array(o, "spec.containers"), p.container);
     jt_str(o, "status.phase", "Pending");
     (void)api_create(w->api, "user", API_POD, o);
     world_later(w, rng_range(w->rng, 500, 3000), begin_tool, ns, name);

@@ -5,6 +5,7 @@
 #include "world.h"
 
 #include "decide/batch.h"
+#include "decide/last_look.h"
 
 #define NOW 1790000000000
 
@@ -96,6 +97,45 @@ static void test_what_is_ready_is_noted(void **state)
     assert_string_equal(b.d.record.ready[0].vm_uid, "w-vm-0");
     assert_int_equal(b.d.record.ready[0].cut_ms, b.v.record.cut_ms);
     assert_string_equal(batch_survivors(&b.v, &b.d), "; 1 of 3 machines are ready and stay");
+    drop(&b);
+}
+
+static struct call *looked_at(struct batch *b, const char *key, enum call_state state, int code)
+{
+    struct call *c = memo_slot(&b->memo, key);
+    c->state = state;
+    c->code = code;
+    c->done_ms = b->v.now.wall_ms;
+    return c;
+}
+
+/* What the caches do not show ready is read before anything is taken away: a watch may hang. */
+static void test_the_api_server_has_the_last_word(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {
+        "read/virtualmachines/w-vm-1", "read/persistentvolumeclaims/w-vm-1-root",
+        "read/virtualmachines/w-vm-2", "read/persistentvolumeclaims/w-vm-2-root"};
+    struct batch b;
+    make(&b);
+    b.v.record.cut_ms = 0;
+    assert_true(last_look(&b.v, &b.d)); /* nothing is made before the cut */
+    b.v.record.cut_ms = NOW - 300000;
+    assert_false(last_look(&b.v, &b.d));
+    assert_int_equal(b.d.intents.count, ARRAY_LEN(keys));
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        assert_int_equal(b.d.intents.items[i].verb, INTENT_READ);
+        assert_string_equal(b.d.intents.items[i].key, keys[i]);
+        assert_false(last_look(&b.v, &b.d));
+        (void)looked_at(&b, keys[i], i < 2 ? CALL_OK : CALL_FAILED, i < 2 ? 200 : 404);
+    }
+    assert_true(last_look(&b.v, &b.d));
+    /* What was there may be otherwise by now; a read that always fails tells nothing. */
+    b.v.now.wall_ms += LOOK_FRESH_MS;
+    assert_false(last_look(&b.v, &b.d));
+    for (size_t i = 0; i < 2; i++)
+        looked_at(&b, keys[i], CALL_FAILED, 503)->failures = 6;
+    assert_true(last_look(&b.v, &b.d));
     drop(&b);
 }
 
@@ -256,6 +296,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_ready_is_noted),
+        cmocka_unit_test(test_the_api_server_has_the_last_word),
         cmocka_unit_test(test_the_weakest_is_told),
         cmocka_unit_test(test_copies_are_proven_first),
         cmocka_unit_test(test_a_retry_that_waits_says_so),
