@@ -265,6 +265,26 @@ void vm_restore(struct world *w, const char *ns, const char *name)
     world_later(w, rng_range(w->rng, 50, 3000), exchange_claims, ns, name);
 }
 
+/* What leaves no trace is seen only while it lasts (docs/troubleshooting.md), and a worker may be
+   dead for minutes: it does not end in the middle of a clone's cut. */
+static bool is_being_cloned(struct world *w, const char *ns, const char *name)
+{
+    static const char *const steps[] = {"Cut",   "Thaw",           "Snapshots", "Copies",
+                                        "Disks", "VirtualMachine", "Ready",     "Verify"};
+    for (const struct api_object *o = w->api->objects[API_WUKONG]; o; o = o->hh.next) {
+        const cJSON *source = json_at(o->tree, "spec.cloneSource");
+        const char *from = str_or(json_str(source, "vmName"), json_str(source, "vmiName"));
+        const char *step = json_str(o->tree, "status.cloneStatus.step");
+        if (!str_eq(from, name) || !str_eq(str_or(json_str(source, "namespace"), o->ns), ns) ||
+            !str_eq(json_str(o->tree, "status.cloneStatus.phase"), "Cloning"))
+            continue;
+        for (size_t i = 0; i < ARRAY_LEN(steps); i++)
+            if (str_eq(step, steps[i]))
+                return true;
+    }
+    return false;
+}
+
 /* --- overlays of an external snapshot --- */
 
 static void end_overlay(struct world *w, const char *ns, const char *name)
@@ -273,6 +293,10 @@ static void end_overlay(struct world *w, const char *ns, const char *name)
     struct api_object *vmi = m ? running(w, m) : NULL;
     if (!m)
         return;
+    if (vmi && is_being_cloned(w, ns, name)) {
+        world_later(w, 5000, end_overlay, ns, name);
+        return;
+    }
     m->overlay = false;
     if (!vmi)
         return;
@@ -318,6 +342,10 @@ static void end_tool(struct world *w, const char *ns, const char *name)
 {
     char pod[80];
     struct machine *m = machine_find(w, ns, name);
+    if (m && m->tool && is_being_cloned(w, ns, name)) {
+        world_later(w, 5000, end_tool, ns, name);
+        return;
+    }
     tool_name(name, pod);
     struct api_object *o = api_find(w->api, API_POD, ns, pod);
     if (m)
