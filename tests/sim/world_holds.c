@@ -231,7 +231,7 @@ static void exchange_claims(struct world *w, const char *ns, const char *name)
     struct api_object *vm = api_find(w->api, API_VM, ns, name);
     if (!m || !vm || !json_at(vm->tree, RESTORING))
         return;
-    if (m->pairs || m->vmi_uid || api_find(w->api, API_VMI, ns, name)) {
+    if (m->pairs || m->vmi_uid || m->tool || api_find(w->api, API_VMI, ns, name)) {
         mark_restore(w, vm, NULL);
         return;
     }
@@ -254,7 +254,7 @@ void vm_restore(struct world *w, const char *ns, const char *name)
 {
     struct machine *m = machine_find(w, ns, name);
     struct api_object *vm = api_find(w->api, API_VM, ns, name);
-    if (!m || !vm || api_deleting(vm->tree) || m->pairs || m->vmi_uid ||
+    if (!m || !vm || api_deleting(vm->tree) || m->pairs || m->vmi_uid || m->tool ||
         json_at(vm->tree, RESTORING) || json_at(vm->tree, "status.snapshotInProgress") ||
         api_find(w->api, API_VMI, ns, name))
         return;

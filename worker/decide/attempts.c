@@ -79,7 +79,7 @@ static bool machines_ready(const struct clone_view *v, const struct walk *w)
 static bool is_still_reading(const struct clone_view *v)
 {
     size_t n = 0;
-    if (!view_past_cut(v) || v->capture.present || v->capture.refusal)
+    if (!view_past_cut(v) || v->disk_count || v->capture.refusal)
         return false;
     const struct body_read *reads = body_reads(v, &n);
     for (size_t i = 0; i < n; i++) {

@@ -141,9 +141,15 @@ static int64_t snapshots_kept(const struct policing *p, const struct entry *self
 static bool could_go_on(const struct policing *p, const struct clone_view *v)
 {
     struct why why = {0};
-    if (v->permit.refusal || v->permitted_ms > v->now.wall_ms ||
-        observe_source(v, &why) == STEP_WAIT)
+    if (v->permit.refusal || v->permitted_ms > v->now.wall_ms)
         return false;
+    enum observed source = observe_source(v, &why);
+    if (source == STEP_WAIT)
+        return false;
+    /* What its source needs is a beginning, whatever the pre-flight thinks of one that is stopped.
+     */
+    if (source == STEP_TODO)
+        return true;
     /* The pre-flight is not cheap to look at, and with slots to spare it does not matter. */
     if (!p->policies->by_limit && (int64_t)p->entries->usage.held < p->max_in_flight / 2)
         return true;

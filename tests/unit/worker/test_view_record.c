@@ -4,6 +4,8 @@
  */
 #include "view_cluster.h"
 
+#include "decide/decide.h"
+
 #define STATUS(disks, rest)                                                                        \
     "{'cloneStatus':{'phase':'Cloning','attempts':1,'attemptTime':'2026-09-21T14:00:00.000Z',"     \
     "'sourceUID':'u1','sourceVMI':'src','childrenOwned':true," rest "'disks':[" disks "]}}"
@@ -92,6 +94,33 @@ static void test_disks_without_the_capture(void **state)
     }
 }
 
+static void looked_at(struct cluster *c, const char *key)
+{
+    struct call *look = memo_slot(&c->memo, key);
+    look->state = CALL_FAILED;
+    look->code = 404;
+    look->failures = 1;
+    look->done_ms = NOW;
+}
+
+/* A stranger has the claim's name, and nobody reads the capture while that is so: the deadline
+   comes all the same. */
+static void test_deadline_without_the_capture(void **state)
+{
+    (void)state;
+    struct cluster c = {0};
+    wukong(&c, "{'cloneSource':{'type':'vmi','vmiName':'src','deadlineSeconds':60}}",
+           STATUS(PLANNED, CUT "'startTime':'2026-09-21T14:00:00.000Z',"));
+    put(&c, KIND_PVC, "{'metadata':{'name':'w-root','namespace':'ns','uid':'x'},'spec':{}}");
+    looked_at(&c, "read/virtualmachines/w-vm");
+    looked_at(&c, "read/persistentvolumeclaims/w-root");
+    build(&c);
+    struct decision d = {.intents = {.arena = &c.arena}};
+    clone_decide(&c.view, &d);
+    assert_string_equal(d.record.error.reason, "DeadlineExceeded");
+    drop(&c);
+}
+
 /* Retain is what the class gave it, until we set Delete and say so: what retains then was set by
    somebody else, whatever process of ours looks. */
 static void test_policy_is_taken_back_once(void **state)
@@ -126,6 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plan_from_the_record),
         cmocka_unit_test(test_disks_without_the_capture),
+        cmocka_unit_test(test_deadline_without_the_capture),
         cmocka_unit_test(test_policy_is_taken_back_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
