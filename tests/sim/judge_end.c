@@ -119,6 +119,17 @@ static bool keeps_all(struct sim *s, const struct seen_wukong *k)
     return false;
 }
 
+/* So does one that took the cut over. */
+static bool sharer_keeps_all(struct sim *s, const struct seen_wukong *k)
+{
+    for (const struct api_object *o = s->api.objects[API_WUKONG]; o; o = o->hh.next) {
+        const struct seen_wukong *other = judge_find(s, o->uid);
+        if (other && other != k && shares_with(s, other, k) && keeps_all(s, other))
+            return true;
+    }
+    return false;
+}
+
 static bool snapshot_may_stay(struct sim *s, const struct seen_wukong *k,
                               const struct api_object *snapshot)
 {
@@ -126,7 +137,7 @@ static bool snapshot_may_stay(struct sim *s, const struct seen_wukong *k,
     bool same = o && str_eq(o->uid, k->uid) && !api_deleting(o->tree);
     bool needed = is_needed(s, k, snapshot, true, false) || keeps_all(s, k);
     /* Whoever took it, somebody else's claims may be waiting for it. */
-    if (is_needed(s, k, snapshot, false, false))
+    if (is_needed(s, k, snapshot, false, false) || sharer_keeps_all(s, k))
         return true;
     /* A machine that outlives its Wukong keeps what its disks need; an Event says so. */
     if (!k->exists && k->retain && k->final)
