@@ -321,8 +321,9 @@ static void check_probe(struct sim *s)
                           "%s is without the hook of %s, and no Event says so", o->name,
                           source->name);
         const char *mine = json_str(o->tree, "status.cloneStatus.snapshotName");
-        /* Whose attempts have failed by themselves come back apart. */
-        bool together = json_int(o->tree, "status.cloneStatus.attempts", &had) && had == attempts;
+        /* Whose attempts have failed may come back apart. */
+        bool together =
+            json_int(o->tree, "status.cloneStatus.attempts", &had) && had == 1 && attempts == 1;
         attempts = had;
         if (snapshot && mine && together && !str_eq(snapshot, mine))
             sim_violation(s, "equals-share-in-the-calm", "%s restored from %s, another from %s",
