@@ -243,13 +243,23 @@ static const struct api_object *unfinished(struct sim *s)
     return NULL;
 }
 
+/* A user has deleted what its claim waits for: the claim, and with it the clone, waits on. */
+static bool waits_for_what_is_gone(struct sim *s, const struct seen_wukong *k)
+{
+    for (struct api_object *o = s->api.objects[API_PVC]; o; o = o->hh.next)
+        if (judge_owner(s, o->tree) == k && !is_bound(s, o) && !awaited_by(s, o))
+            return true;
+    return false;
+}
+
 /* A finished clone holds its Wukong back only for snapshots that are needed. */
 static const struct api_object *clinging(struct sim *s)
 {
     for (struct api_object *o = s->api.objects[API_WUKONG]; o; o = o->hh.next) {
         struct seen_wukong *k = judge_find(s, o->uid);
         bool held = k && jt_has(json_at(o->tree, "metadata.finalizers"), WUKONG_FINALIZER);
-        if (held && is_final(o) && !any_snapshot(s, k, holds_finalizer) && !keeps_all(s, k))
+        if (held && is_final(o) && !any_snapshot(s, k, holds_finalizer) && !keeps_all(s, k) &&
+            !waits_for_what_is_gone(s, k))
             return o;
     }
     return NULL;
