@@ -170,8 +170,9 @@ void machine_thaw(struct machine *m, const char *by)
     enum freezer was = m->frozen_by;
     timer_cancel(m->world->timers, &m->safety);
     m->frozen_by = FREEZER_NONE;
-    /* Nobody can tell until the next poll that there is no freeze any more. */
-    if (was == FREEZER_OURS && str_eq(by, THAWED_BY_OTHERS))
+    /* Nobody can tell until the next poll that there is no freeze any more, be it ours or the one
+       that KubeVirt made for a VirtualMachineSnapshot. */
+    if (str_eq(by, THAWED_BY_OTHERS))
         m->joined = true;
     m->since_ms = world_now(m->world);
     if (m->world->thawed)

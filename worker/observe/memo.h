@@ -55,8 +55,10 @@ struct memo {
     int64_t moved_mono_ms; /* the Wukong, its source or a class was last seen to change: what was
                               asked before may have another answer by now */
     int64_t foreign_snapshot_ms; /* a KubeVirt snapshot or backup was seen while we held a freeze */
-    int64_t freeze_shown_ms;     /* the VMI's status showed it frozen while we held a freeze */
-    int64_t foreign_thaw_ms;     /* and then no longer, though we had not thawed it yet */
+    int64_t freeze_shown_ms;     /* the VMI's status showed it frozen while we held a freeze, or
+                                    KubeVirt did for our VirtualMachineSnapshot */
+    int64_t foreign_thaw_ms;     /* and then no longer, though we had not thawed it yet, or though
+                                    KubeVirt had not cut all */
     int64_t source_changed_ms;   /* the source was not what the attempt under way had begun with */
     int64_t agentless_ms;        /* the source was first seen running without its agent, */
     uint64_t agentless;          /* and which instance of it: a hash of its UID */

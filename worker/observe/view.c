@@ -110,6 +110,7 @@ int view_build(struct clone_view *v, const struct caches *real, const struct kub
             capture_compare(v, real);
         view_raise_quiesce(v);
         view_see_snapshots(v, caches);
+        view_note_kubevirts_freeze(v, memo);
         view_see_copies(v, caches);
     }
     view_see_targets(v, caches);

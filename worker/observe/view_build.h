@@ -46,6 +46,8 @@ const cJSON *view_field_tree(struct clone_view *v, const struct kube_object *o, 
 /* view_source.c */
 void view_read_source(struct clone_view *v, const struct caches *c);
 void view_note_others(const struct clone_view *v, struct memo *memo);
+/* To be called once the snapshots were read: KubeVirt thaws when all are cut, not before. */
+void view_note_kubevirts_freeze(const struct clone_view *v, struct memo *memo);
 void view_note_source(const struct clone_view *v, struct memo *memo);
 /* view_classes.c */
 void view_read_classes(struct clone_view *v, const struct caches *c);

@@ -108,6 +108,16 @@ void view_note_others(const struct clone_view *v, struct memo *memo)
         memo->foreign_thaw_ms = v->now.wall_ms;
 }
 
+void view_note_kubevirts_freeze(const struct clone_view *v, struct memo *memo)
+{
+    if (!view_uses_vm_snapshot(v) || !v->vm_snapshot.exists || view_past_cut(v))
+        return;
+    if (v->source.freeze_status)
+        memo->freeze_shown_ms = v->now.wall_ms;
+    else if (memo->freeze_shown_ms >= v->record.attempt_ms && !view_all_cut(v))
+        memo->foreign_thaw_ms = v->now.wall_ms;
+}
+
 /* That a source was started counts, though it be stopped again before the record tells of it; and
    so does what changed the data of its claims, though it be over by then. */
 void view_note_source(const struct clone_view *v, struct memo *memo)

@@ -116,9 +116,6 @@ static enum consistency judge_consistency(const struct clone_view *v)
 {
     enum cut_mode mode = view_cut_mode(v);
     int64_t id = v->record.freeze.requested_ms;
-    if (view_uses_vm_snapshot(v) && (view_thawed_by_backup(v) || pods_sharing(v).pod) &&
-        vm_snapshot_consistency(v) == CONSISTENCY_FILESYSTEM)
-        return cut_consistency(CUT_RUNNING, false, v->disk_count);
     if (view_uses_vm_snapshot(v))
         return vm_snapshot_consistency(v);
     bool foreign = v->memo->foreign_snapshot_ms >= id || v->memo->foreign_thaw_ms >= id ||

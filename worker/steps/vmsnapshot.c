@@ -2,6 +2,7 @@
 #include "steps/steps.h"
 
 #include "base/str.h"
+#include "steps/pods.h"
 
 /* KubeVirt leaves out volumes whose class has no VolumeSnapshotClass, and succeeds all the same
    (pkg/storage/snapshot/snapshot.go: excludedVolumes). The backups of one content come together. */
@@ -71,6 +72,28 @@ enum observed observe_vm_snapshot(const struct clone_view *v, struct why *why)
     return STEP_WAIT;
 }
 
+/* A Windows guest thaws by itself 10 s after its freeze, and KubeVirt's indications do not say so.
+   KubeVirt freezes after it got our request, and all was cut when the look after the cut was sent:
+   what lies within the timer was frozen. What this worker has not seen itself does not count. */
+static bool outlasted_its_timer(const struct clone_view *v)
+{
+    const char *os = v->source.guest_os;
+    const struct call *made =
+        memo_findf(v->memo, "create/vmsnapshot/%s", str_or(v->vm_snapshot.name, ""));
+    const struct call *after = view_look_after(v);
+    if (os && !str_eq(os, WINDOWS_GUEST_OS))
+        return false;
+    return !call_ok(made) || made->code != 201 || !after ||
+           after->sent_mono_ms - made->sent_mono_ms > WINDOWS_FREEZE_MS;
+}
+
+/* KubeVirt's indications tell how its freeze began, not that somebody ended it before the cut. */
+static bool thawed_early(const struct clone_view *v)
+{
+    return v->memo->foreign_thaw_ms >= v->record.attempt_ms || view_thawed_by_backup(v) ||
+           outlasted_its_timer(v);
+}
+
 /* indications is the compact JSON list; the words are unique enough to be looked for as they are.
  */
 enum consistency vm_snapshot_consistency(const struct clone_view *v)
@@ -83,6 +106,7 @@ enum consistency vm_snapshot_consistency(const struct clone_view *v)
     /* KubeVirt thaws when the driver has answered, and takes one VolumeSnapshot after the other,
      * too.
      */
-    quiesced = quiesced && !view_has_cut_rule(v, CUT_RULE_READY);
+    quiesced = quiesced && !view_has_cut_rule(v, CUT_RULE_READY) && !thawed_early(v) &&
+               !pods_sharing(v).pod;
     return cut_consistency(mode, quiesced, v->disk_count);
 }

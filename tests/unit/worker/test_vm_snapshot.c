@@ -1,0 +1,124 @@
+/*
+ * Proves what is said of a cut that KubeVirt made: its indications tell how its freeze began, and
+ * FilesystemConsistent needs that nothing ended that freeze before the last cut, as far as the
+ * worker can see: not the timer of a Windows guest, and nobody else.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "base/str.h"
+#include "observe/queries.h"
+#include "observe/view_build.h"
+#include "steps/steps.h"
+
+#define ATTEMPT_MS 1000000
+#define MADE_MS 5000 /* mono: the request for the VirtualMachineSnapshot was sent */
+#define ONLINE "[\"Online\",\"GuestAgent\"]"
+
+static void made_and_looked(struct memo *memo, int code, int64_t looked_mono_ms)
+{
+    struct call *made = memo_slot(memo, "create/vmsnapshot/vms");
+    made->state = code == 0 ? CALL_FAILED : CALL_OK;
+    made->code = code;
+    made->sent_mono_ms = MADE_MS;
+    struct call *look = memo_slot(memo, "read/after/1");
+    look->state = CALL_OK;
+    look->code = 200;
+    look->sent_mono_ms = looked_mono_ms;
+}
+
+static void test_what_is_said_of_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *indications, *os;
+        int code;
+        int64_t took_ms, thawed_ms;
+        enum consistency expected;
+    } rows[] = {
+        {"Linux", ONLINE, "debian", 201, 60000, 0, CONSISTENCY_FILESYSTEM},
+        {"a thaw in the last attempt", ONLINE, "debian", 201, 60000, ATTEMPT_MS - 1,
+         CONSISTENCY_FILESYSTEM},
+        {"thawed by others before the cut", ONLINE, "debian", 201, 60000, ATTEMPT_MS + 9000,
+         CONSISTENCY_CRASH},
+        {"Windows, within its timer", ONLINE, "mswindows", 201, 10000, 0, CONSISTENCY_FILESYSTEM},
+        {"Windows, past its timer", ONLINE, "mswindows", 201, 10001, 0, CONSISTENCY_CRASH},
+        {"Windows, made by an earlier request", ONLINE, "mswindows", 409, 100, 0,
+         CONSISTENCY_CRASH},
+        {"Windows, this worker did not see it made", ONLINE, "mswindows", 0, 100, 0,
+         CONSISTENCY_CRASH},
+        {"unknown guest, within the timer", ONLINE, NULL, 201, 9000, 0, CONSISTENCY_FILESYSTEM},
+        {"unknown guest, past the timer", ONLINE, NULL, 201, 11000, 0, CONSISTENCY_CRASH},
+        {"no agent", "[\"Online\",\"NoGuestAgent\"]", "debian", 201, 100, 0, CONSISTENCY_CRASH},
+        {"stopped", "[]", NULL, 201, 60000, 0, CONSISTENCY_OFFLINE},
+    };
+    static const struct disk_plan plan = {.name = "root", .volume = "root", .claim = "src-root"};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct memo memo = {.foreign_thaw_ms = rows[i].thawed_ms};
+        struct view_disk disk = {.plan = &plan};
+        struct clone_view v = {.memo = &memo,
+                               .effective = {.method = METHOD_VM_SNAPSHOT},
+                               .source = {.guest_os = rows[i].os, .vmi_name = "src"},
+                               .record = {.attempts = 1, .attempt_ms = ATTEMPT_MS},
+                               .vm_snapshot = {.name = "vms", .ns = "ns", .exists = true},
+                               .vm_snapshot_indications = rows[i].indications,
+                               .disks = &disk,
+                               .disk_count = 1};
+        made_and_looked(&memo, rows[i].code, MADE_MS + rows[i].took_ms);
+        enum consistency got = vm_snapshot_consistency(&v);
+        memo_release(&memo);
+        if (got != rows[i].expected)
+            fail_msg("%s: %s, not %s", rows[i].name, consistency_names[got],
+                     consistency_names[rows[i].expected]);
+    }
+}
+
+/* KubeVirt thaws once all is cut: a guest that was shown frozen and is not, before that, was thawed
+   by somebody else or by itself. */
+static void test_a_thaw_before_the_cut_is_noted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *freeze_status;
+        bool made, cut;
+        int64_t recorded_ms, shown_ms;
+        bool thawed;
+    } rows[] = {
+        {"not frozen yet", NULL, true, false, 0, 0, false},
+        {"frozen in the last attempt", NULL, true, false, 0, ATTEMPT_MS - 1, false},
+        {"frozen", "frozen", true, false, 0, 0, false},
+        {"frozen, then not", NULL, true, false, 0, ATTEMPT_MS + 1, true},
+        {"all is cut", NULL, true, true, 0, ATTEMPT_MS + 1, false},
+        {"the cut is recorded", NULL, true, false, ATTEMPT_MS + 9, ATTEMPT_MS + 1, false},
+        {"not made yet", NULL, false, false, 0, ATTEMPT_MS + 1, false},
+    };
+    static const struct disk_plan plan = {.name = "root", .method = DISK_RESTORE};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct memo memo = {.freeze_shown_ms = rows[i].shown_ms};
+        struct view_disk disk = {.plan = &plan,
+                                 .snapshot = {.exists = true, .ours = true, .cut = rows[i].cut}};
+        struct clone_view v = {.memo = &memo,
+                               .now = {.wall_ms = ATTEMPT_MS + 10},
+                               .effective = {.method = METHOD_VM_SNAPSHOT},
+                               .source = {.freeze_status = rows[i].freeze_status},
+                               .record = {.attempt_ms = ATTEMPT_MS, .cut_ms = rows[i].recorded_ms},
+                               .vm_snapshot = {.exists = rows[i].made},
+                               .disks = &disk,
+                               .disk_count = 1};
+        view_note_kubevirts_freeze(&v, &memo);
+        if ((memo.foreign_thaw_ms != 0) != rows[i].thawed)
+            fail_msg("%s: thawed %d", rows[i].name, memo.foreign_thaw_ms != 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_thaw_before_the_cut_is_noted),
+        cmocka_unit_test(test_what_is_said_of_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
