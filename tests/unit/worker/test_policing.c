@@ -1,0 +1,52 @@
+/*
+ * Proves who holds a place among those under way: a clone that could go on at once holds one before
+ * anything is written, one that waits for its source does not.
+ */
+#include "view_cluster.h"
+
+#include "policy/policing.h"
+
+#define VM(strategy)                                                                               \
+    "{'metadata':{'name':'src','namespace':'ns','uid':'v1'},'spec':{'runStrategy':'" strategy      \
+    "','template':{'spec':{'domain':{'devices':{}}}}},'status':{}}"
+
+static void test_who_holds_a_place(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *spec, *vm;
+        size_t held;
+    } rows[] = {
+        {"the source does not exist", "{'cloneSource':{'type':'vm','vmName':'src'}}", NULL, 0},
+        /* Its start is the first act of the clone: two that each start a source are two under way,
+           though neither has passed its pre-flight. */
+        {"the source is to be started",
+         "{'cloneSource':{'type':'vm','vmName':'src','cloneType':'running'}}", VM("Halted"), 1},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster c = {0};
+        wukong(&c, rows[i].spec, "{}");
+        if (rows[i].vm)
+            put(&c, KIND_VM, rows[i].vm);
+        build(&c);
+        c.view.source.may_start = true;
+        struct entries entries = {0};
+        struct policies policies = {.filled = true, .by_limit = true};
+        const struct caches caches = {get, each, served, &c};
+        const struct policing p = {
+            .entries = &entries, .policies = &policies, .caches = &caches, .max_in_flight = 1};
+        struct entry *e = entries_add(&entries, "ns", "w", UID);
+        policing_judge(&p, e, get(&c, KIND_WUKONG, "ns", "w"), &c.view);
+        if (entries.usage.held != rows[i].held)
+            fail_msg("%s: %zu held", rows[i].name, (size_t)entries.usage.held);
+        assert_int_equal(c.view.policy.reason, REASON_NONE);
+        entries_release(&entries);
+        drop(&c);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_who_holds_a_place)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
