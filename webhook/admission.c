@@ -5,9 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "json/writer.h"
-#include "looks/gather.h"
-#include "webhook/patch.h"
-#include "webhook/review.h"
+#include "webhook/admission_judgement.h"
 #include "wukong/disks.h"
 #include "wukong/rules.h"
 #include "wukong/stamp.h"
@@ -15,11 +13,6 @@
 
 /* A review is at most 7 MiB; what is decoded from it and from the looks is a part of that. */
 #define ADMISSION_ARENA_BYTES (16u * MIB)
-#define ADMISSION_WARNINGS_MAX 64
-/* A stamp of ours that is younger is left as it is, so that a second pass changes nothing. */
-#define STAMP_FRESH_MS (30 * 1000)
-/* Beyond these a user's groups count as not known. */
-#define REQUESTER_GROUPS_MAX 4096
 
 const char *const admission_verdict_names[VERDICTS] = {"allowed",   "invalid",   "denied",
                                                        "undecided", "malformed", "pending"};
@@ -38,264 +31,7 @@ static const struct rule policy_rule = {.id = "clone-policy",
                                         .message = "",
                                         .remedy = ""};
 
-struct judgement {
-    const struct admission_context *c;
-    struct looks *looks;
-    struct review review;
-    struct arena arena;
-    struct wukong w;
-    struct wukong_effective e;
-    struct issues issues;
-    struct patch patch;
-    bool pending, may_start, is_clone;
-    bool asks_who; /* a policy selects by subject: the worker must know the requester too */
-    const char *wukong_uid; /* NULL at CREATE: it has none yet */
-    bool start_known;       /* may_start was answered, or nobody has to start the source */
-    const char **groups;    /* NULL: not known */
-    size_t group_count;
-    const char *denial;    /* 403 */
-    const char *undecided; /* 503 */
-    const char *decided_by;
-    const char *policies; /* names of those that found something */
-    const char *warnings[ADMISSION_WARNINGS_MAX];
-    size_t warning_count;
-};
-
 static const char *const clone_source_path[] = {"spec", "cloneSource", NULL};
-static const char *const annotations_path[] = {"metadata", "annotations", NULL};
-
-static void warn(struct judgement *j, const char *text)
-{
-    if (text && j->warning_count < ADMISSION_WARNINGS_MAX)
-        j->warnings[j->warning_count++] = text;
-}
-
-/* --- Permission ------------------------------------------------------------------------------ */
-
-/* One word of a shell, whatever stands in it: names come from identity providers, and the command
-   is pasted by an admin. */
-static const char *quoted(struct judgement *j, const char *word)
-{
-    CLEANUP_BUF struct buf out = BUF_INIT(KIB);
-    buf_addc(&out, '\'');
-    for (size_t i = 0; word[i] && i < 128; i++) {
-        if (word[i] == '\'')
-            buf_adds(&out, "'\\''");
-        else
-            buf_addc(&out, word[i]);
-    }
-    buf_addc(&out, '\'');
-    return str_or(arena_strdup(&j->arena, out.data), "''");
-}
-
-/* What is missing, and who can give it how: commands that work as they are printed. */
-static const char *clone_denial(struct judgement *j)
-{
-    const struct wukong_effective *e = &j->e;
-    return arena_printf(
-        &j->arena,
-        "user \"%.128s\" may not clone %s \"%s\" of namespace \"%s\": that needs verb create on "
-        "wukongs/source (group " WUKONG_GROUP ") there; an admin of that namespace grants it with: "
-        "kubectl -n %s create role wukong-source-%s --verb=create --resource=wukongs." WUKONG_GROUP
-        "/source --resource-name=%s && kubectl -n %s create rolebinding wukong-source-%s "
-        "--role=wukong-source-%s --user=%s",
-        j->review.user, e->source_type == SOURCE_VM ? "VirtualMachine" : "VirtualMachineInstance",
-        e->source_name, e->source_ns, e->source_ns, e->source_name, e->source_name, e->source_ns,
-        e->source_name, e->source_name, quoted(j, j->review.user));
-}
-
-/* `kubectl create role` refuses a group that serves subresources only, so the rule is printed. */
-static const char *start_denial(struct judgement *j)
-{
-    return arena_printf(
-        &j->arena,
-        "user \"%.128s\" may not start VirtualMachine \"%s\" of namespace \"%s\", which is "
-        "stopped: start it first, or have an admin of that namespace bind you to a Role with the "
-        "rule {apiGroups: [subresources.kubevirt.io], resources: [virtualmachines/start], "
-        "resourceNames: [%s], verbs: [update]}",
-        j->review.user, j->e.source_name, j->e.source_ns, j->e.source_name);
-}
-
-/* Nobody would carry it out, or could: the rights are given in the namespaces served alone. */
-static bool is_served(struct judgement *j)
-{
-    const char *const needed[] = {j->review.ns, j->e.source_ns};
-    for (size_t i = 0; j->c->scope && i < ARRAY_LEN(needed); i++) {
-        if (scope_covers(j->c->scope, needed[i]))
-            continue;
-        CLEANUP_FREE char *why = scope_refusal(j->c->scope, needed[i]);
-        j->decided_by = "NamespaceNotServed";
-        j->denial = arena_strdup(&j->arena, why);
-        return false;
-    }
-    return true;
-}
-
-/* True when the source may be read. The reviews ask for the *requesting* user. */
-static bool may_clone(struct judgement *j)
-{
-    const struct wukong_effective *e = &j->e;
-    if (!is_served(j))
-        return false;
-    if (!e->cross_namespace)
-        return true;
-    if (j->c->no_cross_namespace) {
-        j->decided_by = "CrossNamespaceOff";
-        j->denial = "cloning from another namespace is switched off in this cluster (chart value "
-                    "crossNamespace.enabled); choose a source in the Wukong's own namespace";
-        return false;
-    }
-    struct look *clone =
-        looks_access(j->looks, LOOK_MAY_CLONE, j->review.user_info, e->source_ns, e->source_name);
-    bool starts = e->source_type == SOURCE_VM && e->clone_type == CLONE_RUNNING;
-    struct look *start = starts ? looks_access(j->looks, LOOK_MAY_START, j->review.user_info,
-                                               e->source_ns, e->source_name)
-                                : NULL;
-    if (!j->c->out_of_time && (!clone->done || (start && !start->done))) {
-        j->pending = true;
-        return false;
-    }
-    bool known = false;
-    bool allowed = look_allowed(clone, &known);
-    j->may_start = look_allowed(start, &j->start_known);
-    j->start_known |= !start;
-    if (allowed)
-        return true;
-    j->decided_by = known ? "SourceAccess" : "SourceAccessUnknown";
-    if (known)
-        j->denial = clone_denial(j);
-    else
-        j->undecided = arena_printf(&j->arena,
-                                    "whether user \"%.128s\" may clone from namespace \"%s\" could "
-                                    "not be checked (the API server answered %d); try again",
-                                    j->review.user, e->source_ns, clone->code);
-    return false;
-}
-
-/* An answer that was not given is no refusal; and a stamp that says "may not" could not be renewed.
- */
-static void start_unknown(struct judgement *j)
-{
-    j->decided_by = "SourceStartUnknown";
-    j->undecided = str_or(arena_printf(&j->arena,
-                                       "whether user \"%.128s\" may start VirtualMachine \"%s\" of "
-                                       "namespace \"%s\", which a clone of it needs while it is "
-                                       "stopped, could not be checked; try again",
-                                       j->review.user, j->e.source_name, j->e.source_ns),
-                          "a right could not be checked; try again");
-}
-
-/* The worker would have to start a foreign VM on behalf of a user who may not. */
-static void check_start(struct judgement *j, const struct gathered *g)
-{
-    if (!j->e.cross_namespace || j->may_start || j->e.source_type != SOURCE_VM ||
-        j->e.clone_type != CLONE_RUNNING || g->source.vmi_exists)
-        return;
-    if (!j->start_known) {
-        start_unknown(j);
-    } else if (g->source.vm_exists) {
-        j->decided_by = "SourceStart";
-        j->denial = start_denial(j);
-    }
-}
-
-/* --- Policies -------------------------------------------------------------------------------- */
-
-static int compare_groups(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* All of them, or none: with one left out, a policy for it would be off for its members. */
-static void read_groups(struct judgement *j)
-{
-    const cJSON *group = NULL, *all = json_get(j->review.user_info, "groups");
-    size_t n = cJSON_IsArray(all) ? (size_t)cJSON_GetArraySize(all) : 0;
-    j->group_count = 0;
-    j->groups =
-        n <= REQUESTER_GROUPS_MAX ? arena_alloc(&j->arena, (n + 1) * sizeof *j->groups) : NULL;
-    if (!j->groups || !n)
-        return;
-    cJSON_ArrayForEach (group, all)
-        if (cJSON_IsString(group))
-            j->groups[j->group_count++] = group->valuestring;
-}
-
-/* The same in an order in which policies find one fast. */
-static const char **sorted_groups(struct judgement *j)
-{
-    const char **sorted =
-        j->groups ? arena_alloc(&j->arena, (j->group_count + 1) * sizeof *sorted) : NULL;
-    if (!sorted || !j->group_count)
-        return sorted;
-    memcpy(sorted, j->groups, j->group_count * sizeof *sorted);
-    qsort(sorted, j->group_count, sizeof *sorted, compare_groups);
-    return sorted;
-}
-
-static struct policy_request request_of(struct judgement *j, const struct gathered *g,
-                                        const struct disks *disks)
-{
-    struct policy_request r = gathered_request(g, &j->w, &j->e, disks, j->c->now_ms);
-    r.user = j->review.user;
-    r.groups = sorted_groups(j);
-    r.group_count = j->group_count;
-    r.groups_sorted = true;
-    return r;
-}
-
-/* Before the disks are planned. */
-static void raise_cuts(struct judgement *j, struct gathered *g)
-{
-    struct policy_request r = request_of(j, g, NULL);
-    policy_raise_cuts(&j->arena, g->policies, g->policy_count, &r, &g->classes);
-}
-
-/* What was found, in words; `denied` decides, however much of the words was kept. */
-static void tell_findings(struct judgement *j, const struct policy_findings *f)
-{
-    CLEANUP_BUF struct buf names = BUF_INIT(KIB), denial = BUF_INIT(16u * KIB);
-    for (size_t i = 0; i < f->count; i++) {
-        const struct policy_finding *item = &f->items[i];
-        if (i == 0 || f->items[i - 1].policy != item->policy)
-            buf_addf(&names, "%s%s", names.len ? "," : "", item->policy->name);
-        if (item->effect == POLICY_DENY)
-            buf_addf(&denial, "%s%s", denial.len ? "; " : "", item->text);
-        else if (item->effect == POLICY_WARN || item->effect == POLICY_WAIT)
-            warn(j, item->text);
-    }
-    if (names.len)
-        j->policies = arena_strdup(&j->arena, names.data);
-    if (f->denied && !j->denial) {
-        const char *text = denial.len ? arena_strdup(&j->arena, denial.data) : NULL;
-        j->decided_by = "ClonePolicy";
-        j->denial =
-            str_or(text, "a ClonePolicy does not allow this clone; ask the cluster's admin");
-    }
-}
-
-static void judge_policies(struct judgement *j, const struct gathered *g)
-{
-    if (g->policies_incomplete) {
-        j->decided_by = "PoliciesUnknown";
-        j->undecided = "not all ClonePolicies could be read, and one that is missing may deny this "
-                       "clone; ask the cluster's admin to have fewer or shorter ones";
-        return;
-    }
-    if (!g->policy_count)
-        return;
-    for (size_t i = 0; i < g->policy_count; i++)
-        j->asks_who |= g->policies[i].match.subject_count || g->policies[i].exclude.subject_count;
-    struct disks disks = {0};
-    CLEANUP_ISSUES struct issues ignored; /* reported by validate_source */
-    issues_init(&ignored);
-    disks_resolve(&j->arena, &j->w, &j->e, &g->source, &g->classes, &ignored, &disks);
-    struct policy_request request = request_of(j, g, &disks);
-    struct policy_findings *f = xcalloc(1, sizeof *f);
-    policy_judge(&j->arena, g->policies, g->policy_count, &request, NULL, POLICY_AT_ADMISSION, f);
-    tell_findings(j, f);
-    free(f);
-}
 
 /* --- CREATE ---------------------------------------------------------------------------------- */
 
@@ -333,12 +69,13 @@ static void judge_source(struct judgement *j)
             j->pending = true;
             return;
         }
-        raise_cuts(j, &g);
+        admission_raise_cuts(j, &g);
         validate_source(&j->w, &j->e, &g.source, &g.classes, &j->issues);
-        check_start(j, &g);
-        judge_policies(j, &g);
+        admission_check_start(j, &g);
+        admission_judge_policies(j, &g);
         if (g.incomplete || (looks_pending(j->looks) && j->c->out_of_time))
-            warn(j, "the source could not be checked now; it is checked again before it is cloned");
+            admission_warn(
+                j, "the source could not be checked now; it is checked again before it is cloned");
         if (!has_source_error(&j->issues) && !str_eq(j->decided_by, "ClonePolicy"))
             return;
     }
@@ -360,82 +97,6 @@ static void write_defaults(struct judgement *j)
         patch_set(&j->patch, clone_source_path, "cloneType", clone_type_names[j->e.clone_type]);
     if (!json_at(j->review.object, "spec.cloneSource.namespace"))
         patch_set(&j->patch, clone_source_path, "namespace", j->review.ns);
-}
-
-static bool same_groups(const struct stamp *a, const struct stamp *b)
-{
-    if (!a->groups != !b->groups || a->group_count != b->group_count)
-        return false;
-    for (size_t i = 0; i < a->group_count; i++)
-        if (!str_eq(a->groups[i], b->groups[i]))
-            return false;
-    return true;
-}
-
-static bool stamp_is_fresh(struct judgement *j, const struct stamp *wanted)
-{
-    const char *present = wukong_pairs_get(&j->w.annotations, WUKONG_STAMP_ANNOTATION);
-    struct stamp found;
-    return present && j->c->stamp_public_key &&
-           stamp_verify(present, j->c->stamp_public_key, wanted, j->c->now_ms, &j->arena, &found) ==
-               STAMP_GOOD &&
-           j->c->now_ms - found.issued_ms < STAMP_FRESH_MS &&
-           found.may_start == wanted->may_start && str_eq(found.requester, wanted->requester) &&
-           str_eq(found.uid, wanted->uid) && same_groups(&found, wanted);
-}
-
-static void describe_stamp(const struct judgement *j, struct stamp *ret)
-{
-    const struct wukong_effective *e = &j->e;
-    bool named = !str_empty(j->w.name), who = e->cross_namespace || j->asks_who;
-    *ret = (struct stamp){
-        .ns = j->review.ns,
-        .name = named ? j->w.name : NULL,
-        .generate_name = named ? NULL : j->w.generate_name,
-        .uid = j->wukong_uid,
-        .source_kind = source_type_names[e->source_type],
-        .source_ns = e->source_ns,
-        .source_name = e->source_name,
-        .requester = j->review.user,
-        /* The worker asks for the right again, with these. */
-        .groups = who ? j->groups : NULL,
-        .group_count = who ? j->group_count : 0,
-        .may_start = j->may_start,
-        .issued_ms = j->c->now_ms,
-    };
-}
-
-/* An admitted clone from another namespace is stamped, and any clone when a policy asks who; a
-   stamp on anything else is taken off. */
-static void write_stamp(struct judgement *j)
-{
-    const struct wukong_effective *e = &j->e;
-    if (!j->is_clone || !(e->cross_namespace || j->asks_who)) {
-        patch_set(&j->patch, annotations_path, WUKONG_STAMP_ANNOTATION, NULL);
-        return;
-    }
-    struct stamp stamp;
-    describe_stamp(j, &stamp);
-    if (stamp_is_fresh(j, &stamp))
-        return;
-    CLEANUP_BUF struct buf text = BUF_INIT(STAMP_TEXT_MAX);
-    struct err err = {0};
-    bool made = j->c->stamp_key && stamp_sign(&stamp, j->c->stamp_key, &text, &err) == 0;
-    if (!made && err.kind == ERR_LIMIT && stamp.groups) {
-        /* Too many groups for an annotation: they count as not known then. */
-        stamp.groups = NULL;
-        stamp.group_count = 0;
-        buf_clear(&text);
-        made = stamp_sign(&stamp, j->c->stamp_key, &text, &err) == 0;
-    }
-    if (!made) {
-        j->decided_by = "NoStampKey";
-        j->undecided =
-            "the admission stamp that this clone needs, because its source is in another "
-            "namespace or a ClonePolicy asks who clones, cannot be signed yet; try again";
-        return;
-    }
-    patch_set(&j->patch, annotations_path, WUKONG_STAMP_ANNOTATION, text.data);
 }
 
 /* What has no shape of a Wukong at all has been reported field by field already. */
@@ -463,7 +124,7 @@ static int judge_create(struct judgement *j, struct err *err)
     validate_create(j->review.object, &j->issues);
     if (decode(j, err) < 0)
         return -1;
-    if (j->is_clone && source_is_nameable(&j->e) && may_clone(j))
+    if (j->is_clone && source_is_nameable(&j->e) && admission_may_clone(j))
         judge_source(j);
     if (j->arena.failed)
         out_of_memory(j);
@@ -472,7 +133,7 @@ static int judge_create(struct judgement *j, struct err *err)
         return 0;
     patch_test(&j->patch, clone_source_path, "type");
     write_defaults(j);
-    write_stamp(j);
+    admission_write_stamp(j);
     return 0;
 }
 
@@ -490,8 +151,7 @@ static void restore(struct judgement *j)
         if (cJSON_IsObject(source) && !json_get(source, fields[i]) && cJSON_IsString(former))
             patch_set(&j->patch, clone_source_path, fields[i], former->valuestring);
     }
-    patch_set(&j->patch, annotations_path, WUKONG_STAMP_ANNOTATION,
-              json_str(old, "metadata.annotations[" WUKONG_STAMP_ANNOTATION "]"));
+    admission_restore_stamp(j);
 }
 
 /* Whoever changes when, or whether, an admitted clone runs asks for it anew: a right that was taken
@@ -502,26 +162,11 @@ static void judge_asked_anew(struct judgement *j)
         j->asks_who |=
             j->c->policies[i].match.subject_count || j->c->policies[i].exclude.subject_count;
     bool needed = j->e.cross_namespace || j->asks_who;
-    bool may = may_clone(j);
+    bool may = admission_may_clone(j);
     if (may && j->e.cross_namespace && !j->start_known)
-        start_unknown(j);
+        admission_start_unknown(j);
     if (may && !j->undecided && needed && !j->issues.errors && j->c->endpoint == ADMISSION_MUTATE)
-        write_stamp(j);
-}
-
-/* The stamp is the webhook's own: as it was, or as the mutating endpoint has just written it. */
-static void check_stamp_kept(struct judgement *j, bool anew)
-{
-    static const char path[] = "metadata.annotations[" WUKONG_STAMP_ANNOTATION "]";
-    struct stamp wanted;
-    if (str_eq(json_str(j->review.object, path), json_str(j->review.old_object, path)))
-        return;
-    describe_stamp(j, &wanted);
-    if (anew && stamp_is_fresh(j, &wanted))
-        return;
-    j->decided_by = "StampChanged";
-    j->denial = "the annotation " WUKONG_STAMP_ANNOTATION " is the webhook's own and "
-                "cannot be changed; restore its old value";
+        admission_write_stamp(j);
 }
 
 static void judge_update(struct judgement *j)
@@ -538,7 +183,7 @@ static void judge_update(struct judgement *j)
     if (anew)
         judge_asked_anew(j);
     if (j->c->endpoint == ADMISSION_VALIDATE && !j->denial && !j->undecided && !j->pending)
-        check_stamp_kept(j, anew);
+        admission_check_stamp_kept(j, anew);
 }
 
 /* --- The answer ------------------------------------------------------------------------------ */
@@ -554,7 +199,7 @@ static void keep_within_budget(struct judgement *j)
     const char *rest = arena_printf(&j->arena, "%zu more warnings: kubectl wukong plan shows them",
                                     j->warning_count - i);
     j->warning_count = i;
-    warn(j, rest);
+    admission_warn(j, rest);
 }
 
 static void collect_warnings(struct judgement *j)
@@ -564,7 +209,7 @@ static void collect_warnings(struct judgement *j)
         if (issue->severity != ISSUE_WARNING)
             continue;
         const char *full = arena_printf(&j->arena, "%s: %s", issue->field, issue->message);
-        warn(j, full && strlen(full) <= ISSUE_WARNING_MAX ? full : issue->message);
+        admission_warn(j, full && strlen(full) <= ISSUE_WARNING_MAX ? full : issue->message);
     }
     /* The API asks for at most 120 characters each. */
     for (size_t i = 0; i < j->warning_count; i++) {
@@ -687,7 +332,7 @@ static int judge(struct judgement *j, struct err *err)
         judge_clone_policy(j);
         return 0;
     }
-    read_groups(j);
+    admission_read_groups(j);
     if (r->operation == REVIEW_CREATE)
         return judge_create(j, err);
     judge_update(j);
