@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "http/connections.h"
 #include "http/server_tls.h"
 
 /* One connection's memory pool: request line and headers must fit, or MHD answers 431/414. The API
@@ -30,29 +31,9 @@
 #define PUMP_FREE_TURNS 8u
 #define PUMP_PAUSE_MAX_MS 50
 
-enum connection_state {
-    CONNECTION_FRESH,   /* no request has been completed yet */
-    CONNECTION_READING, /* kept alive, and the next request has begun */
-    CONNECTION_WAITING, /* handed to handle(), not answered */
-    CONNECTION_WRITING, /* the answer is on its way */
-    CONNECTION_IDLE     /* kept alive */
-};
-
-struct connection {
-    struct server *server;
-    struct MHD_Connection *mhd;
-    struct connection *prev, *next; /* oldest state first */
-    struct timer timer;
-    enum connection_state state;
-    struct request *request; /* begun and not completed */
-    int fd;
-    bool ended;
-    int64_t began_ms;
-    unsigned char peer[16]; /* its address; IPv4 in the first four bytes */
-};
-
 struct request {
     struct server_request public; /* first: server_answer gets a pointer to it */
+    struct server *server;
     struct connection *connection;
     struct buf body;
     size_t charged;
@@ -71,142 +52,21 @@ struct server {
     int epoll_fd, listen_fd;
     bool draining, running;
     size_t body_total;
-    struct connection *first, *last;
-    struct server_counts counts;
+    struct connections connections;
+    unsigned waiting; /* requests handed to handle() and not answered yet */
+    uint64_t shed, refused;
 };
 
 /* --- Connections ----------------------------------------------------------------------------- */
-
-static void list_remove(struct server *s, struct connection *c)
-{
-    *(c->prev ? &c->prev->next : &s->first) = c->next;
-    *(c->next ? &c->next->prev : &s->last) = c->prev;
-}
-
-static void list_append(struct server *s, struct connection *c)
-{
-    c->prev = s->last;
-    c->next = NULL;
-    *(s->last ? &s->last->next : &s->first) = c;
-    s->last = c;
-}
-
-static bool is_busy(enum connection_state state)
-{
-    return state == CONNECTION_READING || state == CONNECTION_WAITING ||
-           state == CONNECTION_WRITING;
-}
-
-/* Moves to the end of the list, so that the head has been in its state for longest. */
-static void connection_enter(struct connection *c, enum connection_state state)
-{
-    struct server *s = c->server;
-    s->counts.busy -= is_busy(c->state);
-    s->counts.busy += is_busy(state);
-    c->state = state;
-    list_remove(s, c);
-    list_append(s, c);
-}
 
 static void pump_soon(struct server *s, int64_t after_ms)
 {
     timer_arm(s->timers, &s->pump, clock_mono(s->clock) + after_ms);
 }
 
-/* MHD has no call that ends a connection; it notices the end of the stream at its next turn. */
-static void connection_end(struct connection *c)
-{
-    if (c->ended)
-        return;
-    c->ended = true;
-    timer_cancel(c->server->timers, &c->timer);
-    shutdown(c->fd, SHUT_RDWR);
-    pump_soon(c->server, 0);
-}
-
-static void connection_timed_out(void *arg)
-{
-    struct connection *c = arg;
-    if (c->state != CONNECTION_IDLE)
-        c->server->counts.timed_out++;
-    connection_end(c);
-}
-
-static void connection_limit(struct connection *c, int64_t ms)
-{
-    if (!c->ended)
-        timer_arm(c->server->timers, &c->timer, clock_mono(c->server->clock) + ms);
-}
-
-/* peer: of that address alone; NULL: of any. since_ms: that have been in it since then at least. */
-static struct connection *oldest(struct server *s, enum connection_state state,
-                                 const unsigned char *peer, int64_t since_ms)
-{
-    for (struct connection *c = s->first; c; c = c->next)
-        if (c->state == state && !c->ended && c->began_ms <= since_ms &&
-            (!peer || memcmp(c->peer, peer, sizeof c->peer) == 0))
-            return c;
-    return NULL;
-}
-
-/* An API server writes a request in one go. What has been in the making for longer than this is
-   given up before a connection that waits for its next request. */
-#define SLOW_REQUEST_MS 2000
-
-static struct connection *choose_victim(struct server *s, const unsigned char *peer)
-{
-    int64_t now_ms = clock_mono(s->clock);
-    struct connection *victim = oldest(s, CONNECTION_READING, peer, now_ms - SLOW_REQUEST_MS);
-    if (!victim)
-        victim = oldest(s, CONNECTION_FRESH, peer, now_ms);
-    if (!victim)
-        victim = oldest(s, CONNECTION_IDLE, peer, now_ms);
-    if (!victim && peer)
-        victim = oldest(s, CONNECTION_READING, peer, now_ms);
-    return victim;
-}
-
-/* All are in the making, and beyond its own limit the library accepts nobody, so that no newcomer
-   can ask for room: those that are slow end by themselves. */
-static void hurry(struct server *s)
-{
-    for (struct connection *c = s->first; c; c = c->next)
-        if (c->state == CONNECTION_READING && !c->ended)
-            timer_arm(s->timers, &c->timer, c->began_ms + SLOW_REQUEST_MS);
-}
-
-static bool is_crowded(const struct server *s)
-{
-    return s->counts.connections >= s->config.max_connections;
-}
-
-/* Whoever holds more than half of all connections makes room for himself. */
-static bool is_greedy(const struct server *s, const unsigned char *peer)
-{
-    unsigned count = 0;
-    for (const struct connection *c = s->first; c; c = c->next)
-        count += !c->ended && memcmp(c->peer, peer, sizeof c->peer) == 0;
-    return count > s->config.max_connections / 2;
-}
-
-static void make_room(struct server *s, const unsigned char *peer)
-{
-    if (!is_crowded(s))
-        return;
-    struct connection *victim = choose_victim(s, is_greedy(s, peer) ? peer : NULL);
-    if (!victim)
-        victim = choose_victim(s, NULL);
-    if (!victim) {
-        hurry(s);
-        return;
-    }
-    s->counts.evicted++;
-    connection_end(victim);
-}
-
 static void uncharge(struct request *r)
 {
-    r->connection->server->body_total -= r->charged;
+    r->server->body_total -= r->charged;
     r->charged = 0;
 }
 
@@ -221,50 +81,23 @@ static void request_free(struct request *r)
     free(r);
 }
 
-static void read_peer(struct MHD_Connection *mhd, unsigned char peer[16])
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    const struct sockaddr *a = info ? info->client_addr : NULL;
-    memset(peer, 0, 16);
-    if (a && a->sa_family == AF_INET)
-        memcpy(peer, &((const struct sockaddr_in *)a)->sin_addr, 4);
-    else if (a && a->sa_family == AF_INET6)
-        memcpy(peer, &((const struct sockaddr_in6 *)a)->sin6_addr, 16);
-}
-
 static void on_connection(void *arg, struct MHD_Connection *mhd, void **context,
                           enum MHD_ConnectionNotificationCode code)
 {
     struct server *s = arg;
+    struct connection *c = *context;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        unsigned char peer[16];
-        read_peer(mhd, peer);
-        make_room(s, peer);
-        struct connection *c = xcalloc(1, sizeof *c);
-        memcpy(c->peer, peer, sizeof c->peer);
-        c->server = s;
-        c->mhd = mhd;
-        c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-        c->began_ms = clock_mono(s->clock);
-        timer_init(&c->timer, connection_timed_out, c);
-        list_append(s, c);
-        s->counts.connections++;
+        c = connection_open(&s->connections, mhd);
         connection_limit(c, s->config.request_ms);
         *context = c;
         return;
     }
-    struct connection *c = *context;
     if (!c)
         return;
     /* MHD completes only what reached the handler; headers that were cut off did not. */
     if (c->request)
         request_free(c->request);
-    timer_cancel(s->timers, &c->timer);
-    s->counts.busy -= is_busy(c->state);
-    list_remove(s, c);
-    s->counts.connections--;
-    free(c);
+    connection_close(c);
     *context = NULL;
 }
 
@@ -285,11 +118,13 @@ static void *on_request_line(void *arg, const char *uri, struct MHD_Connection *
     if (c->request)
         request_free(c->request);
     c->request = r;
+    r->server = s;
     r->connection = c;
     buf_init(&r->body, s->config.body_max);
     if (c->state == CONNECTION_IDLE) {
         c->began_ms = clock_mono(s->clock);
-        connection_limit(c, is_crowded(s) ? SLOW_REQUEST_MS : s->config.request_ms);
+        connection_limit(c, connections_crowded(&s->connections) ? SLOW_REQUEST_MS
+                                                                 : s->config.request_ms);
         connection_enter(c, CONNECTION_READING);
     }
     int64_t now_ms = clock_mono(s->clock), earliest_ms = now_ms - CONNECT_MS_MAX;
@@ -316,7 +151,7 @@ static void on_completed(void *arg, struct MHD_Connection *mhd, void **context,
 
 static enum MHD_Result queue_answer(struct MHD_Connection *mhd, struct request *r)
 {
-    struct server *s = r->connection->server;
+    struct server *s = r->server;
     struct server_answer *a = &r->answer;
     struct MHD_Response *response =
         MHD_create_response_from_buffer(a->len, a->body ? a->body : (char *)"",
@@ -352,12 +187,12 @@ static void set_text(struct request *r, int code, const char *text, unsigned ret
 void server_answer(struct server_request *request, struct server_answer answer)
 {
     struct request *r = (struct request *)request;
-    struct server *s = r->connection->server;
+    struct server *s = r->server;
     assert(!r->answered);
     assert(r->handed);
     r->answer = answer;
     r->answered = true;
-    s->counts.waiting--;
+    s->waiting--;
     if (r->suspended) {
         r->suspended = false;
         MHD_resume_connection(r->connection->mhd);
@@ -371,15 +206,15 @@ static enum MHD_Result finish_request(struct server *s, struct MHD_Connection *m
 {
     struct connection *c = r->connection;
     if (r->too_large) {
-        s->counts.refused++;
+        s->refused++;
         set_text(r, MHD_HTTP_CONTENT_TOO_LARGE, "the body is too large", 0);
-    } else if (r->shed || s->counts.waiting >= s->config.max_requests) {
-        s->counts.shed++;
+    } else if (r->shed || s->waiting >= s->config.max_requests) {
+        s->shed++;
         set_text(r, MHD_HTTP_TOO_MANY_REQUESTS, "too many requests at once, try again", 1);
     }
     if (r->answered)
         return queue_answer(mhd, r);
-    timer_cancel(s->timers, &c->timer);
+    connection_release_limit(c);
     connection_enter(c, CONNECTION_WAITING);
     r->public.body = r->body.data;
     r->public.body_len = r->body.len;
@@ -389,7 +224,7 @@ static enum MHD_Result finish_request(struct server *s, struct MHD_Connection *m
     r->public.client_verified =
         s->config.client_ca && server_tls_client_ok(mhd, s->config.client_names);
     r->handed = true;
-    s->counts.waiting++;
+    s->waiting++;
     s->config.handle(s->config.arg, &r->public);
     if (r->answered)
         return queue_answer(mhd, r);
@@ -411,10 +246,10 @@ static enum MHD_Result begin_request(struct server *s, struct MHD_Connection *mh
         MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_TRANSFER_ENCODING);
     if (chunked) {
         /* Go's client sends a Content-Length with every body that it holds in memory. */
-        s->counts.refused++;
+        s->refused++;
         set_text(r, MHD_HTTP_LENGTH_REQUIRED, "a Content-Length is required", 0);
     } else if (length && (!str_to_u64(length, &bytes) || bytes > s->config.body_max)) {
-        s->counts.refused++;
+        s->refused++;
         set_text(r, MHD_HTTP_CONTENT_TOO_LARGE, "the body is too large", 0);
     }
     /* An answer before the body ends the connection, which is what such a client deserves. */
@@ -590,6 +425,8 @@ int server_open(const struct server_config *config, const struct clock *clock,
     s->timers = timers;
     s->listen_fd = fd;
     timer_init(&s->pump, on_pump, s);
+    s->connections = (struct connections){
+        .clock = clock, .timers = timers, .pump = &s->pump, .max = config->max_connections};
     if (config->tls)
         s->tls = server_tls_new(clock, config->before_handshake, config->arg);
     s->daemon = start_daemon(s);
@@ -611,7 +448,7 @@ void server_close(struct server *s)
         return;
     /* MHD forbids stopping while connections sleep; main() waits for answers before it comes here,
        so what is left belongs to a process that is dying anyway. */
-    if (s->counts.waiting == 0)
+    if (s->waiting == 0)
         MHD_stop_daemon(s->daemon);
     timer_cancel(s->timers, &s->pump);
     server_tls_free(s->tls);
@@ -648,5 +485,11 @@ void server_stop_listening(struct server *s)
 
 struct server_counts server_counts(const struct server *s)
 {
-    return s->counts;
+    return (struct server_counts){.connections = s->connections.count,
+                                  .busy = s->connections.busy,
+                                  .waiting = s->waiting,
+                                  .timed_out = s->connections.timed_out,
+                                  .evicted = s->connections.evicted,
+                                  .shed = s->shed,
+                                  .refused = s->refused};
 }
