@@ -2,14 +2,11 @@
 
 #include <assert.h>
 #include <string.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
 
-#include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "kube/token.h"
+#include "kube/curl_call.h"
+#include "kube/curl_head.h"
 
 /* A new connection costs both sides some milliseconds of CPU, a small list on one that is there
    less than one. So the streams that fill caches, which all begin at once, wait for a connection to
@@ -17,68 +14,15 @@
 #define OPEN_MS 20
 /* libcurl closes a connection that has been idle for longer (CURLOPT_MAXAGE_CONN). */
 #define CONNECTION_IDLE_MS 118000
-/* Easy handles kept for reuse; each costs some 5 KiB. */
-#define IDLE_HANDLES 32
-/* Unacknowledged data for this long ends a connection: a node that vanished. */
-#define USER_TIMEOUT_MS 30000
-/* kube-apiserver cuts all warnings of an answer at 4 KiB (apiserver
- * pkg/endpoints/filters/warning.go). */
-#define WARNINGS_BYTES (16u * KIB)
 
-enum call_state { CALL_WAITING, CALL_RUNNING, CALL_ENDED };
-
-struct kube_call {
-    struct loop_transfer transfer; /* first: libcurl's private pointer */
-    struct curl_transport *owner;
-    struct kube_call *before, *after; /* in the list of its state */
-    enum call_state state;
-    bool cancelled;
-    struct kube_request request; /* path and body owned, the types static or owned */
-    char *path, *content_type, *accept;
-    char *body;
-    size_t body_sent;
-    CURL *easy;
-    struct curl_slist *headers;
-    struct buf reply;
-    bool too_long, refused;
-    struct timer timer; /* the earlier of deadline and idle */
-    int64_t began_ms, heard_ms;
-    struct err early; /* ended before it was sent */
-    char error[CURL_ERROR_SIZE];
-};
-
-struct call_list {
-    struct kube_call *first, *last;
-};
-
-struct curl_transport {
-    struct kube_transport face; /* first */
-    struct loop *loop;
-    struct curl_transport_options o;
-    struct kube_token token;
-    char *server;                  /* as shown to users */
-    char *base;                    /* as asked for: under the TLS server name, if there is one */
-    struct curl_slist *connect_to; /* where that name leads */
-    char *user_agent, *proxy;
-    char *ca_pem, *ca_file, *cert_pem, *cert_file, *key_pem, *key_file;
-    bool insecure, loopback;
-    struct call_list waiting, running, ended;
-    unsigned waiting_count, running_count;
-    unsigned open_count; /* connections there should be: the most requests under way at once */
-    int64_t opened_ms, ended_ms; /* when the last one was opened; when a request last ended */
-    struct timer pump; /* starts what waits, ends what has ended, outside libcurl's callbacks */
-    CURL *idle[IDLE_HANDLES];
-    size_t idle_count;
-};
-
-static struct call_list *list_of(struct curl_transport *t, enum call_state state)
+static struct kube_call_list *list_of(struct curl_transport *t, enum call_state state)
 {
     return state == CALL_WAITING ? &t->waiting : state == CALL_RUNNING ? &t->running : &t->ended;
 }
 
 static void unlink_call(struct kube_call *c)
 {
-    struct call_list *l = list_of(c->owner, c->state);
+    struct kube_call_list *l = list_of(c->owner, c->state);
     *(c->before ? &c->before->after : &l->first) = c->after;
     *(c->after ? &c->after->before : &l->last) = c->before;
     c->before = c->after = NULL;
@@ -87,7 +31,7 @@ static void unlink_call(struct kube_call *c)
 }
 
 /* Behind the last one; what is urgent waits only behind what is urgent, too. */
-static struct kube_call *place_of(const struct call_list *l, const struct kube_call *c)
+static struct kube_call *place_of(const struct kube_call_list *l, const struct kube_call *c)
 {
     struct kube_call *before = l->last;
     if (c->state == CALL_WAITING && c->request.urgent)
@@ -98,7 +42,7 @@ static struct kube_call *place_of(const struct call_list *l, const struct kube_c
 
 static void link_call(struct kube_call *c, enum call_state state)
 {
-    struct call_list *l = list_of(c->owner, state);
+    struct kube_call_list *l = list_of(c->owner, state);
     c->state = state;
     c->before = place_of(l, c);
     c->after = c->before ? c->before->after : l->first;
@@ -113,71 +57,6 @@ static void pump_soon(struct curl_transport *t)
     timer_arm(loop_timers(t->loop), &t->pump, loop_now(t->loop));
 }
 
-static bool is_write(const struct kube_call *c)
-{
-    return c->request.method != KUBE_GET;
-}
-
-/* --- libcurl's callbacks: nothing may be added or removed in them --- */
-
-static size_t on_write(char *bytes, size_t size, size_t n, void *arg)
-{
-    struct kube_call *c = arg;
-    n *= size;
-    if (c->cancelled)
-        return 0;
-    c->heard_ms = loop_now(c->owner->loop);
-    long code = 0;
-    (void)curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &code);
-    bool fine = code >= 200 && code < 300;
-    if (fine && c->request.on_data) {
-        if (c->request.on_data(c->request.arg, bytes, n) != 0)
-            c->refused = true;
-        return c->refused || c->cancelled ? 0 : n;
-    }
-    size_t room = c->reply.max - c->reply.len;
-    if (n > room && fine) {
-        c->too_long = true;
-        return 0;
-    }
-    /* Of a refusal the beginning is enough. */
-    (void)buf_add(&c->reply, bytes, n > room ? room : n);
-    return n;
-}
-
-static size_t on_read(char *to, size_t size, size_t n, void *arg)
-{
-    struct kube_call *c = arg;
-    size_t left = c->request.body_len - c->body_sent;
-    n *= size;
-    if (n > left)
-        n = left;
-    if (n)
-        memcpy(to, c->body + c->body_sent, n);
-    c->body_sent += n;
-    return n;
-}
-
-/* libcurl rewinds to resend a request on a new connection when a reused one has died. Before the
-   last byte that is safe; after it the server may have acted, and the caller has to know. */
-static int on_seek(void *arg, curl_off_t offset, int origin)
-{
-    struct kube_call *c = arg;
-    if (offset != 0 || origin != SEEK_SET || c->body_sent >= c->request.body_len)
-        return CURL_SEEKFUNC_FAIL;
-    c->body_sent = 0;
-    return CURL_SEEKFUNC_OK;
-}
-
-static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
-{
-    (void)arg;
-    unsigned timeout = USER_TIMEOUT_MS;
-    if (purpose == CURLSOCKTYPE_IPCXN)
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
-    return CURL_SOCKOPT_OK;
-}
-
 /* --- Ending --- */
 
 static void free_call(struct kube_call *c)
@@ -187,7 +66,7 @@ static void free_call(struct kube_call *c)
     timer_cancel(loop_timers(t->loop), &c->timer);
     if (c->easy) {
         (void)curl_multi_remove_handle(loop_multi(t->loop), c->easy);
-        if (t->idle_count < IDLE_HANDLES) {
+        if (t->idle_count < CURL_TRANSPORT_IDLE_HANDLES) {
             curl_easy_reset(c->easy);
             t->idle[t->idle_count++] = c->easy;
         } else {
@@ -236,69 +115,23 @@ static bool surely_unsent(const struct kube_call *c)
 static void finish_unanswered(struct kube_call *c, const char *why)
 {
     struct kube_response r = {.body = ""};
-    bool ambiguous = is_write(c) && !surely_unsent(c);
+    bool ambiguous = kube_call_is_write(c) && !surely_unsent(c);
     (void)err_set(&r.err, ambiguous ? ERR_AMBIGUOUS : ERR_UNAVAILABLE, "%s: %s", c->owner->server,
                   why);
     finish(c, &r);
 }
 
-/* The text of `299 - "text"` with its escapes undone (RFC 7234 section 5.5). */
-static void add_warning(struct buf *out, const char *value)
-{
-    const char *p = strchr(value, '"');
-    if (!p || strncmp(value, "299 ", 4) != 0)
-        return;
-    for (p++; *p && *p != '"'; p++) {
-        if (*p == '\\' && p[1])
-            p++;
-        buf_addc(out, *p == '\n' ? ' ' : *p);
-    }
-    buf_addc(out, '\n');
-}
-
-static void read_warnings(CURL *easy, struct buf *out)
-{
-    struct curl_header *h;
-    for (size_t i = 0; curl_easy_header(easy, "Warning", i, CURLH_HEADER, -1, &h) == CURLHE_OK; i++)
-        add_warning(out, h->value);
-}
-
-/* Within so long nobody sets our clock, it is hoped: a watch takes longer. */
-#define DATE_TRUST_US (60 * INT64_C(1000000))
-
-/* The Date of an answer that has just come whole. */
-static void read_date(const struct kube_call *c, CURL *easy)
-{
-    struct curl_transport *t = c->owner;
-    struct curl_header *h;
-    curl_off_t whole_us = 0, head_us = 0;
-    if (!t->o.skew || curl_easy_header(easy, "Date", 0, CURLH_HEADER, -1, &h) != CURLHE_OK ||
-        curl_easy_getinfo(easy, CURLINFO_TOTAL_TIME_T, &whole_us) != CURLE_OK ||
-        curl_easy_getinfo(easy, CURLINFO_STARTTRANSFER_TIME_T, &head_us) != CURLE_OK ||
-        whole_us > DATE_TRUST_US)
-        return;
-    int64_t now_ms = clock_wall(loop_clock(t->loop)), date_s = curl_getdate(h->value, NULL);
-    if (date_s <= 0)
-        return;
-    skew_learn(t->o.skew, now_ms - whole_us / 1000 - 1, now_ms - (whole_us - head_us) / 1000,
-               date_s * 1000);
-    skew_tell(t->o.skew, loop_now(t->loop));
-}
-
 static void on_transfer(struct loop_transfer *transfer, CURL *easy, CURLcode result)
 {
     struct kube_call *c = (struct kube_call *)transfer;
-    long code = 0;
-    curl_off_t retry_after = 0;
-    (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
-    (void)curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after);
-    CLEANUP_BUF struct buf warnings = BUF_INIT(WARNINGS_BYTES);
-    read_warnings(easy, &warnings);
+    struct curl_transport *t = c->owner;
+    CLEANUP_CURL_HEAD struct curl_head head;
+    curl_head_read(easy, &head);
     struct kube_response r = {.body = "",
-                              .retry_after_s = (int64_t)retry_after,
-                              .warnings = warnings.len ? warnings.data : NULL};
-    if (code == 401)
-        kube_token_expire(&c->owner->token);
+                              .retry_after_s = head.retry_after_s,
+                              .warnings = head.warnings.len ? head.warnings.data : NULL};
+    if (head.code == 401)
+        kube_token_expire(&t->token);
     if (c->refused) {
         (void)err_set(&r.err, ERR_INVALID, "the stream was refused");
         finish(c, &r);
@@ -308,8 +141,9 @@ static void on_transfer(struct loop_transfer *transfer, CURL *easy, CURLcode res
     } else if (result != CURLE_OK) {
         finish_unanswered(c, *c->error ? c->error : curl_easy_strerror(result));
     } else {
-        read_date(c, easy);
-        r.code = (int)code;
+        if (curl_head_read_date(easy, clock_wall(loop_clock(t->loop)), t->o.skew))
+            skew_tell(t->o.skew, loop_now(t->loop));
+        r.code = head.code;
         r.body = c->reply.data;
         r.body_len = c->reply.len;
         finish(c, &r);
@@ -338,120 +172,6 @@ static void on_timer(void *arg)
 
 /* --- Starting --- */
 
-static bool set_blob(CURL *easy, CURLoption option, const char *pem)
-{
-    struct curl_blob blob = {
-        .data = (void *)(uintptr_t)pem, .len = strlen(pem), .flags = CURL_BLOB_NOCOPY};
-    return curl_easy_setopt(easy, option, &blob) == CURLE_OK;
-}
-
-/* False when this libcurl cannot do what we rely on. */
-static bool set_tls(const struct curl_transport *t, CURL *easy)
-{
-    bool ok = curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, t->insecure ? 0L : 1L) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, t->insecure ? 0L : 2L) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 60L) == CURLE_OK;
-    if (t->ca_pem)
-        ok &= set_blob(easy, CURLOPT_CAINFO_BLOB, t->ca_pem);
-    else if (t->ca_file)
-        ok &= curl_easy_setopt(easy, CURLOPT_CAINFO, t->ca_file) == CURLE_OK;
-    if (t->ca_pem || t->ca_file)
-        ok &= curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) == CURLE_OK;
-    if (t->cert_pem)
-        ok &= set_blob(easy, CURLOPT_SSLCERT_BLOB, t->cert_pem);
-    else if (t->cert_file)
-        ok &= curl_easy_setopt(easy, CURLOPT_SSLCERT, t->cert_file) == CURLE_OK;
-    if (t->key_pem)
-        ok &= set_blob(easy, CURLOPT_SSLKEY_BLOB, t->key_pem);
-    else if (t->key_file)
-        ok &= curl_easy_setopt(easy, CURLOPT_SSLKEY, t->key_file) == CURLE_OK;
-    return ok;
-}
-
-static bool set_connection(const struct curl_transport *t, CURL *easy)
-{
-    bool ok = curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https,http") == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 30L) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 10L) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_socket) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CURL_TRANSPORT_CONNECT_MS) ==
-          CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_USERAGENT, t->user_agent) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_CONNECT_TO, t->connect_to) == CURLE_OK;
-    /* As Go's http.ProxyFromEnvironment: loopback is never asked for through a proxy. */
-    if (t->proxy || t->loopback)
-        ok &= curl_easy_setopt(easy, CURLOPT_PROXY, t->loopback ? "" : t->proxy) == CURLE_OK;
-    return ok;
-}
-
-static bool append_header(struct kube_call *c, const char *line)
-{
-    struct curl_slist *more = curl_slist_append(c->headers, line);
-    if (more)
-        c->headers = more;
-    return more != NULL;
-}
-
-static bool add_header(struct kube_call *c, const char *name, const char *value)
-{
-    CLEANUP_FREE char *line = xasprintf("%s: %s", name, value);
-    return append_header(c, line);
-}
-
-static bool set_headers(struct kube_call *c, CURL *easy)
-{
-    const char *token = kube_token_current(&c->owner->token);
-    bool ok = add_header(c, "Accept", c->accept ? c->accept : "application/json");
-    /* An empty one takes back libcurl's own, which is that of HTML forms. */
-    ok &= add_header(c, "Content-Type", c->content_type ? c->content_type : "");
-    if (token) {
-        CLEANUP_FREE char *bearer = xasprintf("Bearer %s", token);
-        ok &= add_header(c, "Authorization", bearer);
-    }
-    for (const char *const *more = c->owner->o.headers; more && *more; more++)
-        ok &= append_header(c, *more);
-    /* Waiting for "100 Continue" would cost a second where a proxy does not know it. */
-    ok &= append_header(c, "Expect:");
-    return ok && curl_easy_setopt(easy, CURLOPT_HTTPHEADER, c->headers) == CURLE_OK;
-}
-
-static bool set_body(struct kube_call *c, CURL *easy)
-{
-    static const char *const verbs[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
-    _Static_assert(ARRAY_LEN(verbs) == KUBE_DELETE + 1, "one name for each method");
-    bool ok = true;
-    if (!is_write(c))
-        return curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_POST, 1L) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, verbs[c->request.method]) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->request.body_len) ==
-          CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_READDATA, c) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_SEEKDATA, c) == CURLE_OK;
-    /* Without a body on_seek is never asked; a new connection is never resent on. */
-    if (c->request.body_len == 0)
-        ok &= curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK;
-    return ok;
-}
-
-static bool set_call(struct kube_call *c, CURL *easy)
-{
-    CLEANUP_FREE char *url = xasprintf("%s%s", c->owner->base, c->path);
-    bool ok = curl_easy_setopt(easy, CURLOPT_URL, url) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_PRIVATE, (void *)&c->transfer) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, c->error) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_write) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_WRITEDATA, c) == CURLE_OK;
-    return ok;
-}
-
 static void start(struct kube_call *c)
 {
     struct curl_transport *t = c->owner;
@@ -460,8 +180,7 @@ static void start(struct kube_call *c)
     c->heard_ms = loop_now(t->loop);
     timer_arm(loop_timers(t->loop), &c->timer, due_ms(c));
     CURL *easy = t->idle_count ? t->idle[--t->idle_count] : curl_easy_init();
-    bool ok = easy && set_call(c, easy) && set_connection(t, easy) && set_tls(t, easy) &&
-              set_body(c, easy) && set_headers(c, easy);
+    bool ok = easy && curl_request_set(c, easy);
     if (ok && curl_multi_add_handle(loop_multi(t->loop), easy) == CURLM_OK) {
         c->easy = easy;
         return;
@@ -631,7 +350,7 @@ int curl_transport_new(const struct curl_transport_options *options, struct curl
     (void)curl_multi_setopt(loop_multi(t->loop), CURLMOPT_MAXCONNECTS, (long)t->o.calls_max);
     (void)curl_multi_setopt(loop_multi(t->loop), CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
     CURL *probe = curl_easy_init();
-    bool ok = probe && set_connection(t, probe) && set_tls(t, probe);
+    bool ok = probe && curl_request_set_peer(t, probe);
     curl_easy_cleanup(probe);
     if (!ok) {
         curl_transport_free(t);
@@ -646,7 +365,7 @@ void curl_transport_free(struct curl_transport *t)
     if (!t)
         return;
     assert(!loop_in_curl(t->loop));
-    struct call_list *lists[] = {&t->waiting, &t->running, &t->ended};
+    struct kube_call_list *lists[] = {&t->waiting, &t->running, &t->ended};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         while (lists[i]->first)
             free_call(lists[i]->first);
