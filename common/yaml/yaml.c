@@ -2,201 +2,16 @@
 
 #include <assert.h>
 #include <ctype.h>
-#include <stdio.h>
 #include <string.h>
-
-#include <uthash.h>
-#include <yaml.h>
 
 #include "base/buf.h"
 #include "base/str.h"
 #include "json/json.h"
-#include "yaml/places.h"
+#include "yaml/reader.h"
 #include "yaml/resolve.h"
 
 #define YAML_DOCUMENTS_MAX 10000
 #define YAML_TAG "tag:yaml.org,2002:"
-
-struct anchor {
-    char *name;
-    const cJSON *node; /* in the document's tree, which outlives the anchor; NULL while open */
-    UT_hash_handle hh;
-};
-
-struct reader {
-    yaml_parser_t parser;
-    yaml_event_t event; /* the current one */
-    bool has_event;
-    struct yaml_places *places;
-    struct anchor *anchors; /* by name */
-    size_t nodes;           /* of the whole stream */
-    size_t max_nodes;
-    cJSON *graveyard; /* nodes that a merge replaced: anchors may still name them */
-    struct yaml_mark error_mark;
-    struct err *err;
-};
-
-static struct yaml_mark mark_of(const yaml_mark_t *m)
-{
-    return (struct yaml_mark){(unsigned)m->line + 1, (unsigned)m->column + 1};
-}
-
-static int fail_at(struct reader *r, struct yaml_mark at, enum err_kind kind, const char *format,
-                   ...) __attribute__((format(printf, 4, 5)));
-
-static int fail_at(struct reader *r, struct yaml_mark at, enum err_kind kind, const char *format,
-                   ...)
-{
-    char text[ERR_MESSAGE_MAX - 64];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    r->error_mark = at;
-    return err_set(r->err, kind, "line %u, column %u: %s", at.line, at.column, text);
-}
-
-/* --- Errors of libyaml, with what usually is behind them --- */
-
-static const char *hint(const char *problem)
-{
-    static const struct {
-        const char *problem, *hint;
-    } hints[] = {
-        {"cannot start any token",
-         "a tab cannot indent and a value cannot begin with @ or `; use spaces, or quotes"},
-        {"mapping values are not allowed",
-         "a value that holds \": \" needs quotes, or the line is indented too far"},
-        {"did not find expected key", "check that the line is indented like its neighbours"},
-        {"did not find expected '-' indicator",
-         "check that every item of the list begins with \"- \" in the same column"},
-        {"could not find expected ':'", "a key is followed by a colon and a space"},
-        {"unexpected end of stream", "a quote or bracket is not closed"},
-        {"did not find expected ',' or", "a bracket is not closed, or a comma is missing"},
-        {"did not find expected <document start>",
-         "documents are separated by a line that holds only ---"},
-        {"undefined tag handle", "a value that begins with ! needs quotes"},
-        {"did not find expected alphabetic", "a value that begins with & or * needs quotes"},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(hints); i++)
-        if (strstr(problem, hints[i].problem))
-            return hints[i].hint;
-    return NULL;
-}
-
-static int parser_failed(struct reader *r)
-{
-    const yaml_parser_t *p = &r->parser;
-    const char *problem = str_or(p->problem, "cannot be parsed");
-    if (p->error == YAML_MEMORY_ERROR)
-        abort();
-    if (p->error == YAML_READER_ERROR)
-        return fail_at(r, mark_of(&p->mark), ERR_INVALID, "%s (byte %zu)", problem,
-                       p->problem_offset);
-    const char *why = hint(problem);
-    struct yaml_mark at = mark_of(&p->problem_mark);
-    return fail_at(r, at, ERR_INVALID, "%s%s%s%s%s", problem, p->context ? " " : "",
-                   str_or(p->context, ""), why ? "; " : "", str_or(why, ""));
-}
-
-static int next(struct reader *r)
-{
-    if (r->has_event)
-        yaml_event_delete(&r->event);
-    r->has_event = false;
-    if (!yaml_parser_parse(&r->parser, &r->event))
-        return parser_failed(r);
-    r->has_event = true;
-    return 0;
-}
-
-/* --- Anchors --- */
-
-static void anchors_clear(struct reader *r)
-{
-    struct anchor *a, *next_anchor;
-    HASH_ITER (hh, r->anchors, a, next_anchor) {
-        HASH_DEL(r->anchors, a);
-        free(a->name);
-        free(a);
-    }
-}
-
-/* The anchor, so that the node can be filled in when it is complete. */
-static struct anchor *anchor_open(struct reader *r, const char *name)
-{
-    struct anchor *a = NULL;
-    HASH_FIND_STR(r->anchors, name, a);
-    if (!a) {
-        a = xcalloc(1, sizeof(*a));
-        a->name = xstrdup(name);
-        HASH_ADD_KEYPTR(hh, r->anchors, a->name, strlen(a->name), a);
-    }
-    a->node = NULL;
-    return a;
-}
-
-static int count_node(struct reader *r, struct yaml_mark at)
-{
-    if (++r->nodes > r->max_nodes)
-        return fail_at(r, at, ERR_LIMIT, "more than %zu values once aliases are expanded",
-                       r->max_nodes);
-    return 0;
-}
-
-/* Copies places of a copied tree; the root stands where the alias stands. */
-static int copy_places(struct reader *r, const cJSON *from, const cJSON *to, struct yaml_mark at,
-                       size_t depth)
-{
-    struct yaml_mark value = {0}, key = {0};
-    if (count_node(r, at) < 0)
-        return -1;
-    if (depth > LIMIT_JSON_DEPTH)
-        return fail_at(r, at, ERR_LIMIT, "nested deeper than %d levels", LIMIT_JSON_DEPTH);
-    if (yaml_places_get(r->places, from, false, &value))
-        (void)yaml_places_get(r->places, from, true, &key);
-    yaml_places_add(r->places, to, value, key);
-    const cJSON *a = from->child, *b = to->child;
-    for (; a && b; a = a->next, b = b->next)
-        if (copy_places(r, a, b, at, depth + 1) < 0)
-            return -1;
-    return 0;
-}
-
-static size_t tree_size(const cJSON *node, size_t limit)
-{
-    size_t n = 1;
-    for (const cJSON *c = node->child; c && n <= limit; c = c->next)
-        n += tree_size(c, limit - n);
-    return n;
-}
-
-static int read_alias(struct reader *r, size_t depth, cJSON **ret)
-{
-    struct yaml_mark at = mark_of(&r->event.start_mark);
-    const char *name = (const char *)r->event.data.alias.anchor;
-    struct anchor *known = NULL;
-    HASH_FIND_STR(r->anchors, name, known);
-    const cJSON *node = known ? known->node : NULL;
-    if (!node)
-        return fail_at(r, at, ERR_INVALID,
-                       known ? "the alias *%.64s stands inside of what it names"
-                             : "there is no anchor &%.64s above this alias",
-                       name);
-    /* Measured before it is copied, so that a bomb costs nothing. */
-    size_t left = r->max_nodes - r->nodes;
-    if (tree_size(node, left) > left)
-        return fail_at(r, at, ERR_LIMIT, "more than %zu values once aliases are expanded",
-                       r->max_nodes);
-    CLEANUP_JSON cJSON *copy = cJSON_Duplicate(node, true);
-    if (!copy)
-        abort();
-    if (copy_places(r, node, copy, at, depth) < 0)
-        return -1;
-    yaml_places_add(r->places, copy, at, (struct yaml_mark){0});
-    *ret = TAKE(copy);
-    return 0;
-}
 
 /* --- Scalars --- */
 
@@ -231,12 +46,12 @@ static int read_scalar(struct reader *r, cJSON **ret)
 {
     const yaml_event_t *e = &r->event;
     const char *text = (const char *)e->data.scalar.value;
-    struct yaml_mark at = mark_of(&e->start_mark);
+    struct yaml_mark at = reader_mark(&e->start_mark);
     if (strlen(text) != e->data.scalar.length)
-        return fail_at(r, at, ERR_INVALID, "a string must not contain the character \\0");
+        return reader_fail(r, at, ERR_INVALID, "a string must not contain the character \\0");
     if (is_tag(e->data.scalar.tag, "binary"))
-        return fail_at(r, at, ERR_INVALID,
-                       "!!binary has no equal in JSON; write the base64 text without the tag");
+        return reader_fail(r, at, ERR_INVALID,
+                           "!!binary has no equal in JSON; write the base64 text without the tag");
     if (is_text(e)) {
         *ret = cJSON_CreateString(text);
         if (!*ret)
@@ -246,11 +61,11 @@ static int read_scalar(struct reader *r, cJSON **ret)
     CLEANUP_JSON cJSON *node = NULL;
     enum yaml_scalar kind = yaml_resolve(text, &node);
     if (kind == YAML_SCALAR_BAD)
-        return fail_at(r, at, ERR_INVALID, "%s has no equal in JSON; put it in quotes", text);
+        return reader_fail(r, at, ERR_INVALID, "%s has no equal in JSON; put it in quotes", text);
     if (kind == YAML_SCALAR_MERGE)
-        return fail_at(r, at, ERR_INVALID, "<< can only be a key");
+        return reader_fail(r, at, ERR_INVALID, "<< can only be a key");
     if (!fits_tag(e->data.scalar.tag, kind))
-        return fail_at(r, at, ERR_INVALID, "\"%.64s\" is not of the type its tag says", text);
+        return reader_fail(r, at, ERR_INVALID, "\"%.64s\" is not of the type its tag says", text);
     *ret = TAKE(node);
     return 0;
 }
@@ -262,7 +77,7 @@ static int read_node(struct reader *r, size_t depth, cJSON **ret);
 static int read_sequence(struct reader *r, size_t depth, cJSON *array)
 {
     for (;;) {
-        if (next(r) < 0)
+        if (reader_next(r) < 0)
             return -1;
         if (r->event.type == YAML_SEQUENCE_END_EVENT)
             return 0;
@@ -337,7 +152,7 @@ static int merge_map(struct reader *r, struct mapping *m, const cJSON *from)
         if (!copy)
             abort();
         set_member(r, m, seen_get(m, member->string), copy);
-        if (copy_places(r, member, copy, value, 0) < 0)
+        if (anchor_copy_places(r, member, copy, value, 0) < 0)
             return -1;
         yaml_places_add(r->places, copy, value, key);
     }
@@ -346,21 +161,21 @@ static int merge_map(struct reader *r, struct mapping *m, const cJSON *from)
 
 static int read_merge(struct reader *r, struct mapping *m, size_t depth)
 {
-    struct yaml_mark at = mark_of(&r->event.start_mark);
+    struct yaml_mark at = reader_mark(&r->event.start_mark);
     cJSON *value = NULL;
-    if (next(r) < 0 || read_node(r, depth + 1, &value) < 0)
+    if (reader_next(r) < 0 || read_node(r, depth + 1, &value) < 0)
         return -1;
     bury(r, value);
     if (cJSON_IsObject(value))
         return merge_map(r, m, value);
     if (!cJSON_IsArray(value))
-        return fail_at(r, at, ERR_INVALID, "<< needs a map or a list of maps");
+        return reader_fail(r, at, ERR_INVALID, "<< needs a map or a list of maps");
     /* Earlier maps of the list win, so they come last. */
     const cJSON *first = value->child;
     for (const cJSON *item = first ? first->prev : NULL; item;
          item = item == first ? NULL : item->prev) {
         if (!cJSON_IsObject(item))
-            return fail_at(r, at, ERR_INVALID, "<< needs a map or a list of maps");
+            return reader_fail(r, at, ERR_INVALID, "<< needs a map or a list of maps");
         if (merge_map(r, m, item) < 0)
             return -1;
     }
@@ -370,15 +185,15 @@ static int read_merge(struct reader *r, struct mapping *m, size_t depth)
 static int read_key(struct reader *r, char **ret)
 {
     const yaml_event_t *e = &r->event;
-    struct yaml_mark at = mark_of(&e->start_mark);
+    struct yaml_mark at = reader_mark(&e->start_mark);
     if (e->type != YAML_SCALAR_EVENT)
-        return fail_at(r, at, ERR_INVALID, "a key must be a plain word");
+        return reader_fail(r, at, ERR_INVALID, "a key must be a plain word");
     const char *text = (const char *)e->data.scalar.value;
     if (strlen(text) != e->data.scalar.length)
-        return fail_at(r, at, ERR_INVALID, "a key must not contain the character \\0");
+        return reader_fail(r, at, ERR_INVALID, "a key must not contain the character \\0");
     *ret = is_text(e) ? xstrdup(text) : yaml_resolve_key(text);
     if (!*ret)
-        return fail_at(r, at, ERR_INVALID, "\"%.64s\" cannot be a key; put it in quotes", text);
+        return reader_fail(r, at, ERR_INVALID, "\"%.64s\" cannot be a key; put it in quotes", text);
     return 0;
 }
 
@@ -390,7 +205,7 @@ static bool is_merge(const yaml_event_t *e)
 
 static int read_member(struct reader *r, struct mapping *m, size_t depth)
 {
-    struct yaml_mark at = mark_of(&r->event.start_mark), value_at = {0};
+    struct yaml_mark at = reader_mark(&r->event.start_mark), value_at = {0};
     CLEANUP_FREE char *key = NULL;
     if (is_merge(&r->event))
         return read_merge(r, m, depth);
@@ -398,12 +213,13 @@ static int read_member(struct reader *r, struct mapping *m, size_t depth)
         return -1;
     struct seen *s = seen_get(m, key);
     if (s->written)
-        return fail_at(r, at, ERR_INVALID, "the key \"%.64s\" stands here twice; remove one", key);
+        return reader_fail(r, at, ERR_INVALID, "the key \"%.64s\" stands here twice; remove one",
+                           key);
     if (++m->written_count > LIMIT_JSON_MEMBERS)
-        return fail_at(r, at, ERR_LIMIT, "a map has more than %d keys", LIMIT_JSON_MEMBERS);
+        return reader_fail(r, at, ERR_LIMIT, "a map has more than %d keys", LIMIT_JSON_MEMBERS);
     s->written = true;
     cJSON *value = NULL;
-    if (next(r) < 0 || read_node(r, depth + 1, &value) < 0)
+    if (reader_next(r) < 0 || read_node(r, depth + 1, &value) < 0)
         return -1;
     if (yaml_places_get(r->places, value, false, &value_at))
         yaml_places_add(r->places, value, value_at, at);
@@ -415,7 +231,7 @@ static int read_mapping(struct reader *r, size_t depth, cJSON *object)
 {
     CLEANUP(mapping_release) struct mapping m = {.object = object};
     for (;;) {
-        if (next(r) < 0)
+        if (reader_next(r) < 0)
             return -1;
         if (r->event.type == YAML_MAPPING_END_EVENT)
             return 0;
@@ -441,14 +257,14 @@ static const char *anchor_name(const yaml_event_t *e)
 /* The node that the current event begins. */
 static int read_node(struct reader *r, size_t depth, cJSON **ret)
 {
-    struct yaml_mark at = mark_of(&r->event.start_mark);
+    struct yaml_mark at = reader_mark(&r->event.start_mark);
     const char *name = anchor_name(&r->event);
     struct anchor *anchor = name ? anchor_open(r, name) : NULL;
     if (depth > LIMIT_JSON_DEPTH)
-        return fail_at(r, at, ERR_LIMIT, "nested deeper than %d levels", LIMIT_JSON_DEPTH);
+        return reader_fail(r, at, ERR_LIMIT, "nested deeper than %d levels", LIMIT_JSON_DEPTH);
     if (r->event.type == YAML_ALIAS_EVENT)
-        return read_alias(r, depth, ret);
-    if (count_node(r, at) < 0)
+        return anchor_read_alias(r, depth, ret);
+    if (reader_count(r, at) < 0)
         return -1;
     CLEANUP_JSON cJSON *node = NULL;
     int result = 0;
@@ -493,9 +309,9 @@ static int read_document(struct reader *r, struct yaml_stream *s)
     CLEANUP_JSON cJSON *graveyard = cJSON_CreateArray();
     r->places = d.places;
     r->graveyard = graveyard;
-    int result = next(r);
+    int result = reader_next(r);
     if (result == 0) {
-        d.start = mark_of(&r->event.start_mark);
+        d.start = reader_mark(&r->event.start_mark);
         result = read_node(r, 1, &d.tree);
     }
     anchors_clear(r);
@@ -507,7 +323,7 @@ static int read_document(struct reader *r, struct yaml_stream *s)
     }
     if (s->count == YAML_DOCUMENTS_MAX) {
         document_release(&d);
-        return fail_at(r, d.start, ERR_LIMIT, "more than %d documents", YAML_DOCUMENTS_MAX);
+        return reader_fail(r, d.start, ERR_LIMIT, "more than %d documents", YAML_DOCUMENTS_MAX);
     }
     s->documents = xrealloc(s->documents, (s->count + 1) * sizeof(*s->documents));
     s->documents[s->count++] = d;
@@ -517,7 +333,7 @@ static int read_document(struct reader *r, struct yaml_stream *s)
 static int read_stream(struct reader *r, struct yaml_stream *s)
 {
     for (;;) {
-        if (next(r) < 0)
+        if (reader_next(r) < 0)
             return -1;
         if (r->event.type == YAML_STREAM_END_EVENT)
             return 0;
