@@ -137,7 +137,7 @@ void sim_kill_workers(struct sim *s);
 void sim_violation(struct sim *s, const char *invariant, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* --- scenario.c: what there is and what users do --- */
+/* --- scenario.c, scenario_sources.c: what users do, what there is --- */
 void scenario_init(struct sim *s);
 /* One random act; called now and then. */
 void scenario_act(struct sim *s);
