@@ -4,191 +4,7 @@
  * classified: a write that may have reached the server is never called unsent and is never sent
  * twice.
  */
-#include "test.h"
-
-#include <stdlib.h>
-#include <unistd.h>
-
-#include "base/buf.h"
-#include "base/str.h"
-#include "kube/curl_transport.h"
-#include "server.h"
-
-struct fixture;
-struct result {
-    struct fixture *fixture;
-    bool done;
-    int code;
-    enum err_kind kind;
-    int64_t retry_after_s;
-    struct buf body, data;
-    bool refuse_data, cancel_in_data;
-    struct kube_call *call;
-    void (*then)(struct fixture *x); /* called in on_done */
-};
-
-struct fixture {
-    struct loop *loop;
-    struct test_server *server;
-    struct curl_transport *curl;
-    struct kube_transport *t;
-    void (*handle)(struct fixture *x, const struct served *r);
-    struct result a, b;
-    unsigned observed;
-    int observed_code;
-    char token_file[64];
-    struct clock_skew skew;
-};
-
-static void handle(void *arg, const struct served *r)
-{
-    struct fixture *x = arg;
-    x->handle(x, r);
-}
-
-static void observe(void *arg, enum kube_method method, const char *path, int code, int64_t took_ms)
-{
-    struct fixture *x = arg;
-    (void)method;
-    assert_int_equal(path[0], '/');
-    assert_true(took_ms >= 0);
-    x->observed++;
-    x->observed_code = code;
-}
-
-static void on_done(void *arg, const struct kube_response *r)
-{
-    struct result *a = arg;
-    assert_false(a->done);
-    a->done = true;
-    a->code = r->code;
-    a->kind = r->err.kind;
-    a->retry_after_s = r->retry_after_s;
-    assert_int_equal(strlen(r->body), r->body_len);
-    assert_true(buf_adds(&a->body, r->body));
-    assert_true((r->code == 0) == (r->err.kind != ERR_NONE));
-    if (a->then)
-        a->then(a->fixture);
-}
-
-static int on_data(void *arg, const char *bytes, size_t n)
-{
-    struct result *a = arg;
-    assert_true(buf_add(&a->data, bytes, n));
-    if (a->cancel_in_data)
-        kube_cancel(a->fixture->t, a->call);
-    return a->refuse_data ? -1 : 0;
-}
-
-static int setup_with(void **state, const struct clock *clock)
-{
-    struct fixture *x = xcalloc(1, sizeof *x);
-    struct err err = {0};
-    unsetenv("http_proxy");
-    assert_int_equal(loop_new(clock, &x->loop, &err), 0);
-    x->server = server_new(x->loop, handle, x);
-    CLEANUP_FREE char *url = xasprintf("http://127.0.0.1:%u/base", server_port_of(x->server));
-    snprintf(x->token_file, sizeof x->token_file, "/tmp/wukong-test-token-XXXXXX");
-    int fd = mkstemp(x->token_file);
-    assert_true(fd >= 0 && write(fd, "first", 5) == 5);
-    close(fd);
-    struct kube_config config = {.server = url, .token_file = x->token_file};
-    struct curl_transport_options options = {.loop = x->loop,
-                                             .config = &config,
-                                             .calls_max = 4,
-                                             .skew = &x->skew,
-                                             .observe = observe,
-                                             .arg = x};
-    assert_int_equal(curl_transport_new(&options, &x->curl, &err), 0);
-    x->t = curl_transport_face(x->curl);
-    struct result *results[] = {&x->a, &x->b};
-    for (size_t i = 0; i < 2; i++) {
-        results[i]->fixture = x;
-        buf_init(&results[i]->body, 1 * MIB);
-        buf_init(&results[i]->data, 1 * MIB);
-    }
-    *state = x;
-    return 0;
-}
-
-static int setup(void **state)
-{
-    return setup_with(state, &clock_system);
-}
-
-static int teardown(void **state)
-{
-    struct fixture *x = *state;
-    curl_transport_free(x->curl);
-    server_free(x->server);
-    loop_free(x->loop);
-    buf_release(&x->a.body);
-    buf_release(&x->a.data);
-    buf_release(&x->b.body);
-    buf_release(&x->b.data);
-    unlink(x->token_file);
-    free(x);
-    return 0;
-}
-
-/* Turns the loop until the flag is set; real time, at most 20 s. */
-static void until(struct fixture *x, const bool *flag)
-{
-    int64_t end = loop_now(x->loop) + 20000;
-    while (!*flag && loop_now(x->loop) < end)
-        loop_turn(x->loop, 50);
-    assert_true(*flag);
-}
-
-static void turn_for(struct fixture *x, int64_t ms)
-{
-    int64_t end = loop_now(x->loop) + ms;
-    while (loop_now(x->loop) < end)
-        loop_turn(x->loop, 10);
-}
-
-static void turn_times(struct fixture *x, int count)
-{
-    for (int i = 0; i < count; i++)
-        loop_turn(x->loop, 1);
-}
-
-static struct kube_request request(struct fixture *x, enum kube_method method, struct result *into)
-{
-    static const char body[] = "{\"a\":1}";
-    bool write = method != KUBE_GET;
-    (void)x;
-    return (struct kube_request){.method = method,
-                                 .path = "/api/v1/pods?x=1",
-                                 .content_type = write ? "application/json" : NULL,
-                                 .body = write ? body : NULL,
-                                 .body_len = write ? strlen(body) : 0,
-                                 .deadline_ms = 15000,
-                                 .response_max = 1000,
-                                 .on_done = on_done,
-                                 .arg = into};
-}
-
-static void run(struct fixture *x, struct kube_request r)
-{
-    struct result *into = r.arg;
-    into->done = false;
-    buf_clear(&into->body);
-    buf_clear(&into->data);
-    into->call = kube_submit(x->t, &r);
-    assert_false(into->done); /* never from inside submit */
-    until(x, &into->done);
-}
-
-static void reply_ok(struct fixture *x, const struct served *r)
-{
-    server_reply(x->server, r->connection, 200, NULL, "{\"ok\":true}");
-}
-
-static const struct served *last(struct fixture *x)
-{
-    return server_request_at(x->server, server_count(x->server) - 1);
-}
+#include "transport_fixture.h"
 
 static void test_requests(void **state)
 {
@@ -238,11 +54,6 @@ static void test_empty_put(void **state)
     assert_non_null(strstr(last(x)->head, "\r\nContent-Length: 0\r\n"));
     assert_non_null(strstr(last(x)->head, "\r\nAccept: */*\r\n"));
     assert_null(strcasestr(last(x)->head, "\r\nContent-Type:"));
-}
-
-static void refuse_with_429(struct fixture *x, const struct served *r)
-{
-    server_reply(x->server, r->connection, 429, "Retry-After: 7\r\n", "{\"kind\":\"Status\"}");
 }
 
 static void test_retry_after(void **state)
@@ -328,12 +139,6 @@ static void half_answer(struct fixture *x, const struct served *r)
     server_send(x->server, r->connection,
                 "HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n{\"half\"");
     server_close_connection(x->server, r->connection);
-}
-
-static void silence(struct fixture *x, const struct served *r)
-{
-    (void)x;
-    (void)r;
 }
 
 /* The server got the whole request and the answer was lost, in each way it can be. */
@@ -500,129 +305,6 @@ static void test_deadline(void **state)
 
 /* --- Streams --- */
 
-#define CHUNKED "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-static void begin_stream(struct fixture *x, const struct served *r)
-{
-    server_send(x->server, r->connection, CHUNKED "3\r\none\r\n");
-}
-
-static struct kube_request stream(struct fixture *x, struct result *into)
-{
-    struct kube_request r = request(x, KUBE_GET, into);
-    r.on_data = on_data;
-    r.idle_ms = 10000;
-    return r;
-}
-
-static void begin(struct fixture *x, struct kube_request r)
-{
-    struct result *into = r.arg;
-    into->done = false;
-    buf_clear(&into->data);
-    into->call = kube_submit(x->t, &r);
-    int64_t end = loop_now(x->loop) + 20000;
-    while (into->data.len == 0 && !into->done && loop_now(x->loop) < end)
-        loop_turn(x->loop, 50);
-    assert_true(into->data.len > 0);
-}
-
-static void test_stream(void **state)
-{
-    struct fixture *x = *state;
-    x->handle = begin_stream;
-    begin(x, stream(x, &x->a));
-    assert_string_equal(x->a.data.data, "one");
-    server_send(x->server, last(x)->connection, "4\r\n-two\r\n0\r\n\r\n");
-    until(x, &x->a.done);
-    assert_string_equal(x->a.data.data, "one-two");
-    assert_int_equal(x->a.code, 200);
-    assert_int_equal(x->a.body.len, 0);
-    /* A refusal is no stream. */
-    x->handle = refuse_with_429;
-    run(x, stream(x, &x->a));
-    assert_int_equal(x->a.code, 429);
-    assert_int_equal(x->a.data.len, 0);
-    assert_string_equal(x->a.body.data, "{\"kind\":\"Status\"}");
-}
-
-static void test_cut_stream(void **state)
-{
-    struct fixture *x = *state;
-    x->handle = begin_stream;
-    begin(x, stream(x, &x->a));
-    server_close_connection(x->server, last(x)->connection);
-    until(x, &x->a.done);
-    assert_int_equal(x->a.code, 0);
-    assert_int_equal(x->a.kind, ERR_UNAVAILABLE);
-    begin(x, stream(x, &x->a));
-    server_reset_connection(x->server, last(x)->connection);
-    until(x, &x->a.done);
-    assert_int_equal(x->a.kind, ERR_UNAVAILABLE);
-}
-
-/* The connection is open and nothing comes: only the idle limit notices. */
-static void test_half_open_stream(void **state)
-{
-    struct fixture *x = *state;
-    struct kube_request r = stream(x, &x->a);
-    x->handle = begin_stream;
-    r.idle_ms = 300;
-    int64_t began = loop_now(x->loop);
-    begin(x, r);
-    turn_for(x, 200);
-    server_send(x->server, last(x)->connection, "4\r\n-two\r\n"); /* that counts as life */
-    turn_for(x, 200);
-    assert_false(x->a.done);
-    until(x, &x->a.done);
-    assert_int_equal(x->a.code, 0);
-    assert_int_equal(x->a.kind, ERR_UNAVAILABLE);
-    assert_in_range(loop_now(x->loop) - began, 500, 10000);
-    /* not even a head comes: silence counts from the sending on, as in the simulator
-     * (tests/sim/net.c) */
-    x->handle = silence;
-    began = loop_now(x->loop);
-    run(x, r);
-    assert_int_equal(x->a.kind, ERR_UNAVAILABLE);
-    assert_in_range(loop_now(x->loop) - began, 300, 10000);
-    x->handle = begin_stream;
-    /* and the deadline ends a stream that does live */
-    r.deadline_ms = 100;
-    r.idle_ms = 0;
-    begin(x, r);
-    until(x, &x->a.done);
-    assert_int_equal(x->a.kind, ERR_UNAVAILABLE);
-}
-
-static void test_refused_and_cancelled_streams(void **state)
-{
-    struct fixture *x = *state;
-    x->handle = begin_stream;
-    x->a.refuse_data = true;
-    begin(x, stream(x, &x->a));
-    until(x, &x->a.done);
-    assert_int_equal(x->a.kind, ERR_INVALID);
-    x->a.refuse_data = false;
-
-    x->a.cancel_in_data = true; /* inside libcurl's callback */
-    begin(x, stream(x, &x->a));
-    turn_for(x, 50);
-    assert_false(x->a.done);
-    assert_int_equal(curl_transport_active(x->curl), 0);
-    x->a.cancel_in_data = false;
-
-    begin(x, stream(x, &x->a)); /* from outside */
-    kube_cancel(x->t, x->a.call);
-    turn_for(x, 50);
-    assert_false(x->a.done);
-    struct kube_request r = request(x, KUBE_GET, &x->b); /* before it was sent */
-    kube_cancel(x->t, kube_submit(x->t, &r));
-    turn_for(x, 50);
-    assert_false(x->b.done);
-    assert_int_equal(curl_transport_active(x->curl), 0);
-    assert_int_equal(server_open_connections(x->server), 0);
-}
-
 /* A callback submits the next and cancels another, as real callers do. */
 static void submit_and_cancel(struct fixture *x)
 {
@@ -658,19 +340,6 @@ static void test_reentrant_callbacks(void **state)
     assert_int_equal(curl_transport_active(x->curl), 0);
 }
 
-static void test_freed_under_way(void **state)
-{
-    struct fixture *x = *state;
-    x->handle = begin_stream;
-    begin(x, stream(x, &x->a));
-    struct kube_request r = request(x, KUBE_POST, &x->b);
-    (void)kube_submit(x->t, &r);
-    curl_transport_free(x->curl);
-    x->curl = NULL;
-    turn_for(x, 50);
-    assert_false(x->a.done || x->b.done);
-}
-
 static void redirect(struct fixture *x, const struct served *r)
 {
     server_reply(x->server, r->connection, 302, "Location: http://127.0.0.1:1/\r\n", "");
@@ -685,97 +354,6 @@ static void test_no_redirects(void **state)
     assert_int_equal(x->a.code, 302);
     assert_int_equal(server_count(x->server), 1);
 }
-
-/* A clock that stands still until it is moved. */
-static int64_t stopped_ms = 1000000;
-
-static int64_t stopped(void *arg)
-{
-    (void)arg;
-    return stopped_ms;
-}
-
-static int setup_stopped(void **state)
-{
-    static const struct clock clock = {.mono_ms = stopped, .wall_ms = stopped};
-    return setup_with(state, &clock);
-}
-
-static void until_served(struct fixture *x, size_t count)
-{
-    for (int i = 0; i < 2000 && server_count(x->server) < count; i++)
-        loop_turn(x->loop, 10);
-    assert_int_equal(server_count(x->server), count);
-}
-
-static void say_nothing(struct fixture *x, const struct served *r)
-{
-    (void)x, (void)r;
-}
-
-static void count_done(void *arg, const struct kube_response *r)
-{
-    size_t *count = arg;
-    *count += r->code == 200;
-}
-
-static int take_data(void *arg, const char *bytes, size_t n)
-{
-    (void)arg, (void)bytes, (void)n;
-    return 0;
-}
-
-static void submit_streams(struct fixture *x, size_t count, size_t *done)
-{
-    struct kube_request r = request(x, KUBE_GET, NULL);
-    r.on_done = count_done;
-    r.on_data = take_data;
-    r.arg = done;
-    for (size_t i = 0; i < count; i++)
-        (void)kube_submit(x->t, &r);
-}
-
-/* Lists that come at once share the connection that is there. */
-static void test_lists_share_a_connection(void **state)
-{
-    struct fixture *x = *state;
-    size_t done = 0;
-    x->handle = reply_ok;
-    submit_streams(x, 8, &done);
-    for (int i = 0; i < 2000 && done < 8; i++)
-        loop_turn(x->loop, 10);
-    assert_int_equal(done, 8);
-    assert_int_equal(server_connections(x->server), 1);
-}
-
-/* One that is not answered holds the next back for 20 ms, and what is no stream not at all. */
-static void test_a_slow_list_holds_up_nobody(void **state)
-{
-    struct fixture *x = *state;
-    size_t done = 0;
-    x->handle = say_nothing;
-    submit_streams(x, 3, &done);
-    until_served(x, 1);
-    turn_times(x, 20);
-    assert_int_equal(server_connections(x->server), 1);
-    stopped_ms += 19;
-    turn_times(x, 20);
-    assert_int_equal(server_connections(x->server), 1);
-    stopped_ms += 1;
-    until_served(x, 2);
-    assert_int_equal(server_connections(x->server), 2);
-    static const enum kube_method others[] = {KUBE_PATCH, KUBE_GET};
-    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
-        struct kube_request other = request(x, others[i], NULL);
-        other.on_done = count_done;
-        other.arg = &done;
-        (void)kube_submit(x->t, &other);
-        until_served(x, 3 + i);
-        assert_int_equal(server_connections(x->server), 3 + i);
-    }
-}
-
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
@@ -792,15 +370,8 @@ int main(void)
         T(test_urgent),
         T(test_too_long),
         T(test_deadline),
-        T(test_stream),
-        T(test_cut_stream),
-        T(test_half_open_stream),
-        T(test_refused_and_cancelled_streams),
         T(test_reentrant_callbacks),
-        T(test_freed_under_way),
         T(test_no_redirects),
-        cmocka_unit_test_setup_teardown(test_lists_share_a_connection, setup_stopped, teardown),
-        cmocka_unit_test_setup_teardown(test_a_slow_list_holds_up_nobody, setup_stopped, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /*
- * The caches of a made-up cluster, and the view that is built of them: what test_view.c and
- * test_view_left.c stand on. Objects are JSON with ' for ".
+ * The caches of a made-up cluster, and the view that is built of them: what the tests named
+ * test_view_* stand on. Objects are JSON with ' for ".
  */
 #ifndef TESTS_UNIT_WORKER_VIEW_CLUSTER_H
 #define TESTS_UNIT_WORKER_VIEW_CLUSTER_H
@@ -125,5 +125,25 @@ static inline void drop(struct cluster *c)
 #define DISK(method, pvc)                                                                          \
     "{\"name\":\"root\",\"volume\":\"root\",\"claim\":\"src-root\",\"method\":" method pvc "}"
 #define SOURCE "{\"metadata\":{},\"spec\":{\"template\":{\"spec\":{\"domain\":{\"devices\":{}}}}}}"
+
+/* The first snapshot, which the clone made, and the capture that it bears. */
+static inline void carrier(struct cluster *c, const char *capture)
+{
+    put(c, KIND_SNAPSHOT,
+        "{'metadata':{'name':'" SNAPSHOT "','namespace':'ns','uid':'s1','labels':{" MADE ":'" UID
+        "','vm.novasphere.dev/attempt':'1',"
+        "'vm.novasphere.dev/disk-index':'0'}},'spec':{},'status':{}}");
+    struct call *call = memo_slot(&c->memo, "read/carrier/" SNAPSHOT);
+    cJSON *tree = cJSON_CreateObject();
+    cJSON *meta = cJSON_AddObjectToObject(tree, "metadata");
+    cJSON *notes = cJSON_AddObjectToObject(meta, "annotations");
+    (void)cJSON_AddStringToObject(meta, "name", SNAPSHOT);
+    (void)cJSON_AddStringToObject(notes, "vm.novasphere.dev/source-spec", capture);
+    call->state = CALL_OK;
+    call->body = json_print(tree);
+    call->body_len = strlen(call->body);
+    call->done_ms = NOW;
+    cJSON_Delete(tree);
+}
 
 #endif

@@ -1,8 +1,6 @@
-#include "world.h"
+#include "world_parts.h"
 
 #include <stdio.h>
-
-#include "actions/bodies.h"
 
 static const struct disk_plan restore_plans[DISKS] = {
     {.name = "root",
@@ -16,294 +14,21 @@ static const struct disk_plan restore_plans[DISKS] = {
      .method = DISK_RESTORE,
      .storage_class = "fast"},
 };
-static const char *const claim_names[DISKS] = {"w-root", "w-data"};
-static const char *const snapshot_names[DISKS] = {"s-root", "s-data"};
-static const char *const content_names[DISKS] = {"c-root", "c-data"};
-
-const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count)
-{
-    (void)v;
-    static const struct body_read one = {KIND_VMI, "ns", "src", "read/vmi/src", NULL};
-    *ret_count = 1;
-    return &one;
-}
-
-const struct body_need *body_needs(const struct clone_view *v, size_t *ret_count)
-{
-    static const struct kube_kind config_map = {"",          "v1",  "configmaps",
-                                                "ConfigMap", false, .fields = {0}};
-    static const struct body_need one = {&config_map, "ns", "settings",
-                                         "need/ConfigMap/ns/settings", "{}"};
-    *ret_count = v->effective.cross_namespace ? 1 : 0;
-    return &one;
-}
-
-static struct intent *add(const struct clone_view *v, struct decision *d, enum intent_verb verb,
-                          int kind, const char *name, const char *slot)
-{
-    struct intent *i = intents_add(&d->intents, verb, &worker_kinds[kind], v->wukong->ns, name,
-                                   "%s/%s", slot, name);
-    i->body = "{}";
-    return i;
-}
-
-void body_create_snapshot(const struct clone_view *v, struct decision *d, size_t disk)
-{
-    add(v, d, INTENT_CREATE, KIND_SNAPSHOT, snapshot_names[disk], "create/snapshot");
-}
-void body_create_content_copy(const struct clone_view *v, struct decision *d, size_t disk)
-{
-    (void)v, (void)d, (void)disk;
-    fail_msg("no clone here is from another namespace");
-}
-void body_create_snapshot_copy(const struct clone_view *v, struct decision *d, size_t disk)
-{
-    (void)v, (void)d, (void)disk;
-    fail_msg("no clone here is from another namespace");
-}
-void body_create_vm_snapshot(const struct clone_view *v, struct decision *d)
-{
-    add(v, d, INTENT_CREATE, KIND_VM_SNAPSHOT, "vms", "create/vmsnapshot");
-}
-const char *body_claim_changed(const struct clone_view *v, const struct view_target *t, size_t disk)
-{
-    (void)v, (void)t, (void)disk;
-    return NULL;
-}
-
-const char *body_dry_claim_changed(const struct clone_view *v, const struct view_target *t,
-                                   size_t disk)
-{
-    (void)v, (void)t, (void)disk;
-    return NULL;
-}
-
-const char *body_vm_changed(const struct clone_view *v, const struct view_target *t,
-                            const char *slot)
-{
-    (void)v, (void)t, (void)slot;
-    return NULL;
-}
-
-void body_create_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
-                       size_t disk)
-{
-    add(v, d, INTENT_CREATE, KIND_PVC, t->claims[disk].name, "create/claim");
-}
-void body_create_vm(const struct clone_view *v, struct decision *d, const struct view_target *t)
-{
-    add(v, d, INTENT_CREATE, KIND_VM, t->vm.name, "create/vm");
-}
-void body_dry_run_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
-                        size_t disk)
-{
-    add(v, d, INTENT_DRY_RUN, KIND_PVC, t->claims[disk].name,
-        arena_printf(v->arena, "%s/claim", view_dry_slot(v)));
-}
-void body_dry_run_vm(const struct clone_view *v, struct decision *d, const struct view_target *t)
-{
-    add(v, d, INTENT_DRY_RUN, KIND_VM, t->vm.name,
-        arena_printf(v->arena, "%s/vm", view_dry_slot(v)));
-}
-void body_own_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
-                    size_t disk)
-{
-    add(v, d, INTENT_PATCH, KIND_PVC, t->claims[disk].name, "own");
-}
-void body_own_vm(const struct clone_view *v, struct decision *d, const struct view_target *t,
-                 bool owned)
-{
-    add(v, d, INTENT_PATCH, KIND_VM, t->vm.name, owned ? "own" : "disown")->body =
-        owned ? "own" : "none";
-}
-void body_event_about(const struct clone_view *v, struct decision *d, bool warning,
-                      const char *what, const char *about, const char *format, ...)
-{
-    (void)warning;
-    (void)about;
-    (void)format;
-    add(v, d, INTENT_EVENT, KIND_EVENT, what, "event");
-}
-
-/* --- the view of the world --- */
-
-static void see_source(const struct world *w, struct clone_view *v)
-{
-    bool there = !w->source_gone && !w->source_off;
-    v->effective = (struct wukong_effective){.is_clone = true,
-                                             .source_type = w->by_vm ? SOURCE_VM : SOURCE_VMI,
-                                             .source_name = str_or(w->source_name, "src"),
-                                             .source_ns = "ns",
-                                             .clone_type = w->clone_type,
-                                             .quiesce = w->quiesce,
-                                             .method = METHOD_VOLUME_SNAPSHOT,
-                                             .needs_snapshot = w->clone_type != CLONE_FULL,
-                                             .deadline_s = 3600,
-                                             .retry_limit = w->retry_limit,
-                                             .replicas = 1,
-                                             .cross_namespace = w->cross,
-                                             .stop_source_after = w->stop_after,
-                                             .auto_start = !w->not_started,
-                                             .run_strategy = RUN_ALWAYS,
-                                             .reclaim = w->reclaim};
-    v->source =
-        (struct view_source){.vm_exists = w->by_vm && !w->source_gone,
-                             .vm_name = w->by_vm ? "src" : NULL,
-                             .vm_uid = w->by_vm ? "src-vm-uid" : NULL,
-                             .vmi_exists = there,
-                             .vmi_name = "src",
-                             .vmi_uid = there ? w->vmi_uid : NULL,
-                             .phase = there ? "Running" : NULL,
-                             .deleting = w->source_deleting && !w->by_vm,
-                             .running = there && !w->source_deleting,
-                             .agent = w->agent,
-                             .began_ms = w->began_ms,
-                             .stand_alone = !w->by_vm,
-                             .guest_os = there ? w->guest_os : NULL,
-                             .may_start = true,
-                             .freezes_full = w->others_frozen,
-                             .freezes_max = 4,
-                             .freeze_status = w->frozen && !w->freeze_unseen ? "frozen" : NULL,
-                             .holds = w->holds};
-    v->source.holds.migration |= w->migrating;
-    if (w->foreign_snapshot)
-        v->source.holds.snapshot = "theirs";
-}
-
-static void see_ours(const struct world *w, struct clone_view *v, struct arena *a)
-{
-    v->ours = arena_alloc(a, 16 * sizeof *v->ours);
-    for (size_t i = 0; i < DISKS; i++) {
-        if (w->claim[i])
-            v->ours[v->ours_count++] = (struct view_leftover){.kind = KIND_PVC,
-                                                              .ns = "ns",
-                                                              .name = claim_names[i],
-                                                              .uid = claim_names[i],
-                                                              .pending_claim = !w->bound[i]};
-        if (w->snapshot[i])
-            v->ours[v->ours_count++] = (struct view_leftover){.kind = KIND_SNAPSHOT,
-                                                              .ns = "ns",
-                                                              .name = snapshot_names[i],
-                                                              .uid = snapshot_names[i],
-                                                              .deleting = w->snapshot_deleting,
-                                                              .content = content_names[i],
-                                                              .content_retains = w->parent[i],
-                                                              .policy_ours = true};
-    }
-    if (w->vm)
-        v->ours[v->ours_count++] =
-            (struct view_leftover){.kind = KIND_VM, .ns = "ns", .name = "w-vm", .uid = "vm-uid"};
-}
-
-static void see_disks(const struct world *w, struct clone_view *v, struct arena *a)
-{
-    v->disks = arena_alloc(a, DISKS * sizeof *v->disks);
-    v->targets[0].claims = arena_alloc(a, DISKS * sizeof(struct seen_claim));
-    for (size_t i = 0; i < DISKS; i++) {
-        v->disks[i].plan = &w->plans[i];
-        v->disks[i].snapshot =
-            (struct seen_snapshot){.name = snapshot_names[i],
-                                   .ns = "ns",
-                                   .uid = snapshot_names[i],
-                                   .exists = w->snapshot[i],
-                                   .ours = w->snapshot[i],
-                                   .cut = w->cut[i],
-                                   .deleting = w->snapshot[i] && w->snapshot_deleting,
-                                   .content = content_names[i],
-                                   .content_uid = content_names[i],
-                                   .content_exists = w->cut[i],
-                                   .content_retains = w->parent[i],
-                                   .cut_ms = w->cut[i] ? w->now : 0,
-                                   .ready = w->ready[i]};
-        v->targets[0].claims[i] =
-            (struct seen_claim){.name = claim_names[i],
-                                .uid = claim_names[i],
-                                .exists = w->claim[i],
-                                .ours = w->claim[i],
-                                .bound = w->bound[i],
-                                .owned = w->owned[i],
-                                .done_percent = w->bound[i] ? 100 : w->copied[i],
-                                .owner_target = claim_names[i],
-                                .sourced = true,
-                                .created_ms = w->claim_ms[i],
-                                .error = w->bound[i] ? NULL : w->claim_error};
-    }
-}
-
-static void see_wukong(const struct world *w, struct clone_view *v, struct arena *a)
-{
-    struct wukong *wukong = arena_alloc(a, sizeof *wukong);
-    *wukong = (struct wukong){.name = "w",
-                              .ns = "ns",
-                              .uid = UID,
-                              .generation = 1,
-                              .deleted_ms = w->deleted ? w->deleted_ms : 0,
-                              .has_finalizer = w->finalizer};
-    if (w->gate) {
-        wukong->spec.source.gates = arena_alloc(a, sizeof(char *));
-        wukong->spec.source.gates[0] = w->gate;
-        wukong->spec.source.gate_count = 1;
-    }
-    static const struct wukong_pair restored = {"velero.io/restore-name", "nightly"};
-    if (w->restored) {
-        wukong->labels.items = (struct wukong_pair *)&restored;
-        wukong->labels.count = 1;
-    }
-    v->wukong = wukong;
-    v->status = w->status;
-    v->retry = w->retry;
-    v->invalid = w->invalid;
-    v->own_ns_terminating = w->own_ns_going;
-}
-
-static void see(struct world *w, struct clone_view *v, struct arena *a)
-{
-    static const struct storage_class_facts classes[2] = {
-        {.name = "fast"}, {.name = "lazy", .wait_for_first_consumer = true}};
-    *v = (struct clone_view){.arena = a,
-                             .now = {w->now, w->now},
-                             .memo = &w->memo,
-                             .record = w->record,
-                             .unfreeze_timeout_ms = 60000};
-    see_wukong(w, v, a);
-    see_source(w, v);
-    if (w->closed_until > w->now) {
-        v->permitted_ms = w->closed_until;
-        v->permitted_reason = REASON_OUTSIDE_WINDOW;
-    }
-    v->least = w->least;
-    v->policy.reason = w->policy;
-    v->policy.why = "ClonePolicy \"p\"";
-    v->policy.until_ms = w->policy_until;
-    if (w->frozen && w->foreign_snapshot)
-        w->memo.foreign_snapshot_ms = w->now;
-    v->targets = arena_alloc(a, sizeof *v->targets);
-    v->target_count = 1;
-    v->targets[0].vm = (struct seen_vm){.name = "w-vm",
-                                        .uid = w->vm ? "vm-uid" : NULL,
-                                        .exists = w->vm,
-                                        .ours = w->vm,
-                                        .up = w->vm_up,
-                                        .ready = w->vm_ready,
-                                        .owned = w->vm && w->vm_owned};
-    see_ours(w, v, a);
-    /* As view_build has it: a finished clone's plan, and its classes, are not looked up. */
-    v->targets[0].claims = arena_alloc(a, DISKS * sizeof(struct seen_claim));
-    if (record_final(&v->record) || w->deleted)
-        return;
-    v->classes.storage_classes = classes;
-    v->classes.storage_class_count = 2;
-    if (record_aborted(&v->record))
-        return;
-    v->capture.sealed = w->snapshot[0];
-    /* What is copied is known once it has been read, by each worker anew. */
-    if (!call_ok(memo_find(&w->memo, "read/vmi/src")))
-        return;
-    v->capture.present = true;
-    v->disk_count = DISKS;
-    view_raise_quiesce(v);
-    see_disks(w, v, a);
-}
+const struct disk_plan world_lazy_plans[DISKS] = {
+    {.name = "root",
+     .volume = "root",
+     .claim = "src-root",
+     .method = DISK_RESTORE,
+     .storage_class = "lazy"},
+    {.name = "data",
+     .volume = "data",
+     .claim = "src-data",
+     .method = DISK_RESTORE,
+     .storage_class = "lazy"},
+};
+const char *const world_claims[DISKS] = {"w-root", "w-data"};
+const char *const world_snapshots[DISKS] = {"s-root", "s-data"};
+const char *const world_contents[DISKS] = {"c-root", "c-data"};
 
 /* --- the world answers --- */
 
@@ -410,13 +135,13 @@ static void do_delete(struct world *w, const struct intent *i)
     if (i->kind == &worker_kinds[KIND_VM])
         w->vm = w->vm_up = w->vm_ready = false;
     if (i->kind == &worker_kinds[KIND_PVC]) {
-        size_t k = index_of(claim_names, i->name);
+        size_t k = index_of(world_claims, i->name);
         w->claim[k] = w->bound[k] = w->owned[k] = false;
     }
     if (i->kind == &worker_kinds[KIND_SNAPSHOT] && w->snapshots_stay) {
         w->snapshot_deleting = true;
     } else if (i->kind == &worker_kinds[KIND_SNAPSHOT]) {
-        size_t k = index_of(snapshot_names, i->name);
+        size_t k = index_of(world_snapshots, i->name);
         w->torn |= w->claim[k] && !w->bound[k];
         assert_false(w->parent[k]);
         w->snapshot[k] = w->cut[k] = w->ready[k] = false;
@@ -427,10 +152,10 @@ static void do_delete(struct world *w, const struct intent *i)
 static void land(struct world *w, const struct kube_kind *kind, const char *name)
 {
     if (kind == &worker_kinds[KIND_SNAPSHOT])
-        w->snapshot[index_of(snapshot_names, name)] = true;
+        w->snapshot[index_of(world_snapshots, name)] = true;
     if (kind == &worker_kinds[KIND_PVC]) {
-        w->claim[index_of(claim_names, name)] = true;
-        w->claim_ms[index_of(claim_names, name)] = w->now;
+        w->claim[index_of(world_claims, name)] = true;
+        w->claim_ms[index_of(world_claims, name)] = w->now;
     }
     if (kind == &worker_kinds[KIND_VM])
         w->vm = w->vm_owned = true;
@@ -482,9 +207,9 @@ static void do_patch(struct world *w, const struct intent *i)
         return;
     }
     if (i->kind == &worker_kinds[KIND_PVC])
-        w->owned[index_of(claim_names, i->name)] = true;
+        w->owned[index_of(world_claims, i->name)] = true;
     if (i->kind == &worker_kinds[KIND_CONTENT])
-        w->parent[index_of(content_names, i->name)] = strstr(i->body, "Retain") != NULL;
+        w->parent[index_of(world_contents, i->name)] = strstr(i->body, "Retain") != NULL;
     if (i->kind == &worker_kinds[KIND_VM])
         w->vm_owned = !str_eq(i->body, "none");
     answer(w, i, true, 200);
@@ -677,7 +402,7 @@ const char *turn(struct world *w)
     arena_init(&a, 4 * MIB);
     if (w->deleted && !w->deleted_ms)
         w->deleted_ms = w->now;
-    see(w, &v, &a);
+    world_see(w, &v, &a);
     struct decision d = {.intents = {.arena = &a}};
     clone_decide(&v, &d);
     const char *step = arena_strdup(&persistent, str_or(d.step, "none"));
@@ -792,4 +517,20 @@ void assert_clean(const struct world *w)
     assert_false(w->frozen);
     for (size_t i = 0; i < DISKS; i++)
         assert_false(w->snapshot[i]);
+}
+
+void check_condition(const struct world *w, const char *type, const char *reason, const char *part)
+{
+    const cJSON *c = condition(w, type);
+    if (!c)
+        fail_msg("no condition %s", type);
+    if (!str_eq(json_str(c, "reason"), reason) || !strstr(json_str(c, "message"), part))
+        fail_msg("%s: %s: %s", type, json_str(c, "reason"), json_str(c, "message"));
+}
+
+void until_frozen(struct world *w)
+{
+    for (int i = 0; i < 100 && !w->frozen; i++)
+        run(w, 1);
+    assert_true(w->frozen);
 }

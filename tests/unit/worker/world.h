@@ -118,6 +118,8 @@ struct world {
     int leftovers;       /* Events that name what could not be removed */
 };
 
+/* Disks whose claims bind with their first consumer. */
+extern const struct disk_plan world_lazy_plans[DISKS];
 extern struct arena persistent; /* strings of records live across rounds */
 
 /* One round: look, decide, obey. Returns the decision's step. */
@@ -128,10 +130,14 @@ struct world new_world(void);
 void world_release(struct world *w);
 /* The process dies: its memory is gone, everything else stays. */
 void world_restart(struct world *w);
+/* Rounds until the guest is frozen; the freeze has been answered then. */
+void until_frozen(struct world *w);
 /* Runs these rounds; the clone must have succeeded then. */
 void succeeds(struct world *w, int rounds);
 /* The condition of that type in status; NULL: it is not there. */
 const cJSON *condition(const struct world *w, const char *type);
+/* It is there, with that reason and a message that holds the part. */
+void check_condition(const struct world *w, const char *type, const char *reason, const char *part);
 /* No snapshot is left and the guest is not frozen. */
 void assert_clean(const struct world *w);
 int world_start(void **state);

@@ -1,0 +1,263 @@
+/*
+ * Proves what the view makes of the source: who froze and who thawed it, that one which ran in
+ * between is not forgotten, what KubeVirt does to it, a claim that has nothing to be cut, an object
+ * that cannot be read.
+ */
+#include "view_cluster.h"
+
+/* Backup software thaws whoever froze: what the guest's status shows before our own thaw counts. */
+static void test_thawed_by_others(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *status;
+        bool shown, thaw_sent, seen_thawed;
+    } rows[] = {
+        {"not shown yet", "", false, false, false},
+        {"frozen", "'fsFreezeStatus':'frozen',", false, false, false},
+        {"frozen before, now not", "", true, false, true},
+        {"our own thaw", "", true, true, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster c = {0};
+        wukong(&c, OF_VMI,
+               "{'cloneStatus':{'phase':'Cloning','attempts':1,'sourceUID':'u1','sourceVMI':'src',"
+               "'freeze':{'vmiUID':'u1','requestedTime':'2026-09-21T14:13:00.000Z',"
+               "'deadlineTime':'2026-09-21T14:14:00.000Z'}}}");
+        CLEANUP_FREE char *vmi =
+            xasprintf("{'metadata':{'name':'src','namespace':'ns','uid':'u1'},'spec':{},"
+                      "'status':{%s'phase':'Running'}}",
+                      rows[i].status);
+        put(&c, KIND_VMI, vmi);
+        c.memo.freeze_shown_ms = rows[i].shown ? NOW - 5000 : 0;
+        if (rows[i].thaw_sent) {
+            char key[64];
+            int64_t requested = 0;
+            assert_true(str_to_time_ms("2026-09-21T14:13:00.000Z", &requested));
+            (void)snprintf(key, sizeof key, "thaw/%lld", (long long)requested);
+            memo_slot(&c.memo, key)->state = CALL_FLYING;
+        }
+        build(&c);
+        if ((c.memo.foreign_thaw_ms == NOW) != rows[i].seen_thawed ||
+            (c.memo.freeze_shown_ms == NOW) != (*rows[i].status != '\0'))
+            fail_msg("%s: shown %lld, thawed %lld", rows[i].name, (long long)c.memo.freeze_shown_ms,
+                     (long long)c.memo.foreign_thaw_ms);
+        drop(&c);
+    }
+}
+
+/* A stopped source that is started and stopped again before its snapshots are cut: what is seen
+   then looks as at the beginning, and some of them are of a running machine. */
+static void test_source_ran_in_between(void **state)
+{
+    (void)state;
+    static const char *const types[] = {"linked", "full"};
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        struct cluster c = {0};
+        struct why why = {0};
+        CLEANUP_FREE char *spec = xasprintf("{'cloneSource':{'type':'vm','vmName':'src',"
+                                            "'cloneType':'%s'}}",
+                                            types[i]);
+        wukong(&c, spec,
+               "{'cloneStatus':{'phase':'Cloning','attempts':1,'sourceUID':'v1','sourceVMI':'src',"
+               "'attemptTime':'2026-09-21T14:13:00.000Z'}}");
+        put(&c, KIND_VM, "{'metadata':{'name':'src','namespace':'ns','uid':'v1'},'spec':{}}");
+        put(&c, KIND_VMI,
+            "{'metadata':{'name':'src','namespace':'ns','uid':'u1'},'spec':{},"
+            "'status':{'phase':'Running'}}");
+        build(&c);
+        assert_int_equal(observe_source(&c.view, &why), STEP_FAILED);
+        view_release(&c.view);
+        arena_release(&c.arena);
+        free(c.items[--c.count].object);
+        build(&c);
+        assert_int_equal(observe_source(&c.view, &why), STEP_FAILED);
+        /* It says nothing of an attempt that began later. */
+        c.view.record.attempt_ms = NOW + 1;
+        assert_int_equal(observe_source(&c.view, &why), STEP_DONE);
+        drop(&c);
+    }
+}
+
+/* What KubeVirt does to a source, as the caches have it; what changes the data of its claims is not
+   forgotten when it is over. */
+static void test_who_holds_the_source(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *vmi, *vm; /* status */
+        enum hold hold;
+    } rows[] = {
+        {"'migratedVolumes':[{'volumeName':'root'}]", "", HOLD_VOLUMES},
+        {"'migratedVolumes':[],'conditions':[{'type':'VolumesChange','status':'True'}]", "",
+         HOLD_VOLUMES},
+        {"'conditions':[{'type':'VolumesChange','status':'False'}]", "", HOLD_NONE},
+        {"'conditions':[{'type':'OverlaySnapshotActive','status':'True'}]", "", HOLD_OVERLAY},
+        {"'phase':'Running'", "'restoreInProgress':'back'", HOLD_RESTORE},
+        {"'phase':'Running'", "'snapshotInProgress':'nightly'", HOLD_SNAPSHOT},
+        {"'changedBlockTracking':{'backupStatus':{'backupName':'b'}}", "", HOLD_BACKUP},
+        {"'changedBlockTracking':{'backupStatus':{'backupName':'b','completed':true}}", "",
+         HOLD_NONE},
+        {"'changedBlockTracking':{'state':'Enabled'}", "", HOLD_NONE},
+        {"'migrationState':{'startTimestamp':'x'}", "", HOLD_MIGRATION},
+        {"'migrationState':{'startTimestamp':'x','completed':true}", "", HOLD_NONE},
+        {"'phase':'Running'", "'conditions':[{'type':'VolumesChange','status':'True'}]", HOLD_NONE},
+        {"'phase':'Failed','migratedVolumes':[{}]",
+         "'conditions':[{'type':'VolumesChange','status':'True'}]", HOLD_RECOVERY},
+        {"'phase':'Failed'", "'conditions':[{'type':'ManualRecoveryRequired','status':'True'}]",
+         HOLD_RECOVERY},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster c = {0};
+        CLEANUP_FREE char *vmi = xasprintf("{'metadata':{'name':'src','namespace':'ns','uid':'u1'},"
+                                           "'spec':{},'status':{%s}}",
+                                           rows[i].vmi);
+        CLEANUP_FREE char *vm = xasprintf("{'metadata':{'name':'src','namespace':'ns','uid':'v1'},"
+                                          "'spec':{},'status':{%s}}",
+                                          rows[i].vm);
+        wukong(&c, "{'cloneSource':{'type':'vm','vmName':'src','cloneType':'running'}}",
+               "{'cloneStatus':{'phase':'Cloning','attempts':1,'sourceUID':'u1','sourceVMI':'src',"
+               "'attemptTime':'2026-09-21T14:13:00.000Z'}}");
+        put(&c, KIND_VM, vm);
+        put(&c, KIND_VMI, vmi);
+        build(&c);
+        enum hold hold = holds_first(&c.view.source.holds, true);
+        if (hold != rows[i].hold)
+            fail_msg("row %zu: %d", i, (int)hold);
+        assert_int_equal(c.memo.spoiled_ms == NOW, hold_spoils(hold));
+        drop(&c);
+    }
+}
+
+static void read_as(struct cluster *c, const char *key, const char *json)
+{
+    struct call *call = memo_slot(&c->memo, key);
+    call->state = CALL_OK;
+    call->done_ms = NOW;
+    call->body = xstrdup(json);
+    call->body_len = strlen(json);
+    for (char *p = call->body; *p; p++)
+        if (*p == '\'')
+            *p = '"';
+}
+
+/* A claim that is not bound has nothing to be cut: no guest is frozen for it. What may be written
+   by others is known of each disk. */
+static void test_claim_not_bound(void **state)
+{
+    (void)state;
+    static const char *const phases[] = {"Pending", "Bound"};
+    for (size_t i = 0; i < ARRAY_LEN(phases); i++) {
+        struct cluster c = {0};
+        struct why why = {0};
+        CLEANUP_FREE char *claim =
+            xasprintf("{'metadata':{'name':'src-root'},'spec':{'storageClassName':'fast',"
+                      "'resources':{'requests':{'storage':'1Gi'}}},'status':{'phase':'%s',"
+                      "'capacity':{'storage':'1Gi'}}}",
+                      phases[i]);
+        wukong(&c, OF_VMI, "{}");
+        put(&c, KIND_STORAGE_CLASS,
+            "{'metadata':{'name':'fast','uid':'c1'},'provisioner':'d.csi'}");
+        put(&c, KIND_SNAPSHOT_CLASS,
+            "{'metadata':{'name':'snap','uid':'c2'},'driver':'d.csi','deletionPolicy':'Delete'}");
+        put(&c, KIND_CSI_DRIVER, "{'metadata':{'name':'d.csi','uid':'c3'}}");
+        put(&c, KIND_VMI,
+            "{'metadata':{'name':'src','namespace':'ns','uid':'u1'},'spec':{},'status':{"
+            "'phase':'Running'}}");
+        read_as(&c, "read/vmi/src",
+                "{'metadata':{'name':'src','namespace':'ns','uid':'u1'},'spec':{'domain':{"
+                "'devices':{'disks':[{'name':'root','disk':{},'shareable':true}]}},'volumes':[{"
+                "'name':'root','persistentVolumeClaim':{'claimName':'src-root'}}]},"
+                "'status':{'phase':'Running'}}");
+        read_as(&c, "read/claim/src-root", claim);
+        build(&c);
+        if (i == 0) {
+            assert_int_equal(observe_preflight(&c.view, &why), STEP_WAIT);
+            assert_int_equal(why.reason, REASON_DISK_UNSUITABLE);
+            assert_non_null(strstr(why.message, "src-root is not bound"));
+        } else {
+            assert_int_equal(c.view.disk_count, 1);
+            assert_true(c.view.disks[0].plan->shared);
+        }
+        drop(&c);
+    }
+}
+
+/* Others of the same source learn of a VirtualMachineSnapshot from its announcement to the cut. */
+static void test_vm_snapshot_is_known_to_others(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *method, *status;
+        bool expected;
+    } rows[] = {
+        {"VirtualMachineSnapshot", "'attempts':1,'sourceUID':'u1','phase':'Cloning'", true},
+        {"VirtualMachineSnapshot", "'attempts':1,'phase':'Cloning'", false},
+        {"VolumeSnapshot", "'attempts':1,'sourceUID':'u1','phase':'Cloning'", false},
+        {"VirtualMachineSnapshot", "'attempts':1,'sourceUID':'u1','phase':'Failed'", false},
+        {"VirtualMachineSnapshot",
+         "'attempts':1,'sourceUID':'u1','phase':'Cloning',"
+         "'cutTime':'2026-09-21T14:13:00.000Z'",
+         false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster c = {0};
+        struct entries all = {0};
+        CLEANUP_FREE char *spec = xasprintf("{'cloneSource':{'type':'vmi','vmiName':'src',"
+                                            "'snapshotMethod':'%s'}}",
+                                            rows[i].method);
+        CLEANUP_FREE char *status = xasprintf("{'cloneStatus':{%s}}", rows[i].status);
+        wukong(&c, spec, status);
+        arena_init(&c.arena, 4096);
+        struct entry *e = entries_add(&all, "ns", "w", UID);
+        (void)entries_summarise(&all, e, get(&c, KIND_WUKONG, "ns", "w"));
+        if (e->vm_snapshot != rows[i].expected)
+            fail_msg("%s, %s", rows[i].method, rows[i].status);
+        entries_release(&all);
+        drop(&c);
+    }
+}
+
+/* Its agent is not seen, which must not pass for a guest without one. Other objects are as they
+ * are.
+ */
+static void test_unreadable_source(void **state)
+{
+    (void)state;
+    struct cluster c = {0};
+    struct err err = {0};
+    CLEANUP_BUF struct buf text = BUF_INIT(8192);
+    buf_adds(&text, "{\"metadata\":{\"name\":\"src\",\"namespace\":\"ns\",\"uid\":\"u1\"},"
+                    "\"status\":{\"phase\":\"Running\",\"conditions\":");
+    for (int i = 0; i < 101; i++)
+        buf_addc(&text, '[');
+    for (int i = 0; i < 101; i++)
+        buf_addc(&text, ']');
+    buf_adds(&text, "}}");
+    wukong(&c, OF_VMI, "{}");
+    assert_int_equal(kube_object_read(&worker_kinds[KIND_VMI], text.data, text.len,
+                                      &c.items[c.count].object, &err),
+                     0);
+    c.items[c.count++].kind = KIND_VMI;
+    build(&c);
+    assert_true(c.view.source.vmi_exists);
+    struct decision d = {.intents = {.arena = &c.arena}};
+    clone_decide(&c.view, &d);
+    assert_int_equal(d.conditions[COND_SOURCE_READY].reason, REASON_OBJECT_UNREADABLE);
+    assert_non_null(strstr(d.conditions[COND_SOURCE_READY].message,
+                           "VirtualMachineInstance ns/src cannot be read"));
+    drop(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_thawed_by_others),
+        cmocka_unit_test(test_source_ran_in_between),
+        cmocka_unit_test(test_who_holds_the_source),
+        cmocka_unit_test(test_claim_not_bound),
+        cmocka_unit_test(test_vm_snapshot_is_known_to_others),
+        cmocka_unit_test(test_unreadable_source),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,120 @@
+/* What the pure core asks the bodies for: intents under the names of the world, without content. */
+#include "world_parts.h"
+
+#include "actions/bodies.h"
+
+const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count)
+{
+    (void)v;
+    static const struct body_read one = {KIND_VMI, "ns", "src", "read/vmi/src", NULL};
+    *ret_count = 1;
+    return &one;
+}
+
+const struct body_need *body_needs(const struct clone_view *v, size_t *ret_count)
+{
+    static const struct kube_kind config_map = {"",          "v1",  "configmaps",
+                                                "ConfigMap", false, .fields = {0}};
+    static const struct body_need one = {&config_map, "ns", "settings",
+                                         "need/ConfigMap/ns/settings", "{}"};
+    *ret_count = v->effective.cross_namespace ? 1 : 0;
+    return &one;
+}
+
+static struct intent *add_intent(const struct clone_view *v, struct decision *d,
+                                 enum intent_verb verb, int kind, const char *name,
+                                 const char *slot)
+{
+    struct intent *i = intents_add(&d->intents, verb, &worker_kinds[kind], v->wukong->ns, name,
+                                   "%s/%s", slot, name);
+    i->body = "{}";
+    return i;
+}
+
+void body_create_snapshot(const struct clone_view *v, struct decision *d, size_t disk)
+{
+    add_intent(v, d, INTENT_CREATE, KIND_SNAPSHOT, world_snapshots[disk], "create/snapshot");
+}
+
+void body_create_content_copy(const struct clone_view *v, struct decision *d, size_t disk)
+{
+    (void)v, (void)d, (void)disk;
+    fail_msg("no clone here is from another namespace");
+}
+
+void body_create_snapshot_copy(const struct clone_view *v, struct decision *d, size_t disk)
+{
+    (void)v, (void)d, (void)disk;
+    fail_msg("no clone here is from another namespace");
+}
+
+void body_create_vm_snapshot(const struct clone_view *v, struct decision *d)
+{
+    add_intent(v, d, INTENT_CREATE, KIND_VM_SNAPSHOT, "vms", "create/vmsnapshot");
+}
+
+const char *body_claim_changed(const struct clone_view *v, const struct view_target *t, size_t disk)
+{
+    (void)v, (void)t, (void)disk;
+    return NULL;
+}
+
+const char *body_dry_claim_changed(const struct clone_view *v, const struct view_target *t,
+                                   size_t disk)
+{
+    (void)v, (void)t, (void)disk;
+    return NULL;
+}
+
+const char *body_vm_changed(const struct clone_view *v, const struct view_target *t,
+                            const char *slot)
+{
+    (void)v, (void)t, (void)slot;
+    return NULL;
+}
+
+void body_create_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
+                       size_t disk)
+{
+    add_intent(v, d, INTENT_CREATE, KIND_PVC, t->claims[disk].name, "create/claim");
+}
+
+void body_create_vm(const struct clone_view *v, struct decision *d, const struct view_target *t)
+{
+    add_intent(v, d, INTENT_CREATE, KIND_VM, t->vm.name, "create/vm");
+}
+
+void body_dry_run_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
+                        size_t disk)
+{
+    add_intent(v, d, INTENT_DRY_RUN, KIND_PVC, t->claims[disk].name,
+               arena_printf(v->arena, "%s/claim", view_dry_slot(v)));
+}
+
+void body_dry_run_vm(const struct clone_view *v, struct decision *d, const struct view_target *t)
+{
+    add_intent(v, d, INTENT_DRY_RUN, KIND_VM, t->vm.name,
+               arena_printf(v->arena, "%s/vm", view_dry_slot(v)));
+}
+
+void body_own_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
+                    size_t disk)
+{
+    add_intent(v, d, INTENT_PATCH, KIND_PVC, t->claims[disk].name, "own");
+}
+
+void body_own_vm(const struct clone_view *v, struct decision *d, const struct view_target *t,
+                 bool owned)
+{
+    add_intent(v, d, INTENT_PATCH, KIND_VM, t->vm.name, owned ? "own" : "disown")->body =
+        owned ? "own" : "none";
+}
+
+void body_event_about(const struct clone_view *v, struct decision *d, bool warning,
+                      const char *what, const char *about, const char *format, ...)
+{
+    (void)warning;
+    (void)about;
+    (void)format;
+    add_intent(v, d, INTENT_EVENT, KIND_EVENT, what, "event");
+}
