@@ -21,6 +21,14 @@ static bool has_cause(const struct kube_status *s, const char *reason)
     return false;
 }
 
+static void ask_to_wait(struct kube_status *s, int64_t seconds)
+{
+    if (seconds > KUBE_RETRY_AFTER_S_MAX)
+        seconds = KUBE_RETRY_AFTER_S_MAX;
+    if (seconds > s->retry_after_s)
+        s->retry_after_s = seconds;
+}
+
 static void read_tree(const cJSON *tree, struct kube_status *s)
 {
     int64_t number;
@@ -28,8 +36,8 @@ static void read_tree(const cJSON *tree, struct kube_status *s)
     COPY(s->message, json_str(tree, "message"));
     COPY(s->kind, json_str(tree, "details.kind"));
     COPY(s->name, json_str(tree, "details.name"));
-    if (json_int(tree, "details.retryAfterSeconds", &number) && number > s->retry_after_s)
-        s->retry_after_s = number;
+    if (json_int(tree, "details.retryAfterSeconds", &number))
+        ask_to_wait(s, number);
     if (json_int(tree, "code", &number) && s->code == 0 && number > 0 && number < 1000)
         s->code = (int)number;
     const cJSON *cause;
@@ -127,7 +135,8 @@ static void read_plain(const struct kube_response *r, struct kube_status *s)
 
 void kube_status_decode(const struct kube_response *r, struct kube_status *ret)
 {
-    *ret = (struct kube_status){.code = r->code, .retry_after_s = r->retry_after_s};
+    *ret = (struct kube_status){.code = r->code};
+    ask_to_wait(ret, r->retry_after_s);
     if (r->code == 0) {
         ret->err = r->err;
         if (ret->err.kind == ERR_NONE)

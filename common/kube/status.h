@@ -19,6 +19,9 @@
 #include "kube/transport.h"
 
 #define KUBE_CAUSES_MAX 8
+/* A server, or what answers in its place, that names hours is not believed: a write would wait for
+   as long, a guest's thaw too. */
+#define KUBE_RETRY_AFTER_S_MAX 300
 
 struct kube_cause {
     char reason[64], field[128], message[256];
@@ -30,7 +33,7 @@ struct kube_status {
     char reason[64]; /* "AlreadyExists"; "" when the body was no Status */
     char message[1024];
     char kind[64], name[254]; /* details: what the refusal is about */
-    int64_t retry_after_s;    /* of the body or the header, the longer; 0: none */
+    int64_t retry_after_s; /* of the body or the header, the longer; 0: none; at most the limit */
     struct kube_cause causes[KUBE_CAUSES_MAX];
     size_t cause_count;
     bool quota;                 /* 403 because a ResourceQuota is exceeded */

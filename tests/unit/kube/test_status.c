@@ -122,6 +122,11 @@ static void test_details(void **state)
                 7);
     assert_true(decode(429, STATUS("429", "x", "x", "\"retryAfterSeconds\":30"), 7).retry_after_s ==
                 30);
+    /* An age is not believed, wherever it stands. */
+    assert_true(decode(429, "", INT64_MAX).retry_after_s == KUBE_RETRY_AFTER_S_MAX);
+    assert_true(decode(429, "", -5).retry_after_s == 0);
+    assert_true(decode(503, STATUS("503", "x", "x", "\"retryAfterSeconds\":9223372036854775807"), 0)
+                    .retry_after_s == KUBE_RETRY_AFTER_S_MAX);
     assert_non_null(strstr(decode(503, "no endpoints\n<b>", 0).err.message, "no endpoints"));
 }
 
