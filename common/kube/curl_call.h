@@ -10,9 +10,6 @@
 #include "kube/curl_transport.h"
 #include "kube/token.h"
 
-/* Easy handles kept for reuse; each costs some 5 KiB. */
-#define CURL_TRANSPORT_IDLE_HANDLES 32
-
 enum call_state { CALL_WAITING, CALL_RUNNING, CALL_ENDED };
 
 struct kube_call {
@@ -55,8 +52,6 @@ struct curl_transport {
     unsigned open_count; /* connections there should be: the most requests under way at once */
     int64_t opened_ms, ended_ms; /* when the last one was opened; when a request last ended */
     struct timer pump; /* starts what waits, ends what has ended, outside libcurl's callbacks */
-    CURL *idle[CURL_TRANSPORT_IDLE_HANDLES];
-    size_t idle_count;
 };
 
 static inline bool kube_call_is_write(const struct kube_call *c)
