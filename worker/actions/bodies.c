@@ -26,10 +26,9 @@ static const char *keep(const struct clone_view *v, struct buf *body)
 #define MORE_BODIES_MS 1000
 
 /* Whether a request of that key would be sent now, if it were made. */
-static bool may_make(const struct clone_view *v, struct decision *d, const char *slot,
-                     const char *kind, const char *name)
+static bool may_make(const struct clone_view *v, struct decision *d, struct call_key key)
 {
-    const struct call *c = memo_findf(v->memo, "%s/%s/%s", slot, kind, name);
+    const struct call *c = memo_find(v->memo, key);
     if (c && (c->state == CALL_FLYING || (call_failed(c) && v->now.wall_ms < c->retry_ms)))
         return false;
     if (v->arena->used < BODIES_ROOM)
@@ -98,7 +97,7 @@ void body_create_snapshot(const struct clone_view *v, struct decision *d, size_t
         return;
     }
     struct intent *i = intents_add(&d->intents, INTENT_CREATE, &worker_kinds[KIND_SNAPSHOT], s->ns,
-                                   s->name, "create/snapshot/%s", s->name);
+                                   s->name, call_key_named(CALL_CREATE_SNAPSHOT, s->name));
     i->body = add_labels(v, text_of(&out), disk, true);
 }
 
@@ -132,6 +131,7 @@ static void create_copy(const struct clone_view *v, struct decision *d, size_t d
     struct err err = {0};
     bool is_content = kind == KIND_CONTENT;
     const char *name = is_content ? c->content_name : c->snapshot.name;
+    enum call_kind made = is_content ? CALL_CREATE_CONTENT : CALL_CREATE_SNAPSHOT_COPY;
     struct target_content_copy t = {.wukong = v->wukong,
                                     .content_name = c->content_name,
                                     .snapshot_name = c->snapshot.name,
@@ -142,9 +142,9 @@ static void create_copy(const struct clone_view *v, struct decision *d, size_t d
         tell(v, d, &err, name);
         return;
     }
-    struct intent *i = intents_add(&d->intents, INTENT_CREATE, &worker_kinds[kind],
-                                   is_content ? NULL : v->wukong->ns, name, "create/%s/%s",
-                                   is_content ? "content" : "snapshotcopy", name);
+    struct intent *i =
+        intents_add(&d->intents, INTENT_CREATE, &worker_kinds[kind],
+                    is_content ? NULL : v->wukong->ns, name, call_key_named(made, name));
     i->body = add_labels(v, text_of(&out), disk, false);
 }
 
@@ -186,7 +186,7 @@ void body_create_vm_snapshot(const struct clone_view *v, struct decision *d)
         return;
     }
     struct intent *i = intents_add(&d->intents, INTENT_CREATE, &worker_kinds[KIND_VM_SNAPSHOT], ns,
-                                   name, "create/vmsnapshot/%s", name);
+                                   name, call_key_named(CALL_CREATE_VM_SNAPSHOT, name));
     i->body = add_capture(v, add_labels(v, text_of(&out), 0, false));
 }
 
@@ -306,25 +306,25 @@ const char *body_dry_claim_changed(const struct clone_view *v, const struct view
                                    size_t disk)
 {
     CLEANUP_JSON cJSON *stored =
-        answered(memo_findf(v->memo, "%s/claim/%s", view_dry_slot(v), t->claims[disk].name));
+        answered(memo_find(v->memo, view_dry_key(v, CALL_DRY_CLAIM, t->claims[disk].name)));
     return claim_differs(v, t, disk, stored);
 }
 
 static void send_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
-                       size_t disk, enum intent_verb verb, const char *slot)
+                       size_t disk, enum intent_verb verb, struct call_key key)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
     struct err err = {0};
     int kind = by_cdi(&v->disks[disk]) ? KIND_DATA_VOLUME : KIND_PVC;
     const char *name = t->claims[disk].name;
-    if (!may_make(v, d, slot, "claim", name))
+    if (!may_make(v, d, key))
         return;
     if (claim_body(v, t, disk, &out, &err) < 0) {
         tell(v, d, &err, name);
         return;
     }
-    struct intent *i = intents_add(&d->intents, verb, &worker_kinds[kind], v->wukong->ns, name,
-                                   "%s/claim/%s", slot, name);
+    struct intent *i =
+        intents_add(&d->intents, verb, &worker_kinds[kind], v->wukong->ns, name, key);
     i->body = add_labels(v, text_of(&out), disk, true);
     i->keeps_answer = verb == INTENT_DRY_RUN;
 }
@@ -332,13 +332,15 @@ static void send_claim(const struct clone_view *v, struct decision *d, const str
 void body_create_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
                        size_t disk)
 {
-    send_claim(v, d, t, disk, INTENT_CREATE, "create");
+    send_claim(v, d, t, disk, INTENT_CREATE,
+               call_key_named(CALL_CREATE_CLAIM, t->claims[disk].name));
 }
 
 void body_dry_run_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
                         size_t disk)
 {
-    send_claim(v, d, t, disk, INTENT_DRY_RUN, view_dry_slot(v));
+    send_claim(v, d, t, disk, INTENT_DRY_RUN,
+               view_dry_key(v, CALL_DRY_CLAIM, t->claims[disk].name));
 }
 
 void body_own_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
@@ -365,7 +367,7 @@ void body_own_claim(const struct clone_view *v, struct decision *d, const struct
     json_end(&w);
     int kind = c->data_volume ? KIND_DATA_VOLUME : KIND_PVC;
     struct intent *i = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[kind], v->wukong->ns,
-                                   c->name, "own/%s", c->owner_target);
+                                   c->name, call_key_named(CALL_OWN_CLAIM, c->owner_target));
     i->body = keep(v, &out);
 }
 
@@ -415,11 +417,11 @@ static void list_disks(const struct clone_view *v, const struct view_target *t,
 }
 
 const char *body_vm_changed(const struct clone_view *v, const struct view_target *t,
-                            const char *slot)
+                            const struct call *answer)
 {
     struct target_disk disks[LIMIT_DISKS];
     struct err err = {0};
-    CLEANUP_JSON cJSON *stored = answered(memo_findf(v->memo, "%s/vm/%s", slot, t->vm.name));
+    CLEANUP_JSON cJSON *stored = answered(answer);
     list_disks(v, t, disks);
     if (!stored || target_vm_matches(stored, disks, v->disk_count, &err) == 0)
         return NULL;
@@ -495,22 +497,23 @@ const struct body_need *body_needs(const struct clone_view *v, size_t *ret_count
     for (size_t i = 0; i < vm.need_count; i++) {
         const struct target_need *n = &vm.needs[i];
         const struct kube_kind *kind = n->optional ? NULL : need_kind(n->kind);
-        if (kind)
-            list[(*ret_count)++] = (struct body_need){
-                kind, arena_strdup(v->arena, n->ns), arena_strdup(v->arena, n->name),
-                arena_printf(v->arena, "need/%s/%s/%s", n->kind, str_or(n->ns, ""), n->name),
-                need_probe(v, kind, n)};
+        if (!kind)
+            continue;
+        const char *ns = arena_strdup(v->arena, n->ns), *name = arena_strdup(v->arena, n->name);
+        list[(*ret_count)++] =
+            (struct body_need){kind, ns, name, call_key_object(CALL_NEED, kind->kind, ns, name),
+                               need_probe(v, kind, n)};
     }
     return list;
 }
 
 static void send_vm(const struct clone_view *v, struct decision *d, const struct view_target *t,
-                    enum intent_verb verb, const char *slot)
+                    enum intent_verb verb, struct call_key key)
 {
     struct err err = {0};
     CLEANUP_TARGET_VM struct target_vm vm;
     target_vm_init(&vm);
-    if (!may_make(v, d, slot, "vm", t->vm.name))
+    if (!may_make(v, d, key))
         return;
     if (build_vm(v, t, &vm, &err) < 0) {
         tell(v, d, &err, t->vm.name);
@@ -518,20 +521,20 @@ static void send_vm(const struct clone_view *v, struct decision *d, const struct
     }
     if (verb == INTENT_DRY_RUN)
         tell_warnings(v, d, &vm);
-    struct intent *i = intents_add(&d->intents, verb, &worker_kinds[KIND_VM], v->wukong->ns,
-                                   t->vm.name, "%s/vm/%s", slot, t->vm.name);
+    struct intent *i =
+        intents_add(&d->intents, verb, &worker_kinds[KIND_VM], v->wukong->ns, t->vm.name, key);
     i->body = add_labels(v, text_of(&vm.body), 0, false);
     i->keeps_answer = true;
 }
 
 void body_create_vm(const struct clone_view *v, struct decision *d, const struct view_target *t)
 {
-    send_vm(v, d, t, INTENT_CREATE, "create");
+    send_vm(v, d, t, INTENT_CREATE, call_key_named(CALL_CREATE_VM, t->vm.name));
 }
 
 void body_dry_run_vm(const struct clone_view *v, struct decision *d, const struct view_target *t)
 {
-    send_vm(v, d, t, INTENT_DRY_RUN, view_dry_slot(v));
+    send_vm(v, d, t, INTENT_DRY_RUN, view_dry_key(v, CALL_DRY_VM, t->vm.name));
 }
 
 void body_own_vm(const struct clone_view *v, struct decision *d, const struct view_target *t,
@@ -555,8 +558,9 @@ void body_own_vm(const struct clone_view *v, struct decision *d, const struct vi
     json_end(&w);
     json_end(&w);
     json_end(&w);
-    struct intent *i = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_VM], v->wukong->ns,
-                                   t->vm.name, "%s/%s", owned ? "own" : "disown", t->vm.uid);
+    struct intent *i =
+        intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_VM], v->wukong->ns, t->vm.name,
+                    call_key_named(owned ? CALL_OWN_VM : CALL_DISOWN_VM, t->vm.uid));
     i->body = keep(v, &out);
 }
 

@@ -12,7 +12,8 @@
    one. key names the memo's slot of the read, or of the probe. Lives in the view's arena. */
 struct body_need {
     const struct kube_kind *kind;
-    const char *ns, *name, *key;
+    const char *ns, *name;
+    struct call_key key;
     const char *probe; /* what an INTENT_PROBE tries to create; NULL: it is read */
 };
 const struct body_need *body_needs(const struct clone_view *v, size_t *ret_count);
@@ -28,14 +29,14 @@ void body_dry_run_claim(const struct clone_view *v, struct decision *d, const st
                         size_t disk);
 void body_dry_run_vm(const struct clone_view *v, struct decision *d, const struct view_target *t);
 /* What the API server stored is not what was asked for: why, or NULL. A claim, or its DataVolume,
-   as the caches show it, until its machine owns it; the answer to its dry run; the machine in the
-   answer of slot "create" or "dry". */
+   as the caches show it, until its machine owns it; the answer to its dry run; the machine in that
+   answer to its create, or to its dry run. */
 const char *body_claim_changed(const struct clone_view *v, const struct view_target *t,
                                size_t disk);
 const char *body_dry_claim_changed(const struct clone_view *v, const struct view_target *t,
                                    size_t disk);
 const char *body_vm_changed(const struct clone_view *v, const struct view_target *t,
-                            const char *slot);
+                            const struct call *answer);
 /* Makes the VM the owner of the claim. */
 void body_own_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
                     size_t disk);

@@ -75,6 +75,6 @@ void body_event_about(const struct clone_view *v, struct decision *d, bool warni
     json_number(&w, "count", 1);
     json_end(&w);
     struct intent *i = intents_add(&d->intents, INTENT_EVENT, &worker_kinds[KIND_EVENT],
-                                   v->wukong->ns, name, "event/%s", name);
+                                   v->wukong->ns, name, call_key_named(CALL_EVENT, name));
     i->body = buf_ok(&out) ? arena_strndup(v->arena, out.data, out.len) : NULL;
 }

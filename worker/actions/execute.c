@@ -69,9 +69,9 @@ struct execution {
     int64_t sent_ms; /* monotonic */
     bool shows;      /* its answer is the object itself, as the owner knows it */
     bool keeps;      /* its answer is looked at */
-    bool urgent;     /* a guest stands still until it works */
-    char *mark_done;
-    char key[];
+    struct freeze_proof mark_done;
+    struct call_key key;
+    char texts[]; /* of the key */
 };
 
 static int64_t wall(const struct executor *x)
@@ -129,7 +129,6 @@ static void unlink_and_free(struct execution *e)
     if (e->back && e->next)
         e->next->back = e->back;
     free(e->question);
-    free(e->mark_done);
     free(e->reads);
     free(e->object);
     free(e->uid);
@@ -248,12 +247,8 @@ static void settle(struct execution *e, const struct kube_reply *reply)
         fail_slot(x, c, ERR_INVALID, status->code, "", "the list of Pods cannot be read", 0);
     } else if (status->err.kind == ERR_NONE || as_good_as_done(e->verb, status->err.kind)) {
         ok_slot(x, c, status->code);
-        if (e->mark_done) {
-            struct call *mark = memo_slot(e->memo, e->mark_done);
-            mark->state = CALL_OK;
-            mark->done_ms = c->done_ms;
-            mark->done_mono_ms = c->done_mono_ms;
-        }
+        if (e->mark_done.kind)
+            memo_prove(e->memo, e->mark_done)->done_mono_ms = c->done_mono_ms;
         if (kept) {
             size_t len = e->verb == INTENT_PODS ? strlen(kept) : reply->body_len;
             keep_body(e, c, TAKE(kept), len);
@@ -265,7 +260,7 @@ static void settle(struct execution *e, const struct kube_reply *reply)
     } else {
         fail_slot(x, c, status->err.kind, status->code, status->reason, status->err.message,
                   status->retry_after_s);
-        if (e->urgent && c->retry_ms > c->done_ms + CALL_URGENT_MS) {
+        if (call_kinds[e->key.kind].urgent && c->retry_ms > c->done_ms + CALL_URGENT_MS) {
             c->retry_ms = c->done_ms + CALL_URGENT_MS;
             c->retry_mono_ms = c->done_mono_ms + CALL_URGENT_MS;
         }
@@ -388,8 +383,7 @@ static bool build_path(const struct executor *x, const struct intent *i, struct 
 static struct execution *begin(struct executor *x, const struct intent *i, struct memo *memo,
                                void *owner, unsigned *owner_flights)
 {
-    size_t n = strlen(i->key) + 1;
-    struct execution *e = xcalloc(1, sizeof *e + n);
+    struct execution *e = xcalloc(1, sizeof *e + call_key_room(&i->key));
     *e = (struct execution){.x = x,
                             .memo = memo,
                             .owner = owner,
@@ -400,9 +394,8 @@ static struct execution *begin(struct executor *x, const struct intent *i, struc
                             .keeps = i->keeps_answer || i->verb == INTENT_READ ||
                                      i->verb == INTENT_LIST || i->verb == INTENT_EXPAND ||
                                      i->verb == INTENT_ASK,
-                            .urgent = str_eq(i->sub, "unfreeze"),
-                            .mark_done = xstrdup(i->mark_done)};
-    memcpy(e->key, i->key, n);
+                            .mark_done = i->mark_done};
+    e->key = call_key_store(&i->key, e->texts);
     e->kind = i->kind;
     e->object = xasprintf("%s%s%s%s%s", str_or(i->ns, ""), i->ns ? "/" : "", str_or(i->name, ""),
                           i->sub ? "/" : "", str_or(i->sub, ""));
@@ -434,12 +427,8 @@ static void mark_sent(struct executor *x, const struct intent *i, struct memo *m
     c->state = CALL_FLYING;
     c->sent_ms = wall(x);
     c->sent_mono_ms = clock_mono(x->clock);
-    if (i->mark_sent) {
-        struct call *mark = memo_slot(memo, i->mark_sent);
-        mark->state = CALL_OK;
-        mark->sent_ms = c->sent_ms;
-        mark->sent_mono_ms = c->sent_mono_ms;
-    }
+    if (i->mark_sent.kind)
+        memo_prove(memo, i->mark_sent)->sent_mono_ms = c->sent_mono_ms;
 }
 
 static char *question_of(const struct intent *i, const char *path)
@@ -512,7 +501,7 @@ bool execute(struct executor *x, const struct intent *i, struct memo *memo, void
         .body = text,
         .body_len = text ? strlen(text) : 0,
         .deadline_ms = i->timeout_ms ? i->timeout_ms : CALL_TIMEOUT_MS,
-        .urgent = e->urgent || i->urgent,
+        .urgent = call_kinds[i->key.kind].urgent || i->urgent,
         .response_max = LIMIT_REPLY_BYTES,
     };
     if (verb->writes && i->verb != INTENT_DRY_RUN)

@@ -1,10 +1,7 @@
 #include "actions/intents.h"
 
 #include <assert.h>
-#include <stdarg.h>
 #include <string.h>
-
-#include "base/buf.h"
 
 const char *const intent_verb_names[INTENT_VERBS] = {
     [INTENT_READ] = "read",     [INTENT_DRY_RUN] = "dry-run",
@@ -18,7 +15,7 @@ const char *const intent_verb_names[INTENT_VERBS] = {
 
 struct intent *intents_add(struct intents *list, enum intent_verb verb,
                            const struct kube_kind *kind, const char *ns, const char *name,
-                           const char *key, ...)
+                           struct call_key key)
 {
     if (list->count == list->cap) {
         size_t cap = list->cap ? list->cap * 2 : 16;
@@ -28,17 +25,14 @@ struct intent *intents_add(struct intents *list, enum intent_verb verb,
         list->items = grown;
         list->cap = cap;
     }
-    CLEANUP_BUF struct buf text = BUF_INIT(1024);
-    va_list args;
-    va_start(args, key);
-    buf_vaddf(&text, key, args);
-    va_end(args);
+    assert(call_kinds[key.kind].effect != CALL_WORKED_OUT);
+    char *texts = arena_alloc(list->arena, call_key_room(&key) + 1);
     struct intent *i = &list->items[list->count++];
     *i = (struct intent){.verb = verb,
                          .kind = kind,
                          .ns = arena_strdup(list->arena, ns),
                          .name = arena_strdup(list->arena, name),
-                         .key = arena_strdup(list->arena, text.data)};
+                         .key = call_key_store(&key, texts)};
     bool nameless =
         verb == INTENT_EVENT || verb == INTENT_LIST || verb == INTENT_PODS || verb == INTENT_ASK;
     assert(i->name || nameless);

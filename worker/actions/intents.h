@@ -15,6 +15,7 @@
 
 #include "base/mem.h"
 #include "kube/object.h"
+#include "observe/memo.h"
 
 enum intent_verb {
     INTENT_READ,    /* GET; the body is kept in the memo */
@@ -50,10 +51,9 @@ struct intent {
     bool shared;          /* READ, EXPAND, ASK: what another clone was told a moment ago will do */
     unsigned limit;       /* PODS: how many to a page */
     const char *token;    /* PODS: the page's; "": the first */
-    const char *key;
-    /* Memo slots set to CALL_OK: when the request is handed to the network, and when it succeeded.
-       NULL: none. They let the next decision prove what came before what. */
-    const char *mark_sent, *mark_done;
+    struct call_key key;
+    /* What it proves when the request is handed to the network, and when it has succeeded. */
+    struct freeze_proof mark_sent, mark_done;
     int64_t timeout_ms; /* 0: the default of execute.h */
     bool urgent;        /* a guest stands still until it is answered: before all other requests */
 };
@@ -63,9 +63,9 @@ struct intents {
     struct intent *items;
     size_t count, cap;
 };
-/* Adds one; key is printf-style and copied into the arena. Returns it, to be filled in. */
+/* Adds one; the key is copied into the arena. Returns it, to be filled in. */
 struct intent *intents_add(struct intents *list, enum intent_verb verb,
                            const struct kube_kind *kind, const char *ns, const char *name,
-                           const char *key, ...) __attribute__((format(printf, 6, 7)));
+                           struct call_key key);
 
 #endif

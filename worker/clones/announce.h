@@ -29,8 +29,6 @@
 #define ANNOUNCE_LANDS_MS 90000
 /* The API server is asked again this often. */
 #define ANNOUNCE_READ_MS 2000
-/* The memo's slot of that question. */
-#define ANNOUNCE_READ_KEY "read/own"
 
 enum announced {
     ANNOUNCED_FREEZE = 1, /* the source's guest is not free */
@@ -53,7 +51,7 @@ bool announce_forbids(const struct announcement *a, const struct intent *i);
 /* These return true when that settles it. status: the memo's slot of the write. */
 bool announce_answered(struct announcement *a, const struct call *status);
 bool announce_seen(struct announcement *a, const struct kube_object *o);
-/* read: the slot of ANNOUNCE_READ_KEY, when its answer has come; o: what it showed, NULL: nothing.
+/* read: the slot of CALL_READ_OWN, when its answer has come; o: what it showed, NULL: nothing.
  */
 bool announce_read(struct announcement *a, const struct call *read, const struct kube_object *o);
 /* Is the API server to be asked now? */

@@ -216,7 +216,8 @@ void entries_remove(struct entries *all, struct entry *e)
 
 bool entry_needs_no_memo(const struct entry *e, bool final, size_t intents)
 {
-    return final && !e->flights && !intents && !call_failed(memo_find(&e->memo, "status"));
+    return final && !e->flights && !intents &&
+           !call_failed(memo_find(&e->memo, call_key(CALL_STATUS)));
 }
 
 void entry_landed(struct entries *all, struct entry *e)

@@ -257,15 +257,13 @@ static void look_for_company(const struct peers *p, struct clone_view *v)
 /* A create of a claim was sent whose object the cache does not show yet. */
 static bool claim_on_its_way(const struct peers *p, const struct entry *e)
 {
-    static const char prefix[] = "create/claim/";
     for (const struct call *c = e->memo.calls; c; c = c->next) {
-        if (!str_starts(c->key, prefix))
+        if (c->key.kind != CALL_CREATE_CLAIM)
             continue;
         bool recent = c->state == CALL_FLYING || p->now.wall_ms < c->done_ms + CREATE_SEEN_MS;
         bool may_exist = c->state == CALL_FLYING || call_ok(c) ||
                          (call_failed(c) && c->kind != ERR_REFUSED && c->kind != ERR_EXISTS);
-        if (recent && may_exist &&
-            !p->caches->get(p->caches->arg, KIND_PVC, e->ns, c->key + sizeof prefix - 1))
+        if (recent && may_exist && !p->caches->get(p->caches->arg, KIND_PVC, e->ns, c->key.name))
             return true;
     }
     return false;
@@ -390,7 +388,7 @@ void peers_note(const struct peers *p, const struct clone_view *v, const struct 
     bind_members(p, &d->record);
     /* From now on its spec and its disks are those that the snapshot's taker captured. */
     if (d->record.shared.uid)
-        memo_forget(&p->self->memo, CAPTURE_KEY);
+        memo_forget(&p->self->memo, CALL_CAPTURE);
 }
 
 void peers_freed(const struct entries *all, const struct entry *self)

@@ -156,7 +156,7 @@ static void wake_for_retries(struct worker *w, const struct entry *e)
     for (const struct call *c = e->memo.calls; c; c = c->next)
         if (c->state == CALL_FAILED && c->retry_mono_ms > now &&
             (!soonest || c->retry_mono_ms < soonest) &&
-            !(str_starts(c->key, "dry/") &&
+            !(call_kinds[c->key.kind].effect == CALL_TRIES &&
               (c->kind == ERR_REFUSED || c->kind == ERR_INVALID || c->kind == ERR_EXISTS)))
             soonest = c->retry_mono_ms;
     if (soonest)
@@ -167,13 +167,13 @@ static void wake_for_retries(struct worker *w, const struct entry *e)
    minutes perhaps: the API server is asked what it has. */
 static void ask_for_own(struct worker *w, struct entry *e)
 {
-    const struct call *status = memo_find(&e->memo, "status");
-    const struct call *read = memo_find(&e->memo, ANNOUNCE_READ_KEY);
+    const struct call *status = memo_find(&e->memo, call_key(CALL_STATUS));
+    const struct call *read = memo_find(&e->memo, call_key(CALL_READ_OWN));
     const struct intent i = {.verb = INTENT_READ,
                              .kind = &worker_kinds[KIND_WUKONG],
                              .ns = e->ns,
                              .name = e->name,
-                             .key = ANNOUNCE_READ_KEY};
+                             .key = call_key(CALL_READ_OWN)};
     bool behind = call_failed(status) && status->kind == ERR_CONFLICT &&
                   (!read || read->done_ms < status->done_ms);
     if ((behind || announce_wants_read(&e->announced, status, worker_mono(w))) &&
@@ -196,7 +196,7 @@ static void give_up_look(struct worker *w, struct entry *e, struct clone_view *v
     arena_init_soft(&small, LOOK_ARENA_BYTES);
     struct decision told = {.intents = {.arena = &small}};
     for (size_t k = 0; k < d->intents.count; k++)
-        if (str_eq(d->intents.items[k].sub, "unfreeze"))
+        if (d->intents.items[k].key.kind == CALL_THAW)
             execute(&w->executor, &d->intents.items[k], &e->memo, e, &e->flights);
     if (log_limited(&w->too_large_log, worker_mono(w), TOO_LARGE_LOG_MS))
         log_event(LOG_ERROR, "clone is too large to be looked at", LOG_S("wukong", e->key),

@@ -65,7 +65,7 @@ void worker_send_status(struct worker *w, struct entry *e, const struct clone_vi
         return;
     /* The finalizer's answer brings the version that this write has to name: without it, a
      * conflict. */
-    const struct call *finalizer = memo_find(&e->memo, "finalizer/add");
+    const struct call *finalizer = memo_find(&e->memo, call_key(CALL_FINALIZER_ADD));
     if (finalizer && finalizer->state == CALL_FLYING)
         return;
     /* That it has been seen is told soon, however many are under way. */
@@ -84,14 +84,12 @@ void worker_send_status(struct worker *w, struct entry *e, const struct clone_vi
                           of yesterday, must not undo a newer one. */
                        .version = v->wukong->resource_version,
                        .body = text.data,
-                       .key = "status"};
+                       .key = call_key(CALL_STATUS)};
     if (d->record.freeze.requested_ms != v->record.freeze.requested_ms)
         /* Marked when sent: the watch may show the record before the answer to its write comes. */
-        i.mark_sent =
-            arena_printf(v->arena, "armed/%lld", (long long)d->record.freeze.requested_ms);
+        i.mark_sent = (struct freeze_proof){PROOF_ARMED, d->record.freeze.requested_ms};
     else if (d->record.freeze.thawed_ms && !v->record.freeze.thawed_ms)
-        i.mark_sent =
-            arena_printf(v->arena, "thawed/%lld", (long long)d->record.freeze.requested_ms);
+        i.mark_sent = (struct freeze_proof){PROOF_THAWED, d->record.freeze.requested_ms};
     e->status_ms = v->now.wall_ms;
     const struct call *last = memo_find(&e->memo, i.key);
     bool flying = last && last->state == CALL_FLYING;
@@ -116,7 +114,7 @@ void worker_trust_answer(struct worker *w, struct entry *e, const char *json, si
         free(o);
         return;
     }
-    if (announce_read(&e->announced, memo_find(&e->memo, ANNOUNCE_READ_KEY), o))
+    if (announce_read(&e->announced, memo_find(&e->memo, call_key(CALL_READ_OWN)), o))
         peers_freed(&w->entries, e);
     const struct kube_object *cached = store_get(w->watched[KIND_WUKONG].store, e->ns, e->name);
     /* Answers may come in another order than the writes took effect. */

@@ -50,9 +50,11 @@ static void write_walk(const struct clone_view *v, struct buf *out)
 
 static void write_intents(const struct decision *d, struct buf *out)
 {
-    for (size_t i = 0; i < d->intents.count; i++)
-        buf_addf(out, "%s%s:%s", i ? " " : "", intent_verb_names[d->intents.items[i].verb],
-                 d->intents.items[i].key);
+    for (size_t i = 0; i < d->intents.count; i++) {
+        const struct intent *one = &d->intents.items[i];
+        buf_addf(out, "%s%s:", i ? " " : "", intent_verb_names[one->verb]);
+        call_key_print(&one->key, out);
+    }
 }
 
 void trace_decided(const char *wukong, const struct clone_view *v, const struct decision *d)
@@ -98,9 +100,12 @@ void trace_print(const char *wukong, const struct clone_view *v, const struct de
     else if (!each_step(v, on_lines, out))
         buf_adds(out, "  all steps are done\n");
     print_conditions(d, out);
-    for (size_t i = 0; i < d->intents.count; i++)
-        buf_addf(out, "  sends %s %s (%s)\n", intent_verb_names[d->intents.items[i].verb],
-                 d->intents.items[i].kind->resource, d->intents.items[i].key);
+    for (size_t i = 0; i < d->intents.count; i++) {
+        const struct intent *one = &d->intents.items[i];
+        buf_addf(out, "  sends %s %s (", intent_verb_names[one->verb], one->kind->resource);
+        call_key_print(&one->key, out);
+        buf_adds(out, ")\n");
+    }
     if (d->write_status)
         buf_adds(out, d->persist_first ? "  writes the status before all else\n"
                                        : "  writes the status\n");

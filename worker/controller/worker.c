@@ -80,8 +80,8 @@ static void call_ended(void *arg, void *owner, const char *written, size_t writt
     }
     if (written)
         worker_trust_answer(w, e, written, written_len);
-    if (announce_answered(&e->announced, memo_find(&e->memo, "status")) ||
-        announce_read(&e->announced, memo_find(&e->memo, ANNOUNCE_READ_KEY), NULL))
+    if (announce_answered(&e->announced, memo_find(&e->memo, call_key(CALL_STATUS))) ||
+        announce_read(&e->announced, memo_find(&e->memo, call_key(CALL_READ_OWN)), NULL))
         peers_freed(&w->entries, e);
     entries_count_freeze(&w->entries, e);
     worker_look_at(w, e);

@@ -129,7 +129,7 @@ void start_clock(const struct clone_view *v, const struct walk *w, struct decisi
 void note_started(const struct clone_view *v, struct decision *d)
 {
     const struct clone_record *r = &v->record;
-    const struct call *start = memo_find(v->memo, "start");
+    const struct call *start = memo_find(v->memo, call_key(CALL_START_SOURCE));
     if (!r->started.at_ms || r->started.vmi_uid)
         return;
     if (call_failed(start) && start->code == 409 && start->failures <= 1)

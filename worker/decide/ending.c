@@ -29,12 +29,12 @@ void write_finalizer(const struct clone_view *v, struct decision *d, bool wanted
         return;
     /* It was written this way a moment ago, and the other way since: that is no event to wait for.
      */
-    const struct call *last = memo_findf(v->memo, "finalizer/%s", wanted ? "add" : "remove");
+    struct call_key key = call_key(wanted ? CALL_FINALIZER_ADD : CALL_FINALIZER_REMOVE);
+    const struct call *last = memo_find(v->memo, key);
     if (call_ok(last))
         decision_again(d, last->done_ms + CALL_SETTLE_MS);
-    struct intent *i =
-        intents_add(&d->intents, INTENT_FINALIZER, &worker_kinds[KIND_WUKONG], v->wukong->ns,
-                    v->wukong->name, "finalizer/%s", wanted ? "add" : "remove");
+    struct intent *i = intents_add(&d->intents, INTENT_FINALIZER, &worker_kinds[KIND_WUKONG],
+                                   v->wukong->ns, v->wukong->name, key);
     i->uid = v->wukong->uid;
     i->body = wanted ? WUKONG_FINALIZER : "";
 }

@@ -13,15 +13,14 @@ static bool look(const struct clone_view *v, struct decision *d, enum worker_kin
                  const char *name)
 {
     const struct kube_kind *k = &worker_kinds[kind];
-    const struct call *c = memo_findf(v->memo, "read/%s/%s", k->resource, name);
+    const struct call *c = memo_find(v->memo, view_live_key(kind, name));
     bool absent = call_failed(c) && c->code == 404;
     int64_t fresh_ms = absent ? ABSENT_FRESH_MS : LOOK_FRESH_MS;
     if ((call_ok(c) || absent) && v->now.wall_ms < c->done_ms + fresh_ms)
         return true;
     if (call_failed(c) && c->failures > LOOKS_TRIED)
         return true;
-    (void)intents_add(&d->intents, INTENT_READ, k, v->wukong->ns, name, "read/%s/%s", k->resource,
-                      name);
+    (void)intents_add(&d->intents, INTENT_READ, k, v->wukong->ns, name, view_live_key(kind, name));
     decision_again(d, v->now.wall_ms + 1000);
     return false;
 }

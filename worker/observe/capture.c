@@ -18,19 +18,21 @@ struct read_list {
 };
 
 #define READS_MAX (LIMIT_DISKS + 8)
+/* The spec that is resolved has no name of its own. */
+#define EXPANSION "expand"
 
-static void want(struct read_list *l, int kind, const char *ns, const char *name, const char *key)
+static void want(struct read_list *l, int kind, const char *ns, const char *name,
+                 enum call_kind call)
 {
     if (!name || l->count == READS_MAX)
         return;
-    l->items[l->count++] =
-        (struct body_read){kind, ns, name, arena_printf(l->arena, "read/%s/%s", key, name), NULL};
+    l->items[l->count++] = (struct body_read){kind, ns, name, call_key_named(call, name), NULL};
 }
 
-static cJSON *parse_call(const struct memo *m, const char *kind, const char *name)
+static cJSON *parse_call(const struct memo *m, enum call_kind call, const char *name)
 {
     cJSON *tree = NULL;
-    const struct call *c = name ? memo_findf(m, "read/%s/%s", kind, name) : NULL;
+    const struct call *c = name ? memo_find(m, call_key_named(call, name)) : NULL;
     if (!call_was_ok(c) || !c->body || json_read(c->body, c->body_len, &tree, NULL) < 0)
         return NULL;
     return tree;
@@ -41,7 +43,8 @@ static cJSON *normalise(const struct clone_view *v, const cJSON *vm, const cJSON
                         struct err *err)
 {
     cJSON *source = NULL;
-    CLEANUP_JSON cJSON *revision = parse_call(v->memo, "revision", json_str(vmi, F_REVISION_NAME));
+    CLEANUP_JSON cJSON *revision =
+        parse_call(v->memo, CALL_READ_SOURCE_REVISION, json_str(vmi, F_REVISION_NAME));
     struct target_source in = {json_get(revision, "data"), vmi, vm};
     return target_source_spec(&in, &source, err) < 0 ? NULL : source;
 }
@@ -59,7 +62,7 @@ static void want_expansion(const struct clone_view *v, const cJSON *vm, const cJ
         target_expand_body(source, str_or(v->source.vm_name, v->source.vmi_name),
                            v->effective.source_ns, &body, &err) < 0)
         return;
-    want(l, KIND_EXPAND, v->effective.source_ns, "expand", "spec");
+    want(l, KIND_EXPAND, v->effective.source_ns, EXPANSION, CALL_EXPAND_SOURCE);
     l->items[l->count - 1].body = arena_strdup(v->arena, body.data);
 }
 
@@ -67,7 +70,7 @@ static void want_expansion(const struct clone_view *v, const cJSON *vm, const cJ
    (it was too large for an annotation). */
 static cJSON *carried(const struct clone_view *v)
 {
-    CLEANUP_JSON cJSON *snapshot = parse_call(v->memo, "carrier", v->snapshot_carrier);
+    CLEANUP_JSON cJSON *snapshot = parse_call(v->memo, CALL_READ_CARRIER, v->snapshot_carrier);
     CLEANUP_JSON cJSON *tree = NULL;
     const char *text = json_str(snapshot, "metadata.annotations[" TARGET_SPEC_ANNOTATION "]");
     if (!text || json_read(text, strlen(text), &tree, NULL) < 0)
@@ -81,7 +84,7 @@ static cJSON *carried(const struct clone_view *v)
 static bool carrier_is_empty(const struct clone_view *v)
 {
     if (!v->snapshot_carrier ||
-        !call_was_ok(memo_findf(v->memo, "read/carrier/%s", v->snapshot_carrier)))
+        !call_was_ok(memo_find(v->memo, call_key_named(CALL_READ_CARRIER, v->snapshot_carrier))))
         return false;
     CLEANUP_JSON cJSON *tree = carried(v);
     return !tree;
@@ -89,8 +92,8 @@ static bool carrier_is_empty(const struct clone_view *v)
 
 static void want_what_the_source_names(const struct clone_view *v, struct read_list *l)
 {
-    CLEANUP_JSON cJSON *vm = parse_call(v->memo, "vm", v->source.vm_name);
-    CLEANUP_JSON cJSON *vmi = parse_call(v->memo, "vmi", v->source.vmi_name);
+    CLEANUP_JSON cJSON *vm = parse_call(v->memo, CALL_READ_SOURCE_VM, v->source.vm_name);
+    CLEANUP_JSON cJSON *vmi = parse_call(v->memo, CALL_READ_SOURCE_VMI, v->source.vmi_name);
     if (!vm && !vmi)
         return;
     struct source_facts facts = {0};
@@ -98,10 +101,10 @@ static void want_what_the_source_names(const struct clone_view *v, struct read_l
     facts_read_source(v->arena, vm, vmi, &facts);
     if (vmi && vm)
         want(l, KIND_REVISION, v->effective.source_ns,
-             arena_strdup(v->arena, json_str(vmi, F_REVISION_NAME)), "revision");
+             arena_strdup(v->arena, json_str(vmi, F_REVISION_NAME)), CALL_READ_SOURCE_REVISION);
     size_t n = facts_claim_names(&facts, names, LIMIT_DISKS);
     for (size_t i = 0; i < n && i < LIMIT_DISKS; i++)
-        want(l, KIND_PVC, v->effective.source_ns, names[i], "claim");
+        want(l, KIND_PVC, v->effective.source_ns, names[i], CALL_READ_SOURCE_CLAIM);
     want_expansion(v, vm, vmi, l);
 }
 
@@ -115,15 +118,15 @@ const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count
     l.items = arena_alloc(v->arena, READS_MAX * sizeof *l.items);
     if (v->snapshot_carrier && !carrier_is_empty(v)) {
         want(&l, view_uses_vm_snapshot(v) ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT,
-             v->effective.source_ns, v->snapshot_carrier, "carrier");
+             v->effective.source_ns, v->snapshot_carrier, CALL_READ_CARRIER);
     } else {
         if (v->source.vm_exists)
-            want(&l, KIND_VM, v->effective.source_ns, v->source.vm_name, "vm");
+            want(&l, KIND_VM, v->effective.source_ns, v->source.vm_name, CALL_READ_SOURCE_VM);
         if (v->source.vmi_exists)
-            want(&l, KIND_VMI, v->effective.source_ns, v->source.vmi_name, "vmi");
+            want(&l, KIND_VMI, v->effective.source_ns, v->source.vmi_name, CALL_READ_SOURCE_VMI);
         else
             /* That it is stopped is not believed of a cache, which may be behind. */
-            want(&l, KIND_VMI, v->effective.source_ns, v->source.vm_name, "absent");
+            want(&l, KIND_VMI, v->effective.source_ns, v->source.vm_name, CALL_READ_SOURCE_ABSENT);
         want_what_the_source_names(v, &l);
     }
     *ret_count = l.count;
@@ -306,7 +309,7 @@ static void store(struct clone_view *v, struct memo *memo, const cJSON *source,
     json_tree(&w, "source", source);
     json_array(&w, "disks");
     for (size_t i = 0; i < plan->count; i++) {
-        CLEANUP_JSON cJSON *pvc = parse_call(memo, "claim", plan->items[i].claim);
+        CLEANUP_JSON cJSON *pvc = parse_call(memo, CALL_READ_SOURCE_CLAIM, plan->items[i].claim);
         write_disk(&w, v, &plan->items[i], pvc);
     }
     json_end(&w);
@@ -315,7 +318,7 @@ static void store(struct clone_view *v, struct memo *memo, const cJSON *source,
         refuse(v, REASON_SOURCE_UNSUPPORTED, "the source's spec is larger than an object may be");
         return;
     }
-    struct call *c = memo_slot(memo, CAPTURE_KEY);
+    struct call *c = memo_slot(memo, call_key(CALL_CAPTURE));
     c->state = CALL_OK;
     size_t len = text.len;
     call_set_body(c, buf_take(&text), len);
@@ -331,8 +334,8 @@ static void read_claims(const struct clone_view *v, struct source_facts *facts)
     n = n < LIMIT_DISKS ? n : LIMIT_DISKS;
     facts->claims = arena_alloc(v->arena, (n + 1) * sizeof *facts->claims);
     for (size_t i = 0; i < n; i++) {
-        const struct call *c = memo_findf(v->memo, "read/claim/%s", names[i]);
-        CLEANUP_JSON cJSON *pvc = parse_call(v->memo, "claim", names[i]);
+        const struct call *c = memo_find(v->memo, call_key_named(CALL_READ_SOURCE_CLAIM, names[i]));
+        CLEANUP_JSON cJSON *pvc = parse_call(v->memo, CALL_READ_SOURCE_CLAIM, names[i]);
         facts_read_claim(v->arena, names[i], pvc, &facts->claims[i]);
         facts->claims[i].looked_up = call_was_ok(c) || call_was_absent(c);
     }
@@ -348,7 +351,7 @@ static cJSON *expanded(const struct clone_view *v, cJSON *source, const cJSON *v
     bool needed = raw && target_needs_expand(raw, &v->wukong->spec);
     if (!raw || !(needed || target_hides_state(raw, vmi)))
         return TAKE(raw);
-    CLEANUP_JSON cJSON *reply = parse_call(v->memo, "spec", "expand");
+    CLEANUP_JSON cJSON *reply = parse_call(v->memo, CALL_EXPAND_SOURCE, EXPANSION);
     if (!reply) {
         (void)err_set(err, ERR_UNAVAILABLE, "the instancetype is being resolved");
         return NULL;
@@ -363,9 +366,10 @@ static cJSON *expanded(const struct clone_view *v, cJSON *source, const cJSON *v
 
 static void from_reads(struct clone_view *v, struct memo *memo, int64_t read_ms)
 {
-    CLEANUP_JSON cJSON *vm = parse_call(memo, "vm", v->source.vm_exists ? v->source.vm_name : NULL);
+    CLEANUP_JSON cJSON *vm =
+        parse_call(memo, CALL_READ_SOURCE_VM, v->source.vm_exists ? v->source.vm_name : NULL);
     CLEANUP_JSON cJSON *vmi =
-        parse_call(memo, "vmi", v->source.vmi_exists ? v->source.vmi_name : NULL);
+        parse_call(memo, CALL_READ_SOURCE_VMI, v->source.vmi_exists ? v->source.vmi_name : NULL);
     struct err err = {0};
     if (!vm && !vmi)
         return;
@@ -439,7 +443,7 @@ static void from_carrier(struct clone_view *v, struct memo *memo)
         refuse(v, REASON_SOURCE_UNSUPPORTED, err.message);
         return;
     }
-    struct call *c = memo_slot(memo, CAPTURE_KEY);
+    struct call *c = memo_slot(memo, call_key(CALL_CAPTURE));
     c->state = CALL_OK;
     char *text = json_print(tree);
     call_set_body(c, text, strlen(text));
@@ -476,7 +480,7 @@ static void plan_from_record(struct clone_view *v)
 
 static void build(struct clone_view *v, struct memo *memo)
 {
-    const struct call *kept = memo_find(memo, CAPTURE_KEY);
+    const struct call *kept = memo_find(memo, call_key(CALL_CAPTURE));
     bool same_attempt = call_ok(kept) && kept->failures == (unsigned)view_attempt(v);
     v->capture.sealed = v->snapshot_carrier != NULL;
     bool fixed = v->capture.sealed || record_owes_thaw(&v->record) || view_past_cut(v);

@@ -14,16 +14,14 @@
 /* An object to be read live; key names the memo's slot. */
 struct body_read {
     int kind; /* enum worker_kind */
-    const char *ns, *name, *key;
+    const char *ns, *name;
+    struct call_key key;
     const char *body; /* not NULL: a spec to be expanded, sent by PUT */
 };
 /* The reads that the capture needs, as far as they are known by now: the source first, what it
    names (ControllerRevision, claims) once the source has been read. With the snapshots of this
    attempt there, the one that carries the capture instead. Lives in the view's arena. */
 const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count);
-
-/* The key of the memo slot that holds the finished capture of an attempt. */
-#define CAPTURE_KEY "capture"
 
 /*
  * Fills v->capture (and v->disks with the plan; snapshots are the caller's) from the memo: from

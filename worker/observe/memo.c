@@ -1,8 +1,5 @@
 #include "observe/memo.h"
 
-#include <stdarg.h>
-
-#include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -59,59 +56,69 @@ void memo_release(struct memo *m)
         m->calls = c->next;
         call_free(c);
     }
-    m->count = 0;
+    while (m->proofs) {
+        struct proven *p = m->proofs;
+        m->proofs = p->next;
+        free(p);
+    }
 }
 
-const struct call *memo_find(const struct memo *m, const char *key)
+const struct call *memo_find(const struct memo *m, struct call_key key)
 {
     for (const struct call *c = m ? m->calls : NULL; c; c = c->next)
-        if (str_eq(c->key, key))
+        if (call_key_equal(&c->key, &key))
             return c;
     return NULL;
 }
 
-const struct call *memo_findf(const struct memo *m, const char *format, ...)
-{
-    CLEANUP_BUF struct buf key = BUF_INIT(1024);
-    va_list args;
-    va_start(args, format);
-    buf_vaddf(&key, format, args);
-    va_end(args);
-    return memo_find(m, key.data);
-}
-
-struct call *memo_slot(struct memo *m, const char *key)
+struct call *memo_slot(struct memo *m, struct call_key key)
 {
     struct call *c = (struct call *)memo_find(m, key);
     if (c)
         return c;
-    size_t n = strlen(key) + 1;
-    c = xcalloc(1, sizeof *c + n);
-    memcpy(c->key, key, n);
+    c = xcalloc(1, sizeof *c + call_key_room(&key));
+    c->key = call_key_store(&key, c->texts);
     c->next = m->calls;
     m->calls = c;
-    m->count++;
     return c;
 }
 
-void memo_forget(struct memo *m, const char *prefix)
+const struct proven *memo_proven(const struct memo *m, enum proof_kind kind, int64_t freeze_ms)
+{
+    for (const struct proven *p = m ? m->proofs : NULL; p; p = p->next)
+        if (p->proof.kind == kind && p->proof.freeze_ms == freeze_ms)
+            return p;
+    return NULL;
+}
+
+struct proven *memo_prove(struct memo *m, struct freeze_proof proof)
+{
+    struct proven *p = (struct proven *)memo_proven(m, proof.kind, proof.freeze_ms);
+    if (p)
+        return p;
+    p = xcalloc(1, sizeof *p);
+    *p = (struct proven){.next = m->proofs, .proof = proof};
+    m->proofs = p;
+    return p;
+}
+
+void memo_forget(struct memo *m, enum call_kind kind)
 {
     for (struct call **p = &m->calls; *p;) {
         struct call *c = *p;
-        if (c->state == CALL_FLYING || !str_starts(c->key, prefix)) {
+        if (c->state == CALL_FLYING || c->key.kind != kind) {
             p = &c->next;
             continue;
         }
         *p = c->next;
-        m->count--;
         call_free(c);
     }
 }
 
-bool memo_has(const struct memo *m, const char *prefix)
+bool memo_has(const struct memo *m, enum call_kind kind, const char *resource)
 {
     for (const struct call *c = m->calls; c; c = c->next)
-        if (strncmp(c->key, prefix, strlen(prefix)) == 0)
+        if (c->key.kind == kind && str_eq(c->key.resource, resource))
             return true;
     return false;
 }

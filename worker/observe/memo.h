@@ -1,8 +1,9 @@
 /*
  * struct memo: what this process remembers of one Wukong between two reconciles: the outcome of
- * each call, by its intent's key. It is an optimisation and a proof, never the truth: decide() is
- * right without it, only slower (it looks again) and more careful (a freeze whose answer it does
- * not know is one that may have happened). It dies with the process and with the clone.
+ * each call, by its key, and the proofs of a freeze. It is an optimisation and a proof, never the
+ * truth: decide() is right without it, only slower (it looks again) and more careful (a freeze
+ * whose answer it does not know is one that may have happened). It dies with the process and with
+ * the clone.
  */
 #ifndef OBSERVE_MEMO_H
 #define OBSERVE_MEMO_H
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "observe/call_key.h"
 
 /* call.reason of a read that was answered with what cannot be read or copied. */
 #define CALL_UNREADABLE "Unreadable"
@@ -46,12 +48,36 @@ struct call {
     size_t body_len;
     char *version;              /* of the object that a READ of one read; NULL: it has none */
     struct shared_text *shared; /* that body is held there; NULL: by this call */
-    char key[];
+    struct call_key key;
+    char texts[]; /* of the key */
+};
+
+/* What one freeze has come to, as far as this process has sent it: each proves that something came
+   before something else. */
+enum proof_kind {
+    PROOF_NONE,
+    PROOF_ARMED,             /* the record that announces it was sent */
+    PROOF_HELD,              /* the thaw was sent, with all seen cut, before Windows gives up */
+    PROOF_HELD_LONG,         /* the same, but later than Windows holds a freeze */
+    PROOF_THAW_SENT,         /* the thaw was sent, and not all was seen cut while it held */
+    PROOF_THAW_WORKED,       /* the first thaw has worked */
+    PROOF_THAW_WORKED_LATER, /* a repeated one was the first that worked */
+    PROOF_THAWED,            /* the record that the thaw is no longer owed was sent */
+};
+struct freeze_proof {
+    enum proof_kind kind;
+    int64_t freeze_ms; /* which freeze: its record.freeze.requested_ms */
+};
+/* The times are those of the call that the proof came with; 0: not known when it was given. */
+struct proven {
+    struct proven *next;
+    struct freeze_proof proof;
+    int64_t sent_mono_ms, done_mono_ms;
 };
 
 struct memo {
     struct call *calls;
-    size_t count;
+    struct proven *proofs;
     int64_t moved_mono_ms; /* the Wukong, its source or a class was last seen to change: what was
                               asked before may have another answer by now */
     int64_t foreign_snapshot_ms; /* a KubeVirt snapshot or backup was seen while we held a freeze */
@@ -70,19 +96,21 @@ struct memo {
 
 void memo_release(struct memo *m);
 /* NULL when the call was never made. Borrowed until the next change of the memo. */
-const struct call *memo_find(const struct memo *m, const char *key);
-const struct call *memo_findf(const struct memo *m, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+const struct call *memo_find(const struct memo *m, struct call_key key);
 /* Makes the slot when it is absent. */
-struct call *memo_slot(struct memo *m, const char *key);
+struct call *memo_slot(struct memo *m, struct call_key key);
+/* NULL: not proven. */
+const struct proven *memo_proven(const struct memo *m, enum proof_kind kind, int64_t freeze_ms);
+/* Proves it, if it is not; the caller fills in the times. */
+struct proven *memo_prove(struct memo *m, struct freeze_proof proof);
 /* Takes ownership of body, which may be NULL. */
 void call_set_body(struct call *c, char *body, size_t len);
 /* Takes a reference of its own; NULL: no body. */
 void call_share_body(struct call *c, struct shared_text *body);
-/* A call whose key starts with the prefix was made. */
-bool memo_has(const struct memo *m, const char *prefix);
-/* Forgets every call whose key starts with the prefix and which is not under way. */
-void memo_forget(struct memo *m, const char *prefix);
+/* A call of that kind was made for an object of that resource. */
+bool memo_has(const struct memo *m, enum call_kind kind, const char *resource);
+/* Forgets every call of that kind which is not under way. */
+void memo_forget(struct memo *m, enum call_kind kind);
 static inline bool call_ok(const struct call *c)
 {
     return c && c->state == CALL_OK;

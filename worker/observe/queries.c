@@ -100,12 +100,12 @@ enum cut_mode view_cut_mode(const struct clone_view *v)
 
 const struct call *view_freeze_call(const struct clone_view *v)
 {
-    return memo_findf(v->memo, "freeze/%lld", (long long)v->record.freeze.requested_ms);
+    return memo_find(v->memo, call_key_numbered(CALL_FREEZE, v->record.freeze.requested_ms));
 }
 
 const struct call *view_thaw_call(const struct clone_view *v)
 {
-    return memo_findf(v->memo, "thaw/%lld", (long long)v->record.freeze.requested_ms);
+    return memo_find(v->memo, call_key_numbered(CALL_THAW, v->record.freeze.requested_ms));
 }
 
 bool view_waits_for_turn(const struct clone_view *v)
@@ -205,9 +205,19 @@ bool view_may_be_held(const struct clone_view *v)
     return true;
 }
 
-const char *view_dry_slot(const struct clone_view *v)
+struct call_key view_dry_key(const struct clone_view *v, enum call_kind kind, const char *name)
 {
-    return arena_printf(v->arena, "dry/%lld", (long long)view_attempt(v));
+    return (struct call_key){.kind = kind, .number = view_attempt(v), .name = name};
+}
+
+struct call_key view_live_key(enum worker_kind kind, const char *name)
+{
+    return call_key_object(CALL_READ_LIVE, worker_kinds[kind].resource, NULL, name);
+}
+
+const struct proven *view_proven(const struct clone_view *v, enum proof_kind kind)
+{
+    return memo_proven(v->memo, kind, v->record.freeze.requested_ms);
 }
 
 /* --- what is there of the clone --- */
@@ -286,7 +296,7 @@ bool view_source_to_stop(const struct clone_view *v)
 
 const struct call *view_look_after(const struct clone_view *v)
 {
-    return memo_findf(v->memo, "read/after/%lld", (long long)view_attempt(v));
+    return memo_find(v->memo, call_key_numbered(CALL_LOOK_AFTER_VMI, view_attempt(v)));
 }
 
 bool view_copies_claims(const struct clone_view *v)

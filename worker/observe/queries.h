@@ -71,9 +71,13 @@ const char *view_who_requires(const struct clone_view *v);
 bool view_copies_claims(const struct clone_view *v);
 /* The look at the source after the cut, of this attempt; NULL until all snapshots were seen cut. */
 const struct call *view_look_after(const struct clone_view *v);
-/* What the keys of this attempt's dry runs begin with: those of an earlier one tried claims that
-   hang on other snapshots, and prove nothing. */
-const char *view_dry_slot(const struct clone_view *v);
+/* The dry run of that object in this attempt: those of an earlier one tried claims that hang on
+   other snapshots, and prove nothing. */
+struct call_key view_dry_key(const struct clone_view *v, enum call_kind kind, const char *name);
+/* The read of an object that the cache does not show. */
+struct call_key view_live_key(enum worker_kind kind, const char *name);
+/* What this process can prove of the freeze that the record announces; NULL: nothing of that. */
+const struct proven *view_proven(const struct clone_view *v, enum proof_kind kind);
 /* As many guests of other clones are frozen as may be, and this one is to be. */
 bool view_waits_for_turn(const struct clone_view *v);
 /* A machine or a claim of ours is there. */

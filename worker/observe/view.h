@@ -139,18 +139,18 @@ struct view_leftover {
     bool pending_claim; /* a claim that is not bound, or a DataVolume that has not filled its own */
     bool in_use;        /* snapshots: the provisioner has not let go of it yet */
     bool orphaned;      /* and will not before its sweep, minutes from now */
-    const char *release;   /* the patch that lets go of it in the provisioner's place */
-    bool content_awaited;  /* its content is about to appear, and would outlive it */
-    bool being_cut;        /* the CSI driver is at work on it, and has not answered */
-    const char *look;      /* the content that must be read live before; NULL: known well enough */
-    const char *look_key;  /* the memo slot of that look */
-    const char *stuck;     /* a content, marked for deletion, that its sidecar has overlooked */
-    bool unlabelled;       /* a VolumeSnapshot that KubeVirt made for us */
-    const char *backup_of; /* UID of the VirtualMachineSnapshot that KubeVirt made it for */
-    bool unread;           /* the cache does not show it, and the API server has not been asked */
-    bool hasty;            /* a VirtualMachineSnapshot under way: KubeVirt holds the guest for it */
-    int64_t created_ms;    /* snapshots */
-    bool copy;             /* of a handle that is another content's: its policy is never touched */
+    const char *release;  /* the patch that lets go of it in the provisioner's place */
+    bool content_awaited; /* its content is about to appear, and would outlive it */
+    bool being_cut;       /* the CSI driver is at work on it, and has not answered */
+    const char *look;     /* the content that must be read live before; NULL: known well enough */
+    struct call_key look_key; /* the memo slot of that look */
+    const char *stuck;        /* a content, marked for deletion, that its sidecar has overlooked */
+    bool unlabelled;          /* a VolumeSnapshot that KubeVirt made for us */
+    const char *backup_of;    /* UID of the VirtualMachineSnapshot that KubeVirt made it for */
+    bool unread;        /* the cache does not show it, and the API server has not been asked */
+    bool hasty;         /* a VirtualMachineSnapshot under way: KubeVirt holds the guest for it */
+    int64_t created_ms; /* snapshots */
+    bool copy;          /* of a handle that is another content's: its policy is never touched */
     bool attached; /* a content that we hold, whose VolumeSnapshot is there: it goes with that */
 };
 

@@ -81,10 +81,8 @@ void view_see_left_content(const struct clone_view *v, const struct caches *c,
 void view_see_left_snapshot(struct clone_view *v, const struct caches *c,
                             const struct kube_object *o, struct view_leftover *left);
 
-/* What the keys of such reads of a machine begin with. */
-#define VIEW_LIVE_VM "read/virtualmachines/"
 /* What the API server said itself a moment ago of an object that the cache does not show. NULL: it
-   is not there, or *ret_unread: it must be read, under the key "read/RESOURCE/NAME". */
+   is not there, or *ret_unread: it must be read, under view_live_key. */
 const struct kube_object *view_live(struct clone_view *v, enum worker_kind kind, const char *name,
                                     bool *ret_unread);
 

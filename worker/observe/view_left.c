@@ -5,6 +5,7 @@
  * minutes.
  */
 #include "observe/view_build.h"
+#include "observe/queries.h"
 #include "observe/times.h"
 
 #include <assert.h>
@@ -86,14 +87,14 @@ static struct content cached_content(const struct clone_view *v, const struct ca
 
 /* That there is none is no answer any more once the VolumeSnapshot is bound: the look has another
    key then. */
-static const char *look_key(struct clone_view *v, const struct kube_object *o)
+static struct call_key look_key(const struct kube_object *o)
 {
     bool bound = !str_empty(kube_object_field(o, F_CONTENT_NAME));
-    return arena_printf(v->arena, "read/content/%s%s", o->uid, bound ? "/bound" : "");
+    return call_key_named(bound ? CALL_READ_BOUND_CONTENT : CALL_READ_CONTENT, o->uid);
 }
 
 static struct content live_content(struct clone_view *v, const struct caches *c, const char *name,
-                                   const char *uid, const char *key)
+                                   const char *uid, struct call_key key)
 {
     CLEANUP_JSON cJSON *tree = NULL;
     struct kube_object *o = NULL;
@@ -120,7 +121,8 @@ static bool sure(const struct clone_view *v, const struct content *c)
 {
     if (!c->known || v->effective.clone_type == CLONE_LINKED)
         return false;
-    return c->retains ? !call_ok(memo_findf(v->memo, "policy/%s", c->name)) : c->cut;
+    return c->retains ? !call_ok(memo_find(v->memo, call_key_named(CALL_SET_DELETE, c->name)))
+                      : c->cut;
 }
 
 static const struct kube_object *keep_object(struct arena *a, const struct kube_object *o)
@@ -144,7 +146,7 @@ const struct kube_object *view_live(struct clone_view *v, enum worker_kind kind,
 {
     struct kube_object *o = NULL;
     struct err err = {0};
-    const struct call *c = memo_findf(v->memo, "read/%s/%s", worker_kinds[kind].resource, name);
+    const struct call *c = memo_find(v->memo, view_live_key(kind, name));
     bool gone = call_failed(c) && c->code == 404;
     *ret_unread = (!call_ok(c) && !gone) || v->now.wall_ms >= c->done_ms + LOOK_FRESH_MS;
     if (*ret_unread || gone)
@@ -208,7 +210,7 @@ void view_see_left_content(const struct clone_view *v, const struct caches *c,
     left->content = o->name;
     left->policy_ours = !kube_object_field(o, F_POLICY_SET);
     left->content_retains = str_eq(kube_object_field(o, F_DELETION_POLICY), "Retain") &&
-                            !call_ok(memo_findf(v->memo, "policy/%s", o->name));
+                            !call_ok(memo_find(v->memo, call_key_named(CALL_SET_DELETE, o->name)));
 }
 
 void view_see_left_snapshot(struct clone_view *v, const struct caches *c,
@@ -224,7 +226,7 @@ void view_see_left_snapshot(struct clone_view *v, const struct caches *c,
         bool stuck = content.deleting && since > STUCK_MS && since < STUCK_UNTIL_MS;
         left->stuck = stuck && !left->copy ? content.name : NULL;
     } else if (!sure(v, &content)) {
-        left->look_key = look_key(v, o);
+        left->look_key = look_key(o);
         struct content live = live_content(v, c, usual, o->uid, left->look_key);
         left->look = live.known ? NULL : arena_strdup(v->arena, usual);
         content = live.known ? live : content;

@@ -94,8 +94,10 @@ static void add_backups(struct owned_fill *f, const struct kube_object *vm_snaps
             ours_is_backup_of(snapshot, vm_snapshot->uid)
                 ? find_backup(f, KIND_SNAPSHOT, vm_snapshot, snapshot, &live)
                 : NULL;
-        bool labelled = o && (str_eq(o->label, f->v->wukong->uid) ||
-                              (live && call_ok(memo_findf(f->v->memo, "label/%s", o->uid))));
+        bool labelled =
+            o &&
+            (str_eq(o->label, f->v->wukong->uid) ||
+             (live && call_ok(memo_find(f->v->memo, call_key_named(CALL_LABEL_SNAPSHOT, o->uid)))));
         /* What the cache shows with our label is among ours already. */
         if (!o || (!live && view_is_ours(f->v, KIND_SNAPSHOT, o)))
             continue;

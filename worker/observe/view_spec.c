@@ -45,8 +45,8 @@ void view_judge_spec(struct clone_view *v, struct memo *memo, const struct kube_
     /* What was begun under an earlier version's rules is ended under them. */
     if (record_final(&v->record) || v->record.attempts || v->wukong->deleted_ms)
         return;
-    CLEANUP_FREE char *key = xasprintf("valid/%lld", (long long)v->wukong->generation);
-    struct call *verdict = memo_slot(memo, key);
+    struct call *verdict =
+        memo_slot(memo, call_key_numbered(CALL_SPEC_VERDICT, v->wukong->generation));
     if (verdict->state == CALL_NONE)
         judge(v, kube_object_field(object, F_SPEC), verdict);
     if (verdict->state == CALL_FAILED)

@@ -174,7 +174,7 @@ static void as_it_was(const struct clone_view *v, struct view_target *t)
 void view_see_targets(struct clone_view *v, const struct caches *c)
 {
     size_t n = (size_t)v->effective.replicas;
-    v->looked_live = memo_has(v->memo, VIEW_LIVE_VM);
+    v->looked_live = memo_has(v->memo, CALL_READ_LIVE, worker_kinds[KIND_VM].resource);
     v->targets = arena_alloc(v->arena, (n + 1) * sizeof *v->targets);
     for (size_t t = 0; t < n; t++) {
         struct view_target *target = &v->targets[t];

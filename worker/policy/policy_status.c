@@ -295,7 +295,7 @@ static void send(struct policy_reports *all, struct report *r, const struct kube
                              .uid = o->uid,
                              .version = o->resource_version,
                              .body = text.data,
-                             .key = "status"};
+                             .key = call_key(CALL_STATUS)};
     r->written_ms = clock_mono(all->o.clock);
     execute(&all->executor, &i, &r->memo, r, &r->flights);
 }
@@ -346,7 +346,7 @@ static void ended(void *arg, void *owner, const char *written, size_t written_le
         report_free(r);
         return;
     }
-    const struct call *c = memo_find(&r->memo, "status");
+    const struct call *c = memo_find(&r->memo, call_key(CALL_STATUS));
     if (!call_failed(c)) {
         if (r->dirty)
             touch(all, r);

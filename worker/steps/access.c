@@ -23,10 +23,15 @@ static const char *question(const struct clone_view *v, enum access_right right)
 }
 
 /* The stamp is the question's age: a new one may name another user. */
+static struct call_key question_key(const struct clone_view *v, enum access_right right)
+{
+    return call_key_numbered(right == ACCESS_CLONE ? CALL_ACCESS_CLONE : CALL_ACCESS_START,
+                             v->permit.issued_ms);
+}
+
 static const struct call *answer(const struct clone_view *v, enum access_right right)
 {
-    return memo_findf(v->memo, "access/%s/%lld", right_names[right],
-                      (long long)v->permit.issued_ms);
+    return memo_find(v->memo, question_key(v, right));
 }
 
 static bool allowed(const struct call *c, bool *ret_known)
@@ -85,9 +90,8 @@ enum observed access_state(const struct clone_view *v, enum access_right right, 
 
 void access_ask(const struct clone_view *v, enum access_right right, struct decision *d)
 {
-    struct intent *i =
-        intents_add(&d->intents, INTENT_ASK, &worker_kinds[KIND_ACCESS_REVIEW], NULL, NULL,
-                    "access/%s/%lld", right_names[right], (long long)v->permit.issued_ms);
+    struct intent *i = intents_add(&d->intents, INTENT_ASK, &worker_kinds[KIND_ACCESS_REVIEW], NULL,
+                                   NULL, question_key(v, right));
     i->body = question(v, right);
     i->shared = true;
 }

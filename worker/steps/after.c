@@ -57,7 +57,7 @@ static bool looked(const struct call *c)
 /* The same look at the VirtualMachine, where there is one. */
 static const struct call *vm_after(const struct clone_view *v)
 {
-    return memo_findf(v->memo, "read/after-vm/%lld", (long long)view_attempt(v));
+    return memo_find(v->memo, call_key_numbered(CALL_LOOK_AFTER_VM, view_attempt(v)));
 }
 
 /* The claims that the machine names are those that were planned, and cut: after a volume migration
@@ -98,7 +98,8 @@ static enum observed disks_stayed(const struct clone_view *v, const struct call 
 /* Its own state, as the last read before the freeze and the look after the cut show it. */
 static bool same_backup(const struct clone_view *v, const cJSON *after)
 {
-    const struct call *before = memo_findf(v->memo, "read/vmi/%s", str_or(v->source.vmi_name, ""));
+    const struct call *before =
+        memo_find(v->memo, call_key_named(CALL_READ_SOURCE_VMI, v->source.vmi_name));
     CLEANUP_JSON cJSON *vmi = read_tree(before);
     /* A worker that was restarted has not read it: a backup that is not over, or was begun since
        the attempt was, less what two clocks may differ by. */
@@ -125,7 +126,7 @@ enum observed view_stayed_the_same(const struct clone_view *v, struct why *why)
     bool same = vmi && str_eq(json_str(vmi, "metadata.uid"), v->record.source_uid) &&
                 !json_str(vmi, "metadata.deletionTimestamp");
     enum observed disks = same ? disks_stayed(v, vm_after(v), vmi, why) : view_source_changed(why);
-    return disks == STEP_DONE ? pods_after(v, "after", why) : disks;
+    return disks == STEP_DONE ? pods_after(v, CALL_PODS_AFTER, why) : disks;
 }
 
 /* One that runs by then may have been started after the last cut, and nothing tells: the storage's
@@ -147,24 +148,25 @@ static enum observed found_stopped(const struct clone_view *v, const struct call
 
 /* By two looks of one moment: it does not run, and its disks are those that were planned. */
 static enum observed stayed_stopped(const struct clone_view *v, const struct call *vmi_look,
-                                    const struct call *vm_look, const char *what, struct why *why)
+                                    const struct call *vm_look, enum call_kind pods,
+                                    struct why *why)
 {
     enum observed o = found_stopped(v, vmi_look, why);
     if (!v->source.vm_exists)
         return o;
     if (o == STEP_DONE)
         o = looked(vm_look) ? disks_stayed(v, vm_look, NULL, why) : STEP_TODO;
-    return o == STEP_DONE ? pods_after(v, what, why) : o;
+    return o == STEP_DONE ? pods_after(v, pods, why) : o;
 }
 
 enum observed view_stayed_stopped(const struct clone_view *v, struct why *why)
 {
-    return stayed_stopped(v, view_look_after(v), vm_after(v), "after", why);
+    return stayed_stopped(v, view_look_after(v), vm_after(v), CALL_PODS_AFTER, why);
 }
 
-static const struct call *copied_look(const struct clone_view *v, const char *what)
+static const struct call *copied_look(const struct clone_view *v, enum call_kind kind)
 {
-    return memo_findf(v->memo, "read/%s/%lld", what, (long long)view_attempt(v));
+    return memo_find(v->memo, call_key_numbered(kind, view_attempt(v)));
 }
 
 /* Of snapshots the record says Offline only after the look that proved it. */
@@ -172,25 +174,28 @@ enum observed observe_stayed_stopped(const struct clone_view *v, struct why *why
 {
     if (v->record.consistency != CONSISTENCY_OFFLINE || !view_copies_claims(v))
         return STEP_DONE;
-    return stayed_stopped(v, copied_look(v, "copied"), copied_look(v, "copied-vm"), "copied", why);
+    return stayed_stopped(v, copied_look(v, CALL_LOOK_COPIED_VMI),
+                          copied_look(v, CALL_LOOK_COPIED_VM), CALL_PODS_COPIED, why);
 }
 
-static void look(const struct clone_view *v, struct decision *d, const char *what)
+static void look(const struct clone_view *v, struct decision *d, enum call_kind vmi,
+                 enum call_kind vm)
 {
     (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_VMI], v->effective.source_ns,
-                      v->source.vmi_name, "read/%s/%lld", what, (long long)view_attempt(v));
+                      v->source.vmi_name, call_key_numbered(vmi, view_attempt(v)));
     if (v->source.vm_exists)
         (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_VM], v->effective.source_ns,
-                          v->source.vm_name, "read/%s-vm/%lld", what, (long long)view_attempt(v));
-    pods_ask_after(v, what, d);
+                          v->source.vm_name, call_key_numbered(vm, view_attempt(v)));
 }
 
 void apply_stayed_stopped(const struct clone_view *v, struct decision *d)
 {
-    look(v, d, "copied");
+    look(v, d, CALL_LOOK_COPIED_VMI, CALL_LOOK_COPIED_VM);
+    pods_ask_after(v, CALL_PODS_COPIED, d);
 }
 
 void apply_look_after(const struct clone_view *v, struct decision *d)
 {
-    look(v, d, "after");
+    look(v, d, CALL_LOOK_AFTER_VMI, CALL_LOOK_AFTER_VM);
+    pods_ask_after(v, CALL_PODS_AFTER, d);
 }

@@ -10,13 +10,11 @@ static enum observed frozen_state(const struct clone_view *v, struct why *why)
 {
     const struct call *freeze = view_freeze_call(v);
     if (!freeze) {
-        const struct call *armed =
-            memo_findf(v->memo, "armed/%lld", (long long)v->record.freeze.requested_ms);
         why_set(
             why, REASON_FREEZE_LOST,
             "the worker was restarted while a freeze was under way; the guest is thawed and the "
             "attempt repeated");
-        if (!call_ok(armed))
+        if (!view_proven(v, PROOF_ARMED))
             return STEP_FAILED;
         if (v->now.wall_ms < v->record.freeze.requested_ms + FREEZE_SEND_MS)
             return STEP_TODO;
@@ -109,8 +107,8 @@ void apply_freeze(const struct clone_view *v, struct decision *d)
         return;
     }
     struct intent *i = intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VMI],
-                                   v->effective.source_ns, v->source.vmi_name, "freeze/%lld",
-                                   (long long)v->record.freeze.requested_ms);
+                                   v->effective.source_ns, v->source.vmi_name,
+                                   call_key_numbered(CALL_FREEZE, v->record.freeze.requested_ms));
     i->sub = "freeze";
     i->body = arena_printf(v->arena, "{\"unfreezeTimeout\":\"%llds\"}",
                            (long long)(view_unfreeze_ms(v) / 1000));

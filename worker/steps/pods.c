@@ -14,12 +14,12 @@
 
 /* One that is being asked for: which page comes next, and who was found so far. */
 struct asked {
-    const char *key;   /* of its calls, before the number of the page */
-    int64_t fresh_ms;  /* so old may it be; 0: it does not grow old */
-    bool known;        /* all pages are there */
-    unsigned page;     /* else the next one */
-    const char *token; /* and its token */
-    const char *error; /* why it has none yet; NULL: not tried */
+    struct call_key key; /* of its first page */
+    int64_t fresh_ms;    /* so old may it be; 0: it does not grow old */
+    bool known;          /* all pages are there */
+    unsigned page;       /* else the next one */
+    const char *token;   /* and its token */
+    const char *error;   /* why it has none yet; NULL: not tried */
     struct pod_user use, shares;
 };
 
@@ -44,10 +44,17 @@ static void find_users(const struct clone_view *v, struct asked *a, const cJSON 
         }
 }
 
+static struct call_key page_key(const struct asked *a, unsigned page)
+{
+    struct call_key key = a->key;
+    key.page = page;
+    return key;
+}
+
 static const struct call *page_call(const struct clone_view *v, const struct asked *a,
                                     unsigned page)
 {
-    return memo_findf(v->memo, "%s/%u", a->key, page);
+    return memo_find(v->memo, page_key(a, page));
 }
 
 static bool is_old(const struct clone_view *v, const struct asked *a, const struct call *c,
@@ -65,7 +72,7 @@ static void from_the_start(struct asked *a)
 }
 
 /* Walks the pages that are there, each asked for with the token of the one before. */
-static struct asked ask_of(const struct clone_view *v, const char *key, int64_t fresh_ms)
+static struct asked ask_of(const struct clone_view *v, struct call_key key, int64_t fresh_ms)
 {
     struct asked a = {.key = key, .fresh_ms = fresh_ms, .token = ""};
     const struct call *before = NULL;
@@ -101,7 +108,7 @@ static void ask(const struct clone_view *v, struct decision *d, const struct ask
     const struct call *c = page_call(v, a, a->page);
     unsigned failures = c ? c->failures : 0;
     struct intent *i = intents_add(&d->intents, INTENT_PODS, &worker_kinds[KIND_POD],
-                                   v->effective.source_ns, NULL, "%s/%u", a->key, a->page);
+                                   v->effective.source_ns, NULL, page_key(a, a->page));
     i->limit = failures < 6 ? POD_PAGE >> failures : 1;
     i->token = a->token;
 }
@@ -123,13 +130,12 @@ static bool matters(const struct clone_view *v)
 
 static struct asked list_before(const struct clone_view *v)
 {
-    return ask_of(v, "pods/before", READ_FRESH_MS);
+    return ask_of(v, call_key(CALL_PODS_BEFORE), READ_FRESH_MS);
 }
 
-static struct asked list_after(const struct clone_view *v, const char *what)
+static struct asked list_after(const struct clone_view *v, enum call_kind list)
 {
-    long long attempt = (long long)view_attempt(v);
-    return ask_of(v, arena_printf(v->arena, "pods/%s/%lld", what, attempt), 0);
+    return ask_of(v, call_key_numbered(list, view_attempt(v)), 0);
 }
 
 static enum observed asking(const struct clone_view *v, const struct asked *a, struct why *why)
@@ -167,11 +173,11 @@ void pods_ask_before(const struct clone_view *v, struct decision *d)
     ask(v, d, &a);
 }
 
-enum observed pods_after(const struct clone_view *v, const char *what, struct why *why)
+enum observed pods_after(const struct clone_view *v, enum call_kind list, struct why *why)
 {
     if (!matters(v))
         return STEP_DONE;
-    const struct asked a = list_after(v, what);
+    const struct asked a = list_after(v, list);
     if (!a.known)
         return asking(v, &a, why);
     if (!a.use.pod || view_cut_mode(v) != CUT_OFFLINE)
@@ -183,11 +189,11 @@ enum observed pods_after(const struct clone_view *v, const char *what, struct wh
     return STEP_FAILED;
 }
 
-void pods_ask_after(const struct clone_view *v, const char *what, struct decision *d)
+void pods_ask_after(const struct clone_view *v, enum call_kind list, struct decision *d)
 {
     if (!matters(v))
         return;
-    const struct asked a = list_after(v, what);
+    const struct asked a = list_after(v, list);
     if (!a.known)
         ask(v, d, &a);
 }
@@ -196,6 +202,6 @@ struct pod_user pods_sharing(const struct clone_view *v)
 {
     if (!any_shared(v))
         return (struct pod_user){0};
-    const struct asked after = list_after(v, "after");
-    return after.shares.pod ? after.shares : ask_of(v, "pods/before", 0).shares;
+    const struct asked after = list_after(v, CALL_PODS_AFTER);
+    return after.shares.pod ? after.shares : ask_of(v, call_key(CALL_PODS_BEFORE), 0).shares;
 }

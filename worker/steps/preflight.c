@@ -26,7 +26,7 @@ static int64_t age_ms(const struct clone_view *v, const struct call *c)
 static bool read_fresh(const struct clone_view *v, const struct body_read *r)
 {
     const struct call *c = memo_find(v->memo, r->key);
-    bool may_lack = r->kind == KIND_PVC || strstr(r->key, "/absent/");
+    bool may_lack = r->kind == KIND_PVC || r->key.kind == CALL_READ_SOURCE_ABSENT;
     bool answered = call_ok(c) || (call_failed(c) && c->code == 404 && may_lack);
     /* What was read while the claims were being exchanged is no reading of the source. */
     if (c && c->done_ms <= v->memo->held_ms)
@@ -36,9 +36,10 @@ static bool read_fresh(const struct clone_view *v, const struct body_read *r)
     return answered && age_ms(v, c) < (follows ? DRY_RUN_FRESH_MS : READ_FRESH_MS);
 }
 
-static const struct call *dry_call(const struct clone_view *v, const char *kind, const char *name)
+static const struct call *dry_call(const struct clone_view *v, enum call_kind kind,
+                                   const char *name)
 {
-    const struct call *c = memo_findf(v->memo, "%s/%s/%s", view_dry_slot(v), kind, name);
+    const struct call *c = memo_find(v->memo, view_dry_key(v, kind, name));
     return c && age_ms(v, c) < DRY_RUN_FRESH_MS ? c : NULL;
 }
 
@@ -89,7 +90,7 @@ static enum observed dry_runs(const struct clone_view *v, struct why *why)
     for (size_t i = 0; i < v->disk_count; i++) {
         const char *name = t->claims[i].name;
         enum observed o =
-            dry_verdict(dry_call(v, "claim", name), "PersistentVolumeClaim", name, why);
+            dry_verdict(dry_call(v, CALL_DRY_CLAIM, name), "PersistentVolumeClaim", name, why);
         if (o != STEP_DONE)
             return o;
         const char *changed = body_dry_claim_changed(v, t, i);
@@ -98,8 +99,10 @@ static enum observed dry_runs(const struct clone_view *v, struct why *why)
             return changed_by_admission(changed, why);
         }
     }
-    enum observed o = dry_verdict(dry_call(v, "vm", t->vm.name), "VirtualMachine", t->vm.name, why);
-    const char *changed = o == STEP_DONE ? body_vm_changed(v, t, view_dry_slot(v)) : NULL;
+    enum observed o =
+        dry_verdict(dry_call(v, CALL_DRY_VM, t->vm.name), "VirtualMachine", t->vm.name, why);
+    const struct call *tried = memo_find(v->memo, view_dry_key(v, CALL_DRY_VM, t->vm.name));
+    const char *changed = o == STEP_DONE ? body_vm_changed(v, t, tried) : NULL;
     return changed ? changed_by_admission(changed, why) : o;
 }
 
@@ -159,7 +162,7 @@ static enum observed needs_state(const struct clone_view *v, struct why *why)
 static void ask_for(struct decision *d, const struct body_need *n)
 {
     struct intent *i = intents_add(&d->intents, n->probe ? INTENT_PROBE : INTENT_READ, n->kind,
-                                   n->ns, n->name, "%s", n->key);
+                                   n->ns, n->name, n->key);
     i->body = n->probe;
     i->shared = !n->probe;
 }
@@ -234,8 +237,8 @@ static struct refused find_refused(const struct clone_view *v)
     const struct view_target *t = first_missing(v);
     for (r.disk = 0; r.disk <= v->disk_count; r.disk++) {
         bool claim = r.disk < v->disk_count;
-        r.call = memo_findf(v->memo, "%s/%s/%s", view_dry_slot(v), claim ? "claim" : "vm",
-                            claim ? t->claims[r.disk].name : t->vm.name);
+        r.call = memo_find(v->memo, claim ? view_dry_key(v, CALL_DRY_CLAIM, t->claims[r.disk].name)
+                                          : view_dry_key(v, CALL_DRY_VM, t->vm.name));
         if (call_had_failed(r.call) && dry_reason(r.call) != REASON_WAITING)
             return r;
     }
@@ -317,8 +320,8 @@ enum observed observe_preflight(const struct clone_view *v, struct why *why)
         if (!read_fresh(v, &reads[i]))
             return STEP_TODO;
     }
-    if (!v->source.vmi_exists && call_read_running_vmi(memo_findf(v->memo, "read/absent/%s",
-                                                                  str_or(v->source.vm_name, "")))) {
+    struct call_key absent = call_key_named(CALL_READ_SOURCE_ABSENT, v->source.vm_name);
+    if (!v->source.vmi_exists && call_read_running_vmi(memo_find(v->memo, absent))) {
         why_set(why, REASON_SOURCE_BUSY, "the source %s/%s is running already",
                 v->effective.source_ns, v->effective.source_name);
         why->again_ms = v->now.wall_ms + 1000;
@@ -352,9 +355,9 @@ void apply_preflight(const struct clone_view *v, struct decision *d)
     for (size_t i = 0; i < n; i++) {
         if (read_fresh(v, &reads[i]))
             continue;
-        struct intent *read = intents_add(&d->intents, reads[i].body ? INTENT_EXPAND : INTENT_READ,
-                                          &worker_kinds[reads[i].kind], reads[i].ns, reads[i].name,
-                                          "%s", reads[i].key);
+        struct intent *read =
+            intents_add(&d->intents, reads[i].body ? INTENT_EXPAND : INTENT_READ,
+                        &worker_kinds[reads[i].kind], reads[i].ns, reads[i].name, reads[i].key);
         read->body = reads[i].body;
         read->shared = !v->snapshot_carrier;
     }
@@ -368,8 +371,8 @@ void apply_preflight(const struct clone_view *v, struct decision *d)
     }
     const struct view_target *t = first_missing(v);
     for (size_t k = 0; k < v->disk_count; k++)
-        if (!call_ok(dry_call(v, "claim", t->claims[k].name)))
+        if (!call_ok(dry_call(v, CALL_DRY_CLAIM, t->claims[k].name)))
             body_dry_run_claim(v, d, t, k);
-    if (!call_ok(dry_call(v, "vm", t->vm.name)))
+    if (!call_ok(dry_call(v, CALL_DRY_VM, t->vm.name)))
         body_dry_run_vm(v, d, t);
 }

@@ -11,15 +11,10 @@
 
 /* --- cut --- */
 
-static bool marked(const struct clone_view *v, const char *what)
-{
-    return memo_findf(v->memo, "%s/%lld", what, (long long)v->record.freeze.requested_ms) != NULL;
-}
-
 /* All were seen cut while the guest was frozen: the thaw was marked so when it was sent. */
 static bool were_cut_frozen(const struct clone_view *v)
 {
-    return marked(v, "held") || marked(v, "held-long");
+    return view_proven(v, PROOF_HELD) || view_proven(v, PROOF_HELD_LONG);
 }
 
 /* And the guest had not gone on by itself before. Only Windows does so earlier than we asked, and
@@ -30,8 +25,9 @@ static bool freeze_held(const struct clone_view *v)
     const char *os = v->source.guest_os;
     if (view_thawed_by_itself(v))
         return false;
-    return marked(v, "held") || (marked(v, "held-long") && (marked(v, "thaw-worked") ||
-                                                            (os && !str_eq(os, WINDOWS_GUEST_OS))));
+    return view_proven(v, PROOF_HELD) ||
+           (view_proven(v, PROOF_HELD_LONG) &&
+            (view_proven(v, PROOF_THAW_WORKED) || (os && !str_eq(os, WINDOWS_GUEST_OS))));
 }
 
 /* All were seen cut in this attempt. One that is gone since is not made anew: the record of the
@@ -68,7 +64,8 @@ static enum observed cut_errors(const struct clone_view *v, struct why *why)
 static const struct call *refused_create(const struct clone_view *v, size_t disk)
 {
     const struct seen_snapshot *s = &v->disks[disk].snapshot;
-    const struct call *c = s->exists ? NULL : memo_findf(v->memo, "create/snapshot/%s", s->name);
+    const struct call *c =
+        s->exists ? NULL : memo_find(v->memo, call_key_named(CALL_CREATE_SNAPSHOT, s->name));
     return call_failed(c) ? c : NULL;
 }
 

@@ -201,7 +201,7 @@ static enum observed observe_start(const struct clone_view *v, struct why *why)
         return access;
     why_set(why, REASON_SOURCE_STARTING, "the stopped source %s/%s is being started",
             v->effective.source_ns, v->effective.source_name);
-    const struct call *start = memo_find(v->memo, "start");
+    const struct call *start = memo_find(v->memo, call_key(CALL_START_SOURCE));
     if (call_failed(start) && start->kind != ERR_CONFLICT)
         why_set(why, REASON_SOURCE_STARTING, "the source cannot be started: %s", start->message);
     why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
@@ -262,8 +262,9 @@ void apply_source(const struct clone_view *v, struct decision *d)
         d->persist_first = true;
         return;
     }
-    struct intent *i = intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VM],
-                                   v->effective.source_ns, v->effective.source_name, "start");
+    struct intent *i =
+        intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VM],
+                    v->effective.source_ns, v->effective.source_name, call_key(CALL_START_SOURCE));
     i->sub = "start";
     i->body = "{}";
 }

@@ -28,10 +28,10 @@ static void tell_call(struct why *why, const char *name, const struct call *c)
     why->again_ms = c->retry_ms;
 }
 
-static void tell_failure(const struct clone_view *v, struct why *why, const char *kind,
+static void tell_failure(const struct clone_view *v, struct why *why, enum call_kind create,
                          const char *name)
 {
-    tell_call(why, name, memo_findf(v->memo, "create/%s/%s", kind, name));
+    tell_call(why, name, memo_find(v->memo, call_key_named(create, name)));
 }
 
 /* Something is yet to be made, and what it is made from is not known. */
@@ -52,7 +52,7 @@ static void read_capture(const struct clone_view *v, struct decision *d)
     for (size_t i = 0; i < n; i++)
         if (!call_ok(memo_find(v->memo, reads[i].key)))
             (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[reads[i].kind], reads[i].ns,
-                              reads[i].name, "%s", reads[i].key);
+                              reads[i].name, reads[i].key);
 }
 
 enum observed observe_disks(const struct clone_view *v, struct why *why)
@@ -99,7 +99,7 @@ enum observed observe_disks(const struct clone_view *v, struct why *why)
             }
             there += c->exists;
             if (!c->exists)
-                tell_failure(v, why, "claim", c->name);
+                tell_failure(v, why, CALL_CREATE_CLAIM, c->name);
         }
     }
     why->again_ms = v->now.wall_ms + CLAIM_HEAD_START_MS;
@@ -166,14 +166,15 @@ enum observed observe_vm(const struct clone_view *v, struct why *why)
                     vm->name);
             return STEP_FAILED;
         }
-        const char *changed = vm->exists ? body_vm_changed(v, &v->targets[t], "create") : NULL;
+        const struct call *made = memo_find(v->memo, call_key_named(CALL_CREATE_VM, vm->name));
+        const char *changed = vm->exists ? body_vm_changed(v, &v->targets[t], made) : NULL;
         if (changed) {
             why_set(why, REASON_CHANGED_BY_ADMISSION, "%s", changed);
             return STEP_FAILED;
         }
         there += vm->exists;
         if (!vm->exists)
-            tell_failure(v, why, "vm", vm->name);
+            tell_failure(v, why, CALL_CREATE_VM, vm->name);
     }
     if (there == v->target_count)
         return STEP_DONE;
@@ -229,7 +230,8 @@ static enum observed target_state(const struct clone_view *v, const struct view_
             return STEP_WAIT;
         }
         if (owner_missing(t, i)) {
-            tell_call(why, c->name, memo_findf(v->memo, "own/%s", c->owner_target));
+            tell_call(why, c->name,
+                      memo_find(v->memo, call_key_named(CALL_OWN_CLAIM, c->owner_target)));
             return STEP_TODO;
         }
         if (c->bound || view_waits_for_consumer(v, i))
@@ -260,7 +262,8 @@ static enum observed target_state(const struct clone_view *v, const struct view_
         why_set(why, REASON_VM_FAILED, "VirtualMachine %s: %s", t->vm.name, t->vm.failure);
         return STEP_WAIT;
     }
-    if (starts_by_hand(v) && !call_ok(memo_findf(v->memo, "start/%s", t->vm.uid)))
+    if (starts_by_hand(v) &&
+        !call_ok(memo_find(v->memo, call_key_named(CALL_START_TARGET, t->vm.uid))))
         return STEP_TODO;
     why_set(why, REASON_CLONING, "VirtualMachine %s is %s", t->vm.name,
             str_or(t->vm.printable, "starting"));
@@ -314,10 +317,11 @@ void apply_ready(const struct clone_view *v, struct decision *d)
                 body_own_claim(v, d, &v->targets[t], i);
     for (size_t t = 0; starts_by_hand(v) && t < v->target_count; t++) {
         const struct seen_vm *vm = &v->targets[t].vm;
-        if (vm->up || call_ok(memo_findf(v->memo, "start/%s", vm->uid)))
+        struct call_key start = call_key_named(CALL_START_TARGET, vm->uid);
+        if (vm->up || call_ok(memo_find(v->memo, start)))
             continue;
         struct intent *i = intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VM],
-                                       v->wukong->ns, vm->name, "start/%s", vm->uid);
+                                       v->wukong->ns, vm->name, start);
         i->sub = "start";
         i->body = "{}";
     }

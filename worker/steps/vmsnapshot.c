@@ -31,7 +31,7 @@ enum observed observe_vm_snapshot(const struct clone_view *v, struct why *why)
         observe_free_guest(v, why) != STEP_TODO)
         return STEP_WAIT;
     if (!s->exists) {
-        const struct call *c = memo_findf(v->memo, "create/vmsnapshot/%s", str_or(s->name, ""));
+        const struct call *c = memo_find(v->memo, call_key_named(CALL_CREATE_VM_SNAPSHOT, s->name));
         why_set(why, REASON_CLONING, "the VirtualMachineSnapshot is about to be created");
         if (call_failed(c))
             why_set(why, REASON_SNAPSHOT_FAILED, "VirtualMachineSnapshot %s/%s: %s", s->ns, s->name,
@@ -79,7 +79,7 @@ static bool outlasted_its_timer(const struct clone_view *v)
 {
     const char *os = v->source.guest_os;
     const struct call *made =
-        memo_findf(v->memo, "create/vmsnapshot/%s", str_or(v->vm_snapshot.name, ""));
+        memo_find(v->memo, call_key_named(CALL_CREATE_VM_SNAPSHOT, v->vm_snapshot.name));
     const struct call *after = view_look_after(v);
     if (os && !str_eq(os, WINDOWS_GUEST_OS))
         return false;

@@ -16,12 +16,13 @@
 /* Any write makes it look; the annotation says whose it is. */
 static void nudge(const struct clone_view *v, struct decision *d, const struct view_leftover *o)
 {
-    const struct call *last = memo_findf(v->memo, "nudge/%s", o->stuck);
+    struct call_key key = call_key_named(CALL_NUDGE_CONTENT, o->stuck);
+    const struct call *last = memo_find(v->memo, key);
     decision_again(d, v->now.wall_ms + NUDGE_MS);
     if (call_ok(last) && v->now.wall_ms < last->done_ms + NUDGE_MS)
         return;
-    struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
-                                   o->stuck, "nudge/%s", o->stuck);
+    struct intent *p =
+        intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL, o->stuck, key);
     p->body = arena_printf(v->arena,
                            "{\"metadata\":{\"annotations\":{\"" WUKONG_GROUP
                            "/deletion-awaited\":\"%lld\"}}}",
@@ -32,8 +33,8 @@ static void nudge(const struct clone_view *v, struct decision *d, const struct v
    that somebody else did (view_left.c policy_is_ours). */
 static bool set_to_delete(const struct clone_view *v, const char *content)
 {
-    const struct call *gone = memo_findf(v->memo, "policy/%s", content);
-    const struct call *kept = memo_findf(v->memo, "retain/%s", content);
+    const struct call *gone = memo_find(v->memo, call_key_named(CALL_SET_DELETE, content));
+    const struct call *kept = memo_find(v->memo, call_key_named(CALL_SET_RETAIN, content));
     return call_ok(gone) && !(call_ok(kept) && kept->done_mono_ms >= gone->done_mono_ms);
 }
 
@@ -49,7 +50,7 @@ static bool may_go(const struct clone_view *v, struct decision *d, const struct 
     }
     if (o->unlabelled) {
         struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_SNAPSHOT],
-                                       o->ns, o->name, "label/%s", o->uid);
+                                       o->ns, o->name, call_key_named(CALL_LABEL_SNAPSHOT, o->uid));
         p->body = arena_printf(v->arena,
                                "{\"metadata\":{\"uid\":\"%s\",\"labels\":{\"" WUKONG_UID_LABEL
                                "\":\"%s\"}}}",
@@ -58,14 +59,14 @@ static bool may_go(const struct clone_view *v, struct decision *d, const struct 
     }
     if (o->look) {
         (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_CONTENT], NULL, o->look,
-                          "%s", o->look_key);
+                          o->look_key);
         decision_again(d, v->now.wall_ms + 1000);
         return false;
     }
     if (!o->copy && o->content && o->content_retains && o->policy_ours &&
         !set_to_delete(v, o->content)) {
         struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
-                                       o->content, "policy/%s", o->content);
+                                       o->content, call_key_named(CALL_SET_DELETE, o->content));
         p->body = "{\"metadata\":{\"annotations\":{\"" POLICY_SET_ANNOTATION
                   "\":\"Delete\"}},\"spec\":{\"deletionPolicy\":\"Delete\"}}";
         return false;
@@ -79,7 +80,7 @@ static bool may_go(const struct clone_view *v, struct decision *d, const struct 
         decision_again(d, v->now.wall_ms + 2000);
         if (o->orphaned)
             intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_SNAPSHOT], o->ns, o->name,
-                        "release/%s", o->uid)
+                        call_key_named(CALL_RELEASE_SNAPSHOT, o->uid))
                 ->body = o->release;
         return false;
     }
@@ -104,8 +105,9 @@ static void remove_one(const struct clone_view *v, struct decision *d,
     if ((o->kind == KIND_SNAPSHOT || (o->kind == KIND_CONTENT && !o->copy)) &&
         !may_go(v, d, o, false))
         return;
-    struct intent *i = intents_add(&d->intents, INTENT_DELETE, &worker_kinds[o->kind], o->ns,
-                                   o->name, "delete/%s/%s", worker_kinds[o->kind].resource, o->uid);
+    struct intent *i =
+        intents_add(&d->intents, INTENT_DELETE, &worker_kinds[o->kind], o->ns, o->name,
+                    call_key_object(CALL_DELETE, worker_kinds[o->kind].resource, NULL, o->uid));
     i->uid = o->uid;
 }
 
@@ -156,7 +158,7 @@ static bool remove_vm_snapshots(const struct clone_view *v, struct decision *d)
         const struct view_leftover *o = &v->ours[i];
         if (o->unread) {
             (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[o->kind], o->ns, o->name,
-                              "read/%s/%s", worker_kinds[o->kind].resource, o->name);
+                              view_live_key((enum worker_kind)o->kind, o->name));
             ready = false;
         }
         if (o->kind != KIND_SNAPSHOT || o->unread)
@@ -199,7 +201,7 @@ bool oblige_hold_parents(const struct clone_view *v, struct decision *d)
         if (o->kind != KIND_SNAPSHOT || o->copy || o->deleting || !o->content || o->content_retains)
             continue;
         struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
-                                       o->content, "retain/%s", o->content);
+                                       o->content, call_key_named(CALL_SET_RETAIN, o->content));
         /* The label leads back to it when its VolumeSnapshot has been deleted. */
         p->body = arena_printf(v->arena,
                                "{\"metadata\":{\"labels\":{\"" WUKONG_UID_LABEL
@@ -258,7 +260,7 @@ bool oblige_remove_target(const struct clone_view *v, struct decision *d,
 bool oblige_await_creates(const struct clone_view *v, struct decision *d)
 {
     for (const struct call *c = v->memo->calls; c; c = c->next) {
-        if (!str_starts(c->key, "create/"))
+        if (call_kinds[c->key.kind].effect != CALL_CREATES)
             continue;
         if (c->state == CALL_FLYING)
             return false;

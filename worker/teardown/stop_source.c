@@ -19,11 +19,12 @@ bool oblige_stop_source(const struct clone_view *v, struct decision *d)
         body_event(v, d, true, "SourceNotStopped", "%s/%s could not be stopped again",
                    v->effective.source_ns, v->source.vm_name);
     decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
-    const struct call *last = memo_find(v->memo, "stop");
+    const struct call *last = memo_find(v->memo, call_key(CALL_STOP_SOURCE));
     if (call_ok(last) && v->now.wall_ms < last->done_ms + WAIT_POLL_MS)
         return false;
-    struct intent *i = intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VM],
-                                   v->effective.source_ns, v->source.vm_name, "stop");
+    struct intent *i =
+        intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VM],
+                    v->effective.source_ns, v->source.vm_name, call_key(CALL_STOP_SOURCE));
     i->sub = "stop";
     i->body = "{}";
     return false;

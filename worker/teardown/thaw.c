@@ -42,11 +42,10 @@ static bool seen_frozen(const struct clone_view *v)
     return v->memo->freeze_shown_ms >= v->record.freeze.requested_ms;
 }
 
-static const struct call *first_that_worked(const struct clone_view *v)
+static const struct proven *first_that_worked(const struct clone_view *v)
 {
-    long long id = (long long)v->record.freeze.requested_ms;
-    const struct call *first = memo_findf(v->memo, "thaw-worked/%lld", id);
-    return first ? first : memo_findf(v->memo, "thaw-worked-later/%lld", id);
+    const struct proven *first = view_proven(v, PROOF_THAW_WORKED);
+    return first ? first : view_proven(v, PROOF_THAW_WORKED_LATER);
 }
 
 /* Until when the guest stood still at the latest, by the clock that nobody sets: of a freeze that
@@ -54,7 +53,8 @@ static const struct call *first_that_worked(const struct clone_view *v)
    late is thawed by the next. */
 static int64_t stood_still_ms(const struct clone_view *v, const struct call *freeze)
 {
-    const struct call *thaw = view_thaw_call(v), *worked = first_that_worked(v);
+    const struct call *thaw = view_thaw_call(v);
+    const struct proven *worked = first_that_worked(v);
     bool thawed = thaw && (call_ok(thaw) || view_thawed_by_itself(v));
     int64_t end = v->now.mono_ms;
     if (call_ok(freeze) && thawed)
@@ -102,24 +102,25 @@ static void send_thaw(const struct clone_view *v, struct decision *d, int64_t re
         decision_again(d, v->now.wall_ms + wait);
         return;
     }
-    long long id = (long long)v->record.freeze.requested_ms;
+    int64_t id = v->record.freeze.requested_ms;
     struct intent *i = intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VMI],
                                    v->effective.source_ns,
                                    v->effective.source_type == SOURCE_VMI
                                        ? v->effective.source_name
                                        : str_or(v->record.source_vmi, v->effective.source_name),
-                                   "thaw/%lld", id);
+                                   call_key_numbered(CALL_THAW, id));
     i->sub = "unfreeze";
     if (!first_that_worked(v))
-        i->mark_done = arena_printf(v->arena, "thaw-worked%s/%lld", last ? "-later" : "", id);
+        i->mark_done =
+            (struct freeze_proof){last ? PROOF_THAW_WORKED_LATER : PROOF_THAW_WORKED, id};
     if (last)
         return;
     const struct call *freeze = view_freeze_call(v);
     if (view_all_cut(v) && view_freeze_holds(v)) {
         bool early = v->now.mono_ms < freeze->sent_mono_ms + WINDOWS_FREEZE_MS - THAW_MARGIN_MS;
-        i->mark_sent = arena_printf(v->arena, "%s/%lld", early ? "held" : "held-long", id);
+        i->mark_sent = (struct freeze_proof){early ? PROOF_HELD : PROOF_HELD_LONG, id};
     } else {
-        i->mark_sent = arena_printf(v->arena, "thaw-sent/%lld", id);
+        i->mark_sent = (struct freeze_proof){PROOF_THAW_SENT, id};
     }
 }
 
@@ -129,9 +130,8 @@ static void send_thaw(const struct clone_view *v, struct decision *d, int64_t re
  */
 static int64_t settles_in_ms(const struct clone_view *v)
 {
-    const struct call *freeze = view_freeze_call(v), *worked = first_that_worked(v);
-    const struct call *sent =
-        memo_findf(v->memo, "thaw-sent/%lld", (long long)v->record.freeze.requested_ms);
+    const struct call *freeze = view_freeze_call(v);
+    const struct proven *worked = first_that_worked(v), *sent = view_proven(v, PROOF_THAW_SENT);
     int64_t late = view_unfreeze_ms(v) > FREEZE_LATE_MS ? view_unfreeze_ms(v) : FREEZE_LATE_MS;
     int64_t from = v->now.mono_ms;
     if (freeze)
@@ -151,14 +151,13 @@ void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted)
     int64_t now = v->now.wall_ms;
     if (!record_owes_thaw(r) || (freeze && freeze->state == CALL_FLYING && !thaw && !wanted))
         return;
-    const struct call *armed = memo_findf(v->memo, "armed/%lld", (long long)r->freeze.requested_ms);
-    bool never_sent = !freeze && call_ok(armed);
+    bool never_sent = !freeze && view_proven(v, PROOF_ARMED);
     if (never_sent && !wanted)
         return;
     /* Found to be over; what is seen frozen while the record of that is on its way is somebody
      * else's. */
-    const struct call *told = memo_findf(v->memo, "thawed/%lld", (long long)r->freeze.requested_ms);
-    if (definite_refusal(freeze) || guest_gone(v) || never_sent || call_ok(told)) {
+    bool told = view_proven(v, PROOF_THAWED);
+    if (definite_refusal(freeze) || guest_gone(v) || never_sent || told) {
         close_freeze(v, d, now, !definite_refusal(freeze) && !never_sent);
         return;
     }

@@ -31,7 +31,8 @@ static bool none_left(const struct clone_view *v, struct decision *d, int kind_n
                       const char *ns)
 {
     const struct kube_kind *kind = &worker_kinds[kind_number];
-    const struct call *c = memo_findf(v->memo, "left/%s/%s", kind->resource, str_or(ns, ""));
+    struct call_key key = call_key_object(CALL_LIST_LEFT, kind->resource, ns, NULL);
+    const struct call *c = memo_find(v->memo, key);
     bool unserved = call_failed(c) && c->code == 404;
     bool fresh = call_ok(c) && v->now.wall_ms < c->done_ms + LEFT_FRESH_MS;
     const char *next = NULL;
@@ -41,8 +42,7 @@ static bool none_left(const struct clone_view *v, struct decision *d, int kind_n
         return true;
     if (fresh && !next && v->now.wall_ms < c->done_ms + LEFT_AGAIN_MS)
         return false;
-    struct intent *l = intents_add(&d->intents, INTENT_LIST, kind, ns, NULL, "left/%s/%s",
-                                   kind->resource, str_or(ns, ""));
+    struct intent *l = intents_add(&d->intents, INTENT_LIST, kind, ns, NULL, key);
     l->uid = v->wukong->uid;
     l->from = next;
     l->metadata_only = kind_number != KIND_CONTENT;

@@ -15,7 +15,7 @@
 #include "steps/steps.h"
 
 #define NOW 1790000000000LL
-#define KEY "access/clone/5"
+#define KEY call_key_numbered(CALL_ACCESS_CLONE, 5)
 
 static const struct {
     const char *what;

@@ -3,6 +3,7 @@
  * what is made anew, what stays when that comes to nothing.
  */
 #include "world.h"
+#include "call_name.h"
 
 #include "decide/batch.h"
 #include "decide/last_look.h"
@@ -100,7 +101,7 @@ static void test_what_is_ready_is_noted(void **state)
     drop(&b);
 }
 
-static struct call *looked_at(struct batch *b, const char *key, enum call_state state, int code)
+static struct call *looked_at(struct batch *b, struct call_key key, enum call_state state, int code)
 {
     struct call *c = memo_slot(&b->memo, key);
     c->state = state;
@@ -125,16 +126,17 @@ static void test_the_api_server_has_the_last_word(void **state)
     assert_int_equal(b.d.intents.count, ARRAY_LEN(keys));
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         assert_int_equal(b.d.intents.items[i].verb, INTENT_READ);
-        assert_string_equal(b.d.intents.items[i].key, keys[i]);
+        assert_string_equal(call_name(&b.d.intents.items[i].key), keys[i]);
         assert_false(last_look(&b.v, &b.d));
-        (void)looked_at(&b, keys[i], i < 2 ? CALL_OK : CALL_FAILED, i < 2 ? 200 : 404);
+        (void)looked_at(&b, b.d.intents.items[i].key, i < 2 ? CALL_OK : CALL_FAILED,
+                        i < 2 ? 200 : 404);
     }
     assert_true(last_look(&b.v, &b.d));
     /* What was there may be otherwise by now; a read that always fails tells nothing. */
     b.v.now.wall_ms += LOOK_FRESH_MS;
     assert_false(last_look(&b.v, &b.d));
     for (size_t i = 0; i < 2; i++)
-        looked_at(&b, keys[i], CALL_FAILED, 503)->failures = 6;
+        looked_at(&b, b.d.intents.items[i].key, CALL_FAILED, 503)->failures = 6;
     assert_true(last_look(&b.v, &b.d));
     drop(&b);
 }

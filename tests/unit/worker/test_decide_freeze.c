@@ -11,7 +11,7 @@
 static struct clone_view frozen_view(struct arena *a, struct memo *memo, bool answered,
                                      int64_t wall_ms, int64_t mono_ms)
 {
-    struct call *c = memo_slot(memo, "freeze/1790000000000");
+    struct call *c = memo_slot(memo, call_key_numbered(CALL_FREEZE, ASKED));
     c->state = answered ? CALL_OK : CALL_FAILED;
     c->kind = answered ? ERR_NONE : ERR_AMBIGUOUS;
     c->sent_ms = ASKED;
@@ -253,7 +253,7 @@ static void test_refused_snapshots_thaw(void **state)
     assert_false(w.frozen);
     w.refuse_snapshots = 0;
     /* The next attempt's snapshots have other names. */
-    memo_forget(&w.memo, "create/snapshot/");
+    memo_forget(&w.memo, CALL_CREATE_SNAPSHOT);
     succeeds(&w, 300);
     assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
     world_release(&w);
@@ -288,10 +288,9 @@ static void test_freeze_after_ours_is_not_thawed(void **state)
         arena_init(&a, 64 * KIB);
         struct clone_view v = frozen_view(&a, &memo, false, ASKED + 500000, 500000);
         struct decision d = {.intents = {.arena = &a}, .record = v.record};
-        CLEANUP_FREE char *key = xasprintf("thawed/%lld", (long long)v.record.freeze.requested_ms);
         v.source.freeze_status = "frozen";
         if (told)
-            memo_slot(&memo, key)->state = CALL_OK;
+            (void)memo_prove(&memo, (struct freeze_proof){PROOF_THAWED, ASKED});
         oblige_thaw(&v, &d, true);
         assert_int_equal(sends_a_thaw(&d), !told);
         assert_int_equal(d.record.freeze.thawed_ms != 0, told);

@@ -5,6 +5,7 @@
  * is touched.
  */
 #include "world.h"
+#include "call_name.h"
 
 struct left_row {
     const char *name;
@@ -36,7 +37,7 @@ static void sends(const struct left_row *row)
     CLEANUP_BUF struct buf sent = BUF_INIT(4096);
     assert_false(oblige_remove_snapshots(&v, &d));
     for (size_t i = 0; i < d.intents.count; i++)
-        buf_addf(&sent, "%s%s", i ? " " : "", d.intents.items[i].key);
+        buf_addf(&sent, "%s%s", i ? " " : "", call_name(&d.intents.items[i].key));
     if (!str_eq(str_or(sent.data, ""), row->sent))
         fail_msg("%s: %s", row->name, str_or(sent.data, ""));
     assert_true(d.again_ms > v.now.wall_ms);
@@ -51,7 +52,7 @@ static void test_before_a_snapshot_is_deleted(void **state)
     static const struct left_row rows[] = {
         {"nothing stands in the way", {.content = "c"}, false, false, delete},
         {"its content is not known",
-         {.look = "c", .look_key = "read/content/s"},
+         {.look = "c", .look_key = {.kind = CALL_READ_CONTENT, .name = "s"}},
          false,
          false,
          "read/content/s"},
@@ -145,12 +146,12 @@ static void test_the_debt_of_a_thaw_ends(void **state)
         v.source.freeze_status = rows[i].shown;
         v.record.freeze.requested_ms = 970000;
         v.record.freeze.deadline_ms = 1000000;
-        struct call *freeze = memo_slot(&memo, "freeze/970000");
+        struct call *freeze = memo_slot(&memo, call_key_numbered(CALL_FREEZE, 970000));
         freeze->state = CALL_FAILED;
         freeze->kind = ERR_INTERNAL;
         freeze->code = 500;
         freeze->sent_mono_ms = 970000;
-        memo_slot(&memo, "thaw/970000")->state = rows[i].thaw;
+        memo_slot(&memo, call_key_numbered(CALL_THAW, 970000))->state = rows[i].thaw;
         struct decision d = {.record = v.record, .intents = {.arena = &a}};
         oblige_thaw(&v, &d, true);
         if ((d.record.freeze.thawed_ms != 0) != rows[i].paid)
@@ -219,7 +220,8 @@ static void test_a_content_without_its_snapshot(void **state)
                                .ours_count = 1};
         struct decision d = {.intents = {.arena = &a}};
         assert_int_equal(oblige_remove_snapshots(&v, &d), rows[i].attached);
-        assert_string_equal(d.intents.count ? d.intents.items[0].key : "", rows[i].sent);
+        assert_string_equal(d.intents.count ? call_name(&d.intents.items[0].key) : "",
+                            rows[i].sent);
         memo_release(&memo);
     }
 }
@@ -262,8 +264,8 @@ static void test_copies_alone(void **state)
     struct decision d = {.intents = {.arena = &a}};
     assert_false(oblige_remove_copies(&v, &d));
     assert_int_equal(d.intents.count, 2);
-    assert_string_equal(d.intents.items[0].key, "delete/volumesnapshots/s");
-    assert_string_equal(d.intents.items[1].key, "delete/volumesnapshotcontents/k");
+    assert_string_equal(call_name(&d.intents.items[0].key), "delete/volumesnapshots/s");
+    assert_string_equal(call_name(&d.intents.items[1].key), "delete/volumesnapshotcontents/k");
     v.ours = ours + 2;
     v.ours_count = 1;
     d.intents.count = 0;
@@ -343,7 +345,7 @@ static void test_what_cannot_be_removed(void **state)
     assert_string_equal(reason_of(&w, "TemporariesCleaned"), "CleaningUp");
     assert_true(w.finalizer && w.snapshot[0]);
     w.snapshots_stay = w.snapshot_deleting = false;
-    memo_forget(&w.memo, "delete/");
+    memo_forget(&w.memo, CALL_DELETE);
     run(&w, 5 * 60);
     assert_clean(&w);
     assert_false(w.finalizer);

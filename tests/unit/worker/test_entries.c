@@ -35,7 +35,7 @@ static void test_memo_is_kept_while_it_is_needed(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct entry e = {.flights = rows[i].flights};
         if (rows[i].status != CALL_NONE)
-            memo_slot(&e.memo, "status")->state = rows[i].status;
+            memo_slot(&e.memo, call_key(CALL_STATUS))->state = rows[i].status;
         bool forgotten = entry_needs_no_memo(&e, rows[i].final, rows[i].intents);
         if (forgotten != rows[i].forgotten)
             fail_msg("%s", rows[i].name);

@@ -73,13 +73,13 @@ static const struct intent snapshot = {.verb = INTENT_CREATE,
                                        .ns = "ns",
                                        .name = "s",
                                        .body = "{}",
-                                       .key = "create/snapshot/s"};
+                                       .key = {.kind = CALL_CREATE_SNAPSHOT, .name = "s"}};
 static const struct intent thaw = {.verb = INTENT_SUBRESOURCE,
                                    .kind = &worker_kinds[KIND_SUB_VMI],
                                    .ns = "ns",
                                    .name = "vmi",
                                    .sub = "unfreeze",
-                                   .key = "thaw/1"};
+                                   .key = {.kind = CALL_THAW, .number = 1}};
 
 static bool send(struct fixture *f, const struct intent *i)
 {
@@ -171,7 +171,7 @@ static void test_without_the_lease_nothing_is_written(void **state)
                                 .kind = &worker_kinds[KIND_VM],
                                 .ns = "ns",
                                 .name = "vm",
-                                .key = "read/vm"};
+                                .key = {.kind = CALL_READ_SOURCE_VM, .name = "vm"}};
     f->leads = false;
     assert_false(send(f, &snapshot));
     assert_false(send(f, &thaw));
@@ -205,24 +205,24 @@ static void test_each_write_is_told(void **state)
                                        .ns = "ns",
                                        .name = "c",
                                        .uid = "c-uid",
-                                       .key = "delete/c"};
+                                       .key = {.kind = CALL_DELETE, .name = "c"}};
     static const struct intent read = {.verb = INTENT_READ,
                                        .kind = &worker_kinds[KIND_VM],
                                        .ns = "ns",
                                        .name = "vm",
-                                       .key = "read/vm"};
+                                       .key = {.kind = CALL_READ_SOURCE_VM, .name = "vm"}};
     static const struct intent dry = {.verb = INTENT_DRY_RUN,
                                       .kind = &worker_kinds[KIND_VM],
                                       .ns = "ns",
                                       .name = "vm",
                                       .body = "{}",
-                                      .key = "dry/vm"};
+                                      .key = {.kind = CALL_DRY_VM, .name = "vm"}};
     static const struct intent secret = {.verb = INTENT_CREATE,
                                          .kind = &worker_kinds[KIND_SNAPSHOT],
                                          .ns = "ns",
                                          .name = "s",
                                          .body = "{\"spec\":\"hush\"}",
-                                         .key = "create/snapshot/s"};
+                                         .key = {.kind = CALL_CREATE_SNAPSHOT, .name = "s"}};
     f->x.whose = whose;
     log_to(keep_line, &lines);
     assert_true(send(f, &secret));
@@ -265,14 +265,14 @@ static void test_what_cannot_be_read_or_copied(void **state)
                           .kind = &worker_kinds[KIND_VM],
                           .ns = "ns",
                           .name = "vm",
-                          .key = "read/vm"};
+                          .key = {.kind = CALL_READ_SOURCE_VM, .name = "vm"}};
     assert_true(send(f, &read));
     fake_answer(&f->fake, fake_call(&f->fake), 200,
                 "{\"metadata\":{\"annotations\":{\"a\":\"\\u0000\"}},\"spec\":{}}");
-    assert_true(call_ok(memo_find(&f->memo, "read/vm")));
+    assert_true(call_ok(memo_find(&f->memo, read.key)));
     assert_true(send(f, &read));
     fake_answer(&f->fake, fake_call(&f->fake), 200, "{\"spec\":{\"a\":\"\\u0000\"}}");
-    const struct call *c = memo_find(&f->memo, "read/vm");
+    const struct call *c = memo_find(&f->memo, read.key);
     assert_true(call_unreadable(c));
     assert_non_null(strstr(c->message, "VirtualMachine ns/vm cannot be copied"));
     CLEANUP_BUF struct buf deep = BUF_INIT(MIB);
@@ -282,10 +282,10 @@ static void test_what_cannot_be_read_or_copied(void **state)
     for (int i = 0; i < 150; i++)
         buf_addc(&deep, ']');
     buf_addc(&deep, '}');
-    read.key = "read/deep";
+    read.key.name = "deep";
     assert_true(send(f, &read));
     fake_answer(&f->fake, fake_call(&f->fake), 200, deep.data);
-    c = memo_find(&f->memo, "read/deep");
+    c = memo_find(&f->memo, read.key);
     assert_true(call_unreadable(c));
     assert_non_null(strstr(c->message, "VirtualMachine ns/vm cannot be read"));
 }
@@ -301,17 +301,17 @@ static void test_a_probe(void **state)
                                         .ns = "ns",
                                         .name = "settings",
                                         .body = "{}",
-                                        .key = "need/settings"};
+                                        .key = {.kind = CALL_NEED, .name = "settings"}};
     assert_true(send(f, &probe));
     assert_int_equal(fake_call(&f->fake)->request.method, KUBE_POST);
     assert_non_null(strstr(fake_call(&f->fake)->path, "/configmaps?dryRun=All"));
     fake_answer(&f->fake, fake_call(&f->fake), 409,
                 "{\"kind\":\"Status\",\"reason\":\"AlreadyExists\",\"code\":409}");
-    const struct call *c = memo_find(&f->memo, "need/settings");
+    const struct call *c = memo_find(&f->memo, probe.key);
     assert_true(call_ok(c) && c->code == 409);
     assert_true(send(f, &probe));
     fake_answer(&f->fake, fake_call(&f->fake), 201, "{}");
-    assert_int_equal(memo_find(&f->memo, "need/settings")->code, 201);
+    assert_int_equal(memo_find(&f->memo, probe.key)->code, 201);
     assert_int_equal(f->x.writes, 0);
 }
 
@@ -332,7 +332,7 @@ static void test_one_reading_for_all(void **state)
                                       .ns = "ns",
                                       .name = "vm",
                                       .shared = true,
-                                      .key = "read/vm"};
+                                      .key = {.kind = CALL_READ_SOURCE_VM, .name = "vm"}};
 #define ASK(i) execute(&f->x, &r[i].intent, &r[i].memo, f, &f->flights)
     fake_advance(&f->fake, 1000);
     unsigned before = (unsigned)f->fake.submitted;
@@ -345,9 +345,9 @@ static void test_one_reading_for_all(void **state)
     assert_true(ASK(2));
     assert_int_equal(f->fake.submitted - before, 1);
     for (size_t i = 0; i < 3; i++) {
-        const struct call *c = memo_find(&r[i].memo, "read/vm");
+        const struct call *c = memo_find(&r[i].memo, r[i].intent.key);
         assert_true(call_ok(c));
-        assert_ptr_equal(c->body, memo_find(&r[0].memo, "read/vm")->body);
+        assert_ptr_equal(c->body, memo_find(&r[0].memo, r[0].intent.key)->body);
         assert_string_equal(c->version, "7");
     }
     /* Whoever asks again wants another answer. */
@@ -365,7 +365,7 @@ static void test_one_reading_for_all(void **state)
     assert_int_equal(f->fake.submitted - before, 4);
     fake_answer(&f->fake, fake_call(&f->fake), 404, "{}");
     assert_true(ASK(1));
-    assert_int_equal(memo_find(&r[1].memo, "read/vm")->code, 404);
+    assert_int_equal(memo_find(&r[1].memo, r[1].intent.key)->code, 404);
     assert_int_equal(f->fake.submitted - before, 4);
     /* What is under way when the process ends is told to nobody. */
     fake_advance(&f->fake, READING_KEPT_MS);
@@ -383,7 +383,7 @@ static void test_readings_are_bounded(void **state)
     (void)state;
     struct readings all = {0};
     struct memo memo = {0};
-    struct call *c = memo_slot(&memo, "read/vm");
+    struct call *c = memo_slot(&memo, call_key_named(CALL_READ_SOURCE_VM, "vm"));
     c->state = CALL_OK;
     for (unsigned i = 0; i < 2 * READINGS_MAX; i++) {
         CLEANUP_FREE char *key = xasprintf("/vm-%u", i);

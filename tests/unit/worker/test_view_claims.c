@@ -4,6 +4,7 @@
  * is no progress; whose a machine is.
  */
 #include "view_cluster.h"
+#include "call_name.h"
 
 /* CDI: the claim is bound long before its data are there, and the DataVolume is what is owned. */
 static void test_data_volume(void **state)
@@ -128,7 +129,7 @@ static void test_data_volume_seen_late(void **state)
         assert_int_equal(observe_ready(&c.view, &why), STEP_TODO);
         apply_ready(&c.view, &seen);
         assert_int_equal(seen.intents.count, 1);
-        assert_string_equal(seen.intents.items[0].key, "own/dv1");
+        assert_string_equal(call_name(&seen.intents.items[0].key), "own/dv1");
         assert_ptr_equal(seen.intents.items[0].kind, &worker_kinds[KIND_DATA_VOLUME]);
         drop(&c);
     }

@@ -94,9 +94,9 @@ static void test_disks_without_the_capture(void **state)
     }
 }
 
-static void looked_at(struct cluster *c, const char *key)
+static void looked_at(struct cluster *c, enum worker_kind kind, const char *name)
 {
-    struct call *look = memo_slot(&c->memo, key);
+    struct call *look = memo_slot(&c->memo, view_live_key(kind, name));
     look->state = CALL_FAILED;
     look->code = 404;
     look->failures = 1;
@@ -112,8 +112,8 @@ static void test_deadline_without_the_capture(void **state)
     wukong(&c, "{'cloneSource':{'type':'vmi','vmiName':'src','deadlineSeconds':60}}",
            STATUS(PLANNED, CUT "'startTime':'2026-09-21T14:00:00.000Z',"));
     put(&c, KIND_PVC, "{'metadata':{'name':'w-root','namespace':'ns','uid':'x'},'spec':{}}");
-    looked_at(&c, "read/virtualmachines/w-vm");
-    looked_at(&c, "read/persistentvolumeclaims/w-root");
+    looked_at(&c, KIND_VM, "w-vm");
+    looked_at(&c, KIND_PVC, "w-root");
     build(&c);
     struct decision d = {.intents = {.arena = &c.arena}};
     clone_decide(&c.view, &d);

@@ -31,11 +31,9 @@ static void test_thawed_by_others(void **state)
         put(&c, KIND_VMI, vmi);
         c.memo.freeze_shown_ms = rows[i].shown ? NOW - 5000 : 0;
         if (rows[i].thaw_sent) {
-            char key[64];
             int64_t requested = 0;
             assert_true(str_to_time_ms("2026-09-21T14:13:00.000Z", &requested));
-            (void)snprintf(key, sizeof key, "thaw/%lld", (long long)requested);
-            memo_slot(&c.memo, key)->state = CALL_FLYING;
+            memo_slot(&c.memo, call_key_numbered(CALL_THAW, requested))->state = CALL_FLYING;
         }
         build(&c);
         if ((c.memo.foreign_thaw_ms == NOW) != rows[i].seen_thawed ||
@@ -129,7 +127,7 @@ static void test_who_holds_the_source(void **state)
     }
 }
 
-static void read_as(struct cluster *c, const char *key, const char *json)
+static void read_as(struct cluster *c, struct call_key key, const char *json)
 {
     struct call *call = memo_slot(&c->memo, key);
     call->state = CALL_OK;
@@ -164,12 +162,12 @@ static void test_claim_not_bound(void **state)
         put(&c, KIND_VMI,
             "{'metadata':{'name':'src','namespace':'ns','uid':'u1'},'spec':{},'status':{"
             "'phase':'Running'}}");
-        read_as(&c, "read/vmi/src",
+        read_as(&c, call_key_named(CALL_READ_SOURCE_VMI, "src"),
                 "{'metadata':{'name':'src','namespace':'ns','uid':'u1'},'spec':{'domain':{"
                 "'devices':{'disks':[{'name':'root','disk':{},'shareable':true}]}},'volumes':[{"
                 "'name':'root','persistentVolumeClaim':{'claimName':'src-root'}}]},"
                 "'status':{'phase':'Running'}}");
-        read_as(&c, "read/claim/src-root", claim);
+        read_as(&c, call_key_named(CALL_READ_SOURCE_CLAIM, "src-root"), claim);
         build(&c);
         if (i == 0) {
             assert_int_equal(observe_preflight(&c.view, &why), STEP_WAIT);

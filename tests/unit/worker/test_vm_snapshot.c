@@ -20,11 +20,11 @@
 
 static void made_and_looked(struct memo *memo, int code, int64_t looked_mono_ms)
 {
-    struct call *made = memo_slot(memo, "create/vmsnapshot/vms");
+    struct call *made = memo_slot(memo, call_key_named(CALL_CREATE_VM_SNAPSHOT, "vms"));
     made->state = code == 0 ? CALL_FAILED : CALL_OK;
     made->code = code;
     made->sent_mono_ms = MADE_MS;
-    struct call *look = memo_slot(memo, "read/after/1");
+    struct call *look = memo_slot(memo, call_key_numbered(CALL_LOOK_AFTER_VMI, 1));
     look->state = CALL_OK;
     look->code = 200;
     look->sent_mono_ms = looked_mono_ms;

@@ -133,7 +133,7 @@ static inline void carrier(struct cluster *c, const char *capture)
         "{'metadata':{'name':'" SNAPSHOT "','namespace':'ns','uid':'s1','labels':{" MADE ":'" UID
         "','vm.novasphere.dev/attempt':'1',"
         "'vm.novasphere.dev/disk-index':'0'}},'spec':{},'status':{}}");
-    struct call *call = memo_slot(&c->memo, "read/carrier/" SNAPSHOT);
+    struct call *call = memo_slot(&c->memo, call_key_named(CALL_READ_CARRIER, SNAPSHOT));
     cJSON *tree = cJSON_CreateObject();
     cJSON *meta = cJSON_AddObjectToObject(tree, "metadata");
     cJSON *notes = cJSON_AddObjectToObject(meta, "annotations");

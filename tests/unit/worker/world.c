@@ -46,16 +46,10 @@ static void answer(struct world *w, const struct intent *i, bool ok, int code)
     c->sent_ms = c->sent_mono_ms = w->now;
     c->done_ms = c->done_mono_ms = w->now + 5;
     c->retry_ms = w->now + 500;
-    if (i->mark_sent) {
-        struct call *mark = memo_slot(&w->memo, i->mark_sent);
-        mark->state = CALL_OK;
-        mark->sent_ms = mark->sent_mono_ms = w->now;
-    }
-    if (ok && i->mark_done) {
-        struct call *mark = memo_slot(&w->memo, i->mark_done);
-        mark->state = CALL_OK;
-        mark->done_ms = mark->done_mono_ms = w->now + 5;
-    }
+    if (i->mark_sent.kind)
+        memo_prove(&w->memo, i->mark_sent)->sent_mono_ms = w->now;
+    if (ok && i->mark_done.kind)
+        memo_prove(&w->memo, i->mark_done)->done_mono_ms = w->now + 5;
 }
 
 static size_t index_of(const char *const *names, const char *name)
@@ -178,7 +172,7 @@ static void do_create(struct world *w, const struct intent *i)
         w->slow[k].due = w->now + w->slow_ms;
         w->slow[k].kind = i->kind;
         (void)snprintf(w->slow[k].name, sizeof w->slow[k].name, "%s", i->name);
-        (void)snprintf(w->slow[k].key, sizeof w->slow[k].key, "%s", i->key);
+        w->slow[k].call = i->key.kind;
         struct call *c = memo_slot(&w->memo, i->key);
         c->state = CALL_FLYING;
         c->sent_ms = c->sent_mono_ms = w->now;
@@ -193,7 +187,7 @@ static void land_slow(struct world *w)
         if (!w->slow[k].due || w->now < w->slow[k].due)
             continue;
         land(w, w->slow[k].kind, w->slow[k].name);
-        struct call *c = memo_slot(&w->memo, w->slow[k].key);
+        struct call *c = memo_slot(&w->memo, call_key_named(w->slow[k].call, w->slow[k].name));
         c->state = CALL_OK;
         c->done_ms = w->now;
         w->slow[k].due = 0;
@@ -232,7 +226,7 @@ static void do_list(struct world *w, const struct intent *i)
 
 static void do_pods(struct world *w, const struct intent *i)
 {
-    const char *pods = str_starts(i->key, "pods/before/") ? w->pods : w->pods_after;
+    const char *pods = i->key.kind == CALL_PODS_BEFORE ? w->pods : w->pods_after;
     bool first = w->pods_paged && str_empty(i->token);
     int code = str_empty(i->token) ? 0 : w->pods_code;
     w->pods_code = str_empty(i->token) ? w->pods_code : 0;
@@ -260,8 +254,8 @@ static char *claims_now(const struct world *w)
 
 static void do_read(struct world *w, const struct intent *i)
 {
-    bool after = str_starts(i->key, "read/after/") && w->clone_type != CLONE_FULL;
-    bool after_vm = str_starts(i->key, "read/after-vm/") || str_starts(i->key, "read/copied-vm/");
+    bool after = i->key.kind == CALL_LOOK_AFTER_VMI && w->clone_type != CLONE_FULL;
+    bool after_vm = i->key.kind == CALL_LOOK_AFTER_VM || i->key.kind == CALL_LOOK_COPIED_VM;
     CLEANUP_FREE char *claims = claims_now(w);
     if (after && (w->source_gone || w->source_off) && !w->unseen_uid) {
         answer(w, i, false, 404);
@@ -366,10 +360,9 @@ static void write_status(struct world *w, const struct decision *d)
     w->record.started.vmi_uid = lasting(old.started.vmi_uid, d->record.started.vmi_uid);
     w->record.retry_token = lasting(old.retry_token, d->record.retry_token);
     w->status_writes += memcmp(&old, &w->record, sizeof old) != 0;
-    if (arms) {
-        CLEANUP_FREE char *key = xasprintf("armed/%lld", (long long)w->record.freeze.requested_ms);
-        memo_slot(&w->memo, key)->state = CALL_OK;
-    }
+    if (arms)
+        (void)memo_prove(&w->memo,
+                         (struct freeze_proof){PROOF_ARMED, w->record.freeze.requested_ms});
 }
 
 /* The application's gate condition is somebody else's field: it survives our applies. */

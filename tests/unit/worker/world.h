@@ -106,7 +106,8 @@ struct world {
     struct {
         int64_t due;
         const struct kube_kind *kind;
-        char name[64], key[96];
+        char name[64];
+        enum call_kind call;
     } slow[8];
     bool torn;                              /* a snapshot was removed while a claim waited for it */
     int frozen_at_cut;                      /* how many disks were cut while frozen */

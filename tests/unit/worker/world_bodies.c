@@ -6,7 +6,8 @@
 const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count)
 {
     (void)v;
-    static const struct body_read one = {KIND_VMI, "ns", "src", "read/vmi/src", NULL};
+    static const struct body_read one = {
+        KIND_VMI, "ns", "src", {.kind = CALL_READ_SOURCE_VMI, .name = "src"}, NULL};
     *ret_count = 1;
     return &one;
 }
@@ -15,25 +16,30 @@ const struct body_need *body_needs(const struct clone_view *v, size_t *ret_count
 {
     static const struct kube_kind config_map = {"",          "v1",  "configmaps",
                                                 "ConfigMap", false, .fields = {0}};
-    static const struct body_need one = {&config_map, "ns", "settings",
-                                         "need/ConfigMap/ns/settings", "{}"};
+    static const struct body_need one = {
+        &config_map,
+        "ns",
+        "settings",
+        {.kind = CALL_NEED, .resource = "ConfigMap", .name = "settings"},
+        "{}"};
     *ret_count = v->effective.cross_namespace ? 1 : 0;
     return &one;
 }
 
 static struct intent *add_intent(const struct clone_view *v, struct decision *d,
                                  enum intent_verb verb, int kind, const char *name,
-                                 const char *slot)
+                                 struct call_key key)
 {
-    struct intent *i = intents_add(&d->intents, verb, &worker_kinds[kind], v->wukong->ns, name,
-                                   "%s/%s", slot, name);
+    struct intent *i =
+        intents_add(&d->intents, verb, &worker_kinds[kind], v->wukong->ns, name, key);
     i->body = "{}";
     return i;
 }
 
 void body_create_snapshot(const struct clone_view *v, struct decision *d, size_t disk)
 {
-    add_intent(v, d, INTENT_CREATE, KIND_SNAPSHOT, world_snapshots[disk], "create/snapshot");
+    add_intent(v, d, INTENT_CREATE, KIND_SNAPSHOT, world_snapshots[disk],
+               call_key_named(CALL_CREATE_SNAPSHOT, world_snapshots[disk]));
 }
 
 void body_create_content_copy(const struct clone_view *v, struct decision *d, size_t disk)
@@ -50,7 +56,8 @@ void body_create_snapshot_copy(const struct clone_view *v, struct decision *d, s
 
 void body_create_vm_snapshot(const struct clone_view *v, struct decision *d)
 {
-    add_intent(v, d, INTENT_CREATE, KIND_VM_SNAPSHOT, "vms", "create/vmsnapshot");
+    add_intent(v, d, INTENT_CREATE, KIND_VM_SNAPSHOT, "vms",
+               call_key_named(CALL_CREATE_VM_SNAPSHOT, "vms"));
 }
 
 const char *body_claim_changed(const struct clone_view *v, const struct view_target *t, size_t disk)
@@ -67,47 +74,50 @@ const char *body_dry_claim_changed(const struct clone_view *v, const struct view
 }
 
 const char *body_vm_changed(const struct clone_view *v, const struct view_target *t,
-                            const char *slot)
+                            const struct call *made)
 {
-    (void)v, (void)t, (void)slot;
+    (void)v, (void)t, (void)made;
     return NULL;
 }
 
 void body_create_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
                        size_t disk)
 {
-    add_intent(v, d, INTENT_CREATE, KIND_PVC, t->claims[disk].name, "create/claim");
+    add_intent(v, d, INTENT_CREATE, KIND_PVC, t->claims[disk].name,
+               call_key_named(CALL_CREATE_CLAIM, t->claims[disk].name));
 }
 
 void body_create_vm(const struct clone_view *v, struct decision *d, const struct view_target *t)
 {
-    add_intent(v, d, INTENT_CREATE, KIND_VM, t->vm.name, "create/vm");
+    add_intent(v, d, INTENT_CREATE, KIND_VM, t->vm.name,
+               call_key_named(CALL_CREATE_VM, t->vm.name));
 }
 
 void body_dry_run_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
                         size_t disk)
 {
     add_intent(v, d, INTENT_DRY_RUN, KIND_PVC, t->claims[disk].name,
-               arena_printf(v->arena, "%s/claim", view_dry_slot(v)));
+               view_dry_key(v, CALL_DRY_CLAIM, t->claims[disk].name));
 }
 
 void body_dry_run_vm(const struct clone_view *v, struct decision *d, const struct view_target *t)
 {
-    add_intent(v, d, INTENT_DRY_RUN, KIND_VM, t->vm.name,
-               arena_printf(v->arena, "%s/vm", view_dry_slot(v)));
+    add_intent(v, d, INTENT_DRY_RUN, KIND_VM, t->vm.name, view_dry_key(v, CALL_DRY_VM, t->vm.name));
 }
 
 void body_own_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
                     size_t disk)
 {
-    add_intent(v, d, INTENT_PATCH, KIND_PVC, t->claims[disk].name, "own");
+    add_intent(v, d, INTENT_PATCH, KIND_PVC, t->claims[disk].name,
+               call_key_named(CALL_OWN_CLAIM, t->claims[disk].name));
 }
 
 void body_own_vm(const struct clone_view *v, struct decision *d, const struct view_target *t,
                  bool owned)
 {
-    add_intent(v, d, INTENT_PATCH, KIND_VM, t->vm.name, owned ? "own" : "disown")->body =
-        owned ? "own" : "none";
+    add_intent(v, d, INTENT_PATCH, KIND_VM, t->vm.name,
+               call_key_named(owned ? CALL_OWN_VM : CALL_DISOWN_VM, t->vm.name))
+        ->body = owned ? "own" : "none";
 }
 
 void body_event_about(const struct clone_view *v, struct decision *d, bool warning,
@@ -116,5 +126,5 @@ void body_event_about(const struct clone_view *v, struct decision *d, bool warni
     (void)warning;
     (void)about;
     (void)format;
-    add_intent(v, d, INTENT_EVENT, KIND_EVENT, what, "event");
+    add_intent(v, d, INTENT_EVENT, KIND_EVENT, what, call_key_named(CALL_EVENT, what));
 }

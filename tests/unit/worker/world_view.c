@@ -173,7 +173,7 @@ void world_see(struct world *w, struct clone_view *v, struct arena *a)
         return;
     v->capture.sealed = w->snapshot[0];
     /* What is copied is known once it has been read, by each worker anew. */
-    if (!call_ok(memo_find(&w->memo, "read/vmi/src")))
+    if (!call_ok(memo_find(&w->memo, call_key_named(CALL_READ_SOURCE_VMI, "src"))))
         return;
     v->capture.present = true;
     v->disk_count = DISKS;
