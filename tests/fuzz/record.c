@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     struct clone_record r = record_read(&a, tree);
     assert(r.phase >= 0 && r.phase < CLONE_PHASES);
-    assert(r.consistency >= 0 && r.attempts >= 0);
+    assert(r.attempt.consistency >= 0 && r.attempts >= 0);
     (void)record_owes_thaw(&r);
     (void)record_begun(&r);
     return 0;

@@ -262,18 +262,18 @@ void entries_add_class(const char **classes, size_t *count, const char *name)
 /* The list lives as long as the entry's summary, so it is copied into one block. */
 static void keep_members(struct entry_share *s, const struct clone_record *r)
 {
-    size_t bytes = r->member_count * sizeof *s->members;
+    size_t bytes = r->attempt.member_count * sizeof *s->members;
     free(s->members);
     s->members = NULL;
-    s->member_count = r->member_count;
-    if (!r->member_count)
+    s->member_count = r->attempt.member_count;
+    if (!r->attempt.member_count)
         return;
-    for (size_t i = 0; i < r->member_count; i++)
-        bytes += strlen(r->members[i].uid) + strlen(r->members[i].round) + 2;
+    for (size_t i = 0; i < r->attempt.member_count; i++)
+        bytes += strlen(r->attempt.members[i].uid) + strlen(r->attempt.members[i].round) + 2;
     s->members = xcalloc(1, bytes);
-    char *text = (char *)(s->members + r->member_count);
-    for (size_t i = 0; i < r->member_count; i++) {
-        const char *parts[] = {r->members[i].uid, r->members[i].round};
+    char *text = (char *)(s->members + r->attempt.member_count);
+    for (size_t i = 0; i < r->attempt.member_count; i++) {
+        const char *parts[] = {r->attempt.members[i].uid, r->attempt.members[i].round};
         const char **kept[] = {&s->members[i].uid, &s->members[i].round};
         for (size_t k = 0; k < ARRAY_LEN(parts); k++) {
             size_t n = strlen(parts[k]) + 1;
@@ -314,20 +314,20 @@ static void summarise_share(struct entries *all, struct entry *e, const struct c
     s->created_ms = v->wukong->created_ms;
     s->attempt = r->attempts > 0 ? r->attempts : 1;
     s->begun = share_begun(r);
-    s->cut = r->cut_ms != 0;
-    s->until_ms = r->shared_until_ms;
+    s->cut = r->attempt.cut_ms != 0;
+    s->until_ms = r->attempt.shared_until_ms;
     s->cut_seen_ms = s->cut ? s->cut_seen_ms : 0;
     s->aborted = record_aborted(r);
     s->deleted = v->wukong->deleted_ms != 0;
     s->has_finalizer = v->wukong->has_finalizer;
-    replace_text(&s->taker_uid, r->shared.uid);
-    s->taker_attempt = r->shared.attempt;
+    replace_text(&s->taker_uid, r->attempt.shared.uid);
+    s->taker_attempt = r->attempt.shared.attempt;
     keep_members(s, r);
     if (!record_final(r) && share_possible(&v->effective))
         share_write_key(v->wukong, &v->effective, &key);
     replace_text(&s->key, key.len && buf_ok(&key) ? key.data : NULL);
-    bool needs = r->shared.uid && (!record_final(r) || s->has_finalizer);
-    join(&all->by_group, e, &e->group, group_next, needs ? r->shared.uid : NULL);
+    bool needs = r->attempt.shared.uid && (!record_final(r) || s->has_finalizer);
+    join(&all->by_group, e, &e->group, group_next, needs ? r->attempt.shared.uid : NULL);
 }
 
 bool entries_summarise(struct entries *all, struct entry *e, const struct kube_object *o)
@@ -350,13 +350,13 @@ bool entries_summarise(struct entries *all, struct entry *e, const struct kube_o
         e->linked = v.effective.clone_type == CLONE_LINKED;
         e->holder.created_ms = o->created_ms;
         e->owes_thaw = record_owes_thaw(r);
-        e->freeze_ms = r->freeze.deadline_ms - r->freeze.requested_ms;
+        e->freeze_ms = r->attempt.freeze.deadline_ms - r->attempt.freeze.requested_ms;
         /* Another attempt begins with an empty record; the guest was thawed all the same. */
-        if (r->freeze.thawed_ms)
-            e->thawed_ms = r->freeze.thawed_ms;
-        e->vm_snapshot =
-            v.effective.method == METHOD_VM_SNAPSHOT && r->source_uid && !r->cut_ms && !e->final;
-        replace_text(&e->freeze_vmi_uid, r->freeze.vmi_uid);
+        if (r->attempt.freeze.thawed_ms)
+            e->thawed_ms = r->attempt.freeze.thawed_ms;
+        e->vm_snapshot = v.effective.method == METHOD_VM_SNAPSHOT && r->attempt.source_uid &&
+                         !r->attempt.cut_ms && !e->final;
+        replace_text(&e->freeze_vmi_uid, r->attempt.freeze.vmi_uid);
         join_source(all, e, v.effective.source_ns, str_or(v.effective.source_name, "-"));
         describe(all, e, &v);
         /* One that has not begun holds a slot only by a judgement of this process. */

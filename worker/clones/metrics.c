@@ -98,8 +98,8 @@ void worker_metrics_record(const struct clone_view *v, const struct clone_record
     if (record_aborted(next) && !record_aborted(before))
         metric_add(&metric_attempts_failed, 1, METRIC_LABELS(type, next->error.reason));
     /* One freeze is one observation, whoever shares it and whatever came of it, once it is over. */
-    if (next->freeze.thawed_ms && !before->freeze.thawed_ms && next->froze)
-        metric_observe(&metric_freeze_seconds, (double)next->freeze_ms / 1000, NULL);
+    if (next->attempt.freeze.thawed_ms && !before->attempt.freeze.thawed_ms && next->attempt.froze)
+        metric_observe(&metric_freeze_seconds, (double)next->attempt.freeze_ms / 1000, NULL);
     if (record_final(before) || !record_final(next))
         return;
     bool good = next->phase == PHASE_SUCCEEDED;

@@ -38,7 +38,7 @@ static void hold(struct share_group *list, size_t *count, const char *uid, int64
 
 void peers_held(const struct peers *p, const struct clone_view *head, struct view_settings *s)
 {
-    const char *own = p->self->uid, *taker = head->record.shared.uid;
+    const char *own = p->self->uid, *taker = head->record.attempt.shared.uid;
     size_t possible = 1;
     for (const struct entry *e = entries_of_group(p->all, own); e; e = e->same_group_next)
         possible++;
@@ -50,7 +50,7 @@ void peers_held(const struct peers *p, const struct clone_view *head, struct vie
             hold(list, &s->held_group_count, own, e->share.taker_attempt);
     if (!taker)
         return;
-    int64_t attempt = head->record.shared.attempt;
+    int64_t attempt = head->record.attempt.shared.attempt;
     const struct entry *leader = entries_by_uid(p->all, taker);
     bool needed = leader && leader != p->self && needs(leader, taker, attempt);
     for (const struct entry *e = entries_of_group(p->all, taker); e; e = e->same_group_next)
@@ -304,7 +304,7 @@ static bool waits_for_consumer(const struct clone_view *v, size_t disk)
  */
 static void look_for_turn(const struct peers *p, struct clone_view *v)
 {
-    const char *taker = str_or(v->record.shared.uid, v->wukong->uid);
+    const char *taker = str_or(v->record.attempt.shared.uid, v->wukong->uid);
     const struct entry *first = entries_of_group(p->all, taker);
     if (!first || !view_past_cut(v) || !v->disk_count || record_final(&v->record))
         return;
@@ -360,9 +360,9 @@ static void note_state(const struct peers *p, const struct clone_view *v, const 
 
 static void bind_members(const struct peers *p, const struct clone_record *next)
 {
-    for (size_t i = 0; i < next->member_count; i++) {
-        struct entry *m = entries_by_uid(p->all, next->members[i].uid);
-        if (!m || !str_eq(m->share.round, next->members[i].round))
+    for (size_t i = 0; i < next->attempt.member_count; i++) {
+        struct entry *m = entries_by_uid(p->all, next->attempt.members[i].uid);
+        if (!m || !str_eq(m->share.round, next->attempt.members[i].round))
             continue;
         free(m->share.bound_by);
         m->share.bound_by = xstrdup(p->self->uid);
@@ -387,7 +387,7 @@ void peers_note(const struct peers *p, const struct clone_view *v, const struct 
         s->tried_ms = p->now.mono_ms;
     bind_members(p, &d->record);
     /* From now on its spec and its disks are those that the snapshot's taker captured. */
-    if (d->record.shared.uid)
+    if (d->record.attempt.shared.uid)
         memo_forget(&p->self->memo, CALL_CAPTURE);
 }
 

@@ -76,14 +76,14 @@ static void write_conditions(struct json_writer *w, const struct clone_view *v,
 
 static void write_freeze(struct json_writer *w, const struct clone_record *r)
 {
-    if (!r->freeze.requested_ms)
+    if (!r->attempt.freeze.requested_ms)
         return;
     json_object(w, "freeze");
-    json_string(w, "vmiUID", r->freeze.vmi_uid);
-    write_time(w, "requestedTime", r->freeze.requested_ms, true);
-    write_time(w, "deadlineTime", r->freeze.deadline_ms, true);
-    write_time(w, "acknowledgedTime", r->freeze.acknowledged_ms, true);
-    write_time(w, "thawedTime", r->freeze.thawed_ms, true);
+    json_string(w, "vmiUID", r->attempt.freeze.vmi_uid);
+    write_time(w, "requestedTime", r->attempt.freeze.requested_ms, true);
+    write_time(w, "deadlineTime", r->attempt.freeze.deadline_ms, true);
+    write_time(w, "acknowledgedTime", r->attempt.freeze.acknowledged_ms, true);
+    write_time(w, "thawedTime", r->attempt.freeze.thawed_ms, true);
     json_end(w);
 }
 
@@ -249,9 +249,9 @@ static void write_snapshot_names(struct json_writer *w, const struct clone_view 
     for (size_t i = 0; i < v->disk_count; i++)
         n += v->disks[i].snapshot.exists && v->disks[i].snapshot.ours;
     /* While they are being removed the names stay as they were written at the cut. */
-    if (!n || (v->record.cut_ms && n < v->disk_count)) {
+    if (!n || (v->record.attempt.cut_ms && n < v->disk_count)) {
         const cJSON *old = json_get(v->status, "cloneStatus");
-        if (v->record.cut_ms) {
+        if (v->record.attempt.cut_ms) {
             json_string(w, "snapshotName", json_str(old, "snapshotName"));
             json_tree(w, "snapshotNames", json_get(old, "snapshotNames"));
         }
@@ -272,22 +272,22 @@ static void write_snapshot_names(struct json_writer *w, const struct clone_view 
 
 static void write_shared(struct json_writer *w, const struct clone_record *r)
 {
-    if (r->shared.uid) {
+    if (r->attempt.shared.uid) {
         json_object(w, "shared");
-        json_string(w, "uid", r->shared.uid);
-        json_string(w, "name", r->shared.name);
-        json_number(w, "attempt", r->shared.attempt);
+        json_string(w, "uid", r->attempt.shared.uid);
+        json_string(w, "name", r->attempt.shared.name);
+        json_number(w, "attempt", r->attempt.shared.attempt);
         json_end(w);
     }
-    if (!r->member_count)
+    if (!r->attempt.member_count)
         return;
-    write_time(w, "sharedUntil", r->shared_until_ms, true);
+    write_time(w, "sharedUntil", r->attempt.shared_until_ms, true);
     json_array(w, "sharedWith");
-    for (size_t i = 0; i < r->member_count; i++) {
+    for (size_t i = 0; i < r->attempt.member_count; i++) {
         json_object(w, NULL);
-        json_string(w, "uid", r->members[i].uid);
-        json_string(w, "name", r->members[i].name);
-        json_string(w, "round", r->members[i].round);
+        json_string(w, "uid", r->attempt.members[i].uid);
+        json_string(w, "name", r->attempt.members[i].name);
+        json_string(w, "round", r->attempt.members[i].round);
         json_end(w);
     }
     json_end(w);
@@ -299,17 +299,17 @@ static void write_clone_status(struct json_writer *w, const struct clone_view *v
     const struct clone_record *r = &d->record;
     json_object(w, "cloneStatus");
     json_string(w, "phase", clone_phase_names[r->phase == PHASE_NONE ? PHASE_PENDING : r->phase]);
-    json_stringf(w, "progress", "%lld%%", (long long)r->progress);
+    json_stringf(w, "progress", "%lld%%", (long long)r->attempt.progress);
     json_string(w, "step", d->step);
     if (d->waiting_until_ms != INT64_MAX)
         write_time(w, "waitingUntil", d->waiting_until_ms, false);
     if (r->attempts)
         json_number(w, "attempts", r->attempts);
-    write_time(w, "attemptTime", r->attempt_ms, true);
+    write_time(w, "attemptTime", r->attempt.begun_ms, true);
     write_time(w, "startTime", r->start_ms, true);
     write_time(w, "completionTime", r->completion_ms, true);
     json_string(w, "sourceVMI", r->source_vmi);
-    json_string(w, "sourceUID", r->source_uid);
+    json_string(w, "sourceUID", r->attempt.source_uid);
     if (r->started.at_ms) {
         json_object(w, "sourceStarted");
         write_time(w, "time", r->started.at_ms, true);
@@ -317,15 +317,16 @@ static void write_clone_status(struct json_writer *w, const struct clone_view *v
         json_end(w);
     }
     write_snapshot_names(w, v);
-    if (r->owned)
+    if (r->attempt.owned)
         json_boolean(w, "childrenOwned", true);
     json_string(w, "vmSnapshotUID", r->vm_snapshot_uid);
-    write_time(w, "snapshotTime", r->snapshot_ms ? r->snapshot_ms : r->cut_ms, true);
-    write_time(w, "cutTime", r->cut_ms, true);
-    write_size(w, "snapshotSize", r->snapshot_bytes);
-    json_string(w, "consistency", consistency_names[r->consistency]);
-    if (r->froze)
-        json_number(w, "freezeMilliseconds", r->freeze_ms);
+    write_time(w, "snapshotTime",
+               r->attempt.snapshot_ms ? r->attempt.snapshot_ms : r->attempt.cut_ms, true);
+    write_time(w, "cutTime", r->attempt.cut_ms, true);
+    write_size(w, "snapshotSize", r->attempt.snapshot_bytes);
+    json_string(w, "consistency", consistency_names[r->attempt.consistency]);
+    if (r->attempt.froze)
+        json_number(w, "freezeMilliseconds", r->attempt.freeze_ms);
     write_freeze(w, r);
     write_shared(w, r);
     json_string(w, "retryToken", r->retry_token);

@@ -37,12 +37,14 @@ static void announce(struct worker *w, struct entry *e, const struct clone_view 
 {
     bool begins = share_begun(&d->record) && !share_begun(&v->record);
     bool takes_slot = record_begun(&d->record) && !record_begun(&v->record);
-    bool freezes = d->record.freeze.requested_ms > v->record.freeze.requested_ms ||
-                   (view_uses_vm_snapshot(v) && d->record.source_uid && !v->record.source_uid);
-    bool seals = (d->record.cut_ms && !v->record.cut_ms) ||
+    bool freezes =
+        d->record.attempt.freeze.requested_ms > v->record.attempt.freeze.requested_ms ||
+        (view_uses_vm_snapshot(v) && d->record.attempt.source_uid && !v->record.attempt.source_uid);
+    bool seals = (d->record.attempt.cut_ms && !v->record.attempt.cut_ms) ||
                  (record_final(&d->record) && !record_final(&v->record));
     unsigned what = (freezes ? ANNOUNCED_FREEZE : 0) | (seals ? ANNOUNCED_SEAL : 0);
-    if (what || takes_slot || (begins && (d->record.member_count || d->record.shared.uid)))
+    if (what || takes_slot ||
+        (begins && (d->record.attempt.member_count || d->record.attempt.shared.uid)))
         announce_open(&e->announced, v->wukong->resource_version, what, worker_mono(w));
     entries_count_freeze(&w->entries, e);
 }
@@ -85,11 +87,11 @@ void worker_send_status(struct worker *w, struct entry *e, const struct clone_vi
                        .version = v->wukong->resource_version,
                        .body = text.data,
                        .key = call_key(CALL_STATUS)};
-    if (d->record.freeze.requested_ms != v->record.freeze.requested_ms)
+    if (d->record.attempt.freeze.requested_ms != v->record.attempt.freeze.requested_ms)
         /* Marked when sent: the watch may show the record before the answer to its write comes. */
-        i.mark_sent = (struct freeze_proof){PROOF_ARMED, d->record.freeze.requested_ms};
-    else if (d->record.freeze.thawed_ms && !v->record.freeze.thawed_ms)
-        i.mark_sent = (struct freeze_proof){PROOF_THAWED, d->record.freeze.requested_ms};
+        i.mark_sent = (struct freeze_proof){PROOF_ARMED, d->record.attempt.freeze.requested_ms};
+    else if (d->record.attempt.freeze.thawed_ms && !v->record.attempt.freeze.thawed_ms)
+        i.mark_sent = (struct freeze_proof){PROOF_THAWED, d->record.attempt.freeze.requested_ms};
     e->status_ms = v->now.wall_ms;
     const struct call *last = memo_find(&e->memo, i.key);
     bool flying = last && last->state == CALL_FLYING;

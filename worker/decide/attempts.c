@@ -48,16 +48,16 @@ void begin_abort(const struct clone_view *v, struct decision *d, const struct wh
     d->record.error.message = arena_printf(v->arena, "%s%s", why->message, batch_survivors(v, d));
     d->record.error.disk = why->disk;
     d->record.error.at_ms = v->now.wall_ms;
-    d->record.owned |= !v->record.attempts;
+    d->record.attempt.owned |= !v->record.attempts;
     d->record.attempts = view_attempt(v);
     d->record.repair.target = 0;
     d->record.error.attempt = d->record.attempts;
     /* Another attempt would be of another point in time than those that stay. */
     d->record.error.terminal = terminal || d->record.ready_count;
-    d->record.error.froze = d->record.froze;
-    d->record.error.freeze_ms = d->record.freeze_ms;
-    if (!d->record.attempt_ms)
-        d->record.attempt_ms = v->now.wall_ms;
+    d->record.error.froze = d->record.attempt.froze;
+    d->record.error.freeze_ms = d->record.attempt.freeze_ms;
+    if (!d->record.attempt.begun_ms)
+        d->record.attempt.begun_ms = v->now.wall_ms;
     body_event(v, d, true, "AttemptFailed", "attempt %lld: %s: %s", (long long)d->record.attempts,
                d->record.error.reason, why->message);
     decision_again(d, v->now.wall_ms);
@@ -151,25 +151,7 @@ static void next_attempt(const struct clone_view *v, struct decision *d, bool la
     if (!late && !v->record.ready_count && !oblige_nothing_left(v, d, false))
         return;
     d->record.attempts = v->record.attempts + 1;
-    d->record.owned = true;
-    d->record.attempt_ms = v->now.wall_ms;
-    d->record.progress = 0;
-    d->record.cut_ms = d->record.snapshot_ms = 0;
-    d->record.freeze_ms = 0;
-    d->record.froze = false;
-    d->record.consistency = CONSISTENCY_UNKNOWN;
-    d->record.snapshot_bytes = 0;
-    d->record.source_uid = NULL;
-    d->record.shared.uid = d->record.shared.name = NULL;
-    d->record.shared.attempt = 0;
-    d->record.members = NULL;
-    d->record.member_count = 0;
-    d->record.shared_until_ms = 0;
-    d->record.freeze.requested_ms = 0;
-    d->record.freeze.thawed_ms = 0;
-    d->record.freeze.deadline_ms = 0;
-    d->record.freeze.acknowledged_ms = 0;
-    d->record.freeze.vmi_uid = NULL;
+    d->record.attempt = (struct attempt){.begun_ms = v->now.wall_ms, .owned = true};
     d->persist_first = true;
 }
 
@@ -208,7 +190,7 @@ void after_failure(const struct clone_view *v, struct decision *d)
     d->step = "CleaningUp";
     d->keep_conditions = true;
     d->share = over ? SHARE_BLOCKED : SHARE_COMING;
-    if (!r->cut_ms)
+    if (!r->attempt.cut_ms)
         decision_condition(d, COND_SNAPSHOT_TAKEN, CONDITION_FALSE, REASON_RETRYING,
                            r->error.message);
     decision_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_FALSE, REASON_CLEANING_UP,

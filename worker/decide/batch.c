@@ -12,7 +12,7 @@
    looked up at the end, once. */
 static bool must_be_proven(const struct clone_view *v)
 {
-    return v->record.consistency == CONSISTENCY_OFFLINE && view_copies_claims(v);
+    return v->record.attempt.consistency == CONSISTENCY_OFFLINE && view_copies_claims(v);
 }
 
 static bool newly_ready(const struct clone_view *v, const struct view_target *t)
@@ -39,7 +39,7 @@ static void note_all(const struct clone_view *v, struct decision *d)
         if (newly_ready(v, &v->targets[t]))
             list[n++] =
                 (struct ready_target){v->targets[t].index, v->targets[t].vm.uid, v->now.wall_ms,
-                                      v->record.cut_ms, v->record.consistency};
+                                      v->record.attempt.cut_ms, v->record.attempt.consistency};
     d->record.ready = list;
     d->record.ready_count = n;
 }
@@ -86,8 +86,8 @@ void batch_tell_weakest(const struct clone_view *v, struct decision *d)
 {
     for (size_t i = 0; i < v->record.ready_count; i++) {
         enum consistency one = v->record.ready[i].consistency;
-        if (one != CONSISTENCY_UNKNOWN && !consistency_meets(one, d->record.consistency))
-            d->record.consistency = one;
+        if (one != CONSISTENCY_UNKNOWN && !consistency_meets(one, d->record.attempt.consistency))
+            d->record.attempt.consistency = one;
     }
 }
 

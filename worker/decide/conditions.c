@@ -29,7 +29,7 @@ int64_t progress_of(const struct clone_view *v, size_t current)
     if (current == CLONE_STEP_READY)
         done += data_percent(v) * clone_steps[current].weight;
     int64_t percent = done * 100 / all;
-    return percent > v->record.progress ? percent : v->record.progress;
+    return percent > v->record.attempt.progress ? percent : v->record.attempt.progress;
 }
 
 /* The conditions of the steps: True for what is done, the current one tells why it is not. */

@@ -69,12 +69,12 @@ static void tell_shared(const struct clone_view *v, struct decision *d)
 
 static void tell_cut(const struct clone_view *v, struct decision *d)
 {
-    const char *what = str_or(consistency_names[d->record.consistency], "taken");
+    const char *what = str_or(consistency_names[d->record.attempt.consistency], "taken");
     if (record_owes_thaw(&d->record))
         body_event(v, d, false, "SnapshotTaken", "%s, the guest is not thawed yet", what);
-    else if (d->record.froze)
+    else if (d->record.attempt.froze)
         body_event(v, d, false, "SnapshotTaken", "%s, the guest was frozen for %lld ms", what,
-                   (long long)d->record.freeze_ms);
+                   (long long)d->record.attempt.freeze_ms);
     else
         body_event(v, d, false, "SnapshotTaken", "%s, the guest was not frozen", what);
     tell_shared(v, d);
@@ -123,7 +123,7 @@ static void go_on(const struct clone_view *v, struct decision *d)
     d->step = d->step_speaks ? clone_steps[w.current].name : NULL;
     if (d->step_speaks)
         d->step_condition = clone_steps[w.current].condition;
-    d->record.progress = progress_of(v, w.current);
+    d->record.attempt.progress = progress_of(v, w.current);
     step_conditions(v, &w, d);
     hold_gates(v, &w, d);
     if (!batch_repaired(v, d))
@@ -150,7 +150,7 @@ static void go_on(const struct clone_view *v, struct decision *d)
     }
     if (w.current == CLONE_STEPS)
         succeed(v, d);
-    if (d->record.cut_ms && !v->record.cut_ms)
+    if (d->record.attempt.cut_ms && !v->record.attempt.cut_ms)
         tell_cut(v, d);
     tell_host_copies(v, d);
 }

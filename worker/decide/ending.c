@@ -17,10 +17,10 @@ void succeed(const struct clone_view *v, struct decision *d)
     debts_tell(v, d);
     debts_tell_readiness(v, d);
     d->record.completion_ms = v->now.wall_ms;
-    d->record.progress = 100;
+    d->record.attempt.progress = 100;
     body_event(v, d, false, "Succeeded", "VirtualMachine %s is cloned from %s/%s (%s)",
                v->targets[0].vm.name, v->effective.source_ns, v->effective.source_name,
-               str_or(consistency_names[d->record.consistency], "consistency unknown"));
+               str_or(consistency_names[d->record.attempt.consistency], "consistency unknown"));
 }
 
 void write_finalizer(const struct clone_view *v, struct decision *d, bool wanted)

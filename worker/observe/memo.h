@@ -66,7 +66,7 @@ enum proof_kind {
 };
 struct freeze_proof {
     enum proof_kind kind;
-    int64_t freeze_ms; /* which freeze: its record.freeze.requested_ms */
+    int64_t freeze_ms; /* which freeze: its record.attempt.freeze.requested_ms */
 };
 /* The times are those of the call that the proof came with; 0: not known when it was given. */
 struct proven {

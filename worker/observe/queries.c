@@ -61,13 +61,13 @@ static bool gave_up_freezing(const struct clone_view *v)
    be on their way, and a freeze that comes after a cut proves nothing. */
 static bool decided_not_to_freeze(const struct clone_view *v)
 {
-    return v->record.attempts && v->record.source_uid && !v->record.freeze.requested_ms &&
-           !record_aborted(&v->record);
+    return v->record.attempts && v->record.attempt.source_uid &&
+           !v->record.attempt.freeze.requested_ms && !record_aborted(&v->record);
 }
 
 bool vm_snapshot_begun(const struct clone_view *v)
 {
-    return view_uses_vm_snapshot(v) && v->record.source_uid && !record_aborted(&v->record);
+    return view_uses_vm_snapshot(v) && v->record.attempt.source_uid && !record_aborted(&v->record);
 }
 
 bool view_disk_has_snapshot(const struct view_disk *d)
@@ -90,7 +90,7 @@ enum cut_mode view_cut_mode(const struct clone_view *v)
     enum cut_mode wanted = cut_wanted(&v->effective, runs, s->agent, s->paused, cut_is_slow(v));
     if (wanted == CUT_OFFLINE)
         return CUT_OFFLINE;
-    if (v->record.freeze.requested_ms)
+    if (v->record.attempt.freeze.requested_ms)
         return CUT_FROZEN;
     if (wanted == CUT_RUNNING || gave_up_freezing(v) || decided_not_to_freeze(v))
         return CUT_RUNNING;
@@ -100,17 +100,19 @@ enum cut_mode view_cut_mode(const struct clone_view *v)
 
 const struct call *view_freeze_call(const struct clone_view *v)
 {
-    return memo_find(v->memo, call_key_numbered(CALL_FREEZE, v->record.freeze.requested_ms));
+    return memo_find(v->memo,
+                     call_key_numbered(CALL_FREEZE, v->record.attempt.freeze.requested_ms));
 }
 
 const struct call *view_thaw_call(const struct clone_view *v)
 {
-    return memo_find(v->memo, call_key_numbered(CALL_THAW, v->record.freeze.requested_ms));
+    return memo_find(v->memo, call_key_numbered(CALL_THAW, v->record.attempt.freeze.requested_ms));
 }
 
 bool view_waits_for_turn(const struct clone_view *v)
 {
-    return v->source.freezes_full && !vm_snapshot_begun(v) && !v->record.freeze.requested_ms &&
+    return v->source.freezes_full && !vm_snapshot_begun(v) &&
+           !v->record.attempt.freeze.requested_ms &&
            (view_uses_vm_snapshot(v) || view_cut_mode(v) == CUT_FROZEN);
 }
 
@@ -119,15 +121,16 @@ bool view_waits_for_turn(const struct clone_view *v)
 int64_t view_unfreeze_ms(const struct clone_view *v)
 {
     const struct clone_record *r = &v->record;
-    int64_t ms = r->freeze.requested_ms ? r->freeze.deadline_ms - r->freeze.requested_ms
-                                        : v->unfreeze_timeout_ms;
+    int64_t ms = r->attempt.freeze.requested_ms
+                     ? r->attempt.freeze.deadline_ms - r->attempt.freeze.requested_ms
+                     : v->unfreeze_timeout_ms;
     bool windows = str_eq(v->source.guest_os, WINDOWS_GUEST_OS);
     return windows && ms > WINDOWS_FREEZE_MS ? WINDOWS_FREEZE_MS : ms;
 }
 
 int64_t view_thaw_by_ms(const struct clone_view *v)
 {
-    return v->record.freeze.requested_ms + view_unfreeze_ms(v) - THAW_MARGIN_MS;
+    return v->record.attempt.freeze.requested_ms + view_unfreeze_ms(v) - THAW_MARGIN_MS;
 }
 
 bool view_freeze_holds(const struct clone_view *v)
@@ -180,8 +183,8 @@ const char *view_who_requires(const struct clone_view *v)
 int64_t view_wait_at(const struct clone_view *v, int64_t at_ms)
 {
     int64_t since = v->record.start_ms ? v->record.start_ms : v->wukong->created_ms;
-    if (v->record.attempt_ms > since)
-        since = v->record.attempt_ms;
+    if (v->record.attempt.begun_ms > since)
+        since = v->record.attempt.begun_ms;
     int64_t wait = at_ms - since;
     wait = wait < WAIT_POLL_MS ? WAIT_POLL_MS : wait > WAIT_POLL_MAX_MS ? WAIT_POLL_MAX_MS : wait;
     uint64_t apart = str_hash64(v->wukong->uid, strlen(v->wukong->uid)) % 256;
@@ -217,7 +220,7 @@ struct call_key view_live_key(enum worker_kind kind, const char *name)
 
 const struct proven *view_proven(const struct clone_view *v, enum proof_kind kind)
 {
-    return memo_proven(v->memo, kind, v->record.freeze.requested_ms);
+    return memo_proven(v->memo, kind, v->record.attempt.freeze.requested_ms);
 }
 
 /* --- what is there of the clone --- */

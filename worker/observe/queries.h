@@ -24,7 +24,7 @@ int64_t view_attempt(const struct clone_view *v);
 /* True once all snapshots are cut and the record says so: the source is not needed any more. */
 static inline bool view_past_cut(const struct clone_view *v)
 {
-    return v->record.cut_ms != 0;
+    return v->record.attempt.cut_ms != 0;
 }
 /* Another one's freeze and cut are this one's, too: it is on the list. What would hold back its own
    beginning does not any more, or its application would be released before the last cut. */

@@ -50,7 +50,7 @@ static int64_t read_percent(const cJSON *o)
     return v > 100 ? 100 : v;
 }
 
-static void read_members(struct arena *a, const cJSON *o, struct clone_record *r)
+static void read_members(struct arena *a, const cJSON *o, struct attempt *r)
 {
     const cJSON *list = json_get(o, "sharedWith"), *m;
     size_t n = (size_t)cJSON_GetArraySize(list);
@@ -149,19 +149,12 @@ static void read_ready(struct arena *a, const cJSON *o, struct clone_record *r)
     r->ready = ready;
 }
 
-struct clone_record record_read(struct arena *a, const cJSON *o)
+static struct attempt read_attempt(struct arena *a, const cJSON *o)
 {
-    struct clone_record r = {
-        .phase = (enum clone_phase)read_enum(o, "phase", clone_phase_names, CLONE_PHASES),
-        .attempts = read_int(o, "attempts"),
-        .attempt_ms = read_time(o, "attemptTime"),
-        .start_ms = read_time(o, "startTime"),
-        .completion_ms = read_time(o, "completionTime"),
+    struct attempt r = {
+        .begun_ms = read_time(o, "attemptTime"),
         .progress = read_percent(o),
         .source_uid = read_text(a, o, "sourceUID"),
-        .source_vmi = read_text(a, o, "sourceVMI"),
-        .started = {.at_ms = read_time(o, "sourceStarted.time"),
-                    .vmi_uid = read_text(a, o, "sourceStarted.vmiUID")},
         .freeze = {.requested_ms = read_time(o, "freeze.requestedTime"),
                    .deadline_ms = read_time(o, "freeze.deadlineTime"),
                    .acknowledged_ms = read_time(o, "freeze.acknowledgedTime"),
@@ -174,11 +167,28 @@ struct clone_record record_read(struct arena *a, const cJSON *o)
         .consistency =
             (enum consistency)read_enum(o, "consistency", consistency_names, CONSISTENCIES),
         .owned = json_bool(o, "childrenOwned", false),
-        .vm_snapshot_uid = read_text(a, o, "vmSnapshotUID"),
         .shared = {.uid = read_text(a, o, "shared.uid"),
                    .name = read_text(a, o, "shared.name"),
                    .attempt = read_int(o, "shared.attempt")},
         .shared_until_ms = read_time(o, "sharedUntil"),
+    };
+    read_members(a, o, &r);
+    (void)str_to_i64(json_str(o, "snapshotSize"), &r.snapshot_bytes);
+    return r;
+}
+
+struct clone_record record_read(struct arena *a, const cJSON *o)
+{
+    struct clone_record r = {
+        .phase = (enum clone_phase)read_enum(o, "phase", clone_phase_names, CLONE_PHASES),
+        .attempts = read_int(o, "attempts"),
+        .attempt = read_attempt(a, o),
+        .start_ms = read_time(o, "startTime"),
+        .completion_ms = read_time(o, "completionTime"),
+        .source_vmi = read_text(a, o, "sourceVMI"),
+        .started = {.at_ms = read_time(o, "sourceStarted.time"),
+                    .vmi_uid = read_text(a, o, "sourceStarted.vmiUID")},
+        .vm_snapshot_uid = read_text(a, o, "vmSnapshotUID"),
         .retry_token = read_text(a, o, "retryToken"),
         .error = {.reason = read_text(a, o, "lastError.reason"),
                   .message = read_text(a, o, "lastError.message"),
@@ -189,18 +199,17 @@ struct clone_record record_read(struct arena *a, const cJSON *o)
                   .freeze_ms = read_int(o, "lastError.freezeMilliseconds"),
                   .froze = json_at(o, "lastError.freezeMilliseconds") != NULL},
     };
-    read_members(a, o, &r);
     read_ready(a, o, &r);
     read_disks(a, o, &r);
     r.repair.count = read_int(o, "repairs");
     r.repair.target = read_int(o, "repairing");
     read_machines(a, o, &r);
     r.cloning_refused = read_cloning_refused(o);
-    (void)str_to_i64(json_str(o, "snapshotSize"), &r.snapshot_bytes);
     return r;
 }
 
 bool share_begun(const struct clone_record *r)
 {
-    return r->source_uid || r->freeze.requested_ms || r->cut_ms || r->shared.uid;
+    return r->attempt.source_uid || r->attempt.freeze.requested_ms || r->attempt.cut_ms ||
+           r->attempt.shared.uid;
 }

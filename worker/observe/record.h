@@ -52,18 +52,12 @@ struct record_disk {
     enum cut_rule cut;
 };
 
-struct clone_record {
-    enum clone_phase phase;
-    int64_t attempts; /* 1 = the first attempt is under way or over */
-    int64_t attempt_ms;
-    int64_t start_ms, completion_ms; /* the deadline's clock runs from start_ms */
-    int64_t progress;                /* percent */
-    const char *source_uid;          /* the VMI's for running, the VM's for a stopped source */
-    const char *source_vmi;
-    struct {
-        int64_t at_ms;
-        const char *vmi_uid;
-    } started; /* we started the source */
+/* What is true of one attempt alone. The next one begins with one assignment of all of it, so that
+   nothing that was recorded of the last is taken for its own. */
+struct attempt {
+    int64_t begun_ms;
+    int64_t progress;       /* percent */
+    const char *source_uid; /* the VMI's for running, the VM's for a stopped source */
     struct {
         int64_t requested_ms, deadline_ms, acknowledged_ms, thawed_ms;
         const char *vmi_uid;
@@ -79,18 +73,30 @@ struct clone_record {
     /* Machines and claims of this run bear an owner from their creation; those of the release
        before did not. */
     bool owned;
-    const char *const *vm_uids; /* of the machines, by index; NULL where none was seen yet */
-    size_t vm_uid_count;
-    const struct record_disk *disks; /* of the attempt whose cut is recorded; all or none */
-    size_t disk_count;
-    const char *vm_snapshot_uid; /* the VirtualMachineSnapshot whose VolumeSnapshots are ours */
     struct {
         const char *uid, *name; /* uid NULL: this attempt takes its own snapshot */
         int64_t attempt;
     } shared; /* the Wukong whose snapshot was taken over, and in which of its attempts */
     const struct share_member *members;
     size_t member_count;
-    int64_t shared_until_ms;          /* those take the cut over before */
+    int64_t shared_until_ms; /* those take the cut over before */
+};
+
+struct clone_record {
+    enum clone_phase phase;
+    int64_t attempts; /* 1 = the first attempt is under way or over */
+    struct attempt attempt;
+    int64_t start_ms, completion_ms; /* the deadline's clock runs from start_ms */
+    const char *source_vmi;          /* of the attempt before, until the present one has begun */
+    struct {
+        int64_t at_ms;
+        const char *vmi_uid;
+    } started;                  /* we started the source */
+    const char *const *vm_uids; /* of the machines, by index; NULL where none was seen yet */
+    size_t vm_uid_count;
+    const struct record_disk *disks; /* of the attempt whose cut is recorded; all or none */
+    size_t disk_count;
+    const char *vm_snapshot_uid; /* the VirtualMachineSnapshot whose VolumeSnapshots are ours */
     const struct ready_target *ready; /* of a batch; each once */
     size_t ready_count;
     struct {
@@ -116,7 +122,7 @@ static inline bool record_aborted(const struct clone_record *r)
 /* True while a freeze was announced whose thaw is not known to have happened. */
 static inline bool record_owes_thaw(const struct clone_record *r)
 {
-    return r->freeze.requested_ms && !r->freeze.thawed_ms;
+    return r->attempt.freeze.requested_ms && !r->attempt.freeze.thawed_ms;
 }
 /* It has done something, if only to start its source: it holds its slot until its end. */
 static inline bool record_begun(const struct clone_record *r)

@@ -197,7 +197,7 @@ static bool add_shared(void *arg, const struct kube_object *o)
     const struct ours_clone taker = view_taker(f->v);
     if (!str_eq(o->ns, f->v->effective.source_ns) ||
         !str_to_i64(kube_object_field(o, F_LABEL_ATTEMPT), &attempt) ||
-        attempt != f->v->record.shared.attempt || !ours_made(&taker, KIND_SNAPSHOT, o))
+        attempt != f->v->record.attempt.shared.attempt || !ours_made(&taker, KIND_SNAPSHOT, o))
         return true;
     return add_own(f, o);
 }
@@ -213,6 +213,6 @@ void view_see_ours(struct clone_view *v, const struct caches *c)
     }
     /* What is left of a clone without its finalizer is nobody's. */
     f.kind = KIND_SNAPSHOT;
-    if (v->record.shared.uid && v->wukong->has_finalizer)
-        c->each(c->arg, KIND_SNAPSHOT, v->record.shared.uid, add_shared, &f);
+    if (v->record.attempt.shared.uid && v->wukong->has_finalizer)
+        c->each(c->arg, KIND_SNAPSHOT, v->record.attempt.shared.uid, add_shared, &f);
 }

@@ -29,12 +29,14 @@ static struct ours_clone owner_of(const struct clone_view *v)
 struct ours_clone view_taker(const struct clone_view *v)
 {
     const struct clone_record *r = &v->record;
-    return r->shared.uid ? whose(v, r->shared.uid, str_or(r->shared.name, "")) : owner_of(v);
+    return r->attempt.shared.uid
+               ? whose(v, r->attempt.shared.uid, str_or(r->attempt.shared.name, ""))
+               : owner_of(v);
 }
 
 int64_t view_taken_in(const struct clone_view *v)
 {
-    return v->record.shared.uid ? v->record.shared.attempt : view_attempt(v);
+    return v->record.attempt.shared.uid ? v->record.attempt.shared.attempt : view_attempt(v);
 }
 
 static bool is_known_machine(const struct clone_record *r, const char *uid)
@@ -69,7 +71,7 @@ static bool is_proven(const struct clone_view *v, enum worker_kind kind,
     const struct clone_record *r = &v->record;
     bool of_wukong = str_eq(o->owner_uid, v->wukong->uid);
     /* Of the release before; who has not begun has made nothing. */
-    bool unowned_then = r->attempts && !r->owned;
+    bool unowned_then = r->attempts && !r->attempt.owned;
     if (kind == KIND_VM)
         return of_wukong || unowned_then || is_known_machine(r, o->uid);
     if (kind != KIND_PVC && kind != KIND_DATA_VOLUME)

@@ -98,7 +98,7 @@ void view_read_source(struct clone_view *v, const struct caches *c)
 /* What others do to the guest while we hold a freeze; there is no lock that forbids it. */
 void view_note_others(const struct clone_view *v, struct memo *memo)
 {
-    bool shown = memo->freeze_shown_ms >= v->record.freeze.requested_ms;
+    bool shown = memo->freeze_shown_ms >= v->record.attempt.freeze.requested_ms;
     /* The backup's freeze of a frozen guest succeeds, and then it thaws (wukong/holds.h). */
     if (v->source.holds.snapshot || v->source.holds.backup)
         memo->foreign_snapshot_ms = v->now.wall_ms;
@@ -114,7 +114,7 @@ void view_note_kubevirts_freeze(const struct clone_view *v, struct memo *memo)
         return;
     if (v->source.freeze_status)
         memo->freeze_shown_ms = v->now.wall_ms;
-    else if (memo->freeze_shown_ms >= v->record.attempt_ms && !view_all_cut(v))
+    else if (memo->freeze_shown_ms >= v->record.attempt.begun_ms && !view_all_cut(v))
         memo->foreign_thaw_ms = v->now.wall_ms;
 }
 
@@ -132,12 +132,12 @@ void view_note_source(const struct clone_view *v, struct memo *memo)
     enum hold hold = holds_first(&s->holds, false);
     if (hold_spoils(hold))
         memo->held_ms = v->now.wall_ms;
-    if (!r->attempts || !r->source_uid || record_aborted(r))
+    if (!r->attempts || !r->attempt.source_uid || record_aborted(r))
         return;
     /* A full clone of claims needs no machine, but that none runs. */
     bool changed = v->effective.clone_type == CLONE_FULL
                        ? s->vmi_exists
-                       : !str_eq(r->source_uid, s->vmi_exists ? s->vmi_uid : s->vm_uid);
+                       : !str_eq(r->attempt.source_uid, s->vmi_exists ? s->vmi_uid : s->vm_uid);
     if (changed)
         memo->source_changed_ms = v->now.wall_ms;
     if (hold_spoils(hold)) {

@@ -19,8 +19,8 @@ enum observed view_source_changed(struct why *why)
 enum observed view_source_spoiled(const struct clone_view *v, struct why *why)
 {
     char text[HOLD_TEXT];
-    if (!v->record.attempt_ms || record_aborted(&v->record) ||
-        v->memo->spoiled_ms < v->record.attempt_ms)
+    if (!v->record.attempt.begun_ms || record_aborted(&v->record) ||
+        v->memo->spoiled_ms < v->record.attempt.begun_ms)
         return STEP_DONE;
     why_set(why, REASON_SOURCE_CHANGED, "while the source was being cloned it was changed: %s",
             hold_text((enum hold)v->memo->spoiled_by, &v->source.holds, text));
@@ -106,7 +106,7 @@ static bool same_backup(const struct clone_view *v, const cJSON *after)
     int64_t begun = 0;
     (void)str_to_time_ms(json_str(after, "startTimestamp"), &begun);
     return vmi ? json_equal(json_at(vmi, BACKUP_STATUS), after)
-               : begun + BACKUP_CLOCKS_MS < v->record.attempt_ms;
+               : begun + BACKUP_CLOCKS_MS < v->record.attempt.begun_ms;
 }
 
 bool view_thawed_by_backup(const struct clone_view *v)
@@ -123,7 +123,7 @@ enum observed view_stayed_the_same(const struct clone_view *v, struct why *why)
     if (!looked(c) || (v->source.vm_exists && !looked(vm_after(v))))
         return STEP_TODO;
     CLEANUP_JSON cJSON *vmi = read_vmi(c);
-    bool same = vmi && str_eq(json_str(vmi, "metadata.uid"), v->record.source_uid) &&
+    bool same = vmi && str_eq(json_str(vmi, "metadata.uid"), v->record.attempt.source_uid) &&
                 !json_str(vmi, "metadata.deletionTimestamp");
     enum observed disks = same ? disks_stayed(v, vm_after(v), vmi, why) : view_source_changed(why);
     return disks == STEP_DONE ? pods_after(v, CALL_PODS_AFTER, why) : disks;
@@ -172,7 +172,7 @@ static const struct call *copied_look(const struct clone_view *v, enum call_kind
 /* Of snapshots the record says Offline only after the look that proved it. */
 enum observed observe_stayed_stopped(const struct clone_view *v, struct why *why)
 {
-    if (v->record.consistency != CONSISTENCY_OFFLINE || !view_copies_claims(v))
+    if (v->record.attempt.consistency != CONSISTENCY_OFFLINE || !view_copies_claims(v))
         return STEP_DONE;
     return stayed_stopped(v, copied_look(v, CALL_LOOK_COPIED_VMI),
                           copied_look(v, CALL_LOOK_COPIED_VM), CALL_PODS_COPIED, why);

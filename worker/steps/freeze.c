@@ -16,7 +16,7 @@ static enum observed frozen_state(const struct clone_view *v, struct why *why)
             "attempt repeated");
         if (!view_proven(v, PROOF_ARMED))
             return STEP_FAILED;
-        if (v->now.wall_ms < v->record.freeze.requested_ms + FREEZE_SEND_MS)
+        if (v->now.wall_ms < v->record.attempt.freeze.requested_ms + FREEZE_SEND_MS)
             return STEP_TODO;
         why_set(why, REASON_FREEZE_LOST, "the freeze could not be sent in time");
         return STEP_FAILED;
@@ -27,7 +27,7 @@ static enum observed frozen_state(const struct clone_view *v, struct why *why)
         return STEP_FAILED;
     }
     why_set(why, REASON_CLONING, "the guest is being frozen");
-    why->again_ms = v->record.freeze.deadline_ms;
+    why->again_ms = v->record.attempt.freeze.deadline_ms;
     return call_ok(freeze) ? STEP_DONE : STEP_WAIT;
 }
 
@@ -66,7 +66,7 @@ enum observed observe_freeze(const struct clone_view *v, struct why *why)
         return STEP_DONE;
     if (view_free_of_others(v, why) == STEP_WAIT)
         return STEP_WAIT;
-    if (view_cut_mode(v) == CUT_FROZEN && v->record.freeze.requested_ms)
+    if (view_cut_mode(v) == CUT_FROZEN && v->record.attempt.freeze.requested_ms)
         return frozen_state(v, why);
     enum observed used = STEP_DONE, freezes = STEP_DONE;
     if (view_cut_mode(v) == CUT_FROZEN)
@@ -81,34 +81,34 @@ void begin_attempt(const struct clone_view *v, struct decision *d)
 {
     if (!v->record.attempts) {
         d->record.attempts = 1;
-        d->record.attempt_ms = v->now.wall_ms;
-        d->record.owned = true;
+        d->record.attempt.begun_ms = v->now.wall_ms;
+        d->record.attempt.owned = true;
     }
-    d->record.source_uid = v->source.vmi_exists ? v->source.vmi_uid : v->source.vm_uid;
+    d->record.attempt.source_uid = v->source.vmi_exists ? v->source.vmi_uid : v->source.vm_uid;
     d->record.source_vmi = v->source.vmi_exists ? v->source.vmi_name : v->source.vm_name;
 }
 
 void apply_freeze(const struct clone_view *v, struct decision *d)
 {
     struct why why = {0};
-    if (!v->record.freeze.requested_ms && pods_before(v, &why) != STEP_DONE) {
+    if (!v->record.attempt.freeze.requested_ms && pods_before(v, &why) != STEP_DONE) {
         pods_ask_before(v, d);
         return;
     }
-    if (!v->record.freeze.requested_ms) {
+    if (!v->record.attempt.freeze.requested_ms) {
         begin_attempt(v, d);
         share_close(v, d);
-        d->record.freeze.requested_ms = v->now.wall_ms;
-        d->record.freeze.deadline_ms = v->now.wall_ms + view_unfreeze_ms(v);
-        d->record.freeze.vmi_uid = v->source.vmi_uid;
-        d->record.freeze.thawed_ms = 0;
-        d->record.freeze.acknowledged_ms = 0;
+        d->record.attempt.freeze.requested_ms = v->now.wall_ms;
+        d->record.attempt.freeze.deadline_ms = v->now.wall_ms + view_unfreeze_ms(v);
+        d->record.attempt.freeze.vmi_uid = v->source.vmi_uid;
+        d->record.attempt.freeze.thawed_ms = 0;
+        d->record.attempt.freeze.acknowledged_ms = 0;
         d->persist_first = true;
         return;
     }
-    struct intent *i = intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VMI],
-                                   v->effective.source_ns, v->source.vmi_name,
-                                   call_key_numbered(CALL_FREEZE, v->record.freeze.requested_ms));
+    struct intent *i = intents_add(
+        &d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VMI], v->effective.source_ns,
+        v->source.vmi_name, call_key_numbered(CALL_FREEZE, v->record.attempt.freeze.requested_ms));
     i->sub = "freeze";
     i->body = arena_printf(v->arena, "{\"unfreezeTimeout\":\"%llds\"}",
                            (long long)(view_unfreeze_ms(v) / 1000));

@@ -49,29 +49,29 @@ void apply_share(const struct clone_view *v, struct decision *d)
     d->persist_first = true;
     if (!v->record.attempts) {
         d->record.attempts = 1;
-        d->record.attempt_ms = v->now.wall_ms;
-        d->record.owned = true;
+        d->record.attempt.begun_ms = v->now.wall_ms;
+        d->record.attempt.owned = true;
     }
-    d->record.shared.uid = v->share.leader_uid;
-    d->record.shared.name = v->share.leader;
-    d->record.shared.attempt = taken->attempts;
-    d->record.source_uid = taken->source_uid;
+    d->record.attempt.shared.uid = v->share.leader_uid;
+    d->record.attempt.shared.name = v->share.leader;
+    d->record.attempt.shared.attempt = taken->attempts;
+    d->record.attempt.source_uid = taken->attempt.source_uid;
     d->record.source_vmi = taken->source_vmi;
-    d->record.cut_ms = taken->cut_ms;
-    d->record.snapshot_ms = taken->snapshot_ms;
-    d->record.snapshot_bytes = taken->snapshot_bytes;
-    d->record.consistency = taken->consistency;
-    d->record.froze = taken->froze;
-    d->record.freeze_ms = taken->freeze_ms;
+    d->record.attempt.cut_ms = taken->attempt.cut_ms;
+    d->record.attempt.snapshot_ms = taken->attempt.snapshot_ms;
+    d->record.attempt.snapshot_bytes = taken->attempt.snapshot_bytes;
+    d->record.attempt.consistency = taken->attempt.consistency;
+    d->record.attempt.froze = taken->attempt.froze;
+    d->record.attempt.freeze_ms = taken->attempt.freeze_ms;
     /* Not thawed yet: no longer than its own timer lets it. */
-    int64_t most = taken->freeze.deadline_ms - taken->freeze.requested_ms;
-    if (record_owes_thaw(taken) && most > d->record.freeze_ms)
-        d->record.freeze_ms = most;
+    int64_t most = taken->attempt.freeze.deadline_ms - taken->attempt.freeze.requested_ms;
+    if (record_owes_thaw(taken) && most > d->record.attempt.freeze_ms)
+        d->record.attempt.freeze_ms = most;
 }
 
 void share_close(const struct clone_view *v, struct decision *d)
 {
     bool leads = v->share.role == SHARE_LEAD;
-    d->record.members = leads ? v->share.members : NULL;
-    d->record.member_count = leads ? v->share.member_count : 0;
+    d->record.attempt.members = leads ? v->share.members : NULL;
+    d->record.attempt.member_count = leads ? v->share.member_count : 0;
 }

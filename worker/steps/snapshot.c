@@ -112,7 +112,7 @@ static void describe_cut(const struct clone_view *v, struct why *why)
 static enum consistency judge_consistency(const struct clone_view *v)
 {
     enum cut_mode mode = view_cut_mode(v);
-    int64_t id = v->record.freeze.requested_ms;
+    int64_t id = v->record.attempt.freeze.requested_ms;
     if (view_uses_vm_snapshot(v))
         return vm_snapshot_consistency(v);
     bool foreign = v->memo->foreign_snapshot_ms >= id || v->memo->foreign_thaw_ms >= id ||
@@ -216,20 +216,20 @@ static void record_cut(const struct clone_view *v, struct decision *d)
     for (size_t i = 0; i < v->disk_count; i++)
         bytes += v->disks[i].snapshot.restore_bytes;
     begin_attempt(v, d);
-    d->record.cut_ms = v->now.wall_ms;
-    d->record.snapshot_ms = shown_cut_ms(v);
-    if (d->record.member_count)
-        d->record.shared_until_ms = v->now.wall_ms + SHARE_TAKE_OVER_MS;
-    d->record.snapshot_bytes = bytes;
-    d->record.consistency = judge_consistency(v);
+    d->record.attempt.cut_ms = v->now.wall_ms;
+    d->record.attempt.snapshot_ms = shown_cut_ms(v);
+    if (d->record.attempt.member_count)
+        d->record.attempt.shared_until_ms = v->now.wall_ms + SHARE_TAKE_OVER_MS;
+    d->record.attempt.snapshot_bytes = bytes;
+    d->record.attempt.consistency = judge_consistency(v);
     const struct call *freeze = view_freeze_call(v);
     /* Its end may not be known yet: oblige_thaw tells it then. */
-    if (call_ok(freeze) && !d->record.freeze.thawed_ms) {
-        d->record.froze = true;
-        d->record.freeze_ms = v->now.mono_ms - freeze->sent_mono_ms;
+    if (call_ok(freeze) && !d->record.attempt.freeze.thawed_ms) {
+        d->record.attempt.froze = true;
+        d->record.attempt.freeze_ms = v->now.mono_ms - freeze->sent_mono_ms;
     }
     if (freeze)
-        d->record.freeze.acknowledged_ms = freeze->done_ms;
+        d->record.attempt.freeze.acknowledged_ms = freeze->done_ms;
 }
 
 void apply_cut(const struct clone_view *v, struct decision *d)
@@ -243,7 +243,7 @@ void apply_cut(const struct clone_view *v, struct decision *d)
         record_cut(v, d);
         return;
     }
-    if (!v->record.attempts || !v->record.source_uid) {
+    if (!v->record.attempts || !v->record.attempt.source_uid) {
         begin_attempt(v, d);
         share_close(v, d);
         d->persist_first = true;

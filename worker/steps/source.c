@@ -134,7 +134,7 @@ static enum observed running_state(const struct clone_view *v, struct why *why)
 /* It was seen changed in this attempt, and may look as before by now. */
 static bool changed_before(const struct clone_view *v)
 {
-    return v->record.attempt_ms && v->memo->source_changed_ms >= v->record.attempt_ms;
+    return v->record.attempt.begun_ms && v->memo->source_changed_ms >= v->record.attempt.begun_ms;
 }
 
 /* Between the beginning of an attempt and its cut the source is the same instance, or the same
@@ -143,8 +143,8 @@ static enum observed same_source(const struct clone_view *v, struct why *why)
 {
     const struct view_source *s = &v->source;
     const char *uid = s->vmi_exists ? s->vmi_uid : s->vm_uid;
-    if (!v->record.source_uid || !v->record.attempts || record_aborted(&v->record) ||
-        (!changed_before(v) && str_eq(v->record.source_uid, uid) &&
+    if (!v->record.attempt.source_uid || !v->record.attempts || record_aborted(&v->record) ||
+        (!changed_before(v) && str_eq(v->record.attempt.source_uid, uid) &&
          (!s->vmi_exists || !s->deleting)))
         return view_source_spoiled(v, why);
     return view_source_changed(why);
@@ -155,7 +155,7 @@ static enum observed full_state(const struct clone_view *v, struct why *why)
 {
     const struct view_source *s = &v->source;
     const struct wukong_effective *e = &v->effective;
-    bool begun = v->record.cut_ms || v->record.source_uid;
+    bool begun = v->record.attempt.cut_ms || v->record.attempt.source_uid;
     if (!s->vmi_exists && !(begun && changed_before(v)))
         return begun ? view_source_spoiled(v, why) : free_before_gates(v, why);
     if (begun) {
@@ -279,7 +279,7 @@ static int64_t awaiting_since(const struct clone_view *v)
         !str_to_time_ms(json_str(c, "lastTransitionTime"), &ms))
         return 0;
     /* A new attempt asks anew. */
-    return ms + 999 < v->record.attempt_ms ? 0 : ms;
+    return ms + 999 < v->record.attempt.begun_ms ? 0 : ms;
 }
 
 enum observed observe_gates(const struct clone_view *v, struct why *why)

@@ -90,7 +90,7 @@ static bool outlasted_its_timer(const struct clone_view *v)
 /* KubeVirt's indications tell how its freeze began, not that somebody ended it before the cut. */
 static bool thawed_early(const struct clone_view *v)
 {
-    return v->memo->foreign_thaw_ms >= v->record.attempt_ms || view_thawed_by_backup(v) ||
+    return v->memo->foreign_thaw_ms >= v->record.attempt.begun_ms || view_thawed_by_backup(v) ||
            outlasted_its_timer(v);
 }
 

@@ -27,7 +27,7 @@ static bool guest_gone(const struct clone_view *v)
 {
     const struct view_source *s = &v->source;
     /* One that is being deleted still runs, and cannot shut down well while it is frozen. */
-    return !s->vmi_exists || !str_eq(s->vmi_uid, v->record.freeze.vmi_uid);
+    return !s->vmi_exists || !str_eq(s->vmi_uid, v->record.attempt.freeze.vmi_uid);
 }
 
 /* The node has answered, so that nothing of this freeze is on its way to the guest any more. */
@@ -39,7 +39,7 @@ static bool node_answered(const struct call *freeze)
 
 static bool seen_frozen(const struct clone_view *v)
 {
-    return v->memo->freeze_shown_ms >= v->record.freeze.requested_ms;
+    return v->memo->freeze_shown_ms >= v->record.attempt.freeze.requested_ms;
 }
 
 static const struct proven *first_that_worked(const struct clone_view *v)
@@ -65,7 +65,7 @@ static int64_t stood_still_ms(const struct clone_view *v, const struct call *fre
     if (freeze)
         return end - freeze->sent_mono_ms;
     /* Sent by a worker before this one. */
-    int64_t ms = v->now.wall_ms - v->now.mono_ms + end - v->record.freeze.requested_ms;
+    int64_t ms = v->now.wall_ms - v->now.mono_ms + end - v->record.attempt.freeze.requested_ms;
     return ms > 0 ? ms : view_unfreeze_ms(v);
 }
 
@@ -74,23 +74,23 @@ static void close_freeze(const struct clone_view *v, struct decision *d, int64_t
 {
     struct clone_record *r = &d->record;
     const struct call *freeze = view_freeze_call(v);
-    r->freeze.thawed_ms = at_ms;
+    r->attempt.freeze.thawed_ms = at_ms;
     if (!frozen)
         return;
     int64_t ms = stood_still_ms(v, freeze);
-    r->froze = true;
-    r->freeze_ms = ms > r->freeze_ms ? ms : r->freeze_ms;
+    r->attempt.froze = true;
+    r->attempt.freeze_ms = ms > r->attempt.freeze_ms ? ms : r->attempt.freeze_ms;
     if (call_ok(freeze))
-        r->freeze.acknowledged_ms = freeze->done_ms;
+        r->attempt.freeze.acknowledged_ms = freeze->done_ms;
     if (record_aborted(r)) {
         r->error.froze = true;
-        r->error.freeze_ms = r->freeze_ms;
+        r->error.freeze_ms = r->attempt.freeze_ms;
     }
     bool refused = call_failed(freeze) && node_answered(freeze) && !seen_frozen(v);
     /* Of all that is cut and not recorded SnapshotTaken tells it. */
     if (!refused && (view_past_cut(v) || !view_all_cut(v)))
         body_event(v, d, !view_past_cut(v), "GuestThawed", "the guest %s frozen for %lld ms%s",
-                   call_ok(freeze) ? "was" : "may have been", (long long)r->freeze_ms,
+                   call_ok(freeze) ? "was" : "may have been", (long long)r->attempt.freeze_ms,
                    view_past_cut(v) ? "" : ", and no snapshot came of it");
 }
 
@@ -102,7 +102,7 @@ static void send_thaw(const struct clone_view *v, struct decision *d, int64_t re
         decision_again(d, v->now.wall_ms + wait);
         return;
     }
-    int64_t id = v->record.freeze.requested_ms;
+    int64_t id = v->record.attempt.freeze.requested_ms;
     struct intent *i = intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VMI],
                                    v->effective.source_ns,
                                    v->effective.source_type == SOURCE_VMI

@@ -220,7 +220,8 @@ static void begin(const struct peers *leader, const struct entry *member)
 {
     struct clone_view v = {0};
     const struct share_member list[] = {{member->uid, member->name, member->share.round}};
-    struct decision d = {.record = {.source_uid = "vmi", .members = list, .member_count = 1}};
+    struct decision d = {
+        .record.attempt = {.source_uid = "vmi", .members = list, .member_count = 1}};
     peers_note(leader, &v, &d);
 }
 

@@ -65,7 +65,7 @@ static void make(struct batch *b)
                                .target_count = 3,
                                .ours = b->ours,
                                .ours_count = 5,
-                               .record = {.attempts = 1, .cut_ms = NOW - 300000}};
+                               .record = {.attempts = 1, .attempt.cut_ms = NOW - 300000}};
     b->v.effective = (struct wukong_effective){
         .is_clone = true, .replicas = 3, .retry_limit = 2, .auto_start = true, .source_ns = "ns"};
     b->v.source.vm_exists = true;
@@ -96,7 +96,7 @@ static void test_what_is_ready_is_noted(void **state)
     assert_int_equal(b.d.record.ready_count, 1);
     assert_int_equal(b.d.record.ready[0].index, 0);
     assert_string_equal(b.d.record.ready[0].vm_uid, "w-vm-0");
-    assert_int_equal(b.d.record.ready[0].cut_ms, b.v.record.cut_ms);
+    assert_int_equal(b.d.record.ready[0].cut_ms, b.v.record.attempt.cut_ms);
     assert_string_equal(batch_survivors(&b.v, &b.d), "; 1 of 3 machines are ready and stay");
     drop(&b);
 }
@@ -119,9 +119,9 @@ static void test_the_api_server_has_the_last_word(void **state)
         "read/virtualmachines/w-vm-2", "read/persistentvolumeclaims/w-vm-2-root"};
     struct batch b;
     make(&b);
-    b.v.record.cut_ms = 0;
+    b.v.record.attempt.cut_ms = 0;
     assert_true(last_look(&b.v, &b.d)); /* nothing is made before the cut */
-    b.v.record.cut_ms = NOW - 300000;
+    b.v.record.attempt.cut_ms = NOW - 300000;
     assert_false(last_look(&b.v, &b.d));
     assert_int_equal(b.d.intents.count, ARRAY_LEN(keys));
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
@@ -159,9 +159,9 @@ static void test_the_weakest_is_told(void **state)
         const struct ready_target one = {0, "w-vm-0", 1, 1, rows[i].ready};
         b.v.record.ready = &one;
         b.v.record.ready_count = 1;
-        b.d.record.consistency = rows[i].now;
+        b.d.record.attempt.consistency = rows[i].now;
         batch_tell_weakest(&b.v, &b.d);
-        assert_int_equal(b.d.record.consistency, rows[i].told);
+        assert_int_equal(b.d.record.attempt.consistency, rows[i].told);
         drop(&b);
     }
 }
@@ -174,7 +174,7 @@ static void test_copies_are_proven_first(void **state)
     struct why why = {0};
     make(&b);
     b.disk.plan = &copied;
-    b.v.record.consistency = CONSISTENCY_OFFLINE;
+    b.v.record.attempt.consistency = CONSISTENCY_OFFLINE;
     batch_note_ready(&b.v, &b.d);
     assert_int_equal(b.d.record.ready_count, 0);
     assert_false(batch_take_stock(&b.v, &b.d, &why));

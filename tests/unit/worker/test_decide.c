@@ -14,12 +14,12 @@ static void test_happy(void **state)
     struct world w = new_world();
     run(&w, 40);
     assert_int_equal(w.record.phase, PHASE_SUCCEEDED);
-    assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
     assert_int_equal(w.freezes, 1);
     assert_int_equal(w.thaws, 1);
     assert_int_equal(w.frozen_at_cut, DISKS);
     assert_true(w.vm_ready && w.owned[0] && w.owned[1]);
-    assert_int_equal(w.record.progress, 100);
+    assert_int_equal(w.record.attempt.progress, 100);
     assert_false(w.finalizer);
     assert_clean(&w);
     world_release(&w);
@@ -46,7 +46,7 @@ static void test_no_agent(void **state)
     w.agent = false;
     run(&w, 40);
     assert_int_equal(w.record.phase, PHASE_SUCCEEDED);
-    assert_int_equal(w.record.consistency, CONSISTENCY_CRASH_PER_DISK);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_CRASH_PER_DISK);
     assert_int_equal(w.freezes, 0);
     world_release(&w);
     w = new_world();
@@ -70,7 +70,7 @@ static void test_ambiguous_freeze(void **state)
         w.lands = lands;
         run(&w, 5000);
         assert_int_equal(w.record.phase, PHASE_SUCCEEDED);
-        assert_int_equal(w.record.consistency, CONSISTENCY_CRASH_PER_DISK);
+        assert_int_equal(w.record.attempt.consistency, CONSISTENCY_CRASH_PER_DISK);
         assert_true(w.thaws >= w.freezes);
         assert_clean(&w);
         world_release(&w);
@@ -207,7 +207,7 @@ static void test_vm_snapshot_waits_for_the_guest(void **state)
             .memo = &memo,
             .now = {now, 1},
             .effective = {.method = METHOD_VM_SNAPSHOT},
-            .record = {.attempts = rows[i].begun, .source_uid = rows[i].begun ? "u" : NULL},
+            .record = {.attempts = rows[i].begun, .attempt.source_uid = rows[i].begun ? "u" : NULL},
             .vm_snapshot = {.name = "vms", .ns = "ns"}};
         v.source.vmi_exists = true;
         if (observe_vm_snapshot(&v, &why) != rows[i].expected ||
@@ -237,7 +237,7 @@ static void test_waits_for_its_turn(void **state)
     w.others_frozen = false;
     succeeds(&w, 50);
     assert_int_equal(w.record.attempts, 1);
-    assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
     world_release(&w);
     /* Who cuts without a freeze has nothing to wait for. */
     w = new_world();

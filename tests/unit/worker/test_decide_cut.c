@@ -59,7 +59,7 @@ static void test_a_slow_cut_freezes_nobody(void **state)
     /* The class is corrected, and the clone goes on. */
     w.plans = new_world().plans;
     succeeds(&w, 100);
-    assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
     world_release(&w);
 }
 
@@ -71,7 +71,7 @@ static void test_a_slow_cut_if_available(void **state)
     succeeds(&w, 100);
     assert_int_equal(w.freezes, 0);
     assert_int_equal(w.record.attempts, 1);
-    assert_int_equal(w.record.consistency, CONSISTENCY_CRASH_PER_DISK);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_CRASH_PER_DISK);
     world_release(&w);
 }
 
@@ -82,7 +82,7 @@ static void test_a_copy_of_files_needs_a_freeze(void **state)
     w.plans = files;
     succeeds(&w, 100);
     assert_int_equal(w.freezes, 1);
-    assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
     world_release(&w);
 
     w = new_world();
@@ -102,7 +102,7 @@ static void test_a_copy_of_files_needs_a_freeze(void **state)
     assert_non_null(strstr(ready_message(&w), "nfs.csi.k8s.io"));
     w.agent = true;
     succeeds(&w, 100);
-    assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
     world_release(&w);
 }
 
@@ -123,7 +123,7 @@ static void test_a_policy_demands_a_freeze(void **state)
         w.agent = true;
         succeeds(&w, 100);
         assert_int_equal(w.freezes, 1);
-        assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+        assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
         world_release(&w);
 
         w = new_world();
@@ -140,14 +140,14 @@ static void test_a_policy_demands_a_freeze(void **state)
         run(&w, 5000);
         assert_int_equal(w.record.phase, PHASE_FAILED);
         assert_string_equal(w.record.error.reason, "FreezeFailed");
-        assert_int_equal(w.record.cut_ms, 0);
+        assert_int_equal(w.record.attempt.cut_ms, 0);
         world_release(&w);
     }
     struct world w = new_world();
     w.least = CONSISTENCY_CRASH_PER_DISK;
     w.agent = false;
     succeeds(&w, 100);
-    assert_int_equal(w.record.consistency, CONSISTENCY_CRASH_PER_DISK);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_CRASH_PER_DISK);
     world_release(&w);
 }
 
@@ -172,7 +172,7 @@ static void test_less_than_a_policy_demands(void **state)
     w.clone_type = CLONE_LINKED;
     w.least = CONSISTENCY_FILESYSTEM;
     succeeds(&w, 100);
-    assert_int_equal(w.record.consistency, CONSISTENCY_OFFLINE);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_OFFLINE);
     world_release(&w);
 }
 
@@ -185,7 +185,7 @@ static void test_a_copy_of_files_of_a_stopped_source(void **state)
     w.by_vm = w.source_off = true;
     w.clone_type = CLONE_LINKED;
     succeeds(&w, 100);
-    assert_int_equal(w.record.consistency, CONSISTENCY_OFFLINE);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_OFFLINE);
     world_release(&w);
 }
 
@@ -200,11 +200,11 @@ static void test_a_copy_that_outlasts_its_freeze(void **state)
     for (int i = 0; i < 1000 && !w.record.error.reason; i++)
         run(&w, 1);
     assert_string_equal(str_or(w.record.error.reason, ""), "CutTimeout");
-    assert_int_equal(w.record.cut_ms, 0);
+    assert_int_equal(w.record.attempt.cut_ms, 0);
     assert_int_equal(w.thaws, w.freezes);
     w.storage_stuck = false;
     succeeds(&w, 1000);
-    assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
     world_release(&w);
 }
 

@@ -23,9 +23,9 @@ static struct clone_view frozen_view(struct arena *a, struct memo *memo, bool an
                            .wukong = &wukong,
                            .unfreeze_timeout_ms = 60000};
     v.source = (struct view_source){.vmi_exists = true, .vmi_uid = "u", .vmi_name = "src"};
-    v.record.freeze.requested_ms = ASKED;
-    v.record.freeze.deadline_ms = ASKED + 60000;
-    v.record.freeze.vmi_uid = "u";
+    v.record.attempt.freeze.requested_ms = ASKED;
+    v.record.attempt.freeze.deadline_ms = ASKED + 60000;
+    v.record.attempt.freeze.vmi_uid = "u";
     v.record.source_vmi = "src";
     return v;
 }
@@ -62,7 +62,7 @@ static void test_the_clock_is_set(void **state)
             bool holds = view_freeze_holds(&v);
             oblige_thaw(&v, &d, true);
             if (holds != (answered && rows[i].holds) ||
-                (d.record.freeze.thawed_ms != 0) != rows[i].thawed ||
+                (d.record.attempt.freeze.thawed_ms != 0) != rows[i].thawed ||
                 sends_a_thaw(&d) != !rows[i].thawed)
                 fail_msg("row %zu, %d", i, answered);
             memo_release(&memo);
@@ -90,10 +90,10 @@ static void test_required_is_kept(void **state)
         w.cut[0] = w.cut[1] = true;
         run(&w, 3);
         w.foreign_snapshot = false;
-        assert_int_not_equal(w.record.consistency, CONSISTENCY_CRASH_PER_DISK);
+        assert_int_not_equal(w.record.attempt.consistency, CONSISTENCY_CRASH_PER_DISK);
         succeeds(&w, 300);
         assert_int_equal(w.record.attempts, 2);
-        assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+        assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
         assert_clean(&w);
         world_release(&w);
     }
@@ -105,7 +105,7 @@ static void test_late_freeze_is_not_sent(void **state)
 {
     (void)state;
     struct world w = new_world();
-    while (!w.record.freeze.requested_ms)
+    while (!w.record.attempt.freeze.requested_ms)
         (void)turn(&w);
     w.migrating = true;
     w.now += 200;
@@ -184,7 +184,7 @@ static void test_no_freeze_after_the_snapshots(void **state)
             world_restart(&w);
         succeeds(&w, 300);
         assert_int_equal(w.freezes, 0);
-        assert_int_equal(w.record.consistency, CONSISTENCY_CRASH_PER_DISK);
+        assert_int_equal(w.record.attempt.consistency, CONSISTENCY_CRASH_PER_DISK);
         world_release(&w);
     }
 }
@@ -237,7 +237,7 @@ static void test_falls_back_with_few_retries(void **state)
     w.freeze_code = 500;
     w.retry_limit = 1;
     succeeds(&w, 3000);
-    assert_int_equal(w.record.consistency, CONSISTENCY_CRASH_PER_DISK);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_CRASH_PER_DISK);
     assert_clean(&w);
     world_release(&w);
 }
@@ -255,7 +255,7 @@ static void test_refused_snapshots_thaw(void **state)
     /* The next attempt's snapshots have other names. */
     memo_forget(&w.memo, CALL_CREATE_SNAPSHOT);
     succeeds(&w, 300);
-    assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
     world_release(&w);
 }
 
@@ -267,13 +267,13 @@ static void test_deleted_after_the_thaw(void **state)
     struct world w = new_world();
     for (int i = 0; i < 100 && !w.thaws; i++)
         run(&w, 1);
-    assert_true(w.thaws && !w.record.cut_ms);
+    assert_true(w.thaws && !w.record.attempt.cut_ms);
     w.snapshot[0] = w.cut[0] = w.ready[0] = false;
     run(&w, 2);
     assert_false(w.snapshot[0]);
     succeeds(&w, 400);
     assert_int_equal(w.record.attempts, 2);
-    assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
     world_release(&w);
 }
 
@@ -293,7 +293,7 @@ static void test_freeze_after_ours_is_not_thawed(void **state)
             (void)memo_prove(&memo, (struct freeze_proof){PROOF_THAWED, ASKED});
         oblige_thaw(&v, &d, true);
         assert_int_equal(sends_a_thaw(&d), !told);
-        assert_int_equal(d.record.freeze.thawed_ms != 0, told);
+        assert_int_equal(d.record.attempt.freeze.thawed_ms != 0, told);
         memo_release(&memo);
     }
 }

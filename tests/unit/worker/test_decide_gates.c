@@ -24,7 +24,7 @@ static void test_gate_opens_once(void **state)
     assert_string_equal(json_str(condition(&w, "SnapshotTaken"), "status"), "Unknown");
     check_condition(&w, "Ready", "SourceBusy", "VirtualMachineSnapshot theirs");
     w.foreign_snapshot = false;
-    for (int i = 0; i < 60 && !w.record.cut_ms; i++) {
+    for (int i = 0; i < 60 && !w.record.attempt.cut_ms; i++) {
         assert_string_not_equal(str_or(json_str(condition(&w, "SnapshotTaken"), "status"), ""),
                                 "False");
         run(&w, 1);

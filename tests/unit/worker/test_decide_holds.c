@@ -107,9 +107,9 @@ static void test_seen_after_the_cut(void **state)
         w.after_status = rows[i].vmi;
         w.after_vm = rows[i].vm;
         w.moved = rows[i].moved;
-        for (int k = 0; k < 200 && !w.record.error.reason && !w.record.cut_ms; k++)
+        for (int k = 0; k < 200 && !w.record.error.reason && !w.record.attempt.cut_ms; k++)
             run(&w, 1);
-        if (w.record.cut_ms || !str_eq(w.record.error.reason, "SourceChanged") ||
+        if (w.record.attempt.cut_ms || !str_eq(w.record.error.reason, "SourceChanged") ||
             !strstr(w.record.error.message, rows[i].word))
             fail_msg("row %zu: %s", i, str_or(w.record.error.message, "it was taken"));
         w.after_status = w.after_vm = NULL;
@@ -185,7 +185,7 @@ static void test_backup_in_between(void **state)
     struct world w = source_of(RUNNING_FROZEN);
     w.after_status = over;
     succeeds(&w, 200);
-    assert_int_equal(w.record.consistency, CONSISTENCY_CRASH_PER_DISK);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_CRASH_PER_DISK);
     world_release(&w);
     w = source_of(RUNNING_FROZEN);
     w.quiesce = QUIESCE_REQUIRED;
@@ -195,7 +195,7 @@ static void test_backup_in_between(void **state)
     assert_string_equal(w.record.error.reason, "CutTimeout");
     w.after_status = NULL;
     succeeds(&w, 400);
-    assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
     world_release(&w);
     /* One that was over before the attempt says nothing. */
     w = source_of(RUNNING_FROZEN);
@@ -203,7 +203,7 @@ static void test_backup_in_between(void **state)
                      "\"startTimestamp\":\"2026-09-20T14:13:21Z\",\"completed\":true,"
                      "\"endTimestamp\":\"2026-09-20T14:13:22Z\"}}";
     succeeds(&w, 200);
-    assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
     world_release(&w);
 }
 
@@ -219,7 +219,7 @@ static void test_agent_gets_time(void **state)
     assert_string_equal(json_str(condition(&w, "SourceReady"), "reason"), "SourceStarting");
     w.agent = true;
     succeeds(&w, 200);
-    assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
     world_release(&w);
     /* It has none: it is not waited for longer, whatever a clock says of its beginning. */
     for (int ahead = 0; ahead < 2; ahead++) {
@@ -228,10 +228,10 @@ static void test_agent_gets_time(void **state)
         w.began_ms = w.now + ahead * 3600000;
         w.memo.agentless_ms = w.now;
         int64_t began = w.now;
-        for (int i = 0; i < 1000 && !w.record.cut_ms; i++)
+        for (int i = 0; i < 1000 && !w.record.attempt.cut_ms; i++)
             run(&w, 1);
         assert_in_range(w.now, began + AGENT_WAIT_MS, began + AGENT_WAIT_MS + 5000);
-        assert_int_equal(w.record.consistency, CONSISTENCY_CRASH_PER_DISK);
+        assert_int_equal(w.record.attempt.consistency, CONSISTENCY_CRASH_PER_DISK);
         world_release(&w);
     }
     /* Nobody asked for a freeze. */

@@ -141,11 +141,11 @@ static void test_the_debt_of_a_thaw_ends(void **state)
                                .wukong = &wukong,
                                .unfreeze_timeout_ms = 30000};
         v.source.vmi_exists = true;
-        v.source.vmi_uid = v.record.freeze.vmi_uid = "g";
+        v.source.vmi_uid = v.record.attempt.freeze.vmi_uid = "g";
         v.source.vmi_name = v.record.source_vmi = "g";
         v.source.freeze_status = rows[i].shown;
-        v.record.freeze.requested_ms = 970000;
-        v.record.freeze.deadline_ms = 1000000;
+        v.record.attempt.freeze.requested_ms = 970000;
+        v.record.attempt.freeze.deadline_ms = 1000000;
         struct call *freeze = memo_slot(&memo, call_key_numbered(CALL_FREEZE, 970000));
         freeze->state = CALL_FAILED;
         freeze->kind = ERR_INTERNAL;
@@ -154,7 +154,7 @@ static void test_the_debt_of_a_thaw_ends(void **state)
         memo_slot(&memo, call_key_numbered(CALL_THAW, 970000))->state = rows[i].thaw;
         struct decision d = {.record = v.record, .intents = {.arena = &a}};
         oblige_thaw(&v, &d, true);
-        if ((d.record.freeze.thawed_ms != 0) != rows[i].paid)
+        if ((d.record.attempt.freeze.thawed_ms != 0) != rows[i].paid)
             fail_msg("%s", rows[i].name);
         memo_release(&memo);
     }

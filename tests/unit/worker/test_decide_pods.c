@@ -57,7 +57,7 @@ static void test_waited_for(void **state)
             w.pods = NULL;
             succeeds(&w, 400);
             assert_int_equal(w.record.attempts, 1);
-            assert_int_equal(w.record.consistency, CONSISTENCY_OFFLINE);
+            assert_int_equal(w.record.attempt.consistency, CONSISTENCY_OFFLINE);
             world_release(&w);
         }
 }
@@ -75,7 +75,7 @@ static void test_of_others(void **state)
     w.plans = restored;
     w.pods = w.pods_after = TOOL;
     succeeds(&w, 200);
-    assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
     world_release(&w);
 }
 
@@ -116,13 +116,13 @@ static void test_shared_disk(void **state)
     w.plans = shared;
     w.pods = w.pods_after = own;
     succeeds(&w, 200);
-    assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
     world_release(&w);
     w = new_world();
     w.plans = shared;
     w.pods_after = TOOL;
     succeeds(&w, 200);
-    assert_int_equal(w.record.consistency, CONSISTENCY_CRASH_PER_DISK);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_CRASH_PER_DISK);
     world_release(&w);
     /* Required: not frozen for nothing, nor kept. */
     w = new_world();
@@ -139,7 +139,7 @@ static void test_shared_disk(void **state)
     assert_string_equal(w.record.error.reason, "SourceChanged");
     w.pods_after = NULL;
     succeeds(&w, 400);
-    assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
     world_release(&w);
 }
 

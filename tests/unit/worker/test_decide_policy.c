@@ -95,7 +95,7 @@ static void test_denied_at_any_moment(void **state)
         /* Without an agent nothing is frozen: only the snapshots tell that the cut has begun. */
         w.agent = moment < 60;
         run(&w, moment % 60);
-        bool cut_begun = w.snapshot[0] || w.record.cut_ms || record_owes_thaw(&w.record);
+        bool cut_begun = w.snapshot[0] || w.record.attempt.cut_ms || record_owes_thaw(&w.record);
         bool done = record_final(&w.record);
         int writes = w.status_writes;
         w.policy = moment % 2 ? REASON_POLICY_DENIED : REASON_OUTSIDE_WINDOW;

@@ -37,17 +37,18 @@ static void test_source_restarts_unseen(void **state)
         w.unseen_uid = "vmi-uid-2";
         for (int k = 0; k < 100 && !w.record.error.reason; k++) {
             run(&w, 1);
-            assert_int_equal(w.record.consistency, CONSISTENCY_UNKNOWN);
+            assert_int_equal(w.record.attempt.consistency, CONSISTENCY_UNKNOWN);
         }
         assert_string_equal(str_or(w.record.error.reason, ""), "SourceChanged");
-        assert_int_equal(w.record.cut_ms, 0);
+        assert_int_equal(w.record.attempt.cut_ms, 0);
         assert_int_equal(w.thaws, w.freezes);
         w.unseen_uid = NULL;
         (void)snprintf(w.vmi_uid, sizeof w.vmi_uid, "vmi-uid-2");
         succeeds(&w, 600);
         assert_int_equal(w.record.attempts, 2);
-        assert_int_equal(w.record.consistency, rows[i] == QUIESCE_NEVER ? CONSISTENCY_CRASH_PER_DISK
-                                                                        : CONSISTENCY_FILESYSTEM);
+        assert_int_equal(w.record.attempt.consistency, rows[i] == QUIESCE_NEVER
+                                                           ? CONSISTENCY_CRASH_PER_DISK
+                                                           : CONSISTENCY_FILESYSTEM);
         world_release(&w);
     }
 }
@@ -106,7 +107,7 @@ static void test_foreign_start_is_not_stopped(void **state)
     w.storage_unready = true;
     run(&w, 2);
     w.stop_code = 500;
-    for (int i = 0; i < 100 && !w.record.cut_ms; i++)
+    for (int i = 0; i < 100 && !w.record.attempt.cut_ms; i++)
         run(&w, 1);
     (void)snprintf(w.vmi_uid, sizeof w.vmi_uid, "theirs");
     w.stop_code = 0;

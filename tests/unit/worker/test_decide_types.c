@@ -31,7 +31,7 @@ static void test_full(void **state)
     assert_string_equal(json_str(condition(&w, "SourceReady"), "status"), "False");
     w.source_off = true;
     succeeds(&w, 100);
-    assert_int_equal(w.record.consistency, CONSISTENCY_OFFLINE);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_OFFLINE);
     assert_int_equal(w.starts, 0);
     world_release(&w);
 }
@@ -79,13 +79,13 @@ static void test_full_by_snapshot(void **state)
     struct world w = full_clone();
     w.plans = new_world().plans;
     w.storage_unready = true;
-    for (int i = 0; i < 100 && !w.record.cut_ms; i++)
+    for (int i = 0; i < 100 && !w.record.attempt.cut_ms; i++)
         run(&w, 1);
     w.source_off = false;
     run(&w, 5);
     w.storage_unready = false;
     succeeds(&w, 100);
-    assert_int_equal(w.record.consistency, CONSISTENCY_OFFLINE);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_OFFLINE);
     assert_clean(&w);
     world_release(&w);
 }
@@ -152,7 +152,7 @@ static void test_offline_is_proven_first(void **state)
     look->body_len = sizeof vmi - 1;
     for (int i = 0; i < 100 && !w.record.error.reason; i++) {
         run(&w, 1);
-        assert_int_equal(w.record.consistency, CONSISTENCY_UNKNOWN);
+        assert_int_equal(w.record.attempt.consistency, CONSISTENCY_UNKNOWN);
     }
     assert_string_equal(str_or(w.record.error.reason, ""), "SourceStarted");
     succeeds(&w, 600);

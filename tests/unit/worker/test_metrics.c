@@ -30,17 +30,17 @@ static void test_moves(void **state)
     worker_metrics_register();
     struct clone_record before = {.phase = PHASE_CLONING, .attempts = 1, .start_ms = 1000};
     struct clone_record cut = before;
-    cut.cut_ms = 2000;
-    cut.froze = true;
-    cut.freeze_ms = 200;
+    cut.attempt.cut_ms = 2000;
+    cut.attempt.froze = true;
+    cut.attempt.freeze_ms = 200;
     struct clone_view v = view_of(&before);
     worker_metrics_record(&v, &cut);
     assert_true(metric_value(&metric_freeze_seconds, NULL) == 0);
     /* The thaw works at the second try: only now it is known how long it was. */
     struct clone_record thawed = cut;
-    thawed.freeze.requested_ms = 1800;
-    thawed.freeze.thawed_ms = 31800;
-    thawed.freeze_ms = 30000;
+    thawed.attempt.freeze.requested_ms = 1800;
+    thawed.attempt.freeze.thawed_ms = 31800;
+    thawed.attempt.freeze_ms = 30000;
     v = view_of(&cut);
     worker_metrics_record(&v, &thawed);
     assert_true(metric_value(&metric_freeze_seconds, NULL) == 1);

@@ -44,15 +44,15 @@ static struct world waiting(const struct disk_plan *of)
 static int64_t after(struct world *w)
 {
     run(w, 8);
-    return w->record.progress;
+    return w->record.attempt.progress;
 }
 
 static void test_disks_count_by_their_size(void **state)
 {
     (void)state;
     struct world small = waiting(plans[0]), large = waiting(plans[0]);
-    int64_t began = small.record.progress;
-    assert_int_equal(began, large.record.progress);
+    int64_t began = small.record.attempt.progress;
+    assert_int_equal(began, large.record.attempt.progress);
     small.bound[0] = true;
     large.bound[1] = true;
     int64_t by_small = after(&small) - began, by_large = after(&large) - began;
@@ -76,7 +76,7 @@ static void test_what_cdi_counts_is_told(void **state)
 {
     (void)state;
     struct world w = waiting(plans[0]);
-    int64_t began = w.record.progress;
+    int64_t began = w.record.attempt.progress;
     w.copied[1] = 50;
     int64_t half = after(&w);
     assert_true(half > began);
@@ -89,7 +89,7 @@ static void test_what_cdi_counts_is_told(void **state)
     w.claims_stuck = false;
     run(&w, 100);
     assert_int_equal(w.record.phase, PHASE_SUCCEEDED);
-    assert_int_equal(w.record.progress, 100);
+    assert_int_equal(w.record.attempt.progress, 100);
     assert_string_equal(of_disk(&w, "data"), "100%");
     world_release(&w);
 }

@@ -18,7 +18,7 @@ static int64_t wait_after(int64_t attempt, const char *source)
     w.source_name = source;
     w.record.phase = PHASE_CLONING;
     w.record.attempts = attempt;
-    w.record.start_ms = w.record.attempt_ms = w.record.error.at_ms = w.now;
+    w.record.start_ms = w.record.attempt.begun_ms = w.record.error.at_ms = w.now;
     w.record.error.reason = "SnapshotFailed";
     w.record.error.message = "no space";
     w.record.error.attempt = attempt;
@@ -46,6 +46,37 @@ static void test_wait_grows_and_is_bounded(void **state)
         assert_in_range(wait_after(attempt, "src"), base, base + base / 2);
         base = base * 2 < LONGEST_WAIT_MS ? base * 2 : LONGEST_WAIT_MS;
     }
+}
+
+/* Whatever the failed attempt has recorded, the next begins with none of it: a field that is added
+   to struct attempt is covered, too. */
+static void test_an_attempt_begins_with_nothing(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    struct attempt begun = {.owned = true};
+    w.finalizer = true;
+    w.record.phase = PHASE_CLONING;
+    w.record.attempts = 1;
+    /* Every byte of it, but what is followed or owed. */
+    memset(&w.record.attempt, 0x11, sizeof w.record.attempt);
+    w.record.attempt.freeze.vmi_uid = w.record.attempt.source_uid = "vmi-uid";
+    w.record.attempt.shared.uid = w.record.attempt.shared.name = NULL;
+    w.record.attempt.members = NULL;
+    w.record.attempt.member_count = 0;
+    w.record.attempt.consistency = CONSISTENCY_CRASH;
+    w.record.attempt.owned = w.record.attempt.froze = true;
+    w.record.error.reason = "SnapshotFailed";
+    w.record.error.message = "no space";
+    w.record.error.attempt = 1;
+    w.record.start_ms = w.now;
+    w.record.error.at_ms = w.now - LONGEST_WAIT_MS;
+    begun.begun_ms = w.now;
+    for (int i = 0; i < 4 && w.record.attempts == 1; i++)
+        (void)turn(&w);
+    assert_int_equal(w.record.attempts, 2);
+    assert_memory_equal(&w.record.attempt, &begun, sizeof begun);
+    world_release(&w);
 }
 
 /* Clones that failed together, of a storage that fell over, do not all come back at once. */
@@ -103,6 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wait_grows_and_is_bounded),
+        cmocka_unit_test(test_an_attempt_begins_with_nothing),
         cmocka_unit_test(test_sources_come_back_apart),
         cmocka_unit_test(test_one_source_comes_back_together),
         cmocka_unit_test(test_refused_cloning_is_remembered),

@@ -50,8 +50,8 @@ static void test_what_a_thaw_proves(void **state)
         run(&w, 10);
         w.thaw_code = 0;
         succeeds(&w, 400);
-        if (w.record.consistency != rows[i].expected)
-            fail_msg("%s: %s", rows[i].name, consistency_names[w.record.consistency]);
+        if (w.record.attempt.consistency != rows[i].expected)
+            fail_msg("%s: %s", rows[i].name, consistency_names[w.record.attempt.consistency]);
         assert_int_equal(w.record.attempts, 1);
         assert_clean(&w);
         world_release(&w);
@@ -72,7 +72,7 @@ static void test_required_of_windows(void **state)
         assert_string_equal(str_or(w.record.error.reason, "none"), "CutTimeout");
         succeeds(&w, 300);
         assert_int_equal(w.record.attempts, 2);
-        assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
+        assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
         assert_clean(&w);
         world_release(&w);
     }
@@ -87,12 +87,13 @@ static void test_windows_has_8_seconds(void **state)
     w.vss = w.storage_stuck = true;
     run(&w, 100);
     assert_int_equal(w.freezes, 1);
-    assert_int_equal(w.record.freeze.deadline_ms, w.record.freeze.requested_ms + 10000);
+    assert_int_equal(w.record.attempt.freeze.deadline_ms,
+                     w.record.attempt.freeze.requested_ms + 10000);
     assert_false(w.frozen);
     assert_in_range(w.frozen_ms, 7000, 8400);
     w.storage_stuck = false;
     succeeds(&w, 300);
-    assert_int_equal(w.record.consistency, CONSISTENCY_CRASH_PER_DISK);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_CRASH_PER_DISK);
     world_release(&w);
 }
 
@@ -104,7 +105,7 @@ static void test_gone_on_is_thawed(void **state)
     w.vss = true;
     w = cut_after(w, 12000);
     run(&w, 5);
-    assert_true(w.record.freeze.thawed_ms);
+    assert_true(w.record.attempt.freeze.thawed_ms);
     assert_int_equal(w.thaws, 1);
     world_release(&w);
 }
@@ -119,13 +120,13 @@ static void test_told_until_thawed(void **state)
     w.thaw_code = 500;
     w = cut_after(w, 1000);
     run(&w, 140);
-    assert_int_equal(w.record.consistency, CONSISTENCY_FILESYSTEM);
-    assert_true(w.record.froze && w.frozen);
+    assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
+    assert_true(w.record.attempt.froze && w.frozen);
     w.thaw_code = 0;
     succeeds(&w, 100);
-    assert_true(w.record.freeze.thawed_ms);
+    assert_true(w.record.attempt.freeze.thawed_ms);
     assert_in_range(w.frozen_ms, 28000, 33000);
-    assert_in_range(w.record.freeze_ms, w.frozen_ms, w.frozen_ms + 3000);
+    assert_in_range(w.record.attempt.freeze_ms, w.frozen_ms, w.frozen_ms + 3000);
     world_release(&w);
 }
 
@@ -151,7 +152,7 @@ static void test_told_without_a_cut(void **state)
         assert_int_equal(w.record.attempts, 2);
         assert_true(w.record.error.froze);
         assert_in_range(w.record.error.freeze_ms, frozen_ms, frozen_ms + 5000);
-        assert_in_range(w.record.freeze_ms, 1, 2000);
+        assert_in_range(w.record.attempt.freeze_ms, 1, 2000);
         assert_int_equal(w.warned_of_thaws, 1);
         world_release(&w);
     }
@@ -167,12 +168,12 @@ static void test_a_dead_agent_holds_up_nobody(void **state)
     w.thaw_code = 500;
     w = cut_after(w, 1000);
     succeeds(&w, 100);
-    assert_true(w.frozen && !w.record.freeze.thawed_ms && w.finalizer);
+    assert_true(w.frozen && !w.record.attempt.freeze.thawed_ms && w.finalizer);
     assert_int_equal(w.thaw_warnings, 1);
     w.thaw_code = 0;
     run(&w, 100);
-    assert_true(w.record.freeze.thawed_ms && !w.finalizer);
-    assert_in_range(w.record.freeze_ms, w.frozen_ms, w.frozen_ms + 3000);
+    assert_true(w.record.attempt.freeze.thawed_ms && !w.finalizer);
+    assert_in_range(w.record.attempt.freeze_ms, w.frozen_ms, w.frozen_ms + 3000);
     assert_clean(&w);
     world_release(&w);
 }
@@ -194,7 +195,7 @@ static void test_clocks_of_two_leaders(void **state)
         w.froze_ms += off_ms[i];
         w.now += off_ms[i];
         run(&w, 25);
-        assert_true(w.frozen && w.thaws >= 2 && !w.record.freeze.thawed_ms);
+        assert_true(w.frozen && w.thaws >= 2 && !w.record.attempt.freeze.thawed_ms);
         w.thaw_code = 0;
         run(&w, 10);
         assert_false(w.frozen);
@@ -216,7 +217,7 @@ static void test_a_clock_proves_no_thaw(void **state)
     w.froze_ms += 70000;
     w.now += 70000;
     for (int k = 0; k < 50 && w.frozen; k++) {
-        assert_int_equal(w.record.freeze.thawed_ms, 0);
+        assert_int_equal(w.record.attempt.freeze.thawed_ms, 0);
         (void)turn(&w);
     }
     assert_false(w.frozen);

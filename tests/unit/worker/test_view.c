@@ -335,7 +335,7 @@ static void test_too_large(void **state)
     struct decision d = {.intents = {.arena = &c.arena}};
     clone_too_large(&c.view, &d);
     assert_int_equal(d.conditions[COND_READY].reason, REASON_TOO_LARGE);
-    assert_int_equal(d.record.cut_ms, c.view.record.cut_ms);
+    assert_int_equal(d.record.attempt.cut_ms, c.view.record.attempt.cut_ms);
     assert_int_equal(d.intents.count, 0);
     assert_true(d.again_ms > NOW);
     drop(&c);

@@ -71,7 +71,7 @@ static void test_source_ran_in_between(void **state)
         build(&c);
         assert_int_equal(observe_source(&c.view, &why), STEP_FAILED);
         /* It says nothing of an attempt that began later. */
-        c.view.record.attempt_ms = NOW + 1;
+        c.view.record.attempt.begun_ms = NOW + 1;
         assert_int_equal(observe_source(&c.view, &why), STEP_DONE);
         drop(&c);
     }

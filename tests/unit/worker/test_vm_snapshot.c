@@ -62,7 +62,7 @@ static void test_what_is_said_of_it(void **state)
         struct clone_view v = {.memo = &memo,
                                .effective = {.method = METHOD_VM_SNAPSHOT},
                                .source = {.guest_os = rows[i].os, .vmi_name = "src"},
-                               .record = {.attempts = 1, .attempt_ms = ATTEMPT_MS},
+                               .record = {.attempts = 1, .attempt.begun_ms = ATTEMPT_MS},
                                .vm_snapshot = {.name = "vms", .ns = "ns", .exists = true},
                                .vm_snapshot_indications = rows[i].indications,
                                .disks = &disk,
@@ -100,14 +100,15 @@ static void test_a_thaw_before_the_cut_is_noted(void **state)
         struct memo memo = {.freeze_shown_ms = rows[i].shown_ms};
         struct view_disk disk = {.plan = &plan,
                                  .snapshot = {.exists = true, .ours = true, .cut = rows[i].cut}};
-        struct clone_view v = {.memo = &memo,
-                               .now = {.wall_ms = ATTEMPT_MS + 10},
-                               .effective = {.method = METHOD_VM_SNAPSHOT},
-                               .source = {.freeze_status = rows[i].freeze_status},
-                               .record = {.attempt_ms = ATTEMPT_MS, .cut_ms = rows[i].recorded_ms},
-                               .vm_snapshot = {.exists = rows[i].made},
-                               .disks = &disk,
-                               .disk_count = 1};
+        struct clone_view v = {
+            .memo = &memo,
+            .now = {.wall_ms = ATTEMPT_MS + 10},
+            .effective = {.method = METHOD_VM_SNAPSHOT},
+            .source = {.freeze_status = rows[i].freeze_status},
+            .record = {.attempt.begun_ms = ATTEMPT_MS, .attempt.cut_ms = rows[i].recorded_ms},
+            .vm_snapshot = {.exists = rows[i].made},
+            .disks = &disk,
+            .disk_count = 1};
         view_note_kubevirts_freeze(&v, &memo);
         if ((memo.foreign_thaw_ms != 0) != rows[i].thawed)
             fail_msg("%s: thawed %d", rows[i].name, memo.foreign_thaw_ms != 0);

@@ -62,8 +62,8 @@ static void do_freeze(struct world *w, const struct intent *i)
     assert_true(w->finalizer);
     /* Announced before it is sent, and not long before: the record tells when the guest's own timer
        has certainly run out. */
-    assert_true(w->record.freeze.requested_ms != 0);
-    assert_true(w->now - w->record.freeze.requested_ms < 15000);
+    assert_true(w->record.attempt.freeze.requested_ms != 0);
+    assert_true(w->now - w->record.attempt.freeze.requested_ms < 15000);
     w->freezes++;
     if (w->freeze_code == 200 || w->lands) {
         w->frozen = true;
@@ -348,21 +348,22 @@ static const char *lasting(const char *old, const char *text)
 
 static void write_status(struct world *w, const struct decision *d)
 {
-    bool arms = d->record.freeze.requested_ms != w->record.freeze.requested_ms;
+    bool arms = d->record.attempt.freeze.requested_ms != w->record.attempt.freeze.requested_ms;
     struct clone_record old = w->record;
     w->record = d->record;
     w->record.error.reason = lasting(old.error.reason, d->record.error.reason);
     w->record.error.message = lasting(old.error.message, d->record.error.message);
     w->record.error.disk = lasting(old.error.disk, d->record.error.disk);
-    w->record.source_uid = lasting(old.source_uid, d->record.source_uid);
-    w->record.freeze.vmi_uid = lasting(old.freeze.vmi_uid, d->record.freeze.vmi_uid);
+    w->record.attempt.source_uid = lasting(old.attempt.source_uid, d->record.attempt.source_uid);
+    w->record.attempt.freeze.vmi_uid =
+        lasting(old.attempt.freeze.vmi_uid, d->record.attempt.freeze.vmi_uid);
     w->record.source_vmi = lasting(old.source_vmi, d->record.source_vmi);
     w->record.started.vmi_uid = lasting(old.started.vmi_uid, d->record.started.vmi_uid);
     w->record.retry_token = lasting(old.retry_token, d->record.retry_token);
     w->status_writes += memcmp(&old, &w->record, sizeof old) != 0;
     if (arms)
         (void)memo_prove(&w->memo,
-                         (struct freeze_proof){PROOF_ARMED, w->record.freeze.requested_ms});
+                         (struct freeze_proof){PROOF_ARMED, w->record.attempt.freeze.requested_ms});
 }
 
 /* The application's gate condition is somebody else's field: it survives our applies. */
