@@ -203,7 +203,7 @@ static void write_disk(struct json_writer *w, const struct clone_view *v, const 
     json_string(w, "cutRule", cut_rule_names[p->cut.rule]);
     json_boolean(w, "cutSlow", p->cut.slow);
     json_boolean(w, "cutKnown", p->cut.known);
-    json_number(w, "method", (int)p->method);
+    json_string(w, "method", disk_method_names[p->method]);
     json_boolean(w, "boot", boot_asked(v, p));
     json_boolean(w, "shared", p->shared);
     json_object(w, "pvc");
@@ -240,13 +240,27 @@ static bool read_cut(const cJSON *o, struct cut_verdict *ret)
     return !json_get(o, "cutRule") || (rule && cut_rule_find(rule, &ret->rule));
 }
 
+/* By its name. A capture of an older worker has a number, whose meaning is fixed here for ever: the
+   snapshots of a linked clone carry theirs for years. DISK_METHOD_NONE: neither. */
+static enum disk_method read_method(const cJSON *o)
+{
+    static const enum disk_method numbered[] = {DISK_METHOD_NONE, DISK_RESTORE,
+                                                DISK_CDI_CLONE,   DISK_CDI_SNAPSHOT,
+                                                DISK_CSI_CLONE,   DISK_HANDLE_COPY};
+    const char *name = json_str(o, "method");
+    int64_t number = number_of(o, "method");
+    for (size_t m = DISK_METHOD_NONE + 1; name && m < DISK_METHODS; m++)
+        if (str_eq(disk_method_names[m], name))
+            return (enum disk_method)m;
+    return number > 0 && (size_t)number < ARRAY_LEN(numbered) ? numbered[number] : DISK_METHOD_NONE;
+}
+
 /* A capture that was read back from a snapshot may have been edited by whoever may edit that. */
 static bool disk_is_whole(const cJSON *o)
 {
-    int64_t method = number_of(o, "method");
     struct cut_verdict cut;
     return read_cut(o, &cut) && json_str(o, "name") && json_str(o, "volume") &&
-           json_str(o, "claim") && method > DISK_METHOD_NONE && method < DISK_METHODS &&
+           json_str(o, "claim") && read_method(o) != DISK_METHOD_NONE &&
            cJSON_IsObject(json_get(o, "pvc"));
 }
 
@@ -286,7 +300,7 @@ static void load(struct clone_view *v, const char *text, size_t len)
             .volume_mode = json_str(o, "volumeMode"),
             .snapshot_class = json_str(o, "snapshotClass"),
             .snapshot_class_retain = json_bool(o, "retain", false),
-            .method = (enum disk_method)number_of(o, "method"),
+            .method = read_method(o),
             .boot = json_bool(o, "boot", false),
             .shared = json_bool(o, "shared", false),
         };

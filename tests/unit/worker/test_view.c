@@ -19,11 +19,49 @@ static void test_capture_from_snapshot(void **state)
     drop(&c);
 }
 
+/* What a snapshot carries means the same for ever: an older worker wrote the number of the method,
+   whatever this one's enum says by now. */
+static void test_old_captures_are_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *method;
+        enum disk_method want;
+    } rows[] = {
+        {"1", DISK_RESTORE},
+        {"2", DISK_CDI_CLONE},
+        {"3", DISK_CDI_SNAPSHOT},
+        {"4", DISK_CSI_CLONE},
+        {"5", DISK_HANDLE_COPY},
+        {"\"SnapshotRestore\"", DISK_RESTORE},
+        {"\"CDIClone\"", DISK_CDI_CLONE},
+        {"\"CDISnapshot\"", DISK_CDI_SNAPSHOT},
+        {"\"CSIClone\"", DISK_CSI_CLONE},
+        {"\"SnapshotHandleCopy\"", DISK_HANDLE_COPY},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster c = {0};
+        CLEANUP_FREE char *text =
+            xasprintf("{\"source\":" SOURCE ",\"disks\":[{\"name\":\"root\",\"volume\":\"root\","
+                      "\"claim\":\"src-root\",\"method\":%s,\"pvc\":{}}]}",
+                      rows[i].method);
+        wukong(&c, OF_VMI, PAST_CUT);
+        carrier(&c, text);
+        build(&c);
+        if (!c.view.capture.present || c.view.disks[0].plan->method != rows[i].want)
+            fail_msg("method %s is read as %d", rows[i].method,
+                     c.view.capture.present ? (int)c.view.disks[0].plan->method : -1);
+        drop(&c);
+    }
+}
+
 static void test_damaged_capture(void **state)
 {
     (void)state;
     static const char *const disks[] = {
         DISK("99", ",\"pvc\":{}"),
+        DISK("\"Snapshot\"", ",\"pvc\":{}"),
+        DISK("\"\"", ",\"pvc\":{}"),
         DISK("-1", ",\"pvc\":{}"),
         DISK("0", ",\"pvc\":{}"),
         DISK("1", ""),
@@ -373,6 +411,7 @@ int main(void)
         cmocka_unit_test(test_largest_status),
         cmocka_unit_test(test_too_large),
         cmocka_unit_test(test_capture_from_snapshot),
+        cmocka_unit_test(test_old_captures_are_read),
         cmocka_unit_test(test_damaged_capture),
         cmocka_unit_test(test_cut_without_a_time),
         cmocka_unit_test(test_cut_by_its_rule),

@@ -176,6 +176,8 @@ static void test_claim_not_bound(void **state)
         } else {
             assert_int_equal(c.view.disk_count, 1);
             assert_true(c.view.disks[0].plan->shared);
+            /* As every later worker reads it, whatever its enum says. */
+            assert_non_null(strstr(c.view.capture.text, "\"method\":\"SnapshotRestore\""));
         }
         drop(&c);
     }
