@@ -161,7 +161,11 @@ static void provision(struct world *w, const char *ns, const char *name)
         return;
     const char *kind = json_str(o->tree, "spec.dataSource.kind");
     struct volume *v = volume_new(w, ns, name);
-    bool hopeless = str_hash64(o->uid, strlen(o->uid)) % 1000 < w->hopeless_claims;
+    uint64_t kind_of_claim = str_hash64(o->uid, strlen(o->uid));
+    bool hopeless = kind_of_claim % 1000 < w->hopeless_claims;
+    /* Some drivers say so, others let hope for ever. */
+    if (hopeless && kind_of_claim % 2)
+        (void)snprintf(why, sizeof why, "rpc error: code = InvalidArgument desc = not this one");
     bool ok = !hopeless && !rng_chance(w->rng, w->faults.provision_errors);
     if (ok && str_eq(kind, "VolumeSnapshot"))
         ok = from_snapshot(w, o, v, why);

@@ -102,7 +102,7 @@ const struct kube_kind worker_kinds[ALL_KINDS] = {
     /* A claim that cannot be restored says so only in Events (external-provisioner; seen on v6.3).
      */
     [KIND_CLAIM_EVENT] = {"", "v1", "events", "Event", false,
-                          .fields = {F_EVENT_OBJECT_NAME, F_EVENT_MESSAGE},
+                          .fields = {F_EVENT_OBJECT_NAME, F_EVENT_MESSAGE, F_EVENT_LAST},
                           .label_path = "involvedObject.uid", .no_bookmarks = true,
                           .field_selector = "involvedObject.kind=PersistentVolumeClaim,"
                                             "reason=ProvisioningFailed"},

@@ -110,6 +110,7 @@ extern const struct kube_kind worker_kinds[ALL_KINDS];
 #define F_CONTENT_CLASS "spec.volumeSnapshotClassName"
 #define F_EVENT_OBJECT_NAME "involvedObject.name"
 #define F_EVENT_MESSAGE "message"
+#define F_EVENT_LAST "lastTimestamp"
 #define F_PROVISIONER "provisioner"
 #define F_EXPANSION "allowVolumeExpansion"
 #define F_BINDING_MODE "volumeBindingMode"

@@ -25,7 +25,8 @@
 #define FREEZE_LATE_MS 30000
 /* How long after its guest began to run an agent may take to connect. */
 #define AGENT_WAIT_MS 120000
-/* A claim that only fails for this long ends the attempt; its provisioner retries for ever. */
+/* A claim whose every try comes to nothing for this long ends the attempt; its provisioner retries
+   for ever. */
 #define RESTORE_STUCK_MS 120000
 /* Of several claims of one snapshot the next follows after this, or when the one before is bound.
  */

@@ -51,7 +51,9 @@ struct seen_claim {
     bool owned;        /* by its machine, as far as we care; CDI's DataVolume is none, but has an
                           owner itself */
     bool sourced;      /* it has a data source: the API server drops one it does not support */
-    const char *error; /* the newest ProvisioningFailed Event of this claim */
+    const char *error; /* the newest ProvisioningFailed Event of this claim, or CDI's own word */
+    /* Since when nothing but what comes to nothing was answered (wall); 0: it may go on. */
+    int64_t settled_ms;
     int64_t bytes;
     bool data_volume;                 /* CDI makes it, from a DataVolume of the same name */
     const struct kube_object *object; /* as cached: the DataVolume, or the claim */

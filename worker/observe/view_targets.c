@@ -5,16 +5,17 @@
 
 #include "base/str.h"
 #include "json/json.h"
+#include "observe/driver_answer.h"
 #include "observe/queries.h"
 #include "wukong/names.h"
 #include "wukong/quantity.h"
 
 /* What CDI says is wrong. A step of the clone that fails is told by condition Running, and tried
-   again for ever; what is wrong before there is a claim, by condition Bound (CDI
-   pkg/controller/populators/clone-populator.go addRunningAnnotations,
-   pkg/controller/datavolume/conditions.go updateBoundCondition). */
-static const char *data_volume_error(struct clone_view *v, const struct kube_object *dv,
-                                     bool claim_exists)
+   again for ever: a copy that has begun is not thrown away for it. What is wrong before there is a
+   claim is told by condition Bound (CDI pkg/controller/populators/clone-populator.go
+   addRunningAnnotations, pkg/controller/datavolume/conditions.go updateBoundCondition). */
+static void see_data_volume_error(struct clone_view *v, const struct kube_object *dv,
+                                  bool claim_exists, struct seen_claim *s)
 {
     const cJSON *c;
     cJSON_ArrayForEach (c, view_field_tree(v, dv, F_CONDITIONS)) {
@@ -22,10 +23,15 @@ static const char *data_volume_error(struct clone_view *v, const struct kube_obj
         bool failed = str_eq(type, "Running") && str_eq(reason, "Error");
         bool refused = str_eq(type, "Bound") && !claim_exists && !str_empty(reason) &&
                        !str_eq(reason, "NotFound");
-        if ((failed || refused) && str_eq(json_str(c, "status"), "False"))
-            return str_or(json_str(c, "message"), reason);
+        if (!(failed || refused) || !str_eq(json_str(c, "status"), "False"))
+            continue;
+        s->error = str_or(json_str(c, "message"), reason);
+        s->settled_ms = dv->created_ms;
+        (void)str_to_time_ms(json_str(c, "lastTransitionTime"), &s->settled_ms);
+        if (failed && (s->done_percent || driver_answer(s->error) == DRIVER_GOES_ON))
+            s->settled_ms = 0;
+        return;
     }
-    return NULL;
 }
 
 /* "45.00%" or "N/A". All of it is there when the phase says so, not before. */
@@ -74,7 +80,7 @@ static void see_data_volume(struct clone_view *v, const struct caches *c, struct
     /* The claim is bound long before its data are there. */
     s->bound = s->bound && str_eq(kube_object_field(dv, F_PHASE), "Succeeded");
     s->done_percent = s->bound ? 100 : percent_of(kube_object_field(dv, F_PROGRESS));
-    s->error = data_volume_error(v, dv, pvc != NULL);
+    see_data_volume_error(v, dv, pvc != NULL, s);
     int64_t attempt;
     s->earlier =
         str_to_i64(kube_object_field(dv, F_LABEL_ATTEMPT), &attempt) && attempt != view_attempt(v);
@@ -167,6 +173,7 @@ static void as_it_was(const struct clone_view *v, struct view_target *t)
         c->exists = c->ours = c->owned = c->sourced = c->bound = true;
         c->deleting = c->earlier = false;
         c->error = NULL;
+        c->settled_ms = 0;
         c->done_percent = 100;
     }
 }
@@ -199,21 +206,61 @@ void view_see_targets(struct clone_view *v, const struct caches *c)
     v->target_count = n;
 }
 
-static bool note_event(void *arg, const struct kube_object *o)
+/* The failure Events of one claim. */
+struct failures {
+    struct seen_claim *claim;
+    int64_t newest_ms, goes_on_ms; /* the last of all; the last that lets hope */
+};
+
+/* client-go puts equal Events into one, which says when it was last repeated. */
+static int64_t last_ms(const struct kube_object *event)
 {
-    struct seen_claim *c = arg;
-    c->error = kube_object_field(o, F_EVENT_MESSAGE);
+    int64_t last = event->created_ms;
+    (void)str_to_time_ms(kube_object_field(event, F_EVENT_LAST), &last);
+    return last;
+}
+
+static bool note_newest(void *arg, const struct kube_object *o)
+{
+    struct failures *f = arg;
+    const char *message = kube_object_field(o, F_EVENT_MESSAGE);
+    int64_t last = last_ms(o);
+    if (!f->claim->error || last >= f->newest_ms) {
+        f->claim->error = message;
+        f->newest_ms = last;
+    }
+    if (driver_answer(message) == DRIVER_GOES_ON && last > f->goes_on_ms)
+        f->goes_on_ms = last;
     return true;
 }
 
-/* The newest failure Event of each claim that is not bound. Where CDI fills the claim, its own word
-   comes first: Events of the claim tell of the provisioner's first tries, which CDI takes over. */
+static bool note_settled(void *arg, const struct kube_object *o)
+{
+    struct failures *f = arg;
+    int64_t *since = &f->claim->settled_ms;
+    if (driver_answer(kube_object_field(o, F_EVENT_MESSAGE)) == DRIVER_GOES_ON ||
+        last_ms(o) <= f->goes_on_ms)
+        return true;
+    int64_t first = o->created_ms > f->goes_on_ms ? o->created_ms : f->goes_on_ms;
+    if (!*since || first < *since)
+        *since = first;
+    return true;
+}
+
+/* The newest failure Event of each claim that is not bound, and since when all of them come to
+   nothing. Where CDI fills the claim, its own word comes first: Events of the claim tell of the
+   provisioner's first tries, which CDI takes over. */
 void view_see_events(struct clone_view *v, const struct caches *caches)
 {
     for (size_t t = 0; t < v->target_count; t++)
         for (size_t i = 0; i < v->disk_count; i++) {
             struct seen_claim *c = &v->targets[t].claims[i];
-            if (c->exists && !c->bound && c->uid && !(c->data_volume && c->error))
-                caches->each(caches->arg, KIND_CLAIM_EVENT, c->uid, note_event, c);
+            struct failures f = {.claim = c};
+            if (!c->exists || c->bound || !c->uid || (c->data_volume && c->error))
+                continue;
+            caches->each(caches->arg, KIND_CLAIM_EVENT, c->uid, note_newest, &f);
+            caches->each(caches->arg, KIND_CLAIM_EVENT, c->uid, note_settled, &f);
+            if (c->done_percent)
+                c->settled_ms = 0;
         }
 }

@@ -3,6 +3,7 @@
 #include "observe/capture.h"
 
 #include "base/str.h"
+#include "observe/driver_answer.h"
 #include "actions/bodies.h"
 
 static enum observed taken(const struct clone_view *v, struct why *why)
@@ -211,12 +212,20 @@ static bool starts_by_hand(const struct clone_view *v)
  */
 static bool refuses_to_clone(const struct clone_view *v, size_t disk, const char *error)
 {
-    static const char *const words[] = {"CLONE_VOLUME capability is not reported",
-                                        "code = InvalidArgument", "code = Unimplemented"};
-    for (size_t i = 0; v->disks[disk].plan->method == DISK_CSI_CLONE && i < ARRAY_LEN(words); i++)
-        if (strstr(error, words[i]))
-            return true;
-    return false;
+    return v->disks[disk].plan->method == DISK_CSI_CLONE &&
+           (driver_cannot(error) || strstr(error, "CLONE_VOLUME capability is not reported"));
+}
+
+/* A claim is provisioned until the clone's own deadline, unless nothing but what comes to nothing
+   was answered for a while. */
+static enum observed restore_failed(const struct clone_view *v, const struct seen_claim *c,
+                                    struct why *why)
+{
+    why_set(why, REASON_RESTORE_FAILED, "claim %s: %s", c->name, c->error);
+    if (!c->settled_ms)
+        return STEP_WAIT;
+    why->again_ms = c->settled_ms + RESTORE_STUCK_MS;
+    return v->now.wall_ms > why->again_ms ? STEP_FAILED : STEP_WAIT;
 }
 
 static enum observed target_state(const struct clone_view *v, const struct view_target *t,
@@ -248,12 +257,7 @@ static enum observed target_state(const struct clone_view *v, const struct view_
             why_set(why, REASON_CLONING_REFUSED, "claim %s: %s", c->name, c->error);
             return STEP_FAILED;
         }
-        why_set(why, REASON_RESTORE_FAILED, "claim %s: %s", c->name, c->error);
-        /* From the claim, not from the cut: a snapshot may take long to be ready. */
-        why->again_ms = c->created_ms + RESTORE_STUCK_MS;
-        /* A conflict clears by itself, however long the provisioner's backoff has grown. */
-        bool conflict = strstr(c->error, "has been modified") != NULL;
-        return v->now.wall_ms > why->again_ms && !conflict ? STEP_FAILED : STEP_WAIT;
+        return restore_failed(v, c, why);
     }
     why->disk = NULL;
     if (!v->effective.auto_start || t->vm.up)

@@ -179,8 +179,71 @@ static void test_claim_events(void **state)
     }
     build(&c);
     assert_string_equal(c.view.targets[0].claims[0].error, "message 20");
-    assert_int_equal(c.visits[KIND_CLAIM_EVENT], 2);
+    assert_int_equal(c.visits[KIND_CLAIM_EVENT], 2 * 2); /* in two passes */
     drop(&c);
+}
+
+/* A claim fails for good only when nothing but settled answers came since the last that lets hope,
+   whatever the order in which the cache holds its Events. */
+static void test_since_when_a_claim_fails(void **state)
+{
+    (void)state;
+#define AT(minute) "2026-09-21T14:" minute ":00Z"
+#define EVENT(name, created, last, message)                                                        \
+    "{'metadata':{'name':'" name "','namespace':'ns','uid':'" name                                 \
+    "','creationTimestamp':'" created "'},'lastTimestamp':'" last "','message':'" message          \
+    "','involvedObject':{'name':'w-root','uid':'p1'}}"
+#define ABORTED "rpc error: code = Aborted desc = works on it"
+#define INVALID "rpc error: code = InvalidArgument desc = no"
+    static const struct {
+        const char *name, *events[3], *since, *error;
+    } rows[] = {
+        {"one that lets hope", {EVENT("a", AT("02"), AT("09"), ABORTED)}, NULL, ABORTED},
+        {"one that does not", {EVENT("a", AT("02"), AT("09"), INVALID)}, AT("02"), INVALID},
+        {"hope, then none",
+         {EVENT("a", AT("02"), AT("03"), ABORTED), EVENT("b", AT("04"), AT("09"), INVALID)},
+         AT("04"),
+         INVALID},
+        {"the same, held in the other order",
+         {EVENT("b", AT("04"), AT("09"), INVALID), EVENT("a", AT("02"), AT("03"), ABORTED)},
+         AT("04"),
+         INVALID},
+        {"none, then hope",
+         {EVENT("b", AT("02"), AT("04"), INVALID), EVENT("a", AT("05"), AT("06"), ABORTED)},
+         NULL,
+         ABORTED},
+        {"hope between two equal answers",
+         {EVENT("b", AT("02"), AT("08"), INVALID), EVENT("a", AT("05"), AT("06"), ABORTED)},
+         AT("06"),
+         INVALID},
+        {"the sidecar's own words, two of them",
+         {EVENT("a", AT("03"), AT("08"), "size is less"), EVENT("b", AT("02"), AT("02"), "no")},
+         AT("02"),
+         "size is less"},
+        {"a conflict clears by itself",
+         {EVENT("a", AT("02"), AT("09"), "the object has been modified")},
+         NULL,
+         "the object has been modified"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster c = {0};
+        int64_t since = 0;
+        wukong(&c, OF_VMI, PAST_CUT);
+        carrier(&c, "{\"source\":" SOURCE ",\"disks\":[" DISK("1", ",\"pvc\":{}") "]}");
+        put(&c, KIND_PVC,
+            "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1','labels':{" MADE ":'" UID
+            "'}},'spec':{},'status':{'phase':'Pending'}}");
+        for (size_t e = 0; e < ARRAY_LEN(rows[i].events) && rows[i].events[e]; e++)
+            put(&c, KIND_CLAIM_EVENT, rows[i].events[e]);
+        build(&c);
+        const struct seen_claim *s = &c.view.targets[0].claims[0];
+        if (rows[i].since)
+            assert_true(str_to_time_ms(rows[i].since, &since));
+        if (s->settled_ms != since || !str_eq(s->error, rows[i].error))
+            fail_msg("%s: %s since %lld, not %lld", rows[i].name, s->error,
+                     (long long)s->settled_ms, (long long)since);
+        drop(&c);
+    }
 }
 
 /* What CDI says of a DataVolume: a step that fails (Running), a claim that it does not make (Bound,
@@ -191,20 +254,28 @@ static void test_data_volume_error(void **state)
     static const struct {
         const char *condition, *want;
         bool claim;
+        const char *progress; /* NULL: none */
+        bool goes_on;
     } rows[] = {
         {"'type':'Running','status':'False','reason':'Error','message':'exceeded quota: q'",
-         "exceeded quota: q", true},
+         "exceeded quota: q", true, NULL, false},
+        /* Twenty minutes of copying are not thrown away for one step that failed. */
+        {"'type':'Running','status':'False','reason':'Error','message':'the Pod was evicted'",
+         "the Pod was evicted", true, "45.00%", true},
+        {"'type':'Running','status':'False','reason':'Error','message':'code = Unavailable'",
+         "code = Unavailable", true, NULL, true},
         {"'type':'Running','status':'False','reason':'Pending','message':'Clone Pending'", NULL,
-         true},
+         true, NULL, false},
         {"'type':'Running','status':'True','reason':'Populator is running','message':''", NULL,
-         true},
+         true, NULL, false},
         {"'type':'Bound','status':'False','reason':'ErrClaimNotValid','message':'no accessMode'",
-         "no accessMode", false},
+         "no accessMode", false, NULL, false},
         {"'type':'Bound','status':'False','reason':'CloneWithoutSource','message':''",
-         "CloneWithoutSource", false},
+         "CloneWithoutSource", false, NULL, false},
         {"'type':'Bound','status':'False','reason':'NotFound','message':'No PVC found'", NULL,
-         false},
-        {"'type':'Bound','status':'False','reason':'Pending','message':'PVC Pending'", NULL, true},
+         false, NULL, false},
+        {"'type':'Bound','status':'False','reason':'Pending','message':'PVC Pending'", NULL, true,
+         NULL, false},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct cluster c = {0};
@@ -212,8 +283,9 @@ static void test_data_volume_error(void **state)
         carrier(&c, "{\"source\":" SOURCE ",\"disks\":[" DISK("2", ",\"pvc\":{}") "]}");
         CLEANUP_FREE char *dv =
             xasprintf("{'metadata':{'name':'w-root','namespace':'ns','uid':'dv1','labels':{" MADE
-                      ":'" UID "'}},'status':{'conditions':[{%s}]}}",
-                      rows[i].condition);
+                      ":'" UID "'},'creationTimestamp':'2026-09-21T14:02:00Z'},'status':{"
+                      "'progress':'%s','conditions':[{%s}]}}",
+                      str_or(rows[i].progress, "N/A"), rows[i].condition);
         put(&c, KIND_DATA_VOLUME, dv);
         if (rows[i].claim)
             put(&c, KIND_PVC,
@@ -229,6 +301,8 @@ static void test_data_volume_error(void **state)
         const char *got = c.view.targets[0].claims[0].error;
         if (!str_eq(got, rows[i].want) && (got || rows[i].want))
             fail_msg("row %zu: %s", i, str_or(got, "no error"));
+        bool settled = c.view.targets[0].claims[0].settled_ms != 0;
+        assert_int_equal(settled, rows[i].want && !rows[i].goes_on);
         drop(&c);
     }
 }
@@ -282,9 +356,13 @@ static void test_machine_owner(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_data_volume),       cmocka_unit_test(test_data_volume_seen_late),
-        cmocka_unit_test(test_strangers_claim),   cmocka_unit_test(test_claim_events),
-        cmocka_unit_test(test_data_volume_error), cmocka_unit_test(test_earlier_claim),
+        cmocka_unit_test(test_data_volume),
+        cmocka_unit_test(test_data_volume_seen_late),
+        cmocka_unit_test(test_strangers_claim),
+        cmocka_unit_test(test_claim_events),
+        cmocka_unit_test(test_since_when_a_claim_fails),
+        cmocka_unit_test(test_data_volume_error),
+        cmocka_unit_test(test_earlier_claim),
         cmocka_unit_test(test_machine_owner),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

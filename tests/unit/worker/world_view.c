@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "observe/driver_answer.h"
+
 static void see_source(const struct world *w, struct clone_view *v)
 {
     bool there = !w->source_gone && !w->source_off;
@@ -91,18 +93,19 @@ static void see_disks(const struct world *w, struct clone_view *v, struct arena 
                                    .content_retains = w->parent[i],
                                    .cut_ms = w->cut[i] ? w->now : 0,
                                    .ready = w->ready[i]};
-        v->targets[0].claims[i] =
-            (struct seen_claim){.name = world_claims[i],
-                                .uid = world_claims[i],
-                                .exists = w->claim[i],
-                                .ours = w->claim[i],
-                                .bound = w->bound[i],
-                                .owned = w->owned[i],
-                                .done_percent = w->bound[i] ? 100 : w->copied[i],
-                                .owner_target = world_claims[i],
-                                .sourced = true,
-                                .created_ms = w->claim_ms[i],
-                                .error = w->bound[i] ? NULL : w->claim_error};
+        v->targets[0].claims[i] = (struct seen_claim){
+            .name = world_claims[i],
+            .uid = world_claims[i],
+            .exists = w->claim[i],
+            .ours = w->claim[i],
+            .bound = w->bound[i],
+            .owned = w->owned[i],
+            .done_percent = w->bound[i] ? 100 : w->copied[i],
+            .owner_target = world_claims[i],
+            .sourced = true,
+            .created_ms = w->claim_ms[i],
+            .error = w->bound[i] ? NULL : w->claim_error,
+            .settled_ms = driver_answer(w->claim_error) == DRIVER_GOES_ON ? 0 : w->claim_ms[i]};
     }
 }
 
