@@ -77,7 +77,8 @@ static void tell(const struct clone_view *v, struct decision *d, const struct er
 
 /* --- snapshots --- */
 
-void body_create_snapshot(const struct clone_view *v, struct decision *d, size_t disk)
+static void send_snapshot(const struct clone_view *v, struct decision *d, size_t disk,
+                          enum intent_verb verb, struct call_key key)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
     const struct disk_plan *p = v->disks[disk].plan;
@@ -96,9 +97,21 @@ void body_create_snapshot(const struct clone_view *v, struct decision *d, size_t
         tell(v, d, &err, s->name);
         return;
     }
-    struct intent *i = intents_add(&d->intents, INTENT_CREATE, &worker_kinds[KIND_SNAPSHOT], s->ns,
-                                   s->name, call_key_named(CALL_CREATE_SNAPSHOT, s->name));
+    struct intent *i =
+        intents_add(&d->intents, verb, &worker_kinds[KIND_SNAPSHOT], s->ns, s->name, key);
     i->body = add_labels(v, text_of(&out), disk, true);
+}
+
+void body_create_snapshot(const struct clone_view *v, struct decision *d, size_t disk)
+{
+    send_snapshot(v, d, disk, INTENT_CREATE,
+                  call_key_named(CALL_CREATE_SNAPSHOT, v->disks[disk].snapshot.name));
+}
+
+void body_dry_run_snapshot(const struct clone_view *v, struct decision *d, size_t disk)
+{
+    send_snapshot(v, d, disk, INTENT_DRY_RUN,
+                  view_dry_key(v, CALL_DRY_SNAPSHOT, v->disks[disk].snapshot.name));
 }
 
 /* What the copy needs of the source's content, as the cache has it. */
@@ -180,8 +193,11 @@ void body_create_vm_snapshot(const struct clone_view *v, struct decision *d)
     CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
     struct err err = {0};
     const char *name = v->vm_snapshot.name, *ns = v->vm_snapshot.ns;
-    if (target_vmsnapshot_body(v->wukong, name, ns, v->source.vm_name,
-                               v->unfreeze_timeout_ms / 1000, &out, &err) < 0) {
+    int64_t deadline_s = v->unfreeze_timeout_ms / 1000;
+    if (deadline_s < VM_SNAPSHOT_DEADLINE_S)
+        deadline_s = VM_SNAPSHOT_DEADLINE_S;
+    if (target_vmsnapshot_body(v->wukong, name, ns, v->source.vm_name, deadline_s, &out, &err) <
+        0) {
         tell(v, d, &err, name);
         return;
     }

@@ -19,6 +19,8 @@ struct body_need {
 const struct body_need *body_needs(const struct clone_view *v, size_t *ret_count);
 
 void body_create_snapshot(const struct clone_view *v, struct decision *d, size_t disk);
+/* The same, tried: a quota or a policy that refuses it is met before the guest is frozen. */
+void body_dry_run_snapshot(const struct clone_view *v, struct decision *d, size_t disk);
 void body_create_content_copy(const struct clone_view *v, struct decision *d, size_t disk);
 void body_create_snapshot_copy(const struct clone_view *v, struct decision *d, size_t disk);
 void body_create_vm_snapshot(const struct clone_view *v, struct decision *d);

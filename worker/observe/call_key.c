@@ -38,6 +38,7 @@ const struct call_kind_info call_kinds[CALL_KINDS] = {
     [CALL_NEED] = {"need/{resource}/{ns}/{name}", CALL_READS, false},
     [CALL_DRY_CLAIM] = {"dry/{number}/claim/{name}", CALL_TRIES, false},
     [CALL_DRY_VM] = {"dry/{number}/vm/{name}", CALL_TRIES, false},
+    [CALL_DRY_SNAPSHOT] = {"dry/{number}/snapshot/{name}", CALL_TRIES, false},
     [CALL_CREATE_SNAPSHOT] = {"create/snapshot/{name}", CALL_CREATES, false},
     [CALL_CREATE_VM_SNAPSHOT] = {"create/vmsnapshot/{name}", CALL_CREATES, false},
     [CALL_CREATE_CONTENT] = {"create/content/{name}", CALL_CREATES, false},

@@ -21,6 +21,12 @@
 /* Windows holds its writes for so long, and goes on by itself (VSS; KubeVirt
    pkg/storage/snapshot/snapshot.go reads so in the answer to the thaw). */
 #define WINDOWS_FREEZE_MS 10000
+/* A VirtualMachineSnapshot's failureDeadline, and with it the timer of KubeVirt's own freeze:
+   KubeVirt's default (api snapshot/v1beta1 types.go, DefaultFailureDeadline). Less would fail every
+   cut that takes a minute. */
+#define VM_SNAPSHOT_DEADLINE_S 300
+/* An error of a cut that may clear is waited out for so long while the guest stands still. */
+#define CUT_ERROR_MS 15000
 /* A freeze whose answer is not known has reached the guest by then, or never will. */
 #define FREEZE_LATE_MS 30000
 /* How long after its guest began to run an agent may take to connect. */

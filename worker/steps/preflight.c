@@ -54,15 +54,29 @@ static enum reason dry_reason(const struct call *c)
                                                             : REASON_WAITING;
 }
 
-static enum observed dry_verdict(const struct call *c, const char *kind, const char *name,
-                                 struct why *why)
+/* One object that is tried beforehand, as a dry run. */
+struct trial {
+    enum call_kind call;
+    size_t disk; /* that of the claim, or of the snapshot */
+    const char *kind, *name;
+};
+
+/* A snapshot of this attempt that is there already has passed: its name is this attempt's alone,
+   and whose it is, is judged when it is seen (steps/snapshot.c). */
+static bool trial_passed(const struct trial *t, const struct call *c)
 {
-    if (call_ok(c))
+    bool made = t->call == CALL_DRY_SNAPSHOT && call_failed(c) && c->kind == ERR_EXISTS;
+    return call_ok(c) || made;
+}
+
+static enum observed dry_verdict(const struct trial *t, const struct call *c, struct why *why)
+{
+    if (trial_passed(t, c))
         return STEP_DONE;
-    why_set(why, REASON_WAITING, "checking %s %s", kind, name);
+    why_set(why, REASON_WAITING, "checking %s %s", t->kind, t->name);
     if (!call_had_failed(c))
         return STEP_TODO;
-    why_set(why, dry_reason(c), "%s %s: %s", kind, name, str_or(c->message, "refused"));
+    why_set(why, dry_reason(c), "%s %s: %s", t->kind, t->name, str_or(c->message, "refused"));
     why->again_ms = c->retry_ms;
     return STEP_TODO;
 }
@@ -82,28 +96,81 @@ static enum observed changed_by_admission(const char *what, struct why *why)
     return STEP_FAILED;
 }
 
-/* Only the first target is tried: the others differ from it in names alone, and those are looked
-   up in the caches (view_name_taken). */
-static enum observed dry_runs(const struct clone_view *v, struct why *why)
+/* The first disk of each snapshot class: a policy may judge them apart, and a quota counts them. A
+   cut that another clone makes is that one's to try. */
+static bool tries_snapshot(const struct clone_view *v, size_t disk)
+{
+    const struct disk_plan *p = v->disks[disk].plan;
+    if (view_uses_vm_snapshot(v) || view_cut_by_other(v) || !disk_takes_snapshot(p->method))
+        return false;
+    for (size_t i = 0; i < disk; i++)
+        if (disk_takes_snapshot(v->disks[i].plan->method) &&
+            str_eq(str_or(v->disks[i].plan->snapshot_class, ""), str_or(p->snapshot_class, "")))
+            return false;
+    return true;
+}
+
+/* The n-th: claims, the machine, snapshots. False past the last. Only the first target is tried:
+   the others differ from it in names alone, and those are looked up in the caches
+   (view_name_taken). */
+static bool trial_at(const struct clone_view *v, size_t n, struct trial *ret)
 {
     const struct view_target *t = first_missing(v);
+    *ret = (struct trial){CALL_DRY_CLAIM, n, "PersistentVolumeClaim", NULL};
+    if (n < v->disk_count) {
+        ret->name = t->claims[n].name;
+        return true;
+    }
+    if (n == v->disk_count) {
+        *ret = (struct trial){CALL_DRY_VM, n, "VirtualMachine", t->vm.name};
+        return true;
+    }
+    n -= v->disk_count + 1;
     for (size_t i = 0; i < v->disk_count; i++) {
-        const char *name = t->claims[i].name;
-        enum observed o =
-            dry_verdict(dry_call(v, CALL_DRY_CLAIM, name), "PersistentVolumeClaim", name, why);
+        if (!tries_snapshot(v, i) || n--)
+            continue;
+        *ret = (struct trial){CALL_DRY_SNAPSHOT, i, "VolumeSnapshot", v->disks[i].snapshot.name};
+        return true;
+    }
+    return false;
+}
+
+static void try_once(const struct clone_view *v, struct decision *d, const struct trial *t)
+{
+    if (t->call == CALL_DRY_CLAIM)
+        body_dry_run_claim(v, d, first_missing(v), t->disk);
+    else if (t->call == CALL_DRY_VM)
+        body_dry_run_vm(v, d, first_missing(v));
+    else
+        body_dry_run_snapshot(v, d, t->disk);
+}
+
+/* What was stored of a trial is what was asked for. */
+static const char *trial_changed(const struct clone_view *v, const struct trial *t, struct why *why)
+{
+    const struct view_target *target = first_missing(v);
+    if (t->call == CALL_DRY_VM)
+        return body_vm_changed(v, target, memo_find(v->memo, view_dry_key(v, t->call, t->name)));
+    if (t->call != CALL_DRY_CLAIM)
+        return NULL;
+    const char *changed = body_dry_claim_changed(v, target, t->disk);
+    if (changed)
+        why->disk = v->disks[t->disk].plan->name;
+    return changed;
+}
+
+static enum observed dry_runs(const struct clone_view *v, struct why *why)
+{
+    struct trial t;
+    for (size_t n = 0; trial_at(v, n, &t); n++) {
+        enum observed o = dry_verdict(&t, dry_call(v, t.call, t.name), why);
         if (o != STEP_DONE)
             return o;
-        const char *changed = body_dry_claim_changed(v, t, i);
-        if (changed) {
-            why->disk = v->disks[i].plan->name;
+        const char *changed = trial_changed(v, &t, why);
+        if (changed)
             return changed_by_admission(changed, why);
-        }
     }
-    enum observed o =
-        dry_verdict(dry_call(v, CALL_DRY_VM, t->vm.name), "VirtualMachine", t->vm.name, why);
-    const struct call *tried = memo_find(v->memo, view_dry_key(v, CALL_DRY_VM, t->vm.name));
-    const char *changed = o == STEP_DONE ? body_vm_changed(v, t, tried) : NULL;
-    return changed ? changed_by_admission(changed, why) : o;
+    return STEP_DONE;
 }
 
 enum found { FOUND_UNKNOWN, FOUND_THERE, FOUND_MISSING, FOUND_HIDDEN };
@@ -219,7 +286,7 @@ static bool held_by_source(const struct clone_view *v, struct why *why)
 struct refused {
     const struct call *call; /* NULL: nothing */
     const struct body_need *need;
-    size_t disk; /* whose claim it was, where it was no need; disk_count: the machine */
+    struct trial trial; /* where it was no need */
 };
 
 static struct refused find_refused(const struct clone_view *v)
@@ -234,26 +301,21 @@ static struct refused find_refused(const struct clone_view *v)
             return r;
     }
     r.need = NULL;
-    const struct view_target *t = first_missing(v);
-    for (r.disk = 0; r.disk <= v->disk_count; r.disk++) {
-        bool claim = r.disk < v->disk_count;
-        r.call = memo_find(v->memo, claim ? view_dry_key(v, CALL_DRY_CLAIM, t->claims[r.disk].name)
-                                          : view_dry_key(v, CALL_DRY_VM, t->vm.name));
-        if (call_had_failed(r.call) && dry_reason(r.call) != REASON_WAITING)
+    for (size_t i = 0; trial_at(v, i, &r.trial); i++) {
+        r.call = memo_find(v->memo, view_dry_key(v, r.trial.call, r.trial.name));
+        if (!trial_passed(&r.trial, r.call) && call_had_failed(r.call) &&
+            dry_reason(r.call) != REASON_WAITING)
             return r;
     }
     return (struct refused){0};
 }
 
-static void tell_refused(const struct clone_view *v, const struct refused *r, struct why *why)
+static void tell_refused(const struct refused *r, struct why *why)
 {
-    const struct view_target *t = first_missing(v);
-    bool claim = r->disk < v->disk_count;
     if (r->need)
         tell_missing(r->need, why);
     else
-        (void)dry_verdict(r->call, claim ? "PersistentVolumeClaim" : "VirtualMachine",
-                          claim ? t->claims[r->disk].name : t->vm.name, why);
+        (void)dry_verdict(&r->trial, r->call, why);
 }
 
 /* STEP_WAIT: it waits as it did. STEP_TODO: what has held it up is asked for once more, and that
@@ -270,7 +332,7 @@ static enum observed still_held(const struct clone_view *v, struct why *why, str
     const struct refused r = v->capture.present ? find_refused(v) : (struct refused){0};
     if (!r.call)
         return STEP_DONE;
-    tell_refused(v, &r, why);
+    tell_refused(&r, why);
     stands = stands_ms(v, r.call);
     why->again_ms = stands > 0 ? v->now.wall_ms + stands : r.call->retry_ms;
     if (r.call->state == CALL_FLYING)
@@ -284,10 +346,8 @@ static enum observed still_held(const struct clone_view *v, struct why *why, str
     }
     if (d && r.need)
         ask_for(d, r.need);
-    else if (d && r.disk < v->disk_count)
-        body_dry_run_claim(v, d, first_missing(v), r.disk);
     else if (d)
-        body_dry_run_vm(v, d, first_missing(v));
+        try_once(v, d, &r.trial);
     return STEP_TODO;
 }
 
@@ -369,10 +429,8 @@ void apply_preflight(const struct clone_view *v, struct decision *d)
         if (!c || v->now.wall_ms >= c->done_ms + NEED_POLL_MS)
             ask_for(d, &needs[i]);
     }
-    const struct view_target *t = first_missing(v);
-    for (size_t k = 0; k < v->disk_count; k++)
-        if (!call_ok(dry_call(v, CALL_DRY_CLAIM, t->claims[k].name)))
-            body_dry_run_claim(v, d, t, k);
-    if (!call_ok(dry_call(v, CALL_DRY_VM, t->vm.name)))
-        body_dry_run_vm(v, d, t);
+    struct trial t;
+    for (size_t i = 0; trial_at(v, i, &t); i++)
+        if (!trial_passed(&t, dry_call(v, t.call, t.name)))
+            try_once(v, d, &t);
 }

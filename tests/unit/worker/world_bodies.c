@@ -100,6 +100,12 @@ void body_dry_run_claim(const struct clone_view *v, struct decision *d, const st
                view_dry_key(v, CALL_DRY_CLAIM, t->claims[disk].name));
 }
 
+void body_dry_run_snapshot(const struct clone_view *v, struct decision *d, size_t disk)
+{
+    const char *name = v->disks[disk].snapshot.name;
+    add_intent(v, d, INTENT_DRY_RUN, KIND_SNAPSHOT, name, view_dry_key(v, CALL_DRY_SNAPSHOT, name));
+}
+
 void body_dry_run_vm(const struct clone_view *v, struct decision *d, const struct view_target *t)
 {
     add_intent(v, d, INTENT_DRY_RUN, KIND_VM, t->vm.name, view_dry_key(v, CALL_DRY_VM, t->vm.name));
