@@ -97,6 +97,8 @@ static void write_error(struct json_writer *w, const struct clone_record *r)
     json_string(w, "disk", r->error.disk);
     write_time(w, "time", r->error.at_ms, true);
     json_number(w, "attempt", r->error.attempt);
+    if (r->error.in_a_row > 1)
+        json_number(w, "inARow", r->error.in_a_row);
     if (r->error.terminal)
         json_boolean(w, "terminal", true);
     if (r->error.froze)

@@ -7,6 +7,7 @@
 #include "decide/last_look.h"
 #include "actions/bodies.h"
 #include "observe/capture.h"
+#include "observe/driver_answer.h"
 #include "actions/event.h"
 #include "steps/steps.h"
 #include "teardown/teardown.h"
@@ -41,9 +42,32 @@ static int64_t deadline_of(const struct clone_view *v)
     return v->record.start_ms ? v->record.start_ms + v->effective.deadline_s * 1000 : 0;
 }
 
+/* How many attempts in a row have ended so, with the one that ends now. */
+static int64_t failures_in_a_row(const struct clone_view *v, const struct why *why)
+{
+    const struct clone_record *r = &v->record;
+    bool again = r->error.attempt && r->error.attempt + 1 == view_attempt(v) &&
+                 str_eq(r->error.reason, reason_table[why->reason].name) &&
+                 str_eq(str_or(r->error.disk, ""), str_or(why->disk, ""));
+    if (!again)
+        return 1;
+    return r->error.in_a_row > 1 ? r->error.in_a_row + 1 : 2;
+}
+
+/* A guest that must be frozen is not frozen a third time for a cut that its driver has refused
+   twice for good. */
+static bool freezes_for_nothing(const struct clone_view *v, const struct why *why, int64_t in_a_row)
+{
+    return in_a_row >= 2 && view_must_be_frozen(v) && why->reason == REASON_SNAPSHOT_FAILED &&
+           driver_answer(why->message) == DRIVER_SETTLED;
+}
+
 void begin_abort(const struct clone_view *v, struct decision *d, const struct why *why,
                  bool terminal)
 {
+    int64_t in_a_row = failures_in_a_row(v, why);
+    terminal |= freezes_for_nothing(v, why, in_a_row);
+    d->record.error.in_a_row = in_a_row;
     d->record.error.reason = reason_table[why->reason].name;
     d->record.error.message = arena_printf(v->arena, "%s%s", why->message, batch_survivors(v, d));
     d->record.error.disk = why->disk;

@@ -47,14 +47,22 @@ static bool any_snapshot(const struct clone_view *v)
     return false;
 }
 
-/* Two attempts that failed at the freeze are enough to know that this guest will not do it; one,
-   when there is only one more. */
+/* Two attempts in a row that failed in the same way, at the freeze or at the cut under it, are
+   enough to know that this guest, or its storage, will not do it; one, when there is only one more.
+ */
 static bool gave_up_freezing(const struct clone_view *v)
 {
-    bool enough = v->record.attempts >= 3 ||
-                  (v->record.attempts == 2 && v->record.attempts > v->effective.retry_limit);
-    return v->effective.quiesce == QUIESCE_IF_AVAILABLE && enough &&
-           str_eq(v->record.error.reason, reason_table[REASON_FREEZE_FAILED].name);
+    static const enum reason of_freezing[] = {REASON_FREEZE_FAILED, REASON_CUT_TIMEOUT,
+                                              REASON_SNAPSHOT_FAILED};
+    const struct clone_record *r = &v->record;
+    bool enough =
+        r->error.in_a_row >= 2 || (r->attempts == 2 && r->attempts > v->effective.retry_limit);
+    if (v->effective.quiesce != QUIESCE_IF_AVAILABLE || !enough)
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(of_freezing); i++)
+        if (str_eq(r->error.reason, reason_table[of_freezing[i]].name))
+            return true;
+    return false;
 }
 
 /* An attempt that has begun without announcing a freeze takes its snapshots without one: some may

@@ -195,6 +195,7 @@ struct clone_record record_read(struct arena *a, const cJSON *o)
                   .disk = read_text(a, o, "lastError.disk"),
                   .at_ms = read_time(o, "lastError.time"),
                   .attempt = read_int(o, "lastError.attempt"),
+                  .in_a_row = read_int(o, "lastError.inARow"),
                   .terminal = json_bool(o, "lastError.terminal", false),
                   .freeze_ms = read_int(o, "lastError.freezeMilliseconds"),
                   .froze = json_at(o, "lastError.freezeMilliseconds") != NULL},

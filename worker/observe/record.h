@@ -107,6 +107,7 @@ struct clone_record {
     struct {
         const char *reason, *message, *disk; /* reason NULL: none */
         int64_t at_ms, attempt;
+        int64_t in_a_row; /* attempts that ended so, one after the other, this one included */
         bool terminal;
         bool froze; /* freeze_ms of the attempt that ended so */
         int64_t freeze_ms;

@@ -34,7 +34,8 @@ struct seen_snapshot {
     const char *name, *ns, *uid;
     bool exists, ours, deleting, ready;
     bool lost;          /* bound to no content any more, or its content is going */
-    const char *error;  /* transient until the deadline (seen to clear by itself) */
+    const char *error;  /* the driver's, or snapshot-controller's; some clear by themselves */
+    bool being_created; /* the driver may be at it: csi-snapshotter does not know its outcome */
     enum cut_rule rule; /* what is taken for its cut */
     bool cut;           /* the point in time is fixed, by that rule */
     int64_t cut_ms;     /* what the storage says of when; any value may be there */

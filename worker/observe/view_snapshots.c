@@ -31,6 +31,7 @@ static void see_content(const struct clone_view *v, const struct caches *c, stru
     /* The content knows of an error seconds before the VolumeSnapshot does. */
     if (!s->error)
         s->error = kube_object_field(o, F_ERROR);
+    s->being_created = kube_object_field(o, F_BEING_CREATED) != NULL;
     s->source_mode = kube_object_field(o, F_SOURCE_MODE);
     s->content_class = kube_object_field(o, F_CONTENT_CLASS);
     /* The cut is the content's creationTime (nanoseconds): there 0.2 s after the request, while the

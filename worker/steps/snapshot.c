@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "actions/bodies.h"
+#include "observe/driver_answer.h"
 #include "steps/pods.h"
 
 /* --- freeze --- */
@@ -82,6 +83,25 @@ static enum observed cut_refusals(const struct clone_view *v, struct why *why)
         why_set(why, quota ? REASON_QUOTA_EXCEEDED : REASON_SNAPSHOT_FAILED,
                 "VolumeSnapshot %s/%s: %s", v->disks[i].snapshot.ns, v->disks[i].snapshot.name,
                 str_or(c->message, "refused"));
+        return STEP_FAILED;
+    }
+    return STEP_DONE;
+}
+
+/* A cut that comes to nothing ends the freeze: at once when the driver's answer is settled, and
+   after a while when it may clear. csi-snapshotter marks a content whose cut may be under way
+   (pkg/sidecar-controller/snapshot_controller.go, AnnVolumeSnapshotBeingCreated). */
+static enum observed cut_comes_to_nothing(const struct clone_view *v, struct why *why)
+{
+    const struct call *freeze = view_freeze_call(v);
+    bool long_frozen = call_ok(freeze) && v->now.mono_ms > freeze->sent_mono_ms + CUT_ERROR_MS;
+    for (size_t i = 0; i < v->disk_count; i++) {
+        const struct seen_snapshot *s = &v->disks[i].snapshot;
+        if (view_disk_is_cut(&v->disks[i]) || !s->error || s->being_created ||
+            (driver_answer(s->error) != DRIVER_SETTLED && !long_frozen))
+            continue;
+        why->disk = v->disks[i].plan->name;
+        why_set(why, REASON_SNAPSHOT_FAILED, "disk %s: %s", why->disk, s->error);
         return STEP_FAILED;
     }
     return STEP_DONE;
@@ -192,6 +212,8 @@ enum observed observe_cut(const struct clone_view *v, struct why *why)
     enum observed o = cut_errors(v, why);
     if (o != STEP_FAILED && frozen)
         o = cut_refusals(v, why);
+    if (o != STEP_FAILED && frozen && view_freeze_holds(v))
+        o = cut_comes_to_nothing(v, why);
     if (o == STEP_FAILED)
         return o;
     if (view_all_cut(v))

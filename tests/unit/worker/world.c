@@ -276,6 +276,13 @@ static void do_read(struct world *w, const struct intent *i)
     c->body_len = strlen(c->body);
 }
 
+static void do_dry_snapshot(struct world *w, const struct intent *i)
+{
+    answer(w, i, !w->dry_snapshot, w->dry_snapshot ? w->dry_snapshot : 201);
+    if (w->dry_snapshot == 409)
+        memo_slot(&w->memo, i->key)->kind = ERR_EXISTS;
+}
+
 static void obey(struct world *w, const struct intent *i)
 {
     const struct call *c = memo_find(&w->memo, i->key);
@@ -302,6 +309,8 @@ static void obey(struct world *w, const struct intent *i)
         do_create(w, i);
     else if (i->verb == INTENT_PATCH)
         do_patch(w, i);
+    else if (i->verb == INTENT_DRY_RUN && i->kind == &worker_kinds[KIND_SNAPSHOT])
+        do_dry_snapshot(w, i);
     else if (i->verb == INTENT_FINALIZER)
         w->finalizer = !str_empty(i->body);
     else if (i->verb == INTENT_EVENT && !c) {

@@ -87,10 +87,13 @@ struct world {
     int64_t frozen_ms;     /* how long it was, the last time */
     /* storage */
     bool snapshot[DISKS], cut[DISKS], ready[DISKS], snapshot_deleting;
-    bool parent[DISKS];   /* the content's deletionPolicy is Retain */
-    bool storage_stuck;   /* snapshots are never cut */
-    bool storage_unready; /* they are cut and never ready */
-    bool snapshots_stay;  /* their deletion is accepted and comes to nothing */
+    bool parent[DISKS];    /* the content's deletionPolicy is Retain */
+    bool storage_stuck;    /* snapshots are never cut */
+    bool storage_unready;  /* they are cut and never ready */
+    const char *cut_error; /* of the contents, while storage is stuck; NULL: none */
+    bool being_created;    /* their mark: the driver may be at it */
+    int dry_snapshot;      /* answer to dry runs of snapshots; 0: accepted */
+    bool snapshots_stay;   /* their deletion is accepted and comes to nothing */
     bool wait_for_consumer;
     bool claim[DISKS], bound[DISKS], owned[DISKS];
     bool claims_stuck;      /* they never bind */

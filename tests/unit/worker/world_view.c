@@ -86,6 +86,8 @@ static void see_disks(const struct world *w, struct clone_view *v, struct arena 
                                    .exists = w->snapshot[i],
                                    .ours = w->snapshot[i],
                                    .cut = w->cut[i],
+                                   .error = w->snapshot[i] && !w->cut[i] ? w->cut_error : NULL,
+                                   .being_created = w->being_created,
                                    .deleting = w->snapshot[i] && w->snapshot_deleting,
                                    .content = world_contents[i],
                                    .content_uid = world_contents[i],
