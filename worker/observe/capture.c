@@ -378,6 +378,27 @@ static cJSON *expanded(const struct clone_view *v, cJSON *source, const cJSON *v
     return TAKE(raw);
 }
 
+/* A source that was restored, or whose volumes were migrated, names other claims than those that
+   this attempt has begun to copy. Where nothing carries the capture, the record knows. */
+static bool names_other_claims(struct clone_view *v, const struct disks *plan)
+{
+    const struct clone_record *r = &v->record;
+    for (size_t i = 0; view_past_cut(v) && i < r->disk_count; i++)
+        for (size_t k = 0; k < plan->count; k++) {
+            const struct disk_plan *p = &plan->items[k];
+            if (!str_eq(p->name, r->disks[i].name) || str_eq(p->claim, r->disks[i].claim))
+                continue;
+            refuse(
+                v, REASON_SOURCE_CHANGED,
+                arena_printf(v->arena,
+                             "disk %s of the source is PersistentVolumeClaim %s by now, and this "
+                             "attempt copies %s",
+                             p->name, p->claim, str_or(r->disks[i].claim, "another one")));
+            return true;
+        }
+    return false;
+}
+
 static void from_reads(struct clone_view *v, struct memo *memo, int64_t read_ms)
 {
     CLEANUP_JSON cJSON *vm =
@@ -403,6 +424,8 @@ static void from_reads(struct clone_view *v, struct memo *memo, int64_t read_ms)
     read_claims(v, &facts);
     disks_resolve(v->arena, v->wukong, &v->effective, &facts, &v->classes, &issues, &plan);
     if (!judge(v, &issues))
+        return;
+    if (names_other_claims(v, &plan))
         return;
     if (!plan.count) {
         refuse(v, REASON_DISK_UNSUITABLE, "the source has no disk that can be cloned");

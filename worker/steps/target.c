@@ -38,7 +38,10 @@ static void tell_failure(const struct clone_view *v, struct why *why, enum call_
 /* Something is yet to be made, and what it is made from is not known. */
 static enum observed without_capture(const struct clone_view *v, struct why *why)
 {
-    if (v->capture.refusal && reason_table[v->capture.refusal].kind == REASON_TERMINAL) {
+    /* Claims of the source as it is now would be of another point in time. */
+    bool changed = v->capture.refusal == REASON_SOURCE_CHANGED;
+    if (changed ||
+        (v->capture.refusal && reason_table[v->capture.refusal].kind == REASON_TERMINAL)) {
         why_set(why, v->capture.refusal, "%s", v->capture.refusal_text);
         return STEP_FAILED;
     }

@@ -183,6 +183,52 @@ static void test_claim_not_bound(void **state)
     }
 }
 
+/* A worker that was restarted while claims are copied reads the source anew. It was restored
+   meanwhile, and names other claims: no claim is made of those beside what is copied already. */
+static void test_source_names_other_claims(void **state)
+{
+    (void)state;
+    static const char *const copied[] = {"src-root", "src-root-before"};
+    for (size_t i = 0; i < ARRAY_LEN(copied); i++) {
+        struct cluster c = {0};
+        struct why why = {0};
+        CLEANUP_FREE char *status = xasprintf(
+            "{'cloneStatus':{'phase':'Cloning','attempts':1,'sourceUID':'v1','cutTime':"
+            "'2026-09-21T14:01:00.000Z','attemptTime':'2026-09-21T14:00:00.000Z','disks':[{"
+            "'name':'root','volume':'root','sourcePVC':'%s','method':'CSIClone'}]}}",
+            copied[i]);
+        wukong(&c, "{'cloneSource':{'type':'vm','vmName':'src','cloneType':'full'}}", status);
+        put(&c, KIND_STORAGE_CLASS,
+            "{'metadata':{'name':'fast','uid':'c1'},'provisioner':'d.csi'}");
+        put(&c, KIND_CSI_DRIVER, "{'metadata':{'name':'d.csi','uid':'c3'}}");
+#define STOPPED                                                                                    \
+    "{'metadata':{'name':'src','namespace':'ns','uid':'v1'},'spec':{'runStrategy':'Halted',"       \
+    "'template':{'spec':{'domain':{'devices':{'disks':[{'name':'root','disk':{}}]}},'volumes':[{"  \
+    "'name':'root','persistentVolumeClaim':{'claimName':'src-root'}}]}}},'status':{}}"
+        put(&c, KIND_VM, STOPPED);
+        read_as(&c, call_key_named(CALL_READ_SOURCE_VM, "src"), STOPPED);
+        struct call *absent = memo_slot(&c.memo, call_key_named(CALL_READ_SOURCE_ABSENT, "src"));
+        absent->state = CALL_FAILED;
+        absent->code = 404;
+        absent->done_ms = NOW;
+        read_as(&c, call_key_named(CALL_READ_SOURCE_CLAIM, "src-root"),
+                "{'metadata':{'name':'src-root'},'spec':{'storageClassName':'fast','resources':{"
+                "'requests':{'storage':'1Gi'}}},'status':{'phase':'Bound','capacity':{'storage':"
+                "'1Gi'}}}");
+        build(&c);
+        enum observed disks = observe_disks(&c.view, &why);
+        if (i == 0) {
+            assert_int_equal(disks, STEP_TODO);
+            assert_true(c.view.capture.present);
+        } else {
+            assert_int_equal(disks, STEP_FAILED);
+            assert_int_equal(why.reason, REASON_SOURCE_CHANGED);
+            assert_non_null(strstr(why.message, "src-root-before"));
+        }
+        drop(&c);
+    }
+}
+
 /* Others of the same source learn of a VirtualMachineSnapshot from its announcement to the cut. */
 static void test_vm_snapshot_is_known_to_others(void **state)
 {
@@ -256,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_source_ran_in_between),
         cmocka_unit_test(test_who_holds_the_source),
         cmocka_unit_test(test_claim_not_bound),
+        cmocka_unit_test(test_source_names_other_claims),
         cmocka_unit_test(test_vm_snapshot_is_known_to_others),
         cmocka_unit_test(test_unreadable_source),
     };
