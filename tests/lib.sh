@@ -20,6 +20,7 @@ wk_packages_of() {
         "libyaml-dev libssl-dev zlib1g-dev uthash-dev libcmocka-dev" ;;
     bed) echo "openssl" ;;
     tidy) echo "clang-format-14" ;;
+    analysis) echo "clang-tidy-14 cppcheck" ;;
     coverage) echo "lcov" ;;
     lint) echo "clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev cppcheck valgrind lcov" ;;
     *) wk_die "wk_packages_of: nothing known as $1" ;;

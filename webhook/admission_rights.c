@@ -9,7 +9,7 @@ static const char *quoted(struct judgement *j, const char *word)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(KIB);
     buf_addc(&out, '\'');
-    for (size_t i = 0; word[i] && i < 128; i++) {
+    for (size_t i = 0; i < 128 && word[i]; i++) {
         if (word[i] == '\'')
             buf_adds(&out, "'\\''");
         else

@@ -11,7 +11,7 @@
 
 #define DAY 86400
 /* RFC 8536, section 3.2: an offset should be more than -25 hours and less than 26. */
-#define OFFSET_MIN -89999
+#define OFFSET_MIN (-89999)
 #define OFFSET_MAX 93599
 
 struct local_type {

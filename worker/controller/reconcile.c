@@ -201,9 +201,11 @@ static void give_up_look(struct worker *w, struct entry *e, struct clone_view *v
     if (log_limited(&w->too_large_log, worker_mono(w), TOO_LARGE_LOG_MS))
         log_event(LOG_ERROR, "clone is too large to be looked at", LOG_S("wukong", e->key),
                   LOG_S("uid", e->uid));
+    struct arena *large = v->arena;
     v->arena = &small;
     clone_too_large(v, &told);
     carry_out(w, e, v, &told);
+    v->arena = large;
 }
 
 void worker_reconcile(struct worker *w, struct entry *e)
