@@ -196,13 +196,13 @@ void cluster_create(struct cluster *c, const struct kube_kind *kind, const char 
 static void looked(void *arg, const struct kube_reply *reply)
 {
     bool fine = reply->status.err.kind == ERR_NONE;
-    look_answered(arg, reply->status.code, xstrdup(fine ? reply->body : reply->refusal));
+    lookup_answered(arg, reply->status.code, xstrdup(fine ? reply->body : reply->refusal));
 }
 
-void cluster_look(struct cluster *c, struct looks *l)
+void cluster_look_up(struct cluster *c, struct lookups *l)
 {
     for (size_t i = 0; i < l->count; i++) {
-        struct look *k = l->items[i];
+        struct lookup *k = l->items[i];
         if (k->sent)
             continue;
         k->sent = true;
@@ -213,7 +213,7 @@ void cluster_look(struct cluster *c, struct looks *l)
                                        .body_len = k->body ? strlen(k->body) : 0};
         (void)kube_call_any(&c->client, &request, (struct kube_answer){looked, k});
     }
-    while (looks_pending(l))
+    while (lookups_pending(l))
         loop_turn(c->loop, 1000);
 }
 

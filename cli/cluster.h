@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "cli/flags.h"
 #include "kube/client.h"
-#include "looks/looks.h"
+#include "lookup/lookup.h"
 #include "loop/loop.h"
 
 struct cluster;
@@ -60,7 +60,7 @@ void cluster_create(struct cluster *c, const struct kube_kind *kind, const char 
 void cluster_call(struct cluster *c, const char *path, const char *json, bool quiet,
                   struct cluster_reply *ret);
 /* Sends every look that was not sent yet, all at once, and waits for the answers. */
-void cluster_look(struct cluster *c, struct looks *l);
+void cluster_look_up(struct cluster *c, struct lookups *l);
 /* Prints why it was refused, as kubectl does, to stderr. */
 void cluster_complain(const struct cluster_reply *r);
 

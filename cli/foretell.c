@@ -73,7 +73,7 @@ static void add_issues(struct foretold *f, const struct issues *l)
 static struct policy_request request_of(const struct foretold *f)
 {
     const struct foretell_input *in = f->in;
-    struct policy_request r = gathered_request(in->g, in->w, in->e, &f->disks, in->now_ms);
+    struct policy_request r = source_info_request(in->g, in->w, in->e, &f->disks, in->now_ms);
     r.user = in->user;
     r.groups = in->groups;
     r.group_count = in->group_count;
@@ -186,7 +186,7 @@ static void add_finding(struct foretold *f, const struct policy_finding *p)
 
 static void judge_policies(struct foretold *f)
 {
-    const struct gathered *g = f->in->g;
+    const struct source_info *g = f->in->g;
     struct policy_request r = request_of(f);
     struct policy_findings *found = xcalloc(1, sizeof *found);
     f->policies = arena_alloc(f->arena, (g->policy_count + 1) * sizeof *f->policies);

@@ -1,7 +1,7 @@
 /*
  * What `plan` foretells of one Wukong: the disks, the point in time, what is made and what it
  * costs, when it would begin, and everything that speaks against it. The judgements are those of
- * the webhook and the worker (common/wukong, common/looks); here they are put together. Pure: what
+ * the webhook and the worker (common/wukong, common/lookup); here they are put together. Pure: what
  * was looked up goes in.
  */
 #ifndef CLI_FORETELL_H
@@ -13,7 +13,7 @@
 #include <cjson/cJSON.h>
 
 #include "base/mem.h"
-#include "looks/gather.h"
+#include "lookup/source_lookup.h"
 #include "wukong/cut.h"
 #include "wukong/disks.h"
 #include "wukong/policy.h"
@@ -47,14 +47,14 @@ enum foretold_verdict {
 };
 extern const char *const foretold_verdict_names[FORETOLD_VERDICTS];
 
-/* What the shell looked up beside common/looks. */
+/* What the shell looked up beside common/lookup. */
 struct foretell_input {
     const cJSON *tree;      /* the Wukong; not looked at by the rules when it is in the cluster */
     bool stored;            /* it is in the cluster: admitted already */
     bool admission_known;   /* stored, or the API server accepted or refused a dry run */
     const struct wukong *w; /* decoded from tree; ns is set */
     const struct wukong_effective *e;
-    const struct gathered *g;
+    const struct source_info *g;
     const cJSON *quotas; /* list of the target namespace; NULL: not known */
     const char *user;    /* NULL: not known */
     const char *const *groups;

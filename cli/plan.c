@@ -58,10 +58,10 @@ struct planning {
     struct cluster *c;
     const struct options *o;
     struct arena arena;
-    struct looks looks;
+    struct lookups lookups;
     struct wukong w;
     struct wukong_effective e;
-    struct gathered g;
+    struct source_info g;
     struct class_facts classes;
     struct foretell_input in;
     struct foretold f;
@@ -121,31 +121,31 @@ static void note_unread(struct planning *p, const char *path, bool post, int cod
                       right.data);
 }
 
-static const char *consequence_of(enum look_kind kind)
+static const char *consequence_of(enum lookup_kind kind)
 {
-    static const char *const texts[LOOK_KINDS] = {
-        [LOOK_MAY_CLONE] = "whether you may clone this source",
-        [LOOK_MAY_START] = "whether you may start this source",
-        [LOOK_VM] = "the source and its disks",
-        [LOOK_VMI] = "the source and its disks",
-        [LOOK_EXPANDED] = "whether its preference gives the source a persistent TPM or EFI",
-        [LOOK_CLAIM] = "size and class of this disk",
-        [LOOK_SOURCE_NAMESPACE] = "whether policies match by its labels",
-        [LOOK_TARGET_NAMESPACE] = "whether policies match by its labels",
-        [LOOK_CDI] = "whether CDI is installed",
-        [LOOK_PROFILE] = "the snapshot class that CDI names",
-        [LOOK_STORAGE_CLASSES] = "method and snapshot class of the disks",
-        [LOOK_SNAPSHOT_CLASSES] = "method and snapshot class of the disks",
-        [LOOK_DRIVERS] = "whether the driver is a CSI driver",
-        [LOOK_POLICIES] = "what ClonePolicies say",
+    static const char *const texts[LOOKUP_KINDS] = {
+        [LOOKUP_MAY_CLONE] = "whether you may clone this source",
+        [LOOKUP_MAY_START] = "whether you may start this source",
+        [LOOKUP_VM] = "the source and its disks",
+        [LOOKUP_VMI] = "the source and its disks",
+        [LOOKUP_EXPANDED] = "whether its preference gives the source a persistent TPM or EFI",
+        [LOOKUP_CLAIM] = "size and class of this disk",
+        [LOOKUP_SOURCE_NAMESPACE] = "whether policies match by its labels",
+        [LOOKUP_TARGET_NAMESPACE] = "whether policies match by its labels",
+        [LOOKUP_CDI] = "whether CDI is installed",
+        [LOOKUP_PROFILE] = "the snapshot class that CDI names",
+        [LOOKUP_STORAGE_CLASSES] = "method and snapshot class of the disks",
+        [LOOKUP_SNAPSHOT_CLASSES] = "method and snapshot class of the disks",
+        [LOOKUP_DRIVERS] = "whether the driver is a CSI driver",
+        [LOOKUP_POLICIES] = "what ClonePolicies say",
     };
     return str_or(texts[kind], "something");
 }
 
-static void note_looks(struct planning *p)
+static void note_lookups(struct planning *p)
 {
-    for (size_t i = 0; i < p->looks.count; i++) {
-        const struct look *k = p->looks.items[i];
+    for (size_t i = 0; i < p->lookups.count; i++) {
+        const struct lookup *k = p->lookups.items[i];
         bool fine = (k->code >= 200 && k->code < 300) || k->code == 404;
         if (!fine)
             note_unread(p, k->path, k->body != NULL, k->code, consequence_of(k->kind));
@@ -162,31 +162,33 @@ static bool can_be_asked(const struct planning *p)
 
 static void look_up(struct planning *p)
 {
-    struct gather_known known = {.classes = &p->classes};
+    struct source_known known = {.classes = &p->classes};
     if (!can_be_asked(p))
         return;
     if (p->e.cross_namespace && !p->in.stored)
-        (void)looks_own_access(&p->looks, LOOK_MAY_CLONE, p->e.source_ns, p->e.source_name);
+        (void)lookups_own_access(&p->lookups, LOOKUP_MAY_CLONE, p->e.source_ns, p->e.source_name);
     for (int round = 0; round < ROUNDS_MAX; round++) {
-        gather(&known, &p->w, &p->e, p->w.ns, true, &p->looks, &p->arena, &p->g);
-        if (!looks_pending(&p->looks))
+        look_up_source(&known, &p->w, &p->e, p->w.ns, true, &p->lookups, &p->arena, &p->g);
+        if (!lookups_pending(&p->lookups))
             break;
-        cluster_look(p->c, &p->looks);
+        cluster_look_up(p->c, &p->lookups);
         bool storage = false, snapshot = false;
-        (void)look_exists(looks_get(&p->looks, LOOK_STORAGE_CLASSES, NULL, NULL), &storage);
-        (void)look_exists(looks_get(&p->looks, LOOK_SNAPSHOT_CLASSES, NULL, NULL), &snapshot);
+        (void)lookup_exists(lookups_get(&p->lookups, LOOKUP_STORAGE_CLASSES, NULL, NULL), &storage);
+        (void)lookup_exists(lookups_get(&p->lookups, LOOKUP_SNAPSHOT_CLASSES, NULL, NULL),
+                            &snapshot);
         p->classes.looked_up = storage && snapshot;
     }
     bool may = false, answered = false;
     if (p->e.cross_namespace && !p->in.stored)
-        may = look_allowed(looks_get(&p->looks, LOOK_MAY_CLONE, NULL, p->e.source_name), &answered);
+        may = lookup_allowed(lookups_get(&p->lookups, LOOKUP_MAY_CLONE, NULL, p->e.source_name),
+                             &answered);
     if (answered && !may)
         foretell_note(&p->f, NOTE_REFUSED, "spec.cloneSource.namespace",
                       "you may not clone \"%s\" of namespace %s: that needs verb create on "
                       "wukongs/source (group " WUKONG_GROUP
                       ") there; ask an admin of that namespace",
                       p->e.source_name, p->e.source_ns);
-    note_looks(p);
+    note_lookups(p);
 }
 
 /* Who asks: of a Wukong in the cluster it is not known who did. */
@@ -426,7 +428,7 @@ static int plan_tree(struct cluster *c, const struct options *o, const cJSON *tr
     } else {
         (void)fprintf(stderr, "error: %s\n", err.message);
     }
-    looks_release(&p->looks);
+    lookups_release(&p->lookups);
     cluster_reply_release(&p->quotas);
     cluster_reply_release(&p->self);
     arena_release(&p->arena);

@@ -11,7 +11,7 @@
 #include "wukong/stamp.h"
 #include "wukong/validate.h"
 
-/* A review is at most 7 MiB; what is decoded from it and from the looks is a part of that. */
+/* A review is at most 7 MiB; what is decoded from it and from the lookups is a part of that. */
 #define ADMISSION_ARENA_BYTES (16u * MIB)
 
 const char *const admission_verdict_names[VERDICTS] = {"allowed",   "invalid",   "denied",
@@ -55,17 +55,17 @@ static void reset_findings(struct judgement *j, struct issues_mark keep)
 static void judge_source(struct judgement *j)
 {
     struct issues_mark keep = issues_mark(&j->issues);
-    const struct gather_known known = {.classes = j->c->classes,
+    const struct source_known known = {.classes = j->c->classes,
                                        .policies = j->c->policies,
                                        .policy_count = j->c->policy_count,
                                        .policies_incomplete = j->c->policies_incomplete,
                                        .cdi_known = j->c->cdi_known};
     for (int live = 0; live <= 1; live++) {
-        struct gathered g;
+        struct source_info g;
         reset_findings(j, keep);
-        gather(&known, &j->w, &j->e, j->review.ns, live, j->looks, &j->arena, &g);
+        look_up_source(&known, &j->w, &j->e, j->review.ns, live, j->lookups, &j->arena, &g);
         /* A second gathering asks for what the first answers lead to. */
-        if (looks_pending(j->looks) && !j->c->out_of_time) {
+        if (lookups_pending(j->lookups) && !j->c->out_of_time) {
             j->pending = true;
             return;
         }
@@ -73,7 +73,7 @@ static void judge_source(struct judgement *j)
         validate_source(&j->w, &j->e, &g.source, &g.classes, &j->issues);
         admission_check_start(j, &g);
         admission_judge_policies(j, &g);
-        if (g.incomplete || (looks_pending(j->looks) && j->c->out_of_time))
+        if (g.incomplete || (lookups_pending(j->lookups) && j->c->out_of_time))
             admission_warn(
                 j, "the source could not be checked now; it is checked again before it is cloned");
         if (!has_source_error(&j->issues) && !str_eq(j->decided_by, "ClonePolicy"))
@@ -387,10 +387,10 @@ static int get_review(struct judgement *j, const char *bytes, size_t len, struct
 }
 
 struct admission_result admission_judge(const struct admission_context *c, const char *bytes,
-                                        size_t len, struct looks *looks, struct buf *out)
+                                        size_t len, struct lookups *lookups, struct buf *out)
 {
     struct admission_result result = {.operation = "", .reason = ""};
-    struct judgement j = {.c = c, .looks = looks};
+    struct judgement j = {.c = c, .lookups = lookups};
     struct err err = {0};
     arena_init(&j.arena, ADMISSION_ARENA_BYTES);
     issues_init(&j.issues);

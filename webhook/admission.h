@@ -1,6 +1,6 @@
 /*
  * The judgement of one AdmissionReview, pure: its bytes, what the caches know and what was looked
- * up go in; the answer's bytes come out, or the look-ups that are still needed. The shell
+ * up go in; the answer's bytes come out, or the lookups that are still needed. The shell
  * (reviews.c) sends those, fills in the replies and calls again, until there is an answer. It may
  * be called any number of times with the same input and gives the same result, stamps excepted
  * (their signature is random).
@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "looks/looks.h"
+#include "lookup/lookup.h"
 #include "wukong/facts.h"
 #include "wukong/policy.h"
 #include "wukong/scope.h"
@@ -49,7 +49,7 @@ enum admission_verdict {
     VERDICT_DENIED,    /* permission or policy: 403 */
     VERDICT_UNDECIDED, /* a right could not be checked: 503 */
     VERDICT_MALFORMED, /* no review: HTTP 400 */
-    VERDICT_PENDING,   /* look-ups are needed */
+    VERDICT_PENDING,   /* lookups are needed */
     VERDICTS
 };
 extern const char *const admission_verdict_names[VERDICTS];
@@ -66,6 +66,6 @@ struct admission_result {
 
 /* out: the answer's body (text for MALFORMED); untouched while PENDING. */
 struct admission_result admission_judge(const struct admission_context *c, const char *bytes,
-                                        size_t len, struct looks *looks, struct buf *out);
+                                        size_t len, struct lookups *lookups, struct buf *out);
 
 #endif

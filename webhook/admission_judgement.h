@@ -5,7 +5,7 @@
 #ifndef WEBHOOK_ADMISSION_JUDGEMENT_H
 #define WEBHOOK_ADMISSION_JUDGEMENT_H
 
-#include "looks/gather.h"
+#include "lookup/source_lookup.h"
 #include "webhook/admission.h"
 #include "webhook/patch.h"
 #include "webhook/review.h"
@@ -15,7 +15,7 @@
 
 struct judgement {
     const struct admission_context *c;
-    struct looks *looks;
+    struct lookups *lookups;
     struct review review;
     struct arena arena;
     struct wukong w;
@@ -43,7 +43,7 @@ bool admission_may_clone(struct judgement *j);
    could not be renewed. */
 void admission_start_unknown(struct judgement *j);
 /* The worker would have to start a foreign VM on behalf of a user who may not. */
-void admission_check_start(struct judgement *j, const struct gathered *g);
+void admission_check_start(struct judgement *j, const struct source_info *g);
 
 /* --- admission_policy.c: what the ClonePolicies say --- */
 
@@ -51,8 +51,8 @@ void admission_check_start(struct judgement *j, const struct gathered *g);
    members. */
 void admission_read_groups(struct judgement *j);
 /* Raises the cut that the policies ask for; before the disks are planned. */
-void admission_raise_cuts(struct judgement *j, struct gathered *g);
-void admission_judge_policies(struct judgement *j, const struct gathered *g);
+void admission_raise_cuts(struct judgement *j, struct source_info *g);
+void admission_judge_policies(struct judgement *j, const struct source_info *g);
 
 /* --- admission_stamp.c: what the webhook writes down for the worker --- */
 

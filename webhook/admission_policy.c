@@ -38,10 +38,10 @@ static const char **sorted_groups(struct judgement *j)
     return sorted;
 }
 
-static struct policy_request request_of(struct judgement *j, const struct gathered *g,
+static struct policy_request request_of(struct judgement *j, const struct source_info *g,
                                         const struct disks *disks)
 {
-    struct policy_request r = gathered_request(g, &j->w, &j->e, disks, j->c->now_ms);
+    struct policy_request r = source_info_request(g, &j->w, &j->e, disks, j->c->now_ms);
     r.user = j->review.user;
     r.groups = sorted_groups(j);
     r.group_count = j->group_count;
@@ -49,7 +49,7 @@ static struct policy_request request_of(struct judgement *j, const struct gather
     return r;
 }
 
-void admission_raise_cuts(struct judgement *j, struct gathered *g)
+void admission_raise_cuts(struct judgement *j, struct source_info *g)
 {
     struct policy_request r = request_of(j, g, NULL);
     policy_raise_cuts(&j->arena, g->policies, g->policy_count, &r, &g->classes);
@@ -78,7 +78,7 @@ static void tell_findings(struct judgement *j, const struct policy_findings *f)
     }
 }
 
-void admission_judge_policies(struct judgement *j, const struct gathered *g)
+void admission_judge_policies(struct judgement *j, const struct source_info *g)
 {
     if (g->policies_incomplete) {
         j->decided_by = "PoliciesUnknown";

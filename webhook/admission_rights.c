@@ -75,19 +75,20 @@ bool admission_may_clone(struct judgement *j)
                     "crossNamespace.enabled); choose a source in the Wukong's own namespace";
         return false;
     }
-    struct look *clone =
-        looks_access(j->looks, LOOK_MAY_CLONE, j->review.user_info, e->source_ns, e->source_name);
+    struct lookup *clone = lookups_access(j->lookups, LOOKUP_MAY_CLONE, j->review.user_info,
+                                          e->source_ns, e->source_name);
     bool starts = e->source_type == SOURCE_VM && e->clone_type == CLONE_RUNNING;
-    struct look *start = starts ? looks_access(j->looks, LOOK_MAY_START, j->review.user_info,
-                                               e->source_ns, e->source_name)
-                                : NULL;
+    struct lookup *start = starts
+                               ? lookups_access(j->lookups, LOOKUP_MAY_START, j->review.user_info,
+                                                e->source_ns, e->source_name)
+                               : NULL;
     if (!j->c->out_of_time && (!clone->done || (start && !start->done))) {
         j->pending = true;
         return false;
     }
     bool known = false;
-    bool allowed = look_allowed(clone, &known);
-    j->may_start = look_allowed(start, &j->start_known);
+    bool allowed = lookup_allowed(clone, &known);
+    j->may_start = lookup_allowed(start, &j->start_known);
     j->start_known |= !start;
     if (allowed)
         return true;
@@ -113,7 +114,7 @@ void admission_start_unknown(struct judgement *j)
                           "a right could not be checked; try again");
 }
 
-void admission_check_start(struct judgement *j, const struct gathered *g)
+void admission_check_start(struct judgement *j, const struct source_info *g)
 {
     if (!j->e.cross_namespace || j->may_start || j->e.source_type != SOURCE_VM ||
         j->e.clone_type != CLONE_RUNNING || g->source.vmi_exists)

@@ -3,7 +3,7 @@
 /* How often the number of busy connections is looked at while leaving. */
 #define LOOK_MS 50
 
-static void look(void *arg)
+static void lookup(void *arg)
 {
     struct drain *d = arg;
     int64_t gone_ms = clock_mono(d->clock) - d->began_ms;
@@ -29,6 +29,6 @@ void drain_begin(struct drain *d)
     d->begun = true;
     d->began_ms = clock_mono(d->clock);
     server_drain(d->server);
-    timer_init(&d->timer, look, d);
+    timer_init(&d->timer, lookup, d);
     timer_arm(d->timers, &d->timer, d->began_ms);
 }

@@ -12,6 +12,7 @@
 #include "base/metric.h"
 #include "base/str.h"
 #include "certs/keeper.h"
+#include "http/server.h"
 #include "kube/curl_transport.h"
 #include "kube/metrics.h"
 #include "loop/loop.h"
@@ -20,7 +21,6 @@
 #include "webhook/metrics.h"
 #include "webhook/options.h"
 #include "webhook/reviews.h"
-#include "http/server.h"
 
 /* Unfinished bodies of all connections together: nine of the largest, thousands of usual ones. */
 #define BODY_TOTAL_MAX (64u * MIB)

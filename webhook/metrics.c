@@ -21,7 +21,7 @@ static struct metric seconds = {
     .bounds = seconds_bounds,
     .bound_count = ARRAY_LEN(seconds_bounds),
 };
-static struct metric looks = {
+static struct metric lookups = {
     .name = "wukong_admission_lookups_total",
     .help = "Live look-ups made for admission, by what was read and the HTTP status (0: none).",
     .kind = METRIC_COUNTER,
@@ -59,8 +59,8 @@ static struct metric ready = {
 
 void webhook_metrics_register(void)
 {
-    struct metric *const all[] = {&reviews,     &seconds, &looks, &connections,
-                                  &turned_away, &expiry,  &start, &ready};
+    struct metric *const all[] = {&reviews,     &seconds, &lookups, &connections,
+                                  &turned_away, &expiry,  &start,   &ready};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         metric_register(all[i]);
     policy_metrics_register();
@@ -73,11 +73,11 @@ void webhook_count_review(const char *endpoint, const char *operation, const cha
     metric_observe(&seconds, took_s, METRIC_LABELS(endpoint, live ? "live" : "none"));
 }
 
-void webhook_count_look(const char *kind, int code)
+void webhook_count_lookup(const char *kind, int code)
 {
     char text[16];
     snprintf(text, sizeof text, "%d", code);
-    metric_add(&looks, 1, METRIC_LABELS(kind, text));
+    metric_add(&lookups, 1, METRIC_LABELS(kind, text));
 }
 
 void webhook_set_gauges(const struct server_counts *counts, double leaf_expiry_s,

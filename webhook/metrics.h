@@ -10,10 +10,10 @@
 #include "http/server.h"
 
 void webhook_metrics_register(void);
-/* live: look-ups were needed. */
+/* live: lookups were needed. */
 void webhook_count_review(const char *endpoint, const char *operation, const char *verdict,
                           const char *reason, double seconds, bool live);
-void webhook_count_look(const char *kind, int code);
+void webhook_count_lookup(const char *kind, int code);
 /* Values that are read when somebody scrapes. */
 void webhook_set_gauges(const struct server_counts *counts, double leaf_expiry_s,
                         double ca_expiry_s, bool ready);

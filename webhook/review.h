@@ -8,10 +8,10 @@
 
 #include <stdbool.h>
 
-#include "json/json.h"
-#include "wukong/issues.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "json/json.h"
+#include "wukong/issues.h"
 
 enum review_operation { REVIEW_CREATE, REVIEW_UPDATE, REVIEW_DELETE, REVIEW_CONNECT, REVIEW_OPS };
 extern const char *const review_operation_names[REVIEW_OPS];

@@ -9,12 +9,12 @@
 #include "webhook/metrics.h"
 #include "webhook/review.h"
 
-/* Rounds of look-ups: rights, source, claims and classes, live lists; and some air. */
+/* Rounds of lookups: rights, source, claims and classes, live lists; and some air. */
 #define ROUNDS_MAX 8
 
-struct sent_look {
+struct sent_lookup {
     struct job *job;
-    struct look *look;
+    struct lookup *lookup;
     struct kube_op *op;
 };
 
@@ -22,9 +22,9 @@ struct job {
     struct reviews *reviews;
     struct server_request *request;
     struct admission_context context;
-    struct review review; /* read once, however many rounds of look-ups follow */
-    struct looks looks;
-    struct sent_look sent[LOOKS_MAX];
+    struct review review; /* read once, however many rounds of lookups follow */
+    struct lookups lookups;
+    struct sent_lookup sent[LOOKUPS_MAX];
     size_t sent_count, open_count;
     unsigned rounds;
     struct timer timer;
@@ -57,7 +57,7 @@ static void job_free(struct job *j)
     timer_cancel(j->reviews->o.client->timers, &j->timer);
     for (size_t i = 0; i < j->sent_count; i++)
         kube_op_cancel(j->sent[i].op);
-    looks_release(&j->looks);
+    lookups_release(&j->lookups);
     review_release(&j->review);
     free(j);
 }
@@ -71,7 +71,7 @@ static void log_result(const struct job *j, const struct admission_result *r)
               LOG_S("verdict", admission_verdict_names[r->verdict]), LOG_S("reason", r->reason),
               LOG_S("operation", r->operation),
               LOG_S("endpoint", j->context.endpoint == ADMISSION_MUTATE ? "mutate" : "validate"),
-              LOG_I("looks", j->looks.count), LOG_I("ms", now_mono(j->reviews) - j->began_ms));
+              LOG_I("looks", j->lookups.count), LOG_I("ms", now_mono(j->reviews) - j->began_ms));
 }
 
 static void job_answer(struct job *j, const struct admission_result *r, struct buf *out)
@@ -79,7 +79,8 @@ static void job_answer(struct job *j, const struct admission_result *r, struct b
     bool malformed = r->verdict == VERDICT_MALFORMED;
     webhook_count_review(j->context.endpoint == ADMISSION_MUTATE ? "mutate" : "validate",
                          r->operation, admission_verdict_names[r->verdict], r->reason,
-                         (double)(now_mono(j->reviews) - j->began_ms) / 1000, j->looks.count != 0);
+                         (double)(now_mono(j->reviews) - j->began_ms) / 1000,
+                         j->lookups.count != 0);
     log_result(j, r);
     size_t len = out->len;
     struct server_answer a = {.code = malformed ? 400 : 200,
@@ -93,25 +94,25 @@ static void job_answer(struct job *j, const struct admission_result *r, struct b
 
 static void job_judge(struct job *j);
 
-static void on_look(void *arg, const struct kube_reply *reply)
+static void on_lookup(void *arg, const struct kube_reply *reply)
 {
-    struct sent_look *s = arg;
+    struct sent_lookup *s = arg;
     struct job *j = s->job;
     s->op = NULL;
     j->open_count--;
     bool good = reply->status.err.kind == ERR_NONE;
-    webhook_count_look(look_kind_names[s->look->kind], reply->status.code);
-    look_answered(s->look, reply->status.code, good ? xstrdup(reply->body) : NULL);
-    if (s->look->kind == LOOK_CDI)
+    webhook_count_lookup(lookup_kind_names[s->lookup->kind], reply->status.code);
+    lookup_answered(s->lookup, reply->status.code, good ? xstrdup(reply->body) : NULL);
+    if (s->lookup->kind == LOOKUP_CDI)
         facts_see_cdi(j->reviews->o.facts, reply->status.code);
     if (j->open_count == 0)
         job_judge(j);
 }
 
-static void send_look(struct job *j, struct look *k)
+static void send_lookup(struct job *j, struct lookup *k)
 {
-    struct sent_look *s = &j->sent[j->sent_count++];
-    *s = (struct sent_look){.job = j, .look = k};
+    struct sent_lookup *s = &j->sent[j->sent_count++];
+    *s = (struct sent_lookup){.job = j, .lookup = k};
     k->sent = true;
     j->open_count++;
     int64_t left_ms = j->deadline_ms - now_mono(j->reviews);
@@ -122,7 +123,7 @@ static void send_look(struct job *j, struct look *k)
                                    .body_len = k->body ? strlen(k->body) : 0,
                                    .deadline_ms = left_ms > 1 ? left_ms : 1,
                                    .response_max = LIMIT_REPLY_BYTES};
-    s->op = kube_call_any(j->reviews->o.client, &request, (struct kube_answer){on_look, s});
+    s->op = kube_call_any(j->reviews->o.client, &request, (struct kube_answer){on_lookup, s});
 }
 
 static void job_judge(struct job *j)
@@ -138,15 +139,15 @@ static void job_judge(struct job *j)
     j->context.stamp_public_key = keeper_stamp_public_key(j->reviews->o.keeper);
     j->context.out_of_time |= ++j->rounds > ROUNDS_MAX;
     struct admission_result r =
-        admission_judge(&j->context, j->request->body, j->request->body_len, &j->looks, &out);
+        admission_judge(&j->context, j->request->body, j->request->body_len, &j->lookups, &out);
     if (r.verdict != VERDICT_PENDING) {
         job_answer(j, &r, &out);
         return;
     }
     assert(!j->context.out_of_time);
-    for (size_t i = 0; i < j->looks.count; i++)
-        if (!j->looks.items[i]->sent)
-            send_look(j, j->looks.items[i]);
+    for (size_t i = 0; i < j->lookups.count; i++)
+        if (!j->lookups.items[i]->sent)
+            send_lookup(j, j->lookups.items[i]);
     assert(j->open_count > 0);
 }
 
@@ -157,9 +158,9 @@ static void on_deadline(void *arg)
     for (size_t i = 0; i < j->sent_count; i++) {
         kube_op_cancel(j->sent[i].op);
         j->sent[i].op = NULL;
-        if (!j->sent[i].look->done) {
-            webhook_count_look(look_kind_names[j->sent[i].look->kind], 0);
-            look_answered(j->sent[i].look, 0, NULL);
+        if (!j->sent[i].lookup->done) {
+            webhook_count_lookup(lookup_kind_names[j->sent[i].lookup->kind], 0);
+            lookup_answered(j->sent[i].lookup, 0, NULL);
         }
     }
     j->open_count = 0;

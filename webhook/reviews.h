@@ -1,22 +1,22 @@
 /*
  * The thin shell around the pure judgement: takes requests from the listener, gives each a deadline
- * from the caller's `?timeout`, sends the look-ups that the judgement asks for, judges again,
+ * from the caller's `?timeout`, sends the lookups that the judgement asks for, judges again,
  * answers. The connection sleeps meanwhile.
  */
 #ifndef WEBHOOK_REVIEWS_H
 #define WEBHOOK_REVIEWS_H
 
 #include "certs/keeper.h"
+#include "http/server.h"
 #include "kube/client.h"
 #include "kube/skew.h"
 #include "webhook/facts.h"
 #include "wukong/scope.h"
-#include "http/server.h"
 
 #define REVIEWS_MUTATE_PATH "/mutate-vm-novasphere-dev-v1alpha1-wukong"
 #define REVIEWS_VALIDATE_PATH "/validate-vm-novasphere-dev-v1alpha1-wukong"
-/* Time for our own look-ups when the caller names none, and what is kept back of what it names, for
-   the answer to reach it: a fifth, because where look-ups take that long everything else is slow,
+/* Time for our own lookups when the caller names none, and what is kept back of what it names, for
+   the answer to reach it: a fifth, because where lookups take that long everything else is slow,
    too. */
 #define REVIEWS_TIMEOUT_MS 5000
 #define REVIEWS_TIMEOUT_MS_MAX 25000

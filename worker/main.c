@@ -11,16 +11,16 @@
 #include "base/mem.h"
 #include "base/metric.h"
 #include "base/str.h"
+#include "clones/metrics.h"
+#include "controller/explain.h"
+#include "controller/health.h"
+#include "controller/worker.h"
+#include "http/server.h"
 #include "json/pool.h"
 #include "kube/config.h"
 #include "kube/curl_transport.h"
 #include "kube/metrics.h"
 #include "loop/loop.h"
-#include "controller/health.h"
-#include "http/server.h"
-#include "clones/metrics.h"
-#include "controller/explain.h"
-#include "controller/worker.h"
 
 struct options {
     const char *explain;

@@ -14,20 +14,20 @@
 #define TEXTS_MAX (KUBE_FIELDS_MAX + 9)
 
 /* Texts found in the tree; those that had to be printed are owned until they are copied. */
-struct gathered {
+struct gathered_fields {
     const char *text[TEXTS_MAX];
     char *owned[TEXTS_MAX];
     size_t size[TEXTS_MAX];
     size_t count, bytes;
 };
 
-static void gathered_release(struct gathered *g)
+static void gathered_fields_release(struct gathered_fields *g)
 {
     for (size_t i = 0; i < g->count; i++)
         free(g->owned[i]);
 }
 
-static void gather(struct gathered *g, const char *text, char *owned)
+static void gather_text(struct gathered_fields *g, const char *text, char *owned)
 {
     g->text[g->count] = text;
     g->owned[g->count] = owned;
@@ -56,24 +56,24 @@ static struct field_path field_path(const char *path)
     return f;
 }
 
-static void gather_field(struct gathered *g, const cJSON *tree, const char *path)
+static void gather_field(struct gathered_fields *g, const cJSON *tree, const char *path)
 {
     struct field_path f = field_path(path);
     const cJSON *node = json_at(tree, f.path);
     bool other = (f.object && !cJSON_IsObject(node)) || (f.array && !cJSON_IsArray(node));
     /* "field: null" is the same as no field, to Kubernetes' decoders. */
     if (!node || cJSON_IsNull(node) || other) {
-        gather(g, NULL, NULL);
+        gather_text(g, NULL, NULL);
     } else if (cJSON_IsString(node)) {
-        gather(g, node->valuestring, NULL);
+        gather_text(g, node->valuestring, NULL);
     } else {
         char *printed = json_text(node);
-        gather(g, printed, printed);
+        gather_text(g, printed, printed);
     }
 }
 
 /* The text that was gathered last becomes a block. */
-static void pack_last(struct gathered *g, const char *hint)
+static void pack_last(struct gathered_fields *g, const char *hint)
 {
     size_t i = g->count - 1;
     if (!g->text[i])
@@ -136,20 +136,20 @@ static struct kube_object *project(const struct kube_kind *kind, const cJSON *tr
 {
     const cJSON *metadata = json_get(tree, "metadata");
     const cJSON *owner = main_owner(metadata);
-    __attribute__((cleanup(gathered_release))) struct gathered g = {0};
-    gather(&g, str_or(json_str(metadata, "namespace"), ""), NULL);
-    gather(&g, json_str(metadata, "name"), NULL);
-    gather(&g, str_or(json_str(metadata, "uid"), ""), NULL);
-    gather(&g, str_or(json_str(metadata, "resourceVersion"), ""), NULL);
-    gather(&g, json_str(owner, "uid"), NULL);
-    gather(&g, json_str(owner, "kind"), NULL);
-    gather(&g, json_str(owner, "name"), NULL);
-    gather(&g, label_value(kind, tree, metadata), NULL);
-    gather(&g, why, NULL);
+    __attribute__((cleanup(gathered_fields_release))) struct gathered_fields g = {0};
+    gather_text(&g, str_or(json_str(metadata, "namespace"), ""), NULL);
+    gather_text(&g, json_str(metadata, "name"), NULL);
+    gather_text(&g, str_or(json_str(metadata, "uid"), ""), NULL);
+    gather_text(&g, str_or(json_str(metadata, "resourceVersion"), ""), NULL);
+    gather_text(&g, json_str(owner, "uid"), NULL);
+    gather_text(&g, json_str(owner, "kind"), NULL);
+    gather_text(&g, json_str(owner, "name"), NULL);
+    gather_text(&g, label_value(kind, tree, metadata), NULL);
+    gather_text(&g, why, NULL);
     size_t first_field = g.count, fields = field_count(kind);
     for (size_t i = 0; i < fields; i++) {
         if (why)
-            gather(&g, NULL, NULL);
+            gather_text(&g, NULL, NULL);
         else
             gather_field(&g, tree, kind->fields[i]);
         if (is_packed(kind, i))

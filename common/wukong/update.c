@@ -8,10 +8,10 @@
 
 #include "base/str.h"
 #include "json/json.h"
-#include "wukong/spec.h"
 #include "wukong/field.h"
 #include "wukong/quantity.h"
 #include "wukong/schema.h"
+#include "wukong/spec.h"
 #include "wukong/validate.h"
 
 struct change {

@@ -17,9 +17,9 @@
 #include "base/str.h"
 #include "json/json.h"
 #include "json/writer.h"
-#include "wukong/schedule.h"
 #include "manifests/manifest.h"
 #include "wukong/rules.h"
+#include "wukong/schedule.h"
 #include "wukong/validate.h"
 
 #define UID "0f8fad5b-d9cb-469f-a165-70867728950e"

@@ -1,6 +1,6 @@
 /*
- * Any bytes as the body of an admission request, at both endpoints: no crash, no look-up of a path
- * that leaves its place, and an answer that is one JSON document with the request's uid. Look-ups
+ * Any bytes as the body of an admission request, at both endpoints: no crash, no lookup of a path
+ * that leaves its place, and an answer that is one JSON document with the request's uid. Lookups
  * are answered from the same input, so that their parsers are reached too: what follows a line
  * "---" is the body of every reply. What somebody may send is long, and no input may take long: run
  * it with -max_len=3145728 -timeout=1; the mutator makes long lists of short ones.
@@ -20,10 +20,10 @@ static const char key[] = "-----BEGIN PRIVATE KEY-----\n"
                           "Oc24sR8oZ+SWnB08YpWHvEjBN6onHdqMPajNGHdM9ZGnT2OdLoykW9bt\n"
                           "-----END PRIVATE KEY-----\n";
 
-static void answer(struct looks *looks, const char *reply)
+static void answer(struct lookups *lookups, const char *reply)
 {
-    for (size_t i = 0; i < looks->count; i++) {
-        struct look *k = looks->items[i];
+    for (size_t i = 0; i < lookups->count; i++) {
+        struct lookup *k = lookups->items[i];
         if (k->done)
             continue;
         assert(k->path[0] == '/');
@@ -31,9 +31,9 @@ static void answer(struct looks *looks, const char *reply)
         assert(!strchr(k->path, '?'));
         k->sent = true;
         if (k->body)
-            look_answered(k, 201, xstrdup("{\"status\":{\"allowed\":true}}"));
+            lookup_answered(k, 201, xstrdup("{\"status\":{\"allowed\":true}}"));
         else
-            look_answered(k, reply ? 200 : 404, xstrdup(reply));
+            lookup_answered(k, reply ? 200 : 404, xstrdup(reply));
     }
 }
 
@@ -42,17 +42,17 @@ static void judge(enum admission_endpoint endpoint, const char *body, size_t len
     static const struct class_facts classes = {.looked_up = true};
     struct admission_context c = {
         .endpoint = endpoint, .now_ms = 1790000000000, .classes = &classes, .stamp_key = key};
-    struct looks looks = {0};
+    struct lookups lookups = {0};
     CLEANUP_BUF struct buf out = BUF_INIT(LIMIT_REPLY_BYTES);
     struct admission_result r;
     for (unsigned round = 0;; round++) {
         assert(round < 10);
-        r = admission_judge(&c, body, len, &looks, &out);
+        r = admission_judge(&c, body, len, &lookups, &out);
         if (r.verdict != VERDICT_PENDING)
             break;
-        answer(&looks, reply);
+        answer(&lookups, reply);
     }
-    looks_release(&looks);
+    lookups_release(&lookups);
     if (r.verdict == VERDICT_MALFORMED)
         return;
     CLEANUP_JSON cJSON *tree = NULL;

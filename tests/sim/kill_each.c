@@ -12,7 +12,7 @@
 #include "base/str.h"
 #include "judge.h"
 
-#define PLAN_LOOK_MS 1000
+#define PLAN_LOOKUP_MS 1000
 
 static const struct cell {
     const char *name;
@@ -86,7 +86,7 @@ void plan_look(void *arg)
         s->over = true;
     }
     if (!s->over)
-        timer_arm(&s->timers, &s->end, s->now_ms + PLAN_LOOK_MS);
+        timer_arm(&s->timers, &s->end, s->now_ms + PLAN_LOOKUP_MS);
 }
 
 /* Requests counted (of the run without a kill), or -1: broken. */

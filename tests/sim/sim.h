@@ -6,9 +6,9 @@
 #ifndef SIM_SIM_H
 #define SIM_SIM_H
 
+#include "controller/worker.h"
 #include "hold.h"
 #include "net.h"
-#include "controller/worker.h"
 #include "world.h"
 
 #define SIM_NS "team"

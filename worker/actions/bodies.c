@@ -3,13 +3,13 @@
 #include <assert.h>
 #include <stdarg.h>
 
+#include "actions/event.h"
 #include "base/str.h"
 #include "json/json.h"
 #include "json/writer.h"
+#include "manifests/manifest.h"
 #include "observe/capture.h"
 #include "observe/queries.h"
-#include "actions/event.h"
-#include "manifests/manifest.h"
 
 /* A body that cannot be built is a bug or a source that changed under us: the create is left out
    and the step tells why (the record keeps the message through REASON_WAITING). */

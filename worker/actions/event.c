@@ -1,8 +1,8 @@
 /* What the user is told by Events; see event.h. */
 #include "actions/event.h"
+#include "observe/kinds.h"
 #include "observe/queries.h"
 #include "wukong/names.h"
-#include "observe/kinds.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -6,12 +6,12 @@
 #ifndef ACTIONS_EXECUTE_H
 #define ACTIONS_EXECUTE_H
 
+#include "actions/intents.h"
+#include "actions/readings.h"
 #include "base/clock.h"
 #include "base/metric.h"
 #include "base/rng.h"
 #include "kube/client.h"
-#include "actions/intents.h"
-#include "actions/readings.h"
 #include "observe/memo.h"
 
 /* A call gets this long unless its intent says otherwise. */

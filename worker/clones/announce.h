@@ -20,8 +20,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "kube/object.h"
 #include "actions/intents.h"
+#include "kube/object.h"
 #include "observe/memo.h"
 
 /* What a request that nobody waits for may still do, it does within the API server's own limit

@@ -12,13 +12,13 @@
 
 #include <uthash.h>
 
-#include "kube/object.h"
 #include "clones/announce.h"
-#include "observe/memo.h"
 #include "clones/metrics.h"
-#include "observe/permit.h"
 #include "clones/sharing.h"
 #include "clones/usage.h"
+#include "kube/object.h"
+#include "observe/memo.h"
+#include "observe/permit.h"
 
 /* What others of the same source must know of one Wukong to share snapshots with it (sharing.h). */
 struct entry_share {

@@ -6,8 +6,8 @@
 #ifndef CLONES_PEERS_H
 #define CLONES_PEERS_H
 
-#include "decide/decide.h"
 #include "clones/entries.h"
+#include "decide/decide.h"
 #include "observe/view_build.h"
 
 struct peers {

@@ -6,16 +6,16 @@
 #ifndef CONTROLLER_INSIDE_H
 #define CONTROLLER_INSIDE_H
 
+#include "actions/decision.h"
+#include "actions/execute.h"
 #include "base/log.h"
+#include "clones/entries.h"
+#include "controller/worker.h"
 #include "kube/client.h"
 #include "kube/store.h"
 #include "kube/watches.h"
 #include "kube/workqueue.h"
-#include "actions/decision.h"
-#include "clones/entries.h"
-#include "actions/execute.h"
 #include "policy/policing.h"
-#include "controller/worker.h"
 
 struct worker;
 struct watched {

@@ -4,9 +4,15 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "actions/execute.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "clones/entries.h"
+#include "clones/metrics.h"
+#include "clones/peers.h"
+#include "controller/status.h"
+#include "controller/trace.h"
 #include "json/json.h"
 #include "kube/client.h"
 #include "kube/lease.h"
@@ -14,16 +20,10 @@
 #include "kube/store.h"
 #include "kube/watches.h"
 #include "kube/workqueue.h"
-#include "clones/entries.h"
-#include "actions/execute.h"
-#include "clones/metrics.h"
-#include "clones/peers.h"
 #include "observe/permit.h"
-#include "policy/policing.h"
-#include "controller/status.h"
-#include "controller/trace.h"
 #include "observe/queries.h"
 #include "observe/view_build.h"
+#include "policy/policing.h"
 #include "wukong/policy_metrics.h"
 #include "wukong/schedule.h"
 
@@ -184,7 +184,7 @@ static void ask_for_own(struct worker *w, struct entry *e)
 }
 
 /* What a look may take. The largest clone (100 machines of 64 disks) takes some 4 MiB of it. */
-#define LOOK_ARENA_BYTES (16u * MIB)
+#define LOOKUP_ARENA_BYTES (16u * MIB)
 #define TOO_LARGE_LOG_MS 10000
 
 /* The decision rests on a view that is cut short: of it only the thaw is sent, and the user is told
@@ -193,7 +193,7 @@ static void give_up_look(struct worker *w, struct entry *e, struct clone_view *v
                          const struct decision *d)
 {
     CLEANUP_ARENA struct arena small;
-    arena_init_soft(&small, LOOK_ARENA_BYTES);
+    arena_init_soft(&small, LOOKUP_ARENA_BYTES);
     struct decision told = {.intents = {.arena = &small}};
     for (size_t k = 0; k < d->intents.count; k++)
         if (d->intents.items[k].key.kind == CALL_THAW)
@@ -220,7 +220,7 @@ void worker_reconcile(struct worker *w, struct entry *e)
     }
     const struct kube_object *o =
         e->written ? e->written : store_get(w->watched[KIND_WUKONG].store, e->ns, e->name);
-    arena_init_soft(&a, LOOK_ARENA_BYTES);
+    arena_init_soft(&a, LOOKUP_ARENA_BYTES);
     if (!o || o->unreadable || !w->leads)
         return;
     if (view_read_wukong(&v, o, &err) == 0 && v.effective.is_clone) {

@@ -4,9 +4,15 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "actions/execute.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "clones/entries.h"
+#include "clones/metrics.h"
+#include "clones/peers.h"
+#include "controller/status.h"
+#include "controller/trace.h"
 #include "json/json.h"
 #include "kube/client.h"
 #include "kube/lease.h"
@@ -14,16 +20,10 @@
 #include "kube/store.h"
 #include "kube/watches.h"
 #include "kube/workqueue.h"
-#include "clones/entries.h"
-#include "actions/execute.h"
-#include "clones/metrics.h"
-#include "clones/peers.h"
 #include "observe/permit.h"
-#include "policy/policing.h"
-#include "controller/status.h"
-#include "controller/trace.h"
 #include "observe/queries.h"
 #include "observe/view_build.h"
+#include "policy/policing.h"
 #include "wukong/policy_metrics.h"
 #include "wukong/schedule.h"
 

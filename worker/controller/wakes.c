@@ -3,8 +3,8 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "observe/ours.h"
 #include "clones/peers.h"
+#include "observe/ours.h"
 
 /* Of what concerns many Wukongs only a change of what is read from it does: a status that somebody
    keeps writing, as CDI does a StorageProfile's, must not wake them all. */

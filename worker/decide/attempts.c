@@ -1,14 +1,14 @@
 /* An attempt: its clock, its failure, what must be settled before the next. */
 #include "decide/decide_internal.h"
 
+#include "actions/bodies.h"
+#include "actions/event.h"
 #include "base/rng.h"
 #include "base/str.h"
 #include "decide/batch.h"
 #include "decide/last_look.h"
-#include "actions/bodies.h"
 #include "observe/capture.h"
 #include "observe/driver_answer.h"
-#include "actions/event.h"
 #include "steps/steps.h"
 #include "teardown/teardown.h"
 

@@ -2,10 +2,10 @@
 
 #include <assert.h>
 
-#include "base/str.h"
 #include "actions/bodies.h"
-#include "steps/steps.h"
 #include "actions/event.h"
+#include "base/str.h"
+#include "steps/steps.h"
 #include "teardown/teardown.h"
 
 /* A full clone by claims is good only if its source stayed stopped while they were copied: that is

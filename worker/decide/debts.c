@@ -1,11 +1,11 @@
 #include "decide/debts.h"
 
-#include "base/str.h"
 #include "actions/bodies.h"
-#include "steps/steps.h"
 #include "actions/event.h"
-#include "teardown/teardown.h"
+#include "base/str.h"
 #include "observe/queries.h"
+#include "steps/steps.h"
+#include "teardown/teardown.h"
 
 /* Deleting the Wukong is to leave the machines: so says reclaimPolicy, or somebody took them out of
    our ownership. */

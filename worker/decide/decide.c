@@ -2,13 +2,13 @@
 
 #include <assert.h>
 
+#include "actions/event.h"
 #include "base/str.h"
 #include "decide/batch.h"
 #include "decide/debts.h"
 #include "decide/last_look.h"
-#include "actions/event.h"
-#include "steps/pods.h"
 #include "decide/restored.h"
+#include "steps/pods.h"
 #include "steps/steps.h"
 #include "teardown/teardown.h"
 

@@ -1,12 +1,12 @@
 /* The end of a clone: it has succeeded, failed for good, or is deleted. */
 #include "decide/decide_internal.h"
 
-#include "base/str.h"
 #include "actions/bodies.h"
-#include "decide/batch.h"
-#include "decide/debts.h"
 #include "actions/event.h"
 #include "actions/execute.h"
+#include "base/str.h"
+#include "decide/batch.h"
+#include "decide/debts.h"
 #include "steps/steps.h"
 #include "teardown/teardown.h"
 

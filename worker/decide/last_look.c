@@ -7,7 +7,7 @@
 /* That something is not there is believed for so long: the next read waits for its backoff. */
 #define ABSENT_FRESH_MS 60000
 /* A read that fails so often tells nothing more. */
-#define LOOKS_TRIED 5
+#define LOOKUPS_TRIED 5
 
 static bool look(const struct clone_view *v, struct decision *d, enum worker_kind kind,
                  const char *name)
@@ -18,7 +18,7 @@ static bool look(const struct clone_view *v, struct decision *d, enum worker_kin
     int64_t fresh_ms = absent ? ABSENT_FRESH_MS : LOOK_FRESH_MS;
     if ((call_ok(c) || absent) && v->now.wall_ms < c->done_ms + fresh_ms)
         return true;
-    if (call_failed(c) && c->failures > LOOKS_TRIED)
+    if (call_failed(c) && c->failures > LOOKUPS_TRIED)
         return true;
     (void)intents_add(&d->intents, INTENT_READ, k, v->wukong->ns, name, view_live_key(kind, name));
     decision_again(d, v->now.wall_ms + 1000);

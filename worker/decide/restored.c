@@ -1,9 +1,9 @@
 #include "decide/restored.h"
 
-#include "base/str.h"
-#include "json/json.h"
 #include "actions/bodies.h"
 #include "actions/event.h"
+#include "base/str.h"
+#include "json/json.h"
 
 /* Velero and OADP put it on what they restore (Velero pkg/apis/velero/v1/labels_annotations.go). */
 #define RESTORED_LABEL "velero.io/restore-name"

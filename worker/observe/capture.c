@@ -5,8 +5,8 @@
 #include "base/str.h"
 #include "json/json.h"
 #include "json/writer.h"
-#include "observe/queries.h"
 #include "manifests/manifest.h"
+#include "observe/queries.h"
 #include "wukong/rules.h"
 
 /* --- which reads --- */

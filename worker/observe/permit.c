@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 
-#include "base/str.h"
 #include "base/buf.h"
+#include "base/str.h"
 #include "json/json.h"
 #include "wukong/access.h"
 #include "wukong/stamp.h"

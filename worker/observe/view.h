@@ -19,11 +19,11 @@
 #include "observe/kinds.h"
 #include "observe/memo.h"
 #include "observe/permit.h"
-#include "wukong/reasons.h"
 #include "observe/record.h"
 #include "wukong/cut.h"
 #include "wukong/disks.h"
 #include "wukong/holds.h"
+#include "wukong/reasons.h"
 #include "wukong/spec.h"
 
 struct now {

@@ -4,8 +4,8 @@
 #include <assert.h>
 
 #include "base/str.h"
-#include "observe/queries.h"
 #include "manifests/manifest.h"
+#include "observe/queries.h"
 #include "wukong/names.h"
 
 static void see_content_copy(const struct clone_view *v, const struct caches *c,

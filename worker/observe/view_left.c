@@ -4,9 +4,9 @@
  * found by nobody. What the cache does not show for certain is read live: a watch may be dead for
  * minutes.
  */
-#include "observe/view_build.h"
 #include "observe/queries.h"
 #include "observe/times.h"
+#include "observe/view_build.h"
 
 #include <assert.h>
 

@@ -9,8 +9,8 @@
 #ifndef POLICY_POLICIES_H
 #define POLICY_POLICIES_H
 
-#include "observe/caches.h"
 #include "clones/usage.h"
+#include "observe/caches.h"
 #include "wukong/policy.h"
 #include "wukong/reasons.h"
 

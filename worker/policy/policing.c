@@ -7,8 +7,8 @@
 #include "json/json.h"
 #include "observe/ours.h"
 #include "observe/permit.h"
-#include "steps/steps.h"
 #include "observe/view_build.h"
+#include "steps/steps.h"
 #include "wukong/quantity.h"
 
 int64_t policing_claim_bytes(const struct kube_object *claim)

@@ -8,9 +8,9 @@
 #define POLICY_POLICING_H
 
 #include "clones/entries.h"
+#include "observe/view.h"
 #include "policy/policies.h"
 #include "policy/policy_status.h"
-#include "observe/view.h"
 
 struct policing {
     struct entries *entries;

@@ -10,8 +10,8 @@
 #ifndef POLICY_POLICY_STATUS_H
 #define POLICY_POLICY_STATUS_H
 
-#include "base/timer.h"
 #include "actions/execute.h"
+#include "base/timer.h"
 #include "policy/policies.h"
 
 #define POLICY_STATUS_MS 5000

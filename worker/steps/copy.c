@@ -6,8 +6,8 @@
  */
 #include "steps/steps.h"
 
-#include "base/str.h"
 #include "actions/bodies.h"
+#include "base/str.h"
 
 static bool needs_copy(const struct clone_view *v, size_t disk)
 {

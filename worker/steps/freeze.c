@@ -1,8 +1,8 @@
 /* The freeze and the thaw of the guest; see steps.h. */
 #include "steps/steps.h"
 
-#include "base/str.h"
 #include "actions/bodies.h"
+#include "base/str.h"
 #include "observe/kinds.h"
 #include "steps/pods.h"
 

@@ -1,5 +1,5 @@
-#include "steps/pods.h"
 #include "observe/pods_digest.h"
+#include "steps/pods.h"
 
 #include "base/buf.h"
 #include "base/str.h"

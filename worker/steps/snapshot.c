@@ -3,8 +3,8 @@
 
 #include <assert.h>
 
-#include "base/str.h"
 #include "actions/bodies.h"
+#include "base/str.h"
 #include "observe/driver_answer.h"
 #include "steps/pods.h"
 

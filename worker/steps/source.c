@@ -1,12 +1,12 @@
 /* The steps before the guest is touched: policy, source, gates. */
-#include "steps/steps.h"
 #include "observe/capture.h"
+#include "steps/steps.h"
 
 #include <assert.h>
 
+#include "actions/bodies.h"
 #include "base/str.h"
 #include "json/json.h"
-#include "actions/bodies.h"
 
 static enum observed wait_for(struct why *why, const struct clone_view *v, int64_t poll_ms)
 {

@@ -1,10 +1,10 @@
 /* The steps after the cut: disks, VM, ready. */
-#include "steps/steps.h"
 #include "observe/capture.h"
+#include "steps/steps.h"
 
+#include "actions/bodies.h"
 #include "base/str.h"
 #include "observe/driver_answer.h"
-#include "actions/bodies.h"
 
 static enum observed taken(const struct clone_view *v, struct why *why)
 {

@@ -1,9 +1,9 @@
 /* The removal of what a clone made: in which order, and what must come first. */
 #include "teardown/teardown.h"
 
+#include "actions/event.h"
 #include "base/str.h"
 #include "json/json.h"
-#include "actions/event.h"
 #include "observe/kinds.h"
 
 /* KubeVirt holds the guest frozen for a VirtualMachineSnapshot under way: its deletion waits no

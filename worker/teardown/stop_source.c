@@ -1,9 +1,9 @@
 /* The end of a source that was started for the clone. */
 #include "teardown/teardown.h"
 
+#include "actions/event.h"
 #include "base/str.h"
 #include "json/json.h"
-#include "actions/event.h"
 #include "observe/kinds.h"
 
 /* Of a source that cannot be stopped again an Event tells so long after the deadline. */

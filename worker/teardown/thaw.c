@@ -1,9 +1,9 @@
 /* The thaw: owed from the announcement of a freeze until it is known to have happened. */
 #include "teardown/teardown.h"
 
+#include "actions/event.h"
 #include "base/str.h"
 #include "json/json.h"
-#include "actions/event.h"
 #include "observe/kinds.h"
 
 /* A thaw that has not worked, or may have come before its freeze, is sent again so soon. */

@@ -22,7 +22,7 @@ struct world {
     cJSON *tree, *quotas;
     struct wukong w;
     struct wukong_effective e;
-    struct gathered g;
+    struct source_info g;
     struct foretell_input in;
     struct foretold *f;
     struct policy policies[4];

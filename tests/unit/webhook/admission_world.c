@@ -6,13 +6,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "webhook/review.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "certs/authority.h"
 #include "certs/secret.h"
 #include "json/writer.h"
 #include "json_patch.h"
+#include "webhook/review.h"
 #include "wukong/names.h"
 
 char *world_key, *world_public_key;
@@ -189,7 +189,7 @@ static void record(enum admission_endpoint endpoint, const char *request, const 
 
 /* --- The world ------------------------------------------------------------------------------- */
 
-static void answer(const struct world *w, struct look *k, struct judged *ret)
+static void answer(const struct world *w, struct lookup *k, struct judged *ret)
 {
     size_t at = strlen(ret->asked);
     snprintf(ret->asked + at, sizeof ret->asked - at, "%s\n", k->path);
@@ -197,28 +197,28 @@ static void answer(const struct world *w, struct look *k, struct judged *ret)
     if (k->body) {
         at = strlen(ret->bodies);
         snprintf(ret->bodies + at, sizeof ret->bodies - at, "%s\n", k->body);
-        bool yes = k->kind == LOOK_MAY_START ? w->may_start : w->may_clone;
-        int code = k->kind == LOOK_MAY_START && w->start_code ? w->start_code
-                   : w->access_code                           ? w->access_code
-                                                              : 201;
-        look_answered(k, code,
-                      code == 201
-                          ? xasprintf("{\"status\":{\"allowed\":%s}}", yes ? "true" : "false")
-                          : NULL);
+        bool yes = k->kind == LOOKUP_MAY_START ? w->may_start : w->may_clone;
+        int code = k->kind == LOOKUP_MAY_START && w->start_code ? w->start_code
+                   : w->access_code                             ? w->access_code
+                                                                : 201;
+        lookup_answered(k, code,
+                        code == 201
+                            ? xasprintf("{\"status\":{\"allowed\":%s}}", yes ? "true" : "false")
+                            : NULL);
         return;
     }
     for (const struct route *r = w->routes; r && r->path; r++)
         if (str_eq(r->path, k->path)) {
-            look_answered(k, r->code, r->code == 200 ? world_quotes(r->body) : NULL);
+            lookup_answered(k, r->code, r->code == 200 ? world_quotes(r->body) : NULL);
             return;
         }
-    look_answered(k, 404, NULL);
+    lookup_answered(k, 404, NULL);
 }
 
 void world_judge_bytes(const struct world *w, enum admission_endpoint endpoint, const char *bytes,
                        struct judged *ret)
 {
-    struct looks looks = {0};
+    struct lookups lookups = {0};
     struct admission_context c = {.endpoint = endpoint,
                                   .now_ms = w->now_ms ? w->now_ms : WORLD_NOW,
                                   .classes = &w->classes,
@@ -236,18 +236,18 @@ void world_judge_bytes(const struct world *w, enum admission_endpoint endpoint, 
     unsigned rounds = 0;
     for (;; rounds++) {
         assert_true(rounds < 8);
-        ret->result = admission_judge(&c, bytes, strlen(bytes), &looks, &out);
+        ret->result = admission_judge(&c, bytes, strlen(bytes), &lookups, &out);
         if (ret->result.verdict != VERDICT_PENDING)
             break;
         assert_int_equal(out.len, 0);
-        assert_true(looks_pending(&looks));
+        assert_true(lookups_pending(&lookups));
         if (w->out_of_time)
             c.out_of_time = true;
-        for (size_t i = 0; i < looks.count && !w->out_of_time; i++)
-            if (!looks.items[i]->done)
-                answer(w, looks.items[i], ret);
+        for (size_t i = 0; i < lookups.count && !w->out_of_time; i++)
+            if (!lookups.items[i]->done)
+                answer(w, lookups.items[i], ret);
     }
-    looks_release(&looks);
+    lookups_release(&lookups);
     ret->text = buf_take(&out);
 }
 

@@ -36,7 +36,7 @@ struct judged {
     const cJSON *response;
     cJSON *object;     /* after the patch */
     char *text;        /* of the answer */
-    char asked[8192];  /* paths of the look-ups in order, each ended by a newline */
+    char asked[8192];  /* paths of the lookups in order, each ended by a newline */
     char bodies[8192]; /* of the SubjectAccessReviews */
     bool patched;
 };

@@ -159,8 +159,8 @@ static void test_stamped(void **state)
 }
 
 /* Who has no right to a source learns nothing of it, whatever there is, whatever a policy says of
-   it and whatever else the Wukong asks for: the same bytes, after the same look-ups, which are of
-   rights alone. Only what is judged without a look may differ between Wukongs. */
+   it and whatever else the Wukong asks for: the same bytes, after the same lookups, which are of
+   rights alone. Only what is judged without a lookup may differ between Wukongs. */
 static void test_denied_learns_nothing(void **state)
 {
     (void)state;

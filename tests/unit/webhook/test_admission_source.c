@@ -159,7 +159,7 @@ static void test_source_lacks_disk(void **state)
     assert_true(judged_has_cause(&j, "spec.disks[1].size", "never shrink"));
 }
 
-/* A look that fails is no reason to deny: the worker judges again. */
+/* A lookup that fails is no reason to deny: the worker judges again. */
 static void test_unreadable(void **state)
 {
     (void)state;

@@ -51,8 +51,8 @@ static void test_reviews(void **state)
 static void test_lookups(void **state)
 {
     (void)state;
-    webhook_count_look("virtualmachine", 404);
-    webhook_count_look("virtualmachine", 0);
+    webhook_count_lookup("virtualmachine", 404);
+    webhook_count_lookup("virtualmachine", 0);
     expect("wukong_admission_lookups_total{object=\"virtualmachine\",code=\"404\"} 1");
     expect("wukong_admission_lookups_total{object=\"virtualmachine\",code=\"0\"} 1");
 }

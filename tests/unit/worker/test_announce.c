@@ -14,8 +14,8 @@
 #include <stdio.h>
 
 #include "base/str.h"
-#include "json/json.h"
 #include "clones/peers.h"
+#include "json/json.h"
 #include "policy/policing.h"
 
 #define SENT 1000

@@ -2,8 +2,8 @@
  * A machine of a batch that has been ready survives the failure of the others: what is noted of it,
  * what is made anew, what stays when that comes to nothing.
  */
-#include "world.h"
 #include "call_name.h"
+#include "world.h"
 
 #include "decide/batch.h"
 #include "decide/last_look.h"

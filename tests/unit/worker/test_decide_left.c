@@ -4,8 +4,8 @@
  * from thawing its guest, and no namespace waits for us. And what is found wanting before anything
  * is touched.
  */
-#include "world.h"
 #include "call_name.h"
+#include "world.h"
 
 struct left_row {
     const char *name;

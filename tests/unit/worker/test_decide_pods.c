@@ -5,8 +5,8 @@
  */
 #include "world.h"
 
-#include "steps/pods.h"
 #include "observe/pods_digest.h"
+#include "steps/pods.h"
 
 #define TOOL "{\"name\":\"tool\",\"of\":\"\",\"claims\":[\"other\",\"src-root\"]}"
 #define OWN "{\"name\":\"virt-launcher-src\",\"of\":\"%s\",\"claims\":[\"src-root\"]}"

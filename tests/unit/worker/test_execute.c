@@ -6,10 +6,10 @@
 #include "../kube/test.h"
 
 #include "../kube/fake.h"
+#include "actions/execute.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "actions/execute.h"
 #include "observe/kinds.h"
 
 struct fixture {

@@ -10,10 +10,10 @@
 #include <cmocka.h>
 
 #include "base/str.h"
+#include "clones/metrics.h"
 #include "json/json.h"
 #include "kube/metrics.h"
 #include "observe/kinds.h"
-#include "clones/metrics.h"
 #include "wukong/spec.h"
 
 #include "../metrics_page.h"

@@ -14,10 +14,10 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "clones/entries.h"
-#include "policy/policies.h"
 #include "clones/usage.h"
+#include "json/json.h"
+#include "policy/policies.h"
 #include "wukong/policy_metrics.h"
 
 #define GI (INT64_C(1) << 30)

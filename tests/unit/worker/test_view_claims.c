@@ -3,8 +3,8 @@
  * looked at; CDI's DataVolume stands for its claim; a claim of another, or of an earlier attempt,
  * is no progress; whose a machine is.
  */
-#include "view_cluster.h"
 #include "call_name.h"
+#include "view_cluster.h"
 
 /* CDI: the claim is bound long before its data are there, and the DataVolume is what is owned. */
 static void test_data_volume(void **state)

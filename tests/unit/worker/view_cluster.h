@@ -11,14 +11,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/str.h"
-#include "json/json.h"
 #include "actions/bodies.h"
-#include "clones/entries.h"
 #include "actions/event.h"
+#include "base/str.h"
+#include "clones/entries.h"
 #include "controller/status.h"
-#include "steps/steps.h"
+#include "json/json.h"
 #include "observe/view_build.h"
+#include "steps/steps.h"
 #include "wukong/names.h"
 
 #define UID "11111111-2222-3333-4444-555555555555"

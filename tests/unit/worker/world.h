@@ -16,13 +16,13 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "actions/event.h"
 #include "base/buf.h"
 #include "base/str.h"
+#include "controller/status.h"
+#include "decide/decide.h"
 #include "json/json.h"
 #include "observe/capture.h"
-#include "decide/decide.h"
-#include "actions/event.h"
-#include "controller/status.h"
 #include "steps/steps.h"
 #include "teardown/teardown.h"
 

@@ -4,8 +4,8 @@
  * mutating patch changes no verdict and, once applied, has nothing more to do; an object that is
  * clean may always be updated to itself; what is clean decodes to known enums and a positive count.
  */
-#include "support.h"
 #include "base/rng.h"
+#include "support.h"
 #include "wukong/patch.h"
 #include "wukong/rules.h"
 #include "wukong/spec.h"

@@ -1,17 +1,17 @@
 /*
- * From look-ups to facts: which looks the judgement of a source needs, and what their answers say
+ * From lookups to facts: which lookups the judgement of a source needs, and what their answers say
  * in terms of common/wukong. The webhook judges by it, and `kubectl wukong plan` foretells by it.
  * Pure.
  */
-#ifndef LOOKS_GATHER_H
-#define LOOKS_GATHER_H
+#ifndef LOOKUP_SOURCE_LOOKUP_H
+#define LOOKUP_SOURCE_LOOKUP_H
 
-#include "looks/looks.h"
+#include "lookup/lookup.h"
 #include "wukong/facts.h"
 #include "wukong/policy.h"
 
 /* What is known without looking, from caches; all of it may be NULL and 0. */
-struct gather_known {
+struct source_known {
     const struct class_facts *classes;
     const struct policy *policies;
     size_t policy_count;
@@ -19,7 +19,7 @@ struct gather_known {
     bool cdi_known;           /* classes->cdi was looked up a moment ago */
 };
 
-struct gathered {
+struct source_info {
     struct source_facts source;
     struct class_facts classes;
     const struct policy *policies;
@@ -30,14 +30,14 @@ struct gathered {
     bool incomplete;          /* something could not be read; the worker reads it again */
 };
 
-/* Asks for whatever is missing; facts of what is there are filled in. Call again until no look is
+/* Asks for whatever is missing; facts of what is there are filled in. Call again until no lookup is
    pending. live: ask for classes, policies and CDI instead of using what is known. */
-void gather(const struct gather_known *known, const struct wukong *w,
-            const struct wukong_effective *e, const char *ns, bool live, struct looks *looks,
-            struct arena *a, struct gathered *ret);
+void look_up_source(const struct source_known *known, const struct wukong *w,
+                    const struct wukong_effective *e, const char *ns, bool live,
+                    struct lookups *lookups, struct arena *a, struct source_info *ret);
 /* Who clones what where, as policies ask it: what was gathered is filled in, and borrowed. */
-struct policy_request gathered_request(const struct gathered *g, const struct wukong *w,
-                                       const struct wukong_effective *e, const struct disks *disks,
-                                       int64_t now_ms);
+struct policy_request source_info_request(const struct source_info *g, const struct wukong *w,
+                                          const struct wukong_effective *e,
+                                          const struct disks *disks, int64_t now_ms);
 
 #endif

@@ -1,4 +1,4 @@
-#include "looks/gather.h"
+#include "lookup/source_lookup.h"
 
 #include "base/str.h"
 
@@ -55,22 +55,22 @@ static void live_drivers(const cJSON *list, struct arena *a, struct class_facts 
 }
 
 /* A list that cannot be read leaves the cache's view in force. */
-static void live_lists(struct looks *looks, struct arena *a, struct gathered *g)
+static void live_lists(struct lookups *lookups, struct arena *a, struct source_info *g)
 {
-    struct look *storage = looks_get(looks, LOOK_STORAGE_CLASSES, NULL, NULL);
-    struct look *snapshot = looks_get(looks, LOOK_SNAPSHOT_CLASSES, NULL, NULL);
-    struct look *drivers = looks_get(looks, LOOK_DRIVERS, NULL, NULL);
-    struct look *policies = looks_get(looks, LOOK_POLICIES, NULL, NULL);
+    struct lookup *storage = lookups_get(lookups, LOOKUP_STORAGE_CLASSES, NULL, NULL);
+    struct lookup *snapshot = lookups_get(lookups, LOOKUP_SNAPSHOT_CLASSES, NULL, NULL);
+    struct lookup *drivers = lookups_get(lookups, LOOKUP_DRIVERS, NULL, NULL);
+    struct lookup *policies = lookups_get(lookups, LOOKUP_POLICIES, NULL, NULL);
     bool known = false;
-    if (look_tree(storage))
-        live_storage_classes(look_tree(storage), a, &g->classes);
-    if (look_exists(snapshot, &known) || known) {
-        g->classes.snapshot_api = look_tree(snapshot) != NULL;
-        live_snapshot_classes(look_tree(snapshot), a, &g->classes);
+    if (lookup_tree(storage))
+        live_storage_classes(lookup_tree(storage), a, &g->classes);
+    if (lookup_exists(snapshot, &known) || known) {
+        g->classes.snapshot_api = lookup_tree(snapshot) != NULL;
+        live_snapshot_classes(lookup_tree(snapshot), a, &g->classes);
     }
-    if (look_tree(drivers))
-        live_drivers(look_tree(drivers), a, &g->classes);
-    const cJSON *list = look_tree(policies);
+    if (lookup_tree(drivers))
+        live_drivers(lookup_tree(drivers), a, &g->classes);
+    const cJSON *list = lookup_tree(policies);
     if (!list)
         return;
     size_t n = 0, max = item_count(list);
@@ -104,7 +104,8 @@ static bool read_labels(struct arena *a, const cJSON *object, struct wukong_pair
     return true;
 }
 
-static void gather_claims(const char *ns, struct looks *looks, struct arena *a, struct gathered *g)
+static void look_up_claims(const char *ns, struct lookups *lookups, struct arena *a,
+                           struct source_info *g)
 {
     struct source_facts *s = &g->source;
     const char *names[LIMIT_VOLUMES];
@@ -116,18 +117,18 @@ static void gather_claims(const char *ns, struct looks *looks, struct arena *a, 
         *claim = (struct claim_facts){.name = names[i]};
         if (!name_is_dns_subdomain(names[i]))
             continue;
-        struct look *k = looks_get(looks, LOOK_CLAIM, ns, names[i]);
+        struct lookup *k = lookups_get(lookups, LOOKUP_CLAIM, ns, names[i]);
         bool known = false;
-        (void)look_exists(k, &known);
+        (void)lookup_exists(k, &known);
         if (known)
-            facts_read_claim(a, names[i], look_tree(k), claim);
+            facts_read_claim(a, names[i], lookup_tree(k), claim);
         else if (k && k->done)
             g->incomplete = true;
     }
 }
 
 /* StorageProfiles say which snapshot class CDI would take; only those of the claims' classes. */
-static void gather_profiles(struct looks *looks, struct arena *a, struct gathered *g)
+static void look_up_profiles(struct lookups *lookups, struct arena *a, struct source_info *g)
 {
     const struct source_facts *s = &g->source;
     struct storage_profile_facts *items = arena_alloc(a, (s->claim_count + 1) * sizeof *items);
@@ -136,7 +137,7 @@ static void gather_profiles(struct looks *looks, struct arena *a, struct gathere
         const char *class = s->claims[i].storage_class;
         if (!class || !name_is_dns_subdomain(class))
             continue;
-        const cJSON *profile = look_tree(looks_get(looks, LOOK_PROFILE, NULL, class));
+        const cJSON *profile = lookup_tree(lookups_get(lookups, LOOKUP_PROFILE, NULL, class));
         if (profile)
             facts_read_storage_profile(a, profile, &items[n++]);
     }
@@ -144,52 +145,53 @@ static void gather_profiles(struct looks *looks, struct arena *a, struct gathere
     g->classes.profile_count = n;
 }
 
-static void gather_cdi(bool known, struct looks *looks, struct gathered *g)
+static void look_up_cdi(bool known, struct lookups *lookups, struct source_info *g)
 {
     bool answered = false;
     if (!known)
-        g->classes.cdi = look_exists(looks_get(looks, LOOK_CDI, NULL, NULL), &answered);
+        g->classes.cdi = lookup_exists(lookups_get(lookups, LOOKUP_CDI, NULL, NULL), &answered);
 }
 
 /* A preference may give a stopped VM a persistent TPM or EFI that its spec does not show. */
-static void gather_expanded(const struct wukong_effective *e, struct looks *looks,
-                            struct gathered *g)
+static void look_up_expanded(const struct wukong_effective *e, struct lookups *lookups,
+                             struct source_info *g)
 {
     if (!g->source.state_hidden)
         return;
-    const struct look *k = looks_get(looks, LOOK_EXPANDED, e->source_ns, e->source_name);
-    if (look_tree(k))
-        facts_read_expanded(look_tree(k), &g->source);
+    const struct lookup *k = lookups_get(lookups, LOOKUP_EXPANDED, e->source_ns, e->source_name);
+    if (lookup_tree(k))
+        facts_read_expanded(lookup_tree(k), &g->source);
     else if (k && k->done)
         g->incomplete = true;
 }
 
-static void gather_source(const struct wukong *w, const struct wukong_effective *e, bool cdi_known,
-                          struct looks *looks, struct arena *a, struct gathered *g)
+static void look_up_machine(const struct wukong *w, const struct wukong_effective *e,
+                            bool cdi_known, struct lookups *lookups, struct arena *a,
+                            struct source_info *g)
 {
-    struct look *vm = looks_get(looks, LOOK_VM, e->source_ns, e->source_name);
-    struct look *vmi = looks_get(looks, LOOK_VMI, e->source_ns, e->source_name);
+    struct lookup *vm = lookups_get(lookups, LOOKUP_VM, e->source_ns, e->source_name);
+    struct lookup *vmi = lookups_get(lookups, LOOKUP_VMI, e->source_ns, e->source_name);
     bool vm_known = false, vmi_known = false;
-    gather_cdi(cdi_known, looks, g);
-    (void)look_exists(vm, &vm_known);
-    (void)look_exists(vmi, &vmi_known);
+    look_up_cdi(cdi_known, lookups, g);
+    (void)lookup_exists(vm, &vm_known);
+    (void)lookup_exists(vmi, &vmi_known);
     if (!vm_known || !vmi_known) {
         g->incomplete |= (vm && vm->done && !vm_known) || (vmi && vmi->done && !vmi_known);
         return;
     }
-    facts_read_source(a, look_tree(vm), look_tree(vmi), &g->source);
-    facts_read_differences(a, look_tree(vm), look_tree(vmi), &g->source);
+    facts_read_source(a, lookup_tree(vm), lookup_tree(vmi), &g->source);
+    facts_read_differences(a, lookup_tree(vm), lookup_tree(vmi), &g->source);
     g->source.looked_up = true;
     g->source.ns = e->source_ns;
     g->source_labels_known =
-        read_labels(a, look_tree(vm) ? look_tree(vm) : look_tree(vmi), &g->source_labels);
-    gather_expanded(e, looks, g);
-    gather_claims(e->source_ns, looks, a, g);
+        read_labels(a, lookup_tree(vm) ? lookup_tree(vm) : lookup_tree(vmi), &g->source_labels);
+    look_up_expanded(e, lookups, g);
+    look_up_claims(e->source_ns, lookups, a, g);
     if (g->classes.cdi && !w->spec.source.snapshot_class)
-        gather_profiles(looks, a, g);
+        look_up_profiles(lookups, a, g);
 }
 
-static bool policies_select(const struct gathered *g, bool source)
+static bool policies_select(const struct source_info *g, bool source)
 {
     for (size_t i = 0; i < g->policy_count; i++) {
         const struct policy *p = &g->policies[i];
@@ -200,31 +202,32 @@ static bool policies_select(const struct gathered *g, bool source)
     return false;
 }
 
-void gather(const struct gather_known *known, const struct wukong *w,
-            const struct wukong_effective *e, const char *ns, bool live, struct looks *looks,
-            struct arena *a, struct gathered *ret)
+void look_up_source(const struct source_known *known, const struct wukong *w,
+                    const struct wukong_effective *e, const char *ns, bool live,
+                    struct lookups *lookups, struct arena *a, struct source_info *ret)
 {
-    struct gathered g = {.policies = known->policies,
-                         .policy_count = known->policy_count,
-                         .policies_incomplete = known->policies_incomplete};
+    struct source_info g = {.policies = known->policies,
+                            .policy_count = known->policy_count,
+                            .policies_incomplete = known->policies_incomplete};
     if (known->classes)
         g.classes = *known->classes;
     if (live)
-        live_lists(looks, a, &g);
-    gather_source(w, e, known->cdi_known && !live, looks, a, &g);
+        live_lists(lookups, a, &g);
+    look_up_machine(w, e, known->cdi_known && !live, lookups, a, &g);
     if (policies_select(&g, true))
-        g.source_ns_labels_known =
-            read_labels(a, look_tree(looks_get(looks, LOOK_SOURCE_NAMESPACE, e->source_ns, NULL)),
-                        &g.source_ns_labels);
+        g.source_ns_labels_known = read_labels(
+            a, lookup_tree(lookups_get(lookups, LOOKUP_SOURCE_NAMESPACE, e->source_ns, NULL)),
+            &g.source_ns_labels);
     if (policies_select(&g, false))
-        g.target_ns_labels_known = read_labels(
-            a, look_tree(looks_get(looks, LOOK_TARGET_NAMESPACE, ns, NULL)), &g.target_ns_labels);
+        g.target_ns_labels_known =
+            read_labels(a, lookup_tree(lookups_get(lookups, LOOKUP_TARGET_NAMESPACE, ns, NULL)),
+                        &g.target_ns_labels);
     *ret = g;
 }
 
-struct policy_request gathered_request(const struct gathered *g, const struct wukong *w,
-                                       const struct wukong_effective *e, const struct disks *disks,
-                                       int64_t now_ms)
+struct policy_request source_info_request(const struct source_info *g, const struct wukong *w,
+                                          const struct wukong_effective *e,
+                                          const struct disks *disks, int64_t now_ms)
 {
     return (struct policy_request){
         .source_ns_labels = g->source_ns_labels_known ? &g->source_ns_labels : NULL,
