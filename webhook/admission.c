@@ -94,9 +94,10 @@ static void write_defaults(struct judgement *j)
         return;
     if (!json_str(j->review.object, "spec.cloneSource.cloneType") && s->clone_type == CLONE_UNSET &&
         j->e.clone_type != CLONE_UNSET && !json_at(j->review.object, "spec.cloneSource.cloneType"))
-        patch_set(&j->patch, clone_source_path, "cloneType", clone_type_names[j->e.clone_type]);
+        json_patch_set(&j->patch, clone_source_path, "cloneType",
+                       clone_type_names[j->e.clone_type]);
     if (!json_at(j->review.object, "spec.cloneSource.namespace"))
-        patch_set(&j->patch, clone_source_path, "namespace", j->review.ns);
+        json_patch_set(&j->patch, clone_source_path, "namespace", j->review.ns);
 }
 
 /* What has no shape of a Wukong at all has been reported field by field already. */
@@ -131,7 +132,7 @@ static int judge_create(struct judgement *j, struct err *err)
     bool refused = j->issues.errors || j->denial || j->undecided;
     if (j->pending || refused || j->c->endpoint != ADMISSION_MUTATE)
         return 0;
-    patch_test(&j->patch, clone_source_path, "type");
+    json_patch_test(&j->patch, clone_source_path, "type");
     write_defaults(j);
     admission_write_stamp(j);
     return 0;
@@ -149,7 +150,7 @@ static void restore(struct judgement *j)
     for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
         const cJSON *former = json_get(json_at(old, "spec.cloneSource"), fields[i]);
         if (cJSON_IsObject(source) && !json_get(source, fields[i]) && cJSON_IsString(former))
-            patch_set(&j->patch, clone_source_path, fields[i], former->valuestring);
+            json_patch_set(&j->patch, clone_source_path, fields[i], former->valuestring);
     }
     admission_restore_stamp(j);
 }
@@ -245,7 +246,7 @@ static const char *kind_of(const struct judgement *j)
     return str_eq(j->review.resource, POLICY_RESOURCE) ? POLICY_KIND : WUKONG_KIND;
 }
 
-static void set_invalid(struct judgement *j, struct review_answer *a, struct buf *message)
+static void set_invalid(struct judgement *j, struct admission_review_answer *a, struct buf *message)
 {
     /* Permission and policy beside field errors: one more cause, so that one apply shows all. */
     if (j->denial)
@@ -267,12 +268,12 @@ static enum admission_verdict write_answer(struct judgement *j, struct buf *out)
     CLEANUP_FREE char *patch = NULL;
     enum admission_verdict verdict = VERDICT_ALLOWED;
     collect_warnings(j);
-    struct review_answer a = {.kind = kind_of(j),
-                              .name = object_name(j),
-                              .warnings = j->warnings,
-                              .warning_count = j->warning_count,
-                              .policies = j->policies,
-                              .source = source_annotation(j)};
+    struct admission_review_answer a = {.kind = kind_of(j),
+                                        .name = object_name(j),
+                                        .warnings = j->warnings,
+                                        .warning_count = j->warning_count,
+                                        .policies = j->policies,
+                                        .source = source_annotation(j)};
     if (j->issues.errors) {
         verdict = VERDICT_INVALID;
         set_invalid(j, &a, &message);
@@ -288,11 +289,11 @@ static enum admission_verdict write_answer(struct judgement *j, struct buf *out)
         a.message = j->undecided;
     } else {
         a.allowed = true;
-        patch = j->c->endpoint == ADMISSION_MUTATE ? patch_text(&j->patch) : NULL;
+        patch = j->c->endpoint == ADMISSION_MUTATE ? json_patch_text(&j->patch) : NULL;
         a.patch = patch;
     }
     a.decision = admission_verdict_names[verdict];
-    review_write_answer(j->review.uid, &a, out);
+    admission_review_write_answer(j->review.uid, &a, out);
     return verdict;
 }
 
@@ -311,29 +312,29 @@ static void judge_clone_policy(struct judgement *j)
         out_of_memory(j);
 }
 
-static bool is_judged(const struct review *r)
+static bool is_judged(const struct admission_review *r)
 {
     return str_eq(r->group, WUKONG_GROUP) && str_empty(r->subresource) &&
            (str_eq(r->resource, WUKONG_RESOURCE) || str_eq(r->resource, POLICY_RESOURCE)) &&
-           (r->operation == REVIEW_CREATE || r->operation == REVIEW_UPDATE);
+           (r->operation == ADMISSION_REVIEW_CREATE || r->operation == ADMISSION_REVIEW_UPDATE);
 }
 
 static int judge(struct judgement *j, struct err *err)
 {
-    const struct review *r = &j->review;
+    const struct admission_review *r = &j->review;
     /* Deletions, subresources and other kinds are none of our business, whoever registered us. */
     if (!is_judged(r))
         return 0;
     if (!str_eq(r->version, WUKONG_VERSION_NAME))
         return err_set(err, ERR_INVALID, "version %.64s of %.64s is not known", r->version,
                        r->resource);
-    patch_init(&j->patch, j->review.object);
+    json_patch_init(&j->patch, j->review.object);
     if (str_eq(r->resource, POLICY_RESOURCE)) {
         judge_clone_policy(j);
         return 0;
     }
     admission_read_groups(j);
-    if (r->operation == REVIEW_CREATE)
+    if (r->operation == ADMISSION_REVIEW_CREATE)
         return judge_create(j, err);
     judge_update(j);
     return 0;
@@ -355,7 +356,8 @@ static void refuse_unread(const char *bytes, size_t len, const struct err *why, 
                           struct admission_result *ret)
 {
     bool large = why->kind == ERR_LIMIT;
-    CLEANUP_FREE char *uid = large || json_is_odd(bytes, len) ? review_uid(bytes, len) : NULL;
+    CLEANUP_FREE char *uid =
+        large || json_is_odd(bytes, len) ? admission_review_uid(bytes, len) : NULL;
     ret->verdict = VERDICT_MALFORMED;
     ret->reason = large ? "TooLarge" : "Malformed";
     if (!uid) {
@@ -363,23 +365,23 @@ static void refuse_unread(const char *bytes, size_t len, const struct err *why, 
         return;
     }
     CLEANUP_FREE char *message = xasprintf("the object cannot be read: %s", why->message);
-    struct review_answer a = {.code = large ? 413 : 400,
-                              .reason = large ? "RequestEntityTooLarge" : "BadRequest",
-                              .message = large ? why->message : message,
-                              .decision = admission_verdict_names[VERDICT_INVALID]};
-    review_write_answer(uid, &a, out);
+    struct admission_review_answer a = {.code = large ? 413 : 400,
+                                        .reason = large ? "RequestEntityTooLarge" : "BadRequest",
+                                        .message = large ? why->message : message,
+                                        .decision = admission_verdict_names[VERDICT_INVALID]};
+    admission_review_write_answer(uid, &a, out);
     ret->verdict = VERDICT_INVALID;
 }
 
 /* From the bytes, unless the caller has kept what was read of them. */
 static int get_review(struct judgement *j, const char *bytes, size_t len, struct err *err)
 {
-    struct review *kept = j->c->review;
+    struct admission_review *kept = j->c->review;
     if (kept && kept->tree) {
         j->review = *kept;
         return 0;
     }
-    if (review_read(bytes, len, &j->review, err) < 0)
+    if (admission_review_read(bytes, len, &j->review, err) < 0)
         return -1;
     if (kept)
         *kept = j->review;
@@ -409,11 +411,11 @@ struct admission_result admission_judge(const struct admission_context *c, const
         result.reason = str_or(j.decided_by, "Admitted");
     }
     if (j.review.tree)
-        result.operation = review_operation_names[j.review.operation];
-    patch_release(&j.patch);
+        result.operation = admission_review_operation_names[j.review.operation];
+    json_patch_release(&j.patch);
     issues_release(&j.issues);
     arena_release(&j.arena);
     if (!c->review)
-        review_release(&j.review);
+        admission_review_release(&j.review);
     return result;
 }

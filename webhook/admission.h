@@ -1,9 +1,9 @@
 /*
  * The judgement of one AdmissionReview, pure: its bytes, what the caches know and what was looked
  * up go in; the answer's bytes come out, or the lookups that are still needed. The shell
- * (reviews.c) sends those, fills in the replies and calls again, until there is an answer. It may
- * be called any number of times with the same input and gives the same result, stamps excepted
- * (their signature is random).
+ * (admission_handler.c) sends those, fills in the replies and calls again, until there is an
+ * answer. It may be called any number of times with the same input and gives the same result,
+ * stamps excepted (their signature is random).
  *
  * The order is part of the security: whether the user may clone from a foreign namespace is asked
  * first and alone; nothing there is read before the answer is yes.
@@ -20,7 +20,7 @@
 #include "wukong/policy.h"
 #include "wukong/scope.h"
 
-struct review;
+struct admission_review;
 
 enum admission_endpoint { ADMISSION_MUTATE, ADMISSION_VALIDATE };
 
@@ -39,7 +39,7 @@ struct admission_context {
     bool no_cross_namespace;      /* the feature is switched off */
     /* Kept by the caller from one call to the next about the same bytes, and released by it; NULL:
        they are read each time. */
-    struct review *review;
+    struct admission_review *review;
     bool out_of_time; /* unanswered looks stay so: judge with what is known */
 };
 

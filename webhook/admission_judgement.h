@@ -7,8 +7,8 @@
 
 #include "lookup/source_lookup.h"
 #include "webhook/admission.h"
-#include "webhook/patch.h"
-#include "webhook/review.h"
+#include "webhook/admission_review.h"
+#include "webhook/json_patch.h"
 #include "wukong/validate.h"
 
 #define ADMISSION_WARNINGS_MAX 64
@@ -16,12 +16,12 @@
 struct judgement {
     const struct admission_context *c;
     struct lookups *lookups;
-    struct review review;
+    struct admission_review review;
     struct arena arena;
     struct wukong w;
     struct wukong_effective e;
     struct issues issues;
-    struct patch patch;
+    struct json_patch patch;
     bool pending, may_start, is_clone;
     bool asks_who; /* a policy selects by subject: the worker must know the requester too */
     const char *wukong_uid; /* NULL at CREATE: it has none yet */

@@ -56,7 +56,7 @@ void admission_write_stamp(struct judgement *j)
 {
     const struct wukong_effective *e = &j->e;
     if (!j->is_clone || !(e->cross_namespace || j->asks_who)) {
-        patch_set(&j->patch, annotations_path, WUKONG_STAMP_ANNOTATION, NULL);
+        json_patch_set(&j->patch, annotations_path, WUKONG_STAMP_ANNOTATION, NULL);
         return;
     }
     struct stamp stamp;
@@ -80,13 +80,13 @@ void admission_write_stamp(struct judgement *j)
             "namespace or a ClonePolicy asks who clones, cannot be signed yet; try again";
         return;
     }
-    patch_set(&j->patch, annotations_path, WUKONG_STAMP_ANNOTATION, text.data);
+    json_patch_set(&j->patch, annotations_path, WUKONG_STAMP_ANNOTATION, text.data);
 }
 
 void admission_restore_stamp(struct judgement *j)
 {
-    patch_set(&j->patch, annotations_path, WUKONG_STAMP_ANNOTATION,
-              json_str(j->review.old_object, stamp_path));
+    json_patch_set(&j->patch, annotations_path, WUKONG_STAMP_ANNOTATION,
+                   json_str(j->review.old_object, stamp_path));
 }
 
 void admission_check_stamp_kept(struct judgement *j, bool anew)

@@ -16,11 +16,11 @@
 #include "kube/curl_transport.h"
 #include "kube/metrics.h"
 #include "loop/loop.h"
+#include "webhook/admission_handler.h"
+#include "webhook/class_cache.h"
 #include "webhook/drain.h"
-#include "webhook/facts.h"
 #include "webhook/metrics.h"
 #include "webhook/options.h"
-#include "webhook/reviews.h"
 
 /* Unfinished bodies of all connections together: nine of the largest, thousands of usual ones. */
 #define BODY_TOTAL_MAX (64u * MIB)
@@ -47,8 +47,8 @@ struct webhook {
     struct clock_skew skew;
     struct kube_client client;
     struct keeper *keeper;
-    struct facts *facts;
-    struct reviews *reviews;
+    struct class_cache *class_cache;
+    struct admission_handler *admission_handler;
     struct server *tls, *plain;
     struct drain drain;
     struct log_limit failures;
@@ -66,7 +66,7 @@ static bool is_ready(const struct webhook *w, const char **ret_why_not)
     if (w->drain.begun)
         return false;
     *ret_why_not = "the caches are not filled yet";
-    if (!facts_synced(w->facts))
+    if (!class_cache_synced(w->class_cache))
         return false;
     *ret_why_not = "the key of admission stamps is not known yet";
     if (!keeper_stamp_key(w->keeper))
@@ -78,7 +78,7 @@ static void on_turned(void *arg)
 {
     struct webhook *w = arg;
     const char *why_not = NULL;
-    if (!w->keeper || !w->facts)
+    if (!w->keeper || !w->class_cache)
         return;
     bool ready = is_ready(w, &why_not);
     if (ready != w->was_ready)
@@ -123,7 +123,7 @@ static void answer_metrics(struct webhook *w, struct server_request *request)
                        (double)keeper_ca_expiry_ms(w->keeper) / 1000, is_ready(w, &why_not));
     webhook_set_starts((double)keeper_leaf_start_ms(w->keeper) / 1000,
                        (double)keeper_ca_start_ms(w->keeper) / 1000);
-    facts_refresh_metrics(w->facts);
+    class_cache_refresh_metrics(w->class_cache);
     kube_metrics_skew(&w->skew);
     CLEANUP_BUF struct buf out = BUF_INIT(METRICS_MAX);
     metric_write_all(&out);
@@ -158,7 +158,7 @@ static void on_plain(void *arg, struct server_request *request)
 static void on_review(void *arg, struct server_request *request)
 {
     struct webhook *w = arg;
-    reviews_handle(w->reviews, request);
+    admission_handler_handle(w->admission_handler, request);
 }
 
 static void on_handshake(void *arg)
@@ -263,17 +263,17 @@ static void make_parts(struct webhook *w)
                                .arg = w};
     timer_init(&w->trim, on_trim, w);
     w->keeper = keeper_new(&k);
-    struct facts_options f = {
+    struct class_cache_options f = {
         .client = &w->client, .rng = &w->rng, .turned = on_turned, .failed = on_failed, .arg = w};
-    w->facts = facts_new(&f);
-    struct reviews_options r = {.client = &w->client,
-                                .facts = w->facts,
-                                .keeper = w->keeper,
-                                .scope = &w->scope,
-                                .skew = &w->skew,
-                                .no_cross_namespace = o->no_cross_namespace,
-                                .client_required = w->client_ca != NULL};
-    w->reviews = reviews_new(&r);
+    w->class_cache = class_cache_new(&f);
+    struct admission_handler_options r = {.client = &w->client,
+                                          .class_cache = w->class_cache,
+                                          .keeper = w->keeper,
+                                          .scope = &w->scope,
+                                          .skew = &w->skew,
+                                          .no_cross_namespace = o->no_cross_namespace,
+                                          .client_required = w->client_ca != NULL};
+    w->admission_handler = admission_handler_new(&r);
     w->drain = (struct drain){.server = w->tls,
                               .clock = loop_clock(w->loop),
                               .timers = loop_timers(w->loop),
@@ -312,7 +312,7 @@ static int start(struct webhook *w, struct err *err)
         loop_on_signal(w->loop, SIGINT, on_signal, w, err) < 0)
         return -1;
     keeper_start(w->keeper);
-    facts_start(w->facts);
+    class_cache_start(w->class_cache);
     log_event(LOG_INFO, "started", LOG_S("version", WUKONG_VERSION),
               LOG_I("port", server_port(w->tls)), LOG_S("certificates", w->options.cert_mode));
     return 0;
@@ -322,8 +322,8 @@ static void stop(struct webhook *w)
 {
     server_close(w->plain);
     server_close(w->tls);
-    reviews_free(w->reviews);
-    facts_free(w->facts);
+    admission_handler_free(w->admission_handler);
+    class_cache_free(w->class_cache);
     keeper_free(w->keeper);
     curl_transport_free(w->transport);
     kube_config_release(&w->config);

@@ -6,13 +6,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "apply_patch.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "certs/authority.h"
 #include "certs/secret.h"
 #include "json/writer.h"
-#include "json_patch.h"
-#include "webhook/review.h"
+#include "webhook/admission_review.h"
 #include "wukong/names.h"
 
 char *world_key, *world_public_key;
@@ -230,7 +230,7 @@ void world_judge_bytes(const struct world *w, enum admission_endpoint endpoint, 
                                   .scope = w->scope,
                                   .no_cross_namespace = w->no_cross_namespace};
     CLEANUP_BUF struct buf out = BUF_INIT(LIMIT_REPLY_BYTES);
-    CLEANUP_REVIEW struct review kept = {0};
+    CLEANUP_ADMISSION_REVIEW struct admission_review kept = {0};
     if (endpoint == ADMISSION_VALIDATE) /* the other one reads the bytes in every round */
         c.review = &kept;
     unsigned rounds = 0;

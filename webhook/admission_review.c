@@ -1,4 +1,4 @@
-#include "webhook/review.h"
+#include "webhook/admission_review.h"
 
 #include <assert.h>
 
@@ -9,22 +9,23 @@
 #include "json/writer.h"
 #include "wukong/spec.h"
 
-const char *const review_operation_names[REVIEW_OPS] = {"CREATE", "UPDATE", "DELETE", "CONNECT"};
+const char *const admission_review_operation_names[ADMISSION_REVIEW_OPS] = {"CREATE", "UPDATE",
+                                                                            "DELETE", "CONNECT"};
 
-#define REVIEW_API_VERSION "admission.k8s.io/v1"
-#define REVIEW_KIND "AdmissionReview"
+#define ADMISSION_REVIEW_API_VERSION "admission.k8s.io/v1"
+#define ADMISSION_REVIEW_KIND "AdmissionReview"
 
-void review_release(struct review *r)
+void admission_review_release(struct admission_review *r)
 {
     cJSON_Delete(r->tree);
-    *r = (struct review){0};
+    *r = (struct admission_review){0};
 }
 
-static bool read_operation(const char *text, enum review_operation *ret)
+static bool read_operation(const char *text, enum admission_review_operation *ret)
 {
-    for (size_t i = 0; i < REVIEW_OPS; i++)
-        if (str_eq(text, review_operation_names[i])) {
-            *ret = (enum review_operation)i;
+    for (size_t i = 0; i < ADMISSION_REVIEW_OPS; i++)
+        if (str_eq(text, admission_review_operation_names[i])) {
+            *ret = (enum admission_review_operation)i;
             return true;
         }
     return false;
@@ -37,7 +38,7 @@ static cJSON *object_of(const cJSON *request, const char *name)
     return cJSON_IsObject(o) ? (cJSON *)o : NULL;
 }
 
-static int read_request(const cJSON *request, struct review *r, struct err *err)
+static int read_request(const cJSON *request, struct admission_review *r, struct err *err)
 {
     r->uid = json_str(request, "uid");
     r->user_info = json_get(request, "userInfo");
@@ -59,10 +60,11 @@ static int read_request(const cJSON *request, struct review *r, struct err *err)
     r->dry_run = json_bool(request, "dryRun", false);
     r->object = object_of(request, "object");
     r->old_object = object_of(request, "oldObject");
-    bool needs_object = r->operation == REVIEW_CREATE || r->operation == REVIEW_UPDATE;
+    bool needs_object =
+        r->operation == ADMISSION_REVIEW_CREATE || r->operation == ADMISSION_REVIEW_UPDATE;
     if (needs_object && !r->object)
         return err_set(err, ERR_INVALID, "request.object is missing");
-    if (r->operation == REVIEW_UPDATE && !r->old_object)
+    if (r->operation == ADMISSION_REVIEW_UPDATE && !r->old_object)
         return err_set(err, ERR_INVALID, "request.oldObject is missing");
     return 0;
 }
@@ -89,7 +91,7 @@ static bool has_too_many_values(const char *text, size_t len)
     return count > LIMIT_REVIEW_VALUES;
 }
 
-char *review_uid(const char *text, size_t len)
+char *admission_review_uid(const char *text, size_t len)
 {
     size_t depth = 0, end;
     bool key = false, in_request = false, at_uid = false;
@@ -115,9 +117,10 @@ char *review_uid(const char *text, size_t len)
     return NULL;
 }
 
-int review_read(const char *bytes, size_t len, struct review *ret, struct err *err)
+int admission_review_read(const char *bytes, size_t len, struct admission_review *ret,
+                          struct err *err)
 {
-    CLEANUP_REVIEW struct review r = {0};
+    CLEANUP_ADMISSION_REVIEW struct admission_review r = {0};
     if (has_too_many_values(bytes, len))
         return err_set(err, ERR_LIMIT,
                        "the object has more than %d fields and items, which no valid one has; "
@@ -125,9 +128,10 @@ int review_read(const char *bytes, size_t len, struct review *ret, struct err *e
                        LIMIT_REVIEW_VALUES);
     if (json_parse(bytes, len, true, &r.tree, err) < 0)
         return -1;
-    if (!str_eq(json_str(r.tree, "apiVersion"), REVIEW_API_VERSION) ||
-        !str_eq(json_str(r.tree, "kind"), REVIEW_KIND))
-        return err_set(err, ERR_INVALID, "only " REVIEW_API_VERSION " " REVIEW_KIND " is served");
+    if (!str_eq(json_str(r.tree, "apiVersion"), ADMISSION_REVIEW_API_VERSION) ||
+        !str_eq(json_str(r.tree, "kind"), ADMISSION_REVIEW_KIND))
+        return err_set(err, ERR_INVALID,
+                       "only " ADMISSION_REVIEW_API_VERSION " " ADMISSION_REVIEW_KIND " is served");
     if (read_request(json_get(r.tree, "request"), &r, err) < 0)
         return -1;
     *ret = r;
@@ -151,7 +155,7 @@ static void write_causes(struct json_writer *w, const struct issues *l)
     json_end(w);
 }
 
-static void write_status(struct json_writer *w, const struct review_answer *a)
+static void write_status(struct json_writer *w, const struct admission_review_answer *a)
 {
     json_object(w, "status");
     json_string(w, "status", "Failure");
@@ -179,10 +183,10 @@ static size_t runes(const char *s)
 
 /* The API server drops what exceeds its total silently; here the last one says that there is more.
  */
-static void write_warnings(struct json_writer *w, const struct review_answer *a)
+static void write_warnings(struct json_writer *w, const struct admission_review_answer *a)
 {
     static const char more[] = "more warnings were left out";
-    size_t used = 0, room = REVIEW_WARNINGS_MAX - sizeof more;
+    size_t used = 0, room = ADMISSION_REVIEW_WARNINGS_MAX - sizeof more;
     json_array(w, "warnings");
     for (size_t i = 0; i < a->warning_count; i++) {
         size_t n = runes(a->warnings[i]);
@@ -199,17 +203,18 @@ static void write_warnings(struct json_writer *w, const struct review_answer *a)
 static void write_annotation(struct json_writer *w, const char *key, const char *value)
 {
     if (value)
-        json_stringf(w, key, "%.*s", REVIEW_ANNOTATION_MAX, value);
+        json_stringf(w, key, "%.*s", ADMISSION_REVIEW_ANNOTATION_MAX, value);
 }
 
-void review_write_answer(const char *uid, const struct review_answer *a, struct buf *out)
+void admission_review_write_answer(const char *uid, const struct admission_review_answer *a,
+                                   struct buf *out)
 {
     assert(a->allowed || (a->code >= 400 && a->message));
     assert(!a->patch || a->allowed);
     struct json_writer w = json_writer(out);
     json_object(&w, NULL);
-    json_string(&w, "kind", REVIEW_KIND);
-    json_string(&w, "apiVersion", REVIEW_API_VERSION);
+    json_string(&w, "kind", ADMISSION_REVIEW_KIND);
+    json_string(&w, "apiVersion", ADMISSION_REVIEW_API_VERSION);
     json_object(&w, "response");
     json_string(&w, "uid", uid);
     json_boolean(&w, "allowed", a->allowed);

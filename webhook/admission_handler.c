@@ -1,4 +1,4 @@
-#include "webhook/reviews.h"
+#include "webhook/admission_handler.h"
 
 #include <assert.h>
 
@@ -6,8 +6,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "webhook/admission.h"
+#include "webhook/admission_review.h"
 #include "webhook/metrics.h"
-#include "webhook/review.h"
 
 /* Rounds of lookups: rights, source, claims and classes, live lists; and some air. */
 #define ROUNDS_MAX 8
@@ -19,10 +19,10 @@ struct sent_lookup {
 };
 
 struct job {
-    struct reviews *reviews;
+    struct admission_handler *admission_handler;
     struct server_request *request;
     struct admission_context context;
-    struct review review; /* read once, however many rounds of lookups follow */
+    struct admission_review review; /* read once, however many rounds of lookups follow */
     struct lookups lookups;
     struct sent_lookup sent[LOOKUPS_MAX];
     size_t sent_count, open_count;
@@ -31,11 +31,11 @@ struct job {
     int64_t began_ms, deadline_ms;
 };
 
-struct reviews {
-    struct reviews_options o;
+struct admission_handler {
+    struct admission_handler_options o;
 };
 
-static int64_t now_mono(const struct reviews *r)
+static int64_t now_mono(const struct admission_handler *r)
 {
     return clock_mono(r->o.client->clock);
 }
@@ -54,11 +54,11 @@ static void answer_text(struct server_request *request, int code, const char *te
 
 static void job_free(struct job *j)
 {
-    timer_cancel(j->reviews->o.client->timers, &j->timer);
+    timer_cancel(j->admission_handler->o.client->timers, &j->timer);
     for (size_t i = 0; i < j->sent_count; i++)
         kube_op_cancel(j->sent[i].op);
     lookups_release(&j->lookups);
-    review_release(&j->review);
+    admission_review_release(&j->review);
     free(j);
 }
 
@@ -71,7 +71,8 @@ static void log_result(const struct job *j, const struct admission_result *r)
               LOG_S("verdict", admission_verdict_names[r->verdict]), LOG_S("reason", r->reason),
               LOG_S("operation", r->operation),
               LOG_S("endpoint", j->context.endpoint == ADMISSION_MUTATE ? "mutate" : "validate"),
-              LOG_I("looks", j->lookups.count), LOG_I("ms", now_mono(j->reviews) - j->began_ms));
+              LOG_I("looks", j->lookups.count),
+              LOG_I("ms", now_mono(j->admission_handler) - j->began_ms));
 }
 
 static void job_answer(struct job *j, const struct admission_result *r, struct buf *out)
@@ -79,7 +80,7 @@ static void job_answer(struct job *j, const struct admission_result *r, struct b
     bool malformed = r->verdict == VERDICT_MALFORMED;
     webhook_count_review(j->context.endpoint == ADMISSION_MUTATE ? "mutate" : "validate",
                          r->operation, admission_verdict_names[r->verdict], r->reason,
-                         (double)(now_mono(j->reviews) - j->began_ms) / 1000,
+                         (double)(now_mono(j->admission_handler) - j->began_ms) / 1000,
                          j->lookups.count != 0);
     log_result(j, r);
     size_t len = out->len;
@@ -104,7 +105,7 @@ static void on_lookup(void *arg, const struct kube_reply *reply)
     webhook_count_lookup(lookup_kind_names[s->lookup->kind], reply->status.code);
     lookup_answered(s->lookup, reply->status.code, good ? xstrdup(reply->body) : NULL);
     if (s->lookup->kind == LOOKUP_CDI)
-        facts_see_cdi(j->reviews->o.facts, reply->status.code);
+        class_cache_see_cdi(j->admission_handler->o.class_cache, reply->status.code);
     if (j->open_count == 0)
         job_judge(j);
 }
@@ -115,7 +116,7 @@ static void send_lookup(struct job *j, struct lookup *k)
     *s = (struct sent_lookup){.job = j, .lookup = k};
     k->sent = true;
     j->open_count++;
-    int64_t left_ms = j->deadline_ms - now_mono(j->reviews);
+    int64_t left_ms = j->deadline_ms - now_mono(j->admission_handler);
     struct kube_request request = {.method = k->body ? KUBE_POST : KUBE_GET,
                                    .path = k->path,
                                    .content_type = k->body ? "application/json" : NULL,
@@ -123,20 +124,23 @@ static void send_lookup(struct job *j, struct lookup *k)
                                    .body_len = k->body ? strlen(k->body) : 0,
                                    .deadline_ms = left_ms > 1 ? left_ms : 1,
                                    .response_max = LIMIT_REPLY_BYTES};
-    s->op = kube_call_any(j->reviews->o.client, &request, (struct kube_answer){on_lookup, s});
+    s->op =
+        kube_call_any(j->admission_handler->o.client, &request, (struct kube_answer){on_lookup, s});
 }
 
 static void job_judge(struct job *j)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(LIMIT_REPLY_BYTES);
     /* By the clock that dates the object: a stamp is good around its creation. */
-    j->context.now_ms = clock_wall(j->reviews->o.client->clock) - skew_ms(j->reviews->o.skew);
-    j->context.classes = facts_classes(j->reviews->o.facts);
-    j->context.cdi_known = facts_cdi_known(j->reviews->o.facts);
-    j->context.policies = facts_policies(j->reviews->o.facts, &j->context.policy_count,
-                                         &j->context.policies_incomplete);
-    j->context.stamp_key = keeper_stamp_key(j->reviews->o.keeper);
-    j->context.stamp_public_key = keeper_stamp_public_key(j->reviews->o.keeper);
+    j->context.now_ms =
+        clock_wall(j->admission_handler->o.client->clock) - skew_ms(j->admission_handler->o.skew);
+    j->context.classes = class_cache_classes(j->admission_handler->o.class_cache);
+    j->context.cdi_known = class_cache_cdi_known(j->admission_handler->o.class_cache);
+    j->context.policies =
+        class_cache_policies(j->admission_handler->o.class_cache, &j->context.policy_count,
+                             &j->context.policies_incomplete);
+    j->context.stamp_key = keeper_stamp_key(j->admission_handler->o.keeper);
+    j->context.stamp_public_key = keeper_stamp_public_key(j->admission_handler->o.keeper);
     j->context.out_of_time |= ++j->rounds > ROUNDS_MAX;
     struct admission_result r =
         admission_judge(&j->context, j->request->body, j->request->body_len, &j->lookups, &out);
@@ -189,19 +193,20 @@ static int64_t timeout_named(const char *text)
 static int64_t timeout_ms(const char *text)
 {
     int64_t named = timeout_named(text);
-    int64_t all = named ? named : REVIEWS_TIMEOUT_MS;
-    int64_t margin = all / REVIEWS_MARGIN_PART;
-    int64_t ms = all - (margin > REVIEWS_MARGIN_MS ? margin : REVIEWS_MARGIN_MS);
-    return ms > REVIEWS_TIMEOUT_MS_MAX ? REVIEWS_TIMEOUT_MS_MAX : ms;
+    int64_t all = named ? named : ADMISSION_TIMEOUT_MS;
+    int64_t margin = all / ADMISSION_MARGIN_PART;
+    int64_t ms = all - (margin > ADMISSION_MARGIN_MS ? margin : ADMISSION_MARGIN_MS);
+    return ms > ADMISSION_TIMEOUT_MS_MAX ? ADMISSION_TIMEOUT_MS_MAX : ms;
 }
 
-void reviews_handle(void *reviews, struct server_request *request)
+void admission_handler_handle(void *admission_handler, struct server_request *request)
 {
-    struct reviews *r = reviews;
-    bool mutate = str_eq(request->path, REVIEWS_MUTATE_PATH);
-    if (!mutate && !str_eq(request->path, REVIEWS_VALIDATE_PATH)) {
+    struct admission_handler *r = admission_handler;
+    bool mutate = str_eq(request->path, ADMISSION_MUTATE_PATH);
+    if (!mutate && !str_eq(request->path, ADMISSION_VALIDATE_PATH)) {
         answer_text(request, 404,
-                    "there are two paths, " REVIEWS_MUTATE_PATH " and " REVIEWS_VALIDATE_PATH, 0);
+                    "there are two paths, " ADMISSION_MUTATE_PATH " and " ADMISSION_VALIDATE_PATH,
+                    0);
         return;
     }
     if (!str_eq(request->method, "POST")) {
@@ -213,13 +218,13 @@ void reviews_handle(void *reviews, struct server_request *request)
         answer_text(request, 401, "a client certificate of the API server is required", 0);
         return;
     }
-    if (!facts_synced(r->o.facts)) {
+    if (!class_cache_synced(r->o.class_cache)) {
         /* client-go repeats this unseen (rest/with_retry.go), perhaps at another replica. */
         answer_text(request, 503, "the caches are not filled yet", 1);
         return;
     }
     struct job *j = xcalloc(1, sizeof *j);
-    j->reviews = r;
+    j->admission_handler = r;
     j->request = request;
     j->began_ms = now_mono(r);
     j->deadline_ms = request->began_ms + timeout_ms(request->query);
@@ -232,14 +237,14 @@ void reviews_handle(void *reviews, struct server_request *request)
     job_judge(j);
 }
 
-struct reviews *reviews_new(const struct reviews_options *options)
+struct admission_handler *admission_handler_new(const struct admission_handler_options *options)
 {
-    struct reviews *r = xcalloc(1, sizeof *r);
+    struct admission_handler *r = xcalloc(1, sizeof *r);
     r->o = *options;
     return r;
 }
 
-void reviews_free(struct reviews *r)
+void admission_handler_free(struct admission_handler *r)
 {
     free(r);
 }

@@ -1,4 +1,4 @@
-#include "webhook/patch.h"
+#include "webhook/json_patch.h"
 
 #include <assert.h>
 
@@ -6,15 +6,15 @@
 #include "base/str.h"
 #include "json/json.h"
 
-void patch_init(struct patch *p, cJSON *object)
+void json_patch_init(struct json_patch *p, cJSON *object)
 {
-    *p = (struct patch){.object = object, .ops = cJSON_CreateArray()};
+    *p = (struct json_patch){.object = object, .ops = cJSON_CreateArray()};
 }
 
-void patch_release(struct patch *p)
+void json_patch_release(struct json_patch *p)
 {
     cJSON_Delete(p->ops);
-    *p = (struct patch){0};
+    *p = (struct json_patch){0};
 }
 
 /* RFC 6901: "~" is written ~0 and "/" is written ~1. */
@@ -31,7 +31,7 @@ static void add_token(struct buf *pointer, const char *token)
     }
 }
 
-static void add_op(struct patch *p, const char *op, const char *pointer, cJSON *value)
+static void add_op(struct json_patch *p, const char *op, const char *pointer, cJSON *value)
 {
     cJSON *item = cJSON_CreateObject();
     cJSON_AddStringToObject(item, "op", op);
@@ -42,7 +42,7 @@ static void add_op(struct patch *p, const char *op, const char *pointer, cJSON *
 }
 
 /* Follows the path; makes what is missing when asked. pointer ends up leading to the result. */
-static cJSON *walk(struct patch *p, const char *const *path, bool make, struct buf *pointer)
+static cJSON *walk(struct json_patch *p, const char *const *path, bool make, struct buf *pointer)
 {
     cJSON *at = p->object;
     for (; *path; path++) {
@@ -63,7 +63,8 @@ static cJSON *walk(struct patch *p, const char *const *path, bool make, struct b
     return at;
 }
 
-void patch_set(struct patch *p, const char *const *path, const char *key, const char *value)
+void json_patch_set(struct json_patch *p, const char *const *path, const char *key,
+                    const char *value)
 {
     CLEANUP_BUF struct buf pointer = BUF_INIT(KIB);
     cJSON *parent = walk(p, path, value != NULL, &pointer);
@@ -85,7 +86,7 @@ void patch_set(struct patch *p, const char *const *path, const char *key, const 
            pointer.data, value ? cJSON_CreateString(value) : NULL);
 }
 
-void patch_test(struct patch *p, const char *const *path, const char *key)
+void json_patch_test(struct json_patch *p, const char *const *path, const char *key)
 {
     CLEANUP_BUF struct buf pointer = BUF_INIT(KIB);
     const cJSON *parent = walk(p, path, false, &pointer);
@@ -100,7 +101,7 @@ void patch_test(struct patch *p, const char *const *path, const char *key)
     cJSON_InsertItemInArray(p->ops, 0, item);
 }
 
-char *patch_text(const struct patch *p)
+char *json_patch_text(const struct json_patch *p)
 {
     const cJSON *op = NULL;
     bool changes = false;

@@ -1,4 +1,4 @@
-#include "webhook/facts.h"
+#include "webhook/class_cache.h"
 
 #include <assert.h>
 
@@ -11,7 +11,7 @@
 #include "wukong/policy_metrics.h"
 
 /* Everything together; a policy has at most a few KiB. */
-#define FACTS_ARENA_BYTES (32u * MIB)
+#define CLASS_CACHE_ARENA_BYTES (32u * MIB)
 
 enum cached { CACHED_STORAGE, CACHED_SNAPSHOT, CACHED_DRIVERS, CACHED_POLICIES, CACHED_KINDS };
 
@@ -43,8 +43,8 @@ static const struct kube_kind kinds[CACHED_KINDS] = {
                          .fields = {"spec"}},
 };
 
-struct facts {
-    struct facts_options o;
+struct class_cache {
+    struct class_cache_options o;
     struct store *stores[CACHED_KINDS];
     struct watches *watches[CACHED_KINDS];
     struct arena arena;
@@ -94,7 +94,7 @@ static cJSON *tree_of(const struct kube_object *o)
 }
 
 struct filling {
-    struct facts *f;
+    struct class_cache *f;
     void *items;
     size_t count, max;
 };
@@ -140,7 +140,7 @@ static bool fill_policy(void *arg, const struct kube_object *o)
     return to->count < to->max;
 }
 
-static struct filling fill(struct facts *f, enum cached which, size_t size,
+static struct filling fill(struct class_cache *f, enum cached which, size_t size,
                            bool (*visit)(void *arg, const struct kube_object *o))
 {
     size_t n = store_count(f->stores[which]);
@@ -151,13 +151,13 @@ static struct filling fill(struct facts *f, enum cached which, size_t size,
     return to;
 }
 
-static void refill(struct facts *f)
+static void refill(struct class_cache *f)
 {
     if (!f->stale)
         return;
     f->stale = false;
     arena_release(&f->arena);
-    arena_init(&f->arena, FACTS_ARENA_BYTES);
+    arena_init(&f->arena, CLASS_CACHE_ARENA_BYTES);
     struct filling storage =
         fill(f, CACHED_STORAGE, sizeof(struct storage_class_facts), fill_storage);
     struct filling snapshot =
@@ -190,39 +190,39 @@ static void on_change(void *arg, const struct kube_object *before, const struct 
 {
     (void)before;
     (void)after;
-    struct facts *f = arg;
+    struct class_cache *f = arg;
     f->stale = true;
 }
 
 static void on_turned(void *arg)
 {
-    struct facts *f = arg;
+    struct class_cache *f = arg;
     f->stale = true;
     f->o.turned(f->o.arg);
 }
 
 static void on_failed(void *arg, const struct kube_kind *kind, const struct err *err)
 {
-    struct facts *f = arg;
+    struct class_cache *f = arg;
     f->o.failed(f->o.arg, kind->resource, err);
 }
 
 static void on_unreadable(void *arg, const struct kube_kind *kind, const char *ns, const char *name,
                           const char *why)
 {
-    struct facts *f = arg;
+    struct class_cache *f = arg;
     struct err err = {0};
     (void)ns;
     (void)err_set(&err, ERR_INVALID, "%s cannot be read: %s", name, why);
     f->o.failed(f->o.arg, kind->resource, &err);
 }
 
-struct facts *facts_new(const struct facts_options *options)
+struct class_cache *class_cache_new(const struct class_cache_options *options)
 {
-    struct facts *f = xcalloc(1, sizeof *f);
+    struct class_cache *f = xcalloc(1, sizeof *f);
     f->o = *options;
     f->stale = true;
-    arena_init(&f->arena, FACTS_ARENA_BYTES);
+    arena_init(&f->arena, CLASS_CACHE_ARENA_BYTES);
     for (size_t i = 0; i < CACHED_KINDS; i++) {
         f->stores[i] = store_new(&kinds[i]);
         store_listen(f->stores[i], (struct store_listener){on_change, f});
@@ -240,7 +240,7 @@ struct facts *facts_new(const struct facts_options *options)
     return f;
 }
 
-void facts_free(struct facts *f)
+void class_cache_free(struct class_cache *f)
 {
     if (!f)
         return;
@@ -252,13 +252,13 @@ void facts_free(struct facts *f)
     free(f);
 }
 
-void facts_start(struct facts *f)
+void class_cache_start(struct class_cache *f)
 {
     for (size_t i = 0; i < CACHED_KINDS; i++)
         watches_start(f->watches[i]);
 }
 
-bool facts_synced(const struct facts *f)
+bool class_cache_synced(const struct class_cache *f)
 {
     for (size_t i = 0; i < CACHED_KINDS; i++)
         if (!watches_synced(f->watches[i]))
@@ -266,7 +266,7 @@ bool facts_synced(const struct facts *f)
     return true;
 }
 
-void facts_see_cdi(struct facts *f, int code)
+void class_cache_see_cdi(struct class_cache *f, int code)
 {
     if (code != 200 && code != 404)
         return;
@@ -275,18 +275,19 @@ void facts_see_cdi(struct facts *f, int code)
     f->cdi_seen_ms = clock_mono(f->o.client->clock);
 }
 
-bool facts_cdi_known(const struct facts *f)
+bool class_cache_cdi_known(const struct class_cache *f)
 {
-    return f->cdi_seen && clock_mono(f->o.client->clock) - f->cdi_seen_ms < FACTS_CDI_MS;
+    return f->cdi_seen && clock_mono(f->o.client->clock) - f->cdi_seen_ms < CLASS_CACHE_CDI_MS;
 }
 
-const struct class_facts *facts_classes(struct facts *f)
+const struct class_facts *class_cache_classes(struct class_cache *f)
 {
     refill(f);
     return &f->classes;
 }
 
-const struct policy *facts_policies(struct facts *f, size_t *ret_count, bool *ret_incomplete)
+const struct policy *class_cache_policies(struct class_cache *f, size_t *ret_count,
+                                          bool *ret_incomplete)
 {
     refill(f);
     *ret_incomplete = f->policies_incomplete;
@@ -294,7 +295,7 @@ const struct policy *facts_policies(struct facts *f, size_t *ret_count, bool *re
     return f->policies;
 }
 
-void facts_refresh_metrics(struct facts *f)
+void class_cache_refresh_metrics(struct class_cache *f)
 {
     refill(f);
     policy_metrics_set(f->policies, f->policy_count, f->policies_incomplete);

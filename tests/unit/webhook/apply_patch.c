@@ -1,4 +1,4 @@
-#include "json_patch.h"
+#include "apply_patch.h"
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -58,11 +58,11 @@ static bool apply_one(cJSON *object, const cJSON *op)
     return cJSON_AddItemToObject(parent, last, cJSON_Duplicate(value, true));
 }
 
-bool json_patch_apply(cJSON *object, const char *patch_text)
+bool json_patch_apply(cJSON *object, const char *json_patch_text)
 {
     CLEANUP_JSON cJSON *patch = NULL;
     struct err err = {0};
-    if (json_parse(patch_text, strlen(patch_text), false, &patch, &err) < 0 ||
+    if (json_parse(json_patch_text, strlen(json_patch_text), false, &patch, &err) < 0 ||
         !cJSON_IsArray(patch))
         return false;
     const cJSON *op = NULL;

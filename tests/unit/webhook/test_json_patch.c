@@ -1,7 +1,7 @@
 /*
- * Proves that struct patch records exactly what it does to the tree: the recorded patch, applied by
- * an independent applier to the original, gives the changed tree; and that nothing is recorded when
- * nothing changes.
+ * Proves that struct json_patch records exactly what it does to the tree: the recorded patch,
+ * applied by an independent applier to the original, gives the changed tree; and that nothing is
+ * recorded when nothing changes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,11 +9,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "apply_patch.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "json/json.h"
-#include "json_patch.h"
-#include "webhook/patch.h"
+#include "webhook/json_patch.h"
 
 static cJSON *parse(const char *text)
 {
@@ -69,10 +69,10 @@ static void test_set(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         CLEANUP_JSON cJSON *object = parse(rows[i].object), *original = parse(rows[i].object);
-        CLEANUP_PATCH struct patch p;
-        patch_init(&p, object);
-        patch_set(&p, rows[i].path, rows[i].key, rows[i].value);
-        CLEANUP_FREE char *text = patch_text(&p);
+        CLEANUP_JSON_PATCH struct json_patch p;
+        json_patch_init(&p, object);
+        json_patch_set(&p, rows[i].path, rows[i].key, rows[i].value);
+        CLEANUP_FREE char *text = json_patch_text(&p);
         if (!str_eq(text, rows[i].patch))
             fail_msg("row %zu: %s", i, text ? text : "(none)");
         assert_true(!text || json_patch_apply(original, text));
@@ -84,20 +84,20 @@ static void test_tests_first(void **state)
 {
     (void)state;
     CLEANUP_JSON cJSON *object = parse("{\"a\":{\"t\":\"x\",\"n\":5}}");
-    CLEANUP_PATCH struct patch p;
-    patch_init(&p, object);
-    patch_test(&p, PATCH_PATH("a"), "n");
-    patch_test(&p, PATCH_PATH("b"), "t");
-    patch_set(&p, PATCH_PATH("a"), "k", "v");
-    patch_test(&p, PATCH_PATH("a"), "t");
-    CLEANUP_FREE char *text = patch_text(&p);
+    CLEANUP_JSON_PATCH struct json_patch p;
+    json_patch_init(&p, object);
+    json_patch_test(&p, PATCH_PATH("a"), "n");
+    json_patch_test(&p, PATCH_PATH("b"), "t");
+    json_patch_set(&p, PATCH_PATH("a"), "k", "v");
+    json_patch_test(&p, PATCH_PATH("a"), "t");
+    CLEANUP_FREE char *text = json_patch_text(&p);
     assert_string_equal(text, "[{\"op\":\"test\",\"path\":\"/a/t\",\"value\":\"x\"},"
                               "{\"op\":\"add\",\"path\":\"/a/k\",\"value\":\"v\"}]");
     /* A premise alone is no change. */
-    CLEANUP_PATCH struct patch q;
-    patch_init(&q, object);
-    patch_test(&q, PATCH_PATH("a"), "t");
-    assert_null(patch_text(&q));
+    CLEANUP_JSON_PATCH struct json_patch q;
+    json_patch_init(&q, object);
+    json_patch_test(&q, PATCH_PATH("a"), "t");
+    assert_null(json_patch_text(&q));
 }
 
 int main(void)
