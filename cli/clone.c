@@ -7,7 +7,7 @@
 #include "cli/follow.h"
 #include "json/json.h"
 #include "json/writer.h"
-#include "wukong/issues.h"
+#include "wukong/findings.h"
 #include "wukong/spec.h"
 #include "wukong/validate.h"
 #include "yaml/emit.h"
@@ -150,20 +150,20 @@ static void print_result(const struct options *o, const cJSON *tree)
 /* The webhook's own rules; true when there is nothing to complain of. Said as a server would. */
 static bool judge(const cJSON *tree)
 {
-    CLEANUP_ISSUES struct issues issues;
-    issues_init(&issues);
-    validate_create(tree, &issues);
-    for (size_t i = 0; i < issues.count; i++) {
-        const struct issue *e = &issues.items[i];
-        if (e->severity == ISSUE_WARNING)
+    CLEANUP_FINDINGS struct findings findings;
+    findings_init(&findings);
+    validate_create(tree, &findings);
+    for (size_t i = 0; i < findings.count; i++) {
+        const struct finding *e = &findings.items[i];
+        if (e->severity == FINDING_WARNING)
             (void)fprintf(stderr, "Warning: %s: %s\n", e->field, e->message);
     }
-    if (!issues.errors)
+    if (!findings.errors)
         return true;
     (void)fprintf(stderr, "The Wukong \"%s\" is invalid:\n", json_str(tree, "metadata.name"));
-    for (size_t i = 0; i < issues.count; i++) {
-        const struct issue *e = &issues.items[i];
-        if (e->severity == ISSUE_ERROR)
+    for (size_t i = 0; i < findings.count; i++) {
+        const struct finding *e = &findings.items[i];
+        if (e->severity == FINDING_ERROR)
             (void)fprintf(stderr, "* %s: %s\n", e->field, e->message);
     }
     return false;

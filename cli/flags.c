@@ -6,7 +6,7 @@
 #include "base/str.h"
 #include "cli/cli.h"
 #include "wukong/duration.h"
-#include "wukong/issues.h"
+#include "wukong/findings.h"
 
 #define FLAGS_MAX 32
 #define HELP_COLUMN 34
@@ -102,7 +102,7 @@ static bool take_choice(const struct parser *p, const struct flag *f, const char
         }
         buf_addf(&text, "%s%s", n ? ", " : "must be one of ", f->choices[n]);
     }
-    const char *near = issues_suggest(value, f->choices, f->choice_count);
+    const char *near = findings_suggest(value, f->choices, f->choice_count);
     if (near)
         buf_addf(&text, " (did you mean %s?)", near);
     return bad_value(p, f, value, text.data);
@@ -171,7 +171,7 @@ static bool unknown(const struct parser *p, const char *name)
     const char *names[FLAGS_MAX];
     for (size_t i = 0; i < p->count; i++)
         names[i] = p->flags[i].name;
-    const char *near = issues_suggest(name, names, p->count);
+    const char *near = findings_suggest(name, names, p->count);
     if (near)
         (void)flags_complain(p->v->help, "unknown flag: --%s (did you mean --%s?)", name, near);
     else

@@ -58,11 +58,11 @@ static bool rule_waits(const struct foretold *f, const char *id)
     return str_eq(id, "source-paused") && f->in->e->quiesce == QUIESCE_REQUIRED;
 }
 
-static void add_issues(struct foretold *f, const struct issues *l)
+static void add_findings(struct foretold *f, const struct findings *l)
 {
     for (size_t i = 0; i < l->count; i++) {
-        const struct issue *e = &l->items[i];
-        enum note_kind kind = e->severity == ISSUE_ERROR
+        const struct finding *e = &l->items[i];
+        enum note_kind kind = e->severity == FINDING_ERROR
                                   ? (f->in->stored ? NOTE_WAITS : NOTE_REFUSED)
                               : rule_waits(f, e->rule->id) ? NOTE_WAITS
                                                            : NOTE_WARNING;
@@ -82,18 +82,18 @@ static struct policy_request request_of(const struct foretold *f)
 
 static void judge_rules(struct foretold *f)
 {
-    CLEANUP_ISSUES struct issues issues, ignored;
+    CLEANUP_FINDINGS struct findings findings, ignored;
     const struct foretell_input *in = f->in;
-    issues_init(&issues);
-    issues_init(&ignored); /* disks_resolve's are among validate_source's */
+    findings_init(&findings);
+    findings_init(&ignored); /* disks_resolve's are among validate_source's */
     struct class_facts classes = in->g->classes;
     struct policy_request request = request_of(f);
     policy_raise_cuts(f->arena, in->g->policies, in->g->policy_count, &request, &classes);
     if (!in->stored)
-        validate_create(in->tree, &issues);
-    validate_source(in->w, in->e, &in->g->source, &classes, &issues);
+        validate_create(in->tree, &findings);
+    validate_source(in->w, in->e, &in->g->source, &classes, &findings);
     disks_resolve(f->arena, in->w, in->e, &in->g->source, &classes, &ignored, &f->disks);
-    add_issues(f, &issues);
+    add_findings(f, &findings);
 }
 
 /* --- The point in time --- */

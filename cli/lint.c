@@ -56,11 +56,11 @@ static void add(struct lint *l, const struct object *o, bool error, const char *
                                        .message = (char *)message});
 }
 
-static void add_issues(struct lint *l, const struct object *o, const struct issues *issues)
+static void add_findings(struct lint *l, const struct object *o, const struct findings *findings)
 {
-    for (size_t i = 0; i < issues->count; i++) {
-        const struct issue *e = &issues->items[i];
-        add(l, o, e->severity == ISSUE_ERROR, e->rule->id, e->field, e->message);
+    for (size_t i = 0; i < findings->count; i++) {
+        const struct finding *e = &findings->items[i];
+        add(l, o, e->severity == FINDING_ERROR, e->rule->id, e->field, e->message);
     }
 }
 
@@ -89,21 +89,21 @@ static void judge_policies(struct lint *l, const struct object *o, const struct 
 
 static void judge_wukong(struct lint *l, const struct object *o, const struct options *opt)
 {
-    CLEANUP_ISSUES struct issues issues;
-    issues_init(&issues);
-    validate_create(o->tree, &issues);
-    validate_unknown_fields(o->tree, &issues);
-    add_issues(l, o, &issues);
+    CLEANUP_FINDINGS struct findings findings;
+    findings_init(&findings);
+    validate_create(o->tree, &findings);
+    validate_unknown_fields(o->tree, &findings);
+    add_findings(l, o, &findings);
     judge_policies(l, o, opt);
 }
 
 static void judge_policy(struct lint *l, const struct object *o)
 {
-    CLEANUP_ISSUES struct issues issues;
-    issues_init(&issues);
-    validate_policy(o->tree, &issues);
-    validate_policy_unknown_fields(o->tree, &issues);
-    add_issues(l, o, &issues);
+    CLEANUP_FINDINGS struct findings findings;
+    findings_init(&findings);
+    validate_policy(o->tree, &findings);
+    validate_policy_unknown_fields(o->tree, &findings);
+    add_findings(l, o, &findings);
 }
 
 static bool is_ours(const char *api_version)
@@ -124,7 +124,7 @@ static void judge_object(struct lint *l, struct object o, const struct options *
     CLEANUP_FREE char *title =
         xasprintf("%s %s%s%s", str_or(kind, "?"), str_or(ns, ""), ns ? "/" : "", str_or(name, "?"));
     o.title = title;
-    const char *near = kind ? issues_suggest(kind, kinds, ARRAY_LEN(kinds)) : NULL;
+    const char *near = kind ? findings_suggest(kind, kinds, ARRAY_LEN(kinds)) : NULL;
     if (str_eq(kind, WUKONG_KIND)) {
         l->objects++;
         judge_wukong(l, &o, opt);

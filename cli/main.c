@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
-#include "wukong/issues.h"
+#include "wukong/findings.h"
 
 static const struct verb {
     const char *name, *arguments, *summary;
@@ -46,7 +46,7 @@ static int unknown(const char *name)
     const char *names[ARRAY_LEN(verbs)];
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
         names[i] = verbs[i].name;
-    const char *near = issues_suggest(name, names, ARRAY_LEN(verbs));
+    const char *near = findings_suggest(name, names, ARRAY_LEN(verbs));
     (void)fprintf(stderr, "kubectl wukong: unknown %s \"%s\"%s%s%s\n\n",
                   *name == '-' ? "flag" : "verb", name, near ? " (did you mean " : "",
                   str_or(near, ""), near ? "?)" : "");

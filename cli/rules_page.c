@@ -56,7 +56,7 @@ static void row(const struct rule *r)
     field(r);
     fputs(" | ", stdout);
     cell(r->condition);
-    printf(" | %s | ", r->severity == ISSUE_ERROR ? issue_reason_names[r->reason] : "warning");
+    printf(" | %s | ", r->severity == FINDING_ERROR ? finding_reason_names[r->reason] : "warning");
     cell(r->message);
     fputs(" | ", stdout);
     cell(r->remedy);

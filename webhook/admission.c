@@ -20,14 +20,14 @@ const char *const admission_verdict_names[VERDICTS] = {"allowed",   "invalid",  
 /* Rules of permission, in the form of the table, for answers that hold field errors too. */
 static const struct rule access_rule = {.id = "source-access",
                                         .group = RULE_POLICY,
-                                        .severity = ISSUE_ERROR,
-                                        .reason = ISSUE_FORBIDDEN,
+                                        .severity = FINDING_ERROR,
+                                        .reason = FINDING_FORBIDDEN,
                                         .message = "",
                                         .remedy = ""};
 static const struct rule policy_rule = {.id = "clone-policy",
                                         .group = RULE_POLICY,
-                                        .severity = ISSUE_ERROR,
-                                        .reason = ISSUE_FORBIDDEN,
+                                        .severity = FINDING_ERROR,
+                                        .reason = FINDING_FORBIDDEN,
                                         .message = "",
                                         .remedy = ""};
 
@@ -35,17 +35,17 @@ static const char *const clone_source_path[] = {"spec", "cloneSource", NULL};
 
 /* --- CREATE ---------------------------------------------------------------------------------- */
 
-static bool has_source_error(const struct issues *l)
+static bool has_source_error(const struct findings *l)
 {
     for (size_t i = 0; i < l->count; i++)
-        if (l->items[i].severity == ISSUE_ERROR && l->items[i].rule->group == RULE_SOURCE)
+        if (l->items[i].severity == FINDING_ERROR && l->items[i].rule->group == RULE_SOURCE)
             return true;
     return false;
 }
 
-static void reset_findings(struct judgement *j, struct issues_mark keep)
+static void reset_findings(struct judgement *j, struct findings_mark keep)
 {
-    issues_rewind(&j->issues, keep);
+    findings_rewind(&j->findings, keep);
     j->denial = j->undecided = j->decided_by = j->policies = NULL;
     j->warning_count = 0;
 }
@@ -54,7 +54,7 @@ static void reset_findings(struct judgement *j, struct issues_mark keep)
    was applied a moment ago may not have reached the caches yet. */
 static void judge_source(struct judgement *j)
 {
-    struct issues_mark keep = issues_mark(&j->issues);
+    struct findings_mark keep = findings_mark(&j->findings);
     const struct source_known known = {.classes = j->c->classes,
                                        .policies = j->c->policies,
                                        .policy_count = j->c->policy_count,
@@ -70,13 +70,13 @@ static void judge_source(struct judgement *j)
             return;
         }
         admission_raise_cuts(j, &g);
-        validate_source(&j->w, &j->e, &g.source, &g.classes, &j->issues);
+        validate_source(&j->w, &j->e, &g.source, &g.classes, &j->findings);
         admission_check_start(j, &g);
         admission_judge_policies(j, &g);
         if (g.incomplete || (lookups_pending(j->lookups) && j->c->out_of_time))
             admission_warn(
                 j, "the source could not be checked now; it is checked again before it is cloned");
-        if (!has_source_error(&j->issues) && !str_eq(j->decided_by, "ClonePolicy"))
+        if (!has_source_error(&j->findings) && !str_eq(j->decided_by, "ClonePolicy"))
             return;
     }
 }
@@ -104,7 +104,7 @@ static void write_defaults(struct judgement *j)
 static int decode(struct judgement *j, struct err *err)
 {
     if (wukong_decode(&j->arena, j->review.object, &j->w, err) < 0)
-        return j->issues.errors ? 0 : -1;
+        return j->findings.errors ? 0 : -1;
     j->e = wukong_default(&j->w.spec, j->review.ns);
     j->is_clone = j->e.is_clone;
     return 0;
@@ -122,14 +122,14 @@ static void out_of_memory(struct judgement *j)
 
 static int judge_create(struct judgement *j, struct err *err)
 {
-    validate_create(j->review.object, &j->issues);
+    validate_create(j->review.object, &j->findings);
     if (decode(j, err) < 0)
         return -1;
     if (j->is_clone && source_is_nameable(&j->e) && admission_may_clone(j))
         judge_source(j);
     if (j->arena.failed)
         out_of_memory(j);
-    bool refused = j->issues.errors || j->denial || j->undecided;
+    bool refused = j->findings.errors || j->denial || j->undecided;
     if (j->pending || refused || j->c->endpoint != ADMISSION_MUTATE)
         return 0;
     json_patch_test(&j->patch, clone_source_path, "type");
@@ -166,7 +166,7 @@ static void judge_asked_anew(struct judgement *j)
     bool may = admission_may_clone(j);
     if (may && j->e.cross_namespace && !j->start_known)
         admission_start_unknown(j);
-    if (may && !j->undecided && needed && !j->issues.errors && j->c->endpoint == ADMISSION_MUTATE)
+    if (may && !j->undecided && needed && !j->findings.errors && j->c->endpoint == ADMISSION_MUTATE)
         admission_write_stamp(j);
 }
 
@@ -175,7 +175,7 @@ static void judge_update(struct judgement *j)
     const cJSON *old = j->review.old_object;
     if (j->c->endpoint == ADMISSION_MUTATE)
         restore(j);
-    validate_update(old, j->review.object, &j->issues);
+    validate_update(old, j->review.object, &j->findings);
     /* What was stored without the shape of a Wukong must still be able to lose its finalizers. */
     struct err shapeless = {0};
     (void)decode(j, &shapeless);
@@ -193,7 +193,7 @@ static void judge_update(struct judgement *j)
 static void keep_within_budget(struct judgement *j)
 {
     size_t total = 0, i = 0;
-    while (i < j->warning_count && total + strlen(j->warnings[i]) <= ISSUE_WARNINGS_MAX)
+    while (i < j->warning_count && total + strlen(j->warnings[i]) <= FINDING_WARNINGS_MAX)
         total += strlen(j->warnings[i++]);
     if (i == j->warning_count)
         return;
@@ -205,19 +205,19 @@ static void keep_within_budget(struct judgement *j)
 
 static void collect_warnings(struct judgement *j)
 {
-    for (size_t i = 0; i < j->issues.count; i++) {
-        const struct issue *issue = &j->issues.items[i];
-        if (issue->severity != ISSUE_WARNING)
+    for (size_t i = 0; i < j->findings.count; i++) {
+        const struct finding *finding = &j->findings.items[i];
+        if (finding->severity != FINDING_WARNING)
             continue;
-        const char *full = arena_printf(&j->arena, "%s: %s", issue->field, issue->message);
-        admission_warn(j, full && strlen(full) <= ISSUE_WARNING_MAX ? full : issue->message);
+        const char *full = arena_printf(&j->arena, "%s: %s", finding->field, finding->message);
+        admission_warn(j, full && strlen(full) <= FINDING_WARNING_MAX ? full : finding->message);
     }
     /* The API asks for at most 120 characters each. */
     for (size_t i = 0; i < j->warning_count; i++) {
         size_t n = strlen(j->warnings[i]);
-        if (n <= ISSUE_WARNING_MAX)
+        if (n <= FINDING_WARNING_MAX)
             continue;
-        size_t keep = ISSUE_WARNING_MAX - 3;
+        size_t keep = FINDING_WARNING_MAX - 3;
         while (keep && ((unsigned char)j->warnings[i][keep] & 0xC0) == 0x80)
             keep--;
         j->warnings[i] = arena_printf(&j->arena, "%.*s...", (int)keep, j->warnings[i]);
@@ -250,15 +250,16 @@ static void set_invalid(struct judgement *j, struct admission_review_answer *a, 
 {
     /* Permission and policy beside field errors: one more cause, so that one apply shows all. */
     if (j->denial)
-        issues_add(&j->issues, str_eq(j->decided_by, "ClonePolicy") ? &policy_rule : &access_rule,
-                   "spec.cloneSource", NULL, "%s", j->denial);
+        findings_add(&j->findings,
+                     str_eq(j->decided_by, "ClonePolicy") ? &policy_rule : &access_rule,
+                     "spec.cloneSource", NULL, "%s", j->denial);
     buf_addf(message, "%s." WUKONG_GROUP " \"%.*s\" is invalid: ", kind_of(j), LIMIT_DNS_SUBDOMAIN,
              object_name(j));
-    issues_message(&j->issues, message);
+    findings_message(&j->findings, message);
     j->decided_by = "Invalid";
     a->code = 422;
     a->reason = "Invalid";
-    a->issues = &j->issues;
+    a->findings = &j->findings;
     a->message = buf_ok(message) ? message->data : "the object is invalid";
 }
 
@@ -274,7 +275,7 @@ static enum admission_verdict write_answer(struct judgement *j, struct buf *out)
                                         .warning_count = j->warning_count,
                                         .policies = j->policies,
                                         .source = source_annotation(j)};
-    if (j->issues.errors) {
+    if (j->findings.errors) {
         verdict = VERDICT_INVALID;
         set_invalid(j, &a, &message);
     } else if (j->denial) {
@@ -301,13 +302,13 @@ static enum admission_verdict write_answer(struct judgement *j, struct buf *out)
 static void judge_clone_policy(struct judgement *j)
 {
     struct policy policy = {0};
-    validate_policy(j->review.object, &j->issues);
-    if (j->issues.errors)
+    validate_policy(j->review.object, &j->findings);
+    if (j->findings.errors)
         return;
     policy_decode(&j->arena, j->review.object, &policy);
     if (policy.broken)
-        issues_add(&j->issues, &policy_rule, "spec", NULL, "it cannot be read: %.512s",
-                   policy.broken);
+        findings_add(&j->findings, &policy_rule, "spec", NULL, "it cannot be read: %.512s",
+                     policy.broken);
     if (j->arena.failed)
         out_of_memory(j);
 }
@@ -395,7 +396,7 @@ struct admission_result admission_judge(const struct admission_context *c, const
     struct judgement j = {.c = c, .lookups = lookups};
     struct err err = {0};
     arena_init(&j.arena, ADMISSION_ARENA_BYTES);
-    issues_init(&j.issues);
+    findings_init(&j.findings);
     if (get_review(&j, bytes, len, &err) < 0) {
         refuse_unread(bytes, len, &err, out, &result);
     } else if (judge(&j, &err) < 0) {
@@ -413,7 +414,7 @@ struct admission_result admission_judge(const struct admission_context *c, const
     if (j.review.tree)
         result.operation = admission_review_operation_names[j.review.operation];
     json_patch_release(&j.patch);
-    issues_release(&j.issues);
+    findings_release(&j.findings);
     arena_release(&j.arena);
     if (!c->review)
         admission_review_release(&j.review);

@@ -20,7 +20,7 @@ struct judgement {
     struct arena arena;
     struct wukong w;
     struct wukong_effective e;
-    struct issues issues;
+    struct findings findings;
     struct json_patch patch;
     bool pending, may_start, is_clone;
     bool asks_who; /* a policy selects by subject: the worker must know the requester too */

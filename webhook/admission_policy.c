@@ -91,8 +91,8 @@ void admission_judge_policies(struct judgement *j, const struct source_info *g)
     for (size_t i = 0; i < g->policy_count; i++)
         j->asks_who |= g->policies[i].match.subject_count || g->policies[i].exclude.subject_count;
     struct disks disks = {0};
-    CLEANUP_ISSUES struct issues ignored; /* reported by validate_source */
-    issues_init(&ignored);
+    CLEANUP_FINDINGS struct findings ignored; /* reported by validate_source */
+    findings_init(&ignored);
     disks_resolve(&j->arena, &j->w, &j->e, &g->source, &g->classes, &ignored, &disks);
     struct policy_request request = request_of(j, g, &disks);
     struct policy_findings *f = xcalloc(1, sizeof *f);

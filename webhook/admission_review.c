@@ -139,17 +139,17 @@ int admission_review_read(const char *bytes, size_t len, struct admission_review
     return 0;
 }
 
-static void write_causes(struct json_writer *w, const struct issues *l)
+static void write_causes(struct json_writer *w, const struct findings *l)
 {
     json_array(w, "causes");
     for (size_t i = 0; i < l->count; i++) {
-        const struct issue *issue = &l->items[i];
-        if (issue->severity != ISSUE_ERROR)
+        const struct finding *finding = &l->items[i];
+        if (finding->severity != FINDING_ERROR)
             continue;
         json_object(w, NULL);
-        json_string(w, "reason", issue_reason_names[issue->reason]);
-        json_string(w, "message", issue->message);
-        json_string(w, "field", issue->field);
+        json_string(w, "reason", finding_reason_names[finding->reason]);
+        json_string(w, "message", finding->message);
+        json_string(w, "field", finding->field);
         json_end(w);
     }
     json_end(w);
@@ -162,12 +162,12 @@ static void write_status(struct json_writer *w, const struct admission_review_an
     json_number(w, "code", a->code);
     json_string(w, "reason", a->reason);
     json_string(w, "message", a->message);
-    if (a->issues) {
+    if (a->findings) {
         json_object(w, "details");
         json_stringf(w, "name", "%.*s", LIMIT_DNS_SUBDOMAIN, str_or(a->name, ""));
         json_string(w, "group", WUKONG_GROUP);
         json_string(w, "kind", str_or(a->kind, WUKONG_KIND));
-        write_causes(w, a->issues);
+        write_causes(w, a->findings);
         json_end(w);
     }
     json_end(w);

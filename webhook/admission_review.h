@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "json/json.h"
-#include "wukong/issues.h"
+#include "wukong/findings.h"
 
 enum admission_review_operation {
     ADMISSION_REVIEW_CREATE,
@@ -51,11 +51,11 @@ char *admission_review_uid(const char *bytes, size_t len);
 
 struct admission_review_answer {
     bool allowed;
-    int code;                    /* when not allowed: 422, 403, 503 */
-    const char *reason;          /* metav1.StatusReason; NULL when allowed */
-    const char *message;         /* NULL when allowed */
-    const struct issues *issues; /* 422: its errors are the causes; NULL otherwise */
-    const char *kind, *name;     /* in details */
+    int code;                        /* when not allowed: 422, 403, 503 */
+    const char *reason;              /* metav1.StatusReason; NULL when allowed */
+    const char *message;             /* NULL when allowed */
+    const struct findings *findings; /* 422: its errors are the causes; NULL otherwise */
+    const char *kind, *name;         /* in details */
     const char *const *warnings;
     size_t warning_count;
     const char *patch;                        /* JSON patch as text; NULL: none */

@@ -16,7 +16,7 @@ struct check {
     const struct rule *rule;
     const cJSON *root;
     const char *path; /* of the value looked at, "spec.disks[1]" */
-    struct issues *issues;
+    struct findings *findings;
 };
 /* Reports the check's rule at c->path plus rule->field. */
 void check_fail(const struct check *c, const char *value, const char *detail, ...)

@@ -9,16 +9,16 @@ __attribute__((format(printf, 4, 0))) static void report(const struct check *c, 
                                                          va_list args)
 {
     char path[PATH_MAX_BYTES], detail[1024];
-    if (issues_full(c->issues)) {
-        issues_add(c->issues, c->rule, "", NULL, NULL);
+    if (findings_full(c->findings)) {
+        findings_add(c->findings, c->rule, "", NULL, NULL);
         return;
     }
     snprintf(path, sizeof(path), "%s%s", c->path, suffix);
     if (format) {
         vsnprintf(detail, sizeof(detail), format, args);
-        issues_add(c->issues, c->rule, path, value, "%s", detail);
+        findings_add(c->findings, c->rule, path, value, "%s", detail);
     } else {
-        issues_add(c->issues, c->rule, path, value, NULL);
+        findings_add(c->findings, c->rule, path, value, NULL);
     }
 }
 

@@ -37,7 +37,7 @@ static bool clones(const struct check *c)
 
 static char *shown(const cJSON *v)
 {
-    return v ? json_print_start(v, ISSUE_VALUE_MAX) : NULL;
+    return v ? json_print_start(v, FINDING_VALUE_MAX) : NULL;
 }
 
 static long long replicas(const cJSON *root)
@@ -290,7 +290,7 @@ void check_disk_sources_unique(struct check *c, const cJSON *v)
         char place[48];
         snprintf(place, sizeof(place), "[%zu].%s", i - 1,
                  has(disk, "sourceDisk") ? "sourceDisk" : "name");
-        CLEANUP_FREE char *text = xasprintf("\"%.*s\"", ISSUE_VALUE_MAX + 4, source_of(disk));
+        CLEANUP_FREE char *text = xasprintf("\"%.*s\"", FINDING_VALUE_MAX + 4, source_of(disk));
         check_fail_at(c, place, text, NULL);
     }
 }

@@ -21,7 +21,7 @@
 
 static char *shown(const cJSON *v)
 {
-    return v ? json_print_start(v, ISSUE_VALUE_MAX) : NULL;
+    return v ? json_print_start(v, FINDING_VALUE_MAX) : NULL;
 }
 
 /* OpenAPI's maxLength counts characters. */
@@ -75,7 +75,7 @@ static void choose(struct check *c, const char *suffix, const cJSON *v)
             return;
     CLEANUP_FREE char *text = shown(v);
     CLEANUP_FREE char *path = xasprintf("%s%s", c->path, suffix);
-    issues_add_unsupported(c->issues, c->rule, path, text, k->names, k->count);
+    findings_add_unsupported(c->findings, c->rule, path, text, k->names, k->count);
 }
 
 void check_choice(struct check *c, const cJSON *v)
@@ -126,12 +126,12 @@ void check_generate_name(struct check *c, const cJSON *v)
 static void bad_label(struct check *c, const cJSON *item, const char *bad_key,
                       const char *bad_value)
 {
-    if (issues_full(c->issues)) {
+    if (findings_full(c->findings)) {
         check_fail_at(c, "", NULL, NULL);
         return;
     }
     CLEANUP_FREE char *suffix = xasprintf("[%.*s]", LIMIT_DNS_SUBDOMAIN + 64, item->string);
-    CLEANUP_FREE char *key = xasprintf("\"%.*s\"", ISSUE_VALUE_MAX + 4, item->string);
+    CLEANUP_FREE char *key = xasprintf("\"%.*s\"", FINDING_VALUE_MAX + 4, item->string);
     CLEANUP_FREE char *text = shown(item);
     if (bad_key)
         check_fail_at(c, suffix, key, "its key: %s", bad_key);

@@ -11,7 +11,7 @@
 #include "base/str.h"
 #include "json/json.h"
 #include "wukong/cloud_init.h"
-#include "wukong/issues.h"
+#include "wukong/findings.h"
 #include "wukong/volumes.h"
 
 #include <openssl/evp.h>
@@ -30,7 +30,7 @@ static void tell_of(struct telling *t, const char *secret, const char *format, .
     __attribute__((format(printf, 3, 4)));
 static void tell_of(struct telling *t, const char *secret, const char *format, ...)
 {
-    char text[ISSUE_WARNING_MAX + 1];
+    char text[FINDING_WARNING_MAX + 1];
     va_list args;
     if (t->count == DIFFERENCES_MAX)
         return;
@@ -122,7 +122,7 @@ static void tell_rest(struct telling *t, const cJSON *annotations)
 {
     CLEANUP_BUF struct buf names = BUF_INIT(KIB);
     size_t left = 0,
-           room = ISSUE_WARNING_MAX - sizeof "annotations of the template are left out:  and 999";
+           room = FINDING_WARNING_MAX - sizeof "annotations of the template are left out:  and 999";
     for (const cJSON *m = annotations->child; m; m = m->next) {
         if (!annotation_is_missed(m->string) || words_of(m->string))
             continue;

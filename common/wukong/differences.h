@@ -2,7 +2,7 @@
  * What differs between a source and its clone so that a user may stumble over it: annotations that
  * do not come along, what cloud-init does again, addresses and names that are taken twice. The
  * webhook and `kubectl wukong plan` (through facts.c) and the worker tell these same sentences.
- * Pure: trees in, sentences out, each of at most ISSUE_WARNING_MAX bytes and at most
+ * Pure: trees in, sentences out, each of at most FINDING_WARNING_MAX bytes and at most
  * DIFFERENCES_MAX of them; docs/differences.md explains them. No Secret is read.
  */
 #ifndef WUKONG_DIFFERENCES_H

@@ -21,7 +21,7 @@ struct resolver {
     const struct wukong_effective *e;
     const struct source_facts *s;
     const struct class_facts *c;
-    struct issues *l;
+    struct findings *l;
     struct disks *ret;
     bool lasting; /* see claims_will_wait */
 };
@@ -50,10 +50,11 @@ static void leave_out(struct resolver *r, const struct volume_facts *v, enum lef
 {
     r->ret->left_out[r->ret->left_out_count++] =
         (struct disk_left_out){v->name, v->claim, reason, why};
-    issues_add(r->l, rule_find("disk-left-out"), "spec.disks", NULL, "\"%.63s\": %.80s", v->name,
-               reason);
+    findings_add(r->l, rule_find("disk-left-out"), "spec.disks", NULL, "\"%.63s\": %.80s", v->name,
+                 reason);
     if (v->boot && !other_boot_disk(&r->w->spec))
-        issues_add(r->l, rule_find("disk-boot-left-out"), "spec.disks", NULL, "\"%.63s\"", v->name);
+        findings_add(r->l, rule_find("disk-boot-left-out"), "spec.disks", NULL, "\"%.63s\"",
+                     v->name);
 }
 
 static void report_missing(struct resolver *r, size_t index, const char *volume)
@@ -71,13 +72,13 @@ static void report_missing(struct resolver *r, size_t index, const char *volume)
                                     v->name);
         names[count++] = v->name;
     }
-    const char *near = issues_suggest(volume, names, count);
+    const char *near = findings_suggest(volume, names, count);
     CLEANUP_FREE char *value = xasprintf("\"%s\"", volume);
     snprintf(path, sizeof(path), "spec.disks[%zu].%s", index,
              d->source_disk ? "sourceDisk" : "name");
-    issues_add(r->l, rule_find("disk-missing"), path, value, "it has %s%s%s%s%s",
-               count ? list : "no disk at all", near ? " (did you mean \"" : "", near ? near : "",
-               near ? "\"?)" : "", "");
+    findings_add(r->l, rule_find("disk-missing"), path, value, "it has %s%s%s%s%s",
+                 count ? list : "no disk at all", near ? " (did you mean \"" : "", near ? near : "",
+                 near ? "\"?)" : "", "");
 }
 
 /* The disk that the spec's entry wants; false when there is none (reported). */
@@ -97,8 +98,8 @@ static bool select_listed(struct resolver *r, size_t index, struct disk_plan *re
              d->source_disk ? "sourceDisk" : "name");
     if (!v->claim) {
         CLEANUP_FREE char *value = xasprintf("\"%s\"", volume);
-        issues_add(r->l, rule_find("disk-no-data"), path, value, "it is a %.40s",
-                   *v->type->member ? v->type->member : "volume of another kind");
+        findings_add(r->l, rule_find("disk-no-data"), path, value, "it is a %.40s",
+                     *v->type->member ? v->type->member : "volume of another kind");
         return false;
     }
     *ret = (struct disk_plan){
@@ -132,13 +133,13 @@ static void check_claim(struct resolver *r, struct disk_plan *d, const struct cl
     if (!claim || !claim->looked_up)
         return;
     if (!claim->exists) {
-        issues_add(r->l, rule_find("disk-claim-missing"), path, NULL, "\"%.63s\"", d->claim);
+        findings_add(r->l, rule_find("disk-claim-missing"), path, NULL, "\"%.63s\"", d->claim);
         return;
     }
     if (claim->deleting)
-        issues_add(r->l, rule_find("disk-claim-deleting"), path, NULL, "\"%.63s\"", d->claim);
+        findings_add(r->l, rule_find("disk-claim-deleting"), path, NULL, "\"%.63s\"", d->claim);
     else if (!claim->bound)
-        issues_add(r->l, rule_find("disk-claim-unbound"), path, NULL, "\"%.63s\"", d->claim);
+        findings_add(r->l, rule_find("disk-claim-unbound"), path, NULL, "\"%.63s\"", d->claim);
     d->source_bytes = claim->bytes;
     d->source_class = claim->storage_class;
     d->volume_mode = claim->volume_mode;
@@ -159,10 +160,10 @@ static void check_size(struct resolver *r, struct disk_plan *d)
         xasprintf("\"%s\"", str_or(r->w->spec.disks[d->spec_index].size, ""));
     quantity_print(d->source_bytes, have);
     if (d->bytes < d->source_bytes)
-        issues_add(r->l, rule_find("disk-shrink"), path, value, "the source's disk has %s", have);
+        findings_add(r->l, rule_find("disk-shrink"), path, value, "the source's disk has %s", have);
     else if (sc && !sc->expansion)
-        issues_add(r->l, rule_find("disk-expansion"), path, value,
-                   "\"%.63s\", and the source's disk has %s", sc->name, have);
+        findings_add(r->l, rule_find("disk-expansion"), path, value,
+                     "\"%.63s\", and the source's disk has %s", sc->name, have);
 }
 
 static void check_class(struct resolver *r, struct disk_plan *d)
@@ -177,14 +178,14 @@ static void check_class(struct resolver *r, struct disk_plan *d)
     size_t count = 0;
     for (size_t i = 0; i < r->c->storage_class_count && count < LIMIT_CLASSES; i++)
         names[count++] = r->c->storage_classes[i].name;
-    const char *near = issues_suggest(d->storage_class, names, count);
+    const char *near = findings_suggest(d->storage_class, names, count);
     CLEANUP_FREE char *value = xasprintf("\"%s\"", d->storage_class);
     place(d, ".storageClassName", path);
     if (near)
-        issues_add(r->l, rule_find("disk-class-missing"), path, value, "did you mean \"%.63s\"?",
-                   near);
+        findings_add(r->l, rule_find("disk-class-missing"), path, value, "did you mean \"%.63s\"?",
+                     near);
     else
-        issues_add(r->l, rule_find("disk-class-missing"), path, value, NULL);
+        findings_add(r->l, rule_find("disk-class-missing"), path, value, NULL);
 }
 
 /* Chooses the snapshot class; false when the disk cannot be snapshotted, with *why. */
@@ -253,15 +254,15 @@ static enum keep check_snapshot(struct resolver *r, struct disk_plan *d,
         return LEAVE_OUT;
     if (known && !chosen) {
         bool late = choice.verdict == CLASS_REFUSED;
-        issues_add(r->l, rule_find(late ? "cut-refused" : "snapshot-class"),
-                   "spec.cloneSource.volumeSnapshotClassName",
-                   r->w->spec.source.snapshot_class ? r->w->spec.source.snapshot_class : "unset",
-                   "disk \"%.63s\" (PVC %.63s): %s", d->volume, d->claim, choice.text);
+        findings_add(r->l, rule_find(late ? "cut-refused" : "snapshot-class"),
+                     "spec.cloneSource.volumeSnapshotClassName",
+                     r->w->spec.source.snapshot_class ? r->w->spec.source.snapshot_class : "unset",
+                     "disk \"%.63s\" (PVC %.63s): %s", d->volume, d->claim, choice.text);
     } else {
         CLEANUP_FREE char *value = xasprintf("\"%s\"", d->volume);
         place(d, ".name", path);
-        issues_add(r->l, rule_find("disk-unsnapshottable"), path, value, "%.200s",
-                   str_or(v->snapshot_reason, "KubeVirt reports so"));
+        findings_add(r->l, rule_find("disk-unsnapshottable"), path, value, "%.200s",
+                     str_or(v->snapshot_reason, "KubeVirt reports so"));
     }
     return REFUSED;
 }
@@ -356,22 +357,22 @@ static void choose_method(struct resolver *r, struct disk_plan *d)
     CLEANUP_FREE char *value = xasprintf("\"%s\"", str_or(d->storage_class, ""));
     if (!same) {
         place(d, ".storageClassName", path);
-        issues_add(r->l, rule_find("disk-driver"), path, value,
-                   "\"%.63s\" is of driver %.63s and the source's disk of %.63s%s",
-                   d->storage_class, target, d->driver,
-                   r->e->clone_type == CLONE_LINKED ? ""
-                                                    : ", and CDI, which could copy it, is not "
-                                                      "installed");
+        findings_add(r->l, rule_find("disk-driver"), path, value,
+                     "\"%.63s\" is of driver %.63s and the source's disk of %.63s%s",
+                     d->storage_class, target, d->driver,
+                     r->e->clone_type == CLONE_LINKED ? ""
+                                                      : ", and CDI, which could copy it, is not "
+                                                        "installed");
     } else if (r->lasting && waits_for_consumer(r, d)) {
         struct class_choice choice = {0};
         (void)snapshot_class(r, d, &choice);
         place(d, ".storageClassName", path);
-        issues_add(r->l, rule_find("disk-waits"), path, value, "disk \"%.63s\" of driver %.63s: %s",
-                   d->volume, d->driver, choice.text);
+        findings_add(r->l, rule_find("disk-waits"), path, value,
+                     "disk \"%.63s\" of driver %.63s: %s", d->volume, d->driver, choice.text);
     } else {
         place(d, "", path);
-        issues_add(r->l, rule_find("disk-method"), path, value, "disk \"%.63s\" of driver %.63s",
-                   d->volume, d->driver);
+        findings_add(r->l, rule_find("disk-method"), path, value, "disk \"%.63s\" of driver %.63s",
+                     d->volume, d->driver);
     }
 }
 
@@ -387,19 +388,19 @@ static void check_cut(struct resolver *r, struct disk_plan *d)
     if (by_kubevirt && d->driver)
         d->cut = kubevirts_cut(r, d);
     if (by_kubevirt && d->cut.rule == CUT_RULE_REFUSE)
-        issues_add(r->l, rule_find("cut-refused"), "spec.cloneSource.snapshotMethod", NULL,
-                   "disk \"%.63s\" (PVC %.63s): driver %.63s: %.200s", d->volume, d->claim,
-                   str_or(d->driver, ""), str_or(d->cut.why, "its snapshots are refused"));
+        findings_add(r->l, rule_find("cut-refused"), "spec.cloneSource.snapshotMethod", NULL,
+                     "disk \"%.63s\" (PVC %.63s): driver %.63s: %.200s", d->volume, d->claim,
+                     str_or(d->driver, ""), str_or(d->cut.why, "its snapshots are refused"));
     bool runs = r->s->vmi_exists || e->clone_type == CLONE_RUNNING;
     if (e->clone_type == CLONE_FULL || !runs)
         return;
     if (d->cut.slow && e->quiesce == QUIESCE_REQUIRED)
-        issues_add(r->l, rule_find("cut-slow"), field, quiesce_names[e->quiesce],
-                   "\"%.40s\" by class %.40s", d->volume, class);
+        findings_add(r->l, rule_find("cut-slow"), field, quiesce_names[e->quiesce],
+                     "\"%.40s\" by class %.40s", d->volume, class);
     if (d->cut.rule == CUT_RULE_WHILE_FROZEN &&
         (e->quiesce == QUIESCE_NEVER || d->cut.slow || !r->s->agent_connected))
-        issues_add(r->l, rule_find("cut-unfrozen"), field, quiesce_names[e->quiesce],
-                   "\"%.40s\" by class %.40s", d->volume, class);
+        findings_add(r->l, rule_find("cut-unfrozen"), field, quiesce_names[e->quiesce],
+                     "\"%.40s\" by class %.40s", d->volume, class);
 }
 
 /* --- All together --- */
@@ -412,7 +413,7 @@ static void resolve_disk(struct resolver *r, struct disk_plan d)
     place(&d, "", path);
     d.shared = v->shared;
     if (d.shared)
-        issues_add(r->l, rule_find("disk-shared"), path, NULL, "\"%.63s\"", d.volume);
+        findings_add(r->l, rule_find("disk-shared"), path, NULL, "\"%.63s\"", d.volume);
     check_claim(r, &d, facts_claim(r->s, d.claim));
     check_class(r, &d);
     check_size(r, &d);
@@ -447,7 +448,7 @@ static void choose_methods(struct resolver *r)
 }
 
 void disks_resolve(struct arena *a, const struct wukong *w, const struct wukong_effective *e,
-                   const struct source_facts *s, const struct class_facts *c, struct issues *l,
+                   const struct source_facts *s, const struct class_facts *c, struct findings *l,
                    struct disks *ret)
 {
     struct resolver r = {a, w, e, s, c, l, ret, false};

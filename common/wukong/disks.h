@@ -12,11 +12,11 @@
 
 #include "wukong/class.h"
 #include "wukong/facts.h"
-#include "wukong/issues.h"
+#include "wukong/findings.h"
 #include "wukong/spec.h"
 
 enum disk_method {
-    DISK_METHOD_NONE,  /* nothing fits: an issue says what to install */
+    DISK_METHOD_NONE,  /* nothing fits: an finding says what to install */
     DISK_RESTORE,      /* PVC from VolumeSnapshot, same driver */
     DISK_CDI_CLONE,    /* DataVolume with source pvc (full) */
     DISK_CDI_SNAPSHOT, /* DataVolume with source snapshot (another class or namespace) */
@@ -69,11 +69,11 @@ struct disks {
  * what is known. The result lives in a.
  */
 void disks_resolve(struct arena *a, const struct wukong *w, const struct wukong_effective *e,
-                   const struct source_facts *s, const struct class_facts *c, struct issues *l,
+                   const struct source_facts *s, const struct class_facts *c, struct findings *l,
                    struct disks *ret);
 
 /* Every rule that needs facts: source, state, disks, classes, TPM/EFI, hostDisk, child names. */
 void validate_source(const struct wukong *w, const struct wukong_effective *e,
-                     const struct source_facts *s, const struct class_facts *c, struct issues *l);
+                     const struct source_facts *s, const struct class_facts *c, struct findings *l);
 
 #endif

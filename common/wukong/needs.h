@@ -43,7 +43,7 @@ int needs_each(const cJSON *instance, const char *ns, needs_found *found, void *
 /* A clone from another namespace may not have it: it is a Secret or ServiceAccount, and the Wukong
    does not name it. */
 bool need_is_denied(const struct need *need, const struct wukong_source *source);
-/* What the machine is without, in a sentence of at most ISSUE_WARNING_MAX bytes. */
+/* What the machine is without, in a sentence of at most FINDING_WARNING_MAX bytes. */
 #define NEED_DENIED_MAX 121
 void need_denied_text(const struct need *need, char out[NEED_DENIED_MAX]);
 

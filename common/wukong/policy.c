@@ -176,11 +176,11 @@ void policy_decode(struct arena *a, const cJSON *tree, struct policy *ret)
                        .uid = text(a, tree, "metadata.uid"),
                        .generation = number(tree, "metadata.generation")};
     const cJSON *spec = json_get(tree, "spec");
-    CLEANUP_ISSUES struct issues l;
-    issues_init(&l);
+    CLEANUP_FINDINGS struct findings l;
+    findings_init(&l);
     validate_policy(tree, &l);
     for (size_t i = 0; i < l.count && !p.broken; i++)
-        if (l.items[i].severity == ISSUE_ERROR)
+        if (l.items[i].severity == FINDING_ERROR)
             broken(a, &p, l.items[i].field, l.items[i].message);
     read_match(a, json_get(spec, "match"), &p.match, &p);
     read_match(a, json_get(spec, "exclude"), &p.exclude, &p);

@@ -19,7 +19,7 @@
 #include "wukong/cron.h"
 #include "wukong/cut.h"
 #include "wukong/disks.h"
-#include "wukong/issues.h"
+#include "wukong/findings.h"
 #include "wukong/selector.h"
 #include "wukong/spec.h"
 

@@ -24,7 +24,7 @@ static const char *const toleration_effects[] = {"", "NoSchedule", "PreferNoSche
  */
 /* clang-format off */
 #define ROW(g, id, sev, rea, on, field, cond, msg, remedy, check, arg) \
-    {id, g, ISSUE_##sev, ISSUE_##rea, on, field, cond, msg, remedy, check, arg},
+    {id, g, FINDING_##sev, FINDING_##rea, on, field, cond, msg, remedy, check, arg},
 #define S(...) ROW(RULE_SCHEMA, __VA_ARGS__)
 #define C(...) ROW(RULE_STATIC, __VA_ARGS__)
 #define U(...) ROW(RULE_UPDATE, __VA_ARGS__, NULL, NULL)

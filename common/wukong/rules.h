@@ -15,7 +15,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "wukong/issues.h"
+#include "wukong/findings.h"
 
 struct check;
 
@@ -24,8 +24,8 @@ enum rule_group { RULE_SCHEMA, RULE_STATIC, RULE_UPDATE, RULE_SOURCE, RULE_POLIC
 struct rule {
     const char *id;
     enum rule_group group;
-    enum issue_severity severity;
-    enum issue_reason reason;
+    enum finding_severity severity;
+    enum finding_reason reason;
     const char *on;        /* the value looked at; also the field reported unless `field` is set */
     const char *field;     /* where it is reported, relative to `on` (".vmName"), or NULL */
     const char *condition; /* when it strikes, for the reference page */

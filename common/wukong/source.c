@@ -14,7 +14,7 @@ struct judge {
     const struct wukong *w;
     const struct wukong_effective *e;
     const struct source_facts *s;
-    struct issues *l;
+    struct findings *l;
 };
 
 static const char *name_field(const struct judge *j)
@@ -25,7 +25,7 @@ static const char *name_field(const struct judge *j)
 static void add(const struct judge *j, const char *rule, const char *field, const char *detail)
 {
     CLEANUP_FREE char *value = xasprintf("\"%s\"", str_or(j->e->source_name, ""));
-    issues_add(j->l, rule_find(rule), field, value, detail ? "%.200s" : NULL, detail);
+    findings_add(j->l, rule_find(rule), field, value, detail ? "%.200s" : NULL, detail);
 }
 
 /* A VMI that has ended never runs again. */
@@ -51,8 +51,8 @@ static void judge_guest(const struct judge *j)
     if (j->s->paused && j->e->quiesce != QUIESCE_NEVER)
         add(j, "source-paused", name_field(j), NULL);
     if (j->e->quiesce == QUIESCE_REQUIRED && !j->s->agent_connected)
-        issues_add(j->l, rule_find("source-no-agent"), "spec.cloneSource.quiesce", "\"Required\"",
-                   NULL);
+        findings_add(j->l, rule_find("source-no-agent"), "spec.cloneSource.quiesce", "\"Required\"",
+                     NULL);
 }
 
 /* What the clone waits for, and what else may come of it. */
@@ -107,8 +107,8 @@ static void judge_volumes(const struct judge *j)
             add(j, str_eq(v->type->member, "hostDisk") ? "source-host-disk" : "source-volume",
                 name_field(j), v->name);
         else if (fate == VOLUME_DROPPED)
-            issues_add(j->l, rule_find("source-volume-dropped"), name_field(j), NULL,
-                       "\"%.40s\" is left out: %.60s", v->name, v->type->words);
+            findings_add(j->l, rule_find("source-volume-dropped"), name_field(j), NULL,
+                         "\"%.40s\" is left out: %.60s", v->name, v->type->words);
     }
 }
 
@@ -120,8 +120,8 @@ static void judge_spec(const struct judge *j)
         add(j, "source-efi", name_field(j), NULL);
     judge_volumes(j);
     if (j->e->method == METHOD_VM_SNAPSHOT && !j->s->vm_exists)
-        issues_add(j->l, rule_find("vmsnapshot-standalone"), "spec.cloneSource.snapshotMethod",
-                   "\"VirtualMachineSnapshot\"", NULL);
+        findings_add(j->l, rule_find("vmsnapshot-standalone"), "spec.cloneSource.snapshotMethod",
+                     "\"VirtualMachineSnapshot\"", NULL);
 }
 
 /* Names that come from the source: those of listed disks are a static rule's. */
@@ -136,8 +136,8 @@ static void judge_names(const struct judge *j, const struct disks *d)
         if (strlen(pvc) <= LIMIT_DNS_LABEL)
             continue;
         CLEANUP_FREE char *value = xasprintf("\"%s\"", name);
-        issues_add(j->l, rule_find("name-length-source-disk"), "metadata.name", value,
-                   "\"%.120s\" has %zu", pvc, strlen(pvc));
+        findings_add(j->l, rule_find("name-length-source-disk"), "metadata.name", value,
+                     "\"%.120s\" has %zu", pvc, strlen(pvc));
     }
 }
 
@@ -159,10 +159,10 @@ static void judge_needs(const struct judge *j)
         const struct source_need *n = &j->s->needs[i];
         bool replaced = str_eq(n->kind, "NetworkAttachmentDefinition") && j->w->spec.network_count;
         if (n->denied && !wukong_allows_secret(&j->w->spec.source, n->name))
-            issues_add(j->l, rule_find("source-secret"), name_field(j), NULL, "%s", n->denied);
+            findings_add(j->l, rule_find("source-secret"), name_field(j), NULL, "%s", n->denied);
         else if (!n->optional && !replaced && !told_before(j, i))
-            issues_add(j->l, rule_find("source-needs"), name_field(j), NULL,
-                       "the new VM needs %s \"%.48s\" in its own namespace", n->kind, n->name);
+            findings_add(j->l, rule_find("source-needs"), name_field(j), NULL,
+                         "the new VM needs %s \"%.48s\" in its own namespace", n->kind, n->name);
     }
 }
 
@@ -173,7 +173,7 @@ static void judge_differences(const struct judge *j)
         bool has = !d->secret || !j->e->cross_namespace ||
                    wukong_allows_secret(&j->w->spec.source, d->secret);
         if (has)
-            issues_add(j->l, rule_find("source-differs"), name_field(j), NULL, "%s", d->text);
+            findings_add(j->l, rule_find("source-differs"), name_field(j), NULL, "%s", d->text);
     }
 }
 
@@ -183,14 +183,14 @@ static bool exists(const struct judge *j)
 }
 
 void validate_source(const struct wukong *w, const struct wukong_effective *e,
-                     const struct source_facts *s, const struct class_facts *c, struct issues *l)
+                     const struct source_facts *s, const struct class_facts *c, struct findings *l)
 {
     struct judge j = {w, e, s, l};
     if (!e->is_clone || !s->looked_up || e->source_type == SOURCE_UNSET || !e->source_name)
         return;
     if (!exists(&j)) {
-        issues_add(l, rule_find("source-missing"), name_field(&j), NULL, "%s %.63s/%.63s",
-                   e->source_type == SOURCE_VM ? "VM" : "VMI", e->source_ns, e->source_name);
+        findings_add(l, rule_find("source-missing"), name_field(&j), NULL, "%s %.63s/%.63s",
+                     e->source_type == SOURCE_VM ? "VM" : "VMI", e->source_ns, e->source_name);
         return;
     }
     if (s->deleting) {

@@ -17,7 +17,7 @@
 struct change {
     const cJSON *old, *new; /* the object that holds the field, before and after */
     const char *path;       /* of that object */
-    struct issues *issues;
+    struct findings *findings;
 };
 
 static const cJSON *member(const cJSON *o, const char *name)
@@ -50,8 +50,8 @@ static void changed(const struct change *c, const char *rule, const char *name)
     CLEANUP_FREE char *old = shown(member(c->old, name));
     CLEANUP_FREE char *new = shown(member(c->new, name));
     snprintf(path, sizeof(path), "%s.%s", c->path, name);
-    issues_add(c->issues, rule_find(rule), path, NULL, "it was %.64s and is %.64s",
-               old ? old : "unset", new ? new : "unset");
+    findings_add(c->findings, rule_find(rule), path, NULL, "it was %.64s and is %.64s",
+                 old ? old : "unset", new ? new : "unset");
 }
 
 static void must_equal(const struct change *c, const char *rule, const char *name)
@@ -202,7 +202,7 @@ static const cJSON *disk_named(const struct disk_map *map, const char *name)
 }
 
 static void compare_disk_lists(const cJSON *old, const cJSON *new, const struct disk_map *before,
-                               const struct disk_map *after, struct issues *l)
+                               const struct disk_map *after, struct findings *l)
 {
     const struct rule *rule = rule_find("disks-immutable");
     const cJSON *d;
@@ -213,19 +213,20 @@ static void compare_disk_lists(const cJSON *old, const cJSON *new, const struct 
         const cJSON *was = disk_named(before, name);
         snprintf(path, sizeof(path), "spec.disks[%zu]", i++);
         if (!was)
-            issues_add(l, rule, path, NULL, "disk \"%.63s\" was added", str_or(name, ""));
+            findings_add(l, rule, path, NULL, "disk \"%.63s\" was added", str_or(name, ""));
         else if (!same_disk(was, d))
-            issues_add(l, rule, path, NULL, "disk \"%.63s\" was changed", name);
+            findings_add(l, rule, path, NULL, "disk \"%.63s\" was changed", name);
     }
     cJSON_ArrayForEach (d, old) {
         const char *name = json_str(d, "name");
         if (!disk_named(after, name))
-            issues_add(l, rule, "spec.disks", NULL, "disk \"%.63s\" was removed", str_or(name, ""));
+            findings_add(l, rule, "spec.disks", NULL, "disk \"%.63s\" was removed",
+                         str_or(name, ""));
     }
 }
 
 /* The order of the list does not count: it is a map by name. */
-static void check_disks(const cJSON *old, const cJSON *new, struct issues *l)
+static void check_disks(const cJSON *old, const cJSON *new, struct findings *l)
 {
     /* Names may stand twice in an old object that was never valid. */
     if (old && new &&json_equal(old, new))
@@ -236,19 +237,19 @@ static void check_disks(const cJSON *old, const cJSON *new, struct issues *l)
     free(after.items);
 }
 
-static void check_immutable(const cJSON *old, const cJSON *object, struct issues *l)
+static void check_immutable(const cJSON *old, const cJSON *object, struct findings *l)
 {
     const cJSON *before = json_get(old, "spec"), *after = json_get(object, "spec");
     const cJSON *was = member(before, "cloneSource"), *is = member(after, "cloneSource");
     long long a = 1, b = 1;
     if (!was != !is)
-        issues_add(l, rule_find("clone-presence-immutable"), "spec.cloneSource", NULL, "it was %s",
-                   was ? "removed" : "added");
+        findings_add(l, rule_find("clone-presence-immutable"), "spec.cloneSource", NULL,
+                     "it was %s", was ? "removed" : "added");
     (void)schema_integer(member(before, "replicas"), &a);
     (void)schema_integer(member(after, "replicas"), &b);
     if (a != b)
-        issues_add(l, rule_find("replicas-immutable"), "spec.replicas", NULL,
-                   "it was %lld and is %lld", a, b);
+        findings_add(l, rule_find("replicas-immutable"), "spec.replicas", NULL,
+                     "it was %lld and is %lld", a, b);
     if (!was || !is)
         return;
     struct change c = {was, is, "spec.cloneSource", l};
@@ -259,11 +260,11 @@ static void check_immutable(const cJSON *old, const cJSON *object, struct issues
 }
 
 /* Found in the old object too, with the same words, about the same value. */
-static bool is_old_news(const struct issue *e, const struct issues *before, const cJSON *old,
+static bool is_old_news(const struct finding *e, const struct findings *before, const cJSON *old,
                         const cJSON *object)
 {
     for (size_t i = 0; i < before->count; i++) {
-        const struct issue *o = &before->items[i];
+        const struct finding *o = &before->items[i];
         if (o->rule != e->rule || !str_eq(o->field, e->field) || !str_eq(o->message, e->message))
             continue;
         const cJSON *a = field_find(old, e->field), *b = field_find(object, e->field);
@@ -275,8 +276,8 @@ static bool is_old_news(const struct issue *e, const struct issues *before, cons
 bool update_asks_anew(const cJSON *old, const cJSON *object)
 {
     static const char retry[] = "metadata.annotations[" WUKONG_RETRY_ANNOTATION "]";
-    CLEANUP_ISSUES struct issues changes;
-    issues_init(&changes);
+    CLEANUP_FINDINGS struct findings changes;
+    findings_init(&changes);
     struct change c = {json_at(old, "spec.cloneSource"), json_at(object, "spec.cloneSource"),
                        "spec.cloneSource", &changes};
     const char *was = json_str(old, retry), *is = json_str(object, retry);
@@ -286,14 +287,14 @@ bool update_asks_anew(const cJSON *old, const cJSON *object)
     return !c.old || changes.count || (is && !str_eq(was, is));
 }
 
-void validate_update(const cJSON *old, const cJSON *object, struct issues *l)
+void validate_update(const cJSON *old, const cJSON *object, struct findings *l)
 {
-    CLEANUP_ISSUES struct issues before;
-    issues_init(&before);
+    CLEANUP_FINDINGS struct findings before;
+    findings_init(&before);
     validate_create(old, &before);
     validate_create(object, l);
     for (size_t i = l->count; i-- > 0;)
         if (is_old_news(&l->items[i], &before, old, object))
-            issues_drop(l, i);
+            findings_drop(l, i);
     check_immutable(old, object, l);
 }

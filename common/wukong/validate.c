@@ -22,7 +22,7 @@ struct rule_index {
 struct walk {
     struct rule_index index;
     const cJSON *root;
-    struct issues *issues;
+    struct findings *findings;
     bool unknown_fields; /* report those and nothing else */
     size_t pattern_len, path_len;
     char pattern[PATH_MAX_BYTES]; /* "spec.disks[].size", as rules name places */
@@ -69,7 +69,7 @@ static void run_rules(const struct walk *w, const cJSON *value, bool lengths)
         next = w->index.next[i - 1];
         if ((rule->check == check_length) != lengths || strcmp(rule->on, w->pattern) != 0)
             continue;
-        struct check c = {rule, w->root, w->path, w->issues};
+        struct check c = {rule, w->root, w->path, w->findings};
         rule->check(&c, value);
     }
 }
@@ -86,15 +86,16 @@ static bool holds_more_than(const cJSON *value, size_t max)
    much: a list of a hundred thousand disks costs no more than to be refused. */
 static bool is_too_long(const struct walk *w, const struct schema *s, const cJSON *value)
 {
-    size_t found = w->issues->count + w->issues->dropped;
+    size_t found = w->findings->count + w->findings->dropped;
     run_rules(w, value, true);
     if (!cJSON_IsArray(value) && !cJSON_IsObject(value))
         return false;
-    if (w->issues->count + w->issues->dropped > found)
+    if (w->findings->count + w->findings->dropped > found)
         return true;
     if (!s->max || !holds_more_than(value, s->max))
         return false;
-    issues_add(w->issues, rule_find("too-many"), w->path, NULL, "at most %zu are allowed", s->max);
+    findings_add(w->findings, rule_find("too-many"), w->path, NULL, "at most %zu are allowed",
+                 s->max);
     return true;
 }
 
@@ -103,10 +104,10 @@ static void wrong_type(const struct walk *w, const struct schema *s, const cJSON
     /* What cloudInitUser holds may be a secret and is never repeated. */
     bool secret = str_starts(w->pattern, "spec.cloudInitUser.");
     CLEANUP_FREE char *text = secret  ? xstrdup("…")
-                              : value ? json_print_start(value, ISSUE_VALUE_MAX)
+                              : value ? json_print_start(value, FINDING_VALUE_MAX)
                                       : xstrdup("null");
-    issues_add(w->issues, rule_find("type"), w->path, text, "%s; %s", schema_type_text(s->type),
-               schema_type_remedy(s->type));
+    findings_add(w->findings, rule_find("type"), w->path, text, "%s; %s", schema_type_text(s->type),
+                 schema_type_remedy(s->type));
 }
 
 static void walk_value(struct walk *w, const struct schema *s, const cJSON *value);
@@ -115,19 +116,19 @@ static void unknown_field(const struct walk *w, const struct schema *s, const cJ
 {
     const char *names[64];
     size_t count = 0;
-    if (issues_full(w->issues)) {
-        issues_add(w->issues, rule_find("unknown-field"), w->path, NULL, NULL);
+    if (findings_full(w->findings)) {
+        findings_add(w->findings, rule_find("unknown-field"), w->path, NULL, NULL);
         return;
     }
     for (size_t i = 0; i < s->count && count < ARRAY_LEN(names); i++)
         names[count++] = s->fields[i].name;
-    const char *near = issues_suggest(value->string, names, count);
-    CLEANUP_FREE char *name = xasprintf("\"%.*s\"", ISSUE_VALUE_MAX + 4, value->string);
+    const char *near = findings_suggest(value->string, names, count);
+    CLEANUP_FREE char *name = xasprintf("\"%.*s\"", FINDING_VALUE_MAX + 4, value->string);
     if (near)
-        issues_add(w->issues, rule_find("unknown-field"), w->path, name, "did you mean \"%s\"?",
-                   near);
+        findings_add(w->findings, rule_find("unknown-field"), w->path, name, "did you mean \"%s\"?",
+                     near);
     else
-        issues_add(w->issues, rule_find("unknown-field"), w->path, name, NULL);
+        findings_add(w->findings, rule_find("unknown-field"), w->path, name, NULL);
 }
 
 /* Enters a member (after a dot, but at the root) or an item and restores both paths afterwards. */
@@ -202,33 +203,33 @@ static void walk_value(struct walk *w, const struct schema *s, const cJSON *valu
 }
 
 static void walk_root(const struct schema *s, const char *prefix, const cJSON *object,
-                      bool unknown_fields, struct issues *l)
+                      bool unknown_fields, struct findings *l)
 {
     CLEANUP_FREE struct walk *w = xcalloc(1, sizeof(*w));
     w->root = object;
-    w->issues = l;
+    w->findings = l;
     w->unknown_fields = unknown_fields;
     w->pattern_len = append(w->pattern, 0, prefix);
     index_rules(&w->index);
     walk_value(w, s, object);
 }
 
-void validate_create(const cJSON *object, struct issues *l)
+void validate_create(const cJSON *object, struct findings *l)
 {
     walk_root(&schema_wukong, "", object, false, l);
 }
 
-void validate_unknown_fields(const cJSON *object, struct issues *l)
+void validate_unknown_fields(const cJSON *object, struct findings *l)
 {
     walk_root(&schema_wukong, "", object, true, l);
 }
 
-void validate_policy(const cJSON *object, struct issues *l)
+void validate_policy(const cJSON *object, struct findings *l)
 {
     walk_root(&schema_policy, "ClonePolicy:", object, false, l);
 }
 
-void validate_policy_unknown_fields(const cJSON *object, struct issues *l)
+void validate_policy_unknown_fields(const cJSON *object, struct findings *l)
 {
     walk_root(&schema_policy, "ClonePolicy:", object, true, l);
 }

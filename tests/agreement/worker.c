@@ -136,24 +136,24 @@ static void answer(const char *line, size_t len)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(4u * MIB);
     CLEANUP_JSON cJSON *object = NULL;
-    CLEANUP_ISSUES struct issues issues;
+    CLEANUP_FINDINGS struct findings findings;
     struct json_writer w = json_writer(&out);
     struct err err = {0};
-    issues_init(&issues);
+    findings_init(&findings);
     bool refused = json_parse(line, len, true, &object, &err) < 0;
     if (!refused) {
-        validate_create(object, &issues);
+        validate_create(object, &findings);
         refused = work(object, &err) < 0;
     }
     json_object(&w, NULL);
     json_array(&w, "errors");
-    for (size_t i = 0; i < issues.count; i++) {
-        if (issues.items[i].severity != ISSUE_ERROR)
+    for (size_t i = 0; i < findings.count; i++) {
+        if (findings.items[i].severity != FINDING_ERROR)
             continue;
         json_object(&w, NULL);
-        json_string(&w, "rule", issues.items[i].rule->id);
-        json_string(&w, "field", issues.items[i].field);
-        json_string(&w, "message", issues.items[i].message);
+        json_string(&w, "rule", findings.items[i].rule->id);
+        json_string(&w, "field", findings.items[i].field);
+        json_string(&w, "message", findings.items[i].message);
         json_end(&w);
     }
     json_end(&w);

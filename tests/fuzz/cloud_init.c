@@ -10,13 +10,13 @@
 #include "json/json.h"
 #include "wukong/cloud_init.h"
 #include "wukong/differences.h"
-#include "wukong/issues.h"
+#include "wukong/findings.h"
 
 static void found(void *arg, const struct difference *d)
 {
     size_t *count = arg;
     assert(++*count <= DIFFERENCES_MAX);
-    assert(*d->text && strlen(d->text) <= ISSUE_WARNING_MAX);
+    assert(*d->text && strlen(d->text) <= FINDING_WARNING_MAX);
 }
 
 static void as_volume(const char *text)

@@ -15,16 +15,16 @@
 
 static void judge_all(const cJSON *tree, const cJSON *other)
 {
-    CLEANUP_ISSUES struct issues l;
+    CLEANUP_FINDINGS struct findings l;
     CLEANUP_BUF struct buf out = BUF_INIT(4 * MIB);
-    issues_init(&l);
+    findings_init(&l);
     validate_create(tree, &l);
     validate_unknown_fields(tree, &l);
     validate_update(other, tree, &l);
     validate_policy(tree, &l);
     for (size_t i = 0; i < l.count; i++)
         assert(*l.items[i].message);
-    issues_message(&l, &out);
+    findings_message(&l, &out);
     buf_clear(&out);
     if (patch_defaults(tree, NULL, NULL, &out)) {
         CLEANUP_JSON cJSON *patch = NULL;
@@ -39,7 +39,7 @@ static void judge_all(const cJSON *tree, const cJSON *other)
 static void resolve(const cJSON *tree)
 {
     CLEANUP_ARENA struct arena a;
-    CLEANUP_ISSUES struct issues l;
+    CLEANUP_FINDINGS struct findings l;
     CLEANUP_FREE struct policy_findings *found = xcalloc(1, sizeof(*found));
     struct wukong w;
     struct source_facts s;
@@ -50,7 +50,7 @@ static void resolve(const cJSON *tree)
     struct err err;
     const char *names[LIMIT_VOLUMES];
     arena_init(&a, 4 * MIB);
-    issues_init(&l);
+    findings_init(&l);
     if (wukong_decode(&a, tree, &w, &err) < 0)
         return;
     struct wukong_effective e = wukong_default(&w.spec, w.ns);

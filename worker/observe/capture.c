@@ -142,7 +142,7 @@ static void refuse(struct clone_view *v, enum reason reason, const char *text)
 }
 
 /* Which reason stands for a finding of the rule table. */
-static enum reason reason_of_issue(const struct issue *i)
+static enum reason reason_of_finding(const struct finding *i)
 {
     static const struct {
         const char *part; /* of the rule's id */
@@ -163,15 +163,15 @@ static enum reason reason_of_issue(const struct issue *i)
     return REASON_DISK_UNSUITABLE;
 }
 
-static bool judge(struct clone_view *v, const struct issues *l)
+static bool judge(struct clone_view *v, const struct findings *l)
 {
     for (size_t i = 0; i < l->count; i++) {
-        const struct issue *one = &l->items[i];
-        if (one->severity != ISSUE_ERROR)
+        const struct finding *one = &l->items[i];
+        if (one->severity != FINDING_ERROR)
             continue;
         CLEANUP_BUF struct buf text = BUF_INIT(4096);
         buf_addf(&text, "%s: %s", one->field, one->message);
-        refuse(v, reason_of_issue(one), text.data);
+        refuse(v, reason_of_finding(one), text.data);
         return false;
     }
     return true;
@@ -416,14 +416,14 @@ static void from_reads(struct clone_view *v, struct memo *memo, int64_t read_ms)
     }
     struct source_facts facts = {0};
     struct disks plan = {0};
-    CLEANUP_ISSUES struct issues issues;
-    issues_init(&issues);
+    CLEANUP_FINDINGS struct findings findings;
+    findings_init(&findings);
     facts_read_source(v->arena, vm, vmi, &facts);
     facts.looked_up = true;
     facts.ns = v->effective.source_ns;
     read_claims(v, &facts);
-    disks_resolve(v->arena, v->wukong, &v->effective, &facts, &v->classes, &issues, &plan);
-    if (!judge(v, &issues))
+    disks_resolve(v->arena, v->wukong, &v->effective, &facts, &v->classes, &findings, &plan);
+    if (!judge(v, &findings))
         return;
     if (names_other_claims(v, &plan))
         return;

@@ -24,20 +24,20 @@ static cJSON *whole_object(const struct wukong *w, cJSON *spec)
 static void judge(const struct clone_view *v, const char *text, struct call *verdict)
 {
     CLEANUP_JSON cJSON *spec = NULL;
-    CLEANUP_ISSUES struct issues issues;
+    CLEANUP_FINDINGS struct findings findings;
     CLEANUP_BUF struct buf message = BUF_INIT(4096);
-    issues_init(&issues);
+    findings_init(&findings);
     if (!text || json_read(text, strlen(text), &spec, NULL) < 0)
         return;
     CLEANUP_JSON cJSON *root = whole_object(v->wukong, spec);
-    validate_create(root, &issues);
+    validate_create(root, &findings);
     verdict->state = CALL_OK;
-    if (!issues.errors)
+    if (!findings.errors)
         return;
-    issues_message(&issues, &message);
+    findings_message(&findings, &message);
     verdict->state = CALL_FAILED;
     free(verdict->message);
-    verdict->message = xstrdup(buf_ok(&message) ? message.data : issues.items[0].message);
+    verdict->message = xstrdup(buf_ok(&message) ? message.data : findings.items[0].message);
 }
 
 void view_judge_spec(struct clone_view *v, struct memo *memo, const struct kube_object *object)

@@ -113,7 +113,7 @@ static const char *json_of(const char *yaml, char **ret)
 static bool told(const struct judged *j, const struct rule *rule, const char *field,
                  const char *word)
 {
-    if (rule->severity == ISSUE_ERROR)
+    if (rule->severity == FINDING_ERROR)
         return j->result.verdict == VERDICT_INVALID && judged_has_cause(j, field, word ? word : "");
     return judged_warns(j, word ? word : field);
 }

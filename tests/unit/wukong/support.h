@@ -42,7 +42,7 @@ static inline cJSON *parse_yaml(const char *text)
     return tree;
 }
 
-static inline void print_issues(const struct issues *l)
+static inline void print_findings(const struct findings *l)
 {
     for (size_t i = 0; i < l->count; i++)
         print_message("    %s: %s: %s\n", l->items[i].rule->id, l->items[i].field,
@@ -50,13 +50,13 @@ static inline void print_issues(const struct issues *l)
 }
 
 /* Every message stands alone: it has text, and no trace of a missing argument. */
-static inline void check_messages(const struct issues *l)
+static inline void check_messages(const struct findings *l)
 {
     for (size_t i = 0; i < l->count; i++) {
-        const struct issue *e = &l->items[i];
+        const struct finding *e = &l->items[i];
         bool good = *e->message && !strstr(e->message, "(null)") && !strstr(e->message, "; ;");
-        if (e->severity == ISSUE_WARNING)
-            good = good && strlen(e->message) <= ISSUE_WARNING_MAX;
+        if (e->severity == FINDING_WARNING)
+            good = good && strlen(e->message) <= FINDING_WARNING_MAX;
         if (!good)
             fail_msg("message of %s: %s", e->rule->id, e->message);
     }

@@ -58,9 +58,9 @@ static cJSON *long_value(const struct schema *s)
 
 static size_t judge_long(const cJSON *tree, bool policy, const char *where)
 {
-    CLEANUP_ISSUES struct issues l, updated;
-    issues_init(&l);
-    issues_init(&updated);
+    CLEANUP_FINDINGS struct findings l, updated;
+    findings_init(&l);
+    findings_init(&updated);
     double began = cpu_s();
     if (policy) {
         validate_policy(tree, &l);
@@ -156,8 +156,8 @@ static double labels_cost(long n, bool good)
     CLEANUP_JSON cJSON *old = labels(n, good, true);
     CLEANUP_JSON cJSON *new = labels(n, good, false);
     for (int i = 0; i < 5; i++) {
-        CLEANUP_ISSUES struct issues l;
-        issues_init(&l);
+        CLEANUP_FINDINGS struct findings l;
+        findings_init(&l);
         double began = cpu_s();
         validate_update(old, new, &l);
         assert_true(json_equal(old, new));
@@ -183,14 +183,14 @@ static void test_too_many_findings(void **state)
 {
     (void)state;
     CLEANUP_JSON cJSON *tree = labels(2000, false, false);
-    CLEANUP_ISSUES struct issues l;
+    CLEANUP_FINDINGS struct findings l;
     CLEANUP_BUF struct buf text = BUF_INIT(MIB);
-    issues_init(&l);
+    findings_init(&l);
     validate_create(tree, &l);
-    assert_int_equal(l.count, ISSUES_MAX);
+    assert_int_equal(l.count, FINDINGS_MAX);
     assert_int_equal(l.errors, 2000);
-    assert_int_equal(l.dropped, 2000 - ISSUES_MAX);
-    issues_message(&l, &text);
+    assert_int_equal(l.dropped, 2000 - FINDINGS_MAX);
+    findings_message(&l, &text);
     assert_non_null(strstr(text.data, ", and 1744 more]"));
 }
 
@@ -198,16 +198,16 @@ static void test_too_many_findings(void **state)
 static void test_errors_after_warnings(void **state)
 {
     (void)state;
-    CLEANUP_ISSUES struct issues l;
-    issues_init(&l);
-    struct issues_mark start = issues_mark(&l);
+    CLEANUP_FINDINGS struct findings l;
+    findings_init(&l);
+    struct findings_mark start = findings_mark(&l);
     for (int i = 0; i < 1000; i++)
-        issues_add(&l, rule_find("memory-unit"), "spec.memory", NULL, NULL);
+        findings_add(&l, rule_find("memory-unit"), "spec.memory", NULL, NULL);
     assert_int_equal(l.errors, 0);
-    issues_add(&l, rule_find("spec-required"), "spec", NULL, NULL);
+    findings_add(&l, rule_find("spec-required"), "spec", NULL, NULL);
     assert_int_equal(l.errors, 1);
-    assert_true(issues_has(&l, "spec-required"));
-    issues_rewind(&l, start);
+    assert_true(findings_has(&l, "spec-required"));
+    findings_rewind(&l, start);
     assert_int_equal(l.count + l.errors + l.warnings + l.dropped, 0);
 }
 

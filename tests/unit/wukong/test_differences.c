@@ -9,7 +9,7 @@
 #include "base/rng.h"
 #include "wukong/cloud_init.h"
 #include "wukong/differences.h"
-#include "wukong/issues.h"
+#include "wukong/findings.h"
 
 struct told {
     char text[8192];
@@ -20,7 +20,7 @@ static void collect(void *arg, const struct difference *d)
 {
     struct told *told = arg;
     size_t used = strlen(told->text);
-    assert_true(*d->text && strlen(d->text) <= ISSUE_WARNING_MAX);
+    assert_true(*d->text && strlen(d->text) <= FINDING_WARNING_MAX);
     assert_true(++told->count <= DIFFERENCES_MAX);
     snprintf(told->text + used, sizeof told->text - used, "%s%s%s|", d->text, d->secret ? " @" : "",
              str_or(d->secret, ""));

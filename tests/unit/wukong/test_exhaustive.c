@@ -74,7 +74,7 @@ static void apply(cJSON *object)
     assert_false(patch_defaults(object, NULL, NULL, &patch));
 }
 
-static bool same_findings(const struct issues *a, const struct issues *b)
+static bool same_findings(const struct findings *a, const struct findings *b)
 {
     if (a->count != b->count)
         return false;
@@ -100,10 +100,10 @@ static void check_clean(const cJSON *object)
 static void check_object(const char *text, size_t *clean)
 {
     CLEANUP_JSON cJSON *object = parse_yaml(text);
-    CLEANUP_ISSUES struct issues before, after, update;
-    issues_init(&before);
-    issues_init(&after);
-    issues_init(&update);
+    CLEANUP_FINDINGS struct findings before, after, update;
+    findings_init(&before);
+    findings_init(&after);
+    findings_init(&update);
     validate_create(object, &before);
     check_messages(&before);
     validate_update(object, object, &update);
@@ -112,8 +112,8 @@ static void check_object(const char *text, size_t *clean)
     apply(object);
     validate_create(object, &after);
     if (!same_findings(&before, &after)) {
-        print_issues(&before);
-        print_issues(&after);
+        print_findings(&before);
+        print_findings(&after);
         fail_msg("the defaults change the verdict: %s", text);
     }
     if (!before.errors) {
@@ -265,9 +265,9 @@ static void test_random_trees(void **state)
     for (int i = 0; i < 4000; i++) {
         CLEANUP_JSON cJSON *a = i % 2 ? random_tree(&r, 6) : parse_yaml(good);
         CLEANUP_JSON cJSON *b = i % 3 ? random_tree(&r, 6) : parse_yaml(good);
-        CLEANUP_ISSUES struct issues l;
+        CLEANUP_FINDINGS struct findings l;
         CLEANUP_BUF struct buf out = BUF_INIT(MIB);
-        issues_init(&l);
+        findings_init(&l);
         graft(&r, a);
         validate_create(a, &l);
         validate_unknown_fields(a, &l);
@@ -275,7 +275,7 @@ static void test_random_trees(void **state)
         validate_policy(a, &l);
         validate_policy_unknown_fields(a, &l);
         (void)patch_defaults(a, b, NULL, &out);
-        issues_message(&l, &out);
+        findings_message(&l, &out);
         CLEANUP_ARENA struct arena arena;
         struct wukong w;
         struct err err;

@@ -6,11 +6,11 @@
 #include "rows_rules.h"
 #include "wukong/rules.h"
 
-static void judge(const char *text, struct issues *l)
+static void judge(const char *text, struct findings *l)
 {
     CLEANUP_FREE char *full = expand(text);
     CLEANUP_JSON cJSON *tree = parse_yaml(full);
-    issues_init(l);
+    findings_init(l);
     if (str_eq(json_str(tree, "kind"), "ClonePolicy"))
         validate_policy(tree, l);
     else
@@ -18,7 +18,7 @@ static void judge(const char *text, struct issues *l)
     check_messages(l);
 }
 
-static const struct issue *find(const struct issues *l, const char *rule, const char *field)
+static const struct finding *find(const struct findings *l, const char *rule, const char *field)
 {
     for (size_t i = 0; i < l->count; i++)
         if (str_eq(l->items[i].rule->id, rule) && (!field || str_eq(l->items[i].field, field)))
@@ -32,13 +32,13 @@ static void test_rows(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rule_rows); i++) {
         const struct rule_row *r = &rule_rows[i];
         const struct rule *rule = rule_find(r->rule);
-        CLEANUP_ISSUES struct issues bad, good;
+        CLEANUP_FINDINGS struct findings bad, good;
         judge(r->refused, &bad);
         judge(r->accepted, &good);
-        const struct issue *e = find(&bad, r->rule, r->field);
-        if (!e || e->severity != rule->severity || issues_has(&good, r->rule) || good.errors) {
-            print_issues(&bad);
-            print_issues(&good);
+        const struct finding *e = find(&bad, r->rule, r->field);
+        if (!e || e->severity != rule->severity || findings_has(&good, r->rule) || good.errors) {
+            print_findings(&bad);
+            print_findings(&good);
             fail_msg("row %zu, %s: %s", i, r->rule, e ? "the good one is refused" : r->refused);
         }
         /* Value, rule, remedy: the remedy stands in the message. */
@@ -70,14 +70,14 @@ static void test_every_rule_has_a_row(void **state)
 static void test_ten_mistakes_ten_causes(void **state)
 {
     (void)state;
-    CLEANUP_ISSUES struct issues l;
+    CLEANUP_FINDINGS struct findings l;
     judge(WUKONG("{cpu: 0, memory: 1XB, replicas: 0, reclaimPolicy: x, cloneSource: {type: vmi, "
                  "vmiName: A, cloneType: lnked, retryLimit: -1, gates: [Ready]}, "
                  "disks: [{name: B, size: 0}]}"),
           &l);
     assert_int_equal(l.errors, 10);
     CLEANUP_BUF struct buf text = BUF_INIT(64 * KIB);
-    issues_message(&l, &text);
+    findings_message(&l, &text);
     assert_int_equal(text.data[0], '[');
     for (size_t i = 0; i < l.count; i++)
         assert_non_null(strstr(text.data, l.items[i].message));
@@ -110,9 +110,9 @@ static void test_form_of_messages(void **state)
          "Duplicate value: \"a\": each disk has a name of its own"},
     };
     for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
-        CLEANUP_ISSUES struct issues l;
+        CLEANUP_FINDINGS struct findings l;
         judge(forms[i].text, &l);
-        const struct issue *e = find(&l, forms[i].rule, NULL);
+        const struct finding *e = find(&l, forms[i].rule, NULL);
         assert_non_null(e);
         assert_true(str_starts(e->message, forms[i].message));
     }
@@ -122,13 +122,13 @@ static void test_form_of_messages(void **state)
 static void test_values_in_messages(void **state)
 {
     (void)state;
-    CLEANUP_ISSUES struct issues l, m;
+    CLEANUP_FINDINGS struct findings l, m;
     judge(USER(", password: 12345"), &l);
-    assert_true(issues_has(&l, "type"));
+    assert_true(findings_has(&l, "type"));
     for (size_t i = 0; i < l.count; i++)
         assert_null(strstr(l.items[i].message, "12345"));
     judge("@osImage 5000", &m);
-    const struct issue *e = find(&m, "osimage-length", NULL);
+    const struct finding *e = find(&m, "osimage-length", NULL);
     assert_non_null(e);
     assert_true(strlen(e->message) < 300);
 }
@@ -138,11 +138,11 @@ static void test_unknown_fields(void **state)
     (void)state;
     CLEANUP_JSON cJSON *tree =
         parse_yaml(WUKONG("{cloneSource: {type: vmi, vminame: a, zzz: 1}, disk: [], status: {}}"));
-    CLEANUP_ISSUES struct issues l;
-    issues_init(&l);
+    CLEANUP_FINDINGS struct findings l;
+    findings_init(&l);
     validate_unknown_fields(tree, &l);
     assert_int_equal(l.count, 4);
-    const struct issue *e = find(&l, "unknown-field", "spec.cloneSource.vminame");
+    const struct finding *e = find(&l, "unknown-field", "spec.cloneSource.vminame");
     assert_non_null(e);
     assert_non_null(strstr(e->message, "did you mean \"vmiName\"?"));
     e = find(&l, "unknown-field", "spec.cloneSource.zzz");

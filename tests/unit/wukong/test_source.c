@@ -41,26 +41,26 @@ static void test_rows(void **state)
     for (size_t i = 0; i < ARRAY_LEN(source_rows); i++) {
         const struct source_row *r = &source_rows[i];
         struct scene x;
-        CLEANUP_ISSUES struct issues l;
-        issues_init(&l);
+        CLEANUP_FINDINGS struct findings l;
+        findings_init(&l);
         scene_make(&x, r);
         validate_source(&x.w, &x.e, &x.s, &x.c, &l);
         check_messages(&l);
         /* "Nothing is found" allows the warnings that a selection brings. */
         bool found = !r->rule && l.errors == 0;
         for (size_t k = 0; r->rule && k < l.count; k++) {
-            const struct issue *e = &l.items[k];
+            const struct finding *e = &l.items[k];
             found = found ||
                     (str_eq(e->rule->id, r->rule) && str_eq(e->field, r->field) &&
                      (!r->word || strstr(e->message, r->word)) && e->severity == e->rule->severity);
         }
         /* No row has an error of another rule than its own. */
         for (size_t k = 0; k < l.count; k++)
-            found = found &&
-                    (l.items[k].severity == ISSUE_WARNING || str_eq(l.items[k].rule->id, r->rule));
+            found = found && (l.items[k].severity == FINDING_WARNING ||
+                              str_eq(l.items[k].rule->id, r->rule));
         arena_release(&x.a);
         if (!found) {
-            print_issues(&l);
+            print_findings(&l);
             fail_msg("row %zu: %s", i, r->wukong);
         }
     }
@@ -103,8 +103,8 @@ static void test_needs(void **state)
             table[i].wukong, VM_RUNNING, VMI(NEEDY, RUNNING), OK_PVC, NORMAL, NULL, NULL, NULL};
         struct scene x;
         char told[512] = "";
-        CLEANUP_ISSUES struct issues l;
-        issues_init(&l);
+        CLEANUP_FINDINGS struct findings l;
+        findings_init(&l);
         scene_make(&x, &r);
         validate_source(&x.w, &x.e, &x.s, &x.c, &l);
         for (size_t k = 0; k < l.count; k++) {
@@ -169,8 +169,8 @@ static void test_methods(void **state)
                                table[i].cluster, NULL,      NULL,        NULL};
         struct scene x;
         struct disks d;
-        CLEANUP_ISSUES struct issues l;
-        issues_init(&l);
+        CLEANUP_FINDINGS struct findings l;
+        findings_init(&l);
         scene_make(&x, &r);
         disks_resolve(&x.a, &x.w, &x.e, &x.s, &x.c, &l, &d);
         if (d.count != 2 || d.items[0].method != table[i].method)
@@ -193,8 +193,8 @@ static void test_plan(void **state)
                            NULL};
     struct scene x;
     struct disks d;
-    CLEANUP_ISSUES struct issues l;
-    issues_init(&l);
+    CLEANUP_FINDINGS struct findings l;
+    findings_init(&l);
     scene_make(&x, &r);
     disks_resolve(&x.a, &x.w, &x.e, &x.s, &x.c, &l, &d);
     assert_int_equal(d.count, 1);
@@ -233,8 +233,8 @@ static void test_overlay(void **state)
                                NULL};
         struct scene x;
         struct disks d;
-        CLEANUP_ISSUES struct issues l;
-        issues_init(&l);
+        CLEANUP_FINDINGS struct findings l;
+        findings_init(&l);
         scene_make(&x, &r);
         disks_resolve(&x.a, &x.w, &x.e, &x.s, &x.c, &l, &d);
         assert_int_equal(l.errors, 0);
@@ -324,8 +324,8 @@ static void damage(cJSON *node, cJSON *vm, cJSON *vmi, size_t *count)
             child->valuestring = other->valuestring;
             child->valuedouble = other->valuedouble;
             struct scene x = {0};
-            CLEANUP_ISSUES struct issues l;
-            issues_init(&l);
+            CLEANUP_FINDINGS struct findings l;
+            findings_init(&l);
             arena_init(&x.a, MIB);
             CLEANUP_JSON cJSON *w = parse_yaml(CLONE(""));
             struct err err;

@@ -13,8 +13,8 @@ static void test_rows(void **state)
         const struct update_row *r = &update_rows[i];
         CLEANUP_JSON cJSON *old = parse_yaml(r->old);
         CLEANUP_JSON cJSON *new = parse_yaml(r->new);
-        CLEANUP_ISSUES struct issues l;
-        issues_init(&l);
+        CLEANUP_FINDINGS struct findings l;
+        findings_init(&l);
         validate_update(old, new, &l);
         check_messages(&l);
         bool found = !r->rule && l.errors == 0;
@@ -22,7 +22,7 @@ static void test_rows(void **state)
             found = found ||
                     (str_eq(l.items[k].rule->id, r->rule) && str_eq(l.items[k].field, r->field));
         if (!found) {
-            print_issues(&l);
+            print_findings(&l);
             fail_msg("row %zu: %s -> %s", i, r->old, r->new);
         }
     }

@@ -1,4 +1,4 @@
-#include "wukong/issues.h"
+#include "wukong/findings.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -8,47 +8,47 @@
 #include "base/str.h"
 #include "wukong/rules.h"
 
-/* Texts of ISSUES_MAX findings: a field path, a value, a rule and a remedy each. */
-#define ISSUES_BYTES (1u * MIB)
-#define ISSUE_TEXT_MAX 2048
+/* Texts of FINDINGS_MAX findings: a field path, a value, a rule and a remedy each. */
+#define FINDINGS_BYTES (1u * MIB)
+#define FINDING_TEXT_MAX 2048
 
-const char *const issue_reason_names[] = {
+const char *const finding_reason_names[] = {
     "FieldValueInvalid",   "FieldValueRequired",  "FieldValueNotSupported",
     "FieldValueDuplicate", "FieldValueForbidden", "FieldValueNotFound",
 };
-static_assert(ARRAY_LEN(issue_reason_names) == ISSUE_REASONS, "one name each");
+static_assert(ARRAY_LEN(finding_reason_names) == FINDING_REASONS, "one name each");
 
 /* How apimachinery's field.Error begins (util/validation/field/errors.go). */
 static const char *const reason_words[] = {
     "Invalid value",   "Required value", "Unsupported value",
     "Duplicate value", "Forbidden",      "Not found",
 };
-static_assert(ARRAY_LEN(reason_words) == ISSUE_REASONS, "one word each");
+static_assert(ARRAY_LEN(reason_words) == FINDING_REASONS, "one word each");
 
-void issues_init(struct issues *l)
+void findings_init(struct findings *l)
 {
-    *l = (struct issues){0};
-    arena_init(&l->arena, ISSUES_BYTES);
+    *l = (struct findings){0};
+    arena_init(&l->arena, FINDINGS_BYTES);
 }
 
-void issues_release(struct issues *l)
+void findings_release(struct findings *l)
 {
     free(l->items);
     arena_release(&l->arena);
-    *l = (struct issues){0};
+    *l = (struct findings){0};
 }
 
-bool issues_full(const struct issues *l)
+bool findings_full(const struct findings *l)
 {
-    return l->count == ISSUES_MAX;
+    return l->count == FINDINGS_MAX;
 }
 
-struct issues_mark issues_mark(const struct issues *l)
+struct findings_mark findings_mark(const struct findings *l)
 {
-    return (struct issues_mark){l->count, l->dropped, l->errors, l->warnings};
+    return (struct findings_mark){l->count, l->dropped, l->errors, l->warnings};
 }
 
-void issues_rewind(struct issues *l, struct issues_mark mark)
+void findings_rewind(struct findings *l, struct findings_mark mark)
 {
     assert(mark.count <= l->count);
     l->count = mark.count;
@@ -58,27 +58,27 @@ void issues_rewind(struct issues *l, struct issues_mark mark)
 }
 
 /* Counts the finding; true when there is room for its text. */
-static bool count_one(struct issues *l, enum issue_severity severity)
+static bool count_one(struct findings *l, enum finding_severity severity)
 {
-    bool room = !issues_full(l);
-    if (severity == ISSUE_ERROR)
+    bool room = !findings_full(l);
+    if (severity == FINDING_ERROR)
         l->errors++;
-    else if (l->warnings++ >= ISSUES_WARNINGS_MAX)
+    else if (l->warnings++ >= FINDINGS_WARNINGS_MAX)
         room = false;
     l->dropped += !room;
     return room;
 }
 
 /* Counted already. */
-static void push(struct issues *l, struct issue issue)
+static void push(struct findings *l, struct finding finding)
 {
-    issue.field = str_or(arena_strdup(&l->arena, issue.field), "");
-    issue.message = str_or(arena_strdup(&l->arena, issue.message), issue.rule->message);
+    finding.field = str_or(arena_strdup(&l->arena, finding.field), "");
+    finding.message = str_or(arena_strdup(&l->arena, finding.message), finding.rule->message);
     if (l->count == l->cap) {
         l->cap = l->cap ? l->cap * 2 : 8;
         l->items = xrealloc(l->items, l->cap * sizeof(*l->items));
     }
-    l->items[l->count++] = issue;
+    l->items[l->count++] = finding;
 }
 
 /* Cuts at a UTF-8 boundary: never into the middle of a character. */
@@ -95,7 +95,7 @@ static size_t cut(const char *s, size_t max)
 
 static void add_value(struct buf *b, const char *value)
 {
-    size_t n = cut(value, ISSUE_VALUE_MAX);
+    size_t n = cut(value, FINDING_VALUE_MAX);
     buf_add(b, value, n);
     if (value[n])
         buf_adds(b, *value == '"' ? "…\"" : "…");
@@ -104,28 +104,28 @@ static void add_value(struct buf *b, const char *value)
 /* "Invalid value: \"x\": " or, without a value, "Required value: ". */
 static void add_head(struct buf *b, const struct rule *rule, const char *value)
 {
-    if (rule->severity == ISSUE_WARNING)
+    if (rule->severity == FINDING_WARNING)
         return;
     buf_adds(b, reason_words[rule->reason]);
     buf_adds(b, ": ");
     /* field.Error prints no value with Required and Forbidden. */
-    if (value && rule->reason != ISSUE_REQUIRED && rule->reason != ISSUE_FORBIDDEN) {
+    if (value && rule->reason != FINDING_REQUIRED && rule->reason != FINDING_FORBIDDEN) {
         add_value(b, value);
         buf_adds(b, ": ");
     }
 }
 
-static void finish(struct issues *l, const struct rule *rule, const char *field, struct buf *b)
+static void finish(struct findings *l, const struct rule *rule, const char *field, struct buf *b)
 {
     if (!buf_ok(b))
         buf_clear(b);
-    push(l, (struct issue){rule, field, rule->reason, rule->severity, b->data});
+    push(l, (struct finding){rule, field, rule->reason, rule->severity, b->data});
 }
 
-void issues_add(struct issues *l, const struct rule *rule, const char *field, const char *value,
-                const char *detail, ...)
+void findings_add(struct findings *l, const struct rule *rule, const char *field, const char *value,
+                  const char *detail, ...)
 {
-    CLEANUP_BUF struct buf b = BUF_INIT(ISSUE_TEXT_MAX);
+    CLEANUP_BUF struct buf b = BUF_INIT(FINDING_TEXT_MAX);
     if (!count_one(l, rule->severity))
         return;
     add_head(&b, rule, value);
@@ -142,7 +142,7 @@ void issues_add(struct issues *l, const struct rule *rule, const char *field, co
     finish(l, rule, field, &b);
 }
 
-const char *issues_suggest(const char *value, const char *const *names, size_t count)
+const char *findings_suggest(const char *value, const char *const *names, size_t count)
 {
     const char *best = NULL;
     unsigned best_distance = 0;
@@ -162,10 +162,10 @@ const char *issues_suggest(const char *value, const char *const *names, size_t c
     return best_distance <= (limit ? limit : 1) ? best : NULL;
 }
 
-void issues_add_unsupported(struct issues *l, const struct rule *rule, const char *field,
-                            const char *value, const char *const *names, size_t count)
+void findings_add_unsupported(struct findings *l, const struct rule *rule, const char *field,
+                              const char *value, const char *const *names, size_t count)
 {
-    CLEANUP_BUF struct buf b = BUF_INIT(ISSUE_TEXT_MAX);
+    CLEANUP_BUF struct buf b = BUF_INIT(FINDING_TEXT_MAX);
     if (!count_one(l, rule->severity))
         return;
     add_head(&b, rule, value);
@@ -181,7 +181,7 @@ void issues_add_unsupported(struct issues *l, const struct rule *rule, const cha
     size_t n = strlen(value);
     CLEANUP_FREE char *word =
         n > 1 && value[0] == '"' ? xstrndup(value + 1, n - 2) : xstrdup(value);
-    const char *near = issues_suggest(word, names, count);
+    const char *near = findings_suggest(word, names, count);
     if (near)
         buf_addf(&b, " (did you mean \"%s\"?)", near);
     if (!str_empty(rule->remedy))
@@ -189,10 +189,10 @@ void issues_add_unsupported(struct issues *l, const struct rule *rule, const cha
     finish(l, rule, field, &b);
 }
 
-void issues_drop(struct issues *l, size_t i)
+void findings_drop(struct findings *l, size_t i)
 {
     assert(i < l->count);
-    if (l->items[i].severity == ISSUE_ERROR)
+    if (l->items[i].severity == FINDING_ERROR)
         l->errors--;
     else
         l->warnings--;
@@ -200,7 +200,7 @@ void issues_drop(struct issues *l, size_t i)
     l->count--;
 }
 
-bool issues_has(const struct issues *l, const char *rule_id)
+bool findings_has(const struct findings *l, const char *rule_id)
 {
     for (size_t i = 0; i < l->count; i++)
         if (str_eq(l->items[i].rule->id, rule_id))
@@ -208,14 +208,14 @@ bool issues_has(const struct issues *l, const char *rule_id)
     return false;
 }
 
-void issues_message(const struct issues *l, struct buf *out)
+void findings_message(const struct findings *l, struct buf *out)
 {
     size_t seen = 0;
     if (l->errors > 1)
         buf_addc(out, '[');
     for (size_t i = 0; i < l->count; i++) {
-        const struct issue *e = &l->items[i];
-        if (e->severity != ISSUE_ERROR)
+        const struct finding *e = &l->items[i];
+        if (e->severity != FINDING_ERROR)
             continue;
         buf_addf(out, "%s%s: %s", seen++ ? ", " : "", e->field, e->message);
     }
