@@ -44,7 +44,7 @@ static void add(struct lint *l, const struct object *o, bool error, const char *
 {
     /* An unknown field is shown where its name stands, a bad value where the value stands. */
     bool key = str_eq(rule, "unknown-field");
-    struct yaml_mark at = yaml_place_in(o->document, o->tree, field, key);
+    struct yaml_mark at = yaml_position_in(o->document, o->tree, field, key);
     lint_add(l, &(struct lint_finding){.file_index = o->file_index,
                                        .file = (char *)o->file,
                                        .object = o->title,
@@ -75,7 +75,7 @@ static void judge_policies(struct lint *l, const struct object *o, const struct 
     arena_init(&a, POLICY_BYTES);
     if (!opt->policy_count || wukong_decode(&a, o->tree, &w, &err) < 0)
         return;
-    struct wukong_effective e = wukong_default(&w.spec, str_or(w.ns, "default"));
+    struct wukong_effective e = wukong_resolve_defaults(&w.spec, str_or(w.ns, "default"));
     struct policy_request r = {.wukong = &w,
                                .effective = &e,
                                .cut = cut_foresee_source(&e, NULL, NULL),

@@ -417,7 +417,7 @@ static int plan_tree(struct cluster *c, const struct options *o, const cJSON *tr
     p->f.in = &p->in;
     if (wukong_decode(&p->arena, tree, &p->w, &err) == 0) {
         p->w.ns = str_or(p->w.ns, cluster_ns(c));
-        p->e = wukong_default(&p->w.spec, p->w.ns);
+        p->e = wukong_resolve_defaults(&p->w.spec, p->w.ns);
         p->in = (struct foretell_input){.tree = tree,
                                         .stored = stored,
                                         .w = &p->w,

@@ -68,7 +68,7 @@ static void tell_until(const struct telling *t)
     if (!str_to_time_ms(json_str(t->clone, "startTime"), &at_ms) ||
         wukong_decode(&a, t->wukong, &w, &err) < 0)
         return;
-    tell_time(t, "gives up:", at_ms + wukong_default(&w.spec, t->ns).deadline_s * 1000);
+    tell_time(t, "gives up:", at_ms + wukong_resolve_defaults(&w.spec, t->ns).deadline_s * 1000);
 }
 
 /* Which gates are open, which not: the message names only the first. */

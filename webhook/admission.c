@@ -105,7 +105,7 @@ static int decode(struct judgement *j, struct err *err)
 {
     if (wukong_decode(&j->arena, j->review.object, &j->w, err) < 0)
         return j->findings.errors ? 0 : -1;
-    j->e = wukong_default(&j->w.spec, j->review.ns);
+    j->e = wukong_resolve_defaults(&j->w.spec, j->review.ns);
     j->is_clone = j->e.is_clone;
     return 0;
 }

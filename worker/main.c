@@ -16,7 +16,7 @@
 #include "controller/health.h"
 #include "controller/worker.h"
 #include "http/server.h"
-#include "json/pool.h"
+#include "json/node_pool.h"
 #include "kube/config.h"
 #include "kube/curl_transport.h"
 #include "kube/metrics.h"
@@ -281,7 +281,7 @@ int main(int argc, char **argv)
                         .metrics_address = SERVER_ANY,
                         .cross_namespace = true};
     mem_join_early();
-    json_pool_use();
+    node_pool_use();
     int status = parse_options(argc, argv, &o);
     if (status) {
         scope_release(&o.scope);

@@ -67,7 +67,7 @@ static void keep_token(void *arg, const char *token, size_t n)
     walk->node = next_node(node, walk->stack, &walk->depth);
     if (prints_back(node, token, n))
         return;
-    /* cJSON frees the valuestring of a raw node with its hooks: free, or json_pool_free, which
+    /* cJSON frees the valuestring of a raw node with its hooks: free, or node_pool_free, which
      * knows malloc's. */
     node->type = cJSON_Raw;
     node->valuestring = xstrndup(token, n);
@@ -272,8 +272,8 @@ char *json_print(const cJSON *tree)
     char *text = cJSON_PrintUnformatted(tree);
     if (!text)
         abort();
-    char *own =
-        xstrdup(text); /* text is cJSON_free's, which is not free in every program (json/pool.h) */
+    char *own = xstrdup(
+        text); /* text is cJSON_free's, which is not free in every program (json/node_pool.h) */
     cJSON_free(text);
     return own;
 }

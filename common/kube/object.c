@@ -9,7 +9,7 @@
 #include "base/str.h"
 #include "json/json.h"
 #include "json/pick.h"
-#include "kube/pack.h"
+#include "kube/compress.h"
 
 #define TEXTS_MAX (KUBE_FIELDS_MAX + 9)
 
@@ -35,7 +35,7 @@ static void gather_text(struct gathered_fields *g, const char *text, char *owned
     g->bytes += g->size[g->count++];
 }
 
-static bool is_packed(const struct kube_kind *kind, size_t field)
+static bool is_compressed(const struct kube_kind *kind, size_t field)
 {
     return kind->packed && str_eq(kind->packed, kind->fields[field]);
 }
@@ -73,13 +73,13 @@ static void gather_field(struct gathered_fields *g, const cJSON *tree, const cha
 }
 
 /* The text that was gathered last becomes a block. */
-static void pack_last(struct gathered_fields *g, const char *hint)
+static void compress_last(struct gathered_fields *g, const char *hint)
 {
     size_t i = g->count - 1;
     if (!g->text[i])
         return;
     g->bytes -= g->size[i];
-    char *block = pack_text(g->text[i], g->size[i] - 1, hint, &g->size[i]);
+    char *block = compress_text(g->text[i], g->size[i] - 1, hint, &g->size[i]);
     g->bytes += g->size[i];
     free(g->owned[i]);
     g->text[i] = g->owned[i] = block;
@@ -152,8 +152,8 @@ static struct kube_object *project(const struct kube_kind *kind, const cJSON *tr
             gather_text(&g, NULL, NULL);
         else
             gather_field(&g, tree, kind->fields[i]);
-        if (is_packed(kind, i))
-            pack_last(&g, kind->packed_hint);
+        if (is_compressed(kind, i))
+            compress_last(&g, kind->compressed_hint);
     }
 
     /* The unused tail of field[] is not allocated: 200 bytes matter at 70,000 objects. */
@@ -290,15 +290,16 @@ const char *kube_object_field(const struct kube_object *o, const char *path)
     if (!o)
         return NULL;
     size_t i = field_index(o->kind, path);
-    assert(i == KUBE_FIELDS_MAX || !is_packed(o->kind, i));
+    assert(i == KUBE_FIELDS_MAX || !is_compressed(o->kind, i));
     return i < KUBE_FIELDS_MAX ? o->field[i] : NULL;
 }
 
-char *kube_object_unpack(const struct kube_object *o)
+char *kube_object_decompress(const struct kube_object *o)
 {
     size_t i = field_index(o->kind, o->kind->packed);
-    return i < KUBE_FIELDS_MAX && o->field[i] ? unpack_text(o->field[i], o->kind->packed_hint)
-                                              : NULL;
+    return i < KUBE_FIELDS_MAX && o->field[i]
+               ? decompress_text(o->field[i], o->kind->compressed_hint)
+               : NULL;
 }
 
 size_t kube_object_bytes(const struct kube_object *o)
@@ -310,9 +311,9 @@ size_t kube_object_bytes(const struct kube_object *o)
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
         n += fixed[i] ? strlen(fixed[i]) + 1 : 0;
     for (size_t i = 0; i < field_count(o->kind); i++) {
-        size_t bytes = !o->field[i]            ? 0
-                       : is_packed(o->kind, i) ? pack_bytes(o->field[i])
-                                               : strlen(o->field[i]) + 1;
+        size_t bytes = !o->field[i]                ? 0
+                       : is_compressed(o->kind, i) ? compress_bytes(o->field[i])
+                                                   : strlen(o->field[i]) + 1;
         n += sizeof(char *) + bytes;
     }
     return n;

@@ -30,9 +30,9 @@ struct kube_kind {
        is an object or an array, and absent when it is anything else: a string that looks like one
        must not be taken for it. */
     const char *fields[KUBE_FIELDS_MAX];
-    /* The path of one of them that is kept packed (pack.h), because it is long and seldom read, and
-       a text that it mostly resembles. kube_object_unpack reads it. NULL: none. */
-    const char *packed, *packed_hint;
+    /* The path of one of them that is kept compressed (compress.h), because it is long and seldom
+       read, and a text that it mostly resembles. kube_object_decompress reads it. NULL: none. */
+    const char *packed, *compressed_hint;
     const char *label_selector; /* NULL: all; filtered by the server */
     const char *field_selector; /* NULL: all */
     /* The one label whose value is kept in kube_object.label and can be looked up; NULL: none. */
@@ -66,10 +66,10 @@ WUKONG_CHECK int kube_object_read(const struct kube_kind *kind, const char *text
 WUKONG_CHECK int kube_object_project(const struct kube_kind *kind, const cJSON *tree,
                                      struct kube_object **ret, struct err *err);
 /* The field's text by its path as written in the kind; NULL when absent or unknown, or o is NULL.
-   Not of the one that is kept packed. */
+   Not of the one that is kept compressed. */
 const char *kube_object_field(const struct kube_object *o, const char *path);
 /* The text of the one that is; free it. NULL when absent. */
-char *kube_object_unpack(const struct kube_object *o);
+char *kube_object_decompress(const struct kube_object *o);
 /* What the object takes, as its texts tell. */
 size_t kube_object_bytes(const struct kube_object *o);
 

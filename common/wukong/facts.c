@@ -4,8 +4,8 @@
 
 #include "base/str.h"
 #include "json/json.h"
+#include "wukong/dependencies.h"
 #include "wukong/differences.h"
-#include "wukong/needs.h"
 #include "wukong/quantity.h"
 
 static const char *text(struct arena *a, const cJSON *o, const char *path)
@@ -148,15 +148,15 @@ struct needs_reader {
 };
 
 /* A need of a named namespace (ns is not empty) stays where it is, wherever the machine goes. */
-static int read_need(void *arg, const struct need *need)
+static int read_need(void *arg, const struct dependency *need)
 {
     struct needs_reader *r = arg;
     struct source_facts *s = r->s;
-    char denied[NEED_DENIED_MAX];
+    char denied[DEPENDENCY_DENIED_MAX];
     if (*need->ns)
         return 0;
     if (need->loss != LOSES_NOTHING)
-        need_denied_text(need, denied);
+        dependency_denied_text(need, denied);
     for (size_t i = 0; i < s->need_count; i++)
         if (str_eq(s->needs[i].kind, need->kind) && str_eq(s->needs[i].name, need->name) &&
             (need->loss == LOSES_NOTHING || str_eq(s->needs[i].denied, denied))) {
@@ -211,7 +211,7 @@ void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi, struc
     const cJSON *spec = s.vmi_exists ? json_get(vmi, "spec") : json_at(vm, "spec.template.spec");
     read_domain(spec, &s);
     read_volumes(a, spec, vm, &s);
-    (void)needs_each(spec, "", read_need, &(struct needs_reader){a, &s});
+    (void)dependencies_each(spec, "", read_need, &(struct needs_reader){a, &s});
     *ret = s;
 }
 

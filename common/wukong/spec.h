@@ -6,8 +6,8 @@
  * something, absent enums are their …_UNSET value.
  *
  * `struct wukong_spec` is what was written. What is in force (defaults that depend on other fields)
- * is struct wukong_effective, from wukong_default(): the webhook, the worker and the command line
- * all read it there and nowhere else.
+ * is struct wukong_effective, from wukong_resolve_defaults(): the webhook, the worker and the
+ * command line all read it there and nowhere else.
  */
 #ifndef WUKONG_SPEC_H
 #define WUKONG_SPEC_H
@@ -192,6 +192,6 @@ struct wukong_effective {
 };
 
 /* ns: the Wukong's namespace. Strings are borrowed from spec and ns. */
-struct wukong_effective wukong_default(const struct wukong_spec *spec, const char *ns);
+struct wukong_effective wukong_resolve_defaults(const struct wukong_spec *spec, const char *ns);
 
 #endif

@@ -8,7 +8,7 @@
 
 #include "base/str.h"
 #include "json/json.h"
-#include "wukong/field.h"
+#include "wukong/json_path.h"
 #include "wukong/quantity.h"
 #include "wukong/schema.h"
 #include "wukong/spec.h"
@@ -267,7 +267,7 @@ static bool is_old_news(const struct finding *e, const struct findings *before, 
         const struct finding *o = &before->items[i];
         if (o->rule != e->rule || !str_eq(o->field, e->field) || !str_eq(o->message, e->message))
             continue;
-        const cJSON *a = field_find(old, e->field), *b = field_find(object, e->field);
+        const cJSON *a = json_path_find(old, e->field), *b = json_path_find(object, e->field);
         return a == b || (a && b && json_equal(a, b));
     }
     return false;

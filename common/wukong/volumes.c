@@ -8,9 +8,9 @@
 
 /*
  * kubevirt.io/api core/v1 schema.go VolumeSource. What is carried names nothing that is written by
- * the source's guest: images, text, ConfigMaps and the Secrets that needs.c judges one by one. The
- * claim under an ephemeral volume is cloned like any other: no claim of the source is ever handed
- * to a clone, and without it the machine would have no disk to start from.
+ * the source's guest: images, text, ConfigMaps and the Secrets that dependencies.c judges one by
+ * one. The claim under an ephemeral volume is cloned like any other: no claim of the source is ever
+ * handed to a clone, and without it the machine would have no disk to start from.
  */
 const struct volume_type volume_types[] = {
     {"persistentVolumeClaim", VOLUME_COPIED, VOLUME_COPIED, "persistentVolumeClaim.claimName",

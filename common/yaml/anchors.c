@@ -35,9 +35,9 @@ int anchor_copy_places(struct reader *r, const cJSON *from, const cJSON *to, str
         return -1;
     if (depth > LIMIT_JSON_DEPTH)
         return reader_fail(r, at, ERR_LIMIT, "nested deeper than %d levels", LIMIT_JSON_DEPTH);
-    if (yaml_places_get(r->places, from, false, &value))
-        (void)yaml_places_get(r->places, from, true, &key);
-    yaml_places_add(r->places, to, value, key);
+    if (source_map_get(r->places, from, false, &value))
+        (void)source_map_get(r->places, from, true, &key);
+    source_map_add(r->places, to, value, key);
     const cJSON *a = from->child, *b = to->child;
     for (; a && b; a = a->next, b = b->next)
         if (anchor_copy_places(r, a, b, at, depth + 1) < 0)
@@ -75,7 +75,7 @@ int anchor_read_alias(struct reader *r, size_t depth, cJSON **ret)
         abort();
     if (anchor_copy_places(r, node, copy, at, depth) < 0)
         return -1;
-    yaml_places_add(r->places, copy, at, (struct yaml_mark){0});
+    source_map_add(r->places, copy, at, (struct yaml_mark){0});
     *ret = TAKE(copy);
     return 0;
 }

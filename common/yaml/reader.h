@@ -9,7 +9,7 @@
 #include <uthash.h>
 #include <yaml.h>
 
-#include "yaml/places.h"
+#include "yaml/source_map.h"
 #include "yaml/yaml.h"
 
 struct anchor {
@@ -22,7 +22,7 @@ struct reader {
     yaml_parser_t parser;
     yaml_event_t event; /* the current one */
     bool has_event;
-    struct yaml_places *places;
+    struct source_map *places;
     struct anchor *anchors; /* by name */
     size_t nodes;           /* of the whole stream */
     size_t max_nodes;

@@ -146,15 +146,15 @@ static int merge_map(struct reader *r, struct mapping *m, const cJSON *from)
     const cJSON *member;
     cJSON_ArrayForEach (member, from) {
         struct yaml_mark value = {0}, key = {0};
-        if (yaml_places_get(r->places, member, false, &value))
-            (void)yaml_places_get(r->places, member, true, &key);
+        if (source_map_get(r->places, member, false, &value))
+            (void)source_map_get(r->places, member, true, &key);
         cJSON *copy = cJSON_Duplicate(member, true);
         if (!copy)
             abort();
         set_member(r, m, seen_get(m, member->string), copy);
         if (anchor_copy_places(r, member, copy, value, 0) < 0)
             return -1;
-        yaml_places_add(r->places, copy, value, key);
+        source_map_add(r->places, copy, value, key);
     }
     return 0;
 }
@@ -221,8 +221,8 @@ static int read_member(struct reader *r, struct mapping *m, size_t depth)
     cJSON *value = NULL;
     if (reader_next(r) < 0 || read_node(r, depth + 1, &value) < 0)
         return -1;
-    if (yaml_places_get(r->places, value, false, &value_at))
-        yaml_places_add(r->places, value, value_at, at);
+    if (source_map_get(r->places, value, false, &value_at))
+        source_map_add(r->places, value, value_at, at);
     set_member(r, m, s, value);
     return 0;
 }
@@ -280,7 +280,7 @@ static int read_node(struct reader *r, size_t depth, cJSON **ret)
     }
     if (result < 0)
         return -1;
-    yaml_places_add(r->places, node, at, (struct yaml_mark){0});
+    source_map_add(r->places, node, at, (struct yaml_mark){0});
     if (anchor)
         anchor->node = node;
     *ret = TAKE(node);
@@ -292,7 +292,7 @@ static int read_node(struct reader *r, size_t depth, cJSON **ret)
 static void document_release(struct yaml_document *d)
 {
     cJSON_Delete(d->tree);
-    yaml_places_free(d->places);
+    source_map_free(d->places);
 }
 
 void yaml_stream_release(struct yaml_stream *s)
@@ -305,7 +305,7 @@ void yaml_stream_release(struct yaml_stream *s)
 
 static int read_document(struct reader *r, struct yaml_stream *s)
 {
-    struct yaml_document d = {.places = yaml_places_new()};
+    struct yaml_document d = {.places = source_map_new()};
     CLEANUP_JSON cJSON *graveyard = cJSON_CreateArray();
     r->places = d.places;
     r->graveyard = graveyard;

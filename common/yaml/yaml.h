@@ -25,13 +25,13 @@ struct yaml_mark {
     unsigned line, column; /* 0, 0: unknown */
 };
 
-struct yaml_places;
+struct source_map;
 
 /* One document. An empty one (`---` twice, a file of comments) is left out. */
 struct yaml_document {
     cJSON *tree;
     struct yaml_mark start;
-    struct yaml_places *places;
+    struct source_map *places;
 };
 
 struct yaml_stream {
@@ -62,11 +62,11 @@ WUKONG_CHECK int yaml_parse_small(const char *text, size_t len, size_t max_nodes
 /* Where the value at the path stands, "spec.disks[0].name" as in field errors (a key that holds
    dots in brackets). The place of the nearest parent that exists when the value does not; the
    key's own place when key is true and there is a key. */
-struct yaml_mark yaml_place(const struct yaml_document *d, const char *path, bool key);
+struct yaml_mark yaml_position(const struct yaml_document *d, const char *path, bool key);
 /* The same below a node of the document's tree (an item of a List). */
-struct yaml_mark yaml_place_in(const struct yaml_document *d, const cJSON *root, const char *path,
-                               bool key);
+struct yaml_mark yaml_position_in(const struct yaml_document *d, const cJSON *root,
+                                  const char *path, bool key);
 /* The same for a node itself. */
-struct yaml_mark yaml_place_of(const struct yaml_document *d, const cJSON *node, bool key);
+struct yaml_mark yaml_position_of(const struct yaml_document *d, const cJSON *node, bool key);
 
 #endif

@@ -118,7 +118,7 @@ static int work(const cJSON *object, struct err *err)
     if (wukong_decode(&arena, object, &w, err) < 0)
         return -1;
     w.uid = UID;
-    struct wukong_effective e = wukong_default(&w.spec, w.ns);
+    struct wukong_effective e = wukong_resolve_defaults(&w.spec, w.ns);
     if (!e.is_clone)
         return 0;
     if (e.source_type == SOURCE_UNSET || !e.source_name || e.clone_type == CLONE_UNSET ||

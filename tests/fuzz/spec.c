@@ -53,7 +53,7 @@ static void resolve(const cJSON *tree)
     findings_init(&l);
     if (wukong_decode(&a, tree, &w, &err) < 0)
         return;
-    struct wukong_effective e = wukong_default(&w.spec, w.ns);
+    struct wukong_effective e = wukong_resolve_defaults(&w.spec, w.ns);
     facts_read_source(&a, json_get(tree, "vm"), json_get(tree, "vmi"), &s);
     s.claim_count = facts_claim_names(&s, names, ARRAY_LEN(names));
     s.claims = claims;

@@ -66,7 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     arena_init_soft(&a, 16 * MIB);
     if (!given || wukong_decode_spec(&a, spec, &w.spec, &err) < 0)
         return 0;
-    const struct wukong_effective e = wukong_default(&w.spec, w.ns);
+    const struct wukong_effective e = wukong_resolve_defaults(&w.spec, w.ns);
     build(given, &w, &e);
     const struct target_source forms[] = {
         {.vm = given}, {.vmi = given}, {.vm = given, .vmi = given, .revision_data = given}};

@@ -12,7 +12,7 @@
 static void visit(const struct yaml_document *d, const cJSON *node, unsigned depth)
 {
     assert(depth <= LIMIT_JSON_DEPTH + 1);
-    struct yaml_mark m = yaml_place_of(d, node, false);
+    struct yaml_mark m = yaml_position_of(d, node, false);
     assert(m.line > 0 && m.column > 0);
     for (const cJSON *c = node->child; c; c = c->next)
         visit(d, c, depth + 1);
@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < s.count; i++) {
         const struct yaml_document *d = &s.documents[i];
         visit(d, d->tree, 0);
-        (void)yaml_place(d, "spec.disks[0].name", true);
+        (void)yaml_position(d, "spec.disks[0].name", true);
         CLEANUP_FREE char *text = json_print(d->tree);
         CLEANUP_JSON cJSON *again = NULL;
         if (json_parse(text, strlen(text), true, &again, &err) == 0) {

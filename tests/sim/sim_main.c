@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "json/pool.h"
+#include "json/node_pool.h"
 #include "sim.h"
 
 /* Every seed replays, so where a block came from can be asked for then
@@ -180,7 +180,7 @@ int main(int argc, char **argv)
     struct options o = {0};
     struct totals t = {0};
     mem_join_early(); /* as the worker; a run takes a seventh less */
-    json_pool_use();
+    node_pool_use();
     if (!parse(argc, argv, &o)) {
         (void)fprintf(stderr,
                       "usage: %s --seed N | --seeds A..B | --fresh COUNT | --kill-each | "

@@ -5,8 +5,8 @@
 #include <strings.h>
 
 #include "base/str.h"
+#include "wukong/dependencies.h"
 #include "wukong/differences.h"
-#include "wukong/needs.h"
 
 /* A bound, not a rule: a spec of LIMIT_OBJECT_BYTES could name more, none does. */
 #define NEEDS_MAX 1024
@@ -40,7 +40,7 @@ struct adding {
     struct err *err;
 };
 
-static int add_found(void *arg, const struct need *need)
+static int add_found(void *arg, const struct dependency *need)
 {
     struct adding *a = arg;
     return add_need(a->b, need->kind, need->ns, need->name, need->optional, a->err);
@@ -87,7 +87,7 @@ static void warn_devices(struct target_build *b)
 int build_needs(struct target_build *b, struct err *err)
 {
     struct adding adding = {b, err};
-    if (needs_each(b->instance, b->w->ns, add_found, &adding) < 0)
+    if (dependencies_each(b->instance, b->w->ns, add_found, &adding) < 0)
         return -1;
     if (add_matcher(b, "instancetype", "VirtualMachineInstancetype",
                     "VirtualMachineClusterInstancetype", err) < 0)

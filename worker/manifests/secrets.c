@@ -10,20 +10,20 @@
 #include <strings.h>
 
 #include "base/str.h"
-#include "wukong/needs.h"
+#include "wukong/dependencies.h"
 
 /* A bound, not a rule: LIMIT_OBJECT_BYTES could name more, none does. */
 #define DENIED_MAX 1024
 
 struct denial {
     const struct target_build *b;
-    struct need need; /* the first that is denied */
+    struct dependency need; /* the first that is denied */
 };
 
-static int find_denied(void *arg, const struct need *need)
+static int find_denied(void *arg, const struct dependency *need)
 {
     struct denial *d = arg;
-    if (!need_is_denied(need, &d->b->w->spec.source))
+    if (!dependency_is_denied(need, &d->b->w->spec.source))
         return 0;
     d->need = *need;
     return 1;
@@ -40,10 +40,10 @@ static void remove_member(cJSON *item, const char *path)
         tree_remove(dot ? tree_at(item, parent) : item, dot ? dot + 1 : path);
 }
 
-static void take_away(struct target_build *b, const struct need *need)
+static void take_away(struct target_build *b, const struct dependency *need)
 {
-    char text[NEED_DENIED_MAX];
-    need_denied_text(need, text);
+    char text[DEPENDENCY_DENIED_MAX];
+    dependency_denied_text(need, text);
     build_warn(b, "%s", text);
     cJSON *list = need->list ? tree_at(b->instance, need->list) : NULL;
     cJSON *item = (cJSON *)need->item;
@@ -60,7 +60,7 @@ int build_secrets(struct target_build *b, struct err *err)
     struct denial d = {.b = b};
     if (!b->r->effective->cross_namespace)
         return 0;
-    for (int i = 0; needs_each(b->instance, b->w->ns, find_denied, &d) != 0; i++) {
+    for (int i = 0; dependencies_each(b->instance, b->w->ns, find_denied, &d) != 0; i++) {
         if (i == DENIED_MAX)
             return err_set(err, ERR_LIMIT, "the source names more than %d Secrets", DENIED_MAX);
         take_away(b, &d.need);

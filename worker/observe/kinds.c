@@ -51,7 +51,7 @@ const struct kube_kind worker_kinds[ALL_KINDS] = {
     [KIND_WUKONG] = {WUKONG_GROUP, WUKONG_VERSION_NAME, WUKONG_RESOURCE, WUKONG_KIND, false,
                      .fields = {F_SPEC, F_STATUS, F_LABELS, F_FINALIZERS, F_ANNOTATION_RETRY,
                                 F_ANNOTATION_STAMP, F_GENERATE_NAME},
-                     .packed = F_STATUS, .packed_hint = status_hint},
+                     .packed = F_STATUS, .compressed_hint = status_hint},
     [KIND_VM] = {KUBEVIRT, "virtualmachines", "VirtualMachine", false,
                  .fields = {F_RUN_STRATEGY, F_RUNNING, F_PRINTABLE, F_READY, F_CONDITIONS,
                             F_SNAPSHOT_IN_PROGRESS, F_RESTORE_IN_PROGRESS, F_LABELS},

@@ -7,10 +7,10 @@
 #include "json/json.h"
 #include "wukong/names.h"
 
-static const cJSON *packed_tree(struct clone_view *v, const struct kube_object *o)
+static const cJSON *compressed_tree(struct clone_view *v, const struct kube_object *o)
 {
     cJSON *tree = NULL;
-    CLEANUP_FREE char *text = kube_object_unpack(o);
+    CLEANUP_FREE char *text = kube_object_decompress(o);
     if (!text || json_read(text, strlen(text), &tree, NULL) < 0)
         return NULL;
     view_keep_tree(v, tree);
@@ -48,8 +48,8 @@ int view_read_wukong(struct clone_view *v, const struct kube_object *o, struct e
     if (wukong_decode_spec(v->arena, spec, &w->spec, err) < 0)
         return -1;
     v->wukong = w;
-    v->effective = wukong_default(&w->spec, w->ns);
-    v->status = packed_tree(v, o);
+    v->effective = wukong_resolve_defaults(&w->spec, w->ns);
+    v->status = compressed_tree(v, o);
     v->record = record_read(v->arena, json_get(v->status, "cloneStatus"));
     v->retry = kube_object_field(o, F_ANNOTATION_RETRY);
     return 0;

@@ -89,7 +89,7 @@ static void open_world(struct world *w, const char *ns, const char *source, cons
         ns, source, more);
     w->tree = parse(text.data);
     assert_int_equal(0, wukong_decode(&w->arena, w->tree, &w->w, &err));
-    w->e = wukong_default(&w->w.spec, w->w.ns);
+    w->e = wukong_resolve_defaults(&w->w.spec, w->w.ns);
     read_source(w, agent);
     w->g.policies = w->policies;
     w->f = xcalloc(1, sizeof *w->f);

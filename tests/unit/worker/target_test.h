@@ -73,7 +73,7 @@ static inline void fixture_init(struct wukong_fixture *f, const char *labels, co
     arena_init(&f->arena, MIB);
     if (wukong_decode(&f->arena, f->tree, &f->wukong, &err) < 0)
         fail_msg("%s", err.message);
-    f->effective = wukong_default(&f->wukong.spec, f->wukong.ns);
+    f->effective = wukong_resolve_defaults(&f->wukong.spec, f->wukong.ns);
 }
 static inline void fixture_release(struct wukong_fixture *f)
 {

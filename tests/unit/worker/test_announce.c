@@ -211,7 +211,7 @@ static enum share_role role_of(const struct peers *p)
     struct clone_view v = {.arena = &a, .wukong = &w};
     arena_init(&a, 64 * KIB);
     w.spec.source = (struct wukong_source){.present = true, .type = SOURCE_VMI, .vmi_name = "src"};
-    v.effective = wukong_default(&w.spec, "ns");
+    v.effective = wukong_resolve_defaults(&w.spec, "ns");
     peers_look(p, &v);
     return v.share.role;
 }

@@ -92,7 +92,7 @@ static struct wukong plain(void)
 
 static char *key_of(const struct wukong *w)
 {
-    struct wukong_effective e = wukong_default(&w->spec, w->ns);
+    struct wukong_effective e = wukong_resolve_defaults(&w->spec, w->ns);
     CLEANUP_BUF struct buf out = BUF_INIT(8192);
     share_write_key(w, &e, &out);
     assert_true(buf_ok(&out));
@@ -413,7 +413,7 @@ static void test_who_is_listed_is_not_held(void **state)
                                .memo = &memo,
                                .share = {.role = rows[i].role},
                                .policy = {.reason = REASON_OUTSIDE_WINDOW}};
-        v.effective = wukong_default(&w.spec, w.ns);
+        v.effective = wukong_resolve_defaults(&w.spec, w.ns);
         bool done = rows[i].expected == STEP_DONE;
         if (observe_policy(&v, &why) != rows[i].expected ||
             (observe_source(&v, &why) == STEP_DONE) != done ||

@@ -6,7 +6,7 @@
  */
 #include "target_test.h"
 
-#include "wukong/needs.h"
+#include "wukong/dependencies.h"
 
 #define INSTANCE "spec.template.spec."
 #define VOLUME(name, kind) "{'name':'" name "'," kind "}"
@@ -247,7 +247,7 @@ static void test_text(void **state)
     memset(volume, 'v', sizeof volume - 1);
     CLEANUP_JSON cJSON *item = cJSON_CreateObject();
     cJSON_AddStringToObject(item, "name", volume);
-    static const struct need places[] = {
+    static const struct dependency places[] = {
         {.kind = "ServiceAccount", .loss = LOSES_ITEM, .list = "volumes", .path = "a.b"},
         {.kind = "Secret", .loss = LOSES_MEMBER, .list = "volumes", .path = "c.imagePullSecret"},
         {.kind = "Secret",
@@ -258,12 +258,12 @@ static void test_text(void **state)
         {.kind = "ServiceAccount", .loss = LOSES_MEMBER, .path = "serviceAccountName"},
     };
     for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-        struct need need = places[i];
-        char text[NEED_DENIED_MAX];
+        struct dependency need = places[i];
+        char text[DEPENDENCY_DENIED_MAX];
         need.name = name;
         need.item = item;
-        need_denied_text(&need, text);
-        assert_true(strlen(text) < NEED_DENIED_MAX);
+        dependency_denied_text(&need, text);
+        assert_true(strlen(text) < DEPENDENCY_DENIED_MAX);
         assert_true(str_ends(text, " is left out"));
         assert_non_null(strstr(text, "...\" is not in allowSecrets"));
     }

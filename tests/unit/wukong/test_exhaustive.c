@@ -91,7 +91,7 @@ static void check_clean(const cJSON *object)
     struct err err;
     arena_init(&a, MIB);
     assert_int_equal(wukong_decode(&a, object, &w, &err), 0);
-    struct wukong_effective e = wukong_default(&w.spec, w.ns);
+    struct wukong_effective e = wukong_resolve_defaults(&w.spec, w.ns);
     assert_true(e.source_type != SOURCE_UNSET && e.source_name);
     assert_true(e.clone_type != CLONE_UNSET && e.replicas >= 1 && e.deadline_s >= 1);
     assert_false(e.source_type == SOURCE_VMI && e.clone_type == CLONE_FULL);
@@ -281,7 +281,7 @@ static void test_random_trees(void **state)
         struct err err;
         arena_init(&arena, MIB);
         if (wukong_decode(&arena, a, &w, &err) == 0)
-            (void)wukong_default(&w.spec, w.ns);
+            (void)wukong_resolve_defaults(&w.spec, w.ns);
     }
 }
 

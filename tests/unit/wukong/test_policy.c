@@ -113,7 +113,7 @@ static void judge(struct arena *a, const char *policy, const char *wukong, bool 
     struct err err;
     struct policy *decoded = arena_alloc(a, sizeof(*decoded));
     assert_int_equal(wukong_decode(a, w, &object, &err), 0);
-    struct wukong_effective e = wukong_default(&object.spec, object.ns);
+    struct wukong_effective e = wukong_resolve_defaults(&object.spec, object.ns);
     /* The VM is there and stopped; a VMI is not. */
     struct source_facts source = {.looked_up = true, .vm_exists = true};
     struct policy_request r = {.user = user_known ? "eve" : NULL,
@@ -229,7 +229,7 @@ static void test_cut_rules(void **state)
         struct err err;
         struct policy decoded;
         assert_int_equal(wukong_decode(&a, w, &object, &err), 0);
-        struct wukong_effective e = wukong_default(&object.spec, object.ns);
+        struct wukong_effective e = wukong_resolve_defaults(&object.spec, object.ns);
         struct policy_request r = {
             .user = "eve", .wukong = &object, .effective = &e, .now_ms = NOW_MS};
         struct class_facts c = {.snapshot_classes = classes,
@@ -312,7 +312,7 @@ static void test_minimum_consistency(void **state)
         struct wukong object;
         struct err err;
         assert_int_equal(wukong_decode(&a, w, &object, &err), 0);
-        struct wukong_effective e = wukong_default(&object.spec, object.ns);
+        struct wukong_effective e = wukong_resolve_defaults(&object.spec, object.ns);
         struct source_facts source = {.looked_up = true,
                                       .vm_exists = true,
                                       .vmi_exists = !table[i].stopped,
@@ -369,7 +369,7 @@ static void test_least_consistency(void **state)
     struct wukong object;
     struct err err;
     assert_int_equal(wukong_decode(&a, w, &object, &err), 0);
-    struct wukong_effective e = wukong_default(&object.spec, object.ns);
+    struct wukong_effective e = wukong_resolve_defaults(&object.spec, object.ns);
     struct policy_request r = {.user = "eve", .wukong = &object, .effective = &e, .now_ms = NOW_MS};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         CLEANUP_JSON cJSON *p = parse_yaml(texts[i]);
@@ -398,7 +398,7 @@ static void test_service_account(void **state)
     policy_decode(&a, p, &policy);
     assert_null(policy.broken);
     assert_int_equal(wukong_decode(&a, w, &object, &err), 0);
-    struct wukong_effective e = wukong_default(&object.spec, object.ns);
+    struct wukong_effective e = wukong_resolve_defaults(&object.spec, object.ns);
     struct policy_request r = {.wukong = &object, .effective = &e};
     r.user = "system:serviceaccount:flux-system:flux";
     assert_true(policy_matches(&policy, &r));

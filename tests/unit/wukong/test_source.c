@@ -25,7 +25,7 @@ static void scene_make(struct scene *x, const struct source_row *r)
     struct err err;
     arena_init(&x->a, MIB);
     assert_int_equal(wukong_decode(&x->a, wukong, &x->w, &err), 0);
-    x->e = wukong_default(&x->w.spec, x->w.ns);
+    x->e = wukong_resolve_defaults(&x->w.spec, x->w.ns);
     x->c = cluster(r->cluster);
     facts_read_source(&x->a, vm, vmi, &x->s);
     facts_read_differences(&x->a, vm, vmi, &x->s);
@@ -330,7 +330,7 @@ static void damage(cJSON *node, cJSON *vm, cJSON *vmi, size_t *count)
             CLEANUP_JSON cJSON *w = parse_yaml(CLONE(""));
             struct err err;
             assert_int_equal(wukong_decode(&x.a, w, &x.w, &err), 0);
-            x.e = wukong_default(&x.w.spec, "prod");
+            x.e = wukong_resolve_defaults(&x.w.spec, "prod");
             x.c = cluster(NORMAL);
             facts_read_source(&x.a, vm, vmi, &x.s);
             validate_source(&x.w, &x.e, &x.s, &x.c, &l);

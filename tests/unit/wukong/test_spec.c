@@ -4,7 +4,7 @@
  * and right (it is applied here by a small RFC 6902 applier of the test's own).
  */
 #include "support.h"
-#include "wukong/field.h"
+#include "wukong/json_path.h"
 #include "wukong/names.h"
 #include "wukong/patch.h"
 #include "wukong/spec.h"
@@ -105,7 +105,7 @@ static void test_decode_everything(void **state)
     assert_string_equal(wukong_pairs_get(&s->ha.node_selector, "k"), "v");
     assert_string_equal(s->ha.tolerations, "[{\"key\":\"t\"}]");
 
-    struct wukong_effective e = wukong_default(s, w.ns);
+    struct wukong_effective e = wukong_resolve_defaults(s, w.ns);
     assert_true(e.is_clone && e.cross_namespace && e.stop_source_after && e.selective &&
                 e.needs_snapshot);
     assert_false(e.auto_start || e.allow_unsnapshottable);
@@ -136,7 +136,7 @@ static void test_defaults(void **state)
         struct wukong w;
         arena_init(&a, MIB);
         decode(&a, rows[i].yaml, &w);
-        struct wukong_effective e = wukong_default(&w.spec, w.ns);
+        struct wukong_effective e = wukong_resolve_defaults(&w.spec, w.ns);
         assert_int_equal(e.clone_type, rows[i].type);
         assert_int_equal(e.needs_snapshot, rows[i].snapshot);
         assert_string_equal(e.source_ns, "prod");
@@ -155,7 +155,7 @@ static void test_defaults(void **state)
     struct wukong w;
     arena_init(&a, MIB);
     decode(&a, CREATOR(""), &w);
-    assert_false(wukong_default(&w.spec, w.ns).is_clone);
+    assert_false(wukong_resolve_defaults(&w.spec, w.ns).is_clone);
 }
 
 /* Wrong types count as absent; a full arena is an error. */
@@ -183,7 +183,7 @@ static void test_decode_garbage(void **state)
             if (room > 15000)
                 assert_int_equal(result, 0);
             if (result == 0)
-                (void)wukong_default(&s, "x");
+                (void)wukong_resolve_defaults(&s, "x");
             else
                 assert_int_equal(err.kind, ERR_LIMIT);
         }
@@ -310,7 +310,7 @@ static void apply(cJSON *object, const char *patch)
         CLEANUP_FREE char *field = pointer_to_field(path);
         CLEANUP_FREE char *key =
             xstrndup(field + strlen(parent_field) + 1, strlen(field) - strlen(parent_field) - 2);
-        cJSON *parent = (cJSON *)field_find(object, parent_field);
+        cJSON *parent = (cJSON *)json_path_find(object, parent_field);
         const cJSON *value = json_get(op, "value");
         assert_true(cJSON_IsObject(parent));
         if (str_eq(verb, "test")) {

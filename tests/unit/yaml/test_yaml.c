@@ -156,11 +156,11 @@ static void test_places(void **state)
     assert_int_equal(yaml_parse(text, strlen(text), &s, NULL, &err), 0);
     assert_int_equal(s.count, 2);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct yaml_mark m = yaml_place(&s.documents[0], rows[i].path, rows[i].key);
+        struct yaml_mark m = yaml_position(&s.documents[0], rows[i].path, rows[i].key);
         if (m.line != rows[i].line || m.column != rows[i].column)
             fail_msg("%s: %u:%u", rows[i].path, m.line, m.column);
     }
-    assert_int_equal(yaml_place(&s.documents[1], "kind", false).line, 11);
+    assert_int_equal(yaml_position(&s.documents[1], "kind", false).line, 11);
 }
 
 static void test_one(void **state)

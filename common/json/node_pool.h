@@ -9,26 +9,26 @@
  * It is a fixed number of cells of the size of a cJSON node, for nodes and short strings; what is
  * longer, and what comes when all cells are taken, is malloc's. For one thread.
  */
-#ifndef JSON_POOL_H
-#define JSON_POOL_H
+#ifndef JSON_NODE_POOL_H
+#define JSON_NODE_POOL_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 /* Trees of some 2,000 nodes with their names and values; 512 KiB, of which only what was used is
  * resident. */
-#define JSON_POOL_CELLS 8192
-#define JSON_POOL_CELL 64
+#define NODE_POOL_CELLS 8192
+#define NODE_POOL_CELL 64
 
 /* From now on all of cJSON's memory comes from here; before the first tree is made. Under
    AddressSanitizer it does nothing: a leaked tree would be reachable, and its use after the end
    allowed. */
-void json_pool_use(void);
+void node_pool_use(void);
 
 /* As malloc and free; NULL when malloc gives none. */
-void *json_pool_alloc(size_t size);
-void json_pool_free(void *p);
+void *node_pool_alloc(size_t size);
+void node_pool_free(void *p);
 /* Cells that are taken now. */
-size_t json_pool_taken(void);
+size_t node_pool_taken(void);
 
 #endif

@@ -8,8 +8,8 @@
 #include "base/rng.h"
 #include "base/str.h"
 #include "json/json.h"
+#include "kube/compress.h"
 #include "kube/object.h"
-#include "kube/pack.h"
 
 static const char hint[] =
     "{\"conditions\":[{\"message\":\"the clone is "
@@ -20,9 +20,9 @@ static const char hint[] =
 static size_t check(const char *text, const char *with)
 {
     size_t bytes = 0;
-    CLEANUP_FREE void *block = pack_text(text, strlen(text), with, &bytes);
-    assert_int_equal(pack_bytes(block), bytes);
-    CLEANUP_FREE char *again = unpack_text(block, with);
+    CLEANUP_FREE void *block = compress_text(text, strlen(text), with, &bytes);
+    assert_int_equal(compress_bytes(block), bytes);
+    CLEANUP_FREE char *again = decompress_text(block, with);
     assert_string_equal(again, text);
     return bytes;
 }
@@ -52,7 +52,7 @@ static void test_object(void **state)
     static const struct kube_kind kind = {.kind = "Thing",
                                           .fields = {"spec", "status", "metadata.labels"},
                                           .packed = "status",
-                                          .packed_hint = hint};
+                                          .compressed_hint = hint};
     static const struct kube_kind plain = {.kind = "Thing",
                                            .fields = {"spec", "status", "metadata.labels"}};
     CLEANUP_FREE char *text =
@@ -64,15 +64,15 @@ static void test_object(void **state)
     assert_int_equal(json_parse(text, strlen(text), true, &tree, NULL), 0);
     assert_int_equal(kube_object_project(&kind, tree, &o, NULL), 0);
     assert_int_equal(kube_object_project(&plain, tree, &p, NULL), 0);
-    CLEANUP_FREE char *status = kube_object_unpack(o);
+    CLEANUP_FREE char *status = kube_object_decompress(o);
     assert_string_equal(status, hint);
     assert_string_equal(kube_object_field(o, "spec"), "{\"n\":9007199254740993}");
     assert_string_equal(kube_object_field(o, "metadata.labels"), "{\"x\":\"y\"}");
     assert_true(kube_object_bytes(o) + sizeof hint * 9 / 10 < kube_object_bytes(p));
-    assert_null(kube_object_unpack(p));
+    assert_null(kube_object_decompress(p));
     cJSON_DeleteItemFromObjectCaseSensitive(tree, "status");
     assert_int_equal(kube_object_project(&kind, tree, &none, NULL), 0);
-    assert_null(kube_object_unpack(none));
+    assert_null(kube_object_decompress(none));
     assert_true(kube_object_bytes(none) < kube_object_bytes(o));
 }
 

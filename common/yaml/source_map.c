@@ -1,4 +1,4 @@
-#include "yaml/places.h"
+#include "yaml/source_map.h"
 
 #include <string.h>
 
@@ -13,16 +13,16 @@ struct place {
     UT_hash_handle hh;
 };
 
-struct yaml_places {
+struct source_map {
     struct place *map;
 };
 
-struct yaml_places *yaml_places_new(void)
+struct source_map *source_map_new(void)
 {
-    return xcalloc(1, sizeof(struct yaml_places));
+    return xcalloc(1, sizeof(struct source_map));
 }
 
-void yaml_places_free(struct yaml_places *p)
+void source_map_free(struct source_map *p)
 {
     struct place *at, *next;
     if (!p)
@@ -34,8 +34,8 @@ void yaml_places_free(struct yaml_places *p)
     free(p);
 }
 
-void yaml_places_add(struct yaml_places *p, const cJSON *node, struct yaml_mark value,
-                     struct yaml_mark key)
+void source_map_add(struct source_map *p, const cJSON *node, struct yaml_mark value,
+                    struct yaml_mark key)
 {
     struct place *at = NULL;
     HASH_FIND_PTR(p->map, &node, at);
@@ -48,8 +48,7 @@ void yaml_places_add(struct yaml_places *p, const cJSON *node, struct yaml_mark 
     at->key = key;
 }
 
-bool yaml_places_get(const struct yaml_places *p, const cJSON *node, bool key,
-                     struct yaml_mark *ret)
+bool source_map_get(const struct source_map *p, const cJSON *node, bool key, struct yaml_mark *ret)
 {
     struct place *at = NULL;
     HASH_FIND_PTR(p->map, &node, at);
@@ -59,10 +58,10 @@ bool yaml_places_get(const struct yaml_places *p, const cJSON *node, bool key,
     return true;
 }
 
-struct yaml_mark yaml_place_of(const struct yaml_document *d, const cJSON *node, bool key)
+struct yaml_mark yaml_position_of(const struct yaml_document *d, const cJSON *node, bool key)
 {
     struct yaml_mark mark = {0};
-    return node && yaml_places_get(d->places, node, key, &mark) ? mark : d->start;
+    return node && source_map_get(d->places, node, key, &mark) ? mark : d->start;
 }
 
 /* One step of a path: a member, or an item by index. */
@@ -76,13 +75,13 @@ static const cJSON *child(const cJSON *at, bool bracket, const char *name)
     return json_get(at, name);
 }
 
-struct yaml_mark yaml_place(const struct yaml_document *d, const char *path, bool key)
+struct yaml_mark yaml_position(const struct yaml_document *d, const char *path, bool key)
 {
-    return yaml_place_in(d, d->tree, path, key);
+    return yaml_position_in(d, d->tree, path, key);
 }
 
-struct yaml_mark yaml_place_in(const struct yaml_document *d, const cJSON *root, const char *path,
-                               bool key)
+struct yaml_mark yaml_position_in(const struct yaml_document *d, const cJSON *root,
+                                  const char *path, bool key)
 {
     const cJSON *at = root;
     while (*path) {
@@ -93,9 +92,9 @@ struct yaml_mark yaml_place_in(const struct yaml_document *d, const cJSON *root,
         const cJSON *next = child(at, bracket, name);
         if (!next)
             /* What is missing is shown at its parent's key: there is where to add it. */
-            return yaml_place_of(d, at, true);
+            return yaml_position_of(d, at, true);
         at = next;
         path = start + n + (bracket && start[n] == ']');
     }
-    return yaml_place_of(d, at, key);
+    return yaml_position_of(d, at, key);
 }

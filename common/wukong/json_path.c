@@ -1,4 +1,4 @@
-#include "wukong/field.h"
+#include "wukong/json_path.h"
 
 #include <string.h>
 
@@ -6,7 +6,7 @@
 #include "base/str.h"
 #include "json/json.h"
 
-const cJSON *field_find(const cJSON *root, const char *path)
+const cJSON *json_path_find(const cJSON *root, const char *path)
 {
     const cJSON *at = root;
     while (at && *path) {

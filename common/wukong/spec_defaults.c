@@ -9,7 +9,7 @@ static enum clone_type clone_type(const struct wukong_source *s)
     return s->type == SOURCE_VMI ? CLONE_RUNNING : CLONE_FULL;
 }
 
-struct wukong_effective wukong_default(const struct wukong_spec *spec, const char *ns)
+struct wukong_effective wukong_resolve_defaults(const struct wukong_spec *spec, const char *ns)
 {
     const struct wukong_source *s = &spec->source;
     struct wukong_effective e = {

@@ -1,4 +1,4 @@
-#include "json/pool.h"
+#include "json/node_pool.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -8,17 +8,17 @@
 union cell {
     union cell *next; /* of a free one */
     max_align_t align;
-    unsigned char bytes[JSON_POOL_CELL];
+    unsigned char bytes[NODE_POOL_CELL];
 };
-_Static_assert(sizeof(union cell) == JSON_POOL_CELL, "no padding");
-_Static_assert(sizeof(cJSON) <= JSON_POOL_CELL, "a node fits");
+_Static_assert(sizeof(union cell) == NODE_POOL_CELL, "no padding");
+_Static_assert(sizeof(cJSON) <= NODE_POOL_CELL, "a node fits");
 
-static union cell cells[JSON_POOL_CELLS];
+static union cell cells[NODE_POOL_CELLS];
 static union cell *freed;  /* the last one first */
 static size_t fresh_count; /* cells[fresh_count..] were never handed out */
 static size_t taken_count;
 
-void *json_pool_alloc(size_t size)
+void *node_pool_alloc(size_t size)
 {
     union cell *c = NULL;
     if (size > sizeof *c)
@@ -26,7 +26,7 @@ void *json_pool_alloc(size_t size)
     if (freed) {
         c = freed;
         freed = c->next;
-    } else if (fresh_count < JSON_POOL_CELLS) {
+    } else if (fresh_count < NODE_POOL_CELLS) {
         c = &cells[fresh_count++];
     }
     if (!c)
@@ -41,7 +41,7 @@ static bool is_cell(const void *p)
     return (uintptr_t)p - (uintptr_t)cells < sizeof cells;
 }
 
-void json_pool_free(void *p)
+void node_pool_free(void *p)
 {
     if (!is_cell(p)) {
         free(p);
@@ -53,15 +53,15 @@ void json_pool_free(void *p)
     taken_count--;
 }
 
-size_t json_pool_taken(void)
+size_t node_pool_taken(void)
 {
     return taken_count;
 }
 
-void json_pool_use(void)
+void node_pool_use(void)
 {
 #ifndef __SANITIZE_ADDRESS__
-    cJSON_Hooks hooks = {.malloc_fn = json_pool_alloc, .free_fn = json_pool_free};
+    cJSON_Hooks hooks = {.malloc_fn = node_pool_alloc, .free_fn = node_pool_free};
     cJSON_InitHooks(&hooks);
 #endif
 }

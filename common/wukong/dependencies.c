@@ -1,4 +1,4 @@
-#include "wukong/needs.h"
+#include "wukong/dependencies.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +15,7 @@ static const struct {
     const char *path;     /* of the name, inside an item */
     const char *optional; /* path of a boolean, NULL: always needed */
     const char *kind;
-    enum need_loss loss;
+    enum dependency_loss loss;
 } references[] = {
     {"volumes", "configMap.name", "configMap.optional", "ConfigMap", LOSES_NOTHING},
     {"volumes", "sysprep.configMap.name", "sysprep.configMap.optional", "ConfigMap", LOSES_NOTHING},
@@ -37,7 +37,7 @@ static const struct {
 
 /* KubeVirt refuses a cloud-init volume without any data (pkg/virt-api/webhooks/validating-webhook/
    admitters/vmi-create-admitter.go): with its network data it loses itself. */
-static enum need_loss loss_of(size_t row, const cJSON *item)
+static enum dependency_loss loss_of(size_t row, const cJSON *item)
 {
     static const char *const drives[] = {"cloudInitNoCloud", "cloudInitConfigDrive"};
     static const char *const others[] = {"userData", "userDataBase64", "secretRef"};
@@ -52,13 +52,13 @@ static enum need_loss loss_of(size_t row, const cJSON *item)
     return LOSES_ITEM;
 }
 
-static int reference_of(const cJSON *item, size_t row, const char *ns, needs_found *found,
+static int reference_of(const cJSON *item, size_t row, const char *ns, dependencies_found *found,
                         void *arg)
 {
     const char *name = json_str(item, references[row].path);
     if (str_empty(name))
         return 0;
-    struct need need = {
+    struct dependency need = {
         .kind = references[row].kind,
         .ns = ns,
         .name = name,
@@ -71,8 +71,8 @@ static int reference_of(const cJSON *item, size_t row, const char *ns, needs_fou
     return found(arg, &need);
 }
 
-static int references_of(const cJSON *instance, size_t row, const char *ns, needs_found *found,
-                         void *arg)
+static int references_of(const cJSON *instance, size_t row, const char *ns,
+                         dependencies_found *found, void *arg)
 {
     if (!references[row].list)
         return reference_of(instance, row, ns, found, arg);
@@ -88,7 +88,7 @@ static int references_of(const cJSON *instance, size_t row, const char *ns, need
 }
 
 /* "name" is looked up in the machine's namespace, "ns/name" is not. */
-static int attachments(const cJSON *instance, const char *ns, needs_found *found, void *arg)
+static int attachments(const cJSON *instance, const char *ns, dependencies_found *found, void *arg)
 {
     const cJSON *network, *list = json_get(instance, "networks");
     if (!cJSON_IsArray(list))
@@ -97,12 +97,12 @@ static int attachments(const cJSON *instance, const char *ns, needs_found *found
         const char *name = json_str(network, "multus.networkName");
         const char *slash = name ? strchr(name, '/') : NULL;
         CLEANUP_FREE char *other = slash ? xstrndup(name, (size_t)(slash - name)) : NULL;
-        struct need need = {.kind = "NetworkAttachmentDefinition",
-                            .ns = other ? other : ns,
-                            .name = slash ? slash + 1 : name,
-                            .list = "networks",
-                            .item = network,
-                            .path = "multus.networkName"};
+        struct dependency need = {.kind = "NetworkAttachmentDefinition",
+                                  .ns = other ? other : ns,
+                                  .name = slash ? slash + 1 : name,
+                                  .list = "networks",
+                                  .item = network,
+                                  .path = "multus.networkName"};
         int status = str_empty(need.name) ? 0 : found(arg, &need);
         if (status)
             return status;
@@ -110,7 +110,7 @@ static int attachments(const cJSON *instance, const char *ns, needs_found *found
     return 0;
 }
 
-int needs_each(const cJSON *instance, const char *ns, needs_found *found, void *arg)
+int dependencies_each(const cJSON *instance, const char *ns, dependencies_found *found, void *arg)
 {
     for (size_t row = 0; row < ARRAY_LEN(references); row++) {
         int status = references_of(instance, row, ns, found, arg);
@@ -120,13 +120,13 @@ int needs_each(const cJSON *instance, const char *ns, needs_found *found, void *
     return attachments(instance, ns, found, arg);
 }
 
-bool need_is_denied(const struct need *need, const struct wukong_source *source)
+bool dependency_is_denied(const struct dependency *need, const struct wukong_source *source)
 {
     return need->loss != LOSES_NOTHING && !wukong_allows_secret(source, need->name);
 }
 
 /* What goes, by the place of the reference. */
-static void describe_loss(const struct need *need, char out[64])
+static void describe_loss(const struct dependency *need, char out[64])
 {
     const char *name = json_str(need->item, "name");
     const char *dot = strrchr(need->path, '.');
@@ -143,14 +143,14 @@ static void describe_loss(const struct need *need, char out[64])
                        str_or(name, "?"));
 }
 
-void need_denied_text(const struct need *need, char out[NEED_DENIED_MAX])
+void dependency_denied_text(const struct dependency *need, char out[DEPENDENCY_DENIED_MAX])
 {
     char loss[64];
     describe_loss(need, loss);
     /* kind "name" is not in allowSecrets: loss is left out */
     size_t fixed =
         strlen(need->kind) + strlen(loss) + strlen(" \"\" is not in allowSecrets:  is left out");
-    size_t room = NEED_DENIED_MAX - 1 - fixed;
+    size_t room = DEPENDENCY_DENIED_MAX - 1 - fixed;
     bool whole = strlen(need->name) <= room;
     CLEANUP_FREE char *text =
         xasprintf("%s \"%.*s%s\" is not in allowSecrets: %s is left out", need->kind,

@@ -1,4 +1,4 @@
-#include "kube/pack.h"
+#include "kube/compress.h"
 
 #include <assert.h>
 #include <stdint.h>
@@ -22,7 +22,7 @@ static uInt hint_bytes(const char *hint)
     return hint ? (uInt)strlen(hint) : 0;
 }
 
-void *pack_text(const char *text, size_t n, const char *hint, size_t *ret_bytes)
+void *compress_text(const char *text, size_t n, const char *hint, size_t *ret_bytes)
 {
     z_stream z = {0};
     assert(n < UINT32_MAX);
@@ -47,14 +47,14 @@ void *pack_text(const char *text, size_t n, const char *hint, size_t *ret_bytes)
     return block;
 }
 
-size_t pack_bytes(const void *block)
+size_t compress_bytes(const void *block)
 {
     struct head head;
     memcpy(&head, block, sizeof head);
     return sizeof head + head.packed;
 }
 
-char *unpack_text(const void *block, const char *hint)
+char *decompress_text(const void *block, const char *hint)
 {
     z_stream z = {0};
     struct head head;
