@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "cli/refusal.h"
+#include "cli/api_error.h"
 #include "json/json.h"
 #include "kube/config.h"
 #include "kube/curl_transport.h"
@@ -220,6 +220,6 @@ void cluster_look_up(struct cluster *c, struct lookups *l)
 void cluster_complain(const struct cluster_reply *r)
 {
     CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_REPLY_BYTES);
-    refusal_text(&r->status, r->refused, &text);
+    api_error_text(&r->status, r->refused, &text);
     (void)fputs(text.data, stderr);
 }

@@ -1,5 +1,5 @@
 /*
- * lint in three parts: lint.c judges documents, lint_files.c finds files, lint_output.c prints.
+ * lint in three parts: lint_cmd.c judges documents, lint_files.c finds files, lint_output.c prints.
  */
 #ifndef CLI_LINT_H
 #define CLI_LINT_H

@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/lint.h"
-#include "cli/text.h"
+#include "cli/terminal_text.h"
 
 static int add_file(struct lint *l, const char *path, bool named, struct err *err)
 {
@@ -133,7 +133,7 @@ void lint_release(struct lint *l)
 static char *harmless(const char *text)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(MIB);
-    text_add(&out, text);
+    terminal_text_add(&out, text);
     return buf_take(&out);
 }
 

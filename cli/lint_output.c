@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/lint.h"
-#include "cli/text.h"
+#include "cli/terminal_text.h"
 #include "json/writer.h"
 #include "wukong/rules.h"
 
@@ -30,7 +30,7 @@ static const char *plural(size_t n)
 static void print_finding(const struct lint_finding *f, struct buf *out)
 {
     CLEANUP_BUF struct buf name = BUF_INIT(MIB);
-    text_add(&name, f->file);
+    terminal_text_add(&name, f->file);
     if (str_starts(name.data, "::") || str_starts(name.data, "##["))
         buf_adds(out, "./");
     buf_add(out, name.data, name.len);

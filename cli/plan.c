@@ -1,531 +1,347 @@
-/* kubectl wukong plan: looks up what foretell.c judges, with the user's own rights. */
-#include <stdio.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
+#include "cli/plan.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <string.h>
 
 #include "base/str.h"
-#include "cli/cli.h"
-#include "cli/cluster.h"
-#include "cli/foretell.h"
-#include "cli/lint.h"
-#include "cli/refusal.h"
 #include "json/json.h"
-#include "json/writer.h"
-#include "kube/path.h"
 #include "wukong/names.h"
-#include "yaml/yaml.h"
+#include "wukong/quantity.h"
+#include "wukong/rules.h"
+#include "wukong/schedule.h"
+#include "wukong/validate.h"
 
-#define PLAN_BYTES (64u * MIB)
-/* Each answer may lead to further questions: source, claims, profiles. */
-#define ROUNDS_MAX 8
-#define GROUPS_MAX 256
-/* Names of new objects that are looked up one by one. */
-#define NAMES_MAX 64
+/* Windows and notBefore may each push the beginning behind the other's; two windows that never
+   overlap would do so for ever. */
+#define ROUNDS_MAX 64
 
-struct options {
-    struct flag_connection connection;
-    const char *output, *file;
-};
+const char *const plan_note_kind_names[] = {"refused", "waits", "later", "unknown", "warning"};
+static_assert(ARRAY_LEN(plan_note_kind_names) == NOTE_KINDS, "one name each");
+const char *const plan_verdict_names[] = {"runs", "refused", "waits", "unknown"};
+static_assert(ARRAY_LEN(plan_verdict_names) == PLAN_VERDICTS, "one name each");
 
-static const char *const outputs[] = {"text", "json"};
+/* --- Notes --- */
 
-static const struct verb_help help = {
-    .verb = "plan",
-    .arguments = "NAME|FILE|-",
-    .summary =
-        "What would happen: which disks, by which method and snapshot class, how consistent, what "
-        "it\n"
-        "costs, when it would begin, and what speaks against it. Judged by the webhook's and the\n"
-        "worker's own code, with your own rights: what you may not read is named, and the rest is\n"
-        "still told. Nothing is created.\n\n"
-        "NAME is a Wukong of the cluster; FILE (it has a \"/\" or ends in .yaml, .yml or .json) "
-        "and\n"
-        "standard input hold Wukongs that need not be there yet.",
-    .examples = "  kubectl wukong plan copy\n"
-                "  kubectl wukong plan clones/copy.yaml\n"
-                "  kubectl wukong clone shop --dry-run=client -o yaml | kubectl wukong plan -\n"
-                "  kubectl wukong plan copy.yaml -o json | jq .cost\n",
-    .exits =
-        "  0  it would run, now or at the time that is named\n"
-        "  1  it would be refused, or would wait until somebody mends something; or the Wukong\n"
-        "     does not exist\n"
-        "  2  wrong usage, or a file that cannot be read\n"
-        "  3  not known: nothing speaks against it, but not everything could be read\n",
-};
-
-/* One Wukong to plan, and what was looked up for it. */
-struct planning {
-    struct cluster *c;
-    const struct options *o;
-    struct arena arena;
-    struct lookups lookups;
-    struct wukong w;
-    struct wukong_effective e;
-    struct source_info g;
-    struct class_facts classes;
-    struct foretell_input in;
-    struct foretold f;
-    struct cluster_reply quotas, self;
-    const char *groups[GROUPS_MAX];
-};
-
-/* --- What may not be read --- */
-
-/* "list storageclasses.storage.k8s.io", from the path that was refused. */
-static void describe_path(const char *path, bool post, struct buf *out)
+static void add_note(struct plan *f, enum plan_note_kind kind, const char *subject,
+                     const char *text)
 {
-    CLEANUP_FREE char *copy = xstrdup(path);
-    char *part[16], *rest = copy, *end = strchr(copy, '?');
-    size_t n = 0, at;
-    if (end)
-        *end = '\0';
-    while (rest && n < ARRAY_LEN(part))
-        if (*(part[n] = strsep(&rest, "/")))
-            n++;
-    bool core = n && str_eq(part[0], "api");
-    at = core ? 2 : 3;
-    const char *ns = NULL;
-    if (n > at + 2 && str_eq(part[at], "namespaces")) {
-        ns = part[at + 1];
-        at += 2;
+    const char *copy = str_or(arena_strdup(f->arena, text), "");
+    for (size_t i = 0; i < f->note_count; i++)
+        if (f->notes[i].kind == kind && str_eq(f->notes[i].text, copy))
+            return;
+    if (f->note_count < PLAN_NOTES_MAX)
+        f->notes[f->note_count++] =
+            (struct plan_note){kind, str_or(arena_strdup(f->arena, subject), ""), copy};
+}
+
+void plan_note_add(struct plan *f, enum plan_note_kind kind, const char *subject,
+                   const char *format, ...)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(64 * KIB);
+    va_list args;
+    va_start(args, format);
+    (void)buf_vaddf(&text, format, args);
+    va_end(args);
+    add_note(f, kind, subject, text.data);
+}
+
+/* Warnings of admission that mean a wait which somebody has to end: wukong/rules_facts.inc. */
+static bool rule_waits(const struct plan *f, const char *id)
+{
+    static const char *const waiting[] = {
+        "source-missing",     "source-not-running",  "source-running",    "source-no-agent",
+        "disk-claim-missing", "disk-claim-deleting", "cut-slow",          "cut-unfrozen",
+        "source-migrating",   "source-busy",         "disk-claim-unbound"};
+    for (size_t i = 0; i < ARRAY_LEN(waiting); i++)
+        if (str_eq(id, waiting[i]))
+            return true;
+    return str_eq(id, "source-paused") && f->in->e->quiesce == QUIESCE_REQUIRED;
+}
+
+static void add_findings(struct plan *f, const struct findings *l)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        const struct finding *e = &l->items[i];
+        enum plan_note_kind kind = e->severity == FINDING_ERROR
+                                       ? (f->in->stored ? NOTE_WAITS : NOTE_REFUSED)
+                                   : rule_waits(f, e->rule->id) ? NOTE_WAITS
+                                                                : NOTE_WARNING;
+        add_note(f, kind, e->field, e->message);
     }
-    if (n <= at) {
-        buf_addf(out, "get %s", path);
+}
+
+static struct policy_request request_of(const struct plan *f)
+{
+    const struct plan_input *in = f->in;
+    struct policy_request r = source_info_request(in->g, in->w, in->e, &f->disks, in->now_ms);
+    r.user = in->user;
+    r.groups = in->groups;
+    r.group_count = in->group_count;
+    return r;
+}
+
+static void judge_rules(struct plan *f)
+{
+    CLEANUP_FINDINGS struct findings findings, ignored;
+    const struct plan_input *in = f->in;
+    findings_init(&findings);
+    findings_init(&ignored); /* disks_resolve's are among validate_source's */
+    struct class_facts classes = in->g->classes;
+    struct policy_request request = request_of(f);
+    policy_raise_cuts(f->arena, in->g->policies, in->g->policy_count, &request, &classes);
+    if (!in->stored)
+        validate_create(in->tree, &findings);
+    validate_source(in->w, in->e, &in->g->source, &classes, &findings);
+    disks_resolve(f->arena, in->w, in->e, &in->g->source, &classes, &ignored, &f->disks);
+    add_findings(f, &findings);
+}
+
+/* --- The point in time --- */
+
+static void foresee_cut(struct plan *f)
+{
+    f->cut = cut_foresee_source(f->in->e, &f->in->g->source, &f->disks);
+}
+
+/* --- Names --- */
+
+const char *plan_name(const struct wukong *w)
+{
+    return str_or(w->name, str_or(w->generate_name, ""));
+}
+
+static void name_snapshots(struct plan *f)
+{
+    const struct wukong *w = f->in->w;
+    const struct wukong_effective *e = f->in->e;
+    bool by_kubevirt = e->method == METHOD_VM_SNAPSHOT && e->clone_type != CLONE_FULL;
+    char name[NAME_BUF];
+    f->items = arena_alloc(f->arena, (f->disks.count + 1) * sizeof *f->items);
+    for (size_t i = 0; f->items && i < f->disks.count; i++) {
+        const struct disk_plan *d = &f->disks.items[i];
+        /* Without a method it is not known how, but a running machine is always cut. */
+        f->items[i] = (struct plan_disk){
+            .plan = d,
+            .takes_snapshot = d->method ? disk_takes_snapshot(d->method) : e->needs_snapshot};
+        if (!f->items[i].takes_snapshot || by_kubevirt || str_empty(w->uid))
+            continue;
+        name_snapshot(e->source_name, w->name, w->uid, 1, d->name, name);
+        f->items[i].snapshot = arena_strdup(f->arena, name);
+    }
+    if (!by_kubevirt)
         return;
-    }
-    buf_addf(out, "%s %s%s%s",
-             post         ? "create"
-             : n > at + 1 ? "get"
-                          : "list",
-             part[at], core ? "" : ".", core ? "" : part[1]);
-    if (n > at + 1)
-        buf_addf(out, " \"%s\"", part[at + 1]);
-    if (ns)
-        buf_addf(out, " in namespace %s", ns);
+    name_snapshot(e->source_name, str_or(w->name, ""), w->uid, 1, NULL, name);
+    f->vm_snapshot = str_empty(w->uid) ? "" : arena_strdup(f->arena, name);
 }
 
-/* code: 403, another refusal, or 0 when no answer came. consequence: what is not known therefore.
- */
-static void note_unread(struct planning *p, const char *path, bool post, int code,
-                        const char *consequence)
-{
-    CLEANUP_BUF struct buf right = BUF_INIT(LIMIT_PATH_BYTES);
-    describe_path(path, post, &right);
-    if (code == 403 || code == 401)
-        foretell_note(&p->f, NOTE_UNKNOWN, "right", "%s: you may not %s", consequence, right.data);
-    else if (code)
-        foretell_note(&p->f, NOTE_UNKNOWN, "", "%s: to %s, the server answered %d", consequence,
-                      right.data, code);
-    else
-        foretell_note(&p->f, NOTE_UNKNOWN, "", "%s: to %s, no answer came", consequence,
-                      right.data);
-}
+/* --- Cost --- */
 
-static const char *consequence_of(enum lookup_kind kind)
+static void count_objects(struct plan *f, const char *kind, int64_t count, bool temporary)
 {
-    static const char *const texts[LOOKUP_KINDS] = {
-        [LOOKUP_MAY_CLONE] = "whether you may clone this source",
-        [LOOKUP_MAY_START] = "whether you may start this source",
-        [LOOKUP_VM] = "the source and its disks",
-        [LOOKUP_VMI] = "the source and its disks",
-        [LOOKUP_EXPANDED] = "whether its preference gives the source a persistent TPM or EFI",
-        [LOOKUP_CLAIM] = "size and class of this disk",
-        [LOOKUP_SOURCE_NAMESPACE] = "whether policies match by its labels",
-        [LOOKUP_TARGET_NAMESPACE] = "whether policies match by its labels",
-        [LOOKUP_CDI] = "whether CDI is installed",
-        [LOOKUP_PROFILE] = "the snapshot class that CDI names",
-        [LOOKUP_STORAGE_CLASSES] = "method and snapshot class of the disks",
-        [LOOKUP_SNAPSHOT_CLASSES] = "method and snapshot class of the disks",
-        [LOOKUP_DRIVERS] = "whether the driver is a CSI driver",
-        [LOOKUP_POLICIES] = "what ClonePolicies say",
-    };
-    return str_or(texts[kind], "something");
-}
-
-static void note_lookups(struct planning *p)
-{
-    for (size_t i = 0; i < p->lookups.count; i++) {
-        const struct lookup *k = p->lookups.items[i];
-        bool fine = (k->code >= 200 && k->code < 300) || k->code == 404;
-        if (!fine)
-            note_unread(p, k->path, k->body != NULL, k->code, consequence_of(k->kind));
-    }
-}
-
-/* --- Looking up --- */
-
-static bool can_be_asked(const struct planning *p)
-{
-    return p->e.source_type != SOURCE_UNSET && name_is_dns_subdomain(p->e.source_name) &&
-           name_is_dns_label(p->e.source_ns) && name_is_dns_label(p->w.ns);
-}
-
-static void look_up(struct planning *p)
-{
-    struct source_known known = {.classes = &p->classes};
-    if (!can_be_asked(p))
+    if (count <= 0 || f->cost.count == PLAN_OBJECTS_MAX)
         return;
-    if (p->e.cross_namespace && !p->in.stored)
-        (void)lookups_own_access(&p->lookups, LOOKUP_MAY_CLONE, p->e.source_ns, p->e.source_name);
-    for (int round = 0; round < ROUNDS_MAX; round++) {
-        look_up_source(&known, &p->w, &p->e, p->w.ns, true, &p->lookups, &p->arena, &p->g);
-        if (!lookups_pending(&p->lookups))
+    f->cost.items[f->cost.count++] = (struct planned_count){kind, count, temporary};
+    f->cost.objects += count;
+}
+
+static void count_cost(struct plan *f)
+{
+    int64_t n = f->in->e->replicas, snapshots = 0, copies = 0, volumes = 0;
+    bool kept = f->in->e->clone_type == CLONE_LINKED;
+    for (size_t i = 0; f->items && i < f->disks.count; i++) {
+        const struct disk_plan *d = &f->disks.items[i];
+        f->cost.claim_bytes += d->bytes * n;
+        f->cost.snapshot_bytes += f->items[i].takes_snapshot ? d->source_bytes : 0;
+        snapshots += f->items[i].takes_snapshot;
+        copies += d->method == DISK_HANDLE_COPY;
+        volumes += d->method == DISK_CDI_CLONE || d->method == DISK_CDI_SNAPSHOT;
+    }
+    count_objects(f, "VirtualMachineSnapshot", f->vm_snapshot != NULL, !kept);
+    count_objects(f, "VolumeSnapshot", snapshots + copies, !kept);
+    count_objects(f, "VolumeSnapshotContent", snapshots + copies, !kept);
+    count_objects(f, "DataVolume", volumes * n, false);
+    count_objects(f, "PersistentVolumeClaim", (int64_t)f->disks.count * n, false);
+    count_objects(f, "VirtualMachine", n, false);
+}
+
+/* --- Policies and time --- */
+
+static void add_finding(struct plan *f, const struct policy_finding *p)
+{
+    CLEANUP_BUF struct buf subject = BUF_INIT(KIB);
+    static const enum plan_note_kind kinds[] = {[POLICY_AUDIT] = NOTE_WARNING,
+                                                [POLICY_WARN] = NOTE_WARNING,
+                                                [POLICY_WAIT] = NOTE_WAITS,
+                                                [POLICY_DENY] = NOTE_REFUSED};
+    enum plan_note_kind kind = kinds[p->effect];
+    if (p->effect == POLICY_AUDIT)
+        return; /* noted by the cluster, nothing to the user */
+    if (p->effect == POLICY_WAIT && p->until_ms)
+        kind = NOTE_LATER;
+    if (p->effect == POLICY_DENY && f->in->stored)
+        kind = NOTE_WAITS;
+    buf_addf(&subject, "ClonePolicy %s", p->policy->name);
+    add_note(f, kind, subject.data, p->text);
+}
+
+static void judge_policies(struct plan *f)
+{
+    const struct source_info *g = f->in->g;
+    struct policy_request r = request_of(f);
+    struct policy_findings *found = xcalloc(1, sizeof *found);
+    f->policies = arena_alloc(f->arena, (g->policy_count + 1) * sizeof *f->policies);
+    for (size_t i = 0; f->policies && i < g->policy_count; i++)
+        if (policy_matches(&g->policies[i], &r))
+            f->policies[f->policy_count++] = &g->policies[i];
+    /* A stored Wukong has been admitted; at execution all of it is judged again. */
+    for (int when = f->in->stored; when <= 1; when++) {
+        policy_judge(f->arena, g->policies, g->policy_count, &r, NULL,
+                     when ? POLICY_AT_EXECUTION : POLICY_AT_ADMISSION, found);
+        for (size_t i = 0; i < found->count; i++)
+            add_finding(f, &found->items[i]);
+    }
+    free(found);
+}
+
+/* The next time at which nothing that has a time holds it back; now_ms when nothing does. */
+static int64_t next_opening(struct plan *f)
+{
+    struct policy_request r = request_of(f);
+    struct policy_findings *found = xcalloc(1, sizeof *found);
+    int64_t at = f->in->now_ms;
+    for (int round = 0; round <= ROUNDS_MAX; round++) {
+        struct schedule_verdict s = schedule_judge(&f->in->w->spec.source, at);
+        r.now_ms = at;
+        policy_judge(f->arena, f->in->g->policies, f->in->g->policy_count, &r, NULL,
+                     POLICY_AT_EXECUTION, found);
+        int64_t until = found->waiting && found->until_ms ? found->until_ms : 0;
+        until = s.permitted_ms > until ? s.permitted_ms : until;
+        if (until <= at || until == INT64_MAX) {
+            at = until == INT64_MAX ? until : at;
             break;
-        cluster_look_up(p->c, &p->lookups);
-        bool storage = false, snapshot = false;
-        (void)lookup_exists(lookups_get(&p->lookups, LOOKUP_STORAGE_CLASSES, NULL, NULL), &storage);
-        (void)lookup_exists(lookups_get(&p->lookups, LOOKUP_SNAPSHOT_CLASSES, NULL, NULL),
-                            &snapshot);
-        p->classes.looked_up = storage && snapshot;
+        }
+        at = round == ROUNDS_MAX ? INT64_MAX : until;
     }
-    bool may = false, answered = false;
-    if (p->e.cross_namespace && !p->in.stored)
-        may = lookup_allowed(lookups_get(&p->lookups, LOOKUP_MAY_CLONE, NULL, p->e.source_name),
-                             &answered);
-    if (answered && !may)
-        foretell_note(&p->f, NOTE_REFUSED, "spec.cloneSource.namespace",
-                      "you may not clone \"%s\" of namespace %s: that needs verb create on "
-                      "wukongs/source (group " WUKONG_GROUP
-                      ") there; ask an admin of that namespace",
-                      p->e.source_name, p->e.source_ns);
-    note_lookups(p);
+    free(found);
+    return at;
 }
 
-/* Who asks: of a Wukong in the cluster it is not known who did. */
-static void look_up_self(struct planning *p)
+static void foresee_start(struct plan *f)
 {
-    static const char body[] = "{\"apiVersion\":\"authentication.k8s.io/v1\","
-                               "\"kind\":\"SelfSubjectReview\"}";
-    if (p->in.stored)
+    struct schedule_verdict s = schedule_judge(&f->in->w->spec.source, f->in->now_ms);
+    int64_t at = next_opening(f);
+    if (s.permitted_ms)
+        add_note(f, s.permitted_ms == INT64_MAX ? NOTE_WAITS : NOTE_LATER,
+                 s.reason == REASON_NOT_BEFORE ? "spec.cloneSource.notBefore"
+                                               : "spec.cloneSource.window",
+                 s.why);
+    if (at == INT64_MAX)
+        add_note(f, NOTE_WAITS, "windows", "no moment was found at which every window is open");
+    f->start_ms = at == f->in->now_ms ? 0 : at;
+}
+
+/* --- Quota --- */
+
+struct wanted {
+    const char *resource;
+    int64_t amount;
+};
+
+static void check_quota(struct plan *f, const cJSON *quota, const char *resource, int64_t amount)
+{
+    const cJSON *hard = json_get(json_at(quota, "status.hard"), resource);
+    const char *used = cJSON_GetStringValue(json_get(json_at(quota, "status.used"), resource));
+    struct quantity max, have;
+    char left[QUANTITY_PRINT_MAX], wants[QUANTITY_PRINT_MAX];
+    if (!cJSON_IsString(hard) || quantity_parse(hard->valuestring, &max) != QUANTITY_OK ||
+        quantity_parse(str_or(used, "0"), &have) != QUANTITY_OK)
         return;
-    cluster_call(p->c, "/apis/authentication.k8s.io/v1/selfsubjectreviews", body, true, &p->self);
-    const cJSON *info = json_at(p->self.tree, "status.userInfo"), *group;
-    p->in.user = json_str(info, "username");
-    p->in.groups = p->groups;
-    cJSON_ArrayForEach (group, json_get(info, "groups"))
-        if (cJSON_IsString(group) && p->in.group_count < GROUPS_MAX)
-            p->groups[p->in.group_count++] = group->valuestring;
-}
-
-static void look_up_quotas(struct planning *p)
-{
-    CLEANUP_BUF struct buf path = BUF_INIT(LIMIT_PATH_BYTES);
-    if (!name_is_dns_label(p->w.ns))
+    int64_t room = quantity_value(&max) - quantity_value(&have);
+    if (amount <= room)
         return;
-    kube_path_resource(&path, "", "v1", "resourcequotas", p->w.ns, NULL, NULL);
-    cluster_call(p->c, path.data, NULL, true, &p->quotas);
-    if (!cluster_ok(&p->quotas))
-        note_unread(p, path.data, false, p->quotas.status.code, "whether the quota suffices");
-    p->in.quotas = p->quotas.tree;
+    CLEANUP_FREE char *subject =
+        xasprintf("ResourceQuota %s", str_or(json_str(quota, "metadata.name"), "?"));
+    quantity_print(room > 0 ? room : 0, left);
+    quantity_print(amount, wants);
+    plan_note_add(f, NOTE_WAITS, subject,
+                  "%s: the clone needs %s, %s of %s are left; raise the quota or free some of it",
+                  resource, wants, left, hard->valuestring);
 }
 
-/* --- Names of what is to be made --- */
-
-/* False when it could not be read, so that nothing more need be asked. */
-static bool check_name(struct planning *p, const char *group, const char *version,
-                       const char *resource, const char *kind, const char *name)
+/* What a ResourceQuota counts of claims (kubernetes pkg/quota/v1/evaluator/core/
+   persistent_volume_claims.go), and of objects. Quotas with scopes count Pods, or claims of one
+   VolumeAttributesClass. */
+static void check_quotas(struct plan *f)
 {
-    CLEANUP_BUF struct buf path = BUF_INIT(LIMIT_PATH_BYTES);
-    CLEANUP_REPLY struct cluster_reply reply = {0};
-    kube_path_resource(&path, group, version, resource, p->w.ns, name, NULL);
-    if (!buf_ok(&path))
-        return false;
-    cluster_call(p->c, path.data, NULL, true, &reply);
-    if (reply.status.err.kind == ERR_NOT_FOUND)
-        return true;
-    if (!cluster_ok(&reply)) {
-        note_unread(p, path.data, false, reply.status.code, "whether the name is free");
-        return false;
-    }
-    const char *owner = json_str(reply.tree, "metadata.labels[" WUKONG_UID_LABEL "]");
-    CLEANUP_FREE char *subject = xasprintf("%s %s", kind, name);
-    if (!owner || !str_eq(owner, p->w.uid))
-        foretell_note(&p->f, NOTE_WAITS, subject,
-                      "exists and is not this clone's; remove or rename it, or give the Wukong "
-                      "another name");
-    return true;
-}
-
-static void check_names(struct planning *p)
-{
-    char vm[NAME_BUF], claim[PVC_NAME_BUF];
-    int asked = 0;
-    bool vms = true, claims = true;
-    if (str_empty(p->w.name) || !name_is_dns_label(p->w.ns))
-        return; /* generateName finds a free one */
-    for (int64_t i = 0; i < p->e.replicas; i++) {
-        name_vm(p->w.name, p->e.replicas, i, vm);
-        if (vms && asked++ < NAMES_MAX)
-            vms = check_name(p, "kubevirt.io", "v1", "virtualmachines", "VirtualMachine", vm);
-        for (size_t k = 0; claims && k < p->f.disks.count && asked++ < NAMES_MAX; k++) {
-            name_pvc(p->w.name, p->e.replicas, i, p->f.disks.items[k].name, claim);
-            claims =
-                check_name(p, "", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", claim);
+    const cJSON *quota;
+    int64_t claims = (int64_t)f->disks.count * f->in->e->replicas;
+    cJSON_ArrayForEach (quota, json_get(f->in->quotas, "items")) {
+        if (json_at(quota, "spec.scopes.#0") || json_at(quota, "spec.scopeSelector"))
+            continue;
+        check_quota(f, quota, "requests.storage", f->cost.claim_bytes);
+        check_quota(f, quota, "persistentvolumeclaims", claims);
+        check_quota(f, quota, "count/persistentvolumeclaims", claims);
+        check_quota(f, quota, "count/virtualmachines.kubevirt.io", f->in->e->replicas);
+        for (size_t i = 0; i < f->disks.count; i++) {
+            const char *class = f->disks.items[i].storage_class;
+            int64_t bytes = 0, count = 0;
+            for (size_t k = 0; k < f->disks.count; k++) {
+                bool same = str_eq(f->disks.items[k].storage_class, class);
+                bytes += same ? f->disks.items[k].bytes * f->in->e->replicas : 0;
+                count += same ? f->in->e->replicas : 0;
+            }
+            CLEANUP_FREE char *storage =
+                xasprintf("%s.storageclass.storage.k8s.io/requests.storage", str_or(class, ""));
+            CLEANUP_FREE char *number = xasprintf(
+                "%s.storageclass.storage.k8s.io/persistentvolumeclaims", str_or(class, ""));
+            check_quota(f, quota, storage, bytes);
+            check_quota(f, quota, number, count);
         }
     }
-    if (asked > NAMES_MAX)
-        foretell_note(&p->f, NOTE_WARNING, "names", "only the first %d names were looked up",
-                      NAMES_MAX);
 }
 
-/* --- What the API server says --- */
+/* --- Gates --- */
 
-/* Field errors are noted as our own rules word them, so that each is told once. */
-static bool note_causes(struct planning *p, const char *body)
+static void add_gates(struct plan *f)
 {
-    CLEANUP_JSON cJSON *tree = NULL;
-    struct err err = {0};
-    const cJSON *cause;
-    if (!body || json_read(body, strlen(body), &tree, &err) < 0 ||
-        !str_eq(json_str(tree, "reason"), "Invalid") || !json_at(tree, "details.causes.#0"))
-        return false;
-    cJSON_ArrayForEach (cause, json_at(tree, "details.causes"))
-        foretell_note(&p->f, NOTE_REFUSED, str_or(json_str(cause, "field"), ""), "%s",
-                      str_or(json_str(cause, "message"), "?"));
-    return true;
+    const struct wukong_source *s = &f->in->w->spec.source;
+    for (size_t i = 0; i < s->gate_count; i++)
+        plan_note_add(f, NOTE_WARNING, "spec.cloneSource.gates",
+                      "before the snapshot it waits until condition %s turns True", s->gates[i]);
 }
 
-static void ask_admission(struct planning *p)
+/* --- All together --- */
+
+static bool any(const struct plan *f, enum plan_note_kind kind)
 {
-    CLEANUP_REPLY struct cluster_reply reply = {0};
-    CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_REPLY_BYTES);
-    CLEANUP_FREE char *body = json_print(p->in.tree);
-    if (!name_is_dns_label(p->w.ns))
-        return;
-    cluster_create(p->c, &cluster_wukongs, p->w.ns, body, true, &reply);
-    enum err_kind kind = reply.status.err.kind;
-    int code = reply.status.code;
-    if (cluster_ok(&reply)) {
-        p->in.admission_known = true;
-        return;
-    }
-    if (kind == ERR_REFUSED && note_causes(p, reply.refused)) {
-        p->in.admission_known = true;
-        return;
-    }
-    refusal_text(&reply.status, reply.refused, &text);
-    while (text.len && text.data[text.len - 1] == '\n')
-        text.data[--text.len] = '\0';
-    /* RBAC's own refusal says nothing of the Wukong. */
-    bool right = code == 403 && strstr(text.data, "cannot create resource \"" WUKONG_RESOURCE "\"");
-    if (kind == ERR_EXISTS) {
-        p->in.admission_known = true;
-        foretell_note(&p->f, NOTE_REFUSED, "metadata.name",
-                      "a Wukong of this name is there already; plan it by its name");
-    } else if (right) {
-        foretell_note(&p->f, NOTE_REFUSED, "right",
-                      "you may not create wukongs." WUKONG_GROUP " in namespace %s", p->w.ns);
-    } else if (kind == ERR_REFUSED || kind == ERR_NOT_FOUND || kind == ERR_INVALID) {
-        p->in.admission_known = true;
-        foretell_note(&p->f, NOTE_REFUSED, "API server", "%s", text.data);
-    } else {
-        foretell_note(&p->f, NOTE_UNKNOWN, "API server", "%s", text.data);
-    }
+    for (size_t i = 0; i < f->note_count; i++)
+        if (f->notes[i].kind == kind)
+            return true;
+    return false;
 }
 
-/* --- One Wukong --- */
-
-static unsigned columns_of_output(void)
+void plan_conclude(struct plan *f)
 {
-    struct winsize size = {0};
-    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || !size.ws_col)
-        return 100;
-    return size.ws_col;
+    bool blind = any(f, NOTE_UNKNOWN) && !f->in->admission_known;
+    f->verdict = any(f, NOTE_REFUSED) ? PLAN_REFUSED
+                 : any(f, NOTE_WAITS) ? PLAN_WAITS
+                 : blind              ? PLAN_UNKNOWN
+                                      : PLAN_RUNS;
 }
 
-static void print(const struct planning *p)
+void plan_build(const struct plan_input *in, struct arena *arena, struct plan *f)
 {
-    CLEANUP_BUF struct buf out = BUF_INIT(LIMIT_REPLY_BYTES);
-    if (str_eq(p->o->output, "json"))
-        plan_json(&p->f, &out);
-    else
-        plan_text(&p->f, columns_of_output(), &out);
-    (void)fputs(out.data, stdout);
-}
-
-/* What has nothing to be foretold: no clone, or one that has begun. NULL: plan it. */
-static const char *nothing_to_foretell(const struct planning *p, const char **ret_text)
-{
-    const char *phase = json_str(p->in.tree, "status.cloneStatus.phase");
-    *ret_text = "it has no cloneSource: it is no clone, and nothing would happen";
-    if (!p->e.is_clone)
-        return "noClone";
-    if (!p->in.stored)
-        return NULL;
-    *ret_text = "it is under way; see kubectl wukong status";
-    if (str_eq(phase, "Cloning"))
-        return "underWay";
-    *ret_text = "it has ended, and nothing would happen; see kubectl wukong why";
-    return str_eq(phase, "Succeeded") || str_eq(phase, "Failed") ? "ended" : NULL;
-}
-
-static void print_nothing(const struct planning *p, const char *verdict, const char *text)
-{
-    CLEANUP_BUF struct buf out = BUF_INIT(LIMIT_REPLY_BYTES);
-    struct json_writer w = json_writer(&out);
-    if (!str_eq(p->o->output, "json")) {
-        (void)printf("%s/%s: %s\n", p->w.ns, foretell_name(&p->w), text);
-        return;
-    }
-    json_object(&w, NULL);
-    json_string(&w, "name", foretell_name(&p->w));
-    json_string(&w, "namespace", p->w.ns);
-    json_boolean(&w, "stored", p->in.stored);
-    json_string(&w, "verdict", verdict);
-    json_end(&w);
-    (void)puts(out.data);
-}
-
-static int exit_code(const struct planning *p)
-{
-    static const int codes[FORETOLD_VERDICTS] = {[FORETOLD_RUNS] = CLI_OK,
-                                                 [FORETOLD_REFUSED] = CLI_FINDINGS,
-                                                 [FORETOLD_WAITS] = CLI_FINDINGS,
-                                                 [FORETOLD_UNKNOWN] = CLI_UNDER_WAY};
-    return codes[p->f.verdict];
-}
-
-static int plan_decoded(struct planning *p)
-{
-    const char *text, *verdict = nothing_to_foretell(p, &text);
-    if (verdict) {
-        print_nothing(p, verdict, text);
-        return CLI_OK;
-    }
-    p->in.admission_known = p->in.stored;
-    look_up(p);
-    look_up_self(p);
-    look_up_quotas(p);
-    if (!p->in.stored)
-        ask_admission(p);
-    foretell(&p->in, &p->arena, &p->f);
-    check_names(p);
-    foretell_conclude(&p->f);
-    print(p);
-    return exit_code(p);
-}
-
-static int plan_tree(struct cluster *c, const struct options *o, const cJSON *tree, bool stored)
-{
-    struct planning *p = xcalloc(1, sizeof *p);
-    struct err err = {0};
-    int code = CLI_USAGE;
-    arena_init(&p->arena, PLAN_BYTES);
-    p->c = c;
-    p->o = o;
-    p->f.arena = &p->arena;
-    p->f.in = &p->in;
-    if (wukong_decode(&p->arena, tree, &p->w, &err) == 0) {
-        p->w.ns = str_or(p->w.ns, cluster_ns(c));
-        p->e = wukong_resolve_defaults(&p->w.spec, p->w.ns);
-        p->in = (struct foretell_input){.tree = tree,
-                                        .stored = stored,
-                                        .w = &p->w,
-                                        .e = &p->e,
-                                        .g = &p->g,
-                                        .now_ms = clock_wall(cluster_client(c)->clock)};
-        code = plan_decoded(p);
-    } else {
-        (void)fprintf(stderr, "error: %s\n", err.message);
-    }
-    lookups_release(&p->lookups);
-    cluster_reply_release(&p->quotas);
-    cluster_reply_release(&p->self);
-    arena_release(&p->arena);
-    free(p);
-    return code;
-}
-
-/* --- Where it comes from --- */
-
-static bool is_file(const char *argument)
-{
-    return str_eq(argument, "-") || str_ends(argument, ".yaml") || str_ends(argument, ".yml") ||
-           str_ends(argument, ".json") || strchr(argument, '/');
-}
-
-/* The worst of several: a refusal before what is not known. */
-static int worse(int a, int b)
-{
-    static const int order[] = {CLI_OK, CLI_UNDER_WAY, CLI_FINDINGS, CLI_USAGE};
-    for (size_t i = ARRAY_LEN(order); i > 0; i--)
-        if (order[i - 1] == a || order[i - 1] == b)
-            return order[i - 1];
-    return a;
-}
-
-static int plan_object(struct cluster *c, const struct options *o, const cJSON *tree, size_t *count)
-{
-    const cJSON *item;
-    int code = CLI_OK;
-    if (str_ends(str_or(json_str(tree, "kind"), ""), "List")) {
-        cJSON_ArrayForEach (item, json_get(tree, "items"))
-            code = worse(code, plan_object(c, o, item, count));
-        return code;
-    }
-    if (!str_eq(json_str(tree, "kind"), WUKONG_KIND))
-        return CLI_OK;
-    if ((*count)++ && !str_eq(o->output, "json"))
-        (void)puts("");
-    return plan_tree(c, o, tree, false);
-}
-
-static int plan_file(struct cluster *c, const struct options *o, const char *path)
-{
-    CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_YAML_BYTES);
-    CLEANUP_YAML struct yaml_stream stream = {0};
-    struct err err = {0};
-    size_t count = 0;
-    int code = CLI_OK;
-    if (lint_read(path, &text, &err) < 0 ||
-        yaml_parse(text.data, text.len, &stream, NULL, &err) < 0) {
-        (void)fprintf(stderr, "error: %s: %s\n", path, err.message);
-        return CLI_USAGE;
-    }
-    for (size_t i = 0; i < stream.count; i++)
-        code = worse(code, plan_object(c, o, stream.documents[i].tree, &count));
-    if (count)
-        return code;
-    (void)fprintf(stderr, "error: %s holds no Wukong\n", path);
-    return CLI_USAGE;
-}
-
-static int plan_stored(struct cluster *c, const struct options *o, const char *name)
-{
-    CLEANUP_REPLY struct cluster_reply reply = {0};
-    cluster_get(c, &cluster_wukongs, cluster_ns(c), name, &reply);
-    if (cluster_ok(&reply))
-        return plan_tree(c, o, reply.tree, true);
-    cluster_complain(&reply);
-    return CLI_FAILED;
-}
-
-int cli_plan(int argc, char **argv)
-{
-    CLEANUP_CLUSTER struct cluster *c = NULL;
-    struct options o = {0};
-    struct flag_values arguments = {0};
-    struct err err = {0};
-    const struct flag flags[] = {
-        {"filename", 'f', FLAG_TEXT, &o.file, "FILE", "the same as FILE alone, whatever its name",
-         FLAG_ANY},
-        {"output", 'o', FLAG_CHOICE, &o.output, "text|json", "how it is printed (text)", outputs,
-         ARRAY_LEN(outputs)},
-    };
-    int code = flags_code(
-        flags_parse(argc, argv, &(struct verb_flags){&help, flags, ARRAY_LEN(flags), &o.connection},
-                    &arguments));
-    if (code >= 0)
-        return code;
-    if (arguments.count + (o.file != NULL) != 1)
-        return flags_complain(&help, "one NAME, FILE or - is needed");
-    if (cluster_open(&o.connection, &c, &err) < 0) {
-        (void)fprintf(stderr, "error: %s\n", err.message);
-        return CLI_FAILED;
-    }
-    const char *what = o.file ? o.file : arguments.items[0];
-    bool named = str_starts(what, "wk/") || str_starts(what, "wukong");
-    if (o.file || (is_file(what) && !(named && !str_eq(cluster_bare_name(what), what))))
-        return plan_file(c, &o, what);
-    return plan_stored(c, &o, cluster_bare_name(what));
+    f->in = in;
+    f->arena = arena;
+    judge_rules(f);
+    f->known = f->disks.count > 0;
+    foresee_cut(f);
+    name_snapshots(f);
+    count_cost(f);
+    judge_policies(f);
+    foresee_start(f);
+    check_quotas(f);
+    add_gates(f);
+    plan_conclude(f);
 }

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "cli/foretell.h"
-#include "cli/text.h"
+#include "cli/plan.h"
+#include "cli/terminal_text.h"
 #include "json/json.h"
 #include "json/writer.h"
 #include "wukong/duration.h"
@@ -14,17 +14,17 @@
 #define LABEL_COLUMNS 14
 #define NAMES_SHOWN 8
 
-static const char *kind_of(const struct foretold *f)
+static const char *kind_of(const struct plan *f)
 {
     return f->in->e->source_type == SOURCE_VM ? "VirtualMachine" : "VirtualMachineInstance";
 }
 
-static bool freezes(const struct foretold *f)
+static bool freezes(const struct plan *f)
 {
     return f->cut.mode == CUT_FROZEN || (f->vm_snapshot && f->in->g->source.agent_connected);
 }
 
-static const char *cut_text(const struct foretold *f)
+static const char *cut_text(const struct plan *f)
 {
     const struct source_facts *s = &f->in->g->source;
     if (!f->cut.known)
@@ -54,12 +54,12 @@ static const char *cut_text(const struct foretold *f)
 }
 
 /* The columns of a table or a list of names: "a, b, … (5 in all)". */
-static const char *machines(const struct foretold *f, struct buf *out)
+static const char *machines(const struct plan *f, struct buf *out)
 {
     char name[NAME_BUF];
     int64_t n = f->in->e->replicas;
     for (int64_t i = 0; i < n && i < NAMES_SHOWN; i++) {
-        name_vm(foretell_name(f->in->w), n, i, name);
+        name_vm(plan_name(f->in->w), n, i, name);
         buf_addf(out, "%s%s", i ? ", " : "", name);
     }
     if (n > NAMES_SHOWN)
@@ -70,7 +70,7 @@ static const char *machines(const struct foretold *f, struct buf *out)
 /* --- Text --- */
 
 struct page {
-    const struct foretold *f;
+    const struct plan *f;
     unsigned columns;
     struct buf *out;
 };
@@ -78,7 +78,7 @@ struct page {
 static void line(const struct page *p, const char *label, const char *text)
 {
     CLEANUP_BUF struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
-    text_add_wrapped(&body, text, p->columns, LABEL_COLUMNS, 100, false);
+    terminal_text_add_wrapped(&body, text, p->columns, LABEL_COLUMNS, 100, false);
     buf_addf(p->out, "%-*s", LABEL_COLUMNS, label);
     buf_adds(p->out, body.len > LABEL_COLUMNS ? body.data + LABEL_COLUMNS : "\n");
 }
@@ -97,21 +97,21 @@ static void linef(const struct page *p, const char *label, const char *format, .
 
 static void text_verdict(const struct page *p)
 {
-    char when[TIME_TEXT_MAX], wait[TEXT_WAIT_MAX];
-    const struct foretold *f = p->f;
+    char when[TIME_TEXT_MAX], wait[TERMINAL_TEXT_WAIT_MAX];
+    const struct plan *f = p->f;
     switch (f->verdict) {
-    case FORETOLD_REFUSED:
+    case PLAN_REFUSED:
         line(p, "Verdict:", "it would be refused, for what is named below");
         return;
-    case FORETOLD_WAITS:
+    case PLAN_WAITS:
         line(p, "Verdict:", "it would wait until what is named below is mended");
         return;
-    case FORETOLD_UNKNOWN:
+    case PLAN_UNKNOWN:
         line(p,
              "Verdict:", "not known: nothing speaks against it, but not everything could be read");
         return;
-    case FORETOLD_RUNS:
-    case FORETOLD_VERDICTS:
+    case PLAN_RUNS:
+    case PLAN_VERDICTS:
         break;
     }
     if (!f->start_ms) {
@@ -119,13 +119,13 @@ static void text_verdict(const struct page *p)
         return;
     }
     time_to_str(f->start_ms, false, when);
-    text_wait(f->start_ms - f->in->now_ms, wait);
+    terminal_text_wait(f->start_ms - f->in->now_ms, wait);
     linef(p, "Verdict:", "it would run, from %s on (in %s)", when, wait);
 }
 
 static void text_source(const struct page *p)
 {
-    const struct foretold *f = p->f;
+    const struct plan *f = p->f;
     const struct source_facts *s = &f->in->g->source;
     const struct wukong_effective *e = f->in->e;
     if (!s->looked_up)
@@ -139,7 +139,7 @@ static void text_source(const struct page *p)
               s->agent_connected ? "connected" : "not connected", s->paused ? ", paused" : "");
 }
 
-static void text_disk(const struct page *p, const struct foretold_disk *d)
+static void text_disk(const struct page *p, const struct plan_disk *d)
 {
     char size[QUANTITY_PRINT_MAX], was[QUANTITY_PRINT_MAX];
     const struct disk_plan *k = d->plan;
@@ -180,7 +180,7 @@ static void text_disk(const struct page *p, const struct foretold_disk *d)
 
 static void text_disks(const struct page *p)
 {
-    const struct foretold *f = p->f;
+    const struct plan *f = p->f;
     buf_adds(p->out, f->disks.count ? "Disks:\n" : "Disks:        not known\n");
     for (size_t i = 0; f->items && i < f->disks.count; i++)
         text_disk(p, &f->items[i]);
@@ -193,7 +193,7 @@ static void text_cost(const struct page *p)
 {
     char snapshots[QUANTITY_PRINT_MAX], claims[QUANTITY_PRINT_MAX];
     CLEANUP_BUF struct buf made = BUF_INIT(4 * KIB), gone = BUF_INIT(4 * KIB);
-    const struct foretold *f = p->f;
+    const struct plan *f = p->f;
     quantity_print(f->cost.snapshot_bytes, snapshots);
     quantity_print(f->cost.claim_bytes, claims);
     for (size_t i = 0; i < f->cost.count; i++) {
@@ -225,7 +225,7 @@ static void add_limit(struct buf *out, const char *name, int64_t value, bool byt
 
 static void text_policies(const struct page *p)
 {
-    const struct foretold *f = p->f;
+    const struct plan *f = p->f;
     for (size_t i = 0; i < f->policy_count; i++) {
         const struct policy *y = f->policies[i];
         CLEANUP_BUF struct buf limits = BUF_INIT(4 * KIB);
@@ -254,9 +254,9 @@ static void text_notes(const struct page *p)
                                                    [NOTE_LATER] = "Later:",
                                                    [NOTE_UNKNOWN] = "Not known:",
                                                    [NOTE_WARNING] = "Warning:"};
-    for (enum note_kind kind = 0; kind < NOTE_KINDS; kind++)
+    for (enum plan_note_kind kind = 0; kind < NOTE_KINDS; kind++)
         for (size_t i = 0; i < p->f->note_count; i++) {
-            const struct note *n = &p->f->notes[i];
+            const struct plan_note *n = &p->f->notes[i];
             /* A policy's text names it already; what is not known names the right. */
             bool named = str_starts(n->text, n->subject) || kind == NOTE_UNKNOWN;
             if (n->kind == kind)
@@ -265,14 +265,14 @@ static void text_notes(const struct page *p)
         }
 }
 
-void plan_text(const struct foretold *f, unsigned columns, struct buf *out)
+void plan_text(const struct plan *f, unsigned columns, struct buf *out)
 {
     CLEANUP_BUF struct buf names = BUF_INIT(4 * KIB);
     struct page p = {f, columns < 40 ? 40 : columns, out};
     const struct wukong_effective *e = f->in->e;
     char deadline[DURATION_PRINT_MAX];
     duration_print(e->deadline_s * 1000, deadline);
-    linef(&p, "Wukong:", "%s/%s, a %s clone%s", f->in->w->ns, foretell_name(f->in->w),
+    linef(&p, "Wukong:", "%s/%s, a %s clone%s", f->in->w->ns, plan_name(f->in->w),
           str_or(clone_type_names[e->clone_type], "?"), f->in->stored ? "" : " (not created yet)");
     text_verdict(&p);
     text_source(&p);
@@ -288,8 +288,7 @@ void plan_text(const struct foretold *f, unsigned columns, struct buf *out)
 
 /* --- JSON --- */
 
-static void json_disk(struct json_writer *w, const struct foretold *f,
-                      const struct foretold_disk *d)
+static void json_disk(struct json_writer *w, const struct plan *f, const struct plan_disk *d)
 {
     const struct disk_plan *k = d->plan;
     json_object(w, NULL);
@@ -317,18 +316,18 @@ static void json_disk(struct json_writer *w, const struct foretold *f,
     json_end(w);
 }
 
-static void json_targets(struct json_writer *w, const struct foretold *f)
+static void json_targets(struct json_writer *w, const struct plan *f)
 {
     char name[NAME_BUF], claim[PVC_NAME_BUF];
     int64_t n = f->in->e->replicas;
     json_array(w, "targets");
     for (int64_t i = 0; i < n; i++) {
-        name_vm(foretell_name(f->in->w), n, i, name);
+        name_vm(plan_name(f->in->w), n, i, name);
         json_object(w, NULL);
         json_string(w, "vmName", name);
         json_array(w, "claims");
         for (size_t k = 0; k < f->disks.count; k++) {
-            name_pvc(foretell_name(f->in->w), n, i, f->disks.items[k].name, claim);
+            name_pvc(plan_name(f->in->w), n, i, f->disks.items[k].name, claim);
             json_string(w, NULL, claim);
         }
         json_end(w);
@@ -337,7 +336,7 @@ static void json_targets(struct json_writer *w, const struct foretold *f)
     json_end(w);
 }
 
-static void json_source(struct json_writer *w, const struct foretold *f)
+static void json_source(struct json_writer *w, const struct plan *f)
 {
     const struct source_facts *s = &f->in->g->source;
     json_object(w, "source");
@@ -357,7 +356,7 @@ static void json_source(struct json_writer *w, const struct foretold *f)
     json_end(w);
 }
 
-static void json_cost(struct json_writer *w, const struct foretold *f)
+static void json_cost(struct json_writer *w, const struct plan *f)
 {
     json_object(w, "cost");
     json_number(w, "claimBytes", f->cost.claim_bytes);
@@ -375,7 +374,7 @@ static void json_cost(struct json_writer *w, const struct foretold *f)
     json_end(w);
 }
 
-static void json_lists(struct json_writer *w, const struct foretold *f)
+static void json_lists(struct json_writer *w, const struct plan *f)
 {
     json_array(w, "disks");
     for (size_t i = 0; f->items && i < f->disks.count; i++)
@@ -397,7 +396,7 @@ static void json_lists(struct json_writer *w, const struct foretold *f)
     json_array(w, "notes");
     for (size_t i = 0; i < f->note_count; i++) {
         json_object(w, NULL);
-        json_string(w, "kind", note_kind_names[f->notes[i].kind]);
+        json_string(w, "kind", plan_note_kind_names[f->notes[i].kind]);
         json_string(w, "subject", f->notes[i].subject);
         json_string(w, "text", f->notes[i].text);
         json_end(w);
@@ -405,15 +404,15 @@ static void json_lists(struct json_writer *w, const struct foretold *f)
     json_end(w);
 }
 
-void plan_json(const struct foretold *f, struct buf *out)
+void plan_json(const struct plan *f, struct buf *out)
 {
     struct json_writer w = json_writer(out);
     char when[TIME_TEXT_MAX];
     json_object(&w, NULL);
-    json_string(&w, "name", foretell_name(f->in->w));
+    json_string(&w, "name", plan_name(f->in->w));
     json_string(&w, "namespace", f->in->w->ns);
     json_boolean(&w, "stored", f->in->stored);
-    json_string(&w, "verdict", foretold_verdict_names[f->verdict]);
+    json_string(&w, "verdict", plan_verdict_names[f->verdict]);
     if (f->start_ms != INT64_MAX) {
         time_to_str(f->start_ms ? f->start_ms : f->in->now_ms, false, when);
         json_string(&w, "startTime", when);

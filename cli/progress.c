@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "cli/text.h"
+#include "cli/terminal_text.h"
 #include "json/json.h"
 
 #define COLUMNS_MIN 20
@@ -123,7 +123,7 @@ static void draw_bar(const struct drawing *d, const char *label, unsigned done, 
 {
     unsigned rest = d->columns - d->label_columns - 1 - 5;
     unsigned bar = rest > BAR_MAX ? BAR_MAX : rest, full = bar * done / 100;
-    text_add_padded(d->out, label, d->label_columns, d->s->ascii);
+    terminal_text_add_padded(d->out, label, d->label_columns, d->s->ascii);
     buf_addc(d->out, ' ');
     colour(d, done == 100 ? "32" : d->failed ? "31" : "36");
     for (unsigned i = 0; i < bar; i++)
@@ -132,7 +132,7 @@ static void draw_bar(const struct drawing *d, const char *label, unsigned done, 
     buf_addf(d->out, " %3u%%", done);
     if (rest > bar + 2 && !str_empty(word)) {
         buf_addc(d->out, ' ');
-        text_add_cut(d->out, word, rest - bar - 1, d->s->ascii);
+        terminal_text_add_cut(d->out, word, rest - bar - 1, d->s->ascii);
     }
     buf_addc(d->out, '\n');
 }
@@ -174,7 +174,7 @@ static void draw_rest(const struct drawing *d, const cJSON *disks, const bool sh
         i++;
     }
     buf_addf(&text, "and %zu more: %zu done, %zu not", all, done, all - done);
-    text_add_cut(d->out, text.data, d->columns, d->s->ascii);
+    terminal_text_add_cut(d->out, text.data, d->columns, d->s->ascii);
     buf_addc(d->out, '\n');
 }
 
@@ -212,12 +212,12 @@ static void draw_head(const struct drawing *d, const cJSON *wukong)
     if (json_str(clone, "step") && progress_state(wukong) == PROGRESS_RUNNING)
         buf_addf(&tail, "  %s", json_str(clone, "step"));
     /* The name gives way, to a third; then the step. */
-    unsigned wanted = text_columns(tail.data), name = d->columns / 3;
+    unsigned wanted = terminal_text_columns(tail.data), name = d->columns / 3;
     if (d->columns > wanted && d->columns - wanted > name)
         name = d->columns - wanted;
-    text_add_cut(&head, str_or(json_str(wukong, "metadata.name"), "?"), name, d->s->ascii);
+    terminal_text_add_cut(&head, str_or(json_str(wukong, "metadata.name"), "?"), name, d->s->ascii);
     buf_adds(&head, tail.data);
-    text_add_cut(d->out, head.data, d->columns, d->s->ascii);
+    terminal_text_add_cut(d->out, head.data, d->columns, d->s->ascii);
     buf_addc(d->out, '\n');
 }
 
@@ -226,7 +226,7 @@ static unsigned label_columns(const cJSON *disks, bool batch, unsigned columns)
     const cJSON *disk;
     unsigned n = batch ? (unsigned)strlen("machines") : 4;
     cJSON_ArrayForEach (disk, disks) {
-        unsigned name = text_columns(str_or(json_str(disk, "name"), ""));
+        unsigned name = terminal_text_columns(str_or(json_str(disk, "name"), ""));
         n = name > n ? name : n;
     }
     return n > columns / 3 ? columns / 3 : n;
@@ -253,8 +253,8 @@ void progress_bars(const cJSON *wukong, const struct progress_screen *screen, st
     /* At least one row stays for the disks. */
     unsigned most = d.failed ? MESSAGE_ROWS_MAX : 2;
     if (*reason.data)
-        rows -= text_add_wrapped(&message, reason.data, columns, 0,
-                                 most < rows - 1 ? most : rows - 1, screen->ascii);
+        rows -= terminal_text_add_wrapped(&message, reason.data, columns, 0,
+                                          most < rows - 1 ? most : rows - 1, screen->ascii);
     if (batch && rows > 1) {
         draw_machines(&d, machines);
         rows--;
@@ -284,6 +284,6 @@ void progress_line(const cJSON *wukong, struct buf *out)
     add_reason(wukong, &reason);
     if (*reason.data)
         buf_addf(&line, " (%s)", reason.data);
-    text_add(out, line.data);
+    terminal_text_add(out, line.data);
     buf_addc(out, '\n');
 }

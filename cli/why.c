@@ -2,7 +2,7 @@
 
 #include "base/str.h"
 #include "cli/progress.h"
-#include "cli/text.h"
+#include "cli/terminal_text.h"
 #include "json/json.h"
 #include "wukong/reasons.h"
 #include "wukong/spec.h"
@@ -18,17 +18,17 @@ struct telling {
 static void tell(const struct telling *t, const char *label, const char *text)
 {
     buf_addf(t->out, "  %-11s ", label);
-    text_add(t->out, text);
+    terminal_text_add(t->out, text);
     buf_addc(t->out, '\n');
 }
 
 static void tell_time(const struct telling *t, const char *label, int64_t at_ms)
 {
-    char when[TIME_TEXT_MAX], length[TEXT_WAIT_MAX];
+    char when[TIME_TEXT_MAX], length[TERMINAL_TEXT_WAIT_MAX];
     CLEANUP_BUF struct buf text = BUF_INIT(KIB);
     int64_t left = at_ms - t->now_ms;
     time_to_str(at_ms, false, when);
-    text_wait(left < 0 ? -left : left, length);
+    terminal_text_wait(left < 0 ? -left : left, length);
     buf_addf(&text, "%s (%s%s%s)", when, left < 0 ? "" : "in ", length, left < 0 ? " ago" : "");
     tell(t, label, text.data);
 }

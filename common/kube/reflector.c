@@ -15,7 +15,7 @@
 #include "kube/watch_decoder.h"
 
 /* Of a refusal; a Status with its causes. */
-#define REFUSAL_BYTES (64 * KIB)
+#define API_ERROR_BYTES (64 * KIB)
 
 struct reflector {
     struct reflector_options o;
@@ -248,7 +248,7 @@ static void send(struct reflector *r, const struct reflector_action *a)
             .deadline_ms = watch ? a->timeout_s * INT64_C(1000) + REFLECTOR_WATCH_GRACE_MS
                                  : REFLECTOR_LIST_DEADLINE_MS,
             .idle_ms = watch && !kind->no_bookmarks ? REFLECTOR_IDLE_MS : 0,
-            .response_max = REFUSAL_BYTES,
+            .response_max = API_ERROR_BYTES,
             .on_data = watch ? watch_data : list_data,
             .on_done = watch ? watch_done : list_done,
             .arg = r,

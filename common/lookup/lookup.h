@@ -1,7 +1,7 @@
 /*
  * Lookups that a judgement needs from the API server, as data: what to ask (filled by the pure
  * side), and what was answered (filled by the shell that sends them: the webhook's
- * admission_handler.c, the command line's plan.c). A lookup that was asked once is never asked
+ * admission_handler.c, the command line's plan_cmd.c). A lookup that was asked once is never asked
  * again, so judging again after each round of answers ends. Pure.
  */
 #ifndef LOOKUP_LOOKUP_H

@@ -1,6 +1,6 @@
 /*
  * From lookups to facts: which lookups the judgement of a source needs, and what their answers say
- * in terms of common/wukong. The webhook judges by it, and `kubectl wukong plan` foretells by it.
+ * in terms of common/wukong. The webhook judges by it, and `kubectl wukong plan` plans by it.
  * Pure.
  */
 #ifndef LOOKUP_SOURCE_LOOKUP_H

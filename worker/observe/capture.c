@@ -138,7 +138,7 @@ const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count
 static void refuse(struct clone_view *v, enum reason reason, const char *text)
 {
     v->capture.refusal = reason;
-    v->capture.refusal_text = arena_strdup(v->arena, text);
+    v->capture.api_error_text = arena_strdup(v->arena, text);
 }
 
 /* Which reason stands for a finding of the rule table. */

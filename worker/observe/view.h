@@ -123,7 +123,7 @@ struct view_capture {
     const cJSON *tree;   /* {"source": …, "disks": […]} */
     const char *text;    /* the same as compact JSON */
     enum reason refusal; /* REASON_NONE, or why no capture can be made from what was read */
-    const char *refusal_text;
+    const char *api_error_text;
     const char *warnings;          /* one text, NULL: none */
     const struct body_read *reads; /* as body_reads found them; NULL: not yet */
     size_t read_count;

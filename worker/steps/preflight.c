@@ -271,7 +271,7 @@ static bool held_by_source(const struct clone_view *v, struct why *why)
 {
     const char *kind;
     if (v->capture.refusal && reason_table[v->capture.refusal].kind != REASON_TERMINAL) {
-        why_set(why, v->capture.refusal, "%s", v->capture.refusal_text);
+        why_set(why, v->capture.refusal, "%s", v->capture.api_error_text);
         return true;
     }
     if (!v->capture.present)
@@ -392,7 +392,7 @@ enum observed observe_preflight(const struct clone_view *v, struct why *why)
         return STEP_WAIT;
     }
     if (v->capture.refusal) {
-        why_set(why, v->capture.refusal, "%s", v->capture.refusal_text);
+        why_set(why, v->capture.refusal, "%s", v->capture.api_error_text);
         return STEP_FAILED;
     }
     if (!v->capture.present)

@@ -42,7 +42,7 @@ static enum observed without_capture(const struct clone_view *v, struct why *why
     bool changed = v->capture.refusal == REASON_SOURCE_CHANGED;
     if (changed ||
         (v->capture.refusal && reason_table[v->capture.refusal].kind == REASON_TERMINAL)) {
-        why_set(why, v->capture.refusal, "%s", v->capture.refusal_text);
+        why_set(why, v->capture.refusal, "%s", v->capture.api_error_text);
         return STEP_FAILED;
     }
     why_set(why, REASON_WAITING, "reading what the snapshots hold");

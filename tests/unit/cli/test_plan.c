@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/str.h"
-#include "cli/foretell.h"
+#include "cli/plan.h"
 #include "json/json.h"
 
 #define NOON_MS INT64_C(1767268800000) /* 2026-01-01T12:00:00Z, a Thursday */
@@ -23,8 +23,8 @@ struct world {
     struct wukong w;
     struct wukong_effective e;
     struct source_info g;
-    struct foretell_input in;
-    struct foretold *f;
+    struct plan_input in;
+    struct plan *f;
     struct policy policies[4];
 };
 
@@ -95,12 +95,12 @@ static void open_world(struct world *w, const char *ns, const char *source, cons
     w->f = xcalloc(1, sizeof *w->f);
     w->f->arena = &w->arena;
     w->f->in = &w->in;
-    w->in = (struct foretell_input){.tree = w->tree,
-                                    .w = &w->w,
-                                    .e = &w->e,
-                                    .g = &w->g,
-                                    .admission_known = true,
-                                    .now_ms = NOON_MS};
+    w->in = (struct plan_input){.tree = w->tree,
+                                .w = &w->w,
+                                .e = &w->e,
+                                .g = &w->g,
+                                .admission_known = true,
+                                .now_ms = NOON_MS};
 }
 
 static void add_policy(struct world *w, const char *spec)
@@ -119,7 +119,7 @@ static void close_world(struct world *w)
     arena_release(&w->arena);
 }
 
-static bool noted(const struct world *w, enum note_kind kind, const char *part)
+static bool noted(const struct world *w, enum plan_note_kind kind, const char *part)
 {
     for (size_t i = 0; i < w->f->note_count; i++)
         if (w->f->notes[i].kind == kind &&
@@ -134,8 +134,8 @@ static void test_disks_and_cost(void **state)
     struct world w;
     open_world(&w, "prod", "", ",\"replicas\":3,\"disks\":[{\"name\":\"root\",\"size\":\"20Gi\"}]",
                true);
-    foretell(&w.in, &w.arena, w.f);
-    assert_int_equal(FORETOLD_RUNS, w.f->verdict);
+    plan_build(&w.in, &w.arena, w.f);
+    assert_int_equal(PLAN_RUNS, w.f->verdict);
     assert_int_equal(0, w.f->start_ms);
     assert_int_equal(CUT_FROZEN, w.f->cut.mode);
     assert_int_equal(1, w.f->disks.count);
@@ -155,46 +155,44 @@ static void test_verdicts(void **state)
     static const struct {
         const char *what, *source, *more, *policy, *quota;
         bool agent, stored, blind, admission;
-        enum foretold_verdict verdict;
-        enum note_kind kind;
+        enum plan_verdict verdict;
+        enum plan_note_kind kind;
         const char *note;
     } rows[] = {
-        {"all is well", "", "", NULL, NULL, true, false, false, true, FORETOLD_RUNS, 0, NULL},
-        {"no agent is no obstacle", "", "", NULL, NULL, false, false, false, true, FORETOLD_RUNS, 0,
+        {"all is well", "", "", NULL, NULL, true, false, false, true, PLAN_RUNS, 0, NULL},
+        {"no agent is no obstacle", "", "", NULL, NULL, false, false, false, true, PLAN_RUNS, 0,
          NULL},
         {"no agent and Required", ",\"quiesce\":\"Required\"", "", NULL, NULL, false, false, false,
-         true, FORETOLD_WAITS, NOTE_WAITS, "guest agent is not connected"},
+         true, PLAN_WAITS, NOTE_WAITS, "guest agent is not connected"},
         {"shrinking is refused", "", ",\"disks\":[{\"name\":\"root\",\"size\":\"1Gi\"}]", NULL,
-         NULL, true, false, false, true, FORETOLD_REFUSED, NOTE_REFUSED,
+         NULL, true, false, false, true, PLAN_REFUSED, NOTE_REFUSED,
          "a disk may grow and never shrink"},
         {"a stored one waits instead", "", ",\"disks\":[{\"name\":\"root\",\"size\":\"1Gi\"}]",
-         NULL, NULL, true, true, false, true, FORETOLD_WAITS, NOTE_WAITS,
+         NULL, NULL, true, true, false, true, PLAN_WAITS, NOTE_WAITS,
          "a disk may grow and never shrink"},
         {"a static rule", "", ",\"replicas\":101", NULL, NULL, true, false, false, true,
-         FORETOLD_REFUSED, NOTE_REFUSED, "spec.replicas"},
+         PLAN_REFUSED, NOTE_REFUSED, "spec.replicas"},
         {"a policy denies", "", ",\"replicas\":3", "\"rules\":{\"maxReplicas\":1}", NULL, true,
-         false, false, true, FORETOLD_REFUSED, NOTE_REFUSED,
-         "replicas 3 is not allowed; at most 1"},
+         false, false, true, PLAN_REFUSED, NOTE_REFUSED, "replicas 3 is not allowed; at most 1"},
         {"a policy demands a freeze", "", "",
          "\"rules\":{\"minimumConsistency\":\"CrashConsistent\"}", NULL, false, false, false, true,
-         FORETOLD_REFUSED, NOTE_REFUSED, "the snapshot would be CrashConsistentPerDisk"},
+         PLAN_REFUSED, NOTE_REFUSED, "the snapshot would be CrashConsistentPerDisk"},
         {"a policy demands a freeze, and one there will be", "", "",
          "\"rules\":{\"minimumConsistency\":\"FilesystemConsistent\"}", NULL, true, false, false,
-         true, FORETOLD_RUNS, 0, NULL},
+         true, PLAN_RUNS, 0, NULL},
         {"a quota is too small", "", ",\"replicas\":3", NULL,
          "\"hard\":{\"requests.storage\":\"50Gi\"},\"used\":{\"requests.storage\":\"0\"}", true,
-         false, false, true, FORETOLD_WAITS, NOTE_WAITS,
-         "the clone needs 60Gi, 50Gi of 50Gi are left"},
+         false, false, true, PLAN_WAITS, NOTE_WAITS, "the clone needs 60Gi, 50Gi of 50Gi are left"},
         {"a quota of the class", "", "", NULL,
          "\"hard\":{\"fast.storageclass.storage.k8s.io/persistentvolumeclaims\":\"1\"}", true,
-         false, false, true, FORETOLD_WAITS, NOTE_WAITS, "the clone needs 2, 1 of 1 are left"},
+         false, false, true, PLAN_WAITS, NOTE_WAITS, "the clone needs 2, 1 of 1 are left"},
         {"a quota that suffices to the byte", "", "", NULL,
          "\"hard\":{\"requests.storage\":\"20Gi\"},\"used\":{\"requests.storage\":\"0\"}", true,
-         false, false, true, FORETOLD_RUNS, 0, NULL},
+         false, false, true, PLAN_RUNS, 0, NULL},
         {"what may not be read, but the server accepts it", "", "", NULL, NULL, true, false, true,
-         true, FORETOLD_RUNS, 0, NULL},
+         true, PLAN_RUNS, 0, NULL},
         {"what may not be read, and nobody knows", "", "", NULL, NULL, true, false, true, false,
-         FORETOLD_UNKNOWN, NOTE_UNKNOWN, "you may not"},
+         PLAN_UNKNOWN, NOTE_UNKNOWN, "you may not"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct world w;
@@ -211,10 +209,10 @@ static void test_verdicts(void **state)
             w.in.quotas = w.quotas;
         }
         if (rows[i].blind)
-            foretell_note(&w.f[0], NOTE_UNKNOWN, "right", "you may not list classes");
-        foretell(&w.in, &w.arena, w.f);
+            plan_note_add(&w.f[0], NOTE_UNKNOWN, "right", "you may not list classes");
+        plan_build(&w.in, &w.arena, w.f);
         if (w.f->verdict != rows[i].verdict)
-            fail_msg("%s: %s", rows[i].what, foretold_verdict_names[w.f->verdict]);
+            fail_msg("%s: %s", rows[i].what, plan_verdict_names[w.f->verdict]);
         if (rows[i].note && !noted(&w, rows[i].kind, rows[i].note))
             fail_msg("%s: no note \"%s\"", rows[i].what, rows[i].note);
         close_world(&w);
@@ -228,32 +226,32 @@ static void test_start(void **state)
     static const struct {
         const char *what, *source, *policy;
         int64_t start_ms; /* after noon; -1: never */
-        enum foretold_verdict verdict;
+        enum plan_verdict verdict;
     } rows[] = {
-        {"now", "", NULL, 0, FORETOLD_RUNS},
-        {"notBefore", ",\"notBefore\":\"2026-01-01T15:00:00Z\"", NULL, 3 * HOUR_MS, FORETOLD_RUNS},
+        {"now", "", NULL, 0, PLAN_RUNS},
+        {"notBefore", ",\"notBefore\":\"2026-01-01T15:00:00Z\"", NULL, 3 * HOUR_MS, PLAN_RUNS},
         {"its own window", ",\"window\":{\"schedule\":\"0 20 * * *\",\"duration\":\"1h\"}", NULL,
-         8 * HOUR_MS, FORETOLD_RUNS},
-        {"a policy's window", "", night, 10 * HOUR_MS, FORETOLD_RUNS},
+         8 * HOUR_MS, PLAN_RUNS},
+        {"a policy's window", "", night, 10 * HOUR_MS, PLAN_RUNS},
         {"both are open together: the later of the two", ",\"notBefore\":\"2026-01-02T01:00:00Z\"",
-         night, 13 * HOUR_MS, FORETOLD_RUNS},
+         night, 13 * HOUR_MS, PLAN_RUNS},
         {"notBefore ends after the window has shut: the next night",
-         ",\"notBefore\":\"2026-01-02T06:00:00Z\"", night, 34 * HOUR_MS, FORETOLD_RUNS},
+         ",\"notBefore\":\"2026-01-02T06:00:00Z\"", night, 34 * HOUR_MS, PLAN_RUNS},
         {"windows that never meet", ",\"window\":{\"schedule\":\"0 8 * * *\",\"duration\":\"1h\"}",
-         night, -1, FORETOLD_WAITS},
+         night, -1, PLAN_WAITS},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct world w;
         open_world(&w, "prod", rows[i].source, "", true);
         if (rows[i].policy)
             add_policy(&w, rows[i].policy);
-        foretell(&w.in, &w.arena, w.f);
+        plan_build(&w.in, &w.arena, w.f);
         int64_t start = w.f->start_ms == INT64_MAX ? -1
                         : w.f->start_ms            ? w.f->start_ms - NOON_MS
                                                    : 0;
         if (start != rows[i].start_ms || w.f->verdict != rows[i].verdict)
             fail_msg("%s: %lld h, %s", rows[i].what, (long long)(start / HOUR_MS),
-                     foretold_verdict_names[w.f->verdict]);
+                     plan_verdict_names[w.f->verdict]);
         close_world(&w);
     }
 }
@@ -263,7 +261,7 @@ static void test_other_namespace(void **state)
     (void)state;
     struct world w;
     open_world(&w, "lab", "", "", true);
-    foretell(&w.in, &w.arena, w.f);
+    plan_build(&w.in, &w.arena, w.f);
     assert_true(noted(&w, NOTE_WARNING, "Secret \"tls\" is not in allowSecrets: volume"));
     assert_int_equal(DISK_HANDLE_COPY, w.f->items[0].plan->method);
     /* Of each disk two snapshots with their contents: here and there. */
@@ -288,8 +286,8 @@ static void test_cut_rule(void **state)
         if (rows[i].policy)
             add_policy(&w, rows[i].policy);
         CLEANUP_BUF struct buf out = BUF_INIT(MIB), json = BUF_INIT(MIB);
-        foretell(&w.in, &w.arena, w.f);
-        assert_int_equal(w.f->verdict, FORETOLD_RUNS);
+        plan_build(&w.in, &w.arena, w.f);
+        assert_int_equal(w.f->verdict, PLAN_RUNS);
         plan_text(w.f, 200, &out);
         CLEANUP_FREE char *line = xasprintf("rule %s, %s", rows[i].rule, rows[i].because);
         assert_non_null(strstr(out.data, line));
@@ -309,7 +307,7 @@ static void test_text(void **state)
         struct world w;
         open_world(&w, "prod", ",\"notBefore\":\"2026-01-01T15:00:00Z\"", "", true);
         CLEANUP_BUF struct buf out = BUF_INIT(MIB), json = BUF_INIT(MIB);
-        foretell(&w.in, &w.arena, w.f);
+        plan_build(&w.in, &w.arena, w.f);
         plan_text(w.f, widths[i], &out);
         unsigned columns = 0;
         for (const char *p = out.data; *p; p++) {

@@ -32,7 +32,7 @@ static void test_who_holds_a_place(void **state)
         c.view.source.may_start = true;
         /* As a plan is refused that was made of the machine while it is stopped. */
         c.view.capture.refusal = REASON_SOURCE_BUSY;
-        c.view.capture.refusal_text = "its claim is not bound";
+        c.view.capture.api_error_text = "its claim is not bound";
         struct entries entries = {0};
         struct policies policies = {.filled = true, .by_limit = true};
         const struct caches caches = {get, each, served, &c};

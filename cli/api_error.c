@@ -1,4 +1,4 @@
-#include "cli/refusal.h"
+#include "cli/api_error.h"
 
 #include "base/str.h"
 #include "json/json.h"
@@ -17,7 +17,7 @@ static bool field_errors(const cJSON *details, struct buf *out)
     return true;
 }
 
-void refusal_text(const struct kube_status *status, const char *body, struct buf *out)
+void api_error_text(const struct kube_status *status, const char *body, struct buf *out)
 {
     CLEANUP_JSON cJSON *tree = NULL;
     struct err err = {0};

@@ -1,11 +1,11 @@
 /*
- * What `plan` foretells of one Wukong: the disks, the point in time, what is made and what it
+ * What `plan` plans of one Wukong: the disks, the point in time, what is made and what it
  * costs, when it would begin, and everything that speaks against it. The judgements are those of
  * the webhook and the worker (common/wukong, common/lookup); here they are put together. Pure: what
  * was looked up goes in.
  */
-#ifndef CLI_FORETELL_H
-#define CLI_FORETELL_H
+#ifndef CLI_PLAN_H
+#define CLI_PLAN_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,10 +19,10 @@
 #include "wukong/policy.h"
 #include "wukong/spec.h"
 
-#define FORETELL_NOTES_MAX 512
-#define FORETELL_OBJECTS_MAX 8
+#define PLAN_NOTES_MAX 512
+#define PLAN_OBJECTS_MAX 8
 
-enum note_kind {
+enum plan_note_kind {
     NOTE_REFUSED, /* it would be refused */
     NOTE_WAITS,   /* it would be held until somebody mends it */
     NOTE_LATER,   /* it would be held until a time that is known */
@@ -30,25 +30,19 @@ enum note_kind {
     NOTE_WARNING,
     NOTE_KINDS
 };
-extern const char *const note_kind_names[NOTE_KINDS]; /* in JSON */
+extern const char *const plan_note_kind_names[NOTE_KINDS]; /* in JSON */
 
-struct note {
-    enum note_kind kind;
+struct plan_note {
+    enum plan_note_kind kind;
     const char *subject; /* a field, "ClonePolicy gold", "ResourceQuota x", "right" */
     const char *text;
 };
 
-enum foretold_verdict {
-    FORETOLD_RUNS,
-    FORETOLD_REFUSED,
-    FORETOLD_WAITS,
-    FORETOLD_UNKNOWN,
-    FORETOLD_VERDICTS
-};
-extern const char *const foretold_verdict_names[FORETOLD_VERDICTS];
+enum plan_verdict { PLAN_RUNS, PLAN_REFUSED, PLAN_WAITS, PLAN_UNKNOWN, PLAN_VERDICTS };
+extern const char *const plan_verdict_names[PLAN_VERDICTS];
 
 /* What the shell looked up beside common/lookup. */
-struct foretell_input {
+struct plan_input {
     const cJSON *tree;      /* the Wukong; not looked at by the rules when it is in the cluster */
     bool stored;            /* it is in the cluster: admitted already */
     bool admission_known;   /* stored, or the API server accepted or refused a dry run */
@@ -62,52 +56,52 @@ struct foretell_input {
     int64_t now_ms;
 };
 
-struct foretold_disk {
+struct plan_disk {
     const struct disk_plan *plan;
     const char *snapshot; /* name of the VolumeSnapshot; NULL: none is taken, or its name is not
                              known yet because the Wukong has no UID */
     bool takes_snapshot;
 };
 
-struct foretold {
-    const struct foretell_input *in;
+struct plan {
+    const struct plan_input *in;
     struct arena *arena;
     struct disks disks;
-    struct foretold_disk *items; /* disks.count */
+    struct plan_disk *items; /* disks.count */
     struct cut_foreseen cut;
     bool known; /* its disks are planned */
     const char
         *vm_snapshot; /* method VirtualMachineSnapshot: "" while it has no name yet; else NULL */
     struct {
         int64_t snapshot_bytes, claim_bytes, objects;
-        struct foretold_count {
+        struct planned_count {
             const char *kind;
             int64_t count;
             bool temporary;
-        } items[FORETELL_OBJECTS_MAX];
+        } items[PLAN_OBJECTS_MAX];
         size_t count;
     } cost;
     int64_t start_ms;    /* 0: now; INT64_MAX: never */
     size_t policy_count; /* those that match */
     const struct policy **policies;
-    struct note notes[FORETELL_NOTES_MAX];
+    struct plan_note notes[PLAN_NOTES_MAX];
     size_t note_count;
-    enum foretold_verdict verdict;
+    enum plan_verdict verdict;
 };
 
 /* in and arena are borrowed for the life of ret. Notes that the shell has already added stay. */
-void foretell(const struct foretell_input *in, struct arena *arena, struct foretold *ret);
-void foretell_note(struct foretold *f, enum note_kind kind, const char *subject, const char *format,
-                   ...) __attribute__((format(printf, 4, 5)));
+void plan_build(const struct plan_input *in, struct arena *arena, struct plan *ret);
+void plan_note_add(struct plan *f, enum plan_note_kind kind, const char *subject,
+                   const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* Sets the verdict from the notes; again after the shell has added some. */
-void foretell_conclude(struct foretold *f);
+void plan_conclude(struct plan *f);
 /* Names of what a clone makes; the base is generateName's when there is no name yet. */
-const char *foretell_name(const struct wukong *w);
+const char *plan_name(const struct wukong *w);
 
 /* --- plan_output.c --- */
 
 /* columns: of the terminal, for wrapping. */
-void plan_text(const struct foretold *f, unsigned columns, struct buf *out);
-void plan_json(const struct foretold *f, struct buf *out);
+void plan_text(const struct plan *f, unsigned columns, struct buf *out);
+void plan_json(const struct plan *f, struct buf *out);
 
 #endif

@@ -10,8 +10,8 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "cli/refusal.h"
-#include "cli/text.h"
+#include "cli/api_error.h"
+#include "cli/terminal_text.h"
 
 static void test_columns(void **state)
 {
@@ -24,8 +24,8 @@ static void test_columns(void **state)
         {"\xff\xfe", 2}, {"\033", 1}, {"a\nb", 3}, {"🙂", 2},   {"\xe4\xba", 2},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        if (text_columns(rows[i].text) != rows[i].columns)
-            fail_msg("row %zu: %u columns", i, text_columns(rows[i].text));
+        if (terminal_text_columns(rows[i].text) != rows[i].columns)
+            fail_msg("row %zu: %u columns", i, terminal_text_columns(rows[i].text));
 }
 
 static void test_cut(void **state)
@@ -45,7 +45,7 @@ static void test_cut(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         CLEANUP_BUF struct buf out = BUF_INIT(KIB);
-        text_add_cut(&out, rows[i].text, rows[i].columns, rows[i].ascii);
+        terminal_text_add_cut(&out, rows[i].text, rows[i].columns, rows[i].ascii);
         if (!str_eq(out.data, rows[i].expected))
             fail_msg("row %zu: \"%s\"", i, out.data);
     }
@@ -68,7 +68,8 @@ static void test_wrapped(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         CLEANUP_BUF struct buf out = BUF_INIT(KIB);
-        text_add_wrapped(&out, rows[i].text, rows[i].columns, rows[i].indent, rows[i].lines, false);
+        terminal_text_add_wrapped(&out, rows[i].text, rows[i].columns, rows[i].indent,
+                                  rows[i].lines, false);
         if (!str_eq(out.data, rows[i].expected))
             fail_msg("row %zu: \"%s\"", i, out.data);
     }
@@ -104,7 +105,7 @@ static void test_refusals(void **state)
         CLEANUP_BUF struct buf out = BUF_INIT(64 * KIB);
         struct kube_status status = {.code = rows[i].code};
         (void)err_set(&status.err, ERR_UNAVAILABLE, "why");
-        refusal_text(&status, rows[i].body, &out);
+        api_error_text(&status, rows[i].body, &out);
         if (!str_eq(out.data, rows[i].expected))
             fail_msg("row %zu: \"%s\"", i, out.data);
     }
@@ -123,7 +124,7 @@ static void test_every_cause_is_shown(void **state)
     for (int i = 0; i < 20; i++)
         buf_addf(&body, "%s{\"field\":\"f%d\",\"message\":\"m\"}", i ? "," : "", i);
     buf_adds(&body, "]}}");
-    refusal_text(&status, body.data, &out);
+    api_error_text(&status, body.data, &out);
     assert_non_null(strstr(out.data, "\n* f0: m\n"));
     assert_non_null(strstr(out.data, "\n* f19: m\n"));
 }

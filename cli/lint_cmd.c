@@ -7,7 +7,7 @@
 #include "base/str.h"
 #include "cli/cli.h"
 #include "cli/lint.h"
-#include "cli/text.h"
+#include "cli/terminal_text.h"
 #include "json/json.h"
 #include "wukong/policy.h"
 #include "wukong/spec.h"
@@ -299,7 +299,7 @@ static void usage(FILE *out)
 static int fail_text(const char *message)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(64 * KIB);
-    text_add(&out, message);
+    terminal_text_add(&out, message);
     fprintf(stderr, "kubectl wukong lint: %s\n", out.data);
     return CLI_USAGE;
 }

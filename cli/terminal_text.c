@@ -1,4 +1,4 @@
-#include "cli/text.h"
+#include "cli/terminal_text.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -64,7 +64,7 @@ struct text_char {
 };
 
 /* Reads the character at *p and moves on; false at the end. */
-static bool text_next(const char **p, struct text_char *ret)
+static bool terminal_text_next(const char **p, struct text_char *ret)
 {
     uint32_t c;
     if (!**p)
@@ -82,43 +82,43 @@ static bool text_next(const char **p, struct text_char *ret)
     return true;
 }
 
-void text_wait(int64_t ms, char out[TEXT_WAIT_MAX])
+void terminal_text_wait(int64_t ms, char out[TERMINAL_TEXT_WAIT_MAX])
 {
-    static_assert(TEXT_WAIT_MAX >= DURATION_PRINT_MAX, "duration_print fits");
+    static_assert(TERMINAL_TEXT_WAIT_MAX >= DURATION_PRINT_MAX, "duration_print fits");
     const int64_t day_ms = INT64_C(86400000);
     if (ms < 2 * day_ms)
         duration_print(ms, out);
     else
-        (void)snprintf(out, TEXT_WAIT_MAX, "%" PRId64 "d", ms / day_ms);
+        (void)snprintf(out, TERMINAL_TEXT_WAIT_MAX, "%" PRId64 "d", ms / day_ms);
 }
 
 /* --- Lines --- */
 
-unsigned text_columns(const char *text)
+unsigned terminal_text_columns(const char *text)
 {
     struct text_char c;
     unsigned n = 0;
-    while (text_next(&text, &c))
+    while (terminal_text_next(&text, &c))
         n += c.columns;
     return n;
 }
 
-void text_add(struct buf *out, const char *text)
+void terminal_text_add(struct buf *out, const char *text)
 {
     struct text_char c;
-    while (text_next(&text, &c))
+    while (terminal_text_next(&text, &c))
         (void)buf_add(out, c.bytes, c.len);
 }
 
-void text_add_cut(struct buf *out, const char *text, unsigned columns, bool ascii)
+void terminal_text_add_cut(struct buf *out, const char *text, unsigned columns, bool ascii)
 {
     struct text_char c;
     unsigned used = 0;
-    if (text_columns(text) <= columns) {
-        text_add(out, text);
+    if (terminal_text_columns(text) <= columns) {
+        terminal_text_add(out, text);
         return;
     }
-    while (columns && text_next(&text, &c) && used + c.columns <= columns - 1) {
+    while (columns && terminal_text_next(&text, &c) && used + c.columns <= columns - 1) {
         (void)buf_add(out, c.bytes, c.len);
         used += c.columns;
     }
@@ -126,12 +126,12 @@ void text_add_cut(struct buf *out, const char *text, unsigned columns, bool asci
         (void)buf_adds(out, ascii ? "~" : "…");
 }
 
-void text_add_padded(struct buf *out, const char *text, unsigned columns, bool ascii)
+void terminal_text_add_padded(struct buf *out, const char *text, unsigned columns, bool ascii)
 {
     CLEANUP_BUF struct buf cut = BUF_INIT(64 * KIB);
-    text_add_cut(&cut, text, columns, ascii);
+    terminal_text_add_cut(&cut, text, columns, ascii);
     (void)buf_adds(out, cut.data);
-    for (unsigned n = text_columns(cut.data); n < columns; n++)
+    for (unsigned n = terminal_text_columns(cut.data); n < columns; n++)
         (void)buf_addc(out, ' ');
 }
 
@@ -141,7 +141,7 @@ static const char *line_end(const char *text, unsigned columns)
     const char *p = text, *broken = NULL, *fitting = text;
     struct text_char c;
     unsigned used = 0;
-    while (text_next(&p, &c)) {
+    while (terminal_text_next(&p, &c)) {
         used += c.columns;
         if (*c.bytes == ' ' && used <= columns + 1)
             broken = p;
@@ -152,8 +152,8 @@ static const char *line_end(const char *text, unsigned columns)
     return p;
 }
 
-unsigned text_add_wrapped(struct buf *out, const char *text, unsigned columns, unsigned indent,
-                          unsigned lines_max, bool ascii)
+unsigned terminal_text_add_wrapped(struct buf *out, const char *text, unsigned columns,
+                                   unsigned indent, unsigned lines_max, bool ascii)
 {
     unsigned lines = 0;
     assert(columns > indent);
@@ -165,7 +165,7 @@ unsigned text_add_wrapped(struct buf *out, const char *text, unsigned columns, u
         while (!last && n && line[n - 1] == ' ')
             line[--n] = '\0';
         (void)buf_addf(out, "%*s", (int)indent, "");
-        text_add_cut(out, last ? text : line, columns - indent, ascii);
+        terminal_text_add_cut(out, last ? text : line, columns - indent, ascii);
         (void)buf_addc(out, '\n');
         text = end;
         lines++;
