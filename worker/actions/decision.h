@@ -9,9 +9,9 @@
 #include "actions/intents.h"
 #include "observe/view.h"
 
-enum observed {
+enum step_status {
     STEP_DONE,
-    STEP_TODO, /* apply is to be called */
+    STEP_TODO, /* run is to be called */
     STEP_WAIT, /* on something outside; why says on what */
     STEP_FAILED,
 };

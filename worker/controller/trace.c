@@ -5,12 +5,12 @@
 #include "steps/table.h"
 #include "wukong/reasons.h"
 
-static const char *const observed_names[] = {
+static const char *const step_status_names[] = {
     [STEP_DONE] = "done", [STEP_TODO] = "todo", [STEP_WAIT] = "waits", [STEP_FAILED] = "failed"};
 
 struct line {
     const char *step;
-    enum observed observed;
+    enum step_status status;
     struct why why;
 };
 
@@ -20,9 +20,9 @@ static bool each_step(const struct clone_view *v, void (*tell)(struct buf *, con
 {
     for (size_t i = 0; i < CLONE_STEPS; i++) {
         struct line l = {.step = clone_steps[i].name};
-        l.observed = clone_steps[i].observe(v, &l.why);
+        l.status = clone_steps[i].check(v, &l.why);
         tell(out, &l);
-        if (l.observed != STEP_DONE)
+        if (l.status != STEP_DONE)
             return true;
     }
     return false;
@@ -30,15 +30,15 @@ static bool each_step(const struct clone_view *v, void (*tell)(struct buf *, con
 
 static void in_line(struct buf *out, const struct line *l)
 {
-    buf_addf(out, "%s%s=%s", out->len ? " " : "", l->step, observed_names[l->observed]);
-    if (l->observed != STEP_DONE)
+    buf_addf(out, "%s%s=%s", out->len ? " " : "", l->step, step_status_names[l->status]);
+    if (l->status != STEP_DONE)
         buf_addf(out, "(%s: %s)", reason_table[l->why.reason].name, l->why.message);
 }
 
 static void on_lines(struct buf *out, const struct line *l)
 {
-    buf_addf(out, "  %-15s %s", l->step, observed_names[l->observed]);
-    if (l->observed != STEP_DONE)
+    buf_addf(out, "  %-15s %s", l->step, step_status_names[l->status]);
+    if (l->status != STEP_DONE)
         buf_addf(out, "  %s: %s", reason_table[l->why.reason].name, l->why.message);
     buf_adds(out, "\n");
 }

@@ -63,15 +63,15 @@ bool batch_take_stock(const struct clone_view *v, struct decision *d, struct why
 {
     struct why why = {0};
     if (any_unowned(v)) {
-        apply_ready(v, d);
+        step_ready_run(v, d);
         decision_again(d, v->now.wall_ms + 1000);
         return false;
     }
     if (!any_newly_ready(v))
         return true;
-    enum observed o = must_be_proven(v) ? observe_stayed_stopped(v, &why) : STEP_DONE;
+    enum step_status o = must_be_proven(v) ? step_stayed_stopped_check(v, &why) : STEP_DONE;
     if (o == STEP_TODO) {
-        apply_stayed_stopped(v, d);
+        step_stayed_stopped_run(v, d);
         decision_again(d, v->now.wall_ms + 1000);
         return false;
     }

@@ -65,7 +65,7 @@ void step_conditions(const struct clone_view *v, const struct walk *w, struct de
     /* SnapshotTaken, True or False, releases an application that keeps still behind a gate: False
        is said only when no snapshot comes of this attempt. */
     else if (type == COND_SNAPSHOT_TAKEN && v->wukong->spec.source.gate_count &&
-             w->observed != STEP_FAILED)
+             w->status != STEP_FAILED)
         status = CONDITION_UNKNOWN;
     decision_condition(d, type, status, w->why.reason, message);
 }

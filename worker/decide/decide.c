@@ -19,21 +19,21 @@ static bool unreadable_blocks(const struct clone_view *v, struct walk *w)
 {
     bool source = w->current == CLONE_STEP_SOURCE && !view_past_cut(v);
     if (!v->unreadable || record_owes_thaw(&v->record) || w->current == 0 ||
-        (w->observed == STEP_DONE && !source))
+        (w->status == STEP_DONE && !source))
         return false;
     w->why = (struct why){0};
     why_set(&w->why, REASON_OBJECT_UNREADABLE, "%s", v->unreadable);
-    w->observed = STEP_WAIT;
+    w->status = STEP_WAIT;
     return true;
 }
 
 static struct walk walk_steps(const struct clone_view *v)
 {
-    struct walk w = {.observed = STEP_DONE};
+    struct walk w = {.status = STEP_DONE};
     for (w.current = 0; w.current < CLONE_STEPS; w.current++) {
         w.why = (struct why){0};
-        w.observed = clone_steps[w.current].observe(v, &w.why);
-        if (unreadable_blocks(v, &w) || w.observed != STEP_DONE)
+        w.status = clone_steps[w.current].check(v, &w.why);
+        if (unreadable_blocks(v, &w) || w.status != STEP_DONE)
             break;
     }
     return w;
@@ -46,7 +46,7 @@ static void hold_gates(const struct clone_view *v, const struct walk *w, struct 
 {
     bool opened = w->current > CLONE_STEP_GATES || share_begun(&v->record);
     if (opened && v->wukong->spec.source.gate_count && !view_past_cut(v) &&
-        w->observed != STEP_FAILED)
+        w->status != STEP_FAILED)
         decision_condition(d, COND_AWAITING_GATES, CONDITION_TRUE, REASON_READY,
                            "the gates are open, the snapshot is about to be taken");
 }
@@ -112,7 +112,7 @@ static void go_on(const struct clone_view *v, struct decision *d)
     start_clock(v, &w, d);
     batch_note_ready(v, d);
     bool late = past_deadline(v, &w, d);
-    oblige_thaw(v, d, late || w.observed == STEP_FAILED);
+    oblige_thaw(v, d, late || w.status == STEP_FAILED);
     if (late)
         return;
     note_started(v, d);
@@ -128,7 +128,7 @@ static void go_on(const struct clone_view *v, struct decision *d)
     hold_gates(v, &w, d);
     if (!batch_repaired(v, d))
         return;
-    if (w.observed == STEP_FAILED) {
+    if (w.status == STEP_FAILED) {
         if (!last_look(v, d) || batch_repair(v, d, &w.why) || !batch_take_stock(v, d, &w.why))
             return;
         begin_abort(v, d, &w.why, reason_table[w.why.reason].kind == REASON_TERMINAL);
@@ -142,8 +142,8 @@ static void go_on(const struct clone_view *v, struct decision *d)
     const struct clone_step *step = w.current < CLONE_STEPS ? &clone_steps[w.current] : NULL;
     bool guarded = v->wukong->has_finalizer ||
                    (step && (w.current == CLONE_STEP_PREFLIGHT || w.current == CLONE_STEP_POLICY));
-    if (step && w.observed == STEP_TODO && step->apply && guarded)
-        step->apply(v, d);
+    if (step && w.status == STEP_TODO && step->run && guarded)
+        step->run(v, d);
     if (w.current < CLONE_STEPS) {
         decision_again(d, w.why.again_ms);
         d->waiting_until_ms = w.why.until_ms;

@@ -13,7 +13,7 @@
 
 struct walk {
     size_t current; /* enum clone_step_id: the first step not done; CLONE_STEPS: all done */
-    enum observed observed;
+    enum step_status status;
     struct why why;
 };
 

@@ -143,7 +143,7 @@ static bool could_go_on(const struct policing *p, const struct clone_view *v)
     struct why why = {0};
     if (v->permit.refusal || v->permitted_ms > v->now.wall_ms)
         return false;
-    enum observed source = observe_source(v, &why);
+    enum step_status source = step_source_check(v, &why);
     if (source == STEP_WAIT)
         return false;
     /* What its source needs is a beginning, whatever the pre-flight thinks of one that is stopped.
@@ -154,7 +154,7 @@ static bool could_go_on(const struct policing *p, const struct clone_view *v)
     if (!p->policies->by_limit && (int64_t)p->entries->usage.held < p->max_in_flight / 2)
         return true;
     why.reason = REASON_NONE;
-    bool ready = observe_preflight(v, &why) == STEP_DONE;
+    bool ready = step_preflight_check(v, &why) == STEP_DONE;
     return ready || why.reason == REASON_WAITING || why.reason == REASON_NONE;
 }
 

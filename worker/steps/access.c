@@ -43,7 +43,8 @@ static bool allowed(const struct call *c, bool *ret_known)
     return access_allowed(tree, ret_known);
 }
 
-static enum observed refused(const struct clone_view *v, enum access_right right, struct why *why)
+static enum step_status refused(const struct clone_view *v, enum access_right right,
+                                struct why *why)
 {
     const struct call *c = answer(v, right);
     why_set(why, REASON_NOT_ADMITTED,
@@ -59,14 +60,14 @@ static enum observed refused(const struct clone_view *v, enum access_right right
     return v->now.wall_ms < why->again_ms ? STEP_WAIT : STEP_TODO;
 }
 
-enum observed access_kept(const struct clone_view *v, struct why *why)
+enum step_status check_access_kept(const struct clone_view *v, struct why *why)
 {
     bool known;
     const struct call *c = question(v, ACCESS_CLONE) ? answer(v, ACCESS_CLONE) : NULL;
     return !allowed(c, &known) && known ? refused(v, ACCESS_CLONE, why) : STEP_DONE;
 }
 
-enum observed access_state(const struct clone_view *v, enum access_right right, struct why *why)
+enum step_status check_access(const struct clone_view *v, enum access_right right, struct why *why)
 {
     bool known;
     const struct call *c = answer(v, right);
@@ -96,9 +97,9 @@ void access_ask(const struct clone_view *v, enum access_right right, struct deci
     i->shared = true;
 }
 
-void apply_policy(const struct clone_view *v, struct decision *d)
+void step_policy_run(const struct clone_view *v, struct decision *d)
 {
     struct why why = {0};
-    if (access_kept(v, &why) == STEP_TODO)
+    if (check_access_kept(v, &why) == STEP_TODO)
         access_ask(v, ACCESS_CLONE, d);
 }

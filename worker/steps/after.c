@@ -9,14 +9,14 @@
 /* What the clocks of two nodes may differ by. */
 #define BACKUP_CLOCKS_MS 60000
 
-enum observed view_source_changed(struct why *why)
+enum step_status fail_source_changed(struct why *why)
 {
     why_set(why, REASON_SOURCE_CHANGED,
             "the source was stopped, started or replaced while it was being cloned");
     return STEP_FAILED;
 }
 
-enum observed view_source_spoiled(const struct clone_view *v, struct why *why)
+enum step_status check_source_spoiled(const struct clone_view *v, struct why *why)
 {
     char text[HOLD_TEXT];
     if (!v->record.attempt.begun_ms || record_aborted(&v->record) ||
@@ -76,8 +76,8 @@ static const char *other_claim(const struct clone_view *v, const cJSON *vm, cons
 }
 
 /* What the looks at the VirtualMachine and its instance show of the source's disks. */
-static enum observed disks_stayed(const struct clone_view *v, const struct call *vm_look,
-                                  const cJSON *vmi, struct why *why)
+static enum step_status disks_stayed(const struct clone_view *v, const struct call *vm_look,
+                                     const cJSON *vmi, struct why *why)
 {
     char text[HOLD_TEXT];
     CLEANUP_JSON cJSON *vm = read_tree(vm_look);
@@ -116,7 +116,7 @@ bool view_thawed_by_backup(const struct clone_view *v)
     return after && (holds_backup_runs(after) || !same_backup(v, after));
 }
 
-enum observed view_stayed_the_same(const struct clone_view *v, struct why *why)
+enum step_status check_stayed_the_same(const struct clone_view *v, struct why *why)
 {
     const struct call *c = view_look_after(v);
     why_set(why, REASON_CLONING, "all snapshots are cut, making sure that the source is the same");
@@ -125,14 +125,15 @@ enum observed view_stayed_the_same(const struct clone_view *v, struct why *why)
     CLEANUP_JSON cJSON *vmi = read_vmi(c);
     bool same = vmi && str_eq(json_str(vmi, "metadata.uid"), v->record.attempt.source_uid) &&
                 !json_str(vmi, "metadata.deletionTimestamp");
-    enum observed disks = same ? disks_stayed(v, vm_after(v), vmi, why) : view_source_changed(why);
+    enum step_status disks =
+        same ? disks_stayed(v, vm_after(v), vmi, why) : fail_source_changed(why);
     return disks == STEP_DONE ? pods_after(v, CALL_PODS_AFTER, why) : disks;
 }
 
 /* One that runs by then may have been started after the last cut, and nothing tells: the storage's
    own time of a cut may be that of another clock, 0, or the birth of the volume (PowerFlex). */
-static enum observed found_stopped(const struct clone_view *v, const struct call *look,
-                                   struct why *why)
+static enum step_status found_stopped(const struct clone_view *v, const struct call *look,
+                                      struct why *why)
 {
     if (!v->source.vm_exists)
         return STEP_DONE;
@@ -147,11 +148,11 @@ static enum observed found_stopped(const struct clone_view *v, const struct call
 }
 
 /* By two looks of one moment: it does not run, and its disks are those that were planned. */
-static enum observed stayed_stopped(const struct clone_view *v, const struct call *vmi_look,
-                                    const struct call *vm_look, enum call_kind pods,
-                                    struct why *why)
+static enum step_status stayed_stopped(const struct clone_view *v, const struct call *vmi_look,
+                                       const struct call *vm_look, enum call_kind pods,
+                                       struct why *why)
 {
-    enum observed o = found_stopped(v, vmi_look, why);
+    enum step_status o = found_stopped(v, vmi_look, why);
     if (!v->source.vm_exists)
         return o;
     if (o == STEP_DONE)
@@ -159,7 +160,7 @@ static enum observed stayed_stopped(const struct clone_view *v, const struct cal
     return o == STEP_DONE ? pods_after(v, pods, why) : o;
 }
 
-enum observed view_stayed_stopped(const struct clone_view *v, struct why *why)
+enum step_status check_stayed_stopped(const struct clone_view *v, struct why *why)
 {
     return stayed_stopped(v, view_look_after(v), vm_after(v), CALL_PODS_AFTER, why);
 }
@@ -170,7 +171,7 @@ static const struct call *copied_look(const struct clone_view *v, enum call_kind
 }
 
 /* Of snapshots the record says Offline only after the look that proved it. */
-enum observed observe_stayed_stopped(const struct clone_view *v, struct why *why)
+enum step_status step_stayed_stopped_check(const struct clone_view *v, struct why *why)
 {
     if (v->record.attempt.consistency != CONSISTENCY_OFFLINE || !view_copies_claims(v))
         return STEP_DONE;
@@ -188,13 +189,13 @@ static void look(const struct clone_view *v, struct decision *d, enum call_kind 
                           v->source.vm_name, call_key_numbered(vm, view_attempt(v)));
 }
 
-void apply_stayed_stopped(const struct clone_view *v, struct decision *d)
+void step_stayed_stopped_run(const struct clone_view *v, struct decision *d)
 {
     look(v, d, CALL_LOOK_COPIED_VMI, CALL_LOOK_COPIED_VM);
     pods_ask_after(v, CALL_PODS_COPIED, d);
 }
 
-void apply_look_after(const struct clone_view *v, struct decision *d)
+void run_look_after(const struct clone_view *v, struct decision *d)
 {
     look(v, d, CALL_LOOK_AFTER_VMI, CALL_LOOK_AFTER_VM);
     pods_ask_after(v, CALL_PODS_AFTER, d);

@@ -14,7 +14,7 @@ static bool needs_copy(const struct clone_view *v, size_t disk)
     return v->disks[disk].plan->method == DISK_HANDLE_COPY;
 }
 
-static enum observed copy_state(const struct clone_view *v, size_t disk, struct why *why)
+static enum step_status check_copy(const struct clone_view *v, size_t disk, struct why *why)
 {
     const struct view_copy *c = &v->disks[disk].copy;
     if ((c->content_exists && !c->content_ours) || (c->snapshot.exists && !c->snapshot.ours)) {
@@ -46,16 +46,16 @@ static enum observed copy_state(const struct clone_view *v, size_t disk, struct 
     return c->bound ? STEP_DONE : STEP_WAIT;
 }
 
-enum observed observe_copies(const struct clone_view *v, struct why *why)
+enum step_status step_copies_check(const struct clone_view *v, struct why *why)
 {
     if (view_targets_complete(v))
         return STEP_DONE;
-    enum observed worst = STEP_DONE;
+    enum step_status worst = STEP_DONE;
     for (size_t i = 0; i < v->disk_count; i++) {
         struct why one = {0};
         if (!needs_copy(v, i))
             continue;
-        enum observed o = copy_state(v, i, &one);
+        enum step_status o = check_copy(v, i, &one);
         if (o == STEP_DONE || (worst != STEP_DONE && o != STEP_FAILED && o != STEP_TODO))
             continue;
         worst = o;
@@ -68,7 +68,7 @@ enum observed observe_copies(const struct clone_view *v, struct why *why)
 }
 
 /* The content first: a VolumeSnapshot that comes before it waits 9 s (seen on 8.6). */
-void apply_copies(const struct clone_view *v, struct decision *d)
+void step_copies_run(const struct clone_view *v, struct decision *d)
 {
     for (size_t i = 0; i < v->disk_count; i++) {
         const struct view_copy *c = &v->disks[i].copy;

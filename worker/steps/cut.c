@@ -12,7 +12,7 @@ static bool will_freeze(const struct clone_view *v)
 
 /* Told before anybody is frozen: a freeze that cannot reach the cut helps nobody, and six of them
    hurt the guest. */
-enum observed view_cut_fits(const struct clone_view *v, struct why *why)
+enum step_status check_cut_fits(const struct clone_view *v, struct why *why)
 {
     if (view_cut_mode(v) == CUT_OFFLINE)
         return STEP_DONE;

@@ -6,7 +6,7 @@
 #include "observe/kinds.h"
 #include "steps/pods.h"
 
-static enum observed frozen_state(const struct clone_view *v, struct why *why)
+static enum step_status check_frozen(const struct clone_view *v, struct why *why)
 {
     const struct call *freeze = view_freeze_call(v);
     if (!freeze) {
@@ -33,7 +33,7 @@ static enum observed frozen_state(const struct clone_view *v, struct why *why)
 
 /* Whoever ends first thaws both, and KubeVirt leaves out its own freeze where it reads a state of
    5 s ago (pkg/storage/snapshot/source.go): one at a time. */
-enum observed observe_free_guest(const struct clone_view *v, struct why *why)
+enum step_status check_free_guest(const struct clone_view *v, struct why *why)
 {
     const struct view_source *s = &v->source;
     int64_t rested = s->last_thaw_ms + FREEZE_POLL_MS;
@@ -60,17 +60,17 @@ enum observed observe_free_guest(const struct clone_view *v, struct why *why)
     return why->reason == REASON_CLONING ? STEP_TODO : STEP_WAIT;
 }
 
-enum observed observe_freeze(const struct clone_view *v, struct why *why)
+enum step_status step_freeze_check(const struct clone_view *v, struct why *why)
 {
     if (view_past_cut(v))
         return STEP_DONE;
-    if (view_free_of_others(v, why) == STEP_WAIT)
+    if (check_free_of_others(v, why) == STEP_WAIT)
         return STEP_WAIT;
     if (view_cut_mode(v) == CUT_FROZEN && v->record.attempt.freeze.requested_ms)
-        return frozen_state(v, why);
-    enum observed used = STEP_DONE, freezes = STEP_DONE;
+        return check_frozen(v, why);
+    enum step_status used = STEP_DONE, freezes = STEP_DONE;
     if (view_cut_mode(v) == CUT_FROZEN)
-        freezes = observe_free_guest(v, why);
+        freezes = check_free_guest(v, why);
     /* Last: it is to be as near to the cut as can be. */
     if (freezes != STEP_WAIT)
         used = pods_before(v, why);
@@ -88,7 +88,7 @@ void begin_attempt(const struct clone_view *v, struct decision *d)
     d->record.source_vmi = v->source.vmi_exists ? v->source.vmi_name : v->source.vm_name;
 }
 
-void apply_freeze(const struct clone_view *v, struct decision *d)
+void step_freeze_run(const struct clone_view *v, struct decision *d)
 {
     struct why why = {0};
     if (!v->record.attempt.freeze.requested_ms && pods_before(v, &why) != STEP_DONE) {
@@ -116,7 +116,7 @@ void apply_freeze(const struct clone_view *v, struct decision *d)
     i->timeout_ms = 15000;
 }
 
-enum observed observe_thaw(const struct clone_view *v, struct why *why)
+enum step_status step_thaw_check(const struct clone_view *v, struct why *why)
 {
     /* What is cut and told needs no guest: the thaw is repeated beside what follows. */
     if (!record_owes_thaw(&v->record) || view_past_cut(v))

@@ -138,7 +138,7 @@ static struct asked list_after(const struct clone_view *v, enum call_kind list)
     return ask_of(v, call_key_numbered(list, view_attempt(v)), 0);
 }
 
-static enum observed asking(const struct clone_view *v, const struct asked *a, struct why *why)
+static enum step_status asking(const struct clone_view *v, const struct asked *a, struct why *why)
 {
     why_set(why, REASON_WAITING, "asking which Pods use the claims of the source%s%s",
             a->error ? ": " : "", str_or(a->error, ""));
@@ -148,7 +148,7 @@ static enum observed asking(const struct clone_view *v, const struct asked *a, s
     return STEP_TODO;
 }
 
-enum observed pods_before(const struct clone_view *v, struct why *why)
+enum step_status pods_before(const struct clone_view *v, struct why *why)
 {
     if (!matters(v) || !view_may_be_held(v))
         return STEP_DONE;
@@ -173,7 +173,7 @@ void pods_ask_before(const struct clone_view *v, struct decision *d)
     ask(v, d, &a);
 }
 
-enum observed pods_after(const struct clone_view *v, enum call_kind list, struct why *why)
+enum step_status pods_after(const struct clone_view *v, enum call_kind list, struct why *why)
 {
     if (!matters(v))
         return STEP_DONE;

@@ -69,7 +69,7 @@ static bool trial_passed(const struct trial *t, const struct call *c)
     return call_ok(c) || made;
 }
 
-static enum observed dry_verdict(const struct trial *t, const struct call *c, struct why *why)
+static enum step_status dry_verdict(const struct trial *t, const struct call *c, struct why *why)
 {
     if (trial_passed(t, c))
         return STEP_DONE;
@@ -90,7 +90,7 @@ static const struct view_target *first_missing(const struct clone_view *v)
     return &v->targets[0];
 }
 
-static enum observed changed_by_admission(const char *what, struct why *why)
+static enum step_status changed_by_admission(const char *what, struct why *why)
 {
     why_set(why, REASON_CHANGED_BY_ADMISSION, "%s", what);
     return STEP_FAILED;
@@ -159,11 +159,11 @@ static const char *trial_changed(const struct clone_view *v, const struct trial 
     return changed;
 }
 
-static enum observed dry_runs(const struct clone_view *v, struct why *why)
+static enum step_status dry_runs(const struct clone_view *v, struct why *why)
 {
     struct trial t;
     for (size_t n = 0; trial_at(v, n, &t); n++) {
-        enum observed o = dry_verdict(&t, dry_call(v, t.call, t.name), why);
+        enum step_status o = dry_verdict(&t, dry_call(v, t.call, t.name), why);
         if (o != STEP_DONE)
             return o;
         const char *changed = trial_changed(v, &t, why);
@@ -203,7 +203,7 @@ static void tell_missing(const struct body_need *n, struct why *why)
 }
 
 /* For a clone into another namespace: what the machine names is there, too. */
-static enum observed needs_state(const struct clone_view *v, struct why *why)
+static enum step_status check_dependencies(const struct clone_view *v, struct why *why)
 {
     size_t n = 0;
     const struct body_need *needs = body_needs(v, &n);
@@ -279,7 +279,7 @@ static bool held_by_source(const struct clone_view *v, struct why *why)
     const char *taken = view_name_taken(v, &kind);
     if (taken)
         why_set(why, REASON_NAME_TAKEN, "%s %s exists and is not this clone's", kind, taken);
-    return taken || view_cut_fits(v, why) != STEP_DONE;
+    return taken || check_cut_fits(v, why) != STEP_DONE;
 }
 
 /* What the API server has refused or not found, and nobody has mended as far as is known. */
@@ -321,7 +321,7 @@ static void tell_refused(const struct refused *r, struct why *why)
 /* STEP_WAIT: it waits as it did. STEP_TODO: what has held it up is asked for once more, and that
    alone. STEP_DONE: nothing is known to hold it up, or all must be read anew to know; why is what
    was told until then. */
-static enum observed still_held(const struct clone_view *v, struct why *why, struct decision *d)
+static enum step_status still_held(const struct clone_view *v, struct why *why, struct decision *d)
 {
     int64_t stands = reading_stands_ms(v);
     if (held_by_source(v, why)) {
@@ -353,17 +353,17 @@ static enum observed still_held(const struct clone_view *v, struct why *why, str
 
 /* --- the step --- */
 
-enum observed observe_preflight(const struct clone_view *v, struct why *why)
+enum step_status step_preflight_check(const struct clone_view *v, struct why *why)
 {
     /* A restarted worker reads back from the first snapshot what the others are to be made of. */
     if (view_past_cut(v) || (v->capture.sealed && v->capture.present))
         return STEP_DONE;
     if (record_owes_thaw(&v->record) && v->capture.present)
         return STEP_DONE;
-    enum observed held = still_held(v, why, NULL);
+    enum step_status held = still_held(v, why, NULL);
     if (held != STEP_DONE)
         return held;
-    enum observed access = access_state(v, ACCESS_CLONE, why);
+    enum step_status access = check_access(v, ACCESS_CLONE, why);
     if (access != STEP_DONE)
         return access;
     bool told = why->reason != REASON_NONE;
@@ -397,17 +397,17 @@ enum observed observe_preflight(const struct clone_view *v, struct why *why)
     }
     if (!v->capture.present)
         return STEP_TODO;
-    enum observed needed = needs_state(v, why);
+    enum step_status needed = check_dependencies(v, why);
     return needed == STEP_DONE ? dry_runs(v, why) : needed;
 }
 
-void apply_preflight(const struct clone_view *v, struct decision *d)
+void step_preflight_run(const struct clone_view *v, struct decision *d)
 {
     size_t n = 0;
     struct why why = {0};
     if (still_held(v, &why, d) == STEP_TODO)
         return;
-    if (access_state(v, ACCESS_CLONE, &why) != STEP_DONE) {
+    if (check_access(v, ACCESS_CLONE, &why) != STEP_DONE) {
         access_ask(v, ACCESS_CLONE, d);
         return;
     }

@@ -6,14 +6,14 @@
 /* A follower that has not been told looks again this often; events wake it sooner. */
 #define FOLLOW_POLL_MS 2000
 
-static enum observed follow(const struct clone_view *v, struct why *why, const char *format)
+static enum step_status follow(const struct clone_view *v, struct why *why, const char *format)
 {
     why_set(why, REASON_SHARED_SNAPSHOT, "Wukong %s %s", str_or(v->share.leader, "?"), format);
     why->again_ms = v->share.again_ms ? v->share.again_ms : v->now.wall_ms + FOLLOW_POLL_MS;
     return STEP_WAIT;
 }
 
-enum observed observe_share(const struct clone_view *v, struct why *why)
+enum step_status step_share_check(const struct clone_view *v, struct why *why)
 {
     const struct view_share *s = &v->share;
     if (share_begun(&v->record))
@@ -43,7 +43,7 @@ enum observed observe_share(const struct clone_view *v, struct why *why)
     return STEP_DONE;
 }
 
-void apply_share(const struct clone_view *v, struct decision *d)
+void step_share_run(const struct clone_view *v, struct decision *d)
 {
     const struct clone_record *taken = &v->share.taken;
     d->persist_first = true;

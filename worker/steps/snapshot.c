@@ -38,7 +38,7 @@ static bool were_all_cut(const struct clone_view *v)
     return were_cut_frozen(v) || view_look_after(v);
 }
 
-static enum observed cut_errors(const struct clone_view *v, struct why *why)
+static enum step_status cut_errors(const struct clone_view *v, struct why *why)
 {
     for (size_t i = 0; i < v->disk_count; i++) {
         const struct seen_snapshot *s = &v->disks[i].snapshot;
@@ -72,7 +72,7 @@ static const struct call *refused_create(const struct clone_view *v, size_t disk
 
 /* A snapshot that the API server refuses (quota, policy) does not come while the guest is frozen.
  */
-static enum observed cut_refusals(const struct clone_view *v, struct why *why)
+static enum step_status cut_refusals(const struct clone_view *v, struct why *why)
 {
     for (size_t i = 0; i < v->disk_count; i++) {
         const struct call *c = refused_create(v, i);
@@ -91,7 +91,7 @@ static enum observed cut_refusals(const struct clone_view *v, struct why *why)
 /* A cut that comes to nothing ends the freeze: at once when the driver's answer is settled, and
    after a while when it may clear. csi-snapshotter marks a content whose cut may be under way
    (pkg/sidecar-controller/snapshot_controller.go, AnnVolumeSnapshotBeingCreated). */
-static enum observed cut_comes_to_nothing(const struct clone_view *v, struct why *why)
+static enum step_status cut_comes_to_nothing(const struct clone_view *v, struct why *why)
 {
     const struct call *freeze = view_freeze_call(v);
     bool long_frozen = call_ok(freeze) && v->now.mono_ms > freeze->sent_mono_ms + CUT_ERROR_MS;
@@ -154,12 +154,12 @@ static int64_t shown_cut_ms(const struct clone_view *v)
 /* A source that was started, or restarted and so no longer frozen, while it was cut may not be in
    the cache yet, and what the record says of the snapshots is to be true from the beginning. Our
    thaw waits for none of this. A copy is looked after when it is over. */
-static enum observed source_state(const struct clone_view *v, struct why *why)
+static enum step_status check_source_at_cut(const struct clone_view *v, struct why *why)
 {
     if (!view_takes_snapshots(v))
         return STEP_DONE;
-    return view_cut_mode(v) == CUT_OFFLINE ? view_stayed_stopped(v, why)
-                                           : view_stayed_the_same(v, why);
+    return view_cut_mode(v) == CUT_OFFLINE ? check_stayed_stopped(v, why)
+                                           : check_stayed_the_same(v, why);
 }
 
 static bool worth_enough(const struct clone_view *v, struct why *why)
@@ -181,11 +181,11 @@ static bool worth_enough(const struct clone_view *v, struct why *why)
     return true;
 }
 
-static enum observed all_cut_state(const struct clone_view *v, struct why *why)
+static enum step_status check_all_cut(const struct clone_view *v, struct why *why)
 {
     const struct call *thaw = view_thaw_call(v);
     bool frozen = view_cut_mode(v) == CUT_FROZEN;
-    enum observed source = source_state(v, why);
+    enum step_status source = check_source_at_cut(v, why);
     if (source != STEP_DONE)
         return source;
     why_set(why, REASON_CLONING, "all snapshots are cut, the guest is being thawed");
@@ -202,14 +202,14 @@ static enum observed all_cut_state(const struct clone_view *v, struct why *why)
     return worth_enough(v, why) ? STEP_TODO : STEP_FAILED;
 }
 
-enum observed observe_cut(const struct clone_view *v, struct why *why)
+enum step_status step_cut_check(const struct clone_view *v, struct why *why)
 {
     if (view_past_cut(v))
         return STEP_DONE;
     if (view_uses_vm_snapshot(v) && !view_all_cut(v))
-        return observe_vm_snapshot(v, why);
+        return check_vm_snapshot(v, why);
     bool frozen = view_cut_mode(v) == CUT_FROZEN;
-    enum observed o = cut_errors(v, why);
+    enum step_status o = cut_errors(v, why);
     if (o != STEP_FAILED && frozen)
         o = cut_refusals(v, why);
     if (o != STEP_FAILED && frozen && view_freeze_holds(v))
@@ -217,7 +217,7 @@ enum observed observe_cut(const struct clone_view *v, struct why *why)
     if (o == STEP_FAILED)
         return o;
     if (view_all_cut(v))
-        return all_cut_state(v, why);
+        return check_all_cut(v, why);
     describe_cut(v, why);
     if (frozen && !view_freeze_holds(v) && view_must_be_frozen(v)) {
         why_set(why, REASON_CUT_TIMEOUT,
@@ -254,11 +254,11 @@ static void record_cut(const struct clone_view *v, struct decision *d)
         d->record.attempt.freeze.acknowledged_ms = freeze->done_ms;
 }
 
-void apply_cut(const struct clone_view *v, struct decision *d)
+void step_cut_run(const struct clone_view *v, struct decision *d)
 {
     struct why why = {0};
-    if (view_all_cut(v) && source_state(v, &why) == STEP_TODO) {
-        apply_look_after(v, d);
+    if (view_all_cut(v) && check_source_at_cut(v, &why) == STEP_TODO) {
+        run_look_after(v, d);
         return;
     }
     if (view_all_cut(v)) {
@@ -287,7 +287,7 @@ void apply_cut(const struct clone_view *v, struct decision *d)
 
 /* --- snapshots ready --- */
 
-enum observed observe_snapshots(const struct clone_view *v, struct why *why)
+enum step_status step_snapshots_check(const struct clone_view *v, struct why *why)
 {
     if (!view_takes_snapshots(v) || view_targets_complete(v))
         return STEP_DONE;

@@ -8,14 +8,14 @@
 #include "base/str.h"
 #include "json/json.h"
 
-static enum observed wait_for(struct why *why, const struct clone_view *v, int64_t poll_ms)
+static enum step_status wait_for(struct why *why, const struct clone_view *v, int64_t poll_ms)
 {
     if (poll_ms)
         why->again_ms = v->now.wall_ms + (poll_ms == WAIT_POLL_MS ? view_wait_ms(v) : poll_ms);
     return STEP_WAIT;
 }
 
-enum observed observe_policy(const struct clone_view *v, struct why *why)
+enum step_status step_policy_check(const struct clone_view *v, struct why *why)
 {
     if (!view_may_be_held(v))
         return STEP_DONE;
@@ -27,7 +27,7 @@ enum observed observe_policy(const struct clone_view *v, struct why *why)
         why_set(why, REASON_NOT_ADMITTED, "%s", v->permit.refusal);
         return wait_for(why, v, WAIT_POLL_MS);
     }
-    enum observed kept = access_kept(v, why);
+    enum step_status kept = check_access_kept(v, why);
     if (kept != STEP_DONE)
         return kept;
     bool denied = v->policy.reason == REASON_POLICY_DENIED;
@@ -46,7 +46,7 @@ enum observed observe_policy(const struct clone_view *v, struct why *why)
     return STEP_WAIT;
 }
 
-static enum observed not_running(const struct clone_view *v, struct why *why)
+static enum step_status not_running(const struct clone_view *v, struct why *why)
 {
     const struct view_source *s = &v->source;
     why_set(why, REASON_SOURCE_NOT_RUNNING,
@@ -58,7 +58,7 @@ static enum observed not_running(const struct clone_view *v, struct why *why)
 }
 
 /* Whatever quiesce says: what others do to the disks of the source, or to its freeze. */
-enum observed view_free_of_others(const struct clone_view *v, struct why *why)
+enum step_status check_free_of_others(const struct clone_view *v, struct why *why)
 {
     char text[HOLD_TEXT];
     const struct source_holds *h = &v->source.holds;
@@ -82,10 +82,10 @@ static const cJSON *find_condition(const cJSON *status, const char *type)
 
 /* Before the gates: no application is asked to keep still for nothing. One that was asked is not
    let go again: the freeze asks once more, behind the gates. */
-static enum observed free_before_gates(const struct clone_view *v, struct why *why)
+static enum step_status free_before_gates(const struct clone_view *v, struct why *why)
 {
     const cJSON *c = find_condition(v->status, condition_type_names[COND_AWAITING_GATES]);
-    return str_eq(json_str(c, "status"), "True") ? STEP_DONE : view_free_of_others(v, why);
+    return str_eq(json_str(c, "status"), "True") ? STEP_DONE : check_free_of_others(v, why);
 }
 
 /* A guest that boots is not one without an agent: until when it is given time; 0: it is not. Two
@@ -104,7 +104,7 @@ static int64_t agent_awaited_until(const struct clone_view *v)
 }
 
 /* What a running source must be for the quiesce that was asked. */
-static enum observed running_state(const struct clone_view *v, struct why *why)
+static enum step_status check_running(const struct clone_view *v, struct why *why)
 {
     const struct view_source *s = &v->source;
     /* What follows is for the freeze and the cut that are yet to come. */
@@ -139,25 +139,25 @@ static bool changed_before(const struct clone_view *v)
 
 /* Between the beginning of an attempt and its cut the source is the same instance, or the same
    stopped machine. */
-static enum observed same_source(const struct clone_view *v, struct why *why)
+static enum step_status same_source(const struct clone_view *v, struct why *why)
 {
     const struct view_source *s = &v->source;
     const char *uid = s->vmi_exists ? s->vmi_uid : s->vm_uid;
     if (!v->record.attempt.source_uid || !v->record.attempts || record_aborted(&v->record) ||
         (!changed_before(v) && str_eq(v->record.attempt.source_uid, uid) &&
          (!s->vmi_exists || !s->deleting)))
-        return view_source_spoiled(v, why);
-    return view_source_changed(why);
+        return check_source_spoiled(v, why);
+    return fail_source_changed(why);
 }
 
 /* A full clone reads the claims of the source until its own are bound, if it takes no snapshots. */
-static enum observed full_state(const struct clone_view *v, struct why *why)
+static enum step_status check_full_clone(const struct clone_view *v, struct why *why)
 {
     const struct view_source *s = &v->source;
     const struct wukong_effective *e = &v->effective;
     bool begun = v->record.attempt.cut_ms || v->record.attempt.source_uid;
     if (!s->vmi_exists && !(begun && changed_before(v)))
-        return begun ? view_source_spoiled(v, why) : free_before_gates(v, why);
+        return begun ? check_source_spoiled(v, why) : free_before_gates(v, why);
     if (begun) {
         why_set(why, REASON_SOURCE_STARTED,
                 "the source %s/%s was started before its disks were copied", e->source_ns,
@@ -188,7 +188,7 @@ static bool source_is_free(const struct clone_view *v)
     return v->disk_count > 0;
 }
 
-static enum observed observe_start(const struct clone_view *v, struct why *why)
+static enum step_status check_start_of_source(const struct clone_view *v, struct why *why)
 {
     if (!v->source.may_start) {
         why_set(why, REASON_NOT_ADMITTED,
@@ -196,7 +196,7 @@ static enum observed observe_start(const struct clone_view *v, struct why *why)
                 v->effective.source_ns, v->effective.source_name);
         return wait_for(why, v, 0);
     }
-    enum observed access = access_state(v, ACCESS_START, why);
+    enum step_status access = check_access(v, ACCESS_START, why);
     if (access != STEP_DONE)
         return access;
     why_set(why, REASON_SOURCE_STARTING, "the stopped source %s/%s is being started",
@@ -209,7 +209,7 @@ static enum observed observe_start(const struct clone_view *v, struct why *why)
     return sent && v->record.started.at_ms ? STEP_WAIT : STEP_TODO;
 }
 
-enum observed observe_source(const struct clone_view *v, struct why *why)
+enum step_status step_source_check(const struct clone_view *v, struct why *why)
 {
     const struct view_source *s = &v->source;
     const struct wukong_effective *e = &v->effective;
@@ -218,7 +218,7 @@ enum observed observe_source(const struct clone_view *v, struct why *why)
     /* Copying goes on by itself, whatever becomes of the VirtualMachine, as long as it does not
      * run. */
     if (view_past_cut(v))
-        return full_state(v, why);
+        return check_full_clone(v, why);
     bool found = e->source_type == SOURCE_VMI ? s->vmi_exists : s->vm_exists;
     if (e->clone_type != CLONE_FULL && same_source(v, why) == STEP_FAILED)
         return STEP_FAILED;
@@ -237,23 +237,23 @@ enum observed observe_source(const struct clone_view *v, struct why *why)
         return wait_for(why, v, 0);
     }
     if (e->clone_type == CLONE_FULL)
-        return full_state(v, why);
+        return check_full_clone(v, why);
     if (free_before_gates(v, why) == STEP_WAIT)
         return STEP_WAIT;
     if (s->running)
-        return running_state(v, why);
+        return check_running(v, why);
     if (e->clone_type == CLONE_LINKED && !s->vmi_exists)
         return STEP_DONE;
     if (e->source_type == SOURCE_VM && !s->vmi_exists)
-        return observe_start(v, why);
+        return check_start_of_source(v, why);
     return not_running(v, why);
 }
 
 /* Announced in the record before it is sent, so that a restarted worker knows whom it started. */
-void apply_source(const struct clone_view *v, struct decision *d)
+void step_source_run(const struct clone_view *v, struct decision *d)
 {
     struct why access = {0};
-    if (access_state(v, ACCESS_START, &access) != STEP_DONE) {
+    if (check_access(v, ACCESS_START, &access) != STEP_DONE) {
         access_ask(v, ACCESS_START, d);
         return;
     }
@@ -282,7 +282,7 @@ static int64_t awaiting_since(const struct clone_view *v)
     return ms + 999 < v->record.attempt.begun_ms ? 0 : ms;
 }
 
-enum observed observe_gates(const struct clone_view *v, struct why *why)
+enum step_status step_gates_check(const struct clone_view *v, struct why *why)
 {
     const struct wukong_source *s = &v->wukong->spec.source;
     /* An attempt that has begun has passed them, and hold_gates keeps its application still. */
@@ -303,7 +303,7 @@ enum observed observe_gates(const struct clone_view *v, struct why *why)
     return STEP_DONE;
 }
 
-void apply_gates(const struct clone_view *v, struct decision *d)
+void step_gates_run(const struct clone_view *v, struct decision *d)
 {
     if (!awaiting_since(v))
         d->conditions[COND_AWAITING_GATES] =

@@ -6,7 +6,7 @@
 #include "base/str.h"
 #include "observe/driver_answer.h"
 
-static enum observed taken(const struct clone_view *v, struct why *why)
+static enum step_status taken(const struct clone_view *v, struct why *why)
 {
     const char *kind;
     const char *name = view_name_taken(v, &kind);
@@ -36,7 +36,7 @@ static void tell_failure(const struct clone_view *v, struct why *why, enum call_
 }
 
 /* Something is yet to be made, and what it is made from is not known. */
-static enum observed without_capture(const struct clone_view *v, struct why *why)
+static enum step_status without_capture(const struct clone_view *v, struct why *why)
 {
     /* Claims of the source as it is now would be of another point in time. */
     bool changed = v->capture.refusal == REASON_SOURCE_CHANGED;
@@ -59,12 +59,12 @@ static void read_capture(const struct clone_view *v, struct decision *d)
                               reads[i].name, reads[i].key);
 }
 
-enum observed observe_disks(const struct clone_view *v, struct why *why)
+enum step_status step_disks_check(const struct clone_view *v, struct why *why)
 {
     size_t there = 0, wanted = v->target_count * v->disk_count;
     if (!v->disk_count)
         return without_capture(v, why);
-    enum observed o = taken(v, why);
+    enum step_status o = taken(v, why);
     if (o != STEP_DONE)
         return o;
     why_set(why, REASON_CLONING, "the disks are being restored");
@@ -138,7 +138,7 @@ static size_t claims_allowed(const struct clone_view *v, size_t disk)
     return 1;
 }
 
-void apply_disks(const struct clone_view *v, struct decision *d)
+void step_disks_run(const struct clone_view *v, struct decision *d)
 {
     if (!v->capture.present) {
         read_capture(v, d);
@@ -155,9 +155,9 @@ void apply_disks(const struct clone_view *v, struct decision *d)
     }
 }
 
-enum observed observe_vm(const struct clone_view *v, struct why *why)
+enum step_status step_vm_check(const struct clone_view *v, struct why *why)
 {
-    enum observed o = taken(v, why);
+    enum step_status o = taken(v, why);
     if (o != STEP_DONE)
         return o;
     why_set(why, REASON_CLONING, "the VirtualMachine is being created");
@@ -185,7 +185,7 @@ enum observed observe_vm(const struct clone_view *v, struct why *why)
     return v->capture.present ? STEP_TODO : without_capture(v, why);
 }
 
-void apply_vm(const struct clone_view *v, struct decision *d)
+void step_vm_run(const struct clone_view *v, struct decision *d)
 {
     if (!v->capture.present) {
         read_capture(v, d);
@@ -221,8 +221,8 @@ static bool refuses_to_clone(const struct clone_view *v, size_t disk, const char
 
 /* A claim is provisioned until the clone's own deadline, unless nothing but what comes to nothing
    was answered for a while. */
-static enum observed restore_failed(const struct clone_view *v, const struct seen_claim *c,
-                                    struct why *why)
+static enum step_status restore_failed(const struct clone_view *v, const struct seen_claim *c,
+                                       struct why *why)
 {
     why_set(why, REASON_RESTORE_FAILED, "claim %s: %s", c->name, c->error);
     if (!c->settled_ms)
@@ -231,8 +231,8 @@ static enum observed restore_failed(const struct clone_view *v, const struct see
     return v->now.wall_ms > why->again_ms ? STEP_FAILED : STEP_WAIT;
 }
 
-static enum observed target_state(const struct clone_view *v, const struct view_target *t,
-                                  struct why *why)
+static enum step_status check_target(const struct clone_view *v, const struct view_target *t,
+                                     struct why *why)
 {
     for (size_t i = 0; i < v->disk_count; i++) {
         const struct seen_claim *c = &t->claims[i];
@@ -292,16 +292,16 @@ bool view_target_there(const struct clone_view *v, const struct view_target *t)
 bool view_target_done(const struct clone_view *v, const struct view_target *t)
 {
     struct why why = {0};
-    return view_target_there(v, t) && target_state(v, t, &why) == STEP_DONE;
+    return view_target_there(v, t) && check_target(v, t, &why) == STEP_DONE;
 }
 
-enum observed observe_ready(const struct clone_view *v, struct why *why)
+enum step_status step_ready_check(const struct clone_view *v, struct why *why)
 {
-    enum observed worst = STEP_DONE;
+    enum step_status worst = STEP_DONE;
     why_set(why, REASON_CLONING, "the new machine is being started");
     for (size_t t = 0; t < v->target_count; t++) {
         struct why one = *why;
-        enum observed o = target_state(v, &v->targets[t], &one);
+        enum step_status o = check_target(v, &v->targets[t], &one);
         if (o == STEP_FAILED) {
             *why = one;
             why->target = &v->targets[t];
@@ -315,7 +315,7 @@ enum observed observe_ready(const struct clone_view *v, struct why *why)
     return worst;
 }
 
-void apply_ready(const struct clone_view *v, struct decision *d)
+void step_ready_run(const struct clone_view *v, struct decision *d)
 {
     for (size_t t = 0; t < v->target_count; t++)
         for (size_t i = 0; i < v->disk_count; i++)

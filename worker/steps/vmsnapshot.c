@@ -24,11 +24,11 @@ static const char *left_out_disk(const struct clone_view *v)
  * (KubeVirt pkg/storage/snapshot/snapshot.go); a retry needs another name, which the next attempt
  * has.
  */
-enum observed observe_vm_snapshot(const struct clone_view *v, struct why *why)
+enum step_status check_vm_snapshot(const struct clone_view *v, struct why *why)
 {
     const struct seen_snapshot *s = &v->vm_snapshot;
     if (!s->exists && v->source.vmi_exists && v->source.agent && !v->source.paused &&
-        observe_free_guest(v, why) != STEP_TODO)
+        check_free_guest(v, why) != STEP_TODO)
         return STEP_WAIT;
     if (!s->exists) {
         const struct call *c = memo_find(v->memo, call_key_named(CALL_CREATE_VM_SNAPSHOT, s->name));

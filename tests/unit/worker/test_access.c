@@ -22,7 +22,7 @@ static const struct {
     enum call_state state;
     const char *body;
     int64_t age_ms;
-    enum observed access, kept; /* before the source is read; at every look */
+    enum step_status access, kept; /* before the source is read; at every look */
 } rows[] = {
     {"never asked", CALL_NONE, NULL, 0, STEP_TODO, STEP_DONE},
     {"asking", CALL_FLYING, NULL, 0, STEP_TODO, STEP_DONE},
@@ -53,7 +53,7 @@ static void test_refusals_are_asked_ever_more_seldom(void **state)
     c->state = CALL_OK;
     c->done_ms = NOW;
     call_set_body(c, xstrdup("{\"status\":{\"allowed\":false}}"), 28);
-    assert_int_equal(access_state(&v, ACCESS_CLONE, &why), STEP_WAIT);
+    assert_int_equal(check_access(&v, ACCESS_CLONE, &why), STEP_WAIT);
     assert_in_range(why.again_ms - NOW, WAIT_POLL_MAX_MS, WAIT_POLL_MAX_MS * 5 / 4);
     memo_release(&memo);
 }
@@ -80,8 +80,8 @@ static void test_answers(void **state)
             c->body = xstrdup(rows[i].body);
             c->body_len = rows[i].body ? strlen(rows[i].body) : 0;
         }
-        enum observed access = access_state(&v, ACCESS_CLONE, &why);
-        if (access != rows[i].access || access_kept(&v, &kept) != rows[i].kept)
+        enum step_status access = check_access(&v, ACCESS_CLONE, &why);
+        if (access != rows[i].access || check_access_kept(&v, &kept) != rows[i].kept)
             fail_msg("%s: %d, %s", rows[i].what, access, why.message);
         if (access == STEP_WAIT) {
             assert_int_equal(why.reason, REASON_NOT_ADMITTED);
@@ -90,10 +90,10 @@ static void test_answers(void **state)
         }
         /* A new stamp, perhaps of another user: nothing that was answered before counts. */
         v.permit.issued_ms = 6;
-        assert_int_equal(access_state(&v, ACCESS_CLONE, &why), STEP_TODO);
+        assert_int_equal(check_access(&v, ACCESS_CLONE, &why), STEP_TODO);
         /* Within its namespace nobody is asked. */
         v.permit.clone_review = NULL;
-        assert_int_equal(access_state(&v, ACCESS_CLONE, &why), STEP_DONE);
+        assert_int_equal(check_access(&v, ACCESS_CLONE, &why), STEP_DONE);
         memo_release(&memo);
     }
 }

@@ -177,7 +177,7 @@ static void test_vm_snapshot_waits_for_the_guest(void **state)
         const char *name;
         struct view_source source;
         bool begun;
-        enum observed expected;
+        enum step_status expected;
     } rows[] = {
         {"free", {.agent = true}, false, STEP_TODO},
         {"frozen", {.agent = true, .freeze_status = "frozen"}, false, STEP_WAIT},
@@ -210,7 +210,7 @@ static void test_vm_snapshot_waits_for_the_guest(void **state)
             .record = {.attempts = rows[i].begun, .attempt.source_uid = rows[i].begun ? "u" : NULL},
             .vm_snapshot = {.name = "vms", .ns = "ns"}};
         v.source.vmi_exists = true;
-        if (observe_vm_snapshot(&v, &why) != rows[i].expected ||
+        if (check_vm_snapshot(&v, &why) != rows[i].expected ||
             why.reason != (rows[i].expected == STEP_TODO ? REASON_CLONING
                            : rows[i].source.freezes_full ? REASON_QUEUED
                                                          : REASON_SOURCE_BUSY))

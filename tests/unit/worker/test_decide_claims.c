@@ -87,9 +87,9 @@ static void test_earlier_claims_are_not_used(void **state)
     v.targets = &target;
     v.disk_count = v.target_count = 1;
     struct why why = {0};
-    assert_int_equal(observe_disks(&v, &why), STEP_FAILED);
+    assert_int_equal(step_disks_check(&v, &why), STEP_FAILED);
     claim.earlier = false;
-    assert_int_equal(observe_disks(&v, &why), STEP_DONE);
+    assert_int_equal(step_disks_check(&v, &why), STEP_DONE);
     arena_release(&a);
 }
 

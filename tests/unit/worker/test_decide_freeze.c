@@ -221,12 +221,12 @@ static void test_vm_snapshot_leaves_disk_out(void **state)
         .vm_snapshot_phase = "InProgress",
         .vm_snapshot = {.name = "vms", .ns = "ns", .exists = true, .ours = true}};
     struct why why = {0};
-    assert_int_equal(observe_vm_snapshot(&v, &why), STEP_WAIT);
+    assert_int_equal(check_vm_snapshot(&v, &why), STEP_WAIT);
     v.vm_snapshot_phase = "Succeeded";
-    assert_int_equal(observe_vm_snapshot(&v, &why), STEP_FAILED);
+    assert_int_equal(check_vm_snapshot(&v, &why), STEP_FAILED);
     assert_string_equal(why.disk, "data");
     disks[1].snapshot.name = "s-data";
-    assert_int_equal(observe_vm_snapshot(&v, &why), STEP_WAIT);
+    assert_int_equal(check_vm_snapshot(&v, &why), STEP_WAIT);
 }
 
 /* IfAvailable falls back before the retries are used up. */

@@ -399,7 +399,7 @@ static void test_who_is_listed_is_not_held(void **state)
     (void)state;
     static const struct {
         enum share_role role;
-        enum observed expected;
+        enum step_status expected;
     } rows[] = {
         {SHARE_NONE, STEP_WAIT},  {SHARE_FOLLOW, STEP_WAIT},    {SHARE_LEAD, STEP_WAIT},
         {SHARE_BOUND, STEP_DONE}, {SHARE_TAKE_OVER, STEP_DONE},
@@ -415,9 +415,9 @@ static void test_who_is_listed_is_not_held(void **state)
                                .policy = {.reason = REASON_OUTSIDE_WINDOW}};
         v.effective = wukong_resolve_defaults(&w.spec, w.ns);
         bool done = rows[i].expected == STEP_DONE;
-        if (observe_policy(&v, &why) != rows[i].expected ||
-            (observe_source(&v, &why) == STEP_DONE) != done ||
-            (observe_gates(&v, &why) == STEP_DONE) != done)
+        if (step_policy_check(&v, &why) != rows[i].expected ||
+            (step_source_check(&v, &why) == STEP_DONE) != done ||
+            (step_gates_check(&v, &why) == STEP_DONE) != done)
             fail_msg("role %d", rows[i].role);
     }
 }

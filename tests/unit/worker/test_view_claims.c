@@ -115,9 +115,9 @@ static void test_data_volume_seen_late(void **state)
             "'spec':{},'status':{'phase':'Pending'}}");
         build(&c);
         struct decision early = {.intents = {.arena = &c.arena}};
-        assert_int_equal(observe_ready(&c.view, &why), STEP_WAIT);
+        assert_int_equal(step_ready_check(&c.view, &why), STEP_WAIT);
         assert_non_null(strstr(why.message, "DataVolume"));
-        apply_ready(&c.view, &early);
+        step_ready_run(&c.view, &early);
         assert_int_equal(early.intents.count, 0);
         view_release(&c.view);
         arena_release(&c.arena);
@@ -126,8 +126,8 @@ static void test_data_volume_seen_late(void **state)
             "'}},'status':{'phase':'WaitForFirstConsumer'}}");
         build(&c);
         struct decision seen = {.intents = {.arena = &c.arena}};
-        assert_int_equal(observe_ready(&c.view, &why), STEP_TODO);
-        apply_ready(&c.view, &seen);
+        assert_int_equal(step_ready_check(&c.view, &why), STEP_TODO);
+        step_ready_run(&c.view, &seen);
         assert_int_equal(seen.intents.count, 1);
         assert_string_equal(call_name(&seen.intents.items[0].key), "own/dv1");
         assert_ptr_equal(seen.intents.items[0].kind, &worker_kinds[KIND_DATA_VOLUME]);

@@ -73,7 +73,7 @@ static void test_disks_without_the_capture(void **state)
     (void)state;
     static const struct {
         const char *origin; /* of the claim; NULL: there is none */
-        enum observed o;
+        enum step_status o;
         enum reason reason;
     } rows[] = {
         {SNAPSHOT, STEP_DONE, REASON_NONE},
@@ -87,7 +87,7 @@ static void test_disks_without_the_capture(void **state)
         if (rows[i].origin)
             claim(&c, rows[i].origin);
         build(&c);
-        enum observed o = observe_disks(&c.view, &why);
+        enum step_status o = step_disks_check(&c.view, &why);
         if (o != rows[i].o || (rows[i].reason && why.reason != rows[i].reason))
             fail_msg("row %zu: %d, %s", i, o, why.message);
         drop(&c);

@@ -64,15 +64,15 @@ static void test_source_ran_in_between(void **state)
             "{'metadata':{'name':'src','namespace':'ns','uid':'u1'},'spec':{},"
             "'status':{'phase':'Running'}}");
         build(&c);
-        assert_int_equal(observe_source(&c.view, &why), STEP_FAILED);
+        assert_int_equal(step_source_check(&c.view, &why), STEP_FAILED);
         view_release(&c.view);
         arena_release(&c.arena);
         free(c.items[--c.count].object);
         build(&c);
-        assert_int_equal(observe_source(&c.view, &why), STEP_FAILED);
+        assert_int_equal(step_source_check(&c.view, &why), STEP_FAILED);
         /* It says nothing of an attempt that began later. */
         c.view.record.attempt.begun_ms = NOW + 1;
-        assert_int_equal(observe_source(&c.view, &why), STEP_DONE);
+        assert_int_equal(step_source_check(&c.view, &why), STEP_DONE);
         drop(&c);
     }
 }
@@ -170,7 +170,7 @@ static void test_claim_not_bound(void **state)
         read_as(&c, call_key_named(CALL_READ_SOURCE_CLAIM, "src-root"), claim);
         build(&c);
         if (i == 0) {
-            assert_int_equal(observe_preflight(&c.view, &why), STEP_WAIT);
+            assert_int_equal(step_preflight_check(&c.view, &why), STEP_WAIT);
             assert_int_equal(why.reason, REASON_DISK_UNSUITABLE);
             assert_non_null(strstr(why.message, "src-root is not bound"));
         } else {
@@ -216,7 +216,7 @@ static void test_source_names_other_claims(void **state)
                 "'requests':{'storage':'1Gi'}}},'status':{'phase':'Bound','capacity':{'storage':"
                 "'1Gi'}}}");
         build(&c);
-        enum observed disks = observe_disks(&c.view, &why);
+        enum step_status disks = step_disks_check(&c.view, &why);
         if (i == 0) {
             assert_int_equal(disks, STEP_TODO);
             assert_true(c.view.capture.present);
