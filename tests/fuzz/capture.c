@@ -1,13 +1,13 @@
 /*
  * A capture that a tenant has edited on the first snapshot of his clone, read back by a worker that
- * was restarted: through the view, the decision and every body that is made of it, and through the
+ * was restarted: through the state, the decision and every body that is made of it, and through the
  * record of the disks that the claims then say. The first byte chooses the clone and how far it is.
  * Beyond not crashing: what is made stands in the clone's namespace, and of a capture that was
  * refused nothing is made.
  */
 #include <assert.h>
 
-#include "../unit/worker/view_cluster.h"
+#include "../unit/worker/observed_cluster.h"
 #include "actions/bodies.h"
 #include "decide/decide.h"
 
@@ -46,11 +46,11 @@ static void put_carrier(struct cluster *c, const char *ns, const char *text)
 }
 
 /* All that a decision could ask for by now or later. */
-static void build_bodies(const struct clone_view *v, struct decision *d)
+static void build_bodies(const struct clone_state *v, struct decision *d)
 {
     size_t n = 0;
     for (size_t t = 0; t < v->target_count; t++) {
-        const struct view_target *one = &v->targets[t];
+        const struct target_state *one = &v->targets[t];
         for (size_t k = 0; k < v->disk_count; k++) {
             body_create_claim(v, d, one, k);
             body_dry_run_claim(v, d, one, k);
@@ -71,7 +71,7 @@ static void build_bodies(const struct clone_view *v, struct decision *d)
     (void)body_needs(v, &n);
 }
 
-static void check_intents(const struct clone_view *v, const struct decision *d)
+static void check_intents(const struct clone_state *v, const struct decision *d)
 {
     for (size_t i = 0; i < d->intents.count; i++) {
         const struct intent *one = &d->intents.items[i];

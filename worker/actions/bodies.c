@@ -13,7 +13,7 @@
 
 /* A body that cannot be built is a bug or a source that changed under us: the create is left out
    and the step tells why (the record keeps the message through REASON_WAITING). */
-static const char *keep(const struct clone_view *v, struct buf *body)
+static const char *keep(const struct clone_state *v, struct buf *body)
 {
     return buf_ok(body) && body->len ? arena_strndup(v->arena, body->data, body->len) : NULL;
 }
@@ -26,7 +26,7 @@ static const char *keep(const struct clone_view *v, struct buf *body)
 #define MORE_BODIES_MS 1000
 
 /* Whether a request of that key would be sent now, if it were made. */
-static bool may_make(const struct clone_view *v, struct decision *d, struct call_key key)
+static bool may_make(const struct clone_state *v, struct decision *d, struct call_key key)
 {
     const struct call *c = memo_find(v->memo, key);
     if (c && (c->state == CALL_FLYING || (call_failed(c) && v->now.wall_ms < c->retry_ms)))
@@ -42,7 +42,7 @@ static const char *text_of(const struct buf *body)
     return buf_ok(body) && body->len ? body->data : NULL;
 }
 
-static const char *add_labels(const struct clone_view *v, const char *body, size_t disk,
+static const char *add_labels(const struct clone_state *v, const char *body, size_t disk,
                               bool with_disk)
 {
     CLEANUP_JSON cJSON *tree = NULL;
@@ -53,7 +53,7 @@ static const char *add_labels(const struct clone_view *v, const char *body, size
     if (!labels)
         labels = cJSON_AddObjectToObject(meta, "labels");
     char text[24];
-    (void)snprintf(text, sizeof text, "%lld", (long long)view_attempt(v));
+    (void)snprintf(text, sizeof text, "%lld", (long long)clone_attempt(v));
     cJSON_DeleteItemFromObjectCaseSensitive(labels, LABEL_ATTEMPT);
     (void)cJSON_AddStringToObject(labels, LABEL_ATTEMPT, text);
     if (with_disk) {
@@ -65,7 +65,7 @@ static const char *add_labels(const struct clone_view *v, const char *body, size
     return arena_strdup(v->arena, printed);
 }
 
-static void tell(const struct clone_view *v, struct decision *d, const struct err *err,
+static void tell(const struct clone_state *v, struct decision *d, const struct err *err,
                  const char *name)
 {
     body_event_about(v, d, true, "CannotBuild", name, "%s: %s", name, err->message);
@@ -77,12 +77,12 @@ static void tell(const struct clone_view *v, struct decision *d, const struct er
 
 /* --- snapshots --- */
 
-static void send_snapshot(const struct clone_view *v, struct decision *d, size_t disk,
+static void send_snapshot(const struct clone_state *v, struct decision *d, size_t disk,
                           enum intent_verb verb, struct call_key key)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
     const struct disk_plan *p = v->disks[disk].plan;
-    const struct seen_snapshot *s = &v->disks[disk].snapshot;
+    const struct snapshot_state *s = &v->disks[disk].snapshot;
     struct err err = {0};
     struct target_snapshot t = {
         .wukong = v->wukong,
@@ -102,20 +102,20 @@ static void send_snapshot(const struct clone_view *v, struct decision *d, size_t
     i->body = add_labels(v, text_of(&out), disk, true);
 }
 
-void body_create_snapshot(const struct clone_view *v, struct decision *d, size_t disk)
+void body_create_snapshot(const struct clone_state *v, struct decision *d, size_t disk)
 {
     send_snapshot(v, d, disk, INTENT_CREATE,
                   call_key_named(CALL_CREATE_SNAPSHOT, v->disks[disk].snapshot.name));
 }
 
-void body_dry_run_snapshot(const struct clone_view *v, struct decision *d, size_t disk)
+void body_dry_run_snapshot(const struct clone_state *v, struct decision *d, size_t disk)
 {
     send_snapshot(v, d, disk, INTENT_DRY_RUN,
-                  view_dry_key(v, CALL_DRY_SNAPSHOT, v->disks[disk].snapshot.name));
+                  clone_dry_key(v, CALL_DRY_SNAPSHOT, v->disks[disk].snapshot.name));
 }
 
 /* What the copy needs of the source's content, as the cache has it. */
-static cJSON *content_facts(const struct seen_snapshot *s)
+static cJSON *content_facts(const struct snapshot_state *s)
 {
     CLEANUP_BUF struct buf text = BUF_INIT(8192);
     cJSON *tree = NULL;
@@ -136,11 +136,11 @@ static cJSON *content_facts(const struct seen_snapshot *s)
     return json_read(text.data, text.len, &tree, NULL) < 0 ? NULL : tree;
 }
 
-static void create_copy(const struct clone_view *v, struct decision *d, size_t disk, int kind)
+static void create_copy(const struct clone_state *v, struct decision *d, size_t disk, int kind)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
     CLEANUP_JSON cJSON *content = content_facts(&v->disks[disk].snapshot);
-    const struct view_copy *c = &v->disks[disk].copy;
+    const struct copy_state *c = &v->disks[disk].copy;
     struct err err = {0};
     bool is_content = kind == KIND_CONTENT;
     const char *name = is_content ? c->content_name : c->snapshot.name;
@@ -161,18 +161,18 @@ static void create_copy(const struct clone_view *v, struct decision *d, size_t d
     i->body = add_labels(v, text_of(&out), disk, false);
 }
 
-void body_create_content_copy(const struct clone_view *v, struct decision *d, size_t disk)
+void body_create_content_copy(const struct clone_state *v, struct decision *d, size_t disk)
 {
     create_copy(v, d, disk, KIND_CONTENT);
 }
 
-void body_create_snapshot_copy(const struct clone_view *v, struct decision *d, size_t disk)
+void body_create_snapshot_copy(const struct clone_state *v, struct decision *d, size_t disk)
 {
     create_copy(v, d, disk, KIND_SNAPSHOT);
 }
 
 /* KubeVirt's snapshot carries the capture as our own first one does, unless it is too large. */
-static const char *add_capture(const struct clone_view *v, const char *body)
+static const char *add_capture(const struct clone_state *v, const char *body)
 {
     CLEANUP_JSON cJSON *tree = NULL;
     CLEANUP_FREE char *text = v->capture.tree ? json_print(v->capture.tree) : NULL;
@@ -188,7 +188,7 @@ static const char *add_capture(const struct clone_view *v, const char *body)
     return arena_strdup(v->arena, printed);
 }
 
-void body_create_vm_snapshot(const struct clone_view *v, struct decision *d)
+void body_create_vm_snapshot(const struct clone_state *v, struct decision *d)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
     struct err err = {0};
@@ -208,16 +208,16 @@ void body_create_vm_snapshot(const struct clone_view *v, struct decision *d)
 
 /* --- claims --- */
 
-static bool by_cdi(const struct view_disk *d)
+static bool by_cdi(const struct disk_state *d)
 {
     return d->plan->method == DISK_CDI_CLONE || d->plan->method == DISK_CDI_SNAPSHOT;
 }
 
-static struct target_claim describe_claim(const struct clone_view *v, const struct view_target *t,
+static struct target_claim describe_claim(const struct clone_state *v, const struct target_state *t,
                                           size_t disk)
 {
     const struct disk_plan *p = v->disks[disk].plan;
-    const struct seen_snapshot *s = &v->disks[disk].snapshot;
+    const struct snapshot_state *s = &v->disks[disk].snapshot;
     bool from_claim = p->method == DISK_CSI_CLONE || p->method == DISK_CDI_CLONE;
     bool larger = p->bytes && p->bytes > p->source_bytes;
     /* The snapshot that was handed to the target's namespace has a name of its own: the source's
@@ -242,7 +242,7 @@ static struct target_claim describe_claim(const struct clone_view *v, const stru
     };
 }
 
-static int claim_body(const struct clone_view *v, const struct view_target *t, size_t disk,
+static int claim_body(const struct clone_state *v, const struct target_state *t, size_t disk,
                       struct buf *out, struct err *err)
 {
     struct target_claim c = describe_claim(v, t, disk);
@@ -250,7 +250,7 @@ static int claim_body(const struct clone_view *v, const struct view_target *t, s
                                    : target_pvc_body(&c, out, err);
 }
 
-static const char *claim_differs(const struct clone_view *v, const struct view_target *t,
+static const char *claim_differs(const struct clone_state *v, const struct target_state *t,
                                  size_t disk, const cJSON *stored)
 {
     struct err err = {0};
@@ -299,13 +299,14 @@ static cJSON *cached_claim(const struct kube_object *o)
     return tree;
 }
 
-const char *body_claim_changed(const struct clone_view *v, const struct view_target *t, size_t disk)
+const char *body_claim_changed(const struct clone_state *v, const struct target_state *t,
+                               size_t disk)
 {
-    const struct seen_claim *c = &t->claims[disk];
+    const struct claim_state *c = &t->claims[disk];
     bool cdi = by_cdi(&v->disks[disk]);
     /* What it is made from does not change any more; a DataVolume is seen before its claim, or
        after. What KubeVirt's snapshot was called is not known once it is gone. */
-    bool named = !view_disk_has_snapshot(&v->disks[disk]) || v->disks[disk].snapshot.name;
+    bool named = !clone_disk_has_snapshot(&v->disks[disk]) || v->disks[disk].snapshot.name;
     if (!c->exists || !c->object || c->owned || c->data_volume != cdi || !named)
         return NULL;
     CLEANUP_JSON cJSON *stored = cached_claim(c->object);
@@ -318,16 +319,17 @@ static cJSON *answered(const struct call *c)
     return call_ok(c) && c->body && json_read(c->body, c->body_len, &tree, NULL) == 0 ? tree : NULL;
 }
 
-const char *body_dry_claim_changed(const struct clone_view *v, const struct view_target *t,
+const char *body_dry_claim_changed(const struct clone_state *v, const struct target_state *t,
                                    size_t disk)
 {
     CLEANUP_JSON cJSON *stored =
-        answered(memo_find(v->memo, view_dry_key(v, CALL_DRY_CLAIM, t->claims[disk].name)));
+        answered(memo_find(v->memo, clone_dry_key(v, CALL_DRY_CLAIM, t->claims[disk].name)));
     return claim_differs(v, t, disk, stored);
 }
 
-static void send_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
-                       size_t disk, enum intent_verb verb, struct call_key key)
+static void send_claim(const struct clone_state *v, struct decision *d,
+                       const struct target_state *t, size_t disk, enum intent_verb verb,
+                       struct call_key key)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
     struct err err = {0};
@@ -345,24 +347,24 @@ static void send_claim(const struct clone_view *v, struct decision *d, const str
     i->keeps_answer = verb == INTENT_DRY_RUN;
 }
 
-void body_create_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
-                       size_t disk)
+void body_create_claim(const struct clone_state *v, struct decision *d,
+                       const struct target_state *t, size_t disk)
 {
     send_claim(v, d, t, disk, INTENT_CREATE,
                call_key_named(CALL_CREATE_CLAIM, t->claims[disk].name));
 }
 
-void body_dry_run_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
-                        size_t disk)
+void body_dry_run_claim(const struct clone_state *v, struct decision *d,
+                        const struct target_state *t, size_t disk)
 {
     send_claim(v, d, t, disk, INTENT_DRY_RUN,
-               view_dry_key(v, CALL_DRY_CLAIM, t->claims[disk].name));
+               clone_dry_key(v, CALL_DRY_CLAIM, t->claims[disk].name));
 }
 
-void body_own_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
+void body_own_claim(const struct clone_state *v, struct decision *d, const struct target_state *t,
                     size_t disk)
 {
-    const struct seen_claim *c = &t->claims[disk];
+    const struct claim_state *c = &t->claims[disk];
     CLEANUP_BUF struct buf out = BUF_INIT(4096);
     struct json_writer w = json_writer(&out);
     json_object(&w, NULL);
@@ -392,7 +394,7 @@ void body_own_claim(const struct clone_view *v, struct decision *d, const struct
 /* An Event's message holds 1024 bytes. */
 #define TOLD_MAX 900
 
-static void tell_all(const struct clone_view *v, struct decision *d, const char *what,
+static void tell_all(const struct clone_state *v, struct decision *d, const char *what,
                      const char *const *sentences, size_t count)
 {
     CLEANUP_BUF struct buf text = BUF_INIT(8192);
@@ -407,7 +409,7 @@ static void tell_all(const struct clone_view *v, struct decision *d, const char 
 
 /* What the user should know of the new machine, in one Event each; Secrets are named, never read.
  */
-static void tell_warnings(const struct clone_view *v, struct decision *d,
+static void tell_warnings(const struct clone_state *v, struct decision *d,
                           const struct target_vm *vm)
 {
     CLEANUP_BUF struct buf text = BUF_INIT(8192);
@@ -423,7 +425,7 @@ static void tell_warnings(const struct clone_view *v, struct decision *d,
                    text.data);
 }
 
-static void list_disks(const struct clone_view *v, const struct view_target *t,
+static void list_disks(const struct clone_state *v, const struct target_state *t,
                        struct target_disk disks[LIMIT_DISKS])
 {
     assert(v->disk_count <= LIMIT_DISKS); /* load() in capture.c takes no more */
@@ -432,7 +434,7 @@ static void list_disks(const struct clone_view *v, const struct view_target *t,
                                         v->disks[i].plan->boot};
 }
 
-const char *body_vm_changed(const struct clone_view *v, const struct view_target *t,
+const char *body_vm_changed(const struct clone_state *v, const struct target_state *t,
                             const struct call *answer)
 {
     struct target_disk disks[LIMIT_DISKS];
@@ -444,7 +446,7 @@ const char *body_vm_changed(const struct clone_view *v, const struct view_target
     return arena_strdup(v->arena, err.message);
 }
 
-static int build_vm(const struct clone_view *v, const struct view_target *t, struct target_vm *vm,
+static int build_vm(const struct clone_state *v, const struct target_state *t, struct target_vm *vm,
                     struct err *err)
 {
     struct target_disk disks[LIMIT_DISKS];
@@ -482,7 +484,7 @@ static const struct kube_kind *need_kind(const char *kind)
 }
 
 /* What is created of it: nothing, even if it is not there. NULL: it may be read. */
-static const char *need_probe(const struct clone_view *v, const struct kube_kind *kind,
+static const char *need_probe(const struct clone_state *v, const struct kube_kind *kind,
                               const struct target_need *n)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(4096);
@@ -500,7 +502,7 @@ static const char *need_probe(const struct clone_view *v, const struct kube_kind
     return keep(v, &out);
 }
 
-const struct body_need *body_needs(const struct clone_view *v, size_t *ret_count)
+const struct body_need *body_needs(const struct clone_state *v, size_t *ret_count)
 {
     struct err err = {0};
     CLEANUP_TARGET_VM struct target_vm vm;
@@ -523,7 +525,7 @@ const struct body_need *body_needs(const struct clone_view *v, size_t *ret_count
     return list;
 }
 
-static void send_vm(const struct clone_view *v, struct decision *d, const struct view_target *t,
+static void send_vm(const struct clone_state *v, struct decision *d, const struct target_state *t,
                     enum intent_verb verb, struct call_key key)
 {
     struct err err = {0};
@@ -543,17 +545,17 @@ static void send_vm(const struct clone_view *v, struct decision *d, const struct
     i->keeps_answer = true;
 }
 
-void body_create_vm(const struct clone_view *v, struct decision *d, const struct view_target *t)
+void body_create_vm(const struct clone_state *v, struct decision *d, const struct target_state *t)
 {
     send_vm(v, d, t, INTENT_CREATE, call_key_named(CALL_CREATE_VM, t->vm.name));
 }
 
-void body_dry_run_vm(const struct clone_view *v, struct decision *d, const struct view_target *t)
+void body_dry_run_vm(const struct clone_state *v, struct decision *d, const struct target_state *t)
 {
-    send_vm(v, d, t, INTENT_DRY_RUN, view_dry_key(v, CALL_DRY_VM, t->vm.name));
+    send_vm(v, d, t, INTENT_DRY_RUN, clone_dry_key(v, CALL_DRY_VM, t->vm.name));
 }
 
-void body_own_vm(const struct clone_view *v, struct decision *d, const struct view_target *t,
+void body_own_vm(const struct clone_state *v, struct decision *d, const struct target_state *t,
                  bool owned)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(4096);

@@ -7,7 +7,7 @@
 #define ACTIONS_DECISION_H
 
 #include "actions/intents.h"
-#include "observe/view.h"
+#include "observe/state.h"
 
 enum step_status {
     STEP_DONE,
@@ -19,7 +19,7 @@ enum step_status {
 struct why {
     enum reason reason;
     const char *disk;
-    const struct view_target *target; /* the one that has failed; NULL: not one alone */
+    const struct target_state *target; /* the one that has failed; NULL: not one alone */
     int64_t again_ms; /* wall clock: look again then at the latest; 0: an event will come */
     int64_t until_ms; /* a clock's time that is waited for, to be told; 0: none */
     char message[1024];

@@ -11,7 +11,7 @@
 #include "json/writer.h"
 
 /* Attempts are counted anew after the retry annotation: what it says tells the runs apart. */
-static char *event_run(const struct clone_view *v)
+static char *event_run(const struct clone_state *v)
 {
     const char *token = v->record.retry_token;
     if (!token && !record_final(&v->record) && !str_empty(v->retry))
@@ -19,7 +19,7 @@ static char *event_run(const struct clone_view *v)
     return token ? xasprintf("-%08x", (unsigned)str_hash64(token, strlen(token))) : xstrdup("");
 }
 
-void body_event_about(const struct clone_view *v, struct decision *d, bool warning,
+void body_event_about(const struct clone_state *v, struct decision *d, bool warning,
                       const char *what, const char *about, const char *format, ...)
 {
     CLEANUP_BUF struct buf message = BUF_INIT(8192);
@@ -42,7 +42,7 @@ void body_event_about(const struct clone_view *v, struct decision *d, bool warni
     CLEANUP_FREE char *of =
         about ? xasprintf("-%08x", (unsigned)str_hash64(about, strlen(about))) : xstrdup("");
     CLEANUP_FREE char *full = xasprintf("%s-%.8s-%s-%lld%s%s", v->wukong->name, v->wukong->uid,
-                                        what, (long long)view_attempt(v), run, of);
+                                        what, (long long)clone_attempt(v), run, of);
     for (char *c = full; *c; c++)
         if (*c >= 'A' && *c <= 'Z')
             *c = (char)(*c - 'A' + 'a');

@@ -6,8 +6,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "json/json.h"
+#include "observe/observe.h"
 #include "observe/queries.h"
-#include "observe/view_build.h"
 
 struct entry_bucket {
     char *key;
@@ -232,7 +232,7 @@ void entry_landed(struct entries *all, struct entry *e)
 }
 
 /* What the status says of the disks, which is all that a new leader knows of a clone at first. */
-static void describe(struct entries *all, struct entry *e, const struct clone_view *v)
+static void describe(struct entries *all, struct entry *e, const struct clone_state *v)
 {
     const char *classes[USAGE_CLASSES_MAX];
     size_t count = 0;
@@ -301,7 +301,7 @@ static void forget_round(struct entry_share *s)
     s->released = s->waits_turn = false;
 }
 
-static void summarise_share(struct entries *all, struct entry *e, const struct clone_view *v)
+static void summarise_share(struct entries *all, struct entry *e, const struct clone_state *v)
 {
     const struct clone_record *r = &v->record;
     struct entry_share *s = &e->share;
@@ -333,7 +333,7 @@ static void summarise_share(struct entries *all, struct entry *e, const struct c
 bool entries_summarise(struct entries *all, struct entry *e, const struct kube_object *o)
 {
     CLEANUP_ARENA struct arena a;
-    struct clone_view v = {.arena = &a};
+    struct clone_state v = {.arena = &a};
     arena_init_soft(&a, LIMIT_OBJECT_BYTES);
     bool led = !e->share.taker_uid, was_final = e->final;
     struct {
@@ -341,7 +341,7 @@ bool entries_summarise(struct entries *all, struct entry *e, const struct kube_o
     } before = {e->share.begun, e->share.cut, e->share.aborted, e->share.deleted};
     e->is_clone = e->final = e->started = e->owes_thaw = e->linked = e->succeeded = false;
     e->vm_snapshot = false;
-    if (view_read_wukong(&v, o, NULL) == 0 && v.effective.is_clone) {
+    if (observe_wukong(&v, o, NULL) == 0 && v.effective.is_clone) {
         const struct clone_record *r = &v.record;
         e->is_clone = true;
         e->final = record_final(r);
@@ -369,7 +369,7 @@ bool entries_summarise(struct entries *all, struct entry *e, const struct kube_o
         usage_forget(&all->usage, &e->holder);
         leave_all(all, e);
     }
-    view_release(&v);
+    clone_state_release(&v);
     entries_count_freeze(all, e);
     const struct entry_share *s = &e->share;
     return led && !s->taker_uid &&

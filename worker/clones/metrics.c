@@ -91,7 +91,7 @@ void worker_metrics_register(void)
     metric_set(&metric_queue, 0, NULL);
 }
 
-void worker_metrics_record(const struct clone_view *v, const struct clone_record *next)
+void worker_metrics_record(const struct clone_state *v, const struct clone_record *next)
 {
     const struct clone_record *before = &v->record;
     const char *type = str_or(clone_type_names[v->effective.clone_type], "");

@@ -7,7 +7,7 @@
 
 #include "base/metric.h"
 #include "kube/store.h"
-#include "observe/view.h"
+#include "observe/state.h"
 
 extern struct metric metric_clones;          /* counter: type, result, reason */
 extern struct metric metric_attempts_failed; /* counter: type, reason */
@@ -33,6 +33,6 @@ void worker_metrics_step(struct step_clock *c, const char *step, int64_t now_ms)
 /* Sets both gauges from the VolumeSnapshots that bear our label. */
 void worker_metrics_snapshots(const struct store *snapshots);
 /* To be called when the record next has been stored over v->record. */
-void worker_metrics_record(const struct clone_view *v, const struct clone_record *next);
+void worker_metrics_record(const struct clone_state *v, const struct clone_record *next);
 
 #endif

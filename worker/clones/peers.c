@@ -36,7 +36,7 @@ static void hold(struct share_group *list, size_t *count, const char *uid, int64
     list[(*count)++] = (struct share_group){uid, attempt};
 }
 
-void peers_held(const struct peers *p, const struct clone_view *head, struct view_settings *s)
+void peers_held(const struct peers *p, const struct clone_state *head, struct observe_settings *s)
 {
     const char *own = p->self->uid, *taker = head->record.attempt.shared.uid;
     size_t possible = 1;
@@ -126,21 +126,21 @@ void peers_hold_listed(struct entries *all, struct now now)
         }
 }
 
-static bool read_taken(const struct peers *p, struct clone_view *v, const struct entry *leader)
+static bool read_taken(const struct peers *p, struct clone_state *v, const struct entry *leader)
 {
-    struct clone_view other = {.arena = v->arena};
+    struct clone_state other = {.arena = v->arena};
     const struct kube_object *o = object_of(p, leader);
-    bool ok = o && view_read_wukong(&other, o, NULL) == 0;
+    bool ok = o && observe_wukong(&other, o, NULL) == 0;
     v->share.taken = other.record;
-    view_release(&other);
+    clone_state_release(&other);
     return ok;
 }
 
 /* A cut is better than a freeze under way, which is better than the news of a failure. */
-static void look_for_leader(const struct peers *p, struct clone_view *v)
+static void look_for_leader(const struct peers *p, struct clone_state *v)
 {
     static const unsigned rank[] = {[SHARE_TAKE_OVER] = 3, [SHARE_BOUND] = 2, [SHARE_FAILED] = 1};
-    struct view_share *s = &v->share;
+    struct share_status *s = &v->share;
     for (const struct entry *e = first_peer(p); e; e = e->same_source_next) {
         enum share_role role = e == p->self ? SHARE_NONE : role_under(p, e);
         if (rank[role] <= rank[s->role])
@@ -203,7 +203,7 @@ static struct share_peer peer_of(const struct peers *p, const struct entry *e,
 }
 
 /* Who waits as we do: equal in spec, not begun, and in nobody's group. */
-static struct share_peer *find_company(const struct peers *p, const struct clone_view *v,
+static struct share_peer *find_company(const struct peers *p, const struct clone_state *v,
                                        const char *ready_key, size_t *ret_count)
 {
     size_t n = 0, leading = 0;
@@ -228,10 +228,10 @@ static struct share_peer *find_company(const struct peers *p, const struct clone
     return list;
 }
 
-static void look_for_company(const struct peers *p, struct clone_view *v)
+static void look_for_company(const struct peers *p, struct clone_state *v)
 {
     CLEANUP_BUF struct buf key = BUF_INIT(LIMIT_OBJECT_BYTES);
-    struct view_share *s = &v->share;
+    struct share_status *s = &v->share;
     size_t count;
     if (!v->capture.present || v->capture.refusal || !p->self->share.key)
         return;
@@ -272,7 +272,7 @@ static bool claim_on_its_way(const struct peers *p, const struct entry *e)
 /* A claim of another member that is being restored, and has its head start. */
 static bool note_restore(void *arg, const struct kube_object *o)
 {
-    struct clone_view *v = arg;
+    struct clone_state *v = arg;
     const char *from = kube_object_field(o, F_DATA_SOURCE);
     if (!from || str_eq(kube_object_field(o, F_PHASE), "Bound") ||
         v->now.wall_ms >= o->created_ms + CLAIM_HEAD_START_MS)
@@ -284,7 +284,7 @@ static bool note_restore(void *arg, const struct kube_object *o)
     return true;
 }
 
-static void look_at_restores(const struct peers *p, struct clone_view *v, const struct entry *e)
+static void look_at_restores(const struct peers *p, struct clone_state *v, const struct entry *e)
 {
     if (e == p->self || e->final)
         return;
@@ -293,7 +293,7 @@ static void look_at_restores(const struct peers *p, struct clone_view *v, const 
     p->caches->each(p->caches->arg, KIND_PVC, e->uid, note_restore, v);
 }
 
-static bool waits_for_consumer(const struct clone_view *v, size_t disk)
+static bool waits_for_consumer(const struct clone_state *v, size_t disk)
 {
     const struct storage_class_facts *c =
         facts_storage_class(&v->classes, str_or(v->disks[disk].plan->storage_class, ""));
@@ -302,11 +302,11 @@ static bool waits_for_consumer(const struct clone_view *v, size_t disk)
 
 /* Claims of one snapshot follow one another, whoever makes them (claims_allowed in target.c).
  */
-static void look_for_turn(const struct peers *p, struct clone_view *v)
+static void look_for_turn(const struct peers *p, struct clone_state *v)
 {
     const char *taker = str_or(v->record.attempt.shared.uid, v->wukong->uid);
     const struct entry *first = entries_of_group(p->all, taker);
-    if (!first || !view_past_cut(v) || !v->disk_count || record_final(&v->record))
+    if (!first || !clone_past_cut(v) || !v->disk_count || record_final(&v->record))
         return;
     v->share.busy = arena_alloc(v->arena, v->disk_count * sizeof *v->share.busy);
     const struct entry *leader = entries_by_uid(p->all, taker);
@@ -322,7 +322,7 @@ static void look_for_turn(const struct peers *p, struct clone_view *v)
     }
 }
 
-void peers_look(const struct peers *p, struct clone_view *v)
+void peers_look(const struct peers *p, struct clone_state *v)
 {
     if (p->self->share.cut && !p->self->share.cut_seen_ms)
         p->self->share.cut_seen_ms = p->now.mono_ms;
@@ -338,7 +338,7 @@ void peers_look(const struct peers *p, struct clone_view *v)
 
 /* --- what the others are to know --- */
 
-static void note_state(const struct peers *p, const struct clone_view *v, const struct decision *d)
+static void note_state(const struct peers *p, const struct clone_state *v, const struct decision *d)
 {
     CLEANUP_BUF struct buf key = BUF_INIT(LIMIT_OBJECT_BYTES);
     struct entry_share *s = &p->self->share;
@@ -369,7 +369,7 @@ static void bind_members(const struct peers *p, const struct clone_record *next)
     }
 }
 
-void peers_note(const struct peers *p, const struct clone_view *v, const struct decision *d)
+void peers_note(const struct peers *p, const struct clone_state *v, const struct decision *d)
 {
     struct entry_share *s = &p->self->share;
     bool begins = share_begun(&d->record) && !share_begun(&v->record);

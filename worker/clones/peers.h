@@ -1,6 +1,6 @@
 /*
  * What the reconcile of one Wukong must know of the others of its source, so that they share
- * snapshots (worker/clones/sharing.h has the rules): from the entries to the view, and back. Looks
+ * snapshots (worker/clones/sharing.h has the rules): from the entries to the state, and back. Looks
  * at entries and caches, sends nothing.
  */
 #ifndef CLONES_PEERS_H
@@ -8,7 +8,7 @@
 
 #include "clones/entries.h"
 #include "decide/decide.h"
-#include "observe/view_build.h"
+#include "observe/observe.h"
 
 struct peers {
     const struct entries *all;
@@ -18,11 +18,11 @@ struct peers {
 };
 
 /* Which groups of ours somebody else needs; head: the Wukong read, nothing looked at yet. */
-void peers_held(const struct peers *p, const struct clone_view *head, struct view_settings *s);
-/* Fills v->share; the rest of the view is there. */
-void peers_look(const struct peers *p, struct clone_view *v);
+void peers_held(const struct peers *p, const struct clone_state *head, struct observe_settings *s);
+/* Fills v->share; the rest of the state is there. */
+void peers_look(const struct peers *p, struct clone_state *v);
 /* What was decided is remembered for the others, before it is sent. */
-void peers_note(const struct peers *p, const struct clone_view *v, const struct decision *d);
+void peers_note(const struct peers *p, const struct clone_state *v, const struct decision *d);
 /* The outcome of the write that closes self's group is known: from now on its record alone says who
  * is in. */
 void peers_freed(const struct entries *all, const struct entry *self);

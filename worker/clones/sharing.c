@@ -48,7 +48,7 @@ void share_write_key(const struct wukong *wukong, const struct wukong_effective 
     json_end(&w);
 }
 
-void share_write_ready_key(const struct clone_view *v, struct buf *out)
+void share_write_ready_key(const struct clone_state *v, struct buf *out)
 {
     struct json_writer w = json_writer(out);
     json_array(&w, NULL);

@@ -17,7 +17,7 @@
 #define CLONES_SHARING_H
 
 #include "base/buf.h"
-#include "observe/view.h"
+#include "observe/state.h"
 
 /* A group is no larger: its list lives in the leader's status. */
 #define SHARE_MEMBERS_MAX 100
@@ -47,7 +47,7 @@ bool share_possible(const struct wukong_effective *e);
 /* What must be equal of two specs, and their namespace; as text, so that equal is equal. */
 void share_write_key(const struct wukong *w, const struct wukong_effective *e, struct buf *out);
 /* What must be equal of two clones that stand ready: source UID and the disks as resolved. */
-void share_write_ready_key(const struct clone_view *v, struct buf *out);
+void share_write_ready_key(const struct clone_state *v, struct buf *out);
 /* One attempt of one Wukong: another attempt, an edited spec or a retry is another round. */
 void share_write_round(const struct wukong *w, const struct clone_record *r,
                        char out[SHARE_ROUND_TEXT]);

@@ -6,7 +6,7 @@
 #include "base/str.h"
 #include "controller/trace.h"
 #include "json/json.h"
-#include "observe/view_build.h"
+#include "observe/observe.h"
 
 #define EXPLAIN_ARENA (32u * MIB)
 
@@ -75,20 +75,20 @@ static int explain_one(const struct saved *s, const struct kube_object *wukong, 
                        struct buf *out, struct err *err)
 {
     const struct caches caches = {saved_get, saved_each, saved_served, (void *)s};
-    const struct view_settings settings = {.unfreeze_timeout_ms = 60000};
+    const struct observe_settings settings = {.unfreeze_timeout_ms = 60000};
     CLEANUP_FREE char *name = xasprintf("%s/%s", wukong->ns, wukong->name);
     CLEANUP_ARENA struct arena a;
     struct memo memo = {0};
     arena_init(&a, EXPLAIN_ARENA);
-    struct clone_view v = {.arena = &a};
+    struct clone_state v = {.arena = &a};
     int status =
-        view_build(&v, &caches, wukong, &memo, (struct now){now_ms, now_ms}, &settings, err);
+        observe_clone(&v, &caches, wukong, &memo, (struct now){now_ms, now_ms}, &settings, err);
     if (status == 0 && v.effective.is_clone) {
         struct decision d = {.intents = {.arena = &a}};
         clone_decide(&v, &d);
         trace_print(name, &v, &d, out);
     }
-    view_release(&v);
+    clone_state_release(&v);
     memo_release(&memo);
     return status;
 }

@@ -36,7 +36,7 @@ struct worker {
     struct workqueue *queue;
     struct timer pump;
     struct entries entries;
-    struct caches caches; /* the face that views look through */
+    struct caches caches; /* the face that observers look through */
     struct policies policies;
     struct policy_reports *policy_reports;
     struct log_limit unreadable_log, too_large_log;
@@ -63,7 +63,7 @@ void worker_reconcile(struct worker *w, struct entry *e);
 /* What the ClonePolicies of the cache say now. */
 const struct policies *worker_policies_now(struct worker *w);
 /* Writes the decision's status, unless nothing has changed or it may wait (status_writer.c). */
-void worker_send_status(struct worker *w, struct entry *e, const struct clone_view *v,
+void worker_send_status(struct worker *w, struct entry *e, const struct clone_state *v,
                         struct decision *d);
 /* A write or a read has answered with the Wukong, which may be newer than the cache. */
 void worker_trust_answer(struct worker *w, struct entry *e, const char *json, size_t len);

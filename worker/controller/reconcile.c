@@ -20,9 +20,9 @@
 #include "kube/store.h"
 #include "kube/watches.h"
 #include "kube/workqueue.h"
+#include "observe/observe.h"
 #include "observe/permit.h"
 #include "observe/queries.h"
-#include "observe/view_build.h"
 #include "policy/policing.h"
 #include "wukong/policy_metrics.h"
 #include "wukong/schedule.h"
@@ -49,7 +49,8 @@ static const char *worker_stamp_keys(struct worker *w, struct arena *a)
 }
 
 static struct permit cross_namespace_permit(struct worker *w, struct entry *self,
-                                            const struct kube_object *o, const struct clone_view *v)
+                                            const struct kube_object *o,
+                                            const struct clone_state *v)
 {
     struct permit p = {.may_start = true};
     if (!v->effective.cross_namespace)
@@ -86,7 +87,7 @@ static bool vm_snapshot_under_way(struct worker *w, const struct entry *e)
 }
 
 static void settings_of(struct worker *w, struct entry *self, const struct kube_object *o,
-                        const struct clone_view *v, struct view_settings *s)
+                        const struct clone_state *v, struct observe_settings *s)
 {
     s->unfreeze_timeout_ms = w->config.unfreeze_timeout_ms;
     s->freezes_max = w->config.max_frozen;
@@ -111,7 +112,7 @@ static void settings_of(struct worker *w, struct entry *self, const struct kube_
 }
 
 /* Once per change, though a status write may be put off and the decision made again. */
-static void log_step(struct entry *e, const struct clone_view *v, const struct decision *d)
+static void log_step(struct entry *e, const struct clone_state *v, const struct decision *d)
 {
     int64_t mark = d->record.attempts * CLONE_PHASES + (int64_t)d->record.phase;
     if ((d->record.phase != v->record.phase || d->record.attempts != v->record.attempts) &&
@@ -122,7 +123,7 @@ static void log_step(struct entry *e, const struct clone_view *v, const struct d
     e->logged = mark;
 }
 
-static void carry_out(struct worker *w, struct entry *e, const struct clone_view *v,
+static void carry_out(struct worker *w, struct entry *e, const struct clone_state *v,
                       struct decision *d)
 {
     for (size_t k = 0; k < d->intents.count; k++) {
@@ -187,9 +188,9 @@ static void ask_for_own(struct worker *w, struct entry *e)
 #define LOOKUP_ARENA_BYTES (16u * MIB)
 #define TOO_LARGE_LOG_MS 10000
 
-/* The decision rests on a view that is cut short: of it only the thaw is sent, and the user is told
-   why nothing else happens. All other clones go on. */
-static void give_up_look(struct worker *w, struct entry *e, struct clone_view *v,
+/* The decision rests on a state that is cut short: of it only the thaw is sent, and the user is
+   told why nothing else happens. All other clones go on. */
+static void give_up_look(struct worker *w, struct entry *e, struct clone_state *v,
                          const struct decision *d)
 {
     CLEANUP_ARENA struct arena small;
@@ -212,8 +213,8 @@ void worker_reconcile(struct worker *w, struct entry *e)
 {
     CLEANUP_ARENA struct arena a;
     struct err err = {0};
-    struct view_settings settings = {0};
-    struct clone_view v = {.arena = &a};
+    struct observe_settings settings = {0};
+    struct clone_state v = {.arena = &a};
     if (e->written && !worker_trusts_written(w, e)) {
         free(e->written);
         e->written = NULL;
@@ -223,7 +224,7 @@ void worker_reconcile(struct worker *w, struct entry *e)
     arena_init_soft(&a, LOOKUP_ARENA_BYTES);
     if (!o || o->unreadable || !w->leads)
         return;
-    if (view_read_wukong(&v, o, &err) == 0 && v.effective.is_clone) {
+    if (observe_wukong(&v, o, &err) == 0 && v.effective.is_clone) {
         const struct peers peers = {&w->entries, e, &w->caches, {worker_wall(w), worker_mono(w)}};
         (void)worker_policies_now(w);
         const struct policing policing = {&w->entries,
@@ -236,7 +237,7 @@ void worker_reconcile(struct worker *w, struct entry *e)
         settings.raise_cuts = policing_raise_cuts;
         settings.raise_arg = &policing;
         peers_held(&peers, &v, &settings);
-        if (view_build(&v, &w->caches, o, &e->memo, peers.now, &settings, &err) == 0) {
+        if (observe_clone(&v, &w->caches, o, &e->memo, peers.now, &settings, &err) == 0) {
             struct decision d = {.intents = {.arena = &a}};
             peers_look(&peers, &v);
             policing_judge(&policing, e, o, &v);
@@ -246,7 +247,7 @@ void worker_reconcile(struct worker *w, struct entry *e)
                 clone_decide(&v, &d);
             if (arena_full(&a)) {
                 give_up_look(w, e, &v, &d);
-                view_release(&v);
+                clone_state_release(&v);
                 return;
             }
             peers_note(&peers, &v, &d);
@@ -259,5 +260,5 @@ void worker_reconcile(struct worker *w, struct entry *e)
     if (err.kind)
         log_event(LOG_ERROR, "wukong cannot be read", LOG_S("wukong", e->key),
                   LOG_S("error", err.message));
-    view_release(&v);
+    clone_state_release(&v);
 }

@@ -25,7 +25,7 @@ static void write_size(struct json_writer *w, const char *key, int64_t bytes)
 
 /* --- conditions --- */
 
-static const cJSON *old_condition(const struct clone_view *v, const char *type)
+static const cJSON *old_condition(const struct clone_state *v, const char *type)
 {
     const cJSON *c;
     cJSON_ArrayForEach (c, json_get(v->status, "conditions"))
@@ -39,7 +39,7 @@ static bool always_dropped(enum condition_type t)
     return t == COND_RECONCILING || t == COND_STALLED || t == COND_AWAITING_GATES;
 }
 
-static void write_condition(struct json_writer *w, const struct clone_view *v, const char *type,
+static void write_condition(struct json_writer *w, const struct clone_state *v, const char *type,
                             const struct condition *c)
 {
     static const char *const words[] = {"", "False", "True", "Unknown"};
@@ -58,7 +58,7 @@ static void write_condition(struct json_writer *w, const struct clone_view *v, c
     json_end(w);
 }
 
-static void write_conditions(struct json_writer *w, const struct clone_view *v,
+static void write_conditions(struct json_writer *w, const struct clone_state *v,
                              const struct decision *d)
 {
     json_array(w, "conditions");
@@ -106,14 +106,14 @@ static void write_error(struct json_writer *w, const struct clone_record *r)
     json_end(w);
 }
 
-static const char *disk_phase(const struct clone_view *v, size_t disk)
+static const char *disk_phase(const struct clone_state *v, size_t disk)
 {
     size_t bound = 0, there = 0;
     for (size_t t = 0; t < v->target_count; t++) {
         there += v->targets[t].claims[disk].exists && v->targets[t].claims[disk].ours;
         bound += v->targets[t].claims[disk].bound;
     }
-    const struct seen_snapshot *s = &v->disks[disk].snapshot;
+    const struct snapshot_state *s = &v->disks[disk].snapshot;
     if (v->target_count && bound == v->target_count)
         return "Bound";
     if (there)
@@ -125,7 +125,7 @@ static const char *disk_phase(const struct clone_view *v, size_t disk)
 
 /* Restoring goes on to 100 with what CDI counts, over all replicas; from 0 when it copies the claim
    itself, since no snapshot came before. */
-static unsigned restored_percent(const struct clone_view *v, size_t disk)
+static unsigned restored_percent(const struct clone_state *v, size_t disk)
 {
     unsigned from = v->disks[disk].plan->method == DISK_CDI_CLONE ? 0 : 60;
     unsigned done = 0;
@@ -134,7 +134,7 @@ static unsigned restored_percent(const struct clone_view *v, size_t disk)
     return from + (100 - from) * done / (100 * (unsigned)v->target_count);
 }
 
-static unsigned disk_percent(const struct clone_view *v, size_t disk, const char *phase)
+static unsigned disk_percent(const struct clone_state *v, size_t disk, const char *phase)
 {
     static const struct {
         const char *phase;
@@ -149,7 +149,7 @@ static unsigned disk_percent(const struct clone_view *v, size_t disk, const char
 }
 
 /* CDI takes a slower way without a word when storage does not fit. */
-static const char *disk_method(const struct clone_view *v, size_t disk)
+static const char *disk_method(const struct clone_state *v, size_t disk)
 {
     for (size_t t = 0; t < v->target_count; t++)
         if (v->targets[t].claims[disk].host_copied)
@@ -158,7 +158,7 @@ static const char *disk_method(const struct clone_view *v, size_t disk)
 }
 
 /* What the cluster no longer shows (a finished clone's plan) stays as it was written. */
-static bool keep_old(struct json_writer *w, const struct clone_view *v, const char *key)
+static bool keep_old(struct json_writer *w, const struct clone_state *v, const char *key)
 {
     if (v->disk_count)
         return false;
@@ -166,7 +166,7 @@ static bool keep_old(struct json_writer *w, const struct clone_view *v, const ch
     return true;
 }
 
-static void write_disks(struct json_writer *w, const struct clone_view *v)
+static void write_disks(struct json_writer *w, const struct clone_state *v)
 {
     if (keep_old(w, v, "disks"))
         return;
@@ -206,7 +206,7 @@ static void write_ready(struct json_writer *w, const struct clone_record *r, int
     }
 }
 
-static void write_targets(struct json_writer *w, const struct clone_view *v,
+static void write_targets(struct json_writer *w, const struct clone_state *v,
                           const struct clone_record *r)
 {
     bool with_disks = v->target_count * v->disk_count <= STATUS_CLAIMS_MAX;
@@ -214,7 +214,7 @@ static void write_targets(struct json_writer *w, const struct clone_view *v,
         return;
     json_array(w, "targets");
     for (size_t t = 0; t < v->target_count; t++) {
-        const struct view_target *target = &v->targets[t];
+        const struct target_state *target = &v->targets[t];
         json_object(w, NULL);
         json_string(w, "vmName", target->vm.name);
         json_string(w, "vmUID",
@@ -228,7 +228,7 @@ static void write_targets(struct json_writer *w, const struct clone_view *v,
         if (with_disks)
             json_array(w, "disks");
         for (size_t i = 0; with_disks && i < v->disk_count; i++) {
-            const struct seen_claim *c = &target->claims[i];
+            const struct claim_state *c = &target->claims[i];
             json_object(w, NULL);
             json_string(w, "name", v->disks[i].plan->name);
             json_string(w, "pvc", c->name);
@@ -245,7 +245,7 @@ static void write_targets(struct json_writer *w, const struct clone_view *v,
     json_end(w);
 }
 
-static void write_snapshot_names(struct json_writer *w, const struct clone_view *v)
+static void write_snapshot_names(struct json_writer *w, const struct clone_state *v)
 {
     size_t n = 0;
     for (size_t i = 0; i < v->disk_count; i++)
@@ -262,7 +262,7 @@ static void write_snapshot_names(struct json_writer *w, const struct clone_view 
     const char *first = NULL;
     json_array(w, "snapshotNames");
     for (size_t i = 0; i < v->disk_count; i++) {
-        const struct seen_snapshot *s = &v->disks[i].snapshot;
+        const struct snapshot_state *s = &v->disks[i].snapshot;
         if (!s->exists || !s->ours)
             continue;
         json_string(w, NULL, s->name);
@@ -295,7 +295,7 @@ static void write_shared(struct json_writer *w, const struct clone_record *r)
     json_end(w);
 }
 
-static void write_clone_status(struct json_writer *w, const struct clone_view *v,
+static void write_clone_status(struct json_writer *w, const struct clone_state *v,
                                const struct decision *d)
 {
     const struct clone_record *r = &d->record;
@@ -344,7 +344,7 @@ static void write_clone_status(struct json_writer *w, const struct clone_view *v
     json_end(w);
 }
 
-void status_write(const struct clone_view *v, const struct decision *d, struct buf *out)
+void status_write(const struct clone_state *v, const struct decision *d, struct buf *out)
 {
     char vm[NAME_BUF];
     struct json_writer w = json_writer(out);
@@ -408,7 +408,7 @@ static const cJSON *condition_in(const cJSON *status, const char *type)
     return NULL;
 }
 
-enum status_change status_compare(const struct clone_view *v, const cJSON *next)
+enum status_change status_compare(const struct clone_state *v, const cJSON *next)
 {
     const cJSON *prev = v->status;
     enum status_change worst = STATUS_SAME;

@@ -22,8 +22,8 @@ int64_t status_pause_ms(size_t under_way);
 
 /* Writes the whole status object. Conditions keep their lastTransitionTime while their status
    stays. */
-void status_write(const struct clone_view *v, const struct decision *d, struct buf *out);
-/* Compares what status_write wrote with what the view shows. */
-enum status_change status_compare(const struct clone_view *v, const cJSON *next);
+void status_write(const struct clone_state *v, const struct decision *d, struct buf *out);
+/* Compares what status_write wrote with what the state shows. */
+enum status_change status_compare(const struct clone_state *v, const cJSON *next);
 
 #endif

@@ -20,9 +20,9 @@
 #include "kube/store.h"
 #include "kube/watches.h"
 #include "kube/workqueue.h"
+#include "observe/observe.h"
 #include "observe/permit.h"
 #include "observe/queries.h"
-#include "observe/view_build.h"
 #include "policy/policing.h"
 #include "wukong/policy_metrics.h"
 #include "wukong/schedule.h"
@@ -32,14 +32,14 @@
 
 /* What of a status write that was just sent the others of the source must know, and the clone
  * itself. */
-static void announce(struct worker *w, struct entry *e, const struct clone_view *v,
+static void announce(struct worker *w, struct entry *e, const struct clone_state *v,
                      const struct decision *d)
 {
     bool begins = share_begun(&d->record) && !share_begun(&v->record);
     bool takes_slot = record_begun(&d->record) && !record_begun(&v->record);
-    bool freezes =
-        d->record.attempt.freeze.requested_ms > v->record.attempt.freeze.requested_ms ||
-        (view_uses_vm_snapshot(v) && d->record.attempt.source_uid && !v->record.attempt.source_uid);
+    bool freezes = d->record.attempt.freeze.requested_ms > v->record.attempt.freeze.requested_ms ||
+                   (clone_uses_vm_snapshot(v) && d->record.attempt.source_uid &&
+                    !v->record.attempt.source_uid);
     bool seals = (d->record.attempt.cut_ms && !v->record.attempt.cut_ms) ||
                  (record_final(&d->record) && !record_final(&v->record));
     unsigned what = (freezes ? ANNOUNCED_FREEZE : 0) | (seals ? ANNOUNCED_SEAL : 0);
@@ -49,7 +49,7 @@ static void announce(struct worker *w, struct entry *e, const struct clone_view 
     entries_count_freeze(&w->entries, e);
 }
 
-void worker_send_status(struct worker *w, struct entry *e, const struct clone_view *v,
+void worker_send_status(struct worker *w, struct entry *e, const struct clone_state *v,
                         struct decision *d)
 {
     CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_OBJECT_BYTES);

@@ -15,7 +15,7 @@ struct line {
 };
 
 /* Down to the first that is not done; false: all are. */
-static bool each_step(const struct clone_view *v, void (*tell)(struct buf *, const struct line *),
+static bool each_step(const struct clone_state *v, void (*tell)(struct buf *, const struct line *),
                       struct buf *out)
 {
     for (size_t i = 0; i < CLONE_STEPS; i++) {
@@ -43,7 +43,7 @@ static void on_lines(struct buf *out, const struct line *l)
     buf_adds(out, "\n");
 }
 
-static void write_walk(const struct clone_view *v, struct buf *out)
+static void write_walk(const struct clone_state *v, struct buf *out)
 {
     (void)each_step(v, in_line, out);
 }
@@ -57,7 +57,7 @@ static void write_intents(const struct decision *d, struct buf *out)
     }
 }
 
-void trace_decided(const char *wukong, const struct clone_view *v, const struct decision *d)
+void trace_decided(const char *wukong, const struct clone_state *v, const struct decision *d)
 {
     if (!log_shows(LOG_DEBUG))
         return;
@@ -87,7 +87,7 @@ static void print_conditions(const struct decision *d, struct buf *out)
     }
 }
 
-void trace_print(const char *wukong, const struct clone_view *v, const struct decision *d,
+void trace_print(const char *wukong, const struct clone_state *v, const struct decision *d,
                  struct buf *out)
 {
     buf_addf(out, "%s: phase %s, attempt %lld\n", wukong, clone_phase_names[d->record.phase],

@@ -11,9 +11,9 @@
 /* A line at debug: the steps down to the first that is not done, as "Policy=done Source=done
    Preflight=todo(Waiting: reading the source)", and the keys of what is to be sent. Asks the steps
    again, which are pure; nothing is done when the log does not show it. */
-void trace_decided(const char *wukong, const struct clone_view *v, const struct decision *d);
+void trace_decided(const char *wukong, const struct clone_state *v, const struct decision *d);
 /* The same and the conditions, as lines for a person. */
-void trace_print(const char *wukong, const struct clone_view *v, const struct decision *d,
+void trace_print(const char *wukong, const struct clone_state *v, const struct decision *d,
                  struct buf *out);
 
 #endif

@@ -23,7 +23,7 @@
 
 /* The jitter is the source's: clones of different sources that failed together come back apart,
    those of one source come back together, so that they may share a snapshot again. */
-static int64_t attempt_backoff(const struct clone_view *v)
+static int64_t attempt_backoff(const struct clone_state *v)
 {
     struct rng rng;
     int64_t attempts = v->record.attempts, wait = ATTEMPT_BACKOFF_MS;
@@ -37,16 +37,16 @@ static int64_t attempt_backoff(const struct clone_view *v)
     return rng_jitter(&rng, wait, ATTEMPT_JITTER_PERCENT);
 }
 
-static int64_t deadline_of(const struct clone_view *v)
+static int64_t deadline_of(const struct clone_state *v)
 {
     return v->record.start_ms ? v->record.start_ms + v->effective.deadline_s * 1000 : 0;
 }
 
 /* How many attempts in a row have ended so, with the one that ends now. */
-static int64_t failures_in_a_row(const struct clone_view *v, const struct why *why)
+static int64_t failures_in_a_row(const struct clone_state *v, const struct why *why)
 {
     const struct clone_record *r = &v->record;
-    bool again = r->error.attempt && r->error.attempt + 1 == view_attempt(v) &&
+    bool again = r->error.attempt && r->error.attempt + 1 == clone_attempt(v) &&
                  str_eq(r->error.reason, reason_table[why->reason].name) &&
                  str_eq(str_or(r->error.disk, ""), str_or(why->disk, ""));
     if (!again)
@@ -56,13 +56,14 @@ static int64_t failures_in_a_row(const struct clone_view *v, const struct why *w
 
 /* A guest that must be frozen is not frozen a third time for a cut that its driver has refused
    twice for good. */
-static bool freezes_for_nothing(const struct clone_view *v, const struct why *why, int64_t in_a_row)
+static bool freezes_for_nothing(const struct clone_state *v, const struct why *why,
+                                int64_t in_a_row)
 {
-    return in_a_row >= 2 && view_must_be_frozen(v) && why->reason == REASON_SNAPSHOT_FAILED &&
+    return in_a_row >= 2 && clone_must_be_frozen(v) && why->reason == REASON_SNAPSHOT_FAILED &&
            driver_answer(why->message) == DRIVER_SETTLED;
 }
 
-void begin_abort(const struct clone_view *v, struct decision *d, const struct why *why,
+void begin_abort(const struct clone_state *v, struct decision *d, const struct why *why,
                  bool terminal)
 {
     int64_t in_a_row = failures_in_a_row(v, why);
@@ -73,7 +74,7 @@ void begin_abort(const struct clone_view *v, struct decision *d, const struct wh
     d->record.error.disk = why->disk;
     d->record.error.at_ms = v->now.wall_ms;
     d->record.attempt.owned |= !v->record.attempts;
-    d->record.attempts = view_attempt(v);
+    d->record.attempts = clone_attempt(v);
     d->record.repair.target = 0;
     d->record.error.attempt = d->record.attempts;
     /* Another attempt would be of another point in time than those that stay. */
@@ -88,22 +89,22 @@ void begin_abort(const struct clone_view *v, struct decision *d, const struct wh
 }
 
 /* All machines are there and ready: no clock runs against them any more. */
-static bool machines_ready(const struct clone_view *v, const struct walk *w)
+static bool machines_ready(const struct clone_state *v, const struct walk *w)
 {
     if (w->current == CLONE_STEPS || w->current == CLONE_STEP_VERIFY)
         return true;
     /* That they are to own their claims is nothing to take them back for. */
     for (size_t t = 0; t < v->target_count; t++)
-        if (!view_target_there(v, &v->targets[t]))
+        if (!clone_target_there(v, &v->targets[t]))
             return false;
     return v->target_count > 0;
 }
 
 /* A worker that has just begun, an hour late perhaps, does not know yet what is there. */
-static bool is_still_reading(const struct clone_view *v)
+static bool is_still_reading(const struct clone_state *v)
 {
     size_t n = 0;
-    if (!view_past_cut(v) || v->disk_count || v->capture.refusal)
+    if (!clone_past_cut(v) || v->disk_count || v->capture.refusal)
         return false;
     const struct body_read *reads = body_reads(v, &n);
     for (size_t i = 0; i < n; i++) {
@@ -116,7 +117,7 @@ static bool is_still_reading(const struct clone_view *v)
 }
 
 /* Deadline, from the first moment at which policy and window permit. */
-bool past_deadline(const struct clone_view *v, const struct walk *w, struct decision *d)
+bool past_deadline(const struct clone_state *v, const struct walk *w, struct decision *d)
 {
     int64_t deadline = deadline_of(v);
     bool held = w->current == 0 && !record_begun(&v->record);
@@ -137,7 +138,7 @@ bool past_deadline(const struct clone_view *v, const struct walk *w, struct deci
     return true;
 }
 
-void start_clock(const struct clone_view *v, const struct walk *w, struct decision *d)
+void start_clock(const struct clone_state *v, const struct walk *w, struct decision *d)
 {
     /* What is held back before it has begun has its whole time once it is permitted again. */
     if (w->current == 0 && !record_begun(&v->record))
@@ -150,7 +151,7 @@ void start_clock(const struct clone_view *v, const struct walk *w, struct decisi
 
 /* Which instance our start made: only that one is ever stopped by us. A start that was refused with
    a conflict at once was somebody else's. */
-void note_started(const struct clone_view *v, struct decision *d)
+void note_started(const struct clone_state *v, struct decision *d)
 {
     const struct clone_record *r = &v->record;
     const struct call *start = memo_find(v->memo, call_key(CALL_START_SOURCE));
@@ -163,7 +164,7 @@ void note_started(const struct clone_view *v, struct decision *d)
 }
 
 /* late: what is left is not waited for any longer. */
-static void next_attempt(const struct clone_view *v, struct decision *d, bool late)
+static void next_attempt(const struct clone_state *v, struct decision *d, bool late)
 {
     int64_t at = v->record.error.at_ms + attempt_backoff(v);
     if (v->now.wall_ms < at) {
@@ -179,7 +180,7 @@ static void next_attempt(const struct clone_view *v, struct decision *d, bool la
     d->persist_first = true;
 }
 
-static void fail_finally(const struct clone_view *v, struct decision *d)
+static void fail_finally(const struct clone_state *v, struct decision *d)
 {
     d->record.phase = PHASE_FAILED;
     d->record.completion_ms = v->now.wall_ms;
@@ -189,7 +190,7 @@ static void fail_finally(const struct clone_view *v, struct decision *d)
 
 /* Everything that a failed or cancelled attempt owes; true when nothing is owed any more. last: no
    other attempt follows, so that the source is not needed running any more. */
-bool settle(const struct clone_view *v, struct decision *d, bool last)
+bool settle(const struct clone_state *v, struct decision *d, bool last)
 {
     oblige_thaw(v, d, true);
     note_started(v, d);
@@ -201,7 +202,7 @@ bool settle(const struct clone_view *v, struct decision *d, bool last)
     return thawed && landed && removed && stopped;
 }
 
-void after_failure(const struct clone_view *v, struct decision *d)
+void after_failure(const struct clone_state *v, struct decision *d)
 {
     const struct clone_record *r = &v->record;
     int64_t deadline = deadline_of(v);

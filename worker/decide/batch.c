@@ -10,17 +10,17 @@
 
 /* A full clone by claims is good only if its source stayed stopped while they were copied: that is
    looked up at the end, once. */
-static bool must_be_proven(const struct clone_view *v)
+static bool must_be_proven(const struct clone_state *v)
 {
-    return v->record.attempt.consistency == CONSISTENCY_OFFLINE && view_copies_claims(v);
+    return v->record.attempt.consistency == CONSISTENCY_OFFLINE && clone_copies_claims(v);
 }
 
-static bool newly_ready(const struct clone_view *v, const struct view_target *t)
+static bool newly_ready(const struct clone_state *v, const struct target_state *t)
 {
-    return v->effective.replicas > 1 && view_past_cut(v) && !t->ready && view_target_done(v, t);
+    return v->effective.replicas > 1 && clone_past_cut(v) && !t->ready && clone_target_done(v, t);
 }
 
-static bool any_newly_ready(const struct clone_view *v)
+static bool any_newly_ready(const struct clone_state *v)
 {
     for (size_t t = 0; t < v->target_count; t++)
         if (newly_ready(v, &v->targets[t]))
@@ -28,7 +28,7 @@ static bool any_newly_ready(const struct clone_view *v)
     return false;
 }
 
-static void note_all(const struct clone_view *v, struct decision *d)
+static void note_all(const struct clone_state *v, struct decision *d)
 {
     size_t n = v->record.ready_count;
     struct ready_target *list = arena_alloc(v->arena, (n + v->target_count) * sizeof *list);
@@ -44,22 +44,22 @@ static void note_all(const struct clone_view *v, struct decision *d)
     d->record.ready_count = n;
 }
 
-void batch_note_ready(const struct clone_view *v, struct decision *d)
+void batch_note_ready(const struct clone_state *v, struct decision *d)
 {
     if (any_newly_ready(v) && !must_be_proven(v))
         note_all(v, d);
 }
 
 /* There, and its claims are yet to be its own. */
-static bool any_unowned(const struct clone_view *v)
+static bool any_unowned(const struct clone_state *v)
 {
     for (size_t t = 0; v->effective.replicas > 1 && t < v->target_count; t++)
-        if (view_target_there(v, &v->targets[t]) && !view_target_done(v, &v->targets[t]))
+        if (clone_target_there(v, &v->targets[t]) && !clone_target_done(v, &v->targets[t]))
             return true;
     return false;
 }
 
-bool batch_take_stock(const struct clone_view *v, struct decision *d, struct why *ret_why)
+bool batch_take_stock(const struct clone_state *v, struct decision *d, struct why *ret_why)
 {
     struct why why = {0};
     if (any_unowned(v)) {
@@ -82,7 +82,7 @@ bool batch_take_stock(const struct clone_view *v, struct decision *d, struct why
     return true;
 }
 
-void batch_tell_weakest(const struct clone_view *v, struct decision *d)
+void batch_tell_weakest(const struct clone_state *v, struct decision *d)
 {
     for (size_t i = 0; i < v->record.ready_count; i++) {
         enum consistency one = v->record.ready[i].consistency;
@@ -91,15 +91,15 @@ void batch_tell_weakest(const struct clone_view *v, struct decision *d)
     }
 }
 
-static bool another_is_ready(const struct clone_view *v, const struct view_target *but)
+static bool another_is_ready(const struct clone_state *v, const struct target_state *but)
 {
     for (size_t t = 0; t < v->target_count; t++)
-        if (&v->targets[t] != but && (v->targets[t].ready || view_target_done(v, &v->targets[t])))
+        if (&v->targets[t] != but && (v->targets[t].ready || clone_target_done(v, &v->targets[t])))
             return true;
     return false;
 }
 
-bool batch_repair(const struct clone_view *v, struct decision *d, const struct why *why)
+bool batch_repair(const struct clone_state *v, struct decision *d, const struct why *why)
 {
     bool common =
         why->reason == REASON_CLONING_REFUSED || reason_table[why->reason].kind == REASON_TERMINAL;
@@ -122,7 +122,7 @@ bool batch_repair(const struct clone_view *v, struct decision *d, const struct w
     return true;
 }
 
-bool batch_repaired(const struct clone_view *v, struct decision *d)
+bool batch_repaired(const struct clone_state *v, struct decision *d)
 {
     int64_t target = v->record.repair.target;
     if (!target)
@@ -136,7 +136,7 @@ bool batch_repaired(const struct clone_view *v, struct decision *d)
     return false;
 }
 
-void batch_tell_retry(const struct clone_view *v, struct decision *d)
+void batch_tell_retry(const struct clone_state *v, struct decision *d)
 {
     const char *until = NULL;
     if (v->held_count)
@@ -151,7 +151,7 @@ void batch_tell_retry(const struct clone_view *v, struct decision *d)
         body_event(v, d, true, "RetryWaits", "a retry was asked for; it begins when %s", until);
 }
 
-const char *batch_survivors(const struct clone_view *v, const struct decision *d)
+const char *batch_survivors(const struct clone_state *v, const struct decision *d)
 {
     if (!d->record.ready_count)
         return "";

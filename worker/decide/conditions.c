@@ -6,7 +6,7 @@
 
 /* By size: of two disks the large one is most of the wait. A size that is not known is a small one.
  */
-static int64_t data_percent(const struct clone_view *v)
+static int64_t data_percent(const struct clone_state *v)
 {
     int64_t done = 0, all = 0;
     for (size_t t = 0; t < v->target_count; t++)
@@ -18,7 +18,7 @@ static int64_t data_percent(const struct clone_view *v)
     return all ? done * 100 / all : 0;
 }
 
-int64_t progress_of(const struct clone_view *v, size_t current)
+int64_t progress_of(const struct clone_state *v, size_t current)
 {
     int64_t done = 0, all = 0;
     for (size_t i = 0; i < CLONE_STEPS; i++) {
@@ -33,7 +33,7 @@ int64_t progress_of(const struct clone_view *v, size_t current)
 }
 
 /* The conditions of the steps: True for what is done, the current one tells why it is not. */
-void step_conditions(const struct clone_view *v, const struct walk *w, struct decision *d)
+void step_conditions(const struct clone_state *v, const struct walk *w, struct decision *d)
 {
     static const struct {
         enum condition_type type;
@@ -70,7 +70,7 @@ void step_conditions(const struct clone_view *v, const struct walk *w, struct de
     decision_condition(d, type, status, w->why.reason, message);
 }
 
-void summary(const struct clone_view *v, struct decision *d)
+void summary(const struct clone_state *v, struct decision *d)
 {
     const struct clone_record *r = &d->record;
     bool started = v->effective.auto_start;

@@ -9,7 +9,7 @@
 
 /* Deleting the Wukong is to leave the machines: so says reclaimPolicy, or somebody took them out of
    our ownership. */
-static bool machines_stay(const struct clone_view *v)
+static bool machines_stay(const struct clone_state *v)
 {
     if (v->own_ns_terminating)
         return false;
@@ -21,15 +21,15 @@ static bool machines_stay(const struct clone_view *v)
     return false;
 }
 
-static bool is_temporary(const struct view_leftover *o)
+static bool is_temporary(const struct leftover *o)
 {
     return (o->kind == KIND_SNAPSHOT || o->kind == KIND_VM_SNAPSHOT || o->kind == KIND_CONTENT) &&
            !o->attached;
 }
 
-static const struct view_leftover *first_temporary(const struct clone_view *v)
+static const struct leftover *first_temporary(const struct clone_state *v)
 {
-    const struct view_leftover *first = NULL;
+    const struct leftover *first = NULL;
     for (size_t i = 0; i < v->ours_count; i++)
         if (is_temporary(&v->ours[i]) && (!first || (first->deleting && !v->ours[i].deleting)))
             first = &v->ours[i];
@@ -43,7 +43,7 @@ static void cleaned(struct decision *d, bool yes, enum reason reason, const char
 }
 
 /* What is yet to be removed, and where to look when that takes long. */
-static const char *leftover_text(const struct clone_view *v, const struct view_leftover *o)
+static const char *leftover_text(const struct clone_state *v, const struct leftover *o)
 {
     const char *kind = worker_kinds[o->kind].kind;
     if (!o->deleting)
@@ -57,7 +57,7 @@ static const char *leftover_text(const struct clone_view *v, const struct view_l
 }
 
 /* A linked clone's snapshots stay, safe from whoever deletes them. */
-static bool parents_held(const struct clone_view *v)
+static bool parents_held(const struct clone_state *v)
 {
     for (size_t i = 0; i < v->ours_count; i++)
         if (v->ours[i].kind == KIND_SNAPSHOT && !v->ours[i].copy && v->ours[i].content &&
@@ -66,7 +66,7 @@ static bool parents_held(const struct clone_view *v)
     return true;
 }
 
-static bool copies_left(const struct clone_view *v)
+static bool copies_left(const struct clone_state *v)
 {
     for (size_t i = 0; i < v->ours_count; i++)
         if (v->ours[i].copy && is_temporary(&v->ours[i]))
@@ -74,33 +74,33 @@ static bool copies_left(const struct clone_view *v)
     return false;
 }
 
-static void tell_linked_debts(const struct clone_view *v, struct decision *d)
+static void tell_linked_debts(const struct clone_state *v, struct decision *d)
 {
     if (!parents_held(v))
         cleaned(d, false, REASON_CLEANING_UP, "the snapshots are being made parents of the clone");
-    else if (copies_left(v) && !view_claims_pending(v))
+    else if (copies_left(v) && !clone_claims_pending(v))
         cleaned(d, false, REASON_CLEANING_UP,
                 "what handed the snapshots to this namespace is being removed");
     else
         cleaned(d, true, REASON_CLEANED, "nothing temporary is left");
 }
 
-void debts_tell(const struct clone_view *v, struct decision *d)
+void debts_tell(const struct clone_state *v, struct decision *d)
 {
-    const struct view_leftover *left = first_temporary(v);
+    const struct leftover *left = first_temporary(v);
     const char *source = arena_printf(v->arena, "%s/%s", v->effective.source_ns,
                                       str_or(v->source.vm_name, v->effective.source_name));
     if (record_owes_thaw(&d->record))
         cleaned(d, false, REASON_CLEANING_UP,
                 arena_printf(v->arena, "the source %s is yet to be thawed", source));
-    else if (view_source_to_stop(v))
+    else if (clone_source_to_stop(v))
         cleaned(d, false, REASON_CLEANING_UP,
                 arena_printf(v->arena,
                              "the source %s, which was started for the clone, is being stopped",
                              source));
     else if (v->effective.clone_type == CLONE_LINKED)
         tell_linked_debts(v, d);
-    else if (left && view_claims_pending(v))
+    else if (left && clone_claims_pending(v))
         cleaned(d, false, REASON_WAITING_FOR_CONSUMER,
                 "the claims bind when the new VM is started; the snapshots stay until then");
     else if (left)
@@ -109,10 +109,10 @@ void debts_tell(const struct clone_view *v, struct decision *d)
         cleaned(d, true, REASON_CLEANED, "nothing temporary is left");
 }
 
-void debts_tell_readiness(const struct clone_view *v, struct decision *d)
+void debts_tell_readiness(const struct clone_state *v, struct decision *d)
 {
     for (size_t t = 0; v->effective.auto_start && t < v->target_count; t++) {
-        const struct seen_vm *vm = &v->targets[t].vm;
+        const struct vm_state *vm = &v->targets[t].vm;
         if (vm->exists && vm->ours && vm->up && !vm->ready) {
             decision_condition(
                 d, COND_VM_READY, CONDITION_TRUE, REASON_READY,
@@ -128,7 +128,7 @@ void debts_tell_readiness(const struct clone_view *v, struct decision *d)
     decision_condition(d, COND_VM_READY, CONDITION_TRUE, REASON_READY, STEP_VM_THERE);
 }
 
-static bool snapshots_left(const struct clone_view *v)
+static bool snapshots_left(const struct clone_state *v)
 {
     for (size_t i = 0; i < v->ours_count; i++)
         if (v->ours[i].kind == KIND_SNAPSHOT && !v->ours[i].copy)
@@ -137,7 +137,7 @@ static bool snapshots_left(const struct clone_view *v)
 }
 
 /* A content that outlived its VolumeSnapshot still holds what the disks are linked to. */
-static bool contents_left(const struct clone_view *v)
+static bool contents_left(const struct clone_state *v)
 {
     for (size_t i = 0; i < v->ours_count; i++)
         if (v->ours[i].kind == KIND_CONTENT && !v->ours[i].copy && !v->ours[i].attached)
@@ -148,7 +148,7 @@ static bool contents_left(const struct clone_view *v)
 /* The snapshots of a finished clone, while they are needed: by claims that wait for a consumer, or
    as the parents of a linked clone. Deleting the Wukong takes the machines first, or leaves both.
  */
-static bool keep_snapshots(const struct clone_view *v, struct decision *d)
+static bool keep_snapshots(const struct clone_state *v, struct decision *d)
 {
     bool linked = v->effective.clone_type == CLONE_LINKED;
     if (v->wukong->deleted_ms) {
@@ -165,7 +165,7 @@ static bool keep_snapshots(const struct clone_view *v, struct decision *d)
     bool held = oblige_hold_parents(v, d);
     /* The parent is the source's own snapshot; the way to it is not needed once the claims are
        bound. */
-    if (held && !view_claims_pending(v))
+    if (held && !clone_claims_pending(v))
         held = oblige_remove_copies(v, d);
     if (!held)
         decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
@@ -177,22 +177,22 @@ static bool keep_snapshots(const struct clone_view *v, struct decision *d)
 
 /* Of a clone that has succeeded: removes what it does not need any more; true when it owes no more
    snapshots. */
-static bool remove_temporaries(const struct clone_view *v, struct decision *d)
+static bool remove_temporaries(const struct clone_state *v, struct decision *d)
 {
     bool linked = v->effective.clone_type == CLONE_LINKED;
-    if ((linked && view_has_children(v)) || view_claims_pending(v))
+    if ((linked && clone_has_children(v)) || clone_claims_pending(v))
         return !keep_snapshots(v, d);
     return oblige_remove_snapshots(v, d);
 }
 
-bool debts_pay(const struct clone_view *v, struct decision *d)
+bool debts_pay(const struct clone_state *v, struct decision *d)
 {
     oblige_thaw(v, d, true);
     bool thawed = !record_owes_thaw(&d->record);
     bool stopped = thawed && oblige_stop_source(v, d);
     bool failed = v->record.phase == PHASE_FAILED;
     bool removed = !failed || oblige_remove_all(v, d);
-    if (removed && (!failed || view_has_children(v)))
+    if (removed && (!failed || clone_has_children(v)))
         removed = remove_temporaries(v, d);
     if (!failed || v->record.ready_count)
         debts_tell(v, d);

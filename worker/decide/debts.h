@@ -9,11 +9,11 @@
 #include "decide/decide.h"
 
 /* Does what can be done now; true when nothing is owed any more. */
-bool debts_pay(const struct clone_view *v, struct decision *d);
+bool debts_pay(const struct clone_state *v, struct decision *d);
 /* What a clone that has just succeeded, or did, still owes. */
-void debts_tell(const struct clone_view *v, struct decision *d);
+void debts_tell(const struct clone_state *v, struct decision *d);
 /* The clone is its disks and its start. Whether the guest says of itself that it is ready is told,
    and decides nothing. */
-void debts_tell_readiness(const struct clone_view *v, struct decision *d);
+void debts_tell_readiness(const struct clone_state *v, struct decision *d);
 
 #endif

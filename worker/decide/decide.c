@@ -15,9 +15,9 @@
 /* Of an object that cannot be read nothing is concluded: no guest goes unfrozen because its agent
    is not seen, and no attempt ends because a claim seems lost. A guest that is frozen waits for
    nothing. */
-static bool unreadable_blocks(const struct clone_view *v, struct walk *w)
+static bool unreadable_blocks(const struct clone_state *v, struct walk *w)
 {
-    bool source = w->current == CLONE_STEP_SOURCE && !view_past_cut(v);
+    bool source = w->current == CLONE_STEP_SOURCE && !clone_past_cut(v);
     if (!v->unreadable || record_owes_thaw(&v->record) || w->current == 0 ||
         (w->status == STEP_DONE && !source))
         return false;
@@ -27,7 +27,7 @@ static bool unreadable_blocks(const struct clone_view *v, struct walk *w)
     return true;
 }
 
-static struct walk walk_steps(const struct clone_view *v)
+static struct walk walk_steps(const struct clone_state *v)
 {
     struct walk w = {.status = STEP_DONE};
     for (w.current = 0; w.current < CLONE_STEPS; w.current++) {
@@ -42,17 +42,17 @@ static struct walk walk_steps(const struct clone_view *v)
 /* The application that opened its gates is held until SnapshotTaken tells it otherwise. An attempt
    that has begun may be cutting disks, whatever step it waits at: an application that is let go
    there, and asked anew later, has written between two cuts. */
-static void hold_gates(const struct clone_view *v, const struct walk *w, struct decision *d)
+static void hold_gates(const struct clone_state *v, const struct walk *w, struct decision *d)
 {
     bool opened = w->current > CLONE_STEP_GATES || share_begun(&v->record);
-    if (opened && v->wukong->spec.source.gate_count && !view_past_cut(v) &&
+    if (opened && v->wukong->spec.source.gate_count && !clone_past_cut(v) &&
         w->status != STEP_FAILED)
         decision_condition(d, COND_AWAITING_GATES, CONDITION_TRUE, REASON_READY,
                            "the gates are open, the snapshot is about to be taken");
 }
 
 /* No freeze of this guest holds back what another machine writes to them. */
-static void tell_shared(const struct clone_view *v, struct decision *d)
+static void tell_shared(const struct clone_state *v, struct decision *d)
 {
     CLEANUP_BUF struct buf names = BUF_INIT(16384);
     for (size_t i = 0; i < v->disk_count; i++)
@@ -67,7 +67,7 @@ static void tell_shared(const struct clone_view *v, struct decision *d)
                    str_or(user.pod, ""), user.pod ? " uses disk " : "", str_or(user.disk, ""));
 }
 
-static void tell_cut(const struct clone_view *v, struct decision *d)
+static void tell_cut(const struct clone_state *v, struct decision *d)
 {
     const char *what = str_or(consistency_names[d->record.attempt.consistency], "taken");
     if (record_owes_thaw(&d->record))
@@ -81,11 +81,11 @@ static void tell_cut(const struct clone_view *v, struct decision *d)
 }
 
 /* CDI falls back from a snapshot or a clone of the driver's to a copy of every byte, silently. */
-static void tell_host_copies(const struct clone_view *v, struct decision *d)
+static void tell_host_copies(const struct clone_state *v, struct decision *d)
 {
     for (size_t t = 0; t < v->target_count; t++)
         for (size_t i = 0; i < v->disk_count; i++) {
-            const struct seen_claim *c = &v->targets[t].claims[i];
+            const struct claim_state *c = &v->targets[t].claims[i];
             if (c->host_copied && !c->bound)
                 body_event_about(v, d, true, "HostAssistedCopy", v->disks[i].plan->name,
                                  "disk %s: CDI copies it byte by byte, which takes long: %s",
@@ -94,7 +94,7 @@ static void tell_host_copies(const struct clone_view *v, struct decision *d)
         }
 }
 
-static enum share_state share_state(const struct clone_view *v, const struct walk *w)
+static enum share_state share_state(const struct clone_state *v, const struct walk *w)
 {
     if (w->current >= CLONE_STEP_SHARE)
         return v->wukong->has_finalizer ? SHARE_READY : SHARE_COMING;
@@ -104,7 +104,7 @@ static enum share_state share_state(const struct clone_view *v, const struct wal
                                                                                  : SHARE_BLOCKED;
 }
 
-static void go_on(const struct clone_view *v, struct decision *d)
+static void go_on(const struct clone_state *v, struct decision *d)
 {
     struct walk w = walk_steps(v);
     d->share = share_state(v, &w);
@@ -117,7 +117,7 @@ static void go_on(const struct clone_view *v, struct decision *d)
         return;
     note_started(v, d);
     /* After the cut the source is not needed any more. */
-    if (view_past_cut(v) && !record_owes_thaw(&v->record))
+    if (clone_past_cut(v) && !record_owes_thaw(&v->record))
         (void)oblige_stop_source(v, d);
     d->step_speaks = w.current < CLONE_STEPS;
     d->step = d->step_speaks ? clone_steps[w.current].name : NULL;
@@ -156,20 +156,20 @@ static void go_on(const struct clone_view *v, struct decision *d)
 }
 
 /* Until its own claims are bound, or are gone with the attempt. */
-static bool holds_snapshots(const struct clone_view *v)
+static bool holds_snapshots(const struct clone_state *v)
 {
     struct decision scratch = {0};
     if (v->share.taking_over)
         return true;
     if (v->record.phase == PHASE_SUCCEEDED)
-        return view_claims_pending(v);
+        return clone_claims_pending(v);
     if (record_final(&v->record) || v->wukong->deleted_ms || record_aborted(&v->record))
-        return view_has_children_to_go(v) || view_claims_pending(v) ||
+        return clone_has_children_to_go(v) || clone_claims_pending(v) ||
                !oblige_await_creates(v, &scratch);
-    return !view_targets_complete(v);
+    return !clone_targets_complete(v);
 }
 
-static bool nothing_to_go(const struct clone_view *v)
+static bool nothing_to_go(const struct clone_state *v)
 {
     for (size_t i = 0; i < v->ours_count; i++)
         if (!v->ours[i].stays)
@@ -177,7 +177,7 @@ static bool nothing_to_go(const struct clone_view *v)
     return !v->held_count;
 }
 
-static bool retry_asked(const struct clone_view *v)
+static bool retry_asked(const struct clone_state *v)
 {
     return v->record.phase == PHASE_FAILED && !str_empty(v->retry) &&
            !str_eq(v->retry, v->record.retry_token);
@@ -185,7 +185,7 @@ static bool retry_asked(const struct clone_view *v)
 
 #define TOO_LARGE_POLL_MS 60000
 
-void clone_too_large(const struct clone_view *v, struct decision *d)
+void clone_too_large(const struct clone_state *v, struct decision *d)
 {
     d->record = v->record;
     d->keep_conditions = true;
@@ -199,11 +199,11 @@ void clone_too_large(const struct clone_view *v, struct decision *d)
 }
 
 /* What KubeVirt made for it is told by that UID alone, once it is gone itself. */
-static void note_vm_snapshot(const struct clone_view *v, struct decision *d)
+static void note_vm_snapshot(const struct clone_state *v, struct decision *d)
 {
     const char *first = NULL;
     for (size_t i = 0; i < v->ours_count; i++) {
-        const struct view_leftover *o = &v->ours[i];
+        const struct leftover *o = &v->ours[i];
         if (o->kind != KIND_VM_SNAPSHOT)
             continue;
         if (str_eq(o->uid, v->record.vm_snapshot_uid))
@@ -216,13 +216,13 @@ static void note_vm_snapshot(const struct clone_view *v, struct decision *d)
 
 /* Once for each set of them: it is no failure, and somebody may mean it. KubeVirt's clone makes its
    claims first and its machine later. Of many, only the first are named, and only once. */
-static void tell_strangers(const struct clone_view *v, struct decision *d)
+static void tell_strangers(const struct clone_state *v, struct decision *d)
 {
     CLEANUP_BUF struct buf text = BUF_INIT(4096);
-    size_t shown = v->stranger_count < VIEW_STRANGERS_MAX ? v->stranger_count : VIEW_STRANGERS_MAX;
+    size_t shown = v->stranger_count < STRANGERS_MAX ? v->stranger_count : STRANGERS_MAX;
     uint64_t set = 0; /* in whatever order they come */
     for (size_t i = 0; i < shown; i++) {
-        const struct view_stranger *s = &v->strangers[i];
+        const struct stranger *s = &v->strangers[i];
         size_t begin = text.len + (i ? 2 : 0);
         buf_addf(&text, "%s%s %s%s%s", i ? ", " : "", worker_kinds[s->kind].kind, str_or(s->ns, ""),
                  str_empty(s->ns) ? "" : "/", s->name);
@@ -239,7 +239,7 @@ static void tell_strangers(const struct clone_view *v, struct decision *d)
                          text.data);
 }
 
-void clone_decide(const struct clone_view *v, struct decision *d)
+void clone_decide(const struct clone_state *v, struct decision *d)
 {
     assert(v->effective.is_clone);
     assert(d->intents.arena && !d->intents.count);
@@ -281,9 +281,9 @@ void clone_decide(const struct clone_view *v, struct decision *d)
     summary(v, d);
 }
 
-void clone_decide_leaving(const struct clone_view *v, struct decision *d)
+void clone_decide_leaving(const struct clone_state *v, struct decision *d)
 {
-    if (view_past_cut(v) || view_all_cut(v) || record_final(&v->record)) {
+    if (clone_past_cut(v) || clone_all_cut(v) || record_final(&v->record)) {
         clone_decide(v, d);
         return;
     }

@@ -14,12 +14,12 @@
 #include "actions/decision.h"
 
 /* Fills *ret (which must be zero but for intents.arena). */
-/* Instead of clone_decide, when what it has decided cannot be trusted because the view did not fit
+/* Instead of clone_decide, when what it has decided cannot be trusted because the state did not fit
    into its arena: the record stays, and the conditions say why. */
-void clone_too_large(const struct clone_view *v, struct decision *d);
+void clone_too_large(const struct clone_state *v, struct decision *d);
 /* The same for a worker that is about to end: the guest is thawed, and a cut that is complete is
    recorded. */
-void clone_decide_leaving(const struct clone_view *v, struct decision *d);
-void clone_decide(const struct clone_view *view, struct decision *ret);
+void clone_decide_leaving(const struct clone_state *v, struct decision *d);
+void clone_decide(const struct clone_state *view, struct decision *ret);
 
 #endif

@@ -10,7 +10,7 @@
 #include "steps/steps.h"
 #include "teardown/teardown.h"
 
-void succeed(const struct clone_view *v, struct decision *d)
+void succeed(const struct clone_state *v, struct decision *d)
 {
     d->record.phase = PHASE_SUCCEEDED;
     batch_tell_weakest(v, d);
@@ -23,7 +23,7 @@ void succeed(const struct clone_view *v, struct decision *d)
                str_or(consistency_names[d->record.attempt.consistency], "consistency unknown"));
 }
 
-void write_finalizer(const struct clone_view *v, struct decision *d, bool wanted)
+void write_finalizer(const struct clone_state *v, struct decision *d, bool wanted)
 {
     if (v->wukong->has_finalizer == wanted || (wanted && v->wukong->deleted_ms))
         return;
@@ -40,12 +40,12 @@ void write_finalizer(const struct clone_view *v, struct decision *d, bool wanted
 }
 
 /* reclaimPolicy is mutable: the owner that the garbage collector follows says the same. */
-static bool follow_reclaim_policy(const struct clone_view *v, struct decision *d)
+static bool follow_reclaim_policy(const struct clone_state *v, struct decision *d)
 {
     bool followed = true;
     bool wanted = v->effective.reclaim == RECLAIM_DELETE;
     for (size_t t = 0; t < v->target_count; t++) {
-        const struct seen_vm *vm = &v->targets[t].vm;
+        const struct vm_state *vm = &v->targets[t].vm;
         if (!vm->exists || !vm->ours || vm->deleting || vm->owned == wanted || vm->owned_by_other)
             continue;
         body_own_vm(v, d, &v->targets[t], wanted);
@@ -54,7 +54,7 @@ static bool follow_reclaim_policy(const struct clone_view *v, struct decision *d
     return followed;
 }
 
-static void tell_leftovers(const struct clone_view *v, struct decision *d)
+static void tell_leftovers(const struct clone_state *v, struct decision *d)
 {
     body_event(v, d, true, "Leftovers", "%s %s/%s could not be removed and is left behind",
                v->ours_count ? worker_kinds[v->ours[0].kind].kind : "the guest's freeze",
@@ -64,7 +64,7 @@ static void tell_leftovers(const struct clone_view *v, struct decision *d)
 
 /* A finished clone is never run again. What may still be owed: temporaries, snapshots that wait for
    a consumer, a linked clone's parents, the source's stop. */
-void after_end(const struct clone_view *v, struct decision *d)
+void after_end(const struct clone_state *v, struct decision *d)
 {
     d->keep_conditions = true;
     bool owes = !debts_pay(v, d);
@@ -78,8 +78,8 @@ void after_end(const struct clone_view *v, struct decision *d)
     }
     if (!v->wukong->deleted_ms && !failed)
         debts_tell_readiness(v, d);
-    bool lasting = v->effective.clone_type == CLONE_LINKED || view_claims_pending(v);
-    bool leaves = !lasting || (failed && !view_has_children(v));
+    bool lasting = v->effective.clone_type == CLONE_LINKED || clone_claims_pending(v);
+    bool leaves = !lasting || (failed && !clone_has_children(v));
     if (!owes && v->wukong->has_finalizer && leaves)
         owes = !oblige_nothing_left(v, d, failed && !v->record.ready_count);
     bool late = v->wukong->deleted_ms && v->wukong->deleted_ms + CLEANUP_LIMIT_MS < v->now.wall_ms;
@@ -90,7 +90,7 @@ void after_end(const struct clone_view *v, struct decision *d)
     write_finalizer(v, d, owes && !late);
 }
 
-void cancelled(const struct clone_view *v, struct decision *d)
+void cancelled(const struct clone_state *v, struct decision *d)
 {
     int64_t since = v->wukong->deleted_ms ? v->wukong->deleted_ms : v->now.wall_ms;
     int64_t limit = since + CLEANUP_LIMIT_MS;

@@ -9,7 +9,7 @@
 #include "actions/decision.h"
 
 /* True when all that can be known is: nothing is made yet, or each machine and claim that is not
-   seen ready was read a moment ago (the view shows what was read). Else asks; look again then. */
-bool last_look(const struct clone_view *v, struct decision *d);
+   seen ready was read a moment ago (the state shows what was read). Else asks; look again then. */
+bool last_look(const struct clone_state *v, struct decision *d);
 
 #endif

@@ -10,7 +10,7 @@
 
 /* A backup holds the spec that asks for a clone, and not the status that says that it is made: it
    would be made again, from a source that is another by now. */
-bool restored_again(const struct clone_view *v)
+bool restored_again(const struct clone_state *v)
 {
     const struct wukong *w = v->wukong;
     if (json_get(v->status, "cloneStatus"))
@@ -21,7 +21,7 @@ bool restored_again(const struct clone_view *v)
     return false;
 }
 
-void restored_end(const struct clone_view *v, struct decision *d)
+void restored_end(const struct clone_state *v, struct decision *d)
 {
     struct clone_record *r = &d->record;
     r->phase = PHASE_FAILED;

@@ -5,8 +5,8 @@
 #include "decide/decide.h"
 
 /* It bears the restorer's label and no status of a clone. */
-bool restored_again(const struct clone_view *v);
+bool restored_again(const struct clone_state *v);
 /* Ends it; nothing is touched. The retry annotation clones it all the same. */
-void restored_end(const struct clone_view *v, struct decision *d);
+void restored_end(const struct clone_state *v, struct decision *d);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * struct caches: how the view looks things up. A thin face over common/kube's stores, so that the
+ * struct caches: how the state looks things up. A thin face over common/kube's stores, so that the
  * view can be built from plain arrays in a test.
  */
 #ifndef OBSERVE_CACHES_H

@@ -39,7 +39,7 @@ static cJSON *parse_call(const struct memo *m, enum call_kind call, const char *
 }
 
 /* The normalised source out of what was read; NULL with *err filled. */
-static cJSON *normalise(const struct clone_view *v, const cJSON *vm, const cJSON *vmi,
+static cJSON *normalise(const struct clone_state *v, const cJSON *vm, const cJSON *vmi,
                         struct err *err)
 {
     cJSON *source = NULL;
@@ -51,7 +51,7 @@ static cJSON *normalise(const struct clone_view *v, const cJSON *vm, const cJSON
 
 /* cpu or memory set over an instancetype: KubeVirt refuses both, so the instancetype is resolved
    first, by KubeVirt itself. What a preference gives a stopped machine shows there alone. */
-static void want_expansion(const struct clone_view *v, const cJSON *vm, const cJSON *vmi,
+static void want_expansion(const struct clone_state *v, const cJSON *vm, const cJSON *vmi,
                            struct read_list *l)
 {
     struct err err = {0};
@@ -68,7 +68,7 @@ static void want_expansion(const struct clone_view *v, const cJSON *vm, const cJ
 
 /* The capture that the first snapshot carries; NULL when that has not been read, or carries none
    (it was too large for an annotation). */
-static cJSON *carried(const struct clone_view *v)
+static cJSON *carried(const struct clone_state *v)
 {
     CLEANUP_JSON cJSON *snapshot = parse_call(v->memo, CALL_READ_CARRIER, v->snapshot_carrier);
     CLEANUP_JSON cJSON *tree = NULL;
@@ -81,7 +81,7 @@ static cJSON *carried(const struct clone_view *v)
 }
 
 /* Then the source is read once more: the best there is. */
-static bool carrier_is_empty(const struct clone_view *v)
+static bool carrier_is_empty(const struct clone_state *v)
 {
     if (!v->snapshot_carrier ||
         !call_was_ok(memo_find(v->memo, call_key_named(CALL_READ_CARRIER, v->snapshot_carrier))))
@@ -90,7 +90,7 @@ static bool carrier_is_empty(const struct clone_view *v)
     return !tree;
 }
 
-static void want_what_the_source_names(const struct clone_view *v, struct read_list *l)
+static void want_what_the_source_names(const struct clone_state *v, struct read_list *l)
 {
     CLEANUP_JSON cJSON *vm = parse_call(v->memo, CALL_READ_SOURCE_VM, v->source.vm_name);
     CLEANUP_JSON cJSON *vmi = parse_call(v->memo, CALL_READ_SOURCE_VMI, v->source.vmi_name);
@@ -108,7 +108,7 @@ static void want_what_the_source_names(const struct clone_view *v, struct read_l
     want_expansion(v, vm, vmi, l);
 }
 
-const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count)
+const struct body_read *body_reads(const struct clone_state *v, size_t *ret_count)
 {
     struct read_list l = {.arena = v->arena};
     if (v->capture.reads) {
@@ -117,7 +117,7 @@ const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count
     }
     l.items = arena_alloc(v->arena, READS_MAX * sizeof *l.items);
     if (v->snapshot_carrier && !carrier_is_empty(v)) {
-        want(&l, view_uses_vm_snapshot(v) ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT,
+        want(&l, clone_uses_vm_snapshot(v) ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT,
              v->effective.source_ns, v->snapshot_carrier, CALL_READ_CARRIER);
     } else {
         if (v->source.vm_exists)
@@ -135,7 +135,7 @@ const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count
 
 /* --- building --- */
 
-static void refuse(struct clone_view *v, enum reason reason, const char *text)
+static void refuse(struct clone_state *v, enum reason reason, const char *text)
 {
     v->capture.refusal = reason;
     v->capture.api_error_text = arena_strdup(v->arena, text);
@@ -163,7 +163,7 @@ static enum reason reason_of_finding(const struct finding *i)
     return REASON_DISK_UNSUITABLE;
 }
 
-static bool judge(struct clone_view *v, const struct findings *l)
+static bool judge(struct clone_state *v, const struct findings *l)
 {
     for (size_t i = 0; i < l->count; i++) {
         const struct finding *one = &l->items[i];
@@ -179,14 +179,14 @@ static bool judge(struct clone_view *v, const struct findings *l)
 
 /* Only what the user asked for changes the boot order; the source's own is carried over as it is.
  */
-static bool boot_asked(const struct clone_view *v, const struct disk_plan *p)
+static bool boot_asked(const struct clone_state *v, const struct disk_plan *p)
 {
     return p->spec_index < v->wukong->spec.disk_count &&
            v->wukong->spec.disks[p->spec_index].boot == TRI_TRUE;
 }
 
-static void write_disk(struct json_writer *w, const struct clone_view *v, const struct disk_plan *p,
-                       const cJSON *pvc)
+static void write_disk(struct json_writer *w, const struct clone_state *v,
+                       const struct disk_plan *p, const cJSON *pvc)
 {
     json_object(w, NULL);
     json_string(w, "name", p->name);
@@ -265,12 +265,12 @@ static bool disk_is_whole(const cJSON *o)
 }
 
 /* Reads the plan back from the capture's JSON. */
-static void load(struct clone_view *v, const char *text, size_t len)
+static void load(struct clone_state *v, const char *text, size_t len)
 {
     cJSON *tree = NULL;
     if (json_read(text, len, &tree, NULL) < 0)
         return;
-    view_keep_tree(v, tree);
+    clone_keep_tree(v, tree);
     const cJSON *list = json_get(tree, "disks");
     size_t n = (size_t)cJSON_GetArraySize(list);
     const cJSON *one;
@@ -314,7 +314,7 @@ static void load(struct clone_view *v, const char *text, size_t len)
     v->capture.text = text;
 }
 
-static void store(struct clone_view *v, struct memo *memo, const cJSON *source,
+static void store(struct clone_state *v, struct memo *memo, const cJSON *source,
                   const struct disks *plan, int64_t read_ms)
 {
     CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_OBJECT_BYTES);
@@ -337,11 +337,11 @@ static void store(struct clone_view *v, struct memo *memo, const cJSON *source,
     size_t len = text.len;
     call_set_body(c, buf_take(&text), len);
     c->done_ms = read_ms;
-    c->failures = (unsigned)view_attempt(v);
+    c->failures = (unsigned)clone_attempt(v);
     load(v, c->body, c->body_len);
 }
 
-static void read_claims(const struct clone_view *v, struct source_facts *facts)
+static void read_claims(const struct clone_state *v, struct source_facts *facts)
 {
     const char *names[LIMIT_DISKS];
     size_t n = facts_claim_names(facts, names, LIMIT_DISKS);
@@ -358,7 +358,8 @@ static void read_claims(const struct clone_view *v, struct source_facts *facts)
 
 /* Takes ownership of source. What is resolved is looked at, too, where only that shows the state
    which cannot be cloned; the clone keeps its preference then. */
-static cJSON *expanded(const struct clone_view *v, cJSON *source, const cJSON *vmi, struct err *err)
+static cJSON *expanded(const struct clone_state *v, cJSON *source, const cJSON *vmi,
+                       struct err *err)
 {
     CLEANUP_JSON cJSON *raw = source;
     cJSON *full = NULL;
@@ -380,10 +381,10 @@ static cJSON *expanded(const struct clone_view *v, cJSON *source, const cJSON *v
 
 /* A source that was restored, or whose volumes were migrated, names other claims than those that
    this attempt has begun to copy. Where nothing carries the capture, the record knows. */
-static bool names_other_claims(struct clone_view *v, const struct disks *plan)
+static bool names_other_claims(struct clone_state *v, const struct disks *plan)
 {
     const struct clone_record *r = &v->record;
-    for (size_t i = 0; view_past_cut(v) && i < r->disk_count; i++)
+    for (size_t i = 0; clone_past_cut(v) && i < r->disk_count; i++)
         for (size_t k = 0; k < plan->count; k++) {
             const struct disk_plan *p = &plan->items[k];
             if (!str_eq(p->name, r->disks[i].name) || str_eq(p->claim, r->disks[i].claim))
@@ -399,7 +400,7 @@ static bool names_other_claims(struct clone_view *v, const struct disks *plan)
     return false;
 }
 
-static void from_reads(struct clone_view *v, struct memo *memo, int64_t read_ms)
+static void from_reads(struct clone_state *v, struct memo *memo, int64_t read_ms)
 {
     CLEANUP_JSON cJSON *vm =
         parse_call(memo, CALL_READ_SOURCE_VM, v->source.vm_exists ? v->source.vm_name : NULL);
@@ -456,7 +457,7 @@ static void from_reads(struct clone_view *v, struct memo *memo, int64_t read_ms)
 }
 
 /* The wall clock of the oldest read, 0 while one is missing. */
-static int64_t oldest_read(const struct clone_view *v)
+static int64_t oldest_read(const struct clone_state *v)
 {
     size_t n = 0;
     int64_t oldest = INT64_MAX;
@@ -470,7 +471,7 @@ static int64_t oldest_read(const struct clone_view *v)
     return n ? oldest : 0;
 }
 
-static void from_carrier(struct clone_view *v, struct memo *memo)
+static void from_carrier(struct clone_state *v, struct memo *memo)
 {
     CLEANUP_JSON cJSON *tree = carried(v);
     struct err err = {0};
@@ -485,16 +486,16 @@ static void from_carrier(struct clone_view *v, struct memo *memo)
     char *text = json_print(tree);
     call_set_body(c, text, strlen(text));
     c->done_ms = v->now.wall_ms;
-    c->failures = (unsigned)view_attempt(v);
+    c->failures = (unsigned)clone_attempt(v);
     load(v, c->body, c->body_len);
 }
 
 /* What carried the capture may be gone, and the source with it, while the machines are there. The
    record says of which disks they are; only what is yet to be made needs the capture. */
-static void plan_from_record(struct clone_view *v)
+static void plan_from_record(struct clone_state *v)
 {
     const struct clone_record *r = &v->record;
-    if (v->capture.present || !view_past_cut(v) || !r->disk_count)
+    if (v->capture.present || !clone_past_cut(v) || !r->disk_count)
         return;
     struct disk_plan *plans = arena_alloc(v->arena, r->disk_count * sizeof *plans);
     v->disks = arena_alloc(v->arena, r->disk_count * sizeof *v->disks);
@@ -510,17 +511,17 @@ static void plan_from_record(struct clone_view *v)
             .cut = {.rule = d->cut, .known = true},
             .method = d->method,
         };
-        v->disks[i] = (struct view_disk){.plan = &plans[i]};
+        v->disks[i] = (struct disk_state){.plan = &plans[i]};
     }
     v->disk_count = r->disk_count;
 }
 
-static void build(struct clone_view *v, struct memo *memo)
+static void build(struct clone_state *v, struct memo *memo)
 {
     const struct call *kept = memo_find(memo, call_key(CALL_CAPTURE));
-    bool same_attempt = call_ok(kept) && kept->failures == (unsigned)view_attempt(v);
+    bool same_attempt = call_ok(kept) && kept->failures == (unsigned)clone_attempt(v);
     v->capture.sealed = v->snapshot_carrier != NULL;
-    bool fixed = v->capture.sealed || record_owes_thaw(&v->record) || view_past_cut(v);
+    bool fixed = v->capture.sealed || record_owes_thaw(&v->record) || clone_past_cut(v);
     if (same_attempt && fixed) {
         load(v, kept->body, kept->body_len);
         return;
@@ -538,14 +539,14 @@ static void build(struct clone_view *v, struct memo *memo)
         from_reads(v, memo, read_ms);
 }
 
-void capture_build(struct clone_view *v, struct memo *memo)
+void capture_build(struct clone_state *v, struct memo *memo)
 {
     build(v, memo);
     plan_from_record(v);
 }
 
 /* Of what no cache holds nothing is said: it follows from the machine, and does not change. */
-static bool is_current(const struct clone_view *v, const struct caches *caches,
+static bool is_current(const struct clone_state *v, const struct caches *caches,
                        const struct body_read *r)
 {
     const struct call *c = memo_find(v->memo, r->key);
@@ -556,7 +557,7 @@ static bool is_current(const struct clone_view *v, const struct caches *caches,
     return o ? call_was_ok(c) && str_eq(c->version, o->resource_version) : call_was_absent(c);
 }
 
-void capture_compare(struct clone_view *v, const struct caches *caches)
+void capture_compare(struct clone_state *v, const struct caches *caches)
 {
     size_t n = 0;
     if (v->capture.sealed || (!v->capture.refusal && !v->capture.present))
@@ -567,13 +568,13 @@ void capture_compare(struct clone_view *v, const struct caches *caches)
         v->capture.current = is_current(v, caches, &reads[i]);
 }
 
-const cJSON *capture_claim(const struct clone_view *v, size_t disk)
+const cJSON *capture_claim(const struct clone_state *v, size_t disk)
 {
     assert(disk < v->disk_count);
     return json_get(cJSON_GetArrayItem(json_get(v->capture.tree, "disks"), (int)disk), "pvc");
 }
 
-const cJSON *capture_source(const struct clone_view *v)
+const cJSON *capture_source(const struct clone_state *v)
 {
     return json_get(v->capture.tree, "source");
 }

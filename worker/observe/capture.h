@@ -9,7 +9,7 @@
 #define OBSERVE_CAPTURE_H
 
 #include "observe/caches.h"
-#include "observe/view.h"
+#include "observe/state.h"
 
 /* An object to be read live; key names the memo's slot. */
 struct body_read {
@@ -20,8 +20,8 @@ struct body_read {
 };
 /* The reads that the capture needs, as far as they are known by now: the source first, what it
    names (ControllerRevision, claims) once the source has been read. With the snapshots of this
-   attempt there, the one that carries the capture instead. Lives in the view's arena. */
-const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count);
+   attempt there, the one that carries the capture instead. Lives in the state's arena. */
+const struct body_read *body_reads(const struct clone_state *v, size_t *ret_count);
 
 /*
  * Fills v->capture (and v->disks with the plan; snapshots are the caller's) from the memo: from
@@ -30,12 +30,12 @@ const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count
  * already. After the cut v->disks come from the record while there is no capture: what was made
  * from it is seen all the same.
  */
-void capture_build(struct clone_view *v, struct memo *memo);
+void capture_build(struct clone_state *v, struct memo *memo);
 /* Fills v->capture.current. */
-void capture_compare(struct clone_view *v, const struct caches *caches);
+void capture_compare(struct clone_state *v, const struct caches *caches);
 /* The claim (PersistentVolumeClaim tree) behind disk i. NULL when the capture lacks it. */
-const cJSON *capture_claim(const struct clone_view *v, size_t disk);
+const cJSON *capture_claim(const struct clone_state *v, size_t disk);
 /* The source spec. */
-const cJSON *capture_source(const struct clone_view *v);
+const cJSON *capture_source(const struct clone_state *v);
 
 #endif

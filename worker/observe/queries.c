@@ -1,4 +1,4 @@
-/* Questions about the state of a clone, each answered by the view alone; see queries.h. */
+/* Questions about the state of a clone, each answered by the state alone; see queries.h. */
 #include "observe/queries.h"
 
 #include "base/rng.h"
@@ -7,39 +7,39 @@
 
 /* --- the attempt and its snapshots --- */
 
-int64_t view_attempt(const struct clone_view *v)
+int64_t clone_attempt(const struct clone_state *v)
 {
     return v->record.attempts > 0 ? v->record.attempts : 1;
 }
 
-bool view_takes_snapshots(const struct clone_view *v)
+bool clone_takes_snapshots(const struct clone_state *v)
 {
     for (size_t i = 0; i < v->disk_count; i++)
-        if (view_disk_has_snapshot(&v->disks[i]))
+        if (clone_disk_has_snapshot(&v->disks[i]))
             return true;
     return false;
 }
 
-bool view_uses_vm_snapshot(const struct clone_view *v)
+bool clone_uses_vm_snapshot(const struct clone_state *v)
 {
     return v->effective.method == METHOD_VM_SNAPSHOT;
 }
 
-bool view_disk_is_cut(const struct view_disk *d)
+bool clone_disk_is_cut(const struct disk_state *d)
 {
-    return !view_disk_has_snapshot(d) ||
+    return !clone_disk_has_snapshot(d) ||
            (d->snapshot.exists && d->snapshot.ours && !d->snapshot.deleting && d->snapshot.cut);
 }
 
-bool view_all_cut(const struct clone_view *v)
+bool clone_all_cut(const struct clone_state *v)
 {
     for (size_t i = 0; i < v->disk_count; i++)
-        if (!view_disk_is_cut(&v->disks[i]))
+        if (!clone_disk_is_cut(&v->disks[i]))
             return false;
     return v->disk_count > 0;
 }
 
-static bool any_snapshot(const struct clone_view *v)
+static bool any_snapshot(const struct clone_state *v)
 {
     for (size_t i = 0; i < v->disk_count; i++)
         if (v->disks[i].snapshot.exists)
@@ -50,7 +50,7 @@ static bool any_snapshot(const struct clone_view *v)
 /* Two attempts in a row that failed in the same way, at the freeze or at the cut under it, are
    enough to know that this guest, or its storage, will not do it; one, when there is only one more.
  */
-static bool gave_up_freezing(const struct clone_view *v)
+static bool gave_up_freezing(const struct clone_state *v)
 {
     static const enum reason of_freezing[] = {REASON_FREEZE_FAILED, REASON_CUT_TIMEOUT,
                                               REASON_SNAPSHOT_FAILED};
@@ -67,33 +67,33 @@ static bool gave_up_freezing(const struct clone_view *v)
 
 /* An attempt that has begun without announcing a freeze takes its snapshots without one: some may
    be on their way, and a freeze that comes after a cut proves nothing. */
-static bool decided_not_to_freeze(const struct clone_view *v)
+static bool decided_not_to_freeze(const struct clone_state *v)
 {
     return v->record.attempts && v->record.attempt.source_uid &&
            !v->record.attempt.freeze.requested_ms && !record_aborted(&v->record);
 }
 
-bool vm_snapshot_begun(const struct clone_view *v)
+bool vm_snapshot_begun(const struct clone_state *v)
 {
-    return view_uses_vm_snapshot(v) && v->record.attempt.source_uid && !record_aborted(&v->record);
+    return clone_uses_vm_snapshot(v) && v->record.attempt.source_uid && !record_aborted(&v->record);
 }
 
-bool view_disk_has_snapshot(const struct view_disk *d)
+bool clone_disk_has_snapshot(const struct disk_state *d)
 {
     return disk_takes_snapshot(d->plan->method);
 }
 
-static bool cut_is_slow(const struct clone_view *v)
+static bool cut_is_slow(const struct clone_state *v)
 {
     for (size_t i = 0; i < v->disk_count; i++)
-        if (view_disk_has_snapshot(&v->disks[i]) && v->disks[i].plan->cut.slow)
+        if (clone_disk_has_snapshot(&v->disks[i]) && v->disks[i].plan->cut.slow)
             return true;
     return false;
 }
 
-enum cut_mode view_cut_mode(const struct clone_view *v)
+enum cut_mode clone_cut_mode(const struct clone_state *v)
 {
-    const struct view_source *s = &v->source;
+    const struct source_state *s = &v->source;
     bool runs = s->vmi_exists || record_owes_thaw(&v->record);
     enum cut_mode wanted = cut_wanted(&v->effective, runs, s->agent, s->paused, cut_is_slow(v));
     if (wanted == CUT_OFFLINE)
@@ -106,27 +106,27 @@ enum cut_mode view_cut_mode(const struct clone_view *v)
     return any_snapshot(v) ? CUT_RUNNING : CUT_FROZEN;
 }
 
-const struct call *view_freeze_call(const struct clone_view *v)
+const struct call *clone_freeze_call(const struct clone_state *v)
 {
     return memo_find(v->memo,
                      call_key_numbered(CALL_FREEZE, v->record.attempt.freeze.requested_ms));
 }
 
-const struct call *view_thaw_call(const struct clone_view *v)
+const struct call *clone_thaw_call(const struct clone_state *v)
 {
     return memo_find(v->memo, call_key_numbered(CALL_THAW, v->record.attempt.freeze.requested_ms));
 }
 
-bool view_waits_for_turn(const struct clone_view *v)
+bool clone_waits_for_turn(const struct clone_state *v)
 {
     return v->source.freezes_full && !vm_snapshot_begun(v) &&
            !v->record.attempt.freeze.requested_ms &&
-           (view_uses_vm_snapshot(v) || view_cut_mode(v) == CUT_FROZEN);
+           (clone_uses_vm_snapshot(v) || clone_cut_mode(v) == CUT_FROZEN);
 }
 
 /* What a freeze was announced with stays, though the configuration change; that the guest is
    Windows may be known only later. */
-int64_t view_unfreeze_ms(const struct clone_view *v)
+int64_t clone_unfreeze_ms(const struct clone_state *v)
 {
     const struct clone_record *r = &v->record;
     int64_t ms = r->attempt.freeze.requested_ms
@@ -136,42 +136,42 @@ int64_t view_unfreeze_ms(const struct clone_view *v)
     return windows && ms > WINDOWS_FREEZE_MS ? WINDOWS_FREEZE_MS : ms;
 }
 
-int64_t view_thaw_by_ms(const struct clone_view *v)
+int64_t clone_thaw_by_ms(const struct clone_state *v)
 {
-    return v->record.attempt.freeze.requested_ms + view_unfreeze_ms(v) - THAW_MARGIN_MS;
+    return v->record.attempt.freeze.requested_ms + clone_unfreeze_ms(v) - THAW_MARGIN_MS;
 }
 
-bool view_freeze_holds(const struct clone_view *v)
+bool clone_freeze_holds(const struct clone_state *v)
 {
-    const struct call *freeze = view_freeze_call(v);
-    return call_ok(freeze) && !view_thaw_call(v) && v->now.wall_ms < view_thaw_by_ms(v) &&
+    const struct call *freeze = clone_freeze_call(v);
+    return call_ok(freeze) && !clone_thaw_call(v) && v->now.wall_ms < clone_thaw_by_ms(v) &&
            /* The wall clock may be set back while the guest's own timer goes on. */
-           v->now.mono_ms < freeze->sent_mono_ms + view_unfreeze_ms(v) - THAW_MARGIN_MS;
+           v->now.mono_ms < freeze->sent_mono_ms + clone_unfreeze_ms(v) - THAW_MARGIN_MS;
 }
 
-bool view_thawed_by_itself(const struct clone_view *v)
+bool clone_thawed_by_itself(const struct clone_state *v)
 {
-    const struct call *thaw = view_thaw_call(v);
+    const struct call *thaw = clone_thaw_call(v);
     return call_failed(thaw) && strstr(str_or(thaw->message, ""), "fsfreeze is limited");
 }
 
 /* --- what a cut asks for --- */
 
-bool view_has_cut_rule(const struct clone_view *v, enum cut_rule rule)
+bool clone_has_cut_rule(const struct clone_state *v, enum cut_rule rule)
 {
     for (size_t i = 0; i < v->disk_count; i++)
-        if (view_disk_has_snapshot(&v->disks[i]) && v->disks[i].plan->cut.rule == rule)
+        if (clone_disk_has_snapshot(&v->disks[i]) && v->disks[i].plan->cut.rule == rule)
             return true;
     return false;
 }
 
-bool view_must_be_frozen(const struct clone_view *v)
+bool clone_must_be_frozen(const struct clone_state *v)
 {
     return v->effective.quiesce == QUIESCE_REQUIRED ||
-           (view_has_cut_rule(v, CUT_RULE_WHILE_FROZEN) && view_cut_mode(v) != CUT_OFFLINE);
+           (clone_has_cut_rule(v, CUT_RULE_WHILE_FROZEN) && clone_cut_mode(v) != CUT_OFFLINE);
 }
 
-void view_raise_quiesce(struct clone_view *v)
+void clone_raise_quiesce(struct clone_state *v)
 {
     enum consistency unfrozen = cut_consistency(CUT_RUNNING, false, v->disk_count);
     if (v->effective.quiesce == QUIESCE_IF_AVAILABLE && v->effective.clone_type != CLONE_FULL &&
@@ -179,7 +179,7 @@ void view_raise_quiesce(struct clone_view *v)
         v->effective.quiesce = QUIESCE_REQUIRED;
 }
 
-const char *view_who_requires(const struct clone_view *v)
+const char *clone_who_requires(const struct clone_state *v)
 {
     if (v->least == CONSISTENCY_UNKNOWN || v->wukong->spec.source.quiesce == QUIESCE_REQUIRED)
         return "quiesce is Required";
@@ -188,7 +188,7 @@ const char *view_who_requires(const struct clone_view *v)
 
 /* --- waits --- */
 
-int64_t view_wait_at(const struct clone_view *v, int64_t at_ms)
+int64_t clone_wait_at(const struct clone_state *v, int64_t at_ms)
 {
     int64_t since = v->record.start_ms ? v->record.start_ms : v->wukong->created_ms;
     if (v->record.attempt.begun_ms > since)
@@ -199,16 +199,16 @@ int64_t view_wait_at(const struct clone_view *v, int64_t at_ms)
     return wait + (int64_t)apart * wait / 1024;
 }
 
-int64_t view_wait_ms(const struct clone_view *v)
+int64_t clone_wait_ms(const struct clone_state *v)
 {
-    return view_wait_at(v, v->now.wall_ms);
+    return clone_wait_at(v, v->now.wall_ms);
 }
 
 /* A frozen guest waits for nothing, and a point in time that is being fixed is fixed. */
-bool view_may_be_held(const struct clone_view *v)
+bool clone_may_be_held(const struct clone_state *v)
 {
-    if (view_past_cut(v) || record_owes_thaw(&v->record) || v->vm_snapshot.exists ||
-        view_cut_by_other(v))
+    if (clone_past_cut(v) || record_owes_thaw(&v->record) || v->vm_snapshot.exists ||
+        clone_cut_by_other(v))
         return false;
     for (size_t i = 0; i < v->disk_count; i++)
         if (v->disks[i].snapshot.exists)
@@ -216,27 +216,27 @@ bool view_may_be_held(const struct clone_view *v)
     return true;
 }
 
-struct call_key view_dry_key(const struct clone_view *v, enum call_kind kind, const char *name)
+struct call_key clone_dry_key(const struct clone_state *v, enum call_kind kind, const char *name)
 {
-    return (struct call_key){.kind = kind, .number = view_attempt(v), .name = name};
+    return (struct call_key){.kind = kind, .number = clone_attempt(v), .name = name};
 }
 
-struct call_key view_live_key(enum worker_kind kind, const char *name)
+struct call_key clone_live_key(enum worker_kind kind, const char *name)
 {
     return call_key_object(CALL_READ_LIVE, worker_kinds[kind].resource, NULL, name);
 }
 
-const struct proven *view_proven(const struct clone_view *v, enum proof_kind kind)
+const struct proven *clone_proven(const struct clone_state *v, enum proof_kind kind)
 {
     return memo_proven(v->memo, kind, v->record.attempt.freeze.requested_ms);
 }
 
 /* --- what is there of the clone --- */
 
-const char *view_name_taken(const struct clone_view *v, const char **ret_kind)
+const char *clone_name_taken(const struct clone_state *v, const char **ret_kind)
 {
     for (size_t t = 0; t < v->target_count; t++) {
-        const struct view_target *target = &v->targets[t];
+        const struct target_state *target = &v->targets[t];
         if (target->vm.exists && !target->vm.ours) {
             *ret_kind = "VirtualMachine";
             return target->vm.name;
@@ -251,7 +251,7 @@ const char *view_name_taken(const struct clone_view *v, const char **ret_kind)
     return NULL;
 }
 
-bool view_targets_complete(const struct clone_view *v)
+bool clone_targets_complete(const struct clone_state *v)
 {
     for (size_t t = 0; t < v->target_count; t++)
         for (size_t i = 0; i < v->disk_count; i++)
@@ -261,15 +261,15 @@ bool view_targets_complete(const struct clone_view *v)
 }
 
 /* It may be Pending when the clone is done: what it hangs on is a snapshot, never a live claim. */
-bool view_waits_for_consumer(const struct clone_view *v, size_t disk)
+bool clone_waits_for_consumer(const struct clone_state *v, size_t disk)
 {
     const struct storage_class_facts *c =
         facts_storage_class(&v->classes, str_or(v->disks[disk].plan->storage_class, ""));
     return c && c->wait_for_first_consumer && !v->effective.auto_start &&
-           view_disk_has_snapshot(&v->disks[disk]);
+           clone_disk_has_snapshot(&v->disks[disk]);
 }
 
-bool view_has_children(const struct clone_view *v)
+bool clone_has_children(const struct clone_state *v)
 {
     for (size_t i = 0; i < v->ours_count; i++)
         if (v->ours[i].kind == KIND_VM || v->ours[i].kind == KIND_PVC ||
@@ -278,7 +278,7 @@ bool view_has_children(const struct clone_view *v)
     return false;
 }
 
-bool view_has_children_to_go(const struct clone_view *v)
+bool clone_has_children_to_go(const struct clone_state *v)
 {
     for (size_t i = 0; i < v->ours_count; i++)
         if ((v->ours[i].kind == KIND_VM || v->ours[i].kind == KIND_PVC ||
@@ -288,7 +288,7 @@ bool view_has_children_to_go(const struct clone_view *v)
     return false;
 }
 
-bool view_claims_pending(const struct clone_view *v)
+bool clone_claims_pending(const struct clone_state *v)
 {
     for (size_t i = 0; i < v->ours_count; i++)
         if ((v->ours[i].kind == KIND_PVC || v->ours[i].kind == KIND_DATA_VOLUME) &&
@@ -297,23 +297,23 @@ bool view_claims_pending(const struct clone_view *v)
     return false;
 }
 
-bool view_source_to_stop(const struct clone_view *v)
+bool clone_source_to_stop(const struct clone_state *v)
 {
     const struct clone_record *r = &v->record;
-    const struct view_source *s = &v->source;
+    const struct source_state *s = &v->source;
     return r->started.at_ms && v->effective.stop_source_after && s->vm_exists && s->vmi_exists &&
            !s->deleting && str_eq(r->started.vmi_uid, s->vmi_uid);
 }
 
-const struct call *view_look_after(const struct clone_view *v)
+const struct call *clone_look_after(const struct clone_state *v)
 {
-    return memo_find(v->memo, call_key_numbered(CALL_LOOK_AFTER_VMI, view_attempt(v)));
+    return memo_find(v->memo, call_key_numbered(CALL_LOOK_AFTER_VMI, clone_attempt(v)));
 }
 
-bool view_copies_claims(const struct clone_view *v)
+bool clone_copies_claims(const struct clone_state *v)
 {
     for (size_t i = 0; i < v->disk_count; i++)
-        if (!view_disk_has_snapshot(&v->disks[i]))
+        if (!clone_disk_has_snapshot(&v->disks[i]))
             return true;
     return false;
 }

@@ -5,9 +5,9 @@
 
 #include "base/str.h"
 #include "json/json.h"
+#include "observe/observe.h"
 #include "observe/ours.h"
 #include "observe/permit.h"
-#include "observe/view_build.h"
 #include "steps/steps.h"
 #include "wukong/quantity.h"
 
@@ -20,7 +20,7 @@ int64_t policing_claim_bytes(const struct kube_object *claim)
 /* --- what policies ask for --- */
 
 /* NULL: the object is not there, so that nothing is known. */
-static const struct wukong_pairs *labels_of(struct clone_view *v, const struct kube_object *o)
+static const struct wukong_pairs *labels_of(struct clone_state *v, const struct kube_object *o)
 {
     const char *text = o ? kube_object_field(o, F_LABELS) : NULL;
     cJSON *tree = NULL;
@@ -28,7 +28,7 @@ static const struct wukong_pairs *labels_of(struct clone_view *v, const struct k
     if (!o)
         return NULL;
     if (text && json_read(text, strlen(text), &tree, NULL) == 0)
-        view_keep_tree(v, tree);
+        clone_keep_tree(v, tree);
     pairs->items =
         arena_alloc(v->arena, ((size_t)cJSON_GetArraySize(tree) + 1) * sizeof *pairs->items);
     const cJSON *m;
@@ -39,7 +39,7 @@ static const struct wukong_pairs *labels_of(struct clone_view *v, const struct k
 }
 
 /* Those of the VirtualMachine, as at admission; of a VMI that stands alone its own. */
-static const struct wukong_pairs *source_labels(const struct policing *p, struct clone_view *v)
+static const struct wukong_pairs *source_labels(const struct policing *p, struct clone_state *v)
 {
     const struct caches *c = p->caches;
     const struct wukong_effective *e = &v->effective;
@@ -49,14 +49,14 @@ static const struct wukong_pairs *source_labels(const struct policing *p, struct
                      vm ? vm : c->get(c->arg, KIND_VMI, e->source_ns, str_or(e->source_name, "")));
 }
 
-static const struct wukong_pairs *namespace_labels(const struct policing *p, struct clone_view *v,
+static const struct wukong_pairs *namespace_labels(const struct policing *p, struct clone_state *v,
                                                    const char *name)
 {
     return labels_of(v, p->caches->get(p->caches->arg, KIND_NAMESPACE, "", name));
 }
 
 /* The plan, once the source has been read. */
-static const struct disks *plan_of(struct clone_view *v)
+static const struct disks *plan_of(struct clone_state *v)
 {
     if (!v->disk_count)
         return NULL;
@@ -68,7 +68,7 @@ static const struct disks *plan_of(struct clone_view *v)
 }
 
 /* Classes and sizes: of the plan, and before there is one, what the spec says itself. */
-static void describe(const struct policing *p, struct entry *e, const struct clone_view *v,
+static void describe(const struct policing *p, struct entry *e, const struct clone_state *v,
                      const struct disks *plan)
 {
     const char *classes[USAGE_CLASSES_MAX];
@@ -103,7 +103,7 @@ static bool count_snapshot(void *arg, const struct kube_object *o)
 }
 
 static int64_t snapshots_of(const struct policing *p, const struct entry *e,
-                            const struct clone_view *v)
+                            const struct clone_state *v)
 {
     struct kept k = {.whose = {.uid = e->uid,
                                .name = e->name,
@@ -116,7 +116,7 @@ static int64_t snapshots_of(const struct policing *p, const struct entry *e,
 
 /* Of the other linked clones of this source: what is kept, and what those under way will keep. */
 static int64_t snapshots_kept(const struct policing *p, const struct entry *self,
-                              const struct clone_view *v)
+                              const struct clone_state *v)
 {
     int64_t n = 0;
     if (!p->policies->by_retained || v->effective.clone_type != CLONE_LINKED)
@@ -138,7 +138,7 @@ static int64_t snapshots_kept(const struct policing *p, const struct entry *self
 
 /* Nothing that lies outside the policies keeps it from going on now: what waits for its source, a
    quota or a class, for an hour perhaps, must not keep a slot from the others. */
-static bool could_go_on(const struct policing *p, const struct clone_view *v)
+static bool could_go_on(const struct policing *p, const struct clone_state *v)
 {
     struct why why = {0};
     if (v->permit.refusal || v->permitted_ms > v->now.wall_ms)
@@ -160,9 +160,9 @@ static bool could_go_on(const struct policing *p, const struct clone_view *v)
 
 /* Nothing before the source has been read. A source that was started, or will be, has an agent to
    wait for. */
-static struct cut_foreseen foreseen(const struct clone_view *v, const struct disks *plan)
+static struct cut_foreseen foreseen(const struct clone_state *v, const struct disks *plan)
 {
-    const struct view_source *s = &v->source;
+    const struct source_state *s = &v->source;
     bool starts = !s->vmi_exists && v->effective.clone_type == CLONE_RUNNING;
     if (!plan)
         return (struct cut_foreseen){0};
@@ -171,7 +171,7 @@ static struct cut_foreseen foreseen(const struct clone_view *v, const struct dis
 }
 
 static struct policy_request request_of(const struct policing *p, const struct kube_object *o,
-                                        struct clone_view *v, const struct disks *plan)
+                                        struct clone_state *v, const struct disks *plan)
 {
     const struct policies *set = p->policies;
     struct policy_request r = {
@@ -191,7 +191,7 @@ static struct policy_request request_of(const struct policing *p, const struct k
     return r;
 }
 
-void policing_raise_cuts(const void *arg, const struct kube_object *o, struct clone_view *v)
+void policing_raise_cuts(const void *arg, const struct kube_object *o, struct clone_state *v)
 {
     const struct policing *p = arg;
     if (!p->policies->by_cut)
@@ -202,7 +202,7 @@ void policing_raise_cuts(const void *arg, const struct kube_object *o, struct cl
 }
 
 static void judge(const struct policing *p, struct entry *e, const struct kube_object *o,
-                  struct clone_view *v, struct policy_findings *found)
+                  struct clone_state *v, struct policy_findings *found)
 {
     const struct policies *set = p->policies;
     const struct disks *plan = plan_of(v);
@@ -235,17 +235,17 @@ static void judge(const struct policing *p, struct entry *e, const struct kube_o
 }
 
 void policing_judge(const struct policing *p, struct entry *e, const struct kube_object *o,
-                    struct clone_view *v)
+                    struct clone_state *v)
 {
     if (record_final(&v->record))
         return;
-    if (v->wukong->deleted_ms || record_aborted(&v->record) || !view_may_be_held(v)) {
+    if (v->wukong->deleted_ms || record_aborted(&v->record) || !clone_may_be_held(v)) {
         usage_begin(&e->holder);
         usage_end(&p->entries->usage, &e->holder);
         if (v->wukong->deleted_ms && !record_begun(&v->record) && !e->announced.base)
             usage_drop(&p->entries->usage, &e->holder);
         /* It goes on without being asked, whoever let it go: perhaps the leader before. */
-        if (view_cut_by_other(v)) {
+        if (clone_cut_by_other(v)) {
             describe(p, e, v, plan_of(v));
             usage_hold(&p->entries->usage, &e->holder);
         }

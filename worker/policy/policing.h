@@ -1,14 +1,14 @@
 /*
- * One clone before its policies: gathers what they ask for from the view and the caches, judges,
- * and takes or gives back the clone's slot. What the verdict says is in view.policy afterwards, for
- * clone_decide. A clone that is past its cut, failed, finished or being deleted is not judged any
- * more: a policy edited later never touches it.
+ * One clone before its policies: gathers what they ask for from the state and the caches, judges,
+ * and takes or gives back the clone's slot. What the verdict says is in state.policy afterwards,
+ * for clone_decide. A clone that is past its cut, failed, finished or being deleted is not judged
+ * any more: a policy edited later never touches it.
  */
 #ifndef POLICY_POLICING_H
 #define POLICY_POLICING_H
 
 #include "clones/entries.h"
-#include "observe/view.h"
+#include "observe/state.h"
 #include "policy/policies.h"
 #include "policy/policy_status.h"
 
@@ -21,11 +21,11 @@ struct policing {
     const char *stamp_keys; /* PEM; NULL: not known, and so nobody is */
 };
 
-/* o: the Wukong that the view was made from. */
+/* o: the Wukong that the state was made from. */
 void policing_judge(const struct policing *p, struct entry *e, const struct kube_object *o,
-                    struct clone_view *v);
-/* For view_settings.raise_cuts; arg: struct policing. */
-void policing_raise_cuts(const void *arg, const struct kube_object *o, struct clone_view *v);
+                    struct clone_state *v);
+/* For observe_settings.raise_cuts; arg: struct policing. */
+void policing_raise_cuts(const void *arg, const struct kube_object *o, struct clone_state *v);
 /* What a claim holds, or asks for while it is not bound. */
 int64_t policing_claim_bytes(const struct kube_object *claim);
 

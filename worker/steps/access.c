@@ -17,19 +17,19 @@
 
 static const char *const right_names[] = {[ACCESS_CLONE] = "clone", [ACCESS_START] = "start"};
 
-static const char *question(const struct clone_view *v, enum access_right right)
+static const char *question(const struct clone_state *v, enum access_right right)
 {
     return right == ACCESS_CLONE ? v->permit.clone_review : v->permit.start_review;
 }
 
 /* The stamp is the question's age: a new one may name another user. */
-static struct call_key question_key(const struct clone_view *v, enum access_right right)
+static struct call_key question_key(const struct clone_state *v, enum access_right right)
 {
     return call_key_numbered(right == ACCESS_CLONE ? CALL_ACCESS_CLONE : CALL_ACCESS_START,
                              v->permit.issued_ms);
 }
 
-static const struct call *answer(const struct clone_view *v, enum access_right right)
+static const struct call *answer(const struct clone_state *v, enum access_right right)
 {
     return memo_find(v->memo, question_key(v, right));
 }
@@ -43,7 +43,7 @@ static bool allowed(const struct call *c, bool *ret_known)
     return access_allowed(tree, ret_known);
 }
 
-static enum step_status refused(const struct clone_view *v, enum access_right right,
+static enum step_status refused(const struct clone_state *v, enum access_right right,
                                 struct why *why)
 {
     const struct call *c = answer(v, right);
@@ -55,19 +55,19 @@ static enum step_status refused(const struct clone_view *v, enum access_right ri
             right == ACCESS_CLONE ? "create on wukongs/source (group " WUKONG_GROUP ") there"
                                   : "update on virtualmachines/start (group "
                                     "subresources.kubevirt.io) there");
-    int64_t wait = view_wait_at(v, c->done_ms);
+    int64_t wait = clone_wait_at(v, c->done_ms);
     why->again_ms = c->done_ms + (wait > ACCESS_AGAIN_MS ? wait : ACCESS_AGAIN_MS);
     return v->now.wall_ms < why->again_ms ? STEP_WAIT : STEP_TODO;
 }
 
-enum step_status check_access_kept(const struct clone_view *v, struct why *why)
+enum step_status check_access_kept(const struct clone_state *v, struct why *why)
 {
     bool known;
     const struct call *c = question(v, ACCESS_CLONE) ? answer(v, ACCESS_CLONE) : NULL;
     return !allowed(c, &known) && known ? refused(v, ACCESS_CLONE, why) : STEP_DONE;
 }
 
-enum step_status check_access(const struct clone_view *v, enum access_right right, struct why *why)
+enum step_status check_access(const struct clone_state *v, enum access_right right, struct why *why)
 {
     bool known;
     const struct call *c = answer(v, right);
@@ -77,7 +77,7 @@ enum step_status check_access(const struct clone_view *v, enum access_right righ
     if (known && !may)
         return refused(v, right, why);
     /* Whoever waits for its turn to freeze asks when that has come. */
-    if (known && (view_waits_for_turn(v) || v->now.wall_ms - c->done_ms < ACCESS_FRESH_MS))
+    if (known && (clone_waits_for_turn(v) || v->now.wall_ms - c->done_ms < ACCESS_FRESH_MS))
         return STEP_DONE;
     why_set(why, REASON_WAITING, "asking whether user \"%s\" may %s the source",
             str_or(v->permit.user, ""), right_names[right]);
@@ -89,7 +89,7 @@ enum step_status check_access(const struct clone_view *v, enum access_right righ
     return STEP_TODO;
 }
 
-void access_ask(const struct clone_view *v, enum access_right right, struct decision *d)
+void access_ask(const struct clone_state *v, enum access_right right, struct decision *d)
 {
     struct intent *i = intents_add(&d->intents, INTENT_ASK, &worker_kinds[KIND_ACCESS_REVIEW], NULL,
                                    NULL, question_key(v, right));
@@ -97,7 +97,7 @@ void access_ask(const struct clone_view *v, enum access_right right, struct deci
     i->shared = true;
 }
 
-void step_policy_run(const struct clone_view *v, struct decision *d)
+void step_policy_run(const struct clone_state *v, struct decision *d)
 {
     struct why why = {0};
     if (check_access_kept(v, &why) == STEP_TODO)

@@ -16,7 +16,7 @@ enum step_status fail_source_changed(struct why *why)
     return STEP_FAILED;
 }
 
-enum step_status check_source_spoiled(const struct clone_view *v, struct why *why)
+enum step_status check_source_spoiled(const struct clone_state *v, struct why *why)
 {
     char text[HOLD_TEXT];
     if (!v->record.attempt.begun_ms || record_aborted(&v->record) ||
@@ -55,14 +55,14 @@ static bool looked(const struct call *c)
 }
 
 /* The same look at the VirtualMachine, where there is one. */
-static const struct call *vm_after(const struct clone_view *v)
+static const struct call *vm_after(const struct clone_state *v)
 {
-    return memo_find(v->memo, call_key_numbered(CALL_LOOK_AFTER_VM, view_attempt(v)));
+    return memo_find(v->memo, call_key_numbered(CALL_LOOK_AFTER_VM, clone_attempt(v)));
 }
 
 /* The claims that the machine names are those that were planned, and cut: after a volume migration
    or a restore it names others, and what was cut may be of neither moment. */
-static const char *other_claim(const struct clone_view *v, const cJSON *vm, const cJSON *vmi)
+static const char *other_claim(const struct clone_state *v, const cJSON *vm, const cJSON *vmi)
 {
     struct source_facts facts = {0};
     facts_read_source(v->arena, vm, vmi, &facts);
@@ -76,7 +76,7 @@ static const char *other_claim(const struct clone_view *v, const cJSON *vm, cons
 }
 
 /* What the looks at the VirtualMachine and its instance show of the source's disks. */
-static enum step_status disks_stayed(const struct clone_view *v, const struct call *vm_look,
+static enum step_status disks_stayed(const struct clone_state *v, const struct call *vm_look,
                                      const cJSON *vmi, struct why *why)
 {
     char text[HOLD_TEXT];
@@ -96,7 +96,7 @@ static enum step_status disks_stayed(const struct clone_view *v, const struct ca
 }
 
 /* Its own state, as the last read before the freeze and the look after the cut show it. */
-static bool same_backup(const struct clone_view *v, const cJSON *after)
+static bool same_backup(const struct clone_state *v, const cJSON *after)
 {
     const struct call *before =
         memo_find(v->memo, call_key_named(CALL_READ_SOURCE_VMI, v->source.vmi_name));
@@ -109,16 +109,16 @@ static bool same_backup(const struct clone_view *v, const cJSON *after)
                : begun + BACKUP_CLOCKS_MS < v->record.attempt.begun_ms;
 }
 
-bool view_thawed_by_backup(const struct clone_view *v)
+bool clone_thawed_by_backup(const struct clone_state *v)
 {
-    CLEANUP_JSON cJSON *vmi = read_vmi(view_look_after(v));
+    CLEANUP_JSON cJSON *vmi = read_vmi(clone_look_after(v));
     const cJSON *after = json_at(vmi, BACKUP_STATUS);
     return after && (holds_backup_runs(after) || !same_backup(v, after));
 }
 
-enum step_status check_stayed_the_same(const struct clone_view *v, struct why *why)
+enum step_status check_stayed_the_same(const struct clone_state *v, struct why *why)
 {
-    const struct call *c = view_look_after(v);
+    const struct call *c = clone_look_after(v);
     why_set(why, REASON_CLONING, "all snapshots are cut, making sure that the source is the same");
     if (!looked(c) || (v->source.vm_exists && !looked(vm_after(v))))
         return STEP_TODO;
@@ -132,7 +132,7 @@ enum step_status check_stayed_the_same(const struct clone_view *v, struct why *w
 
 /* One that runs by then may have been started after the last cut, and nothing tells: the storage's
    own time of a cut may be that of another clock, 0, or the birth of the volume (PowerFlex). */
-static enum step_status found_stopped(const struct clone_view *v, const struct call *look,
+static enum step_status found_stopped(const struct clone_state *v, const struct call *look,
                                       struct why *why)
 {
     if (!v->source.vm_exists)
@@ -148,7 +148,7 @@ static enum step_status found_stopped(const struct clone_view *v, const struct c
 }
 
 /* By two looks of one moment: it does not run, and its disks are those that were planned. */
-static enum step_status stayed_stopped(const struct clone_view *v, const struct call *vmi_look,
+static enum step_status stayed_stopped(const struct clone_state *v, const struct call *vmi_look,
                                        const struct call *vm_look, enum call_kind pods,
                                        struct why *why)
 {
@@ -160,42 +160,42 @@ static enum step_status stayed_stopped(const struct clone_view *v, const struct 
     return o == STEP_DONE ? pods_after(v, pods, why) : o;
 }
 
-enum step_status check_stayed_stopped(const struct clone_view *v, struct why *why)
+enum step_status check_stayed_stopped(const struct clone_state *v, struct why *why)
 {
-    return stayed_stopped(v, view_look_after(v), vm_after(v), CALL_PODS_AFTER, why);
+    return stayed_stopped(v, clone_look_after(v), vm_after(v), CALL_PODS_AFTER, why);
 }
 
-static const struct call *copied_look(const struct clone_view *v, enum call_kind kind)
+static const struct call *copied_look(const struct clone_state *v, enum call_kind kind)
 {
-    return memo_find(v->memo, call_key_numbered(kind, view_attempt(v)));
+    return memo_find(v->memo, call_key_numbered(kind, clone_attempt(v)));
 }
 
 /* Of snapshots the record says Offline only after the look that proved it. */
-enum step_status step_stayed_stopped_check(const struct clone_view *v, struct why *why)
+enum step_status step_stayed_stopped_check(const struct clone_state *v, struct why *why)
 {
-    if (v->record.attempt.consistency != CONSISTENCY_OFFLINE || !view_copies_claims(v))
+    if (v->record.attempt.consistency != CONSISTENCY_OFFLINE || !clone_copies_claims(v))
         return STEP_DONE;
     return stayed_stopped(v, copied_look(v, CALL_LOOK_COPIED_VMI),
                           copied_look(v, CALL_LOOK_COPIED_VM), CALL_PODS_COPIED, why);
 }
 
-static void look(const struct clone_view *v, struct decision *d, enum call_kind vmi,
+static void look(const struct clone_state *v, struct decision *d, enum call_kind vmi,
                  enum call_kind vm)
 {
     (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_VMI], v->effective.source_ns,
-                      v->source.vmi_name, call_key_numbered(vmi, view_attempt(v)));
+                      v->source.vmi_name, call_key_numbered(vmi, clone_attempt(v)));
     if (v->source.vm_exists)
         (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_VM], v->effective.source_ns,
-                          v->source.vm_name, call_key_numbered(vm, view_attempt(v)));
+                          v->source.vm_name, call_key_numbered(vm, clone_attempt(v)));
 }
 
-void step_stayed_stopped_run(const struct clone_view *v, struct decision *d)
+void step_stayed_stopped_run(const struct clone_state *v, struct decision *d)
 {
     look(v, d, CALL_LOOK_COPIED_VMI, CALL_LOOK_COPIED_VM);
     pods_ask_after(v, CALL_PODS_COPIED, d);
 }
 
-void run_look_after(const struct clone_view *v, struct decision *d)
+void run_look_after(const struct clone_state *v, struct decision *d)
 {
     look(v, d, CALL_LOOK_AFTER_VMI, CALL_LOOK_AFTER_VM);
     pods_ask_after(v, CALL_PODS_AFTER, d);

@@ -9,14 +9,14 @@
 #include "actions/bodies.h"
 #include "base/str.h"
 
-static bool needs_copy(const struct clone_view *v, size_t disk)
+static bool needs_copy(const struct clone_state *v, size_t disk)
 {
     return v->disks[disk].plan->method == DISK_HANDLE_COPY;
 }
 
-static enum step_status check_copy(const struct clone_view *v, size_t disk, struct why *why)
+static enum step_status check_copy(const struct clone_state *v, size_t disk, struct why *why)
 {
-    const struct view_copy *c = &v->disks[disk].copy;
+    const struct copy_state *c = &v->disks[disk].copy;
     if ((c->content_exists && !c->content_ours) || (c->snapshot.exists && !c->snapshot.ours)) {
         why_set(why, REASON_NAME_TAKEN, "%s %s exists and is not this clone's",
                 c->snapshot.exists && !c->snapshot.ours ? "VolumeSnapshot"
@@ -46,9 +46,9 @@ static enum step_status check_copy(const struct clone_view *v, size_t disk, stru
     return c->bound ? STEP_DONE : STEP_WAIT;
 }
 
-enum step_status step_copies_check(const struct clone_view *v, struct why *why)
+enum step_status step_copies_check(const struct clone_state *v, struct why *why)
 {
-    if (view_targets_complete(v))
+    if (clone_targets_complete(v))
         return STEP_DONE;
     enum step_status worst = STEP_DONE;
     for (size_t i = 0; i < v->disk_count; i++) {
@@ -68,10 +68,10 @@ enum step_status step_copies_check(const struct clone_view *v, struct why *why)
 }
 
 /* The content first: a VolumeSnapshot that comes before it waits 9 s (seen on 8.6). */
-void step_copies_run(const struct clone_view *v, struct decision *d)
+void step_copies_run(const struct clone_state *v, struct decision *d)
 {
     for (size_t i = 0; i < v->disk_count; i++) {
-        const struct view_copy *c = &v->disks[i].copy;
+        const struct copy_state *c = &v->disks[i].copy;
         if (!needs_copy(v, i))
             continue;
         if (!c->content_exists)

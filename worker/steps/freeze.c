@@ -6,15 +6,15 @@
 #include "observe/kinds.h"
 #include "steps/pods.h"
 
-static enum step_status check_frozen(const struct clone_view *v, struct why *why)
+static enum step_status check_frozen(const struct clone_state *v, struct why *why)
 {
-    const struct call *freeze = view_freeze_call(v);
+    const struct call *freeze = clone_freeze_call(v);
     if (!freeze) {
         why_set(
             why, REASON_FREEZE_LOST,
             "the worker was restarted while a freeze was under way; the guest is thawed and the "
             "attempt repeated");
-        if (!view_proven(v, PROOF_ARMED))
+        if (!clone_proven(v, PROOF_ARMED))
             return STEP_FAILED;
         if (v->now.wall_ms < v->record.attempt.freeze.requested_ms + FREEZE_SEND_MS)
             return STEP_TODO;
@@ -33,9 +33,9 @@ static enum step_status check_frozen(const struct clone_view *v, struct why *why
 
 /* Whoever ends first thaws both, and KubeVirt leaves out its own freeze where it reads a state of
    5 s ago (pkg/storage/snapshot/source.go): one at a time. */
-enum step_status check_free_guest(const struct clone_view *v, struct why *why)
+enum step_status check_free_guest(const struct clone_state *v, struct why *why)
 {
-    const struct view_source *s = &v->source;
+    const struct source_state *s = &v->source;
     int64_t rested = s->last_thaw_ms + FREEZE_POLL_MS;
     why_set(why, REASON_CLONING, "about to freeze the guest");
     if (s->holds.snapshot)
@@ -52,7 +52,7 @@ enum step_status check_free_guest(const struct clone_view *v, struct why *why)
     } else if (s->last_thaw_ms && v->now.wall_ms < rested) {
         why_set(why, REASON_SOURCE_BUSY, "the source was thawed a moment ago");
         why->again_ms = rested;
-    } else if (view_waits_for_turn(v)) {
+    } else if (clone_waits_for_turn(v)) {
         why_set(why, REASON_QUEUED, "guests of other clones are frozen, %u at a time",
                 s->freezes_max);
         why->again_ms = v->now.wall_ms + FREEZE_TURN_MS;
@@ -60,16 +60,16 @@ enum step_status check_free_guest(const struct clone_view *v, struct why *why)
     return why->reason == REASON_CLONING ? STEP_TODO : STEP_WAIT;
 }
 
-enum step_status step_freeze_check(const struct clone_view *v, struct why *why)
+enum step_status step_freeze_check(const struct clone_state *v, struct why *why)
 {
-    if (view_past_cut(v))
+    if (clone_past_cut(v))
         return STEP_DONE;
     if (check_free_of_others(v, why) == STEP_WAIT)
         return STEP_WAIT;
-    if (view_cut_mode(v) == CUT_FROZEN && v->record.attempt.freeze.requested_ms)
+    if (clone_cut_mode(v) == CUT_FROZEN && v->record.attempt.freeze.requested_ms)
         return check_frozen(v, why);
     enum step_status used = STEP_DONE, freezes = STEP_DONE;
-    if (view_cut_mode(v) == CUT_FROZEN)
+    if (clone_cut_mode(v) == CUT_FROZEN)
         freezes = check_free_guest(v, why);
     /* Last: it is to be as near to the cut as can be. */
     if (freezes != STEP_WAIT)
@@ -77,7 +77,7 @@ enum step_status step_freeze_check(const struct clone_view *v, struct why *why)
     return used == STEP_DONE ? freezes : used;
 }
 
-void begin_attempt(const struct clone_view *v, struct decision *d)
+void begin_attempt(const struct clone_state *v, struct decision *d)
 {
     if (!v->record.attempts) {
         d->record.attempts = 1;
@@ -88,7 +88,7 @@ void begin_attempt(const struct clone_view *v, struct decision *d)
     d->record.source_vmi = v->source.vmi_exists ? v->source.vmi_name : v->source.vm_name;
 }
 
-void step_freeze_run(const struct clone_view *v, struct decision *d)
+void step_freeze_run(const struct clone_state *v, struct decision *d)
 {
     struct why why = {0};
     if (!v->record.attempt.freeze.requested_ms && pods_before(v, &why) != STEP_DONE) {
@@ -99,7 +99,7 @@ void step_freeze_run(const struct clone_view *v, struct decision *d)
         begin_attempt(v, d);
         share_close(v, d);
         d->record.attempt.freeze.requested_ms = v->now.wall_ms;
-        d->record.attempt.freeze.deadline_ms = v->now.wall_ms + view_unfreeze_ms(v);
+        d->record.attempt.freeze.deadline_ms = v->now.wall_ms + clone_unfreeze_ms(v);
         d->record.attempt.freeze.vmi_uid = v->source.vmi_uid;
         d->record.attempt.freeze.thawed_ms = 0;
         d->record.attempt.freeze.acknowledged_ms = 0;
@@ -111,15 +111,15 @@ void step_freeze_run(const struct clone_view *v, struct decision *d)
         v->source.vmi_name, call_key_numbered(CALL_FREEZE, v->record.attempt.freeze.requested_ms));
     i->sub = "freeze";
     i->body = arena_printf(v->arena, "{\"unfreezeTimeout\":\"%llds\"}",
-                           (long long)(view_unfreeze_ms(v) / 1000));
+                           (long long)(clone_unfreeze_ms(v) / 1000));
     /* virt-api gives up after 10 s (pkg/virt-api/rest/subresource.go); what comes later is lost. */
     i->timeout_ms = 15000;
 }
 
-enum step_status step_thaw_check(const struct clone_view *v, struct why *why)
+enum step_status step_thaw_check(const struct clone_state *v, struct why *why)
 {
     /* What is cut and told needs no guest: the thaw is repeated beside what follows. */
-    if (!record_owes_thaw(&v->record) || view_past_cut(v))
+    if (!record_owes_thaw(&v->record) || clone_past_cut(v))
         return STEP_DONE;
     why_set(why, REASON_CLONING, "the guest is being thawed");
     why->again_ms = v->now.wall_ms + 1000;

@@ -23,12 +23,12 @@ struct asked {
     struct pod_user use, shares;
 };
 
-static bool is_own(const struct clone_view *v, const cJSON *pod)
+static bool is_own(const struct clone_state *v, const cJSON *pod)
 {
     return v->source.vmi_exists && str_eq(json_str(pod, "of"), v->source.vmi_uid);
 }
 
-static void find_users(const struct clone_view *v, struct asked *a, const cJSON *pod)
+static void find_users(const struct clone_state *v, struct asked *a, const cJSON *pod)
 {
     const cJSON *c;
     cJSON_ArrayForEach (c, json_get(pod, "claims"))
@@ -51,13 +51,13 @@ static struct call_key page_key(const struct asked *a, unsigned page)
     return key;
 }
 
-static const struct call *page_call(const struct clone_view *v, const struct asked *a,
+static const struct call *page_call(const struct clone_state *v, const struct asked *a,
                                     unsigned page)
 {
     return memo_find(v->memo, page_key(a, page));
 }
 
-static bool is_old(const struct clone_view *v, const struct asked *a, const struct call *c,
+static bool is_old(const struct clone_state *v, const struct asked *a, const struct call *c,
                    bool last)
 {
     int64_t age = v->now.wall_ms - c->done_ms;
@@ -72,7 +72,7 @@ static void from_the_start(struct asked *a)
 }
 
 /* Walks the pages that are there, each asked for with the token of the one before. */
-static struct asked ask_of(const struct clone_view *v, struct call_key key, int64_t fresh_ms)
+static struct asked ask_of(const struct clone_state *v, struct call_key key, int64_t fresh_ms)
 {
     struct asked a = {.key = key, .fresh_ms = fresh_ms, .token = ""};
     const struct call *before = NULL;
@@ -103,7 +103,7 @@ static struct asked ask_of(const struct clone_view *v, struct call_key key, int6
     return a;
 }
 
-static void ask(const struct clone_view *v, struct decision *d, const struct asked *a)
+static void ask(const struct clone_state *v, struct decision *d, const struct asked *a)
 {
     const struct call *c = page_call(v, a, a->page);
     unsigned failures = c ? c->failures : 0;
@@ -115,7 +115,7 @@ static void ask(const struct clone_view *v, struct decision *d, const struct ask
 
 /* --- what it means --- */
 
-static bool any_shared(const struct clone_view *v)
+static bool any_shared(const struct clone_state *v)
 {
     for (size_t i = 0; i < v->disk_count; i++)
         if (v->disks[i].plan->shared)
@@ -123,22 +123,22 @@ static bool any_shared(const struct clone_view *v)
     return false;
 }
 
-static bool matters(const struct clone_view *v)
+static bool matters(const struct clone_state *v)
 {
-    return v->disk_count && (view_cut_mode(v) == CUT_OFFLINE || any_shared(v));
+    return v->disk_count && (clone_cut_mode(v) == CUT_OFFLINE || any_shared(v));
 }
 
-static struct asked list_before(const struct clone_view *v)
+static struct asked list_before(const struct clone_state *v)
 {
     return ask_of(v, call_key(CALL_PODS_BEFORE), READ_FRESH_MS);
 }
 
-static struct asked list_after(const struct clone_view *v, enum call_kind list)
+static struct asked list_after(const struct clone_state *v, enum call_kind list)
 {
-    return ask_of(v, call_key_numbered(list, view_attempt(v)), 0);
+    return ask_of(v, call_key_numbered(list, clone_attempt(v)), 0);
 }
 
-static enum step_status asking(const struct clone_view *v, const struct asked *a, struct why *why)
+static enum step_status asking(const struct clone_state *v, const struct asked *a, struct why *why)
 {
     why_set(why, REASON_WAITING, "asking which Pods use the claims of the source%s%s",
             a->error ? ": " : "", str_or(a->error, ""));
@@ -148,14 +148,14 @@ static enum step_status asking(const struct clone_view *v, const struct asked *a
     return STEP_TODO;
 }
 
-enum step_status pods_before(const struct clone_view *v, struct why *why)
+enum step_status pods_before(const struct clone_state *v, struct why *why)
 {
-    if (!matters(v) || !view_may_be_held(v))
+    if (!matters(v) || !clone_may_be_held(v))
         return STEP_DONE;
     const struct asked a = list_before(v);
     if (!a.known)
         return asking(v, &a, why);
-    bool rest = view_cut_mode(v) == CUT_OFFLINE;
+    bool rest = clone_cut_mode(v) == CUT_OFFLINE;
     const struct pod_user *u = rest ? &a.use : &a.shares;
     if (!u->pod || (!rest && v->effective.quiesce != QUIESCE_REQUIRED))
         return STEP_DONE;
@@ -163,24 +163,24 @@ enum step_status pods_before(const struct clone_view *v, struct why *why)
     why_set(why, REASON_SOURCE_BUSY, "the Pod %s/%s uses disk %s of the %s", v->effective.source_ns,
             u->pod, u->disk,
             rest ? "stopped source" : "source, and no freeze holds it back (quiesce is Required)");
-    why->again_ms = v->now.wall_ms + view_wait_ms(v);
+    why->again_ms = v->now.wall_ms + clone_wait_ms(v);
     return STEP_WAIT;
 }
 
-void pods_ask_before(const struct clone_view *v, struct decision *d)
+void pods_ask_before(const struct clone_state *v, struct decision *d)
 {
     const struct asked a = list_before(v);
     ask(v, d, &a);
 }
 
-enum step_status pods_after(const struct clone_view *v, enum call_kind list, struct why *why)
+enum step_status pods_after(const struct clone_state *v, enum call_kind list, struct why *why)
 {
     if (!matters(v))
         return STEP_DONE;
     const struct asked a = list_after(v, list);
     if (!a.known)
         return asking(v, &a, why);
-    if (!a.use.pod || view_cut_mode(v) != CUT_OFFLINE)
+    if (!a.use.pod || clone_cut_mode(v) != CUT_OFFLINE)
         return STEP_DONE;
     why->disk = a.use.disk;
     why_set(why, REASON_SOURCE_CHANGED,
@@ -189,7 +189,7 @@ enum step_status pods_after(const struct clone_view *v, enum call_kind list, str
     return STEP_FAILED;
 }
 
-void pods_ask_after(const struct clone_view *v, enum call_kind list, struct decision *d)
+void pods_ask_after(const struct clone_state *v, enum call_kind list, struct decision *d)
 {
     if (!matters(v))
         return;
@@ -198,7 +198,7 @@ void pods_ask_after(const struct clone_view *v, enum call_kind list, struct deci
         ask(v, d, &a);
 }
 
-struct pod_user pods_sharing(const struct clone_view *v)
+struct pod_user pods_sharing(const struct clone_state *v)
 {
     if (!any_shared(v))
         return (struct pod_user){0};

@@ -18,14 +18,14 @@ struct pod_user {
 };
 
 /* Before the first cut; STEP_TODO: pods_ask_before. STEP_WAIT: one uses what is to be at rest. */
-enum step_status pods_before(const struct clone_view *v, struct why *why);
-void pods_ask_before(const struct clone_view *v, struct decision *d);
+enum step_status pods_before(const struct clone_state *v, struct why *why);
+void pods_ask_before(const struct clone_state *v, struct decision *d);
 /* Once in the attempt, after the last cut (CALL_PODS_AFTER) or when all claims are copied
    (CALL_PODS_COPIED). STEP_FAILED: one uses what was said to be at rest. */
-enum step_status pods_after(const struct clone_view *v, enum call_kind list, struct why *why);
-void pods_ask_after(const struct clone_view *v, enum call_kind list, struct decision *d);
+enum step_status pods_after(const struct clone_state *v, enum call_kind list, struct why *why);
+void pods_ask_after(const struct clone_state *v, enum call_kind list, struct decision *d);
 /* A running Pod that is not the source's own uses a disk that others may write (shareable, lun):
    no freeze of the source holds it back. As far as it was asked. */
-struct pod_user pods_sharing(const struct clone_view *v);
+struct pod_user pods_sharing(const struct clone_state *v);
 
 #endif

@@ -17,13 +17,13 @@
 
 /* How old an answer is. While other clones' guests are frozen it does not grow old: it is asked
    again when the turn has come, and not every few seconds until then. */
-static int64_t age_ms(const struct clone_view *v, const struct call *c)
+static int64_t age_ms(const struct clone_state *v, const struct call *c)
 {
-    return view_waits_for_turn(v) ? 0 : v->now.wall_ms - c->done_ms;
+    return clone_waits_for_turn(v) ? 0 : v->now.wall_ms - c->done_ms;
 }
 
 /* That a claim is not there is an answer, too: it may be one that nobody wants. */
-static bool read_fresh(const struct clone_view *v, const struct body_read *r)
+static bool read_fresh(const struct clone_state *v, const struct body_read *r)
 {
     const struct call *c = memo_find(v->memo, r->key);
     bool may_lack = r->kind == KIND_PVC || r->key.kind == CALL_READ_SOURCE_ABSENT;
@@ -36,10 +36,10 @@ static bool read_fresh(const struct clone_view *v, const struct body_read *r)
     return answered && age_ms(v, c) < (follows ? DRY_RUN_FRESH_MS : READ_FRESH_MS);
 }
 
-static const struct call *dry_call(const struct clone_view *v, enum call_kind kind,
+static const struct call *dry_call(const struct clone_state *v, enum call_kind kind,
                                    const char *name)
 {
-    const struct call *c = memo_find(v->memo, view_dry_key(v, kind, name));
+    const struct call *c = memo_find(v->memo, clone_dry_key(v, kind, name));
     return c && age_ms(v, c) < DRY_RUN_FRESH_MS ? c : NULL;
 }
 
@@ -82,7 +82,7 @@ static enum step_status dry_verdict(const struct trial *t, const struct call *c,
 }
 
 /* A machine of a batch that stayed when the others failed is there already. */
-static const struct view_target *first_missing(const struct clone_view *v)
+static const struct target_state *first_missing(const struct clone_state *v)
 {
     for (size_t t = 0; t < v->target_count; t++)
         if (!v->targets[t].ready)
@@ -98,10 +98,10 @@ static enum step_status changed_by_admission(const char *what, struct why *why)
 
 /* The first disk of each snapshot class: a policy may judge them apart, and a quota counts them. A
    cut that another clone makes is that one's to try. */
-static bool tries_snapshot(const struct clone_view *v, size_t disk)
+static bool tries_snapshot(const struct clone_state *v, size_t disk)
 {
     const struct disk_plan *p = v->disks[disk].plan;
-    if (view_uses_vm_snapshot(v) || view_cut_by_other(v) || !disk_takes_snapshot(p->method))
+    if (clone_uses_vm_snapshot(v) || clone_cut_by_other(v) || !disk_takes_snapshot(p->method))
         return false;
     for (size_t i = 0; i < disk; i++)
         if (disk_takes_snapshot(v->disks[i].plan->method) &&
@@ -112,10 +112,10 @@ static bool tries_snapshot(const struct clone_view *v, size_t disk)
 
 /* The n-th: claims, the machine, snapshots. False past the last. Only the first target is tried:
    the others differ from it in names alone, and those are looked up in the caches
-   (view_name_taken). */
-static bool trial_at(const struct clone_view *v, size_t n, struct trial *ret)
+   (clone_name_taken). */
+static bool trial_at(const struct clone_state *v, size_t n, struct trial *ret)
 {
-    const struct view_target *t = first_missing(v);
+    const struct target_state *t = first_missing(v);
     *ret = (struct trial){CALL_DRY_CLAIM, n, "PersistentVolumeClaim", NULL};
     if (n < v->disk_count) {
         ret->name = t->claims[n].name;
@@ -135,7 +135,7 @@ static bool trial_at(const struct clone_view *v, size_t n, struct trial *ret)
     return false;
 }
 
-static void try_once(const struct clone_view *v, struct decision *d, const struct trial *t)
+static void try_once(const struct clone_state *v, struct decision *d, const struct trial *t)
 {
     if (t->call == CALL_DRY_CLAIM)
         body_dry_run_claim(v, d, first_missing(v), t->disk);
@@ -146,11 +146,12 @@ static void try_once(const struct clone_view *v, struct decision *d, const struc
 }
 
 /* What was stored of a trial is what was asked for. */
-static const char *trial_changed(const struct clone_view *v, const struct trial *t, struct why *why)
+static const char *trial_changed(const struct clone_state *v, const struct trial *t,
+                                 struct why *why)
 {
-    const struct view_target *target = first_missing(v);
+    const struct target_state *target = first_missing(v);
     if (t->call == CALL_DRY_VM)
-        return body_vm_changed(v, target, memo_find(v->memo, view_dry_key(v, t->call, t->name)));
+        return body_vm_changed(v, target, memo_find(v->memo, clone_dry_key(v, t->call, t->name)));
     if (t->call != CALL_DRY_CLAIM)
         return NULL;
     const char *changed = body_dry_claim_changed(v, target, t->disk);
@@ -159,7 +160,7 @@ static const char *trial_changed(const struct clone_view *v, const struct trial 
     return changed;
 }
 
-static enum step_status dry_runs(const struct clone_view *v, struct why *why)
+static enum step_status dry_runs(const struct clone_state *v, struct why *why)
 {
     struct trial t;
     for (size_t n = 0; trial_at(v, n, &t); n++) {
@@ -186,7 +187,7 @@ static bool need_missing(const struct body_need *n, const struct call *c)
 
 /* A probe that is refused for another reason than the name, by a quota or by somebody's policy,
    tells nothing, today and tomorrow: the Event with what the machine needs names it. */
-static enum found find_need(const struct clone_view *v, const struct body_need *n)
+static enum found find_need(const struct clone_state *v, const struct body_need *n)
 {
     const struct call *c = memo_find(v->memo, n->key);
     if (n->probe && call_failed(c) && (c->kind == ERR_REFUSED || c->kind == ERR_NOT_FOUND))
@@ -203,7 +204,7 @@ static void tell_missing(const struct body_need *n, struct why *why)
 }
 
 /* For a clone into another namespace: what the machine names is there, too. */
-static enum step_status check_dependencies(const struct clone_view *v, struct why *why)
+static enum step_status check_dependencies(const struct clone_state *v, struct why *why)
 {
     size_t n = 0;
     const struct body_need *needs = body_needs(v, &n);
@@ -238,17 +239,18 @@ static void ask_for(struct decision *d, const struct body_need *n)
 
 /* How much longer an answer stands for a clone that waits for a person: as long as it had waited by
    then, or, where something tells that it may be another by now, as long as it is fresh. */
-static int64_t stands_ms(const struct clone_view *v, const struct call *c)
+static int64_t stands_ms(const struct clone_state *v, const struct call *c)
 {
     bool moved = c->sent_mono_ms < v->memo->moved_mono_ms;
     if (c->done_ms <= v->memo->held_ms)
         return 0;
-    return c->done_mono_ms + (moved ? READ_FRESH_MS : view_wait_at(v, c->done_ms)) - v->now.mono_ms;
+    return c->done_mono_ms + (moved ? READ_FRESH_MS : clone_wait_at(v, c->done_ms)) -
+           v->now.mono_ms;
 }
 
 /* The same of all that was read of the source, while the caches show the very same; else it stands
    as long as it is fresh. 0: some of it was not read. */
-static int64_t reading_stands_ms(const struct clone_view *v)
+static int64_t reading_stands_ms(const struct clone_state *v)
 {
     size_t n = 0;
     int64_t least = INT64_MAX;
@@ -267,7 +269,7 @@ static int64_t reading_stands_ms(const struct clone_view *v)
 }
 
 /* True: what was read of the source, and what the caches say, hold it up; why says so. */
-static bool held_by_source(const struct clone_view *v, struct why *why)
+static bool held_by_source(const struct clone_state *v, struct why *why)
 {
     const char *kind;
     if (v->capture.refusal && reason_table[v->capture.refusal].kind != REASON_TERMINAL) {
@@ -276,7 +278,7 @@ static bool held_by_source(const struct clone_view *v, struct why *why)
     }
     if (!v->capture.present)
         return false;
-    const char *taken = view_name_taken(v, &kind);
+    const char *taken = clone_name_taken(v, &kind);
     if (taken)
         why_set(why, REASON_NAME_TAKEN, "%s %s exists and is not this clone's", kind, taken);
     return taken || check_cut_fits(v, why) != STEP_DONE;
@@ -289,7 +291,7 @@ struct refused {
     struct trial trial; /* where it was no need */
 };
 
-static struct refused find_refused(const struct clone_view *v)
+static struct refused find_refused(const struct clone_state *v)
 {
     struct refused r = {0};
     size_t n = 0;
@@ -302,7 +304,7 @@ static struct refused find_refused(const struct clone_view *v)
     }
     r.need = NULL;
     for (size_t i = 0; trial_at(v, i, &r.trial); i++) {
-        r.call = memo_find(v->memo, view_dry_key(v, r.trial.call, r.trial.name));
+        r.call = memo_find(v->memo, clone_dry_key(v, r.trial.call, r.trial.name));
         if (!trial_passed(&r.trial, r.call) && call_had_failed(r.call) &&
             dry_reason(r.call) != REASON_WAITING)
             return r;
@@ -321,11 +323,11 @@ static void tell_refused(const struct refused *r, struct why *why)
 /* STEP_WAIT: it waits as it did. STEP_TODO: what has held it up is asked for once more, and that
    alone. STEP_DONE: nothing is known to hold it up, or all must be read anew to know; why is what
    was told until then. */
-static enum step_status still_held(const struct clone_view *v, struct why *why, struct decision *d)
+static enum step_status still_held(const struct clone_state *v, struct why *why, struct decision *d)
 {
     int64_t stands = reading_stands_ms(v);
     if (held_by_source(v, why)) {
-        int64_t wait = view_wait_ms(v);
+        int64_t wait = clone_wait_ms(v);
         why->again_ms = stands > 0 ? v->now.wall_ms + (stands < wait ? stands : wait) : 0;
         return stands > 0 ? STEP_WAIT : STEP_DONE;
     }
@@ -353,10 +355,10 @@ static enum step_status still_held(const struct clone_view *v, struct why *why, 
 
 /* --- the step --- */
 
-enum step_status step_preflight_check(const struct clone_view *v, struct why *why)
+enum step_status step_preflight_check(const struct clone_state *v, struct why *why)
 {
     /* A restarted worker reads back from the first snapshot what the others are to be made of. */
-    if (view_past_cut(v) || (v->capture.sealed && v->capture.present))
+    if (clone_past_cut(v) || (v->capture.sealed && v->capture.present))
         return STEP_DONE;
     if (record_owes_thaw(&v->record) && v->capture.present)
         return STEP_DONE;
@@ -401,7 +403,7 @@ enum step_status step_preflight_check(const struct clone_view *v, struct why *wh
     return needed == STEP_DONE ? dry_runs(v, why) : needed;
 }
 
-void step_preflight_run(const struct clone_view *v, struct decision *d)
+void step_preflight_run(const struct clone_state *v, struct decision *d)
 {
     size_t n = 0;
     struct why why = {0};

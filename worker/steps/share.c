@@ -6,16 +6,16 @@
 /* A follower that has not been told looks again this often; events wake it sooner. */
 #define FOLLOW_POLL_MS 2000
 
-static enum step_status follow(const struct clone_view *v, struct why *why, const char *format)
+static enum step_status follow(const struct clone_state *v, struct why *why, const char *format)
 {
     why_set(why, REASON_SHARED_SNAPSHOT, "Wukong %s %s", str_or(v->share.leader, "?"), format);
     why->again_ms = v->share.again_ms ? v->share.again_ms : v->now.wall_ms + FOLLOW_POLL_MS;
     return STEP_WAIT;
 }
 
-enum step_status step_share_check(const struct clone_view *v, struct why *why)
+enum step_status step_share_check(const struct clone_state *v, struct why *why)
 {
-    const struct view_share *s = &v->share;
+    const struct share_status *s = &v->share;
     if (share_begun(&v->record))
         return STEP_DONE;
     switch (s->role) {
@@ -43,7 +43,7 @@ enum step_status step_share_check(const struct clone_view *v, struct why *why)
     return STEP_DONE;
 }
 
-void step_share_run(const struct clone_view *v, struct decision *d)
+void step_share_run(const struct clone_state *v, struct decision *d)
 {
     const struct clone_record *taken = &v->share.taken;
     d->persist_first = true;
@@ -69,7 +69,7 @@ void step_share_run(const struct clone_view *v, struct decision *d)
         d->record.attempt.freeze_ms = most;
 }
 
-void share_close(const struct clone_view *v, struct decision *d)
+void share_close(const struct clone_state *v, struct decision *d)
 {
     bool leads = v->share.role == SHARE_LEAD;
     d->record.attempt.members = leads ? v->share.members : NULL;

@@ -13,35 +13,35 @@
 /* --- cut --- */
 
 /* All were seen cut while the guest was frozen: the thaw was marked so when it was sent. */
-static bool were_cut_frozen(const struct clone_view *v)
+static bool were_cut_frozen(const struct clone_state *v)
 {
-    return view_proven(v, PROOF_HELD) || view_proven(v, PROOF_HELD_LONG);
+    return clone_proven(v, PROOF_HELD) || clone_proven(v, PROOF_HELD_LONG);
 }
 
 /* And the guest had not gone on by itself before. Only Windows does so earlier than we asked, and
    says it only in its answer to the first thaw: a second one finds a guest that is not frozen, and
    works. Without that answer, so early a thaw proves it as well, and what else the guest runs. */
-static bool freeze_held(const struct clone_view *v)
+static bool freeze_held(const struct clone_state *v)
 {
     const char *os = v->source.guest_os;
-    if (view_thawed_by_itself(v))
+    if (clone_thawed_by_itself(v))
         return false;
-    return view_proven(v, PROOF_HELD) ||
-           (view_proven(v, PROOF_HELD_LONG) &&
-            (view_proven(v, PROOF_THAW_WORKED) || (os && !str_eq(os, WINDOWS_GUEST_OS))));
+    return clone_proven(v, PROOF_HELD) ||
+           (clone_proven(v, PROOF_HELD_LONG) &&
+            (clone_proven(v, PROOF_THAW_WORKED) || (os && !str_eq(os, WINDOWS_GUEST_OS))));
 }
 
 /* All were seen cut in this attempt. One that is gone since is not made anew: the record of the
    cuts may have been written, though its answer was lost, and would then tell of others. */
-static bool were_all_cut(const struct clone_view *v)
+static bool were_all_cut(const struct clone_state *v)
 {
-    return were_cut_frozen(v) || view_look_after(v);
+    return were_cut_frozen(v) || clone_look_after(v);
 }
 
-static enum step_status cut_errors(const struct clone_view *v, struct why *why)
+static enum step_status cut_errors(const struct clone_state *v, struct why *why)
 {
     for (size_t i = 0; i < v->disk_count; i++) {
-        const struct seen_snapshot *s = &v->disks[i].snapshot;
+        const struct snapshot_state *s = &v->disks[i].snapshot;
         why->disk = v->disks[i].plan->name;
         if (s->exists && !s->ours) {
             why_set(why, REASON_NAME_TAKEN, "VolumeSnapshot %s/%s exists and is not this clone's",
@@ -53,7 +53,7 @@ static enum step_status cut_errors(const struct clone_view *v, struct why *why)
                     s->name);
             return STEP_FAILED;
         }
-        if (!s->exists && view_disk_has_snapshot(&v->disks[i]) && were_all_cut(v)) {
+        if (!s->exists && clone_disk_has_snapshot(&v->disks[i]) && were_all_cut(v)) {
             why_set(why, REASON_SNAPSHOT_LOST, "VolumeSnapshot %s/%s was deleted", s->ns, s->name);
             return STEP_FAILED;
         }
@@ -62,9 +62,9 @@ static enum step_status cut_errors(const struct clone_view *v, struct why *why)
     return STEP_DONE;
 }
 
-static const struct call *refused_create(const struct clone_view *v, size_t disk)
+static const struct call *refused_create(const struct clone_state *v, size_t disk)
 {
-    const struct seen_snapshot *s = &v->disks[disk].snapshot;
+    const struct snapshot_state *s = &v->disks[disk].snapshot;
     const struct call *c =
         s->exists ? NULL : memo_find(v->memo, call_key_named(CALL_CREATE_SNAPSHOT, s->name));
     return call_failed(c) ? c : NULL;
@@ -72,7 +72,7 @@ static const struct call *refused_create(const struct clone_view *v, size_t disk
 
 /* A snapshot that the API server refuses (quota, policy) does not come while the guest is frozen.
  */
-static enum step_status cut_refusals(const struct clone_view *v, struct why *why)
+static enum step_status cut_refusals(const struct clone_state *v, struct why *why)
 {
     for (size_t i = 0; i < v->disk_count; i++) {
         const struct call *c = refused_create(v, i);
@@ -91,13 +91,13 @@ static enum step_status cut_refusals(const struct clone_view *v, struct why *why
 /* A cut that comes to nothing ends the freeze: at once when the driver's answer is settled, and
    after a while when it may clear. csi-snapshotter marks a content whose cut may be under way
    (pkg/sidecar-controller/snapshot_controller.go, AnnVolumeSnapshotBeingCreated). */
-static enum step_status cut_comes_to_nothing(const struct clone_view *v, struct why *why)
+static enum step_status cut_comes_to_nothing(const struct clone_state *v, struct why *why)
 {
-    const struct call *freeze = view_freeze_call(v);
+    const struct call *freeze = clone_freeze_call(v);
     bool long_frozen = call_ok(freeze) && v->now.mono_ms > freeze->sent_mono_ms + CUT_ERROR_MS;
     for (size_t i = 0; i < v->disk_count; i++) {
-        const struct seen_snapshot *s = &v->disks[i].snapshot;
-        if (view_disk_is_cut(&v->disks[i]) || !s->error || s->being_created ||
+        const struct snapshot_state *s = &v->disks[i].snapshot;
+        if (clone_disk_is_cut(&v->disks[i]) || !s->error || s->being_created ||
             (driver_answer(s->error) != DRIVER_SETTLED && !long_frozen))
             continue;
         why->disk = v->disks[i].plan->name;
@@ -107,15 +107,15 @@ static enum step_status cut_comes_to_nothing(const struct clone_view *v, struct 
     return STEP_DONE;
 }
 
-static void describe_cut(const struct clone_view *v, struct why *why)
+static void describe_cut(const struct clone_state *v, struct why *why)
 {
     size_t cut = 0;
     for (size_t i = 0; i < v->disk_count; i++)
-        cut += view_disk_is_cut(&v->disks[i]);
+        cut += clone_disk_is_cut(&v->disks[i]);
     why_set(why, REASON_CLONING, "%zu of %zu snapshots are cut", cut, v->disk_count);
     for (size_t i = 0; i < v->disk_count; i++) {
         const struct call *c = refused_create(v, i);
-        if (!view_disk_is_cut(&v->disks[i]) && why->reason == REASON_CLONING)
+        if (!clone_disk_is_cut(&v->disks[i]) && why->reason == REASON_CLONING)
             why_set(why, REASON_CLONING, "%zu of %zu snapshots are cut, disk %s is not", cut,
                     v->disk_count, v->disks[i].plan->name);
         if (v->disks[i].snapshot.error || c)
@@ -129,21 +129,21 @@ static void describe_cut(const struct clone_view *v, struct why *why)
    everybody) came in between. What somebody else thaws is seen at the next poll of the guest (5 s),
    if that comes before our thaw.
  */
-static enum consistency judge_consistency(const struct clone_view *v)
+static enum consistency judge_consistency(const struct clone_state *v)
 {
-    enum cut_mode mode = view_cut_mode(v);
+    enum cut_mode mode = clone_cut_mode(v);
     int64_t id = v->record.attempt.freeze.requested_ms;
-    if (view_uses_vm_snapshot(v))
+    if (clone_uses_vm_snapshot(v))
         return vm_snapshot_consistency(v);
     bool foreign = v->memo->foreign_snapshot_ms >= id || v->memo->foreign_thaw_ms >= id ||
-                   view_thawed_by_backup(v) || pods_sharing(v).pod;
+                   clone_thawed_by_backup(v) || pods_sharing(v).pod;
     bool quiesced =
-        mode == CUT_FROZEN && call_ok(view_freeze_call(v)) && freeze_held(v) && !foreign;
+        mode == CUT_FROZEN && call_ok(clone_freeze_call(v)) && freeze_held(v) && !foreign;
     return cut_consistency(mode, quiesced, v->disk_count);
 }
 
 /* What the storage says, to be shown and not to be computed with; 0: nothing. */
-static int64_t shown_cut_ms(const struct clone_view *v)
+static int64_t shown_cut_ms(const struct clone_state *v)
 {
     int64_t last = 0;
     for (size_t i = 0; i < v->disk_count; i++)
@@ -154,21 +154,21 @@ static int64_t shown_cut_ms(const struct clone_view *v)
 /* A source that was started, or restarted and so no longer frozen, while it was cut may not be in
    the cache yet, and what the record says of the snapshots is to be true from the beginning. Our
    thaw waits for none of this. A copy is looked after when it is over. */
-static enum step_status check_source_at_cut(const struct clone_view *v, struct why *why)
+static enum step_status check_source_at_cut(const struct clone_state *v, struct why *why)
 {
-    if (!view_takes_snapshots(v))
+    if (!clone_takes_snapshots(v))
         return STEP_DONE;
-    return view_cut_mode(v) == CUT_OFFLINE ? check_stayed_stopped(v, why)
-                                           : check_stayed_the_same(v, why);
+    return clone_cut_mode(v) == CUT_OFFLINE ? check_stayed_stopped(v, why)
+                                            : check_stayed_the_same(v, why);
 }
 
-static bool worth_enough(const struct clone_view *v, struct why *why)
+static bool worth_enough(const struct clone_state *v, struct why *why)
 {
     enum consistency got = judge_consistency(v);
-    if (view_must_be_frozen(v) && !consistency_meets(got, CONSISTENCY_FILESYSTEM)) {
+    if (clone_must_be_frozen(v) && !consistency_meets(got, CONSISTENCY_FILESYSTEM)) {
         why_set(why, REASON_CUT_TIMEOUT,
                 "%s and the guest was not certainly frozen until the last snapshot was cut",
-                v->effective.quiesce == QUIESCE_REQUIRED ? view_who_requires(v)
+                v->effective.quiesce == QUIESCE_REQUIRED ? clone_who_requires(v)
                                                          : "the snapshots copy files");
         return false;
     }
@@ -181,10 +181,10 @@ static bool worth_enough(const struct clone_view *v, struct why *why)
     return true;
 }
 
-static enum step_status check_all_cut(const struct clone_view *v, struct why *why)
+static enum step_status check_all_cut(const struct clone_state *v, struct why *why)
 {
-    const struct call *thaw = view_thaw_call(v);
-    bool frozen = view_cut_mode(v) == CUT_FROZEN;
+    const struct call *thaw = clone_thaw_call(v);
+    bool frozen = clone_cut_mode(v) == CUT_FROZEN;
     enum step_status source = check_source_at_cut(v, why);
     if (source != STEP_DONE)
         return source;
@@ -193,7 +193,7 @@ static enum step_status check_all_cut(const struct clone_view *v, struct why *wh
     if (frozen && (!thaw || thaw->state == CALL_FLYING))
         return STEP_WAIT;
     const struct pod_user shares = pods_sharing(v);
-    if (view_must_be_frozen(v) && shares.pod) {
+    if (clone_must_be_frozen(v) && shares.pod) {
         why_set(why, REASON_SOURCE_CHANGED,
                 "quiesce is Required, and the Pod %s/%s came to use disk %s while it was being cut",
                 v->effective.source_ns, shares.pod, shares.disk);
@@ -202,37 +202,37 @@ static enum step_status check_all_cut(const struct clone_view *v, struct why *wh
     return worth_enough(v, why) ? STEP_TODO : STEP_FAILED;
 }
 
-enum step_status step_cut_check(const struct clone_view *v, struct why *why)
+enum step_status step_cut_check(const struct clone_state *v, struct why *why)
 {
-    if (view_past_cut(v))
+    if (clone_past_cut(v))
         return STEP_DONE;
-    if (view_uses_vm_snapshot(v) && !view_all_cut(v))
+    if (clone_uses_vm_snapshot(v) && !clone_all_cut(v))
         return check_vm_snapshot(v, why);
-    bool frozen = view_cut_mode(v) == CUT_FROZEN;
+    bool frozen = clone_cut_mode(v) == CUT_FROZEN;
     enum step_status o = cut_errors(v, why);
     if (o != STEP_FAILED && frozen)
         o = cut_refusals(v, why);
-    if (o != STEP_FAILED && frozen && view_freeze_holds(v))
+    if (o != STEP_FAILED && frozen && clone_freeze_holds(v))
         o = cut_comes_to_nothing(v, why);
     if (o == STEP_FAILED)
         return o;
-    if (view_all_cut(v))
+    if (clone_all_cut(v))
         return check_all_cut(v, why);
     describe_cut(v, why);
-    if (frozen && !view_freeze_holds(v) && view_must_be_frozen(v)) {
+    if (frozen && !clone_freeze_holds(v) && clone_must_be_frozen(v)) {
         why_set(why, REASON_CUT_TIMEOUT,
                 "the snapshots were not all cut within the %lld s that the guest may stay frozen%s",
-                (long long)(view_unfreeze_ms(v) / 1000),
+                (long long)(clone_unfreeze_ms(v) / 1000),
                 str_eq(v->source.guest_os, WINDOWS_GUEST_OS) ? " (it is Windows)" : "");
         return STEP_FAILED;
     }
-    why->again_ms = frozen ? view_thaw_by_ms(v) : v->now.wall_ms + WAIT_POLL_MS;
+    why->again_ms = frozen ? clone_thaw_by_ms(v) : v->now.wall_ms + WAIT_POLL_MS;
     if (frozen && v->now.wall_ms >= why->again_ms)
         why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
     return STEP_TODO;
 }
 
-static void record_cut(const struct clone_view *v, struct decision *d)
+static void record_cut(const struct clone_state *v, struct decision *d)
 {
     int64_t bytes = 0;
     for (size_t i = 0; i < v->disk_count; i++)
@@ -244,7 +244,7 @@ static void record_cut(const struct clone_view *v, struct decision *d)
         d->record.attempt.shared_until_ms = v->now.wall_ms + SHARE_TAKE_OVER_MS;
     d->record.attempt.snapshot_bytes = bytes;
     d->record.attempt.consistency = judge_consistency(v);
-    const struct call *freeze = view_freeze_call(v);
+    const struct call *freeze = clone_freeze_call(v);
     /* Its end may not be known yet: oblige_thaw tells it then. */
     if (call_ok(freeze) && !d->record.attempt.freeze.thawed_ms) {
         d->record.attempt.froze = true;
@@ -254,14 +254,14 @@ static void record_cut(const struct clone_view *v, struct decision *d)
         d->record.attempt.freeze.acknowledged_ms = freeze->done_ms;
 }
 
-void step_cut_run(const struct clone_view *v, struct decision *d)
+void step_cut_run(const struct clone_state *v, struct decision *d)
 {
     struct why why = {0};
-    if (view_all_cut(v) && check_source_at_cut(v, &why) == STEP_TODO) {
+    if (clone_all_cut(v) && check_source_at_cut(v, &why) == STEP_TODO) {
         run_look_after(v, d);
         return;
     }
-    if (view_all_cut(v)) {
+    if (clone_all_cut(v)) {
         record_cut(v, d);
         return;
     }
@@ -271,31 +271,32 @@ void step_cut_run(const struct clone_view *v, struct decision *d)
         d->persist_first = true;
         return;
     }
-    if (view_uses_vm_snapshot(v) && !v->vm_snapshot.exists) {
+    if (clone_uses_vm_snapshot(v) && !v->vm_snapshot.exists) {
         body_create_vm_snapshot(v, d);
         return;
     }
-    if (view_uses_vm_snapshot(v))
+    if (clone_uses_vm_snapshot(v))
         return;
     size_t first = d->intents.count;
     for (size_t i = 0; i < v->disk_count; i++)
-        if (!v->disks[i].snapshot.exists && !view_disk_is_cut(&v->disks[i]))
+        if (!v->disks[i].snapshot.exists && !clone_disk_is_cut(&v->disks[i]))
             body_create_snapshot(v, d, i);
     for (size_t i = first; i < d->intents.count; i++)
-        d->intents.items[i].urgent = view_cut_mode(v) == CUT_FROZEN;
+        d->intents.items[i].urgent = clone_cut_mode(v) == CUT_FROZEN;
 }
 
 /* --- snapshots ready --- */
 
-enum step_status step_snapshots_check(const struct clone_view *v, struct why *why)
+enum step_status step_snapshots_check(const struct clone_state *v, struct why *why)
 {
-    if (!view_takes_snapshots(v) || view_targets_complete(v))
+    if (!clone_takes_snapshots(v) || clone_targets_complete(v))
         return STEP_DONE;
     size_t ready = 0;
     for (size_t i = 0; i < v->disk_count; i++) {
-        const struct seen_snapshot *s = &v->disks[i].snapshot;
+        const struct snapshot_state *s = &v->disks[i].snapshot;
         why->disk = v->disks[i].plan->name;
-        if (view_disk_is_cut(&v->disks[i]) && (s->ready || !view_disk_has_snapshot(&v->disks[i]))) {
+        if (clone_disk_is_cut(&v->disks[i]) &&
+            (s->ready || !clone_disk_has_snapshot(&v->disks[i]))) {
             ready++;
             continue;
         }

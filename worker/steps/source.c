@@ -8,16 +8,16 @@
 #include "base/str.h"
 #include "json/json.h"
 
-static enum step_status wait_for(struct why *why, const struct clone_view *v, int64_t poll_ms)
+static enum step_status wait_for(struct why *why, const struct clone_state *v, int64_t poll_ms)
 {
     if (poll_ms)
-        why->again_ms = v->now.wall_ms + (poll_ms == WAIT_POLL_MS ? view_wait_ms(v) : poll_ms);
+        why->again_ms = v->now.wall_ms + (poll_ms == WAIT_POLL_MS ? clone_wait_ms(v) : poll_ms);
     return STEP_WAIT;
 }
 
-enum step_status step_policy_check(const struct clone_view *v, struct why *why)
+enum step_status step_policy_check(const struct clone_state *v, struct why *why)
 {
-    if (!view_may_be_held(v))
+    if (!clone_may_be_held(v))
         return STEP_DONE;
     if (v->invalid && !v->record.attempts) {
         why_set(why, REASON_INVALID, "%s", v->invalid);
@@ -46,9 +46,9 @@ enum step_status step_policy_check(const struct clone_view *v, struct why *why)
     return STEP_WAIT;
 }
 
-static enum step_status not_running(const struct clone_view *v, struct why *why)
+static enum step_status not_running(const struct clone_state *v, struct why *why)
 {
-    const struct view_source *s = &v->source;
+    const struct source_state *s = &v->source;
     why_set(why, REASON_SOURCE_NOT_RUNNING,
             "the VirtualMachineInstance %s/%s is %s, a clone of type %s needs it Running",
             v->effective.source_ns, v->effective.source_name,
@@ -58,14 +58,14 @@ static enum step_status not_running(const struct clone_view *v, struct why *why)
 }
 
 /* Whatever quiesce says: what others do to the disks of the source, or to its freeze. */
-enum step_status check_free_of_others(const struct clone_view *v, struct why *why)
+enum step_status check_free_of_others(const struct clone_state *v, struct why *why)
 {
     char text[HOLD_TEXT];
     const struct source_holds *h = &v->source.holds;
     bool freezes = v->effective.clone_type != CLONE_FULL && v->effective.quiesce != QUIESCE_NEVER;
     enum hold hold = holds_first(h, freezes);
     /* What follows is for the freeze and the cut that are yet to come. */
-    if (hold == HOLD_NONE || !view_may_be_held(v))
+    if (hold == HOLD_NONE || !clone_may_be_held(v))
         return STEP_DONE;
     why_set(why, REASON_SOURCE_BUSY, "the source is busy: %s", hold_text(hold, h, text));
     return wait_for(why, v, WAIT_POLL_MS);
@@ -82,7 +82,7 @@ static const cJSON *find_condition(const cJSON *status, const char *type)
 
 /* Before the gates: no application is asked to keep still for nothing. One that was asked is not
    let go again: the freeze asks once more, behind the gates. */
-static enum step_status free_before_gates(const struct clone_view *v, struct why *why)
+static enum step_status free_before_gates(const struct clone_state *v, struct why *why)
 {
     const cJSON *c = find_condition(v->status, condition_type_names[COND_AWAITING_GATES]);
     return str_eq(json_str(c, "status"), "True") ? STEP_DONE : check_free_of_others(v, why);
@@ -90,9 +90,9 @@ static enum step_status free_before_gates(const struct clone_view *v, struct why
 
 /* A guest that boots is not one without an agent: until when it is given time; 0: it is not. Two
    clocks are compared, so this process's own first sight of it is the latest beginning. */
-static int64_t agent_awaited_until(const struct clone_view *v)
+static int64_t agent_awaited_until(const struct clone_state *v)
 {
-    const struct view_source *s = &v->source;
+    const struct source_state *s = &v->source;
     int64_t began = s->began_ms, seen = v->memo->agentless_ms;
     if (s->agent || s->paused || v->effective.quiesce == QUIESCE_NEVER)
         return 0;
@@ -104,19 +104,19 @@ static int64_t agent_awaited_until(const struct clone_view *v)
 }
 
 /* What a running source must be for the quiesce that was asked. */
-static enum step_status check_running(const struct clone_view *v, struct why *why)
+static enum step_status check_running(const struct clone_state *v, struct why *why)
 {
-    const struct view_source *s = &v->source;
+    const struct source_state *s = &v->source;
     /* What follows is for the freeze and the cut that are yet to come. */
-    if (!view_may_be_held(v))
+    if (!clone_may_be_held(v))
         return STEP_DONE;
     if (v->effective.quiesce == QUIESCE_REQUIRED && s->paused) {
-        why_set(why, REASON_SOURCE_PAUSED, "%s and the source is paused", view_who_requires(v));
+        why_set(why, REASON_SOURCE_PAUSED, "%s and the source is paused", clone_who_requires(v));
         return wait_for(why, v, 0);
     }
     if (v->effective.quiesce == QUIESCE_REQUIRED && !s->agent) {
         why_set(why, REASON_AGENT_NOT_CONNECTED, "%s and the source's guest agent is not connected",
-                view_who_requires(v));
+                clone_who_requires(v));
         return wait_for(why, v, 0);
     }
     int64_t agent_until = agent_awaited_until(v);
@@ -132,16 +132,16 @@ static enum step_status check_running(const struct clone_view *v, struct why *wh
 }
 
 /* It was seen changed in this attempt, and may look as before by now. */
-static bool changed_before(const struct clone_view *v)
+static bool changed_before(const struct clone_state *v)
 {
     return v->record.attempt.begun_ms && v->memo->source_changed_ms >= v->record.attempt.begun_ms;
 }
 
 /* Between the beginning of an attempt and its cut the source is the same instance, or the same
    stopped machine. */
-static enum step_status same_source(const struct clone_view *v, struct why *why)
+static enum step_status same_source(const struct clone_state *v, struct why *why)
 {
-    const struct view_source *s = &v->source;
+    const struct source_state *s = &v->source;
     const char *uid = s->vmi_exists ? s->vmi_uid : s->vm_uid;
     if (!v->record.attempt.source_uid || !v->record.attempts || record_aborted(&v->record) ||
         (!changed_before(v) && str_eq(v->record.attempt.source_uid, uid) &&
@@ -151,9 +151,9 @@ static enum step_status same_source(const struct clone_view *v, struct why *why)
 }
 
 /* A full clone reads the claims of the source until its own are bound, if it takes no snapshots. */
-static enum step_status check_full_clone(const struct clone_view *v, struct why *why)
+static enum step_status check_full_clone(const struct clone_state *v, struct why *why)
 {
-    const struct view_source *s = &v->source;
+    const struct source_state *s = &v->source;
     const struct wukong_effective *e = &v->effective;
     bool begun = v->record.attempt.cut_ms || v->record.attempt.source_uid;
     if (!s->vmi_exists && !(begun && changed_before(v)))
@@ -172,9 +172,9 @@ static enum step_status check_full_clone(const struct clone_view *v, struct why 
 }
 
 /* After the cut the source is not needed, but by a full clone that copies its claims themselves. */
-static bool source_is_free(const struct clone_view *v)
+static bool source_is_free(const struct clone_state *v)
 {
-    if (!view_past_cut(v))
+    if (!clone_past_cut(v))
         return false;
     if (v->effective.clone_type != CLONE_FULL)
         return true;
@@ -183,12 +183,12 @@ static bool source_is_free(const struct clone_view *v)
         return true;
     for (size_t i = 0; i < v->disk_count; i++)
         for (size_t t = 0; t < v->target_count; t++)
-            if (!view_disk_has_snapshot(&v->disks[i]) && !v->targets[t].claims[i].bound)
+            if (!clone_disk_has_snapshot(&v->disks[i]) && !v->targets[t].claims[i].bound)
                 return false;
     return v->disk_count > 0;
 }
 
-static enum step_status check_start_of_source(const struct clone_view *v, struct why *why)
+static enum step_status check_start_of_source(const struct clone_state *v, struct why *why)
 {
     if (!v->source.may_start) {
         why_set(why, REASON_NOT_ADMITTED,
@@ -209,15 +209,15 @@ static enum step_status check_start_of_source(const struct clone_view *v, struct
     return sent && v->record.started.at_ms ? STEP_WAIT : STEP_TODO;
 }
 
-enum step_status step_source_check(const struct clone_view *v, struct why *why)
+enum step_status step_source_check(const struct clone_state *v, struct why *why)
 {
-    const struct view_source *s = &v->source;
+    const struct source_state *s = &v->source;
     const struct wukong_effective *e = &v->effective;
-    if (source_is_free(v) || view_cut_by_other(v))
+    if (source_is_free(v) || clone_cut_by_other(v))
         return STEP_DONE;
     /* Copying goes on by itself, whatever becomes of the VirtualMachine, as long as it does not
      * run. */
-    if (view_past_cut(v))
+    if (clone_past_cut(v))
         return check_full_clone(v, why);
     bool found = e->source_type == SOURCE_VMI ? s->vmi_exists : s->vm_exists;
     if (e->clone_type != CLONE_FULL && same_source(v, why) == STEP_FAILED)
@@ -250,7 +250,7 @@ enum step_status step_source_check(const struct clone_view *v, struct why *why)
 }
 
 /* Announced in the record before it is sent, so that a restarted worker knows whom it started. */
-void step_source_run(const struct clone_view *v, struct decision *d)
+void step_source_run(const struct clone_state *v, struct decision *d)
 {
     struct why access = {0};
     if (check_access(v, ACCESS_START, &access) != STEP_DONE) {
@@ -271,7 +271,7 @@ void step_source_run(const struct clone_view *v, struct decision *d)
 
 /* --- gates --- */
 
-static int64_t awaiting_since(const struct clone_view *v)
+static int64_t awaiting_since(const struct clone_state *v)
 {
     int64_t ms;
     const cJSON *c = find_condition(v->status, condition_type_names[COND_AWAITING_GATES]);
@@ -282,11 +282,11 @@ static int64_t awaiting_since(const struct clone_view *v)
     return ms + 999 < v->record.attempt.begun_ms ? 0 : ms;
 }
 
-enum step_status step_gates_check(const struct clone_view *v, struct why *why)
+enum step_status step_gates_check(const struct clone_state *v, struct why *why)
 {
     const struct wukong_source *s = &v->wukong->spec.source;
     /* An attempt that has begun has passed them, and hold_gates keeps its application still. */
-    if (s->gate_count == 0 || share_begun(&v->record) || view_cut_by_other(v))
+    if (s->gate_count == 0 || share_begun(&v->record) || clone_cut_by_other(v))
         return STEP_DONE;
     int64_t since = awaiting_since(v);
     for (size_t i = 0; i < s->gate_count; i++) {
@@ -303,7 +303,7 @@ enum step_status step_gates_check(const struct clone_view *v, struct why *why)
     return STEP_DONE;
 }
 
-void step_gates_run(const struct clone_view *v, struct decision *d)
+void step_gates_run(const struct clone_state *v, struct decision *d)
 {
     if (!awaiting_since(v))
         d->conditions[COND_AWAITING_GATES] =

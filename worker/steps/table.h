@@ -30,8 +30,8 @@ enum clone_step_id {
 struct clone_step {
     const char *name;
     enum condition_type condition; /* which condition this step speaks through */
-    enum step_status (*check)(const struct clone_view *, struct why *);
-    void (*run)(const struct clone_view *, struct decision *);
+    enum step_status (*check)(const struct clone_state *, struct why *);
+    void (*run)(const struct clone_state *, struct decision *);
     unsigned weight; /* its share of progress */
 };
 extern const struct clone_step clone_steps[CLONE_STEPS];

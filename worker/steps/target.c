@@ -6,10 +6,10 @@
 #include "base/str.h"
 #include "observe/driver_answer.h"
 
-static enum step_status taken(const struct clone_view *v, struct why *why)
+static enum step_status taken(const struct clone_state *v, struct why *why)
 {
     const char *kind;
-    const char *name = view_name_taken(v, &kind);
+    const char *name = clone_name_taken(v, &kind);
     if (!name)
         return STEP_DONE;
     why_set(why, REASON_NAME_TAKEN, "%s %s/%s exists and is not this clone's", kind, v->wukong->ns,
@@ -29,14 +29,14 @@ static void tell_call(struct why *why, const char *name, const struct call *c)
     why->again_ms = c->retry_ms;
 }
 
-static void tell_failure(const struct clone_view *v, struct why *why, enum call_kind create,
+static void tell_failure(const struct clone_state *v, struct why *why, enum call_kind create,
                          const char *name)
 {
     tell_call(why, name, memo_find(v->memo, call_key_named(create, name)));
 }
 
 /* Something is yet to be made, and what it is made from is not known. */
-static enum step_status without_capture(const struct clone_view *v, struct why *why)
+static enum step_status without_capture(const struct clone_state *v, struct why *why)
 {
     /* Claims of the source as it is now would be of another point in time. */
     bool changed = v->capture.refusal == REASON_SOURCE_CHANGED;
@@ -49,7 +49,7 @@ static enum step_status without_capture(const struct clone_view *v, struct why *
     return STEP_TODO;
 }
 
-static void read_capture(const struct clone_view *v, struct decision *d)
+static void read_capture(const struct clone_state *v, struct decision *d)
 {
     size_t n = 0;
     const struct body_read *reads = body_reads(v, &n);
@@ -59,7 +59,7 @@ static void read_capture(const struct clone_view *v, struct decision *d)
                               reads[i].name, reads[i].key);
 }
 
-enum step_status step_disks_check(const struct clone_view *v, struct why *why)
+enum step_status step_disks_check(const struct clone_state *v, struct why *why)
 {
     size_t there = 0, wanted = v->target_count * v->disk_count;
     if (!v->disk_count)
@@ -70,7 +70,7 @@ enum step_status step_disks_check(const struct clone_view *v, struct why *why)
     why_set(why, REASON_CLONING, "the disks are being restored");
     for (size_t t = 0; t < v->target_count; t++) {
         for (size_t i = 0; i < v->disk_count; i++) {
-            const struct seen_claim *c = &v->targets[t].claims[i];
+            const struct claim_state *c = &v->targets[t].claims[i];
             if (c->exists && c->deleting) {
                 why->disk = v->disks[i].plan->name;
                 why->target = &v->targets[t];
@@ -120,9 +120,9 @@ enum step_status step_disks_check(const struct clone_view *v, struct why *why)
  * minute: 20 took 150 s. So the targets follow one another: each when the one before is bound, or
  * has had its head start, so that a driver that copies slowly still copies several at a time.
  */
-static size_t claims_allowed(const struct clone_view *v, size_t disk)
+static size_t claims_allowed(const struct clone_state *v, size_t disk)
 {
-    const struct view_disk *d = &v->disks[disk];
+    const struct disk_state *d = &v->disks[disk];
     const struct storage_class_facts *c =
         facts_storage_class(&v->classes, str_or(d->plan->storage_class, ""));
     bool restores = d->plan->method == DISK_RESTORE || d->plan->method == DISK_HANDLE_COPY;
@@ -131,14 +131,14 @@ static size_t claims_allowed(const struct clone_view *v, size_t disk)
     if (v->target_count == 1 || !restores || (c && c->wait_for_first_consumer))
         return v->target_count;
     for (size_t t = 0; t < v->target_count; t++) {
-        const struct seen_claim *one = &v->targets[t].claims[disk];
+        const struct claim_state *one = &v->targets[t].claims[disk];
         if (one->exists && !one->bound && v->now.wall_ms < one->created_ms + CLAIM_HEAD_START_MS)
             return 0;
     }
     return 1;
 }
 
-void step_disks_run(const struct clone_view *v, struct decision *d)
+void step_disks_run(const struct clone_state *v, struct decision *d)
 {
     if (!v->capture.present) {
         read_capture(v, d);
@@ -155,7 +155,7 @@ void step_disks_run(const struct clone_view *v, struct decision *d)
     }
 }
 
-enum step_status step_vm_check(const struct clone_view *v, struct why *why)
+enum step_status step_vm_check(const struct clone_state *v, struct why *why)
 {
     enum step_status o = taken(v, why);
     if (o != STEP_DONE)
@@ -163,7 +163,7 @@ enum step_status step_vm_check(const struct clone_view *v, struct why *why)
     why_set(why, REASON_CLONING, "the VirtualMachine is being created");
     size_t there = 0;
     for (size_t t = 0; t < v->target_count; t++) {
-        const struct seen_vm *vm = &v->targets[t].vm;
+        const struct vm_state *vm = &v->targets[t].vm;
         if (vm->exists && vm->deleting) {
             why->target = &v->targets[t];
             why_set(why, REASON_TARGET_LOST, "VirtualMachine %s/%s is being deleted", v->wukong->ns,
@@ -185,7 +185,7 @@ enum step_status step_vm_check(const struct clone_view *v, struct why *why)
     return v->capture.present ? STEP_TODO : without_capture(v, why);
 }
 
-void step_vm_run(const struct clone_view *v, struct decision *d)
+void step_vm_run(const struct clone_state *v, struct decision *d)
 {
     if (!v->capture.present) {
         read_capture(v, d);
@@ -196,14 +196,14 @@ void step_vm_run(const struct clone_view *v, struct decision *d)
             body_create_vm(v, d, &v->targets[t]);
 }
 
-static bool owner_missing(const struct view_target *t, size_t disk)
+static bool owner_missing(const struct target_state *t, size_t disk)
 {
-    const struct seen_claim *c = &t->claims[disk];
+    const struct claim_state *c = &t->claims[disk];
     return c->exists && c->ours && !c->owned && !c->deleting;
 }
 
 /* runStrategy Manual, but to be started: KubeVirt waits for the subresource. */
-static bool starts_by_hand(const struct clone_view *v)
+static bool starts_by_hand(const struct clone_state *v)
 {
     return v->effective.auto_start && v->effective.run_strategy == RUN_MANUAL;
 }
@@ -213,7 +213,7 @@ static bool starts_by_hand(const struct clone_view *v)
  * specification, CreateVolume: INVALID_ARGUMENT for a source that is not supported;
  * external-provisioner pkg/controller/controller.go checkDriverCapabilities).
  */
-static bool refuses_to_clone(const struct clone_view *v, size_t disk, const char *error)
+static bool refuses_to_clone(const struct clone_state *v, size_t disk, const char *error)
 {
     return v->disks[disk].plan->method == DISK_CSI_CLONE &&
            (driver_cannot(error) || strstr(error, "CLONE_VOLUME capability is not reported"));
@@ -221,7 +221,7 @@ static bool refuses_to_clone(const struct clone_view *v, size_t disk, const char
 
 /* A claim is provisioned until the clone's own deadline, unless nothing but what comes to nothing
    was answered for a while. */
-static enum step_status restore_failed(const struct clone_view *v, const struct seen_claim *c,
+static enum step_status restore_failed(const struct clone_state *v, const struct claim_state *c,
                                        struct why *why)
 {
     why_set(why, REASON_RESTORE_FAILED, "claim %s: %s", c->name, c->error);
@@ -231,11 +231,11 @@ static enum step_status restore_failed(const struct clone_view *v, const struct 
     return v->now.wall_ms > why->again_ms ? STEP_FAILED : STEP_WAIT;
 }
 
-static enum step_status check_target(const struct clone_view *v, const struct view_target *t,
+static enum step_status check_target(const struct clone_state *v, const struct target_state *t,
                                      struct why *why)
 {
     for (size_t i = 0; i < v->disk_count; i++) {
-        const struct seen_claim *c = &t->claims[i];
+        const struct claim_state *c = &t->claims[i];
         why->disk = v->disks[i].plan->name;
         if (owner_missing(t, i) && !c->owner_target) {
             why_set(why, REASON_CLONING, "the DataVolume of claim %s is yet to be seen", c->name);
@@ -246,7 +246,7 @@ static enum step_status check_target(const struct clone_view *v, const struct vi
                       memo_find(v->memo, call_key_named(CALL_OWN_CLAIM, c->owner_target)));
             return STEP_TODO;
         }
-        if (c->bound || view_waits_for_consumer(v, i))
+        if (c->bound || clone_waits_for_consumer(v, i))
             continue;
         why_set(why, REASON_CLONING, "claim %s is not bound yet", c->name);
         if (!c->error)
@@ -277,25 +277,25 @@ static enum step_status check_target(const struct clone_view *v, const struct vi
     return STEP_WAIT;
 }
 
-bool view_target_there(const struct clone_view *v, const struct view_target *t)
+bool clone_target_there(const struct clone_state *v, const struct target_state *t)
 {
     for (size_t i = 0; i < v->disk_count; i++) {
-        const struct seen_claim *c = &t->claims[i];
+        const struct claim_state *c = &t->claims[i];
         if (!c->exists || !c->ours || c->deleting || c->earlier || !c->sourced ||
-            (!c->bound && !view_waits_for_consumer(v, i)))
+            (!c->bound && !clone_waits_for_consumer(v, i)))
             return false;
     }
     return v->disk_count && t->vm.exists && t->vm.ours && !t->vm.deleting &&
            (t->vm.up || !v->effective.auto_start);
 }
 
-bool view_target_done(const struct clone_view *v, const struct view_target *t)
+bool clone_target_done(const struct clone_state *v, const struct target_state *t)
 {
     struct why why = {0};
-    return view_target_there(v, t) && check_target(v, t, &why) == STEP_DONE;
+    return clone_target_there(v, t) && check_target(v, t, &why) == STEP_DONE;
 }
 
-enum step_status step_ready_check(const struct clone_view *v, struct why *why)
+enum step_status step_ready_check(const struct clone_state *v, struct why *why)
 {
     enum step_status worst = STEP_DONE;
     why_set(why, REASON_CLONING, "the new machine is being started");
@@ -315,7 +315,7 @@ enum step_status step_ready_check(const struct clone_view *v, struct why *why)
     return worst;
 }
 
-void step_ready_run(const struct clone_view *v, struct decision *d)
+void step_ready_run(const struct clone_state *v, struct decision *d)
 {
     for (size_t t = 0; t < v->target_count; t++)
         for (size_t i = 0; i < v->disk_count; i++)
@@ -323,7 +323,7 @@ void step_ready_run(const struct clone_view *v, struct decision *d)
                 v->targets[t].vm.uid)
                 body_own_claim(v, d, &v->targets[t], i);
     for (size_t t = 0; starts_by_hand(v) && t < v->target_count; t++) {
-        const struct seen_vm *vm = &v->targets[t].vm;
+        const struct vm_state *vm = &v->targets[t].vm;
         struct call_key start = call_key_named(CALL_START_TARGET, vm->uid);
         if (vm->up || call_ok(memo_find(v->memo, start)))
             continue;

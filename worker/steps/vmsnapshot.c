@@ -6,7 +6,7 @@
 
 /* KubeVirt leaves out volumes whose class has no VolumeSnapshotClass, and succeeds all the same
    (pkg/storage/snapshot/snapshot.go: excludedVolumes). The backups of one content come together. */
-static const char *left_out_disk(const struct clone_view *v)
+static const char *left_out_disk(const struct clone_state *v)
 {
     const char *missing = NULL;
     size_t named = 0;
@@ -24,9 +24,9 @@ static const char *left_out_disk(const struct clone_view *v)
  * (KubeVirt pkg/storage/snapshot/snapshot.go); a retry needs another name, which the next attempt
  * has.
  */
-enum step_status check_vm_snapshot(const struct clone_view *v, struct why *why)
+enum step_status check_vm_snapshot(const struct clone_state *v, struct why *why)
 {
-    const struct seen_snapshot *s = &v->vm_snapshot;
+    const struct snapshot_state *s = &v->vm_snapshot;
     if (!s->exists && v->source.vmi_exists && v->source.agent && !v->source.paused &&
         check_free_guest(v, why) != STEP_TODO)
         return STEP_WAIT;
@@ -75,12 +75,12 @@ enum step_status check_vm_snapshot(const struct clone_view *v, struct why *why)
 /* A Windows guest thaws by itself 10 s after its freeze, and KubeVirt's indications do not say so.
    KubeVirt freezes after it got our request, and all was cut when the look after the cut was sent:
    what lies within the timer was frozen. What this worker has not seen itself does not count. */
-static bool outlasted_its_timer(const struct clone_view *v)
+static bool outlasted_its_timer(const struct clone_state *v)
 {
     const char *os = v->source.guest_os;
     const struct call *made =
         memo_find(v->memo, call_key_named(CALL_CREATE_VM_SNAPSHOT, v->vm_snapshot.name));
-    const struct call *after = view_look_after(v);
+    const struct call *after = clone_look_after(v);
     if (os && !str_eq(os, WINDOWS_GUEST_OS))
         return false;
     return !call_ok(made) || made->code != 201 || !after ||
@@ -88,15 +88,15 @@ static bool outlasted_its_timer(const struct clone_view *v)
 }
 
 /* KubeVirt's indications tell how its freeze began, not that somebody ended it before the cut. */
-static bool thawed_early(const struct clone_view *v)
+static bool thawed_early(const struct clone_state *v)
 {
-    return v->memo->foreign_thaw_ms >= v->record.attempt.begun_ms || view_thawed_by_backup(v) ||
+    return v->memo->foreign_thaw_ms >= v->record.attempt.begun_ms || clone_thawed_by_backup(v) ||
            outlasted_its_timer(v);
 }
 
 /* indications is the compact JSON list; the words are unique enough to be looked for as they are.
  */
-enum consistency vm_snapshot_consistency(const struct clone_view *v)
+enum consistency vm_snapshot_consistency(const struct clone_state *v)
 {
     const char *words = str_or(v->vm_snapshot_indications, "");
     enum cut_mode mode = strstr(words, "\"Online\"") ? CUT_RUNNING : CUT_OFFLINE;
@@ -106,7 +106,7 @@ enum consistency vm_snapshot_consistency(const struct clone_view *v)
     /* KubeVirt thaws when the driver has answered, and takes one VolumeSnapshot after the other,
      * too.
      */
-    quiesced = quiesced && !view_has_cut_rule(v, CUT_RULE_READY) && !thawed_early(v) &&
+    quiesced = quiesced && !clone_has_cut_rule(v, CUT_RULE_READY) && !thawed_early(v) &&
                !pods_sharing(v).pod;
     return cut_consistency(mode, quiesced, v->disk_count);
 }

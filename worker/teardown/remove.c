@@ -14,7 +14,7 @@
 #define NUDGE_MS 10000
 
 /* Any write makes it look; the annotation says whose it is. */
-static void nudge(const struct clone_view *v, struct decision *d, const struct view_leftover *o)
+static void nudge(const struct clone_state *v, struct decision *d, const struct leftover *o)
 {
     struct call_key key = call_key_named(CALL_NUDGE_CONTENT, o->stuck);
     const struct call *last = memo_find(v->memo, key);
@@ -30,8 +30,8 @@ static void nudge(const struct clone_view *v, struct decision *d, const struct v
 }
 
 /* We have set it to Delete already, and not to Retain since: the cache is behind, or is yet to show
-   that somebody else did (view_left.c policy_is_ours). */
-static bool set_to_delete(const struct clone_view *v, const char *content)
+   that somebody else did (leftover_content.c policy_is_ours). */
+static bool set_to_delete(const struct clone_state *v, const char *content)
 {
     const struct call *gone = memo_find(v->memo, call_key_named(CALL_SET_DELETE, content));
     const struct call *kept = memo_find(v->memo, call_key_named(CALL_SET_RETAIN, content));
@@ -40,7 +40,7 @@ static bool set_to_delete(const struct clone_view *v, const char *content)
 
 /* Everything that must come before the deletion of a VolumeSnapshot; true when it has. hasty: only
    what takes no time. */
-static bool may_go(const struct clone_view *v, struct decision *d, const struct view_leftover *o,
+static bool may_go(const struct clone_state *v, struct decision *d, const struct leftover *o,
                    bool hasty)
 {
     if (o->unlabelled && !str_eq(o->backup_of, v->record.vm_snapshot_uid)) {
@@ -93,8 +93,7 @@ static bool may_go(const struct clone_view *v, struct decision *d, const struct 
     return true;
 }
 
-static void remove_one(const struct clone_view *v, struct decision *d,
-                       const struct view_leftover *o)
+static void remove_one(const struct clone_state *v, struct decision *d, const struct leftover *o)
 {
     if (o->stuck)
         nudge(v, d, o);
@@ -112,16 +111,16 @@ static void remove_one(const struct clone_view *v, struct decision *d,
 }
 
 /* In a namespace that is being deleted it goes without us, and is not waited for. */
-static bool released(const struct clone_view *v, const struct view_leftover *o)
+static bool released(const struct clone_state *v, const struct leftover *o)
 {
     return v->source_ns_terminating && o->deleting && str_eq(o->ns, v->effective.source_ns);
 }
 
-static size_t remove_kind(const struct clone_view *v, struct decision *d, int kind)
+static size_t remove_kind(const struct clone_state *v, struct decision *d, int kind)
 {
     size_t n = 0;
     for (size_t i = 0; i < v->ours_count; i++) {
-        const struct view_leftover *o = &v->ours[i];
+        const struct leftover *o = &v->ours[i];
         if (o->kind != kind || o->stays)
             continue;
         n += !o->attached && !released(v, o);
@@ -132,11 +131,11 @@ static size_t remove_kind(const struct clone_view *v, struct decision *d, int ki
 
 /* The copies of another namespace; the physical snapshot is the first content's and stays. True
    when none is left. */
-bool oblige_remove_copies(const struct clone_view *v, struct decision *d)
+bool oblige_remove_copies(const struct clone_state *v, struct decision *d)
 {
     size_t n = 0;
     for (size_t i = 0; i < v->ours_count; i++) {
-        const struct view_leftover *o = &v->ours[i];
+        const struct leftover *o = &v->ours[i];
         if (!o->copy || (o->kind != KIND_SNAPSHOT && o->kind != KIND_CONTENT))
             continue;
         n++;
@@ -147,7 +146,7 @@ bool oblige_remove_copies(const struct clone_view *v, struct decision *d)
 
 /* KubeVirt's VolumeSnapshots go with it, by the garbage collector: what is due to them comes first.
    True when it is gone. */
-static bool remove_vm_snapshots(const struct clone_view *v, struct decision *d)
+static bool remove_vm_snapshots(const struct clone_state *v, struct decision *d)
 {
     bool there = false, hasty = false, ready = true;
     for (size_t i = 0; i < v->ours_count; i++) {
@@ -155,10 +154,10 @@ static bool remove_vm_snapshots(const struct clone_view *v, struct decision *d)
         hasty |= v->ours[i].hasty;
     }
     for (size_t i = 0; there && i < v->ours_count; i++) {
-        const struct view_leftover *o = &v->ours[i];
+        const struct leftover *o = &v->ours[i];
         if (o->unread) {
             (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[o->kind], o->ns, o->name,
-                              view_live_key((enum worker_kind)o->kind, o->name));
+                              clone_live_key((enum worker_kind)o->kind, o->name));
             ready = false;
         }
         if (o->kind != KIND_SNAPSHOT || o->unread)
@@ -172,7 +171,7 @@ static bool remove_vm_snapshots(const struct clone_view *v, struct decision *d)
     return !there;
 }
 
-bool oblige_remove_snapshots(const struct clone_view *v, struct decision *d)
+bool oblige_remove_snapshots(const struct clone_state *v, struct decision *d)
 {
     /* Those who share them have not yet written down that they do. */
     if (v->share.taking_over) {
@@ -193,11 +192,11 @@ bool oblige_remove_snapshots(const struct clone_view *v, struct decision *d)
 
 /* A finalizer on a snapshot protects nothing; its content and data go at once. What holds is a
    content whose deletionPolicy is Retain (seen on external-snapshotter 8.6). */
-bool oblige_hold_parents(const struct clone_view *v, struct decision *d)
+bool oblige_hold_parents(const struct clone_state *v, struct decision *d)
 {
     bool held = true;
     for (size_t i = 0; i < v->ours_count; i++) {
-        const struct view_leftover *o = &v->ours[i];
+        const struct leftover *o = &v->ours[i];
         if (o->kind != KIND_SNAPSHOT || o->copy || o->deleting || !o->content || o->content_retains)
             continue;
         struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
@@ -215,7 +214,7 @@ bool oblige_hold_parents(const struct clone_view *v, struct decision *d)
 
 /* The order matters: a Pending claim keeps its snapshot in deletion for ever and a dying snapshot
    keeps the claim Pending, so claims go first and are waited for. */
-bool oblige_remove_all(const struct clone_view *v, struct decision *d)
+bool oblige_remove_all(const struct clone_state *v, struct decision *d)
 {
     size_t n = remove_kind(v, d, KIND_VM);
     n += remove_kind(v, d, KIND_DATA_VOLUME);
@@ -225,13 +224,13 @@ bool oblige_remove_all(const struct clone_view *v, struct decision *d)
         return false;
     }
     /* What is left are machines that have been ready: their disks may need them still. */
-    bool needed =
-        view_claims_pending(v) || (v->effective.clone_type == CLONE_LINKED && view_has_children(v));
+    bool needed = clone_claims_pending(v) ||
+                  (v->effective.clone_type == CLONE_LINKED && clone_has_children(v));
     return needed || oblige_remove_snapshots(v, d);
 }
 
-static bool is_of_target(const struct clone_view *v, const struct view_target *t,
-                         const struct view_leftover *o)
+static bool is_of_target(const struct clone_state *v, const struct target_state *t,
+                         const struct leftover *o)
 {
     if (o->kind == KIND_VM)
         return str_eq(o->name, t->vm.name);
@@ -242,8 +241,8 @@ static bool is_of_target(const struct clone_view *v, const struct view_target *t
     return false;
 }
 
-bool oblige_remove_target(const struct clone_view *v, struct decision *d,
-                          const struct view_target *t)
+bool oblige_remove_target(const struct clone_state *v, struct decision *d,
+                          const struct target_state *t)
 {
     bool gone = true;
     for (size_t i = 0; i < v->ours_count; i++) {
@@ -257,7 +256,7 @@ bool oblige_remove_target(const struct clone_view *v, struct decision *d,
     return gone;
 }
 
-bool oblige_await_creates(const struct clone_view *v, struct decision *d)
+bool oblige_await_creates(const struct clone_state *v, struct decision *d)
 {
     for (const struct call *c = v->memo->calls; c; c = c->next) {
         if (call_kinds[c->key.kind].effect != CALL_CREATES)

@@ -9,10 +9,10 @@
 /* Of a source that cannot be stopped again an Event tells so long after the deadline. */
 #define STOP_LIMIT_MS 600000
 
-bool oblige_stop_source(const struct clone_view *v, struct decision *d)
+bool oblige_stop_source(const struct clone_state *v, struct decision *d)
 {
     const struct clone_record *r = &v->record;
-    if (!view_source_to_stop(v))
+    if (!clone_source_to_stop(v))
         return true;
     int64_t deadline = r->start_ms ? r->start_ms + v->effective.deadline_s * 1000 : 0;
     if (deadline && v->now.wall_ms >= deadline + STOP_LIMIT_MS)

@@ -23,9 +23,9 @@ static bool definite_refusal(const struct call *freeze)
             freeze->code == 409);
 }
 
-static bool guest_gone(const struct clone_view *v)
+static bool guest_gone(const struct clone_state *v)
 {
-    const struct view_source *s = &v->source;
+    const struct source_state *s = &v->source;
     /* One that is being deleted still runs, and cannot shut down well while it is frozen. */
     return !s->vmi_exists || !str_eq(s->vmi_uid, v->record.attempt.freeze.vmi_uid);
 }
@@ -37,25 +37,25 @@ static bool node_answered(const struct call *freeze)
            (call_failed(freeze) && strstr(str_or(freeze->message, ""), "unexpected return code"));
 }
 
-static bool seen_frozen(const struct clone_view *v)
+static bool seen_frozen(const struct clone_state *v)
 {
     return v->memo->freeze_shown_ms >= v->record.attempt.freeze.requested_ms;
 }
 
-static const struct proven *first_that_worked(const struct clone_view *v)
+static const struct proven *first_that_worked(const struct clone_state *v)
 {
-    const struct proven *first = view_proven(v, PROOF_THAW_WORKED);
-    return first ? first : view_proven(v, PROOF_THAW_WORKED_LATER);
+    const struct proven *first = clone_proven(v, PROOF_THAW_WORKED);
+    return first ? first : clone_proven(v, PROOF_THAW_WORKED_LATER);
 }
 
 /* Until when the guest stood still at the latest, by the clock that nobody sets: of a freeze that
    was not acknowledged until the first thaw that worked, unless it was seen frozen; one that comes
    late is thawed by the next. */
-static int64_t stood_still_ms(const struct clone_view *v, const struct call *freeze)
+static int64_t stood_still_ms(const struct clone_state *v, const struct call *freeze)
 {
-    const struct call *thaw = view_thaw_call(v);
+    const struct call *thaw = clone_thaw_call(v);
     const struct proven *worked = first_that_worked(v);
-    bool thawed = thaw && (call_ok(thaw) || view_thawed_by_itself(v));
+    bool thawed = thaw && (call_ok(thaw) || clone_thawed_by_itself(v));
     int64_t end = v->now.mono_ms;
     if (call_ok(freeze) && thawed)
         end = thaw->done_mono_ms;
@@ -66,14 +66,15 @@ static int64_t stood_still_ms(const struct clone_view *v, const struct call *fre
         return end - freeze->sent_mono_ms;
     /* Sent by a worker before this one. */
     int64_t ms = v->now.wall_ms - v->now.mono_ms + end - v->record.attempt.freeze.requested_ms;
-    return ms > 0 ? ms : view_unfreeze_ms(v);
+    return ms > 0 ? ms : clone_unfreeze_ms(v);
 }
 
 /* The debt is paid. frozen: the guest was, or may have been, frozen; its record says how long. */
-static void close_freeze(const struct clone_view *v, struct decision *d, int64_t at_ms, bool frozen)
+static void close_freeze(const struct clone_state *v, struct decision *d, int64_t at_ms,
+                         bool frozen)
 {
     struct clone_record *r = &d->record;
-    const struct call *freeze = view_freeze_call(v);
+    const struct call *freeze = clone_freeze_call(v);
     r->attempt.freeze.thawed_ms = at_ms;
     if (!frozen)
         return;
@@ -88,15 +89,15 @@ static void close_freeze(const struct clone_view *v, struct decision *d, int64_t
     }
     bool refused = call_failed(freeze) && node_answered(freeze) && !seen_frozen(v);
     /* Of all that is cut and not recorded SnapshotTaken tells it. */
-    if (!refused && (view_past_cut(v) || !view_all_cut(v)))
-        body_event(v, d, !view_past_cut(v), "GuestThawed", "the guest %s frozen for %lld ms%s",
+    if (!refused && (clone_past_cut(v) || !clone_all_cut(v)))
+        body_event(v, d, !clone_past_cut(v), "GuestThawed", "the guest %s frozen for %lld ms%s",
                    call_ok(freeze) ? "was" : "may have been", (long long)r->attempt.freeze_ms,
-                   view_past_cut(v) ? "" : ", and no snapshot came of it");
+                   clone_past_cut(v) ? "" : ", and no snapshot came of it");
 }
 
-static void send_thaw(const struct clone_view *v, struct decision *d, int64_t repeat_ms)
+static void send_thaw(const struct clone_state *v, struct decision *d, int64_t repeat_ms)
 {
-    const struct call *last = view_thaw_call(v);
+    const struct call *last = clone_thaw_call(v);
     int64_t wait = last ? last->done_mono_ms + repeat_ms - v->now.mono_ms : 0;
     if (last && last->state != CALL_FLYING && wait > 0) {
         decision_again(d, v->now.wall_ms + wait);
@@ -115,8 +116,8 @@ static void send_thaw(const struct clone_view *v, struct decision *d, int64_t re
             (struct freeze_proof){last ? PROOF_THAW_WORKED_LATER : PROOF_THAW_WORKED, id};
     if (last)
         return;
-    const struct call *freeze = view_freeze_call(v);
-    if (view_all_cut(v) && view_freeze_holds(v)) {
+    const struct call *freeze = clone_freeze_call(v);
+    if (clone_all_cut(v) && clone_freeze_holds(v)) {
         bool early = v->now.mono_ms < freeze->sent_mono_ms + WINDOWS_FREEZE_MS - THAW_MARGIN_MS;
         i->mark_sent = (struct freeze_proof){early ? PROOF_HELD : PROOF_HELD_LONG, id};
     } else {
@@ -128,11 +129,11 @@ static void send_thaw(const struct clone_view *v, struct decision *d, int64_t re
    nobody sets, which tells nothing of what a worker before this one has sent: from our first thaw,
    so that none is recorded that was not sent. One that worked leaves only a freeze that comes late.
  */
-static int64_t settles_in_ms(const struct clone_view *v)
+static int64_t settles_in_ms(const struct clone_state *v)
 {
-    const struct call *freeze = view_freeze_call(v);
-    const struct proven *worked = first_that_worked(v), *sent = view_proven(v, PROOF_THAW_SENT);
-    int64_t late = view_unfreeze_ms(v) > FREEZE_LATE_MS ? view_unfreeze_ms(v) : FREEZE_LATE_MS;
+    const struct call *freeze = clone_freeze_call(v);
+    const struct proven *worked = first_that_worked(v), *sent = clone_proven(v, PROOF_THAW_SENT);
+    int64_t late = clone_unfreeze_ms(v) > FREEZE_LATE_MS ? clone_unfreeze_ms(v) : FREEZE_LATE_MS;
     int64_t from = v->now.mono_ms;
     if (freeze)
         from = freeze->sent_mono_ms;
@@ -143,31 +144,31 @@ static int64_t settles_in_ms(const struct clone_view *v)
     return from + late + FREEZE_POLL_MS - v->now.mono_ms;
 }
 
-void oblige_thaw(const struct clone_view *v, struct decision *d, bool wanted)
+void oblige_thaw(const struct clone_state *v, struct decision *d, bool wanted)
 {
     const struct clone_record *r = &v->record;
-    const struct call *freeze = view_freeze_call(v);
-    const struct call *thaw = view_thaw_call(v);
+    const struct call *freeze = clone_freeze_call(v);
+    const struct call *thaw = clone_thaw_call(v);
     int64_t now = v->now.wall_ms;
     if (!record_owes_thaw(r) || (freeze && freeze->state == CALL_FLYING && !thaw && !wanted))
         return;
-    bool never_sent = !freeze && view_proven(v, PROOF_ARMED);
+    bool never_sent = !freeze && clone_proven(v, PROOF_ARMED);
     if (never_sent && !wanted)
         return;
     /* Found to be over; what is seen frozen while the record of that is on its way is somebody
      * else's. */
-    bool told = view_proven(v, PROOF_THAWED);
+    bool told = clone_proven(v, PROOF_THAWED);
     if (definite_refusal(freeze) || guest_gone(v) || never_sent || told) {
         close_freeze(v, d, now, !definite_refusal(freeze) && !never_sent);
         return;
     }
-    bool thawed = call_ok(thaw) || view_thawed_by_itself(v);
+    bool thawed = call_ok(thaw) || clone_thawed_by_itself(v);
     if (node_answered(freeze) && thawed && thaw->sent_mono_ms >= freeze->done_mono_ms) {
         close_freeze(v, d, thaw->done_ms, true);
         return;
     }
-    if (!wanted && !view_all_cut(v) && view_freeze_holds(v)) {
-        decision_again(d, view_thaw_by_ms(v));
+    if (!wanted && !clone_all_cut(v) && clone_freeze_holds(v)) {
+        decision_again(d, clone_thaw_by_ms(v));
         return;
     }
     /* The answer to the freeze is not known, or the thaw has not worked yet: repeat until the state

@@ -4,14 +4,14 @@
 #include "base/str.h"
 #include "json/json.h"
 #include "observe/kinds.h"
-#include "observe/view_build.h"
+#include "observe/observe.h"
 
 /* How long the API server's own word that nothing is left is good, and when it is asked again. */
 #define LEFT_FRESH_MS 5000
 #define LEFT_AGAIN_MS 1000
 
 /* Snapshots that somebody else needs are left to the last of those. */
-static const char *not_held(const struct clone_view *v)
+static const char *not_held(const struct clone_state *v)
 {
     const char *text = NULL;
     for (size_t i = 0; i < v->held_group_count; i++)
@@ -27,7 +27,7 @@ struct left_kind {
 };
 
 /* In one namespace, NULL for what is in none; false: it is not known yet that nothing is there. */
-static bool none_left(const struct clone_view *v, struct decision *d, int kind_number,
+static bool none_left(const struct clone_state *v, struct decision *d, int kind_number,
                       const char *ns)
 {
     const struct kube_kind *kind = &worker_kinds[kind_number];
@@ -37,7 +37,7 @@ static bool none_left(const struct clone_view *v, struct decision *d, int kind_n
     bool fresh = call_ok(c) && v->now.wall_ms < c->done_ms + LEFT_FRESH_MS;
     const char *next = NULL;
     enum left_listed listed =
-        fresh ? view_left_listed(v, (enum worker_kind)kind_number, c, &next) : LEFT_UNKNOWN;
+        fresh ? clone_left_listed(v, (enum worker_kind)kind_number, c, &next) : LEFT_UNKNOWN;
     if (unserved || listed == LEFT_NOTHING)
         return true;
     if (fresh && !next && v->now.wall_ms < c->done_ms + LEFT_AGAIN_MS)
@@ -52,7 +52,7 @@ static bool none_left(const struct clone_view *v, struct decision *d, int kind_n
 
 /* Where something of the clone can be (ours.h), and nowhere else: a worker that serves some
    namespaces alone may list in no others. */
-bool oblige_nothing_left(const struct clone_view *v, struct decision *d, bool all)
+bool oblige_nothing_left(const struct clone_state *v, struct decision *d, bool all)
 {
     static const struct left_kind kinds[] = {{KIND_SNAPSHOT, false},    {KIND_CONTENT, false},
                                              {KIND_VM_SNAPSHOT, false}, {KIND_VM, true},

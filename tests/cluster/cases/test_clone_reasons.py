@@ -20,7 +20,7 @@ from bedlib.faultrows import Row, driver_rows  # noqa: E402
 harness.quick_storage()
 DEADLINE_S = int(20 * harness.PATIENCE)
 # After the deadline: an answer of the driver is waited for 70 s from the request at most
-# (worker/observe/view_left.c: CUT_AWAIT_MS), and the rest is a few requests on a machine that does much else.
+# (worker/observe/leftover_content.c: CUT_AWAIT_MS), and the rest is a few requests on a machine that does much else.
 CLEANUP_S = 90 * harness.PATIENCE
 UNFREEZE_S = 10
 # One attempt that ends by a freeze whose answer is lost: it may land late (worker: FREEZE_LATE_MS), the guest

@@ -43,7 +43,7 @@ static void test_refusals_are_asked_ever_more_seldom(void **state)
     struct memo memo = {0};
     struct why why = {0};
     struct wukong wukong = {.uid = "u1", .created_ms = NOW - 3600000};
-    struct clone_view v = {
+    struct clone_state v = {
         .memo = &memo,
         .wukong = &wukong,
         .now = {NOW, 0},
@@ -66,7 +66,7 @@ static void test_answers(void **state)
         struct why why = {0}, kept = {0};
         /* It waits since a moment ago. */
         struct wukong wukong = {.uid = "u1", .created_ms = NOW - 1000};
-        struct clone_view v = {
+        struct clone_state v = {
             .memo = &memo,
             .wukong = &wukong,
             .now = {NOW, 0},

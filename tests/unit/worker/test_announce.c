@@ -208,7 +208,7 @@ static enum share_role role_of(const struct peers *p)
 {
     CLEANUP_ARENA struct arena a;
     struct wukong w = {.name = p->self->name, .ns = "ns", .uid = p->self->uid};
-    struct clone_view v = {.arena = &a, .wukong = &w};
+    struct clone_state v = {.arena = &a, .wukong = &w};
     arena_init(&a, 64 * KIB);
     w.spec.source = (struct wukong_source){.present = true, .type = SOURCE_VMI, .vmi_name = "src"};
     v.effective = wukong_resolve_defaults(&w.spec, "ns");
@@ -218,7 +218,7 @@ static enum share_role role_of(const struct peers *p)
 
 static void begin(const struct peers *leader, const struct entry *member)
 {
-    struct clone_view v = {0};
+    struct clone_state v = {0};
     const struct share_member list[] = {{member->uid, member->name, member->share.round}};
     struct decision d = {
         .record.attempt = {.source_uid = "vmi", .members = list, .member_count = 1}};
@@ -267,7 +267,7 @@ static void test_slot_is_kept(void **state)
         const struct policies none = {.filled = true};
         const struct policing p = {.entries = &all, .policies = &none};
         struct wukong w = {.name = "a", .ns = "ns", .uid = "uid-a", .deleted_ms = deleted};
-        struct clone_view v = {.arena = &a, .wukong = &w, .permit = {.refusal = "no"}};
+        struct clone_state v = {.arena = &a, .wukong = &w, .permit = {.refusal = "no"}};
         struct entry *e = entries_add(&all, "ns", "a", "uid-a");
         arena_init(&a, MIB);
         (void)entries_summarise(&all, e, o);

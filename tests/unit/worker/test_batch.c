@@ -20,11 +20,11 @@ struct batch {
     struct arena arena;
     struct memo memo;
     struct wukong wukong;
-    struct view_disk disk;
-    struct seen_claim claims[3];
-    struct view_target targets[3];
-    struct view_leftover ours[5];
-    struct clone_view v;
+    struct disk_state disk;
+    struct claim_state claims[3];
+    struct target_state targets[3];
+    struct leftover ours[5];
+    struct clone_state v;
     struct decision d;
 };
 
@@ -35,37 +35,37 @@ static void make(struct batch *b)
     static const char *const vms[] = {"w-vm-0", "w-vm-1", "w-vm-2"};
     static const char *const claims[] = {"w-vm-0-root", "w-vm-1-root", "w-vm-2-root"};
     for (int64_t i = 0; i < 3; i++) {
-        b->claims[i] = (struct seen_claim){.name = claims[i],
-                                           .exists = i < 2,
-                                           .ours = i < 2,
-                                           .sourced = true,
-                                           .owned = true,
-                                           .bound = i == 0,
-                                           .created_ms = NOW - 200000,
-                                           .error = i == 1 ? "no space" : NULL};
-        b->targets[i] = (struct view_target){
+        b->claims[i] = (struct claim_state){.name = claims[i],
+                                            .exists = i < 2,
+                                            .ours = i < 2,
+                                            .sourced = true,
+                                            .owned = true,
+                                            .bound = i == 0,
+                                            .created_ms = NOW - 200000,
+                                            .error = i == 1 ? "no space" : NULL};
+        b->targets[i] = (struct target_state){
             .index = i,
             .claims = &b->claims[i],
             .vm = {.name = vms[i], .uid = vms[i], .exists = i < 2, .ours = i < 2, .up = i == 0}};
     }
     for (size_t i = 0; i < 4; i++)
-        b->ours[i] = (struct view_leftover){.kind = i % 2 ? KIND_PVC : KIND_VM,
-                                            .ns = "ns",
-                                            .name = i % 2 ? claims[i / 2] : vms[i / 2],
-                                            .uid = i % 2 ? claims[i / 2] : vms[i / 2]};
-    b->ours[4] = (struct view_leftover){.kind = KIND_SNAPSHOT, .ns = "ns", .name = "s", .uid = "s"};
+        b->ours[i] = (struct leftover){.kind = i % 2 ? KIND_PVC : KIND_VM,
+                                       .ns = "ns",
+                                       .name = i % 2 ? claims[i / 2] : vms[i / 2],
+                                       .uid = i % 2 ? claims[i / 2] : vms[i / 2]};
+    b->ours[4] = (struct leftover){.kind = KIND_SNAPSHOT, .ns = "ns", .name = "s", .uid = "s"};
     b->wukong = (struct wukong){.name = "w", .ns = "ns", .uid = UID, .has_finalizer = true};
-    b->v = (struct clone_view){.arena = &b->arena,
-                               .now = {NOW, NOW},
-                               .wukong = &b->wukong,
-                               .memo = &b->memo,
-                               .disks = &b->disk,
-                               .disk_count = 1,
-                               .targets = b->targets,
-                               .target_count = 3,
-                               .ours = b->ours,
-                               .ours_count = 5,
-                               .record = {.attempts = 1, .attempt.cut_ms = NOW - 300000}};
+    b->v = (struct clone_state){.arena = &b->arena,
+                                .now = {NOW, NOW},
+                                .wukong = &b->wukong,
+                                .memo = &b->memo,
+                                .disks = &b->disk,
+                                .disk_count = 1,
+                                .targets = b->targets,
+                                .target_count = 3,
+                                .ours = b->ours,
+                                .ours_count = 5,
+                                .record = {.attempts = 1, .attempt.cut_ms = NOW - 300000}};
     b->v.effective = (struct wukong_effective){
         .is_clone = true, .replicas = 3, .retry_limit = 2, .auto_start = true, .source_ns = "ns"};
     b->v.source.vm_exists = true;

@@ -175,7 +175,7 @@ static void test_vm_snapshot_waits_for_the_guest(void **state)
     const int64_t now = 1790000000000;
     static const struct {
         const char *name;
-        struct view_source source;
+        struct source_state source;
         bool begun;
         enum step_status expected;
     } rows[] = {
@@ -202,7 +202,7 @@ static void test_vm_snapshot_waits_for_the_guest(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct why why = {0};
         struct memo memo = {0};
-        struct clone_view v = {
+        struct clone_state v = {
             .source = rows[i].source,
             .memo = &memo,
             .now = {now, 1},

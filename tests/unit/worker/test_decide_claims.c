@@ -71,15 +71,15 @@ static void test_deleted_while_creating(void **state)
 static void test_earlier_claims_are_not_used(void **state)
 {
     (void)state;
-    struct clone_view v = {0};
+    struct clone_state v = {0};
     struct arena a;
     arena_init(&a, MIB);
     static const struct disk_plan plan = {.name = "root", .method = DISK_RESTORE};
     static const struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID};
-    struct view_disk disk = {.plan = &plan};
-    struct seen_claim claim = {
+    struct disk_state disk = {.plan = &plan};
+    struct claim_state claim = {
         .name = "w-root", .exists = true, .ours = true, .sourced = true, .earlier = true};
-    struct view_target target = {.vm = {.name = "w-vm"}, .claims = &claim};
+    struct target_state target = {.vm = {.name = "w-vm"}, .claims = &claim};
     v.arena = &a;
     v.wukong = &wukong;
     v.capture.present = true;

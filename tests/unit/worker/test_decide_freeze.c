@@ -8,8 +8,8 @@
 #define ASKED 1790000000000
 
 /* A guest that was frozen at ASKED, when the monotonic clock said 5 s. */
-static struct clone_view frozen_view(struct arena *a, struct memo *memo, bool answered,
-                                     int64_t wall_ms, int64_t mono_ms)
+static struct clone_state frozen_state(struct arena *a, struct memo *memo, bool answered,
+                                       int64_t wall_ms, int64_t mono_ms)
 {
     struct call *c = memo_slot(memo, call_key_numbered(CALL_FREEZE, ASKED));
     c->state = answered ? CALL_OK : CALL_FAILED;
@@ -17,12 +17,12 @@ static struct clone_view frozen_view(struct arena *a, struct memo *memo, bool an
     c->sent_ms = ASKED;
     c->sent_mono_ms = 5000;
     static const struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
-    struct clone_view v = {.arena = a,
-                           .memo = memo,
-                           .now = {wall_ms, mono_ms},
-                           .wukong = &wukong,
-                           .unfreeze_timeout_ms = 60000};
-    v.source = (struct view_source){.vmi_exists = true, .vmi_uid = "u", .vmi_name = "src"};
+    struct clone_state v = {.arena = a,
+                            .memo = memo,
+                            .now = {wall_ms, mono_ms},
+                            .wukong = &wukong,
+                            .unfreeze_timeout_ms = 60000};
+    v.source = (struct source_state){.vmi_exists = true, .vmi_uid = "u", .vmi_name = "src"};
     v.record.attempt.freeze.requested_ms = ASKED;
     v.record.attempt.freeze.deadline_ms = ASKED + 60000;
     v.record.attempt.freeze.vmi_uid = "u";
@@ -56,10 +56,10 @@ static void test_the_clock_is_set(void **state)
             CLEANUP_ARENA struct arena a;
             struct memo memo = {0};
             arena_init(&a, 64 * KIB);
-            struct clone_view v =
-                frozen_view(&a, &memo, answered, rows[i].wall_ms, rows[i].mono_ms);
+            struct clone_state v =
+                frozen_state(&a, &memo, answered, rows[i].wall_ms, rows[i].mono_ms);
             struct decision d = {.intents = {.arena = &a}, .record = v.record};
-            bool holds = view_freeze_holds(&v);
+            bool holds = clone_freeze_holds(&v);
             oblige_thaw(&v, &d, true);
             if (holds != (answered && rows[i].holds) ||
                 (d.record.attempt.freeze.thawed_ms != 0) != rows[i].thawed ||
@@ -213,9 +213,9 @@ static void test_vm_snapshot_leaves_disk_out(void **state)
     (void)state;
     static const struct disk_plan plan[2] = {{.name = "root", .method = DISK_RESTORE},
                                              {.name = "data", .method = DISK_RESTORE}};
-    struct view_disk disks[2] = {{.plan = &plan[0], .snapshot = {.name = "s-root"}},
-                                 {.plan = &plan[1]}};
-    struct clone_view v = {
+    struct disk_state disks[2] = {{.plan = &plan[0], .snapshot = {.name = "s-root"}},
+                                  {.plan = &plan[1]}};
+    struct clone_state v = {
         .disks = disks,
         .disk_count = 2,
         .vm_snapshot_phase = "InProgress",
@@ -286,7 +286,7 @@ static void test_freeze_after_ours_is_not_thawed(void **state)
         CLEANUP_ARENA struct arena a;
         struct memo memo = {0};
         arena_init(&a, 64 * KIB);
-        struct clone_view v = frozen_view(&a, &memo, false, ASKED + 500000, 500000);
+        struct clone_state v = frozen_state(&a, &memo, false, ASKED + 500000, 500000);
         struct decision d = {.intents = {.arena = &a}, .record = v.record};
         v.source.freeze_status = "frozen";
         if (told)

@@ -9,7 +9,7 @@
 
 struct left_row {
     const char *name;
-    struct view_leftover snapshot; /* beside it a VirtualMachineSnapshot, unless kind is 0 */
+    struct leftover snapshot; /* beside it a VirtualMachineSnapshot, unless kind is 0 */
     bool vm_snapshot, hasty;
     const char *sent; /* the keys of what is sent, joined */
 };
@@ -20,18 +20,18 @@ static void sends(const struct left_row *row)
     CLEANUP_ARENA struct arena a;
     arena_init(&a, 1 * MIB);
     struct memo memo = {0};
-    struct view_leftover ours[2] = {row->snapshot};
+    struct leftover ours[2] = {row->snapshot};
     struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
-    struct clone_view v = {.arena = &a,
-                           .now = {1000000, 1000000},
-                           .memo = &memo,
-                           .wukong = &wukong,
-                           .ours = ours,
-                           .ours_count = row->vm_snapshot ? 2 : 1};
+    struct clone_state v = {.arena = &a,
+                            .now = {1000000, 1000000},
+                            .memo = &memo,
+                            .wukong = &wukong,
+                            .ours = ours,
+                            .ours_count = row->vm_snapshot ? 2 : 1};
     ours[0].kind = KIND_SNAPSHOT;
     ours[0].ns = "ns";
     ours[0].name = ours[0].uid = "s";
-    ours[1] = (struct view_leftover){
+    ours[1] = (struct leftover){
         .kind = KIND_VM_SNAPSHOT, .ns = "ns", .name = "v", .uid = "v", .hasty = row->hasty};
     struct decision d = {.intents = {.arena = &a}};
     CLEANUP_BUF struct buf sent = BUF_INIT(4096);
@@ -135,11 +135,11 @@ static void test_the_debt_of_a_thaw_ends(void **state)
         arena_init(&a, 1 * MIB);
         struct memo memo = {0};
         struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
-        struct clone_view v = {.arena = &a,
-                               .now = {rows[i].now_ms, rows[i].now_ms},
-                               .memo = &memo,
-                               .wukong = &wukong,
-                               .unfreeze_timeout_ms = 30000};
+        struct clone_state v = {.arena = &a,
+                                .now = {rows[i].now_ms, rows[i].now_ms},
+                                .memo = &memo,
+                                .wukong = &wukong,
+                                .unfreeze_timeout_ms = 30000};
         v.source.vmi_exists = true;
         v.source.vmi_uid = v.record.attempt.freeze.vmi_uid = "g";
         v.source.vmi_name = v.record.source_vmi = "g";
@@ -168,21 +168,21 @@ static void test_a_namespace_that_goes(void **state)
         CLEANUP_ARENA struct arena a;
         arena_init(&a, 1 * MIB);
         struct memo memo = {0};
-        struct view_leftover ours[1] = {{.kind = KIND_SNAPSHOT,
-                                         .ns = row == 2 ? "ns" : "src",
-                                         .name = "s",
-                                         .uid = "s",
-                                         .content = "c",
-                                         .deleting = row != 1}};
+        struct leftover ours[1] = {{.kind = KIND_SNAPSHOT,
+                                    .ns = row == 2 ? "ns" : "src",
+                                    .name = "s",
+                                    .uid = "s",
+                                    .content = "c",
+                                    .deleting = row != 1}};
         struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
-        struct clone_view v = {.arena = &a,
-                               .now = {1000000, 1000000},
-                               .memo = &memo,
-                               .wukong = &wukong,
-                               .ours = ours,
-                               .ours_count = 1,
-                               .effective = {.source_ns = "src"},
-                               .source_ns_terminating = row != 3};
+        struct clone_state v = {.arena = &a,
+                                .now = {1000000, 1000000},
+                                .memo = &memo,
+                                .wukong = &wukong,
+                                .ours = ours,
+                                .ours_count = 1,
+                                .effective = {.source_ns = "src"},
+                                .source_ns_terminating = row != 3};
         struct decision d = {.intents = {.arena = &a}};
         assert_int_equal(oblige_remove_snapshots(&v, &d), row == 0);
         assert_int_equal(d.intents.count, row == 1); /* the deletion of one that is still whole */
@@ -204,20 +204,20 @@ static void test_a_content_without_its_snapshot(void **state)
         CLEANUP_ARENA struct arena a;
         arena_init(&a, 1 * MIB);
         struct memo memo = {0};
-        struct view_leftover ours[1] = {{.kind = KIND_CONTENT,
-                                         .name = "c",
-                                         .uid = "c",
-                                         .content = "c",
-                                         .content_retains = rows[i].retains,
-                                         .policy_ours = true,
-                                         .attached = rows[i].attached}};
+        struct leftover ours[1] = {{.kind = KIND_CONTENT,
+                                    .name = "c",
+                                    .uid = "c",
+                                    .content = "c",
+                                    .content_retains = rows[i].retains,
+                                    .policy_ours = true,
+                                    .attached = rows[i].attached}};
         struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
-        struct clone_view v = {.arena = &a,
-                               .now = {1000000, 1000000},
-                               .memo = &memo,
-                               .wukong = &wukong,
-                               .ours = ours,
-                               .ours_count = 1};
+        struct clone_state v = {.arena = &a,
+                                .now = {1000000, 1000000},
+                                .memo = &memo,
+                                .wukong = &wukong,
+                                .ours = ours,
+                                .ours_count = 1};
         struct decision d = {.intents = {.arena = &a}};
         assert_int_equal(oblige_remove_snapshots(&v, &d), rows[i].attached);
         assert_string_equal(d.intents.count ? call_name(&d.intents.items[0].key) : "",
@@ -250,17 +250,17 @@ static void test_copies_alone(void **state)
     CLEANUP_ARENA struct arena a;
     arena_init(&a, 1 * MIB);
     struct memo memo = {0};
-    struct view_leftover ours[3] = {
+    struct leftover ours[3] = {
         {.kind = KIND_SNAPSHOT, .ns = "ns", .name = "s", .uid = "s", .copy = true},
         {.kind = KIND_CONTENT, .name = "k", .uid = "k", .copy = true},
         {.kind = KIND_CONTENT, .name = "parent", .uid = "parent", .content = "parent"}};
     struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
-    struct clone_view v = {.arena = &a,
-                           .now = {1000000, 1000000},
-                           .memo = &memo,
-                           .wukong = &wukong,
-                           .ours = ours,
-                           .ours_count = 3};
+    struct clone_state v = {.arena = &a,
+                            .now = {1000000, 1000000},
+                            .memo = &memo,
+                            .wukong = &wukong,
+                            .ours = ours,
+                            .ours_count = 3};
     struct decision d = {.intents = {.arena = &a}};
     assert_false(oblige_remove_copies(&v, &d));
     assert_int_equal(d.intents.count, 2);

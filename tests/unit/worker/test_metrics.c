@@ -18,9 +18,9 @@
 
 #include "../metrics_page.h"
 
-static struct clone_view view_of(const struct clone_record *r)
+static struct clone_state state_of_record(const struct clone_record *r)
 {
-    return (struct clone_view){.effective = {.clone_type = CLONE_RUNNING}, .record = *r};
+    return (struct clone_state){.effective = {.clone_type = CLONE_RUNNING}, .record = *r};
 }
 
 static void test_moves(void **state)
@@ -33,7 +33,7 @@ static void test_moves(void **state)
     cut.attempt.cut_ms = 2000;
     cut.attempt.froze = true;
     cut.attempt.freeze_ms = 200;
-    struct clone_view v = view_of(&before);
+    struct clone_state v = state_of_record(&before);
     worker_metrics_record(&v, &cut);
     assert_true(metric_value(&metric_freeze_seconds, NULL) == 0);
     /* The thaw works at the second try: only now it is known how long it was. */
@@ -41,20 +41,20 @@ static void test_moves(void **state)
     thawed.attempt.freeze.requested_ms = 1800;
     thawed.attempt.freeze.thawed_ms = 31800;
     thawed.attempt.freeze_ms = 30000;
-    v = view_of(&cut);
+    v = state_of_record(&cut);
     worker_metrics_record(&v, &thawed);
     assert_true(metric_value(&metric_freeze_seconds, NULL) == 1);
     struct clone_record done = thawed;
     done.phase = PHASE_SUCCEEDED;
     done.completion_ms = 4000;
-    v = view_of(&thawed);
+    v = state_of_record(&thawed);
     worker_metrics_record(&v, &done);
     assert_true(metric_value(&metric_freeze_seconds, NULL) == 1);
     assert_true(metric_value(&metric_clones, METRIC_LABELS("running", "succeeded", "Succeeded")) ==
                 1);
     assert_true(metric_value(&metric_clone_seconds, METRIC_LABELS("running")) == 1);
     /* What is final already is not counted again. */
-    v = view_of(&done);
+    v = state_of_record(&done);
     worker_metrics_record(&v, &done);
     assert_true(metric_value(&metric_clones, METRIC_LABELS("running", "succeeded", "Succeeded")) ==
                 1);
@@ -69,13 +69,13 @@ static void test_failures(void **state)
     struct clone_record aborted = before;
     aborted.error.reason = "FreezeFailed";
     aborted.error.attempt = 1;
-    struct clone_view v = view_of(&before);
+    struct clone_state v = state_of_record(&before);
     worker_metrics_record(&v, &aborted);
     assert_true(metric_value(&metric_attempts_failed, METRIC_LABELS("running", "FreezeFailed")) ==
                 1);
     struct clone_record failed = aborted;
     failed.phase = PHASE_FAILED;
-    v = view_of(&aborted);
+    v = state_of_record(&aborted);
     worker_metrics_record(&v, &failed);
     assert_true(metric_value(&metric_attempts_failed, METRIC_LABELS("running", "FreezeFailed")) ==
                 1);

@@ -4,7 +4,7 @@
  * are strangers: they are named in an Event, and nothing is sent for them, neither when the Wukong
  * is deleted nor when it has failed; and they count for nobody.
  */
-#include "view_cluster.h"
+#include "observed_cluster.h"
 
 #include "decide/decide.h"
 
@@ -180,7 +180,7 @@ static void test_the_list_of_what_is_left(void **state)
         for (char *p = list->body; *p; p++)
             *p = *p == '\'' ? '"' : *p;
         list->body_len = strlen(list->body);
-        assert_int_equal(view_left_listed(&c.view, KIND_SNAPSHOT, list, &next), rows[i].want);
+        assert_int_equal(clone_left_listed(&c.view, KIND_SNAPSHOT, list, &next), rows[i].want);
         assert_int_equal(next != NULL, rows[i].want == LEFT_MORE);
         drop(&c);
     }

@@ -3,7 +3,7 @@
  * nothing yet: a leader of yesterday has let it go, and today's would otherwise let as many others
  * go as the limits allow beside it (docs/policy.md, Limits).
  */
-#include "view_cluster.h"
+#include "observed_cluster.h"
 
 #include "clones/peers.h"
 #include "policy/policing.h"
@@ -84,15 +84,15 @@ static void test_who_is_cut_by_another_takes_a_slot(void **state)
         struct entry *e = add(&c, &all, LED, "", "");
         const struct policing policing = {.entries = &all};
         const struct disk_plan plan = {.name = "root", .bytes = 5 * MIB};
-        struct view_disk disk = {.plan = &plan};
-        struct clone_view v = {
+        struct disk_state disk = {.plan = &plan};
+        struct clone_state v = {
             .arena = &c.arena, .share.role = roles[i], .disks = &disk, .disk_count = 1};
         arena_init(&c.arena, 1 * MIB);
-        assert_int_equal(view_read_wukong(&v, get(&c, KIND_WUKONG, "ns", LED), NULL), 0);
+        assert_int_equal(observe_wukong(&v, get(&c, KIND_WUKONG, "ns", LED), NULL), 0);
         policing_judge(&policing, e, NULL, &v);
         assert_true(e->holder.holds);
         assert_int_equal(usage_bytes(&all.usage, "ns", NULL), 5 * MIB);
-        view_release(&v);
+        clone_state_release(&v);
         entries_release(&all);
         drop(&c);
     }

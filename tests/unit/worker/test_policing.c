@@ -2,7 +2,7 @@
  * Proves who holds a place among those under way: a clone that could go on at once holds one before
  * anything is written, one that waits for its source does not.
  */
-#include "view_cluster.h"
+#include "observed_cluster.h"
 
 #include "policy/policing.h"
 

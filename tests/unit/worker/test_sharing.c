@@ -409,10 +409,10 @@ static void test_who_is_listed_is_not_held(void **state)
         struct memo memo = {0};
         struct why why = {0};
         one_gate(&w);
-        struct clone_view v = {.wukong = &w,
-                               .memo = &memo,
-                               .share = {.role = rows[i].role},
-                               .policy = {.reason = REASON_OUTSIDE_WINDOW}};
+        struct clone_state v = {.wukong = &w,
+                                .memo = &memo,
+                                .share = {.role = rows[i].role},
+                                .policy = {.reason = REASON_OUTSIDE_WINDOW}};
         v.effective = wukong_resolve_defaults(&w.spec, w.ns);
         bool done = rows[i].expected == STEP_DONE;
         if (step_policy_check(&v, &why) != rows[i].expected ||

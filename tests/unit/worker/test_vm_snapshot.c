@@ -10,8 +10,8 @@
 #include <cmocka.h>
 
 #include "base/str.h"
+#include "observe/observe.h"
 #include "observe/queries.h"
-#include "observe/view_build.h"
 #include "steps/steps.h"
 
 #define ATTEMPT_MS 1000000
@@ -58,15 +58,15 @@ static void test_what_is_said_of_it(void **state)
     static const struct disk_plan plan = {.name = "root", .volume = "root", .claim = "src-root"};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct memo memo = {.foreign_thaw_ms = rows[i].thawed_ms};
-        struct view_disk disk = {.plan = &plan};
-        struct clone_view v = {.memo = &memo,
-                               .effective = {.method = METHOD_VM_SNAPSHOT},
-                               .source = {.guest_os = rows[i].os, .vmi_name = "src"},
-                               .record = {.attempts = 1, .attempt.begun_ms = ATTEMPT_MS},
-                               .vm_snapshot = {.name = "vms", .ns = "ns", .exists = true},
-                               .vm_snapshot_indications = rows[i].indications,
-                               .disks = &disk,
-                               .disk_count = 1};
+        struct disk_state disk = {.plan = &plan};
+        struct clone_state v = {.memo = &memo,
+                                .effective = {.method = METHOD_VM_SNAPSHOT},
+                                .source = {.guest_os = rows[i].os, .vmi_name = "src"},
+                                .record = {.attempts = 1, .attempt.begun_ms = ATTEMPT_MS},
+                                .vm_snapshot = {.name = "vms", .ns = "ns", .exists = true},
+                                .vm_snapshot_indications = rows[i].indications,
+                                .disks = &disk,
+                                .disk_count = 1};
         made_and_looked(&memo, rows[i].code, MADE_MS + rows[i].took_ms);
         enum consistency got = vm_snapshot_consistency(&v);
         memo_release(&memo);
@@ -98,9 +98,9 @@ static void test_a_thaw_before_the_cut_is_noted(void **state)
     static const struct disk_plan plan = {.name = "root", .method = DISK_RESTORE};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct memo memo = {.freeze_shown_ms = rows[i].shown_ms};
-        struct view_disk disk = {.plan = &plan,
-                                 .snapshot = {.exists = true, .ours = true, .cut = rows[i].cut}};
-        struct clone_view v = {
+        struct disk_state disk = {.plan = &plan,
+                                  .snapshot = {.exists = true, .ours = true, .cut = rows[i].cut}};
+        struct clone_state v = {
             .memo = &memo,
             .now = {.wall_ms = ATTEMPT_MS + 10},
             .effective = {.method = METHOD_VM_SNAPSHOT},
@@ -109,7 +109,7 @@ static void test_a_thaw_before_the_cut_is_noted(void **state)
             .vm_snapshot = {.exists = rows[i].made},
             .disks = &disk,
             .disk_count = 1};
-        view_note_kubevirts_freeze(&v, &memo);
+        observe_note_kubevirts_freeze(&v, &memo);
         if ((memo.foreign_thaw_ms != 0) != rows[i].thawed)
             fail_msg("%s: thawed %d", rows[i].name, memo.foreign_thaw_ms != 0);
     }

@@ -401,7 +401,7 @@ static void set_status(struct world *w, const char *text)
 const char *turn(struct world *w)
 {
     struct arena a;
-    struct clone_view v;
+    struct clone_state v;
     arena_init(&a, 4 * MIB);
     if (w->deleted && !w->deleted_ms)
         w->deleted_ms = w->now;

@@ -1,5 +1,5 @@
 /*
- * A world of a few variables for the tests of clone_decide: each round a view is built by hand,
+ * A world of a few variables for the tests of clone_decide: each round a state is built by hand,
  * clone_decide is asked, and the world answers its intents. No cluster, no sockets. The bodies that
  * the pure core asks for are the world's own and need no content.
  *

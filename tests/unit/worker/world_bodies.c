@@ -3,7 +3,7 @@
 
 #include "actions/bodies.h"
 
-const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count)
+const struct body_read *body_reads(const struct clone_state *v, size_t *ret_count)
 {
     (void)v;
     static const struct body_read one = {
@@ -12,7 +12,7 @@ const struct body_read *body_reads(const struct clone_view *v, size_t *ret_count
     return &one;
 }
 
-const struct body_need *body_needs(const struct clone_view *v, size_t *ret_count)
+const struct body_need *body_needs(const struct clone_state *v, size_t *ret_count)
 {
     static const struct kube_kind config_map = {"",          "v1",  "configmaps",
                                                 "ConfigMap", false, .fields = {0}};
@@ -26,7 +26,7 @@ const struct body_need *body_needs(const struct clone_view *v, size_t *ret_count
     return &one;
 }
 
-static struct intent *add_intent(const struct clone_view *v, struct decision *d,
+static struct intent *add_intent(const struct clone_state *v, struct decision *d,
                                  enum intent_verb verb, int kind, const char *name,
                                  struct call_key key)
 {
@@ -36,89 +36,92 @@ static struct intent *add_intent(const struct clone_view *v, struct decision *d,
     return i;
 }
 
-void body_create_snapshot(const struct clone_view *v, struct decision *d, size_t disk)
+void body_create_snapshot(const struct clone_state *v, struct decision *d, size_t disk)
 {
     add_intent(v, d, INTENT_CREATE, KIND_SNAPSHOT, world_snapshots[disk],
                call_key_named(CALL_CREATE_SNAPSHOT, world_snapshots[disk]));
 }
 
-void body_create_content_copy(const struct clone_view *v, struct decision *d, size_t disk)
+void body_create_content_copy(const struct clone_state *v, struct decision *d, size_t disk)
 {
     (void)v, (void)d, (void)disk;
     fail_msg("no clone here is from another namespace");
 }
 
-void body_create_snapshot_copy(const struct clone_view *v, struct decision *d, size_t disk)
+void body_create_snapshot_copy(const struct clone_state *v, struct decision *d, size_t disk)
 {
     (void)v, (void)d, (void)disk;
     fail_msg("no clone here is from another namespace");
 }
 
-void body_create_vm_snapshot(const struct clone_view *v, struct decision *d)
+void body_create_vm_snapshot(const struct clone_state *v, struct decision *d)
 {
     add_intent(v, d, INTENT_CREATE, KIND_VM_SNAPSHOT, "vms",
                call_key_named(CALL_CREATE_VM_SNAPSHOT, "vms"));
 }
 
-const char *body_claim_changed(const struct clone_view *v, const struct view_target *t, size_t disk)
+const char *body_claim_changed(const struct clone_state *v, const struct target_state *t,
+                               size_t disk)
 {
     (void)v, (void)t, (void)disk;
     return NULL;
 }
 
-const char *body_dry_claim_changed(const struct clone_view *v, const struct view_target *t,
+const char *body_dry_claim_changed(const struct clone_state *v, const struct target_state *t,
                                    size_t disk)
 {
     (void)v, (void)t, (void)disk;
     return NULL;
 }
 
-const char *body_vm_changed(const struct clone_view *v, const struct view_target *t,
+const char *body_vm_changed(const struct clone_state *v, const struct target_state *t,
                             const struct call *made)
 {
     (void)v, (void)t, (void)made;
     return NULL;
 }
 
-void body_create_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
-                       size_t disk)
+void body_create_claim(const struct clone_state *v, struct decision *d,
+                       const struct target_state *t, size_t disk)
 {
     add_intent(v, d, INTENT_CREATE, KIND_PVC, t->claims[disk].name,
                call_key_named(CALL_CREATE_CLAIM, t->claims[disk].name));
 }
 
-void body_create_vm(const struct clone_view *v, struct decision *d, const struct view_target *t)
+void body_create_vm(const struct clone_state *v, struct decision *d, const struct target_state *t)
 {
     add_intent(v, d, INTENT_CREATE, KIND_VM, t->vm.name,
                call_key_named(CALL_CREATE_VM, t->vm.name));
 }
 
-void body_dry_run_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
-                        size_t disk)
+void body_dry_run_claim(const struct clone_state *v, struct decision *d,
+                        const struct target_state *t, size_t disk)
 {
     add_intent(v, d, INTENT_DRY_RUN, KIND_PVC, t->claims[disk].name,
-               view_dry_key(v, CALL_DRY_CLAIM, t->claims[disk].name));
+               clone_dry_key(v, CALL_DRY_CLAIM, t->claims[disk].name));
 }
 
-void body_dry_run_snapshot(const struct clone_view *v, struct decision *d, size_t disk)
+void body_dry_run_snapshot(const struct clone_state *v, struct decision *d, size_t disk)
 {
     const char *name = v->disks[disk].snapshot.name;
-    add_intent(v, d, INTENT_DRY_RUN, KIND_SNAPSHOT, name, view_dry_key(v, CALL_DRY_SNAPSHOT, name));
+    add_intent(v, d, INTENT_DRY_RUN, KIND_SNAPSHOT, name,
+               clone_dry_key(v, CALL_DRY_SNAPSHOT, name));
 }
 
-void body_dry_run_vm(const struct clone_view *v, struct decision *d, const struct view_target *t)
+void body_dry_run_vm(const struct clone_state *v, struct decision *d, const struct target_state *t)
 {
-    add_intent(v, d, INTENT_DRY_RUN, KIND_VM, t->vm.name, view_dry_key(v, CALL_DRY_VM, t->vm.name));
+    add_intent(v, d, INTENT_DRY_RUN, KIND_VM, t->vm.name,
+               clone_dry_key(v, CALL_DRY_VM, t->vm.name));
 }
 
-void body_own_claim(const struct clone_view *v, struct decision *d, const struct view_target *t,
+void body_own_claim(const struct clone_state *v, struct decision *d, const struct target_state *t,
                     size_t disk)
 {
     add_intent(v, d, INTENT_PATCH, KIND_PVC, t->claims[disk].name,
                call_key_named(CALL_OWN_CLAIM, t->claims[disk].name));
 }
 
-void body_own_vm(const struct clone_view *v, struct decision *d, const struct view_target *t,
+void body_own_vm(const struct clone_state *v, struct decision *d, const struct target_state *t,
                  bool owned)
 {
     add_intent(v, d, INTENT_PATCH, KIND_VM, t->vm.name,
@@ -126,7 +129,7 @@ void body_own_vm(const struct clone_view *v, struct decision *d, const struct vi
         ->body = owned ? "own" : "none";
 }
 
-void body_event_about(const struct clone_view *v, struct decision *d, bool warning,
+void body_event_about(const struct clone_state *v, struct decision *d, bool warning,
                       const char *what, const char *about, const char *format, ...)
 {
     (void)warning;

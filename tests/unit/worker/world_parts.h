@@ -7,7 +7,7 @@
 extern const char *const world_claims[DISKS], *const world_snapshots[DISKS],
                                                   *const world_contents[DISKS];
 
-/* The view of this moment. */
-void world_see(struct world *w, struct clone_view *v, struct arena *a);
+/* The state of this moment. */
+void world_see(struct world *w, struct clone_state *v, struct arena *a);
 
 #endif

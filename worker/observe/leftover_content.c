@@ -1,12 +1,12 @@
 /*
- * The view of a VolumeSnapshot of ours that is to go: what must come before its deletion. Its
+ * The state of a VolumeSnapshot of ours that is to go: what must come before its deletion. Its
  * content is what holds the physical snapshot, and a content that outlives its VolumeSnapshot is
  * found by nobody. What the cache does not show for certain is read live: a watch may be dead for
  * minutes.
  */
+#include "observe/observe.h"
 #include "observe/queries.h"
 #include "observe/times.h"
-#include "observe/view_build.h"
 
 #include <assert.h>
 
@@ -53,7 +53,7 @@ static bool class_retains(const struct caches *c, const char *name)
    where we have set it ourselves, with our label in one write, or where it is only what the class
    gave to a content that csi-snapshotter made for a snapshot of ours; and once: who sets Retain
    after that means it. */
-static bool policy_is_ours(const struct clone_view *v, const struct caches *c,
+static bool policy_is_ours(const struct clone_state *v, const struct caches *c,
                            const struct kube_object *content, const char *snapshot_uid)
 {
     return ours_content_of(content, snapshot_uid) && !kube_object_field(content, F_POLICY_SET) &&
@@ -61,7 +61,7 @@ static bool policy_is_ours(const struct clone_view *v, const struct caches *c,
             class_retains(c, kube_object_field(content, F_CONTENT_CLASS)));
 }
 
-static struct content content_of(const struct clone_view *v, const struct caches *c,
+static struct content content_of(const struct clone_state *v, const struct caches *c,
                                  const struct kube_object *o, const char *uid)
 {
     return (struct content){
@@ -76,7 +76,7 @@ static struct content content_of(const struct clone_view *v, const struct caches
     };
 }
 
-static struct content cached_content(const struct clone_view *v, const struct caches *c,
+static struct content cached_content(const struct clone_state *v, const struct caches *c,
                                      const char *name, const char *uid)
 {
     const struct kube_object *o = c->get(c->arg, KIND_CONTENT, "", name);
@@ -93,7 +93,7 @@ static struct call_key look_key(const struct kube_object *o)
     return call_key_named(bound ? CALL_READ_BOUND_CONTENT : CALL_READ_CONTENT, o->uid);
 }
 
-static struct content live_content(struct clone_view *v, const struct caches *c, const char *name,
+static struct content live_content(struct clone_state *v, const struct caches *c, const char *name,
                                    const char *uid, struct call_key key)
 {
     CLEANUP_JSON cJSON *tree = NULL;
@@ -117,7 +117,7 @@ static struct content live_content(struct clone_view *v, const struct caches *c,
 
 /* What the cache shows can be relied on, though it may be minutes old: a handle stays, and nobody
    but us changes the policy. */
-static bool sure(const struct clone_view *v, const struct content *c)
+static bool sure(const struct clone_state *v, const struct content *c)
 {
     if (!c->known || v->effective.clone_type == CLONE_LINKED)
         return false;
@@ -141,12 +141,12 @@ static const struct kube_object *keep_object(struct arena *a, const struct kube_
     return kept;
 }
 
-const struct kube_object *view_live(struct clone_view *v, enum worker_kind kind, const char *name,
-                                    bool *ret_unread)
+const struct kube_object *observe_live(struct clone_state *v, enum worker_kind kind,
+                                       const char *name, bool *ret_unread)
 {
     struct kube_object *o = NULL;
     struct err err = {0};
-    const struct call *c = memo_find(v->memo, view_live_key(kind, name));
+    const struct call *c = memo_find(v->memo, clone_live_key(kind, name));
     bool gone = call_failed(c) && c->code == 404;
     *ret_unread = (!call_ok(c) && !gone) || v->now.wall_ms >= c->done_ms + LOOK_FRESH_MS;
     if (*ret_unread || gone)
@@ -162,7 +162,7 @@ const struct kube_object *view_live(struct clone_view *v, enum worker_kind kind,
     return kept;
 }
 
-static bool content_comes(const struct clone_view *v, const struct caches *c,
+static bool content_comes(const struct clone_state *v, const struct caches *c,
                           const struct kube_object *snapshot)
 {
     bool bound = !str_empty(kube_object_field(snapshot, F_CONTENT_NAME));
@@ -175,8 +175,8 @@ static bool content_comes(const struct clone_view *v, const struct caches *c,
                       : CONTENT_MADE_MS);
 }
 
-static void see_release(struct clone_view *v, const struct kube_object *o,
-                        struct view_leftover *left)
+static void observe_release(struct clone_state *v, const struct kube_object *o,
+                            struct leftover *left)
 {
     const char *list = kube_object_field(o, F_FINALIZERS);
     const char *at = list ? strstr(list, "\"" SNAPSHOT_IN_USE "\"") : NULL;
@@ -197,8 +197,8 @@ static void see_release(struct clone_view *v, const struct kube_object *o,
 
 /* A content with a volume behind it is no copy: it holds a linked clone's parent, and its physical
    snapshot goes with it, or nobody would ever find it. */
-void view_see_left_content(const struct clone_view *v, const struct caches *c,
-                           const struct kube_object *o, struct view_leftover *left)
+void observe_left_content(const struct clone_state *v, const struct caches *c,
+                          const struct kube_object *o, struct leftover *left)
 {
     if (!kube_object_field(o, F_VOLUME_HANDLE))
         return;
@@ -213,14 +213,14 @@ void view_see_left_content(const struct clone_view *v, const struct caches *c,
                             !call_ok(memo_find(v->memo, call_key_named(CALL_SET_DELETE, o->name)));
 }
 
-void view_see_left_snapshot(struct clone_view *v, const struct caches *c,
-                            const struct kube_object *o, struct view_leftover *left)
+void observe_left_snapshot(struct clone_state *v, const struct caches *c,
+                           const struct kube_object *o, struct leftover *left)
 {
     CLEANUP_FREE char *usual = xasprintf("snapcontent-%s", o->uid);
     const char *bound = kube_object_field(o, F_CONTENT_NAME);
     struct content content = cached_content(v, c, str_empty(bound) ? usual : bound, o->uid);
     left->created_ms = o->created_ms;
-    see_release(v, o, left);
+    observe_release(v, o, left);
     if (left->deleting || left->copy) {
         int64_t since = v->now.wall_ms - o->deleted_ms;
         bool stuck = content.deleting && since > STUCK_MS && since < STUCK_UNTIL_MS;

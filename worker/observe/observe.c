@@ -1,4 +1,4 @@
-#include "observe/view_build.h"
+#include "observe/observe.h"
 
 #include <assert.h>
 
@@ -12,7 +12,7 @@
 /* Passes the caches on, and notes what of them cannot be read: it is there, and nothing is known of
    it, which is neither what it would be without it nor what it seems to be with empty fields. */
 struct noting {
-    struct clone_view *v;
+    struct clone_state *v;
     const struct caches *real;
 };
 
@@ -42,7 +42,7 @@ static bool noting_served(void *arg, enum worker_kind kind)
     return n->real->served(n->real->arg, kind);
 }
 
-static void apply_settings(struct clone_view *v, const struct view_settings *s)
+static void apply_settings(struct clone_state *v, const struct observe_settings *s)
 {
     v->unfreeze_timeout_ms = s->unfreeze_timeout_ms;
     v->source.freeze_elsewhere = s->freeze_elsewhere;
@@ -66,55 +66,55 @@ static bool namespace_goes(const struct caches *c, const char *name)
     return o && o->deleted_ms;
 }
 
-static void see_namespaces(struct clone_view *v, const struct caches *c)
+static void observe_namespaces(struct clone_state *v, const struct caches *c)
 {
     v->own_ns_terminating = namespace_goes(c, v->wukong->ns);
     v->source_ns_terminating =
         !str_eq(v->effective.source_ns, v->wukong->ns) && namespace_goes(c, v->effective.source_ns);
 }
 
-int view_build(struct clone_view *v, const struct caches *real, const struct kube_object *object,
-               struct memo *memo, struct now now, const struct view_settings *settings,
-               struct err *err)
+int observe_clone(struct clone_state *v, const struct caches *real,
+                  const struct kube_object *object, struct memo *memo, struct now now,
+                  const struct observe_settings *settings, struct err *err)
 {
     struct noting noting = {v, real};
     const struct caches noted = {noting_get, noting_each, noting_served, &noting};
     const struct caches *caches = &noted;
     v->now = now;
     v->memo = memo;
-    if (!v->wukong && view_read_wukong(v, object, err) < 0)
+    if (!v->wukong && observe_wukong(v, object, err) < 0)
         return -1;
     apply_settings(v, settings);
     if (!v->effective.is_clone)
         return 0;
-    view_judge_spec(v, memo, object);
-    see_namespaces(v, caches);
-    view_see_ours(v, caches);
+    observe_spec_findings(v, memo, object);
+    observe_namespaces(v, caches);
+    observe_ours(v, caches);
     bool final = record_final(&v->record);
     /* After the cut the source is not needed; of a finished clone it concerns only what is still
        owed to it. */
     if (!final || record_owes_thaw(&v->record) || v->record.started.at_ms)
-        view_read_source(v, final || view_past_cut(v) ? real : caches);
+        observe_source(v, final || clone_past_cut(v) ? real : caches);
     if (record_owes_thaw(&v->record))
-        view_note_others(v, memo);
+        observe_note_others(v, memo);
     if (!final) {
-        view_note_source(v, memo);
-        view_read_classes(v, caches);
+        observe_note_source(v, memo);
+        observe_classes(v, caches);
         if (settings->raise_cuts)
             settings->raise_cuts(settings->raise_arg, object, v);
-        caches->each(caches->arg, view_uses_vm_snapshot(v) ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT,
-                     view_taker(v).uid, view_find_carrier, v);
+        caches->each(caches->arg, clone_uses_vm_snapshot(v) ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT,
+                     clone_snapshot_owner(v).uid, observe_find_carrier, v);
         if (!v->wukong->deleted_ms && !record_aborted(&v->record))
             capture_build(v, memo);
-        if (!view_past_cut(v))
+        if (!clone_past_cut(v))
             capture_compare(v, real);
-        view_raise_quiesce(v);
-        view_see_snapshots(v, caches);
-        view_note_kubevirts_freeze(v, memo);
-        view_see_copies(v, caches);
+        clone_raise_quiesce(v);
+        observe_snapshots(v, caches);
+        observe_note_kubevirts_freeze(v, memo);
+        observe_copies(v, caches);
     }
-    view_see_targets(v, caches);
-    if (v->disk_count && view_past_cut(v))
-        view_see_events(v, caches);
+    observe_targets(v, caches);
+    if (v->disk_count && clone_past_cut(v))
+        observe_events(v, caches);
     return 0;
 }

@@ -1,9 +1,9 @@
 /*
- * The caches of a made-up cluster, and the view that is built of them: what the tests named
+ * The caches of a made-up cluster, and the state that is built of them: what the tests named
  * test_view_* stand on. Objects are JSON with ' for ".
  */
-#ifndef TESTS_UNIT_WORKER_VIEW_CLUSTER_H
-#define TESTS_UNIT_WORKER_VIEW_CLUSTER_H
+#ifndef TESTS_UNIT_WORKER_OBSERVED_CLUSTER_H
+#define TESTS_UNIT_WORKER_OBSERVED_CLUSTER_H
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +17,7 @@
 #include "clones/entries.h"
 #include "controller/status.h"
 #include "json/json.h"
-#include "observe/view_build.h"
+#include "observe/observe.h"
 #include "steps/steps.h"
 #include "wukong/names.h"
 
@@ -36,10 +36,10 @@ struct cluster {
         enum worker_kind kind;
         struct kube_object *object;
     } items[OBJECTS_MAX];
-    size_t count, visits[WORKER_KINDS]; /* objects that the view was shown, by kind */
+    size_t count, visits[WORKER_KINDS]; /* objects that the state was shown, by kind */
     struct memo memo;
     struct arena arena;
-    struct clone_view view;
+    struct clone_state view;
 };
 
 static inline void put(struct cluster *c, enum worker_kind kind, const char *json)
@@ -99,18 +99,18 @@ static inline void wukong(struct cluster *c, const char *spec, const char *statu
 static inline void build(struct cluster *c)
 {
     const struct caches caches = {get, each, served, c};
-    const struct view_settings settings = {.unfreeze_timeout_ms = 60000};
+    const struct observe_settings settings = {.unfreeze_timeout_ms = 60000};
     struct err err = {0};
     arena_init_soft(&c->arena, 16 * MIB);
-    c->view = (struct clone_view){.arena = &c->arena};
-    assert_int_equal(view_build(&c->view, &caches, get(c, KIND_WUKONG, "ns", "w"), &c->memo,
-                                (struct now){NOW, 1}, &settings, &err),
+    c->view = (struct clone_state){.arena = &c->arena};
+    assert_int_equal(observe_clone(&c->view, &caches, get(c, KIND_WUKONG, "ns", "w"), &c->memo,
+                                   (struct now){NOW, 1}, &settings, &err),
                      0);
 }
 
 static inline void drop(struct cluster *c)
 {
-    view_release(&c->view);
+    clone_state_release(&c->view);
     arena_release(&c->arena);
     memo_release(&c->memo);
     for (size_t i = 0; i < c->count; i++)

@@ -1,9 +1,9 @@
 /*
- * Proves what the view makes of what a clone leaves behind, from objects as the API server shows
+ * Proves what the state makes of what a clone leaves behind, from objects as the API server shows
  * them: what must come before a VolumeSnapshot is deleted, which contents and backups are ours, and
  * that one which the cache does not show yet is asked for.
  */
-#include "view_cluster.h"
+#include "observed_cluster.h"
 
 /* What the API server says when it is asked for the content of s1; NULL: it was not asked. */
 static void live_content(struct cluster *c, const char *answer, int64_t at)
@@ -97,7 +97,7 @@ static void test_before_a_snapshot_goes(void **state)
             put(&c, KIND_CONTENT, rows[i].cached);
         live_content(&c, stale ? "" : rows[i].live, stale ? NOW - 60000 : NOW - 1000);
         build(&c);
-        const struct view_leftover *left = c.view.ours;
+        const struct leftover *left = c.view.ours;
         if (c.view.ours_count != 1 || (left->look != NULL) != rows[i].look ||
             left->content_awaited != rows[i].awaited || left->being_cut != rows[i].being_cut ||
             left->content_retains != rows[i].retains)
@@ -203,7 +203,7 @@ static void test_backups_that_the_cache_does_not_show(void **state)
             "}]}}");
         if (rows[i].code) {
             struct call *call =
-                memo_slot(&c.memo, view_live_key(KIND_SNAPSHOT, "vmsnapshot-v1-volume-root"));
+                memo_slot(&c.memo, clone_live_key(KIND_SNAPSHOT, "vmsnapshot-v1-volume-root"));
             call->state = rows[i].code == 200 ? CALL_OK : CALL_FAILED;
             call->code = rows[i].code;
             call->done_ms = NOW - rows[i].ago_ms;
@@ -213,7 +213,7 @@ static void test_backups_that_the_cache_does_not_show(void **state)
         build(&c);
         size_t count = 0;
         for (size_t k = 0; k < c.view.ours_count; k++) {
-            const struct view_leftover *o = &c.view.ours[k];
+            const struct leftover *o = &c.view.ours[k];
             if (o->kind != KIND_SNAPSHOT)
                 continue;
             count++;

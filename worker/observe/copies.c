@@ -1,5 +1,5 @@
-/* The view of what a clone into another namespace adds: content and snapshot copies. */
-#include "observe/view_build.h"
+/* The state of what a clone into another namespace adds: content and snapshot copies. */
+#include "observe/observe.h"
 
 #include <assert.h>
 
@@ -8,14 +8,14 @@
 #include "observe/queries.h"
 #include "wukong/names.h"
 
-static void see_content_copy(const struct clone_view *v, const struct caches *c,
-                             struct view_copy *copy)
+static void observe_content_copy(const struct clone_state *v, const struct caches *c,
+                                 struct copy_state *copy)
 {
     const struct kube_object *o = c->get(c->arg, KIND_CONTENT, "", copy->content_name);
     if (!o)
         return;
     copy->content_exists = true;
-    copy->content_ours = view_is_ours(v, KIND_CONTENT, o);
+    copy->content_ours = clone_owns(v, KIND_CONTENT, o);
     copy->content_deleting = o->deleted_ms != 0;
     copy->content_ref_uid = kube_object_field(o, F_SNAPSHOT_REF_UID);
     copy->content_handle = kube_object_field(o, F_HANDLE);
@@ -25,9 +25,9 @@ static void see_content_copy(const struct clone_view *v, const struct caches *c,
 
 /* The end that we wrote: whoever changed it, the claim would restore something else, or its end
    would delete the source's snapshot. */
-static const char *changed_text(const struct view_disk *d)
+static const char *changed_text(const struct disk_state *d)
 {
-    const struct view_copy *c = &d->copy;
+    const struct copy_state *c = &d->copy;
     if (!c->content_ours || c->content_deleting)
         return NULL;
     if (c->content_handle && d->snapshot.handle && !str_eq(c->content_handle, d->snapshot.handle))
@@ -41,16 +41,16 @@ static const char *changed_text(const struct view_disk *d)
     return NULL;
 }
 
-static void see_snapshot_copy(const struct clone_view *v, const struct caches *c,
-                              struct view_copy *copy)
+static void observe_snapshot_copy(const struct clone_state *v, const struct caches *c,
+                                  struct copy_state *copy)
 {
-    struct seen_snapshot *s = &copy->snapshot;
+    struct snapshot_state *s = &copy->snapshot;
     const struct kube_object *o = c->get(c->arg, KIND_SNAPSHOT, v->wukong->ns, s->name);
     if (!o)
         return;
     s->exists = true;
     s->uid = o->uid;
-    s->ours = view_is_ours(v, KIND_SNAPSHOT, o);
+    s->ours = clone_owns(v, KIND_SNAPSHOT, o);
     s->deleting = o->deleted_ms != 0;
     s->ready = str_eq(kube_object_field(o, F_READY_TO_USE), "true");
     s->error = kube_object_field(o, F_ERROR);
@@ -58,29 +58,29 @@ static void see_snapshot_copy(const struct clone_view *v, const struct caches *c
 }
 
 /* The source's snapshot may be shared with others, which make their own copies beside ours. */
-static const char *own_snapshot_name(const struct clone_view *v, const char *disk)
+static const char *own_snapshot_name(const struct clone_state *v, const char *disk)
 {
     char name[NAME_BUF];
     name_snapshot(str_or(v->record.source_vmi, v->effective.source_name), v->wukong->name,
-                  v->wukong->uid, view_attempt(v), disk, name);
+                  v->wukong->uid, clone_attempt(v), disk, name);
     const char *copy = arena_strdup(v->arena, name);
     return copy;
 }
 
-void view_see_copies(struct clone_view *v, const struct caches *c)
+void observe_copies(struct clone_state *v, const struct caches *c)
 {
     char name[PVC_NAME_BUF];
     for (size_t i = 0; i < v->disk_count; i++) {
-        struct view_disk *d = &v->disks[i];
-        struct view_copy *copy = &d->copy;
+        struct disk_state *d = &v->disks[i];
+        struct copy_state *copy = &d->copy;
         if (d->plan->method != DISK_HANDLE_COPY)
             continue;
-        name_content(v->wukong->uid, view_attempt(v), d->plan->name, name);
+        name_content(v->wukong->uid, clone_attempt(v), d->plan->name, name);
         copy->content_name = arena_strdup(v->arena, name);
         copy->snapshot.name = own_snapshot_name(v, d->plan->name);
         copy->snapshot.ns = v->wukong->ns;
-        see_content_copy(v, c, copy);
-        see_snapshot_copy(v, c, copy);
+        observe_content_copy(v, c, copy);
+        observe_snapshot_copy(v, c, copy);
         copy->changed = changed_text(d);
         /* Both ends, and the same physical snapshot. */
         copy->bound = !copy->changed && copy->content_ours && copy->snapshot.ours &&

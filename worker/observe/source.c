@@ -1,5 +1,5 @@
 /* The source as the caches show it, and what others do to it. */
-#include "observe/view_build.h"
+#include "observe/observe.h"
 
 #include "base/str.h"
 #include "json/json.h"
@@ -26,10 +26,10 @@ static int64_t began_running(const cJSON *moments, int64_t created_ms)
     return at;
 }
 
-static void read_vmi(struct clone_view *v, const struct kube_object *vmi)
+static void read_vmi(struct clone_state *v, const struct kube_object *vmi)
 {
-    struct view_source *s = &v->source;
-    const cJSON *conditions = view_field_tree(v, vmi, F_CONDITIONS);
+    struct source_state *s = &v->source;
+    const cJSON *conditions = clone_field_tree(v, vmi, F_CONDITIONS);
     s->vmi_exists = true;
     s->vmi_name = vmi->name;
     s->vmi_uid = vmi->uid;
@@ -37,7 +37,7 @@ static void read_vmi(struct clone_view *v, const struct kube_object *vmi)
     s->running = str_eq(s->phase, "Running") && !vmi->deleted_ms;
     s->agent = condition_true(conditions, "AgentConnected");
     s->paused = condition_true(conditions, "Paused");
-    s->began_ms = began_running(view_field_tree(v, vmi, F_PHASE_TIMES), vmi->created_ms);
+    s->began_ms = began_running(clone_field_tree(v, vmi, F_PHASE_TIMES), vmi->created_ms);
     s->freeze_status = str_empty(kube_object_field(vmi, F_FREEZE_STATUS))
                            ? NULL
                            : kube_object_field(vmi, F_FREEZE_STATUS);
@@ -49,32 +49,32 @@ static void read_vmi(struct clone_view *v, const struct kube_object *vmi)
         s->vmi_exists = false;
 }
 
-static void read_vm(struct clone_view *v, const struct kube_object *vm)
+static void read_vm(struct clone_state *v, const struct kube_object *vm)
 {
-    struct view_source *s = &v->source;
+    struct source_state *s = &v->source;
     s->vm_exists = true;
     s->vm_name = vm->name;
     s->vm_uid = vm->uid;
     s->vm_run_strategy = kube_object_field(vm, F_RUN_STRATEGY);
 }
 
-static void read_holds(struct clone_view *v, const struct kube_object *vm,
+static void read_holds(struct clone_state *v, const struct kube_object *vm,
                        const struct kube_object *vmi)
 {
     const struct kube_object *now = v->source.vmi_exists ? vmi : NULL;
     v->source.holds = holds_read(&(struct hold_fields){
         .runs = now != NULL,
-        .vmi_conditions = view_field_tree(v, now, F_CONDITIONS),
-        .migrated_volumes = view_field_tree(v, now, F_MIGRATED_VOLUMES),
-        .migration = view_field_tree(v, now, F_MIGRATION),
-        .backup = view_field_tree(v, now, F_BACKUP_STATUS),
-        .vm_conditions = view_field_tree(v, vm, F_CONDITIONS),
+        .vmi_conditions = clone_field_tree(v, now, F_CONDITIONS),
+        .migrated_volumes = clone_field_tree(v, now, F_MIGRATED_VOLUMES),
+        .migration = clone_field_tree(v, now, F_MIGRATION),
+        .backup = clone_field_tree(v, now, F_BACKUP_STATUS),
+        .vm_conditions = clone_field_tree(v, vm, F_CONDITIONS),
         .snapshot = kube_object_field(vm, F_SNAPSHOT_IN_PROGRESS),
         .restore = kube_object_field(vm, F_RESTORE_IN_PROGRESS),
     });
 }
 
-void view_read_source(struct clone_view *v, const struct caches *c)
+void observe_source(struct clone_state *v, const struct caches *c)
 {
     const struct wukong_effective *e = &v->effective;
     const struct kube_object *vmi = c->get(c->arg, KIND_VMI, e->source_ns, e->source_name);
@@ -96,7 +96,7 @@ void view_read_source(struct clone_view *v, const struct caches *c)
 }
 
 /* What others do to the guest while we hold a freeze; there is no lock that forbids it. */
-void view_note_others(const struct clone_view *v, struct memo *memo)
+void observe_note_others(const struct clone_state *v, struct memo *memo)
 {
     bool shown = memo->freeze_shown_ms >= v->record.attempt.freeze.requested_ms;
     /* The backup's freeze of a frozen guest succeeds, and then it thaws (wukong/holds.h). */
@@ -104,25 +104,25 @@ void view_note_others(const struct clone_view *v, struct memo *memo)
         memo->foreign_snapshot_ms = v->now.wall_ms;
     if (v->source.freeze_status)
         memo->freeze_shown_ms = v->now.wall_ms;
-    else if (shown && !view_thaw_call(v))
+    else if (shown && !clone_thaw_call(v))
         memo->foreign_thaw_ms = v->now.wall_ms;
 }
 
-void view_note_kubevirts_freeze(const struct clone_view *v, struct memo *memo)
+void observe_note_kubevirts_freeze(const struct clone_state *v, struct memo *memo)
 {
-    if (!view_uses_vm_snapshot(v) || !v->vm_snapshot.exists || view_past_cut(v))
+    if (!clone_uses_vm_snapshot(v) || !v->vm_snapshot.exists || clone_past_cut(v))
         return;
     if (v->source.freeze_status)
         memo->freeze_shown_ms = v->now.wall_ms;
-    else if (memo->freeze_shown_ms >= v->record.attempt.begun_ms && !view_all_cut(v))
+    else if (memo->freeze_shown_ms >= v->record.attempt.begun_ms && !clone_all_cut(v))
         memo->foreign_thaw_ms = v->now.wall_ms;
 }
 
 /* That a source was started counts, though it be stopped again before the record tells of it; and
    so does what changed the data of its claims, though it be over by then. */
-void view_note_source(const struct clone_view *v, struct memo *memo)
+void observe_note_source(const struct clone_state *v, struct memo *memo)
 {
-    const struct view_source *s = &v->source;
+    const struct source_state *s = &v->source;
     const struct clone_record *r = &v->record;
     uint64_t guest = s->vmi_exists ? str_hash64(s->vmi_uid, strlen(s->vmi_uid)) : 0;
     if (s->running && !s->agent && memo->agentless != guest) {

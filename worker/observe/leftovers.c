@@ -1,19 +1,19 @@
-/* The view of everything that bears the clone's label: what is its own, and what is not. */
-#include "observe/view_build.h"
+/* The state of everything that bears the clone's label: what is its own, and what is not. */
+#include "observe/observe.h"
 
 #include "base/str.h"
 #include "json/json.h"
 #include "observe/queries.h"
 
 struct owned_fill {
-    struct clone_view *v;
+    struct clone_state *v;
     const struct caches *caches;
     int kind;
     size_t cap;
 };
 
 /* Somebody else restores from it, or will. */
-static bool is_held(struct clone_view *v, const struct kube_object *o)
+static bool is_held(struct clone_state *v, const struct kube_object *o)
 {
     int64_t attempt;
     if (!str_eq(o->ns, v->effective.source_ns) ||
@@ -25,35 +25,35 @@ static bool is_held(struct clone_view *v, const struct kube_object *o)
     return false;
 }
 
-static struct view_leftover *add_one(struct owned_fill *f, int kind, const struct kube_object *o)
+static struct leftover *add_one(struct owned_fill *f, int kind, const struct kube_object *o)
 {
-    struct clone_view *v = f->v;
+    struct clone_state *v = f->v;
     if (v->ours_count == f->cap) {
         size_t cap = f->cap ? f->cap * 2 : 32;
-        struct view_leftover *grown = arena_alloc(v->arena, cap * sizeof *grown);
+        struct leftover *grown = arena_alloc(v->arena, cap * sizeof *grown);
         if (v->ours_count)
             memcpy(grown, v->ours, v->ours_count * sizeof *grown);
         v->ours = grown;
         f->cap = cap;
     }
-    struct view_leftover *left = &v->ours[v->ours_count++];
-    *left = (struct view_leftover){.kind = kind,
-                                   .ns = o->ns,
-                                   .name = o->name,
-                                   .uid = o->uid,
-                                   .deleting = o->deleted_ms != 0,
-                                   .copy = kind == KIND_CONTENT ||
-                                           !str_eq(o->ns, v->effective.source_ns)};
+    struct leftover *left = &v->ours[v->ours_count++];
+    *left =
+        (struct leftover){.kind = kind,
+                          .ns = o->ns,
+                          .name = o->name,
+                          .uid = o->uid,
+                          .deleting = o->deleted_ms != 0,
+                          .copy = kind == KIND_CONTENT || !str_eq(o->ns, v->effective.source_ns)};
     return left;
 }
 
-static struct view_leftover *add_left(struct owned_fill *f, int kind, const struct kube_object *o)
+static struct leftover *add_left(struct owned_fill *f, int kind, const struct kube_object *o)
 {
-    struct view_leftover *left = add_one(f, kind, o);
+    struct leftover *left = add_one(f, kind, o);
     if (kind == KIND_SNAPSHOT)
-        view_see_left_snapshot(f->v, f->caches, o, left);
+        observe_left_snapshot(f->v, f->caches, o, left);
     if (kind == KIND_CONTENT)
-        view_see_left_content(f->v, f->caches, o, left);
+        observe_left_content(f->v, f->caches, o, left);
     return left;
 }
 
@@ -69,7 +69,7 @@ static const struct kube_object *find_backup(struct owned_fill *f, enum worker_k
     *ret_live = !o && str_eq(kube_object_field(vm_snapshot, F_PHASE), "Succeeded");
     if (!*ret_live)
         return o;
-    o = view_live(f->v, kind, name, &unread);
+    o = observe_live(f->v, kind, name, &unread);
     if (unread) {
         struct kube_object unseen = {.ns = vm_snapshot->ns,
                                      .name = arena_strdup(f->v->arena, name)};
@@ -88,7 +88,7 @@ static void add_backups(struct owned_fill *f, const struct kube_object *vm_snaps
     const struct kube_object *k =
         find_backup(f, KIND_VM_SNAPSHOT_CONTENT, vm_snapshot, name, &live);
     const cJSON *b;
-    cJSON_ArrayForEach (b, view_field_tree(f->v, k, F_VOLUME_BACKUPS)) {
+    cJSON_ArrayForEach (b, clone_field_tree(f->v, k, F_VOLUME_BACKUPS)) {
         const char *snapshot = json_str(b, "volumeSnapshotName");
         const struct kube_object *o =
             ours_is_backup_of(snapshot, vm_snapshot->uid)
@@ -99,15 +99,15 @@ static void add_backups(struct owned_fill *f, const struct kube_object *vm_snaps
             (str_eq(o->label, f->v->wukong->uid) ||
              (live && call_ok(memo_find(f->v->memo, call_key_named(CALL_LABEL_SNAPSHOT, o->uid)))));
         /* What the cache shows with our label is among ours already. */
-        if (!o || (!live && view_is_ours(f->v, KIND_SNAPSHOT, o)))
+        if (!o || (!live && clone_owns(f->v, KIND_SNAPSHOT, o)))
             continue;
-        struct view_leftover *left = add_left(f, KIND_SNAPSHOT, o);
+        struct leftover *left = add_left(f, KIND_SNAPSHOT, o);
         left->unlabelled = !labelled;
         left->backup_of = vm_snapshot->uid;
     }
 }
 
-static bool is_ready_vm(const struct clone_view *v, const char *uid)
+static bool is_ready_vm(const struct clone_state *v, const char *uid)
 {
     for (size_t i = 0; i < v->record.ready_count; i++)
         if (str_eq(v->record.ready[i].vm_uid, uid))
@@ -119,7 +119,7 @@ static bool is_ready_vm(const struct clone_view *v, const char *uid)
    and who deletes the Wukong says by reclaimPolicy what becomes of them. */
 static bool of_ready_machine(const struct owned_fill *f, const struct kube_object *o)
 {
-    const struct clone_view *v = f->v;
+    const struct clone_state *v = f->v;
     bool failed = v->record.phase == PHASE_FAILED && v->effective.reclaim == RECLAIM_RETAIN;
     bool goes = (v->wukong->deleted_ms && !failed) || v->own_ns_terminating;
     if (v->record.phase == PHASE_SUCCEEDED || goes)
@@ -146,7 +146,7 @@ static bool add_own(struct owned_fill *f, const struct kube_object *o)
         f->v->held_count++;
         return true;
     }
-    struct view_leftover *left = add_left(f, f->kind, o);
+    struct leftover *left = add_left(f, f->kind, o);
     left->stays = of_ready_machine(f, o);
     if (f->kind == KIND_PVC)
         left->pending_claim = !str_eq(kube_object_field(o, F_PHASE), "Bound");
@@ -170,19 +170,19 @@ static bool is_made_by_others(const struct kube_object *o)
     return false;
 }
 
-static void add_stranger(struct clone_view *v, int kind, const struct kube_object *o)
+static void add_stranger(struct clone_state *v, int kind, const struct kube_object *o)
 {
     if (is_made_by_others(o))
         return;
-    if (v->stranger_count < VIEW_STRANGERS_MAX)
-        v->strangers[v->stranger_count] = (struct view_stranger){kind, o->ns, o->name};
+    if (v->stranger_count < STRANGERS_MAX)
+        v->strangers[v->stranger_count] = (struct stranger){kind, o->ns, o->name};
     v->stranger_count++;
 }
 
 static bool add_ours(void *arg, const struct kube_object *o)
 {
     struct owned_fill *f = arg;
-    if (!view_is_ours(f->v, (enum worker_kind)f->kind, o)) {
+    if (!clone_owns(f->v, (enum worker_kind)f->kind, o)) {
         add_stranger(f->v, f->kind, o);
         return true;
     }
@@ -194,7 +194,7 @@ static bool add_shared(void *arg, const struct kube_object *o)
 {
     struct owned_fill *f = arg;
     int64_t attempt;
-    const struct ours_clone taker = view_taker(f->v);
+    const struct ours_clone taker = clone_snapshot_owner(f->v);
     if (!str_eq(o->ns, f->v->effective.source_ns) ||
         !str_to_i64(kube_object_field(o, F_LABEL_ATTEMPT), &attempt) ||
         attempt != f->v->record.attempt.shared.attempt || !ours_made(&taker, KIND_SNAPSHOT, o))
@@ -202,7 +202,7 @@ static bool add_shared(void *arg, const struct kube_object *o)
     return add_own(f, o);
 }
 
-void view_see_ours(struct clone_view *v, const struct caches *c)
+void observe_ours(struct clone_state *v, const struct caches *c)
 {
     static const enum worker_kind kinds[] = {KIND_VM,       KIND_DATA_VOLUME, KIND_PVC,
                                              KIND_SNAPSHOT, KIND_VM_SNAPSHOT, KIND_CONTENT};

@@ -1,5 +1,5 @@
 /* The machines and claims that the clone makes. */
-#include "observe/view_build.h"
+#include "observe/observe.h"
 
 #include <assert.h>
 
@@ -14,11 +14,11 @@
    again for ever: a copy that has begun is not thrown away for it. What is wrong before there is a
    claim is told by condition Bound (CDI pkg/controller/populators/clone-populator.go
    addRunningAnnotations, pkg/controller/datavolume/conditions.go updateBoundCondition). */
-static void see_data_volume_error(struct clone_view *v, const struct kube_object *dv,
-                                  bool claim_exists, struct seen_claim *s)
+static void see_data_volume_error(struct clone_state *v, const struct kube_object *dv,
+                                  bool claim_exists, struct claim_state *s)
 {
     const cJSON *c;
-    cJSON_ArrayForEach (c, view_field_tree(v, dv, F_CONDITIONS)) {
+    cJSON_ArrayForEach (c, clone_field_tree(v, dv, F_CONDITIONS)) {
         const char *type = json_str(c, "type"), *reason = json_str(c, "reason");
         bool failed = str_eq(type, "Running") && str_eq(reason, "Error");
         bool refused = str_eq(type, "Bound") && !claim_exists && !str_empty(reason) &&
@@ -46,12 +46,12 @@ static unsigned percent_of(const char *text)
 /* As the API server itself showed it a moment ago, where that is newer than the cache: a watch may
    hang for minutes, and no machine is taken away for what a cache does not show (the last look,
    decide/last_look.h). */
-static const struct kube_object *newest(struct clone_view *v, const struct caches *c,
+static const struct kube_object *newest(struct clone_state *v, const struct caches *c,
                                         enum worker_kind kind, const char *name)
 {
     const struct kube_object *cached = c->get(c->arg, kind, v->wukong->ns, name);
     bool unread = false;
-    const struct kube_object *live = v->looked_live ? view_live(v, kind, name, &unread) : NULL;
+    const struct kube_object *live = v->looked_live ? observe_live(v, kind, name, &unread) : NULL;
     bool newer =
         live && (!cached || kube_version_newer(cached->resource_version, live->resource_version));
     return newer ? live : cached;
@@ -59,14 +59,15 @@ static const struct kube_object *newest(struct clone_view *v, const struct cache
 
 /* A claim that CDI makes: the DataVolume of its name is ours, is what the machine owns, and stands
    for the claim until that is there. */
-static void see_data_volume(struct clone_view *v, const struct caches *c, struct seen_claim *s)
+static void observe_data_volume(struct clone_state *v, const struct caches *c,
+                                struct claim_state *s)
 {
     const struct kube_object *dv = newest(v, c, KIND_DATA_VOLUME, s->name);
     const struct kube_object *pvc = newest(v, c, KIND_PVC, s->name);
     if (!dv)
         return;
     bool made = pvc && str_eq(pvc->owner_uid, dv->uid);
-    s->ours = view_is_ours(v, KIND_DATA_VOLUME, dv) && (!pvc || made || s->ours);
+    s->ours = clone_owns(v, KIND_DATA_VOLUME, dv) && (!pvc || made || s->ours);
     s->exists = s->data_volume = true;
     s->object = dv;
     s->sourced = true;
@@ -83,10 +84,10 @@ static void see_data_volume(struct clone_view *v, const struct caches *c, struct
     see_data_volume_error(v, dv, pvc != NULL, s);
     int64_t attempt;
     s->earlier =
-        str_to_i64(kube_object_field(dv, F_LABEL_ATTEMPT), &attempt) && attempt != view_attempt(v);
+        str_to_i64(kube_object_field(dv, F_LABEL_ATTEMPT), &attempt) && attempt != clone_attempt(v);
 }
 
-static void see_claim(struct clone_view *v, const struct caches *c, struct seen_claim *s)
+static void observe_claim(struct clone_state *v, const struct caches *c, struct claim_state *s)
 {
     const struct kube_object *o = newest(v, c, KIND_PVC, s->name);
     int64_t attempt;
@@ -94,13 +95,13 @@ static void see_claim(struct clone_view *v, const struct caches *c, struct seen_
         s->exists = true;
         s->object = o;
         s->uid = o->uid;
-        s->ours = view_is_ours(v, KIND_PVC, o);
+        s->ours = clone_owns(v, KIND_PVC, o);
         s->deleting = o->deleted_ms != 0;
         s->bound = str_eq(kube_object_field(o, F_PHASE), "Bound");
         s->done_percent = s->bound ? 100 : 0;
         s->created_ms = o->created_ms;
         s->earlier = str_to_i64(kube_object_field(o, F_LABEL_ATTEMPT), &attempt) &&
-                     attempt != view_attempt(v);
+                     attempt != clone_attempt(v);
         /* CDI fills it, from a DataVolume that another watch is yet to show; that is what the
            machine owns, and the claim's own owner is CDI's. */
         bool unseen = str_eq(o->owner_kind, "DataVolume");
@@ -111,15 +112,15 @@ static void see_claim(struct clone_view *v, const struct caches *c, struct seen_
         if (unseen && !newest(v, c, KIND_DATA_VOLUME, s->name))
             s->bound = false, s->done_percent = 0;
     }
-    see_data_volume(v, c, s);
+    observe_data_volume(v, c, s);
     if (!s->ours) /* a stranger's claim of that name is no progress of ours */
         s->bound = false, s->done_percent = 0;
 }
 
-static const char *vm_failure(struct clone_view *v, const struct kube_object *o)
+static const char *vm_failure(struct clone_state *v, const struct kube_object *o)
 {
     const cJSON *c;
-    cJSON_ArrayForEach (c, view_field_tree(v, o, F_CONDITIONS))
+    cJSON_ArrayForEach (c, clone_field_tree(v, o, F_CONDITIONS))
         if (str_eq(json_str(c, "type"), "Failure") && str_eq(json_str(c, "status"), "True"))
             return str_or(json_str(c, "message"), json_str(c, "reason"));
     return NULL;
@@ -130,7 +131,7 @@ static const char *vm_failure(struct clone_view *v, const struct kube_object *o)
  * VMI, which a probe turns False for as long as it fails (KubeVirt
  * pkg/virt-controller/watch/vm/vm.go syncReadyConditionFromVMI). The VMI has its VM's name.
  */
-static bool was_started(const struct clone_view *v, const struct caches *c,
+static bool was_started(const struct clone_state *v, const struct caches *c,
                         const struct kube_object *vm)
 {
     static const char *const up[] = {"Running", "Paused", "Migrating"};
@@ -144,14 +145,14 @@ static bool was_started(const struct clone_view *v, const struct caches *c,
            str_eq(phase, "Succeeded");
 }
 
-static void see_vm(struct clone_view *v, const struct caches *c, struct seen_vm *s)
+static void observe_vm(struct clone_state *v, const struct caches *c, struct vm_state *s)
 {
     const struct kube_object *o = newest(v, c, KIND_VM, s->name);
     if (!o)
         return;
     s->exists = true;
     s->uid = o->uid;
-    s->ours = view_is_ours(v, KIND_VM, o);
+    s->ours = clone_owns(v, KIND_VM, o);
     s->deleting = o->deleted_ms != 0;
     s->ready = str_eq(kube_object_field(o, F_READY), "true");
     s->owned = str_eq(o->owner_uid, v->wukong->uid);
@@ -163,13 +164,13 @@ static void see_vm(struct clone_view *v, const struct caches *c, struct seen_vm 
 
 /* A machine that has been ready counts as it was then: it is its user's, who may stop or delete it.
  */
-static void as_it_was(const struct clone_view *v, struct view_target *t)
+static void as_it_was(const struct clone_state *v, struct target_state *t)
 {
     t->vm.exists = t->vm.ours = t->vm.up = t->vm.owned = true;
     t->vm.deleting = false;
     t->vm.failure = NULL;
     for (size_t i = 0; i < v->disk_count; i++) {
-        struct seen_claim *c = &t->claims[i];
+        struct claim_state *c = &t->claims[i];
         c->exists = c->ours = c->owned = c->sourced = c->bound = true;
         c->deleting = c->earlier = false;
         c->error = NULL;
@@ -178,25 +179,25 @@ static void as_it_was(const struct clone_view *v, struct view_target *t)
     }
 }
 
-void view_see_targets(struct clone_view *v, const struct caches *c)
+void observe_targets(struct clone_state *v, const struct caches *c)
 {
     size_t n = (size_t)v->effective.replicas;
     v->looked_live = memo_has(v->memo, CALL_READ_LIVE, worker_kinds[KIND_VM].resource);
     v->targets = arena_alloc(v->arena, (n + 1) * sizeof *v->targets);
     for (size_t t = 0; t < n; t++) {
-        struct view_target *target = &v->targets[t];
+        struct target_state *target = &v->targets[t];
         char vm[NAME_BUF];
         char pvc[PVC_NAME_BUF];
         target->index = (int64_t)t;
         name_vm(v->wukong->name, v->effective.replicas, target->index, vm);
         target->vm.name = arena_strdup(v->arena, vm);
-        see_vm(v, c, &target->vm);
+        observe_vm(v, c, &target->vm);
         target->claims = arena_alloc(v->arena, (v->disk_count + 1) * sizeof *target->claims);
         for (size_t i = 0; i < v->disk_count; i++) {
             name_pvc(v->wukong->name, v->effective.replicas, target->index, v->disks[i].plan->name,
                      pvc);
             target->claims[i].name = arena_strdup(v->arena, pvc);
-            see_claim(v, c, &target->claims[i]);
+            observe_claim(v, c, &target->claims[i]);
         }
         for (size_t i = 0; i < v->record.ready_count; i++)
             target->ready |= v->record.ready[i].index == target->index;
@@ -208,7 +209,7 @@ void view_see_targets(struct clone_view *v, const struct caches *c)
 
 /* The failure Events of one claim. */
 struct failures {
-    struct seen_claim *claim;
+    struct claim_state *claim;
     int64_t newest_ms, goes_on_ms; /* the last of all; the last that lets hope */
 };
 
@@ -250,11 +251,11 @@ static bool note_settled(void *arg, const struct kube_object *o)
 /* The newest failure Event of each claim that is not bound, and since when all of them come to
    nothing. Where CDI fills the claim, its own word comes first: Events of the claim tell of the
    provisioner's first tries, which CDI takes over. */
-void view_see_events(struct clone_view *v, const struct caches *caches)
+void observe_events(struct clone_state *v, const struct caches *caches)
 {
     for (size_t t = 0; t < v->target_count; t++)
         for (size_t i = 0; i < v->disk_count; i++) {
-            struct seen_claim *c = &v->targets[t].claims[i];
+            struct claim_state *c = &v->targets[t].claims[i];
             struct failures f = {.claim = c};
             if (!c->exists || c->bound || !c->uid || (c->data_volume && c->error))
                 continue;

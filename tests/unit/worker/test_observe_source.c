@@ -1,9 +1,9 @@
 /*
- * Proves what the view makes of the source: who froze and who thawed it, that one which ran in
+ * Proves what the state makes of the source: who froze and who thawed it, that one which ran in
  * between is not forgotten, what KubeVirt does to it, a claim that has nothing to be cut, an object
  * that cannot be read.
  */
-#include "view_cluster.h"
+#include "observed_cluster.h"
 
 /* Backup software thaws whoever froze: what the guest's status shows before our own thaw counts. */
 static void test_thawed_by_others(void **state)
@@ -65,7 +65,7 @@ static void test_source_ran_in_between(void **state)
             "'status':{'phase':'Running'}}");
         build(&c);
         assert_int_equal(step_source_check(&c.view, &why), STEP_FAILED);
-        view_release(&c.view);
+        clone_state_release(&c.view);
         arena_release(&c.arena);
         free(c.items[--c.count].object);
         build(&c);

@@ -1,10 +1,10 @@
 /*
- * Proves what the view makes of what the clone has made: a claim's own Events are all that is
+ * Proves what the state makes of what the clone has made: a claim's own Events are all that is
  * looked at; CDI's DataVolume stands for its claim; a claim of another, or of an earlier attempt,
  * is no progress; whose a machine is.
  */
 #include "call_name.h"
-#include "view_cluster.h"
+#include "observed_cluster.h"
 
 /* CDI: the claim is bound long before its data are there, and the DataVolume is what is owned. */
 static void test_data_volume(void **state)
@@ -26,7 +26,7 @@ static void test_data_volume(void **state)
             "'kind':'DataVolume','name':'w-root','uid':'dv1','controller':true}]},"
             "'spec':{},'status':{'phase':'Bound'}}");
         build(&c);
-        const struct seen_claim *s = &c.view.targets[0].claims[0];
+        const struct claim_state *s = &c.view.targets[0].claims[0];
         assert_true(s->exists && s->ours && s->data_volume && s->sourced);
         assert_false(s->owned);
         assert_string_equal(s->owner_target, "dv1");
@@ -45,7 +45,7 @@ static void test_data_volume(void **state)
         "'kind':'DataVolume','name':'w-root','uid':'dv1','controller':true}]},"
         "'spec':{},'status':{'phase':'Bound'}}");
     build(&early);
-    const struct seen_claim *first = &early.view.targets[0].claims[0];
+    const struct claim_state *first = &early.view.targets[0].claims[0];
     assert_true(first->exists && first->sourced);
     assert_false(first->bound);
     drop(&early);
@@ -63,7 +63,7 @@ static void test_data_volume(void **state)
         "'ownerReferences':[{'kind':'DataVolume','name':'w-root','uid':'dv1','controller':true}]},"
         "'spec':{},'status':{'phase':'Pending'}}");
     build(&copied);
-    const struct seen_claim *slow = &copied.view.targets[0].claims[0];
+    const struct claim_state *slow = &copied.view.targets[0].claims[0];
     assert_true(slow->host_copied);
     assert_string_equal(slow->fallback, "No compatible volumesnapshotclass found");
     struct decision d = {.intents = {.arena = &copied.arena}};
@@ -119,7 +119,7 @@ static void test_data_volume_seen_late(void **state)
         assert_non_null(strstr(why.message, "DataVolume"));
         step_ready_run(&c.view, &early);
         assert_int_equal(early.intents.count, 0);
-        view_release(&c.view);
+        clone_state_release(&c.view);
         arena_release(&c.arena);
         put(&c, KIND_DATA_VOLUME,
             "{'metadata':{'name':'w-root','namespace':'ns','uid':'dv1','labels':{" MADE ":'" UID
@@ -149,7 +149,7 @@ static void test_strangers_claim(void **state)
                       ours ? UID : "another");
         put(&c, KIND_PVC, claim);
         build(&c);
-        const struct seen_claim *s = &c.view.targets[0].claims[0];
+        const struct claim_state *s = &c.view.targets[0].claims[0];
         assert_true(s->exists);
         assert_int_equal(s->ours, ours);
         assert_int_equal(s->bound, ours);
@@ -236,7 +236,7 @@ static void test_since_when_a_claim_fails(void **state)
         for (size_t e = 0; e < ARRAY_LEN(rows[i].events) && rows[i].events[e]; e++)
             put(&c, KIND_CLAIM_EVENT, rows[i].events[e]);
         build(&c);
-        const struct seen_claim *s = &c.view.targets[0].claims[0];
+        const struct claim_state *s = &c.view.targets[0].claims[0];
         if (rows[i].since)
             assert_true(str_to_time_ms(rows[i].since, &since));
         if (s->settled_ms != since || !str_eq(s->error, rows[i].error))

@@ -1,12 +1,12 @@
 /* Storage classes, snapshot classes and drivers, as facts for the plan of the disks. */
-#include "observe/view_build.h"
+#include "observe/observe.h"
 
 #include "base/str.h"
 #include "json/json.h"
 #include "observe/queries.h"
 
 struct class_fill {
-    struct clone_view *v;
+    struct clone_state *v;
     struct storage_class_facts *storage;
     struct snapshot_class_facts *snapshot;
     struct storage_profile_facts *profiles;
@@ -55,11 +55,11 @@ static bool add_profile(void *arg, const struct kube_object *o)
     struct class_facts *c = &f->v->classes;
     f->profiles[c->profile_count++] = (struct storage_profile_facts){
         o->name, kube_object_field(o, F_PROFILE_CLASS),
-        cJSON_GetArraySize(view_field_tree(f->v, o, F_PROFILE_SETS)) > 0};
+        cJSON_GetArraySize(clone_field_tree(f->v, o, F_PROFILE_SETS)) > 0};
     return c->profile_count < LIMIT_CLASSES;
 }
 
-void view_read_classes(struct clone_view *v, const struct caches *c)
+void observe_classes(struct clone_state *v, const struct caches *c)
 {
     struct class_facts *facts = &v->classes;
     struct class_fill f = {

@@ -1,5 +1,5 @@
 /* The snapshots of this attempt, whoever took them. */
-#include "observe/view_build.h"
+#include "observe/observe.h"
 
 #include <assert.h>
 
@@ -9,7 +9,8 @@
 #include "wukong/names.h"
 #include "wukong/quantity.h"
 
-static void see_content(const struct clone_view *v, const struct caches *c, struct seen_snapshot *s)
+static void observe_content(const struct clone_state *v, const struct caches *c,
+                            struct snapshot_state *s)
 {
     int64_t ns;
     CLEANUP_FREE char *name = xasprintf("snapcontent-%s", s->uid);
@@ -17,7 +18,7 @@ static void see_content(const struct clone_view *v, const struct caches *c, stru
     const struct kube_object *o = c->get(c->arg, KIND_CONTENT, "", bound);
     if (!o || !str_eq(kube_object_field(o, F_SNAPSHOT_REF_UID), s->uid)) {
         /* Once cut, it was in the cache; before, the cache may be behind. */
-        s->lost = s->content && s->ready && view_past_cut(v);
+        s->lost = s->content && s->ready && clone_past_cut(v);
         return;
     }
     s->content = o->name;
@@ -45,37 +46,38 @@ static void see_content(const struct clone_view *v, const struct caches *c, stru
     (void)str_to_i64(kube_object_field(o, F_RESTORE_SIZE), &s->restore_bytes);
 }
 
-static void see_snapshot(struct clone_view *v, const struct caches *c, struct seen_snapshot *s)
+static void observe_snapshot(struct clone_state *v, const struct caches *c,
+                             struct snapshot_state *s)
 {
     const struct kube_object *o = c->get(c->arg, KIND_SNAPSHOT, s->ns, s->name);
     if (!o)
         return;
     s->exists = true;
     s->uid = o->uid;
-    const struct ours_clone taker = view_taker(v);
+    const struct ours_clone taker = clone_snapshot_owner(v);
     s->ours = ours_made(&taker, KIND_SNAPSHOT, o);
     s->deleting = o->deleted_ms != 0;
     s->ready = str_eq(kube_object_field(o, F_READY_TO_USE), "true");
     s->error = kube_object_field(o, F_ERROR);
     s->content = kube_object_field(o, F_CONTENT_NAME);
     s->restore_bytes = quantity_bytes(kube_object_field(o, F_RESTORE_SIZE));
-    see_content(v, c, s);
+    observe_content(v, c, s);
 }
 
 /* Which VolumeSnapshot holds the disk: KubeVirt's content says so, per volume. */
-static void see_backups(struct clone_view *v, const struct caches *c, const cJSON *backups)
+static void observe_backups(struct clone_state *v, const struct caches *c, const cJSON *backups)
 {
     const cJSON *b;
     cJSON_ArrayForEach (b, backups) {
         for (size_t i = 0; i < v->disk_count; i++) {
-            struct seen_snapshot *s = &v->disks[i].snapshot;
+            struct snapshot_state *s = &v->disks[i].snapshot;
             if (!str_eq(v->disks[i].plan->volume, json_str(b, "volumeName")))
                 continue;
             s->name = json_str(b, "volumeSnapshotName");
             s->ns = v->effective.source_ns;
             s->rule = v->disks[i].plan->cut.rule;
             if (s->name)
-                see_snapshot(v, c, s);
+                observe_snapshot(v, c, s);
             /* It is labelled by KubeVirt and owned by the content of our VirtualMachineSnapshot. */
             s->ours =
                 s->exists && v->vm_snapshot.ours && ours_is_backup_of(s->name, v->vm_snapshot.uid);
@@ -83,15 +85,15 @@ static void see_backups(struct clone_view *v, const struct caches *c, const cJSO
     }
 }
 
-static void see_vm_snapshot(struct clone_view *v, const struct caches *c)
+static void observe_vm_snapshot(struct clone_state *v, const struct caches *c)
 {
-    struct seen_snapshot *s = &v->vm_snapshot;
+    struct snapshot_state *s = &v->vm_snapshot;
     const struct kube_object *o = c->get(c->arg, KIND_VM_SNAPSHOT, s->ns, s->name);
     if (!o)
         return;
     s->exists = true;
     s->uid = o->uid;
-    s->ours = view_is_ours(v, KIND_VM_SNAPSHOT, o);
+    s->ours = clone_owns(v, KIND_VM_SNAPSHOT, o);
     s->deleting = o->deleted_ms != 0;
     s->ready = str_eq(kube_object_field(o, F_READY_TO_USE), "true");
     s->error = kube_object_field(o, F_ERROR);
@@ -102,41 +104,41 @@ static void see_vm_snapshot(struct clone_view *v, const struct caches *c)
     if (!content || !str_eq(v->vm_snapshot_phase, "Succeeded"))
         return;
     const struct kube_object *k = c->get(c->arg, KIND_VM_SNAPSHOT_CONTENT, s->ns, content);
-    see_backups(v, c, view_field_tree(v, k, F_VOLUME_BACKUPS));
+    observe_backups(v, c, clone_field_tree(v, k, F_VOLUME_BACKUPS));
 }
 
-void view_see_snapshots(struct clone_view *v, const struct caches *c)
+void observe_snapshots(struct clone_state *v, const struct caches *c)
 {
     char name[NAME_BUF];
     const char *source = str_or(v->record.source_vmi, v->effective.source_name);
-    const struct ours_clone taker = view_taker(v);
-    if (view_uses_vm_snapshot(v)) {
-        name_snapshot(source, v->wukong->name, v->wukong->uid, view_attempt(v), NULL, name);
+    const struct ours_clone taker = clone_snapshot_owner(v);
+    if (clone_uses_vm_snapshot(v)) {
+        name_snapshot(source, v->wukong->name, v->wukong->uid, clone_attempt(v), NULL, name);
         v->vm_snapshot.name = arena_strdup(v->arena, name);
         v->vm_snapshot.ns = v->effective.source_ns;
-        see_vm_snapshot(v, c);
+        observe_vm_snapshot(v, c);
         return;
     }
     for (size_t i = 0; i < v->disk_count; i++) {
-        struct seen_snapshot *s = &v->disks[i].snapshot;
-        name_snapshot(source, taker.name, taker.uid, view_taken_in(v), v->disks[i].plan->name,
-                      name);
+        struct snapshot_state *s = &v->disks[i].snapshot;
+        name_snapshot(source, taker.name, taker.uid, clone_snapshot_attempt(v),
+                      v->disks[i].plan->name, name);
         s->name = arena_strdup(v->arena, name);
         s->ns = v->effective.source_ns;
         s->rule = v->disks[i].plan->cut.rule;
-        see_snapshot(v, c, s);
+        observe_snapshot(v, c, s);
     }
 }
 
-bool view_find_carrier(void *arg, const struct kube_object *o)
+bool observe_find_carrier(void *arg, const struct kube_object *o)
 {
-    struct clone_view *v = arg;
+    struct clone_state *v = arg;
     int64_t attempt = 0;
-    bool whole = view_uses_vm_snapshot(v);
+    bool whole = clone_uses_vm_snapshot(v);
     bool first = whole || str_eq(kube_object_field(o, F_LABEL_DISK), "0");
-    const struct ours_clone taker = view_taker(v);
+    const struct ours_clone taker = clone_snapshot_owner(v);
     if (str_to_i64(kube_object_field(o, F_LABEL_ATTEMPT), &attempt) &&
-        attempt == view_taken_in(v) && first && !o->deleted_ms &&
+        attempt == clone_snapshot_attempt(v) && first && !o->deleted_ms &&
         str_eq(o->ns, v->effective.source_ns) &&
         ours_made(&taker, whole ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT, o))
         v->snapshot_carrier = o->name;

@@ -1,9 +1,9 @@
 /*
- * Proves what the view makes of the caches, from objects as the API server shows them: a restarted
+ * Proves what the state makes of the caches, from objects as the API server shows them: a restarted
  * worker finds the capture on the first snapshot; a capture that somebody damaged is refused and
  * crashes nothing; which snapshots count as cut; that nothing grows without bound.
  */
-#include "view_cluster.h"
+#include "observed_cluster.h"
 
 /* The source is gone, the worker was restarted: the snapshot alone is enough. */
 static void test_capture_from_snapshot(void **state)
@@ -253,13 +253,13 @@ static void test_changed_copies(void **state)
         struct cluster c = {0};
         const struct caches caches = {get, each, served, &c};
         struct disk_plan plan = {.name = "root", .method = DISK_HANDLE_COPY};
-        struct view_disk disk = {.plan = &plan, .snapshot = {.handle = "h-1", .driver = "csi.x"}};
+        struct disk_state disk = {.plan = &plan, .snapshot = {.handle = "h-1", .driver = "csi.x"}};
         wukong(&c, "{'cloneSource':{'type':'vmi','vmiName':'src','namespace':'there'}}", PAST_CUT);
         put_copy(&c, rows[i].policy, rows[i].driver, rows[i].handle);
         build(&c);
         c.view.disks = &disk;
         c.view.disk_count = 1;
-        view_see_copies(&c.view, &caches);
+        observe_copies(&c.view, &caches);
         assert_int_equal(disk.copy.bound, !rows[i].changed);
         if (rows[i].changed)
             assert_non_null(strstr(str_or(disk.copy.changed, "-"), rows[i].changed));
@@ -329,7 +329,7 @@ static void test_many_large_bodies(void **state)
         }
         made += d.intents.count;
         assert_int_equal(d.again_ms != 0, made < 100);
-        view_release(&c.view);
+        clone_state_release(&c.view);
         arena_release(&c.arena);
     }
     assert_int_equal(made, 100);
@@ -392,7 +392,7 @@ static void test_waits_grow(void **state)
     size_t looks = 0, late = 0;
     while (at < c.view.wukong->created_ms + 60 * minute) {
         c.view.now.wall_ms = at;
-        int64_t wait = view_wait_ms(&c.view);
+        int64_t wait = clone_wait_ms(&c.view);
         assert_in_range(wait, WAIT_POLL_MS, WAIT_POLL_MAX_MS * 5 / 4);
         at += wait;
         looks++;

@@ -2,7 +2,7 @@
  * What is there of a clone is told without the capture: what carried it may be gone, and the source
  * with it, when a restarted worker looks. And a policy of a content is taken back once.
  */
-#include "view_cluster.h"
+#include "observed_cluster.h"
 
 #include "decide/decide.h"
 
@@ -96,7 +96,7 @@ static void test_disks_without_the_capture(void **state)
 
 static void looked_at(struct cluster *c, enum worker_kind kind, const char *name)
 {
-    struct call *look = memo_slot(&c->memo, view_live_key(kind, name));
+    struct call *look = memo_slot(&c->memo, clone_live_key(kind, name));
     look->state = CALL_FAILED;
     look->code = 404;
     look->failures = 1;

@@ -2,7 +2,7 @@
  * The static rules on a Wukong that was stored past the webhook (it was down, or off): the same
  * rules, so that what the webhook would have refused ends with the rule's own words.
  */
-#include "observe/view_build.h"
+#include "observe/observe.h"
 
 #include "base/str.h"
 #include "json/json.h"
@@ -21,7 +21,7 @@ static cJSON *whole_object(const struct wukong *w, cJSON *spec)
     return root;
 }
 
-static void judge(const struct clone_view *v, const char *text, struct call *verdict)
+static void judge(const struct clone_state *v, const char *text, struct call *verdict)
 {
     CLEANUP_JSON cJSON *spec = NULL;
     CLEANUP_FINDINGS struct findings findings;
@@ -40,7 +40,8 @@ static void judge(const struct clone_view *v, const char *text, struct call *ver
     verdict->message = xstrdup(buf_ok(&message) ? message.data : findings.items[0].message);
 }
 
-void view_judge_spec(struct clone_view *v, struct memo *memo, const struct kube_object *object)
+void observe_spec_findings(struct clone_state *v, struct memo *memo,
+                           const struct kube_object *object)
 {
     /* What was begun under an earlier version's rules is ended under them. */
     if (record_final(&v->record) || v->record.attempts || v->wukong->deleted_ms)

@@ -1,12 +1,12 @@
-/* Whose an object is, by what the view holds of the clone. */
-#include "observe/view_build.h"
+/* Whose an object is, by what the state holds of the clone. */
+#include "observe/observe.h"
 
 #include "base/str.h"
 #include "json/json.h"
 #include "observe/queries.h"
 #include "wukong/names.h"
 
-static struct ours_clone whose(const struct clone_view *v, const char *uid, const char *name)
+static struct ours_clone whose(const struct clone_state *v, const char *uid, const char *name)
 {
     return (struct ours_clone){
         .uid = uid,
@@ -19,14 +19,14 @@ static struct ours_clone whose(const struct clone_view *v, const char *uid, cons
     };
 }
 
-static struct ours_clone owner_of(const struct clone_view *v)
+static struct ours_clone owner_of(const struct clone_state *v)
 {
     struct ours_clone w = whose(v, v->wukong->uid, v->wukong->name);
     w.created_ms = v->wukong->created_ms;
     return w;
 }
 
-struct ours_clone view_taker(const struct clone_view *v)
+struct ours_clone clone_snapshot_owner(const struct clone_state *v)
 {
     const struct clone_record *r = &v->record;
     return r->attempt.shared.uid
@@ -34,9 +34,9 @@ struct ours_clone view_taker(const struct clone_view *v)
                : owner_of(v);
 }
 
-int64_t view_taken_in(const struct clone_view *v)
+int64_t clone_snapshot_attempt(const struct clone_state *v)
 {
-    return v->record.attempt.shared.uid ? v->record.attempt.shared.attempt : view_attempt(v);
+    return v->record.attempt.shared.uid ? v->record.attempt.shared.attempt : clone_attempt(v);
 }
 
 static bool is_known_machine(const struct clone_record *r, const char *uid)
@@ -47,7 +47,7 @@ static bool is_known_machine(const struct clone_record *r, const char *uid)
     return false;
 }
 
-static bool is_machine_of(const struct clone_view *v, const struct kube_object *claim)
+static bool is_machine_of(const struct clone_state *v, const struct kube_object *claim)
 {
     char name[NAME_BUF];
     int64_t index;
@@ -65,7 +65,7 @@ static bool is_machine_of(const struct clone_view *v, const struct kube_object *
  * deleted by the garbage collector anyhow. A machine that was taken out of the Wukong's ownership
  * (reclaimPolicy, or by its user) is known by its UID.
  */
-static bool is_proven(const struct clone_view *v, enum worker_kind kind,
+static bool is_proven(const struct clone_state *v, enum worker_kind kind,
                       const struct kube_object *o)
 {
     const struct clone_record *r = &v->record;
@@ -81,7 +81,7 @@ static bool is_proven(const struct clone_view *v, enum worker_kind kind,
     return of_wukong || unowned_then || of_volume || is_machine_of(v, o);
 }
 
-bool view_is_ours(const struct clone_view *v, enum worker_kind kind, const struct kube_object *o)
+bool clone_owns(const struct clone_state *v, enum worker_kind kind, const struct kube_object *o)
 {
     const struct ours_clone w = owner_of(v);
     /* KubeVirt's own, which we have labelled. */
@@ -99,8 +99,8 @@ static bool is_list(const cJSON *tree)
     return cJSON_IsArray(items) || cJSON_IsNull(items);
 }
 
-enum left_listed view_left_listed(const struct clone_view *v, enum worker_kind kind,
-                                  const struct call *list, const char **ret_next)
+enum left_listed clone_left_listed(const struct clone_state *v, enum worker_kind kind,
+                                   const struct call *list, const char **ret_next)
 {
     CLEANUP_JSON cJSON *tree = NULL;
     const cJSON *item;
@@ -112,7 +112,7 @@ enum left_listed view_left_listed(const struct clone_view *v, enum worker_kind k
         struct kube_object *o = NULL;
         if (kube_object_project(&worker_kinds[kind], item, &o, NULL) < 0)
             return LEFT_UNKNOWN;
-        bool ours = view_is_ours(v, kind, o);
+        bool ours = clone_owns(v, kind, o);
         free(o);
         if (ours)
             return LEFT_OURS;

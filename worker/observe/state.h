@@ -1,15 +1,15 @@
 /*
- * struct clone_view: everything observed about one Wukong at one moment, gathered from the caches
+ * struct clone_state: everything observed about one Wukong at one moment, gathered from the caches
  * and the memo. decide() looks at nothing else. Plain data; every pointer is borrowed from the
- * view's arena or from the caches and lives until the reconcile ends.
+ * state's arena or from the caches and lives until the reconcile ends.
  *
  * Two kinds of facts of the source, kept apart on purpose: `source` is what the caches say now
  * (state, agent, freeze), `capture` is what the clone is made from: the source's spec and the plan
  * of its disks, read live once per attempt. With the snapshots the capture is stored on the first
  * of them, so that a clone outlives its source's deletion and its worker's restart.
  */
-#ifndef OBSERVE_VIEW_H
-#define OBSERVE_VIEW_H
+#ifndef OBSERVE_STATE_H
+#define OBSERVE_STATE_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,7 +30,7 @@ struct now {
     int64_t wall_ms, mono_ms;
 };
 
-struct seen_snapshot {
+struct snapshot_state {
     const char *name, *ns, *uid;
     bool exists, ours, deleting, ready;
     bool lost;          /* bound to no content any more, or its content is going */
@@ -44,7 +44,7 @@ struct seen_snapshot {
     bool content_exists, content_retains, content_deleting;
 };
 
-struct seen_claim {
+struct claim_state {
     const char *name, *uid;
     bool exists, ours, deleting, bound;
     bool earlier; /* made by an earlier attempt, from another point in time */
@@ -65,7 +65,7 @@ struct seen_claim {
     const char *fallback;     /* and why, in CDI's words; NULL: it was no fallback */
 };
 
-struct seen_vm {
+struct vm_state {
     const char *name, *uid, *printable, *failure;
     bool exists, ours, deleting;
     bool up;    /* it was started: its instance runs, or has run to its end */
@@ -75,28 +75,28 @@ struct seen_vm {
 };
 
 /* The same physical snapshot, handed to the target's namespace. */
-struct view_copy {
+struct copy_state {
     const char *content_name, *content_ref_uid, *content_handle, *content_driver;
     bool content_exists, content_ours, content_deleting, content_retains;
     const char *changed; /* how it is not what was asked for; NULL: it is */
-    struct seen_snapshot snapshot;
+    struct snapshot_state snapshot;
     bool bound; /* ready, both ends point at one another, and the handle is the source's */
 };
 
-struct view_disk {
+struct disk_state {
     const struct disk_plan *plan;
-    struct seen_snapshot snapshot; /* of this attempt; unused when the method takes none */
-    struct view_copy copy;         /* only with method DISK_HANDLE_COPY */
+    struct snapshot_state snapshot; /* of this attempt; unused when the method takes none */
+    struct copy_state copy;         /* only with method DISK_HANDLE_COPY */
 };
 
-struct view_target {
+struct target_state {
     int64_t index;
     bool ready; /* it has been, of a batch; it counts as it was then */
-    struct seen_vm vm;
-    struct seen_claim *claims; /* one per disk of the capture */
+    struct vm_state vm;
+    struct claim_state *claims; /* one per disk of the capture */
 };
 
-struct view_source {
+struct source_state {
     bool vm_exists, vmi_exists, deleting;
     const char *vm_name, *vmi_name, *vm_uid, *vmi_uid, *vm_run_strategy, *revision;
     bool stand_alone; /* a VMI without a VM */
@@ -117,7 +117,7 @@ struct view_source {
 struct body_read; /* bodies.h */
 
 /* The outcome of reading the source and planning its disks. */
-struct view_capture {
+struct capture_state {
     bool present;        /* tree, disks and the rest are meant */
     bool sealed;         /* it is stored with the snapshots of this attempt */
     const cJSON *tree;   /* {"source": …, "disks": […]} */
@@ -131,7 +131,7 @@ struct view_capture {
 };
 
 /* Something of ours in the cluster that this attempt does not want any more. */
-struct view_leftover {
+struct leftover {
     int kind; /* enum worker_kind */
     const char *ns, *name, *uid;
     bool deleting, blocks_namespace;
@@ -158,11 +158,11 @@ struct view_leftover {
 };
 
 /* Something that bears the clone's label and is not its own. */
-struct view_stranger {
+struct stranger {
     int kind; /* enum worker_kind */
     const char *ns, *name;
 };
-#define VIEW_STRANGERS_MAX 5
+#define STRANGERS_MAX 5
 /* What the API server's own list of labelled objects says. */
 enum left_listed {
     LEFT_UNKNOWN,
@@ -191,7 +191,7 @@ enum share_role {
     SHARE_TAKE_OVER, /* leader's cut is recorded in `taken` */
     SHARE_FAILED,    /* leader's attempt failed before the cut: `taken` says why */
 };
-struct view_share {
+struct share_status {
     enum share_role role;
     const char *leader, *leader_uid;
     struct clone_record taken;
@@ -208,7 +208,7 @@ struct share_group {
     int64_t attempt;
 };
 
-struct clone_view {
+struct clone_state {
     struct arena *arena;
     struct now now;
     const struct wukong *wukong;
@@ -218,29 +218,29 @@ struct clone_view {
     const char *labels;  /* the Wukong's own, compact JSON; NULL */
     const char *retry;   /* annotation; NULL */
     const struct memo *memo;
-    struct view_source source;
+    struct source_state source;
     bool source_ns_terminating; /* and it is not the Wukong's own */
     bool own_ns_terminating;
     struct class_facts classes;
-    struct view_capture capture;
+    struct capture_state capture;
     const char *snapshot_carrier; /* the snapshot of this attempt that carries the capture */
-    struct view_disk *disks;
+    struct disk_state *disks;
     size_t disk_count;
-    struct view_target *targets;
+    struct target_state *targets;
     size_t target_count;
-    bool looked_live;                 /* the API server was asked for some of them itself */
-    struct seen_snapshot vm_snapshot; /* method VirtualMachineSnapshot: the object itself */
+    bool looked_live;                  /* the API server was asked for some of them itself */
+    struct snapshot_state vm_snapshot; /* method VirtualMachineSnapshot: the object itself */
     const char *vm_snapshot_phase, *vm_snapshot_indications;
-    struct view_leftover *ours; /* every labelled object of ours, wanted or not */
+    struct leftover *ours; /* every labelled object of ours, wanted or not */
     size_t ours_count;
-    struct view_stranger strangers[VIEW_STRANGERS_MAX]; /* the first of them */
-    size_t stranger_count;                              /* all of them */
+    struct stranger strangers[STRANGERS_MAX]; /* the first of them */
+    size_t stranger_count;                    /* all of them */
     const char
         *invalid; /* the static rules' findings in a spec that no webhook has seen; NULL: none */
     const struct share_group *held; /* groups of ours whose snapshots somebody else needs */
     size_t held_group_count;
     size_t held_count; /* snapshots of those groups: not among `ours` */
-    struct view_share share;
+    struct share_status share;
     const char *unreadable; /* an object that this clone needs, and why; NULL: none */
     struct permit permit;   /* its refusal NULL: permitted, as far as the stamp says */
     /* What the ClonePolicies say, limits included; REASON_NONE: permitted. Looked at again then. */
@@ -255,15 +255,15 @@ struct clone_view {
     enum reason permitted_reason;
     int64_t permitted_until_ms;  /* wall; 0: no end */
     int64_t unfreeze_timeout_ms; /* configuration */
-    cJSON **trees;               /* parsed trees that live as long as the view */
+    cJSON **trees;               /* parsed trees that live as long as the state */
     size_t tree_count, tree_cap;
 };
 
-/* ret_next: with LEFT_MORE, from where the list goes on (view_ours.c). */
-enum left_listed view_left_listed(const struct clone_view *v, enum worker_kind kind,
-                                  const struct call *list, const char **ret_next);
+/* ret_next: with LEFT_MORE, from where the list goes on (leftovers.c). */
+enum left_listed clone_left_listed(const struct clone_state *v, enum worker_kind kind,
+                                   const struct call *list, const char **ret_next);
 
-/* The view frees the tree with itself. */
-void view_keep_tree(struct clone_view *v, cJSON *tree);
+/* The state frees the tree with itself. */
+void clone_keep_tree(struct clone_state *v, cJSON *tree);
 
 #endif

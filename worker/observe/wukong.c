@@ -1,5 +1,5 @@
 /* The Wukong itself and its record. */
-#include "observe/view_build.h"
+#include "observe/observe.h"
 
 #include <assert.h>
 
@@ -7,19 +7,19 @@
 #include "json/json.h"
 #include "wukong/names.h"
 
-static const cJSON *compressed_tree(struct clone_view *v, const struct kube_object *o)
+static const cJSON *compressed_tree(struct clone_state *v, const struct kube_object *o)
 {
     cJSON *tree = NULL;
     CLEANUP_FREE char *text = kube_object_decompress(o);
     if (!text || json_read(text, strlen(text), &tree, NULL) < 0)
         return NULL;
-    view_keep_tree(v, tree);
+    clone_keep_tree(v, tree);
     return tree;
 }
 
-static void read_labels(struct clone_view *v, struct wukong *w, const struct kube_object *o)
+static void read_labels(struct clone_state *v, struct wukong *w, const struct kube_object *o)
 {
-    const cJSON *labels = view_field_tree(v, o, F_LABELS);
+    const cJSON *labels = clone_field_tree(v, o, F_LABELS);
     size_t n = (size_t)cJSON_GetArraySize(labels);
     w->labels.items = arena_alloc(v->arena, (n + 1) * sizeof *w->labels.items);
     const cJSON *m;
@@ -28,7 +28,7 @@ static void read_labels(struct clone_view *v, struct wukong *w, const struct kub
             w->labels.items[w->labels.count++] = (struct wukong_pair){m->string, m->valuestring};
 }
 
-int view_read_wukong(struct clone_view *v, const struct kube_object *o, struct err *err)
+int observe_wukong(struct clone_state *v, const struct kube_object *o, struct err *err)
 {
     struct wukong *w = arena_alloc(v->arena, sizeof *w);
     assert(o->uid);
@@ -42,7 +42,7 @@ int view_read_wukong(struct clone_view *v, const struct kube_object *o, struct e
     const char *finalizers = kube_object_field(o, F_FINALIZERS);
     w->has_finalizer = finalizers && strstr(finalizers, "\"" WUKONG_FINALIZER "\"");
     read_labels(v, w, o);
-    const cJSON *spec = view_field_tree(v, o, F_SPEC);
+    const cJSON *spec = clone_field_tree(v, o, F_SPEC);
     if (!spec)
         return err_set(err, ERR_INVALID, "the Wukong has no spec");
     if (wukong_decode_spec(v->arena, spec, &w->spec, err) < 0)

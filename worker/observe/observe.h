@@ -1,0 +1,94 @@
+/*
+ * From the caches to a state of one Wukong. Reads nothing but caches and memo; writes nothing but
+ * the memo (the finished capture, and that a foreign snapshot was seen).
+ */
+#ifndef OBSERVE_OBSERVE_H
+#define OBSERVE_OBSERVE_H
+
+#include "observe/caches.h"
+#include "observe/ours.h"
+#include "observe/permit.h"
+#include "observe/state.h"
+
+struct observe_settings {
+    int64_t unfreeze_timeout_ms;
+    struct permit permit;       /* of a clone from another namespace; may_start of any */
+    bool freeze_elsewhere;      /* another Wukong owes a thaw on this source */
+    unsigned freezes_max;       /* guests that may be frozen at once; 0: no limit */
+    bool freezes_full;          /* other Wukongs have as many frozen */
+    bool vm_snapshot_elsewhere; /* another Wukong's VirtualMachineSnapshot of it is under way */
+    int64_t last_thaw_ms;       /* wall; of this source, by any Wukong; 0: none known */
+    /* Policy's verdict: see state.h. */
+    const char *permitted_why;
+    enum reason permitted_reason;
+    int64_t permitted_ms, permitted_until_ms;
+    const struct share_group *held; /* see state.h */
+    size_t held_group_count;
+    /* Raises in v->classes what the policies demand, before the disks are planned, and says in
+       v->least what they demand of the cut; NULL: nobody. */
+    void (*raise_cuts)(const void *arg, const struct kube_object *object, struct clone_state *v);
+    const void *raise_arg;
+};
+
+/* object: the Wukong as cached. ret is zeroed by the caller but for `arena`, or holds what
+   observe_wukong has read of this very object, which is not done again then. -1 when the object
+   cannot be decoded (an Event cannot help there: the API server stored it so). */
+WUKONG_CHECK int observe_clone(struct clone_state *ret, const struct caches *caches,
+                               const struct kube_object *object, struct memo *memo, struct now now,
+                               const struct observe_settings *settings, struct err *err);
+/* Frees what the state owns beside its arena. */
+void clone_state_release(struct clone_state *v);
+
+/* A cached field parsed; it lives as long as the state. NULL when absent. */
+const cJSON *clone_field_tree(struct clone_state *v, const struct kube_object *o, const char *path);
+
+/* The parts of observe_clone. c: through which the state notes what cannot be read. */
+/* source.c */
+void observe_source(struct clone_state *v, const struct caches *c);
+void observe_note_others(const struct clone_state *v, struct memo *memo);
+/* To be called once the snapshots were read: KubeVirt thaws when all are cut, not before. */
+void observe_note_kubevirts_freeze(const struct clone_state *v, struct memo *memo);
+void observe_note_source(const struct clone_state *v, struct memo *memo);
+/* classes.c */
+void observe_classes(struct clone_state *v, const struct caches *c);
+/* snapshots.c; observe_find_carrier: a visitor of caches.each, arg is the state. */
+bool observe_find_carrier(void *arg, const struct kube_object *o);
+void observe_snapshots(struct clone_state *v, const struct caches *c);
+/* targets.c */
+void observe_targets(struct clone_state *v, const struct caches *c);
+/* The newest failure of each claim that is not bound. */
+void observe_events(struct clone_state *v, const struct caches *c);
+
+/* Fills v->ours and v->strangers (leftovers.c). */
+void observe_ours(struct clone_state *v, const struct caches *c);
+/* Whose the snapshots of this attempt are, and in which of its attempts they were taken: the
+   clone itself, or the one whose it shares. */
+struct ours_clone clone_snapshot_owner(const struct clone_state *v);
+int64_t clone_snapshot_attempt(const struct clone_state *v);
+/* The object is this clone's own (ours.h), by what its record holds as well. */
+bool clone_owns(const struct clone_state *v, enum worker_kind kind, const struct kube_object *o);
+
+/* Fills disks[].copy (copies.c). */
+void observe_copies(struct clone_state *v, const struct caches *c);
+
+/* Fills v->invalid, once per generation (spec_findings.c). */
+void observe_spec_findings(struct clone_state *v, struct memo *memo,
+                           const struct kube_object *object);
+
+/* What keeps a VolumeSnapshot of ours from being deleted now (leftover_content.c). */
+struct leftover;
+void observe_left_content(const struct clone_state *v, const struct caches *c,
+                          const struct kube_object *o, struct leftover *left);
+void observe_left_snapshot(struct clone_state *v, const struct caches *c,
+                           const struct kube_object *o, struct leftover *left);
+
+/* What the API server said itself a moment ago of an object that the cache does not show. NULL: it
+   is not there, or *ret_unread: it must be read, under clone_live_key. */
+const struct kube_object *observe_live(struct clone_state *v, enum worker_kind kind,
+                                       const char *name, bool *ret_unread);
+
+/* The first half alone: the decoded Wukong and its record, without looking at anything else. */
+WUKONG_CHECK int observe_wukong(struct clone_state *ret, const struct kube_object *object,
+                                struct err *err);
+
+#endif
