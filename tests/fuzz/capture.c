@@ -33,7 +33,7 @@ static void put_carrier(struct cluster *c, const char *ns, const char *text)
         ","
         "'deletionPolicy':'Delete'},'status':{'creationTime':1790000000000000000,'snapshotHandle':"
         "'h','readyToUse':true}}");
-    struct call *call = memo_slot(&c->memo, call_key_named(CALL_READ_CARRIER, SNAPSHOT));
+    struct call *call = call_log_get(&c->call_log, call_key_named(CALL_READ_CARRIER, SNAPSHOT));
     cJSON *tree = cJSON_CreateObject();
     cJSON *notes =
         cJSON_AddObjectToObject(cJSON_AddObjectToObject(tree, "metadata"), "annotations");
@@ -58,8 +58,8 @@ static void build_bodies(const struct clone_state *v, struct decision *d)
         }
         body_create_vm(v, d, one);
         body_dry_run_vm(v, d, one);
-        (void)body_vm_changed(v, one,
-                              memo_find(v->memo, call_key_named(CALL_CREATE_VM, one->vm.name)));
+        (void)body_vm_changed(
+            v, one, call_log_find(v->call_log, call_key_named(CALL_CREATE_VM, one->vm.name)));
     }
     for (size_t k = 0; k < v->disk_count; k++) {
         body_create_snapshot(v, d, k);

@@ -28,7 +28,7 @@ static const char *keep(const struct clone_state *v, struct buf *body)
 /* Whether a request of that key would be sent now, if it were made. */
 static bool may_make(const struct clone_state *v, struct decision *d, struct call_key key)
 {
-    const struct call *c = memo_find(v->memo, key);
+    const struct call *c = call_log_find(v->call_log, key);
     if (c && (c->state == CALL_FLYING || (call_failed(c) && v->now.wall_ms < c->retry_ms)))
         return false;
     if (v->arena->used < BODIES_ROOM)
@@ -322,8 +322,8 @@ static cJSON *answered(const struct call *c)
 const char *body_dry_claim_changed(const struct clone_state *v, const struct target_state *t,
                                    size_t disk)
 {
-    CLEANUP_JSON cJSON *stored =
-        answered(memo_find(v->memo, clone_dry_key(v, CALL_DRY_CLAIM, t->claims[disk].name)));
+    CLEANUP_JSON cJSON *stored = answered(
+        call_log_find(v->call_log, clone_dry_key(v, CALL_DRY_CLAIM, t->claims[disk].name)));
     return claim_differs(v, t, disk, stored);
 }
 

@@ -6,10 +6,10 @@
 #define ACTIONS_BODIES_H
 
 #include "actions/decision.h"
-#include "observe/kinds.h"
+#include "observe/resources.h"
 
 /* What the new machine names, and must find in another namespace than the source's; none within
-   one. key names the memo's slot of the read, or of the probe. Lives in the state's arena. */
+   one. key names the call log's slot of the read, or of the probe. Lives in the state's arena. */
 struct body_need {
     const struct kube_kind *kind;
     const char *ns, *name;

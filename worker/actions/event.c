@@ -1,7 +1,7 @@
 /* What the user is told by Events; see event.h. */
 #include "actions/event.h"
-#include "observe/kinds.h"
 #include "observe/queries.h"
+#include "observe/resources.h"
 #include "wukong/names.h"
 
 #include <stdarg.h>

@@ -11,8 +11,8 @@
 #include "json/writer.h"
 #include "kube/path.h"
 #include "kube/status.h"
-#include "observe/kinds.h"
 #include "observe/pods_digest.h"
+#include "observe/resources.h"
 #include "wukong/spec.h"
 
 struct metric metric_writes = {
@@ -57,7 +57,7 @@ struct execution {
     char *question;           /* of a request whose answer is shared; else NULL */
     struct kube_op *op;
     struct executor *x;
-    struct memo *memo;
+    struct call_log *call_log;
     void *owner;
     unsigned *owner_flights;
     enum intent_verb verb;
@@ -234,7 +234,7 @@ static void settle(struct execution *e, const struct kube_reply *reply)
 {
     struct executor *x = e->x;
     const struct kube_status *status = &reply->status;
-    struct call *c = memo_slot(e->memo, e->key);
+    struct call *c = call_log_get(e->call_log, e->key);
     const char *written = NULL;
     x->in_flight--;
     (*e->owner_flights)--;
@@ -248,7 +248,7 @@ static void settle(struct execution *e, const struct kube_reply *reply)
     } else if (status->err.kind == ERR_NONE || as_good_as_done(e->verb, status->err.kind)) {
         ok_slot(x, c, status->code);
         if (e->mark_done.kind)
-            memo_prove(e->memo, e->mark_done)->done_mono_ms = c->done_mono_ms;
+            call_log_prove(e->call_log, e->mark_done)->done_mono_ms = c->done_mono_ms;
         if (kept) {
             size_t len = e->verb == INTENT_PODS ? strlen(kept) : reply->body_len;
             keep_body(e, c, TAKE(kept), len);
@@ -380,12 +380,12 @@ static bool build_path(const struct executor *x, const struct intent *i, struct 
 }
 
 /* What must be known of the request when its answer comes. */
-static struct execution *begin(struct executor *x, const struct intent *i, struct memo *memo,
-                               void *owner, unsigned *owner_flights)
+static struct execution *begin(struct executor *x, const struct intent *i,
+                               struct call_log *call_log, void *owner, unsigned *owner_flights)
 {
     struct execution *e = xcalloc(1, sizeof *e + call_key_room(&i->key));
     *e = (struct execution){.x = x,
-                            .memo = memo,
+                            .call_log = call_log,
                             .owner = owner,
                             .owner_flights = owner_flights,
                             .verb = i->verb,
@@ -421,14 +421,14 @@ static void take_off(struct executor *x, struct execution *e)
     x->flying = e;
 }
 
-static void mark_sent(struct executor *x, const struct intent *i, struct memo *memo)
+static void mark_sent(struct executor *x, const struct intent *i, struct call_log *call_log)
 {
-    struct call *c = memo_slot(memo, i->key);
+    struct call *c = call_log_get(call_log, i->key);
     c->state = CALL_FLYING;
     c->sent_ms = wall(x);
     c->sent_mono_ms = clock_mono(x->clock);
     if (i->mark_sent.kind)
-        memo_prove(memo, i->mark_sent)->sent_mono_ms = c->sent_mono_ms;
+        call_log_prove(call_log, i->mark_sent)->sent_mono_ms = c->sent_mono_ms;
 }
 
 static char *question_of(const struct intent *i, const char *path)
@@ -439,26 +439,26 @@ static char *question_of(const struct intent *i, const char *path)
 /* True: another owner has asked the same, not before anything changed for this one, and knows the
    answer or will. */
 static bool ask_beside(struct executor *x, const struct intent *i, const char *question,
-                       struct memo *memo, void *owner, unsigned *owner_flights)
+                       struct call_log *call_log, void *owner, unsigned *owner_flights)
 {
-    const struct call *own = memo_find(memo, i->key);
-    int64_t since = memo->moved_mono_ms;
+    const struct call *own = call_log_find(call_log, i->key);
+    int64_t since = call_log->moved_mono_ms;
     if (own && own->sent_mono_ms >= since)
         since = own->sent_mono_ms + 1;
     const struct reading *r = readings_find(&x->readings, question, since, clock_mono(x->clock));
     if (r) {
-        reading_give(r, memo_slot(memo, i->key));
+        reading_give(r, call_log_get(call_log, i->key));
         x->ended(x->arg, owner, NULL, 0);
         return true;
     }
     for (struct execution *e = x->flying; e; e = e->next) {
         if (!str_eq(e->question, question) || e->sent_ms < since)
             continue;
-        struct execution *j = begin(x, i, memo, owner, owner_flights);
-        mark_sent(x, i, memo);
+        struct execution *j = begin(x, i, call_log, owner, owner_flights);
+        mark_sent(x, i, call_log);
         j->question = xstrdup(question);
         j->sent_ms = e->sent_ms;
-        memo_slot(memo, i->key)->sent_mono_ms = e->sent_ms;
+        call_log_get(call_log, i->key)->sent_mono_ms = e->sent_ms;
         j->next = e->joined;
         e->joined = j;
         return true;
@@ -466,29 +466,29 @@ static bool ask_beside(struct executor *x, const struct intent *i, const char *q
     return false;
 }
 
-bool execute(struct executor *x, const struct intent *i, struct memo *memo, void *owner,
+bool execute(struct executor *x, const struct intent *i, struct call_log *call_log, void *owner,
              unsigned *owner_flights)
 {
     const struct verb_info *verb = &verbs[i->verb];
     CLEANUP_BUF struct buf path = BUF_INIT(LIMIT_PATH_BYTES);
     CLEANUP_BUF struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
-    if (!may_send(x, i, memo_find(memo, i->key)))
+    if (!may_send(x, i, call_log_find(call_log, i->key)))
         return false;
     bool wrapped = wrap_body(i, &body);
     if (!build_path(x, i, &path) || !buf_ok(&body)) {
-        fail_slot(x, memo_slot(memo, i->key), ERR_INTERNAL, 0, "TooLarge",
+        fail_slot(x, call_log_get(call_log, i->key), ERR_INTERNAL, 0, "TooLarge",
                   "the request is larger than it may be", 0);
         return false;
     }
     if (i->verb == INTENT_CREATE && !i->body)
         return false;
     CLEANUP_FREE char *question = question_of(i, path.data);
-    if (question && ask_beside(x, i, question, memo, owner, owner_flights))
+    if (question && ask_beside(x, i, question, call_log, owner, owner_flights))
         return true;
-    struct execution *e = begin(x, i, memo, owner, owner_flights);
+    struct execution *e = begin(x, i, call_log, owner, owner_flights);
     e->question = TAKE(question);
     take_off(x, e);
-    mark_sent(x, i, memo);
+    mark_sent(x, i, call_log);
     const char *text = wrapped ? body.data : i->body;
     struct kube_request request = {
         .method = verb->method,

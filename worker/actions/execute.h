@@ -1,7 +1,8 @@
 /*
- * The only place that sends. An intent becomes one request; its outcome goes into the memo's slot
- * of its key, and the owner is told to look again. What is under way is not sent twice, what failed
- * waits for its backoff, and what another clone asks or was told a moment ago is not asked twice.
+ * The only place that sends. An intent becomes one request; its outcome goes into the call log's
+ * slot of its key, and the owner is told to look again. What is under way is not sent twice, what
+ * failed waits for its backoff, and what another clone asks or was told a moment ago is not asked
+ * twice.
  */
 #ifndef ACTIONS_EXECUTE_H
 #define ACTIONS_EXECUTE_H
@@ -12,7 +13,7 @@
 #include "base/metric.h"
 #include "base/rng.h"
 #include "kube/client.h"
-#include "observe/memo.h"
+#include "observe/call_log.h"
 
 /* A call gets this long unless its intent says otherwise. */
 #define CALL_TIMEOUT_MS 20000
@@ -47,9 +48,9 @@ struct executor {
 };
 
 /* Sends what may be sent now; true when it was, or was answered by what another one was told. owner
-   is handed to `ended`; the memo must stay until in_flight of the owner is 0 again (the count is
-   kept in *owner_flights). */
-bool execute(struct executor *x, const struct intent *i, struct memo *memo, void *owner,
+   is handed to `ended`; the call log must stay until in_flight of the owner is 0 again (the count
+   is kept in *owner_flights). */
+bool execute(struct executor *x, const struct intent *i, struct call_log *call_log, void *owner,
              unsigned *owner_flights);
 /* Cancels every call under way; nothing is told to anybody. Forgets what was read. */
 void executor_cancel(struct executor *x);

@@ -1,8 +1,8 @@
 /*
  * What the worker wants to send, as data. decide() makes intents, execute sends them; nobody else
- * talks to the API server. An intent's key names its slot in the memo: two intents of one Wukong
- * with the same key are the same act, sent once, retried with backoff, and its outcome is found
- * there.
+ * talks to the API server. An intent's key names its slot in the call log: two intents of one
+ * Wukong with the same key are the same act, sent once, retried with backoff, and its outcome is
+ * found there.
  *
  * Everything is borrowed from the decision's arena.
  */
@@ -15,10 +15,10 @@
 
 #include "base/mem.h"
 #include "kube/object.h"
-#include "observe/memo.h"
+#include "observe/call_log.h"
 
 enum intent_verb {
-    INTENT_READ,    /* GET; the body is kept in the memo */
+    INTENT_READ,    /* GET; the body is kept in the call log */
     INTENT_LIST,    /* GET of those labelled with the Wukong's UID, in all namespaces; one page */
     INTENT_PODS,    /* GET of a page of a namespace's Pods; a digest is kept (pods.h) */
     INTENT_DRY_RUN, /* POST ?dryRun=All */

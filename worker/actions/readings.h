@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "observe/memo.h"
+#include "observe/call_log.h"
 
 #define READING_KEPT_MS 5000
 #define READINGS_MAX 256

@@ -22,7 +22,7 @@
 
 #include "actions/intents.h"
 #include "kube/object.h"
-#include "observe/memo.h"
+#include "observe/call_log.h"
 
 /* What a request that nobody waits for may still do, it does within the API server's own limit
    (kube-apiserver --request-timeout, 1 m by default), and our client gives up before. */
@@ -48,7 +48,7 @@ void announce_open(struct announcement *a, const char *base, unsigned what, int6
 /* What a user deletes is not made anew while it may be stored that all is cut, or that the clone
    has ended: a snapshot would be of another moment, a machine one that the user does not want. */
 bool announce_forbids(const struct announcement *a, const struct intent *i);
-/* These return true when that settles it. status: the memo's slot of the write. */
+/* These return true when that settles it. status: the call log's slot of the write. */
 bool announce_answered(struct announcement *a, const struct call *status);
 bool announce_seen(struct announcement *a, const struct kube_object *o);
 /* read: the slot of CALL_READ_OWN, when its answer has come; o: what it showed, NULL: nothing.

@@ -152,7 +152,7 @@ static void leave_all(struct entries *all, struct entry *e)
 
 static void entry_free(struct entry *e)
 {
-    memo_release(&e->memo);
+    call_log_release(&e->call_log);
     permit_memo_release(&e->permit);
     free(e->written);
     free(e->source);
@@ -214,10 +214,10 @@ void entries_remove(struct entries *all, struct entry *e)
     all->dead = e;
 }
 
-bool entry_needs_no_memo(const struct entry *e, bool final, size_t intents)
+bool entry_needs_no_calls(const struct entry *e, bool final, size_t intents)
 {
     return final && !e->flights && !intents &&
-           !call_failed(memo_find(&e->memo, call_key(CALL_STATUS)));
+           !call_failed(call_log_find(&e->call_log, call_key(CALL_STATUS)));
 }
 
 void entry_landed(struct entries *all, struct entry *e)

@@ -1,8 +1,8 @@
 /*
  * The Wukongs that the controller knows, by name, by UID and by source. An entry holds what this
- * process keeps of one Wukong between two reconciles (memo, timer, the object as our own last write
- * returned it) and a summary of its record, so that other Wukongs of the same source can be asked
- * without parsing anything.
+ * process keeps of one Wukong between two reconciles (call log, timer, the object as our own last
+ * write returned it) and a summary of its record, so that other Wukongs of the same source can be
+ * asked without parsing anything.
  */
 #ifndef CLONES_ENTRIES_H
 #define CLONES_ENTRIES_H
@@ -17,7 +17,7 @@
 #include "clones/sharing.h"
 #include "clones/usage.h"
 #include "kube/object.h"
-#include "observe/memo.h"
+#include "observe/call_log.h"
 #include "observe/permit.h"
 
 /* What others of the same source must know of one Wukong to share snapshots with it (sharing.h). */
@@ -46,7 +46,7 @@ struct entry_share {
 struct entry {
     char *key;             /* "namespace/name" */
     char *ns, *name, *uid; /* in the entry's own block, as key */
-    struct memo memo;
+    struct call_log call_log;
     struct permit_memo permit;
     unsigned flights; /* calls under way; the entry stays until they are back */
     bool dead;        /* the Wukong is gone */
@@ -115,7 +115,7 @@ void entries_remove(struct entries *all, struct entry *e);
 /* Whether the outcomes of its calls can be forgotten: it is final, and nothing is under way or
    wanted. A status that could not be written (a retry that was asked for) is: it keeps its turn, or
    nobody would look at the Wukong again. */
-bool entry_needs_no_memo(const struct entry *e, bool final, size_t intents);
+bool entry_needs_no_calls(const struct entry *e, bool final, size_t intents);
 /* To be called when a call of a dead entry is back. */
 void entry_landed(struct entries *all, struct entry *e);
 /* Takes the summary from the Wukong as the cache or a write shows it. True when those that wait to

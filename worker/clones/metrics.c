@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "observe/kinds.h"
+#include "observe/resources.h"
 #include "wukong/policy_metrics.h"
 #include "wukong/quantity.h"
 

@@ -257,7 +257,7 @@ static void look_for_company(const struct peers *p, struct clone_state *v)
 /* A create of a claim was sent whose object the cache does not show yet. */
 static bool claim_on_its_way(const struct peers *p, const struct entry *e)
 {
-    for (const struct call *c = e->memo.calls; c; c = c->next) {
+    for (const struct call *c = e->call_log.calls; c; c = c->next) {
         if (c->key.kind != CALL_CREATE_CLAIM)
             continue;
         bool recent = c->state == CALL_FLYING || p->now.wall_ms < c->done_ms + CREATE_SEEN_MS;
@@ -388,7 +388,7 @@ void peers_note(const struct peers *p, const struct clone_state *v, const struct
     bind_members(p, &d->record);
     /* From now on its spec and its disks are those that the snapshot's taker captured. */
     if (d->record.attempt.shared.uid)
-        memo_forget(&p->self->memo, CALL_CAPTURE);
+        call_log_forget(&p->self->call_log, CALL_CAPTURE);
 }
 
 void peers_freed(const struct entries *all, const struct entry *self)

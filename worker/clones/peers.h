@@ -13,7 +13,7 @@
 struct peers {
     const struct entries *all;
     struct entry *self;
-    const struct caches *caches;
+    const struct cache_reader *caches;
     struct now now;
 };
 

@@ -74,22 +74,22 @@ static int save(struct saved *s, const cJSON *item, struct err *err)
 static int explain_one(const struct saved *s, const struct kube_object *wukong, int64_t now_ms,
                        struct buf *out, struct err *err)
 {
-    const struct caches caches = {saved_get, saved_each, saved_served, (void *)s};
+    const struct cache_reader caches = {saved_get, saved_each, saved_served, (void *)s};
     const struct observe_settings settings = {.unfreeze_timeout_ms = 60000};
     CLEANUP_FREE char *name = xasprintf("%s/%s", wukong->ns, wukong->name);
     CLEANUP_ARENA struct arena a;
-    struct memo memo = {0};
+    struct call_log call_log = {0};
     arena_init(&a, EXPLAIN_ARENA);
     struct clone_state v = {.arena = &a};
     int status =
-        observe_clone(&v, &caches, wukong, &memo, (struct now){now_ms, now_ms}, &settings, err);
+        observe_clone(&v, &caches, wukong, &call_log, (struct now){now_ms, now_ms}, &settings, err);
     if (status == 0 && v.effective.is_clone) {
         struct decision d = {.intents = {.arena = &a}};
         clone_decide(&v, &d);
         trace_print(name, &v, &d, out);
     }
     clone_state_release(&v);
-    memo_release(&memo);
+    call_log_release(&call_log);
     return status;
 }
 

@@ -2,7 +2,7 @@
  * `wukong-worker --explain FILE`: what the worker would do, told of objects that somebody has
  * saved. FILE is a List as `kubectl get -o json` prints it: the Wukong, its source, the claims,
  * snapshots, contents and classes. Nothing is asked of any cluster and nothing is sent. The
- * worker's own memory of calls is empty, as after a restart, so a clone under way is first said to
+ * worker's own call log is empty, as after a restart, so a clone under way is first said to
  * read.
  */
 #ifndef CONTROLLER_EXPLAIN_H

@@ -36,7 +36,7 @@ struct worker {
     struct workqueue *queue;
     struct timer pump;
     struct entries entries;
-    struct caches caches; /* the face that observers look through */
+    struct cache_reader caches; /* the face that observers look through */
     struct policies policies;
     struct policy_reports *policy_reports;
     struct log_limit unreadable_log, too_large_log;

@@ -132,7 +132,7 @@ static void carry_out(struct worker *w, struct entry *e, const struct clone_stat
             continue;
         if (!d->persist_first || i->verb == INTENT_FINALIZER || i->verb == INTENT_READ ||
             i->verb == INTENT_EVENT)
-            execute(&w->executor, i, &e->memo, e, &e->flights);
+            execute(&w->executor, i, &e->call_log, e, &e->flights);
     }
     if (d->write_status)
         worker_send_status(w, e, v, d);
@@ -145,8 +145,8 @@ static void carry_out(struct worker *w, struct entry *e, const struct clone_stat
     }
     workqueue_hurry(w->queue, e->key, e->freezing);
     bool over = record_final(&v->record) && !record_owes_thaw(&v->record);
-    if (entry_needs_no_memo(e, over, d->intents.count))
-        memo_release(&e->memo);
+    if (entry_needs_no_calls(e, over, d->intents.count))
+        call_log_release(&e->call_log);
 }
 
 /* A failed call is looked at again when its backoff is over; what a dry run was refused for waits
@@ -154,7 +154,7 @@ static void carry_out(struct worker *w, struct entry *e, const struct clone_stat
 static void wake_for_retries(struct worker *w, const struct entry *e)
 {
     int64_t now = worker_mono(w), soonest = 0;
-    for (const struct call *c = e->memo.calls; c; c = c->next)
+    for (const struct call *c = e->call_log.calls; c; c = c->next)
         if (c->state == CALL_FAILED && c->retry_mono_ms > now &&
             (!soonest || c->retry_mono_ms < soonest) &&
             !(call_kinds[c->key.kind].effect == CALL_TRIES &&
@@ -168,8 +168,8 @@ static void wake_for_retries(struct worker *w, const struct entry *e)
    minutes perhaps: the API server is asked what it has. */
 static void ask_for_own(struct worker *w, struct entry *e)
 {
-    const struct call *status = memo_find(&e->memo, call_key(CALL_STATUS));
-    const struct call *read = memo_find(&e->memo, call_key(CALL_READ_OWN));
+    const struct call *status = call_log_find(&e->call_log, call_key(CALL_STATUS));
+    const struct call *read = call_log_find(&e->call_log, call_key(CALL_READ_OWN));
     const struct intent i = {.verb = INTENT_READ,
                              .kind = &worker_kinds[KIND_WUKONG],
                              .ns = e->ns,
@@ -178,7 +178,7 @@ static void ask_for_own(struct worker *w, struct entry *e)
     bool behind = call_failed(status) && status->kind == ERR_CONFLICT &&
                   (!read || read->done_ms < status->done_ms);
     if ((behind || announce_wants_read(&e->announced, status, worker_mono(w))) &&
-        execute(&w->executor, &i, &e->memo, e, &e->flights))
+        execute(&w->executor, &i, &e->call_log, e, &e->flights))
         e->announced.read_ms = worker_mono(w);
     if (e->announced.base)
         workqueue_add_at(w->queue, e->key, worker_mono(w) + ANNOUNCE_READ_MS, worker_mono(w));
@@ -198,7 +198,7 @@ static void give_up_look(struct worker *w, struct entry *e, struct clone_state *
     struct decision told = {.intents = {.arena = &small}};
     for (size_t k = 0; k < d->intents.count; k++)
         if (d->intents.items[k].key.kind == CALL_THAW)
-            execute(&w->executor, &d->intents.items[k], &e->memo, e, &e->flights);
+            execute(&w->executor, &d->intents.items[k], &e->call_log, e, &e->flights);
     if (log_limited(&w->too_large_log, worker_mono(w), TOO_LARGE_LOG_MS))
         log_event(LOG_ERROR, "clone is too large to be looked at", LOG_S("wukong", e->key),
                   LOG_S("uid", e->uid));
@@ -237,7 +237,7 @@ void worker_reconcile(struct worker *w, struct entry *e)
         settings.raise_cuts = policing_raise_cuts;
         settings.raise_arg = &policing;
         peers_held(&peers, &v, &settings);
-        if (observe_clone(&v, &w->caches, o, &e->memo, peers.now, &settings, &err) == 0) {
+        if (observe_clone(&v, &w->caches, o, &e->call_log, peers.now, &settings, &err) == 0) {
             struct decision d = {.intents = {.arena = &a}};
             peers_look(&peers, &v);
             policing_judge(&policing, e, o, &v);

@@ -5,7 +5,7 @@
 #include "base/str.h"
 #include "json/json.h"
 #include "json/writer.h"
-#include "observe/kinds.h"
+#include "observe/resources.h"
 #include "wukong/names.h"
 
 static void write_time(struct json_writer *w, const char *key, int64_t ms, bool with_ms)

@@ -67,7 +67,7 @@ void worker_send_status(struct worker *w, struct entry *e, const struct clone_st
         return;
     /* The finalizer's answer brings the version that this write has to name: without it, a
      * conflict. */
-    const struct call *finalizer = memo_find(&e->memo, call_key(CALL_FINALIZER_ADD));
+    const struct call *finalizer = call_log_find(&e->call_log, call_key(CALL_FINALIZER_ADD));
     if (finalizer && finalizer->state == CALL_FLYING)
         return;
     /* That it has been seen is told soon, however many are under way. */
@@ -93,9 +93,9 @@ void worker_send_status(struct worker *w, struct entry *e, const struct clone_st
     else if (d->record.attempt.freeze.thawed_ms && !v->record.attempt.freeze.thawed_ms)
         i.mark_sent = (struct freeze_proof){PROOF_THAWED, d->record.attempt.freeze.requested_ms};
     e->status_ms = v->now.wall_ms;
-    const struct call *last = memo_find(&e->memo, i.key);
+    const struct call *last = call_log_find(&e->call_log, i.key);
     bool flying = last && last->state == CALL_FLYING;
-    if (execute(&w->executor, &i, &e->memo, e, &e->flights))
+    if (execute(&w->executor, &i, &e->call_log, e, &e->flights))
         announce(w, e, v, d);
     if (change == STATUS_HARD && !flying)
         worker_metrics_record(v, &d->record);
@@ -116,7 +116,7 @@ void worker_trust_answer(struct worker *w, struct entry *e, const char *json, si
         free(o);
         return;
     }
-    if (announce_read(&e->announced, memo_find(&e->memo, call_key(CALL_READ_OWN)), o))
+    if (announce_read(&e->announced, call_log_find(&e->call_log, call_key(CALL_READ_OWN)), o))
         peers_freed(&w->entries, e);
     const struct kube_object *cached = store_get(w->watched[KIND_WUKONG].store, e->ns, e->name);
     /* Answers may come in another order than the writes took effect. */

@@ -51,7 +51,7 @@ static void look_at_source(struct worker *w, const char *ns, const char *name, b
 {
     for (struct entry *e = entries_of_source(&w->entries, ns, name); e; e = e->same_source_next) {
         if (moved)
-            e->memo.moved_mono_ms = worker_mono(w);
+            e->call_log.moved_mono_ms = worker_mono(w);
         if (!e->final || e->owes_thaw)
             worker_look_at(w, e);
     }
@@ -174,7 +174,7 @@ static void wukong_changed(struct worker *w, const struct kube_object *before,
     if (!before || before->generation != after->generation ||
         !str_eq(kube_object_field(before, F_ANNOTATION_RETRY),
                 kube_object_field(after, F_ANNOTATION_RETRY)))
-        e->memo.moved_mono_ms = worker_mono(w);
+        e->call_log.moved_mono_ms = worker_mono(w);
     worker_summarise(w, e, after);
     worker_look_at(w, e);
 }
@@ -236,7 +236,7 @@ static void moved_for_all(struct worker *w)
 {
     struct entry *e, *next;
     HASH_ITER (by_key, w->entries.by_key, e, next)
-        e->memo.moved_mono_ms = worker_mono(w);
+        e->call_log.moved_mono_ms = worker_mono(w);
     worker_look_at_waiting(w);
 }
 

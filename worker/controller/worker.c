@@ -80,8 +80,8 @@ static void call_ended(void *arg, void *owner, const char *written, size_t writt
     }
     if (written)
         worker_trust_answer(w, e, written, written_len);
-    if (announce_answered(&e->announced, memo_find(&e->memo, call_key(CALL_STATUS))) ||
-        announce_read(&e->announced, memo_find(&e->memo, call_key(CALL_READ_OWN)), NULL))
+    if (announce_answered(&e->announced, call_log_find(&e->call_log, call_key(CALL_STATUS))) ||
+        announce_read(&e->announced, call_log_find(&e->call_log, call_key(CALL_READ_OWN)), NULL))
         peers_freed(&w->entries, e);
     entries_count_freeze(&w->entries, e);
     worker_look_at(w, e);
@@ -257,7 +257,7 @@ struct worker *worker_new(const struct worker_config *config)
                                     .ended = call_ended,
                                     .whose = whose,
                                     .arg = w};
-    w->caches = (struct caches){cache_get, cache_each, cache_served, w};
+    w->caches = (struct cache_reader){cache_get, cache_each, cache_served, w};
     w->policy_reports =
         policy_reports_new(&(struct policy_reports_options){.client = &w->client,
                                                             .clock = config->clock,

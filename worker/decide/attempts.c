@@ -108,7 +108,7 @@ static bool is_still_reading(const struct clone_state *v)
         return false;
     const struct body_read *reads = body_reads(v, &n);
     for (size_t i = 0; i < n; i++) {
-        const struct call *c = memo_find(v->memo, reads[i].key);
+        const struct call *c = call_log_find(v->call_log, reads[i].key);
         bool hopeless = call_failed(c) && (c->code == 404 || c->failures > READS_TRIED);
         if (!call_ok(c) && !hopeless)
             return true;
@@ -154,7 +154,7 @@ void start_clock(const struct clone_state *v, const struct walk *w, struct decis
 void note_started(const struct clone_state *v, struct decision *d)
 {
     const struct clone_record *r = &v->record;
-    const struct call *start = memo_find(v->memo, call_key(CALL_START_SOURCE));
+    const struct call *start = call_log_find(v->call_log, call_key(CALL_START_SOURCE));
     if (!r->started.at_ms || r->started.vmi_uid)
         return;
     if (call_failed(start) && start->code == 409 && start->failures <= 1)

@@ -30,7 +30,7 @@ void write_finalizer(const struct clone_state *v, struct decision *d, bool wante
     /* It was written this way a moment ago, and the other way since: that is no event to wait for.
      */
     struct call_key key = call_key(wanted ? CALL_FINALIZER_ADD : CALL_FINALIZER_REMOVE);
-    const struct call *last = memo_find(v->memo, key);
+    const struct call *last = call_log_find(v->call_log, key);
     if (call_ok(last))
         decision_again(d, last->done_ms + CALL_SETTLE_MS);
     struct intent *i = intents_add(&d->intents, INTENT_FINALIZER, &worker_kinds[KIND_WUKONG],

@@ -1,7 +1,7 @@
 #include "decide/last_look.h"
 
-#include "observe/kinds.h"
 #include "observe/queries.h"
+#include "observe/resources.h"
 #include "steps/steps.h"
 
 /* That something is not there is believed for so long: the next read waits for its backoff. */
@@ -13,7 +13,7 @@ static bool look(const struct clone_state *v, struct decision *d, enum worker_ki
                  const char *name)
 {
     const struct kube_kind *k = &worker_kinds[kind];
-    const struct call *c = memo_find(v->memo, clone_live_key(kind, name));
+    const struct call *c = call_log_find(v->call_log, clone_live_key(kind, name));
     bool absent = call_failed(c) && c->code == 404;
     int64_t fresh_ms = absent ? ABSENT_FRESH_MS : LOOK_FRESH_MS;
     if ((call_ok(c) || absent) && v->now.wall_ms < c->done_ms + fresh_ms)

@@ -29,10 +29,10 @@ static void want(struct read_list *l, int kind, const char *ns, const char *name
     l->items[l->count++] = (struct body_read){kind, ns, name, call_key_named(call, name), NULL};
 }
 
-static cJSON *parse_call(const struct memo *m, enum call_kind call, const char *name)
+static cJSON *parse_call(const struct call_log *m, enum call_kind call, const char *name)
 {
     cJSON *tree = NULL;
-    const struct call *c = name ? memo_find(m, call_key_named(call, name)) : NULL;
+    const struct call *c = name ? call_log_find(m, call_key_named(call, name)) : NULL;
     if (!call_was_ok(c) || !c->body || json_read(c->body, c->body_len, &tree, NULL) < 0)
         return NULL;
     return tree;
@@ -44,7 +44,7 @@ static cJSON *normalise(const struct clone_state *v, const cJSON *vm, const cJSO
 {
     cJSON *source = NULL;
     CLEANUP_JSON cJSON *revision =
-        parse_call(v->memo, CALL_READ_SOURCE_REVISION, json_str(vmi, F_REVISION_NAME));
+        parse_call(v->call_log, CALL_READ_SOURCE_REVISION, json_str(vmi, F_REVISION_NAME));
     struct target_source in = {json_get(revision, "data"), vmi, vm};
     return target_source_spec(&in, &source, err) < 0 ? NULL : source;
 }
@@ -70,7 +70,7 @@ static void want_expansion(const struct clone_state *v, const cJSON *vm, const c
    (it was too large for an annotation). */
 static cJSON *carried(const struct clone_state *v)
 {
-    CLEANUP_JSON cJSON *snapshot = parse_call(v->memo, CALL_READ_CARRIER, v->snapshot_carrier);
+    CLEANUP_JSON cJSON *snapshot = parse_call(v->call_log, CALL_READ_CARRIER, v->snapshot_carrier);
     CLEANUP_JSON cJSON *tree = NULL;
     const char *text = json_str(snapshot, "metadata.annotations[" TARGET_SPEC_ANNOTATION "]");
     if (!text || json_read(text, strlen(text), &tree, NULL) < 0)
@@ -84,7 +84,8 @@ static cJSON *carried(const struct clone_state *v)
 static bool carrier_is_empty(const struct clone_state *v)
 {
     if (!v->snapshot_carrier ||
-        !call_was_ok(memo_find(v->memo, call_key_named(CALL_READ_CARRIER, v->snapshot_carrier))))
+        !call_was_ok(
+            call_log_find(v->call_log, call_key_named(CALL_READ_CARRIER, v->snapshot_carrier))))
         return false;
     CLEANUP_JSON cJSON *tree = carried(v);
     return !tree;
@@ -92,8 +93,8 @@ static bool carrier_is_empty(const struct clone_state *v)
 
 static void want_what_the_source_names(const struct clone_state *v, struct read_list *l)
 {
-    CLEANUP_JSON cJSON *vm = parse_call(v->memo, CALL_READ_SOURCE_VM, v->source.vm_name);
-    CLEANUP_JSON cJSON *vmi = parse_call(v->memo, CALL_READ_SOURCE_VMI, v->source.vmi_name);
+    CLEANUP_JSON cJSON *vm = parse_call(v->call_log, CALL_READ_SOURCE_VM, v->source.vm_name);
+    CLEANUP_JSON cJSON *vmi = parse_call(v->call_log, CALL_READ_SOURCE_VMI, v->source.vmi_name);
     if (!vm && !vmi)
         return;
     struct source_facts facts = {0};
@@ -314,7 +315,7 @@ static void load(struct clone_state *v, const char *text, size_t len)
     v->capture.text = text;
 }
 
-static void store(struct clone_state *v, struct memo *memo, const cJSON *source,
+static void store(struct clone_state *v, struct call_log *call_log, const cJSON *source,
                   const struct disks *plan, int64_t read_ms)
 {
     CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_OBJECT_BYTES);
@@ -323,7 +324,8 @@ static void store(struct clone_state *v, struct memo *memo, const cJSON *source,
     json_tree(&w, "source", source);
     json_array(&w, "disks");
     for (size_t i = 0; i < plan->count; i++) {
-        CLEANUP_JSON cJSON *pvc = parse_call(memo, CALL_READ_SOURCE_CLAIM, plan->items[i].claim);
+        CLEANUP_JSON cJSON *pvc =
+            parse_call(call_log, CALL_READ_SOURCE_CLAIM, plan->items[i].claim);
         write_disk(&w, v, &plan->items[i], pvc);
     }
     json_end(&w);
@@ -332,7 +334,7 @@ static void store(struct clone_state *v, struct memo *memo, const cJSON *source,
         refuse(v, REASON_SOURCE_UNSUPPORTED, "the source's spec is larger than an object may be");
         return;
     }
-    struct call *c = memo_slot(memo, call_key(CALL_CAPTURE));
+    struct call *c = call_log_get(call_log, call_key(CALL_CAPTURE));
     c->state = CALL_OK;
     size_t len = text.len;
     call_set_body(c, buf_take(&text), len);
@@ -348,8 +350,9 @@ static void read_claims(const struct clone_state *v, struct source_facts *facts)
     n = n < LIMIT_DISKS ? n : LIMIT_DISKS;
     facts->claims = arena_alloc(v->arena, (n + 1) * sizeof *facts->claims);
     for (size_t i = 0; i < n; i++) {
-        const struct call *c = memo_find(v->memo, call_key_named(CALL_READ_SOURCE_CLAIM, names[i]));
-        CLEANUP_JSON cJSON *pvc = parse_call(v->memo, CALL_READ_SOURCE_CLAIM, names[i]);
+        const struct call *c =
+            call_log_find(v->call_log, call_key_named(CALL_READ_SOURCE_CLAIM, names[i]));
+        CLEANUP_JSON cJSON *pvc = parse_call(v->call_log, CALL_READ_SOURCE_CLAIM, names[i]);
         facts_read_claim(v->arena, names[i], pvc, &facts->claims[i]);
         facts->claims[i].looked_up = call_was_ok(c) || call_was_absent(c);
     }
@@ -366,7 +369,7 @@ static cJSON *expanded(const struct clone_state *v, cJSON *source, const cJSON *
     bool needed = raw && target_needs_expand(raw, &v->wukong->spec);
     if (!raw || !(needed || target_hides_state(raw, vmi)))
         return TAKE(raw);
-    CLEANUP_JSON cJSON *reply = parse_call(v->memo, CALL_EXPAND_SOURCE, EXPANSION);
+    CLEANUP_JSON cJSON *reply = parse_call(v->call_log, CALL_EXPAND_SOURCE, EXPANSION);
     if (!reply) {
         (void)err_set(err, ERR_UNAVAILABLE, "the instancetype is being resolved");
         return NULL;
@@ -400,12 +403,12 @@ static bool names_other_claims(struct clone_state *v, const struct disks *plan)
     return false;
 }
 
-static void from_reads(struct clone_state *v, struct memo *memo, int64_t read_ms)
+static void from_reads(struct clone_state *v, struct call_log *call_log, int64_t read_ms)
 {
     CLEANUP_JSON cJSON *vm =
-        parse_call(memo, CALL_READ_SOURCE_VM, v->source.vm_exists ? v->source.vm_name : NULL);
-    CLEANUP_JSON cJSON *vmi =
-        parse_call(memo, CALL_READ_SOURCE_VMI, v->source.vmi_exists ? v->source.vmi_name : NULL);
+        parse_call(call_log, CALL_READ_SOURCE_VM, v->source.vm_exists ? v->source.vm_name : NULL);
+    CLEANUP_JSON cJSON *vmi = parse_call(call_log, CALL_READ_SOURCE_VMI,
+                                         v->source.vmi_exists ? v->source.vmi_name : NULL);
     struct err err = {0};
     if (!vm && !vmi)
         return;
@@ -453,7 +456,7 @@ static void from_reads(struct clone_state *v, struct memo *memo, int64_t read_ms
                                   : "is not there or going"));
         return;
     }
-    store(v, memo, source, &plan, read_ms);
+    store(v, call_log, source, &plan, read_ms);
 }
 
 /* The wall clock of the oldest read, 0 while one is missing. */
@@ -463,7 +466,7 @@ static int64_t oldest_read(const struct clone_state *v)
     int64_t oldest = INT64_MAX;
     const struct body_read *reads = body_reads(v, &n);
     for (size_t i = 0; i < n; i++) {
-        const struct call *c = memo_find(v->memo, reads[i].key);
+        const struct call *c = call_log_find(v->call_log, reads[i].key);
         if (!call_was_ok(c) && !call_was_absent(c))
             return 0;
         oldest = c->done_ms < oldest ? c->done_ms : oldest;
@@ -471,7 +474,7 @@ static int64_t oldest_read(const struct clone_state *v)
     return n ? oldest : 0;
 }
 
-static void from_carrier(struct clone_state *v, struct memo *memo)
+static void from_carrier(struct clone_state *v, struct call_log *call_log)
 {
     CLEANUP_JSON cJSON *tree = carried(v);
     struct err err = {0};
@@ -481,7 +484,7 @@ static void from_carrier(struct clone_state *v, struct memo *memo)
         refuse(v, REASON_SOURCE_UNSUPPORTED, err.message);
         return;
     }
-    struct call *c = memo_slot(memo, call_key(CALL_CAPTURE));
+    struct call *c = call_log_get(call_log, call_key(CALL_CAPTURE));
     c->state = CALL_OK;
     char *text = json_print(tree);
     call_set_body(c, text, strlen(text));
@@ -516,9 +519,9 @@ static void plan_from_record(struct clone_state *v)
     v->disk_count = r->disk_count;
 }
 
-static void build(struct clone_state *v, struct memo *memo)
+static void build(struct clone_state *v, struct call_log *call_log)
 {
-    const struct call *kept = memo_find(memo, call_key(CALL_CAPTURE));
+    const struct call *kept = call_log_find(call_log, call_key(CALL_CAPTURE));
     bool same_attempt = call_ok(kept) && kept->failures == (unsigned)clone_attempt(v);
     v->capture.sealed = v->snapshot_carrier != NULL;
     bool fixed = v->capture.sealed || record_owes_thaw(&v->record) || clone_past_cut(v);
@@ -527,7 +530,7 @@ static void build(struct clone_state *v, struct memo *memo)
         return;
     }
     if (v->capture.sealed && !carrier_is_empty(v)) {
-        from_carrier(v, memo);
+        from_carrier(v, call_log);
         return;
     }
     /* To know them is to parse the source, and within one look they stay the same. */
@@ -536,20 +539,20 @@ static void build(struct clone_state *v, struct memo *memo)
     if (same_attempt && kept->done_ms >= read_ms)
         load(v, kept->body, kept->body_len);
     else if (read_ms)
-        from_reads(v, memo, read_ms);
+        from_reads(v, call_log, read_ms);
 }
 
-void capture_build(struct clone_state *v, struct memo *memo)
+void capture_build(struct clone_state *v, struct call_log *call_log)
 {
-    build(v, memo);
+    build(v, call_log);
     plan_from_record(v);
 }
 
 /* Of what no cache holds nothing is said: it follows from the machine, and does not change. */
-static bool is_current(const struct clone_state *v, const struct caches *caches,
+static bool is_current(const struct clone_state *v, const struct cache_reader *caches,
                        const struct body_read *r)
 {
-    const struct call *c = memo_find(v->memo, r->key);
+    const struct call *c = call_log_find(v->call_log, r->key);
     if (r->kind >= WORKER_KINDS)
         return call_was_ok(c);
     const struct kube_object *o =
@@ -557,7 +560,7 @@ static bool is_current(const struct clone_state *v, const struct caches *caches,
     return o ? call_was_ok(c) && str_eq(c->version, o->resource_version) : call_was_absent(c);
 }
 
-void capture_compare(struct clone_state *v, const struct caches *caches)
+void capture_compare(struct clone_state *v, const struct cache_reader *caches)
 {
     size_t n = 0;
     if (v->capture.sealed || (!v->capture.refusal && !v->capture.present))

@@ -1,17 +1,17 @@
 /*
  * The capture: what a clone is made from. Built once per attempt out of live reads (the source, its
  * ControllerRevision, its claims) and the classes; carried on the first snapshot of the attempt;
- * read back from there when the memo is gone. Its JSON:
+ * read back from there when the call log is gone. Its JSON:
  *   {"source": <spec, see worker/manifests/manifest.h>, "disks": [{name, volume, claim, …, "pvc":
  * <claim>}]}
  */
 #ifndef OBSERVE_CAPTURE_H
 #define OBSERVE_CAPTURE_H
 
-#include "observe/caches.h"
+#include "observe/cache_reader.h"
 #include "observe/state.h"
 
-/* An object to be read live; key names the memo's slot. */
+/* An object to be read live; key names the call log's slot. */
 struct body_read {
     int kind; /* enum worker_kind */
     const char *ns, *name;
@@ -24,15 +24,15 @@ struct body_read {
 const struct body_read *body_reads(const struct clone_state *v, size_t *ret_count);
 
 /*
- * Fills v->capture (and v->disks with the plan; snapshots are the caller's) from the memo: from
+ * Fills v->capture (and v->disks with the plan; snapshots are the caller's) from the call log: from
  * the finished capture, else from the reads when all are there. Stores a new capture in the
- * memo. v->wukong, effective, record, source, classes and snapshot_carrier must be filled
+ * call log. v->wukong, effective, record, source, classes and snapshot_carrier must be filled
  * already. After the cut v->disks come from the record while there is no capture: what was made
  * from it is seen all the same.
  */
-void capture_build(struct clone_state *v, struct memo *memo);
+void capture_build(struct clone_state *v, struct call_log *call_log);
 /* Fills v->capture.current. */
-void capture_compare(struct clone_state *v, const struct caches *caches);
+void capture_compare(struct clone_state *v, const struct cache_reader *caches);
 /* The claim (PersistentVolumeClaim tree) behind disk i. NULL when the capture lacks it. */
 const cJSON *capture_claim(const struct clone_state *v, size_t disk);
 /* The source spec. */

@@ -59,7 +59,7 @@ static bool add_profile(void *arg, const struct kube_object *o)
     return c->profile_count < LIMIT_CLASSES;
 }
 
-void observe_classes(struct clone_state *v, const struct caches *c)
+void observe_classes(struct clone_state *v, const struct cache_reader *c)
 {
     struct class_facts *facts = &v->classes;
     struct class_fill f = {

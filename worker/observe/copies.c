@@ -8,7 +8,7 @@
 #include "observe/queries.h"
 #include "wukong/names.h"
 
-static void observe_content_copy(const struct clone_state *v, const struct caches *c,
+static void observe_content_copy(const struct clone_state *v, const struct cache_reader *c,
                                  struct copy_state *copy)
 {
     const struct kube_object *o = c->get(c->arg, KIND_CONTENT, "", copy->content_name);
@@ -41,7 +41,7 @@ static const char *changed_text(const struct disk_state *d)
     return NULL;
 }
 
-static void observe_snapshot_copy(const struct clone_state *v, const struct caches *c,
+static void observe_snapshot_copy(const struct clone_state *v, const struct cache_reader *c,
                                   struct copy_state *copy)
 {
     struct snapshot_state *s = &copy->snapshot;
@@ -67,7 +67,7 @@ static const char *own_snapshot_name(const struct clone_state *v, const char *di
     return copy;
 }
 
-void observe_copies(struct clone_state *v, const struct caches *c)
+void observe_copies(struct clone_state *v, const struct cache_reader *c)
 {
     char name[PVC_NAME_BUF];
     for (size_t i = 0; i < v->disk_count; i++) {

@@ -43,7 +43,7 @@ struct content {
     bool changeable; /* its policy is ours to change */
 };
 
-static bool class_retains(const struct caches *c, const char *name)
+static bool class_retains(const struct cache_reader *c, const char *name)
 {
     const struct kube_object *o = name ? c->get(c->arg, KIND_SNAPSHOT_CLASS, "", name) : NULL;
     return o && str_eq(kube_object_field(o, F_CLASS_POLICY), "Retain");
@@ -53,7 +53,7 @@ static bool class_retains(const struct caches *c, const char *name)
    where we have set it ourselves, with our label in one write, or where it is only what the class
    gave to a content that csi-snapshotter made for a snapshot of ours; and once: who sets Retain
    after that means it. */
-static bool policy_is_ours(const struct clone_state *v, const struct caches *c,
+static bool policy_is_ours(const struct clone_state *v, const struct cache_reader *c,
                            const struct kube_object *content, const char *snapshot_uid)
 {
     return ours_content_of(content, snapshot_uid) && !kube_object_field(content, F_POLICY_SET) &&
@@ -61,7 +61,7 @@ static bool policy_is_ours(const struct clone_state *v, const struct caches *c,
             class_retains(c, kube_object_field(content, F_CONTENT_CLASS)));
 }
 
-static struct content content_of(const struct clone_state *v, const struct caches *c,
+static struct content content_of(const struct clone_state *v, const struct cache_reader *c,
                                  const struct kube_object *o, const char *uid)
 {
     return (struct content){
@@ -76,7 +76,7 @@ static struct content content_of(const struct clone_state *v, const struct cache
     };
 }
 
-static struct content cached_content(const struct clone_state *v, const struct caches *c,
+static struct content cached_content(const struct clone_state *v, const struct cache_reader *c,
                                      const char *name, const char *uid)
 {
     const struct kube_object *o = c->get(c->arg, KIND_CONTENT, "", name);
@@ -93,12 +93,12 @@ static struct call_key look_key(const struct kube_object *o)
     return call_key_named(bound ? CALL_READ_BOUND_CONTENT : CALL_READ_CONTENT, o->uid);
 }
 
-static struct content live_content(struct clone_state *v, const struct caches *c, const char *name,
-                                   const char *uid, struct call_key key)
+static struct content live_content(struct clone_state *v, const struct cache_reader *c,
+                                   const char *name, const char *uid, struct call_key key)
 {
     CLEANUP_JSON cJSON *tree = NULL;
     struct kube_object *o = NULL;
-    const struct call *call = memo_find(v->memo, key);
+    const struct call *call = call_log_find(v->call_log, key);
     bool gone = call_failed(call) && call->code == 404;
     if ((!call_ok(call) && !gone) || v->now.wall_ms >= call->done_ms + LOOK_FRESH_MS)
         return (struct content){0};
@@ -121,8 +121,9 @@ static bool sure(const struct clone_state *v, const struct content *c)
 {
     if (!c->known || v->effective.clone_type == CLONE_LINKED)
         return false;
-    return c->retains ? !call_ok(memo_find(v->memo, call_key_named(CALL_SET_DELETE, c->name)))
-                      : c->cut;
+    return c->retains
+               ? !call_ok(call_log_find(v->call_log, call_key_named(CALL_SET_DELETE, c->name)))
+               : c->cut;
 }
 
 static const struct kube_object *keep_object(struct arena *a, const struct kube_object *o)
@@ -146,7 +147,7 @@ const struct kube_object *observe_live(struct clone_state *v, enum worker_kind k
 {
     struct kube_object *o = NULL;
     struct err err = {0};
-    const struct call *c = memo_find(v->memo, clone_live_key(kind, name));
+    const struct call *c = call_log_find(v->call_log, clone_live_key(kind, name));
     bool gone = call_failed(c) && c->code == 404;
     *ret_unread = (!call_ok(c) && !gone) || v->now.wall_ms >= c->done_ms + LOOK_FRESH_MS;
     if (*ret_unread || gone)
@@ -162,7 +163,7 @@ const struct kube_object *observe_live(struct clone_state *v, enum worker_kind k
     return kept;
 }
 
-static bool content_comes(const struct clone_state *v, const struct caches *c,
+static bool content_comes(const struct clone_state *v, const struct cache_reader *c,
                           const struct kube_object *snapshot)
 {
     bool bound = !str_empty(kube_object_field(snapshot, F_CONTENT_NAME));
@@ -197,7 +198,7 @@ static void observe_release(struct clone_state *v, const struct kube_object *o,
 
 /* A content with a volume behind it is no copy: it holds a linked clone's parent, and its physical
    snapshot goes with it, or nobody would ever find it. */
-void observe_left_content(const struct clone_state *v, const struct caches *c,
+void observe_left_content(const struct clone_state *v, const struct cache_reader *c,
                           const struct kube_object *o, struct leftover *left)
 {
     if (!kube_object_field(o, F_VOLUME_HANDLE))
@@ -209,11 +210,12 @@ void observe_left_content(const struct clone_state *v, const struct caches *c,
     left->attached = s && str_eq(s->uid, kube_object_field(o, F_SNAPSHOT_REF_UID));
     left->content = o->name;
     left->policy_ours = !kube_object_field(o, F_POLICY_SET);
-    left->content_retains = str_eq(kube_object_field(o, F_DELETION_POLICY), "Retain") &&
-                            !call_ok(memo_find(v->memo, call_key_named(CALL_SET_DELETE, o->name)));
+    left->content_retains =
+        str_eq(kube_object_field(o, F_DELETION_POLICY), "Retain") &&
+        !call_ok(call_log_find(v->call_log, call_key_named(CALL_SET_DELETE, o->name)));
 }
 
-void observe_left_snapshot(struct clone_state *v, const struct caches *c,
+void observe_left_snapshot(struct clone_state *v, const struct cache_reader *c,
                            const struct kube_object *o, struct leftover *left)
 {
     CLEANUP_FREE char *usual = xasprintf("snapcontent-%s", o->uid);

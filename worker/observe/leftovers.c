@@ -7,7 +7,7 @@
 
 struct owned_fill {
     struct clone_state *v;
-    const struct caches *caches;
+    const struct cache_reader *caches;
     int kind;
     size_t cap;
 };
@@ -95,9 +95,9 @@ static void add_backups(struct owned_fill *f, const struct kube_object *vm_snaps
                 ? find_backup(f, KIND_SNAPSHOT, vm_snapshot, snapshot, &live)
                 : NULL;
         bool labelled =
-            o &&
-            (str_eq(o->label, f->v->wukong->uid) ||
-             (live && call_ok(memo_find(f->v->memo, call_key_named(CALL_LABEL_SNAPSHOT, o->uid)))));
+            o && (str_eq(o->label, f->v->wukong->uid) ||
+                  (live && call_ok(call_log_find(f->v->call_log,
+                                                 call_key_named(CALL_LABEL_SNAPSHOT, o->uid)))));
         /* What the cache shows with our label is among ours already. */
         if (!o || (!live && clone_owns(f->v, KIND_SNAPSHOT, o)))
             continue;
@@ -202,7 +202,7 @@ static bool add_shared(void *arg, const struct kube_object *o)
     return add_own(f, o);
 }
 
-void observe_ours(struct clone_state *v, const struct caches *c)
+void observe_ours(struct clone_state *v, const struct cache_reader *c)
 {
     static const enum worker_kind kinds[] = {KIND_VM,       KIND_DATA_VOLUME, KIND_PVC,
                                              KIND_SNAPSHOT, KIND_VM_SNAPSHOT, KIND_CONTENT};

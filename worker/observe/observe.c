@@ -13,7 +13,7 @@
    it, which is neither what it would be without it nor what it seems to be with empty fields. */
 struct noting {
     struct clone_state *v;
-    const struct caches *real;
+    const struct cache_reader *real;
 };
 
 static const struct kube_object *noting_get(void *arg, enum worker_kind kind, const char *ns,
@@ -60,34 +60,34 @@ static void apply_settings(struct clone_state *v, const struct observe_settings 
     v->held_group_count = s->held_group_count;
 }
 
-static bool namespace_goes(const struct caches *c, const char *name)
+static bool namespace_goes(const struct cache_reader *c, const char *name)
 {
     const struct kube_object *o = c->get(c->arg, KIND_NAMESPACE, "", name);
     return o && o->deleted_ms;
 }
 
-static void observe_namespaces(struct clone_state *v, const struct caches *c)
+static void observe_namespaces(struct clone_state *v, const struct cache_reader *c)
 {
     v->own_ns_terminating = namespace_goes(c, v->wukong->ns);
     v->source_ns_terminating =
         !str_eq(v->effective.source_ns, v->wukong->ns) && namespace_goes(c, v->effective.source_ns);
 }
 
-int observe_clone(struct clone_state *v, const struct caches *real,
-                  const struct kube_object *object, struct memo *memo, struct now now,
+int observe_clone(struct clone_state *v, const struct cache_reader *real,
+                  const struct kube_object *object, struct call_log *call_log, struct now now,
                   const struct observe_settings *settings, struct err *err)
 {
     struct noting noting = {v, real};
-    const struct caches noted = {noting_get, noting_each, noting_served, &noting};
-    const struct caches *caches = &noted;
+    const struct cache_reader noted = {noting_get, noting_each, noting_served, &noting};
+    const struct cache_reader *caches = &noted;
     v->now = now;
-    v->memo = memo;
+    v->call_log = call_log;
     if (!v->wukong && observe_wukong(v, object, err) < 0)
         return -1;
     apply_settings(v, settings);
     if (!v->effective.is_clone)
         return 0;
-    observe_spec_findings(v, memo, object);
+    observe_spec_findings(v, call_log, object);
     observe_namespaces(v, caches);
     observe_ours(v, caches);
     bool final = record_final(&v->record);
@@ -96,21 +96,21 @@ int observe_clone(struct clone_state *v, const struct caches *real,
     if (!final || record_owes_thaw(&v->record) || v->record.started.at_ms)
         observe_source(v, final || clone_past_cut(v) ? real : caches);
     if (record_owes_thaw(&v->record))
-        observe_note_others(v, memo);
+        observe_note_others(v, call_log);
     if (!final) {
-        observe_note_source(v, memo);
+        observe_note_source(v, call_log);
         observe_classes(v, caches);
         if (settings->raise_cuts)
             settings->raise_cuts(settings->raise_arg, object, v);
         caches->each(caches->arg, clone_uses_vm_snapshot(v) ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT,
                      clone_snapshot_owner(v).uid, observe_find_carrier, v);
         if (!v->wukong->deleted_ms && !record_aborted(&v->record))
-            capture_build(v, memo);
+            capture_build(v, call_log);
         if (!clone_past_cut(v))
             capture_compare(v, real);
         clone_raise_quiesce(v);
         observe_snapshots(v, caches);
-        observe_note_kubevirts_freeze(v, memo);
+        observe_note_kubevirts_freeze(v, call_log);
         observe_copies(v, caches);
     }
     observe_targets(v, caches);

@@ -1,11 +1,11 @@
 /*
- * From the caches to a state of one Wukong. Reads nothing but caches and memo; writes nothing but
- * the memo (the finished capture, and that a foreign snapshot was seen).
+ * From the caches to a state of one Wukong. Reads nothing but caches and call log; writes nothing
+ * but the call log (the finished capture, and that a foreign snapshot was seen).
  */
 #ifndef OBSERVE_OBSERVE_H
 #define OBSERVE_OBSERVE_H
 
-#include "observe/caches.h"
+#include "observe/cache_reader.h"
 #include "observe/ours.h"
 #include "observe/permit.h"
 #include "observe/state.h"
@@ -33,9 +33,10 @@ struct observe_settings {
 /* object: the Wukong as cached. ret is zeroed by the caller but for `arena`, or holds what
    observe_wukong has read of this very object, which is not done again then. -1 when the object
    cannot be decoded (an Event cannot help there: the API server stored it so). */
-WUKONG_CHECK int observe_clone(struct clone_state *ret, const struct caches *caches,
-                               const struct kube_object *object, struct memo *memo, struct now now,
-                               const struct observe_settings *settings, struct err *err);
+WUKONG_CHECK int observe_clone(struct clone_state *ret, const struct cache_reader *caches,
+                               const struct kube_object *object, struct call_log *call_log,
+                               struct now now, const struct observe_settings *settings,
+                               struct err *err);
 /* Frees what the state owns beside its arena. */
 void clone_state_release(struct clone_state *v);
 
@@ -44,23 +45,23 @@ const cJSON *clone_field_tree(struct clone_state *v, const struct kube_object *o
 
 /* The parts of observe_clone. c: through which the state notes what cannot be read. */
 /* source.c */
-void observe_source(struct clone_state *v, const struct caches *c);
-void observe_note_others(const struct clone_state *v, struct memo *memo);
+void observe_source(struct clone_state *v, const struct cache_reader *c);
+void observe_note_others(const struct clone_state *v, struct call_log *call_log);
 /* To be called once the snapshots were read: KubeVirt thaws when all are cut, not before. */
-void observe_note_kubevirts_freeze(const struct clone_state *v, struct memo *memo);
-void observe_note_source(const struct clone_state *v, struct memo *memo);
+void observe_note_kubevirts_freeze(const struct clone_state *v, struct call_log *call_log);
+void observe_note_source(const struct clone_state *v, struct call_log *call_log);
 /* classes.c */
-void observe_classes(struct clone_state *v, const struct caches *c);
+void observe_classes(struct clone_state *v, const struct cache_reader *c);
 /* snapshots.c; observe_find_carrier: a visitor of caches.each, arg is the state. */
 bool observe_find_carrier(void *arg, const struct kube_object *o);
-void observe_snapshots(struct clone_state *v, const struct caches *c);
+void observe_snapshots(struct clone_state *v, const struct cache_reader *c);
 /* targets.c */
-void observe_targets(struct clone_state *v, const struct caches *c);
+void observe_targets(struct clone_state *v, const struct cache_reader *c);
 /* The newest failure of each claim that is not bound. */
-void observe_events(struct clone_state *v, const struct caches *c);
+void observe_events(struct clone_state *v, const struct cache_reader *c);
 
 /* Fills v->ours and v->strangers (leftovers.c). */
-void observe_ours(struct clone_state *v, const struct caches *c);
+void observe_ours(struct clone_state *v, const struct cache_reader *c);
 /* Whose the snapshots of this attempt are, and in which of its attempts they were taken: the
    clone itself, or the one whose it shares. */
 struct ours_clone clone_snapshot_owner(const struct clone_state *v);
@@ -69,17 +70,17 @@ int64_t clone_snapshot_attempt(const struct clone_state *v);
 bool clone_owns(const struct clone_state *v, enum worker_kind kind, const struct kube_object *o);
 
 /* Fills disks[].copy (copies.c). */
-void observe_copies(struct clone_state *v, const struct caches *c);
+void observe_copies(struct clone_state *v, const struct cache_reader *c);
 
 /* Fills v->invalid, once per generation (spec_findings.c). */
-void observe_spec_findings(struct clone_state *v, struct memo *memo,
+void observe_spec_findings(struct clone_state *v, struct call_log *call_log,
                            const struct kube_object *object);
 
 /* What keeps a VolumeSnapshot of ours from being deleted now (leftover_content.c). */
 struct leftover;
-void observe_left_content(const struct clone_state *v, const struct caches *c,
+void observe_left_content(const struct clone_state *v, const struct cache_reader *c,
                           const struct kube_object *o, struct leftover *left);
-void observe_left_snapshot(struct clone_state *v, const struct caches *c,
+void observe_left_snapshot(struct clone_state *v, const struct cache_reader *c,
                            const struct kube_object *o, struct leftover *left);
 
 /* What the API server said itself a moment ago of an object that the cache does not show. NULL: it

@@ -9,7 +9,7 @@
 #ifndef OBSERVE_OURS_H
 #define OBSERVE_OURS_H
 
-#include "observe/kinds.h"
+#include "observe/resources.h"
 
 /* Whose it may be. */
 struct ours_clone {

@@ -29,7 +29,7 @@ struct permit_memo {
 };
 /* Verifies the stamp, or remembers what was found while generation, stamp and keys stay the same.
    keys: PEM of the webhook's public keys, NULL when they could not be read yet. What *ret points to
-   lives as long as the memo's verdict and the arena. */
+   lives as long as the call log's verdict and the arena. */
 void permit_remembered(struct permit_memo *m, struct arena *a, const struct wukong *w,
                        const struct wukong_effective *e, const char *generate_name,
                        const char *stamp, const char *keys, int64_t now_ms, struct permit *ret);

@@ -108,13 +108,14 @@ enum cut_mode clone_cut_mode(const struct clone_state *v)
 
 const struct call *clone_freeze_call(const struct clone_state *v)
 {
-    return memo_find(v->memo,
-                     call_key_numbered(CALL_FREEZE, v->record.attempt.freeze.requested_ms));
+    return call_log_find(v->call_log,
+                         call_key_numbered(CALL_FREEZE, v->record.attempt.freeze.requested_ms));
 }
 
 const struct call *clone_thaw_call(const struct clone_state *v)
 {
-    return memo_find(v->memo, call_key_numbered(CALL_THAW, v->record.attempt.freeze.requested_ms));
+    return call_log_find(v->call_log,
+                         call_key_numbered(CALL_THAW, v->record.attempt.freeze.requested_ms));
 }
 
 bool clone_waits_for_turn(const struct clone_state *v)
@@ -228,7 +229,7 @@ struct call_key clone_live_key(enum worker_kind kind, const char *name)
 
 const struct proven *clone_proven(const struct clone_state *v, enum proof_kind kind)
 {
-    return memo_proven(v->memo, kind, v->record.attempt.freeze.requested_ms);
+    return call_log_proven(v->call_log, kind, v->record.attempt.freeze.requested_ms);
 }
 
 /* --- what is there of the clone --- */
@@ -307,7 +308,7 @@ bool clone_source_to_stop(const struct clone_state *v)
 
 const struct call *clone_look_after(const struct clone_state *v)
 {
-    return memo_find(v->memo, call_key_numbered(CALL_LOOK_AFTER_VMI, clone_attempt(v)));
+    return call_log_find(v->call_log, call_key_numbered(CALL_LOOK_AFTER_VMI, clone_attempt(v)));
 }
 
 bool clone_copies_claims(const struct clone_state *v)

@@ -9,7 +9,7 @@
 #include "wukong/names.h"
 #include "wukong/quantity.h"
 
-static void observe_content(const struct clone_state *v, const struct caches *c,
+static void observe_content(const struct clone_state *v, const struct cache_reader *c,
                             struct snapshot_state *s)
 {
     int64_t ns;
@@ -46,7 +46,7 @@ static void observe_content(const struct clone_state *v, const struct caches *c,
     (void)str_to_i64(kube_object_field(o, F_RESTORE_SIZE), &s->restore_bytes);
 }
 
-static void observe_snapshot(struct clone_state *v, const struct caches *c,
+static void observe_snapshot(struct clone_state *v, const struct cache_reader *c,
                              struct snapshot_state *s)
 {
     const struct kube_object *o = c->get(c->arg, KIND_SNAPSHOT, s->ns, s->name);
@@ -65,7 +65,8 @@ static void observe_snapshot(struct clone_state *v, const struct caches *c,
 }
 
 /* Which VolumeSnapshot holds the disk: KubeVirt's content says so, per volume. */
-static void observe_backups(struct clone_state *v, const struct caches *c, const cJSON *backups)
+static void observe_backups(struct clone_state *v, const struct cache_reader *c,
+                            const cJSON *backups)
 {
     const cJSON *b;
     cJSON_ArrayForEach (b, backups) {
@@ -85,7 +86,7 @@ static void observe_backups(struct clone_state *v, const struct caches *c, const
     }
 }
 
-static void observe_vm_snapshot(struct clone_state *v, const struct caches *c)
+static void observe_vm_snapshot(struct clone_state *v, const struct cache_reader *c)
 {
     struct snapshot_state *s = &v->vm_snapshot;
     const struct kube_object *o = c->get(c->arg, KIND_VM_SNAPSHOT, s->ns, s->name);
@@ -107,7 +108,7 @@ static void observe_vm_snapshot(struct clone_state *v, const struct caches *c)
     observe_backups(v, c, clone_field_tree(v, k, F_VOLUME_BACKUPS));
 }
 
-void observe_snapshots(struct clone_state *v, const struct caches *c)
+void observe_snapshots(struct clone_state *v, const struct cache_reader *c)
 {
     char name[NAME_BUF];
     const char *source = str_or(v->record.source_vmi, v->effective.source_name);

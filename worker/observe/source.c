@@ -74,7 +74,7 @@ static void read_holds(struct clone_state *v, const struct kube_object *vm,
     });
 }
 
-void observe_source(struct clone_state *v, const struct caches *c)
+void observe_source(struct clone_state *v, const struct cache_reader *c)
 {
     const struct wukong_effective *e = &v->effective;
     const struct kube_object *vmi = c->get(c->arg, KIND_VMI, e->source_ns, e->source_name);
@@ -96,42 +96,42 @@ void observe_source(struct clone_state *v, const struct caches *c)
 }
 
 /* What others do to the guest while we hold a freeze; there is no lock that forbids it. */
-void observe_note_others(const struct clone_state *v, struct memo *memo)
+void observe_note_others(const struct clone_state *v, struct call_log *call_log)
 {
-    bool shown = memo->freeze_shown_ms >= v->record.attempt.freeze.requested_ms;
+    bool shown = call_log->freeze_shown_ms >= v->record.attempt.freeze.requested_ms;
     /* The backup's freeze of a frozen guest succeeds, and then it thaws (wukong/holds.h). */
     if (v->source.holds.snapshot || v->source.holds.backup)
-        memo->foreign_snapshot_ms = v->now.wall_ms;
+        call_log->foreign_snapshot_ms = v->now.wall_ms;
     if (v->source.freeze_status)
-        memo->freeze_shown_ms = v->now.wall_ms;
+        call_log->freeze_shown_ms = v->now.wall_ms;
     else if (shown && !clone_thaw_call(v))
-        memo->foreign_thaw_ms = v->now.wall_ms;
+        call_log->foreign_thaw_ms = v->now.wall_ms;
 }
 
-void observe_note_kubevirts_freeze(const struct clone_state *v, struct memo *memo)
+void observe_note_kubevirts_freeze(const struct clone_state *v, struct call_log *call_log)
 {
     if (!clone_uses_vm_snapshot(v) || !v->vm_snapshot.exists || clone_past_cut(v))
         return;
     if (v->source.freeze_status)
-        memo->freeze_shown_ms = v->now.wall_ms;
-    else if (memo->freeze_shown_ms >= v->record.attempt.begun_ms && !clone_all_cut(v))
-        memo->foreign_thaw_ms = v->now.wall_ms;
+        call_log->freeze_shown_ms = v->now.wall_ms;
+    else if (call_log->freeze_shown_ms >= v->record.attempt.begun_ms && !clone_all_cut(v))
+        call_log->foreign_thaw_ms = v->now.wall_ms;
 }
 
 /* That a source was started counts, though it be stopped again before the record tells of it; and
    so does what changed the data of its claims, though it be over by then. */
-void observe_note_source(const struct clone_state *v, struct memo *memo)
+void observe_note_source(const struct clone_state *v, struct call_log *call_log)
 {
     const struct source_state *s = &v->source;
     const struct clone_record *r = &v->record;
     uint64_t guest = s->vmi_exists ? str_hash64(s->vmi_uid, strlen(s->vmi_uid)) : 0;
-    if (s->running && !s->agent && memo->agentless != guest) {
-        memo->agentless = guest;
-        memo->agentless_ms = v->now.wall_ms;
+    if (s->running && !s->agent && call_log->agentless != guest) {
+        call_log->agentless = guest;
+        call_log->agentless_ms = v->now.wall_ms;
     }
     enum hold hold = holds_first(&s->holds, false);
     if (hold_spoils(hold))
-        memo->held_ms = v->now.wall_ms;
+        call_log->held_ms = v->now.wall_ms;
     if (!r->attempts || !r->attempt.source_uid || record_aborted(r))
         return;
     /* A full clone of claims needs no machine, but that none runs. */
@@ -139,9 +139,9 @@ void observe_note_source(const struct clone_state *v, struct memo *memo)
                        ? s->vmi_exists
                        : !str_eq(r->attempt.source_uid, s->vmi_exists ? s->vmi_uid : s->vm_uid);
     if (changed)
-        memo->source_changed_ms = v->now.wall_ms;
+        call_log->source_changed_ms = v->now.wall_ms;
     if (hold_spoils(hold)) {
-        memo->spoiled_ms = v->now.wall_ms;
-        memo->spoiled_by = (int)hold;
+        call_log->spoiled_ms = v->now.wall_ms;
+        call_log->spoiled_by = (int)hold;
     }
 }

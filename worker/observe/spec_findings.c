@@ -40,14 +40,14 @@ static void judge(const struct clone_state *v, const char *text, struct call *ve
     verdict->message = xstrdup(buf_ok(&message) ? message.data : findings.items[0].message);
 }
 
-void observe_spec_findings(struct clone_state *v, struct memo *memo,
+void observe_spec_findings(struct clone_state *v, struct call_log *call_log,
                            const struct kube_object *object)
 {
     /* What was begun under an earlier version's rules is ended under them. */
     if (record_final(&v->record) || v->record.attempts || v->wukong->deleted_ms)
         return;
     struct call *verdict =
-        memo_slot(memo, call_key_numbered(CALL_SPEC_VERDICT, v->wukong->generation));
+        call_log_get(call_log, call_key_numbered(CALL_SPEC_VERDICT, v->wukong->generation));
     if (verdict->state == CALL_NONE)
         judge(v, kube_object_field(object, F_SPEC), verdict);
     if (verdict->state == CALL_FAILED)

@@ -1,6 +1,6 @@
 /*
  * struct clone_state: everything observed about one Wukong at one moment, gathered from the caches
- * and the memo. decide() looks at nothing else. Plain data; every pointer is borrowed from the
+ * and the call log. decide() looks at nothing else. Plain data; every pointer is borrowed from the
  * state's arena or from the caches and lives until the reconcile ends.
  *
  * Two kinds of facts of the source, kept apart on purpose: `source` is what the caches say now
@@ -16,10 +16,10 @@
 
 #include <cjson/cJSON.h>
 
-#include "observe/kinds.h"
-#include "observe/memo.h"
+#include "observe/call_log.h"
 #include "observe/permit.h"
 #include "observe/record.h"
+#include "observe/resources.h"
 #include "wukong/cut.h"
 #include "wukong/disks.h"
 #include "wukong/holds.h"
@@ -146,7 +146,7 @@ struct leftover {
     bool content_awaited; /* its content is about to appear, and would outlive it */
     bool being_cut;       /* the CSI driver is at work on it, and has not answered */
     const char *look;     /* the content that must be read live before; NULL: known well enough */
-    struct call_key look_key; /* the memo slot of that look */
+    struct call_key look_key; /* the call log slot of that look */
     const char *stuck;        /* a content, marked for deletion, that its sidecar has overlooked */
     bool unlabelled;          /* a VolumeSnapshot that KubeVirt made for us */
     const char *backup_of;    /* UID of the VirtualMachineSnapshot that KubeVirt made it for */
@@ -217,7 +217,7 @@ struct clone_state {
     const cJSON *status; /* as the cache has it; NULL: none */
     const char *labels;  /* the Wukong's own, compact JSON; NULL */
     const char *retry;   /* annotation; NULL */
-    const struct memo *memo;
+    const struct call_log *call_log;
     struct source_state source;
     bool source_ns_terminating; /* and it is not the Wukong's own */
     bool own_ns_terminating;

@@ -46,7 +46,7 @@ static unsigned percent_of(const char *text)
 /* As the API server itself showed it a moment ago, where that is newer than the cache: a watch may
    hang for minutes, and no machine is taken away for what a cache does not show (the last look,
    decide/last_look.h). */
-static const struct kube_object *newest(struct clone_state *v, const struct caches *c,
+static const struct kube_object *newest(struct clone_state *v, const struct cache_reader *c,
                                         enum worker_kind kind, const char *name)
 {
     const struct kube_object *cached = c->get(c->arg, kind, v->wukong->ns, name);
@@ -59,7 +59,7 @@ static const struct kube_object *newest(struct clone_state *v, const struct cach
 
 /* A claim that CDI makes: the DataVolume of its name is ours, is what the machine owns, and stands
    for the claim until that is there. */
-static void observe_data_volume(struct clone_state *v, const struct caches *c,
+static void observe_data_volume(struct clone_state *v, const struct cache_reader *c,
                                 struct claim_state *s)
 {
     const struct kube_object *dv = newest(v, c, KIND_DATA_VOLUME, s->name);
@@ -87,7 +87,8 @@ static void observe_data_volume(struct clone_state *v, const struct caches *c,
         str_to_i64(kube_object_field(dv, F_LABEL_ATTEMPT), &attempt) && attempt != clone_attempt(v);
 }
 
-static void observe_claim(struct clone_state *v, const struct caches *c, struct claim_state *s)
+static void observe_claim(struct clone_state *v, const struct cache_reader *c,
+                          struct claim_state *s)
 {
     const struct kube_object *o = newest(v, c, KIND_PVC, s->name);
     int64_t attempt;
@@ -131,7 +132,7 @@ static const char *vm_failure(struct clone_state *v, const struct kube_object *o
  * VMI, which a probe turns False for as long as it fails (KubeVirt
  * pkg/virt-controller/watch/vm/vm.go syncReadyConditionFromVMI). The VMI has its VM's name.
  */
-static bool was_started(const struct clone_state *v, const struct caches *c,
+static bool was_started(const struct clone_state *v, const struct cache_reader *c,
                         const struct kube_object *vm)
 {
     static const char *const up[] = {"Running", "Paused", "Migrating"};
@@ -145,7 +146,7 @@ static bool was_started(const struct clone_state *v, const struct caches *c,
            str_eq(phase, "Succeeded");
 }
 
-static void observe_vm(struct clone_state *v, const struct caches *c, struct vm_state *s)
+static void observe_vm(struct clone_state *v, const struct cache_reader *c, struct vm_state *s)
 {
     const struct kube_object *o = newest(v, c, KIND_VM, s->name);
     if (!o)
@@ -179,10 +180,10 @@ static void as_it_was(const struct clone_state *v, struct target_state *t)
     }
 }
 
-void observe_targets(struct clone_state *v, const struct caches *c)
+void observe_targets(struct clone_state *v, const struct cache_reader *c)
 {
     size_t n = (size_t)v->effective.replicas;
-    v->looked_live = memo_has(v->memo, CALL_READ_LIVE, worker_kinds[KIND_VM].resource);
+    v->looked_live = call_log_has(v->call_log, CALL_READ_LIVE, worker_kinds[KIND_VM].resource);
     v->targets = arena_alloc(v->arena, (n + 1) * sizeof *v->targets);
     for (size_t t = 0; t < n; t++) {
         struct target_state *target = &v->targets[t];
@@ -251,7 +252,7 @@ static bool note_settled(void *arg, const struct kube_object *o)
 /* The newest failure Event of each claim that is not bound, and since when all of them come to
    nothing. Where CDI fills the claim, its own word comes first: Events of the claim tell of the
    provisioner's first tries, which CDI takes over. */
-void observe_events(struct clone_state *v, const struct caches *caches)
+void observe_events(struct clone_state *v, const struct cache_reader *caches)
 {
     for (size_t t = 0; t < v->target_count; t++)
         for (size_t i = 0; i < v->disk_count; i++) {

@@ -53,7 +53,7 @@ static bool count_one(void *arg, const struct kube_object *o)
     return true;
 }
 
-void policies_refill(struct policies *p, const struct caches *caches)
+void policies_refill(struct policies *p, const struct cache_reader *caches)
 {
     policies_release(p);
     arena_init(&p->arena, POLICIES_ARENA_BYTES);

@@ -10,7 +10,7 @@
 #define POLICY_POLICIES_H
 
 #include "clones/usage.h"
-#include "observe/caches.h"
+#include "observe/cache_reader.h"
 #include "wukong/policy.h"
 #include "wukong/reasons.h"
 
@@ -31,7 +31,7 @@ struct policies {
 /* One as the cache has it. */
 void policies_decode(struct arena *a, const struct kube_object *o, struct policy *ret);
 /* Decodes what the caches hold. */
-void policies_refill(struct policies *p, const struct caches *caches);
+void policies_refill(struct policies *p, const struct cache_reader *caches);
 void policies_release(struct policies *p);
 
 struct policies_case {

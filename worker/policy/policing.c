@@ -41,7 +41,7 @@ static const struct wukong_pairs *labels_of(struct clone_state *v, const struct 
 /* Those of the VirtualMachine, as at admission; of a VMI that stands alone its own. */
 static const struct wukong_pairs *source_labels(const struct policing *p, struct clone_state *v)
 {
-    const struct caches *c = p->caches;
+    const struct cache_reader *c = p->caches;
     const struct wukong_effective *e = &v->effective;
     const struct kube_object *vm =
         c->get(c->arg, KIND_VM, e->source_ns, str_or(e->source_name, ""));

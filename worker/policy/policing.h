@@ -16,7 +16,7 @@ struct policing {
     struct entries *entries;
     const struct policies *policies;
     struct policy_reports *reports;
-    const struct caches *caches;
+    const struct cache_reader *caches;
     int64_t max_in_flight;
     const char *stamp_keys; /* PEM; NULL: not known, and so nobody is */
 };

@@ -23,7 +23,7 @@ struct report {
     char *name;
     int64_t generation;
     struct violator *violators;
-    struct memo memo;
+    struct call_log call_log;
     unsigned flights;
     bool dirty, dead;
     int64_t written_ms; /* monotonic; 0: never */
@@ -120,7 +120,7 @@ static void forget_violators(struct report *r)
 static void report_free(struct report *r)
 {
     forget_violators(r);
-    memo_release(&r->memo);
+    call_log_release(&r->call_log);
     free(r->name);
     free(r);
 }
@@ -297,7 +297,7 @@ static void send(struct policy_reports *all, struct report *r, const struct kube
                              .body = text.data,
                              .key = call_key(CALL_STATUS)};
     r->written_ms = clock_mono(all->o.clock);
-    execute(&all->executor, &i, &r->memo, r, &r->flights);
+    execute(&all->executor, &i, &r->call_log, r, &r->flights);
 }
 
 static bool may_write(void *arg)
@@ -346,7 +346,7 @@ static void ended(void *arg, void *owner, const char *written, size_t written_le
         report_free(r);
         return;
     }
-    const struct call *c = memo_find(&r->memo, call_key(CALL_STATUS));
+    const struct call *c = call_log_find(&r->call_log, call_key(CALL_STATUS));
     if (!call_failed(c)) {
         if (r->dirty)
             touch(all, r);

@@ -24,7 +24,7 @@ struct policy_reports_options {
     const struct clock *clock;
     struct timers *timers;
     struct rng *rng;
-    const struct caches *caches;
+    const struct cache_reader *caches;
     /* Asked before every write: this process leads and has seen all policies. */
     bool (*may_write)(void *arg);
     void *arg;

@@ -31,7 +31,7 @@ static struct call_key question_key(const struct clone_state *v, enum access_rig
 
 static const struct call *answer(const struct clone_state *v, enum access_right right)
 {
-    return memo_find(v->memo, question_key(v, right));
+    return call_log_find(v->call_log, question_key(v, right));
 }
 
 static bool allowed(const struct call *c, bool *ret_known)

@@ -20,10 +20,10 @@ enum step_status check_source_spoiled(const struct clone_state *v, struct why *w
 {
     char text[HOLD_TEXT];
     if (!v->record.attempt.begun_ms || record_aborted(&v->record) ||
-        v->memo->spoiled_ms < v->record.attempt.begun_ms)
+        v->call_log->spoiled_ms < v->record.attempt.begun_ms)
         return STEP_DONE;
     why_set(why, REASON_SOURCE_CHANGED, "while the source was being cloned it was changed: %s",
-            hold_text((enum hold)v->memo->spoiled_by, &v->source.holds, text));
+            hold_text((enum hold)v->call_log->spoiled_by, &v->source.holds, text));
     return STEP_FAILED;
 }
 
@@ -57,7 +57,7 @@ static bool looked(const struct call *c)
 /* The same look at the VirtualMachine, where there is one. */
 static const struct call *vm_after(const struct clone_state *v)
 {
-    return memo_find(v->memo, call_key_numbered(CALL_LOOK_AFTER_VM, clone_attempt(v)));
+    return call_log_find(v->call_log, call_key_numbered(CALL_LOOK_AFTER_VM, clone_attempt(v)));
 }
 
 /* The claims that the machine names are those that were planned, and cut: after a volume migration
@@ -99,7 +99,7 @@ static enum step_status disks_stayed(const struct clone_state *v, const struct c
 static bool same_backup(const struct clone_state *v, const cJSON *after)
 {
     const struct call *before =
-        memo_find(v->memo, call_key_named(CALL_READ_SOURCE_VMI, v->source.vmi_name));
+        call_log_find(v->call_log, call_key_named(CALL_READ_SOURCE_VMI, v->source.vmi_name));
     CLEANUP_JSON cJSON *vmi = read_tree(before);
     /* A worker that was restarted has not read it: a backup that is not over, or was begun since
        the attempt was, less what two clocks may differ by. */
@@ -167,7 +167,7 @@ enum step_status check_stayed_stopped(const struct clone_state *v, struct why *w
 
 static const struct call *copied_look(const struct clone_state *v, enum call_kind kind)
 {
-    return memo_find(v->memo, call_key_numbered(kind, clone_attempt(v)));
+    return call_log_find(v->call_log, call_key_numbered(kind, clone_attempt(v)));
 }
 
 /* Of snapshots the record says Offline only after the look that proved it. */

@@ -3,7 +3,7 @@
 
 #include "actions/bodies.h"
 #include "base/str.h"
-#include "observe/kinds.h"
+#include "observe/resources.h"
 #include "steps/pods.h"
 
 static enum step_status check_frozen(const struct clone_state *v, struct why *why)

@@ -54,7 +54,7 @@ static struct call_key page_key(const struct asked *a, unsigned page)
 static const struct call *page_call(const struct clone_state *v, const struct asked *a,
                                     unsigned page)
 {
-    return memo_find(v->memo, page_key(a, page));
+    return call_log_find(v->call_log, page_key(a, page));
 }
 
 static bool is_old(const struct clone_state *v, const struct asked *a, const struct call *c,

@@ -25,11 +25,11 @@ static int64_t age_ms(const struct clone_state *v, const struct call *c)
 /* That a claim is not there is an answer, too: it may be one that nobody wants. */
 static bool read_fresh(const struct clone_state *v, const struct body_read *r)
 {
-    const struct call *c = memo_find(v->memo, r->key);
+    const struct call *c = call_log_find(v->call_log, r->key);
     bool may_lack = r->kind == KIND_PVC || r->key.kind == CALL_READ_SOURCE_ABSENT;
     bool answered = call_ok(c) || (call_failed(c) && c->code == 404 && may_lack);
     /* What was read while the claims were being exchanged is no reading of the source. */
-    if (c && c->done_ms <= v->memo->held_ms)
+    if (c && c->done_ms <= v->call_log->held_ms)
         return false;
     /* Who waits for another one's snapshot takes that one's reading, too. */
     bool follows = v->share.role == SHARE_FOLLOW || v->share.role == SHARE_BOUND;
@@ -39,7 +39,7 @@ static bool read_fresh(const struct clone_state *v, const struct body_read *r)
 static const struct call *dry_call(const struct clone_state *v, enum call_kind kind,
                                    const char *name)
 {
-    const struct call *c = memo_find(v->memo, clone_dry_key(v, kind, name));
+    const struct call *c = call_log_find(v->call_log, clone_dry_key(v, kind, name));
     return c && age_ms(v, c) < DRY_RUN_FRESH_MS ? c : NULL;
 }
 
@@ -151,7 +151,8 @@ static const char *trial_changed(const struct clone_state *v, const struct trial
 {
     const struct target_state *target = first_missing(v);
     if (t->call == CALL_DRY_VM)
-        return body_vm_changed(v, target, memo_find(v->memo, clone_dry_key(v, t->call, t->name)));
+        return body_vm_changed(v, target,
+                               call_log_find(v->call_log, clone_dry_key(v, t->call, t->name)));
     if (t->call != CALL_DRY_CLAIM)
         return NULL;
     const char *changed = body_dry_claim_changed(v, target, t->disk);
@@ -189,7 +190,7 @@ static bool need_missing(const struct body_need *n, const struct call *c)
    tells nothing, today and tomorrow: the Event with what the machine needs names it. */
 static enum found find_need(const struct clone_state *v, const struct body_need *n)
 {
-    const struct call *c = memo_find(v->memo, n->key);
+    const struct call *c = call_log_find(v->call_log, n->key);
     if (n->probe && call_failed(c) && (c->kind == ERR_REFUSED || c->kind == ERR_NOT_FOUND))
         return FOUND_HIDDEN;
     if (need_missing(n, c))
@@ -209,7 +210,7 @@ static enum step_status check_dependencies(const struct clone_state *v, struct w
     size_t n = 0;
     const struct body_need *needs = body_needs(v, &n);
     for (size_t i = 0; i < n; i++) {
-        const struct call *c = memo_find(v->memo, needs[i].key);
+        const struct call *c = call_log_find(v->call_log, needs[i].key);
         enum found found = find_need(v, &needs[i]);
         if (found == FOUND_THERE || found == FOUND_HIDDEN)
             continue;
@@ -241,8 +242,8 @@ static void ask_for(struct decision *d, const struct body_need *n)
    then, or, where something tells that it may be another by now, as long as it is fresh. */
 static int64_t stands_ms(const struct clone_state *v, const struct call *c)
 {
-    bool moved = c->sent_mono_ms < v->memo->moved_mono_ms;
-    if (c->done_ms <= v->memo->held_ms)
+    bool moved = c->sent_mono_ms < v->call_log->moved_mono_ms;
+    if (c->done_ms <= v->call_log->held_ms)
         return 0;
     return c->done_mono_ms + (moved ? READ_FRESH_MS : clone_wait_at(v, c->done_ms)) -
            v->now.mono_ms;
@@ -256,12 +257,12 @@ static int64_t reading_stands_ms(const struct clone_state *v)
     int64_t least = INT64_MAX;
     const struct body_read *reads = body_reads(v, &n);
     for (size_t i = 0; i < n; i++) {
-        const struct call *c = memo_find(v->memo, reads[i].key);
+        const struct call *c = call_log_find(v->call_log, reads[i].key);
         if (!call_ok(c) && !(call_failed(c) && c->code == 404))
             return 0;
         int64_t stands = c->done_mono_ms - v->now.mono_ms;
         stands += v->capture.current ? READ_TRUST_MS : READ_FRESH_MS;
-        if (c->done_ms <= v->memo->held_ms)
+        if (c->done_ms <= v->call_log->held_ms)
             stands = 0;
         least = stands < least ? stands : least;
     }
@@ -297,14 +298,14 @@ static struct refused find_refused(const struct clone_state *v)
     size_t n = 0;
     const struct body_need *needs = body_needs(v, &n);
     for (size_t i = 0; i < n; i++) {
-        r.call = memo_find(v->memo, needs[i].key);
+        r.call = call_log_find(v->call_log, needs[i].key);
         r.need = &needs[i];
         if (need_missing(r.need, r.call))
             return r;
     }
     r.need = NULL;
     for (size_t i = 0; trial_at(v, i, &r.trial); i++) {
-        r.call = memo_find(v->memo, clone_dry_key(v, r.trial.call, r.trial.name));
+        r.call = call_log_find(v->call_log, clone_dry_key(v, r.trial.call, r.trial.name));
         if (!trial_passed(&r.trial, r.call) && call_had_failed(r.call) &&
             dry_reason(r.call) != REASON_WAITING)
             return r;
@@ -342,7 +343,7 @@ static enum step_status still_held(const struct clone_state *v, struct why *why,
     if (stands > 0)
         return STEP_WAIT;
     /* Another source, other claims: what was tried is not what would be made. */
-    if (r.call->sent_mono_ms < v->memo->moved_mono_ms) {
+    if (r.call->sent_mono_ms < v->call_log->moved_mono_ms) {
         why->again_ms = 0;
         return STEP_DONE;
     }
@@ -374,7 +375,7 @@ enum step_status step_preflight_check(const struct clone_state *v, struct why *w
     size_t n = 0;
     const struct body_read *reads = body_reads(v, &n);
     for (size_t i = 0; i < n; i++) {
-        const struct call *c = memo_find(v->memo, reads[i].key);
+        const struct call *c = call_log_find(v->call_log, reads[i].key);
         if (call_unreadable(c))
             why_set(why, REASON_OBJECT_UNREADABLE, "%s", c->message);
         else if (call_failed(c) && !told)
@@ -383,7 +384,7 @@ enum step_status step_preflight_check(const struct clone_state *v, struct why *w
             return STEP_TODO;
     }
     struct call_key absent = call_key_named(CALL_READ_SOURCE_ABSENT, v->source.vm_name);
-    if (!v->source.vmi_exists && call_read_running_vmi(memo_find(v->memo, absent))) {
+    if (!v->source.vmi_exists && call_read_running_vmi(call_log_find(v->call_log, absent))) {
         why_set(why, REASON_SOURCE_BUSY, "the source %s/%s is running already",
                 v->effective.source_ns, v->effective.source_name);
         why->again_ms = v->now.wall_ms + 1000;
@@ -427,7 +428,7 @@ void step_preflight_run(const struct clone_state *v, struct decision *d)
         return;
     const struct body_need *needs = body_needs(v, &n);
     for (size_t i = 0; i < n; i++) {
-        const struct call *c = memo_find(v->memo, needs[i].key);
+        const struct call *c = call_log_find(v->call_log, needs[i].key);
         if (!c || v->now.wall_ms >= c->done_ms + NEED_POLL_MS)
             ask_for(d, &needs[i]);
     }

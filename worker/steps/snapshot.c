@@ -66,7 +66,8 @@ static const struct call *refused_create(const struct clone_state *v, size_t dis
 {
     const struct snapshot_state *s = &v->disks[disk].snapshot;
     const struct call *c =
-        s->exists ? NULL : memo_find(v->memo, call_key_named(CALL_CREATE_SNAPSHOT, s->name));
+        s->exists ? NULL
+                  : call_log_find(v->call_log, call_key_named(CALL_CREATE_SNAPSHOT, s->name));
     return call_failed(c) ? c : NULL;
 }
 
@@ -135,7 +136,7 @@ static enum consistency judge_consistency(const struct clone_state *v)
     int64_t id = v->record.attempt.freeze.requested_ms;
     if (clone_uses_vm_snapshot(v))
         return vm_snapshot_consistency(v);
-    bool foreign = v->memo->foreign_snapshot_ms >= id || v->memo->foreign_thaw_ms >= id ||
+    bool foreign = v->call_log->foreign_snapshot_ms >= id || v->call_log->foreign_thaw_ms >= id ||
                    clone_thawed_by_backup(v) || pods_sharing(v).pod;
     bool quiesced =
         mode == CUT_FROZEN && call_ok(clone_freeze_call(v)) && freeze_held(v) && !foreign;

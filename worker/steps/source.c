@@ -93,7 +93,7 @@ static enum step_status free_before_gates(const struct clone_state *v, struct wh
 static int64_t agent_awaited_until(const struct clone_state *v)
 {
     const struct source_state *s = &v->source;
-    int64_t began = s->began_ms, seen = v->memo->agentless_ms;
+    int64_t began = s->began_ms, seen = v->call_log->agentless_ms;
     if (s->agent || s->paused || v->effective.quiesce == QUIESCE_NEVER)
         return 0;
     if (seen && began > seen)
@@ -134,7 +134,8 @@ static enum step_status check_running(const struct clone_state *v, struct why *w
 /* It was seen changed in this attempt, and may look as before by now. */
 static bool changed_before(const struct clone_state *v)
 {
-    return v->record.attempt.begun_ms && v->memo->source_changed_ms >= v->record.attempt.begun_ms;
+    return v->record.attempt.begun_ms &&
+           v->call_log->source_changed_ms >= v->record.attempt.begun_ms;
 }
 
 /* Between the beginning of an attempt and its cut the source is the same instance, or the same
@@ -201,7 +202,7 @@ static enum step_status check_start_of_source(const struct clone_state *v, struc
         return access;
     why_set(why, REASON_SOURCE_STARTING, "the stopped source %s/%s is being started",
             v->effective.source_ns, v->effective.source_name);
-    const struct call *start = memo_find(v->memo, call_key(CALL_START_SOURCE));
+    const struct call *start = call_log_find(v->call_log, call_key(CALL_START_SOURCE));
     if (call_failed(start) && start->kind != ERR_CONFLICT)
         why_set(why, REASON_SOURCE_STARTING, "the source cannot be started: %s", start->message);
     why->again_ms = v->now.wall_ms + WAIT_POLL_MS;

@@ -8,8 +8,8 @@
 #define STEPS_STEPS_H
 
 #include "actions/decision.h"
-#include "observe/kinds.h"
 #include "observe/queries.h"
+#include "observe/resources.h"
 #include "wukong/access.h"
 
 /* source.c */

@@ -32,7 +32,7 @@ static void tell_call(struct why *why, const char *name, const struct call *c)
 static void tell_failure(const struct clone_state *v, struct why *why, enum call_kind create,
                          const char *name)
 {
-    tell_call(why, name, memo_find(v->memo, call_key_named(create, name)));
+    tell_call(why, name, call_log_find(v->call_log, call_key_named(create, name)));
 }
 
 /* Something is yet to be made, and what it is made from is not known. */
@@ -54,7 +54,7 @@ static void read_capture(const struct clone_state *v, struct decision *d)
     size_t n = 0;
     const struct body_read *reads = body_reads(v, &n);
     for (size_t i = 0; i < n; i++)
-        if (!call_ok(memo_find(v->memo, reads[i].key)))
+        if (!call_ok(call_log_find(v->call_log, reads[i].key)))
             (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[reads[i].kind], reads[i].ns,
                               reads[i].name, reads[i].key);
 }
@@ -170,7 +170,8 @@ enum step_status step_vm_check(const struct clone_state *v, struct why *why)
                     vm->name);
             return STEP_FAILED;
         }
-        const struct call *made = memo_find(v->memo, call_key_named(CALL_CREATE_VM, vm->name));
+        const struct call *made =
+            call_log_find(v->call_log, call_key_named(CALL_CREATE_VM, vm->name));
         const char *changed = vm->exists ? body_vm_changed(v, &v->targets[t], made) : NULL;
         if (changed) {
             why_set(why, REASON_CHANGED_BY_ADMISSION, "%s", changed);
@@ -243,7 +244,7 @@ static enum step_status check_target(const struct clone_state *v, const struct t
         }
         if (owner_missing(t, i)) {
             tell_call(why, c->name,
-                      memo_find(v->memo, call_key_named(CALL_OWN_CLAIM, c->owner_target)));
+                      call_log_find(v->call_log, call_key_named(CALL_OWN_CLAIM, c->owner_target)));
             return STEP_TODO;
         }
         if (c->bound || clone_waits_for_consumer(v, i))
@@ -270,7 +271,7 @@ static enum step_status check_target(const struct clone_state *v, const struct t
         return STEP_WAIT;
     }
     if (starts_by_hand(v) &&
-        !call_ok(memo_find(v->memo, call_key_named(CALL_START_TARGET, t->vm.uid))))
+        !call_ok(call_log_find(v->call_log, call_key_named(CALL_START_TARGET, t->vm.uid))))
         return STEP_TODO;
     why_set(why, REASON_CLONING, "VirtualMachine %s is %s", t->vm.name,
             str_or(t->vm.printable, "starting"));
@@ -325,7 +326,7 @@ void step_ready_run(const struct clone_state *v, struct decision *d)
     for (size_t t = 0; starts_by_hand(v) && t < v->target_count; t++) {
         const struct vm_state *vm = &v->targets[t].vm;
         struct call_key start = call_key_named(CALL_START_TARGET, vm->uid);
-        if (vm->up || call_ok(memo_find(v->memo, start)))
+        if (vm->up || call_ok(call_log_find(v->call_log, start)))
             continue;
         struct intent *i = intents_add(&d->intents, INTENT_SUBRESOURCE, &worker_kinds[KIND_SUB_VM],
                                        v->wukong->ns, vm->name, start);

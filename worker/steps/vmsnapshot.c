@@ -31,7 +31,8 @@ enum step_status check_vm_snapshot(const struct clone_state *v, struct why *why)
         check_free_guest(v, why) != STEP_TODO)
         return STEP_WAIT;
     if (!s->exists) {
-        const struct call *c = memo_find(v->memo, call_key_named(CALL_CREATE_VM_SNAPSHOT, s->name));
+        const struct call *c =
+            call_log_find(v->call_log, call_key_named(CALL_CREATE_VM_SNAPSHOT, s->name));
         why_set(why, REASON_CLONING, "the VirtualMachineSnapshot is about to be created");
         if (call_failed(c))
             why_set(why, REASON_SNAPSHOT_FAILED, "VirtualMachineSnapshot %s/%s: %s", s->ns, s->name,
@@ -79,7 +80,7 @@ static bool outlasted_its_timer(const struct clone_state *v)
 {
     const char *os = v->source.guest_os;
     const struct call *made =
-        memo_find(v->memo, call_key_named(CALL_CREATE_VM_SNAPSHOT, v->vm_snapshot.name));
+        call_log_find(v->call_log, call_key_named(CALL_CREATE_VM_SNAPSHOT, v->vm_snapshot.name));
     const struct call *after = clone_look_after(v);
     if (os && !str_eq(os, WINDOWS_GUEST_OS))
         return false;
@@ -90,8 +91,8 @@ static bool outlasted_its_timer(const struct clone_state *v)
 /* KubeVirt's indications tell how its freeze began, not that somebody ended it before the cut. */
 static bool thawed_early(const struct clone_state *v)
 {
-    return v->memo->foreign_thaw_ms >= v->record.attempt.begun_ms || clone_thawed_by_backup(v) ||
-           outlasted_its_timer(v);
+    return v->call_log->foreign_thaw_ms >= v->record.attempt.begun_ms ||
+           clone_thawed_by_backup(v) || outlasted_its_timer(v);
 }
 
 /* indications is the compact JSON list; the words are unique enough to be looked for as they are.

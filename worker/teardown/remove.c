@@ -4,7 +4,7 @@
 #include "actions/event.h"
 #include "base/str.h"
 #include "json/json.h"
-#include "observe/kinds.h"
+#include "observe/resources.h"
 
 /* KubeVirt holds the guest frozen for a VirtualMachineSnapshot under way: its deletion waits no
    longer for the contents of its VolumeSnapshots. */
@@ -17,7 +17,7 @@
 static void nudge(const struct clone_state *v, struct decision *d, const struct leftover *o)
 {
     struct call_key key = call_key_named(CALL_NUDGE_CONTENT, o->stuck);
-    const struct call *last = memo_find(v->memo, key);
+    const struct call *last = call_log_find(v->call_log, key);
     decision_again(d, v->now.wall_ms + NUDGE_MS);
     if (call_ok(last) && v->now.wall_ms < last->done_ms + NUDGE_MS)
         return;
@@ -33,8 +33,8 @@ static void nudge(const struct clone_state *v, struct decision *d, const struct 
    that somebody else did (leftover_content.c policy_is_ours). */
 static bool set_to_delete(const struct clone_state *v, const char *content)
 {
-    const struct call *gone = memo_find(v->memo, call_key_named(CALL_SET_DELETE, content));
-    const struct call *kept = memo_find(v->memo, call_key_named(CALL_SET_RETAIN, content));
+    const struct call *gone = call_log_find(v->call_log, call_key_named(CALL_SET_DELETE, content));
+    const struct call *kept = call_log_find(v->call_log, call_key_named(CALL_SET_RETAIN, content));
     return call_ok(gone) && !(call_ok(kept) && kept->done_mono_ms >= gone->done_mono_ms);
 }
 
@@ -258,7 +258,7 @@ bool oblige_remove_target(const struct clone_state *v, struct decision *d,
 
 bool oblige_await_creates(const struct clone_state *v, struct decision *d)
 {
-    for (const struct call *c = v->memo->calls; c; c = c->next) {
+    for (const struct call *c = v->call_log->calls; c; c = c->next) {
         if (call_kinds[c->key.kind].effect != CALL_CREATES)
             continue;
         if (c->state == CALL_FLYING)

@@ -4,7 +4,7 @@
 #include "actions/event.h"
 #include "base/str.h"
 #include "json/json.h"
-#include "observe/kinds.h"
+#include "observe/resources.h"
 
 /* Of a source that cannot be stopped again an Event tells so long after the deadline. */
 #define STOP_LIMIT_MS 600000
@@ -19,7 +19,7 @@ bool oblige_stop_source(const struct clone_state *v, struct decision *d)
         body_event(v, d, true, "SourceNotStopped", "%s/%s could not be stopped again",
                    v->effective.source_ns, v->source.vm_name);
     decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
-    const struct call *last = memo_find(v->memo, call_key(CALL_STOP_SOURCE));
+    const struct call *last = call_log_find(v->call_log, call_key(CALL_STOP_SOURCE));
     if (call_ok(last) && v->now.wall_ms < last->done_ms + WAIT_POLL_MS)
         return false;
     struct intent *i =

@@ -4,7 +4,7 @@
 #include "actions/event.h"
 #include "base/str.h"
 #include "json/json.h"
-#include "observe/kinds.h"
+#include "observe/resources.h"
 
 /* A thaw that has not worked, or may have come before its freeze, is sent again so soon. */
 #define THAW_REPEAT_MS 2000
@@ -39,7 +39,7 @@ static bool node_answered(const struct call *freeze)
 
 static bool seen_frozen(const struct clone_state *v)
 {
-    return v->memo->freeze_shown_ms >= v->record.attempt.freeze.requested_ms;
+    return v->call_log->freeze_shown_ms >= v->record.attempt.freeze.requested_ms;
 }
 
 static const struct proven *first_that_worked(const struct clone_state *v)

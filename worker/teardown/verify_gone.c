@@ -3,8 +3,8 @@
 
 #include "base/str.h"
 #include "json/json.h"
-#include "observe/kinds.h"
 #include "observe/observe.h"
+#include "observe/resources.h"
 
 /* How long the API server's own word that nothing is left is good, and when it is asked again. */
 #define LEFT_FRESH_MS 5000
@@ -32,7 +32,7 @@ static bool none_left(const struct clone_state *v, struct decision *d, int kind_
 {
     const struct kube_kind *kind = &worker_kinds[kind_number];
     struct call_key key = call_key_object(CALL_LIST_LEFT, kind->resource, ns, NULL);
-    const struct call *c = memo_find(v->memo, key);
+    const struct call *c = call_log_find(v->call_log, key);
     bool unserved = call_failed(c) && c->code == 404;
     bool fresh = call_ok(c) && v->now.wall_ms < c->done_ms + LEFT_FRESH_MS;
     const char *next = NULL;

@@ -37,7 +37,7 @@ struct cluster {
         struct kube_object *object;
     } items[OBJECTS_MAX];
     size_t count, visits[WORKER_KINDS]; /* objects that the state was shown, by kind */
-    struct memo memo;
+    struct call_log call_log;
     struct arena arena;
     struct clone_state view;
 };
@@ -98,12 +98,12 @@ static inline void wukong(struct cluster *c, const char *spec, const char *statu
 
 static inline void build(struct cluster *c)
 {
-    const struct caches caches = {get, each, served, c};
+    const struct cache_reader caches = {get, each, served, c};
     const struct observe_settings settings = {.unfreeze_timeout_ms = 60000};
     struct err err = {0};
     arena_init_soft(&c->arena, 16 * MIB);
     c->view = (struct clone_state){.arena = &c->arena};
-    assert_int_equal(observe_clone(&c->view, &caches, get(c, KIND_WUKONG, "ns", "w"), &c->memo,
+    assert_int_equal(observe_clone(&c->view, &caches, get(c, KIND_WUKONG, "ns", "w"), &c->call_log,
                                    (struct now){NOW, 1}, &settings, &err),
                      0);
 }
@@ -112,7 +112,7 @@ static inline void drop(struct cluster *c)
 {
     clone_state_release(&c->view);
     arena_release(&c->arena);
-    memo_release(&c->memo);
+    call_log_release(&c->call_log);
     for (size_t i = 0; i < c->count; i++)
         free(c->items[i].object);
     *c = (struct cluster){0};
@@ -133,7 +133,7 @@ static inline void carrier(struct cluster *c, const char *capture)
         "{'metadata':{'name':'" SNAPSHOT "','namespace':'ns','uid':'s1','labels':{" MADE ":'" UID
         "','vm.novasphere.dev/attempt':'1',"
         "'vm.novasphere.dev/disk-index':'0'}},'spec':{},'status':{}}");
-    struct call *call = memo_slot(&c->memo, call_key_named(CALL_READ_CARRIER, SNAPSHOT));
+    struct call *call = call_log_get(&c->call_log, call_key_named(CALL_READ_CARRIER, SNAPSHOT));
     cJSON *tree = cJSON_CreateObject();
     cJSON *meta = cJSON_AddObjectToObject(tree, "metadata");
     cJSON *notes = cJSON_AddObjectToObject(meta, "annotations");

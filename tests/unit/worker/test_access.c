@@ -40,41 +40,41 @@ static const struct {
 static void test_refusals_are_asked_ever_more_seldom(void **state)
 {
     (void)state;
-    struct memo memo = {0};
+    struct call_log call_log = {0};
     struct why why = {0};
     struct wukong wukong = {.uid = "u1", .created_ms = NOW - 3600000};
     struct clone_state v = {
-        .memo = &memo,
+        .call_log = &call_log,
         .wukong = &wukong,
         .now = {NOW, 0},
         .permit = {.user = "alice", .issued_ms = 5, .clone_review = "{}"},
     };
-    struct call *c = memo_slot(&memo, KEY);
+    struct call *c = call_log_get(&call_log, KEY);
     c->state = CALL_OK;
     c->done_ms = NOW;
     call_set_body(c, xstrdup("{\"status\":{\"allowed\":false}}"), 28);
     assert_int_equal(check_access(&v, ACCESS_CLONE, &why), STEP_WAIT);
     assert_in_range(why.again_ms - NOW, WAIT_POLL_MAX_MS, WAIT_POLL_MAX_MS * 5 / 4);
-    memo_release(&memo);
+    call_log_release(&call_log);
 }
 
 static void test_answers(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct memo memo = {0};
+        struct call_log call_log = {0};
         struct why why = {0}, kept = {0};
         /* It waits since a moment ago. */
         struct wukong wukong = {.uid = "u1", .created_ms = NOW - 1000};
         struct clone_state v = {
-            .memo = &memo,
+            .call_log = &call_log,
             .wukong = &wukong,
             .now = {NOW, 0},
             .effective = {.source_ns = "prod", .source_name = "db"},
             .permit = {.user = "alice", .issued_ms = 5, .clone_review = "{}"},
         };
         if (rows[i].state != CALL_NONE) {
-            struct call *c = memo_slot(&memo, KEY);
+            struct call *c = call_log_get(&call_log, KEY);
             c->state = rows[i].state;
             c->done_ms = NOW - rows[i].age_ms;
             c->body = xstrdup(rows[i].body);
@@ -94,7 +94,7 @@ static void test_answers(void **state)
         /* Within its namespace nobody is asked. */
         v.permit.clone_review = NULL;
         assert_int_equal(check_access(&v, ACCESS_CLONE, &why), STEP_DONE);
-        memo_release(&memo);
+        call_log_release(&call_log);
     }
 }
 

@@ -230,7 +230,7 @@ static void test_listed_waits(void **state)
     (void)state;
     static const int64_t hour = 3600000;
     struct entries all = {0};
-    const struct caches caches = {.get = get};
+    const struct cache_reader caches = {.get = get};
     struct entry *e[2];
     for (int i = 0; i < 2; i++) {
         CLEANUP_FREE struct kube_object *o = wukong(i ? "member" : "leader", "7");

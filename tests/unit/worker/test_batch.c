@@ -18,7 +18,7 @@ static const struct disk_plan copied = {
 /* Of three machines the first is there and ready, the second's claim fails, the third has none. */
 struct batch {
     struct arena arena;
-    struct memo memo;
+    struct call_log call_log;
     struct wukong wukong;
     struct disk_state disk;
     struct claim_state claims[3];
@@ -58,7 +58,7 @@ static void make(struct batch *b)
     b->v = (struct clone_state){.arena = &b->arena,
                                 .now = {NOW, NOW},
                                 .wukong = &b->wukong,
-                                .memo = &b->memo,
+                                .call_log = &b->call_log,
                                 .disks = &b->disk,
                                 .disk_count = 1,
                                 .targets = b->targets,
@@ -75,7 +75,7 @@ static void make(struct batch *b)
 
 static void drop(struct batch *b)
 {
-    memo_release(&b->memo);
+    call_log_release(&b->call_log);
     arena_release(&b->arena);
 }
 
@@ -103,7 +103,7 @@ static void test_what_is_ready_is_noted(void **state)
 
 static struct call *looked_at(struct batch *b, struct call_key key, enum call_state state, int code)
 {
-    struct call *c = memo_slot(&b->memo, key);
+    struct call *c = call_log_get(&b->call_log, key);
     c->state = state;
     c->code = code;
     c->done_ms = b->v.now.wall_ms;
@@ -181,13 +181,13 @@ static void test_copies_are_proven_first(void **state)
     assert_int_equal(b.d.intents.count, 3);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(b.d.intents.items[i].verb, INTENT_READ);
-        struct call *look = memo_slot(&b.memo, b.d.intents.items[i].key);
+        struct call *look = call_log_get(&b.call_log, b.d.intents.items[i].key);
         look->state = CALL_FAILED;
         look->code = 404;
         assert_false(batch_take_stock(&b.v, &b.d, &why));
     }
     assert_int_equal(b.d.intents.items[2].verb, INTENT_PODS);
-    struct call *c = memo_slot(&b.memo, b.d.intents.items[2].key);
+    struct call *c = call_log_get(&b.call_log, b.d.intents.items[2].key);
     c->state = CALL_OK;
     c->body = xstrdup("{\"next\":\"\",\"pods\":[]}");
     c->body_len = strlen(c->body);

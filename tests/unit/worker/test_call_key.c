@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/str.h"
-#include "observe/memo.h"
+#include "observe/call_log.h"
 
 #include "call_name.h"
 
@@ -71,22 +71,22 @@ static void test_the_same_spelling_is_not_the_same_call(void **state)
 static void test_a_call_keeps_its_key(void **state)
 {
     (void)state;
-    struct memo memo = {0};
+    struct call_log call_log = {0};
     CLEANUP_FREE char *name = xstrdup("w-root"), *ns = xstrdup("ns");
     struct call_key key = call_key_object(CALL_NEED, "ConfigMap", ns, name);
-    struct call *made = memo_slot(&memo, key);
+    struct call *made = call_log_get(&call_log, key);
     *name = *ns = '?';
     assert_string_equal(call_name(&made->key), "need/ConfigMap/ns/w-root");
-    assert_null(memo_find(&memo, key));
-    assert_ptr_equal(memo_find(&memo, call_key_object(CALL_NEED, "ConfigMap", "ns", "w-root")),
-                     made);
-    assert_ptr_equal(memo_slot(&memo, made->key), made);
-    assert_true(memo_has(&memo, CALL_NEED, "ConfigMap"));
-    assert_false(memo_has(&memo, CALL_NEED, "Secret"));
-    memo_forget(&memo, CALL_DELETE);
-    assert_non_null(memo.calls);
-    memo_forget(&memo, CALL_NEED);
-    assert_null(memo.calls);
+    assert_null(call_log_find(&call_log, key));
+    assert_ptr_equal(
+        call_log_find(&call_log, call_key_object(CALL_NEED, "ConfigMap", "ns", "w-root")), made);
+    assert_ptr_equal(call_log_get(&call_log, made->key), made);
+    assert_true(call_log_has(&call_log, CALL_NEED, "ConfigMap"));
+    assert_false(call_log_has(&call_log, CALL_NEED, "Secret"));
+    call_log_forget(&call_log, CALL_DELETE);
+    assert_non_null(call_log.calls);
+    call_log_forget(&call_log, CALL_NEED);
+    assert_null(call_log.calls);
 }
 
 /* What is proven of one freeze says nothing of another, and is no call that could be retried or
@@ -94,16 +94,16 @@ static void test_a_call_keeps_its_key(void **state)
 static void test_a_proof_is_no_call(void **state)
 {
     (void)state;
-    struct memo memo = {0};
-    memo_prove(&memo, (struct freeze_proof){PROOF_ARMED, 7})->sent_mono_ms = 5;
-    assert_null(memo.calls);
-    assert_int_equal(memo_proven(&memo, PROOF_ARMED, 7)->sent_mono_ms, 5);
-    assert_null(memo_proven(&memo, PROOF_ARMED, 8));
-    assert_null(memo_proven(&memo, PROOF_HELD, 7));
-    memo_slot(&memo, call_key_numbered(CALL_THAW, 7))->state = CALL_OK;
-    assert_null(memo_proven(&memo, PROOF_THAW_WORKED, 7));
-    memo_release(&memo);
-    assert_null(memo_proven(&memo, PROOF_ARMED, 7));
+    struct call_log call_log = {0};
+    call_log_prove(&call_log, (struct freeze_proof){PROOF_ARMED, 7})->sent_mono_ms = 5;
+    assert_null(call_log.calls);
+    assert_int_equal(call_log_proven(&call_log, PROOF_ARMED, 7)->sent_mono_ms, 5);
+    assert_null(call_log_proven(&call_log, PROOF_ARMED, 8));
+    assert_null(call_log_proven(&call_log, PROOF_HELD, 7));
+    call_log_get(&call_log, call_key_numbered(CALL_THAW, 7))->state = CALL_OK;
+    assert_null(call_log_proven(&call_log, PROOF_THAW_WORKED, 7));
+    call_log_release(&call_log);
+    assert_null(call_log_proven(&call_log, PROOF_ARMED, 7));
 }
 
 int main(void)

@@ -89,7 +89,7 @@ static void test_ambiguous_freeze(void **state)
     }
 }
 
-/* The process dies between any two rounds: the memo is gone, everything else stays. */
+/* The process dies between any two rounds: the call log is gone, everything else stays. */
 static void test_killed_anywhere(void **state)
 {
     (void)state;
@@ -201,10 +201,10 @@ static void test_vm_snapshot_waits_for_the_guest(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct why why = {0};
-        struct memo memo = {0};
+        struct call_log call_log = {0};
         struct clone_state v = {
             .source = rows[i].source,
-            .memo = &memo,
+            .call_log = &call_log,
             .now = {now, 1},
             .effective = {.method = METHOD_VM_SNAPSHOT},
             .record = {.attempts = rows[i].begun, .attempt.source_uid = rows[i].begun ? "u" : NULL},

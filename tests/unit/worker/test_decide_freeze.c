@@ -8,17 +8,17 @@
 #define ASKED 1790000000000
 
 /* A guest that was frozen at ASKED, when the monotonic clock said 5 s. */
-static struct clone_state frozen_state(struct arena *a, struct memo *memo, bool answered,
+static struct clone_state frozen_state(struct arena *a, struct call_log *call_log, bool answered,
                                        int64_t wall_ms, int64_t mono_ms)
 {
-    struct call *c = memo_slot(memo, call_key_numbered(CALL_FREEZE, ASKED));
+    struct call *c = call_log_get(call_log, call_key_numbered(CALL_FREEZE, ASKED));
     c->state = answered ? CALL_OK : CALL_FAILED;
     c->kind = answered ? ERR_NONE : ERR_AMBIGUOUS;
     c->sent_ms = ASKED;
     c->sent_mono_ms = 5000;
     static const struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
     struct clone_state v = {.arena = a,
-                            .memo = memo,
+                            .call_log = call_log,
                             .now = {wall_ms, mono_ms},
                             .wukong = &wukong,
                             .unfreeze_timeout_ms = 60000};
@@ -54,10 +54,10 @@ static void test_the_clock_is_set(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         for (int answered = 0; answered < 2; answered++) {
             CLEANUP_ARENA struct arena a;
-            struct memo memo = {0};
+            struct call_log call_log = {0};
             arena_init(&a, 64 * KIB);
             struct clone_state v =
-                frozen_state(&a, &memo, answered, rows[i].wall_ms, rows[i].mono_ms);
+                frozen_state(&a, &call_log, answered, rows[i].wall_ms, rows[i].mono_ms);
             struct decision d = {.intents = {.arena = &a}, .record = v.record};
             bool holds = clone_freeze_holds(&v);
             oblige_thaw(&v, &d, true);
@@ -65,7 +65,7 @@ static void test_the_clock_is_set(void **state)
                 (d.record.attempt.freeze.thawed_ms != 0) != rows[i].thawed ||
                 sends_a_thaw(&d) != !rows[i].thawed)
                 fail_msg("row %zu, %d", i, answered);
-            memo_release(&memo);
+            call_log_release(&call_log);
         }
 }
 
@@ -253,7 +253,7 @@ static void test_refused_snapshots_thaw(void **state)
     assert_false(w.frozen);
     w.refuse_snapshots = 0;
     /* The next attempt's snapshots have other names. */
-    memo_forget(&w.memo, CALL_CREATE_SNAPSHOT);
+    call_log_forget(&w.call_log, CALL_CREATE_SNAPSHOT);
     succeeds(&w, 300);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
     world_release(&w);
@@ -284,17 +284,17 @@ static void test_freeze_after_ours_is_not_thawed(void **state)
     (void)state;
     for (int told = 0; told < 2; told++) {
         CLEANUP_ARENA struct arena a;
-        struct memo memo = {0};
+        struct call_log call_log = {0};
         arena_init(&a, 64 * KIB);
-        struct clone_state v = frozen_state(&a, &memo, false, ASKED + 500000, 500000);
+        struct clone_state v = frozen_state(&a, &call_log, false, ASKED + 500000, 500000);
         struct decision d = {.intents = {.arena = &a}, .record = v.record};
         v.source.freeze_status = "frozen";
         if (told)
-            (void)memo_prove(&memo, (struct freeze_proof){PROOF_THAWED, ASKED});
+            (void)call_log_prove(&call_log, (struct freeze_proof){PROOF_THAWED, ASKED});
         oblige_thaw(&v, &d, true);
         assert_int_equal(sends_a_thaw(&d), !told);
         assert_int_equal(d.record.attempt.freeze.thawed_ms != 0, told);
-        memo_release(&memo);
+        call_log_release(&call_log);
     }
 }
 

@@ -159,8 +159,8 @@ static void test_seen_in_between(void **state)
         w.storage_stuck = w.claims_stuck = true;
         for (int k = 0; k < 200 && !w.snapshot[0] && !w.claim[0]; k++)
             run(&w, 1);
-        w.memo.spoiled_ms = w.now;
-        w.memo.spoiled_by = HOLD_RESTORE;
+        w.call_log.spoiled_ms = w.now;
+        w.call_log.spoiled_by = HOLD_RESTORE;
         /* What is made already is looked at once more before it is removed. */
         for (int k = 0; k < 2; k++) {
             w.now += 200;
@@ -226,7 +226,7 @@ static void test_agent_gets_time(void **state)
         w = source_of(RUNNING_FROZEN);
         w.agent = false;
         w.began_ms = w.now + ahead * 3600000;
-        w.memo.agentless_ms = w.now;
+        w.call_log.agentless_ms = w.now;
         int64_t began = w.now;
         for (int i = 0; i < 1000 && !w.record.attempt.cut_ms; i++)
             run(&w, 1);

@@ -19,12 +19,12 @@ static void sends(const struct left_row *row)
 {
     CLEANUP_ARENA struct arena a;
     arena_init(&a, 1 * MIB);
-    struct memo memo = {0};
+    struct call_log call_log = {0};
     struct leftover ours[2] = {row->snapshot};
     struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
     struct clone_state v = {.arena = &a,
                             .now = {1000000, 1000000},
-                            .memo = &memo,
+                            .call_log = &call_log,
                             .wukong = &wukong,
                             .ours = ours,
                             .ours_count = row->vm_snapshot ? 2 : 1};
@@ -41,7 +41,7 @@ static void sends(const struct left_row *row)
     if (!str_eq(str_or(sent.data, ""), row->sent))
         fail_msg("%s: %s", row->name, str_or(sent.data, ""));
     assert_true(d.again_ms > v.now.wall_ms);
-    memo_release(&memo);
+    call_log_release(&call_log);
 }
 
 static void test_before_a_snapshot_is_deleted(void **state)
@@ -133,11 +133,11 @@ static void test_the_debt_of_a_thaw_ends(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         CLEANUP_ARENA struct arena a;
         arena_init(&a, 1 * MIB);
-        struct memo memo = {0};
+        struct call_log call_log = {0};
         struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
         struct clone_state v = {.arena = &a,
                                 .now = {rows[i].now_ms, rows[i].now_ms},
-                                .memo = &memo,
+                                .call_log = &call_log,
                                 .wukong = &wukong,
                                 .unfreeze_timeout_ms = 30000};
         v.source.vmi_exists = true;
@@ -146,17 +146,17 @@ static void test_the_debt_of_a_thaw_ends(void **state)
         v.source.freeze_status = rows[i].shown;
         v.record.attempt.freeze.requested_ms = 970000;
         v.record.attempt.freeze.deadline_ms = 1000000;
-        struct call *freeze = memo_slot(&memo, call_key_numbered(CALL_FREEZE, 970000));
+        struct call *freeze = call_log_get(&call_log, call_key_numbered(CALL_FREEZE, 970000));
         freeze->state = CALL_FAILED;
         freeze->kind = ERR_INTERNAL;
         freeze->code = 500;
         freeze->sent_mono_ms = 970000;
-        memo_slot(&memo, call_key_numbered(CALL_THAW, 970000))->state = rows[i].thaw;
+        call_log_get(&call_log, call_key_numbered(CALL_THAW, 970000))->state = rows[i].thaw;
         struct decision d = {.record = v.record, .intents = {.arena = &a}};
         oblige_thaw(&v, &d, true);
         if ((d.record.attempt.freeze.thawed_ms != 0) != rows[i].paid)
             fail_msg("%s", rows[i].name);
-        memo_release(&memo);
+        call_log_release(&call_log);
     }
 }
 
@@ -167,7 +167,7 @@ static void test_a_namespace_that_goes(void **state)
     for (int row = 0; row < 4; row++) {
         CLEANUP_ARENA struct arena a;
         arena_init(&a, 1 * MIB);
-        struct memo memo = {0};
+        struct call_log call_log = {0};
         struct leftover ours[1] = {{.kind = KIND_SNAPSHOT,
                                     .ns = row == 2 ? "ns" : "src",
                                     .name = "s",
@@ -177,7 +177,7 @@ static void test_a_namespace_that_goes(void **state)
         struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
         struct clone_state v = {.arena = &a,
                                 .now = {1000000, 1000000},
-                                .memo = &memo,
+                                .call_log = &call_log,
                                 .wukong = &wukong,
                                 .ours = ours,
                                 .ours_count = 1,
@@ -186,7 +186,7 @@ static void test_a_namespace_that_goes(void **state)
         struct decision d = {.intents = {.arena = &a}};
         assert_int_equal(oblige_remove_snapshots(&v, &d), row == 0);
         assert_int_equal(d.intents.count, row == 1); /* the deletion of one that is still whole */
-        memo_release(&memo);
+        call_log_release(&call_log);
     }
 }
 
@@ -203,7 +203,7 @@ static void test_a_content_without_its_snapshot(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         CLEANUP_ARENA struct arena a;
         arena_init(&a, 1 * MIB);
-        struct memo memo = {0};
+        struct call_log call_log = {0};
         struct leftover ours[1] = {{.kind = KIND_CONTENT,
                                     .name = "c",
                                     .uid = "c",
@@ -214,7 +214,7 @@ static void test_a_content_without_its_snapshot(void **state)
         struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
         struct clone_state v = {.arena = &a,
                                 .now = {1000000, 1000000},
-                                .memo = &memo,
+                                .call_log = &call_log,
                                 .wukong = &wukong,
                                 .ours = ours,
                                 .ours_count = 1};
@@ -222,7 +222,7 @@ static void test_a_content_without_its_snapshot(void **state)
         assert_int_equal(oblige_remove_snapshots(&v, &d), rows[i].attached);
         assert_string_equal(d.intents.count ? call_name(&d.intents.items[0].key) : "",
                             rows[i].sent);
-        memo_release(&memo);
+        call_log_release(&call_log);
     }
 }
 
@@ -249,7 +249,7 @@ static void test_copies_alone(void **state)
     (void)state;
     CLEANUP_ARENA struct arena a;
     arena_init(&a, 1 * MIB);
-    struct memo memo = {0};
+    struct call_log call_log = {0};
     struct leftover ours[3] = {
         {.kind = KIND_SNAPSHOT, .ns = "ns", .name = "s", .uid = "s", .copy = true},
         {.kind = KIND_CONTENT, .name = "k", .uid = "k", .copy = true},
@@ -257,7 +257,7 @@ static void test_copies_alone(void **state)
     struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
     struct clone_state v = {.arena = &a,
                             .now = {1000000, 1000000},
-                            .memo = &memo,
+                            .call_log = &call_log,
                             .wukong = &wukong,
                             .ours = ours,
                             .ours_count = 3};
@@ -271,7 +271,7 @@ static void test_copies_alone(void **state)
     d.intents.count = 0;
     assert_true(oblige_remove_copies(&v, &d));
     assert_int_equal(d.intents.count, 0);
-    memo_release(&memo);
+    call_log_release(&call_log);
 }
 
 static const char *reason_of(const struct world *w, const char *type)
@@ -345,7 +345,7 @@ static void test_what_cannot_be_removed(void **state)
     assert_string_equal(reason_of(&w, "TemporariesCleaned"), "CleaningUp");
     assert_true(w.finalizer && w.snapshot[0]);
     w.snapshots_stay = w.snapshot_deleting = false;
-    memo_forget(&w.memo, CALL_DELETE);
+    call_log_forget(&w.call_log, CALL_DELETE);
     run(&w, 5 * 60);
     assert_clean(&w);
     assert_false(w.finalizer);

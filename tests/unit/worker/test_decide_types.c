@@ -146,7 +146,7 @@ static void test_offline_is_proven_first(void **state)
     w.plans = new_world().plans;
     for (int i = 0; i < 100 && !(w.snapshot[0] && w.snapshot[1]); i++)
         run(&w, 1);
-    struct call *look = memo_slot(&w.memo, call_key_numbered(CALL_LOOK_AFTER_VMI, 1));
+    struct call *look = call_log_get(&w.call_log, call_key_numbered(CALL_LOOK_AFTER_VMI, 1));
     look->state = CALL_OK;
     look->body = xstrdup(vmi);
     look->body_len = sizeof vmi - 1;

@@ -13,7 +13,7 @@
 
 #include "clones/entries.h"
 
-static void test_memo_is_kept_while_it_is_needed(void **state)
+static void test_calls_are_kept_while_they_are_needed(void **state)
 {
     static const struct {
         const char *name;
@@ -35,11 +35,11 @@ static void test_memo_is_kept_while_it_is_needed(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct entry e = {.flights = rows[i].flights};
         if (rows[i].status != CALL_NONE)
-            memo_slot(&e.memo, call_key(CALL_STATUS))->state = rows[i].status;
-        bool forgotten = entry_needs_no_memo(&e, rows[i].final, rows[i].intents);
+            call_log_get(&e.call_log, call_key(CALL_STATUS))->state = rows[i].status;
+        bool forgotten = entry_needs_no_calls(&e, rows[i].final, rows[i].intents);
         if (forgotten != rows[i].forgotten)
             fail_msg("%s", rows[i].name);
-        memo_release(&e.memo);
+        call_log_release(&e.call_log);
     }
 }
 
@@ -99,7 +99,7 @@ static void test_a_slot_ends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_memo_is_kept_while_it_is_needed),
+        cmocka_unit_test(test_calls_are_kept_while_they_are_needed),
         cmocka_unit_test(test_freezes_are_counted),
         cmocka_unit_test(test_a_slot_ends),
     };

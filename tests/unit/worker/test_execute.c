@@ -10,13 +10,13 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "observe/kinds.h"
+#include "observe/resources.h"
 
 struct fixture {
     struct fake fake;
     struct kube_client client;
     struct rng rng;
-    struct memo memo;
+    struct call_log call_log;
     struct executor x;
     unsigned flights, ended;
     bool leads;
@@ -62,7 +62,7 @@ static int teardown(void **state)
     struct fixture *f = *state;
     assert_int_equal(f->flights, 0);
     assert_int_equal(f->x.in_flight, 0);
-    memo_release(&f->memo);
+    call_log_release(&f->call_log);
     fake_release(&f->fake);
     free(f);
     return 0;
@@ -83,7 +83,7 @@ static const struct intent thaw = {.verb = INTENT_SUBRESOURCE,
 
 static bool send(struct fixture *f, const struct intent *i)
 {
-    return execute(&f->x, i, &f->memo, f, &f->flights);
+    return execute(&f->x, i, &f->call_log, f, &f->flights);
 }
 
 /* Sends it, fails it, and returns how long it then is not sent again. */
@@ -92,7 +92,7 @@ static int64_t wait_after_failure(struct fixture *f, const struct intent *i, int
     assert_true(send(f, i));
     assert_false(send(f, i)); /* under way */
     fake_answer_later(&f->fake, fake_call(&f->fake), 503, "{}", retry_after_s);
-    int64_t at = memo_find(&f->memo, i->key)->retry_ms;
+    int64_t at = call_log_find(&f->call_log, i->key)->retry_ms;
     int64_t wait = at - clock_wall(&f->fake.clock);
     fake_advance(&f->fake, wait - 1);
     assert_false(send(f, i));
@@ -269,10 +269,10 @@ static void test_what_cannot_be_read_or_copied(void **state)
     assert_true(send(f, &read));
     fake_answer(&f->fake, fake_call(&f->fake), 200,
                 "{\"metadata\":{\"annotations\":{\"a\":\"\\u0000\"}},\"spec\":{}}");
-    assert_true(call_ok(memo_find(&f->memo, read.key)));
+    assert_true(call_ok(call_log_find(&f->call_log, read.key)));
     assert_true(send(f, &read));
     fake_answer(&f->fake, fake_call(&f->fake), 200, "{\"spec\":{\"a\":\"\\u0000\"}}");
-    const struct call *c = memo_find(&f->memo, read.key);
+    const struct call *c = call_log_find(&f->call_log, read.key);
     assert_true(call_unreadable(c));
     assert_non_null(strstr(c->message, "VirtualMachine ns/vm cannot be copied"));
     CLEANUP_BUF struct buf deep = BUF_INIT(MIB);
@@ -285,7 +285,7 @@ static void test_what_cannot_be_read_or_copied(void **state)
     read.key.name = "deep";
     assert_true(send(f, &read));
     fake_answer(&f->fake, fake_call(&f->fake), 200, deep.data);
-    c = memo_find(&f->memo, read.key);
+    c = call_log_find(&f->call_log, read.key);
     assert_true(call_unreadable(c));
     assert_non_null(strstr(c->message, "VirtualMachine ns/vm cannot be read"));
 }
@@ -307,16 +307,16 @@ static void test_a_probe(void **state)
     assert_non_null(strstr(fake_call(&f->fake)->path, "/configmaps?dryRun=All"));
     fake_answer(&f->fake, fake_call(&f->fake), 409,
                 "{\"kind\":\"Status\",\"reason\":\"AlreadyExists\",\"code\":409}");
-    const struct call *c = memo_find(&f->memo, probe.key);
+    const struct call *c = call_log_find(&f->call_log, probe.key);
     assert_true(call_ok(c) && c->code == 409);
     assert_true(send(f, &probe));
     fake_answer(&f->fake, fake_call(&f->fake), 201, "{}");
-    assert_int_equal(memo_find(&f->memo, probe.key)->code, 201);
+    assert_int_equal(call_log_find(&f->call_log, probe.key)->code, 201);
     assert_int_equal(f->x.writes, 0);
 }
 
 struct reader {
-    struct memo memo;
+    struct call_log call_log;
     struct intent intent;
 };
 
@@ -333,7 +333,7 @@ static void test_one_reading_for_all(void **state)
                                       .name = "vm",
                                       .shared = true,
                                       .key = {.kind = CALL_READ_SOURCE_VM, .name = "vm"}};
-#define ASK(i) execute(&f->x, &r[i].intent, &r[i].memo, f, &f->flights)
+#define ASK(i) execute(&f->x, &r[i].intent, &r[i].call_log, f, &f->flights)
     fake_advance(&f->fake, 1000);
     unsigned before = (unsigned)f->fake.submitted;
     assert_true(ASK(0) && ASK(1));
@@ -345,9 +345,9 @@ static void test_one_reading_for_all(void **state)
     assert_true(ASK(2));
     assert_int_equal(f->fake.submitted - before, 1);
     for (size_t i = 0; i < 3; i++) {
-        const struct call *c = memo_find(&r[i].memo, r[i].intent.key);
+        const struct call *c = call_log_find(&r[i].call_log, r[i].intent.key);
         assert_true(call_ok(c));
-        assert_ptr_equal(c->body, memo_find(&r[0].memo, r[0].intent.key)->body);
+        assert_ptr_equal(c->body, call_log_find(&r[0].call_log, r[0].intent.key)->body);
         assert_string_equal(c->version, "7");
     }
     /* Whoever asks again wants another answer. */
@@ -356,7 +356,7 @@ static void test_one_reading_for_all(void **state)
     fake_answer(&f->fake, fake_call(&f->fake), 404, "{}");
     /* Something has happened since that was asked. */
     fake_advance(&f->fake, 10);
-    r[3].memo.moved_mono_ms = clock_mono(&f->fake.clock);
+    r[3].call_log.moved_mono_ms = clock_mono(&f->fake.clock);
     assert_true(ASK(3));
     assert_int_equal(f->fake.submitted - before, 3);
     fake_answer(&f->fake, fake_call(&f->fake), 200, "{}");
@@ -365,7 +365,7 @@ static void test_one_reading_for_all(void **state)
     assert_int_equal(f->fake.submitted - before, 4);
     fake_answer(&f->fake, fake_call(&f->fake), 404, "{}");
     assert_true(ASK(1));
-    assert_int_equal(memo_find(&r[1].memo, r[1].intent.key)->code, 404);
+    assert_int_equal(call_log_find(&r[1].call_log, r[1].intent.key)->code, 404);
     assert_int_equal(f->fake.submitted - before, 4);
     /* What is under way when the process ends is told to nobody. */
     fake_advance(&f->fake, READING_KEPT_MS);
@@ -374,7 +374,7 @@ static void test_one_reading_for_all(void **state)
     f->flights = 0;
 #undef ASK
     for (size_t i = 0; i < ARRAY_LEN(r); i++)
-        memo_release(&r[i].memo);
+        call_log_release(&r[i].call_log);
 }
 
 /* However many sources there are, so much is kept and no more. */
@@ -382,8 +382,8 @@ static void test_readings_are_bounded(void **state)
 {
     (void)state;
     struct readings all = {0};
-    struct memo memo = {0};
-    struct call *c = memo_slot(&memo, call_key_named(CALL_READ_SOURCE_VM, "vm"));
+    struct call_log call_log = {0};
+    struct call *c = call_log_get(&call_log, call_key_named(CALL_READ_SOURCE_VM, "vm"));
     c->state = CALL_OK;
     for (unsigned i = 0; i < 2 * READINGS_MAX; i++) {
         CLEANUP_FREE char *key = xasprintf("/vm-%u", i);
@@ -403,7 +403,7 @@ static void test_readings_are_bounded(void **state)
     assert_int_equal(all.count, 0);
     assert_int_equal(all.bytes, 0);
     readings_release(&all);
-    memo_release(&memo);
+    call_log_release(&call_log);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -10,7 +10,7 @@ static void live_content(struct cluster *c, const char *answer, int64_t at)
 {
     if (!answer)
         return;
-    struct call *call = memo_slot(&c->memo, call_key_named(CALL_READ_CONTENT, "s1"));
+    struct call *call = call_log_get(&c->call_log, call_key_named(CALL_READ_CONTENT, "s1"));
     call->done_ms = at;
     call->state = str_empty(answer) ? CALL_FAILED : CALL_OK;
     call->code = str_empty(answer) ? 404 : 200;
@@ -202,8 +202,8 @@ static void test_backups_that_the_cache_does_not_show(void **state)
             "'volumeBackups':[{'volumeName':'root','volumeSnapshotName':'vmsnapshot-v1-volume-root'"
             "}]}}");
         if (rows[i].code) {
-            struct call *call =
-                memo_slot(&c.memo, clone_live_key(KIND_SNAPSHOT, "vmsnapshot-v1-volume-root"));
+            struct call *call = call_log_get(
+                &c.call_log, clone_live_key(KIND_SNAPSHOT, "vmsnapshot-v1-volume-root"));
             call->state = rows[i].code == 200 ? CALL_OK : CALL_FAILED;
             call->code = rows[i].code;
             call->done_ms = NOW - rows[i].ago_ms;

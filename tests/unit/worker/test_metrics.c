@@ -13,7 +13,7 @@
 #include "clones/metrics.h"
 #include "json/json.h"
 #include "kube/metrics.h"
-#include "observe/kinds.h"
+#include "observe/resources.h"
 #include "wukong/spec.h"
 
 #include "../metrics_page.h"

@@ -251,7 +251,7 @@ static void test_changed_copies(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct cluster c = {0};
-        const struct caches caches = {get, each, served, &c};
+        const struct cache_reader caches = {get, each, served, &c};
         struct disk_plan plan = {.name = "root", .method = DISK_HANDLE_COPY};
         struct disk_state disk = {.plan = &plan, .snapshot = {.handle = "h-1", .driver = "csi.x"}};
         wukong(&c, "{'cloneSource':{'type':'vmi','vmiName':'src','namespace':'there'}}", PAST_CUT);
@@ -325,7 +325,7 @@ static void test_many_large_bodies(void **state)
         assert_true(d.intents.count > 0);
         for (size_t i = 0; i < d.intents.count; i++) {
             assert_non_null(d.intents.items[i].body);
-            memo_slot(&c.memo, d.intents.items[i].key)->state = CALL_FLYING;
+            call_log_get(&c.call_log, d.intents.items[i].key)->state = CALL_FLYING;
         }
         made += d.intents.count;
         assert_int_equal(d.again_ms != 0, made < 100);

@@ -96,7 +96,7 @@ static void test_disks_without_the_capture(void **state)
 
 static void looked_at(struct cluster *c, enum worker_kind kind, const char *name)
 {
-    struct call *look = memo_slot(&c->memo, clone_live_key(kind, name));
+    struct call *look = call_log_get(&c->call_log, clone_live_key(kind, name));
     look->state = CALL_FAILED;
     look->code = 404;
     look->failures = 1;

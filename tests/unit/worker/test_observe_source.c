@@ -29,17 +29,17 @@ static void test_thawed_by_others(void **state)
                       "'status':{%s'phase':'Running'}}",
                       rows[i].status);
         put(&c, KIND_VMI, vmi);
-        c.memo.freeze_shown_ms = rows[i].shown ? NOW - 5000 : 0;
+        c.call_log.freeze_shown_ms = rows[i].shown ? NOW - 5000 : 0;
         if (rows[i].thaw_sent) {
             int64_t requested = 0;
             assert_true(str_to_time_ms("2026-09-21T14:13:00.000Z", &requested));
-            memo_slot(&c.memo, call_key_numbered(CALL_THAW, requested))->state = CALL_FLYING;
+            call_log_get(&c.call_log, call_key_numbered(CALL_THAW, requested))->state = CALL_FLYING;
         }
         build(&c);
-        if ((c.memo.foreign_thaw_ms == NOW) != rows[i].seen_thawed ||
-            (c.memo.freeze_shown_ms == NOW) != (*rows[i].status != '\0'))
-            fail_msg("%s: shown %lld, thawed %lld", rows[i].name, (long long)c.memo.freeze_shown_ms,
-                     (long long)c.memo.foreign_thaw_ms);
+        if ((c.call_log.foreign_thaw_ms == NOW) != rows[i].seen_thawed ||
+            (c.call_log.freeze_shown_ms == NOW) != (*rows[i].status != '\0'))
+            fail_msg("%s: shown %lld, thawed %lld", rows[i].name,
+                     (long long)c.call_log.freeze_shown_ms, (long long)c.call_log.foreign_thaw_ms);
         drop(&c);
     }
 }
@@ -122,14 +122,14 @@ static void test_who_holds_the_source(void **state)
         enum hold hold = holds_first(&c.view.source.holds, true);
         if (hold != rows[i].hold)
             fail_msg("row %zu: %d", i, (int)hold);
-        assert_int_equal(c.memo.spoiled_ms == NOW, hold_spoils(hold));
+        assert_int_equal(c.call_log.spoiled_ms == NOW, hold_spoils(hold));
         drop(&c);
     }
 }
 
 static void read_as(struct cluster *c, struct call_key key, const char *json)
 {
-    struct call *call = memo_slot(&c->memo, key);
+    struct call *call = call_log_get(&c->call_log, key);
     call->state = CALL_OK;
     call->done_ms = NOW;
     call->body = xstrdup(json);
@@ -207,7 +207,8 @@ static void test_source_names_other_claims(void **state)
     "'name':'root','persistentVolumeClaim':{'claimName':'src-root'}}]}}},'status':{}}"
         put(&c, KIND_VM, STOPPED);
         read_as(&c, call_key_named(CALL_READ_SOURCE_VM, "src"), STOPPED);
-        struct call *absent = memo_slot(&c.memo, call_key_named(CALL_READ_SOURCE_ABSENT, "src"));
+        struct call *absent =
+            call_log_get(&c.call_log, call_key_named(CALL_READ_SOURCE_ABSENT, "src"));
         absent->state = CALL_FAILED;
         absent->code = 404;
         absent->done_ms = NOW;

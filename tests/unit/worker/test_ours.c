@@ -171,8 +171,8 @@ static void test_the_list_of_what_is_left(void **state)
         const char *next = NULL;
         wukong(&c, OF_VMI, "{'cloneStatus':{'phase':'Failed','attempts':1}}");
         build(&c);
-        struct call *list =
-            memo_slot(&c.memo, call_key_object(CALL_LIST_LEFT, "volumesnapshots", NULL, NULL));
+        struct call *list = call_log_get(
+            &c.call_log, call_key_object(CALL_LIST_LEFT, "volumesnapshots", NULL, NULL));
         list->state = CALL_OK;
         list->body = xasprintf("{'metadata':{'continue':'%s'},'items':[%s%s%s]}",
                                str_or(rows[i].next, ""), str_or(rows[i].items[0], ""),

@@ -80,7 +80,7 @@ static void bench_init(struct bench *b, const char *first, const char *second)
         add_policy(b, first);
     if (second)
         add_policy(b, second);
-    policies_refill(&b->policies, &(struct caches){.each = each, .arg = b});
+    policies_refill(&b->policies, &(struct cache_reader){.each = each, .arg = b});
 }
 
 static void bench_release(struct bench *b)
@@ -507,7 +507,7 @@ static void test_many_policies(void **state)
     while (b->count + 1 < ARRAY_LEN(b->objects))
         add_policy(b, "{'rules':{'maxReplicas':5}}");
     add_policy(b, "{'rules':{'cloneTypes':['linked']}}");
-    policies_refill(&b->policies, &(struct caches){.each = each, .arg = b});
+    policies_refill(&b->policies, &(struct cache_reader){.each = each, .arg = b});
     struct policies_verdict v = judge_at(b, &h, true, CLONE_FULL, at(NOON));
     assert_int_equal(v.reason, REASON_POLICY_DENIED);
     v = judge_at(b, &h, true, CLONE_LINKED, at(NOON));
@@ -530,13 +530,13 @@ static void test_no_memory(void **state)
     bench_init(b, NULL, NULL);
     while (b->count < 40)
         add_policy(b, "{'rules':{'maxReplicas':5}}");
-    policies_refill(&b->policies, &(struct caches){.each = each, .arg = b});
+    policies_refill(&b->policies, &(struct cache_reader){.each = each, .arg = b});
     policy_metrics_set(b->policies.items, b->policies.count, b->policies.incomplete);
     assert_true(metric_value(&policy_metric_count, METRIC_LABELS("readable")) == 40);
     assert_true(metric_value(&policy_metric_incomplete, NULL) == 0);
     while (b->count < 80)
         add_policy(b, spec);
-    policies_refill(&b->policies, &(struct caches){.each = each, .arg = b});
+    policies_refill(&b->policies, &(struct cache_reader){.each = each, .arg = b});
     assert_true(b->policies.incomplete);
     assert_int_equal(judge_at(b, &h, true, CLONE_LINKED, at(NOON)).reason, REASON_POLICY_DENIED);
     policy_metrics_set(b->policies.items, b->policies.count, b->policies.incomplete);

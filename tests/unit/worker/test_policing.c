@@ -35,7 +35,7 @@ static void test_who_holds_a_place(void **state)
         c.view.capture.api_error_text = "its claim is not bound";
         struct entries entries = {0};
         struct policies policies = {.filled = true, .by_limit = true};
-        const struct caches caches = {get, each, served, &c};
+        const struct cache_reader caches = {get, each, served, &c};
         const struct policing p = {
             .entries = &entries, .policies = &policies, .caches = &caches, .max_in_flight = 1};
         struct entry *e = entries_add(&entries, "ns", "w", UID);

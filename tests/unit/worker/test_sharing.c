@@ -406,11 +406,11 @@ static void test_who_is_listed_is_not_held(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct wukong w = plain();
-        struct memo memo = {0};
+        struct call_log call_log = {0};
         struct why why = {0};
         one_gate(&w);
         struct clone_state v = {.wukong = &w,
-                                .memo = &memo,
+                                .call_log = &call_log,
                                 .share = {.role = rows[i].role},
                                 .policy = {.reason = REASON_OUTSIDE_WINDOW}};
         v.effective = wukong_resolve_defaults(&w.spec, w.ns);

@@ -1,8 +1,9 @@
 /*
  * Proves that an object costs at most itself, whatever its owner has put into it: every watched
- * kind (worker/observe/kinds.c), each with U+0000, 20,001 annotations, 101 levels, 1.5 MiB, invalid
- * UTF-8, and a wrong type in every field that is kept. It is read, or it is a marker by its name;
- * its fields are absent rather than wrong; and it is found under its own name and label alone.
+ * kind (worker/observe/resources.c), each with U+0000, 20,001 annotations, 101 levels, 1.5 MiB,
+ * invalid UTF-8, and a wrong type in every field that is kept. It is read, or it is a marker by its
+ * name; its fields are absent rather than wrong; and it is found under its own name and label
+ * alone.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +15,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "kube/store.h"
-#include "observe/kinds.h"
+#include "observe/resources.h"
 
 #define HEAD "\"name\":\"x\",\"uid\":\"u\",\"resourceVersion\":\"5\""
 

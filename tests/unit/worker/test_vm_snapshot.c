@@ -18,13 +18,13 @@
 #define MADE_MS 5000 /* mono: the request for the VirtualMachineSnapshot was sent */
 #define ONLINE "[\"Online\",\"GuestAgent\"]"
 
-static void made_and_looked(struct memo *memo, int code, int64_t looked_mono_ms)
+static void made_and_looked(struct call_log *call_log, int code, int64_t looked_mono_ms)
 {
-    struct call *made = memo_slot(memo, call_key_named(CALL_CREATE_VM_SNAPSHOT, "vms"));
+    struct call *made = call_log_get(call_log, call_key_named(CALL_CREATE_VM_SNAPSHOT, "vms"));
     made->state = code == 0 ? CALL_FAILED : CALL_OK;
     made->code = code;
     made->sent_mono_ms = MADE_MS;
-    struct call *look = memo_slot(memo, call_key_numbered(CALL_LOOK_AFTER_VMI, 1));
+    struct call *look = call_log_get(call_log, call_key_numbered(CALL_LOOK_AFTER_VMI, 1));
     look->state = CALL_OK;
     look->code = 200;
     look->sent_mono_ms = looked_mono_ms;
@@ -57,9 +57,9 @@ static void test_what_is_said_of_it(void **state)
     };
     static const struct disk_plan plan = {.name = "root", .volume = "root", .claim = "src-root"};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct memo memo = {.foreign_thaw_ms = rows[i].thawed_ms};
+        struct call_log call_log = {.foreign_thaw_ms = rows[i].thawed_ms};
         struct disk_state disk = {.plan = &plan};
-        struct clone_state v = {.memo = &memo,
+        struct clone_state v = {.call_log = &call_log,
                                 .effective = {.method = METHOD_VM_SNAPSHOT},
                                 .source = {.guest_os = rows[i].os, .vmi_name = "src"},
                                 .record = {.attempts = 1, .attempt.begun_ms = ATTEMPT_MS},
@@ -67,9 +67,9 @@ static void test_what_is_said_of_it(void **state)
                                 .vm_snapshot_indications = rows[i].indications,
                                 .disks = &disk,
                                 .disk_count = 1};
-        made_and_looked(&memo, rows[i].code, MADE_MS + rows[i].took_ms);
+        made_and_looked(&call_log, rows[i].code, MADE_MS + rows[i].took_ms);
         enum consistency got = vm_snapshot_consistency(&v);
-        memo_release(&memo);
+        call_log_release(&call_log);
         if (got != rows[i].expected)
             fail_msg("%s: %s, not %s", rows[i].name, consistency_names[got],
                      consistency_names[rows[i].expected]);
@@ -97,11 +97,11 @@ static void test_a_thaw_before_the_cut_is_noted(void **state)
     };
     static const struct disk_plan plan = {.name = "root", .method = DISK_RESTORE};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct memo memo = {.freeze_shown_ms = rows[i].shown_ms};
+        struct call_log call_log = {.freeze_shown_ms = rows[i].shown_ms};
         struct disk_state disk = {.plan = &plan,
                                   .snapshot = {.exists = true, .ours = true, .cut = rows[i].cut}};
         struct clone_state v = {
-            .memo = &memo,
+            .call_log = &call_log,
             .now = {.wall_ms = ATTEMPT_MS + 10},
             .effective = {.method = METHOD_VM_SNAPSHOT},
             .source = {.freeze_status = rows[i].freeze_status},
@@ -109,9 +109,9 @@ static void test_a_thaw_before_the_cut_is_noted(void **state)
             .vm_snapshot = {.exists = rows[i].made},
             .disks = &disk,
             .disk_count = 1};
-        observe_note_kubevirts_freeze(&v, &memo);
-        if ((memo.foreign_thaw_ms != 0) != rows[i].thawed)
-            fail_msg("%s: thawed %d", rows[i].name, memo.foreign_thaw_ms != 0);
+        observe_note_kubevirts_freeze(&v, &call_log);
+        if ((call_log.foreign_thaw_ms != 0) != rows[i].thawed)
+            fail_msg("%s: thawed %d", rows[i].name, call_log.foreign_thaw_ms != 0);
     }
 }
 

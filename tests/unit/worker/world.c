@@ -34,7 +34,7 @@ const char *const world_contents[DISKS] = {"c-root", "c-data"};
 
 static void answer(struct world *w, const struct intent *i, bool ok, int code)
 {
-    struct call *c = memo_slot(&w->memo, i->key);
+    struct call *c = call_log_get(&w->call_log, i->key);
     c->state = ok ? CALL_OK : CALL_FAILED;
     c->code = code;
     c->failures = ok ? 0 : c->failures + 1;
@@ -47,9 +47,9 @@ static void answer(struct world *w, const struct intent *i, bool ok, int code)
     c->done_ms = c->done_mono_ms = w->now + 5;
     c->retry_ms = w->now + 500;
     if (i->mark_sent.kind)
-        memo_prove(&w->memo, i->mark_sent)->sent_mono_ms = w->now;
+        call_log_prove(&w->call_log, i->mark_sent)->sent_mono_ms = w->now;
     if (ok && i->mark_done.kind)
-        memo_prove(&w->memo, i->mark_done)->done_mono_ms = w->now + 5;
+        call_log_prove(&w->call_log, i->mark_done)->done_mono_ms = w->now + 5;
 }
 
 static size_t index_of(const char *const *names, const char *name)
@@ -94,7 +94,7 @@ static void do_thaw(struct world *w, const struct intent *i)
     if (!w->thaw_code)
         guest_goes_on(w);
     answer(w, i, !code, code ? code : 200);
-    struct call *c = memo_slot(&w->memo, i->key);
+    struct call *c = call_log_get(&w->call_log, i->key);
     free(c->message);
     c->message = xstrdup(code ? str_or(text, "no answer") : NULL);
 }
@@ -173,7 +173,7 @@ static void do_create(struct world *w, const struct intent *i)
         w->slow[k].kind = i->kind;
         (void)snprintf(w->slow[k].name, sizeof w->slow[k].name, "%s", i->name);
         w->slow[k].call = i->key.kind;
-        struct call *c = memo_slot(&w->memo, i->key);
+        struct call *c = call_log_get(&w->call_log, i->key);
         c->state = CALL_FLYING;
         c->sent_ms = c->sent_mono_ms = w->now;
         return;
@@ -187,7 +187,8 @@ static void land_slow(struct world *w)
         if (!w->slow[k].due || w->now < w->slow[k].due)
             continue;
         land(w, w->slow[k].kind, w->slow[k].name);
-        struct call *c = memo_slot(&w->memo, call_key_named(w->slow[k].call, w->slow[k].name));
+        struct call *c =
+            call_log_get(&w->call_log, call_key_named(w->slow[k].call, w->slow[k].name));
         c->state = CALL_OK;
         c->done_ms = w->now;
         w->slow[k].due = 0;
@@ -218,7 +219,7 @@ static void do_list(struct world *w, const struct intent *i)
                (i->kind == &worker_kinds[KIND_PVC] && (w->claim[0] || w->claim[1])) ||
                (i->kind == &worker_kinds[KIND_VM] && w->vm);
     answer(w, i, true, 200);
-    struct call *c = memo_slot(&w->memo, i->key);
+    struct call *c = call_log_get(&w->call_log, i->key);
     free(c->body);
     c->body = xstrdup(any ? "{\"items\":[{}]}" : "{\"items\":[]}");
     c->body_len = strlen(c->body);
@@ -233,7 +234,7 @@ static void do_pods(struct world *w, const struct intent *i)
     answer(w, i, !code, code ? code : 200);
     if (code)
         return;
-    struct call *c = memo_slot(&w->memo, i->key);
+    struct call *c = call_log_get(&w->call_log, i->key);
     free(c->body);
     c->body = first ? xstrdup("{\"next\":\"more\",\"pods\":[]}")
                     : xasprintf("{\"next\":\"\",\"pods\":[%s]}", str_or(pods, ""));
@@ -262,7 +263,7 @@ static void do_read(struct world *w, const struct intent *i)
         return;
     }
     answer(w, i, true, 200);
-    struct call *c = memo_slot(&w->memo, i->key);
+    struct call *c = call_log_get(&w->call_log, i->key);
     if (!after && !after_vm)
         return;
     free(c->body);
@@ -280,12 +281,12 @@ static void do_dry_snapshot(struct world *w, const struct intent *i)
 {
     answer(w, i, !w->dry_snapshot, w->dry_snapshot ? w->dry_snapshot : 201);
     if (w->dry_snapshot == 409)
-        memo_slot(&w->memo, i->key)->kind = ERR_EXISTS;
+        call_log_get(&w->call_log, i->key)->kind = ERR_EXISTS;
 }
 
 static void obey(struct world *w, const struct intent *i)
 {
-    const struct call *c = memo_find(&w->memo, i->key);
+    const struct call *c = call_log_find(&w->call_log, i->key);
     if (call_failed(c) && w->now < c->retry_ms)
         return;
     if (c && c->state == CALL_FLYING)
@@ -371,8 +372,8 @@ static void write_status(struct world *w, const struct decision *d)
     w->record.retry_token = lasting(old.retry_token, d->record.retry_token);
     w->status_writes += memcmp(&old, &w->record, sizeof old) != 0;
     if (arms)
-        (void)memo_prove(&w->memo,
-                         (struct freeze_proof){PROOF_ARMED, w->record.attempt.freeze.requested_ms});
+        (void)call_log_prove(&w->call_log, (struct freeze_proof){
+                                               PROOF_ARMED, w->record.attempt.freeze.requested_ms});
 }
 
 /* The application's gate condition is somebody else's field: it survives our applies. */
@@ -430,7 +431,7 @@ const char *turn(struct world *w)
 static int64_t wake_of(const struct world *w)
 {
     int64_t at = w->wake_ms ? w->wake_ms : INT64_MAX;
-    for (const struct call *c = w->memo.calls; c; c = c->next)
+    for (const struct call *c = w->call_log.calls; c; c = c->next)
         if (c->state == CALL_FAILED && c->retry_ms > w->now && c->retry_ms < at)
             at = c->retry_ms;
     return at;
@@ -473,13 +474,13 @@ struct world new_world(void)
 
 void world_restart(struct world *w)
 {
-    memo_release(&w->memo);
-    w->memo = (struct memo){0};
+    call_log_release(&w->call_log);
+    w->call_log = (struct call_log){0};
 }
 
 void world_release(struct world *w)
 {
-    memo_release(&w->memo);
+    call_log_release(&w->call_log);
     cJSON_Delete(w->status);
     w->status = NULL;
 }

@@ -36,7 +36,7 @@ struct world {
     int64_t deleted_ms;
     struct clone_record record;
     cJSON *status;
-    struct memo memo;
+    struct call_log call_log;
     enum quiesce quiesce;
     enum clone_type clone_type;
     enum reclaim_policy reclaim;

@@ -143,7 +143,7 @@ void world_see(struct world *w, struct clone_state *v, struct arena *a)
         {.name = "fast"}, {.name = "lazy", .wait_for_first_consumer = true}};
     *v = (struct clone_state){.arena = a,
                               .now = {w->now, w->now},
-                              .memo = &w->memo,
+                              .call_log = &w->call_log,
                               .record = w->record,
                               .unfreeze_timeout_ms = 60000};
     see_wukong(w, v, a);
@@ -157,7 +157,7 @@ void world_see(struct world *w, struct clone_state *v, struct arena *a)
     v->policy.why = "ClonePolicy \"p\"";
     v->policy.until_ms = w->policy_until;
     if (w->frozen && w->foreign_snapshot)
-        w->memo.foreign_snapshot_ms = w->now;
+        w->call_log.foreign_snapshot_ms = w->now;
     v->targets = arena_alloc(a, sizeof *v->targets);
     v->target_count = 1;
     v->targets[0].vm = (struct vm_state){.name = "w-vm",
@@ -178,7 +178,7 @@ void world_see(struct world *w, struct clone_state *v, struct arena *a)
         return;
     v->capture.sealed = w->snapshot[0];
     /* What is copied is known once it has been read, by each worker anew. */
-    if (!call_ok(memo_find(&w->memo, call_key_named(CALL_READ_SOURCE_VMI, "src"))))
+    if (!call_ok(call_log_find(&w->call_log, call_key_named(CALL_READ_SOURCE_VMI, "src"))))
         return;
     v->capture.present = true;
     v->disk_count = DISKS;

@@ -1,13 +1,13 @@
 /*
- * struct caches: how the state looks things up. A thin face over common/kube's stores, so that the
- * view can be built from plain arrays in a test.
+ * struct cache_reader: how the state looks things up. A thin face over common/kube's stores, so
+ * that the view can be built from plain arrays in a test.
  */
-#ifndef OBSERVE_CACHES_H
-#define OBSERVE_CACHES_H
+#ifndef OBSERVE_CACHE_READER_H
+#define OBSERVE_CACHE_READER_H
 
-#include "observe/kinds.h"
+#include "observe/resources.h"
 
-struct caches {
+struct cache_reader {
     /* The object, or NULL. Borrowed until the event loop goes on. */
     const struct kube_object *(*get)(void *arg, enum worker_kind kind, const char *ns,
                                      const char *name);

@@ -1,12 +1,12 @@
 /*
- * struct memo: what this process remembers of one Wukong between two reconciles: the outcome of
+ * struct call log: what this process remembers of one Wukong between two reconciles: the outcome of
  * each call, by its key, and the proofs of a freeze. It is an optimisation and a proof, never the
  * truth: decide() is right without it, only slower (it looks again) and more careful (a freeze
  * whose answer it does not know is one that may have happened). It dies with the process and with
  * the clone.
  */
-#ifndef OBSERVE_MEMO_H
-#define OBSERVE_MEMO_H
+#ifndef OBSERVE_CALL_LOG_H
+#define OBSERVE_CALL_LOG_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -75,7 +75,7 @@ struct proven {
     int64_t sent_mono_ms, done_mono_ms;
 };
 
-struct memo {
+struct call_log {
     struct call *calls;
     struct proven *proofs;
     int64_t moved_mono_ms; /* the Wukong, its source or a class was last seen to change: what was
@@ -94,23 +94,24 @@ struct memo {
     int64_t thawed_wall_ms;      /* the last thaw this process knows to have worked */
 };
 
-void memo_release(struct memo *m);
-/* NULL when the call was never made. Borrowed until the next change of the memo. */
-const struct call *memo_find(const struct memo *m, struct call_key key);
+void call_log_release(struct call_log *m);
+/* NULL when the call was never made. Borrowed until the next change of the call log. */
+const struct call *call_log_find(const struct call_log *m, struct call_key key);
 /* Makes the slot when it is absent. */
-struct call *memo_slot(struct memo *m, struct call_key key);
+struct call *call_log_get(struct call_log *m, struct call_key key);
 /* NULL: not proven. */
-const struct proven *memo_proven(const struct memo *m, enum proof_kind kind, int64_t freeze_ms);
+const struct proven *call_log_proven(const struct call_log *m, enum proof_kind kind,
+                                     int64_t freeze_ms);
 /* Proves it, if it is not; the caller fills in the times. */
-struct proven *memo_prove(struct memo *m, struct freeze_proof proof);
+struct proven *call_log_prove(struct call_log *m, struct freeze_proof proof);
 /* Takes ownership of body, which may be NULL. */
 void call_set_body(struct call *c, char *body, size_t len);
 /* Takes a reference of its own; NULL: no body. */
 void call_share_body(struct call *c, struct shared_text *body);
 /* A call of that kind was made for an object of that resource. */
-bool memo_has(const struct memo *m, enum call_kind kind, const char *resource);
+bool call_log_has(const struct call_log *m, enum call_kind kind, const char *resource);
 /* Forgets every call of that kind which is not under way. */
-void memo_forget(struct memo *m, enum call_kind kind);
+void call_log_forget(struct call_log *m, enum call_kind kind);
 static inline bool call_ok(const struct call *c)
 {
     return c && c->state == CALL_OK;

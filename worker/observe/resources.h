@@ -3,8 +3,8 @@
  * table, the reflectors and the stores. A field is named where it is read by the macros below, so
  * that table and readers cannot drift apart.
  */
-#ifndef OBSERVE_KINDS_H
-#define OBSERVE_KINDS_H
+#ifndef OBSERVE_RESOURCES_H
+#define OBSERVE_RESOURCES_H
 
 #include "kube/object.h"
 

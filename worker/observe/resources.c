@@ -1,4 +1,4 @@
-#include "observe/kinds.h"
+#include "observe/resources.h"
 
 #include "wukong/facts.h"
 #include "wukong/spec.h"

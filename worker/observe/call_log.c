@@ -1,4 +1,4 @@
-#include "observe/memo.h"
+#include "observe/call_log.h"
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -49,7 +49,7 @@ static void call_free(struct call *c)
     free(c);
 }
 
-void memo_release(struct memo *m)
+void call_log_release(struct call_log *m)
 {
     while (m->calls) {
         struct call *c = m->calls;
@@ -63,7 +63,7 @@ void memo_release(struct memo *m)
     }
 }
 
-const struct call *memo_find(const struct memo *m, struct call_key key)
+const struct call *call_log_find(const struct call_log *m, struct call_key key)
 {
     for (const struct call *c = m ? m->calls : NULL; c; c = c->next)
         if (call_key_equal(&c->key, &key))
@@ -71,9 +71,9 @@ const struct call *memo_find(const struct memo *m, struct call_key key)
     return NULL;
 }
 
-struct call *memo_slot(struct memo *m, struct call_key key)
+struct call *call_log_get(struct call_log *m, struct call_key key)
 {
-    struct call *c = (struct call *)memo_find(m, key);
+    struct call *c = (struct call *)call_log_find(m, key);
     if (c)
         return c;
     c = xcalloc(1, sizeof *c + call_key_room(&key));
@@ -83,7 +83,8 @@ struct call *memo_slot(struct memo *m, struct call_key key)
     return c;
 }
 
-const struct proven *memo_proven(const struct memo *m, enum proof_kind kind, int64_t freeze_ms)
+const struct proven *call_log_proven(const struct call_log *m, enum proof_kind kind,
+                                     int64_t freeze_ms)
 {
     for (const struct proven *p = m ? m->proofs : NULL; p; p = p->next)
         if (p->proof.kind == kind && p->proof.freeze_ms == freeze_ms)
@@ -91,9 +92,9 @@ const struct proven *memo_proven(const struct memo *m, enum proof_kind kind, int
     return NULL;
 }
 
-struct proven *memo_prove(struct memo *m, struct freeze_proof proof)
+struct proven *call_log_prove(struct call_log *m, struct freeze_proof proof)
 {
-    struct proven *p = (struct proven *)memo_proven(m, proof.kind, proof.freeze_ms);
+    struct proven *p = (struct proven *)call_log_proven(m, proof.kind, proof.freeze_ms);
     if (p)
         return p;
     p = xcalloc(1, sizeof *p);
@@ -102,7 +103,7 @@ struct proven *memo_prove(struct memo *m, struct freeze_proof proof)
     return p;
 }
 
-void memo_forget(struct memo *m, enum call_kind kind)
+void call_log_forget(struct call_log *m, enum call_kind kind)
 {
     for (struct call **p = &m->calls; *p;) {
         struct call *c = *p;
@@ -115,7 +116,7 @@ void memo_forget(struct memo *m, enum call_kind kind)
     }
 }
 
-bool memo_has(const struct memo *m, enum call_kind kind, const char *resource)
+bool call_log_has(const struct call_log *m, enum call_kind kind, const char *resource)
 {
     for (const struct call *c = m->calls; c; c = c->next)
         if (c->key.kind == kind && str_eq(c->key.resource, resource))
