@@ -30,7 +30,7 @@ static const char *source_disk(const struct wukong_disk *d)
     return str_or(str_or(d->source_disk, d->name), "");
 }
 
-/* A stopped VirtualMachine in the normal form of target_source_spec. */
+/* A stopped VirtualMachine in the normal form of manifest_source_spec. */
 static cJSON *make_source(const struct wukong_spec *spec)
 {
     CLEANUP_BUF struct buf text = BUF_INIT(MIB);
@@ -73,17 +73,17 @@ static int build_machine(const struct wukong *w, const struct wukong_effective *
 {
     CLEANUP_JSON cJSON *source = make_source(&w->spec);
     static char claims[LIMIT_DISKS][PVC_NAME_BUF];
-    struct target_disk disks[LIMIT_DISKS];
-    CLEANUP_TARGET_VM struct target_vm vm;
-    struct target_request r = {.wukong = w, .effective = e, .disks = disks};
-    target_vm_init(&vm);
+    struct manifest_disk disks[LIMIT_DISKS];
+    CLEANUP_MANIFEST_VM struct manifest_vm vm;
+    struct manifest_request r = {.wukong = w, .effective = e, .disks = disks};
+    manifest_vm_init(&vm);
     for (; r.disk_count < w->spec.disk_count && r.disk_count < LIMIT_DISKS; r.disk_count++) {
         const struct wukong_disk *d = &w->spec.disks[r.disk_count];
         snprintf(claims[r.disk_count], PVC_NAME_BUF, "claim-of-the-clone-%zu", r.disk_count);
         disks[r.disk_count] =
-            (struct target_disk){source_disk(d), claims[r.disk_count], d->boot == TRI_TRUE};
+            (struct manifest_disk){source_disk(d), claims[r.disk_count], d->boot == TRI_TRUE};
     }
-    return target_vm_body(source, &r, &vm, err);
+    return manifest_vm_body(source, &r, &vm, err);
 }
 
 static int size_claims(const struct wukong *w, struct err *err)
@@ -95,16 +95,16 @@ static int size_claims(const struct wukong *w, struct err *err)
         return -1;
     for (size_t i = 0; i < w->spec.disk_count; i++) {
         const struct wukong_disk *d = &w->spec.disks[i];
-        struct target_claim c = {.wukong = w,
-                                 .name = "claim",
-                                 .disk = str_or(d->name, ""),
-                                 .source = source,
-                                 .asked_size = d->size,
-                                 .storage_class = d->storage_class,
-                                 .origin = TARGET_FROM_SNAPSHOT,
-                                 .origin_name = "snapshot"};
-        CLEANUP_BUF struct buf body = BUF_INIT(TARGET_BODY_MAX);
-        if (target_pvc_body(&c, &body, err) < 0)
+        struct manifest_claim c = {.wukong = w,
+                                   .name = "claim",
+                                   .disk = str_or(d->name, ""),
+                                   .source = source,
+                                   .asked_size = d->size,
+                                   .storage_class = d->storage_class,
+                                   .origin = MANIFEST_FROM_SNAPSHOT,
+                                   .origin_name = "snapshot"};
+        CLEANUP_BUF struct buf body = BUF_INIT(MANIFEST_BODY_MAX);
+        if (manifest_pvc_body(&c, &body, err) < 0)
             return -1;
     }
     return 0;

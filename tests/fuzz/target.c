@@ -34,14 +34,14 @@ static cJSON *parse(const char *text, size_t n)
 
 static void build(const cJSON *source, const struct wukong *w, const struct wukong_effective *e)
 {
-    static const struct target_disk disks[] = {{"root", "copy-root", true},
-                                               {"data", "copy-data", false}};
+    static const struct manifest_disk disks[] = {{"root", "copy-root", true},
+                                                 {"data", "copy-data", false}};
     struct err err = {0};
-    CLEANUP_TARGET_VM struct target_vm vm;
-    target_vm_init(&vm);
-    struct target_request r = {
+    CLEANUP_MANIFEST_VM struct manifest_vm vm;
+    manifest_vm_init(&vm);
+    struct manifest_request r = {
         .wukong = w, .effective = e, .disks = disks, .disk_count = ARRAY_LEN(disks)};
-    if (target_vm_body(source, &r, &vm, &err) < 0) {
+    if (manifest_vm_body(source, &r, &vm, &err) < 0) {
         assert(err.kind != ERR_NONE);
         return;
     }
@@ -68,11 +68,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     const struct wukong_effective e = wukong_resolve_defaults(&w.spec, w.ns);
     build(given, &w, &e);
-    const struct target_source forms[] = {
+    const struct manifest_source forms[] = {
         {.vm = given}, {.vmi = given}, {.vm = given, .vmi = given, .revision_data = given}};
     for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
         CLEANUP_JSON cJSON *source = NULL;
-        if (target_source_spec(&forms[i], &source, &err) == 0)
+        if (manifest_source_spec(&forms[i], &source, &err) == 0)
             build(source, &w, &e);
     }
     return 0;

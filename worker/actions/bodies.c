@@ -80,11 +80,11 @@ static void tell(const struct clone_state *v, struct decision *d, const struct e
 static void send_snapshot(const struct clone_state *v, struct decision *d, size_t disk,
                           enum intent_verb verb, struct call_key key)
 {
-    CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
+    CLEANUP_BUF struct buf out = BUF_INIT(MANIFEST_BODY_MAX);
     const struct disk_plan *p = v->disks[disk].plan;
     const struct snapshot_state *s = &v->disks[disk].snapshot;
     struct err err = {0};
-    struct target_snapshot t = {
+    struct manifest_snapshot t = {
         .wukong = v->wukong,
         .name = s->name,
         .ns = s->ns,
@@ -93,7 +93,7 @@ static void send_snapshot(const struct clone_state *v, struct decision *d, size_
         .snapshot_class = p->snapshot_class,
         .source_spec = disk == 0 ? v->capture.tree : NULL,
     };
-    if (target_snapshot_body(&t, &out, NULL, &err) < 0) {
+    if (manifest_snapshot_body(&t, &out, NULL, &err) < 0) {
         tell(v, d, &err, s->name);
         return;
     }
@@ -138,20 +138,20 @@ static cJSON *content_facts(const struct snapshot_state *s)
 
 static void create_copy(const struct clone_state *v, struct decision *d, size_t disk, int kind)
 {
-    CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
+    CLEANUP_BUF struct buf out = BUF_INIT(MANIFEST_BODY_MAX);
     CLEANUP_JSON cJSON *content = content_facts(&v->disks[disk].snapshot);
     const struct copy_state *c = &v->disks[disk].copy;
     struct err err = {0};
     bool is_content = kind == KIND_CONTENT;
     const char *name = is_content ? c->content_name : c->snapshot.name;
     enum call_kind made = is_content ? CALL_CREATE_CONTENT : CALL_CREATE_SNAPSHOT_COPY;
-    struct target_content_copy t = {.wukong = v->wukong,
-                                    .content_name = c->content_name,
-                                    .snapshot_name = c->snapshot.name,
-                                    .disk = v->disks[disk].plan->name,
-                                    .content = content};
-    if ((is_content ? target_content_copy_body(&t, &out, &err)
-                    : target_snapshot_of_content_body(&t, &out, &err)) < 0) {
+    struct manifest_content_copy t = {.wukong = v->wukong,
+                                      .content_name = c->content_name,
+                                      .snapshot_name = c->snapshot.name,
+                                      .disk = v->disks[disk].plan->name,
+                                      .content = content};
+    if ((is_content ? manifest_content_copy_body(&t, &out, &err)
+                    : manifest_snapshot_of_content_body(&t, &out, &err)) < 0) {
         tell(v, d, &err, name);
         return;
     }
@@ -176,27 +176,27 @@ static const char *add_capture(const struct clone_state *v, const char *body)
 {
     CLEANUP_JSON cJSON *tree = NULL;
     CLEANUP_FREE char *text = v->capture.tree ? json_print(v->capture.tree) : NULL;
-    if (!body || !text || strlen(text) > TARGET_SPEC_ANNOTATION_MAX ||
+    if (!body || !text || strlen(text) > MANIFEST_SPEC_ANNOTATION_MAX ||
         json_read(body, strlen(body), &tree, NULL) < 0)
         return body;
     cJSON *meta = cJSON_GetObjectItemCaseSensitive(tree, "metadata");
     cJSON *notes = cJSON_GetObjectItemCaseSensitive(meta, "annotations");
     if (!notes)
         notes = cJSON_AddObjectToObject(meta, "annotations");
-    (void)cJSON_AddStringToObject(notes, TARGET_SPEC_ANNOTATION, text);
+    (void)cJSON_AddStringToObject(notes, MANIFEST_SPEC_ANNOTATION, text);
     CLEANUP_FREE char *printed = json_print(tree);
     return arena_strdup(v->arena, printed);
 }
 
 void body_create_vm_snapshot(const struct clone_state *v, struct decision *d)
 {
-    CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
+    CLEANUP_BUF struct buf out = BUF_INIT(MANIFEST_BODY_MAX);
     struct err err = {0};
     const char *name = v->vm_snapshot.name, *ns = v->vm_snapshot.ns;
     int64_t deadline_s = v->unfreeze_timeout_ms / 1000;
     if (deadline_s < VM_SNAPSHOT_DEADLINE_S)
         deadline_s = VM_SNAPSHOT_DEADLINE_S;
-    if (target_vmsnapshot_body(v->wukong, name, ns, v->source.vm_name, deadline_s, &out, &err) <
+    if (manifest_vmsnapshot_body(v->wukong, name, ns, v->source.vm_name, deadline_s, &out, &err) <
         0) {
         tell(v, d, &err, name);
         return;
@@ -213,8 +213,8 @@ static bool by_cdi(const struct disk_state *d)
     return d->plan->method == DISK_CDI_CLONE || d->plan->method == DISK_CDI_SNAPSHOT;
 }
 
-static struct target_claim describe_claim(const struct clone_state *v, const struct target_state *t,
-                                          size_t disk)
+static struct manifest_claim describe_claim(const struct clone_state *v,
+                                            const struct target_state *t, size_t disk)
 {
     const struct disk_plan *p = v->disks[disk].plan;
     const struct snapshot_state *s = &v->disks[disk].snapshot;
@@ -224,7 +224,7 @@ static struct target_claim describe_claim(const struct clone_state *v, const str
        may be KubeVirt's, or another Wukong's that shares it. */
     const char *snapshot =
         p->method == DISK_HANDLE_COPY ? v->disks[disk].copy.snapshot.name : s->name;
-    return (struct target_claim){
+    return (struct manifest_claim){
         .wukong = v->wukong,
         .index = t->index,
         .name = t->claims[disk].name,
@@ -235,7 +235,7 @@ static struct target_claim describe_claim(const struct clone_state *v, const str
         .storage_class = p->storage_class,
         .bind_now = p->method == DISK_CDI_CLONE && !v->effective.auto_start,
         .cdi_knows_modes = facts_knows_modes(&v->classes, p->storage_class),
-        .origin = from_claim ? TARGET_FROM_CLAIM : TARGET_FROM_SNAPSHOT,
+        .origin = from_claim ? MANIFEST_FROM_CLAIM : MANIFEST_FROM_SNAPSHOT,
         /* KubeVirt names its VolumeSnapshots when it makes them; a dry run needs any name. */
         .origin_name = from_claim ? p->claim : str_or(snapshot, "not-yet-made"),
         .origin_ns = v->effective.source_ns,
@@ -245,25 +245,25 @@ static struct target_claim describe_claim(const struct clone_state *v, const str
 static int claim_body(const struct clone_state *v, const struct target_state *t, size_t disk,
                       struct buf *out, struct err *err)
 {
-    struct target_claim c = describe_claim(v, t, disk);
-    return by_cdi(&v->disks[disk]) ? target_datavolume_body(&c, out, err)
-                                   : target_pvc_body(&c, out, err);
+    struct manifest_claim c = describe_claim(v, t, disk);
+    return by_cdi(&v->disks[disk]) ? manifest_datavolume_body(&c, out, err)
+                                   : manifest_pvc_body(&c, out, err);
 }
 
 static const char *claim_differs(const struct clone_state *v, const struct target_state *t,
                                  size_t disk, const cJSON *stored)
 {
     struct err err = {0};
-    struct target_claim c = describe_claim(v, t, disk);
+    struct manifest_claim c = describe_claim(v, t, disk);
     int status = 0;
     if (!stored)
         return NULL;
     if (by_cdi(&v->disks[disk]))
-        status = target_datavolume_matches(stored, &c, &err);
+        status = manifest_datavolume_matches(stored, &c, &err);
     else
         /* Without the capture it is known what the claim is to hang on, and no more. */
-        status = c.source ? target_pvc_matches(stored, &c, &err)
-                          : target_pvc_origin_matches(stored, &c, &err);
+        status = c.source ? manifest_pvc_matches(stored, &c, &err)
+                          : manifest_pvc_origin_matches(stored, &c, &err);
     return status < 0 ? arena_strdup(v->arena, err.message) : NULL;
 }
 
@@ -331,7 +331,7 @@ static void send_claim(const struct clone_state *v, struct decision *d,
                        const struct target_state *t, size_t disk, enum intent_verb verb,
                        struct call_key key)
 {
-    CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
+    CLEANUP_BUF struct buf out = BUF_INIT(MANIFEST_BODY_MAX);
     struct err err = {0};
     int kind = by_cdi(&v->disks[disk]) ? KIND_DATA_VOLUME : KIND_PVC;
     const char *name = t->claims[disk].name;
@@ -410,7 +410,7 @@ static void tell_all(const struct clone_state *v, struct decision *d, const char
 /* What the user should know of the new machine, in one Event each; Secrets are named, never read.
  */
 static void tell_warnings(const struct clone_state *v, struct decision *d,
-                          const struct target_vm *vm)
+                          const struct manifest_vm *vm)
 {
     CLEANUP_BUF struct buf text = BUF_INIT(8192);
     tell_all(v, d, "CloneWarnings", vm->warnings, vm->warning_count);
@@ -426,37 +426,37 @@ static void tell_warnings(const struct clone_state *v, struct decision *d,
 }
 
 static void list_disks(const struct clone_state *v, const struct target_state *t,
-                       struct target_disk disks[LIMIT_DISKS])
+                       struct manifest_disk disks[LIMIT_DISKS])
 {
     assert(v->disk_count <= LIMIT_DISKS); /* load() in capture.c takes no more */
     for (size_t i = 0; i < v->disk_count; i++)
-        disks[i] = (struct target_disk){v->disks[i].plan->volume, t->claims[i].name,
-                                        v->disks[i].plan->boot};
+        disks[i] = (struct manifest_disk){v->disks[i].plan->volume, t->claims[i].name,
+                                          v->disks[i].plan->boot};
 }
 
 const char *body_vm_changed(const struct clone_state *v, const struct target_state *t,
                             const struct call *answer)
 {
-    struct target_disk disks[LIMIT_DISKS];
+    struct manifest_disk disks[LIMIT_DISKS];
     struct err err = {0};
     CLEANUP_JSON cJSON *stored = answered(answer);
     list_disks(v, t, disks);
-    if (!stored || target_vm_matches(stored, disks, v->disk_count, &err) == 0)
+    if (!stored || manifest_vm_matches(stored, disks, v->disk_count, &err) == 0)
         return NULL;
     return arena_strdup(v->arena, err.message);
 }
 
-static int build_vm(const struct clone_state *v, const struct target_state *t, struct target_vm *vm,
-                    struct err *err)
+static int build_vm(const struct clone_state *v, const struct target_state *t,
+                    struct manifest_vm *vm, struct err *err)
 {
-    struct target_disk disks[LIMIT_DISKS];
+    struct manifest_disk disks[LIMIT_DISKS];
     list_disks(v, t, disks);
-    struct target_request r = {.wukong = v->wukong,
-                               .effective = &v->effective,
-                               .index = t->index,
-                               .disks = disks,
-                               .disk_count = v->disk_count};
-    return target_vm_body(capture_source(v), &r, vm, err);
+    struct manifest_request r = {.wukong = v->wukong,
+                                 .effective = &v->effective,
+                                 .index = t->index,
+                                 .disks = disks,
+                                 .disk_count = v->disk_count};
+    return manifest_vm_body(capture_source(v), &r, vm, err);
 }
 
 /* What is looked up before the source is touched. Secrets are never read, and what is not here is
@@ -485,7 +485,7 @@ static const struct kube_kind *need_kind(const char *kind)
 
 /* What is created of it: nothing, even if it is not there. NULL: it may be read. */
 static const char *need_probe(const struct clone_state *v, const struct kube_kind *kind,
-                              const struct target_need *n)
+                              const struct manifest_dependency *n)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(4096);
     struct json_writer w = json_writer(&out);
@@ -505,15 +505,15 @@ static const char *need_probe(const struct clone_state *v, const struct kube_kin
 const struct body_need *body_needs(const struct clone_state *v, size_t *ret_count)
 {
     struct err err = {0};
-    CLEANUP_TARGET_VM struct target_vm vm;
-    target_vm_init(&vm);
+    CLEANUP_MANIFEST_VM struct manifest_vm vm;
+    manifest_vm_init(&vm);
     *ret_count = 0;
     if (!v->effective.cross_namespace || !v->capture.present ||
         build_vm(v, &v->targets[0], &vm, &err) < 0)
         return NULL;
     struct body_need *list = arena_alloc(v->arena, (vm.need_count + 1) * sizeof *list);
     for (size_t i = 0; i < vm.need_count; i++) {
-        const struct target_need *n = &vm.needs[i];
+        const struct manifest_dependency *n = &vm.needs[i];
         const struct kube_kind *kind = n->optional ? NULL : need_kind(n->kind);
         if (!kind)
             continue;
@@ -529,8 +529,8 @@ static void send_vm(const struct clone_state *v, struct decision *d, const struc
                     enum intent_verb verb, struct call_key key)
 {
     struct err err = {0};
-    CLEANUP_TARGET_VM struct target_vm vm;
-    target_vm_init(&vm);
+    CLEANUP_MANIFEST_VM struct manifest_vm vm;
+    manifest_vm_init(&vm);
     if (!may_make(v, d, key))
         return;
     if (build_vm(v, t, &vm, &err) < 0) {

@@ -41,7 +41,7 @@ static void raise_size(struct claim_size *size, const struct quantity *value, co
     (void)snprintf(size->text, sizeof size->text, "%s", text);
 }
 
-static int claim_size(const struct target_claim *c, struct claim_size *ret, struct err *err)
+static int claim_size(const struct manifest_claim *c, struct claim_size *ret, struct err *err)
 {
     struct claim_size size = {.text = ""};
     struct quantity asked, source, other;
@@ -70,7 +70,7 @@ static int claim_size(const struct target_claim *c, struct claim_size *ret, stru
     }
     /* A CSI clone smaller than its source is refused by the provisioner, and a driver may have made
        the source larger than was asked for (external-provisioner pkg/controller/controller.go). */
-    if (c->origin == TARGET_FROM_CLAIM && capacity) {
+    if (c->origin == MANIFEST_FROM_CLAIM && capacity) {
         if (parse_size(capacity, "the source claim's capacity", c->disk, &other, err) < 0)
             return -1;
         raise_size(&size, &other, capacity);
@@ -85,7 +85,7 @@ static int claim_size(const struct target_claim *c, struct claim_size *ret, stru
 
 /* --- Bodies --- */
 
-static void check_claim(const struct target_claim *c)
+static void check_claim(const struct manifest_claim *c)
 {
     assert(c->wukong && c->wukong->uid);
     assert(c->name && c->disk);
@@ -93,12 +93,12 @@ static void check_claim(const struct target_claim *c)
 }
 
 /* The class in force; NULL: none was ever named, the cluster's default then. */
-static const char *claim_class(const struct target_claim *c)
+static const char *claim_class(const struct manifest_claim *c)
 {
     return c->storage_class ? c->storage_class : json_str(c->source, "spec.storageClassName");
 }
 
-static int claim_modes(const struct target_claim *c, const cJSON **ret, struct err *err)
+static int claim_modes(const struct manifest_claim *c, const cJSON **ret, struct err *err)
 {
     const cJSON *modes = json_at(c->source, "spec.accessModes");
     if (!cJSON_IsArray(modes) || !modes->child)
@@ -114,7 +114,7 @@ static void set_request(cJSON *spec, const struct claim_size *size)
     tree_set_string(requests, "storage", size->text);
 }
 
-int target_pvc_body(const struct target_claim *c, struct buf *out, struct err *err)
+int manifest_pvc_body(const struct manifest_claim *c, struct buf *out, struct err *err)
 {
     struct claim_size size;
     const cJSON *modes;
@@ -138,7 +138,7 @@ int target_pvc_body(const struct target_claim *c, struct buf *out, struct err *e
     tree_set_string(spec, "storageClassName", claim_class(c));
     tree_set_string(spec, "volumeMode", json_str(c->source, "spec.volumeMode"));
     cJSON *origin = tree_object(spec, "dataSource");
-    if (c->origin == TARGET_FROM_SNAPSHOT) {
+    if (c->origin == MANIFEST_FROM_SNAPSHOT) {
         tree_set_string(origin, "apiGroup", SNAPSHOT_GROUP);
         tree_set_string(origin, "kind", "VolumeSnapshot");
     } else {
@@ -148,7 +148,7 @@ int target_pvc_body(const struct target_claim *c, struct buf *out, struct err *e
     return tree_print(pvc, out, err);
 }
 
-int target_datavolume_body(const struct target_claim *c, struct buf *out, struct err *err)
+int manifest_datavolume_body(const struct manifest_claim *c, struct buf *out, struct err *err)
 {
     struct claim_size size;
     const cJSON *modes;
@@ -165,7 +165,7 @@ int target_datavolume_body(const struct target_claim *c, struct buf *out, struct
     /* Until its machine owns it. */
     tree_our_owner(metadata, c->wukong, false);
     cJSON *spec = tree_object(dv, "spec");
-    const char *kind = c->origin == TARGET_FROM_SNAPSHOT ? "snapshot" : "pvc";
+    const char *kind = c->origin == MANIFEST_FROM_SNAPSHOT ? "snapshot" : "pvc";
     cJSON *origin = tree_object(tree_object(spec, "source"), kind);
     tree_set_string(origin, "namespace", c->origin_ns);
     tree_set_string(origin, "name", c->origin_name);
@@ -201,16 +201,16 @@ static bool is_ours(const cJSON *object, const char *wukong_uid)
 }
 
 /* An absent core group and "" are one. */
-static bool points_at(const cJSON *ref, const struct target_claim *c)
+static bool points_at(const cJSON *ref, const struct manifest_claim *c)
 {
-    bool snapshot = c->origin == TARGET_FROM_SNAPSHOT;
+    bool snapshot = c->origin == MANIFEST_FROM_SNAPSHOT;
     return str_eq(json_str(ref, "kind"), snapshot ? "VolumeSnapshot" : "PersistentVolumeClaim") &&
            str_eq(json_str(ref, "name"), c->origin_name) &&
            str_eq(str_or(json_str(ref, "apiGroup"), ""), snapshot ? SNAPSHOT_GROUP : "") &&
            str_empty(json_str(ref, "namespace"));
 }
 
-int target_pvc_origin_matches(const cJSON *reply, const struct target_claim *c, struct err *err)
+int manifest_pvc_origin_matches(const cJSON *reply, const struct manifest_claim *c, struct err *err)
 {
     const cJSON *source = json_at(reply, "spec.dataSource");
     const cJSON *ref = json_at(reply, "spec.dataSourceRef");
@@ -228,7 +228,7 @@ int target_pvc_origin_matches(const cJSON *reply, const struct target_claim *c, 
     return 0;
 }
 
-int target_pvc_matches(const cJSON *reply, const struct target_claim *c, struct err *err)
+int manifest_pvc_matches(const cJSON *reply, const struct manifest_claim *c, struct err *err)
 {
     struct claim_size size;
     struct quantity got;
@@ -239,7 +239,7 @@ int target_pvc_matches(const cJSON *reply, const struct target_claim *c, struct 
             "claim \"%.100s\" does not bear this clone's label: it is somebody else's, or "
             "something in the cluster changes claims as they are created",
             c->name);
-    if (target_pvc_origin_matches(reply, c, err) < 0 || claim_size(c, &size, err) < 0)
+    if (manifest_pvc_origin_matches(reply, c, err) < 0 || claim_size(c, &size, err) < 0)
         return -1;
     const char *want_mode = str_or(json_str(c->source, "spec.volumeMode"), "Filesystem");
     const char *mode = str_or(json_str(reply, "spec.volumeMode"), "Filesystem");
@@ -268,10 +268,11 @@ int target_pvc_matches(const cJSON *reply, const struct target_claim *c, struct 
     return 0;
 }
 
-int target_datavolume_matches(const cJSON *reply, const struct target_claim *c, struct err *err)
+int manifest_datavolume_matches(const cJSON *reply, const struct manifest_claim *c, struct err *err)
 {
     const cJSON *source = json_at(reply, "spec.source");
-    const cJSON *origin = json_get(source, c->origin == TARGET_FROM_SNAPSHOT ? "snapshot" : "pvc");
+    const cJSON *origin =
+        json_get(source, c->origin == MANIFEST_FROM_SNAPSHOT ? "snapshot" : "pvc");
     assert(c->name && c->origin_name && c->origin_ns);
     if (!str_eq(json_str(origin, "name"), c->origin_name) ||
         !str_eq(json_str(origin, "namespace"), c->origin_ns))

@@ -11,10 +11,10 @@
 /* A bound, not a rule: a spec of LIMIT_OBJECT_BYTES could name more, none does. */
 #define NEEDS_MAX 1024
 
-static int add_need(struct target_build *b, const char *kind, const char *ns, const char *name,
-                    bool optional, struct err *err)
+static int add_dependency(struct manifest_build *b, const char *kind, const char *ns,
+                          const char *name, bool optional, struct err *err)
 {
-    struct target_vm *t = b->ret;
+    struct manifest_vm *t = b->ret;
     if (str_empty(name))
         return 0;
     for (size_t i = 0; i < t->need_count; i++)
@@ -27,8 +27,8 @@ static int add_need(struct target_build *b, const char *kind, const char *ns, co
         t->needs = arena_alloc(&t->arena, NEEDS_MAX * sizeof *t->needs);
     if (!t->needs || t->need_count == NEEDS_MAX)
         return err_set(err, ERR_LIMIT, "the source names more than %d other objects", NEEDS_MAX);
-    struct target_need need = {kind, arena_strdup(&t->arena, name), arena_strdup(&t->arena, ns),
-                               optional};
+    struct manifest_dependency need = {kind, arena_strdup(&t->arena, name),
+                                       arena_strdup(&t->arena, ns), optional};
     if (t->arena.failed)
         return err_set(err, ERR_LIMIT, "the source names too many other objects");
     t->needs[t->need_count++] = need;
@@ -36,31 +36,31 @@ static int add_need(struct target_build *b, const char *kind, const char *ns, co
 }
 
 struct adding {
-    struct target_build *b;
+    struct manifest_build *b;
     struct err *err;
 };
 
 static int add_found(void *arg, const struct dependency *need)
 {
     struct adding *a = arg;
-    return add_need(a->b, need->kind, need->ns, need->name, need->optional, a->err);
+    return add_dependency(a->b, need->kind, need->ns, need->name, need->optional, a->err);
 }
 
 /* KubeVirt compares the kind without regard to case and takes the cluster-wide one by default. */
-static int add_matcher(struct target_build *b, const char *member, const char *namespaced,
+static int add_matcher(struct manifest_build *b, const char *member, const char *namespaced,
                        const char *cluster, struct err *err)
 {
     const cJSON *matcher = json_get(b->spec, member);
     const char *kind = json_str(matcher, "kind");
     bool local = kind && strncasecmp(kind, namespaced, strlen(namespaced)) == 0;
-    return add_need(b, local ? namespaced : cluster, local ? b->w->ns : NULL,
-                    json_str(matcher, "name"), false, err);
+    return add_dependency(b, local ? namespaced : cluster, local ? b->w->ns : NULL,
+                          json_str(matcher, "name"), false, err);
 }
 
-static void warn_left_out(struct target_build *b)
+static void warn_left_out(struct manifest_build *b)
 {
     const cJSON *name;
-    TREE_EACH(name, json_get(b->source, TARGET_LEFT_OUT))
+    TREE_EACH(name, json_get(b->source, MANIFEST_LEFT_OUT))
     {
         if (cJSON_IsString(name))
             build_warn(
@@ -69,7 +69,7 @@ static void warn_left_out(struct target_build *b)
     }
 }
 
-static void warn_devices(struct target_build *b)
+static void warn_devices(struct manifest_build *b)
 {
     static const char *const lists[] = {"gpus", "hostDevices"};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
@@ -84,7 +84,7 @@ static void warn_devices(struct target_build *b)
         build_warn(b, "spec.osImage has no meaning for a clone: its disks are the source's");
 }
 
-int build_needs(struct target_build *b, struct err *err)
+int build_dependencies(struct manifest_build *b, struct err *err)
 {
     struct adding adding = {b, err};
     if (dependencies_each(b->instance, b->w->ns, add_found, &adding) < 0)
@@ -102,7 +102,7 @@ int build_needs(struct target_build *b, struct err *err)
 
 static void add_difference(void *arg, const struct difference *d)
 {
-    struct target_vm *t = ((struct target_build *)arg)->ret;
+    struct manifest_vm *t = ((struct manifest_build *)arg)->ret;
     if (!t->differences)
         t->differences = arena_alloc(&t->arena, DIFFERENCES_MAX * sizeof *t->differences);
     const char *text = arena_strdup(&t->arena, d->text);
@@ -110,9 +110,9 @@ static void add_difference(void *arg, const struct difference *d)
         t->differences[t->difference_count++] = text;
 }
 
-int build_differences(struct target_build *b, struct err *err)
+int build_differences(struct manifest_build *b, struct err *err)
 {
     (void)err;
-    differences_each(json_get(b->source, TARGET_MISSED), b->instance, add_difference, b);
+    differences_each(json_get(b->source, MANIFEST_MISSED), b->instance, add_difference, b);
     return 0;
 }

@@ -8,7 +8,7 @@
  * cannot be cloned so. ERR_INVALID: an object that was read lacks what it must have.
  *
  * The invariant behind it all: no claim of the source stands anywhere in a VirtualMachine built
- * here. target_vm_body() walks its own result at the end and refuses when one is left.
+ * here. manifest_vm_body() walks its own result at the end and refuses when one is left.
  *
  * Semantics follow KubeVirt v1.9; the files are cited where a rule comes from one.
  */
@@ -29,18 +29,18 @@
 /* On every child, beside WUKONG_UID_LABEL: name of the Wukong (shortened with a hash past 63),
    index of the clone in its batch, disk, and (on claims, and outside its namespace) the Wukong's
    namespace. */
-#define TARGET_NAME_LABEL "vm.novasphere.dev/wukong"
-#define TARGET_INDEX_LABEL "vm.novasphere.dev/clone"
-#define TARGET_DISK_LABEL "vm.novasphere.dev/disk"
-#define TARGET_NS_LABEL "vm.novasphere.dev/wukong-namespace"
+#define MANIFEST_NAME_LABEL "vm.novasphere.dev/wukong"
+#define MANIFEST_INDEX_LABEL "vm.novasphere.dev/clone"
+#define MANIFEST_DISK_LABEL "vm.novasphere.dev/disk"
+#define MANIFEST_NS_LABEL "vm.novasphere.dev/wukong-namespace"
 /* On one VolumeSnapshot of a cut: the source spec, so that the source may go after it. */
-#define TARGET_SPEC_ANNOTATION "vm.novasphere.dev/source-spec"
+#define MANIFEST_SPEC_ANNOTATION "vm.novasphere.dev/source-spec"
 /* Member of a source spec: names of the template's annotations that a clone lacks. */
-#define TARGET_MISSED "missedAnnotations"
+#define MANIFEST_MISSED "missedAnnotations"
 /* All annotations of an object together may hold 256 KiB (apimachinery
    pkg/api/validation/objectmeta.go: TotalAnnotationSizeLimitB). */
-#define TARGET_SPEC_ANNOTATION_MAX (200u * KIB)
-#define TARGET_BODY_MAX LIMIT_OBJECT_BYTES
+#define MANIFEST_SPEC_ANNOTATION_MAX (200u * KIB)
+#define MANIFEST_BODY_MAX LIMIT_OBJECT_BYTES
 
 /* --- The source: one normal form for whatever ran. --- */
 
@@ -52,7 +52,7 @@
  *   a VM that is stopped:  vm alone (a VMI that has ended does not count)
  * vm and vmi without the revision is ERR_INVALID: what ran is not known.
  */
-struct target_source {
+struct manifest_source {
     const cJSON *revision_data, *vmi, *vm;
 };
 
@@ -60,14 +60,15 @@ struct target_source {
  * *ret (free with cJSON_Delete) is shaped like a VirtualMachine: metadata holds only the labels and
  * annotations that a clone inherits, spec is the one that ran, without runStrategy and
  * dataVolumeTemplates. What of them is too long for that is named in an array of the
- * root, TARGET_LEFT_OUT. Volumes follow the VMI: hot-plugged ones added, unplugged ones dropped, a
- * migrated one as it is now. instancetype/preference carry the revisionName of the source (from
- * vm.status too), which target_vm_body drops and target_expand_body needs.
+ * root, MANIFEST_LEFT_OUT. Volumes follow the VMI: hot-plugged ones added, unplugged ones dropped,
+ * a migrated one as it is now. instancetype/preference carry the revisionName of the source (from
+ * vm.status too), which manifest_vm_body drops and manifest_expand_body needs.
  */
-#define TARGET_LEFT_OUT "leftOut"
-WUKONG_CHECK int target_source_spec(const struct target_source *in, cJSON **ret, struct err *err);
+#define MANIFEST_LEFT_OUT "leftOut"
+WUKONG_CHECK int manifest_source_spec(const struct manifest_source *in, cJSON **ret,
+                                      struct err *err);
 
-struct target_volume {
+struct manifest_volume {
     const char *name;   /* borrowed from the tree */
     const char *claim;  /* that a clone copies; borrowed; NULL when it copies none */
     int64_t boot_order; /* 0: none */
@@ -75,44 +76,44 @@ struct target_volume {
     bool cdrom, lun, hotpluggable;
 };
 /* The volumes of a source spec in their order; returns how many there are, writes at most max. */
-size_t target_volumes(const cJSON *source, struct target_volume *ret, size_t max);
+size_t manifest_volumes(const cJSON *source, struct manifest_volume *ret, size_t max);
 /* Persistent TPM or EFI state, a volume that is refused (wukong/volumes.h): 0 or ERR_REFUSED.
-   target_source_spec does it already (for what a preference adds, too, when there is a VMI); useful
-   on a spec read back. */
-WUKONG_CHECK int target_source_check(const cJSON *source, struct err *err);
+   manifest_source_spec does it already (for what a preference adds, too, when there is a VMI);
+   useful on a spec read back. */
+WUKONG_CHECK int manifest_source_check(const cJSON *source, struct err *err);
 
 /* --- Instancetypes: an override needs the instancetype resolved first. --- */
 
 /* cpu or memory is set and the source has an instancetype: KubeVirt refuses both together (422). */
-bool target_needs_expand(const cJSON *source, const struct wukong_spec *spec);
+bool manifest_needs_expand(const cJSON *source, const struct wukong_spec *spec);
 /* It is stopped and has a preference, which may give it a persistent TPM or EFI: what is resolved
-   must pass target_source_expanded, though the clone keeps the preference. vmi: NULL, none. */
-bool target_hides_state(const cJSON *source, const cJSON *vmi);
+   must pass manifest_source_expanded, though the clone keeps the preference. vmi: NULL, none. */
+bool manifest_hides_state(const cJSON *source, const cJSON *vmi);
 /* Body of PUT /apis/subresources.kubevirt.io/v1/namespaces/{source namespace}/expand-vm-spec. */
-WUKONG_CHECK int target_expand_body(const cJSON *source, const char *name, const char *ns,
-                                    struct buf *out, struct err *err);
+WUKONG_CHECK int manifest_expand_body(const cJSON *source, const char *name, const char *ns,
+                                      struct buf *out, struct err *err);
 /* Its 200 answer, a VirtualMachine, to a source spec without instancetype and preference. source:
-   what target_expand_body got (its metadata is kept). */
-WUKONG_CHECK int target_source_expanded(const cJSON *source, const cJSON *reply, cJSON **ret,
-                                        struct err *err);
+   what manifest_expand_body got (its metadata is kept). */
+WUKONG_CHECK int manifest_source_expanded(const cJSON *source, const cJSON *reply, cJSON **ret,
+                                          struct err *err);
 
 /* --- The VirtualMachine. --- */
 
-struct target_disk {
+struct manifest_disk {
     const char *volume; /* name of the source's volume */
     const char *claim;  /* name of our claim in the target namespace */
     bool boot;
 };
-struct target_request {
+struct manifest_request {
     const struct wukong *wukong;
     const struct wukong_effective *effective;
     int64_t index;
-    const struct target_disk *disks; /* the wanted ones; others of the source are dropped */
+    const struct manifest_disk *disks; /* the wanted ones; others of the source are dropped */
     size_t disk_count;
 };
 
 /* An object that must exist (Secrets: should) where the clone runs. */
-struct target_need {
+struct manifest_dependency {
     const char *kind; /* ConfigMap, Secret, ServiceAccount, NetworkAttachmentDefinition,
                          VirtualMachineInstancetype, VirtualMachineClusterInstancetype, …Preference,
                          ResourceClaim, ResourceClaimTemplate */
@@ -120,11 +121,11 @@ struct target_need {
     const char *ns; /* NULL: cluster-scoped */
     bool optional;  /* the VM runs without it */
 };
-struct target_vm {
+struct manifest_vm {
     struct buf body;   /* empty when needs_expand */
     bool needs_expand; /* expand the source first, then call again */
     bool needs_start;  /* runStrategy Manual, but to be started: call the start subresource once */
-    struct target_need *needs; /* without duplicates, in order of appearance */
+    struct manifest_dependency *needs; /* without duplicates, in order of appearance */
     size_t need_count;
     const char **warnings; /* for the user: what was left out or may surprise */
     size_t warning_count;
@@ -132,18 +133,18 @@ struct target_vm {
     size_t difference_count;
     struct arena arena; /* owns the two lists */
 };
-void target_vm_init(struct target_vm *t);
-void target_vm_release(struct target_vm *t);
-#define CLEANUP_TARGET_VM __attribute__((cleanup(target_vm_release)))
+void manifest_vm_init(struct manifest_vm *t);
+void manifest_vm_release(struct manifest_vm *t);
+#define CLEANUP_MANIFEST_VM __attribute__((cleanup(manifest_vm_release)))
 
 /* Body for POST. ret is initialised; on failure its content is undefined but releasable. */
-WUKONG_CHECK int target_vm_body(const cJSON *source, const struct target_request *r,
-                                struct target_vm *ret, struct err *err);
+WUKONG_CHECK int manifest_vm_body(const cJSON *source, const struct manifest_request *r,
+                                  struct manifest_vm *ret, struct err *err);
 
 /* --- Claims. --- */
 
-enum target_origin { TARGET_FROM_SNAPSHOT, TARGET_FROM_CLAIM };
-struct target_claim {
+enum manifest_origin { MANIFEST_FROM_SNAPSHOT, MANIFEST_FROM_CLAIM };
+struct manifest_claim {
     const struct wukong *wukong; /* its namespace is the target's */
     int64_t index;
     const char *name, *disk;
@@ -153,38 +154,39 @@ struct target_claim {
     const char *storage_class; /* NULL: the source's */
     bool bind_now;             /* no consumer comes: CDI does not wait for one */
     bool cdi_knows_modes;      /* of storage_class; matters to DataVolumes only */
-    enum target_origin origin;
+    enum manifest_origin origin;
     const char *origin_name, *origin_ns; /* origin_ns matters to DataVolumes only */
 };
 /* PersistentVolumeClaim from a whitelist: class, access modes, volume mode, size, data source. The
    size is the largest of asked, restoreSize and the source's request (for a CSI volume clone its
    capacity as well); asking for less than the source's request is ERR_REFUSED. */
-WUKONG_CHECK int target_pvc_body(const struct target_claim *c, struct buf *out, struct err *err);
+WUKONG_CHECK int manifest_pvc_body(const struct manifest_claim *c, struct buf *out,
+                                   struct err *err);
 /* cdi.kubevirt.io/v1beta1 DataVolume, as large as the source's claim; access modes are left to CDI
    when the class changes and CDI knows which its driver has. */
-WUKONG_CHECK int target_datavolume_body(const struct target_claim *c, struct buf *out,
-                                        struct err *err);
+WUKONG_CHECK int manifest_datavolume_body(const struct manifest_claim *c, struct buf *out,
+                                          struct err *err);
 /*
- * To be called on what every create (or dry run) of target_pvc_body answered, and on a claim found
- * under our name: an API server drops a data source it does not support, says 201, and an empty
- * volume is provisioned. 0, or ERR_REFUSED naming what differs.
+ * To be called on what every create (or dry run) of manifest_pvc_body answered, and on a claim
+ * found under our name: an API server drops a data source it does not support, says 201, and an
+ * empty volume is provisioned. 0, or ERR_REFUSED naming what differs.
  */
-WUKONG_CHECK int target_pvc_matches(const cJSON *reply, const struct target_claim *c,
-                                    struct err *err);
+WUKONG_CHECK int manifest_pvc_matches(const cJSON *reply, const struct manifest_claim *c,
+                                      struct err *err);
 /* Of that, what the claim is filled from; c->source may be NULL. */
-WUKONG_CHECK int target_pvc_origin_matches(const cJSON *reply, const struct target_claim *c,
-                                           struct err *err);
-/* The same of target_datavolume_body, for what it is filled from; the rest is CDI's to choose. */
-WUKONG_CHECK int target_datavolume_matches(const cJSON *reply, const struct target_claim *c,
-                                           struct err *err);
-/* What every create (or dry run) of target_vm_body answered: each volume with a claim names one of
-   these, and each of these is named. */
-WUKONG_CHECK int target_vm_matches(const cJSON *reply, const struct target_disk *disks,
-                                   size_t disk_count, struct err *err);
+WUKONG_CHECK int manifest_pvc_origin_matches(const cJSON *reply, const struct manifest_claim *c,
+                                             struct err *err);
+/* The same of manifest_datavolume_body, for what it is filled from; the rest is CDI's to choose. */
+WUKONG_CHECK int manifest_datavolume_matches(const cJSON *reply, const struct manifest_claim *c,
+                                             struct err *err);
+/* What every create (or dry run) of manifest_vm_body answered: each volume with a claim names one
+   of these, and each of these is named. */
+WUKONG_CHECK int manifest_vm_matches(const cJSON *reply, const struct manifest_disk *disks,
+                                     size_t disk_count, struct err *err);
 
 /* --- Snapshots. --- */
 
-struct target_snapshot {
+struct manifest_snapshot {
     const struct wukong *wukong;
     const char *name, *ns;      /* ns: the source's */
     const char *disk;           /* NULL: no label */
@@ -193,8 +195,8 @@ struct target_snapshot {
     const cJSON *source_spec;   /* put in the annotation when not NULL and small enough */
 };
 /* *ret_spec_kept (may be NULL): the annotation is there. */
-WUKONG_CHECK int target_snapshot_body(const struct target_snapshot *s, struct buf *out,
-                                      bool *ret_spec_kept, struct err *err);
+WUKONG_CHECK int manifest_snapshot_body(const struct manifest_snapshot *s, struct buf *out,
+                                        bool *ret_spec_kept, struct err *err);
 
 /*
  * The handle copy, for another namespace: a second VolumeSnapshotContent for the same physical
@@ -202,20 +204,20 @@ WUKONG_CHECK int target_snapshot_body(const struct target_snapshot *s, struct bu
  * it. content: the source's VolumeSnapshotContent; refused when it is being deleted or has no
  * handle. Create the content first: the other way round costs 9 s.
  */
-struct target_content_copy {
+struct manifest_content_copy {
     const struct wukong *wukong; /* its namespace is the target's */
     const char *content_name, *snapshot_name, *disk;
     const cJSON *content;
 };
-WUKONG_CHECK int target_content_copy_body(const struct target_content_copy *c, struct buf *out,
-                                          struct err *err);
-WUKONG_CHECK int target_snapshot_of_content_body(const struct target_content_copy *c,
-                                                 struct buf *out, struct err *err);
+WUKONG_CHECK int manifest_content_copy_body(const struct manifest_content_copy *c, struct buf *out,
+                                            struct err *err);
+WUKONG_CHECK int manifest_snapshot_of_content_body(const struct manifest_content_copy *c,
+                                                   struct buf *out, struct err *err);
 
 /* snapshot.kubevirt.io/v1beta1 VirtualMachineSnapshot of kind VirtualMachine (the only kind that
    KubeVirt takes: pkg/storage/admitters/vmsnapshot.go). */
-WUKONG_CHECK int target_vmsnapshot_body(const struct wukong *w, const char *name, const char *ns,
-                                        const char *vm, int64_t failure_deadline_s, struct buf *out,
-                                        struct err *err);
+WUKONG_CHECK int manifest_vmsnapshot_body(const struct wukong *w, const char *name, const char *ns,
+                                          const char *vm, int64_t failure_deadline_s,
+                                          struct buf *out, struct err *err);
 
 #endif

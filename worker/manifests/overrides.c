@@ -21,7 +21,7 @@ static void drop_resource(cJSON *domain, const char *name)
 
 /* KubeVirt refuses guest memory that is no multiple of the page size (422, and names another
    field: pkg/virt-api/webhooks/validating-webhook/admitters/vmi-create-admitter.go). */
-static int check_huge_pages(const struct target_build *b, struct err *err)
+static int check_huge_pages(const struct manifest_build *b, struct err *err)
 {
     struct quantity page, memory;
     const char *size = json_str(b->domain, "memory.hugepages.pageSize");
@@ -37,7 +37,7 @@ static int check_huge_pages(const struct target_build *b, struct err *err)
     return 0;
 }
 
-int build_resources(struct target_build *b, struct err *err)
+int build_resources(struct manifest_build *b, struct err *err)
 {
     const struct wukong_spec *spec = &b->w->spec;
     /* Both are KubeVirt's arithmetic on the source's size; left in, a larger size is refused (422
@@ -128,7 +128,7 @@ static void add_network(const struct wukong_network *n, bool pod, const cJSON *o
 
 /* spec.networks replaces all interfaces of the source. As with the creator, the Pod network stays
    the first one unless a network is primary. */
-int build_networks(struct target_build *b, struct err *err)
+int build_networks(struct manifest_build *b, struct err *err)
 {
     const struct wukong_spec *spec = &b->w->spec;
     static const struct wukong_network pod_network = {.name = "default"};
@@ -160,7 +160,7 @@ int build_networks(struct target_build *b, struct err *err)
 
 /* --- highAvailability --- */
 
-static void spread(struct target_build *b)
+static void spread(struct manifest_build *b)
 {
     cJSON *labels = tree_object(tree_object(b->template, "metadata"), "labels");
     tree_set_string(labels, WUKONG_UID_LABEL, b->w->uid);
@@ -172,7 +172,7 @@ static void spread(struct target_build *b)
     tree_append(tree_array(affinity, "requiredDuringSchedulingIgnoredDuringExecution"), term);
 }
 
-int build_placement(struct target_build *b, struct err *err)
+int build_placement(struct manifest_build *b, struct err *err)
 {
     const struct wukong_spec *spec = &b->w->spec;
     if (!spec->ha.present)
@@ -212,7 +212,7 @@ static const char *key_propagation(const cJSON *instance)
     return NULL;
 }
 
-int build_access(struct target_build *b, struct err *err)
+int build_access(struct manifest_build *b, struct err *err)
 {
     const struct wukong_spec *spec = &b->w->spec;
     if (spec->cloud_init_user)
@@ -240,7 +240,7 @@ int build_access(struct target_build *b, struct err *err)
 
 /* --- startStrategy --- */
 
-int build_run_strategy(struct target_build *b, struct err *err)
+int build_run_strategy(struct manifest_build *b, struct err *err)
 {
     static const char *const by_restart[] = {
         [RESTART_UNSET] = NULL,

@@ -16,7 +16,7 @@
 #define DENIED_MAX 1024
 
 struct denial {
-    const struct target_build *b;
+    const struct manifest_build *b;
     struct dependency need; /* the first that is denied */
 };
 
@@ -40,7 +40,7 @@ static void remove_member(cJSON *item, const char *path)
         tree_remove(dot ? tree_at(item, parent) : item, dot ? dot + 1 : path);
 }
 
-static void take_away(struct target_build *b, const struct dependency *need)
+static void take_away(struct manifest_build *b, const struct dependency *need)
 {
     char text[DEPENDENCY_DENIED_MAX];
     dependency_denied_text(need, text);
@@ -55,7 +55,7 @@ static void take_away(struct target_build *b, const struct dependency *need)
         cJSON_Delete(cJSON_DetachItemViaPointer(list, item));
 }
 
-int build_secrets(struct target_build *b, struct err *err)
+int build_secrets(struct manifest_build *b, struct err *err)
 {
     struct denial d = {.b = b};
     if (!b->r->effective->cross_namespace)
@@ -86,14 +86,14 @@ static bool is_placement(const char *key)
     return false;
 }
 
-static bool is_allowed(const struct target_build *b, const char *name)
+static bool is_allowed(const struct manifest_build *b, const char *name)
 {
     return str_empty(name) || str_eq(name, b->w->spec.ssh_key_secret) ||
            wukong_allows_secret(&b->w->spec.source, name);
 }
 
 /* holder: the nearest key above. */
-static int audit_secrets(const struct target_build *b, const cJSON *node, const char *holder,
+static int audit_secrets(const struct manifest_build *b, const cJSON *node, const char *holder,
                          int depth, struct err *err)
 {
     for (const cJSON *m = node->child; m; m = m->next) {
@@ -117,7 +117,7 @@ static int audit_secrets(const struct target_build *b, const cJSON *node, const 
     return 0;
 }
 
-int build_audit_secrets(const struct target_build *b, struct err *err)
+int build_audit_secrets(const struct manifest_build *b, struct err *err)
 {
     if (!b->r->effective->cross_namespace)
         return 0;

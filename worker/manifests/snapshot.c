@@ -9,8 +9,8 @@
 
 #define SNAPSHOT_API "snapshot.storage.k8s.io/v1"
 
-int target_snapshot_body(const struct target_snapshot *s, struct buf *out, bool *ret_spec_kept,
-                         struct err *err)
+int manifest_snapshot_body(const struct manifest_snapshot *s, struct buf *out, bool *ret_spec_kept,
+                           struct err *err)
 {
     cJSON *metadata;
     bool kept = false;
@@ -21,9 +21,9 @@ int target_snapshot_body(const struct target_snapshot *s, struct buf *out, bool 
     tree_our_labels(metadata, s->wukong, -1, s->disk, s->ns);
     if (s->source_spec) {
         CLEANUP_FREE char *text = json_print(s->source_spec);
-        kept = strlen(text) <= TARGET_SPEC_ANNOTATION_MAX;
+        kept = strlen(text) <= MANIFEST_SPEC_ANNOTATION_MAX;
         if (kept)
-            tree_set_string(tree_object(metadata, "annotations"), TARGET_SPEC_ANNOTATION, text);
+            tree_set_string(tree_object(metadata, "annotations"), MANIFEST_SPEC_ANNOTATION, text);
     }
     cJSON *spec = tree_object(vs, "spec");
     tree_set_string(tree_object(spec, "source"), "persistentVolumeClaimName", s->claim);
@@ -66,7 +66,8 @@ static int check_content(const cJSON *content, struct err *err)
     return 0;
 }
 
-int target_content_copy_body(const struct target_content_copy *c, struct buf *out, struct err *err)
+int manifest_content_copy_body(const struct manifest_content_copy *c, struct buf *out,
+                               struct err *err)
 {
     cJSON *metadata;
     assert(c->content_name && c->snapshot_name);
@@ -91,8 +92,8 @@ int target_content_copy_body(const struct target_content_copy *c, struct buf *ou
     return tree_print(vsc, out, err);
 }
 
-int target_snapshot_of_content_body(const struct target_content_copy *c, struct buf *out,
-                                    struct err *err)
+int manifest_snapshot_of_content_body(const struct manifest_content_copy *c, struct buf *out,
+                                      struct err *err)
 {
     cJSON *metadata;
     assert(c->content_name && c->snapshot_name);
@@ -108,8 +109,9 @@ int target_snapshot_of_content_body(const struct target_content_copy *c, struct 
 
 /* --- KubeVirt's snapshot --- */
 
-int target_vmsnapshot_body(const struct wukong *w, const char *name, const char *ns, const char *vm,
-                           int64_t failure_deadline_s, struct buf *out, struct err *err)
+int manifest_vmsnapshot_body(const struct wukong *w, const char *name, const char *ns,
+                             const char *vm, int64_t failure_deadline_s, struct buf *out,
+                             struct err *err)
 {
     cJSON *metadata;
     /* 0s would mean no deadline, and no safety thaw in the guest. */

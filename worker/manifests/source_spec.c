@@ -73,7 +73,7 @@ static cJSON *inherited_metadata(const cJSON *metadata, bool topology, cJSON *le
     return kept;
 }
 
-size_t target_volumes(const cJSON *source, struct target_volume *ret, size_t max)
+size_t manifest_volumes(const cJSON *source, struct manifest_volume *ret, size_t max)
 {
     const cJSON *spec = json_at(source, "spec.template.spec");
     const cJSON *devices = json_at(spec, "domain.devices");
@@ -81,8 +81,8 @@ size_t target_volumes(const cJSON *source, struct target_volume *ret, size_t max
     size_t count = 0;
     TREE_EACH(volume, json_get(spec, "volumes"))
     {
-        struct target_volume v = {.name = str_or(json_str(volume, "name"), ""),
-                                  .claim = volume_claim(volume)};
+        struct manifest_volume v = {.name = str_or(json_str(volume, "name"), ""),
+                                    .claim = volume_claim(volume)};
         const cJSON *disk = tree_named(json_get(devices, "disks"), v.name);
         v.filesystem = tree_named(json_get(devices, "filesystems"), v.name) != NULL;
         v.cdrom = json_get(disk, "cdrom") != NULL;
@@ -137,7 +137,7 @@ static int check_instance(const cJSON *spec, struct err *err)
     return 0;
 }
 
-int target_source_check(const cJSON *source, struct err *err)
+int manifest_source_check(const cJSON *source, struct err *err)
 {
     return check_instance(json_at(source, "spec.template.spec"), err);
 }
@@ -270,7 +270,7 @@ static void pin_revision(cJSON *spec, const cJSON *vm, const char *member, const
         tree_set_string(matcher, "revisionName", revision);
 }
 
-bool target_needs_expand(const cJSON *source, const struct wukong_spec *spec)
+bool manifest_needs_expand(const cJSON *source, const struct wukong_spec *spec)
 {
     return (spec->has_cpu || spec->memory) && cJSON_IsObject(json_at(source, "spec.instancetype"));
 }
@@ -281,13 +281,13 @@ static bool has_ended(const cJSON *vmi)
     return str_eq(phase, "Succeeded") || str_eq(phase, "Failed");
 }
 
-bool target_hides_state(const cJSON *source, const cJSON *vmi)
+bool manifest_hides_state(const cJSON *source, const cJSON *vmi)
 {
     return cJSON_IsObject(json_at(source, "spec.preference")) && (!vmi || has_ended(vmi));
 }
 
-int target_expand_body(const cJSON *source, const char *name, const char *ns, struct buf *out,
-                       struct err *err)
+int manifest_expand_body(const cJSON *source, const char *name, const char *ns, struct buf *out,
+                         struct err *err)
 {
     CLEANUP_JSON cJSON *vm = tree_kubernetes("kubevirt.io/v1", "VirtualMachine", name, ns, NULL);
     const cJSON *spec = json_get(source, "spec");
@@ -306,7 +306,7 @@ static void drop_life(cJSON *spec)
     tree_remove(spec, "dataVolumeTemplates");
 }
 
-int target_source_expanded(const cJSON *source, const cJSON *reply, cJSON **ret, struct err *err)
+int manifest_source_expanded(const cJSON *source, const cJSON *reply, cJSON **ret, struct err *err)
 {
     const cJSON *spec = json_get(reply, "spec");
     if (!cJSON_IsObject(json_at(spec, "template.spec")))
@@ -319,13 +319,13 @@ int target_source_expanded(const cJSON *source, const cJSON *reply, cJSON **ret,
     CLEANUP_JSON cJSON *tree = tree_new();
     const cJSON *metadata = json_get(source, "metadata");
     tree_set(tree, "metadata", metadata ? tree_dup(metadata) : tree_new());
-    if (json_get(source, TARGET_MISSED))
-        tree_set(tree, TARGET_MISSED, tree_dup(json_get(source, TARGET_MISSED)));
+    if (json_get(source, MANIFEST_MISSED))
+        tree_set(tree, MANIFEST_MISSED, tree_dup(json_get(source, MANIFEST_MISSED)));
     tree_set(tree, "spec", tree_dup(spec));
     drop_life(tree_at(tree, "spec"));
     cJSON *template = tree_at(tree, "spec.template");
     tree_set(template, "metadata", inherited_metadata(json_get(template, "metadata"), true, NULL));
-    if (target_source_check(tree, err) < 0)
+    if (manifest_source_check(tree, err) < 0)
         return -1;
     *ret = TAKE(tree);
     return 0;
@@ -370,14 +370,14 @@ static cJSON *from_machine_spec(const cJSON *machine_spec)
 }
 
 /* A VMI that has ended says nothing about the VM, which is stopped then. */
-static struct target_source effective_source(const struct target_source *given)
+static struct manifest_source effective_source(const struct manifest_source *given)
 {
     if (given->vm && (!given->vmi || has_ended(given->vmi)))
-        return (struct target_source){.vm = given->vm};
+        return (struct manifest_source){.vm = given->vm};
     return *given;
 }
 
-static int check_input(const struct target_source *in, struct err *err)
+static int check_input(const struct manifest_source *in, struct err *err)
 {
     if (!in->vmi && !in->vm)
         return err_set(err, ERR_INVALID, "there is neither a VirtualMachine nor an instance of it");
@@ -399,16 +399,16 @@ static int check_input(const struct target_source *in, struct err *err)
     return 0;
 }
 
-static const cJSON *annotations_of(const struct target_source *in)
+static const cJSON *annotations_of(const struct manifest_source *in)
 {
     return in->revision_data ? json_at(in->revision_data, "spec.template.metadata.annotations")
            : in->vmi         ? json_at(in->vmi, "metadata.annotations")
                              : json_at(in->vm, "spec.template.metadata.annotations");
 }
 
-int target_source_spec(const struct target_source *given, cJSON **ret, struct err *err)
+int manifest_source_spec(const struct manifest_source *given, cJSON **ret, struct err *err)
 {
-    const struct target_source in[1] = {effective_source(given)};
+    const struct manifest_source in[1] = {effective_source(given)};
     if (check_input(in, err) < 0)
         return -1;
     const cJSON *vmi_spec = json_get(in->vmi, "spec");
@@ -417,10 +417,10 @@ int target_source_spec(const struct target_source *given, cJSON **ret, struct er
         return -1;
 
     CLEANUP_JSON cJSON *tree = tree_new();
-    cJSON *left_out = tree_array(tree, TARGET_LEFT_OUT);
+    cJSON *left_out = tree_array(tree, MANIFEST_LEFT_OUT);
     tree_set(tree, "metadata", inherited_metadata(json_get(in->vm, "metadata"), false, left_out));
     if (!left_out->child)
-        tree_remove(tree, TARGET_LEFT_OUT);
+        tree_remove(tree, MANIFEST_LEFT_OUT);
     cJSON *spec;
     if (in->revision_data)
         spec = from_machine_spec(json_get(in->revision_data, "spec"));
@@ -429,8 +429,8 @@ int target_source_spec(const struct target_source *given, cJSON **ret, struct er
     else
         spec = from_machine_spec(json_get(in->vm, "spec"));
     tree_set(tree, "spec", spec);
-    tree_set(tree, TARGET_MISSED, missed_annotations(annotations_of(in)));
-    tree_remove_if_empty(tree, TARGET_MISSED);
+    tree_set(tree, MANIFEST_MISSED, missed_annotations(annotations_of(in)));
+    tree_remove_if_empty(tree, MANIFEST_MISSED);
 
     cJSON *instance = tree_at(spec, "template.spec");
     if (in->revision_data) {
@@ -441,7 +441,7 @@ int target_source_spec(const struct target_source *given, cJSON **ret, struct er
     }
     pin_revision(spec, in->vm, "instancetype", "status.instancetypeRef");
     pin_revision(spec, in->vm, "preference", "status.preferenceRef");
-    if (target_source_check(tree, err) < 0)
+    if (manifest_source_check(tree, err) < 0)
         return -1;
     *ret = TAKE(tree);
     return 0;

@@ -166,18 +166,18 @@ void tree_our_labels(cJSON *metadata, const struct wukong *w, int64_t index, con
     cJSON *labels = tree_object(metadata, "labels");
     tree_set_string(labels, WUKONG_UID_LABEL, w->uid);
     name_shorten(w->name, value);
-    tree_set_string(labels, TARGET_NAME_LABEL, value);
+    tree_set_string(labels, MANIFEST_NAME_LABEL, value);
     if (index >= 0) {
         CLEANUP_FREE char *text = xasprintf("%lld", (long long)index);
-        tree_set_string(labels, TARGET_INDEX_LABEL, text);
+        tree_set_string(labels, MANIFEST_INDEX_LABEL, text);
     }
     if (disk) {
         name_shorten(disk, value);
-        tree_set_string(labels, TARGET_DISK_LABEL, value);
+        tree_set_string(labels, MANIFEST_DISK_LABEL, value);
     }
     /* A claim that was copied to another namespace is told from its original. */
     if (!str_eq(ns, w->ns) || (disk && index >= 0))
-        tree_set_string(labels, TARGET_NS_LABEL, w->ns);
+        tree_set_string(labels, MANIFEST_NS_LABEL, w->ns);
 }
 
 void tree_our_owner(cJSON *metadata, const struct wukong *w, bool controller)

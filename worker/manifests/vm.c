@@ -6,16 +6,16 @@
 #include "base/str.h"
 
 /* Warnings and needs of one machine; a machine of LIMIT_DISKS disks stays far below. */
-#define TARGET_ARENA_MAX (256u * KIB)
+#define MANIFEST_ARENA_MAX (256u * KIB)
 
-void target_vm_init(struct target_vm *t)
+void manifest_vm_init(struct manifest_vm *t)
 {
-    *t = (struct target_vm){0};
-    buf_init(&t->body, TARGET_BODY_MAX);
-    arena_init(&t->arena, TARGET_ARENA_MAX);
+    *t = (struct manifest_vm){0};
+    buf_init(&t->body, MANIFEST_BODY_MAX);
+    arena_init(&t->arena, MANIFEST_ARENA_MAX);
 }
 
-void target_vm_release(struct target_vm *t)
+void manifest_vm_release(struct manifest_vm *t)
 {
     buf_release(&t->body);
     arena_release(&t->arena);
@@ -73,7 +73,7 @@ static void copy_inherited(cJSON *metadata, const cJSON *source, const char *map
         tree_set(tree_object(metadata, map), m->string, tree_dup(m));
 }
 
-static void build_metadata(struct target_build *b, cJSON *metadata)
+static void build_metadata(struct manifest_build *b, cJSON *metadata)
 {
     const cJSON *inherited = json_get(b->source, "metadata");
     copy_inherited(metadata, inherited, "labels");
@@ -90,7 +90,7 @@ static void build_metadata(struct target_build *b, cJSON *metadata)
 
 /* --- Identity --- */
 
-static void build_identity(struct target_build *b, const char *vm)
+static void build_identity(struct manifest_build *b, const char *vm)
 {
     char uuid[UUID_TEXT], mac[MAC_TEXT], hostname[NAME_BUF];
     cJSON *firmware = tree_object(b->domain, "firmware");
@@ -120,7 +120,7 @@ static void drop_revisions(cJSON *spec)
     tree_remove(tree_at(spec, "preference"), "revisionName");
 }
 
-static int build_begin(struct target_build *b, const char *name, struct err *err)
+static int build_begin(struct manifest_build *b, const char *name, struct err *err)
 {
     cJSON *metadata;
     const cJSON *spec = json_get(b->source, "spec");
@@ -141,9 +141,9 @@ static int build_begin(struct target_build *b, const char *name, struct err *err
     return 0;
 }
 
-static int build_parts(struct target_build *b, struct err *err)
+static int build_parts(struct manifest_build *b, struct err *err)
 {
-    static int (*const parts[])(struct target_build *, struct err *) = {
+    static int (*const parts[])(struct manifest_build *, struct err *) = {
         build_secrets,  build_differences, build_volumes, build_boot_order,   build_resources,
         build_networks, build_placement,   build_access,  build_run_strategy,
     };
@@ -153,18 +153,18 @@ static int build_parts(struct target_build *b, struct err *err)
     return 0;
 }
 
-int target_vm_body(const cJSON *source, const struct target_request *r, struct target_vm *ret,
-                   struct err *err)
+int manifest_vm_body(const cJSON *source, const struct manifest_request *r, struct manifest_vm *ret,
+                     struct err *err)
 {
     const struct wukong *w = r->wukong;
     assert(w->name && w->ns);
     assert(w->uid);
     assert(r->index >= 0);
     char name[NAME_BUF];
-    struct target_build b = {.r = r, .w = w, .source = source, .ret = ret};
-    if (target_source_check(source, err) < 0)
+    struct manifest_build b = {.r = r, .w = w, .source = source, .ret = ret};
+    if (manifest_source_check(source, err) < 0)
         return -1;
-    ret->needs_expand = target_needs_expand(source, &w->spec);
+    ret->needs_expand = manifest_needs_expand(source, &w->spec);
     if (ret->needs_expand)
         return 0;
     name_vm(w->name, r->effective->replicas, r->index, name);
@@ -173,14 +173,15 @@ int target_vm_body(const cJSON *source, const struct target_request *r, struct t
     if (status < 0 || build_parts(&b, err) < 0)
         return -1;
     build_identity(&b, name);
-    if (build_audit(&b, err) < 0 || build_audit_secrets(&b, err) < 0 || build_needs(&b, err) < 0)
+    if (build_audit(&b, err) < 0 || build_audit_secrets(&b, err) < 0 ||
+        build_dependencies(&b, err) < 0)
         return -1;
     return tree_print(vm, &ret->body, err);
 }
 
 /* --- What was answered --- */
 
-static size_t disk_of_claim(const struct target_disk *disks, size_t count, const char *claim)
+static size_t disk_of_claim(const struct manifest_disk *disks, size_t count, const char *claim)
 {
     size_t i = 0;
     while (i < count && !str_eq(disks[i].claim, claim))
@@ -188,13 +189,13 @@ static size_t disk_of_claim(const struct target_disk *disks, size_t count, const
     return i;
 }
 
-int target_vm_matches(const cJSON *reply, const struct target_disk *disks, size_t disk_count,
-                      struct err *err)
+int manifest_vm_matches(const cJSON *reply, const struct manifest_disk *disks, size_t disk_count,
+                        struct err *err)
 {
-    struct target_volume volumes[4 * LIMIT_DISKS];
+    struct manifest_volume volumes[4 * LIMIT_DISKS];
     bool named[LIMIT_DISKS] = {false};
     const char *name = str_or(json_str(reply, "metadata.name"), "?");
-    size_t n = target_volumes(reply, volumes, ARRAY_LEN(volumes));
+    size_t n = manifest_volumes(reply, volumes, ARRAY_LEN(volumes));
     assert(disk_count <= LIMIT_DISKS);
     for (size_t i = 0; i < n && i < ARRAY_LEN(volumes); i++) {
         if (!volumes[i].claim)

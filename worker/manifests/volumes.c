@@ -6,7 +6,7 @@
 #include "base/str.h"
 #include "wukong/volumes.h"
 
-static const struct target_disk *wanted(const struct target_request *r, const char *volume)
+static const struct manifest_disk *wanted(const struct manifest_request *r, const char *volume)
 {
     for (size_t i = 0; i < r->disk_count; i++)
         if (str_eq(r->disks[i].volume, volume))
@@ -17,8 +17,8 @@ static const struct target_disk *wanted(const struct target_request *r, const ch
 /* Names of the source's volumes that can be cloned, for messages. */
 static void list_disks(const cJSON *source, struct buf *out)
 {
-    struct target_volume volumes[LIMIT_DISKS];
-    size_t count = target_volumes(source, volumes, LIMIT_DISKS);
+    struct manifest_volume volumes[LIMIT_DISKS];
+    size_t count = manifest_volumes(source, volumes, LIMIT_DISKS);
     for (size_t i = 0; i < count && i < LIMIT_DISKS; i++)
         if (volumes[i].claim)
             buf_addf(out, "%s%s", out->len ? ", " : "", volumes[i].name);
@@ -26,7 +26,7 @@ static void list_disks(const cJSON *source, struct buf *out)
         buf_adds(out, "none");
 }
 
-static int check_wanted(const struct target_build *b, const struct target_disk *disk,
+static int check_wanted(const struct manifest_build *b, const struct manifest_disk *disk,
                         struct err *err)
 {
     const cJSON *volume = tree_named(json_get(b->instance, "volumes"), disk->volume);
@@ -47,12 +47,12 @@ static int check_wanted(const struct target_build *b, const struct target_disk *
 }
 
 /* No two of ours may be the same, and none may be one of the source's (same namespace). */
-static int check_claims(const struct target_build *b, struct err *err)
+static int check_claims(const struct manifest_build *b, struct err *err)
 {
     bool same_ns = !b->r->effective->cross_namespace;
     const cJSON *volume;
     for (size_t i = 0; i < b->r->disk_count; i++) {
-        const struct target_disk *disk = &b->r->disks[i];
+        const struct manifest_disk *disk = &b->r->disks[i];
         assert(disk->volume && disk->claim);
         if (check_wanted(b, disk, err) < 0)
             return -1;
@@ -112,7 +112,7 @@ static void replace_claim(cJSON *volume, const struct volume_type *type, const c
 
 /* Volume, disk and filesystem: a disk without volume is refused by KubeVirt (422, Name not found),
    a volume without disk is given one silently. */
-void build_drop_volume(struct target_build *b, cJSON *volumes, cJSON *volume)
+void build_drop_volume(struct manifest_build *b, cJSON *volumes, cJSON *volume)
 {
     /* ACPI tables by the name of a volume: KubeVirt refuses one that is not there. */
     static const char *const tables[] = {"slicNameRef", "msdmNameRef"};
@@ -128,11 +128,11 @@ void build_drop_volume(struct target_build *b, cJSON *volumes, cJSON *volume)
 }
 
 /* The volume becomes the clone's own, stays, or goes with its disk. */
-static void build_volume(struct target_build *b, cJSON *volumes, cJSON *volume, const char *boot)
+static void build_volume(struct manifest_build *b, cJSON *volumes, cJSON *volume, const char *boot)
 {
     const char *name = str_or(json_str(volume, "name"), "");
     const struct volume_type *type = volume_type_of(volume);
-    const struct target_disk *disk = wanted(b->r, name);
+    const struct manifest_disk *disk = wanted(b->r, name);
     enum volume_fate fate = b->r->effective->cross_namespace ? type->elsewhere : type->fate;
     if (fate == VOLUME_CARRIED)
         return;
@@ -154,7 +154,7 @@ static void build_volume(struct target_build *b, cJSON *volumes, cJSON *volume, 
     build_drop_volume(b, volumes, volume);
 }
 
-int build_volumes(struct target_build *b, struct err *err)
+int build_volumes(struct manifest_build *b, struct err *err)
 {
     if (check_claims(b, err) < 0)
         return -1;
@@ -187,7 +187,7 @@ static void shift_boot_orders(cJSON *list, int64_t by)
 
 /* The disk's entry; made where the spec leaves it to KubeVirt (its mutator adds one for each volume
    without: pkg/defaults, SetDefaultVolumeDisk). */
-static cJSON *disk_entry(struct target_build *b, const char *name)
+static cJSON *disk_entry(struct manifest_build *b, const char *name)
 {
     cJSON *disks = tree_array(b->devices, "disks");
     cJSON *disk = tree_named(disks, name);
@@ -201,7 +201,7 @@ static cJSON *disk_entry(struct target_build *b, const char *name)
 }
 
 /* Boot disks first, in the order of spec.disks; everything else that had an order follows. */
-int build_boot_order(struct target_build *b, struct err *err)
+int build_boot_order(struct manifest_build *b, struct err *err)
 {
     int64_t count = 0, order;
     const char *first = NULL;
@@ -232,12 +232,12 @@ int build_boot_order(struct target_build *b, struct err *err)
 /* --- The last look: no claim of the source stands anywhere, known field or not. --- */
 
 struct audit {
-    const struct target_build *build;
+    const struct manifest_build *build;
     const char *path[LIMIT_JSON_DEPTH];
     size_t depth;
 };
 
-static bool is_ours(const struct target_request *r, const char *claim)
+static bool is_ours(const struct manifest_request *r, const char *claim)
 {
     for (size_t i = 0; i < r->disk_count; i++)
         if (str_eq(r->disks[i].claim, claim))
@@ -291,10 +291,10 @@ static int audit_node(struct audit *a, const cJSON *node, struct err *err)
 
 /* Whatever shape the source's volumes have, or a capture that somebody has edited: each disk of the
    clone is there, on its own claim. */
-static int audit_disks(const struct target_build *b, struct err *err)
+static int audit_disks(const struct manifest_build *b, struct err *err)
 {
     for (size_t i = 0; i < b->r->disk_count; i++) {
-        const struct target_disk *disk = &b->r->disks[i];
+        const struct manifest_disk *disk = &b->r->disks[i];
         const cJSON *volume = tree_named(json_get(b->instance, "volumes"), disk->volume);
         if (!str_eq(volume_claim(volume), disk->claim))
             return err_set(err, ERR_REFUSED,
@@ -305,7 +305,7 @@ static int audit_disks(const struct target_build *b, struct err *err)
     return 0;
 }
 
-int build_audit(const struct target_build *b, struct err *err)
+int build_audit(const struct manifest_build *b, struct err *err)
 {
     struct audit a = {.build = b, .path = {"spec"}, .depth = 1};
     /* Labels are the one place where a key is free text, so metadata is left out. */

@@ -6,9 +6,9 @@
 
 #define WARNINGS_MAX 256
 
-void build_warn(struct target_build *b, const char *format, ...)
+void build_warn(struct manifest_build *b, const char *format, ...)
 {
-    struct target_vm *t = b->ret;
+    struct manifest_vm *t = b->ret;
     char text[ERR_MESSAGE_MAX];
     va_list args;
     va_start(args, format);

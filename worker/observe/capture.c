@@ -45,8 +45,8 @@ static cJSON *normalise(const struct clone_state *v, const cJSON *vm, const cJSO
     cJSON *source = NULL;
     CLEANUP_JSON cJSON *revision =
         parse_call(v->call_log, CALL_READ_SOURCE_REVISION, json_str(vmi, F_REVISION_NAME));
-    struct target_source in = {json_get(revision, "data"), vmi, vm};
-    return target_source_spec(&in, &source, err) < 0 ? NULL : source;
+    struct manifest_source in = {json_get(revision, "data"), vmi, vm};
+    return manifest_source_spec(&in, &source, err) < 0 ? NULL : source;
 }
 
 /* cpu or memory set over an instancetype: KubeVirt refuses both, so the instancetype is resolved
@@ -55,12 +55,12 @@ static void want_expansion(const struct clone_state *v, const cJSON *vm, const c
                            struct read_list *l)
 {
     struct err err = {0};
-    CLEANUP_BUF struct buf body = BUF_INIT(TARGET_BODY_MAX);
+    CLEANUP_BUF struct buf body = BUF_INIT(MANIFEST_BODY_MAX);
     CLEANUP_JSON cJSON *source = normalise(v, vm, vmi, &err);
     if (!source ||
-        !(target_needs_expand(source, &v->wukong->spec) || target_hides_state(source, vmi)) ||
-        target_expand_body(source, str_or(v->source.vm_name, v->source.vmi_name),
-                           v->effective.source_ns, &body, &err) < 0)
+        !(manifest_needs_expand(source, &v->wukong->spec) || manifest_hides_state(source, vmi)) ||
+        manifest_expand_body(source, str_or(v->source.vm_name, v->source.vmi_name),
+                             v->effective.source_ns, &body, &err) < 0)
         return;
     want(l, KIND_EXPAND, v->effective.source_ns, EXPANSION, CALL_EXPAND_SOURCE);
     l->items[l->count - 1].body = arena_strdup(v->arena, body.data);
@@ -72,7 +72,7 @@ static cJSON *carried(const struct clone_state *v)
 {
     CLEANUP_JSON cJSON *snapshot = parse_call(v->call_log, CALL_READ_CARRIER, v->snapshot_carrier);
     CLEANUP_JSON cJSON *tree = NULL;
-    const char *text = json_str(snapshot, "metadata.annotations[" TARGET_SPEC_ANNOTATION "]");
+    const char *text = json_str(snapshot, "metadata.annotations[" MANIFEST_SPEC_ANNOTATION "]");
     if (!text || json_read(text, strlen(text), &tree, NULL) < 0)
         return NULL;
     bool whole = cJSON_IsObject(json_at(tree, "source.spec.template.spec.domain")) &&
@@ -366,15 +366,15 @@ static cJSON *expanded(const struct clone_state *v, cJSON *source, const cJSON *
 {
     CLEANUP_JSON cJSON *raw = source;
     cJSON *full = NULL;
-    bool needed = raw && target_needs_expand(raw, &v->wukong->spec);
-    if (!raw || !(needed || target_hides_state(raw, vmi)))
+    bool needed = raw && manifest_needs_expand(raw, &v->wukong->spec);
+    if (!raw || !(needed || manifest_hides_state(raw, vmi)))
         return TAKE(raw);
     CLEANUP_JSON cJSON *reply = parse_call(v->call_log, CALL_EXPAND_SOURCE, EXPANSION);
     if (!reply) {
         (void)err_set(err, ERR_UNAVAILABLE, "the instancetype is being resolved");
         return NULL;
     }
-    if (target_source_expanded(raw, reply, &full, err) < 0)
+    if (manifest_source_expanded(raw, reply, &full, err) < 0)
         return NULL;
     if (needed)
         return full;
@@ -480,7 +480,7 @@ static void from_carrier(struct clone_state *v, struct call_log *call_log)
     struct err err = {0};
     if (!tree)
         return;
-    if (target_source_check(json_get(tree, "source"), &err) < 0) {
+    if (manifest_source_check(json_get(tree, "source"), &err) < 0) {
         refuse(v, REASON_SOURCE_UNSUPPORTED, err.message);
         return;
     }

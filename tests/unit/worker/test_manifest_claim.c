@@ -4,7 +4,7 @@
  * does not support and provisions an empty volume (pkg/registry/core/persistentvolumeclaim/
  * strategy.go drops disabled fields).
  */
-#include "target_test.h"
+#include "manifest_test.h"
 
 #include "wukong/quantity.h"
 
@@ -27,25 +27,25 @@ static const char source_claim[] =
     "','vm.novasphere.dev/wukong':'clone','vm.novasphere.dev/clone':'1','vm.novasphere.dev/disk':" \
     "'root','vm.novasphere.dev/wukong-namespace':'lab'}"
 
-static struct target_claim a_claim(const struct wukong_fixture *f, const cJSON *source)
+static struct manifest_claim a_claim(const struct wukong_fixture *f, const cJSON *source)
 {
-    return (struct target_claim){.wukong = &f->wukong,
-                                 .index = 1,
-                                 .name = "clone-root",
-                                 .disk = "root",
-                                 .source = source,
-                                 .origin = TARGET_FROM_SNAPSHOT,
-                                 .origin_name = "snap-1",
-                                 .origin_ns = "prod"};
+    return (struct manifest_claim){.wukong = &f->wukong,
+                                   .index = 1,
+                                   .name = "clone-root",
+                                   .disk = "root",
+                                   .source = source,
+                                   .origin = MANIFEST_FROM_SNAPSHOT,
+                                   .origin_name = "snap-1",
+                                   .origin_ns = "prod"};
 }
 
-static cJSON *body_of(const struct target_claim *c, bool datavolume)
+static cJSON *body_of(const struct manifest_claim *c, bool datavolume)
 {
     struct err err = {0};
     cJSON *tree = NULL;
-    CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
+    CLEANUP_BUF struct buf out = BUF_INIT(MANIFEST_BODY_MAX);
     int status =
-        datavolume ? target_datavolume_body(c, &out, &err) : target_pvc_body(c, &out, &err);
+        datavolume ? manifest_datavolume_body(c, &out, &err) : manifest_pvc_body(c, &out, &err);
     if (status < 0)
         fail_msg("%s", err.message);
     assert_int_equal(json_parse(out.data, out.len, true, &tree, &err), 0);
@@ -59,7 +59,7 @@ static void test_pvc_from_snapshot(void **state)
     CLEANUP_FIXTURE struct wukong_fixture f;
     fixture_init(&f, NULL, "'replicas':2");
     CLEANUP_JSON cJSON *source = parse(source_claim);
-    struct target_claim c = a_claim(&f, source);
+    struct manifest_claim c = a_claim(&f, source);
     CLEANUP_JSON cJSON *body = body_of(&c, false);
     CLEANUP_JSON cJSON *want = parse(
         "{'apiVersion':'v1','kind':'PersistentVolumeClaim','metadata':{'name':'clone-root',"
@@ -80,8 +80,8 @@ static void test_pvc_from_claim(void **state)
     CLEANUP_FIXTURE struct wukong_fixture f;
     fixture_init(&f, NULL, NULL);
     CLEANUP_JSON cJSON *source = parse(source_claim);
-    struct target_claim c = a_claim(&f, source);
-    c.origin = TARGET_FROM_CLAIM;
+    struct manifest_claim c = a_claim(&f, source);
+    c.origin = MANIFEST_FROM_CLAIM;
     c.origin_name = "src-root";
     CLEANUP_JSON cJSON *body = body_of(&c, false);
     check_path("origin", body,
@@ -97,7 +97,7 @@ static void test_pvc_absent_fields(void **state)
     fixture_init(&f, NULL, NULL);
     CLEANUP_JSON cJSON *source = parse(
         "{'spec':{'accessModes':['ReadWriteOnce'],'resources':{'requests':{'storage':'1Gi'}}}}");
-    struct target_claim c = a_claim(&f, source);
+    struct manifest_claim c = a_claim(&f, source);
     CLEANUP_JSON cJSON *body = body_of(&c, false);
     check_path("class", body, "spec.storageClassName = -");
     check_path("mode", body, "spec.volumeMode = -");
@@ -118,28 +118,28 @@ static void test_sizes(void **state)
     static const struct {
         const char *request, *capacity, *asked;
         int64_t restore;
-        enum target_origin origin;
+        enum manifest_origin origin;
         const char *want;  /* text of the request */
         const char *error; /* part of the refusal */
     } rows[] = {
-        {"10Gi", NULL, NULL, 0, TARGET_FROM_SNAPSHOT, "10Gi", NULL},
-        {"10240Mi", NULL, NULL, 10737418240, TARGET_FROM_SNAPSHOT, "10240Mi", NULL},
-        {"10Gi", NULL, "20Gi", 0, TARGET_FROM_SNAPSHOT, "20Gi", NULL},
-        {"10Gi", NULL, "10240Mi", 0, TARGET_FROM_SNAPSHOT, "10240Mi", NULL},
-        {"10Gi", NULL, "9Gi", 0, TARGET_FROM_SNAPSHOT, NULL,
+        {"10Gi", NULL, NULL, 0, MANIFEST_FROM_SNAPSHOT, "10Gi", NULL},
+        {"10240Mi", NULL, NULL, 10737418240, MANIFEST_FROM_SNAPSHOT, "10240Mi", NULL},
+        {"10Gi", NULL, "20Gi", 0, MANIFEST_FROM_SNAPSHOT, "20Gi", NULL},
+        {"10Gi", NULL, "10240Mi", 0, MANIFEST_FROM_SNAPSHOT, "10240Mi", NULL},
+        {"10Gi", NULL, "9Gi", 0, MANIFEST_FROM_SNAPSHOT, NULL,
          "size 9Gi of disk \"root\" is smaller than the source's 10Gi"},
-        {"10Gi", NULL, NULL, 12884901888, TARGET_FROM_SNAPSHOT, "12Gi", NULL},
-        {"10Gi", NULL, "11Gi", 12884901888, TARGET_FROM_SNAPSHOT, "12Gi", NULL},
-        {"10Gi", NULL, "13Gi", 12884901888, TARGET_FROM_SNAPSHOT, "13Gi", NULL},
-        {"1G", NULL, NULL, 1000000001, TARGET_FROM_SNAPSHOT, "1000000001", NULL},
-        {"10Gi", "11Gi", NULL, 0, TARGET_FROM_SNAPSHOT, "10Gi", NULL},
-        {"10Gi", "11Gi", NULL, 0, TARGET_FROM_CLAIM, "11Gi", NULL},
-        {"10Gi", "11Gi", "10Gi", 0, TARGET_FROM_CLAIM, "11Gi", NULL},
-        {NULL, NULL, NULL, 1073741824, TARGET_FROM_SNAPSHOT, "1Gi", NULL},
-        {NULL, NULL, NULL, 0, TARGET_FROM_SNAPSHOT, NULL, "neither the source claim nor its"},
-        {"10Gi", NULL, "lots", 0, TARGET_FROM_SNAPSHOT, NULL, "size \"lots\" is no size"},
-        {"10Gi", NULL, "0", 0, TARGET_FROM_SNAPSHOT, NULL, "size \"0\" is no size"},
-        {"ten", NULL, NULL, 0, TARGET_FROM_SNAPSHOT, NULL, "request \"ten\" is no size"},
+        {"10Gi", NULL, NULL, 12884901888, MANIFEST_FROM_SNAPSHOT, "12Gi", NULL},
+        {"10Gi", NULL, "11Gi", 12884901888, MANIFEST_FROM_SNAPSHOT, "12Gi", NULL},
+        {"10Gi", NULL, "13Gi", 12884901888, MANIFEST_FROM_SNAPSHOT, "13Gi", NULL},
+        {"1G", NULL, NULL, 1000000001, MANIFEST_FROM_SNAPSHOT, "1000000001", NULL},
+        {"10Gi", "11Gi", NULL, 0, MANIFEST_FROM_SNAPSHOT, "10Gi", NULL},
+        {"10Gi", "11Gi", NULL, 0, MANIFEST_FROM_CLAIM, "11Gi", NULL},
+        {"10Gi", "11Gi", "10Gi", 0, MANIFEST_FROM_CLAIM, "11Gi", NULL},
+        {NULL, NULL, NULL, 1073741824, MANIFEST_FROM_SNAPSHOT, "1Gi", NULL},
+        {NULL, NULL, NULL, 0, MANIFEST_FROM_SNAPSHOT, NULL, "neither the source claim nor its"},
+        {"10Gi", NULL, "lots", 0, MANIFEST_FROM_SNAPSHOT, NULL, "size \"lots\" is no size"},
+        {"10Gi", NULL, "0", 0, MANIFEST_FROM_SNAPSHOT, NULL, "size \"0\" is no size"},
+        {"ten", NULL, NULL, 0, MANIFEST_FROM_SNAPSHOT, NULL, "request \"ten\" is no size"},
     };
     CLEANUP_FIXTURE struct wukong_fixture f;
     fixture_init(&f, NULL, NULL);
@@ -152,12 +152,12 @@ static void test_sizes(void **state)
             rows[i].request ? "'" : "", rows[i].capacity ? "'storage':'" : "",
             str_or(rows[i].capacity, ""), rows[i].capacity ? "'" : "");
         CLEANUP_JSON cJSON *source = parse(text);
-        struct target_claim c = a_claim(&f, source);
+        struct manifest_claim c = a_claim(&f, source);
         c.asked_size = rows[i].asked;
         c.restore_bytes = rows[i].restore;
         c.origin = rows[i].origin;
-        CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
-        int status = target_pvc_body(&c, &out, &err);
+        CLEANUP_BUF struct buf out = BUF_INIT(MANIFEST_BODY_MAX);
+        int status = manifest_pvc_body(&c, &out, &err);
         if (rows[i].error) {
             if (status == 0 || !strstr(err.message, rows[i].error))
                 fail_msg("row %zu: wanted: %s; got %s", i, rows[i].error, err.message);
@@ -179,7 +179,7 @@ static void test_datavolume(void **state)
     CLEANUP_FIXTURE struct wukong_fixture f;
     fixture_init(&f, NULL, "'replicas':2");
     CLEANUP_JSON cJSON *source = parse(source_claim);
-    struct target_claim c = a_claim(&f, source);
+    struct manifest_claim c = a_claim(&f, source);
     CLEANUP_JSON cJSON *body = body_of(&c, true);
     CLEANUP_JSON cJSON *want = parse(
         "{'apiVersion':'cdi.kubevirt.io/v1beta1','kind':'DataVolume','metadata':{'name':"
@@ -192,7 +192,7 @@ static void test_datavolume(void **state)
     if (!json_equal(body, want))
         fail_msg("%s", text);
 
-    c.origin = TARGET_FROM_CLAIM;
+    c.origin = MANIFEST_FROM_CLAIM;
     c.origin_name = "src-root";
     c.storage_class = "slow";
     CLEANUP_JSON cJSON *unknown = body_of(&c, true);
@@ -226,9 +226,9 @@ static void test_no_access_modes(void **state)
     struct err err = {0};
     fixture_init(&f, NULL, NULL);
     CLEANUP_JSON cJSON *source = parse("{'spec':{'resources':{'requests':{'storage':'1Gi'}}}}");
-    struct target_claim c = a_claim(&f, source);
-    CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
-    assert_int_equal(target_pvc_body(&c, &out, &err), -1);
+    struct manifest_claim c = a_claim(&f, source);
+    CLEANUP_BUF struct buf out = BUF_INIT(MANIFEST_BODY_MAX);
+    assert_int_equal(manifest_pvc_body(&c, &out, &err), -1);
     assert_non_null(strstr(err.message, "no access modes"));
 }
 
@@ -301,22 +301,22 @@ static void test_matches(void **state)
     CLEANUP_FIXTURE struct wukong_fixture f;
     fixture_init(&f, NULL, NULL);
     CLEANUP_JSON cJSON *source = parse(source_claim);
-    struct target_claim c = a_claim(&f, source);
+    struct manifest_claim c = a_claim(&f, source);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct err err = {0};
         CLEANUP_JSON cJSON *reply = parse(rows[i].reply);
-        int status = target_pvc_matches(reply, &c, &err);
+        int status = manifest_pvc_matches(reply, &c, &err);
         if ((status == 0) != (rows[i].kind == ERR_NONE) || err.kind != rows[i].kind ||
             (rows[i].error && !strstr(err.message, rows[i].error)))
             fail_msg("%s: %s", rows[i].name, status ? err.message : "matches");
     }
     struct err err = {0};
     CLEANUP_JSON cJSON *own = body_of(&c, false);
-    assert_int_equal(target_pvc_matches(own, &c, &err), 0);
-    c.origin = TARGET_FROM_CLAIM;
+    assert_int_equal(manifest_pvc_matches(own, &c, &err), 0);
+    c.origin = MANIFEST_FROM_CLAIM;
     CLEANUP_JSON cJSON *copy = body_of(&c, false);
-    assert_int_equal(target_pvc_matches(copy, &c, &err), 0);
-    assert_int_equal(target_pvc_matches(own, &c, &err), -1);
+    assert_int_equal(manifest_pvc_matches(copy, &c, &err), 0);
+    assert_int_equal(manifest_pvc_matches(own, &c, &err), -1);
 }
 
 int main(void)

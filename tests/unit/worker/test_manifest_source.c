@@ -3,7 +3,7 @@
  * running VM with the volumes plugged and unplugged since, a stand-alone VMI without what KubeVirt
  * put into it, or a stopped VM.
  */
-#include "target_test.h"
+#include "manifest_test.h"
 
 struct row {
     const char *name, *revision, *vmi, *vm;
@@ -199,8 +199,8 @@ static void run_row(const struct row *row)
     CLEANUP_JSON cJSON *vmi = row->vmi ? parse(row->vmi) : NULL;
     CLEANUP_JSON cJSON *vm = row->vm ? parse(row->vm) : NULL;
     CLEANUP_JSON cJSON *source = NULL;
-    struct target_source in = {.revision_data = revision, .vmi = vmi, .vm = vm};
-    int status = target_source_spec(&in, &source, &err);
+    struct manifest_source in = {.revision_data = revision, .vmi = vmi, .vm = vm};
+    int status = manifest_source_spec(&in, &source, &err);
     if (row->error) {
         if (status == 0 || !strstr(err.message, row->error))
             fail_msg("%s: wanted an error with: %s; got %s", row->name, row->error,
@@ -238,9 +238,9 @@ static void test_volumes(void **state)
                          "'dump','memoryDump':{'claimName':'c4'}},{'name':'host','hostDisk':{"
                          "'path':'/x'}},{'name':'ci','cloudInitNoCloud':{}}," PVC("fs",
                                                                                   "c5") "]}"));
-    struct target_volume got[ARRAY_LEN(wanted)];
-    assert_int_equal(target_volumes(source, NULL, 0), ARRAY_LEN(wanted));
-    assert_int_equal(target_volumes(source, got, ARRAY_LEN(got)), ARRAY_LEN(wanted));
+    struct manifest_volume got[ARRAY_LEN(wanted)];
+    assert_int_equal(manifest_volumes(source, NULL, 0), ARRAY_LEN(wanted));
+    assert_int_equal(manifest_volumes(source, got, ARRAY_LEN(got)), ARRAY_LEN(wanted));
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
         assert_string_equal(got[i].name, wanted[i].name);
         assert_true(str_eq(got[i].claim, wanted[i].claim));
@@ -272,7 +272,7 @@ static void test_hidden_state(void **state)
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         CLEANUP_JSON cJSON *source = parse(table[i].source);
         CLEANUP_JSON cJSON *vmi = table[i].vmi ? parse(table[i].vmi) : NULL;
-        assert_int_equal(target_hides_state(source, vmi), table[i].hidden);
+        assert_int_equal(manifest_hides_state(source, vmi), table[i].hidden);
     }
 }
 
@@ -295,7 +295,7 @@ static void test_expanded_state(void **state)
         CLEANUP_FREE char *text =
             xasprintf("{'spec':{'template':{'spec':{'domain':%s}}}}", table[i].domain);
         CLEANUP_JSON cJSON *reply = parse(text);
-        int status = target_source_expanded(source, reply, &full, &err);
+        int status = manifest_source_expanded(source, reply, &full, &err);
         cJSON_Delete(full);
         assert_int_equal(status, table[i].error ? -1 : 0);
         if (table[i].error)

@@ -3,7 +3,7 @@
  * Honoured or refused by name, never silently ignored. What KubeVirt refuses together (a request
  * beside another topology, maxSockets below sockets) may not stand together in a body.
  */
-#include "target_test.h"
+#include "manifest_test.h"
 
 #define INSTANCE "spec.template.spec."
 
@@ -234,10 +234,10 @@ static void run_row(const struct row *row)
     struct err err = {0};
     CLEANUP_JSON cJSON *source = parse(row->source);
     fixture_init(&f, NULL, row->spec);
-    struct target_request r = {.wukong = &f.wukong, .effective = &f.effective};
-    CLEANUP_TARGET_VM struct target_vm vm;
-    target_vm_init(&vm);
-    int status = target_vm_body(source, &r, &vm, &err);
+    struct manifest_request r = {.wukong = &f.wukong, .effective = &f.effective};
+    CLEANUP_MANIFEST_VM struct manifest_vm vm;
+    manifest_vm_init(&vm);
+    int status = manifest_vm_body(source, &r, &vm, &err);
     if (row->error) {
         if (status == 0 || !strstr(err.message, row->error) || err.kind != ERR_REFUSED)
             fail_msg("%s: wanted a refusal with: %s; got %s", row->name, row->error,
@@ -272,14 +272,14 @@ static void test_expand(void **state)
     (void)state;
     CLEANUP_FIXTURE struct wukong_fixture f;
     struct err err = {0};
-    CLEANUP_BUF struct buf body = BUF_INIT(TARGET_BODY_MAX);
+    CLEANUP_BUF struct buf body = BUF_INIT(MANIFEST_BODY_MAX);
     CLEANUP_JSON cJSON *source = parse(
         "{'metadata':{'labels':{'vm.kubevirt.io/template':'t'}},'spec':{'instancetype':{'name':"
         "'small','revisionName':'src-small-1'},'preference':{'name':'linux'},'template':{"
         "'metadata':{},'spec':{'domain':{}}}}}");
     fixture_init(&f, NULL, "'cpu':3");
-    assert_true(target_needs_expand(source, &f.wukong.spec));
-    assert_int_equal(target_expand_body(source, "src", "prod", &body, &err), 0);
+    assert_true(manifest_needs_expand(source, &f.wukong.spec));
+    assert_int_equal(manifest_expand_body(source, "src", "prod", &body, &err), 0);
     CLEANUP_JSON cJSON *sent = NULL;
     assert_int_equal(json_parse(body.data, body.len, true, &sent, &err), 0);
     check_path("sent", sent, "apiVersion = 'kubevirt.io/v1'");
@@ -294,14 +294,14 @@ static void test_expand(void **state)
         "'domain':{'cpu':{'sockets':1,'maxSockets':4},'memory':{'guest':'2Gi','maxGuest':'8Gi'}"
         "}}}}}");
     CLEANUP_JSON cJSON *expanded = NULL;
-    assert_int_equal(target_source_expanded(source, answer, &expanded, &err), 0);
-    assert_false(target_needs_expand(expanded, &f.wukong.spec));
+    assert_int_equal(manifest_source_expanded(source, answer, &expanded, &err), 0);
+    assert_false(manifest_needs_expand(expanded, &f.wukong.spec));
     check_path("kept", expanded, "metadata.labels[vm.kubevirt.io/template] = 't'");
 
-    struct target_request r = {.wukong = &f.wukong, .effective = &f.effective};
-    CLEANUP_TARGET_VM struct target_vm vm;
-    target_vm_init(&vm);
-    assert_int_equal(target_vm_body(expanded, &r, &vm, &err), 0);
+    struct manifest_request r = {.wukong = &f.wukong, .effective = &f.effective};
+    CLEANUP_MANIFEST_VM struct manifest_vm vm;
+    manifest_vm_init(&vm);
+    assert_int_equal(manifest_vm_body(expanded, &r, &vm, &err), 0);
     CLEANUP_JSON cJSON *made = NULL;
     assert_int_equal(json_parse(vm.body.data, vm.body.len, true, &made, &err), 0);
     check_path("made", made, INSTANCE "domain.cpu = {'sockets':3,'cores':1,'threads':1}");
@@ -324,7 +324,7 @@ static void test_expand_bad_answer(void **state)
     for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
         struct err err = {0};
         CLEANUP_JSON cJSON *answer = parse(answers[i]), *expanded = NULL;
-        assert_int_equal(target_source_expanded(source, answer, &expanded, &err), -1);
+        assert_int_equal(manifest_source_expanded(source, answer, &expanded, &err), -1);
         assert_int_equal(err.kind, ERR_INVALID);
         assert_null(expanded);
     }

@@ -3,7 +3,7 @@
  * rule. The expectations come from KubeVirt's API types (staging/src/kubevirt.io/api/core/v1) and
  * from what its admission refuses, not from this program.
  */
-#include "target_test.h"
+#include "manifest_test.h"
 
 struct row {
     const char *name, *source, *labels, *spec, *disks;
@@ -307,7 +307,7 @@ static const struct row rows[] = {
      .error = "no spec.template.spec.domain"},
 };
 
-static bool has_warning(const struct target_vm *vm, const char *part)
+static bool has_warning(const struct manifest_vm *vm, const char *part)
 {
     for (size_t i = 0; i < vm->warning_count; i++)
         if (strstr(vm->warnings[i], part))
@@ -327,14 +327,14 @@ static void run_row(const struct row *row)
     CLEANUP_FREE char *before = json_print(source);
     fixture_init(&f, row->labels, row->spec);
     disk_list_init(&disks, row->disks);
-    struct target_request r = {.wukong = &f.wukong,
-                               .effective = &f.effective,
-                               .index = f.effective.replicas > 1,
-                               .disks = disks.items,
-                               .disk_count = disks.count};
-    CLEANUP_TARGET_VM struct target_vm vm;
-    target_vm_init(&vm);
-    int status = target_vm_body(source, &r, &vm, &err);
+    struct manifest_request r = {.wukong = &f.wukong,
+                                 .effective = &f.effective,
+                                 .index = f.effective.replicas > 1,
+                                 .disks = disks.items,
+                                 .disk_count = disks.count};
+    CLEANUP_MANIFEST_VM struct manifest_vm vm;
+    manifest_vm_init(&vm);
+    int status = manifest_vm_body(source, &r, &vm, &err);
     if (row->error) {
         if (status == 0 || !strstr(err.message, row->error))
             fail_msg("%s: wanted an error with: %s; got %s", row->name, row->error,
@@ -363,14 +363,14 @@ static void test_rules(void **state)
 }
 
 static cJSON *build(const struct wukong_fixture *f, const char *source_text, int64_t index,
-                    struct target_vm *vm)
+                    struct manifest_vm *vm)
 {
     struct err err = {0};
     cJSON *body = NULL;
     CLEANUP_JSON cJSON *source = parse(source_text);
-    struct target_request r = {.wukong = &f->wukong, .effective = &f->effective, .index = index};
-    target_vm_init(vm);
-    if (target_vm_body(source, &r, vm, &err) < 0)
+    struct manifest_request r = {.wukong = &f->wukong, .effective = &f->effective, .index = index};
+    manifest_vm_init(vm);
+    if (manifest_vm_body(source, &r, vm, &err) < 0)
         fail_msg("%s", err.message);
     assert_int_equal(json_parse(vm->body.data, vm->body.len, true, &body, &err), 0);
     return body;
@@ -394,7 +394,7 @@ static void test_identity(void **state)
                "'0e:00:00:00:00:01','model':'virtio'},{'name':'b','sriov':{}}]}}}");
     CLEANUP_FIXTURE struct wukong_fixture f;
     fixture_init(&f, NULL, "'replicas':2");
-    CLEANUP_TARGET_VM struct target_vm v0, again, v1;
+    CLEANUP_MANIFEST_VM struct manifest_vm v0, again, v1;
     CLEANUP_JSON cJSON *first = build(&f, source, 0, &v0);
     CLEANUP_JSON cJSON *retry = build(&f, source, 0, &again);
     CLEANUP_JSON cJSON *second = build(&f, source, 1, &v1);
@@ -422,7 +422,7 @@ static void test_identity_without_firmware(void **state)
     (void)state;
     CLEANUP_FIXTURE struct wukong_fixture f;
     fixture_init(&f, NULL, NULL);
-    CLEANUP_TARGET_VM struct target_vm vm;
+    CLEANUP_MANIFEST_VM struct manifest_vm vm;
     CLEANUP_JSON cJSON *body = build(&f, SOURCE("{'domain':{}}"), 0, &vm);
     assert_non_null(json_str(body, "spec.template.spec.domain.firmware.uuid"));
     assert_non_null(json_str(body, "spec.template.spec.domain.firmware.serial"));
@@ -440,13 +440,13 @@ static void test_same_name_elsewhere(void **state)
     fixture_init(&f, NULL, NULL);
     f.effective.cross_namespace = true;
     disk_list_init(&disks, "root");
-    struct target_request r = {.wukong = &f.wukong,
-                               .effective = &f.effective,
-                               .disks = disks.items,
-                               .disk_count = disks.count};
-    CLEANUP_TARGET_VM struct target_vm vm;
-    target_vm_init(&vm);
-    assert_int_equal(target_vm_body(source, &r, &vm, &err), 0);
+    struct manifest_request r = {.wukong = &f.wukong,
+                                 .effective = &f.effective,
+                                 .disks = disks.items,
+                                 .disk_count = disks.count};
+    CLEANUP_MANIFEST_VM struct manifest_vm vm;
+    manifest_vm_init(&vm);
+    assert_int_equal(manifest_vm_body(source, &r, &vm, &err), 0);
 }
 
 /* The Wukong's name as a label value is cut with a hash past 63 bytes (it may have 253). */
@@ -456,7 +456,7 @@ static void test_long_name(void **state)
     CLEANUP_FIXTURE struct wukong_fixture f;
     fixture_init(&f, NULL, NULL);
     f.wukong.name = "a23456789.b23456789.c23456789.d23456789.e23456789.f23456789.g23456789";
-    CLEANUP_TARGET_VM struct target_vm vm;
+    CLEANUP_MANIFEST_VM struct manifest_vm vm;
     CLEANUP_JSON cJSON *body = build(&f, SOURCE("{'domain':{}}"), 0, &vm);
     const char *label = json_str(body, "metadata.labels[vm.novasphere.dev/wukong]");
     assert_non_null(label);
@@ -471,7 +471,7 @@ static void test_long_name(void **state)
 static void test_needs(void **state)
 {
     (void)state;
-    static const struct target_need wanted[] = {
+    static const struct manifest_dependency wanted[] = {
         {"ConfigMap", "cm", "lab", false},
         {"ConfigMap", "sys", "lab", false},
         {"Secret", "sec", "lab", true},
@@ -504,7 +504,7 @@ static void test_needs(void **state)
         "'sys'}}}]}");
     CLEANUP_FIXTURE struct wukong_fixture f;
     fixture_init(&f, NULL, NULL);
-    CLEANUP_TARGET_VM struct target_vm vm;
+    CLEANUP_MANIFEST_VM struct manifest_vm vm;
     CLEANUP_JSON cJSON *body = build(&f, source, 0, &vm);
     assert_non_null(body);
     assert_int_equal(vm.need_count, ARRAY_LEN(wanted));

@@ -2,7 +2,7 @@
  * Proves the bodies of snapshots: of a claim, with the source spec that survives its source; of the
  * copy by handle, and that both its ends are verified; KubeVirt's own.
  */
-#include "target_test.h"
+#include "manifest_test.h"
 
 static cJSON *parsed(const struct buf *out)
 {
@@ -28,15 +28,15 @@ static void test_snapshot(void **state)
     CLEANUP_FIXTURE struct wukong_fixture f;
     struct err err = {0};
     fixture_init(&f, NULL, NULL);
-    struct target_snapshot s = {.wukong = &f.wukong,
-                                .name = "snapshot-src-clone-0f8fad5b-1-root",
-                                .ns = "lab",
-                                .disk = "root",
-                                .claim = "src-root",
-                                .snapshot_class = "csi"};
-    CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
+    struct manifest_snapshot s = {.wukong = &f.wukong,
+                                  .name = "snapshot-src-clone-0f8fad5b-1-root",
+                                  .ns = "lab",
+                                  .disk = "root",
+                                  .claim = "src-root",
+                                  .snapshot_class = "csi"};
+    CLEANUP_BUF struct buf out = BUF_INIT(MANIFEST_BODY_MAX);
     bool kept = true;
-    assert_int_equal(target_snapshot_body(&s, &out, &kept, &err), 0);
+    assert_int_equal(manifest_snapshot_body(&s, &out, &kept, &err), 0);
     assert_false(kept);
     expect(&out, "{'apiVersion':'snapshot.storage.k8s.io/v1','kind':'VolumeSnapshot','metadata':{"
                  "'name':'snapshot-src-clone-0f8fad5b-1-root','namespace':'lab','labels':{" LABELS
@@ -46,7 +46,7 @@ static void test_snapshot(void **state)
     s.ns = "prod";
     s.snapshot_class = NULL;
     buf_clear(&out);
-    assert_int_equal(target_snapshot_body(&s, &out, NULL, &err), 0);
+    assert_int_equal(manifest_snapshot_body(&s, &out, NULL, &err), 0);
     CLEANUP_JSON cJSON *foreign = parsed(&out);
     check_path("foreign", foreign, "metadata.labels[vm.novasphere.dev/wukong-namespace] = 'lab'");
     check_path("foreign", foreign, "spec.volumeSnapshotClassName = -");
@@ -61,21 +61,21 @@ static void test_spec_bound(void **state)
     for (int over = 0; over <= 1; over++) {
         struct err err = {0};
         static const char head[] = "{\"pad\":\"", tail[] = "\"}";
-        size_t pad = TARGET_SPEC_ANNOTATION_MAX - strlen(head) - strlen(tail) + (size_t)over;
+        size_t pad = MANIFEST_SPEC_ANNOTATION_MAX - strlen(head) - strlen(tail) + (size_t)over;
         CLEANUP_FREE char *fill = xmalloc(pad + 1);
         memset(fill, 'x', pad);
         fill[pad] = '\0';
         CLEANUP_FREE char *text = xasprintf("%s%s%s", head, fill, tail);
         CLEANUP_JSON cJSON *spec = parse(text);
-        struct target_snapshot s = {
+        struct manifest_snapshot s = {
             .wukong = &f.wukong, .name = "s", .ns = "lab", .claim = "c", .source_spec = spec};
-        CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
+        CLEANUP_BUF struct buf out = BUF_INIT(MANIFEST_BODY_MAX);
         bool kept = false;
-        assert_int_equal(target_snapshot_body(&s, &out, &kept, &err), 0);
+        assert_int_equal(manifest_snapshot_body(&s, &out, &kept, &err), 0);
         assert_int_equal(kept, !over);
         CLEANUP_JSON cJSON *snapshot = parsed(&out);
         assert_int_equal(
-            json_at(snapshot, "metadata.annotations[" TARGET_SPEC_ANNOTATION "]") != NULL, !over);
+            json_at(snapshot, "metadata.annotations[" MANIFEST_SPEC_ANNOTATION "]") != NULL, !over);
     }
 }
 
@@ -92,13 +92,13 @@ static void test_content_copy(void **state)
     struct err err = {0};
     fixture_init(&f, NULL, NULL);
     CLEANUP_JSON cJSON *content = parse(CONTENT);
-    struct target_content_copy c = {.wukong = &f.wukong,
-                                    .content_name = "wukong-x",
-                                    .snapshot_name = "copy",
-                                    .disk = "root",
-                                    .content = content};
-    CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
-    assert_int_equal(target_content_copy_body(&c, &out, &err), 0);
+    struct manifest_content_copy c = {.wukong = &f.wukong,
+                                      .content_name = "wukong-x",
+                                      .snapshot_name = "copy",
+                                      .disk = "root",
+                                      .content = content};
+    CLEANUP_BUF struct buf out = BUF_INIT(MANIFEST_BODY_MAX);
+    assert_int_equal(manifest_content_copy_body(&c, &out, &err), 0);
     expect(&out, "{'apiVersion':'snapshot.storage.k8s.io/v1','kind':'VolumeSnapshotContent',"
                  "'metadata':{'name':'wukong-x','labels':{" LABELS ",'vm.novasphere.dev/disk':"
                  "'root','vm.novasphere.dev/wukong-namespace':'lab'}},'spec':{'deletionPolicy':"
@@ -107,7 +107,7 @@ static void test_content_copy(void **state)
                  "'snapshot.storage.k8s.io/v1','kind':'VolumeSnapshot','name':'copy','namespace':"
                  "'lab'}}}");
     buf_clear(&out);
-    assert_int_equal(target_snapshot_of_content_body(&c, &out, &err), 0);
+    assert_int_equal(manifest_snapshot_of_content_body(&c, &out, &err), 0);
     expect(&out, "{'apiVersion':'snapshot.storage.k8s.io/v1','kind':'VolumeSnapshot','metadata':{"
                  "'name':'copy','namespace':'lab','labels':{" LABELS ",'vm.novasphere.dev/disk':"
                  "'root'}},'spec':{'source':{'volumeSnapshotContentName':'wukong-x'},"
@@ -132,9 +132,9 @@ static void test_content_refused(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct err err = {0};
         CLEANUP_JSON cJSON *content = parse(rows[i].content);
-        struct target_content_copy c = {&f.wukong, "wukong-x", "copy", "root", content};
-        CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
-        assert_int_equal(target_content_copy_body(&c, &out, &err), -1);
+        struct manifest_content_copy c = {&f.wukong, "wukong-x", "copy", "root", content};
+        CLEANUP_BUF struct buf out = BUF_INIT(MANIFEST_BODY_MAX);
+        assert_int_equal(manifest_content_copy_body(&c, &out, &err), -1);
         assert_int_equal(err.kind, rows[i].kind);
     }
 }
@@ -158,8 +158,8 @@ static void test_vmsnapshot(void **state)
     CLEANUP_FIXTURE struct wukong_fixture f;
     struct err err = {0};
     fixture_init(&f, NULL, NULL);
-    CLEANUP_BUF struct buf out = BUF_INIT(TARGET_BODY_MAX);
-    assert_int_equal(target_vmsnapshot_body(&f.wukong, "snap", "lab", "src", 300, &out, &err), 0);
+    CLEANUP_BUF struct buf out = BUF_INIT(MANIFEST_BODY_MAX);
+    assert_int_equal(manifest_vmsnapshot_body(&f.wukong, "snap", "lab", "src", 300, &out, &err), 0);
     expect(&out, "{'apiVersion':'snapshot.kubevirt.io/v1beta1','kind':'VirtualMachineSnapshot',"
                  "'metadata':{'name':'snap','namespace':'lab','labels':{" LABELS "}},'spec':{"
                  "'source':{'apiGroup':'kubevirt.io','kind':'VirtualMachine','name':'src'},"

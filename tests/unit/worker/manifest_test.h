@@ -4,8 +4,8 @@
  *
  * An expectation is "path = json"; "path = -" says that the path is absent. Paths are json_at's.
  */
-#ifndef TESTS_TARGET_TEST_H
-#define TESTS_TARGET_TEST_H
+#ifndef TESTS_MANIFEST_TEST_H
+#define TESTS_MANIFEST_TEST_H
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -85,7 +85,7 @@ static inline void fixture_release(struct wukong_fixture *f)
 /* "root data*" -> disks root and data with claims clone-root, clone-data; * marks the boot disk. */
 struct disk_list {
     char names[LIMIT_DISKS][NAME_BUF], claims[LIMIT_DISKS][PVC_NAME_BUF];
-    struct target_disk items[LIMIT_DISKS];
+    struct manifest_disk items[LIMIT_DISKS];
     size_t count;
 };
 static inline void disk_list_init(struct disk_list *d, const char *text)
@@ -98,7 +98,7 @@ static inline void disk_list_init(struct disk_list *d, const char *text)
         assert_true(i < LIMIT_DISKS);
         (void)snprintf(d->names[i], NAME_BUF, "%.*s", (int)(n - boot), text);
         (void)snprintf(d->claims[i], PVC_NAME_BUF, "clone-%.*s", (int)(n - boot), text);
-        d->items[i] = (struct target_disk){d->names[i], d->claims[i], boot};
+        d->items[i] = (struct manifest_disk){d->names[i], d->claims[i], boot};
         text += n + strspn(text + n, " ");
     }
 }

@@ -4,7 +4,7 @@
  * the machine stays one that KubeVirt takes (no disk without its volume, no empty cloud-init
  * drive), and that each loss is told. A clone within one namespace keeps all of it.
  */
-#include "target_test.h"
+#include "manifest_test.h"
 
 #include "wukong/dependencies.h"
 
@@ -143,7 +143,7 @@ static const struct row rows[] = {
 
 struct built {
     struct wukong_fixture f;
-    struct target_vm vm;
+    struct manifest_vm vm;
     cJSON *source, *body;
     int status;
     struct err err;
@@ -160,12 +160,12 @@ static void build(const struct row *row, bool elsewhere, struct built *b)
     b->f.wukong.spec.source.allow_secret_count = ARRAY_LEN(allowed);
     b->source = parse(row->source);
     disk_list_init(&disks, strstr(row->source, "src-root") ? "root" : NULL);
-    struct target_request r = {.wukong = &b->f.wukong,
-                               .effective = &b->f.effective,
-                               .disks = disks.items,
-                               .disk_count = disks.count};
-    target_vm_init(&b->vm);
-    b->status = target_vm_body(b->source, &r, &b->vm, &b->err);
+    struct manifest_request r = {.wukong = &b->f.wukong,
+                                 .effective = &b->f.effective,
+                                 .disks = disks.items,
+                                 .disk_count = disks.count};
+    manifest_vm_init(&b->vm);
+    b->status = manifest_vm_body(b->source, &r, &b->vm, &b->err);
     struct err err = {0};
     if (b->status == 0)
         assert_int_equal(json_parse(b->vm.body.data, b->vm.body.len, true, &b->body, &err), 0);
@@ -175,11 +175,11 @@ static void release(struct built *b)
 {
     cJSON_Delete(b->body);
     cJSON_Delete(b->source);
-    target_vm_release(&b->vm);
+    manifest_vm_release(&b->vm);
     fixture_release(&b->f);
 }
 
-static bool is_told(const struct target_vm *vm, const char *part)
+static bool is_told(const struct manifest_vm *vm, const char *part)
 {
     for (size_t i = 0; i < vm->warning_count; i++)
         if (strstr(vm->warnings[i], part))

@@ -8,7 +8,7 @@
  * code with the builder; the text of each big number must stand in the result as it stood in the
  * source. The seed of a failing machine is printed; WUKONG_SEED=<n> runs that one alone.
  */
-#include "target_test.h"
+#include "manifest_test.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -307,7 +307,7 @@ static void check_volumes(const struct machine *m, const cJSON *body)
 }
 
 static void check_body(const struct machine *m, const struct wukong_fixture *f, const cJSON *source,
-                       const struct target_vm *vm)
+                       const struct manifest_vm *vm)
 {
     static const char *const marks[] = {CLAIM_MARK,  MAC_MARK,  UUID_MARK,
                                         SERIAL_MARK, "srchost", "src-small-1"};
@@ -346,9 +346,9 @@ static void run_machine(uint64_t seed)
     rng_seed(&m.rng, seed);
     draw(&m);
     CLEANUP_JSON cJSON *drawn = parse(m.text.data), *source = NULL;
-    struct target_source in = {.vm = m.stand_alone ? NULL : drawn,
-                               .vmi = m.stand_alone ? drawn : NULL};
-    if (target_source_spec(&in, &source, &err) < 0)
+    struct manifest_source in = {.vm = m.stand_alone ? NULL : drawn,
+                                 .vmi = m.stand_alone ? drawn : NULL};
+    if (manifest_source_spec(&in, &source, &err) < 0)
         fail_msg("%s", err.message);
 
     bool sized = !json_at(source, "spec.instancetype");
@@ -362,14 +362,14 @@ static void run_machine(uint64_t seed)
             buf_addf(&wanted, "%sv%zu", wanted.len ? " " : "", i);
     struct disk_list disks;
     disk_list_init(&disks, wanted.data);
-    struct target_request r = {.wukong = &f.wukong,
-                               .effective = &f.effective,
-                               .index = rng_range(&m.rng, 0, 2),
-                               .disks = disks.items,
-                               .disk_count = disks.count};
-    CLEANUP_TARGET_VM struct target_vm vm;
-    target_vm_init(&vm);
-    if (target_vm_body(source, &r, &vm, &err) < 0)
+    struct manifest_request r = {.wukong = &f.wukong,
+                                 .effective = &f.effective,
+                                 .index = rng_range(&m.rng, 0, 2),
+                                 .disks = disks.items,
+                                 .disk_count = disks.count};
+    CLEANUP_MANIFEST_VM struct manifest_vm vm;
+    manifest_vm_init(&vm);
+    if (manifest_vm_body(source, &r, &vm, &err) < 0)
         fail_msg("%s", err.message);
     CLEANUP_JSON cJSON *original = as_drawn(&m, drawn);
     check_body(&m, &f, original, &vm);
@@ -436,12 +436,12 @@ static void run_nonsense(uint64_t seed)
         (void)spoil(drawn, &nth, values[rng_range(&m.rng, 0, ARRAY_LEN(values) - 1)]);
     }
     buf_release(&m.text);
-    struct target_source in = {.vm = m.stand_alone ? NULL : drawn,
-                               .vmi = m.stand_alone ? drawn : NULL};
+    struct manifest_source in = {.vm = m.stand_alone ? NULL : drawn,
+                                 .vmi = m.stand_alone ? drawn : NULL};
     CLEANUP_JSON cJSON *whole = parse("{'spec':{'template':{'spec':{'domain':{'devices':{}}}}}}");
     if (m.stand_alone && chance(&m, 50))
         in.revision_data = whole;
-    if (target_source_spec(&in, &source, &err) < 0)
+    if (manifest_source_spec(&in, &source, &err) < 0)
         return;
     CLEANUP_FIXTURE struct wukong_fixture f;
     fixture_init(&f, NULL,
@@ -449,16 +449,16 @@ static void run_nonsense(uint64_t seed)
                                   "'highAvailability':{'antiAffinity':true,'nodeSelector':{'a':"
                                   "'b'},'tolerations':[{'key':'t'}]}"
                                 : NULL);
-    struct target_request r = {.wukong = &f.wukong, .effective = &f.effective};
+    struct manifest_request r = {.wukong = &f.wukong, .effective = &f.effective};
     struct disk_list disks;
     disk_list_init(&disks, "v0* v1");
     if (chance(&m, 50)) {
         r.disks = disks.items;
         r.disk_count = 2;
     }
-    CLEANUP_TARGET_VM struct target_vm vm;
-    target_vm_init(&vm);
-    if (target_vm_body(source, &r, &vm, &err) < 0) {
+    CLEANUP_MANIFEST_VM struct manifest_vm vm;
+    manifest_vm_init(&vm);
+    if (manifest_vm_body(source, &r, &vm, &err) < 0) {
         assert_true(err.message[0] != '\0');
         return;
     }
