@@ -8,7 +8,7 @@
 #include <assert.h>
 
 #include "../unit/worker/observed_cluster.h"
-#include "actions/bodies.h"
+#include "actions/create.h"
 #include "decide/decide.h"
 
 static const char *const specs[] = {
@@ -52,23 +52,23 @@ static void build_bodies(const struct clone_state *v, struct decision *d)
     for (size_t t = 0; t < v->target_count; t++) {
         const struct target_state *one = &v->targets[t];
         for (size_t k = 0; k < v->disk_count; k++) {
-            body_create_claim(v, d, one, k);
-            body_dry_run_claim(v, d, one, k);
-            (void)body_claim_changed(v, one, k);
+            create_claim(v, d, one, k);
+            create_dry_run_claim(v, d, one, k);
+            (void)create_claim_changed(v, one, k);
         }
-        body_create_vm(v, d, one);
-        body_dry_run_vm(v, d, one);
-        (void)body_vm_changed(
+        create_vm(v, d, one);
+        create_dry_run_vm(v, d, one);
+        (void)create_vm_changed(
             v, one, call_log_find(v->call_log, call_key_named(CALL_CREATE_VM, one->vm.name)));
     }
     for (size_t k = 0; k < v->disk_count; k++) {
-        body_create_snapshot(v, d, k);
+        create_snapshot(v, d, k);
         if (v->disks[k].plan->method != DISK_HANDLE_COPY)
             continue;
-        body_create_content_copy(v, d, k);
-        body_create_snapshot_copy(v, d, k);
+        create_content_copy(v, d, k);
+        create_snapshot_copy(v, d, k);
     }
-    (void)body_needs(v, &n);
+    (void)needed_objects(v, &n);
 }
 
 static void check_intents(const struct clone_state *v, const struct decision *d)

@@ -19,8 +19,8 @@ static char *event_run(const struct clone_state *v)
     return token ? xasprintf("-%08x", (unsigned)str_hash64(token, strlen(token))) : xstrdup("");
 }
 
-void body_event_about(const struct clone_state *v, struct decision *d, bool warning,
-                      const char *what, const char *about, const char *format, ...)
+void create_event_about(const struct clone_state *v, struct decision *d, bool warning,
+                        const char *what, const char *about, const char *format, ...)
 {
     CLEANUP_BUF struct buf message = BUF_INIT(8192);
     CLEANUP_BUF struct buf out = BUF_INIT(16384);

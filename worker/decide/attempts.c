@@ -1,7 +1,7 @@
 /* An attempt: its clock, its failure, what must be settled before the next. */
 #include "decide/decide_internal.h"
 
-#include "actions/bodies.h"
+#include "actions/create.h"
 #include "actions/event.h"
 #include "base/rng.h"
 #include "base/str.h"
@@ -83,8 +83,8 @@ void begin_abort(const struct clone_state *v, struct decision *d, const struct w
     d->record.error.freeze_ms = d->record.attempt.freeze_ms;
     if (!d->record.attempt.begun_ms)
         d->record.attempt.begun_ms = v->now.wall_ms;
-    body_event(v, d, true, "AttemptFailed", "attempt %lld: %s: %s", (long long)d->record.attempts,
-               d->record.error.reason, why->message);
+    create_event(v, d, true, "AttemptFailed", "attempt %lld: %s: %s", (long long)d->record.attempts,
+                 d->record.error.reason, why->message);
     decision_again(d, v->now.wall_ms);
 }
 
@@ -106,7 +106,7 @@ static bool is_still_reading(const struct clone_state *v)
     size_t n = 0;
     if (!clone_past_cut(v) || v->disk_count || v->capture.refusal)
         return false;
-    const struct body_read *reads = body_reads(v, &n);
+    const struct capture_read *reads = capture_reads(v, &n);
     for (size_t i = 0; i < n; i++) {
         const struct call *c = call_log_find(v->call_log, reads[i].key);
         bool hopeless = call_failed(c) && (c->code == 404 || c->failures > READS_TRIED);
@@ -173,7 +173,7 @@ static void next_attempt(const struct clone_state *v, struct decision *d, bool l
     }
     /* What a cache that lags has not shown would outlive this attempt, and stay for as long as the
        claims of the next one wait for a consumer. */
-    if (!late && !v->record.ready_count && !oblige_nothing_left(v, d, false))
+    if (!late && !v->record.ready_count && !teardown_nothing_left(v, d, false))
         return;
     d->record.attempts = v->record.attempts + 1;
     d->record.attempt = (struct attempt){.begun_ms = v->now.wall_ms, .owned = true};
@@ -184,21 +184,21 @@ static void fail_finally(const struct clone_state *v, struct decision *d)
 {
     d->record.phase = PHASE_FAILED;
     d->record.completion_ms = v->now.wall_ms;
-    body_event(v, d, true, "Failed", "%s: %s", v->record.error.reason,
-               str_or(v->record.error.message, ""));
+    create_event(v, d, true, "Failed", "%s: %s", v->record.error.reason,
+                 str_or(v->record.error.message, ""));
 }
 
 /* Everything that a failed or cancelled attempt owes; true when nothing is owed any more. last: no
    other attempt follows, so that the source is not needed running any more. */
 bool settle(const struct clone_state *v, struct decision *d, bool last)
 {
-    oblige_thaw(v, d, true);
+    teardown_thaw(v, d, true);
     note_started(v, d);
     bool thawed = !record_owes_thaw(&v->record);
-    bool landed = oblige_await_creates(v, d);
-    bool removed = oblige_remove_all(v, d);
+    bool landed = teardown_await_creates(v, d);
+    bool removed = teardown_remove_all(v, d);
     /* A guest that is stopped while its file systems are frozen cannot shut down. */
-    bool stopped = !last || (thawed && oblige_stop_source(v, d));
+    bool stopped = !last || (thawed && teardown_stop_source(v, d));
     return thawed && landed && removed && stopped;
 }
 
@@ -227,8 +227,9 @@ void after_failure(const struct clone_state *v, struct decision *d)
         decision_again(d, r->error.at_ms + CLEANUP_LIMIT_MS + 1);
         return;
     } else if (v->ours_count) {
-        body_event(v, d, true, "Leftovers", "%s %s/%s could not be removed within 10 minutes",
-                   worker_kinds[v->ours[0].kind].kind, str_or(v->ours[0].ns, ""), v->ours[0].name);
+        create_event(v, d, true, "Leftovers", "%s %s/%s could not be removed within 10 minutes",
+                     worker_kinds[v->ours[0].kind].kind, str_or(v->ours[0].ns, ""),
+                     v->ours[0].name);
     }
     if (over)
         fail_finally(v, d);

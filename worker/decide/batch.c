@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-#include "actions/bodies.h"
+#include "actions/create.h"
 #include "actions/event.h"
 #include "base/str.h"
 #include "steps/steps.h"
@@ -117,8 +117,8 @@ bool batch_repair(const struct clone_state *v, struct decision *d, const struct 
     d->persist_first = true;
     char what[48];
     (void)snprintf(what, sizeof what, "ReplicaFailed-%lld", (long long)d->record.repair.count);
-    body_event(v, d, true, what, "%s is made anew, the others stay: %s", why->target->vm.name,
-               why->message);
+    create_event(v, d, true, what, "%s is made anew, the others stay: %s", why->target->vm.name,
+                 why->message);
     return true;
 }
 
@@ -129,7 +129,7 @@ bool batch_repaired(const struct clone_state *v, struct decision *d)
         return true;
     for (size_t t = 0; t < v->target_count; t++)
         if (v->targets[t].index + 1 == target && !v->targets[t].ready &&
-            !(oblige_remove_target(v, d, &v->targets[t]) && oblige_await_creates(v, d)))
+            !(teardown_remove_target(v, d, &v->targets[t]) && teardown_await_creates(v, d)))
             return false;
     d->record.repair.target = 0;
     d->persist_first = true;
@@ -148,7 +148,7 @@ void batch_tell_retry(const struct clone_state *v, struct decision *d)
                     : "the snapshots that the ready machines' claims wait for are gone: start "
                       "these machines once";
     if (until)
-        body_event(v, d, true, "RetryWaits", "a retry was asked for; it begins when %s", until);
+        create_event(v, d, true, "RetryWaits", "a retry was asked for; it begins when %s", until);
 }
 
 const char *batch_survivors(const struct clone_state *v, const struct decision *d)

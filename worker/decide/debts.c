@@ -1,6 +1,6 @@
 #include "decide/debts.h"
 
-#include "actions/bodies.h"
+#include "actions/create.h"
 #include "actions/event.h"
 #include "base/str.h"
 #include "observe/queries.h"
@@ -153,25 +153,25 @@ static bool keep_snapshots(const struct clone_state *v, struct decision *d)
     bool linked = v->effective.clone_type == CLONE_LINKED;
     if (v->wukong->deleted_ms) {
         if (!machines_stay(v))
-            return !oblige_remove_all(v, d);
-        body_event(v, d, true, "SnapshotsKept",
-                   "the machines stay (reclaimPolicy), and so do the snapshots that they need, "
-                   "labelled " WUKONG_UID_LABEL "=%s",
-                   v->wukong->uid);
+            return !teardown_remove_all(v, d);
+        create_event(v, d, true, "SnapshotsKept",
+                     "the machines stay (reclaimPolicy), and so do the snapshots that they need, "
+                     "labelled " WUKONG_UID_LABEL "=%s",
+                     v->wukong->uid);
         return false;
     }
     if (!linked)
         return true;
-    bool held = oblige_hold_parents(v, d);
+    bool held = teardown_hold_parents(v, d);
     /* The parent is the source's own snapshot; the way to it is not needed once the claims are
        bound. */
     if (held && !clone_claims_pending(v))
-        held = oblige_remove_copies(v, d);
+        held = teardown_remove_copies(v, d);
     if (!held)
         decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
     if (!snapshots_left(v))
-        body_event(v, d, true, "ParentLost",
-                   "the snapshots that the clone's disks are linked to were deleted");
+        create_event(v, d, true, "ParentLost",
+                     "the snapshots that the clone's disks are linked to were deleted");
     return snapshots_left(v) || contents_left(v);
 }
 
@@ -182,16 +182,16 @@ static bool remove_temporaries(const struct clone_state *v, struct decision *d)
     bool linked = v->effective.clone_type == CLONE_LINKED;
     if ((linked && clone_has_children(v)) || clone_claims_pending(v))
         return !keep_snapshots(v, d);
-    return oblige_remove_snapshots(v, d);
+    return teardown_remove_snapshots(v, d);
 }
 
 bool debts_pay(const struct clone_state *v, struct decision *d)
 {
-    oblige_thaw(v, d, true);
+    teardown_thaw(v, d, true);
     bool thawed = !record_owes_thaw(&d->record);
-    bool stopped = thawed && oblige_stop_source(v, d);
+    bool stopped = thawed && teardown_stop_source(v, d);
     bool failed = v->record.phase == PHASE_FAILED;
-    bool removed = !failed || oblige_remove_all(v, d);
+    bool removed = !failed || teardown_remove_all(v, d);
     if (removed && (!failed || clone_has_children(v)))
         removed = remove_temporaries(v, d);
     if (!failed || v->record.ready_count)

@@ -60,23 +60,24 @@ static void tell_shared(const struct clone_state *v, struct decision *d)
             buf_addf(&names, "%s%s", names.len ? ", " : "", v->disks[i].plan->name);
     const struct pod_user user = pods_sharing(v);
     if (names.len)
-        body_event(v, d, true, "SharedDisk",
-                   "shareable or lun: %s; what other machines wrote to it meanwhile is part of the "
-                   "clone, whole or not%s%s%s%s",
-                   names.data, user.pod ? "; not called FilesystemConsistent, for the Pod " : "",
-                   str_or(user.pod, ""), user.pod ? " uses disk " : "", str_or(user.disk, ""));
+        create_event(
+            v, d, true, "SharedDisk",
+            "shareable or lun: %s; what other machines wrote to it meanwhile is part of the "
+            "clone, whole or not%s%s%s%s",
+            names.data, user.pod ? "; not called FilesystemConsistent, for the Pod " : "",
+            str_or(user.pod, ""), user.pod ? " uses disk " : "", str_or(user.disk, ""));
 }
 
 static void tell_cut(const struct clone_state *v, struct decision *d)
 {
     const char *what = str_or(consistency_names[d->record.attempt.consistency], "taken");
     if (record_owes_thaw(&d->record))
-        body_event(v, d, false, "SnapshotTaken", "%s, the guest is not thawed yet", what);
+        create_event(v, d, false, "SnapshotTaken", "%s, the guest is not thawed yet", what);
     else if (d->record.attempt.froze)
-        body_event(v, d, false, "SnapshotTaken", "%s, the guest was frozen for %lld ms", what,
-                   (long long)d->record.attempt.freeze_ms);
+        create_event(v, d, false, "SnapshotTaken", "%s, the guest was frozen for %lld ms", what,
+                     (long long)d->record.attempt.freeze_ms);
     else
-        body_event(v, d, false, "SnapshotTaken", "%s, the guest was not frozen", what);
+        create_event(v, d, false, "SnapshotTaken", "%s, the guest was not frozen", what);
     tell_shared(v, d);
 }
 
@@ -87,10 +88,10 @@ static void tell_host_copies(const struct clone_state *v, struct decision *d)
         for (size_t i = 0; i < v->disk_count; i++) {
             const struct claim_state *c = &v->targets[t].claims[i];
             if (c->host_copied && !c->bound)
-                body_event_about(v, d, true, "HostAssistedCopy", v->disks[i].plan->name,
-                                 "disk %s: CDI copies it byte by byte, which takes long: %s",
-                                 v->disks[i].plan->name,
-                                 str_or(c->fallback, "the storage class asks for it"));
+                create_event_about(v, d, true, "HostAssistedCopy", v->disks[i].plan->name,
+                                   "disk %s: CDI copies it byte by byte, which takes long: %s",
+                                   v->disks[i].plan->name,
+                                   str_or(c->fallback, "the storage class asks for it"));
         }
 }
 
@@ -112,13 +113,13 @@ static void go_on(const struct clone_state *v, struct decision *d)
     start_clock(v, &w, d);
     batch_note_ready(v, d);
     bool late = past_deadline(v, &w, d);
-    oblige_thaw(v, d, late || w.status == STEP_FAILED);
+    teardown_thaw(v, d, late || w.status == STEP_FAILED);
     if (late)
         return;
     note_started(v, d);
     /* After the cut the source is not needed any more. */
     if (clone_past_cut(v) && !record_owes_thaw(&v->record))
-        (void)oblige_stop_source(v, d);
+        (void)teardown_stop_source(v, d);
     d->step_speaks = w.current < CLONE_STEPS;
     d->step = d->step_speaks ? clone_steps[w.current].name : NULL;
     if (d->step_speaks)
@@ -137,7 +138,7 @@ static void go_on(const struct clone_state *v, struct decision *d)
     /* From here on claims are made of them. */
     if (v->effective.clone_type == CLONE_LINKED && v->wukong->has_finalizer &&
         w.current > CLONE_STEP_SNAPSHOTS)
-        (void)oblige_hold_parents(v, d);
+        (void)teardown_hold_parents(v, d);
     /* Nothing that must be undone is begun before the finalizer is there. */
     const struct clone_step *step = w.current < CLONE_STEPS ? &clone_steps[w.current] : NULL;
     bool guarded = v->wukong->has_finalizer ||
@@ -165,7 +166,7 @@ static bool holds_snapshots(const struct clone_state *v)
         return clone_claims_pending(v);
     if (record_final(&v->record) || v->wukong->deleted_ms || record_aborted(&v->record))
         return clone_has_children_to_go(v) || clone_claims_pending(v) ||
-               !oblige_await_creates(v, &scratch);
+               !teardown_await_creates(v, &scratch);
     return !clone_targets_complete(v);
 }
 
@@ -233,10 +234,10 @@ static void tell_strangers(const struct clone_state *v, struct decision *d)
     CLEANUP_FREE char *who =
         v->stranger_count > shown ? xstrdup("many") : xasprintf("%016llx", (unsigned long long)set);
     if (shown)
-        body_event_about(v, d, true, "NotOurs", who,
-                         "left alone, for this clone did not make it, though it bears its "
-                         "label " WUKONG_UID_LABEL ": %s; take the label off what was copied",
-                         text.data);
+        create_event_about(v, d, true, "NotOurs", who,
+                           "left alone, for this clone did not make it, though it bears its "
+                           "label " WUKONG_UID_LABEL ": %s; take the label off what was copied",
+                           text.data);
 }
 
 void clone_decide(const struct clone_state *v, struct decision *d)
@@ -292,6 +293,6 @@ void clone_decide_leaving(const struct clone_state *v, struct decision *d)
     d->write_status = true;
     d->keep_conditions = true;
     d->step = "Thaw";
-    oblige_thaw(v, d, true);
+    teardown_thaw(v, d, true);
     summary(v, d);
 }

@@ -1,7 +1,7 @@
 /* The end of a clone: it has succeeded, failed for good, or is deleted. */
 #include "decide/decide_internal.h"
 
-#include "actions/bodies.h"
+#include "actions/create.h"
 #include "actions/event.h"
 #include "actions/execute.h"
 #include "base/str.h"
@@ -18,9 +18,9 @@ void succeed(const struct clone_state *v, struct decision *d)
     debts_tell_readiness(v, d);
     d->record.completion_ms = v->now.wall_ms;
     d->record.attempt.progress = 100;
-    body_event(v, d, false, "Succeeded", "VirtualMachine %s is cloned from %s/%s (%s)",
-               v->targets[0].vm.name, v->effective.source_ns, v->effective.source_name,
-               str_or(consistency_names[d->record.attempt.consistency], "consistency unknown"));
+    create_event(v, d, false, "Succeeded", "VirtualMachine %s is cloned from %s/%s (%s)",
+                 v->targets[0].vm.name, v->effective.source_ns, v->effective.source_name,
+                 str_or(consistency_names[d->record.attempt.consistency], "consistency unknown"));
 }
 
 void write_finalizer(const struct clone_state *v, struct decision *d, bool wanted)
@@ -48,7 +48,7 @@ static bool follow_reclaim_policy(const struct clone_state *v, struct decision *
         const struct vm_state *vm = &v->targets[t].vm;
         if (!vm->exists || !vm->ours || vm->deleting || vm->owned == wanted || vm->owned_by_other)
             continue;
-        body_own_vm(v, d, &v->targets[t], wanted);
+        create_own_vm(v, d, &v->targets[t], wanted);
         followed = false;
     }
     return followed;
@@ -56,10 +56,10 @@ static bool follow_reclaim_policy(const struct clone_state *v, struct decision *
 
 static void tell_leftovers(const struct clone_state *v, struct decision *d)
 {
-    body_event(v, d, true, "Leftovers", "%s %s/%s could not be removed and is left behind",
-               v->ours_count ? worker_kinds[v->ours[0].kind].kind : "the guest's freeze",
-               v->ours_count ? str_or(v->ours[0].ns, "") : v->effective.source_ns,
-               v->ours_count ? v->ours[0].name : v->effective.source_name);
+    create_event(v, d, true, "Leftovers", "%s %s/%s could not be removed and is left behind",
+                 v->ours_count ? worker_kinds[v->ours[0].kind].kind : "the guest's freeze",
+                 v->ours_count ? str_or(v->ours[0].ns, "") : v->effective.source_ns,
+                 v->ours_count ? v->ours[0].name : v->effective.source_name);
 }
 
 /* A finished clone is never run again. What may still be owed: temporaries, snapshots that wait for
@@ -81,7 +81,7 @@ void after_end(const struct clone_state *v, struct decision *d)
     bool lasting = v->effective.clone_type == CLONE_LINKED || clone_claims_pending(v);
     bool leaves = !lasting || (failed && !clone_has_children(v));
     if (!owes && v->wukong->has_finalizer && leaves)
-        owes = !oblige_nothing_left(v, d, failed && !v->record.ready_count);
+        owes = !teardown_nothing_left(v, d, failed && !v->record.ready_count);
     bool late = v->wukong->deleted_ms && v->wukong->deleted_ms + CLEANUP_LIMIT_MS < v->now.wall_ms;
     if (owes && late)
         tell_leftovers(v, d);
@@ -94,7 +94,7 @@ void cancelled(const struct clone_state *v, struct decision *d)
 {
     int64_t since = v->wukong->deleted_ms ? v->wukong->deleted_ms : v->now.wall_ms;
     int64_t limit = since + CLEANUP_LIMIT_MS;
-    bool settled = settle(v, d, true) && oblige_nothing_left(v, d, true);
+    bool settled = settle(v, d, true) && teardown_nothing_left(v, d, true);
     d->record.phase = v->record.phase == PHASE_NONE ? PHASE_PENDING : v->record.phase;
     d->step = "Cancelling";
     d->keep_conditions = true;
@@ -103,9 +103,9 @@ void cancelled(const struct clone_state *v, struct decision *d)
         return;
     }
     if (v->source_ns_terminating)
-        body_event(v, d, true, "ParentLost",
-                   "namespace %s of the source is being deleted: what is left there goes with it",
-                   v->effective.source_ns);
+        create_event(v, d, true, "ParentLost",
+                     "namespace %s of the source is being deleted: what is left there goes with it",
+                     v->effective.source_ns);
     if (!settled)
         tell_leftovers(v, d);
     write_finalizer(v, d, false);

@@ -1,6 +1,6 @@
 #include "decide/restored.h"
 
-#include "actions/bodies.h"
+#include "actions/create.h"
 #include "actions/event.h"
 #include "base/str.h"
 #include "json/json.h"
@@ -33,5 +33,5 @@ void restored_end(const struct clone_state *v, struct decision *d)
                        "), and what is over stays over: it is not cloned again";
     r->error.at_ms = v->now.wall_ms;
     r->error.terminal = true;
-    body_event(v, d, true, "Restored", "%s", r->error.message);
+    create_event(v, d, true, "Restored", "%s", r->error.message);
 }

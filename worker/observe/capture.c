@@ -13,7 +13,7 @@
 
 struct read_list {
     struct arena *arena;
-    struct body_read *items;
+    struct capture_read *items;
     size_t count;
 };
 
@@ -26,7 +26,7 @@ static void want(struct read_list *l, int kind, const char *ns, const char *name
 {
     if (!name || l->count == READS_MAX)
         return;
-    l->items[l->count++] = (struct body_read){kind, ns, name, call_key_named(call, name), NULL};
+    l->items[l->count++] = (struct capture_read){kind, ns, name, call_key_named(call, name), NULL};
 }
 
 static cJSON *parse_call(const struct call_log *m, enum call_kind call, const char *name)
@@ -109,7 +109,7 @@ static void want_what_the_source_names(const struct clone_state *v, struct read_
     want_expansion(v, vm, vmi, l);
 }
 
-const struct body_read *body_reads(const struct clone_state *v, size_t *ret_count)
+const struct capture_read *capture_reads(const struct clone_state *v, size_t *ret_count)
 {
     struct read_list l = {.arena = v->arena};
     if (v->capture.reads) {
@@ -464,7 +464,7 @@ static int64_t oldest_read(const struct clone_state *v)
 {
     size_t n = 0;
     int64_t oldest = INT64_MAX;
-    const struct body_read *reads = body_reads(v, &n);
+    const struct capture_read *reads = capture_reads(v, &n);
     for (size_t i = 0; i < n; i++) {
         const struct call *c = call_log_find(v->call_log, reads[i].key);
         if (!call_was_ok(c) && !call_was_absent(c))
@@ -534,7 +534,7 @@ static void build(struct clone_state *v, struct call_log *call_log)
         return;
     }
     /* To know them is to parse the source, and within one look they stay the same. */
-    v->capture.reads = body_reads(v, &v->capture.read_count);
+    v->capture.reads = capture_reads(v, &v->capture.read_count);
     int64_t read_ms = oldest_read(v);
     if (same_attempt && kept->done_ms >= read_ms)
         load(v, kept->body, kept->body_len);
@@ -550,7 +550,7 @@ void capture_build(struct clone_state *v, struct call_log *call_log)
 
 /* Of what no cache holds nothing is said: it follows from the machine, and does not change. */
 static bool is_current(const struct clone_state *v, const struct cache_reader *caches,
-                       const struct body_read *r)
+                       const struct capture_read *r)
 {
     const struct call *c = call_log_find(v->call_log, r->key);
     if (r->kind >= WORKER_KINDS)
@@ -565,7 +565,7 @@ void capture_compare(struct clone_state *v, const struct cache_reader *caches)
     size_t n = 0;
     if (v->capture.sealed || (!v->capture.refusal && !v->capture.present))
         return;
-    const struct body_read *reads = body_reads(v, &n);
+    const struct capture_read *reads = capture_reads(v, &n);
     v->capture.current = n > 0;
     for (size_t i = 0; i < n && v->capture.current; i++)
         v->capture.current = is_current(v, caches, &reads[i]);

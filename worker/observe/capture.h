@@ -12,7 +12,7 @@
 #include "observe/state.h"
 
 /* An object to be read live; key names the call log's slot. */
-struct body_read {
+struct capture_read {
     int kind; /* enum worker_kind */
     const char *ns, *name;
     struct call_key key;
@@ -21,7 +21,7 @@ struct body_read {
 /* The reads that the capture needs, as far as they are known by now: the source first, what it
    names (ControllerRevision, claims) once the source has been read. With the snapshots of this
    attempt there, the one that carries the capture instead. Lives in the state's arena. */
-const struct body_read *body_reads(const struct clone_state *v, size_t *ret_count);
+const struct capture_read *capture_reads(const struct clone_state *v, size_t *ret_count);
 
 /*
  * Fills v->capture (and v->disks with the plan; snapshots are the caller's) from the call log: from

@@ -225,8 +225,8 @@ void observe_left_snapshot(struct clone_state *v, const struct cache_reader *c,
     observe_release(v, o, left);
     if (left->deleting || left->copy) {
         int64_t since = v->now.wall_ms - o->deleted_ms;
-        bool stuck = content.deleting && since > STUCK_MS && since < STUCK_UNTIL_MS;
-        left->stuck = stuck && !left->copy ? content.name : NULL;
+        bool deletion_missed = content.deleting && since > STUCK_MS && since < STUCK_UNTIL_MS;
+        left->deletion_missed = deletion_missed && !left->copy ? content.name : NULL;
     } else if (!sure(v, &content)) {
         left->look_key = look_key(o);
         struct content live = live_content(v, c, usual, o->uid, left->look_key);

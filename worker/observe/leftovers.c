@@ -153,7 +153,7 @@ static bool add_own(struct owned_fill *f, const struct kube_object *o)
     if (f->kind == KIND_DATA_VOLUME)
         left->pending_claim = !str_eq(kube_object_field(o, F_PHASE), "Succeeded");
     if (f->kind == KIND_VM_SNAPSHOT) {
-        left->hasty = !str_eq(kube_object_field(o, F_PHASE), "Succeeded");
+        left->kubevirt_still_holds = !str_eq(kube_object_field(o, F_PHASE), "Succeeded");
         add_backups(f, o);
     }
     return true;

@@ -114,7 +114,7 @@ struct source_state {
     int64_t last_thaw_ms;       /* wall; 0: none known */
 };
 
-struct body_read; /* bodies.h */
+struct capture_read; /* create.h */
 
 /* The outcome of reading the source and planning its disks. */
 struct capture_state {
@@ -124,8 +124,8 @@ struct capture_state {
     const char *text;    /* the same as compact JSON */
     enum reason refusal; /* REASON_NONE, or why no capture can be made from what was read */
     const char *api_error_text;
-    const char *warnings;          /* one text, NULL: none */
-    const struct body_read *reads; /* as body_reads found them; NULL: not yet */
+    const char *warnings;             /* one text, NULL: none */
+    const struct capture_read *reads; /* as capture_reads found them; NULL: not yet */
     size_t read_count;
     bool current; /* the caches show the very versions that were read */
 };
@@ -147,13 +147,15 @@ struct leftover {
     bool being_cut;       /* the CSI driver is at work on it, and has not answered */
     const char *look;     /* the content that must be read live before; NULL: known well enough */
     struct call_key look_key; /* the call log slot of that look */
-    const char *stuck;        /* a content, marked for deletion, that its sidecar has overlooked */
-    bool unlabelled;          /* a VolumeSnapshot that KubeVirt made for us */
-    const char *backup_of;    /* UID of the VirtualMachineSnapshot that KubeVirt made it for */
-    bool unread;        /* the cache does not show it, and the API server has not been asked */
-    bool hasty;         /* a VirtualMachineSnapshot under way: KubeVirt holds the guest for it */
-    int64_t created_ms; /* snapshots */
-    bool copy;          /* of a handle that is another content's: its policy is never touched */
+    const char
+        *deletion_missed;  /* a content, marked for deletion, that its sidecar has overlooked */
+    bool unlabelled;       /* a VolumeSnapshot that KubeVirt made for us */
+    const char *backup_of; /* UID of the VirtualMachineSnapshot that KubeVirt made it for */
+    bool unread;           /* the cache does not show it, and the API server has not been asked */
+    bool kubevirt_still_holds; /* a VirtualMachineSnapshot under way: KubeVirt holds the guest for
+                                  it */
+    int64_t created_ms;        /* snapshots */
+    bool copy;     /* of a handle that is another content's: its policy is never touched */
     bool attached; /* a content that we hold, whose VolumeSnapshot is there: it goes with that */
 };
 

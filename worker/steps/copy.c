@@ -6,7 +6,7 @@
  */
 #include "steps/steps.h"
 
-#include "actions/bodies.h"
+#include "actions/create.h"
 #include "base/str.h"
 
 static bool needs_copy(const struct clone_state *v, size_t disk)
@@ -75,8 +75,8 @@ void step_copies_run(const struct clone_state *v, struct decision *d)
         if (!needs_copy(v, i))
             continue;
         if (!c->content_exists)
-            body_create_content_copy(v, d, i);
+            create_content_copy(v, d, i);
         else if (!c->snapshot.exists)
-            body_create_snapshot_copy(v, d, i);
+            create_snapshot_copy(v, d, i);
     }
 }

@@ -1,7 +1,7 @@
 /* The freeze and the thaw of the guest; see steps.h. */
 #include "steps/steps.h"
 
-#include "actions/bodies.h"
+#include "actions/create.h"
 #include "base/str.h"
 #include "observe/resources.h"
 #include "steps/pods.h"

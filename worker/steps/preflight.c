@@ -6,7 +6,7 @@
  */
 #include "steps/steps.h"
 
-#include "actions/bodies.h"
+#include "actions/create.h"
 #include "base/str.h"
 #include "observe/capture.h"
 
@@ -23,7 +23,7 @@ static int64_t age_ms(const struct clone_state *v, const struct call *c)
 }
 
 /* That a claim is not there is an answer, too: it may be one that nobody wants. */
-static bool read_fresh(const struct clone_state *v, const struct body_read *r)
+static bool read_fresh(const struct clone_state *v, const struct capture_read *r)
 {
     const struct call *c = call_log_find(v->call_log, r->key);
     bool may_lack = r->kind == KIND_PVC || r->key.kind == CALL_READ_SOURCE_ABSENT;
@@ -138,9 +138,9 @@ static bool trial_at(const struct clone_state *v, size_t n, struct trial *ret)
 static void try_once(const struct clone_state *v, struct decision *d, const struct trial *t)
 {
     if (t->call == CALL_DRY_CLAIM)
-        body_dry_run_claim(v, d, first_missing(v), t->disk);
+        create_dry_run_claim(v, d, first_missing(v), t->disk);
     else if (t->call == CALL_DRY_VM)
-        body_dry_run_vm(v, d, first_missing(v));
+        create_dry_run_vm(v, d, first_missing(v));
     else
         body_dry_run_snapshot(v, d, t->disk);
 }
@@ -151,11 +151,11 @@ static const char *trial_changed(const struct clone_state *v, const struct trial
 {
     const struct target_state *target = first_missing(v);
     if (t->call == CALL_DRY_VM)
-        return body_vm_changed(v, target,
-                               call_log_find(v->call_log, clone_dry_key(v, t->call, t->name)));
+        return create_vm_changed(v, target,
+                                 call_log_find(v->call_log, clone_dry_key(v, t->call, t->name)));
     if (t->call != CALL_DRY_CLAIM)
         return NULL;
-    const char *changed = body_dry_claim_changed(v, target, t->disk);
+    const char *changed = create_dry_claim_changed(v, target, t->disk);
     if (changed)
         why->disk = v->disks[t->disk].plan->name;
     return changed;
@@ -178,7 +178,7 @@ static enum step_status dry_runs(const struct clone_state *v, struct why *why)
 enum found { FOUND_UNKNOWN, FOUND_THERE, FOUND_MISSING, FOUND_HIDDEN };
 
 /* Said by the last answer, though it may be asked for again right now. */
-static bool need_missing(const struct body_need *n, const struct call *c)
+static bool need_missing(const struct needed_object *n, const struct call *c)
 {
     if (!n->probe)
         return call_was_absent(c);
@@ -188,7 +188,7 @@ static bool need_missing(const struct body_need *n, const struct call *c)
 
 /* A probe that is refused for another reason than the name, by a quota or by somebody's policy,
    tells nothing, today and tomorrow: the Event with what the machine needs names it. */
-static enum found find_need(const struct clone_state *v, const struct body_need *n)
+static enum found find_need(const struct clone_state *v, const struct needed_object *n)
 {
     const struct call *c = call_log_find(v->call_log, n->key);
     if (n->probe && call_failed(c) && (c->kind == ERR_REFUSED || c->kind == ERR_NOT_FOUND))
@@ -198,7 +198,7 @@ static enum found find_need(const struct clone_state *v, const struct body_need 
     return call_ok(c) && age_ms(v, c) < READ_FRESH_MS ? FOUND_THERE : FOUND_UNKNOWN;
 }
 
-static void tell_missing(const struct body_need *n, struct why *why)
+static void tell_missing(const struct needed_object *n, struct why *why)
 {
     why_set(why, REASON_DEPENDENCY_MISSING, "%s %s%s%s, which the source names, does not exist",
             n->kind->kind, str_or(n->ns, ""), n->ns ? "/" : "", n->name);
@@ -208,7 +208,7 @@ static void tell_missing(const struct body_need *n, struct why *why)
 static enum step_status check_dependencies(const struct clone_state *v, struct why *why)
 {
     size_t n = 0;
-    const struct body_need *needs = body_needs(v, &n);
+    const struct needed_object *needs = needed_objects(v, &n);
     for (size_t i = 0; i < n; i++) {
         const struct call *c = call_log_find(v->call_log, needs[i].key);
         enum found found = find_need(v, &needs[i]);
@@ -228,7 +228,7 @@ static enum step_status check_dependencies(const struct clone_state *v, struct w
     return STEP_DONE;
 }
 
-static void ask_for(struct decision *d, const struct body_need *n)
+static void ask_for(struct decision *d, const struct needed_object *n)
 {
     struct intent *i = intents_add(&d->intents, n->probe ? INTENT_PROBE : INTENT_READ, n->kind,
                                    n->ns, n->name, n->key);
@@ -255,7 +255,7 @@ static int64_t reading_stands_ms(const struct clone_state *v)
 {
     size_t n = 0;
     int64_t least = INT64_MAX;
-    const struct body_read *reads = body_reads(v, &n);
+    const struct capture_read *reads = capture_reads(v, &n);
     for (size_t i = 0; i < n; i++) {
         const struct call *c = call_log_find(v->call_log, reads[i].key);
         if (!call_ok(c) && !(call_failed(c) && c->code == 404))
@@ -288,7 +288,7 @@ static bool held_by_source(const struct clone_state *v, struct why *why)
 /* What the API server has refused or not found, and nobody has mended as far as is known. */
 struct refused {
     const struct call *call; /* NULL: nothing */
-    const struct body_need *need;
+    const struct needed_object *need;
     struct trial trial; /* where it was no need */
 };
 
@@ -296,7 +296,7 @@ static struct refused find_refused(const struct clone_state *v)
 {
     struct refused r = {0};
     size_t n = 0;
-    const struct body_need *needs = body_needs(v, &n);
+    const struct needed_object *needs = needed_objects(v, &n);
     for (size_t i = 0; i < n; i++) {
         r.call = call_log_find(v->call_log, needs[i].key);
         r.need = &needs[i];
@@ -373,7 +373,7 @@ enum step_status step_preflight_check(const struct clone_state *v, struct why *w
     if (!told)
         why_set(why, REASON_WAITING, "reading the source");
     size_t n = 0;
-    const struct body_read *reads = body_reads(v, &n);
+    const struct capture_read *reads = capture_reads(v, &n);
     for (size_t i = 0; i < n; i++) {
         const struct call *c = call_log_find(v->call_log, reads[i].key);
         if (call_unreadable(c))
@@ -414,7 +414,7 @@ void step_preflight_run(const struct clone_state *v, struct decision *d)
         access_ask(v, ACCESS_CLONE, d);
         return;
     }
-    const struct body_read *reads = body_reads(v, &n);
+    const struct capture_read *reads = capture_reads(v, &n);
     for (size_t i = 0; i < n; i++) {
         if (read_fresh(v, &reads[i]))
             continue;
@@ -426,7 +426,7 @@ void step_preflight_run(const struct clone_state *v, struct decision *d)
     }
     if (!v->capture.present || v->capture.refusal || held_by_source(v, &why))
         return;
-    const struct body_need *needs = body_needs(v, &n);
+    const struct needed_object *needs = needed_objects(v, &n);
     for (size_t i = 0; i < n; i++) {
         const struct call *c = call_log_find(v->call_log, needs[i].key);
         if (!c || v->now.wall_ms >= c->done_ms + NEED_POLL_MS)

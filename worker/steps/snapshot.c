@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-#include "actions/bodies.h"
+#include "actions/create.h"
 #include "base/str.h"
 #include "observe/driver_answer.h"
 #include "steps/pods.h"
@@ -246,7 +246,7 @@ static void record_cut(const struct clone_state *v, struct decision *d)
     d->record.attempt.snapshot_bytes = bytes;
     d->record.attempt.consistency = judge_consistency(v);
     const struct call *freeze = clone_freeze_call(v);
-    /* Its end may not be known yet: oblige_thaw tells it then. */
+    /* Its end may not be known yet: teardown_thaw tells it then. */
     if (call_ok(freeze) && !d->record.attempt.freeze.thawed_ms) {
         d->record.attempt.froze = true;
         d->record.attempt.freeze_ms = v->now.mono_ms - freeze->sent_mono_ms;
@@ -273,7 +273,7 @@ void step_cut_run(const struct clone_state *v, struct decision *d)
         return;
     }
     if (clone_uses_vm_snapshot(v) && !v->vm_snapshot.exists) {
-        body_create_vm_snapshot(v, d);
+        create_vm_snapshot(v, d);
         return;
     }
     if (clone_uses_vm_snapshot(v))
@@ -281,7 +281,7 @@ void step_cut_run(const struct clone_state *v, struct decision *d)
     size_t first = d->intents.count;
     for (size_t i = 0; i < v->disk_count; i++)
         if (!v->disks[i].snapshot.exists && !clone_disk_is_cut(&v->disks[i]))
-            body_create_snapshot(v, d, i);
+            create_snapshot(v, d, i);
     for (size_t i = first; i < d->intents.count; i++)
         d->intents.items[i].urgent = clone_cut_mode(v) == CUT_FROZEN;
 }

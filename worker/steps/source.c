@@ -4,7 +4,7 @@
 
 #include <assert.h>
 
-#include "actions/bodies.h"
+#include "actions/create.h"
 #include "base/str.h"
 #include "json/json.h"
 

@@ -2,7 +2,7 @@
 #include "observe/capture.h"
 #include "steps/steps.h"
 
-#include "actions/bodies.h"
+#include "actions/create.h"
 #include "base/str.h"
 #include "observe/driver_answer.h"
 
@@ -52,7 +52,7 @@ static enum step_status without_capture(const struct clone_state *v, struct why 
 static void read_capture(const struct clone_state *v, struct decision *d)
 {
     size_t n = 0;
-    const struct body_read *reads = body_reads(v, &n);
+    const struct capture_read *reads = capture_reads(v, &n);
     for (size_t i = 0; i < n; i++)
         if (!call_ok(call_log_find(v->call_log, reads[i].key)))
             (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[reads[i].kind], reads[i].ns,
@@ -95,7 +95,7 @@ enum step_status step_disks_check(const struct clone_state *v, struct why *why)
                         v->wukong->ns, c->name);
                 return STEP_FAILED;
             }
-            const char *changed = body_claim_changed(v, &v->targets[t], i);
+            const char *changed = create_claim_changed(v, &v->targets[t], i);
             if (changed) {
                 why->disk = v->disks[i].plan->name;
                 why_set(why, REASON_CHANGED_BY_ADMISSION, "%s", changed);
@@ -149,7 +149,7 @@ void step_disks_run(const struct clone_state *v, struct decision *d)
         for (size_t t = 0; t < v->target_count && allowed; t++) {
             if (v->targets[t].claims[i].exists)
                 continue;
-            body_create_claim(v, d, &v->targets[t], i);
+            create_claim(v, d, &v->targets[t], i);
             allowed--;
         }
     }
@@ -172,7 +172,7 @@ enum step_status step_vm_check(const struct clone_state *v, struct why *why)
         }
         const struct call *made =
             call_log_find(v->call_log, call_key_named(CALL_CREATE_VM, vm->name));
-        const char *changed = vm->exists ? body_vm_changed(v, &v->targets[t], made) : NULL;
+        const char *changed = vm->exists ? create_vm_changed(v, &v->targets[t], made) : NULL;
         if (changed) {
             why_set(why, REASON_CHANGED_BY_ADMISSION, "%s", changed);
             return STEP_FAILED;
@@ -194,7 +194,7 @@ void step_vm_run(const struct clone_state *v, struct decision *d)
     }
     for (size_t t = 0; t < v->target_count; t++)
         if (!v->targets[t].vm.exists)
-            body_create_vm(v, d, &v->targets[t]);
+            create_vm(v, d, &v->targets[t]);
 }
 
 static bool owner_missing(const struct target_state *t, size_t disk)
@@ -322,7 +322,7 @@ void step_ready_run(const struct clone_state *v, struct decision *d)
         for (size_t i = 0; i < v->disk_count; i++)
             if (owner_missing(&v->targets[t], i) && v->targets[t].claims[i].owner_target &&
                 v->targets[t].vm.uid)
-                body_own_claim(v, d, &v->targets[t], i);
+                create_own_claim(v, d, &v->targets[t], i);
     for (size_t t = 0; starts_by_hand(v) && t < v->target_count; t++) {
         const struct vm_state *vm = &v->targets[t].vm;
         struct call_key start = call_key_named(CALL_START_TARGET, vm->uid);

@@ -8,21 +8,21 @@
 
 /* KubeVirt holds the guest frozen for a VirtualMachineSnapshot under way: its deletion waits no
    longer for the contents of its VolumeSnapshots. */
-#define HASTY_MS 5000
+#define KUBEVIRT_HOLD_MS 5000
 
 /* How often csi-snapshotter is made to look at a content again. */
-#define NUDGE_MS 10000
+#define RETRIGGER_MS 10000
 
 /* Any write makes it look; the annotation says whose it is. */
-static void nudge(const struct clone_state *v, struct decision *d, const struct leftover *o)
+static void retrigger(const struct clone_state *v, struct decision *d, const struct leftover *o)
 {
-    struct call_key key = call_key_named(CALL_NUDGE_CONTENT, o->stuck);
+    struct call_key key = call_key_named(CALL_RETRIGGER_CONTENT, o->deletion_missed);
     const struct call *last = call_log_find(v->call_log, key);
-    decision_again(d, v->now.wall_ms + NUDGE_MS);
-    if (call_ok(last) && v->now.wall_ms < last->done_ms + NUDGE_MS)
+    decision_again(d, v->now.wall_ms + RETRIGGER_MS);
+    if (call_ok(last) && v->now.wall_ms < last->done_ms + RETRIGGER_MS)
         return;
-    struct intent *p =
-        intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL, o->stuck, key);
+    struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
+                                   o->deletion_missed, key);
     p->body = arena_printf(v->arena,
                            "{\"metadata\":{\"annotations\":{\"" WUKONG_GROUP
                            "/deletion-awaited\":\"%lld\"}}}",
@@ -38,10 +38,10 @@ static bool set_to_delete(const struct clone_state *v, const char *content)
     return call_ok(gone) && !(call_ok(kept) && kept->done_mono_ms >= gone->done_mono_ms);
 }
 
-/* Everything that must come before the deletion of a VolumeSnapshot; true when it has. hasty: only
-   what takes no time. */
+/* Everything that must come before the deletion of a VolumeSnapshot; true when it has.
+   kubevirt_still_holds: only what takes no time. */
 static bool may_go(const struct clone_state *v, struct decision *d, const struct leftover *o,
-                   bool hasty)
+                   bool kubevirt_still_holds)
 {
     if (o->unlabelled && !str_eq(o->backup_of, v->record.vm_snapshot_uid)) {
         /* What tells that it is ours, once KubeVirt's snapshot is gone, is stored first. */
@@ -71,8 +71,8 @@ static bool may_go(const struct clone_state *v, struct decision *d, const struct
                   "\":\"Delete\"}},\"spec\":{\"deletionPolicy\":\"Delete\"}}";
         return false;
     }
-    if (hasty)
-        return !o->content_awaited || v->now.wall_ms > o->created_ms + HASTY_MS;
+    if (kubevirt_still_holds)
+        return !o->content_awaited || v->now.wall_ms > o->created_ms + KUBEVIRT_HOLD_MS;
     /* The provisioner takes its finalizer off after the claim is bound, and a conflict makes it try
        again a second later: by then the content must be there, or it fails for minutes and the
        snapshot hangs (seen on v6.3: 409, then "error getting snapshotcontent"). */
@@ -95,8 +95,8 @@ static bool may_go(const struct clone_state *v, struct decision *d, const struct
 
 static void remove_one(const struct clone_state *v, struct decision *d, const struct leftover *o)
 {
-    if (o->stuck)
-        nudge(v, d, o);
+    if (o->deletion_missed)
+        retrigger(v, d, o);
     if (o->deleting && !o->in_use)
         return;
     if (o->attached)
@@ -131,7 +131,7 @@ static size_t remove_kind(const struct clone_state *v, struct decision *d, int k
 
 /* The copies of another namespace; the physical snapshot is the first content's and stays. True
    when none is left. */
-bool oblige_remove_copies(const struct clone_state *v, struct decision *d)
+bool teardown_remove_copies(const struct clone_state *v, struct decision *d)
 {
     size_t n = 0;
     for (size_t i = 0; i < v->ours_count; i++) {
@@ -148,10 +148,10 @@ bool oblige_remove_copies(const struct clone_state *v, struct decision *d)
    True when it is gone. */
 static bool remove_vm_snapshots(const struct clone_state *v, struct decision *d)
 {
-    bool there = false, hasty = false, ready = true;
+    bool there = false, kubevirt_still_holds = false, ready = true;
     for (size_t i = 0; i < v->ours_count; i++) {
         there |= v->ours[i].kind == KIND_VM_SNAPSHOT;
-        hasty |= v->ours[i].hasty;
+        kubevirt_still_holds |= v->ours[i].kubevirt_still_holds;
     }
     for (size_t i = 0; there && i < v->ours_count; i++) {
         const struct leftover *o = &v->ours[i];
@@ -162,23 +162,24 @@ static bool remove_vm_snapshots(const struct clone_state *v, struct decision *d)
         }
         if (o->kind != KIND_SNAPSHOT || o->unread)
             continue;
-        if (o->stuck)
-            nudge(v, d, o);
-        ready &= (o->deleting && !o->in_use && !o->unlabelled) || may_go(v, d, o, hasty);
+        if (o->deletion_missed)
+            retrigger(v, d, o);
+        ready &=
+            (o->deleting && !o->in_use && !o->unlabelled) || may_go(v, d, o, kubevirt_still_holds);
     }
     if (ready)
         (void)remove_kind(v, d, KIND_VM_SNAPSHOT);
     return !there;
 }
 
-bool oblige_remove_snapshots(const struct clone_state *v, struct decision *d)
+bool teardown_remove_snapshots(const struct clone_state *v, struct decision *d)
 {
     /* Those who share them have not yet written down that they do. */
     if (v->share.taking_over) {
         decision_again(d, v->now.wall_ms + 1000);
         return false;
     }
-    if (!oblige_remove_copies(v, d)) {
+    if (!teardown_remove_copies(v, d)) {
         decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
         return false;
     }
@@ -192,7 +193,7 @@ bool oblige_remove_snapshots(const struct clone_state *v, struct decision *d)
 
 /* A finalizer on a snapshot protects nothing; its content and data go at once. What holds is a
    content whose deletionPolicy is Retain (seen on external-snapshotter 8.6). */
-bool oblige_hold_parents(const struct clone_state *v, struct decision *d)
+bool teardown_hold_parents(const struct clone_state *v, struct decision *d)
 {
     bool held = true;
     for (size_t i = 0; i < v->ours_count; i++) {
@@ -214,7 +215,7 @@ bool oblige_hold_parents(const struct clone_state *v, struct decision *d)
 
 /* The order matters: a Pending claim keeps its snapshot in deletion for ever and a dying snapshot
    keeps the claim Pending, so claims go first and are waited for. */
-bool oblige_remove_all(const struct clone_state *v, struct decision *d)
+bool teardown_remove_all(const struct clone_state *v, struct decision *d)
 {
     size_t n = remove_kind(v, d, KIND_VM);
     n += remove_kind(v, d, KIND_DATA_VOLUME);
@@ -226,7 +227,7 @@ bool oblige_remove_all(const struct clone_state *v, struct decision *d)
     /* What is left are machines that have been ready: their disks may need them still. */
     bool needed = clone_claims_pending(v) ||
                   (v->effective.clone_type == CLONE_LINKED && clone_has_children(v));
-    return needed || oblige_remove_snapshots(v, d);
+    return needed || teardown_remove_snapshots(v, d);
 }
 
 static bool is_of_target(const struct clone_state *v, const struct target_state *t,
@@ -241,8 +242,8 @@ static bool is_of_target(const struct clone_state *v, const struct target_state 
     return false;
 }
 
-bool oblige_remove_target(const struct clone_state *v, struct decision *d,
-                          const struct target_state *t)
+bool teardown_remove_target(const struct clone_state *v, struct decision *d,
+                            const struct target_state *t)
 {
     bool gone = true;
     for (size_t i = 0; i < v->ours_count; i++) {
@@ -256,7 +257,7 @@ bool oblige_remove_target(const struct clone_state *v, struct decision *d,
     return gone;
 }
 
-bool oblige_await_creates(const struct clone_state *v, struct decision *d)
+bool teardown_await_creates(const struct clone_state *v, struct decision *d)
 {
     for (const struct call *c = v->call_log->calls; c; c = c->next) {
         if (call_kinds[c->key.kind].effect != CALL_CREATES)

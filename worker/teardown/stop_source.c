@@ -9,15 +9,15 @@
 /* Of a source that cannot be stopped again an Event tells so long after the deadline. */
 #define STOP_LIMIT_MS 600000
 
-bool oblige_stop_source(const struct clone_state *v, struct decision *d)
+bool teardown_stop_source(const struct clone_state *v, struct decision *d)
 {
     const struct clone_record *r = &v->record;
     if (!clone_source_to_stop(v))
         return true;
     int64_t deadline = r->start_ms ? r->start_ms + v->effective.deadline_s * 1000 : 0;
     if (deadline && v->now.wall_ms >= deadline + STOP_LIMIT_MS)
-        body_event(v, d, true, "SourceNotStopped", "%s/%s could not be stopped again",
-                   v->effective.source_ns, v->source.vm_name);
+        create_event(v, d, true, "SourceNotStopped", "%s/%s could not be stopped again",
+                     v->effective.source_ns, v->source.vm_name);
     decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
     const struct call *last = call_log_find(v->call_log, call_key(CALL_STOP_SOURCE));
     if (call_ok(last) && v->now.wall_ms < last->done_ms + WAIT_POLL_MS)

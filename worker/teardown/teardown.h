@@ -10,28 +10,28 @@
 #include "observe/queries.h"
 
 /* Sends the thaw that is owed and records it when it is known to have happened. */
-void oblige_thaw(const struct clone_state *v, struct decision *d, bool wanted);
+void teardown_thaw(const struct clone_state *v, struct decision *d, bool wanted);
 /* Removes everything of ours but the machines that have been ready, and what their disks need; true
    when nothing else is left. */
-bool oblige_remove_all(const struct clone_state *v, struct decision *d);
+bool teardown_remove_all(const struct clone_state *v, struct decision *d);
 /* Removes one machine and its disks; true when they are gone. */
-bool oblige_remove_target(const struct clone_state *v, struct decision *d,
-                          const struct target_state *t);
+bool teardown_remove_target(const struct clone_state *v, struct decision *d,
+                            const struct target_state *t);
 /* Removes the copies in the target's namespace alone; true when none is left. */
-bool oblige_remove_copies(const struct clone_state *v, struct decision *d);
+bool teardown_remove_copies(const struct clone_state *v, struct decision *d);
 /* Removes the snapshots of ours; true when none is left. */
-bool oblige_remove_snapshots(const struct clone_state *v, struct decision *d);
+bool teardown_remove_snapshots(const struct clone_state *v, struct decision *d);
 /* Waits for creates under way, or just answered, whose object the caches do not show yet: what is
    not seen cannot be removed. True when none is. */
-bool oblige_await_creates(const struct clone_state *v, struct decision *d);
+bool teardown_await_creates(const struct clone_state *v, struct decision *d);
 /* Asks the API server itself whether anything of ours is left: snapshots, or with `all` machines
    and claims too. A cache that lags does not know what was made a moment ago. True when nothing is.
  */
-bool oblige_nothing_left(const struct clone_state *v, struct decision *d, bool all);
+bool teardown_nothing_left(const struct clone_state *v, struct decision *d, bool all);
 /* Sets the contents of our snapshots to Retain: they are a linked clone's parents. True when all of
    them are. */
-bool oblige_hold_parents(const struct clone_state *v, struct decision *d);
+bool teardown_hold_parents(const struct clone_state *v, struct decision *d);
 /* Stops it; true when nothing is owed. */
-bool oblige_stop_source(const struct clone_state *v, struct decision *d);
+bool teardown_stop_source(const struct clone_state *v, struct decision *d);
 
 #endif

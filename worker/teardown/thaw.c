@@ -90,9 +90,9 @@ static void close_freeze(const struct clone_state *v, struct decision *d, int64_
     bool refused = call_failed(freeze) && node_answered(freeze) && !seen_frozen(v);
     /* Of all that is cut and not recorded SnapshotTaken tells it. */
     if (!refused && (clone_past_cut(v) || !clone_all_cut(v)))
-        body_event(v, d, !clone_past_cut(v), "GuestThawed", "the guest %s frozen for %lld ms%s",
-                   call_ok(freeze) ? "was" : "may have been", (long long)r->attempt.freeze_ms,
-                   clone_past_cut(v) ? "" : ", and no snapshot came of it");
+        create_event(v, d, !clone_past_cut(v), "GuestThawed", "the guest %s frozen for %lld ms%s",
+                     call_ok(freeze) ? "was" : "may have been", (long long)r->attempt.freeze_ms,
+                     clone_past_cut(v) ? "" : ", and no snapshot came of it");
 }
 
 static void send_thaw(const struct clone_state *v, struct decision *d, int64_t repeat_ms)
@@ -144,7 +144,7 @@ static int64_t settles_in_ms(const struct clone_state *v)
     return from + late + FREEZE_POLL_MS - v->now.mono_ms;
 }
 
-void oblige_thaw(const struct clone_state *v, struct decision *d, bool wanted)
+void teardown_thaw(const struct clone_state *v, struct decision *d, bool wanted)
 {
     const struct clone_record *r = &v->record;
     const struct call *freeze = clone_freeze_call(v);
@@ -181,12 +181,13 @@ void oblige_thaw(const struct clone_state *v, struct decision *d, bool wanted)
         return;
     }
     if (call_failed(thaw) && thaw->failures >= THAW_FAILS)
-        body_event(v, d, true, "ThawFails",
-                   "the guest of %s/%s cannot be thawed: %s. It is tried again every 2 s; see its "
-                   "guest agent, and thaw it by virtctl unfreeze, or from its console by fsfreeze "
-                   "--unfreeze",
-                   v->effective.source_ns, str_or(v->record.source_vmi, v->effective.source_name),
-                   str_or(thaw->message, "no answer"));
+        create_event(
+            v, d, true, "ThawFails",
+            "the guest of %s/%s cannot be thawed: %s. It is tried again every 2 s; see its "
+            "guest agent, and thaw it by virtctl unfreeze, or from its console by fsfreeze "
+            "--unfreeze",
+            v->effective.source_ns, str_or(v->record.source_vmi, v->effective.source_name),
+            str_or(thaw->message, "no answer"));
     send_thaw(v, d, thaw ? THAW_REPEAT_MS : 0);
     decision_again(d, now + (left > 0 && left < THAW_REPEAT_MS ? left : THAW_REPEAT_MS));
 }

@@ -52,7 +52,7 @@ static bool none_left(const struct clone_state *v, struct decision *d, int kind_
 
 /* Where something of the clone can be (ours.h), and nowhere else: a worker that serves some
    namespaces alone may list in no others. */
-bool oblige_nothing_left(const struct clone_state *v, struct decision *d, bool all)
+bool teardown_nothing_left(const struct clone_state *v, struct decision *d, bool all)
 {
     static const struct left_kind kinds[] = {{KIND_SNAPSHOT, false},    {KIND_CONTENT, false},
                                              {KIND_VM_SNAPSHOT, false}, {KIND_VM, true},

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "actions/bodies.h"
+#include "actions/create.h"
 #include "actions/event.h"
 #include "base/str.h"
 #include "clones/entries.h"

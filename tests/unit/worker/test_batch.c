@@ -276,20 +276,20 @@ static void test_all_but_what_stays_is_removed(void **state)
     struct batch b;
     make(&b);
     b.ours[0].stays = b.ours[1].stays = true;
-    assert_false(oblige_remove_all(&b.v, &b.d));
+    assert_false(teardown_remove_all(&b.v, &b.d));
     assert_true(deletes(&b, "w-vm-1") && deletes(&b, "w-vm-1-root"));
     assert_false(deletes(&b, "w-vm-0") || deletes(&b, "w-vm-0-root"));
     b.ours[2] = b.ours[4];
     b.v.ours_count = 3;
     b.ours[1].pending_claim = true;
-    assert_true(oblige_remove_all(&b.v, &b.d));
+    assert_true(teardown_remove_all(&b.v, &b.d));
     assert_false(deletes(&b, "s"));
     b.ours[1].pending_claim = false;
     b.v.effective.clone_type = CLONE_LINKED;
-    assert_true(oblige_remove_all(&b.v, &b.d));
+    assert_true(teardown_remove_all(&b.v, &b.d));
     assert_false(deletes(&b, "s"));
     b.v.effective.clone_type = CLONE_RUNNING;
-    assert_false(oblige_remove_all(&b.v, &b.d));
+    assert_false(teardown_remove_all(&b.v, &b.d));
     assert_true(deletes(&b, "s"));
     drop(&b);
 }

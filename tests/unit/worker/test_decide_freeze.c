@@ -60,7 +60,7 @@ static void test_the_clock_is_set(void **state)
                 frozen_state(&a, &call_log, answered, rows[i].wall_ms, rows[i].mono_ms);
             struct decision d = {.intents = {.arena = &a}, .record = v.record};
             bool holds = clone_freeze_holds(&v);
-            oblige_thaw(&v, &d, true);
+            teardown_thaw(&v, &d, true);
             if (holds != (answered && rows[i].holds) ||
                 (d.record.attempt.freeze.thawed_ms != 0) != rows[i].thawed ||
                 sends_a_thaw(&d) != !rows[i].thawed)
@@ -291,7 +291,7 @@ static void test_freeze_after_ours_is_not_thawed(void **state)
         v.source.freeze_status = "frozen";
         if (told)
             (void)call_log_prove(&call_log, (struct freeze_proof){PROOF_THAWED, ASKED});
-        oblige_thaw(&v, &d, true);
+        teardown_thaw(&v, &d, true);
         assert_int_equal(sends_a_thaw(&d), !told);
         assert_int_equal(d.record.attempt.freeze.thawed_ms != 0, told);
         call_log_release(&call_log);

@@ -10,7 +10,7 @@
 struct left_row {
     const char *name;
     struct leftover snapshot; /* beside it a VirtualMachineSnapshot, unless kind is 0 */
-    bool vm_snapshot, hasty;
+    bool vm_snapshot, kubevirt_still_holds;
     const char *sent; /* the keys of what is sent, joined */
 };
 
@@ -31,11 +31,14 @@ static void sends(const struct left_row *row)
     ours[0].kind = KIND_SNAPSHOT;
     ours[0].ns = "ns";
     ours[0].name = ours[0].uid = "s";
-    ours[1] = (struct leftover){
-        .kind = KIND_VM_SNAPSHOT, .ns = "ns", .name = "v", .uid = "v", .hasty = row->hasty};
+    ours[1] = (struct leftover){.kind = KIND_VM_SNAPSHOT,
+                                .ns = "ns",
+                                .name = "v",
+                                .uid = "v",
+                                .kubevirt_still_holds = row->kubevirt_still_holds};
     struct decision d = {.intents = {.arena = &a}};
     CLEANUP_BUF struct buf sent = BUF_INIT(4096);
-    assert_false(oblige_remove_snapshots(&v, &d));
+    assert_false(teardown_remove_snapshots(&v, &d));
     for (size_t i = 0; i < d.intents.count; i++)
         buf_addf(&sent, "%s%s", i ? " " : "", call_name(&d.intents.items[i].key));
     if (!str_eq(str_or(sent.data, ""), row->sent))
@@ -65,7 +68,7 @@ static void test_before_a_snapshot_is_deleted(void **state)
         {"the driver has not answered", {.content = "c", .being_cut = true}, false, false, ""},
         {"a claim is being made of it", {.content = "c", .in_use = true}, false, false, ""},
         {"it was overlooked",
-         {.content = "c", .deleting = true, .stuck = "c"},
+         {.content = "c", .deleting = true, .deletion_missed = "c"},
          false,
          false,
          "nudge/c"},
@@ -153,7 +156,7 @@ static void test_the_debt_of_a_thaw_ends(void **state)
         freeze->sent_mono_ms = 970000;
         call_log_get(&call_log, call_key_numbered(CALL_THAW, 970000))->state = rows[i].thaw;
         struct decision d = {.record = v.record, .intents = {.arena = &a}};
-        oblige_thaw(&v, &d, true);
+        teardown_thaw(&v, &d, true);
         if ((d.record.attempt.freeze.thawed_ms != 0) != rows[i].paid)
             fail_msg("%s", rows[i].name);
         call_log_release(&call_log);
@@ -184,7 +187,7 @@ static void test_a_namespace_that_goes(void **state)
                                 .effective = {.source_ns = "src"},
                                 .source_ns_terminating = row != 3};
         struct decision d = {.intents = {.arena = &a}};
-        assert_int_equal(oblige_remove_snapshots(&v, &d), row == 0);
+        assert_int_equal(teardown_remove_snapshots(&v, &d), row == 0);
         assert_int_equal(d.intents.count, row == 1); /* the deletion of one that is still whole */
         call_log_release(&call_log);
     }
@@ -219,7 +222,7 @@ static void test_a_content_without_its_snapshot(void **state)
                                 .ours = ours,
                                 .ours_count = 1};
         struct decision d = {.intents = {.arena = &a}};
-        assert_int_equal(oblige_remove_snapshots(&v, &d), rows[i].attached);
+        assert_int_equal(teardown_remove_snapshots(&v, &d), rows[i].attached);
         assert_string_equal(d.intents.count ? call_name(&d.intents.items[0].key) : "",
                             rows[i].sent);
         call_log_release(&call_log);
@@ -262,14 +265,14 @@ static void test_copies_alone(void **state)
                             .ours = ours,
                             .ours_count = 3};
     struct decision d = {.intents = {.arena = &a}};
-    assert_false(oblige_remove_copies(&v, &d));
+    assert_false(teardown_remove_copies(&v, &d));
     assert_int_equal(d.intents.count, 2);
     assert_string_equal(call_name(&d.intents.items[0].key), "delete/volumesnapshots/s");
     assert_string_equal(call_name(&d.intents.items[1].key), "delete/volumesnapshotcontents/k");
     v.ours = ours + 2;
     v.ours_count = 1;
     d.intents.count = 0;
-    assert_true(oblige_remove_copies(&v, &d));
+    assert_true(teardown_remove_copies(&v, &d));
     assert_int_equal(d.intents.count, 0);
     call_log_release(&call_log);
 }

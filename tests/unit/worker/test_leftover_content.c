@@ -125,7 +125,7 @@ static void test_stuck_content(void **state)
         put(&c, KIND_CONTENT,
             CONTENT("Delete", ",'deletionTimestamp':'2026-09-21T14:13:00Z'", HANDLE));
         build(&c);
-        assert_int_equal(c.view.ours[0].stuck != NULL, i == 0);
+        assert_int_equal(c.view.ours[0].deletion_missed != NULL, i == 0);
         drop(&c);
     }
 }
@@ -159,7 +159,7 @@ static void test_backups_are_ours(void **state)
         size_t at = c.view.ours[0].kind == KIND_SNAPSHOT ? 0 : 1;
         assert_int_equal(c.view.ours[at].kind, KIND_SNAPSHOT);
         assert_int_equal(c.view.ours[at].unlabelled, !labelled);
-        assert_true(c.view.ours[1 - at].hasty);
+        assert_true(c.view.ours[1 - at].kubevirt_still_holds);
         drop(&c);
     }
 }

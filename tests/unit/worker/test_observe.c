@@ -285,7 +285,7 @@ static void test_event_names(void **state)
         build(&c);
         struct decision d = {.intents = {.arena = &c.arena}};
         c.view.record.retry_token = tokens[i];
-        body_event_about(&c.view, &d, true, "AttemptFailed", about[i], "why");
+        create_event_about(&c.view, &d, true, "AttemptFailed", about[i], "why");
         (void)snprintf(names[i], sizeof names[i], "%s", d.intents.items[0].name);
         drop(&c);
     }
@@ -320,7 +320,7 @@ static void test_many_large_bodies(void **state)
         assert_true(c.view.capture.present);
         struct decision d = {.intents = {.arena = &c.arena}};
         for (size_t t = 0; t < c.view.target_count; t++)
-            body_create_vm(&c.view, &d, &c.view.targets[t]);
+            create_vm(&c.view, &d, &c.view.targets[t]);
         assert_false(arena_full(&c.arena));
         assert_true(d.intents.count > 0);
         for (size_t i = 0; i < d.intents.count; i++) {

@@ -1,4 +1,4 @@
-#include "actions/bodies.h"
+#include "actions/create.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -68,7 +68,7 @@ static const char *add_labels(const struct clone_state *v, const char *body, siz
 static void tell(const struct clone_state *v, struct decision *d, const struct err *err,
                  const char *name)
 {
-    body_event_about(v, d, true, "CannotBuild", name, "%s: %s", name, err->message);
+    create_event_about(v, d, true, "CannotBuild", name, "%s: %s", name, err->message);
     if (d->step_speaks)
         d->conditions[d->step_condition] =
             (struct condition){CONDITION_FALSE, REASON_PREFLIGHT_REFUSED,
@@ -102,7 +102,7 @@ static void send_snapshot(const struct clone_state *v, struct decision *d, size_
     i->body = add_labels(v, text_of(&out), disk, true);
 }
 
-void body_create_snapshot(const struct clone_state *v, struct decision *d, size_t disk)
+void create_snapshot(const struct clone_state *v, struct decision *d, size_t disk)
 {
     send_snapshot(v, d, disk, INTENT_CREATE,
                   call_key_named(CALL_CREATE_SNAPSHOT, v->disks[disk].snapshot.name));
@@ -136,7 +136,7 @@ static cJSON *content_facts(const struct snapshot_state *s)
     return json_read(text.data, text.len, &tree, NULL) < 0 ? NULL : tree;
 }
 
-static void create_copy(const struct clone_state *v, struct decision *d, size_t disk, int kind)
+static void send_copy(const struct clone_state *v, struct decision *d, size_t disk, int kind)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(MANIFEST_BODY_MAX);
     CLEANUP_JSON cJSON *content = content_facts(&v->disks[disk].snapshot);
@@ -161,14 +161,14 @@ static void create_copy(const struct clone_state *v, struct decision *d, size_t 
     i->body = add_labels(v, text_of(&out), disk, false);
 }
 
-void body_create_content_copy(const struct clone_state *v, struct decision *d, size_t disk)
+void create_content_copy(const struct clone_state *v, struct decision *d, size_t disk)
 {
-    create_copy(v, d, disk, KIND_CONTENT);
+    send_copy(v, d, disk, KIND_CONTENT);
 }
 
-void body_create_snapshot_copy(const struct clone_state *v, struct decision *d, size_t disk)
+void create_snapshot_copy(const struct clone_state *v, struct decision *d, size_t disk)
 {
-    create_copy(v, d, disk, KIND_SNAPSHOT);
+    send_copy(v, d, disk, KIND_SNAPSHOT);
 }
 
 /* KubeVirt's snapshot carries the capture as our own first one does, unless it is too large. */
@@ -188,7 +188,7 @@ static const char *add_capture(const struct clone_state *v, const char *body)
     return arena_strdup(v->arena, printed);
 }
 
-void body_create_vm_snapshot(const struct clone_state *v, struct decision *d)
+void create_vm_snapshot(const struct clone_state *v, struct decision *d)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(MANIFEST_BODY_MAX);
     struct err err = {0};
@@ -299,8 +299,8 @@ static cJSON *cached_claim(const struct kube_object *o)
     return tree;
 }
 
-const char *body_claim_changed(const struct clone_state *v, const struct target_state *t,
-                               size_t disk)
+const char *create_claim_changed(const struct clone_state *v, const struct target_state *t,
+                                 size_t disk)
 {
     const struct claim_state *c = &t->claims[disk];
     bool cdi = by_cdi(&v->disks[disk]);
@@ -319,8 +319,8 @@ static cJSON *answered(const struct call *c)
     return call_ok(c) && c->body && json_read(c->body, c->body_len, &tree, NULL) == 0 ? tree : NULL;
 }
 
-const char *body_dry_claim_changed(const struct clone_state *v, const struct target_state *t,
-                                   size_t disk)
+const char *create_dry_claim_changed(const struct clone_state *v, const struct target_state *t,
+                                     size_t disk)
 {
     CLEANUP_JSON cJSON *stored = answered(
         call_log_find(v->call_log, clone_dry_key(v, CALL_DRY_CLAIM, t->claims[disk].name)));
@@ -347,22 +347,22 @@ static void send_claim(const struct clone_state *v, struct decision *d,
     i->keeps_answer = verb == INTENT_DRY_RUN;
 }
 
-void body_create_claim(const struct clone_state *v, struct decision *d,
-                       const struct target_state *t, size_t disk)
+void create_claim(const struct clone_state *v, struct decision *d, const struct target_state *t,
+                  size_t disk)
 {
     send_claim(v, d, t, disk, INTENT_CREATE,
                call_key_named(CALL_CREATE_CLAIM, t->claims[disk].name));
 }
 
-void body_dry_run_claim(const struct clone_state *v, struct decision *d,
-                        const struct target_state *t, size_t disk)
+void create_dry_run_claim(const struct clone_state *v, struct decision *d,
+                          const struct target_state *t, size_t disk)
 {
     send_claim(v, d, t, disk, INTENT_DRY_RUN,
                clone_dry_key(v, CALL_DRY_CLAIM, t->claims[disk].name));
 }
 
-void body_own_claim(const struct clone_state *v, struct decision *d, const struct target_state *t,
-                    size_t disk)
+void create_own_claim(const struct clone_state *v, struct decision *d, const struct target_state *t,
+                      size_t disk)
 {
     const struct claim_state *c = &t->claims[disk];
     CLEANUP_BUF struct buf out = BUF_INIT(4096);
@@ -404,7 +404,7 @@ static void tell_all(const struct clone_state *v, struct decision *d, const char
     if (i < count)
         buf_addf(&text, "; and %zu more, which kubectl wukong plan shows", count - i);
     if (text.len)
-        body_event(v, d, true, what, "%s", text.data);
+        create_event(v, d, true, what, "%s", text.data);
 }
 
 /* What the user should know of the new machine, in one Event each; Secrets are named, never read.
@@ -421,8 +421,8 @@ static void tell_warnings(const struct clone_state *v, struct decision *d,
                      vm->needs[i].ns, vm->needs[i].name,
                      vm->needs[i].optional ? " (optional)" : "");
     if (text.len)
-        body_event(v, d, true, "CloneNeeds", "must exist for the new machine to start: %s",
-                   text.data);
+        create_event(v, d, true, "CloneNeeds", "must exist for the new machine to start: %s",
+                     text.data);
 }
 
 static void list_disks(const struct clone_state *v, const struct target_state *t,
@@ -434,8 +434,8 @@ static void list_disks(const struct clone_state *v, const struct target_state *t
                                           v->disks[i].plan->boot};
 }
 
-const char *body_vm_changed(const struct clone_state *v, const struct target_state *t,
-                            const struct call *answer)
+const char *create_vm_changed(const struct clone_state *v, const struct target_state *t,
+                              const struct call *answer)
 {
     struct manifest_disk disks[LIMIT_DISKS];
     struct err err = {0};
@@ -502,7 +502,7 @@ static const char *need_probe(const struct clone_state *v, const struct kube_kin
     return keep(v, &out);
 }
 
-const struct body_need *body_needs(const struct clone_state *v, size_t *ret_count)
+const struct needed_object *needed_objects(const struct clone_state *v, size_t *ret_count)
 {
     struct err err = {0};
     CLEANUP_MANIFEST_VM struct manifest_vm vm;
@@ -511,7 +511,7 @@ const struct body_need *body_needs(const struct clone_state *v, size_t *ret_coun
     if (!v->effective.cross_namespace || !v->capture.present ||
         build_vm(v, &v->targets[0], &vm, &err) < 0)
         return NULL;
-    struct body_need *list = arena_alloc(v->arena, (vm.need_count + 1) * sizeof *list);
+    struct needed_object *list = arena_alloc(v->arena, (vm.need_count + 1) * sizeof *list);
     for (size_t i = 0; i < vm.need_count; i++) {
         const struct manifest_dependency *n = &vm.needs[i];
         const struct kube_kind *kind = n->optional ? NULL : need_kind(n->kind);
@@ -519,8 +519,8 @@ const struct body_need *body_needs(const struct clone_state *v, size_t *ret_coun
             continue;
         const char *ns = arena_strdup(v->arena, n->ns), *name = arena_strdup(v->arena, n->name);
         list[(*ret_count)++] =
-            (struct body_need){kind, ns, name, call_key_object(CALL_NEED, kind->kind, ns, name),
-                               need_probe(v, kind, n)};
+            (struct needed_object){kind, ns, name, call_key_object(CALL_NEED, kind->kind, ns, name),
+                                   need_probe(v, kind, n)};
     }
     return list;
 }
@@ -545,18 +545,19 @@ static void send_vm(const struct clone_state *v, struct decision *d, const struc
     i->keeps_answer = true;
 }
 
-void body_create_vm(const struct clone_state *v, struct decision *d, const struct target_state *t)
+void create_vm(const struct clone_state *v, struct decision *d, const struct target_state *t)
 {
     send_vm(v, d, t, INTENT_CREATE, call_key_named(CALL_CREATE_VM, t->vm.name));
 }
 
-void body_dry_run_vm(const struct clone_state *v, struct decision *d, const struct target_state *t)
+void create_dry_run_vm(const struct clone_state *v, struct decision *d,
+                       const struct target_state *t)
 {
     send_vm(v, d, t, INTENT_DRY_RUN, clone_dry_key(v, CALL_DRY_VM, t->vm.name));
 }
 
-void body_own_vm(const struct clone_state *v, struct decision *d, const struct target_state *t,
-                 bool owned)
+void create_own_vm(const struct clone_state *v, struct decision *d, const struct target_state *t,
+                   bool owned)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(4096);
     struct json_writer w = json_writer(&out);
