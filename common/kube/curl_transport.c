@@ -31,7 +31,7 @@ static void unlink_call(struct kube_call *c)
 }
 
 /* Behind the last one; what is urgent waits only behind what is urgent, too. */
-static struct kube_call *place_of(const struct kube_call_list *l, const struct kube_call *c)
+static struct kube_call *scope_of(const struct kube_call_list *l, const struct kube_call *c)
 {
     struct kube_call *before = l->last;
     if (c->state == CALL_WAITING && c->request.urgent)
@@ -44,7 +44,7 @@ static void link_call(struct kube_call *c, enum call_state state)
 {
     struct kube_call_list *l = list_of(c->owner, state);
     c->state = state;
-    c->before = place_of(l, c);
+    c->before = scope_of(l, c);
     c->after = c->before ? c->before->after : l->first;
     *(c->before ? &c->before->after : &l->first) = c;
     *(c->after ? &c->after->before : &l->last) = c;

@@ -8,25 +8,25 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-struct usage_line {
+struct wait_queue {
     struct usage_bucket *bucket;
-    struct usage_line *next; /* of the same place */
+    struct wait_queue *next; /* of the same place */
     char *policy, *rule;
-    struct usage_holder **items; /* oldest first */
+    struct clone_usage **items; /* oldest first */
     size_t count, cap;
 };
 
 struct usage_bucket {
     char *key; /* the place's letter and the value */
     int64_t active, claimed, reserved;
-    struct usage_line *lines;
+    struct wait_queue *queues;
     UT_hash_handle hh;
 };
 
-struct usage_stand {
-    struct usage_bucket *in[3 + USAGE_CLASSES_MAX]; /* the holder's in_count of them */
-    struct usage_line *lines[USAGE_LINES_MAX];      /* line_count */
-    bool stale[USAGE_LINES_MAX];
+struct usage_membership {
+    struct usage_bucket *in[3 + USAGE_CLASSES_MAX]; /* the member's in_count of them */
+    struct wait_queue *queues[WAIT_QUEUES_MAX];     /* queue_count */
+    bool stale[WAIT_QUEUES_MAX];
 };
 
 struct usage_claims {
@@ -37,56 +37,56 @@ struct usage_claims {
 
 /* --- places --- */
 
-static char *bucket_key(enum usage_place place, const char *value)
+static char *bucket_key(enum usage_scope scope, const char *value)
 {
-    static const char letters[PLACES] = {'c', 's', 'n', 'k'};
-    return xasprintf("%c%s", letters[place], str_or(value, ""));
+    static const char letters[USAGE_SCOPES] = {'c', 's', 'n', 'k'};
+    return xasprintf("%c%s", letters[scope], str_or(value, ""));
 }
 
-static struct usage_bucket *find(const struct usage *u, enum usage_place place, const char *value)
+static struct usage_bucket *find(const struct usage *u, enum usage_scope scope, const char *value)
 {
     struct usage_bucket *b = NULL;
-    CLEANUP_FREE char *key = bucket_key(place, value);
+    CLEANUP_FREE char *key = bucket_key(scope, value);
     HASH_FIND_STR(u->buckets, key, b);
     return b;
 }
 
-static struct usage_bucket *get(struct usage *u, enum usage_place place, const char *value)
+static struct usage_bucket *get(struct usage *u, enum usage_scope scope, const char *value)
 {
-    struct usage_bucket *b = find(u, place, value);
+    struct usage_bucket *b = find(u, scope, value);
     if (b)
         return b;
     b = xcalloc(1, sizeof *b);
-    b->key = bucket_key(place, value);
+    b->key = bucket_key(scope, value);
     HASH_ADD_KEYPTR(hh, u->buckets, b->key, strlen(b->key), b);
     return b;
 }
 
 static void free_if_empty(struct usage *u, struct usage_bucket *b)
 {
-    if (b->active || b->claimed || b->reserved || b->lines)
+    if (b->active || b->claimed || b->reserved || b->queues)
         return;
     HASH_DEL(u->buckets, b);
     free(b->key);
     free(b);
 }
 
-static struct usage_stand *stand_of(struct usage_holder *h)
+static struct usage_membership *membership_of(struct clone_usage *h)
 {
-    if (!h->stand)
-        h->stand = xcalloc(1, sizeof *h->stand);
-    return h->stand;
+    if (!h->membership)
+        h->membership = xcalloc(1, sizeof *h->membership);
+    return h->membership;
 }
 
-static void free_if_nowhere(struct usage_holder *h)
+static void free_if_nowhere(struct clone_usage *h)
 {
-    if (!h->in_count && !h->line_count)
-        free(TAKE(h->stand));
+    if (!h->in_count && !h->queue_count)
+        free(TAKE(h->membership));
 }
 
 /* --- lines --- */
 
-int usage_compare(const struct usage_holder *a, const struct usage_holder *b)
+int usage_compare(const struct clone_usage *a, const struct clone_usage *b)
 {
     if (a->created_ms != b->created_ms)
         return a->created_ms < b->created_ms ? -1 : 1;
@@ -94,7 +94,7 @@ int usage_compare(const struct usage_holder *a, const struct usage_holder *b)
 }
 
 /* Where h stands, or would stand. */
-static size_t position(const struct usage_line *l, const struct usage_holder *h)
+static size_t position(const struct wait_queue *l, const struct clone_usage *h)
 {
     size_t low = 0, high = l->count;
     while (low < high) {
@@ -107,53 +107,53 @@ static size_t position(const struct usage_line *l, const struct usage_holder *h)
     return low;
 }
 
-static void wake_first(struct usage *u, const struct usage_line *l)
+static void wake_first(struct usage *u, const struct wait_queue *l)
 {
     if (l->count && u->wake)
         u->wake(u->arg, l->items[0]);
 }
 
-static void wake_place(struct usage *u, const struct usage_bucket *b)
+static void wake_scope(struct usage *u, const struct usage_bucket *b)
 {
-    for (const struct usage_line *l = b->lines; l; l = l->next)
+    for (const struct wait_queue *l = b->queues; l; l = l->next)
         wake_first(u, l);
 }
 
-static struct usage_line *line_of(const struct usage_bucket *b, const char *policy,
-                                  const char *rule)
+static struct wait_queue *queue_of(const struct usage_bucket *b, const char *policy,
+                                   const char *rule)
 {
-    for (struct usage_line *l = b ? b->lines : NULL; l; l = l->next)
+    for (struct wait_queue *l = b ? b->queues : NULL; l; l = l->next)
         if (str_eq(l->policy, policy) && str_eq(l->rule, rule))
             return l;
     return NULL;
 }
 
-static struct usage_line *new_line(struct usage_bucket *b, const char *policy, const char *rule)
+static struct wait_queue *new_queue(struct usage_bucket *b, const char *policy, const char *rule)
 {
-    struct usage_line *l = xcalloc(1, sizeof *l);
+    struct wait_queue *l = xcalloc(1, sizeof *l);
     l->bucket = b;
     l->policy = xstrdup(policy);
     l->rule = xstrdup(rule);
-    l->next = b->lines;
-    b->lines = l;
+    l->next = b->queues;
+    b->queues = l;
     return l;
 }
 
-static void join(struct usage_line *l, struct usage_holder *h)
+static void join(struct wait_queue *l, struct clone_usage *h)
 {
     if (l->count == l->cap) {
         l->cap = l->cap ? l->cap * 2 : 8;
-        l->items = xrealloc(l->items, l->cap * sizeof(struct usage_holder *));
+        l->items = xrealloc(l->items, l->cap * sizeof(struct clone_usage *));
     }
     size_t at = position(l, h);
-    memmove(&l->items[at + 1], &l->items[at], (l->count - at) * sizeof(struct usage_holder *));
+    memmove(&l->items[at + 1], &l->items[at], (l->count - at) * sizeof(struct clone_usage *));
     l->items[at] = h;
     l->count++;
 }
 
-static void free_line(struct usage *u, struct usage_line *l)
+static void free_queue(struct usage *u, struct wait_queue *l)
 {
-    struct usage_line **at = &l->bucket->lines;
+    struct wait_queue **at = &l->bucket->queues;
     while (*at != l)
         at = &(*at)->next;
     *at = l->next;
@@ -164,60 +164,60 @@ static void free_line(struct usage *u, struct usage_line *l)
     free(l);
 }
 
-static void leave(struct usage *u, struct usage_holder *h, size_t index)
+static void leave(struct usage *u, struct clone_usage *h, size_t index)
 {
-    struct usage_stand *stand = h->stand;
-    struct usage_line *l = stand->lines[index];
+    struct usage_membership *membership = h->membership;
+    struct wait_queue *l = membership->queues[index];
     size_t at = position(l, h);
     assert(at < l->count && l->items[at] == h);
-    memmove(&l->items[at], &l->items[at + 1], (l->count - at - 1) * sizeof(struct usage_holder *));
+    memmove(&l->items[at], &l->items[at + 1], (l->count - at - 1) * sizeof(struct clone_usage *));
     l->count--;
-    h->line_count--;
-    stand->lines[index] = stand->lines[h->line_count];
-    stand->stale[index] = stand->stale[h->line_count];
+    h->queue_count--;
+    membership->queues[index] = membership->queues[h->queue_count];
+    membership->stale[index] = membership->stale[h->queue_count];
     if (!l->count)
-        free_line(u, l);
+        free_queue(u, l);
     else if (at == 0)
         wake_first(u, l);
 }
 
-bool usage_behind(const struct usage *u, const struct usage_holder *h, const char *policy,
-                  const char *rule, enum usage_place place, const char *value)
+bool usage_behind(const struct usage *u, const struct clone_usage *h, const char *policy,
+                  const char *rule, enum usage_scope scope, const char *value)
 {
-    const struct usage_line *l = line_of(find(u, place, value), policy, rule);
+    const struct wait_queue *l = queue_of(find(u, scope, value), policy, rule);
     return l && l->count && l->items[0] != h && usage_compare(l->items[0], h) < 0;
 }
 
-void usage_begin(struct usage_holder *h)
+void usage_begin(struct clone_usage *h)
 {
-    for (size_t i = 0; i < h->line_count; i++)
-        h->stand->stale[i] = true;
+    for (size_t i = 0; i < h->queue_count; i++)
+        h->membership->stale[i] = true;
 }
 
-void usage_wait(struct usage *u, struct usage_holder *h, const char *policy, const char *rule,
-                enum usage_place place, const char *value)
+void usage_wait(struct usage *u, struct clone_usage *h, const char *policy, const char *rule,
+                enum usage_scope scope, const char *value)
 {
-    struct usage_line *l = line_of(find(u, place, value), policy, rule);
-    struct usage_stand *stand = stand_of(h);
-    for (size_t i = 0; i < h->line_count; i++) {
-        if (stand->lines[i] == l) {
-            stand->stale[i] = false;
+    struct wait_queue *l = queue_of(find(u, scope, value), policy, rule);
+    struct usage_membership *membership = membership_of(h);
+    for (size_t i = 0; i < h->queue_count; i++) {
+        if (membership->queues[i] == l) {
+            membership->stale[i] = false;
             return;
         }
     }
-    if (h->line_count == USAGE_LINES_MAX)
+    if (h->queue_count == WAIT_QUEUES_MAX)
         return;
     if (!l)
-        l = new_line(get(u, place, value), policy, rule);
+        l = new_queue(get(u, scope, value), policy, rule);
     join(l, h);
-    stand->stale[h->line_count] = false;
-    stand->lines[h->line_count++] = l;
+    membership->stale[h->queue_count] = false;
+    membership->queues[h->queue_count++] = l;
 }
 
-void usage_end(struct usage *u, struct usage_holder *h)
+void usage_end(struct usage *u, struct clone_usage *h)
 {
-    for (size_t i = h->line_count; i-- > 0;)
-        if (h->stand->stale[i])
+    for (size_t i = h->queue_count; i-- > 0;)
+        if (h->membership->stale[i])
             leave(u, h, i);
     free_if_nowhere(h);
 }
@@ -232,26 +232,26 @@ static struct usage_claims *claims_of(const struct usage *u, const char *uid)
 }
 
 /* What is promised is what the claims that are there do not stand for yet. */
-static void reserve(struct usage *u, struct usage_holder *h)
+static void reserve(struct usage *u, struct clone_usage *h)
 {
     const struct usage_claims *c = claims_of(u, h->uid);
     int64_t wanted = h->holds ? h->bytes - (c ? c->bytes : 0) : 0;
     int64_t delta = (wanted > 0 ? wanted : 0) - h->reserved;
     if (!delta)
         return;
-    struct usage_bucket *b = get(u, PLACE_NAMESPACE, h->ns);
+    struct usage_bucket *b = get(u, USAGE_OF_NAMESPACE, h->ns);
     b->reserved += delta;
     h->reserved += delta;
     if (delta < 0)
-        wake_place(u, b);
+        wake_scope(u, b);
     free_if_empty(u, b);
 }
 
 void usage_claimed(struct usage *u, const char *ns, const char *uid, int64_t delta,
-                   struct usage_holder *h)
+                   struct clone_usage *h)
 {
     struct usage_claims *c = claims_of(u, uid);
-    struct usage_bucket *b = get(u, PLACE_NAMESPACE, ns);
+    struct usage_bucket *b = get(u, USAGE_OF_NAMESPACE, ns);
     if (!c && delta) {
         c = xcalloc(1, sizeof *c);
         c->uid = xstrdup(uid);
@@ -269,17 +269,17 @@ void usage_claimed(struct usage *u, const char *ns, const char *uid, int64_t del
         }
     }
     /* The bucket may be gone by now: a reservation that ended was its last. */
-    b = find(u, PLACE_NAMESPACE, ns);
+    b = find(u, USAGE_OF_NAMESPACE, ns);
     if (!b)
         return;
     if (delta < 0)
-        wake_place(u, b);
+        wake_scope(u, b);
     free_if_empty(u, b);
 }
 
-int64_t usage_bytes(const struct usage *u, const char *ns, const struct usage_holder *h)
+int64_t usage_bytes(const struct usage *u, const char *ns, const struct clone_usage *h)
 {
-    const struct usage_bucket *b = find(u, PLACE_NAMESPACE, ns);
+    const struct usage_bucket *b = find(u, USAGE_OF_NAMESPACE, ns);
     const struct usage_claims *own = h && h->uid ? claims_of(u, h->uid) : NULL;
     if (!b)
         return 0;
@@ -288,31 +288,30 @@ int64_t usage_bytes(const struct usage *u, const char *ns, const struct usage_ho
 
 /* --- slots --- */
 
-static void enter(struct usage *u, struct usage_holder *h, enum usage_place place,
-                  const char *value)
+static void enter(struct usage *u, struct clone_usage *h, enum usage_scope scope, const char *value)
 {
-    struct usage_bucket *b = get(u, place, value);
-    struct usage_stand *stand = stand_of(h);
-    assert(h->in_count < ARRAY_LEN(stand->in));
+    struct usage_bucket *b = get(u, scope, value);
+    struct usage_membership *membership = membership_of(h);
+    assert(h->in_count < ARRAY_LEN(membership->in));
     b->active++;
-    stand->in[h->in_count++] = b;
+    membership->in[h->in_count++] = b;
 }
 
-void usage_hold(struct usage *u, struct usage_holder *h)
+void usage_hold(struct usage *u, struct clone_usage *h)
 {
     if (h->holds)
         return;
     h->holds = true;
     u->held++;
-    enter(u, h, PLACE_CLUSTER, NULL);
-    enter(u, h, PLACE_SOURCE, h->source);
-    enter(u, h, PLACE_NAMESPACE, h->ns);
+    enter(u, h, USAGE_OF_CLUSTER, NULL);
+    enter(u, h, USAGE_OF_SOURCE, h->source);
+    enter(u, h, USAGE_OF_NAMESPACE, h->ns);
     for (size_t i = 0; i < h->class_count; i++)
-        enter(u, h, PLACE_CLASS, h->classes[i]);
+        enter(u, h, USAGE_OF_CLASS, h->classes[i]);
     reserve(u, h);
 }
 
-void usage_drop(struct usage *u, struct usage_holder *h)
+void usage_drop(struct usage *u, struct clone_usage *h)
 {
     if (!h->holds)
         return;
@@ -320,15 +319,15 @@ void usage_drop(struct usage *u, struct usage_holder *h)
     u->held--;
     reserve(u, h);
     while (h->in_count) {
-        struct usage_bucket *b = h->stand->in[--h->in_count];
+        struct usage_bucket *b = h->membership->in[--h->in_count];
         b->active--;
-        wake_place(u, b);
+        wake_scope(u, b);
         free_if_empty(u, b);
     }
     free_if_nowhere(h);
 }
 
-static bool same_classes(const struct usage_holder *h, const char *const *classes, size_t count)
+static bool same_classes(const struct clone_usage *h, const char *const *classes, size_t count)
 {
     if (h->class_count != count)
         return false;
@@ -338,7 +337,7 @@ static bool same_classes(const struct usage_holder *h, const char *const *classe
     return true;
 }
 
-void usage_describe(struct usage *u, struct usage_holder *h, const char *const *classes,
+void usage_describe(struct usage *u, struct clone_usage *h, const char *const *classes,
                     size_t count, int64_t bytes)
 {
     count = count < USAGE_CLASSES_MAX ? count : USAGE_CLASSES_MAX;
@@ -359,26 +358,26 @@ void usage_describe(struct usage *u, struct usage_holder *h, const char *const *
         usage_hold(u, h);
 }
 
-int64_t usage_count(const struct usage *u, enum usage_place place, const char *value,
-                    const struct usage_holder *h)
+int64_t usage_count(const struct usage *u, enum usage_scope scope, const char *value,
+                    const struct clone_usage *h)
 {
-    const struct usage_bucket *b = find(u, place, value);
+    const struct usage_bucket *b = find(u, scope, value);
     int64_t own = 0;
     for (size_t i = 0; b && h && i < h->in_count; i++)
-        own += h->stand->in[i] == b;
+        own += h->membership->in[i] == b;
     return b ? b->active - own : 0;
 }
 
-void usage_freed(struct usage *u, enum usage_place place, const char *value)
+void usage_freed(struct usage *u, enum usage_scope scope, const char *value)
 {
-    const struct usage_bucket *b = find(u, place, value);
+    const struct usage_bucket *b = find(u, scope, value);
     if (b)
-        wake_place(u, b);
+        wake_scope(u, b);
 }
 
 /* --- life --- */
 
-void usage_forget(struct usage *u, struct usage_holder *h)
+void usage_forget(struct usage *u, struct clone_usage *h)
 {
     usage_drop(u, h);
     usage_begin(h);
@@ -399,7 +398,7 @@ void usage_release(struct usage *u)
         free(c);
     }
     HASH_ITER (hh, u->buckets, b, next) {
-        assert(!b->active && !b->lines);
+        assert(!b->active && !b->queues);
         b->claimed = b->reserved = 0;
         free_if_empty(u, b);
     }

@@ -3,11 +3,11 @@
  * target namespace, per storage class), and who waits for which limit. Counters follow each change;
  * nothing is ever walked, so that an event costs the same with ten clones and with ten thousand.
  *
- * A line is what waits for one limit of one policy in one place, oldest first. Only its first may
+ * A queue is what waits for one limit of one policy in one place, oldest first. Only its first may
  * take what becomes free, so nobody starves: usage_behind says of everybody else that it is not its
  * turn, and the first is woken whenever something becomes free or the one before it has left.
  *
- * Pure: no clock, no network; it knows a policy by its name alone. A holder is embedded in what its
+ * Pure: no clock, no network; it knows a policy by its name alone. A member is embedded in what its
  * owner keeps per clone, its strings are the owner's and must outlive its membership.
  */
 #ifndef CLONES_USAGE_H
@@ -17,17 +17,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum usage_place { PLACE_CLUSTER, PLACE_SOURCE, PLACE_NAMESPACE, PLACE_CLASS, PLACES };
+enum usage_scope {
+    USAGE_OF_CLUSTER,
+    USAGE_OF_SOURCE,
+    USAGE_OF_NAMESPACE,
+    USAGE_OF_CLASS,
+    USAGE_SCOPES
+};
 
-/* A clone stands in at most so many lines; when it has left those it is judged again. */
-#define USAGE_LINES_MAX 16
+/* A clone stands in at most so many queues; when it has left those it is judged again. */
+#define WAIT_QUEUES_MAX 16
 /* Storage classes of one clone's disks that are counted. */
 #define USAGE_CLASSES_MAX 8
 
 struct usage_bucket;
-struct usage_line;
+struct wait_queue;
 
-struct usage_holder {
+struct clone_usage {
     const char *key; /* "namespace/name"; orders those of one second */
     int64_t created_ms;
     const char *ns, *uid, *source;    /* source: "namespace/name" */
@@ -36,10 +42,10 @@ struct usage_holder {
     char *classes[USAGE_CLASSES_MAX]; /* owned */
     size_t class_count;
     /* Private. */
-    size_t in_count, line_count;
+    size_t in_count, queue_count;
     int64_t reserved; /* of bytes, what no claim stands for yet */
     /* Where it holds slots and waits; most clones have ended and do neither, which is NULL. */
-    struct usage_stand *stand;
+    struct usage_membership *membership;
 };
 
 struct usage {
@@ -47,44 +53,44 @@ struct usage {
     struct usage_claims *claims;
     size_t held; /* clones that hold a slot */
     /* It is this one's turn: judge it again. */
-    void (*wake)(void *arg, struct usage_holder *h);
+    void (*wake)(void *arg, struct clone_usage *h);
     void *arg;
 };
 
 /* Negative: a is older. Times of objects are whole seconds, so that the key decides now and then.
  */
-int usage_compare(const struct usage_holder *a, const struct usage_holder *b);
+int usage_compare(const struct clone_usage *a, const struct clone_usage *b);
 
-/* Frees everything that is not a holder's; all must have left. */
+/* Frees everything that is not a member's; all must have left. */
 void usage_release(struct usage *u);
-/* Gives up what it holds, leaves every line, frees its classes. */
-void usage_forget(struct usage *u, struct usage_holder *h);
+/* Gives up what it holds, leaves every queue, frees its classes. */
+void usage_forget(struct usage *u, struct clone_usage *h);
 
-void usage_hold(struct usage *u, struct usage_holder *h);
-void usage_drop(struct usage *u, struct usage_holder *h);
+void usage_hold(struct usage *u, struct clone_usage *h);
+void usage_drop(struct usage *u, struct clone_usage *h);
 /* What is known of its disks by now; copied. */
-void usage_describe(struct usage *u, struct usage_holder *h, const char *const *classes,
+void usage_describe(struct usage *u, struct clone_usage *h, const char *const *classes,
                     size_t count, int64_t bytes);
-/* The claims of the clone uid in ns have grown or shrunk; h: its holder, NULL when it is gone. */
+/* The claims of the clone uid in ns have grown or shrunk; h: its member, NULL when it is gone. */
 void usage_claimed(struct usage *u, const char *ns, const char *uid, int64_t delta,
-                   struct usage_holder *h);
+                   struct clone_usage *h);
 /* Something that is not counted here has become free there. */
-void usage_freed(struct usage *u, enum usage_place place, const char *value);
+void usage_freed(struct usage *u, enum usage_scope scope, const char *value);
 
 /* Clones that hold a slot there, h itself not counted. */
-int64_t usage_count(const struct usage *u, enum usage_place place, const char *value,
-                    const struct usage_holder *h);
+int64_t usage_count(const struct usage *u, enum usage_scope scope, const char *value,
+                    const struct clone_usage *h);
 /* Bytes of cloned disks in the namespace, those promised included, h's own not counted. */
-int64_t usage_bytes(const struct usage *u, const char *ns, const struct usage_holder *h);
+int64_t usage_bytes(const struct usage *u, const char *ns, const struct clone_usage *h);
 
 /* An older one waits for the same limit in the same place. */
-bool usage_behind(const struct usage *u, const struct usage_holder *h, const char *policy,
-                  const char *rule, enum usage_place place, const char *value);
+bool usage_behind(const struct usage *u, const struct clone_usage *h, const char *policy,
+                  const char *rule, enum usage_scope scope, const char *value);
 /* A judgement: between begin and end usage_wait names every limit that holds h back; end leaves
-   the lines that were not named. */
-void usage_begin(struct usage_holder *h);
-void usage_wait(struct usage *u, struct usage_holder *h, const char *policy, const char *rule,
-                enum usage_place place, const char *value);
-void usage_end(struct usage *u, struct usage_holder *h);
+   the queues that were not named. */
+void usage_begin(struct clone_usage *h);
+void usage_wait(struct usage *u, struct clone_usage *h, const char *policy, const char *rule,
+                enum usage_scope scope, const char *value);
+void usage_end(struct usage *u, struct clone_usage *h);
 
 #endif

@@ -9,7 +9,7 @@
 #include "actions/decision.h"
 #include "actions/execute.h"
 #include "base/log.h"
-#include "clones/entries.h"
+#include "clones/clone_table.h"
 #include "controller/worker.h"
 #include "kube/client.h"
 #include "kube/store.h"
@@ -35,7 +35,7 @@ struct worker {
     struct watched watched[WORKER_KINDS];
     struct workqueue *queue;
     struct timer pump;
-    struct entries entries;
+    struct clone_table clones;
     struct cache_reader caches; /* the face that observers look through */
     struct policies policies;
     struct policy_reports *policy_reports;
@@ -59,28 +59,28 @@ static inline int64_t worker_wall(const struct worker *w)
 }
 
 /* One look at the Wukong, with all that follows from it (reconcile.c). */
-void worker_reconcile(struct worker *w, struct entry *e);
+void worker_reconcile(struct worker *w, struct clone *e);
 /* What the ClonePolicies of the cache say now. */
 const struct policies *worker_policies_now(struct worker *w);
 /* Writes the decision's status, unless nothing has changed or it may wait (status_writer.c). */
-void worker_send_status(struct worker *w, struct entry *e, const struct clone_state *v,
+void worker_send_status(struct worker *w, struct clone *e, const struct clone_state *v,
                         struct decision *d);
 /* A write or a read has answered with the Wukong, which may be newer than the cache. */
-void worker_trust_answer(struct worker *w, struct entry *e, const char *json, size_t len);
+void worker_trust_answer(struct worker *w, struct clone *e, const char *json, size_t len);
 
 /* The timer that turns the queue is set for its next key; off while the worker does not lead. */
 void worker_arm_pump(struct worker *w);
 /* arg: the worker. Puts the Wukong into the queue; one that is no clone is left alone. */
-void worker_look_at(void *arg, const struct entry *e);
+void worker_look_at(void *arg, const struct clone *e);
 /* All that have not ended, the oldest first: what is free goes to them. */
 void worker_look_at_waiting(struct worker *w);
 /* arg: the worker. usage.h: a place is free for this one. */
-void worker_turn_came(void *arg, struct usage_holder *h);
+void worker_turn_came(void *arg, struct clone_usage *h);
 
 /* Our own writes are newer than the caches. */
 bool worker_object_older(const struct kube_object *a, const struct kube_object *b);
-bool worker_trusts_written(const struct worker *w, const struct entry *e);
-void worker_summarise(struct worker *w, struct entry *e, const struct kube_object *o);
+bool worker_trusts_written(const struct worker *w, const struct clone *e);
+void worker_summarise(struct worker *w, struct clone *e, const struct kube_object *o);
 
 /* store_listener; arg: the struct watched. */
 void worker_cache_changed(void *arg, const struct kube_object *before,

@@ -8,9 +8,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "clones/entries.h"
+#include "clones/clone_table.h"
 #include "clones/metrics.h"
-#include "clones/peers.h"
+#include "clones/share_group.h"
 #include "controller/status.h"
 #include "controller/trace.h"
 #include "json/json.h"
@@ -48,7 +48,7 @@ static const char *worker_stamp_keys(struct worker *w, struct arena *a)
     return arena_strdup(a, json_str(data, "[stamp.pub]"));
 }
 
-static struct permit cross_namespace_permit(struct worker *w, struct entry *self,
+static struct permit cross_namespace_permit(struct worker *w, struct clone *self,
                                             const struct kube_object *o,
                                             const struct clone_state *v)
 {
@@ -78,7 +78,7 @@ static bool under_way(void *arg, const struct kube_object *o)
 }
 
 /* Between two attempts nothing freezes the guest any more. */
-static bool vm_snapshot_under_way(struct worker *w, const struct entry *e)
+static bool vm_snapshot_under_way(struct worker *w, const struct clone *e)
 {
     bool any = e->vm_snapshot && !e->share.aborted;
     if (e->vm_snapshot && e->share.aborted)
@@ -86,15 +86,15 @@ static bool vm_snapshot_under_way(struct worker *w, const struct entry *e)
     return any;
 }
 
-static void settings_of(struct worker *w, struct entry *self, const struct kube_object *o,
+static void settings_of(struct worker *w, struct clone *self, const struct kube_object *o,
                         const struct clone_state *v, struct observe_settings *s)
 {
     s->unfreeze_timeout_ms = w->config.unfreeze_timeout_ms;
     s->freezes_max = w->config.max_frozen;
     s->freezes_full =
-        s->freezes_max && entries_frozen(&w->entries, self, worker_mono(w)) >= s->freezes_max;
-    for (struct entry *e = entries_of_source(&w->entries, v->effective.source_ns,
-                                             str_or(v->effective.source_name, "-"));
+        s->freezes_max && clone_table_frozen(&w->clones, self, worker_mono(w)) >= s->freezes_max;
+    for (struct clone *e = clone_table_of_source(&w->clones, v->effective.source_ns,
+                                                 str_or(v->effective.source_name, "-"));
          e; e = e->same_source_next) {
         s->freeze_elsewhere |=
             e != self && (e->owes_thaw || (e->announced.what & ANNOUNCED_FREEZE));
@@ -112,7 +112,7 @@ static void settings_of(struct worker *w, struct entry *self, const struct kube_
 }
 
 /* Once per change, though a status write may be put off and the decision made again. */
-static void log_step(struct entry *e, const struct clone_state *v, const struct decision *d)
+static void log_step(struct clone *e, const struct clone_state *v, const struct decision *d)
 {
     int64_t mark = d->record.attempts * CLONE_PHASES + (int64_t)d->record.phase;
     if ((d->record.phase != v->record.phase || d->record.attempts != v->record.attempts) &&
@@ -123,12 +123,12 @@ static void log_step(struct entry *e, const struct clone_state *v, const struct 
     e->logged = mark;
 }
 
-static void carry_out(struct worker *w, struct entry *e, const struct clone_state *v,
+static void carry_out(struct worker *w, struct clone *e, const struct clone_state *v,
                       struct decision *d)
 {
     for (size_t k = 0; k < d->intents.count; k++) {
         const struct intent *i = &d->intents.items[k];
-        if (announce_forbids(&e->announced, i))
+        if (indoubt_forbids(&e->announced, i))
             continue;
         if (!d->persist_first || i->verb == INTENT_FINALIZER || i->verb == INTENT_READ ||
             i->verb == INTENT_EVENT)
@@ -145,13 +145,13 @@ static void carry_out(struct worker *w, struct entry *e, const struct clone_stat
     }
     workqueue_hurry(w->queue, e->key, e->freezing);
     bool over = record_final(&v->record) && !record_owes_thaw(&v->record);
-    if (entry_needs_no_calls(e, over, d->intents.count))
+    if (clone_needs_no_calls(e, over, d->intents.count))
         call_log_release(&e->call_log);
 }
 
 /* A failed call is looked at again when its backoff is over; what a dry run was refused for waits
    as long as its step says. */
-static void wake_for_retries(struct worker *w, const struct entry *e)
+static void wake_for_retries(struct worker *w, const struct clone *e)
 {
     int64_t now = worker_mono(w), soonest = 0;
     for (const struct call *c = e->call_log.calls; c; c = c->next)
@@ -166,7 +166,7 @@ static void wake_for_retries(struct worker *w, const struct entry *e)
 
 /* The answer to what was announced is lost, or a conflict says that the cache is behind, for
    minutes perhaps: the API server is asked what it has. */
-static void ask_for_own(struct worker *w, struct entry *e)
+static void ask_for_own(struct worker *w, struct clone *e)
 {
     const struct call *status = call_log_find(&e->call_log, call_key(CALL_STATUS));
     const struct call *read = call_log_find(&e->call_log, call_key(CALL_READ_OWN));
@@ -177,11 +177,11 @@ static void ask_for_own(struct worker *w, struct entry *e)
                              .key = call_key(CALL_READ_OWN)};
     bool behind = call_failed(status) && status->kind == ERR_CONFLICT &&
                   (!read || read->done_ms < status->done_ms);
-    if ((behind || announce_wants_read(&e->announced, status, worker_mono(w))) &&
+    if ((behind || indoubt_wants_read(&e->announced, status, worker_mono(w))) &&
         execute(&w->executor, &i, &e->call_log, e, &e->flights))
         e->announced.read_ms = worker_mono(w);
     if (e->announced.base)
-        workqueue_add_at(w->queue, e->key, worker_mono(w) + ANNOUNCE_READ_MS, worker_mono(w));
+        workqueue_add_at(w->queue, e->key, worker_mono(w) + INDOUBT_READ_MS, worker_mono(w));
 }
 
 /* What a look may take. The largest clone (100 machines of 64 disks) takes some 4 MiB of it. */
@@ -190,7 +190,7 @@ static void ask_for_own(struct worker *w, struct entry *e)
 
 /* The decision rests on a state that is cut short: of it only the thaw is sent, and the user is
    told why nothing else happens. All other clones go on. */
-static void give_up_look(struct worker *w, struct entry *e, struct clone_state *v,
+static void give_up_look(struct worker *w, struct clone *e, struct clone_state *v,
                          const struct decision *d)
 {
     CLEANUP_ARENA struct arena small;
@@ -209,7 +209,7 @@ static void give_up_look(struct worker *w, struct entry *e, struct clone_state *
     v->arena = large;
 }
 
-void worker_reconcile(struct worker *w, struct entry *e)
+void worker_reconcile(struct worker *w, struct clone *e)
 {
     CLEANUP_ARENA struct arena a;
     struct err err = {0};
@@ -225,9 +225,10 @@ void worker_reconcile(struct worker *w, struct entry *e)
     if (!o || o->unreadable || !w->leads)
         return;
     if (observe_wukong(&v, o, &err) == 0 && v.effective.is_clone) {
-        const struct peers peers = {&w->entries, e, &w->caches, {worker_wall(w), worker_mono(w)}};
+        const struct share_group group = {
+            &w->clones, e, &w->caches, {worker_wall(w), worker_mono(w)}};
         (void)worker_policies_now(w);
-        const struct policing policing = {&w->entries,
+        const struct policing policing = {&w->clones,
                                           &w->policies,
                                           w->policy_reports,
                                           &w->caches,
@@ -236,10 +237,10 @@ void worker_reconcile(struct worker *w, struct entry *e)
         settings_of(w, e, o, &v, &settings);
         settings.raise_cuts = policing_raise_cuts;
         settings.raise_arg = &policing;
-        peers_held(&peers, &v, &settings);
-        if (observe_clone(&v, &w->caches, o, &e->call_log, peers.now, &settings, &err) == 0) {
+        share_group_held(&group, &v, &settings);
+        if (observe_clone(&v, &w->caches, o, &e->call_log, group.now, &settings, &err) == 0) {
             struct decision d = {.intents = {.arena = &a}};
-            peers_look(&peers, &v);
+            share_group_observe(&group, &v);
             policing_judge(&policing, e, o, &v);
             if (w->resigning.done)
                 clone_decide_leaving(&v, &d);
@@ -250,7 +251,7 @@ void worker_reconcile(struct worker *w, struct entry *e)
                 clone_state_release(&v);
                 return;
             }
-            peers_note(&peers, &v, &d);
+            share_group_note(&group, &v, &d);
             trace_decided(e->key, &v, &d);
             carry_out(w, e, &v, &d);
             ask_for_own(w, e);

@@ -289,7 +289,7 @@ static void write_shared(struct json_writer *w, const struct clone_record *r)
         json_object(w, NULL);
         json_string(w, "uid", r->attempt.members[i].uid);
         json_string(w, "name", r->attempt.members[i].name);
-        json_string(w, "round", r->attempt.members[i].round);
+        json_string(w, "round", r->attempt.members[i].attempt_id);
         json_end(w);
     }
     json_end(w);

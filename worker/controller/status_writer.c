@@ -8,9 +8,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "clones/entries.h"
+#include "clones/clone_table.h"
 #include "clones/metrics.h"
-#include "clones/peers.h"
+#include "clones/share_group.h"
 #include "controller/status.h"
 #include "controller/trace.h"
 #include "json/json.h"
@@ -32,7 +32,7 @@
 
 /* What of a status write that was just sent the others of the source must know, and the clone
  * itself. */
-static void announce(struct worker *w, struct entry *e, const struct clone_state *v,
+static void announce(struct worker *w, struct clone *e, const struct clone_state *v,
                      const struct decision *d)
 {
     bool begins = share_begun(&d->record) && !share_begun(&v->record);
@@ -45,11 +45,11 @@ static void announce(struct worker *w, struct entry *e, const struct clone_state
     unsigned what = (freezes ? ANNOUNCED_FREEZE : 0) | (seals ? ANNOUNCED_SEAL : 0);
     if (what || takes_slot ||
         (begins && (d->record.attempt.member_count || d->record.attempt.shared.uid)))
-        announce_open(&e->announced, v->wukong->resource_version, what, worker_mono(w));
-    entries_count_freeze(&w->entries, e);
+        indoubt_open(&e->announced, v->wukong->resource_version, what, worker_mono(w));
+    clone_table_count_freeze(&w->clones, e);
 }
 
-void worker_send_status(struct worker *w, struct entry *e, const struct clone_state *v,
+void worker_send_status(struct worker *w, struct clone *e, const struct clone_state *v,
                         struct decision *d)
 {
     CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_OBJECT_BYTES);
@@ -71,7 +71,7 @@ void worker_send_status(struct worker *w, struct entry *e, const struct clone_st
     if (finalizer && finalizer->state == CALL_FLYING)
         return;
     /* That it has been seen is told soon, however many are under way. */
-    int64_t at = since + (v->status ? status_pause_ms(w->entries.usage.held) : STATUS_SOFT_MS);
+    int64_t at = since + (v->status ? status_pause_ms(w->clones.usage.held) : STATUS_SOFT_MS);
     if (change == STATUS_SOFT && !d->persist_first && v->now.wall_ms < at) {
         if (!d->again_ms || at < d->again_ms)
             d->again_ms = at;
@@ -101,7 +101,7 @@ void worker_send_status(struct worker *w, struct entry *e, const struct clone_st
         worker_metrics_record(v, &d->record);
 }
 
-void worker_trust_answer(struct worker *w, struct entry *e, const char *json, size_t len)
+void worker_trust_answer(struct worker *w, struct clone *e, const char *json, size_t len)
 {
     struct kube_object *o = NULL;
     struct err err = {0};
@@ -116,8 +116,8 @@ void worker_trust_answer(struct worker *w, struct entry *e, const char *json, si
         free(o);
         return;
     }
-    if (announce_read(&e->announced, call_log_find(&e->call_log, call_key(CALL_READ_OWN)), o))
-        peers_freed(&w->entries, e);
+    if (indoubt_read(&e->announced, call_log_find(&e->call_log, call_key(CALL_READ_OWN)), o))
+        share_group_freed(&w->clones, e);
     const struct kube_object *cached = store_get(w->watched[KIND_WUKONG].store, e->ns, e->name);
     /* Answers may come in another order than the writes took effect. */
     if (e->written && worker_object_older(o, e->written)) {

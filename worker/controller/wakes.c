@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "clones/peers.h"
+#include "clones/share_group.h"
 #include "observe/ours.h"
 
 /* Of what concerns many Wukongs only a change of what is read from it does: a status that somebody
@@ -29,7 +29,7 @@ void worker_arm_pump(struct worker *w)
         timer_arm(w->config.timers, &w->pump, next);
 }
 
-void worker_look_at(void *arg, const struct entry *e)
+void worker_look_at(void *arg, const struct clone *e)
 {
     struct worker *w = arg;
     if (!e->is_clone)
@@ -41,7 +41,7 @@ void worker_look_at(void *arg, const struct entry *e)
 
 static void look_at_uid(struct worker *w, const char *uid)
 {
-    struct entry *e = entries_by_uid(&w->entries, uid);
+    struct clone *e = clone_table_by_uid(&w->clones, uid);
     if (e)
         worker_look_at(w, e);
 }
@@ -49,7 +49,8 @@ static void look_at_uid(struct worker *w, const char *uid)
 /* moved: something new is known of it. */
 static void look_at_source(struct worker *w, const char *ns, const char *name, bool moved)
 {
-    for (struct entry *e = entries_of_source(&w->entries, ns, name); e; e = e->same_source_next) {
+    for (struct clone *e = clone_table_of_source(&w->clones, ns, name); e;
+         e = e->same_source_next) {
         if (moved)
             e->call_log.moved_mono_ms = worker_mono(w);
         if (!e->final || e->owes_thaw)
@@ -59,34 +60,34 @@ static void look_at_source(struct worker *w, const char *ns, const char *name, b
 
 static int by_age(const void *a, const void *b)
 {
-    const struct entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
-    return usage_compare(&x->holder, &y->holder);
+    const struct clone *x = *(struct clone *const *)a, *y = *(struct clone *const *)b;
+    return usage_compare(&x->usage, &y->usage);
 }
 
 /* The oldest first: what is free goes to them. */
 void worker_look_at_waiting(struct worker *w)
 {
-    struct entry *e, *next;
+    struct clone *e, *next;
     size_t count = 0;
     /* Everything is looked at when the caches are filled and the lease is there. */
     if (!w->synced || !w->leads)
         return;
-    CLEANUP_FREE struct entry **all =
-        xcalloc(HASH_CNT(by_key, w->entries.by_key) + 1, sizeof(struct entry *));
-    HASH_ITER (by_key, w->entries.by_key, e, next)
+    CLEANUP_FREE struct clone **all =
+        xcalloc(HASH_CNT(by_key, w->clones.by_key) + 1, sizeof(struct clone *));
+    HASH_ITER (by_key, w->clones.by_key, e, next)
         if (!e->final)
             all[count++] = e;
-    qsort(all, count, sizeof(struct entry *), by_age);
+    qsort(all, count, sizeof(struct clone *), by_age);
     for (size_t i = 0; i < count; i++)
         worker_look_at(w, all[i]);
 }
 
-void worker_turn_came(void *arg, struct usage_holder *h)
+void worker_turn_came(void *arg, struct clone_usage *h)
 {
-    worker_look_at(arg, entry_of_holder(h));
+    worker_look_at(arg, clone_of_usage(h));
 }
 
-static bool is_in(const struct entry *e, const char *ns)
+static bool is_in(const struct clone *e, const char *ns)
 {
     size_t n = strlen(ns);
     return str_eq(e->ns, ns) ||
@@ -96,8 +97,8 @@ static bool is_in(const struct entry *e, const char *ns)
 /* A namespace that goes has many events; they concern those in it, or whose source is. */
 static void look_at_namespace(struct worker *w, const char *ns)
 {
-    struct entry *e, *next;
-    HASH_ITER (by_key, w->entries.by_key, e, next)
+    struct clone *e, *next;
+    HASH_ITER (by_key, w->clones.by_key, e, next)
         if (is_in(e, ns))
             worker_look_at(w, e);
 }
@@ -106,10 +107,10 @@ static void look_at_namespace(struct worker *w, const char *ns)
 static void name_freed(struct worker *w, const struct kube_object *before,
                        const struct kube_object *after)
 {
-    struct entry *e, *next;
+    struct clone *e, *next;
     if (after || before->label)
         return;
-    HASH_ITER (by_key, w->entries.by_key, e, next)
+    HASH_ITER (by_key, w->clones.by_key, e, next)
         if (!e->final && !e->started && str_eq(e->ns, before->ns))
             worker_look_at(w, e);
 }
@@ -122,20 +123,20 @@ bool worker_object_older(const struct kube_object *a, const struct kube_object *
 }
 
 /* A watch may hang for minutes; a number tells for certain that it shows the past. */
-bool worker_trusts_written(const struct worker *w, const struct entry *e)
+bool worker_trusts_written(const struct worker *w, const struct clone *e)
 {
     uint64_t version;
     return str_to_u64(e->written->resource_version, &version) ||
            worker_mono(w) < e->written_until_ms;
 }
 
-void worker_summarise(struct worker *w, struct entry *e, const struct kube_object *o)
+void worker_summarise(struct worker *w, struct clone *e, const struct kube_object *o)
 {
     bool froze = e->vm_snapshot;
-    if (announce_seen(&e->announced, o))
-        peers_freed(&w->entries, e);
-    if (entries_summarise(&w->entries, e, o))
-        peers_wake_company(&w->entries, e, worker_look_at, w);
+    if (indoubt_seen(&e->announced, o))
+        share_group_freed(&w->clones, e);
+    if (clone_table_summarise(&w->clones, e, o))
+        share_group_wake_waiting(&w->clones, e, worker_look_at, w);
     if (froze && !e->vm_snapshot)
         e->vm_snapshot_end_ms = worker_wall(w);
 }
@@ -146,17 +147,17 @@ static void wukong_changed(struct worker *w, const struct kube_object *before,
                            const struct kube_object *after)
 {
     const struct kube_object *o = after ? after : before;
-    struct entry *e = entries_by_key(&w->entries, o->ns, o->name);
+    struct clone *e = clone_table_by_key(&w->clones, o->ns, o->name);
     if (e && (!after || !str_eq(e->uid, after->uid))) {
         if (e->policies_broken)
             policy_reports_gone(w->policy_reports, e->ns, e->name);
         if (e->share.key)
-            peers_wake_company(&w->entries, e, worker_look_at, w);
+            share_group_wake_waiting(&w->clones, e, worker_look_at, w);
         /* Its snapshots, where they stay, count no more. */
         CLEANUP_FREE char *source = e->linked ? xstrdup(e->source) : NULL;
-        entries_remove(&w->entries, e);
+        clone_table_remove(&w->clones, e);
         if (source)
-            usage_freed(&w->entries.usage, PLACE_SOURCE, source);
+            usage_freed(&w->clones.usage, USAGE_OF_SOURCE, source);
         e = NULL;
     }
     /* Of one that cannot be read, what was known of it stays: a guest that it has frozen is counted
@@ -164,7 +165,7 @@ static void wukong_changed(struct worker *w, const struct kube_object *before,
     if (!after || after->unreadable)
         return;
     if (!e)
-        (e = entries_add(&w->entries, o->ns, o->name, o->uid))->share.seen_ms = worker_mono(w);
+        (e = clone_table_add(&w->clones, o->ns, o->name, o->uid))->share.seen_ms = worker_mono(w);
     if (e->written) {
         if (worker_object_older(after, e->written) && worker_trusts_written(w, e))
             return;
@@ -194,13 +195,13 @@ static void claim_changed(struct worker *w, const struct kube_object *before,
                           const struct kube_object *after)
 {
     if (before && ours_claim_counts(before))
-        usage_claimed(&w->entries.usage, before->ns, before->label, -policing_claim_bytes(before),
-                      holder_by_uid(&w->entries, before->label));
+        usage_claimed(&w->clones.usage, before->ns, before->label, -policing_claim_bytes(before),
+                      usage_by_uid(&w->clones, before->label));
     if (after && ours_claim_counts(after))
-        usage_claimed(&w->entries.usage, after->ns, after->label, policing_claim_bytes(after),
-                      holder_by_uid(&w->entries, after->label));
+        usage_claimed(&w->clones.usage, after->ns, after->label, policing_claim_bytes(after),
+                      usage_by_uid(&w->clones, after->label));
     look_at_uid(w, (after ? after : before)->label);
-    peers_wake_next(&w->entries, before, after, worker_look_at, w);
+    share_group_wake_next(&w->clones, before, after, worker_look_at, w);
 }
 
 /* A linked clone's parents count against a limit of their source. */
@@ -208,11 +209,11 @@ static void snapshot_changed(struct worker *w, const struct kube_object *before,
                              const struct kube_object *after)
 {
     const char *uid = (after ? after : before)->label;
-    const struct entry *e = entries_by_uid(&w->entries, uid);
+    const struct clone *e = clone_table_by_uid(&w->clones, uid);
     if (!after && e && e->source)
-        usage_freed(&w->entries.usage, PLACE_SOURCE, e->source);
+        usage_freed(&w->clones.usage, USAGE_OF_SOURCE, e->source);
     look_at_uid(w, uid);
-    peers_wake_group(&w->entries, before, after, worker_look_at, w);
+    share_group_wake_followers(&w->clones, before, after, worker_look_at, w);
 }
 
 static void namespace_changed(struct worker *w, const struct kube_object *before,
@@ -234,8 +235,8 @@ static void claim_event(struct worker *w, const struct kube_object *o)
 /* A class, say, by which everything is planned. */
 static void moved_for_all(struct worker *w)
 {
-    struct entry *e, *next;
-    HASH_ITER (by_key, w->entries.by_key, e, next)
+    struct clone *e, *next;
+    HASH_ITER (by_key, w->clones.by_key, e, next)
         e->call_log.moved_mono_ms = worker_mono(w);
     worker_look_at_waiting(w);
 }

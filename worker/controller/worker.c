@@ -7,9 +7,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "clones/entries.h"
+#include "clones/clone_table.h"
 #include "clones/metrics.h"
-#include "clones/peers.h"
+#include "clones/share_group.h"
 #include "controller/status.h"
 #include "controller/trace.h"
 #include "json/json.h"
@@ -59,13 +59,13 @@ static void pump(void *arg)
     const char *key;
     unsigned turns = 0;
     while (w->leads && turns++ < 64 && (key = workqueue_get(w->queue, worker_mono(w)))) {
-        struct entry *e = NULL;
-        HASH_FIND(by_key, w->entries.by_key, key, strlen(key), e);
+        struct clone *e = NULL;
+        HASH_FIND(by_key, w->clones.by_key, key, strlen(key), e);
         if (e && e->is_clone && (e->freezing || !w->resigning.done))
             worker_reconcile(w, e);
         workqueue_done(w->queue, key, worker_mono(w));
     }
-    metric_set(&metric_active, (double)w->entries.usage.held, NULL);
+    metric_set(&metric_active, (double)w->clones.usage.held, NULL);
     metric_set(&metric_queue, (double)workqueue_ready(w->queue), NULL);
     worker_arm_pump(w);
 }
@@ -73,23 +73,23 @@ static void pump(void *arg)
 static void call_ended(void *arg, void *owner, const char *written, size_t written_len)
 {
     struct worker *w = arg;
-    struct entry *e = owner;
+    struct clone *e = owner;
     if (e->dead) {
-        entry_landed(&w->entries, e);
+        clone_landed(&w->clones, e);
         return;
     }
     if (written)
         worker_trust_answer(w, e, written, written_len);
-    if (announce_answered(&e->announced, call_log_find(&e->call_log, call_key(CALL_STATUS))) ||
-        announce_read(&e->announced, call_log_find(&e->call_log, call_key(CALL_READ_OWN)), NULL))
-        peers_freed(&w->entries, e);
-    entries_count_freeze(&w->entries, e);
+    if (indoubt_answered(&e->announced, call_log_find(&e->call_log, call_key(CALL_STATUS))) ||
+        indoubt_read(&e->announced, call_log_find(&e->call_log, call_key(CALL_READ_OWN)), NULL))
+        share_group_freed(&w->clones, e);
+    clone_table_count_freeze(&w->clones, e);
     worker_look_at(w, e);
 }
 
 static void whose(void *owner, const char **ret_name, const char **ret_uid)
 {
-    const struct entry *e = owner;
+    const struct clone *e = owner;
     *ret_name = e->key;
     *ret_uid = e->uid;
 }
@@ -111,12 +111,12 @@ static void begin_when_ready(struct worker *w)
     if (w->synced && w->leads)
         policy_reports_all(w->policy_reports);
     if (w->synced && w->leads) {
-        peers_hold_listed(&w->entries, (struct now){worker_wall(w), worker_mono(w)});
+        share_group_hold_listed(&w->clones, (struct now){worker_wall(w), worker_mono(w)});
         worker_look_at_waiting(w);
     }
-    struct entry *e, *next;
+    struct clone *e, *next;
     if (w->synced && w->leads)
-        HASH_ITER (by_key, w->entries.by_key, e, next)
+        HASH_ITER (by_key, w->clones.by_key, e, next)
             if (e->final)
                 worker_look_at(w, e);
     worker_arm_pump(w);
@@ -269,8 +269,8 @@ struct worker *worker_new(const struct worker_config *config)
     w->queue = workqueue_new(&(struct workqueue_options){0});
     timer_init(&w->pump, pump, w);
     timer_init(&w->resigning.look, resign, w);
-    w->entries.usage.wake = worker_turn_came;
-    w->entries.usage.arg = w;
+    w->clones.usage.wake = worker_turn_came;
+    w->clones.usage.arg = w;
     for (int k = 0; k < WORKER_KINDS; k++)
         start_watching(w, (enum worker_kind)k);
     if (w->lease_name)
@@ -301,7 +301,7 @@ static void resign(void *arg)
 {
     struct worker *w = arg;
     int64_t now = worker_mono(w);
-    if (w->leads && w->synced && w->entries.freezers && now < w->resigning.until_ms) {
+    if (w->leads && w->synced && w->clones.freezers && now < w->resigning.until_ms) {
         timer_arm(w->config.timers, &w->resigning.look, now + RESIGN_LOOK_MS);
         return;
     }
@@ -318,7 +318,7 @@ void worker_resign(struct worker *w, void (*done)(void *arg), void *arg)
     w->resigning.done = done;
     w->resigning.arg = arg;
     w->resigning.until_ms = worker_mono(w) + RESIGN_MS;
-    for (struct entry *e = w->entries.freezers; e; e = e->next_freezer)
+    for (struct clone *e = w->clones.freezers; e; e = e->next_freezer)
         worker_look_at(w, e);
     resign(w);
 }
@@ -336,7 +336,7 @@ void worker_free(struct worker *w)
     }
     executor_cancel(&w->executor);
     workqueue_free(w->queue);
-    entries_release(&w->entries);
+    clone_table_release(&w->clones);
     policies_release(&w->policies);
     policy_reports_free(w->policy_reports);
     free(w->ns);

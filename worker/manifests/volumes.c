@@ -245,7 +245,7 @@ static bool is_ours(const struct manifest_request *r, const char *claim)
     return false;
 }
 
-/* A claim of dynamic resource allocation: the name of an entry of spec.resourceClaims (kubevirt.io/
+/* A claim of dynamic resource allocation: the name of a clone of spec.resourceClaims (kubevirt.io/
    api core/v1 schema.go ClaimRequest). */
 static bool is_device_claim(const struct audit *a)
 {

@@ -194,10 +194,10 @@ static bool add_shared(void *arg, const struct kube_object *o)
 {
     struct owned_fill *f = arg;
     int64_t attempt;
-    const struct ours_clone taker = clone_snapshot_owner(f->v);
+    const struct ours_clone owner = clone_snapshot_owner(f->v);
     if (!str_eq(o->ns, f->v->effective.source_ns) ||
         !str_to_i64(kube_object_field(o, F_LABEL_ATTEMPT), &attempt) ||
-        attempt != f->v->record.attempt.shared.attempt || !ours_made(&taker, KIND_SNAPSHOT, o))
+        attempt != f->v->record.attempt.shared.attempt || !ours_made(&owner, KIND_SNAPSHOT, o))
         return true;
     return add_own(f, o);
 }

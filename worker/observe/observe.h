@@ -22,7 +22,7 @@ struct observe_settings {
     const char *permitted_why;
     enum reason permitted_reason;
     int64_t permitted_ms, permitted_until_ms;
-    const struct share_group *held; /* see state.h */
+    const struct snapshot_set *held; /* see state.h */
     size_t held_group_count;
     /* Raises in v->classes what the policies demand, before the disks are planned, and says in
        v->least what they demand of the cut; NULL: nobody. */

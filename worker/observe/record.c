@@ -60,7 +60,7 @@ static void read_members(struct arena *a, const cJSON *o, struct attempt *r)
     cJSON_ArrayForEach (m, list) {
         struct share_member one = {read_text(a, m, "uid"), read_text(a, m, "name"),
                                    read_text(a, m, "round")};
-        if (one.uid && one.round)
+        if (one.uid && one.attempt_id)
             members[r->member_count++] = one;
     }
     r->members = members;

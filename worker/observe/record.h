@@ -24,10 +24,10 @@ enum clone_phase { PHASE_NONE, PHASE_PENDING, PHASE_CLONING, PHASE_SUCCEEDED, PH
 extern const char *const clone_phase_names[CLONE_PHASES];
 
 /* Who shares the snapshot that this attempt takes. */
-#define SHARE_ROUND_TEXT 17
+#define ATTEMPT_ID_TEXT 17
 struct share_member {
     const char *uid, *name;
-    const char *round; /* which of its attempts (worker/clones/sharing.h) */
+    const char *attempt_id; /* which of its attempts (worker/clones/share_rules.h) */
 };
 
 /* A machine of a batch that has been there and ready: its user's, whatever becomes of the others.

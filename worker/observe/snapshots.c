@@ -54,8 +54,8 @@ static void observe_snapshot(struct clone_state *v, const struct cache_reader *c
         return;
     s->exists = true;
     s->uid = o->uid;
-    const struct ours_clone taker = clone_snapshot_owner(v);
-    s->ours = ours_made(&taker, KIND_SNAPSHOT, o);
+    const struct ours_clone owner = clone_snapshot_owner(v);
+    s->ours = ours_made(&owner, KIND_SNAPSHOT, o);
     s->deleting = o->deleted_ms != 0;
     s->ready = str_eq(kube_object_field(o, F_READY_TO_USE), "true");
     s->error = kube_object_field(o, F_ERROR);
@@ -112,7 +112,7 @@ void observe_snapshots(struct clone_state *v, const struct cache_reader *c)
 {
     char name[NAME_BUF];
     const char *source = str_or(v->record.source_vmi, v->effective.source_name);
-    const struct ours_clone taker = clone_snapshot_owner(v);
+    const struct ours_clone owner = clone_snapshot_owner(v);
     if (clone_uses_vm_snapshot(v)) {
         name_snapshot(source, v->wukong->name, v->wukong->uid, clone_attempt(v), NULL, name);
         v->vm_snapshot.name = arena_strdup(v->arena, name);
@@ -122,7 +122,7 @@ void observe_snapshots(struct clone_state *v, const struct cache_reader *c)
     }
     for (size_t i = 0; i < v->disk_count; i++) {
         struct snapshot_state *s = &v->disks[i].snapshot;
-        name_snapshot(source, taker.name, taker.uid, clone_snapshot_attempt(v),
+        name_snapshot(source, owner.name, owner.uid, clone_snapshot_attempt(v),
                       v->disks[i].plan->name, name);
         s->name = arena_strdup(v->arena, name);
         s->ns = v->effective.source_ns;
@@ -137,11 +137,11 @@ bool observe_find_carrier(void *arg, const struct kube_object *o)
     int64_t attempt = 0;
     bool whole = clone_uses_vm_snapshot(v);
     bool first = whole || str_eq(kube_object_field(o, F_LABEL_DISK), "0");
-    const struct ours_clone taker = clone_snapshot_owner(v);
+    const struct ours_clone owner = clone_snapshot_owner(v);
     if (str_to_i64(kube_object_field(o, F_LABEL_ATTEMPT), &attempt) &&
         attempt == clone_snapshot_attempt(v) && first && !o->deleted_ms &&
         str_eq(o->ns, v->effective.source_ns) &&
-        ours_made(&taker, whole ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT, o))
+        ours_made(&owner, whole ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT, o))
         v->snapshot_carrier = o->name;
     return !v->snapshot_carrier;
 }

@@ -183,7 +183,7 @@ enum share_state {
 
 /* So long after it is recorded a cut is taken over, and no longer. */
 #define SHARE_TAKE_OVER_MS 60000
-/* What this clone is in a group that shares one snapshot: worker/clones/sharing.h. */
+/* What this clone is in a group that shares one snapshot: worker/clones/share_rules.h. */
 enum share_role {
     SHARE_NONE,      /* it takes its own, has begun already, or is not ready */
     SHARE_LEAD,      /* it begins, and members share what it takes */
@@ -205,7 +205,7 @@ struct share_status {
     bool waits_turn;  /* a claim of ours is not made because of that */
 };
 /* One attempt's snapshots, by the Wukong that took them. */
-struct share_group {
+struct snapshot_set {
     const char *uid;
     int64_t attempt;
 };
@@ -239,7 +239,7 @@ struct clone_state {
     size_t stranger_count;                    /* all of them */
     const char
         *invalid; /* the static rules' findings in a spec that no webhook has seen; NULL: none */
-    const struct share_group *held; /* groups of ours whose snapshots somebody else needs */
+    const struct snapshot_set *held; /* groups of ours whose snapshots somebody else needs */
     size_t held_group_count;
     size_t held_count; /* snapshots of those groups: not among `ours` */
     struct share_status share;

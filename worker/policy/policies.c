@@ -79,26 +79,26 @@ void policies_release(struct policies *p)
 
 struct turn {
     struct usage *u;
-    struct usage_holder *h;
+    struct clone_usage *h;
 };
 
 static const struct {
     const char *rule;
-    enum usage_place place;
+    enum usage_scope scope;
 } places[] = {
-    {"concurrentPerCluster", PLACE_CLUSTER},
-    {"concurrentPerSource", PLACE_SOURCE},
-    {"concurrentPerTargetNamespace", PLACE_NAMESPACE},
-    {"concurrentPerStorageClass", PLACE_CLASS},
-    {"retainedSnapshotsPerSource", PLACE_SOURCE},
-    {"storagePerTargetNamespace", PLACE_NAMESPACE},
+    {"concurrentPerCluster", USAGE_OF_CLUSTER},
+    {"concurrentPerSource", USAGE_OF_SOURCE},
+    {"concurrentPerTargetNamespace", USAGE_OF_NAMESPACE},
+    {"concurrentPerStorageClass", USAGE_OF_CLASS},
+    {"retainedSnapshotsPerSource", USAGE_OF_SOURCE},
+    {"storagePerTargetNamespace", USAGE_OF_NAMESPACE},
 };
 
-static bool place_of(const char *rule, enum usage_place *ret)
+static bool scope_of(const char *rule, enum usage_scope *ret)
 {
     for (size_t i = 0; i < ARRAY_LEN(places); i++) {
         if (str_eq(places[i].rule, rule)) {
-            *ret = places[i].place;
+            *ret = places[i].scope;
             return true;
         }
     }
@@ -106,23 +106,25 @@ static bool place_of(const char *rule, enum usage_place *ret)
 }
 
 /* Where in the place a clone stands; of its classes the index-th. NULL: nowhere. */
-static const char *value_of(const struct usage_holder *h, enum usage_place place, size_t index)
+static const char *value_of(const struct clone_usage *h, enum usage_scope scope, size_t index)
 {
-    if (place == PLACE_CLASS)
+    if (scope == USAGE_OF_CLASS)
         return index < h->class_count ? h->classes[index] : NULL;
-    const char *one = place == PLACE_SOURCE ? h->source : place == PLACE_NAMESPACE ? h->ns : "";
+    const char *one = scope == USAGE_OF_SOURCE      ? h->source
+                      : scope == USAGE_OF_NAMESPACE ? h->ns
+                                                    : "";
     return index == 0 ? one : NULL;
 }
 
 static bool behind(void *arg, const struct policy *p, const char *rule)
 {
     const struct turn *t = arg;
-    enum usage_place place;
+    enum usage_scope scope;
     const char *value;
-    if (!place_of(rule, &place))
+    if (!scope_of(rule, &scope))
         return false;
-    for (size_t i = 0; (value = value_of(t->h, place, i)); i++)
-        if (usage_behind(t->u, t->h, p->name, rule, place, value))
+    for (size_t i = 0; (value = value_of(t->h, scope, i)); i++)
+        if (usage_behind(t->u, t->h, p->name, rule, scope, value))
             return true;
     return false;
 }
@@ -137,26 +139,26 @@ static bool never_fits(const struct turn *t, const struct policies_case *c,
            c->snapshots_wanted > f->policy->limits.retained_snapshots;
 }
 
-static void stand_in_line(const struct turn *t, const struct policies_case *c,
+static void wait_in_queue(const struct turn *t, const struct policies_case *c,
                           const struct policy_finding *f)
 {
-    enum usage_place place;
+    enum usage_scope scope;
     const char *value;
-    if (!place_of(f->rule, &place) || never_fits(t, c, f))
+    if (!scope_of(f->rule, &scope) || never_fits(t, c, f))
         return;
-    for (size_t i = 0; (value = value_of(t->h, place, i)); i++)
-        if (place != PLACE_CLASS ||
-            usage_count(t->u, place, value, t->h) >= f->policy->limits.per_storage_class ||
-            usage_behind(t->u, t->h, f->policy->name, f->rule, place, value))
-            usage_wait(t->u, t->h, f->policy->name, f->rule, place, value);
+    for (size_t i = 0; (value = value_of(t->h, scope, i)); i++)
+        if (scope != USAGE_OF_CLASS ||
+            usage_count(t->u, scope, value, t->h) >= f->policy->limits.per_storage_class ||
+            usage_behind(t->u, t->h, f->policy->name, f->rule, scope, value))
+            usage_wait(t->u, t->h, f->policy->name, f->rule, scope, value);
 }
 
 static struct policy_usage used(struct turn *t, const struct policies_case *c)
 {
     struct policy_usage u = {
-        .cluster = usage_count(t->u, PLACE_CLUSTER, NULL, t->h),
-        .source = usage_count(t->u, PLACE_SOURCE, t->h->source, t->h),
-        .target_ns = usage_count(t->u, PLACE_NAMESPACE, t->h->ns, t->h),
+        .cluster = usage_count(t->u, USAGE_OF_CLUSTER, NULL, t->h),
+        .source = usage_count(t->u, USAGE_OF_SOURCE, t->h->source, t->h),
+        .target_ns = usage_count(t->u, USAGE_OF_NAMESPACE, t->h->ns, t->h),
         .retained_snapshots = c->snapshots_kept,
         .snapshots_wanted = c->snapshots_wanted,
         .storage_bytes = usage_bytes(t->u, t->h->ns, t->h),
@@ -165,7 +167,7 @@ static struct policy_usage used(struct turn *t, const struct policies_case *c)
         .arg = t,
     };
     for (size_t i = 0; i < t->h->class_count; i++) {
-        int64_t n = usage_count(t->u, PLACE_CLASS, t->h->classes[i], t->h);
+        int64_t n = usage_count(t->u, USAGE_OF_CLASS, t->h->classes[i], t->h);
         u.storage_class = n > u.storage_class ? n : u.storage_class;
     }
     return u;
@@ -193,8 +195,9 @@ static const char *texts(struct arena *a, const struct policy_findings *f,
 
 static bool worker_is_busy(const struct turn *t, const struct policies_case *c)
 {
-    return c->max_in_flight && (usage_count(t->u, PLACE_CLUSTER, NULL, t->h) >= c->max_in_flight ||
-                                usage_behind(t->u, t->h, OWN_LIMIT, OWN_RULE, PLACE_CLUSTER, NULL));
+    return c->max_in_flight &&
+           (usage_count(t->u, USAGE_OF_CLUSTER, NULL, t->h) >= c->max_in_flight ||
+            usage_behind(t->u, t->h, OWN_LIMIT, OWN_RULE, USAGE_OF_CLUSTER, NULL));
 }
 
 static struct policies_verdict conclude(struct arena *a, const struct turn *t,
@@ -220,10 +223,10 @@ static struct policies_verdict conclude(struct arena *a, const struct turn *t,
         v.why = texts(a, f, POLICY_WAIT, NULL);
         for (size_t i = 0; i < f->count; i++)
             if (f->items[i].effect == POLICY_WAIT)
-                stand_in_line(t, c, &f->items[i]);
+                wait_in_queue(t, c, &f->items[i]);
     }
     if (worker_is_busy(t, c)) {
-        usage_wait(t->u, t->h, OWN_LIMIT, OWN_RULE, PLACE_CLUSTER, NULL);
+        usage_wait(t->u, t->h, OWN_LIMIT, OWN_RULE, USAGE_OF_CLUSTER, NULL);
         if (!v.reason)
             v.why = arena_printf(a,
                                  "at most %lld clones at once are configured; it waits for its "
@@ -244,7 +247,7 @@ static struct policies_verdict unread(void)
 }
 
 struct policies_verdict policies_judge(struct arena *a, const struct policies *p, struct usage *u,
-                                       struct usage_holder *h, const struct policies_case *c,
+                                       struct clone_usage *h, const struct policies_case *c,
                                        struct policy_findings *found)
 {
     struct turn t = {u, h};

@@ -38,7 +38,7 @@ struct policies_case {
     struct policy_request request;
     /* The limits apply: it could go on at once and has not begun. */
     bool competes;
-    int64_t max_in_flight; /* the worker's own limit, in the line of no policy; 0: none */
+    int64_t max_in_flight; /* the worker's own limit, in the queue of no policy; 0: none */
     int64_t snapshots_kept, snapshots_wanted;
 };
 
@@ -48,10 +48,10 @@ struct policies_verdict {
     int64_t until_ms;   /* of a window: look again then; 0: something has to change */
 };
 
-/* Judges, and puts h into the lines of the limits that hold it back, and into no other. found:
+/* Judges, and puts h into the queues of the limits that hold it back, and into no other. found:
    every finding, for those who count violations. */
 struct policies_verdict policies_judge(struct arena *a, const struct policies *p, struct usage *u,
-                                       struct usage_holder *h, const struct policies_case *c,
+                                       struct clone_usage *h, const struct policies_case *c,
                                        struct policy_findings *found);
 
 #endif

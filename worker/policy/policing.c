@@ -68,24 +68,24 @@ static const struct disks *plan_of(struct clone_state *v)
 }
 
 /* Classes and sizes: of the plan, and before there is one, what the spec says itself. */
-static void describe(const struct policing *p, struct entry *e, const struct clone_state *v,
+static void describe(const struct policing *p, struct clone *e, const struct clone_state *v,
                      const struct disks *plan)
 {
     const char *classes[USAGE_CLASSES_MAX];
     const struct wukong_spec *spec = &v->wukong->spec;
     size_t count = 0;
     int64_t bytes = 0;
-    if (!plan && e->holder.bytes)
+    if (!plan && e->usage.bytes)
         return;
     for (size_t i = 0; plan && i < plan->count; i++) {
         bytes += plan->items[i].bytes;
-        entries_add_class(classes, &count, plan->items[i].storage_class);
+        clone_table_add_class(classes, &count, plan->items[i].storage_class);
     }
     for (size_t i = 0; !plan && i < spec->disk_count; i++) {
         bytes += spec->disks[i].size_bytes;
-        entries_add_class(classes, &count, spec->disks[i].storage_class);
+        clone_table_add_class(classes, &count, spec->disks[i].storage_class);
     }
-    usage_describe(&p->entries->usage, &e->holder, classes, count, bytes * v->effective.replicas);
+    usage_describe(&p->clones->usage, &e->usage, classes, count, bytes * v->effective.replicas);
     if (plan)
         e->disk_count = plan->count;
 }
@@ -102,7 +102,7 @@ static bool count_snapshot(void *arg, const struct kube_object *o)
     return true;
 }
 
-static int64_t snapshots_of(const struct policing *p, const struct entry *e,
+static int64_t snapshots_of(const struct policing *p, const struct clone *e,
                             const struct clone_state *v)
 {
     struct kept k = {.whose = {.uid = e->uid,
@@ -115,20 +115,20 @@ static int64_t snapshots_of(const struct policing *p, const struct entry *e,
 }
 
 /* Of the other linked clones of this source: what is kept, and what those under way will keep. */
-static int64_t snapshots_kept(const struct policing *p, const struct entry *self,
+static int64_t snapshots_kept(const struct policing *p, const struct clone *self,
                               const struct clone_state *v)
 {
     int64_t n = 0;
     if (!p->policies->by_retained || v->effective.clone_type != CLONE_LINKED)
         return 0;
-    for (struct entry *e = entries_of_source(p->entries, v->effective.source_ns,
-                                             str_or(v->effective.source_name, "-"));
+    for (struct clone *e = clone_table_of_source(p->clones, v->effective.source_ns,
+                                                 str_or(v->effective.source_name, "-"));
          e; e = e->same_source_next) {
         if (e == self || !e->linked)
             continue;
         if (e->succeeded)
             n += snapshots_of(p, e, v);
-        else if (e->holder.holds)
+        else if (e->usage.holds)
             n += e->disk_count ? (int64_t)e->disk_count : 1;
     }
     return n;
@@ -151,7 +151,7 @@ static bool could_go_on(const struct policing *p, const struct clone_state *v)
     if (source == STEP_TODO)
         return true;
     /* The pre-flight is not cheap to look at, and with slots to spare it does not matter. */
-    if (!p->policies->by_limit && (int64_t)p->entries->usage.held < p->max_in_flight / 2)
+    if (!p->policies->by_limit && (int64_t)p->clones->usage.held < p->max_in_flight / 2)
         return true;
     why.reason = REASON_NONE;
     bool ready = step_preflight_check(v, &why) == STEP_DONE;
@@ -201,7 +201,7 @@ void policing_raise_cuts(const void *arg, const struct kube_object *o, struct cl
     v->least = policy_least_consistency(p->policies->items, p->policies->count, &r);
 }
 
-static void judge(const struct policing *p, struct entry *e, const struct kube_object *o,
+static void judge(const struct policing *p, struct clone *e, const struct kube_object *o,
                   struct clone_state *v, struct policy_findings *found)
 {
     const struct policies *set = p->policies;
@@ -217,7 +217,7 @@ static void judge(const struct policing *p, struct entry *e, const struct kube_o
         .snapshots_wanted = (int64_t)e->disk_count,
     };
     struct policies_verdict verdict =
-        policies_judge(v->arena, set, &p->entries->usage, &e->holder, &c, found);
+        policies_judge(v->arena, set, &p->clones->usage, &e->usage, &c, found);
     e->policies_broken = policy_reports_judged(p->reports, e->ns, e->name, c.request.user, found,
                                                e->policies_broken);
     v->policy.reason = verdict.reason;
@@ -228,26 +228,26 @@ static void judge(const struct policing *p, struct entry *e, const struct kube_o
     /* Held from here on, though nothing is written yet: of two that are judged one after the other
        the second must know of the first. */
     if (could && !verdict.reason)
-        usage_hold(&p->entries->usage, &e->holder);
+        usage_hold(&p->clones->usage, &e->usage);
     /* That it has begun may be stored, though it has to wait again as far as the caches know. */
     else if (!e->announced.base)
-        usage_drop(&p->entries->usage, &e->holder);
+        usage_drop(&p->clones->usage, &e->usage);
 }
 
-void policing_judge(const struct policing *p, struct entry *e, const struct kube_object *o,
+void policing_judge(const struct policing *p, struct clone *e, const struct kube_object *o,
                     struct clone_state *v)
 {
     if (record_final(&v->record))
         return;
     if (v->wukong->deleted_ms || record_aborted(&v->record) || !clone_may_be_held(v)) {
-        usage_begin(&e->holder);
-        usage_end(&p->entries->usage, &e->holder);
+        usage_begin(&e->usage);
+        usage_end(&p->clones->usage, &e->usage);
         if (v->wukong->deleted_ms && !record_begun(&v->record) && !e->announced.base)
-            usage_drop(&p->entries->usage, &e->holder);
+            usage_drop(&p->clones->usage, &e->usage);
         /* It goes on without being asked, whoever let it go: perhaps the leader before. */
         if (clone_cut_by_other(v)) {
             describe(p, e, v, plan_of(v));
-            usage_hold(&p->entries->usage, &e->holder);
+            usage_hold(&p->clones->usage, &e->usage);
         }
         return;
     }

@@ -7,13 +7,13 @@
 #ifndef POLICY_POLICING_H
 #define POLICY_POLICING_H
 
-#include "clones/entries.h"
+#include "clones/clone_table.h"
 #include "observe/state.h"
 #include "policy/policies.h"
 #include "policy/policy_status.h"
 
 struct policing {
-    struct entries *entries;
+    struct clone_table *clones;
     const struct policies *policies;
     struct policy_reports *reports;
     const struct cache_reader *caches;
@@ -22,7 +22,7 @@ struct policing {
 };
 
 /* o: the Wukong that the state was made from. */
-void policing_judge(const struct policing *p, struct entry *e, const struct kube_object *o,
+void policing_judge(const struct policing *p, struct clone *e, const struct kube_object *o,
                     struct clone_state *v);
 /* For observe_settings.raise_cuts; arg: struct policing. */
 void policing_raise_cuts(const void *arg, const struct kube_object *o, struct clone_state *v);

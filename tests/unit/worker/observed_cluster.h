@@ -14,7 +14,7 @@
 #include "actions/create.h"
 #include "actions/event.h"
 #include "base/str.h"
-#include "clones/entries.h"
+#include "clones/clone_table.h"
 #include "controller/status.h"
 #include "json/json.h"
 #include "observe/observe.h"

@@ -336,7 +336,7 @@ static void test_many_large_bodies(void **state)
     drop(&c);
 }
 
-/* etcd takes 1.5 MiB, and managedFields name each entry of a list once more. */
+/* etcd takes 1.5 MiB, and managedFields name each clone of a list once more. */
 static void test_largest_status(void **state)
 {
     (void)state;

@@ -249,18 +249,18 @@ static void test_vm_snapshot_is_known_to_others(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct cluster c = {0};
-        struct entries all = {0};
+        struct clone_table all = {0};
         CLEANUP_FREE char *spec = xasprintf("{'cloneSource':{'type':'vmi','vmiName':'src',"
                                             "'snapshotMethod':'%s'}}",
                                             rows[i].method);
         CLEANUP_FREE char *status = xasprintf("{'cloneStatus':{%s}}", rows[i].status);
         wukong(&c, spec, status);
         arena_init(&c.arena, 4096);
-        struct entry *e = entries_add(&all, "ns", "w", UID);
-        (void)entries_summarise(&all, e, get(&c, KIND_WUKONG, "ns", "w"));
+        struct clone *e = clone_table_add(&all, "ns", "w", UID);
+        (void)clone_table_summarise(&all, e, get(&c, KIND_WUKONG, "ns", "w"));
         if (e->vm_snapshot != rows[i].expected)
             fail_msg("%s, %s", rows[i].method, rows[i].status);
-        entries_release(&all);
+        clone_table_release(&all);
         drop(&c);
     }
 }

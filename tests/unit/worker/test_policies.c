@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "base/str.h"
-#include "clones/entries.h"
+#include "clones/clone_table.h"
 #include "clones/usage.h"
 #include "json/json.h"
 #include "policy/policies.h"
@@ -30,7 +30,7 @@ struct bench {
     struct policies policies;
     struct usage usage;
     struct arena arena;
-    struct usage_holder *woken[64];
+    struct clone_usage *woken[64];
     size_t woken_count;
 };
 
@@ -45,7 +45,7 @@ static void each(void *arg, enum worker_kind kind, const char *label,
             return;
 }
 
-static void wake(void *arg, struct usage_holder *h)
+static void wake(void *arg, struct clone_usage *h)
 {
     struct bench *b = arg;
     for (size_t i = 0; i < b->woken_count; i++)
@@ -92,15 +92,15 @@ static void bench_release(struct bench *b)
         free(b->objects[i]);
 }
 
-static struct usage_holder holder(const char *key, int64_t created_s, const char *source)
+static struct clone_usage usage(const char *key, int64_t created_s, const char *source)
 {
-    return (struct usage_holder){
+    return (struct clone_usage){
         .key = key, .uid = key, .created_ms = created_s * 1000, .ns = "lab", .source = source};
 }
 
 static int64_t max_in_flight; /* of the next judgements */
 
-static struct policies_verdict judge_at(struct bench *b, struct usage_holder *h, bool competes,
+static struct policies_verdict judge_at(struct bench *b, struct clone_usage *h, bool competes,
                                         enum clone_type type, int64_t now_ms)
 {
     static const struct wukong wukong = {.name = "w", .ns = "lab"};
@@ -211,8 +211,8 @@ static void test_verdicts(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct bench b;
         bench_init(&b, rows[i].first, rows[i].second);
-        struct usage_holder busy = holder("lab/busy", 1, "lab/shop");
-        struct usage_holder h = holder("lab/w", 2, "lab/shop");
+        struct clone_usage busy = usage("lab/busy", 1, "lab/shop");
+        struct clone_usage h = usage("lab/w", 2, "lab/shop");
         usage_describe(&b.usage, &busy, (const char *const[]){"fast"}, 1, 20 * GI);
         usage_describe(&b.usage, &h, (const char *const[]){"slow", "fast"}, 2, 10 * GI);
         usage_hold(&b.usage, &busy);
@@ -244,7 +244,7 @@ static void test_retained(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct bench b;
         bench_init(&b, rows[i].spec, NULL);
-        struct usage_holder h = holder("lab/w", 2, "lab/shop");
+        struct clone_usage h = usage("lab/w", 2, "lab/shop");
         assert_int_equal(judge_at(&b, &h, true, rows[i].type, at(NOON)).reason, rows[i].reason);
         usage_forget(&b.usage, &h);
         bench_release(&b);
@@ -253,25 +253,25 @@ static void test_retained(void **state)
 
 /* What waits for something else stands in no line, and what wants more than there can ever be keeps
    no line waiting. */
-static void test_who_stands_in_line(void **state)
+static void test_who_waits_in_the_queue(void **state)
 {
     struct bench b;
     (void)state;
     bench_init(&b, "{'limits':{'concurrentPerCluster':1,'storagePerTargetNamespace':'50Gi'}}",
                NULL);
-    struct usage_holder busy = holder("lab/busy", 1, "lab/shop");
-    struct usage_holder idle = holder("lab/idle", 2, "lab/shop");
-    struct usage_holder huge = holder("lab/huge", 3, "lab/shop");
+    struct clone_usage busy = usage("lab/busy", 1, "lab/shop");
+    struct clone_usage idle = usage("lab/idle", 2, "lab/shop");
+    struct clone_usage huge = usage("lab/huge", 3, "lab/shop");
     usage_describe(&b.usage, &huge, NULL, 0, 60 * GI);
     usage_hold(&b.usage, &busy);
     assert_int_equal(judge_at(&b, &idle, false, CLONE_RUNNING, at(NOON)).reason, REASON_NONE);
-    assert_int_equal(idle.line_count, 0);
+    assert_int_equal(idle.queue_count, 0);
     assert_int_equal(judge_at(&b, &huge, true, CLONE_RUNNING, at(NOON)).reason, REASON_QUEUED);
-    assert_int_equal(huge.line_count, 1); /* of the cluster */
+    assert_int_equal(huge.queue_count, 1); /* of the cluster */
     usage_drop(&b.usage, &busy);
     assert_ptr_equal(b.woken[0], &huge);
     assert_int_equal(judge_at(&b, &huge, true, CLONE_RUNNING, at(NOON)).reason, REASON_QUEUED);
-    assert_int_equal(huge.line_count, 0); /* it never fits: the others go on */
+    assert_int_equal(huge.queue_count, 0); /* it never fits: the others go on */
     assert_int_equal(judge_at(&b, &idle, true, CLONE_RUNNING, at(NOON)).reason, REASON_NONE);
     usage_forget(&b.usage, &idle);
     usage_forget(&b.usage, &huge);
@@ -285,7 +285,7 @@ static void test_storage(void **state)
     struct bench b;
     (void)state;
     bench_init(&b, NULL, NULL);
-    struct usage_holder h = holder("lab/w", 1, "lab/shop");
+    struct clone_usage h = usage("lab/w", 1, "lab/shop");
     usage_describe(&b.usage, &h, NULL, 0, 10 * GI);
     assert_int_equal(usage_bytes(&b.usage, "lab", NULL), 0);
     usage_hold(&b.usage, &h);
@@ -310,7 +310,7 @@ static void test_storage(void **state)
 
 struct run {
     struct bench b;
-    struct usage_holder clones[CLONES];
+    struct clone_usage clones[CLONES];
     bool done[CLONES];
     char keys[CLONES][16];
     size_t waiting, finished;
@@ -325,26 +325,26 @@ static int64_t held(const struct run *r, const char *source)
 }
 
 /* The oldest of those that wait and could go on now, by the list alone. */
-static bool overtakes(const struct run *r, const struct usage_holder *h)
+static bool overtakes(const struct run *r, const struct clone_usage *h)
 {
     for (size_t i = 0; i < CLONES; i++) {
-        const struct usage_holder *o = &r->clones[i];
-        if (o->line_count && usage_compare(o, h) < 0 && str_eq(o->source, h->source))
+        const struct clone_usage *o = &r->clones[i];
+        if (o->queue_count && usage_compare(o, h) < 0 && str_eq(o->source, h->source))
             return true;
     }
     return false;
 }
 
-static void look(struct run *r, struct usage_holder *h)
+static void look(struct run *r, struct clone_usage *h)
 {
     size_t i = (size_t)(h - r->clones);
     if (h->holds || r->done[i])
         return;
     if (judge_at(&r->b, h, true, CLONE_RUNNING, at(NOON)).reason) {
-        assert_true(h->line_count > 0);
+        assert_true(h->queue_count > 0);
         return;
     }
-    assert_int_equal(h->line_count, 0);
+    assert_int_equal(h->queue_count, 0);
     if (overtakes(r, h))
         fail_msg("%s goes before an older one of its source", h->key);
     usage_hold(&r->b.usage, h);
@@ -355,8 +355,8 @@ static void look(struct run *r, struct usage_holder *h)
 static void drain(struct run *r)
 {
     while (r->b.woken_count) {
-        struct usage_holder *h = r->b.woken[0];
-        memmove(r->b.woken, r->b.woken + 1, --r->b.woken_count * sizeof(struct usage_holder *));
+        struct clone_usage *h = r->b.woken[0];
+        memmove(r->b.woken, r->b.woken + 1, --r->b.woken_count * sizeof(struct clone_usage *));
         look(r, h);
     }
 }
@@ -371,7 +371,7 @@ static void one_run(uint64_t seed)
     for (size_t i = 0; i < CLONES; i++) {
         snprintf(r.keys[i], sizeof r.keys[i], "lab/w%02zu", i);
         /* Some of the same second, so that names decide. */
-        r.clones[i] = holder(r.keys[i], (int64_t)(i / 3), i % 2 ? "lab/a" : "lab/b");
+        r.clones[i] = usage(r.keys[i], (int64_t)(i / 3), i % 2 ? "lab/a" : "lab/b");
     }
     /* They come in their order, with ends in between, all that wakes is looked at later. */
     size_t arrived = 0;
@@ -413,15 +413,15 @@ static void test_own_limit(void **state)
     struct bench b;
     (void)state;
     bench_init(&b, NULL, NULL);
-    struct usage_holder busy = holder("lab/busy", 1, "lab/shop");
-    struct usage_holder h = holder("lab/h", 2, "lab/shop");
+    struct clone_usage busy = usage("lab/busy", 1, "lab/shop");
+    struct clone_usage h = usage("lab/h", 2, "lab/shop");
     usage_hold(&b.usage, &busy);
     max_in_flight = 1;
     struct policies_verdict v = judge_at(&b, &h, true, CLONE_RUNNING, at(NOON));
     assert_int_equal(v.reason, REASON_QUEUED);
     assert_non_null(strstr(v.why, "at most 1 clones at once are configured"));
     assert_int_equal(judge_at(&b, &h, false, CLONE_RUNNING, at(NOON)).reason, REASON_NONE);
-    assert_int_equal(h.line_count, 0);
+    assert_int_equal(h.queue_count, 0);
     assert_int_equal(judge_at(&b, &h, true, CLONE_RUNNING, at(NOON)).reason, REASON_QUEUED);
     usage_forget(&b.usage, &busy);
     assert_ptr_equal(b.woken[b.woken_count - 1], &h);
@@ -437,9 +437,9 @@ static void test_the_first_leaves(void **state)
     struct bench b;
     (void)state;
     bench_init(&b, "{'limits':{'concurrentPerCluster':1}}", NULL);
-    struct usage_holder busy = holder("lab/busy", 1, "lab/shop");
-    struct usage_holder first = holder("lab/first", 2, "lab/shop");
-    struct usage_holder second = holder("lab/second", 3, "lab/shop");
+    struct clone_usage busy = usage("lab/busy", 1, "lab/shop");
+    struct clone_usage first = usage("lab/first", 2, "lab/shop");
+    struct clone_usage second = usage("lab/second", 3, "lab/shop");
     usage_hold(&b.usage, &busy);
     assert_int_equal(judge_at(&b, &second, true, CLONE_RUNNING, at(NOON)).reason, REASON_QUEUED);
     assert_int_equal(judge_at(&b, &first, true, CLONE_RUNNING, at(NOON)).reason, REASON_QUEUED);
@@ -467,7 +467,7 @@ static void test_long_text(void **state)
         buf_addf(&spec, "\xe7\x8c\xb4\xe5\xad\x90");
     buf_addf(&spec, "'}");
     bench_init(&b, spec.data, NULL);
-    struct usage_holder h = holder("lab/w", 2, "lab/shop");
+    struct clone_usage h = usage("lab/w", 2, "lab/shop");
     struct policies_verdict v = judge_at(&b, &h, true, CLONE_RUNNING, at(NOON));
     assert_int_equal(v.reason, REASON_POLICY_DENIED);
     assert_true(strlen(v.why) <= POLICIES_TEXT_MAX);
@@ -478,7 +478,7 @@ static void test_long_text(void **state)
 }
 
 /* Who waits is not woken when everything is freed: the queue may be gone by then. */
-static void never_woken(void *arg, struct usage_holder *h)
+static void never_woken(void *arg, struct clone_usage *h)
 {
     (void)arg;
     fail_msg("%s is woken", h->key);
@@ -487,14 +487,14 @@ static void never_woken(void *arg, struct usage_holder *h)
 static void test_the_end_wakes_nobody(void **state)
 {
     (void)state;
-    struct entries all = {.usage.wake = never_woken};
-    struct usage_holder *busy = &entries_add(&all, "lab", "busy", "1")->holder;
-    struct usage_holder *idle = &entries_add(&all, "lab", "idle", "2")->holder;
+    struct clone_table all = {.usage.wake = never_woken};
+    struct clone_usage *busy = &clone_table_add(&all, "lab", "busy", "1")->usage;
+    struct clone_usage *idle = &clone_table_add(&all, "lab", "idle", "2")->usage;
     usage_hold(&all.usage, busy);
     usage_begin(idle);
-    usage_wait(&all.usage, idle, "p", "concurrentPerCluster", PLACE_CLUSTER, NULL);
+    usage_wait(&all.usage, idle, "p", "concurrentPerCluster", USAGE_OF_CLUSTER, NULL);
     usage_end(&all.usage, idle);
-    entries_release(&all);
+    clone_table_release(&all);
 }
 
 /* However many there are, the last one counts; and where not all could be kept, none begins. */
@@ -502,7 +502,7 @@ static void test_many_policies(void **state)
 {
     (void)state;
     CLEANUP_FREE struct bench *b = xcalloc(1, sizeof *b);
-    struct usage_holder h = holder("a", 1, "shop");
+    struct clone_usage h = usage("a", 1, "shop");
     bench_init(b, NULL, NULL);
     while (b->count + 1 < ARRAY_LEN(b->objects))
         add_policy(b, "{'rules':{'maxReplicas':5}}");
@@ -523,7 +523,7 @@ static void test_no_memory(void **state)
 {
     (void)state;
     CLEANUP_FREE struct bench *b = xcalloc(1, sizeof *b);
-    struct usage_holder h = holder("a", 1, "shop");
+    struct clone_usage h = usage("a", 1, "shop");
     CLEANUP_FREE char *long_text = xcalloc(1, MIB + 1);
     memset(long_text, 'x', MIB);
     CLEANUP_FREE char *spec = xasprintf("{'message':'%s'}", long_text);
@@ -554,7 +554,7 @@ int main(void)
         cmocka_unit_test(test_many_policies),
         cmocka_unit_test(test_verdicts),
         cmocka_unit_test(test_retained),
-        cmocka_unit_test(test_who_stands_in_line),
+        cmocka_unit_test(test_who_waits_in_the_queue),
         cmocka_unit_test(test_storage),
         cmocka_unit_test(test_lines),
         cmocka_unit_test(test_the_first_leaves),

@@ -33,17 +33,17 @@ static void test_who_holds_a_place(void **state)
         /* As a plan is refused that was made of the machine while it is stopped. */
         c.view.capture.refusal = REASON_SOURCE_BUSY;
         c.view.capture.api_error_text = "its claim is not bound";
-        struct entries entries = {0};
+        struct clone_table clones = {0};
         struct policies policies = {.filled = true, .by_limit = true};
         const struct cache_reader caches = {get, each, served, &c};
         const struct policing p = {
-            .entries = &entries, .policies = &policies, .caches = &caches, .max_in_flight = 1};
-        struct entry *e = entries_add(&entries, "ns", "w", UID);
+            .clones = &clones, .policies = &policies, .caches = &caches, .max_in_flight = 1};
+        struct clone *e = clone_table_add(&clones, "ns", "w", UID);
         policing_judge(&p, e, get(&c, KIND_WUKONG, "ns", "w"), &c.view);
-        if (entries.usage.held != rows[i].held)
-            fail_msg("%s: %zu held", rows[i].name, (size_t)entries.usage.held);
+        if (clones.usage.held != rows[i].held)
+            fail_msg("%s: %zu held", rows[i].name, (size_t)clones.usage.held);
         assert_int_equal(c.view.policy.reason, REASON_NONE);
-        entries_release(&entries);
+        clone_table_release(&clones);
         drop(&c);
     }
 }

@@ -13,8 +13,8 @@
  *
  * Times are monotonic milliseconds unless they say wall.
  */
-#ifndef CLONES_SHARING_H
-#define CLONES_SHARING_H
+#ifndef CLONES_SHARE_RULES_H
+#define CLONES_SHARE_RULES_H
 
 #include "base/buf.h"
 #include "observe/state.h"
@@ -33,8 +33,8 @@
    so much longer the leader holds the snapshots for those on its list. */
 #define SHARE_SETTLE_MS 30000
 
-struct share_peer {
-    const char *uid, *name, *round;
+struct share_candidate {
+    const char *uid, *name, *attempt_id;
     int64_t created_ms; /* wall, whole seconds */
     int64_t seen_ms;    /* this process saw it first */
     enum share_state state;
@@ -48,23 +48,24 @@ bool share_possible(const struct wukong_effective *e);
 void share_write_key(const struct wukong *w, const struct wukong_effective *e, struct buf *out);
 /* What must be equal of two clones that stand ready: source UID and the disks as resolved. */
 void share_write_ready_key(const struct clone_state *v, struct buf *out);
-/* One attempt of one Wukong: another attempt, an edited spec or a retry is another round. */
-void share_write_round(const struct wukong *w, const struct clone_record *r,
-                       char out[SHARE_ROUND_TEXT]);
+/* One attempt of one Wukong: another attempt, an edited spec or a retry has another attempt_id. */
+void share_write_attempt_id(const struct wukong *w, const struct clone_record *r,
+                            char out[ATTEMPT_ID_TEXT]);
 
 struct share_verdict {
-    enum share_role role;            /* SHARE_LEAD, SHARE_LINGER or SHARE_FOLLOW */
-    const struct share_peer *leader; /* SHARE_FOLLOW */
-    int64_t until_ms;                /* SHARE_LINGER */
+    enum share_role role;                 /* SHARE_LEAD, SHARE_LINGER or SHARE_FOLLOW */
+    const struct share_candidate *leader; /* SHARE_FOLLOW */
+    int64_t until_ms;                     /* SHARE_LINGER */
 };
-/* self stands ready. lead_since_ms: since when it would lead; 0: since now. Peers have the same
-   key, have not begun and are not over. */
-struct share_verdict share_judge(const struct share_peer *self, const struct share_peer *peers,
-                                 size_t count, int64_t lead_since_ms, int64_t now_ms);
-/* The peers that share when self begins now, oldest first. Changes the order of peers; the result
-   lives in the arena. */
-const struct share_member *share_members(struct arena *a, struct share_peer *peers, size_t count,
-                                         size_t *ret_count);
+/* self stands ready. lead_since_ms: since when it would lead; 0: since now. Candidates have the
+   same key, have not begun and are not over. */
+struct share_verdict share_judge(const struct share_candidate *self,
+                                 const struct share_candidate *candidates, size_t count,
+                                 int64_t lead_since_ms, int64_t now_ms);
+/* The candidates that share when self begins now, oldest first. Changes the order of candidates;
+   the result lives in the arena. */
+const struct share_member *share_members(struct arena *a, struct share_candidate *candidates,
+                                         size_t count, size_t *ret_count);
 /* A cut may be taken over, or may just have been (settle_ms). until_ms: wall, as recorded with the
    cut (cloneStatus.sharedUntil), so that a worker that starts anew does not offer what the one
    before it has removed; seen_ms: monotonic, this process saw the record, for a clock that is set

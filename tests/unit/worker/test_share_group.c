@@ -5,7 +5,7 @@
  */
 #include "observed_cluster.h"
 
-#include "clones/peers.h"
+#include "clones/share_group.h"
 #include "policy/policing.h"
 
 #define LED "led"
@@ -14,16 +14,16 @@
 #define FREEZES "'attempts':1,'sourceUID':'u1','freeze':{'requestedTime':'2026-09-21T14:13:00Z'}"
 #define THAWED "'attempts':1,'sourceUID':'u1','cutTime':'2026-09-21T14:13:10Z'"
 
-static struct entry *add(struct cluster *c, struct entries *all, const char *name, const char *meta,
-                         const char *status)
+static struct clone *add(struct cluster *c, struct clone_table *all, const char *name,
+                         const char *meta, const char *status)
 {
     CLEANUP_FREE char *text = xasprintf("{'metadata':{'name':'%s','namespace':'ns','uid':'%s','"
                                         "resourceVersion':'7','generation':1%s},"
                                         "'spec':" OF_VMI ",'status':{'cloneStatus':{%s}}}",
                                         name, name, meta, status);
     put(c, KIND_WUKONG, text);
-    struct entry *e = entries_add(all, "ns", name, name);
-    entries_summarise(all, e, get(c, KIND_WUKONG, "ns", name));
+    struct clone *e = clone_table_add(all, "ns", name, name);
+    clone_table_summarise(all, e, get(c, KIND_WUKONG, "ns", name));
     return e;
 }
 
@@ -36,19 +36,19 @@ struct listed_row {
 static bool holds(const struct listed_row *row)
 {
     struct cluster c = {0};
-    struct entries all = {0};
-    const struct entry *led = add(&c, &all, LED, "", row->led);
-    const struct entry *bystander = add(&c, &all, "bystander", "", "");
+    struct clone_table all = {0};
+    const struct clone *led = add(&c, &all, LED, "", row->led);
+    const struct clone *bystander = add(&c, &all, "bystander", "", "");
     CLEANUP_FREE char *status =
         xasprintf("%s,'sharedWith':[{'uid':'" LED "','name':'" LED "','round':'%s'},"
                   "{'uid':'gone','name':'gone','round':'x'}]",
-                  row->leader, row->other_round ? "0123456789abcdef" : led->share.round);
+                  row->leader, row->other_round ? "0123456789abcdef" : led->share.attempt_id);
     (void)add(&c, &all, LEADER, row->meta, status);
-    peers_hold_listed(&all, (struct now){NOW, 1});
-    bool held = led->holder.holds;
+    share_group_hold_listed(&all, (struct now){NOW, 1});
+    bool held = led->usage.holds;
     assert_int_equal(all.usage.held, 1 + held); /* its leader always */
-    assert_false(bystander->holder.holds);
-    entries_release(&all);
+    assert_false(bystander->usage.holds);
+    clone_table_release(&all);
     drop(&c);
     return held;
 }
@@ -80,9 +80,9 @@ static void test_who_is_cut_by_another_takes_a_slot(void **state)
     static const enum share_role roles[] = {SHARE_BOUND, SHARE_TAKE_OVER};
     for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
         struct cluster c = {0};
-        struct entries all = {0};
-        struct entry *e = add(&c, &all, LED, "", "");
-        const struct policing policing = {.entries = &all};
+        struct clone_table all = {0};
+        struct clone *e = add(&c, &all, LED, "", "");
+        const struct policing policing = {.clones = &all};
         const struct disk_plan plan = {.name = "root", .bytes = 5 * MIB};
         struct disk_state disk = {.plan = &plan};
         struct clone_state v = {
@@ -90,10 +90,10 @@ static void test_who_is_cut_by_another_takes_a_slot(void **state)
         arena_init(&c.arena, 1 * MIB);
         assert_int_equal(observe_wukong(&v, get(&c, KIND_WUKONG, "ns", LED), NULL), 0);
         policing_judge(&policing, e, NULL, &v);
-        assert_true(e->holder.holds);
+        assert_true(e->usage.holds);
         assert_int_equal(usage_bytes(&all.usage, "ns", NULL), 5 * MIB);
         clone_state_release(&v);
-        entries_release(&all);
+        clone_table_release(&all);
         drop(&c);
     }
 }

@@ -1,6 +1,6 @@
 /*
  * Proves who shares whose snapshot: which fields keep two Wukongs apart, who leads, how long a
- * leader waits for company, who is in the group when it closes, and whose failure counts for all.
+ * leader waits for others, who is in the group when it closes, and whose failure counts for all.
  * The rows are from the product's description of batches, not from the code.
  */
 #include <setjmp.h>
@@ -12,7 +12,7 @@
 #include <stdio.h>
 
 #include "base/str.h"
-#include "clones/sharing.h"
+#include "clones/share_rules.h"
 #include "steps/steps.h"
 
 /* --- what keeps apart --- */
@@ -162,20 +162,20 @@ static void test_rounds(void **state)
     (void)state;
     struct wukong w = plain();
     struct clone_record r = {0};
-    char first[SHARE_ROUND_TEXT], other[SHARE_ROUND_TEXT];
-    share_write_round(&w, &r, first);
+    char first[ATTEMPT_ID_TEXT], other[ATTEMPT_ID_TEXT];
+    share_write_attempt_id(&w, &r, first);
     r.attempts = 1; /* the first attempt, begun or not */
-    share_write_round(&w, &r, other);
+    share_write_attempt_id(&w, &r, other);
     assert_string_equal(first, other);
     r.attempts = 2;
-    share_write_round(&w, &r, other);
+    share_write_attempt_id(&w, &r, other);
     assert_string_not_equal(first, other);
     r = (struct clone_record){.retry_token = "again"};
-    share_write_round(&w, &r, other);
+    share_write_attempt_id(&w, &r, other);
     assert_string_not_equal(first, other);
     r.retry_token = NULL;
     w.generation = 2; /* its gates may have been edited */
-    share_write_round(&w, &r, other);
+    share_write_attempt_id(&w, &r, other);
     assert_string_not_equal(first, other);
 }
 
@@ -184,7 +184,7 @@ static void test_rounds(void **state)
 #define NOW 100000
 struct judge_row {
     const char *name;
-    struct share_peer self, peers[2];
+    struct share_candidate self, candidates[2];
     int64_t lead_since_ms;
     enum share_role role;
     int64_t until_ms;
@@ -192,8 +192,8 @@ struct judge_row {
 };
 #define PEER(id, created, seen, st, eq)                                                            \
     {                                                                                              \
-        .uid = id, .name = id, .round = "r", .created_ms = created, .seen_ms = seen, .state = st,  \
-        .equal = eq                                                                                \
+        .uid = id, .name = id, .attempt_id = "r", .created_ms = created, .seen_ms = seen,          \
+        .state = st, .equal = eq                                                                   \
     }
 #define SELF PEER("m", 5000, NOW - 9000, SHARE_READY, true)
 #define NOBODY PEER("z", 9000, 0, SHARE_BLOCKED, false)
@@ -290,7 +290,7 @@ static void test_who_leads_and_when(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const struct judge_row *r = &rows[i];
-        struct share_verdict v = share_judge(&r->self, r->peers, 2, r->lead_since_ms, NOW);
+        struct share_verdict v = share_judge(&r->self, r->candidates, 2, r->lead_since_ms, NOW);
         if (v.role != r->role || v.until_ms != r->until_ms ||
             !str_eq(v.leader ? v.leader->uid : NULL, r->leader))
             fail_msg("%s: role %d until %lld by %s", r->name, (int)v.role, (long long)v.until_ms,
@@ -303,11 +303,11 @@ static void test_who_leads_and_when(void **state)
 static void test_stuck_leader(void **state)
 {
     (void)state;
-    struct share_peer self = SELF, older = PEER("a", 1000, 0, SHARE_READY, true);
+    struct share_candidate self = SELF, older = PEER("a", 1000, 0, SHARE_READY, true);
     older.stuck = true;
     assert_int_equal(share_judge(&self, &older, 1, 0, NOW).role, SHARE_LEAD);
     self.stuck = true;
-    struct share_peer younger = PEER("n", 6000, 0, SHARE_READY, true);
+    struct share_candidate younger = PEER("n", 6000, 0, SHARE_READY, true);
     assert_int_equal(share_judge(&self, &younger, 1, 0, NOW).role, SHARE_FOLLOW);
     assert_int_equal(share_judge(&self, NULL, 0, 0, NOW).role, SHARE_LEAD);
 }
@@ -316,13 +316,13 @@ static void test_members(void **state)
 {
     (void)state;
     CLEANUP_ARENA struct arena a;
-    static struct share_peer many[SHARE_MEMBERS_MAX + 3];
+    static struct share_candidate many[SHARE_MEMBERS_MAX + 3];
     static char names[ARRAY_LEN(many)][8];
     size_t count = 0;
     arena_init(&a, MIB);
     for (size_t i = 0; i < ARRAY_LEN(many); i++) {
         (void)snprintf(names[i], sizeof names[i], "u%03zu", ARRAY_LEN(many) - i);
-        many[i] = (struct share_peer)PEER(names[i], 1000, 0, SHARE_READY, true);
+        many[i] = (struct share_candidate)PEER(names[i], 1000, 0, SHARE_READY, true);
     }
     many[5].state = SHARE_COMING;
     many[6].equal = false;

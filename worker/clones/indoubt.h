@@ -1,5 +1,5 @@
 /*
- * struct announcement: a status write that other clones must know of before any cache shows it, and
+ * struct indoubt: a status write that other clones must know of before any cache shows it, and
  * whose outcome is not known: that a guest is about to be frozen (by us, or by KubeVirt for a
  * VirtualMachineSnapshot), who shares the coming snapshot, whose cut is taken over, that a clone is
  * under way and takes a slot. And one that this clone itself must know of: that all is cut, or that
@@ -14,8 +14,8 @@
  *
  * Times are monotonic milliseconds.
  */
-#ifndef CLONES_ANNOUNCE_H
-#define CLONES_ANNOUNCE_H
+#ifndef CLONES_INDOUBT_H
+#define CLONES_INDOUBT_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,16 +26,16 @@
 
 /* What a request that nobody waits for may still do, it does within the API server's own limit
    (kube-apiserver --request-timeout, 1 m by default), and our client gives up before. */
-#define ANNOUNCE_LANDS_MS 90000
+#define INDOUBT_LANDS_MS 90000
 /* The API server is asked again this often. */
-#define ANNOUNCE_READ_MS 2000
+#define INDOUBT_READ_MS 2000
 
 enum announced {
     ANNOUNCED_FREEZE = 1, /* the source's guest is not free */
     ANNOUNCED_SEAL = 2,   /* all is cut, or the clone has ended */
 };
 
-struct announcement {
+struct indoubt {
     char *base;      /* resourceVersion that it was made from; NULL: none is open */
     unsigned what;   /* enum announced: of all writes that were made from base */
     bool unanswered; /* a write made from base ended without an answer */
@@ -44,18 +44,18 @@ struct announcement {
 };
 
 /* A write made from base has been sent; what: bits of enum announced. */
-void announce_open(struct announcement *a, const char *base, unsigned what, int64_t now_ms);
+void indoubt_open(struct indoubt *a, const char *base, unsigned what, int64_t now_ms);
 /* What a user deletes is not made anew while it may be stored that all is cut, or that the clone
    has ended: a snapshot would be of another moment, a machine one that the user does not want. */
-bool announce_forbids(const struct announcement *a, const struct intent *i);
+bool indoubt_forbids(const struct indoubt *a, const struct intent *i);
 /* These return true when that settles it. status: the call log's slot of the write. */
-bool announce_answered(struct announcement *a, const struct call *status);
-bool announce_seen(struct announcement *a, const struct kube_object *o);
+bool indoubt_answered(struct indoubt *a, const struct call *status);
+bool indoubt_seen(struct indoubt *a, const struct kube_object *o);
 /* read: the slot of CALL_READ_OWN, when its answer has come; o: what it showed, NULL: nothing.
  */
-bool announce_read(struct announcement *a, const struct call *read, const struct kube_object *o);
+bool indoubt_read(struct indoubt *a, const struct call *read, const struct kube_object *o);
 /* Is the API server to be asked now? */
-bool announce_wants_read(const struct announcement *a, const struct call *status, int64_t now_ms);
-void announce_close(struct announcement *a);
+bool indoubt_wants_read(const struct indoubt *a, const struct call *status, int64_t now_ms);
+void indoubt_close(struct indoubt *a);
 
 #endif

@@ -14,7 +14,7 @@
 #include <stdio.h>
 
 #include "base/str.h"
-#include "clones/peers.h"
+#include "clones/share_group.h"
 #include "json/json.h"
 #include "policy/policing.h"
 
@@ -75,17 +75,17 @@ static void test_answers(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         for (int lost = 0; lost < 2; lost++) {
-            struct announcement a = {0};
+            struct indoubt a = {0};
             const struct call none = {.state = CALL_FAILED, .kind = ERR_AMBIGUOUS};
             const struct call c = {
                 .state = rows[i].state, .kind = rows[i].kind, .code = rows[i].code};
-            announce_open(&a, "7", ANNOUNCED_FREEZE, SENT);
+            indoubt_open(&a, "7", ANNOUNCED_FREEZE, SENT);
             if (lost)
-                assert_false(announce_answered(&a, &none));
+                assert_false(indoubt_answered(&a, &none));
             bool expected = lost ? rows[i].settles_after_a_lost_one : rows[i].settles;
-            if (announce_answered(&a, &c) != expected || (a.base == NULL) != expected)
+            if (indoubt_answered(&a, &c) != expected || (a.base == NULL) != expected)
                 fail_msg("%s%s", rows[i].name, lost ? ", after a lost one" : "");
-            announce_close(&a);
+            indoubt_close(&a);
         }
 }
 
@@ -93,18 +93,18 @@ static void test_answers(void **state)
 static void test_writes_follow(void **state)
 {
     (void)state;
-    struct announcement a = {0};
+    struct indoubt a = {0};
     const struct call lost = {.state = CALL_FAILED, .kind = ERR_AMBIGUOUS};
     const struct call conflict = {.state = CALL_FAILED, .kind = ERR_CONFLICT, .code = 409};
-    announce_open(&a, "7", ANNOUNCED_FREEZE, SENT);
-    assert_false(announce_answered(&a, &lost));
-    announce_open(&a, "7", 0, SENT + 500);
+    indoubt_open(&a, "7", ANNOUNCED_FREEZE, SENT);
+    assert_false(indoubt_answered(&a, &lost));
+    indoubt_open(&a, "7", 0, SENT + 500);
     assert_int_equal(a.what, ANNOUNCED_FREEZE);
-    assert_false(announce_answered(&a, &conflict));
-    announce_open(&a, "8", 0, SENT + 900);
+    assert_false(indoubt_answered(&a, &conflict));
+    indoubt_open(&a, "8", 0, SENT + 900);
     assert_int_equal(a.what, 0);
-    assert_true(announce_answered(&a, &conflict));
-    assert_false(announce_answered(&a, &conflict));
+    assert_true(indoubt_answered(&a, &conflict));
+    assert_false(indoubt_answered(&a, &conflict));
 }
 
 /* While it may be stored that all is cut, or that the clone has ended, nothing is made anew; what
@@ -123,19 +123,19 @@ static void test_a_seal_holds_until_it_is_settled(void **state)
     const struct call lost = {.state = CALL_FAILED, .kind = ERR_AMBIGUOUS};
     const struct call conflict = {.state = CALL_FAILED, .kind = ERR_CONFLICT, .code = 409};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct announcement a = {0};
+        struct indoubt a = {0};
         const struct intent intent = {.verb = rows[i].verb};
-        assert_false(announce_forbids(&a, &intent));
-        announce_open(&a, "7", ANNOUNCED_FREEZE, SENT);
-        assert_false(announce_forbids(&a, &intent));
-        announce_open(&a, "7", ANNOUNCED_SEAL, SENT);
-        assert_false(announce_answered(&a, &lost));
-        announce_open(&a, "7", 0, SENT + 500);
-        assert_false(announce_answered(&a, &conflict));
-        assert_int_equal(announce_forbids(&a, &intent), rows[i].forbidden);
+        assert_false(indoubt_forbids(&a, &intent));
+        indoubt_open(&a, "7", ANNOUNCED_FREEZE, SENT);
+        assert_false(indoubt_forbids(&a, &intent));
+        indoubt_open(&a, "7", ANNOUNCED_SEAL, SENT);
+        assert_false(indoubt_answered(&a, &lost));
+        indoubt_open(&a, "7", 0, SENT + 500);
+        assert_false(indoubt_answered(&a, &conflict));
+        assert_int_equal(indoubt_forbids(&a, &intent), rows[i].forbidden);
         CLEANUP_FREE struct kube_object *newer = wukong("a", "8");
-        assert_true(announce_seen(&a, newer));
-        assert_false(announce_forbids(&a, &intent));
+        assert_true(indoubt_seen(&a, newer));
+        assert_false(indoubt_forbids(&a, &intent));
     }
 }
 
@@ -148,12 +148,12 @@ static void test_objects(void **state)
     } rows[] = {{"6", false}, {"7", false}, {"8", true}, {"70", true}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         CLEANUP_FREE struct kube_object *o = wukong("a", rows[i].version);
-        struct announcement a = {0};
-        assert_false(announce_seen(&a, o));
-        announce_open(&a, "7", ANNOUNCED_FREEZE, SENT);
-        if (announce_seen(&a, o) != rows[i].settles)
+        struct indoubt a = {0};
+        assert_false(indoubt_seen(&a, o));
+        indoubt_open(&a, "7", ANNOUNCED_FREEZE, SENT);
+        if (indoubt_seen(&a, o) != rows[i].settles)
             fail_msg("%s", rows[i].version);
-        announce_close(&a);
+        indoubt_close(&a);
     }
 }
 
@@ -168,30 +168,30 @@ static void test_reads(void **state)
         bool settles;
     } rows[] = {
         {"newer", "8", SENT + 1, true},
-        {"the same, the write may be on its way", "7", SENT + ANNOUNCE_LANDS_MS - 1, false},
-        {"the same, the write has come to nothing", "7", SENT + ANNOUNCE_LANDS_MS, true},
+        {"the same, the write may be on its way", "7", SENT + INDOUBT_LANDS_MS - 1, false},
+        {"the same, the write has come to nothing", "7", SENT + INDOUBT_LANDS_MS, true},
         {"gone", NULL, SENT + 1, true},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         CLEANUP_FREE struct kube_object *o = rows[i].version ? wukong("a", rows[i].version) : NULL;
-        struct announcement a = {0};
+        struct indoubt a = {0};
         struct call status = {.state = CALL_FLYING};
         const struct call read = {.state = o ? CALL_OK : CALL_FAILED,
                                   .kind = o ? ERR_NONE : ERR_NOT_FOUND};
-        announce_open(&a, "7", ANNOUNCED_FREEZE, SENT);
-        assert_false(announce_wants_read(&a, &status, SENT));
+        indoubt_open(&a, "7", ANNOUNCED_FREEZE, SENT);
+        assert_false(indoubt_wants_read(&a, &status, SENT));
         status.state = CALL_FAILED;
         status.kind = ERR_AMBIGUOUS;
-        assert_false(announce_answered(&a, &status));
-        assert_true(announce_wants_read(&a, &status, SENT));
+        assert_false(indoubt_answered(&a, &status));
+        assert_true(indoubt_wants_read(&a, &status, SENT));
         /* A read of before the write says nothing. */
-        assert_false(announce_read(&a, &read, o));
+        assert_false(indoubt_read(&a, &read, o));
         a.read_ms = rows[i].asked_ms;
-        assert_false(announce_wants_read(&a, &status, a.read_ms + ANNOUNCE_READ_MS - 1));
-        assert_true(announce_wants_read(&a, &status, a.read_ms + ANNOUNCE_READ_MS));
-        if (announce_read(&a, &read, o) != rows[i].settles || (a.base == NULL) != rows[i].settles)
+        assert_false(indoubt_wants_read(&a, &status, a.read_ms + INDOUBT_READ_MS - 1));
+        assert_true(indoubt_wants_read(&a, &status, a.read_ms + INDOUBT_READ_MS));
+        if (indoubt_read(&a, &read, o) != rows[i].settles || (a.base == NULL) != rows[i].settles)
             fail_msg("%s", rows[i].name);
-        announce_close(&a);
+        indoubt_close(&a);
     }
 }
 
@@ -204,7 +204,7 @@ static const struct kube_object *get(void *arg, enum worker_kind kind, const cha
     return NULL;
 }
 
-static enum share_role role_of(const struct peers *p)
+static enum share_role role_of(const struct share_group *p)
 {
     CLEANUP_ARENA struct arena a;
     struct wukong w = {.name = p->self->name, .ns = "ns", .uid = p->self->uid};
@@ -212,45 +212,45 @@ static enum share_role role_of(const struct peers *p)
     arena_init(&a, 64 * KIB);
     w.spec.source = (struct wukong_source){.present = true, .type = SOURCE_VMI, .vmi_name = "src"};
     v.effective = wukong_resolve_defaults(&w.spec, "ns");
-    peers_look(p, &v);
+    share_group_observe(p, &v);
     return v.share.role;
 }
 
-static void begin(const struct peers *leader, const struct entry *member)
+static void begin(const struct share_group *leader, const struct clone *member)
 {
     struct clone_state v = {0};
-    const struct share_member list[] = {{member->uid, member->name, member->share.round}};
+    const struct share_member list[] = {{member->uid, member->name, member->share.attempt_id}};
     struct decision d = {
         .record.attempt = {.source_uid = "vmi", .members = list, .member_count = 1}};
-    peers_note(leader, &v, &d);
+    share_group_note(leader, &v, &d);
 }
 
 static void test_listed_waits(void **state)
 {
     (void)state;
     static const int64_t hour = 3600000;
-    struct entries all = {0};
+    struct clone_table all = {0};
     const struct cache_reader caches = {.get = get};
-    struct entry *e[2];
+    struct clone *e[2];
     for (int i = 0; i < 2; i++) {
         CLEANUP_FREE struct kube_object *o = wukong(i ? "member" : "leader", "7");
-        e[i] = entries_add(&all, "ns", o->name, o->uid);
-        (void)entries_summarise(&all, e[i], o);
+        e[i] = clone_table_add(&all, "ns", o->name, o->uid);
+        (void)clone_table_summarise(&all, e[i], o);
     }
-    const struct peers leader = {&all, e[0], &caches, {SENT, SENT}};
-    const struct peers member = {&all, e[1], &caches, {SENT + hour, SENT + hour}};
+    const struct share_group leader = {&all, e[0], &caches, {SENT, SENT}};
+    const struct share_group member = {&all, e[1], &caches, {SENT + hour, SENT + hour}};
     begin(&leader, e[1]);
     /* Nothing was sent. */
     assert_int_equal(role_of(&member), SHARE_NONE);
-    announce_open(&e[0]->announced, "7", 0, SENT);
+    indoubt_open(&e[0]->announced, "7", 0, SENT);
     assert_int_equal(role_of(&member), SHARE_BOUND);
-    announce_close(&e[0]->announced);
-    peers_freed(&all, e[0]);
+    indoubt_close(&e[0]->announced);
+    share_group_freed(&all, e[0]);
     assert_int_equal(role_of(&member), SHARE_NONE);
     /* Bound to nobody any more, whatever that one announces next. */
-    announce_open(&e[0]->announced, "8", ANNOUNCED_FREEZE, SENT);
+    indoubt_open(&e[0]->announced, "8", ANNOUNCED_FREEZE, SENT);
     assert_int_equal(role_of(&member), SHARE_NONE);
-    entries_release(&all);
+    clone_table_release(&all);
 }
 
 /* --- a slot --- */
@@ -263,22 +263,22 @@ static void test_slot_is_kept(void **state)
     for (int deleted = 0; deleted < 2; deleted++) {
         CLEANUP_ARENA struct arena a;
         CLEANUP_FREE struct kube_object *o = wukong("a", "7");
-        struct entries all = {0};
+        struct clone_table all = {0};
         const struct policies none = {.filled = true};
-        const struct policing p = {.entries = &all, .policies = &none};
+        const struct policing p = {.clones = &all, .policies = &none};
         struct wukong w = {.name = "a", .ns = "ns", .uid = "uid-a", .deleted_ms = deleted};
         struct clone_state v = {.arena = &a, .wukong = &w, .permit = {.refusal = "no"}};
-        struct entry *e = entries_add(&all, "ns", "a", "uid-a");
+        struct clone *e = clone_table_add(&all, "ns", "a", "uid-a");
         arena_init(&a, MIB);
-        (void)entries_summarise(&all, e, o);
-        usage_hold(&all.usage, &e->holder);
-        announce_open(&e->announced, "7", 0, SENT);
+        (void)clone_table_summarise(&all, e, o);
+        usage_hold(&all.usage, &e->usage);
+        indoubt_open(&e->announced, "7", 0, SENT);
         policing_judge(&p, e, o, &v);
-        assert_true(e->holder.holds);
-        announce_close(&e->announced);
+        assert_true(e->usage.holds);
+        indoubt_close(&e->announced);
         policing_judge(&p, e, o, &v);
-        assert_false(e->holder.holds);
-        entries_release(&all);
+        assert_false(e->usage.holds);
+        clone_table_release(&all);
     }
 }
 

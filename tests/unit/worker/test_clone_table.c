@@ -11,7 +11,7 @@
 
 #include <stdio.h>
 
-#include "clones/entries.h"
+#include "clones/clone_table.h"
 
 static void test_calls_are_kept_while_they_are_needed(void **state)
 {
@@ -33,10 +33,10 @@ static void test_calls_are_kept_while_they_are_needed(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct entry e = {.flights = rows[i].flights};
+        struct clone e = {.flights = rows[i].flights};
         if (rows[i].status != CALL_NONE)
             call_log_get(&e.call_log, call_key(CALL_STATUS))->state = rows[i].status;
-        bool forgotten = entry_needs_no_calls(&e, rows[i].final, rows[i].intents);
+        bool forgotten = clone_needs_no_calls(&e, rows[i].final, rows[i].intents);
         if (forgotten != rows[i].forgotten)
             fail_msg("%s", rows[i].name);
         call_log_release(&e.call_log);
@@ -48,27 +48,28 @@ static void test_calls_are_kept_while_they_are_needed(void **state)
 static void test_freezes_are_counted(void **state)
 {
     (void)state;
-    struct entries all = {0};
-    struct entry *a = entries_add(&all, "ns", "a", "ua"), *b = entries_add(&all, "ns", "b", "ub");
-    announce_open(&a->announced, "7", ANNOUNCED_SEAL, 1000);
-    entries_count_freeze(&all, a);
-    assert_int_equal((int)entries_frozen(&all, NULL, 1000), 0);
-    announce_open(&a->announced, "7", ANNOUNCED_FREEZE, 1000);
-    entries_count_freeze(&all, a);
+    struct clone_table all = {0};
+    struct clone *a = clone_table_add(&all, "ns", "a", "ua"),
+                 *b = clone_table_add(&all, "ns", "b", "ub");
+    indoubt_open(&a->announced, "7", ANNOUNCED_SEAL, 1000);
+    clone_table_count_freeze(&all, a);
+    assert_int_equal((int)clone_table_frozen(&all, NULL, 1000), 0);
+    indoubt_open(&a->announced, "7", ANNOUNCED_FREEZE, 1000);
+    clone_table_count_freeze(&all, a);
     a->owes_thaw = true;
-    entries_count_freeze(&all, a);
-    announce_close(&a->announced);
-    entries_count_freeze(&all, a);
-    assert_int_equal((int)entries_frozen(&all, NULL, 1000), 1);
+    clone_table_count_freeze(&all, a);
+    indoubt_close(&a->announced);
+    clone_table_count_freeze(&all, a);
+    assert_int_equal((int)clone_table_frozen(&all, NULL, 1000), 1);
     b->owes_thaw = true;
-    entries_count_freeze(&all, b);
-    assert_int_equal((int)entries_frozen(&all, NULL, 1000), 2);
+    clone_table_count_freeze(&all, b);
+    assert_int_equal((int)clone_table_frozen(&all, NULL, 1000), 2);
     a->owes_thaw = false;
-    entries_count_freeze(&all, a);
-    assert_int_equal((int)entries_frozen(&all, NULL, 1000), 1);
-    entries_remove(&all, b);
-    assert_int_equal((int)entries_frozen(&all, NULL, 1000), 0);
-    entries_release(&all);
+    clone_table_count_freeze(&all, a);
+    assert_int_equal((int)clone_table_frozen(&all, NULL, 1000), 1);
+    clone_table_remove(&all, b);
+    assert_int_equal((int)clone_table_frozen(&all, NULL, 1000), 0);
+    clone_table_release(&all);
 }
 
 /* The debt lasts, the slot does not: no longer than the guest's own timer, from when it is asked
@@ -76,24 +77,25 @@ static void test_freezes_are_counted(void **state)
 static void test_a_slot_ends(void **state)
 {
     (void)state;
-    struct entries all = {0};
-    struct entry *a = entries_add(&all, "ns", "a", "ua"), *b = entries_add(&all, "ns", "b", "ub");
+    struct clone_table all = {0};
+    struct clone *a = clone_table_add(&all, "ns", "a", "ua"),
+                 *b = clone_table_add(&all, "ns", "b", "ub");
     a->owes_thaw = b->owes_thaw = true;
     a->freeze_ms = 10000;
     b->freeze_ms = 60000;
-    entries_count_freeze(&all, a);
-    entries_count_freeze(&all, b);
-    assert_int_equal(entries_frozen(&all, NULL, 5000), 2);
-    assert_int_equal(entries_frozen(&all, a, 5000), 1);
-    assert_int_equal(entries_frozen(&all, NULL, 24999), 2);
-    assert_int_equal(entries_frozen(&all, NULL, 25000), 1);
-    assert_int_equal(entries_frozen(&all, NULL, 75000), 0);
+    clone_table_count_freeze(&all, a);
+    clone_table_count_freeze(&all, b);
+    assert_int_equal(clone_table_frozen(&all, NULL, 5000), 2);
+    assert_int_equal(clone_table_frozen(&all, a, 5000), 1);
+    assert_int_equal(clone_table_frozen(&all, NULL, 24999), 2);
+    assert_int_equal(clone_table_frozen(&all, NULL, 25000), 1);
+    assert_int_equal(clone_table_frozen(&all, NULL, 75000), 0);
     a->owes_thaw = false;
-    entries_count_freeze(&all, a);
+    clone_table_count_freeze(&all, a);
     a->owes_thaw = true;
-    entries_count_freeze(&all, a);
-    assert_int_equal(entries_frozen(&all, NULL, 80000), 1);
-    entries_release(&all);
+    clone_table_count_freeze(&all, a);
+    assert_int_equal(clone_table_frozen(&all, NULL, 80000), 1);
+    clone_table_release(&all);
 }
 
 int main(void)

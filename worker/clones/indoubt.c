@@ -1,34 +1,34 @@
-#include "clones/announce.h"
+#include "clones/indoubt.h"
 
 #include "base/mem.h"
 #include "base/str.h"
 
-void announce_open(struct announcement *a, const char *base, unsigned what, int64_t now_ms)
+void indoubt_open(struct indoubt *a, const char *base, unsigned what, int64_t now_ms)
 {
     bool same = str_eq(a->base, base);
     char *kept = xstrdup(base);
     free(a->base);
     /* An earlier write from the same base may still be the one that takes effect. */
-    *a = (struct announcement){.base = kept,
-                               .what = what | (same ? a->what : 0),
-                               .unanswered = same && a->unanswered,
-                               .sent_ms = now_ms};
+    *a = (struct indoubt){.base = kept,
+                          .what = what | (same ? a->what : 0),
+                          .unanswered = same && a->unanswered,
+                          .sent_ms = now_ms};
 }
 
-bool announce_forbids(const struct announcement *a, const struct intent *i)
+bool indoubt_forbids(const struct indoubt *a, const struct intent *i)
 {
     return (a->what & ANNOUNCED_SEAL) && i->verb == INTENT_CREATE;
 }
 
-void announce_close(struct announcement *a)
+void indoubt_close(struct indoubt *a)
 {
     free(a->base);
-    *a = (struct announcement){0};
+    *a = (struct indoubt){0};
 }
 
-static bool settled(struct announcement *a)
+static bool settled(struct indoubt *a)
 {
-    announce_close(a);
+    indoubt_close(a);
     return true;
 }
 
@@ -39,7 +39,7 @@ static bool came_to_nothing(const struct call *c)
            (c->kind != ERR_UNAVAILABLE || !c->code);
 }
 
-bool announce_answered(struct announcement *a, const struct call *status)
+bool indoubt_answered(struct indoubt *a, const struct call *status)
 {
     if (!a->base || !status || status->state == CALL_FLYING || status->state == CALL_NONE)
         return false;
@@ -51,12 +51,12 @@ bool announce_answered(struct announcement *a, const struct call *status)
     return a->unanswered ? false : settled(a);
 }
 
-bool announce_seen(struct announcement *a, const struct kube_object *o)
+bool indoubt_seen(struct indoubt *a, const struct kube_object *o)
 {
     return a->base && kube_version_newer(a->base, o->resource_version) ? settled(a) : false;
 }
 
-bool announce_read(struct announcement *a, const struct call *read, const struct kube_object *o)
+bool indoubt_read(struct indoubt *a, const struct call *read, const struct kube_object *o)
 {
     if (!a->base || !a->read_ms)
         return false;
@@ -67,11 +67,11 @@ bool announce_read(struct announcement *a, const struct call *read, const struct
         return false;
     if (kube_version_newer(a->base, o->resource_version))
         return settled(a);
-    return a->read_ms >= a->sent_ms + ANNOUNCE_LANDS_MS ? settled(a) : false;
+    return a->read_ms >= a->sent_ms + INDOUBT_LANDS_MS ? settled(a) : false;
 }
 
-bool announce_wants_read(const struct announcement *a, const struct call *status, int64_t now_ms)
+bool indoubt_wants_read(const struct indoubt *a, const struct call *status, int64_t now_ms)
 {
     return a->base && a->unanswered && (!status || status->state != CALL_FLYING) &&
-           (!a->read_ms || now_ms >= a->read_ms + ANNOUNCE_READ_MS);
+           (!a->read_ms || now_ms >= a->read_ms + INDOUBT_READ_MS);
 }

@@ -1,4 +1,4 @@
-#include "clones/entries.h"
+#include "clones/clone_table.h"
 
 #include <assert.h>
 
@@ -9,18 +9,18 @@
 #include "observe/observe.h"
 #include "observe/queries.h"
 
-struct entry_bucket {
+struct clone_bucket {
     char *key;
-    struct entry *first;
+    struct clone *first;
     UT_hash_handle hh;
 };
 
 /* The two ways in which entries hang together: one source, one shared snapshot. */
-static struct entry **source_next(struct entry *e)
+static struct clone **source_next(struct clone *e)
 {
     return &e->same_source_next;
 }
-static struct entry **group_next(struct entry *e)
+static struct clone **group_next(struct clone *e)
 {
     return &e->same_group_next;
 }
@@ -30,52 +30,53 @@ static void make_key(struct buf *out, const char *ns, const char *name)
     buf_addf(out, "%s/%s", ns, name);
 }
 
-struct entry *entries_by_key(const struct entries *all, const char *ns, const char *name)
+struct clone *clone_table_by_key(const struct clone_table *all, const char *ns, const char *name)
 {
-    struct entry *e = NULL;
+    struct clone *e = NULL;
     CLEANUP_BUF struct buf key = BUF_INIT(1024);
     make_key(&key, ns, name);
     HASH_FIND(by_key, all->by_key, key.data, key.len, e);
     return e;
 }
 
-struct entry *entries_by_uid(const struct entries *all, const char *uid)
+struct clone *clone_table_by_uid(const struct clone_table *all, const char *uid)
 {
-    struct entry *e = NULL;
+    struct clone *e = NULL;
     if (uid)
         HASH_FIND(by_uid, all->by_uid, uid, strlen(uid), e);
     return e;
 }
 
-static struct entry *first_of(struct entry_bucket *buckets, const char *key)
+static struct clone *first_of(struct clone_bucket *buckets, const char *key)
 {
-    struct entry_bucket *b = NULL;
+    struct clone_bucket *b = NULL;
     HASH_FIND(hh, buckets, key, strlen(key), b);
     return b ? b->first : NULL;
 }
 
-struct entry *entries_of_source(const struct entries *all, const char *ns, const char *name)
+struct clone *clone_table_of_source(const struct clone_table *all, const char *ns, const char *name)
 {
     CLEANUP_BUF struct buf key = BUF_INIT(1024);
     make_key(&key, ns, name);
     return first_of(all->by_source, key.data);
 }
 
-struct entry *entries_beside(const struct entries *all, const struct entry *e)
+struct clone *clone_table_beside(const struct clone_table *all, const struct clone *e)
 {
     return e->source ? first_of(all->by_source, e->source) : NULL;
 }
 
-struct entry *entries_of_group(const struct entries *all, const char *uid)
+struct clone *clone_table_of_group(const struct clone_table *all, const char *uid)
 {
     return uid ? first_of(all->by_group, uid) : NULL;
 }
 
-struct entry *entries_add(struct entries *all, const char *ns, const char *name, const char *uid)
+struct clone *clone_table_add(struct clone_table *all, const char *ns, const char *name,
+                              const char *uid)
 {
     /* One block with its texts, of which the name is the key's end: there may be 10,000. */
     size_t ns_size = strlen(ns) + 1, name_size = strlen(name) + 1, uid_size = strlen(uid) + 1;
-    struct entry *e = xcalloc(1, sizeof *e + 2 * ns_size + name_size + uid_size);
+    struct clone *e = xcalloc(1, sizeof *e + 2 * ns_size + name_size + uid_size);
     e->key = (char *)(e + 1);
     e->name = e->key + ns_size;
     e->ns = e->name + name_size;
@@ -85,21 +86,21 @@ struct entry *entries_add(struct entries *all, const char *ns, const char *name,
     memcpy(e->name, name, name_size);
     memcpy(e->ns, ns, ns_size);
     memcpy(e->uid, uid, uid_size);
-    e->holder = (struct usage_holder){.key = e->key, .ns = e->ns, .uid = e->uid};
+    e->usage = (struct clone_usage){.key = e->key, .ns = e->ns, .uid = e->uid};
     HASH_ADD_KEYPTR(by_key, all->by_key, e->key, strlen(e->key), e);
     HASH_ADD_KEYPTR(by_uid, all->by_uid, e->uid, strlen(e->uid), e);
     return e;
 }
 
-static void leave(struct entry_bucket **buckets, struct entry *e, char **key,
-                  struct entry **next_of(struct entry *))
+static void leave(struct clone_bucket **buckets, struct clone *e, char **key,
+                  struct clone **next_of(struct clone *))
 {
-    struct entry_bucket *b = NULL;
+    struct clone_bucket *b = NULL;
     if (!*key)
         return;
     HASH_FIND(hh, *buckets, *key, strlen(*key), b);
     assert(b);
-    for (struct entry **p = &b->first; *p; p = next_of(*p)) {
+    for (struct clone **p = &b->first; *p; p = next_of(*p)) {
         if (*p == e) {
             *p = *next_of(e);
             break;
@@ -115,10 +116,10 @@ static void leave(struct entry_bucket **buckets, struct entry *e, char **key,
     *key = NULL;
 }
 
-static void join(struct entry_bucket **buckets, struct entry *e, char **key,
-                 struct entry **next_of(struct entry *), const char *wanted)
+static void join(struct clone_bucket **buckets, struct clone *e, char **key,
+                 struct clone **next_of(struct clone *), const char *wanted)
 {
-    struct entry_bucket *b = NULL;
+    struct clone_bucket *b = NULL;
     if (str_eq(*key, wanted))
         return;
     leave(buckets, e, key, next_of);
@@ -135,41 +136,41 @@ static void join(struct entry_bucket **buckets, struct entry *e, char **key,
     b->first = e;
 }
 
-static void join_source(struct entries *all, struct entry *e, const char *ns, const char *name)
+static void join_source(struct clone_table *all, struct clone *e, const char *ns, const char *name)
 {
     CLEANUP_BUF struct buf key = BUF_INIT(1024);
     make_key(&key, ns, name);
     join(&all->by_source, e, &e->source, source_next, key.data);
-    e->holder.source = e->source;
+    e->usage.source = e->source;
 }
 
-static void leave_all(struct entries *all, struct entry *e)
+static void leave_all(struct clone_table *all, struct clone *e)
 {
     leave(&all->by_source, e, &e->source, source_next);
-    e->holder.source = NULL;
+    e->usage.source = NULL;
     leave(&all->by_group, e, &e->group, group_next);
 }
 
-static void entry_free(struct entry *e)
+static void clone_free(struct clone *e)
 {
     call_log_release(&e->call_log);
     permit_memo_release(&e->permit);
     free(e->written);
     free(e->source);
     free(e->freeze_vmi_uid);
-    announce_close(&e->announced);
+    indoubt_close(&e->announced);
     free(e->group);
     free(e->share.key);
     free(e->share.ready_key);
     free(e->share.bound_by);
-    free(e->share.taker_uid);
+    free(e->share.owner_uid);
     free(e->share.members);
     free(e);
 }
 
-static void set_freezing(struct entries *all, struct entry *e, bool freezing)
+static void set_freezing(struct clone_table *all, struct clone *e, bool freezing)
 {
-    struct entry **at = &all->freezers;
+    struct clone **at = &all->freezers;
     if (e->freezing == freezing)
         return;
     while (!freezing && *at != e)
@@ -181,10 +182,10 @@ static void set_freezing(struct entries *all, struct entry *e, bool freezing)
     e->slot_until_ms = 0;
 }
 
-size_t entries_frozen(struct entries *all, const struct entry *self, int64_t now_ms)
+size_t clone_table_frozen(struct clone_table *all, const struct clone *self, int64_t now_ms)
 {
     size_t n = 0;
-    for (struct entry *e = all->freezers; e; e = e->next_freezer) {
+    for (struct clone *e = all->freezers; e; e = e->next_freezer) {
         /* One that is announced may be sent a while later. */
         if (!e->slot_until_ms && e->owes_thaw)
             e->slot_until_ms = now_ms + e->freeze_ms + FREEZE_SEND_MS;
@@ -193,64 +194,64 @@ size_t entries_frozen(struct entries *all, const struct entry *self, int64_t now
     return n;
 }
 
-void entries_count_freeze(struct entries *all, struct entry *e)
+void clone_table_count_freeze(struct clone_table *all, struct clone *e)
 {
     set_freezing(all, e, !e->dead && (e->owes_thaw || (e->announced.what & ANNOUNCED_FREEZE)));
 }
 
-void entries_remove(struct entries *all, struct entry *e)
+void clone_table_remove(struct clone_table *all, struct clone *e)
 {
     set_freezing(all, e, false);
-    usage_forget(&all->usage, &e->holder);
+    usage_forget(&all->usage, &e->usage);
     leave_all(all, e);
     HASH_DELETE(by_key, all->by_key, e);
     HASH_DELETE(by_uid, all->by_uid, e);
     e->dead = true;
     if (!e->flights) {
-        entry_free(e);
+        clone_free(e);
         return;
     }
     e->same_source_next = all->dead;
     all->dead = e;
 }
 
-bool entry_needs_no_calls(const struct entry *e, bool final, size_t intents)
+bool clone_needs_no_calls(const struct clone *e, bool final, size_t intents)
 {
     return final && !e->flights && !intents &&
            !call_failed(call_log_find(&e->call_log, call_key(CALL_STATUS)));
 }
 
-void entry_landed(struct entries *all, struct entry *e)
+void clone_landed(struct clone_table *all, struct clone *e)
 {
-    struct entry **at = &all->dead;
+    struct clone **at = &all->dead;
     if (!e->dead || e->flights)
         return;
     while (*at != e)
         at = &(*at)->same_source_next;
     *at = e->same_source_next;
-    entry_free(e);
+    clone_free(e);
 }
 
 /* What the status says of the disks, which is all that a new leader knows of a clone at first. */
-static void describe(struct entries *all, struct entry *e, const struct clone_state *v)
+static void describe(struct clone_table *all, struct clone *e, const struct clone_state *v)
 {
     const char *classes[USAGE_CLASSES_MAX];
     size_t count = 0;
     int64_t bytes = 0;
     const cJSON *disk, *disks = json_at(v->status, "cloneStatus.disks");
     e->disk_count = cJSON_IsArray(disks) ? (size_t)cJSON_GetArraySize(disks) : 0;
-    if (!e->disk_count || e->holder.bytes)
+    if (!e->disk_count || e->usage.bytes)
         return;
     cJSON_ArrayForEach (disk, disks) {
         int64_t one;
         if (str_to_i64(json_str(disk, "size"), &one))
             bytes += one;
-        entries_add_class(classes, &count, json_str(disk, "storageClass"));
+        clone_table_add_class(classes, &count, json_str(disk, "storageClass"));
     }
-    usage_describe(&all->usage, &e->holder, classes, count, bytes * v->effective.replicas);
+    usage_describe(&all->usage, &e->usage, classes, count, bytes * v->effective.replicas);
 }
 
-void entries_add_class(const char **classes, size_t *count, const char *name)
+void clone_table_add_class(const char **classes, size_t *count, const char *name)
 {
     for (size_t i = 0; name && i < *count; i++)
         if (str_eq(classes[i], name))
@@ -259,8 +260,8 @@ void entries_add_class(const char **classes, size_t *count, const char *name)
         classes[(*count)++] = name;
 }
 
-/* The list lives as long as the entry's summary, so it is copied into one block. */
-static void keep_members(struct entry_share *s, const struct clone_record *r)
+/* The list lives as long as the clone's summary, so it is copied into one block. */
+static void keep_members(struct clone_sharing *s, const struct clone_record *r)
 {
     size_t bytes = r->attempt.member_count * sizeof *s->members;
     free(s->members);
@@ -269,12 +270,12 @@ static void keep_members(struct entry_share *s, const struct clone_record *r)
     if (!r->attempt.member_count)
         return;
     for (size_t i = 0; i < r->attempt.member_count; i++)
-        bytes += strlen(r->attempt.members[i].uid) + strlen(r->attempt.members[i].round) + 2;
+        bytes += strlen(r->attempt.members[i].uid) + strlen(r->attempt.members[i].attempt_id) + 2;
     s->members = xcalloc(1, bytes);
     char *text = (char *)(s->members + r->attempt.member_count);
     for (size_t i = 0; i < r->attempt.member_count; i++) {
-        const char *parts[] = {r->attempt.members[i].uid, r->attempt.members[i].round};
-        const char **kept[] = {&s->members[i].uid, &s->members[i].round};
+        const char *parts[] = {r->attempt.members[i].uid, r->attempt.members[i].attempt_id};
+        const char **kept[] = {&s->members[i].uid, &s->members[i].attempt_id};
         for (size_t k = 0; k < ARRAY_LEN(parts); k++) {
             size_t n = strlen(parts[k]) + 1;
             memcpy(text, parts[k], n);
@@ -292,7 +293,7 @@ static void replace_text(char **at, const char *text)
     *at = xstrdup(text);
 }
 
-static void forget_round(struct entry_share *s)
+static void forget_attempt(struct clone_sharing *s)
 {
     s->state = SHARE_COMING;
     replace_text(&s->ready_key, NULL);
@@ -301,16 +302,16 @@ static void forget_round(struct entry_share *s)
     s->released = s->waits_turn = false;
 }
 
-static void summarise_share(struct entries *all, struct entry *e, const struct clone_state *v)
+static void summarise_share(struct clone_table *all, struct clone *e, const struct clone_state *v)
 {
     const struct clone_record *r = &v->record;
-    struct entry_share *s = &e->share;
+    struct clone_sharing *s = &e->share;
     CLEANUP_BUF struct buf key = BUF_INIT(LIMIT_OBJECT_BYTES);
-    char round[SHARE_ROUND_TEXT];
-    share_write_round(v->wukong, r, round);
-    if (!str_eq(s->round, round))
-        forget_round(s);
-    memcpy(s->round, round, sizeof round);
+    char attempt_id[ATTEMPT_ID_TEXT];
+    share_write_attempt_id(v->wukong, r, attempt_id);
+    if (!str_eq(s->attempt_id, attempt_id))
+        forget_attempt(s);
+    memcpy(s->attempt_id, attempt_id, sizeof attempt_id);
     s->created_ms = v->wukong->created_ms;
     s->attempt = r->attempts > 0 ? r->attempts : 1;
     s->begun = share_begun(r);
@@ -320,8 +321,8 @@ static void summarise_share(struct entries *all, struct entry *e, const struct c
     s->aborted = record_aborted(r);
     s->deleted = v->wukong->deleted_ms != 0;
     s->has_finalizer = v->wukong->has_finalizer;
-    replace_text(&s->taker_uid, r->attempt.shared.uid);
-    s->taker_attempt = r->attempt.shared.attempt;
+    replace_text(&s->owner_uid, r->attempt.shared.uid);
+    s->owner_attempt = r->attempt.shared.attempt;
     keep_members(s, r);
     if (!record_final(r) && share_possible(&v->effective))
         share_write_key(v->wukong, &v->effective, &key);
@@ -330,12 +331,12 @@ static void summarise_share(struct entries *all, struct entry *e, const struct c
     join(&all->by_group, e, &e->group, group_next, needs ? r->attempt.shared.uid : NULL);
 }
 
-bool entries_summarise(struct entries *all, struct entry *e, const struct kube_object *o)
+bool clone_table_summarise(struct clone_table *all, struct clone *e, const struct kube_object *o)
 {
     CLEANUP_ARENA struct arena a;
     struct clone_state v = {.arena = &a};
     arena_init_soft(&a, LIMIT_OBJECT_BYTES);
-    bool led = !e->share.taker_uid, was_final = e->final;
+    bool led = !e->share.owner_uid, was_final = e->final;
     struct {
         bool begun, cut, aborted, deleted;
     } before = {e->share.begun, e->share.cut, e->share.aborted, e->share.deleted};
@@ -348,7 +349,7 @@ bool entries_summarise(struct entries *all, struct entry *e, const struct kube_o
         e->started = record_begun(r);
         e->succeeded = r->phase == PHASE_SUCCEEDED;
         e->linked = v.effective.clone_type == CLONE_LINKED;
-        e->holder.created_ms = o->created_ms;
+        e->usage.created_ms = o->created_ms;
         e->owes_thaw = record_owes_thaw(r);
         e->freeze_ms = r->attempt.freeze.deadline_ms - r->attempt.freeze.requested_ms;
         /* Another attempt begins with an empty record; the guest was thawed all the same. */
@@ -361,35 +362,35 @@ bool entries_summarise(struct entries *all, struct entry *e, const struct kube_o
         describe(all, e, &v);
         /* One that has not begun holds a slot only by a judgement of this process. */
         if (e->final)
-            usage_forget(&all->usage, &e->holder);
+            usage_forget(&all->usage, &e->usage);
         else if (e->started)
-            usage_hold(&all->usage, &e->holder);
+            usage_hold(&all->usage, &e->usage);
         summarise_share(all, e, &v);
     } else {
-        usage_forget(&all->usage, &e->holder);
+        usage_forget(&all->usage, &e->usage);
         leave_all(all, e);
     }
     clone_state_release(&v);
-    entries_count_freeze(all, e);
-    const struct entry_share *s = &e->share;
-    return led && !s->taker_uid &&
+    clone_table_count_freeze(all, e);
+    const struct clone_sharing *s = &e->share;
+    return led && !s->owner_uid &&
            (s->begun != before.begun || s->cut != before.cut || s->aborted != before.aborted ||
             s->deleted != before.deleted || (e->final && !was_final));
 }
 
-void entries_release(struct entries *all)
+void clone_table_release(struct clone_table *all)
 {
-    struct entry *e, *next;
+    struct clone *e, *next;
     /* What becomes free now is for nobody, and whoever would be woken may be gone. */
     all->usage.wake = NULL;
     HASH_ITER (by_key, all->by_key, e, next) {
         e->flights = 0;
-        entries_remove(all, e);
+        clone_table_remove(all, e);
     }
     while (all->dead) {
         e = all->dead;
         all->dead = e->same_source_next;
-        entry_free(e);
+        clone_free(e);
     }
     usage_release(&all->usage);
 }

@@ -1,4 +1,4 @@
-#include "clones/sharing.h"
+#include "clones/share_rules.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -73,43 +73,44 @@ void share_write_ready_key(const struct clone_state *v, struct buf *out)
     json_end(&w);
 }
 
-void share_write_round(const struct wukong *w, const struct clone_record *r,
-                       char out[SHARE_ROUND_TEXT])
+void share_write_attempt_id(const struct wukong *w, const struct clone_record *r,
+                            char out[ATTEMPT_ID_TEXT])
 {
     CLEANUP_FREE char *text =
         xasprintf("%s/%lld/%lld/%s", w->uid, (long long)(r->attempts > 0 ? r->attempts : 1),
                   (long long)w->generation, str_or(r->retry_token, ""));
-    (void)snprintf(out, SHARE_ROUND_TEXT, "%016llx",
+    (void)snprintf(out, ATTEMPT_ID_TEXT, "%016llx",
                    (unsigned long long)str_hash64(text, strlen(text)));
 }
 
 static int older(const void *x, const void *y)
 {
-    const struct share_peer *a = x, *b = y;
+    const struct share_candidate *a = x, *b = y;
     if (a->created_ms != b->created_ms)
         return a->created_ms < b->created_ms ? -1 : 1;
     return strcmp(a->uid, b->uid);
 }
 
-static bool joins(const struct share_peer *p)
+static bool joins(const struct share_candidate *p)
 {
     return p->state == SHARE_READY && p->equal;
 }
 
-struct share_verdict share_judge(const struct share_peer *self, const struct share_peer *peers,
-                                 size_t count, int64_t lead_since_ms, int64_t now_ms)
+struct share_verdict share_judge(const struct share_candidate *self,
+                                 const struct share_candidate *candidates, size_t count,
+                                 int64_t lead_since_ms, int64_t now_ms)
 {
     struct share_verdict v = {.role = SHARE_LEAD};
-    const struct share_peer *leader = self;
+    const struct share_candidate *leader = self;
     int64_t last_seen = INT64_MIN;
-    bool company = false, coming = false;
+    bool others = false, coming = false;
     for (size_t i = 0; i < count; i++) {
-        const struct share_peer *p = &peers[i];
+        const struct share_candidate *p = &candidates[i];
         if (joins(p) && !p->stuck && (leader->stuck || older(p, leader) < 0))
             leader = p;
         if (!joins(p) && p->state != SHARE_COMING)
             continue;
-        company = true;
+        others = true;
         coming |= p->state == SHARE_COMING;
         last_seen = p->seen_ms > last_seen ? p->seen_ms : last_seen;
     }
@@ -119,7 +120,7 @@ struct share_verdict share_judge(const struct share_peer *self, const struct sha
         return v;
     }
     int64_t limit = (lead_since_ms ? lead_since_ms : now_ms) + SHARE_LINGER_MS;
-    int64_t quiet = company ? last_seen + SHARE_QUIET_MS : now_ms;
+    int64_t quiet = others ? last_seen + SHARE_QUIET_MS : now_ms;
     if (now_ms >= limit || (now_ms >= quiet && !coming))
         return v;
     v.role = SHARE_LINGER;
@@ -128,15 +129,16 @@ struct share_verdict share_judge(const struct share_peer *self, const struct sha
     return v;
 }
 
-const struct share_member *share_members(struct arena *a, struct share_peer *peers, size_t count,
-                                         size_t *ret_count)
+const struct share_member *share_members(struct arena *a, struct share_candidate *candidates,
+                                         size_t count, size_t *ret_count)
 {
     struct share_member *list = arena_alloc(a, (count + 1) * sizeof *list);
     size_t n = 0;
-    qsort(peers, count, sizeof *peers, older);
+    qsort(candidates, count, sizeof *candidates, older);
     for (size_t i = 0; i < count && n < SHARE_MEMBERS_MAX; i++)
-        if (joins(&peers[i]))
-            list[n++] = (struct share_member){peers[i].uid, peers[i].name, peers[i].round};
+        if (joins(&candidates[i]))
+            list[n++] = (struct share_member){candidates[i].uid, candidates[i].name,
+                                              candidates[i].attempt_id};
     *ret_count = n;
     return list;
 }
