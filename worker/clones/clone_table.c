@@ -154,7 +154,7 @@ static void leave_all(struct clone_table *all, struct clone *e)
 static void clone_free(struct clone *e)
 {
     call_log_release(&e->call_log);
-    permit_memo_release(&e->permit);
+    stamp_check_memory_release(&e->permit);
     free(e->written);
     free(e->source);
     free(e->freeze_vmi_uid);

@@ -18,7 +18,7 @@
 #include "clones/usage.h"
 #include "kube/object.h"
 #include "observe/call_log.h"
-#include "observe/permit.h"
+#include "observe/stamp_check.h"
 
 /* What others of the same source must know of one Wukong to share snapshots with it
  * (share_rules.h). */
@@ -49,7 +49,7 @@ struct clone {
     char *key;             /* "namespace/name" */
     char *ns, *name, *uid; /* in the clone's own block, as key */
     struct call_log call_log;
-    struct permit_memo permit;
+    struct stamp_check_memory permit;
     unsigned flights; /* calls under way; the clone stays until they are back */
     bool dead;        /* the Wukong is gone */
     /* What our last status write returned. While the watch has not caught up with it, it is the

@@ -15,7 +15,7 @@
 #include "kube/store.h"
 #include "kube/watches.h"
 #include "kube/workqueue.h"
-#include "policy/policing.h"
+#include "policy/policy_gate.h"
 
 struct worker;
 struct watched {
@@ -37,7 +37,7 @@ struct worker {
     struct timer pump;
     struct clone_table clones;
     struct cache_reader caches; /* the face that observers look through */
-    struct policies policies;
+    struct policy_cache policies;
     struct policy_reports *policy_reports;
     struct log_limit unreadable_log, too_large_log;
     bool leads, synced;
@@ -61,7 +61,7 @@ static inline int64_t worker_wall(const struct worker *w)
 /* One look at the Wukong, with all that follows from it (reconcile.c). */
 void worker_reconcile(struct worker *w, struct clone *e);
 /* What the ClonePolicies of the cache say now. */
-const struct policies *worker_policies_now(struct worker *w);
+const struct policy_cache *worker_policies_now(struct worker *w);
 /* Writes the decision's status, unless nothing has changed or it may wait (status_writer.c). */
 void worker_send_status(struct worker *w, struct clone *e, const struct clone_state *v,
                         struct decision *d);

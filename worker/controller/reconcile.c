@@ -21,16 +21,16 @@
 #include "kube/watches.h"
 #include "kube/workqueue.h"
 #include "observe/observe.h"
-#include "observe/permit.h"
 #include "observe/queries.h"
-#include "policy/policing.h"
+#include "observe/stamp_check.h"
+#include "policy/policy_gate.h"
 #include "wukong/policy_metrics.h"
 #include "wukong/schedule.h"
 
-const struct policies *worker_policies_now(struct worker *w)
+const struct policy_cache *worker_policies_now(struct worker *w)
 {
     if (!w->policies.filled)
-        policies_refill(&w->policies, &w->caches);
+        policy_cache_refill(&w->policies, &w->caches);
     return &w->policies;
 }
 
@@ -48,24 +48,24 @@ static const char *worker_stamp_keys(struct worker *w, struct arena *a)
     return arena_strdup(a, json_str(data, "[stamp.pub]"));
 }
 
-static struct permit cross_namespace_permit(struct worker *w, struct clone *self,
-                                            const struct kube_object *o,
-                                            const struct clone_state *v)
+static struct stamp_check check_stamp(struct worker *w, struct clone *self,
+                                      const struct kube_object *o, const struct clone_state *v)
 {
-    struct permit p = {.may_start = true};
+    struct stamp_check p = {.may_start = true};
     if (!v->effective.cross_namespace)
         return p;
     if (!w->config.cross_namespace)
-        return (struct permit){.refusal = "clones from another namespace are switched off in this "
-                                          "cluster (chart value crossNamespace.enabled)"};
+        return (struct stamp_check){.refusal =
+                                        "clones from another namespace are switched off in this "
+                                        "cluster (chart value crossNamespace.enabled)"};
     if (!scope_covers(&w->scope, v->effective.source_ns)) {
         CLEANUP_FREE char *why = scope_refusal(&w->scope, v->effective.source_ns);
-        return (struct permit){.refusal = arena_strdup(v->arena, why)};
+        return (struct stamp_check){.refusal = arena_strdup(v->arena, why)};
     }
-    permit_remembered(&self->permit, v->arena, v->wukong, &v->effective,
-                      kube_object_field(o, F_GENERATE_NAME),
-                      kube_object_field(o, F_ANNOTATION_STAMP), worker_stamp_keys(w, v->arena),
-                      worker_wall(w) - skew_ms(w->config.skew), &p);
+    stamp_check_remembered(&self->permit, v->arena, v->wukong, &v->effective,
+                           kube_object_field(o, F_GENERATE_NAME),
+                           kube_object_field(o, F_ANNOTATION_STAMP), worker_stamp_keys(w, v->arena),
+                           worker_wall(w) - skew_ms(w->config.skew), &p);
     return p;
 }
 
@@ -103,7 +103,7 @@ static void settings_of(struct worker *w, struct clone *self, const struct kube_
             e->thawed_ms > e->vm_snapshot_end_ms ? e->thawed_ms : e->vm_snapshot_end_ms;
         s->last_thaw_ms = thawed > s->last_thaw_ms ? thawed : s->last_thaw_ms;
     }
-    s->permit = cross_namespace_permit(w, self, o, v);
+    s->permit = check_stamp(w, self, o, v);
     struct schedule_verdict verdict = schedule_judge(&v->wukong->spec.source, worker_wall(w));
     s->permitted_ms = verdict.permitted_ms;
     s->permitted_reason = verdict.reason;
@@ -228,20 +228,20 @@ void worker_reconcile(struct worker *w, struct clone *e)
         const struct share_group group = {
             &w->clones, e, &w->caches, {worker_wall(w), worker_mono(w)}};
         (void)worker_policies_now(w);
-        const struct policing policing = {&w->clones,
-                                          &w->policies,
-                                          w->policy_reports,
-                                          &w->caches,
-                                          w->config.max_in_flight,
-                                          w->policies.by_subject ? worker_stamp_keys(w, &a) : NULL};
+        const struct policy_gate gate = {&w->clones,
+                                         &w->policies,
+                                         w->policy_reports,
+                                         &w->caches,
+                                         w->config.max_in_flight,
+                                         w->policies.by_subject ? worker_stamp_keys(w, &a) : NULL};
         settings_of(w, e, o, &v, &settings);
-        settings.raise_cuts = policing_raise_cuts;
-        settings.raise_arg = &policing;
+        settings.raise_cuts = policy_gate_raise_cuts;
+        settings.raise_arg = &gate;
         share_group_held(&group, &v, &settings);
         if (observe_clone(&v, &w->caches, o, &e->call_log, group.now, &settings, &err) == 0) {
             struct decision d = {.intents = {.arena = &a}};
             share_group_observe(&group, &v);
-            policing_judge(&policing, e, o, &v);
+            policy_gate_judge(&gate, e, o, &v);
             if (w->resigning.done)
                 clone_decide_leaving(&v, &d);
             else

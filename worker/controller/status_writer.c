@@ -21,9 +21,9 @@
 #include "kube/watches.h"
 #include "kube/workqueue.h"
 #include "observe/observe.h"
-#include "observe/permit.h"
 #include "observe/queries.h"
-#include "policy/policing.h"
+#include "observe/stamp_check.h"
+#include "policy/policy_gate.h"
 #include "wukong/policy_metrics.h"
 #include "wukong/schedule.h"
 

@@ -195,10 +195,10 @@ static void claim_changed(struct worker *w, const struct kube_object *before,
                           const struct kube_object *after)
 {
     if (before && ours_claim_counts(before))
-        usage_claimed(&w->clones.usage, before->ns, before->label, -policing_claim_bytes(before),
+        usage_claimed(&w->clones.usage, before->ns, before->label, -policy_gate_claim_bytes(before),
                       usage_by_uid(&w->clones, before->label));
     if (after && ours_claim_counts(after))
-        usage_claimed(&w->clones.usage, after->ns, after->label, policing_claim_bytes(after),
+        usage_claimed(&w->clones.usage, after->ns, after->label, policy_gate_claim_bytes(after),
                       usage_by_uid(&w->clones, after->label));
     look_at_uid(w, (after ? after : before)->label);
     share_group_wake_next(&w->clones, before, after, worker_look_at, w);

@@ -20,9 +20,9 @@
 #include "kube/watches.h"
 #include "kube/workqueue.h"
 #include "observe/observe.h"
-#include "observe/permit.h"
 #include "observe/queries.h"
-#include "policy/policing.h"
+#include "observe/stamp_check.h"
+#include "policy/policy_gate.h"
 #include "wukong/policy_metrics.h"
 #include "wukong/schedule.h"
 
@@ -337,7 +337,7 @@ void worker_free(struct worker *w)
     executor_cancel(&w->executor);
     workqueue_free(w->queue);
     clone_table_release(&w->clones);
-    policies_release(&w->policies);
+    policy_cache_release(&w->policies);
     policy_reports_free(w->policy_reports);
     free(w->ns);
     free(w->lease_name);
@@ -366,7 +366,7 @@ bool worker_ready(struct worker *w, struct buf *why_not)
 
 void worker_refresh_metrics(struct worker *w)
 {
-    const struct policies *p = worker_policies_now(w);
+    const struct policy_cache *p = worker_policies_now(w);
     policy_metrics_set(p->items, p->count, p->incomplete);
     kube_metrics_skew(w->config.skew);
     for (int k = 0; k < WORKER_KINDS; k++)

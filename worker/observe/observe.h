@@ -7,12 +7,12 @@
 
 #include "observe/cache_reader.h"
 #include "observe/ours.h"
-#include "observe/permit.h"
+#include "observe/stamp_check.h"
 #include "observe/state.h"
 
 struct observe_settings {
     int64_t unfreeze_timeout_ms;
-    struct permit permit;       /* of a clone from another namespace; may_start of any */
+    struct stamp_check permit;  /* of a clone from another namespace; may_start of any */
     bool freeze_elsewhere;      /* another Wukong owes a thaw on this source */
     unsigned freezes_max;       /* guests that may be frozen at once; 0: no limit */
     bool freezes_full;          /* other Wukongs have as many frozen */

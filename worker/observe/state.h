@@ -17,9 +17,9 @@
 #include <cjson/cJSON.h>
 
 #include "observe/call_log.h"
-#include "observe/permit.h"
 #include "observe/record.h"
 #include "observe/resources.h"
+#include "observe/stamp_check.h"
 #include "wukong/cut.h"
 #include "wukong/disks.h"
 #include "wukong/holds.h"
@@ -243,8 +243,8 @@ struct clone_state {
     size_t held_group_count;
     size_t held_count; /* snapshots of those groups: not among `ours` */
     struct share_status share;
-    const char *unreadable; /* an object that this clone needs, and why; NULL: none */
-    struct permit permit;   /* its refusal NULL: permitted, as far as the stamp says */
+    const char *unreadable;    /* an object that this clone needs, and why; NULL: none */
+    struct stamp_check permit; /* its refusal NULL: permitted, as far as the stamp says */
     /* What the ClonePolicies say, limits included; REASON_NONE: permitted. Looked at again then. */
     struct {
         enum reason reason;

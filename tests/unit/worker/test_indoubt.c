@@ -16,7 +16,7 @@
 #include "base/str.h"
 #include "clones/share_group.h"
 #include "json/json.h"
-#include "policy/policing.h"
+#include "policy/policy_gate.h"
 
 #define SENT 1000
 
@@ -264,8 +264,8 @@ static void test_slot_is_kept(void **state)
         CLEANUP_ARENA struct arena a;
         CLEANUP_FREE struct kube_object *o = wukong("a", "7");
         struct clone_table all = {0};
-        const struct policies none = {.filled = true};
-        const struct policing p = {.clones = &all, .policies = &none};
+        const struct policy_cache none = {.filled = true};
+        const struct policy_gate p = {.clones = &all, .policies = &none};
         struct wukong w = {.name = "a", .ns = "ns", .uid = "uid-a", .deleted_ms = deleted};
         struct clone_state v = {.arena = &a, .wukong = &w, .permit = {.refusal = "no"}};
         struct clone *e = clone_table_add(&all, "ns", "a", "uid-a");
@@ -273,10 +273,10 @@ static void test_slot_is_kept(void **state)
         (void)clone_table_summarise(&all, e, o);
         usage_hold(&all.usage, &e->usage);
         indoubt_open(&e->announced, "7", 0, SENT);
-        policing_judge(&p, e, o, &v);
+        policy_gate_judge(&p, e, o, &v);
         assert_true(e->usage.holds);
         indoubt_close(&e->announced);
-        policing_judge(&p, e, o, &v);
+        policy_gate_judge(&p, e, o, &v);
         assert_false(e->usage.holds);
         clone_table_release(&all);
     }

@@ -6,7 +6,7 @@
 #include "observed_cluster.h"
 
 #include "clones/share_group.h"
-#include "policy/policing.h"
+#include "policy/policy_gate.h"
 
 #define LED "led"
 #define LEADER "leader"
@@ -82,14 +82,14 @@ static void test_who_is_cut_by_another_takes_a_slot(void **state)
         struct cluster c = {0};
         struct clone_table all = {0};
         struct clone *e = add(&c, &all, LED, "", "");
-        const struct policing policing = {.clones = &all};
+        const struct policy_gate policing = {.clones = &all};
         const struct disk_plan plan = {.name = "root", .bytes = 5 * MIB};
         struct disk_state disk = {.plan = &plan};
         struct clone_state v = {
             .arena = &c.arena, .share.role = roles[i], .disks = &disk, .disk_count = 1};
         arena_init(&c.arena, 1 * MIB);
         assert_int_equal(observe_wukong(&v, get(&c, KIND_WUKONG, "ns", LED), NULL), 0);
-        policing_judge(&policing, e, NULL, &v);
+        policy_gate_judge(&policing, e, NULL, &v);
         assert_true(e->usage.holds);
         assert_int_equal(usage_bytes(&all.usage, "ns", NULL), 5 * MIB);
         clone_state_release(&v);

@@ -1,4 +1,4 @@
-#include "observe/permit.h"
+#include "observe/stamp_check.h"
 
 #include <stdlib.h>
 
@@ -51,11 +51,11 @@ static char *late_text(int64_t issued_ms, int64_t created_ms)
         (long long)llabs(s), s > 0 ? "after" : "before", STAMP_WINDOW_MS / 1000);
 }
 
-static void judge(struct permit_memo *m, struct arena *a, const struct wukong *w,
+static void judge(struct stamp_check_memory *m, struct arena *a, const struct wukong *w,
                   const struct wukong_effective *e, const char *generate_name)
 {
     struct stamp found = {0};
-    struct permit *p = &m->permit;
+    struct stamp_check *p = &m->permit;
     if (str_empty(m->keys)) {
         p->refusal =
             xstrdup("the webhook's public key is not known yet (ConfigMap of the admission "
@@ -80,14 +80,15 @@ static void judge(struct permit_memo *m, struct arena *a, const struct wukong *w
     p->start_review = found.groups && found.may_start ? review(&found, ACCESS_START) : NULL;
 }
 
-void permit_remembered(struct permit_memo *m, struct arena *a, const struct wukong *w,
-                       const struct wukong_effective *e, const char *generate_name,
-                       const char *stamp, const char *keys, int64_t now_ms, struct permit *ret)
+void stamp_check_remembered(struct stamp_check_memory *m, struct arena *a, const struct wukong *w,
+                            const struct wukong_effective *e, const char *generate_name,
+                            const char *stamp, const char *keys, int64_t now_ms,
+                            struct stamp_check *ret)
 {
     bool same = m->known && m->generation == w->generation && str_eq(m->stamp, str_or(stamp, "")) &&
                 str_eq(m->keys, str_or(keys, ""));
     if (!same) {
-        permit_memo_release(m);
+        stamp_check_memory_release(m);
         m->stamp = xstrdup(str_or(stamp, ""));
         m->keys = xstrdup(str_or(keys, ""));
         m->generation = w->generation;
@@ -102,7 +103,7 @@ void permit_remembered(struct permit_memo *m, struct arena *a, const struct wuko
             "again; set the annotation " WUKONG_RETRY_ANNOTATION " to a new value";
 }
 
-void permit_memo_release(struct permit_memo *m)
+void stamp_check_memory_release(struct stamp_check_memory *m)
 {
     free(m->stamp);
     free(m->keys);
@@ -110,13 +111,13 @@ void permit_memo_release(struct permit_memo *m)
     free((char *)m->permit.user);
     free((char *)m->permit.clone_review);
     free((char *)m->permit.start_review);
-    *m = (struct permit_memo){0};
+    *m = (struct stamp_check_memory){0};
 }
 
-void permit_requester(struct arena *a, const struct wukong *w, const struct wukong_effective *e,
-                      const char *generate_name, const char *stamp, const char *keys,
-                      const char **ret_user, const char *const **ret_groups,
-                      size_t *ret_group_count)
+void stamp_check_requester(struct arena *a, const struct wukong *w,
+                           const struct wukong_effective *e, const char *generate_name,
+                           const char *stamp, const char *keys, const char **ret_user,
+                           const char *const **ret_groups, size_t *ret_group_count)
 {
     struct stamp found = {0};
     bool good =

@@ -1,4 +1,4 @@
-#include "policy/policy_status.h"
+#include "policy/policy_report.h"
 
 #include <assert.h>
 
@@ -67,13 +67,13 @@ static void write_ready(struct json_writer *w, const struct policy *p, const cJS
     json_end(w);
 }
 
-void policy_status_write(const struct policy *p, const cJSON *old, size_t total,
+void policy_report_write(const struct policy *p, const cJSON *old, size_t total,
                          const struct policy_violation *items, size_t count, int64_t now_ms,
                          struct buf *out)
 {
     struct json_writer w = json_writer(out);
     char time[TIME_TEXT_MAX];
-    assert(count <= POLICY_STATUS_ITEMS);
+    assert(count <= POLICY_REPORT_ITEMS);
     json_object(&w, NULL);
     json_number(&w, "observedGeneration", p->generation);
     write_ready(&w, p, old, now_ms);
@@ -141,7 +141,7 @@ static void arm(struct policy_reports *all, int64_t at_ms)
 static void touch(struct policy_reports *all, struct report *r)
 {
     int64_t now = clock_mono(all->o.clock);
-    int64_t at = r->written_ms ? r->written_ms + POLICY_STATUS_MS : now;
+    int64_t at = r->written_ms ? r->written_ms + POLICY_REPORT_MS : now;
     r->dirty = true;
     arm(all, at > now ? at : now);
 }
@@ -272,12 +272,12 @@ static void send(struct policy_reports *all, struct report *r, const struct kube
     CLEANUP_ARENA struct arena a;
     CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_OBJECT_BYTES);
     CLEANUP_JSON cJSON *next = NULL;
-    struct policy_violation items[POLICY_STATUS_ITEMS];
+    struct policy_violation items[POLICY_REPORT_ITEMS];
     struct policy p;
     size_t total = HASH_COUNT(r->violators), count = 0, skip = 0;
     arena_init_soft(&a, LIMIT_OBJECT_BYTES);
-    policies_decode(&a, o, &p);
-    skip = total > POLICY_STATUS_ITEMS ? total - POLICY_STATUS_ITEMS : 0;
+    policy_cache_decode(&a, o, &p);
+    skip = total > POLICY_REPORT_ITEMS ? total - POLICY_REPORT_ITEMS : 0;
     for (const struct violator *v = r->violators; v; v = v->hh.next) {
         if (skip) {
             skip--;
@@ -286,7 +286,7 @@ static void send(struct policy_reports *all, struct report *r, const struct kube
         items[count++] =
             (struct policy_violation){v->ns, v->name, v->user, v->rule, v->message, v->at_ms};
     }
-    policy_status_write(&p, old, total, items, count, clock_wall(all->o.clock), &text);
+    policy_report_write(&p, old, total, items, count, clock_wall(all->o.clock), &text);
     if (!buf_ok(&text) || json_read(text.data, text.len, &next, NULL) < 0 || json_equal(next, old))
         return;
     const struct intent i = {.verb = INTENT_STATUS,
@@ -318,7 +318,7 @@ static void flush(void *arg)
             r->dirty ? all->o.caches->get(all->o.caches->arg, KIND_POLICY, "", r->name) : NULL;
         if (!o || r->flights)
             continue;
-        int64_t at = r->written_ms ? r->written_ms + POLICY_STATUS_MS : now;
+        int64_t at = r->written_ms ? r->written_ms + POLICY_REPORT_MS : now;
         if (at > now) {
             arm(all, at);
             continue;
@@ -358,7 +358,7 @@ static void ended(void *arg, void *owner, const char *written, size_t written_le
     r->dirty = true;
     int64_t wait = c->retry_ms - clock_wall(all->o.clock);
     r->written_ms = clock_mono(all->o.clock);
-    arm(all, r->written_ms + (wait > POLICY_STATUS_MS ? wait : POLICY_STATUS_MS));
+    arm(all, r->written_ms + (wait > POLICY_REPORT_MS ? wait : POLICY_REPORT_MS));
 }
 
 /* --- life --- */

@@ -4,17 +4,17 @@
  * for clone_decide. A clone that is past its cut, failed, finished or being deleted is not judged
  * any more: a policy edited later never touches it.
  */
-#ifndef POLICY_POLICING_H
-#define POLICY_POLICING_H
+#ifndef POLICY_POLICY_GATE_H
+#define POLICY_POLICY_GATE_H
 
 #include "clones/clone_table.h"
 #include "observe/state.h"
-#include "policy/policies.h"
-#include "policy/policy_status.h"
+#include "policy/policy_cache.h"
+#include "policy/policy_report.h"
 
-struct policing {
+struct policy_gate {
     struct clone_table *clones;
-    const struct policies *policies;
+    const struct policy_cache *policies;
     struct policy_reports *reports;
     const struct cache_reader *caches;
     int64_t max_in_flight;
@@ -22,11 +22,11 @@ struct policing {
 };
 
 /* o: the Wukong that the state was made from. */
-void policing_judge(const struct policing *p, struct clone *e, const struct kube_object *o,
-                    struct clone_state *v);
-/* For observe_settings.raise_cuts; arg: struct policing. */
-void policing_raise_cuts(const void *arg, const struct kube_object *o, struct clone_state *v);
+void policy_gate_judge(const struct policy_gate *p, struct clone *e, const struct kube_object *o,
+                       struct clone_state *v);
+/* For observe_settings.raise_cuts; arg: struct policy_gate. */
+void policy_gate_raise_cuts(const void *arg, const struct kube_object *o, struct clone_state *v);
 /* What a claim holds, or asks for while it is not bound. */
-int64_t policing_claim_bytes(const struct kube_object *claim);
+int64_t policy_gate_claim_bytes(const struct kube_object *claim);
 
 #endif

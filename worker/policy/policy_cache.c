@@ -1,4 +1,4 @@
-#include "policy/policies.h"
+#include "policy/policy_cache.h"
 
 #include <stdio.h>
 
@@ -15,7 +15,7 @@
 
 /* --- reading --- */
 
-void policies_decode(struct arena *a, const struct kube_object *o, struct policy *ret)
+void policy_cache_decode(struct arena *a, const struct kube_object *o, struct policy *ret)
 {
     CLEANUP_JSON cJSON *tree = cJSON_CreateObject();
     cJSON *spec = NULL, *metadata = cJSON_AddObjectToObject(tree, "metadata");
@@ -31,9 +31,9 @@ void policies_decode(struct arena *a, const struct kube_object *o, struct policy
 
 static bool add(void *arg, const struct kube_object *o)
 {
-    struct policies *p = arg;
+    struct policy_cache *p = arg;
     struct policy *one = &p->items[p->count++];
-    policies_decode(&p->arena, o, one);
+    policy_cache_decode(&p->arena, o, one);
     p->by_subject |= one->match.subject_count || one->exclude.subject_count;
     p->by_source |= one->match.by_source || one->exclude.by_source;
     p->by_namespace |= one->match.by_source_ns || one->match.by_target_ns ||
@@ -53,9 +53,9 @@ static bool count_one(void *arg, const struct kube_object *o)
     return true;
 }
 
-void policies_refill(struct policies *p, const struct cache_reader *caches)
+void policy_cache_refill(struct policy_cache *p, const struct cache_reader *caches)
 {
-    policies_release(p);
+    policy_cache_release(p);
     arena_init(&p->arena, POLICIES_ARENA_BYTES);
     size_t n = 0;
     caches->each(caches->arg, KIND_POLICY, NULL, count_one, &n);
@@ -69,10 +69,10 @@ void policies_refill(struct policies *p, const struct cache_reader *caches)
                   LOG_I("policies", n));
 }
 
-void policies_release(struct policies *p)
+void policy_cache_release(struct policy_cache *p)
 {
     arena_release(&p->arena);
-    *p = (struct policies){0};
+    *p = (struct policy_cache){0};
 }
 
 /* --- limits --- */
@@ -130,7 +130,7 @@ static bool behind(void *arg, const struct policy *p, const char *rule)
 }
 
 /* What wants more than the limit would keep its line waiting for ever. */
-static bool never_fits(const struct turn *t, const struct policies_case *c,
+static bool never_fits(const struct turn *t, const struct policy_case *c,
                        const struct policy_finding *f)
 {
     if (str_eq(f->rule, "storagePerTargetNamespace"))
@@ -139,7 +139,7 @@ static bool never_fits(const struct turn *t, const struct policies_case *c,
            c->snapshots_wanted > f->policy->limits.retained_snapshots;
 }
 
-static void wait_in_queue(const struct turn *t, const struct policies_case *c,
+static void wait_in_queue(const struct turn *t, const struct policy_case *c,
                           const struct policy_finding *f)
 {
     enum usage_scope scope;
@@ -153,7 +153,7 @@ static void wait_in_queue(const struct turn *t, const struct policies_case *c,
             usage_wait(t->u, t->h, f->policy->name, f->rule, scope, value);
 }
 
-static struct policy_usage used(struct turn *t, const struct policies_case *c)
+static struct policy_usage used(struct turn *t, const struct policy_case *c)
 {
     struct policy_usage u = {
         .cluster = usage_count(t->u, USAGE_OF_CLUSTER, NULL, t->h),
@@ -185,26 +185,25 @@ static const char *texts(struct arena *a, const struct policy_findings *f,
         if (item->effect == effect && (!rule || str_eq(item->rule, rule)))
             buf_addf(&out, "%s%s", out.len ? "; " : "", item->text);
     }
-    if (out.len > POLICIES_TEXT_MAX) {
-        out.data[POLICIES_TEXT_MAX - 3] = '\0';
+    if (out.len > POLICY_VERDICT_TEXT_MAX) {
+        out.data[POLICY_VERDICT_TEXT_MAX - 3] = '\0';
         str_trim_utf8(out.data);
         return arena_printf(a, "%s...", out.data);
     }
     return arena_strdup(a, str_or(out.data, ""));
 }
 
-static bool worker_is_busy(const struct turn *t, const struct policies_case *c)
+static bool worker_is_busy(const struct turn *t, const struct policy_case *c)
 {
     return c->max_in_flight &&
            (usage_count(t->u, USAGE_OF_CLUSTER, NULL, t->h) >= c->max_in_flight ||
             usage_behind(t->u, t->h, OWN_LIMIT, OWN_RULE, USAGE_OF_CLUSTER, NULL));
 }
 
-static struct policies_verdict conclude(struct arena *a, const struct turn *t,
-                                        const struct policies_case *c,
-                                        const struct policy_findings *f)
+static struct policy_verdict conclude(struct arena *a, const struct turn *t,
+                                      const struct policy_case *c, const struct policy_findings *f)
 {
-    struct policies_verdict v = {.reason = REASON_NONE};
+    struct policy_verdict v = {.reason = REASON_NONE};
     if (f->denied) {
         v.reason = REASON_POLICY_DENIED;
         v.why = texts(a, f, POLICY_DENY, NULL);
@@ -237,25 +236,25 @@ static struct policies_verdict conclude(struct arena *a, const struct turn *t,
     return v;
 }
 
-static struct policies_verdict unread(void)
+static struct policy_verdict unread(void)
 {
-    return (struct policies_verdict){
+    return (struct policy_verdict){
         .reason = REASON_POLICY_DENIED,
         .why =
             "not all ClonePolicies could be read, and one that is missing may deny this clone; ask "
             "the cluster's admin to have fewer or shorter ones"};
 }
 
-struct policies_verdict policies_judge(struct arena *a, const struct policies *p, struct usage *u,
-                                       struct clone_usage *h, const struct policies_case *c,
-                                       struct policy_findings *found)
+struct policy_verdict policy_cache_judge(struct arena *a, const struct policy_cache *p,
+                                         struct usage *u, struct clone_usage *h,
+                                         const struct policy_case *c, struct policy_findings *found)
 {
     struct turn t = {u, h};
     struct policy_usage now = used(&t, c);
     policy_judge(a, p->items, p->count, &c->request, c->competes ? &now : NULL, POLICY_AT_EXECUTION,
                  found);
     usage_begin(h);
-    struct policies_verdict v = p->incomplete ? unread() : conclude(a, &t, c, found);
+    struct policy_verdict v = p->incomplete ? unread() : conclude(a, &t, c, found);
     usage_end(u, h);
     return v;
 }

@@ -4,7 +4,7 @@
  */
 #include "observed_cluster.h"
 
-#include "policy/policing.h"
+#include "policy/policy_gate.h"
 
 #define VM(strategy)                                                                               \
     "{'metadata':{'name':'src','namespace':'ns','uid':'v1'},'spec':{'runStrategy':'" strategy      \
@@ -34,12 +34,12 @@ static void test_who_holds_a_place(void **state)
         c.view.capture.refusal = REASON_SOURCE_BUSY;
         c.view.capture.api_error_text = "its claim is not bound";
         struct clone_table clones = {0};
-        struct policies policies = {.filled = true, .by_limit = true};
+        struct policy_cache policies = {.filled = true, .by_limit = true};
         const struct cache_reader caches = {get, each, served, &c};
-        const struct policing p = {
+        const struct policy_gate p = {
             .clones = &clones, .policies = &policies, .caches = &caches, .max_in_flight = 1};
         struct clone *e = clone_table_add(&clones, "ns", "w", UID);
-        policing_judge(&p, e, get(&c, KIND_WUKONG, "ns", "w"), &c.view);
+        policy_gate_judge(&p, e, get(&c, KIND_WUKONG, "ns", "w"), &c.view);
         if (clones.usage.held != rows[i].held)
             fail_msg("%s: %zu held", rows[i].name, (size_t)clones.usage.held);
         assert_int_equal(c.view.policy.reason, REASON_NONE);

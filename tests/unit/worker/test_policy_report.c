@@ -11,7 +11,7 @@
 
 #include "base/str.h"
 #include "json/json.h"
-#include "policy/policy_status.h"
+#include "policy/policy_report.h"
 
 #define NOW 1790000000000 /* 2026-09-21T14:13:20Z */
 
@@ -32,8 +32,8 @@ static cJSON *status_of(const char *object, const cJSON *old, size_t total,
     arena_init(&a, MIB);
     assert_int_equal(json_parse(text, strlen(text), true, &tree, &err), 0);
     assert_int_equal(kube_object_project(&worker_kinds[KIND_POLICY], tree, &o, &err), 0);
-    policies_decode(&a, o, &p);
-    policy_status_write(&p, old, total, items, count, now_ms, &out);
+    policy_cache_decode(&a, o, &p);
+    policy_report_write(&p, old, total, items, count, now_ms, &out);
     assert_int_equal(json_parse(out.data, out.len, true, &status, &err), 0);
     free(o);
     return status;

@@ -17,7 +17,7 @@
 #include "clones/clone_table.h"
 #include "clones/usage.h"
 #include "json/json.h"
-#include "policy/policies.h"
+#include "policy/policy_cache.h"
 #include "wukong/policy_metrics.h"
 
 #define GI (INT64_C(1) << 30)
@@ -27,7 +27,7 @@
 struct bench {
     struct kube_object *objects[1500];
     size_t count;
-    struct policies policies;
+    struct policy_cache policies;
     struct usage usage;
     struct arena arena;
     struct clone_usage *woken[64];
@@ -80,13 +80,13 @@ static void bench_init(struct bench *b, const char *first, const char *second)
         add_policy(b, first);
     if (second)
         add_policy(b, second);
-    policies_refill(&b->policies, &(struct cache_reader){.each = each, .arg = b});
+    policy_cache_refill(&b->policies, &(struct cache_reader){.each = each, .arg = b});
 }
 
 static void bench_release(struct bench *b)
 {
     usage_release(&b->usage);
-    policies_release(&b->policies);
+    policy_cache_release(&b->policies);
     arena_release(&b->arena);
     for (size_t i = 0; i < b->count; i++)
         free(b->objects[i]);
@@ -100,8 +100,8 @@ static struct clone_usage usage(const char *key, int64_t created_s, const char *
 
 static int64_t max_in_flight; /* of the next judgements */
 
-static struct policies_verdict judge_at(struct bench *b, struct clone_usage *h, bool competes,
-                                        enum clone_type type, int64_t now_ms)
+static struct policy_verdict judge_at(struct bench *b, struct clone_usage *h, bool competes,
+                                      enum clone_type type, int64_t now_ms)
 {
     static const struct wukong wukong = {.name = "w", .ns = "lab"};
     const struct wukong_effective effective = {.is_clone = true,
@@ -111,14 +111,14 @@ static struct policies_verdict judge_at(struct bench *b, struct clone_usage *h, 
                                                .source_type = SOURCE_VMI,
                                                .replicas = 1,
                                                .quiesce = QUIESCE_IF_AVAILABLE};
-    const struct policies_case c = {
+    const struct policy_case c = {
         .request = {.wukong = &wukong, .effective = &effective, .now_ms = now_ms},
         .competes = competes,
         .max_in_flight = max_in_flight,
         .snapshots_kept = 4,
         .snapshots_wanted = 2};
     CLEANUP_FREE struct policy_findings *found = xcalloc(1, sizeof *found);
-    return policies_judge(&b->arena, &b->policies, &b->usage, h, &c, found);
+    return policy_cache_judge(&b->arena, &b->policies, &b->usage, h, &c, found);
 }
 
 static int64_t at(const char *time)
@@ -216,7 +216,7 @@ static void test_verdicts(void **state)
         usage_describe(&b.usage, &busy, (const char *const[]){"fast"}, 1, 20 * GI);
         usage_describe(&b.usage, &h, (const char *const[]){"slow", "fast"}, 2, 10 * GI);
         usage_hold(&b.usage, &busy);
-        struct policies_verdict v = judge_at(&b, &h, true, CLONE_RUNNING, at(rows[i].now));
+        struct policy_verdict v = judge_at(&b, &h, true, CLONE_RUNNING, at(rows[i].now));
         int64_t until = rows[i].until ? at(rows[i].until) : 0;
         if (v.reason != rows[i].reason || v.until_ms != until ||
             (rows[i].text && !strstr(str_or(v.why, ""), rows[i].text)))
@@ -417,7 +417,7 @@ static void test_own_limit(void **state)
     struct clone_usage h = usage("lab/h", 2, "lab/shop");
     usage_hold(&b.usage, &busy);
     max_in_flight = 1;
-    struct policies_verdict v = judge_at(&b, &h, true, CLONE_RUNNING, at(NOON));
+    struct policy_verdict v = judge_at(&b, &h, true, CLONE_RUNNING, at(NOON));
     assert_int_equal(v.reason, REASON_QUEUED);
     assert_non_null(strstr(v.why, "at most 1 clones at once are configured"));
     assert_int_equal(judge_at(&b, &h, false, CLONE_RUNNING, at(NOON)).reason, REASON_NONE);
@@ -468,9 +468,9 @@ static void test_long_text(void **state)
     buf_addf(&spec, "'}");
     bench_init(&b, spec.data, NULL);
     struct clone_usage h = usage("lab/w", 2, "lab/shop");
-    struct policies_verdict v = judge_at(&b, &h, true, CLONE_RUNNING, at(NOON));
+    struct policy_verdict v = judge_at(&b, &h, true, CLONE_RUNNING, at(NOON));
     assert_int_equal(v.reason, REASON_POLICY_DENIED);
-    assert_true(strlen(v.why) <= POLICIES_TEXT_MAX);
+    assert_true(strlen(v.why) <= POLICY_VERDICT_TEXT_MAX);
     CLEANUP_JSON cJSON *parsed = NULL;
     CLEANUP_FREE char *quoted = xasprintf("[\"%s\"]", strstr(v.why, "(") + 1);
     assert_int_equal(json_parse(quoted, strlen(quoted), false, &parsed, NULL), 0);
@@ -507,8 +507,8 @@ static void test_many_policies(void **state)
     while (b->count + 1 < ARRAY_LEN(b->objects))
         add_policy(b, "{'rules':{'maxReplicas':5}}");
     add_policy(b, "{'rules':{'cloneTypes':['linked']}}");
-    policies_refill(&b->policies, &(struct cache_reader){.each = each, .arg = b});
-    struct policies_verdict v = judge_at(b, &h, true, CLONE_FULL, at(NOON));
+    policy_cache_refill(&b->policies, &(struct cache_reader){.each = each, .arg = b});
+    struct policy_verdict v = judge_at(b, &h, true, CLONE_FULL, at(NOON));
     assert_int_equal(v.reason, REASON_POLICY_DENIED);
     v = judge_at(b, &h, true, CLONE_LINKED, at(NOON));
     assert_int_equal(v.reason, REASON_NONE);
@@ -530,13 +530,13 @@ static void test_no_memory(void **state)
     bench_init(b, NULL, NULL);
     while (b->count < 40)
         add_policy(b, "{'rules':{'maxReplicas':5}}");
-    policies_refill(&b->policies, &(struct cache_reader){.each = each, .arg = b});
+    policy_cache_refill(&b->policies, &(struct cache_reader){.each = each, .arg = b});
     policy_metrics_set(b->policies.items, b->policies.count, b->policies.incomplete);
     assert_true(metric_value(&policy_metric_count, METRIC_LABELS("readable")) == 40);
     assert_true(metric_value(&policy_metric_incomplete, NULL) == 0);
     while (b->count < 80)
         add_policy(b, spec);
-    policies_refill(&b->policies, &(struct cache_reader){.each = each, .arg = b});
+    policy_cache_refill(&b->policies, &(struct cache_reader){.each = each, .arg = b});
     assert_true(b->policies.incomplete);
     assert_int_equal(judge_at(b, &h, true, CLONE_LINKED, at(NOON)).reason, REASON_POLICY_DENIED);
     policy_metrics_set(b->policies.items, b->policies.count, b->policies.incomplete);

@@ -3,14 +3,14 @@
  * namespace must carry the webhook's stamp, so that one which reached the store without admission
  * reads nothing of anybody. Pure.
  */
-#ifndef OBSERVE_PERMIT_H
-#define OBSERVE_PERMIT_H
+#ifndef OBSERVE_STAMP_CHECK_H
+#define OBSERVE_STAMP_CHECK_H
 
 #include "base/mem.h"
 #include "wukong/spec.h"
 
 /* What the stamp of a clone from another namespace permits. */
-struct permit {
+struct stamp_check {
     const char *refusal; /* NULL: permitted; else why not and what to do */
     bool may_start;      /* the requester may start the source */
     const char *user;
@@ -21,24 +21,25 @@ struct permit {
 };
 /* The last verdict on one Wukong: a signature is verified once, not at every look.
    Zero-initialised; whoever holds it releases it. */
-struct permit_memo {
+struct stamp_check_memory {
     char *stamp, *keys; /* what was judged */
     int64_t generation;
     bool known;
-    struct permit permit; /* owns its texts */
+    struct stamp_check permit; /* owns its texts */
 };
 /* Verifies the stamp, or remembers what was found while generation, stamp and keys stay the same.
    keys: PEM of the webhook's public keys, NULL when they could not be read yet. What *ret points to
    lives as long as the call log's verdict and the arena. */
-void permit_remembered(struct permit_memo *m, struct arena *a, const struct wukong *w,
-                       const struct wukong_effective *e, const char *generate_name,
-                       const char *stamp, const char *keys, int64_t now_ms, struct permit *ret);
-void permit_memo_release(struct permit_memo *m);
+void stamp_check_remembered(struct stamp_check_memory *m, struct arena *a, const struct wukong *w,
+                            const struct wukong_effective *e, const char *generate_name,
+                            const char *stamp, const char *keys, int64_t now_ms,
+                            struct stamp_check *ret);
+void stamp_check_memory_release(struct stamp_check_memory *m);
 /* Who asked for the clone, by a good stamp; ret_user NULL: not known. ret_groups NULL: the groups
    are not known. From the arena. */
-void permit_requester(struct arena *a, const struct wukong *w, const struct wukong_effective *e,
-                      const char *generate_name, const char *stamp, const char *keys,
-                      const char **ret_user, const char *const **ret_groups,
-                      size_t *ret_group_count);
+void stamp_check_requester(struct arena *a, const struct wukong *w,
+                           const struct wukong_effective *e, const char *generate_name,
+                           const char *stamp, const char *keys, const char **ret_user,
+                           const char *const **ret_groups, size_t *ret_group_count);
 
 #endif

@@ -6,8 +6,8 @@
  *
  * Pure but for reading the files of time zones.
  */
-#ifndef POLICY_POLICIES_H
-#define POLICY_POLICIES_H
+#ifndef POLICY_POLICY_CACHE_H
+#define POLICY_POLICY_CACHE_H
 
 #include "clones/usage.h"
 #include "observe/cache_reader.h"
@@ -15,9 +15,9 @@
 #include "wukong/reasons.h"
 
 /* What a condition's message takes of it. */
-#define POLICIES_TEXT_MAX 900
+#define POLICY_VERDICT_TEXT_MAX 900
 
-struct policies {
+struct policy_cache {
     struct arena arena;
     struct policy *items;
     size_t count;
@@ -29,12 +29,12 @@ struct policies {
 };
 
 /* One as the cache has it. */
-void policies_decode(struct arena *a, const struct kube_object *o, struct policy *ret);
+void policy_cache_decode(struct arena *a, const struct kube_object *o, struct policy *ret);
 /* Decodes what the caches hold. */
-void policies_refill(struct policies *p, const struct cache_reader *caches);
-void policies_release(struct policies *p);
+void policy_cache_refill(struct policy_cache *p, const struct cache_reader *caches);
+void policy_cache_release(struct policy_cache *p);
 
-struct policies_case {
+struct policy_case {
     struct policy_request request;
     /* The limits apply: it could go on at once and has not begun. */
     bool competes;
@@ -42,7 +42,7 @@ struct policies_case {
     int64_t snapshots_kept, snapshots_wanted;
 };
 
-struct policies_verdict {
+struct policy_verdict {
     enum reason reason; /* REASON_NONE: permitted */
     const char *why;    /* names the policies; from the arena */
     int64_t until_ms;   /* of a window: look again then; 0: something has to change */
@@ -50,8 +50,9 @@ struct policies_verdict {
 
 /* Judges, and puts h into the queues of the limits that hold it back, and into no other. found:
    every finding, for those who count violations. */
-struct policies_verdict policies_judge(struct arena *a, const struct policies *p, struct usage *u,
-                                       struct clone_usage *h, const struct policies_case *c,
-                                       struct policy_findings *found);
+struct policy_verdict policy_cache_judge(struct arena *a, const struct policy_cache *p,
+                                         struct usage *u, struct clone_usage *h,
+                                         const struct policy_case *c,
+                                         struct policy_findings *found);
 
 #endif

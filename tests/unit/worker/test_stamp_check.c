@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "certs/authority.h"
-#include "observe/permit.h"
+#include "observe/stamp_check.h"
 #include "wukong/stamp.h"
 
 struct look {
@@ -26,7 +26,7 @@ static void test_remembered(void **state)
         {1, "a.b", "keys", true}, {1, "a.b", "keys", false}, {2, "a.b", "keys", true},
         {2, "a.c", "keys", true}, {2, "a.c", "other", true}, {2, "a.c", "other", false},
     };
-    struct permit_memo call_log = {0};
+    struct stamp_check_memory call_log = {0};
     CLEANUP_ARENA struct arena a;
     arena_init(&a, 1 * MIB);
     const struct wukong_effective effective = {
@@ -40,21 +40,22 @@ static void test_remembered(void **state)
         CLEANUP_FREE char *held = l->judged_anew ? (char *)call_log.permit.refusal : NULL;
         if (held)
             call_log.permit.refusal = NULL;
-        struct permit permit = {0};
-        permit_remembered(&call_log, &a, &w, &effective, NULL, l->stamp, l->keys, 0, &permit);
+        struct stamp_check permit = {0};
+        stamp_check_remembered(&call_log, &a, &w, &effective, NULL, l->stamp, l->keys, 0, &permit);
         const char *got = permit.refusal;
         assert_non_null(got); /* none of these is a stamp */
         if ((got != before) != l->judged_anew)
             fail_msg("look %zu", i);
         assert_non_null(strstr(got, l->keys ? "admission stamp" : "public key is not known"));
     }
-    permit_memo_release(&call_log);
+    stamp_check_memory_release(&call_log);
     assert_false(call_log.known);
 }
 
 #define CREATED 1790000000000LL
 
-static void judge_dated(int64_t issued_ms, struct permit_memo *call_log, struct permit *ret)
+static void judge_dated(int64_t issued_ms, struct stamp_check_memory *call_log,
+                        struct stamp_check *ret)
 {
     CLEANUP_ARENA struct arena a;
     CLEANUP_FREE char *key = NULL, *public_key = NULL;
@@ -76,7 +77,7 @@ static void judge_dated(int64_t issued_ms, struct permit_memo *call_log, struct 
     arena_init(&a, 1 * MIB);
     assert_int_equal(authority_new_key(&key, &public_key, &err), 0);
     assert_int_equal(stamp_sign(&stamp, key, &text, &err), 0);
-    permit_remembered(call_log, &a, &w, &e, NULL, text.data, public_key, CREATED, ret);
+    stamp_check_remembered(call_log, &a, &w, &e, NULL, text.data, public_key, CREATED, ret);
 }
 
 /* A webhook whose clock is wrong is found out by how much it is. */
@@ -94,12 +95,12 @@ static void test_another_clock(void **state)
         {-4000000, "4000 s before the Wukong's creation"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct permit_memo call_log = {0};
-        struct permit p = {0};
+        struct stamp_check_memory call_log = {0};
+        struct stamp_check p = {0};
         judge_dated(CREATED + rows[i].off_ms, &call_log, &p);
         if (!rows[i].said != !p.refusal || (p.refusal && !strstr(p.refusal, rows[i].said)))
             fail_msg("row %zu: %s", i, str_or(p.refusal, "permitted"));
-        permit_memo_release(&call_log);
+        stamp_check_memory_release(&call_log);
     }
 }
 

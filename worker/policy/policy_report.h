@@ -5,17 +5,17 @@
  * counts until its Wukong is gone or the policy is edited, as far as this process has seen it.
  *
  * Nothing is written that the cluster shows already, and of each policy at most one status in
- * POLICY_STATUS_MS.
+ * POLICY_REPORT_MS.
  */
-#ifndef POLICY_POLICY_STATUS_H
-#define POLICY_POLICY_STATUS_H
+#ifndef POLICY_POLICY_REPORT_H
+#define POLICY_POLICY_REPORT_H
 
 #include "actions/execute.h"
 #include "base/timer.h"
-#include "policy/policies.h"
+#include "policy/policy_cache.h"
 
-#define POLICY_STATUS_MS 5000
-#define POLICY_STATUS_ITEMS 20 /* the CRD's maxItems */
+#define POLICY_REPORT_MS 5000
+#define POLICY_REPORT_ITEMS 20 /* the CRD's maxItems */
 
 struct policy_reports;
 
@@ -54,7 +54,7 @@ struct policy_violation {
     const char *ns, *name, *user, *rule, *message;
     int64_t at_ms;
 };
-void policy_status_write(const struct policy *p, const cJSON *old, size_t total,
+void policy_report_write(const struct policy *p, const cJSON *old, size_t total,
                          const struct policy_violation *items, size_t count, int64_t now_ms,
                          struct buf *out);
 

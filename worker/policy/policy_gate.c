@@ -1,4 +1,4 @@
-#include "policy/policing.h"
+#include "policy/policy_gate.h"
 
 #include <assert.h>
 #include <string.h>
@@ -7,11 +7,11 @@
 #include "json/json.h"
 #include "observe/observe.h"
 #include "observe/ours.h"
-#include "observe/permit.h"
+#include "observe/stamp_check.h"
 #include "steps/steps.h"
 #include "wukong/quantity.h"
 
-int64_t policing_claim_bytes(const struct kube_object *claim)
+int64_t policy_gate_claim_bytes(const struct kube_object *claim)
 {
     return quantity_bytes(
         str_or(kube_object_field(claim, F_CAPACITY), kube_object_field(claim, F_REQUEST)));
@@ -39,7 +39,7 @@ static const struct wukong_pairs *labels_of(struct clone_state *v, const struct 
 }
 
 /* Those of the VirtualMachine, as at admission; of a VMI that stands alone its own. */
-static const struct wukong_pairs *source_labels(const struct policing *p, struct clone_state *v)
+static const struct wukong_pairs *source_labels(const struct policy_gate *p, struct clone_state *v)
 {
     const struct cache_reader *c = p->caches;
     const struct wukong_effective *e = &v->effective;
@@ -49,8 +49,8 @@ static const struct wukong_pairs *source_labels(const struct policing *p, struct
                      vm ? vm : c->get(c->arg, KIND_VMI, e->source_ns, str_or(e->source_name, "")));
 }
 
-static const struct wukong_pairs *namespace_labels(const struct policing *p, struct clone_state *v,
-                                                   const char *name)
+static const struct wukong_pairs *namespace_labels(const struct policy_gate *p,
+                                                   struct clone_state *v, const char *name)
 {
     return labels_of(v, p->caches->get(p->caches->arg, KIND_NAMESPACE, "", name));
 }
@@ -68,7 +68,7 @@ static const struct disks *plan_of(struct clone_state *v)
 }
 
 /* Classes and sizes: of the plan, and before there is one, what the spec says itself. */
-static void describe(const struct policing *p, struct clone *e, const struct clone_state *v,
+static void describe(const struct policy_gate *p, struct clone *e, const struct clone_state *v,
                      const struct disks *plan)
 {
     const char *classes[USAGE_CLASSES_MAX];
@@ -102,7 +102,7 @@ static bool count_snapshot(void *arg, const struct kube_object *o)
     return true;
 }
 
-static int64_t snapshots_of(const struct policing *p, const struct clone *e,
+static int64_t snapshots_of(const struct policy_gate *p, const struct clone *e,
                             const struct clone_state *v)
 {
     struct kept k = {.whose = {.uid = e->uid,
@@ -115,7 +115,7 @@ static int64_t snapshots_of(const struct policing *p, const struct clone *e,
 }
 
 /* Of the other linked clones of this source: what is kept, and what those under way will keep. */
-static int64_t snapshots_kept(const struct policing *p, const struct clone *self,
+static int64_t snapshots_kept(const struct policy_gate *p, const struct clone *self,
                               const struct clone_state *v)
 {
     int64_t n = 0;
@@ -138,7 +138,7 @@ static int64_t snapshots_kept(const struct policing *p, const struct clone *self
 
 /* Nothing that lies outside the policies keeps it from going on now: what waits for its source, a
    quota or a class, for an hour perhaps, must not keep a slot from the others. */
-static bool could_go_on(const struct policing *p, const struct clone_state *v)
+static bool could_go_on(const struct policy_gate *p, const struct clone_state *v)
 {
     struct why why = {0};
     if (v->permit.refusal || v->permitted_ms > v->now.wall_ms)
@@ -170,10 +170,10 @@ static struct cut_foreseen foreseen(const struct clone_state *v, const struct di
                        s->agent || starts || v->record.started.at_ms, s->paused, plan);
 }
 
-static struct policy_request request_of(const struct policing *p, const struct kube_object *o,
+static struct policy_request request_of(const struct policy_gate *p, const struct kube_object *o,
                                         struct clone_state *v, const struct disks *plan)
 {
-    const struct policies *set = p->policies;
+    const struct policy_cache *set = p->policies;
     struct policy_request r = {
         .source_ns_labels =
             set->by_namespace ? namespace_labels(p, v, v->effective.source_ns) : NULL,
@@ -185,15 +185,16 @@ static struct policy_request request_of(const struct policing *p, const struct k
         .cut = foreseen(v, plan),
         .now_ms = v->now.wall_ms};
     if (set->by_subject)
-        permit_requester(v->arena, v->wukong, &v->effective, kube_object_field(o, F_GENERATE_NAME),
-                         kube_object_field(o, F_ANNOTATION_STAMP), p->stamp_keys, &r.user,
-                         &r.groups, &r.group_count);
+        stamp_check_requester(v->arena, v->wukong, &v->effective,
+                              kube_object_field(o, F_GENERATE_NAME),
+                              kube_object_field(o, F_ANNOTATION_STAMP), p->stamp_keys, &r.user,
+                              &r.groups, &r.group_count);
     return r;
 }
 
-void policing_raise_cuts(const void *arg, const struct kube_object *o, struct clone_state *v)
+void policy_gate_raise_cuts(const void *arg, const struct kube_object *o, struct clone_state *v)
 {
-    const struct policing *p = arg;
+    const struct policy_gate *p = arg;
     if (!p->policies->by_cut)
         return;
     struct policy_request r = request_of(p, o, v, NULL);
@@ -201,23 +202,23 @@ void policing_raise_cuts(const void *arg, const struct kube_object *o, struct cl
     v->least = policy_least_consistency(p->policies->items, p->policies->count, &r);
 }
 
-static void judge(const struct policing *p, struct clone *e, const struct kube_object *o,
+static void judge(const struct policy_gate *p, struct clone *e, const struct kube_object *o,
                   struct clone_state *v, struct policy_findings *found)
 {
-    const struct policies *set = p->policies;
+    const struct policy_cache *set = p->policies;
     const struct disks *plan = plan_of(v);
     bool begun = record_begun(&v->record);
     describe(p, e, v, plan);
     bool could = !begun && could_go_on(p, v);
-    struct policies_case c = {
+    struct policy_case c = {
         .request = request_of(p, o, v, plan),
         .competes = could,
         .max_in_flight = p->max_in_flight,
         .snapshots_kept = snapshots_kept(p, e, v),
         .snapshots_wanted = (int64_t)e->disk_count,
     };
-    struct policies_verdict verdict =
-        policies_judge(v->arena, set, &p->clones->usage, &e->usage, &c, found);
+    struct policy_verdict verdict =
+        policy_cache_judge(v->arena, set, &p->clones->usage, &e->usage, &c, found);
     e->policies_broken = policy_reports_judged(p->reports, e->ns, e->name, c.request.user, found,
                                                e->policies_broken);
     v->policy.reason = verdict.reason;
@@ -234,8 +235,8 @@ static void judge(const struct policing *p, struct clone *e, const struct kube_o
         usage_drop(&p->clones->usage, &e->usage);
 }
 
-void policing_judge(const struct policing *p, struct clone *e, const struct kube_object *o,
-                    struct clone_state *v)
+void policy_gate_judge(const struct policy_gate *p, struct clone *e, const struct kube_object *o,
+                       struct clone_state *v)
 {
     if (record_final(&v->record))
         return;
