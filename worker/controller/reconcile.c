@@ -1,5 +1,5 @@
 /* One look at one Wukong: settings, view, decision, and what follows from it. */
-#include "controller/inside.h"
+#include "controller/controller_internal.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -190,8 +190,8 @@ static void ask_for_own(struct worker *w, struct clone *e)
 
 /* The decision rests on a state that is cut short: of it only the thaw is sent, and the user is
    told why nothing else happens. All other clones go on. */
-static void give_up_look(struct worker *w, struct clone *e, struct clone_state *v,
-                         const struct decision *d)
+static void give_up_for_now(struct worker *w, struct clone *e, struct clone_state *v,
+                            const struct decision *d)
 {
     CLEANUP_ARENA struct arena small;
     arena_init_soft(&small, LOOKUP_ARENA_BYTES);
@@ -247,7 +247,7 @@ void worker_reconcile(struct worker *w, struct clone *e)
             else
                 clone_decide(&v, &d);
             if (arena_full(&a)) {
-                give_up_look(w, e, &v, &d);
+                give_up_for_now(w, e, &v, &d);
                 clone_state_release(&v);
                 return;
             }

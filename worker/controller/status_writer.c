@@ -1,5 +1,5 @@
 /* The writes of a Wukong's status, and what their answers tell. */
-#include "controller/inside.h"
+#include "controller/controller_internal.h"
 
 #include <assert.h>
 #include <stdio.h>

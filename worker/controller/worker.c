@@ -1,4 +1,4 @@
-#include "controller/inside.h"
+#include "controller/controller_internal.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -53,7 +53,7 @@ static bool cache_served(void *arg, enum worker_kind kind)
     return watches_served(w->watched[kind].watches);
 }
 
-static void pump(void *arg)
+static void queue_timer(void *arg)
 {
     struct worker *w = arg;
     const char *key;
@@ -67,7 +67,7 @@ static void pump(void *arg)
     }
     metric_set(&metric_active, (double)w->clones.usage.held, NULL);
     metric_set(&metric_queue, (double)workqueue_ready(w->queue), NULL);
-    worker_arm_pump(w);
+    worker_arm_queue(w);
 }
 
 static void call_ended(void *arg, void *owner, const char *written, size_t written_len)
@@ -84,7 +84,7 @@ static void call_ended(void *arg, void *owner, const char *written, size_t writt
         indoubt_read(&e->announced, call_log_find(&e->call_log, call_key(CALL_READ_OWN)), NULL))
         share_group_freed(&w->clones, e);
     clone_table_count_freeze(&w->clones, e);
-    worker_look_at(w, e);
+    worker_enqueue(w, e);
 }
 
 static void whose(void *owner, const char **ret_name, const char **ret_uid)
@@ -112,14 +112,14 @@ static void begin_when_ready(struct worker *w)
         policy_reports_all(w->policy_reports);
     if (w->synced && w->leads) {
         share_group_hold_listed(&w->clones, (struct now){worker_wall(w), worker_mono(w)});
-        worker_look_at_waiting(w);
+        worker_enqueue_waiting(w);
     }
     struct clone *e, *next;
     if (w->synced && w->leads)
         HASH_ITER (by_key, w->clones.by_key, e, next)
             if (e->final)
-                worker_look_at(w, e);
-    worker_arm_pump(w);
+                worker_enqueue(w, e);
+    worker_arm_queue(w);
 }
 
 /* Without a ConfigMap's name there is nothing to watch, and no clone crosses namespaces. */
@@ -155,7 +155,7 @@ static void lost(void *arg)
         w->config.lost_lease(w->config.arg);
 }
 
-static void turned(void *arg)
+static void on_sync_changed(void *arg)
 {
     struct worker *w = arg;
     for (int k = 0; k < WORKER_KINDS; k++)
@@ -217,7 +217,7 @@ static void start_watching(struct worker *w, enum worker_kind kind)
         .clock = w->config.clock,
         .timers = w->config.timers,
         .rng = w->config.rng,
-        .turned = turned,
+        .turned = on_sync_changed,
         .failed = watch_failed,
         .unreadable = unreadable,
         .arg = w,
@@ -267,7 +267,7 @@ struct worker *worker_new(const struct worker_config *config)
                                                             .may_write = may_report,
                                                             .arg = w});
     w->queue = workqueue_new(&(struct workqueue_options){0});
-    timer_init(&w->pump, pump, w);
+    timer_init(&w->queue_timer, queue_timer, w);
     timer_init(&w->resigning.look, resign, w);
     w->clones.usage.wake = worker_turn_came;
     w->clones.usage.arg = w;
@@ -306,7 +306,7 @@ static void resign(void *arg)
         return;
     }
     w->leads = false;
-    worker_arm_pump(w);
+    worker_arm_queue(w);
     if (w->lease)
         lease_release(w->lease, w->resigning.done, w->resigning.arg);
     else
@@ -319,7 +319,7 @@ void worker_resign(struct worker *w, void (*done)(void *arg), void *arg)
     w->resigning.arg = arg;
     w->resigning.until_ms = worker_mono(w) + RESIGN_MS;
     for (struct clone *e = w->clones.freezers; e; e = e->next_freezer)
-        worker_look_at(w, e);
+        worker_enqueue(w, e);
     resign(w);
 }
 
@@ -327,7 +327,7 @@ void worker_free(struct worker *w)
 {
     if (!w)
         return;
-    timer_cancel(w->config.timers, &w->pump);
+    timer_cancel(w->config.timers, &w->queue_timer);
     timer_cancel(w->config.timers, &w->resigning.look);
     lease_free(w->lease);
     for (int k = 0; k < WORKER_KINDS; k++) {

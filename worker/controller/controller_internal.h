@@ -1,10 +1,10 @@
 /*
- * struct worker itself, for the files that make it up: wakes.c (which Wukong is to be looked at
- * when something changes), reconcile.c (what looking at it means), status_writer.c (the writes of
- * its status) and worker.c (the worker's life). Nobody else includes it.
+ * struct worker itself, for the files that make it up: event_handlers.c (which Wukong is to be
+ * looked at when something changes), reconcile.c (what looking at it means), status_writer.c (the
+ * writes of its status) and worker.c (the worker's life). Nobody else includes it.
  */
-#ifndef CONTROLLER_INSIDE_H
-#define CONTROLLER_INSIDE_H
+#ifndef CONTROLLER_CONTROLLER_INTERNAL_H
+#define CONTROLLER_CONTROLLER_INTERNAL_H
 
 #include "actions/decision.h"
 #include "actions/execute.h"
@@ -34,7 +34,7 @@ struct worker {
     struct lease *lease;
     struct watched watched[WORKER_KINDS];
     struct workqueue *queue;
-    struct timer pump;
+    struct timer queue_timer;
     struct clone_table clones;
     struct cache_reader caches; /* the face that observers look through */
     struct policy_cache policies;
@@ -69,11 +69,11 @@ void worker_send_status(struct worker *w, struct clone *e, const struct clone_st
 void worker_trust_answer(struct worker *w, struct clone *e, const char *json, size_t len);
 
 /* The timer that turns the queue is set for its next key; off while the worker does not lead. */
-void worker_arm_pump(struct worker *w);
+void worker_arm_queue(struct worker *w);
 /* arg: the worker. Puts the Wukong into the queue; one that is no clone is left alone. */
-void worker_look_at(void *arg, const struct clone *e);
+void worker_enqueue(void *arg, const struct clone *e);
 /* All that have not ended, the oldest first: what is free goes to them. */
-void worker_look_at_waiting(struct worker *w);
+void worker_enqueue_waiting(struct worker *w);
 /* arg: the worker. usage.h: a place is free for this one. */
 void worker_turn_came(void *arg, struct clone_usage *h);
 

@@ -1,5 +1,5 @@
 /* Which Wukongs are to be looked at when something in the caches changes. */
-#include "controller/inside.h"
+#include "controller/controller_internal.h"
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -20,41 +20,41 @@ static bool is_new(const struct kube_object *before, const struct kube_object *a
 
 /* --- what to look at, and when --- */
 
-void worker_arm_pump(struct worker *w)
+void worker_arm_queue(struct worker *w)
 {
     int64_t next = workqueue_next_ms(w->queue, worker_mono(w));
     if (next == INT64_MAX || !w->leads || !w->synced)
-        timer_cancel(w->config.timers, &w->pump);
+        timer_cancel(w->config.timers, &w->queue_timer);
     else
-        timer_arm(w->config.timers, &w->pump, next);
+        timer_arm(w->config.timers, &w->queue_timer, next);
 }
 
-void worker_look_at(void *arg, const struct clone *e)
+void worker_enqueue(void *arg, const struct clone *e)
 {
     struct worker *w = arg;
     if (!e->is_clone)
         return;
     workqueue_add(w->queue, e->key, worker_mono(w));
     workqueue_hurry(w->queue, e->key, e->freezing);
-    worker_arm_pump(w);
+    worker_arm_queue(w);
 }
 
-static void look_at_uid(struct worker *w, const char *uid)
+static void enqueue_uid(struct worker *w, const char *uid)
 {
     struct clone *e = clone_table_by_uid(&w->clones, uid);
     if (e)
-        worker_look_at(w, e);
+        worker_enqueue(w, e);
 }
 
 /* moved: something new is known of it. */
-static void look_at_source(struct worker *w, const char *ns, const char *name, bool moved)
+static void enqueue_source(struct worker *w, const char *ns, const char *name, bool moved)
 {
     for (struct clone *e = clone_table_of_source(&w->clones, ns, name); e;
          e = e->same_source_next) {
         if (moved)
             e->call_log.moved_mono_ms = worker_mono(w);
         if (!e->final || e->owes_thaw)
-            worker_look_at(w, e);
+            worker_enqueue(w, e);
     }
 }
 
@@ -65,7 +65,7 @@ static int by_age(const void *a, const void *b)
 }
 
 /* The oldest first: what is free goes to them. */
-void worker_look_at_waiting(struct worker *w)
+void worker_enqueue_waiting(struct worker *w)
 {
     struct clone *e, *next;
     size_t count = 0;
@@ -79,12 +79,12 @@ void worker_look_at_waiting(struct worker *w)
             all[count++] = e;
     qsort(all, count, sizeof(struct clone *), by_age);
     for (size_t i = 0; i < count; i++)
-        worker_look_at(w, all[i]);
+        worker_enqueue(w, all[i]);
 }
 
 void worker_turn_came(void *arg, struct clone_usage *h)
 {
-    worker_look_at(arg, clone_of_usage(h));
+    worker_enqueue(arg, clone_of_usage(h));
 }
 
 static bool is_in(const struct clone *e, const char *ns)
@@ -95,12 +95,12 @@ static bool is_in(const struct clone *e, const char *ns)
 }
 
 /* A namespace that goes has many events; they concern those in it, or whose source is. */
-static void look_at_namespace(struct worker *w, const char *ns)
+static void enqueue_namespace(struct worker *w, const char *ns)
 {
     struct clone *e, *next;
     HASH_ITER (by_key, w->clones.by_key, e, next)
         if (is_in(e, ns))
-            worker_look_at(w, e);
+            worker_enqueue(w, e);
 }
 
 /* Somebody's object is gone: its name is free for a clone that waits for it. */
@@ -112,7 +112,7 @@ static void name_freed(struct worker *w, const struct kube_object *before,
         return;
     HASH_ITER (by_key, w->clones.by_key, e, next)
         if (!e->final && !e->started && str_eq(e->ns, before->ns))
-            worker_look_at(w, e);
+            worker_enqueue(w, e);
 }
 
 /* --- our own writes are newer than the caches --- */
@@ -136,7 +136,7 @@ void worker_summarise(struct worker *w, struct clone *e, const struct kube_objec
     if (indoubt_seen(&e->announced, o))
         share_group_freed(&w->clones, e);
     if (clone_table_summarise(&w->clones, e, o))
-        share_group_wake_waiting(&w->clones, e, worker_look_at, w);
+        share_group_wake_waiting(&w->clones, e, worker_enqueue, w);
     if (froze && !e->vm_snapshot)
         e->vm_snapshot_end_ms = worker_wall(w);
 }
@@ -152,7 +152,7 @@ static void wukong_changed(struct worker *w, const struct kube_object *before,
         if (e->policies_broken)
             policy_reports_gone(w->policy_reports, e->ns, e->name);
         if (e->share.key)
-            share_group_wake_waiting(&w->clones, e, worker_look_at, w);
+            share_group_wake_waiting(&w->clones, e, worker_enqueue, w);
         /* Its snapshots, where they stay, count no more. */
         CLEANUP_FREE char *source = e->linked ? xstrdup(e->source) : NULL;
         clone_table_remove(&w->clones, e);
@@ -177,7 +177,7 @@ static void wukong_changed(struct worker *w, const struct kube_object *before,
                 kube_object_field(after, F_ANNOTATION_RETRY)))
         e->call_log.moved_mono_ms = worker_mono(w);
     worker_summarise(w, e, after);
-    worker_look_at(w, e);
+    worker_enqueue(w, e);
 }
 
 static void content_changed(struct worker *w, const struct kube_object *o)
@@ -185,10 +185,10 @@ static void content_changed(struct worker *w, const struct kube_object *o)
     const struct kube_object *s =
         store_get(w->watched[KIND_SNAPSHOT].store, kube_object_field(o, F_SNAPSHOT_REF_NS),
                   str_or(kube_object_field(o, F_SNAPSHOT_REF_NAME), ""));
-    look_at_uid(w, s ? s->label : NULL);
+    enqueue_uid(w, s ? s->label : NULL);
     /* A copy for another namespace is ours by its own label, and comes before its VolumeSnapshot.
      */
-    look_at_uid(w, o->label);
+    enqueue_uid(w, o->label);
 }
 
 static void claim_changed(struct worker *w, const struct kube_object *before,
@@ -200,8 +200,8 @@ static void claim_changed(struct worker *w, const struct kube_object *before,
     if (after && ours_claim_counts(after))
         usage_claimed(&w->clones.usage, after->ns, after->label, policy_gate_claim_bytes(after),
                       usage_by_uid(&w->clones, after->label));
-    look_at_uid(w, (after ? after : before)->label);
-    share_group_wake_next(&w->clones, before, after, worker_look_at, w);
+    enqueue_uid(w, (after ? after : before)->label);
+    share_group_wake_next(&w->clones, before, after, worker_enqueue, w);
 }
 
 /* A linked clone's parents count against a limit of their source. */
@@ -212,8 +212,8 @@ static void snapshot_changed(struct worker *w, const struct kube_object *before,
     const struct clone *e = clone_table_by_uid(&w->clones, uid);
     if (!after && e && e->source)
         usage_freed(&w->clones.usage, USAGE_OF_SOURCE, e->source);
-    look_at_uid(w, uid);
-    share_group_wake_followers(&w->clones, before, after, worker_look_at, w);
+    enqueue_uid(w, uid);
+    share_group_wake_followers(&w->clones, before, after, worker_enqueue, w);
 }
 
 static void namespace_changed(struct worker *w, const struct kube_object *before,
@@ -222,14 +222,14 @@ static void namespace_changed(struct worker *w, const struct kube_object *before
     const char *old = before ? kube_object_field(before, F_LABELS) : NULL;
     const char *new = after ? kube_object_field(after, F_LABELS) : NULL;
     if (w->policies.by_namespace && !str_eq(old, new))
-        worker_look_at_waiting(w);
+        worker_enqueue_waiting(w);
 }
 
 static void claim_event(struct worker *w, const struct kube_object *o)
 {
     const struct kube_object *claim = store_get(
         w->watched[KIND_PVC].store, o->ns, str_or(kube_object_field(o, F_EVENT_OBJECT_NAME), ""));
-    look_at_uid(w, claim ? claim->label : NULL);
+    enqueue_uid(w, claim ? claim->label : NULL);
 }
 
 /* A class, say, by which everything is planned. */
@@ -238,7 +238,7 @@ static void moved_for_all(struct worker *w)
     struct clone *e, *next;
     HASH_ITER (by_key, w->clones.by_key, e, next)
         e->call_log.moved_mono_ms = worker_mono(w);
-    worker_look_at_waiting(w);
+    worker_enqueue_waiting(w);
 }
 
 static void machine_changed(struct worker *w, const struct kube_object *before,
@@ -247,11 +247,11 @@ static void machine_changed(struct worker *w, const struct kube_object *before,
     const struct kube_object *o = after ? after : before;
     bool moved = is_new(before, after) || before->generation != after->generation;
     name_freed(w, before, after);
-    look_at_source(w, o->ns, o->name, moved);
+    enqueue_source(w, o->ns, o->name, moved);
     /* A clone of a VMI looks at the VM that owns it, too. */
     if (!str_empty(o->owner_name) && !str_eq(o->owner_name, o->name))
-        look_at_source(w, o->ns, o->owner_name, moved);
-    look_at_uid(w, o->label);
+        enqueue_source(w, o->ns, o->owner_name, moved);
+    enqueue_uid(w, o->label);
 }
 
 void worker_cache_changed(void *arg, const struct kube_object *before,
@@ -285,14 +285,14 @@ void worker_cache_changed(void *arg, const struct kube_object *before,
     case KIND_NAMESPACE:
         namespace_changed(w, before, after);
         if (o->deleted_ms)
-            look_at_namespace(w, o->name);
+            enqueue_namespace(w, o->name);
         break;
     case KIND_POLICY:
         policy_reports_changed(w->policy_reports, before, after);
         /* Its status is no reason to judge anew. */
         if (!before || !after || before->generation != after->generation) {
             w->policies.filled = false;
-            worker_look_at_waiting(w);
+            worker_enqueue_waiting(w);
         }
         break;
     case KIND_STORAGE_CLASS:
@@ -304,7 +304,7 @@ void worker_cache_changed(void *arg, const struct kube_object *before,
             moved_for_all(w);
         break;
     default:
-        look_at_uid(w, o->label);
+        enqueue_uid(w, o->label);
         break;
     }
 }
