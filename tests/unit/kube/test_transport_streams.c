@@ -81,7 +81,7 @@ static void test_half_open_stream(void **state)
     assert_int_equal(x->a.kind, ERR_UNAVAILABLE);
     assert_in_range(loop_now(x->loop) - began, 500, 10000);
     /* not even a head comes: silence counts from the sending on, as in the simulator
-     * (tests/sim/net.c) */
+     * (sim/network/net.c) */
     x->handle = silence;
     began = loop_now(x->loop);
     run(x, r);

@@ -22,7 +22,7 @@ static void test_happy(void **state)
     assert_int_equal(w.record.attempt.progress, 100);
     assert_false(w.finalizer);
     assert_clean(&w);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 static void test_never_again(void **state)
@@ -36,7 +36,7 @@ static void test_never_again(void **state)
     assert_int_equal(w.record.phase, PHASE_SUCCEEDED);
     assert_int_equal(w.freezes, 1);
     assert_false(w.vm);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 static void test_no_agent(void **state)
@@ -48,7 +48,7 @@ static void test_no_agent(void **state)
     assert_int_equal(w.record.phase, PHASE_SUCCEEDED);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_CRASH_PER_DISK);
     assert_int_equal(w.freezes, 0);
-    world_release(&w);
+    sim_cluster_release(&w);
     w = new_world();
     w.agent = false;
     w.quiesce = QUIESCE_REQUIRED;
@@ -57,7 +57,7 @@ static void test_no_agent(void **state)
     w.agent = true;
     run(&w, 40);
     assert_int_equal(w.record.phase, PHASE_SUCCEEDED);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* 500 although the guest froze: it is thawed, and the clone goes on as quiesce says. */
@@ -73,7 +73,7 @@ static void test_ambiguous_freeze(void **state)
         assert_int_equal(w.record.attempt.consistency, CONSISTENCY_CRASH_PER_DISK);
         assert_true(w.thaws >= w.freezes);
         assert_clean(&w);
-        world_release(&w);
+        sim_cluster_release(&w);
         w = new_world();
         w.freeze_code = 500;
         w.lands = lands;
@@ -85,7 +85,7 @@ static void test_ambiguous_freeze(void **state)
         assert_false(w.vm || w.claim[0] || w.claim[1]);
         assert_clean(&w);
         assert_false(w.finalizer);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 
@@ -102,7 +102,7 @@ static void test_killed_anywhere(void **state)
             fail_msg("killed after round %d: phase %s", at, clone_phase_names[w.record.phase]);
         assert_clean(&w);
         assert_true(w.vm_ready);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 
@@ -120,7 +120,7 @@ static void test_deleted_anywhere(void **state)
         /* A finished clone's VM is the garbage collector's business (ownerReference). */
         if (!finished)
             assert_false(w.vm || w.claim[0] || w.claim[1]);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 
@@ -137,7 +137,7 @@ static void test_storage_never_cuts(void **state)
     run(&w, 20000);
     assert_int_equal(w.record.phase, PHASE_FAILED);
     assert_clean(&w);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 static void test_foreign_freeze(void **state)
@@ -153,7 +153,7 @@ static void test_foreign_freeze(void **state)
     w.frozen = false;
     run(&w, 100);
     assert_int_equal(w.record.phase, PHASE_SUCCEEDED);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 static void test_deadline(void **state)
@@ -164,7 +164,7 @@ static void test_deadline(void **state)
     run(&w, 3700 * 5);
     assert_int_equal(w.record.phase, PHASE_FAILED);
     assert_string_equal(w.record.error.reason, "DeadlineExceeded");
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* KubeVirt leaves out its freeze while it reads "frozen", and its end thaws everybody: its snapshot
@@ -238,13 +238,13 @@ static void test_waits_for_its_turn(void **state)
     succeeds(&w, 50);
     assert_int_equal(w.record.attempts, 1);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
-    world_release(&w);
+    sim_cluster_release(&w);
     /* Who cuts without a freeze has nothing to wait for. */
     w = new_world();
     w.others_frozen = true;
     w.quiesce = QUIESCE_NEVER;
     succeeds(&w, 50);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* However many are under way, what may wait is not told more often than of sixteen. */

@@ -24,7 +24,7 @@ static void test_snapshots_wait_for_consumer(void **state)
     assert_clean(&w);
     assert_false(w.finalizer);
     assert_string_equal(json_str(condition(&w, "TemporariesCleaned"), "status"), "True");
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* Deleting the Wukong then: claims (with their machine) first, snapshots after, finalizer last. */
@@ -40,7 +40,7 @@ static void test_consumer_never_came(void **state)
     assert_false(w.torn);
     assert_false(w.finalizer || w.vm || w.claim[0]);
     assert_clean(&w);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* Deleted while a create is under way: its object appears after everything else is gone. */
@@ -63,7 +63,7 @@ static void test_deleted_while_creating(void **state)
         if (!finished)
             assert_false(w.vm || w.claim[0] || w.claim[1]);
         assert_clean(&w);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 
@@ -112,14 +112,14 @@ static void test_slow_storage_is_not_stuck(void **state)
     succeeds(&w, 50);
     assert_int_equal(w.record.attempts, 1);
     assert_int_equal(w.freezes, 1);
-    world_release(&w);
+    sim_cluster_release(&w);
     /* And one whose every try comes to nothing for two minutes is stuck. */
     w = new_world();
     w.claims_stuck = true;
     w.claim_error = "rpc error: NotFound";
     run(&w, 800);
     assert_int_equal(w.record.attempts, 2);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* A quota that CDI meets in the source's namespace is waited for, and told by its own reason. */
@@ -135,7 +135,7 @@ static void test_quota_of_a_claim_is_waited_for(void **state)
     w.claims_stuck = false;
     succeeds(&w, 50);
     assert_int_equal(w.record.attempts, 1);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* A right that is missing, as seen with CDI's DataVolumes, keeps the clone from ending: the user is
@@ -150,7 +150,7 @@ static void test_refused_owner_is_told(void **state)
     check_condition(&w, "Ready", "Waiting", "w-root: ");
     w.refuse_owner = 0;
     succeeds(&w, 50);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* reclaimPolicy may change at any time; deleting the Wukong obeys what it says then. */
@@ -166,7 +166,7 @@ static void test_reclaim_policy_changes(void **state)
     w.reclaim = RECLAIM_DELETE;
     run(&w, 3);
     assert_true(w.vm_owned);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 int main(void)

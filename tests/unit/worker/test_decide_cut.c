@@ -60,7 +60,7 @@ static void test_a_slow_cut_freezes_nobody(void **state)
     w.plans = new_world().plans;
     succeeds(&w, 100);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 static void test_a_slow_cut_if_available(void **state)
@@ -72,7 +72,7 @@ static void test_a_slow_cut_if_available(void **state)
     assert_int_equal(w.freezes, 0);
     assert_int_equal(w.record.attempts, 1);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_CRASH_PER_DISK);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 static void test_a_copy_of_files_needs_a_freeze(void **state)
@@ -83,7 +83,7 @@ static void test_a_copy_of_files_needs_a_freeze(void **state)
     succeeds(&w, 100);
     assert_int_equal(w.freezes, 1);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
-    world_release(&w);
+    sim_cluster_release(&w);
 
     w = new_world();
     w.plans = files;
@@ -91,7 +91,7 @@ static void test_a_copy_of_files_needs_a_freeze(void **state)
     run(&w, 100);
     assert_int_equal(w.record.attempts, 0);
     assert_string_equal(ready_reason(&w), "CutRefused");
-    world_release(&w);
+    sim_cluster_release(&w);
 
     w = new_world();
     w.plans = files;
@@ -103,7 +103,7 @@ static void test_a_copy_of_files_needs_a_freeze(void **state)
     w.agent = true;
     succeeds(&w, 100);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* A policy demands what IfAvailable leaves open: the agent is waited for, and no attempt that could
@@ -124,14 +124,14 @@ static void test_a_policy_demands_a_freeze(void **state)
         succeeds(&w, 100);
         assert_int_equal(w.freezes, 1);
         assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
-        world_release(&w);
+        sim_cluster_release(&w);
 
         w = new_world();
         w.least = least[i];
         w.plans = slow;
         run(&w, 100);
         assert_string_equal(ready_reason(&w), "CutTooSlow");
-        world_release(&w);
+        sim_cluster_release(&w);
 
         w = new_world();
         w.least = least[i];
@@ -141,14 +141,14 @@ static void test_a_policy_demands_a_freeze(void **state)
         assert_int_equal(w.record.phase, PHASE_FAILED);
         assert_string_equal(w.record.error.reason, "FreezeFailed");
         assert_int_equal(w.record.attempt.cut_ms, 0);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
     struct world w = new_world();
     w.least = CONSISTENCY_CRASH_PER_DISK;
     w.agent = false;
     succeeds(&w, 100);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_CRASH_PER_DISK);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* Let go when nothing was demanded, or the source was stopped: what is cut is judged by what it is.
@@ -164,7 +164,7 @@ static void test_less_than_a_policy_demands(void **state)
     assert_int_equal(w.record.phase, PHASE_FAILED);
     assert_string_equal(w.record.error.reason, "CutTimeout");
     assert_non_null(strstr(w.record.error.message, "CrashConsistentPerDisk"));
-    world_release(&w);
+    sim_cluster_release(&w);
 
     w = new_world();
     w.quiesce = QUIESCE_NEVER;
@@ -173,7 +173,7 @@ static void test_less_than_a_policy_demands(void **state)
     w.least = CONSISTENCY_FILESYSTEM;
     succeeds(&w, 100);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_OFFLINE);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* A stopped source writes nothing. */
@@ -186,7 +186,7 @@ static void test_a_copy_of_files_of_a_stopped_source(void **state)
     w.clone_type = CLONE_LINKED;
     succeeds(&w, 100);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_OFFLINE);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* IfAvailable asks for no freeze; the copy does. It is not called CrashConsistent, which it is not:
@@ -205,7 +205,7 @@ static void test_a_copy_that_outlasts_its_freeze(void **state)
     w.storage_stuck = false;
     succeeds(&w, 1000);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 int main(void)

@@ -95,7 +95,7 @@ static void test_required_is_kept(void **state)
         assert_int_equal(w.record.attempts, 2);
         assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
         assert_clean(&w);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 
@@ -113,7 +113,7 @@ static void test_late_freeze_is_not_sent(void **state)
     w.migrating = false;
     succeeds(&w, 400);
     assert_clean(&w);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* While the guest is frozen nothing may hold up the thaw: window, migration, agent. */
@@ -135,7 +135,7 @@ static void test_nothing_prolongs_the_freeze(void **state)
             fail_msg("case %d: still frozen after 3 s", what);
         if (what < 3)
             succeeds(&w, 100);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 
@@ -151,7 +151,7 @@ static void test_dying_guest_is_thawed(void **state)
     run(&w, 5);
     assert_int_equal(w.thaws, 1);
     assert_false(w.frozen);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* 429 says that the request was not even looked at: there is nothing to thaw, and a thaw could hit
@@ -164,7 +164,7 @@ static void test_throttled_freeze_needs_no_thaw(void **state)
     run(&w, 60);
     assert_true(w.freezes > 0);
     assert_int_equal(w.thaws, 0);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* Decided not to freeze (no agent), snapshots on their way; then the agent connects. A freeze now
@@ -185,7 +185,7 @@ static void test_no_freeze_after_the_snapshots(void **state)
         succeeds(&w, 300);
         assert_int_equal(w.freezes, 0);
         assert_int_equal(w.record.attempt.consistency, CONSISTENCY_CRASH_PER_DISK);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 
@@ -203,7 +203,7 @@ static void test_restarted_before_the_cut(void **state)
     w.storage_stuck = false;
     succeeds(&w, 100);
     assert_int_equal(w.record.attempts, 1);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* A VirtualMachineSnapshot succeeds without a disk that KubeVirt could not snapshot: a clone
@@ -239,7 +239,7 @@ static void test_falls_back_with_few_retries(void **state)
     succeeds(&w, 3000);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_CRASH_PER_DISK);
     assert_clean(&w);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* The API server refuses the snapshots (quota): the guest is thawed at once. */
@@ -256,7 +256,7 @@ static void test_refused_snapshots_thaw(void **state)
     call_log_forget(&w.call_log, CALL_CREATE_SNAPSHOT);
     succeeds(&w, 300);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* Deleted after the thaw, and before the record is known to say that all is cut: it may say so
@@ -274,7 +274,7 @@ static void test_deleted_after_the_thaw(void **state)
     succeeds(&w, 400);
     assert_int_equal(w.record.attempts, 2);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* Seen thawed after the last moment of our freeze, and the record of that is on its way: a freeze

@@ -33,7 +33,7 @@ static void test_gate_opens_once(void **state)
     assert_int_equal(w.freezes, 1);
     assert_null(json_str(condition(&w, "AwaitingGates"), "status"));
     assert_string_equal(json_str(condition(&w, "SnapshotTaken"), "status"), "True");
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* A gate that was open before it was asked for does not count, nor does it in the next attempt. */
@@ -57,7 +57,7 @@ static void test_gate_anew_in_every_attempt(void **state)
     assert_int_equal(w.freezes, 1);
     assert_int_equal(w.record.attempts, 2);
     assert_string_equal(json_str(condition(&w, "AwaitingGates"), "status"), "True");
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* The first attempt gets its time when it begins, which may be long after its gates were asked for:
@@ -72,7 +72,7 @@ static void test_gate_of_a_guest_without_agent(void **state)
     w.gate_ms = w.now += 5000;
     succeeds(&w, 100);
     assert_int_equal(w.record.attempts, 1);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* Between the first cut and the last the source migrates, or the window shuts before the caches
@@ -113,7 +113,7 @@ static void test_gate_holds_until_the_last_cut(void **state)
         w.migrating = rows[i].migrating && !rows[i].restarted; /* nothing is known of disks yet */
         succeeds(&w, 100);
         assert_int_equal(w.record.attempts, 1);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 

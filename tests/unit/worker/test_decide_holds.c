@@ -55,7 +55,7 @@ static void test_waited_for(void **state)
             w.holds = (struct source_holds){0};
             succeeds(&w, 200);
             assert_int_equal(w.record.attempts, 1);
-            world_release(&w);
+            sim_cluster_release(&w);
         }
 }
 
@@ -66,14 +66,14 @@ static void test_live_migration(void **state)
     struct world w = source_of(RUNNING_NEVER);
     w.holds.migration = true;
     succeeds(&w, 200);
-    world_release(&w);
+    sim_cluster_release(&w);
     w = source_of(RUNNING_FROZEN);
     w.holds.migration = true;
     run(&w, 100);
     assert_int_equal(w.freezes, 0);
     w.holds.migration = false;
     succeeds(&w, 200);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* The caches never showed it, and the look after the cut does: nothing of that attempt is kept. */
@@ -116,7 +116,7 @@ static void test_seen_after_the_cut(void **state)
         w.moved = false;
         succeeds(&w, 400);
         assert_int_equal(w.record.attempts, 2);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 
@@ -146,7 +146,7 @@ static void test_seen_after_the_copy(void **state)
         w.moved = false;
         succeeds(&w, 400);
         assert_int_equal(w.record.attempts, 2);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 
@@ -171,7 +171,7 @@ static void test_seen_in_between(void **state)
         w.storage_stuck = w.claims_stuck = false;
         succeeds(&w, 400);
         assert_int_equal(w.record.attempts, 2);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 
@@ -186,7 +186,7 @@ static void test_backup_in_between(void **state)
     w.after_status = over;
     succeeds(&w, 200);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_CRASH_PER_DISK);
-    world_release(&w);
+    sim_cluster_release(&w);
     w = source_of(RUNNING_FROZEN);
     w.quiesce = QUIESCE_REQUIRED;
     w.after_status = over;
@@ -196,7 +196,7 @@ static void test_backup_in_between(void **state)
     w.after_status = NULL;
     succeeds(&w, 400);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
-    world_release(&w);
+    sim_cluster_release(&w);
     /* One that was over before the attempt says nothing. */
     w = source_of(RUNNING_FROZEN);
     w.after_status = ",\"changedBlockTracking\":{\"backupStatus\":{\"backupName\":\"b\","
@@ -204,7 +204,7 @@ static void test_backup_in_between(void **state)
                      "\"endTimestamp\":\"2026-09-20T14:13:22Z\"}}";
     succeeds(&w, 200);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* A guest that boots is not one without an agent. */
@@ -220,7 +220,7 @@ static void test_agent_gets_time(void **state)
     w.agent = true;
     succeeds(&w, 200);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
-    world_release(&w);
+    sim_cluster_release(&w);
     /* It has none: it is not waited for longer, whatever a clock says of its beginning. */
     for (int ahead = 0; ahead < 2; ahead++) {
         w = source_of(RUNNING_FROZEN);
@@ -232,14 +232,14 @@ static void test_agent_gets_time(void **state)
             run(&w, 1);
         assert_in_range(w.now, began + AGENT_WAIT_MS, began + AGENT_WAIT_MS + 5000);
         assert_int_equal(w.record.attempt.consistency, CONSISTENCY_CRASH_PER_DISK);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
     /* Nobody asked for a freeze. */
     w = source_of(RUNNING_NEVER);
     w.agent = false;
     w.began_ms = w.now;
     succeeds(&w, 200);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 int main(void)

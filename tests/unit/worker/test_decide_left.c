@@ -243,7 +243,7 @@ static void test_its_own_namespace_goes(void **state)
     run(&w, 100);
     assert_clean(&w);
     assert_false(w.finalizer || w.vm || w.claim[0]);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* While a linked clone lives its copies go, and never the content that holds its parent. */
@@ -294,7 +294,7 @@ static void test_a_spec_that_nobody_judged(void **state)
     assert_string_equal(w.record.error.message, w.invalid);
     assert_int_equal(w.freezes, 0);
     assert_false(w.snapshot[0] || w.vm);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* What the machine names is waited for before the source is touched, and then it goes on by itself.
@@ -314,7 +314,7 @@ static void test_a_need_that_is_missing(void **state)
     run(&w, 400);
     assert_int_equal(w.record.phase, PHASE_SUCCEEDED);
     assert_int_equal(w.freezes, 1);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* A quota, somebody's policy: whether it is there cannot be learnt, and the clone goes on, however
@@ -327,7 +327,7 @@ static void test_a_need_that_is_hidden(void **state)
     run(&w, 200);
     assert_int_equal(w.record.phase, PHASE_SUCCEEDED);
     assert_int_equal(w.freezes, 1);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* Storage that does not let go: after ten minutes an Event names what is left, the clone ends as
@@ -353,7 +353,7 @@ static void test_what_cannot_be_removed(void **state)
     assert_clean(&w);
     assert_false(w.finalizer);
     assert_string_equal(reason_of(&w, "TemporariesCleaned"), "Cleaned");
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 int main(void)

@@ -58,7 +58,7 @@ static void test_waited_for(void **state)
             succeeds(&w, 400);
             assert_int_equal(w.record.attempts, 1);
             assert_int_equal(w.record.attempt.consistency, CONSISTENCY_OFFLINE);
-            world_release(&w);
+            sim_cluster_release(&w);
         }
 }
 
@@ -69,14 +69,14 @@ static void test_of_others(void **state)
     w.pods = w.pods_after = "{\"name\":\"web\",\"of\":\"\",\"claims\":[\"web-data\"]}";
     succeeds(&w, 200);
     assert_int_equal(w.record.attempts, 1);
-    world_release(&w);
+    sim_cluster_release(&w);
     /* What runs is the source's own business, and its freeze's. */
     w = new_world();
     w.plans = restored;
     w.pods = w.pods_after = TOOL;
     succeeds(&w, 200);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 static void test_seen_after_the_cut(void **state)
@@ -92,7 +92,7 @@ static void test_seen_after_the_cut(void **state)
         w.pods_after = NULL;
         succeeds(&w, 400);
         assert_int_equal(w.record.attempts, 2);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 
@@ -105,7 +105,7 @@ static void test_pages_expire(void **state)
     w.pods_code = 410;
     succeeds(&w, 200);
     assert_int_equal(w.record.attempts, 1);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 static void test_shared_disk(void **state)
@@ -117,13 +117,13 @@ static void test_shared_disk(void **state)
     w.pods = w.pods_after = own;
     succeeds(&w, 200);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
-    world_release(&w);
+    sim_cluster_release(&w);
     w = new_world();
     w.plans = shared;
     w.pods_after = TOOL;
     succeeds(&w, 200);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_CRASH_PER_DISK);
-    world_release(&w);
+    sim_cluster_release(&w);
     /* Required: not frozen for nothing, nor kept. */
     w = new_world();
     w.plans = shared;
@@ -140,7 +140,7 @@ static void test_shared_disk(void **state)
     w.pods_after = NULL;
     succeeds(&w, 400);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 static void digests(const char *pod, const char *expected)

@@ -50,7 +50,7 @@ static void test_held_for_hours(void **state)
         succeeds(&w, 600);
         assert_null(json_str(w.status, "cloneStatus.waitingUntil"));
         assert_string_equal(json_str(condition(&w, "PolicyAllowed"), "status"), "True");
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 
@@ -80,7 +80,7 @@ static void test_held_again_before_it_began(void **state)
     w.now += HOUR_MS / 2;
     w.source_gone = false;
     succeeds(&w, 600);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* At any moment of a clone's life all of it is denied, for ever. Until the first snapshot is made
@@ -108,7 +108,7 @@ static void test_denied_at_any_moment(void **state)
             fail_msg("moment %d: a finished clone's status was written", moment);
         held |= !cut_begun;
         went_on |= cut_begun;
-        world_release(&w);
+        sim_cluster_release(&w);
     }
     assert_true(held && went_on);
 }
@@ -134,7 +134,7 @@ static void test_between_attempts(void **state)
     w.policy = REASON_NONE;
     w.policy_until = 0;
     succeeds(&w, 600);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 int main(void)

@@ -20,7 +20,7 @@ static void test_source_stops_before_the_cut(void **state)
         run(&w, 3);
         assert_string_equal(w.record.error.reason, "SourceChanged");
         assert_int_equal(w.starts, 0);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 
@@ -49,7 +49,7 @@ static void test_source_restarts_unseen(void **state)
         assert_int_equal(w.record.attempt.consistency, rows[i] == QUIESCE_NEVER
                                                            ? CONSISTENCY_CRASH_PER_DISK
                                                            : CONSISTENCY_FILESYSTEM);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 
@@ -68,7 +68,7 @@ static void test_started_source_is_stopped(void **state)
     assert_int_equal(w.starts, 1);
     assert_true(w.stops >= 1);
     assert_true(w.source_off);
-    world_release(&w);
+    sim_cluster_release(&w);
     /* Killed anywhere in between. */
     for (int at = 0; at < 30; at++) {
         w = stopped_source();
@@ -76,7 +76,7 @@ static void test_started_source_is_stopped(void **state)
         world_restart(&w);
         succeeds(&w, 1000);
         assert_true(w.source_off);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 
@@ -89,7 +89,7 @@ static void test_started_source_is_stopped_without_consumer(void **state)
     w.wait_for_consumer = w.not_started = true;
     succeeds(&w, 100);
     assert_true(w.source_off);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* What somebody else started, or started anew, is not ours to stop. */
@@ -102,7 +102,7 @@ static void test_foreign_start_is_not_stopped(void **state)
     w.source_off = false;
     succeeds(&w, 100);
     assert_int_equal(w.stops, 0);
-    world_release(&w);
+    sim_cluster_release(&w);
     w = stopped_source();
     w.storage_unready = true;
     run(&w, 2);
@@ -115,7 +115,7 @@ static void test_foreign_start_is_not_stopped(void **state)
     w.storage_unready = false;
     succeeds(&w, 200);
     assert_int_equal(w.stops, 0);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* A failed attempt does not stop what the next one would start again; the last one does. */
@@ -130,7 +130,7 @@ static void test_started_source_between_attempts(void **state)
     assert_int_equal(w.record.phase, PHASE_FAILED);
     assert_int_equal(w.starts, 1);
     assert_true(w.source_off);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 int main(void)

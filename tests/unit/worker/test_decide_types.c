@@ -33,7 +33,7 @@ static void test_full(void **state)
     succeeds(&w, 100);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_OFFLINE);
     assert_int_equal(w.starts, 0);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* The source is started while its claims are being copied: what was copied is torn. */
@@ -55,7 +55,7 @@ static void test_full_source_started(void **state)
         assert_false(w.claim[0] || w.claim[1] || w.vm);
         w.source_off = true;
         succeeds(&w, 600);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 
@@ -69,7 +69,7 @@ static void test_full_source_free_after_copy(void **state)
     w.source_off = false;
     succeeds(&w, 100);
     assert_int_equal(w.record.attempts, 1);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* From snapshots (no CSI clone): the point in time is fixed, the source is free. */
@@ -87,7 +87,7 @@ static void test_full_by_snapshot(void **state)
     succeeds(&w, 100);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_OFFLINE);
     assert_clean(&w);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 #define NOT_CLONED                                                                                 \
@@ -116,7 +116,7 @@ static void test_full_where_volumes_are_not_cloned(void **state)
     succeeds(&w, 100);
     assert_int_equal(w.record.attempts, 2);
     assert_clean(&w);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* Where snapshots cannot be had either, it ends after the retries that it has, and one. */
@@ -131,7 +131,7 @@ static void test_full_where_nothing_fits(void **state)
     assert_int_equal(w.record.phase, PHASE_FAILED);
     assert_int_equal(w.record.attempts, 3);
     assert_string_equal(w.record.error.reason, "CloningRefused");
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* The source was started while it was cut, and the cache does not show it yet: that is found by a
@@ -157,7 +157,7 @@ static void test_offline_is_proven_first(void **state)
     assert_string_equal(str_or(w.record.error.reason, ""), "SourceStarted");
     succeeds(&w, 600);
     assert_int_equal(w.record.attempts, 2);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* --- Linked: the parents stay for the life of the children. --- */
@@ -190,7 +190,7 @@ static void test_linked_keeps_its_parents(void **state)
     assert_clean(&w);
     assert_false(w.finalizer);
     assert_int_equal(w.record.phase, PHASE_SUCCEEDED);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* Deleting the Wukong: Delete takes the machine first, Retain leaves it and its parents. */
@@ -205,7 +205,7 @@ static void test_linked_deleted(void **state)
     assert_false(w.vm || w.claim[0] || w.claim[1]);
     assert_clean(&w);
     assert_false(w.finalizer);
-    world_release(&w);
+    sim_cluster_release(&w);
 
     w = linked_clone();
     w.reclaim = RECLAIM_RETAIN;
@@ -216,7 +216,7 @@ static void test_linked_deleted(void **state)
     assert_true(w.vm && w.claim[0] && w.claim[1]);
     assert_true(w.snapshot[0] && w.parent[0]);
     assert_false(w.finalizer);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* A failed or cancelled linked clone leaves no parent. */
@@ -231,7 +231,7 @@ static void test_linked_cancelled_anywhere(void **state)
         run(&w, 300);
         assert_false(w.vm || w.claim[0] || w.claim[1] || w.finalizer);
         assert_clean(&w);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 
@@ -247,14 +247,14 @@ static void test_idle(void **state)
     int sent = w.sent;
     run(&w, 100);
     assert_int_equal(w.sent, sent);
-    world_release(&w);
+    sim_cluster_release(&w);
     w = linked_clone();
     succeeds(&w, 60);
     run(&w, 20);
     sent = w.sent;
     run(&w, 100);
     assert_int_equal(w.sent, sent);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 int main(void)

@@ -33,7 +33,7 @@ static void test_what_refuses_snapshots_is_met_before(void **state)
     w.dry_snapshot = 0;
     succeeds(&w, 600);
     assert_int_equal(w.freezes, 1);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* Of a snapshot that the attempt has made already a dry run says that it exists. */
@@ -43,7 +43,7 @@ static void test_what_is_made_is_not_refused(void **state)
     struct world w = new_world();
     w.dry_snapshot = 409;
     succeeds(&w, 600);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 static void test_how_long_an_error_is_waited_out(void **state)
@@ -71,7 +71,7 @@ static void test_how_long_an_error_is_waited_out(void **state)
             run(&w, 1);
         if (w.frozen_ms < rows[i].least_ms || w.frozen_ms > rows[i].most_ms)
             fail_msg("%s: frozen for %lld ms", rows[i].name, (long long)w.frozen_ms);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 
@@ -98,7 +98,7 @@ static void test_two_equal_failures_are_enough(void **state)
         run_until_failed_or(&w, 4, 4000);
         if (w.freezes != rows[i].freezes || w.record.phase != rows[i].phase)
             fail_msg("%s: %d freezes, phase %d", rows[i].name, w.freezes, (int)w.record.phase);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 

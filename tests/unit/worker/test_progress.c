@@ -59,8 +59,8 @@ static void test_disks_count_by_their_size(void **state)
     /* 10 of 100 GiB, and 90; whole percents are told. */
     assert_true(by_small > 0);
     assert_in_range(by_large, 9 * (by_small - 1), 9 * (by_small + 1));
-    world_release(&small);
-    world_release(&large);
+    sim_cluster_release(&small);
+    sim_cluster_release(&large);
 }
 
 static const char *of_disk(const struct world *w, const char *name)
@@ -91,7 +91,7 @@ static void test_what_cdi_counts_is_told(void **state)
     assert_int_equal(w.record.phase, PHASE_SUCCEEDED);
     assert_int_equal(w.record.attempt.progress, 100);
     assert_string_equal(of_disk(&w, "data"), "100%");
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 static void test_a_copy_of_a_claim_begins_at_nothing(void **state)
@@ -107,7 +107,7 @@ static void test_a_copy_of_a_claim_begins_at_nothing(void **state)
     (void)after(&w);
     assert_string_equal(of_disk(&w, "root"), "45%");
     assert_string_equal(of_disk(&w, "data"), "0%");
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 int main(void)

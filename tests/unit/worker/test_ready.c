@@ -43,7 +43,7 @@ static void test_storage_refuses_to_delete(void **state)
     assert_there(&w);
     assert_string_equal(cleaned(&w), "True");
     assert_false(w.finalizer);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* And nobody is asked more often for that. */
@@ -58,7 +58,7 @@ static void test_a_debt_is_quiet(void **state)
     run(&w, HOUR);
     assert_int_equal(w.sent, sent);
     assert_int_equal(w.status_writes, writes);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* Deleting the Wukong is not held up by it for ever. */
@@ -74,7 +74,7 @@ static void test_deleted_in_debt(void **state)
     assert_false(w.finalizer);
     assert_true(w.vm && w.claim[0]);
     assert_int_equal(w.leftovers, 1);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* The clone is its disks and its start: what the guest says of itself decides nothing. */
@@ -95,7 +95,7 @@ static void test_readiness_probe_fails(void **state)
     run(&w, 100);
     assert_string_equal(json_str(condition(&w, "VirtualMachineReady"), "message"),
                         "the new machine is there");
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* The source that was started for the clone cannot be stopped: the clone is done all the same, and
@@ -117,7 +117,7 @@ static void test_source_cannot_be_stopped(void **state)
     assert_true(w.source_off);
     assert_string_equal(cleaned(&w), "True");
     assert_false(w.finalizer);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* A worker that comes late, long after the deadline, finds out first what is there. */
@@ -132,7 +132,7 @@ static void test_restarted_after_the_deadline(void **state)
     w.now += 2 * 3600 * 1000;
     succeeds(&w, 50);
     assert_there(&w);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* What is over stays over: a backup holds no status. */
@@ -154,7 +154,7 @@ static void test_restored_is_not_cloned_again(void **state)
     w.retry = "today";
     succeeds(&w, 200);
     assert_int_equal(w.freezes, 1);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* Restored with its status it is what it was. */
@@ -167,7 +167,7 @@ static void test_restored_with_its_status(void **state)
     run(&w, 300);
     assert_int_equal(w.freezes, 1);
     assert_there(&w);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 int main(void)

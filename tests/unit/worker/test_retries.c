@@ -34,7 +34,7 @@ static int64_t wait_after(int64_t attempt, const char *source)
     assert_int_equal(w.record.attempts, attempt);
     (void)turn(&w);
     assert_int_equal(w.record.attempts, attempt + 1);
-    world_release(&w);
+    sim_cluster_release(&w);
     return wait;
 }
 
@@ -76,7 +76,7 @@ static void test_an_attempt_begins_with_nothing(void **state)
         (void)turn(&w);
     assert_int_equal(w.record.attempts, 2);
     assert_memory_equal(&w.record.attempt, &begun, sizeof begun);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* Clones that failed together, of a storage that fell over, do not all come back at once. */

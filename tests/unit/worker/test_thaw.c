@@ -54,7 +54,7 @@ static void test_what_a_thaw_proves(void **state)
             fail_msg("%s: %s", rows[i].name, consistency_names[w.record.attempt.consistency]);
         assert_int_equal(w.record.attempts, 1);
         assert_clean(&w);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 
@@ -74,7 +74,7 @@ static void test_required_of_windows(void **state)
         assert_int_equal(w.record.attempts, 2);
         assert_int_equal(w.record.attempt.consistency, CONSISTENCY_FILESYSTEM);
         assert_clean(&w);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 
@@ -94,7 +94,7 @@ static void test_windows_has_8_seconds(void **state)
     w.storage_stuck = false;
     succeeds(&w, 300);
     assert_int_equal(w.record.attempt.consistency, CONSISTENCY_CRASH_PER_DISK);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* VSS's word means that the guest is not frozen: no debt, no more thaws. */
@@ -107,7 +107,7 @@ static void test_gone_on_is_thawed(void **state)
     run(&w, 5);
     assert_true(w.record.attempt.freeze.thawed_ms);
     assert_int_equal(w.thaws, 1);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* The agent is dead for 28 s after the cut: what is told is the time until the guest goes on, and
@@ -127,7 +127,7 @@ static void test_told_until_thawed(void **state)
     assert_true(w.record.attempt.freeze.thawed_ms);
     assert_in_range(w.frozen_ms, 28000, 33000);
     assert_in_range(w.record.attempt.freeze_ms, w.frozen_ms, w.frozen_ms + 3000);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* A freeze that no cut came of: the next attempt's figures are its own, and lastError tells of it.
@@ -154,7 +154,7 @@ static void test_told_without_a_cut(void **state)
         assert_in_range(w.record.error.freeze_ms, frozen_ms, frozen_ms + 5000);
         assert_in_range(w.record.attempt.freeze_ms, 1, 2000);
         assert_int_equal(w.warned_of_thaws, 1);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 
@@ -175,7 +175,7 @@ static void test_a_dead_agent_holds_up_nobody(void **state)
     assert_true(w.record.attempt.freeze.thawed_ms && !w.finalizer);
     assert_in_range(w.record.attempt.freeze_ms, w.frozen_ms, w.frozen_ms + 3000);
     assert_clean(&w);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 /* A leader whose clock is 70 s ahead of the one before it thaws at once, and calls nothing thawed
@@ -199,7 +199,7 @@ static void test_clocks_of_two_leaders(void **state)
         w.thaw_code = 0;
         run(&w, 10);
         assert_false(w.frozen);
-        world_release(&w);
+        sim_cluster_release(&w);
     }
 }
 
@@ -222,7 +222,7 @@ static void test_a_clock_proves_no_thaw(void **state)
     }
     assert_false(w.frozen);
     assert_true(w.thaws >= 1);
-    world_release(&w);
+    sim_cluster_release(&w);
 }
 
 int main(void)

@@ -478,7 +478,7 @@ void world_restart(struct world *w)
     w->call_log = (struct call_log){0};
 }
 
-void world_release(struct world *w)
+void sim_cluster_release(struct world *w)
 {
     call_log_release(&w->call_log);
     cJSON_Delete(w->status);

@@ -131,7 +131,7 @@ const char *turn(struct world *w);
 /* Rounds of 200 ms. */
 void run(struct world *w, int rounds);
 struct world new_world(void);
-void world_release(struct world *w);
+void sim_cluster_release(struct world *w);
 /* The process dies: its memory is gone, everything else stays. */
 void world_restart(struct world *w);
 /* Rounds until the guest is frozen; the freeze has been answered then. */
