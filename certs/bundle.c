@@ -61,7 +61,7 @@ static bool alive(struct bundle_memo *m, const char *cert, int64_t now_ms)
 
 /* Renewal is due when a third of the life is left (cert-manager renews at two thirds too). The rest
    of the certificate's own life counts, so that a shortened setting takes effect at once. */
-static int64_t due(struct bundle_memo *m, const char *cert, int64_t life_ms)
+static int64_t due_ms(struct bundle_memo *m, const char *cert, int64_t life_ms)
 {
     int64_t end = bundle_expiry(m, cert);
     return end == INT64_MAX ? INT64_MAX : end - life_ms / 3;
@@ -129,7 +129,7 @@ static void decide_secret(const struct bundle_config *c, const struct bundle_vie
         p->secret_change |= SECRET_MAKE_STAMP_KEY;
     bool current_alive = alive(v->memo, s->current.cert, v->now_ms);
     bool next_alive = alive(v->memo, s->next.cert, v->now_ms);
-    int64_t renew_ms = due(v->memo, s->current.cert, c->ca_life_ms);
+    int64_t renew_ms = due_ms(v->memo, s->current.cert, c->ca_life_ms);
     p->next_is_live = next_alive && all_hold(v, s->next.cert);
     if (!current_alive && next_alive) {
         /* Nobody verifies against an expired CA, so there is no gap left to keep closed. */
@@ -160,7 +160,7 @@ static void decide_leaf(const struct bundle_config *c, const struct bundle_view 
     const char *ca = v->secret->current.cert;
     if (!alive(v->memo, ca, v->now_ms))
         return;
-    int64_t renew_ms = due(v->memo, v->leaf, c->leaf_life_ms);
+    int64_t renew_ms = due_ms(v->memo, v->leaf, c->leaf_life_ms);
     /* A leaf that cannot live to its own two thirds, because its CA ends before, would be due at
        once and for ever: it is renewed when its CA is replaced. */
     bool issued = v->leaf && issued_by(v->memo, ca, v->leaf);

@@ -137,7 +137,7 @@ static void see(struct keeper *k, struct bundle_view *ret)
 
 /* --- What is done ---------------------------------------------------------------------------- */
 
-static void turn(struct keeper *k);
+static void turn_keeper(struct keeper *k);
 
 static int64_t now_mono(const struct keeper *k)
 {
@@ -145,7 +145,7 @@ static int64_t now_mono(const struct keeper *k)
 }
 
 /* A conflict, or somebody else's create, is no failure: the watch brings what they wrote. */
-static void written(void *arg, const struct kube_reply *reply)
+static void on_secret_written(void *arg, const struct kube_reply *reply)
 {
     struct watched *w = arg;
     struct keeper *k = w->keeper;
@@ -154,7 +154,7 @@ static void written(void *arg, const struct kube_reply *reply)
     w->retry_ms = now_mono(k) + rng_jitter(k->o.rng, RETRY_MS, RETRY_JITTER_PERCENT);
     if (kind != ERR_NONE && kind != ERR_CONFLICT && kind != ERR_EXISTS)
         k->o.failed(k->o.arg, w->kind.resource, &reply->status.err);
-    turn(k);
+    turn_keeper(k);
 }
 
 static bool may_write(const struct keeper *k, const struct watched *w)
@@ -177,7 +177,7 @@ static void write_secret(struct keeper *k, unsigned change, int64_t now_ms)
     CLEANUP_BUF struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
     ca_secret_write(&changed, k->o.ns, w->name, &body);
     struct kube_ref ref = {.kind = &w->kind, .ns = k->o.ns};
-    struct kube_answer answer = {.done = written, .arg = w};
+    struct kube_answer answer = {.done = on_secret_written, .arg = w};
     if (k->secret.exists) {
         ref.name = w->name;
         w->write = kube_update(k->o.client, ref, body.data, answer);
@@ -223,7 +223,8 @@ static void publish_to(struct keeper *k, enum watched_kind of, const char *wante
     if (!differs)
         return;
     struct kube_ref ref = {.kind = &w->kind, .name = w->name};
-    w->write = kube_apply(k->o.client, ref, body.data, true, (struct kube_answer){written, w});
+    w->write =
+        kube_apply(k->o.client, ref, body.data, true, (struct kube_answer){on_secret_written, w});
 }
 
 static void publish_stamp_key(struct keeper *k)
@@ -257,7 +258,8 @@ static void publish_stamp_key(struct keeper *k)
     json_end(&writer);
     json_end(&writer);
     struct kube_ref ref = {.kind = &w->kind, .ns = k->o.ns, .name = w->name};
-    w->write = kube_apply(k->o.client, ref, body.data, true, (struct kube_answer){written, w});
+    w->write =
+        kube_apply(k->o.client, ref, body.data, true, (struct kube_answer){on_secret_written, w});
 }
 
 static int64_t known_expiry(struct keeper *k, const char *cert)
@@ -347,7 +349,7 @@ static void turn_files(struct keeper *k, struct bundle_view *v)
     wake_in(k, retry_delay(k));
 }
 
-static void turn(struct keeper *k)
+static void turn_keeper(struct keeper *k)
 {
     /* A new certificate or a change of readiness calls out, and that must not come back in. */
     if (k->turning)
@@ -368,7 +370,7 @@ static void turn(struct keeper *k)
 
 static void on_timer(void *arg)
 {
-    turn(arg);
+    turn_keeper(arg);
 }
 
 static void on_files(void *arg)
@@ -382,7 +384,7 @@ static void on_files(void *arg)
         keypair_release(&k->leaf);
         k->leaf = keypair_copy(&k->files.good);
         use_leaf(k);
-        turn(k);
+        turn_keeper(k);
     }
     timer_arm(k->o.client->timers, &k->files_timer, now_mono(k) + KEEPER_FILES_MS);
 }

@@ -148,7 +148,7 @@ static void print_result(const struct options *o, const cJSON *tree)
 }
 
 /* The webhook's own rules; true when there is nothing to complain of. Said as a server would. */
-static bool judge(const cJSON *tree)
+static bool judge_clone(const cJSON *tree)
 {
     CLEANUP_FINDINGS struct findings findings;
     findings_init(&findings);
@@ -171,7 +171,7 @@ static bool judge(const cJSON *tree)
 
 /* --- The verb --- */
 
-static int check(struct options *o, const struct flag_values *arguments)
+static int check_clone(struct options *o, const struct flag_values *arguments)
 {
     if (arguments->count != 1)
         return flags_complain(&help, arguments->count ? "only one SOURCE, please"
@@ -201,7 +201,7 @@ static int print_client(const struct options *o)
     write_wukong(o, o->connection.ns, &body);
     if (!buf_ok(&body) || json_parse(body.data, body.len, true, &tree, &err) < 0)
         return flags_complain(&help, "%s", buf_ok(&body) ? err.message : "too long");
-    if (!judge(tree))
+    if (!judge_clone(tree))
         return CLI_FAILED;
     print_result(o, tree);
     return CLI_OK;
@@ -228,8 +228,8 @@ static int create(struct cluster *c, const struct options *o)
     return follow_wukong(c, name, o->timeout_ms, o->watch ? FOLLOW_SHOWN : FOLLOW_QUIET);
 }
 
-static enum flags_verdict parse(int argc, char **argv, struct options *o,
-                                struct flag_values *arguments)
+static enum flags_verdict parse_clone(int argc, char **argv, struct options *o,
+                                      struct flag_values *arguments)
 {
     static const char *const types[] = {"vm", "vmi"};
     const struct flag flags[] = {
@@ -276,10 +276,10 @@ int cli_clone(int argc, char **argv)
     struct options o = {0};
     struct flag_values arguments = {0};
     struct err err = {0};
-    int code = flags_code(parse(argc, argv, &o, &arguments));
+    int code = flags_code(parse_clone(argc, argv, &o, &arguments));
     if (code >= 0)
         return code;
-    code = check(&o, &arguments);
+    code = check_clone(&o, &arguments);
     if (code != CLI_OK)
         return code;
     if (str_eq(o.dry_run, "client"))

@@ -137,7 +137,7 @@ static void print_warnings(const char *lines)
     }
 }
 
-static void answered(void *arg, const struct kube_reply *reply)
+static void on_answered(void *arg, const struct kube_reply *reply)
 {
     struct waiting *w = arg;
     struct err err = {0};
@@ -168,7 +168,7 @@ void cluster_call(struct cluster *c, const char *path, const char *json, bool qu
                                    .content_type = json ? "application/json" : NULL,
                                    .body = json,
                                    .body_len = json ? strlen(json) : 0};
-    (void)kube_call_any(&c->client, &request, (struct kube_answer){answered, &w});
+    (void)kube_call_any(&c->client, &request, (struct kube_answer){on_answered, &w});
     /* Every call has a deadline of its own (kube/client.h), so this ends. */
     while (!w.done)
         loop_turn(c->loop, 1000);
@@ -193,7 +193,7 @@ void cluster_create(struct cluster *c, const struct kube_kind *kind, const char 
     cluster_call(c, buf_ok(&path) ? path.data : NULL, json, false, ret);
 }
 
-static void looked(void *arg, const struct kube_reply *reply)
+static void on_looked_up(void *arg, const struct kube_reply *reply)
 {
     bool fine = reply->status.err.kind == ERR_NONE;
     lookup_answered(arg, reply->status.code, xstrdup(fine ? reply->body : reply->refusal));
@@ -211,7 +211,7 @@ void cluster_look_up(struct cluster *c, struct lookups *l)
                                        .content_type = k->body ? "application/json" : NULL,
                                        .body = k->body,
                                        .body_len = k->body ? strlen(k->body) : 0};
-        (void)kube_call_any(&c->client, &request, (struct kube_answer){looked, k});
+        (void)kube_call_any(&c->client, &request, (struct kube_answer){on_looked_up, k});
     }
     while (lookups_pending(l))
         loop_turn(c->loop, 1000);

@@ -37,7 +37,7 @@ int flags_code(enum flags_verdict verdict)
     return verdict == FLAGS_OK ? -1 : verdict == FLAGS_HELP ? CLI_OK : CLI_USAGE;
 }
 
-static void collect(struct parser *p, struct flag_connection *c)
+static void collect_connection(struct parser *p, struct flag_connection *c)
 {
     const struct flag connection[] = {
         {"namespace", 'n', FLAG_TEXT, &c->ns, "NAMESPACE", "of the Wukong; the context's",
@@ -117,7 +117,7 @@ static bool take_switch(const struct parser *p, const struct flag *f, const char
     return true;
 }
 
-static bool take(const struct parser *p, const struct flag *f, const char *value)
+static bool take_value(const struct parser *p, const struct flag *f, const char *value)
 {
     uint64_t count;
     int64_t ns;
@@ -154,19 +154,19 @@ static bool take(const struct parser *p, const struct flag *f, const char *value
 static bool take_next(struct parser *p, const struct flag *f, const char *inline_value)
 {
     if (inline_value)
-        return take(p, f, inline_value);
+        return take_value(p, f, inline_value);
     if (f->kind == FLAG_SWITCH)
-        return take(p, f, "true");
+        return take_value(p, f, "true");
     if (p->at + 1 >= p->argc) {
         (void)flags_complain(p->v->help, "--%s needs a value: %s", f->name, f->placeholder);
         return false;
     }
-    return take(p, f, p->argv[++p->at]);
+    return take_value(p, f, p->argv[++p->at]);
 }
 
 /* --- Arguments --- */
 
-static bool unknown(const struct parser *p, const char *name)
+static bool complain_unknown(const struct parser *p, const char *name)
 {
     const char *names[FLAGS_MAX];
     for (size_t i = 0; i < p->count; i++)
@@ -186,7 +186,7 @@ static bool take_long(struct parser *p, const char *text)
     for (size_t i = 0; i < p->count; i++)
         if (str_eq(p->flags[i].name, name))
             return take_next(p, &p->flags[i], text[len] ? text + len + 1 : NULL);
-    return unknown(p, name);
+    return complain_unknown(p, name);
 }
 
 /* "-w", "-nprod", "-n=prod", "-wn prod". */
@@ -222,7 +222,7 @@ static bool take_argument(struct parser *p, const char *text)
     return true;
 }
 
-static bool walk(struct parser *p)
+static bool walk_arguments(struct parser *p)
 {
     bool flags = true;
     for (p->at = 1; p->at < p->argc; p->at++) {
@@ -248,8 +248,8 @@ enum flags_verdict flags_parse(int argc, char **argv, const struct verb_flags *v
                                struct flag_values *arguments)
 {
     struct parser p = {.v = v, .argc = argc, .argv = argv, .arguments = arguments};
-    collect(&p, v->connection);
-    if (!walk(&p))
+    collect_connection(&p, v->connection);
+    if (!walk_arguments(&p))
         return FLAGS_WRONG;
     if (!p.help)
         return FLAGS_OK;

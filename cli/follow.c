@@ -84,7 +84,7 @@ static void draw(struct follow *f, const char *picture)
     (void)fputs("\033[J", stdout);
 }
 
-static void show(struct follow *f)
+static void show_screen(struct follow *f)
 {
     CLEANUP_BUF struct buf text = BUF_INIT(PICTURE_BYTES);
     if (!f->wukong || (f->quiet && progress_exit_code(f->wukong) == CLI_UNDER_WAY))
@@ -165,7 +165,7 @@ static void on_change(void *arg, const struct kube_object *before, const struct 
         return;
     cJSON_Delete(f->wukong);
     f->wukong = tree;
-    show(f);
+    show_screen(f);
     if (progress_exit_code(tree) != CLI_UNDER_WAY)
         end(f, progress_exit_code(tree));
 }
@@ -215,7 +215,7 @@ static void on_failed(void *arg, const struct kube_kind *kind, const struct err 
         (void)fprintf(stderr, "kubectl wukong: %s; trying again\n", err->message);
     if (!f->lost_ms)
         f->lost_ms = now_ms;
-    show(f);
+    show_screen(f);
 }
 
 /* A list or a watch that has answered since. */
@@ -226,7 +226,7 @@ static void look_whether_it_is_back(struct follow *f)
         reflector_heard_ms(f->reflector) <= f->lost_ms)
         return;
     f->lost_ms = f->unauthorized_ms = 0;
-    show(f);
+    show_screen(f);
 }
 
 static void on_timeout(void *arg)
@@ -241,10 +241,10 @@ static void on_timeout(void *arg)
 static void on_resize(void *arg, int signo)
 {
     (void)signo;
-    show(arg);
+    show_screen(arg);
 }
 
-static int begin(struct follow *f, struct rng *rng, struct err *err)
+static int begin_follow(struct follow *f, struct rng *rng, struct err *err)
 {
     struct loop *loop = cluster_loop(f->cluster);
     const struct kube_client *client = cluster_client(f->cluster);
@@ -285,7 +285,7 @@ int follow_wukong(struct cluster *c, const char *name, int64_t timeout_ms, enum 
     struct rng rng;
     struct err err = {0};
     rng_seed_system(&rng);
-    if (begin(&f, &rng, &err) < 0) {
+    if (begin_follow(&f, &rng, &err) < 0) {
         (void)fprintf(stderr, "kubectl wukong: %s\n", err.message);
         end(&f, CLI_FAILED);
     }

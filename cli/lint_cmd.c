@@ -39,8 +39,8 @@ struct object {
 
 /* --- Findings --- */
 
-static void add(struct lint *l, const struct object *o, bool error, const char *rule,
-                const char *field, const char *message)
+static void add_lint_finding(struct lint *l, const struct object *o, bool error, const char *rule,
+                             const char *field, const char *message)
 {
     /* An unknown field is shown where its name stands, a bad value where the value stands. */
     bool key = str_eq(rule, "unknown-field");
@@ -60,7 +60,7 @@ static void add_findings(struct lint *l, const struct object *o, const struct fi
 {
     for (size_t i = 0; i < findings->count; i++) {
         const struct finding *e = &findings->items[i];
-        add(l, o, e->severity == FINDING_ERROR, e->rule->id, e->field, e->message);
+        add_lint_finding(l, o, e->severity == FINDING_ERROR, e->rule->id, e->field, e->message);
     }
 }
 
@@ -83,8 +83,8 @@ static void judge_policies(struct lint *l, const struct object *o, const struct 
     policy_judge(&a, opt->policies, opt->policy_count, &r, NULL, POLICY_AT_ADMISSION, found);
     for (size_t i = 0; i < found->count; i++)
         if (found->items[i].effect != POLICY_AUDIT)
-            add(l, o, found->items[i].effect == POLICY_DENY, "policy", "spec.cloneSource",
-                found->items[i].text);
+            add_lint_finding(l, o, found->items[i].effect == POLICY_DENY, "policy",
+                             "spec.cloneSource", found->items[i].text);
 }
 
 static void judge_wukong(struct lint *l, const struct object *o, const struct options *opt)
@@ -136,7 +136,7 @@ static void judge_object(struct lint *l, struct object o, const struct options *
         CLEANUP_FREE char *text = xasprintf("Unsupported value: \"%s\": supported values: "
                                             "\"Wukong\", \"ClonePolicy\" (did you mean \"%s\"?)",
                                             kind, near);
-        add(l, &o, true, "kind", "kind", text);
+        add_lint_finding(l, &o, true, "kind", "kind", text);
     }
 }
 
@@ -269,7 +269,7 @@ static int load_policies(const char *path, struct options *opt, struct err *err)
 
 /* --- Command line --- */
 
-static void usage(FILE *out)
+static void print_lint_usage(FILE *out)
 {
     fputs(
         "Check Wukong and ClonePolicy manifests offline, by the webhook's own rules.\n"
@@ -304,7 +304,7 @@ static int fail_text(const char *message)
     return CLI_USAGE;
 }
 
-static int fail(const struct err *err)
+static int fail_with(const struct err *err)
 {
     return fail_text(err->message);
 }
@@ -343,7 +343,7 @@ static int read_flags(int argc, char **argv, struct options *opt)
             break;
         case 'p':
             if (load_policies(optarg, opt, &err) < 0)
-                return fail(&err);
+                return fail_with(&err);
             break;
         case 'i':
             if (opt->ignored_count == IGNORED_MAX)
@@ -351,10 +351,10 @@ static int read_flags(int argc, char **argv, struct options *opt)
             opt->ignored[opt->ignored_count++] = optarg;
             break;
         case 'h':
-            usage(stdout);
+            print_lint_usage(stdout);
             return CLI_OK;
         default:
-            usage(stderr);
+            print_lint_usage(stderr);
             return CLI_USAGE;
         }
     }
@@ -382,14 +382,14 @@ int cli_lint(int argc, char **argv)
     if (code >= 0)
         return code;
     if (optind == argc) {
-        usage(stderr);
+        print_lint_usage(stderr);
         return CLI_USAGE;
     }
     l.ignored = opt->ignored;
     l.ignored_count = opt->ignored_count;
     for (int i = optind; i < argc; i++)
         if (lint_collect(&l, argv[i], &err) < 0)
-            return fail(&err);
+            return fail_with(&err);
     for (size_t i = 0; i < l.file_count; i++)
         judge_file(&l, i, opt);
     lint_print(&l, opt->format, opt->warnings_as_errors);

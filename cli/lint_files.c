@@ -47,7 +47,8 @@ static bool is_manifest(const char *name)
     return str_ends(name, ".yaml") || str_ends(name, ".yml") || str_ends(name, ".json");
 }
 
-static int collect(struct lint *l, const char *path, bool named, size_t depth, struct err *err);
+static int collect_path(struct lint *l, const char *path, bool named, size_t depth,
+                        struct err *err);
 
 static int collect_directory(struct lint *l, const char *path, size_t depth, struct err *err)
 {
@@ -62,7 +63,7 @@ static int collect_directory(struct lint *l, const char *path, size_t depth, str
         /* Hidden ones are .git and its like. */
         if (result == 0 && entries[i]->d_name[0] != '.') {
             CLEANUP_FREE char *child = xasprintf("%s/%s", path, entries[i]->d_name);
-            result = collect(l, child, false, depth + 1, err);
+            result = collect_path(l, child, false, depth + 1, err);
         }
         free(entries[i]);
     }
@@ -70,7 +71,7 @@ static int collect_directory(struct lint *l, const char *path, size_t depth, str
     return result;
 }
 
-static int collect(struct lint *l, const char *path, bool named, size_t depth, struct err *err)
+static int collect_path(struct lint *l, const char *path, bool named, size_t depth, struct err *err)
 {
     struct stat st;
     if (!named && is_ignored(l, path)) {
@@ -91,7 +92,7 @@ int lint_collect(struct lint *l, const char *path, struct err *err)
 {
     if (str_eq(path, "-"))
         return add_file(l, path, true, err);
-    return collect(l, path, true, 0, err);
+    return collect_path(l, path, true, 0, err);
 }
 
 int lint_read(const char *path, struct buf *out, struct err *err)

@@ -23,7 +23,7 @@ static const struct verb {
     {"rules", "", "print the reference page of all rules", cli_rules, true},
 };
 
-static void usage(FILE *out)
+static void print_usage(FILE *out)
 {
     (void)fputs("Clone virtual machines of KubeVirt while they run.\n\nUsage:\n", out);
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
@@ -33,7 +33,7 @@ static void usage(FILE *out)
     (void)fputs("\n'kubectl wukong VERB -h' explains a verb.\n", out);
 }
 
-static const struct verb *find(const char *name)
+static const struct verb *find_verb(const char *name)
 {
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
         if (str_eq(name, verbs[i].name))
@@ -41,7 +41,7 @@ static const struct verb *find(const char *name)
     return NULL;
 }
 
-static int unknown(const char *name)
+static int complain_verb(const char *name)
 {
     const char *names[ARRAY_LEN(verbs)];
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
@@ -50,12 +50,12 @@ static int unknown(const char *name)
     (void)fprintf(stderr, "kubectl wukong: unknown %s \"%s\"%s%s%s\n\n",
                   *name == '-' ? "flag" : "verb", name, near ? " (did you mean " : "",
                   str_or(near, ""), near ? "?)" : "");
-    usage(stderr);
+    print_usage(stderr);
     return CLI_USAGE;
 }
 
 /* A report that was cut short must not pass for a good one. */
-static int written(int code)
+static int check_written(int code)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return code;
@@ -63,30 +63,30 @@ static int written(int code)
     return code == CLI_OK || code == CLI_FINDINGS ? CLI_USAGE : code;
 }
 
-static int run(int argc, char **argv)
+static int run_verb(int argc, char **argv)
 {
     if (argc < 2) {
-        usage(stderr);
+        print_usage(stderr);
         return CLI_USAGE;
     }
     const char *name = argv[1];
     bool help = str_eq(name, "--help") || str_eq(name, "-h") || str_eq(name, "help");
     if (help && argc == 2) {
-        usage(stdout);
+        print_usage(stdout);
         return CLI_OK;
     }
     if (str_eq(name, "--version") || str_eq(name, "version")) {
         (void)puts("kubectl-wukong " WUKONG_VERSION);
         return CLI_OK;
     }
-    const struct verb *v = find(help ? argv[2] : name);
+    const struct verb *v = find_verb(help ? argv[2] : name);
     if (!v)
-        return unknown(help ? argv[2] : name);
+        return complain_verb(help ? argv[2] : name);
     char *asked[] = {argv[2], (char *)"-h", NULL};
     return help ? v->run(2, asked) : v->run(argc - 1, argv + 1);
 }
 
 int main(int argc, char **argv)
 {
-    return written(run(argc, argv));
+    return check_written(run_verb(argc, argv));
 }

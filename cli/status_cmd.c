@@ -44,8 +44,8 @@ static const struct verb_help why_help = {
 };
 
 /* >= 0: exit with that code. */
-static int parse(int argc, char **argv, struct verb_flags v, struct options *o,
-                 struct cluster **ret)
+static int parse_status(int argc, char **argv, struct verb_flags v, struct options *o,
+                        struct cluster **ret)
 {
     struct flag_values arguments = {0};
     struct err err = {0};
@@ -76,7 +76,7 @@ int cli_status(int argc, char **argv)
         {"timeout", 0, FLAG_DURATION, &o.timeout_ms, "DURATION",
          "with -w: stop watching after that long (0: never)", FLAG_ANY},
     };
-    int code = parse(argc, argv, (struct verb_flags){&status_help, flags, 2, NULL}, &o, &c);
+    int code = parse_status(argc, argv, (struct verb_flags){&status_help, flags, 2, NULL}, &o, &c);
     if (code >= 0)
         return code;
     if (o.watch)
@@ -95,7 +95,7 @@ int cli_why(int argc, char **argv)
     CLEANUP_REPLY struct cluster_reply reply = {0};
     CLEANUP_BUF struct buf out = BUF_INIT(LIMIT_OBJECT_BYTES);
     struct options o = {0};
-    int code = parse(argc, argv, (struct verb_flags){&why_help, NULL, 0, NULL}, &o, &c);
+    int code = parse_status(argc, argv, (struct verb_flags){&why_help, NULL, 0, NULL}, &o, &c);
     if (code >= 0)
         return code;
     cluster_get(c, &cluster_wukongs, cluster_ns(c), o.name, &reply);

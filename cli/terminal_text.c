@@ -40,7 +40,7 @@ static const struct range obeyed[] = {
 };
 
 /* Bytes of the character, 0 when it is no UTF-8. */
-static unsigned decode(const char *p, uint32_t *ret)
+static unsigned decode_character(const char *p, uint32_t *ret)
 {
     const unsigned char *u = (const unsigned char *)p;
     unsigned n = u[0] < 0x80 ? 1 : u[0] < 0xC2 ? 0 : u[0] < 0xE0 ? 2 : u[0] < 0xF0 ? 3 : 4;
@@ -69,7 +69,7 @@ static bool terminal_text_next(const char **p, struct text_char *ret)
     uint32_t c;
     if (!**p)
         return false;
-    unsigned n = decode(*p, &c);
+    unsigned n = decode_character(*p, &c);
     if (!n || in(obeyed, ARRAY_LEN(obeyed), c)) {
         bool space = n && (c == '\n' || c == '\r' || c == '\t');
         *ret = (struct text_char){space ? " " : "?", 1, 1};

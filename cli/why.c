@@ -15,7 +15,7 @@ struct telling {
 };
 
 /* "Name: what it says", the second line indented. */
-static void tell(const struct telling *t, const char *label, const char *text)
+static void tell_line(const struct telling *t, const char *label, const char *text)
 {
     buf_addf(t->out, "  %-11s ", label);
     terminal_text_add(t->out, text);
@@ -30,17 +30,17 @@ static void tell_time(const struct telling *t, const char *label, int64_t at_ms)
     time_to_str(at_ms, false, when);
     terminal_text_wait(left < 0 ? -left : left, length);
     buf_addf(&text, "%s (%s%s%s)", when, left < 0 ? "" : "in ", length, left < 0 ? " ago" : "");
-    tell(t, label, text.data);
+    tell_line(t, label, text.data);
 }
 
 static void tell_machines(const struct telling *t)
 {
     const cJSON *target, *targets = json_get(t->clone, "targets");
     if (!cJSON_IsArray(targets) || !targets->child)
-        tell(t, "machine:", str_or(json_str(t->wukong, "status.vmName"), "?"));
+        tell_line(t, "machine:", str_or(json_str(t->wukong, "status.vmName"), "?"));
     else
         cJSON_ArrayForEach (target, targets)
-            tell(t, "machine:", str_or(json_str(target, "vmName"), "?"));
+            tell_line(t, "machine:", str_or(json_str(target, "vmName"), "?"));
 }
 
 static void tell_success(const struct telling *t)
@@ -48,7 +48,7 @@ static void tell_success(const struct telling *t)
     int64_t frozen;
     buf_addf(t->out, "%s is done.\n", t->name);
     tell_machines(t);
-    tell(t, "data:", str_or(json_str(t->clone, "consistency"), "consistency unknown"));
+    tell_line(t, "data:", str_or(json_str(t->clone, "consistency"), "consistency unknown"));
     if (json_int(t->clone, "freezeMilliseconds", &frozen))
         buf_addf(t->out, "  %-11s %lld ms\n", "frozen:", (long long)frozen);
 }
@@ -81,7 +81,7 @@ static void tell_gates(const struct telling *t)
         buf_addf(
             &text, "%s is %s", str_or(type, "?"),
             str_or(json_str(progress_condition(t->wukong, str_or(type, "")), "status"), "not set"));
-        tell(t, "gate:", text.data);
+        tell_line(t, "gate:", text.data);
     }
 }
 
@@ -100,7 +100,7 @@ static void tell_conditions(const struct telling *t, const char *known)
             continue;
         CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_OBJECT_BYTES);
         buf_addf(&text, "%s (%s): %s", types[i], str_or(json_str(c, "reason"), "?"), message);
-        tell(t, "also:", text.data);
+        tell_line(t, "also:", text.data);
     }
 }
 
@@ -111,7 +111,7 @@ static void tell_error(const struct telling *t, const char *reason)
     int64_t attempts;
     if (error && !str_eq(error, reason)) {
         buf_addf(&text, "%s: %s", error, str_or(json_str(t->clone, "lastError.message"), ""));
-        tell(t, "last error:", text.data);
+        tell_line(t, "last error:", text.data);
     }
     if (json_int(t->clone, "attempts", &attempts) && attempts > 1)
         buf_addf(t->out, "  %-11s %lld\n", "attempts:", (long long)attempts);
@@ -122,23 +122,23 @@ static void tell_remedy(const struct telling *t, enum reason reason, bool failed
     CLEANUP_BUF struct buf text = BUF_INIT(4 * KIB);
     const char *remedy = reason_table[reason].remedy;
     if (!failed)
-        tell(t, "what to do:", remedy ? remedy : "Nothing: it goes on by itself.");
+        tell_line(t, "what to do:", remedy ? remedy : "Nothing: it goes on by itself.");
     else if (remedy)
-        tell(t, "what to do:", remedy);
+        tell_line(t, "what to do:", remedy);
     if (!failed)
         return;
     buf_addf(&text,
              "kubectl annotate wukong -n %s %s " WUKONG_RETRY_ANNOTATION
              "=\"$(date +%%s)\" --overwrite",
              t->ns, t->name);
-    tell(t, "once more:", text.data);
+    tell_line(t, "once more:", text.data);
 }
 
 static void tell_unseen(const struct telling *t)
 {
     buf_addf(t->out, "%s has not been looked at yet.\n", t->name);
-    tell(t, "what to do:", "See whether the worker runs:");
-    tell(t, "", "kubectl get deployment -A -l app.kubernetes.io/component=worker");
+    tell_line(t, "what to do:", "See whether the worker runs:");
+    tell_line(t, "", "kubectl get deployment -A -l app.kubernetes.io/component=worker");
 }
 
 static void tell_waiting(const struct telling *t, const cJSON *ready, bool failed)
@@ -154,9 +154,9 @@ static void tell_waiting(const struct telling *t, const cJSON *ready, bool faile
                                                                  : "is under way",
              reason);
     if (*message)
-        tell(t, "because:", message);
+        tell_line(t, "because:", message);
     if (!failed && json_str(t->clone, "step"))
-        tell(t, "step:", json_str(t->clone, "step"));
+        tell_line(t, "step:", json_str(t->clone, "step"));
     if (known == REASON_AWAITING_GATES)
         tell_gates(t);
     if (!failed)

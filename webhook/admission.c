@@ -101,7 +101,7 @@ static void write_defaults(struct judgement *j)
 }
 
 /* What has no shape of a Wukong at all has been reported field by field already. */
-static int decode(struct judgement *j, struct err *err)
+static int decode_wukong(struct judgement *j, struct err *err)
 {
     if (wukong_decode(&j->arena, j->review.object, &j->w, err) < 0)
         return j->findings.errors ? 0 : -1;
@@ -123,7 +123,7 @@ static void out_of_memory(struct judgement *j)
 static int judge_create(struct judgement *j, struct err *err)
 {
     validate_create(j->review.object, &j->findings);
-    if (decode(j, err) < 0)
+    if (decode_wukong(j, err) < 0)
         return -1;
     if (j->is_clone && source_is_nameable(&j->e) && admission_may_clone(j))
         judge_source(j);
@@ -178,7 +178,7 @@ static void judge_update(struct judgement *j)
     validate_update(old, j->review.object, &j->findings);
     /* What was stored without the shape of a Wukong must still be able to lose its finalizers. */
     struct err shapeless = {0};
-    (void)decode(j, &shapeless);
+    (void)decode_wukong(j, &shapeless);
     j->wukong_uid = json_str(old, "metadata.uid");
     bool anew = j->is_clone && source_is_nameable(&j->e) && update_asks_anew(old, j->review.object);
     if (anew)
@@ -320,7 +320,7 @@ static bool is_judged(const struct admission_review *r)
            (r->operation == ADMISSION_REVIEW_CREATE || r->operation == ADMISSION_REVIEW_UPDATE);
 }
 
-static int judge(struct judgement *j, struct err *err)
+static int judge_request(struct judgement *j, struct err *err)
 {
     const struct admission_review *r = &j->review;
     /* Deletions, subresources and other kinds are none of our business, whoever registered us. */
@@ -399,7 +399,7 @@ struct admission_result admission_judge(const struct admission_context *c, const
     findings_init(&j.findings);
     if (get_review(&j, bytes, len, &err) < 0) {
         refuse_unread(bytes, len, &err, out, &result);
-    } else if (judge(&j, &err) < 0) {
+    } else if (judge_request(&j, &err) < 0) {
         result.verdict = VERDICT_MALFORMED;
         result.reason = "Malformed";
         buf_addf(out, "%s\n", err.message);

@@ -140,8 +140,8 @@ static bool fill_policy(void *arg, const struct kube_object *o)
     return to->count < to->max;
 }
 
-static struct filling fill(struct class_cache *f, enum cached which, size_t size,
-                           bool (*visit)(void *arg, const struct kube_object *o))
+static struct filling fill_cache(struct class_cache *f, enum cached which, size_t size,
+                                 bool (*visit)(void *arg, const struct kube_object *o))
 {
     size_t n = store_count(f->stores[which]);
     struct filling to = {.f = f, .max = n};
@@ -159,11 +159,11 @@ static void refill(struct class_cache *f)
     arena_release(&f->arena);
     arena_init(&f->arena, CLASS_CACHE_ARENA_BYTES);
     struct filling storage =
-        fill(f, CACHED_STORAGE, sizeof(struct storage_class_facts), fill_storage);
+        fill_cache(f, CACHED_STORAGE, sizeof(struct storage_class_facts), fill_storage);
     struct filling snapshot =
-        fill(f, CACHED_SNAPSHOT, sizeof(struct snapshot_class_facts), fill_snapshot);
-    struct filling drivers = fill(f, CACHED_DRIVERS, sizeof(const char *), fill_driver);
-    struct filling policies = fill(f, CACHED_POLICIES, sizeof(struct policy), fill_policy);
+        fill_cache(f, CACHED_SNAPSHOT, sizeof(struct snapshot_class_facts), fill_snapshot);
+    struct filling drivers = fill_cache(f, CACHED_DRIVERS, sizeof(const char *), fill_driver);
+    struct filling policies = fill_cache(f, CACHED_POLICIES, sizeof(struct policy), fill_policy);
     f->classes = (struct class_facts){
         .looked_up = true,
         .cdi = f->classes.cdi,

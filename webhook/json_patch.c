@@ -42,7 +42,8 @@ static void add_op(struct json_patch *p, const char *op, const char *pointer, cJ
 }
 
 /* Follows the path; makes what is missing when asked. pointer ends up leading to the result. */
-static cJSON *walk(struct json_patch *p, const char *const *path, bool make, struct buf *pointer)
+static cJSON *walk_path(struct json_patch *p, const char *const *path, bool make,
+                        struct buf *pointer)
 {
     cJSON *at = p->object;
     for (; *path; path++) {
@@ -67,7 +68,7 @@ void json_patch_set(struct json_patch *p, const char *const *path, const char *k
                     const char *value)
 {
     CLEANUP_BUF struct buf pointer = BUF_INIT(KIB);
-    cJSON *parent = walk(p, path, value != NULL, &pointer);
+    cJSON *parent = walk_path(p, path, value != NULL, &pointer);
     if (!parent)
         return;
     const cJSON *present = json_get(parent, key);
@@ -89,7 +90,7 @@ void json_patch_set(struct json_patch *p, const char *const *path, const char *k
 void json_patch_test(struct json_patch *p, const char *const *path, const char *key)
 {
     CLEANUP_BUF struct buf pointer = BUF_INIT(KIB);
-    const cJSON *parent = walk(p, path, false, &pointer);
+    const cJSON *parent = walk_path(p, path, false, &pointer);
     const cJSON *present = json_get(parent, key);
     if (!cJSON_IsString(present))
         return;

@@ -297,7 +297,7 @@ static int read_client_ca(struct webhook *w, struct err *err)
     return 0;
 }
 
-static int start(struct webhook *w, struct err *err)
+static int start_webhook(struct webhook *w, struct err *err)
 {
     rng_seed_system(&w->rng);
     webhook_metrics_register();
@@ -347,7 +347,7 @@ int main(int argc, char **argv)
     int level = log_level_parse(w.options.log_level);
     log_level_set(level < 0 ? LOG_INFO : (enum log_level)level);
     int status = 0;
-    if (start(&w, &err) < 0) {
+    if (start_webhook(&w, &err) < 0) {
         log_event(LOG_ERROR, "cannot start", LOG_S("error", err.message));
         status = 1;
     } else {

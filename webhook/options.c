@@ -84,7 +84,7 @@ static int set(struct options *o, const struct flag *f, const char *value, struc
     return 0;
 }
 
-static const struct flag *find(const char *name, size_t n)
+static const struct flag *find_flag(const char *name, size_t n)
 {
     for (size_t i = 0; i < ARRAY_LEN(flags); i++)
         if (strlen(flags[i].name) == n && memcmp(flags[i].name, name, n) == 0)
@@ -92,7 +92,7 @@ static const struct flag *find(const char *name, size_t n)
     return NULL;
 }
 
-static int check(const struct options *o, struct err *err)
+static int check_options(const struct options *o, struct err *err)
 {
     if (o->help || o->version)
         return 0;
@@ -129,7 +129,7 @@ int options_read(int argc, char *const *argv, struct options *ret, struct err *e
         if (!str_starts(name, "--"))
             return err_set(err, ERR_INVALID, "%s: not understood, see --help", name);
         name += 2;
-        const struct flag *f = find(name, value ? (size_t)(value - name) : strlen(name));
+        const struct flag *f = find_flag(name, value ? (size_t)(value - name) : strlen(name));
         if (!f)
             return err_set(err, ERR_INVALID, "--%s: no such flag, see --help", name);
         if (value)
@@ -143,7 +143,7 @@ int options_read(int argc, char *const *argv, struct options *ret, struct err *e
     }
     if (!o.metrics_address)
         o.metrics_address = o.listen_address;
-    if (check(&o, err) < 0)
+    if (check_options(&o, err) < 0)
         return -1;
     *ret = o;
     return 0;

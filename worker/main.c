@@ -38,7 +38,7 @@ struct program {
     bool ending;
 };
 
-static void usage(FILE *out)
+static void print_worker_usage(FILE *out)
 {
     (void)fprintf(
         out, "usage: wukong-worker [OPTION]…\n"
@@ -165,7 +165,7 @@ static int take_option(struct options *o, int option)
         (void)printf("wukong-worker %s\n", WUKONG_VERSION);
         return 1;
     case OPT_HELP:
-        usage(stdout);
+        print_worker_usage(stdout);
         return 1;
     default:
         return 2;
@@ -182,7 +182,7 @@ static int parse_options(int argc, char **argv, struct options *o)
         status = 2;
     }
     if (status == 2)
-        usage(stderr);
+        print_worker_usage(stderr);
     return status;
 }
 
@@ -225,8 +225,8 @@ static void refresh_metrics(void *arg)
     worker_refresh_metrics(p->worker);
 }
 
-static int run(struct program *p, const struct options *o, struct kube_transport *transport,
-               struct err *err)
+static int run_worker(struct program *p, const struct options *o, struct kube_transport *transport,
+                      struct err *err)
 {
     struct rng rng;
     char host[256] = "worker";
@@ -309,7 +309,7 @@ int main(int argc, char **argv)
                                              .skew = &p.skew,
                                              .observe = kube_metrics_observe},
             &transport, &err) < 0 ||
-        run(&p, &o, curl_transport_face(transport), &err) < 0) {
+        run_worker(&p, &o, curl_transport_face(transport), &err) < 0) {
         log_event(LOG_ERROR, "cannot run", LOG_S("error", err.message));
         p.status = 1;
     }

@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static void *must(void *p)
+static void *require_memory(void *p)
 {
     if (!p) {
         (void)fputs("out of memory\n", stderr);
@@ -22,17 +22,17 @@ static void *must(void *p)
 
 void *xmalloc(size_t size)
 {
-    return must(malloc(size ? size : 1));
+    return require_memory(malloc(size ? size : 1));
 }
 
 void *xcalloc(size_t count, size_t size)
 {
-    return must(calloc(count ? count : 1, size ? size : 1));
+    return require_memory(calloc(count ? count : 1, size ? size : 1));
 }
 
 void *xrealloc(void *p, size_t size)
 {
-    return must(realloc(p, size ? size : 1));
+    return require_memory(realloc(p, size ? size : 1));
 }
 
 /* Segments that nobody writes to hold what the file holds, and are read from it again when they are
@@ -67,12 +67,12 @@ void mem_join_early(void)
 
 char *xstrdup(const char *s)
 {
-    return s ? must(strdup(s)) : NULL;
+    return s ? require_memory(strdup(s)) : NULL;
 }
 
 char *xstrndup(const char *s, size_t n)
 {
-    return s ? must(strndup(s, n)) : NULL;
+    return s ? require_memory(strndup(s, n)) : NULL;
 }
 
 char *xasprintf(const char *format, ...)
@@ -82,7 +82,7 @@ char *xasprintf(const char *format, ...)
     va_start(args, format);
     int n = vasprintf(&out, format, args);
     va_end(args);
-    return must(n < 0 ? NULL : out);
+    return require_memory(n < 0 ? NULL : out);
 }
 
 struct arena_block {
@@ -165,6 +165,6 @@ char *arena_printf(struct arena *a, const char *format, ...)
     va_start(args, format);
     int n = vasprintf(&text, format, args);
     va_end(args);
-    CLEANUP_FREE char *owned = must(n < 0 ? NULL : text);
+    CLEANUP_FREE char *owned = require_memory(n < 0 ? NULL : text);
     return arena_strndup(a, owned, (size_t)n);
 }

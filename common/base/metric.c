@@ -34,7 +34,7 @@ static size_t label_count(const struct metric *m)
     return n;
 }
 
-static struct metric_series *find(const struct metric *m, const char *const *values)
+static struct metric_series *find_series(const struct metric *m, const char *const *values)
 {
     size_t n = label_count(m);
     for (struct metric_series *s = m->series; s; s = s->next) {
@@ -53,10 +53,10 @@ static struct metric_series *series(struct metric *m, const char *const *values)
     size_t n = label_count(m);
     assert(n == 0 || values);
     metric_register(m);
-    struct metric_series *s = find(m, values);
+    struct metric_series *s = find_series(m, values);
     if (!s && m->series_count >= METRIC_SERIES_MAX) {
         values = other;
-        s = find(m, values);
+        s = find_series(m, values);
     }
     if (s)
         return s;
@@ -96,7 +96,7 @@ void metric_observe(struct metric *m, double value, const char *const *label_val
 
 double metric_value(const struct metric *m, const char *const *label_values)
 {
-    const struct metric_series *s = find(m, label_values);
+    const struct metric_series *s = find_series(m, label_values);
     if (!s)
         return 0;
     return m->kind == METRIC_HISTOGRAM ? (double)s->count : s->value;

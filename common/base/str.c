@@ -85,7 +85,7 @@ static int64_t days_from_civil(int64_t y, unsigned m, unsigned d)
     return era * 146097 + (int64_t)doe - 719468;
 }
 
-static bool digits(const char **s, unsigned count, unsigned *ret)
+static bool read_digits(const char **s, unsigned count, unsigned *ret)
 {
     unsigned v = 0;
     for (unsigned i = 0; i < count; i++, (*s)++) {
@@ -123,7 +123,8 @@ static bool parse_zone(const char *s, int *ret_minutes)
         return false;
     int sign = *s++ == '-' ? -1 : 1;
     unsigned h, m;
-    if (!digits(&s, 2, &h) || !skip(&s, ':') || !digits(&s, 2, &m) || *s || h > 23 || m > 59)
+    if (!read_digits(&s, 2, &h) || !skip(&s, ':') || !read_digits(&s, 2, &m) || *s || h > 23 ||
+        m > 59)
         return false;
     *ret_minutes = sign * (int)(h * 60 + m);
     return true;
@@ -135,12 +136,12 @@ bool str_to_time_ms(const char *s, int64_t *ret_ms)
     int zone;
     if (!s)
         return false;
-    if (!digits(&s, 4, &y) || !skip(&s, '-') || !digits(&s, 2, &mo) || !skip(&s, '-') ||
-        !digits(&s, 2, &d) || (*s != 'T' && *s != 't'))
+    if (!read_digits(&s, 4, &y) || !skip(&s, '-') || !read_digits(&s, 2, &mo) || !skip(&s, '-') ||
+        !read_digits(&s, 2, &d) || (*s != 'T' && *s != 't'))
         return false;
     s++;
-    if (!digits(&s, 2, &h) || !skip(&s, ':') || !digits(&s, 2, &mi) || !skip(&s, ':') ||
-        !digits(&s, 2, &sec))
+    if (!read_digits(&s, 2, &h) || !skip(&s, ':') || !read_digits(&s, 2, &mi) || !skip(&s, ':') ||
+        !read_digits(&s, 2, &sec))
         return false;
     if (mo < 1 || mo > 12 || d < 1 || d > month_days(y, mo) || h > 23 || mi > 59 || sec > 59)
         return false;

@@ -11,7 +11,7 @@ static bool before(const struct timer *a, const struct timer *b)
     return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->order < b->order;
 }
 
-static void place(struct timers *ts, size_t i, struct timer *t)
+static void place_timer(struct timers *ts, size_t i, struct timer *t)
 {
     ts->heap[i] = t;
     t->slot = i + 1;
@@ -21,10 +21,10 @@ static void sift_up(struct timers *ts, size_t i)
 {
     struct timer *t = ts->heap[i];
     while (i > 0 && before(t, ts->heap[(i - 1) / 2])) {
-        place(ts, i, ts->heap[(i - 1) / 2]);
+        place_timer(ts, i, ts->heap[(i - 1) / 2]);
         i = (i - 1) / 2;
     }
-    place(ts, i, t);
+    place_timer(ts, i, t);
 }
 
 static void sift_down(struct timers *ts, size_t i)
@@ -38,10 +38,10 @@ static void sift_down(struct timers *ts, size_t i)
             child++;
         if (!before(ts->heap[child], t))
             break;
-        place(ts, i, ts->heap[child]);
+        place_timer(ts, i, ts->heap[child]);
         i = child;
     }
-    place(ts, i, t);
+    place_timer(ts, i, t);
 }
 
 void timers_release(struct timers *ts)
@@ -62,7 +62,7 @@ void timer_cancel(struct timers *ts, struct timer *t)
     t->slot = 0;
     if (last == t)
         return;
-    place(ts, i, last);
+    place_timer(ts, i, last);
     sift_up(ts, i);
     sift_down(ts, last->slot - 1);
 }
@@ -77,7 +77,7 @@ void timer_arm(struct timers *ts, struct timer *t, int64_t at_ms)
     }
     t->at_ms = at_ms;
     t->order = ts->order++;
-    place(ts, ts->count++, t);
+    place_timer(ts, ts->count++, t);
     sift_up(ts, ts->count - 1);
 }
 

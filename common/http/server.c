@@ -298,7 +298,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *mhd, const c
 
 /* --- Life cycle ------------------------------------------------------------------------------ */
 
-static void turn(struct server *s)
+static void turn_server(struct server *s)
 {
     assert(!s->running);
     s->running = true;
@@ -319,13 +319,13 @@ static void turn(struct server *s)
 
 static void on_pump(void *arg)
 {
-    turn(arg);
+    turn_server(arg);
 }
 
 void server_ready(struct server *s)
 {
     s->turns = 0;
-    turn(s);
+    turn_server(s);
 }
 
 int server_fd(const struct server *s)

@@ -90,7 +90,7 @@ static const char *named_twice(const cJSON *object)
     return NULL;
 }
 
-static int repeated(const char *name, struct err *err)
+static int fail_repeated(const char *name, struct err *err)
 {
     return err_set(err, ERR_INVALID, "the key \"%.100s\" stands twice in one object", name);
 }
@@ -105,7 +105,7 @@ static int check_members(const cJSON *object, struct err *err)
                        LIMIT_JSON_MEMBERS);
     if (count <= FEW_MEMBERS) {
         const char *name = named_twice(object);
-        return name ? repeated(name, err) : 0;
+        return name ? fail_repeated(name, err) : 0;
     }
     CLEANUP_FREE const char **names = xmalloc(count * sizeof *names);
     size_t i = 0;
@@ -114,7 +114,7 @@ static int check_members(const cJSON *object, struct err *err)
     qsort(names, count, sizeof *names, compare_names);
     for (i = 1; i < count; i++)
         if (strcmp(names[i - 1], names[i]) == 0)
-            return repeated(names[i], err);
+            return fail_repeated(names[i], err);
     return 0;
 }
 
@@ -186,7 +186,7 @@ int json_read(const char *text, size_t len, cJSON **ret, struct err *err)
     return 0;
 }
 
-static const cJSON *member(const cJSON *o, const char *name, size_t n)
+static const cJSON *find_member(const cJSON *o, const char *name, size_t n)
 {
     if (!cJSON_IsObject(o))
         return NULL;
@@ -198,7 +198,7 @@ static const cJSON *member(const cJSON *o, const char *name, size_t n)
 
 const cJSON *json_get(const cJSON *o, const char *name)
 {
-    return member(o, name, strlen(name));
+    return find_member(o, name, strlen(name));
 }
 
 static const cJSON *step(const cJSON *o, const char *name, size_t n)
@@ -211,7 +211,7 @@ static const cJSON *step(const cJSON *o, const char *name, size_t n)
         if (str_to_u64(key + 1, &index))
             return cJSON_IsArray(o) && index < INT32_MAX ? cJSON_GetArrayItem(o, (int)index) : NULL;
     }
-    return member(o, name, n);
+    return find_member(o, name, n);
 }
 
 const cJSON *json_at(const cJSON *o, const char *path)

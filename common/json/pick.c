@@ -11,7 +11,7 @@ struct cursor {
     size_t len, at;
 };
 
-static int peek(const struct cursor *c)
+static int peek_next(const struct cursor *c)
 {
     return c->at < c->len ? (unsigned char)c->text[c->at] : -1;
 }
@@ -60,7 +60,7 @@ static bool skip_brackets(struct cursor *c)
 static bool skip_value(struct cursor *c)
 {
     skip_space(c);
-    int first = peek(c);
+    int first = peek_next(c);
     if (first == '"')
         return skip_string(c);
     if (first == '{' || first == '[')
@@ -77,11 +77,11 @@ static bool next_name(struct cursor *c, struct json_slice *ret)
 {
     skip_space(c);
     size_t start = c->at + 1;
-    if (peek(c) != '"' || !skip_string(c))
+    if (peek_next(c) != '"' || !skip_string(c))
         return false;
     *ret = (struct json_slice){c->text + start, c->at - start - 1};
     skip_space(c);
-    if (peek(c) != ':')
+    if (peek_next(c) != ':')
         return false;
     c->at++;
     skip_space(c);
@@ -92,11 +92,11 @@ static bool next_name(struct cursor *c, struct json_slice *ret)
 static int open_object(struct cursor *c)
 {
     skip_space(c);
-    if (peek(c) != '{')
+    if (peek_next(c) != '{')
         return -1;
     c->at++;
     skip_space(c);
-    if (peek(c) != '}')
+    if (peek_next(c) != '}')
         return 1;
     c->at++;
     return 0;
@@ -106,7 +106,7 @@ static int open_object(struct cursor *c)
 static int after_member(struct cursor *c)
 {
     skip_space(c);
-    int now = peek(c);
+    int now = peek_next(c);
     if (now != ',' && now != '}')
         return -1;
     c->at++;
@@ -161,7 +161,7 @@ struct trail {
 };
 
 /* The rest of the path below the member; NULL when its next step is another one. */
-static const char *follow(const char *path, const struct json_slice *name)
+static const char *follow_path(const char *path, const struct json_slice *name)
 {
     bool bracket = *path == '[';
     path += bracket;
@@ -180,7 +180,7 @@ static enum wanted member_wanted(const struct picker *p, const struct trail *tra
 {
     enum wanted wanted = WANTED_NOT;
     for (size_t i = 0; i < p->count; i++) {
-        below->rest[i] = trail->rest[i] ? follow(trail->rest[i], name) : NULL;
+        below->rest[i] = trail->rest[i] ? follow_path(trail->rest[i], name) : NULL;
         if (below->rest[i] && !*below->rest[i])
             wanted = WANTED_WHOLE;
         else if (below->rest[i] && wanted == WANTED_NOT)
@@ -210,7 +210,7 @@ static bool pick_object(struct picker *p, const struct trail *trail)
         bool fine = next_name(&p->in, &name);
         enum wanted wanted = fine ? member_wanted(p, trail, &name, &below) : WANTED_NOT;
         size_t start = p->in.at;
-        if (wanted == WANTED_WITHIN && peek(&p->in) == '{') {
+        if (wanted == WANTED_WITHIN && peek_next(&p->in) == '{') {
             write_name(p, &name, &first);
             fine = pick_object(p, &below);
         } else if (fine) {

@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-static int fail(const struct json_scan *s, struct err *err, const char *what)
+static int fail_scan(const struct json_scan *s, struct err *err, const char *what)
 {
     size_t line = 1, column = 1;
     for (size_t i = 0; i < s->at && i < s->len; i++) {
@@ -16,7 +16,7 @@ static int fail(const struct json_scan *s, struct err *err, const char *what)
     return err_set(err, ERR_INVALID, "JSON line %zu column %zu: %s", line, column, what);
 }
 
-static inline int peek(const struct json_scan *s)
+static inline int peek_byte(const struct json_scan *s)
 {
     return s->at < s->len ? (unsigned char)s->text[s->at] : -1;
 }
@@ -38,7 +38,7 @@ static bool is_digit(int c)
 static bool skip_digits(struct json_scan *s)
 {
     size_t start = s->at;
-    while (is_digit(peek(s)))
+    while (is_digit(peek_byte(s)))
         s->at++;
     return s->at > start;
 }
@@ -46,23 +46,23 @@ static bool skip_digits(struct json_scan *s)
 static int scan_number(struct json_scan *s, struct err *err)
 {
     size_t start = s->at;
-    if (peek(s) == '-')
+    if (peek_byte(s) == '-')
         s->at++;
-    if (peek(s) == '0')
+    if (peek_byte(s) == '0')
         s->at++;
     else if (!skip_digits(s))
-        return fail(s, err, "a number needs a digit here");
-    if (peek(s) == '.') {
+        return fail_scan(s, err, "a number needs a digit here");
+    if (peek_byte(s) == '.') {
         s->at++;
         if (!skip_digits(s))
-            return fail(s, err, "a digit must follow the decimal point");
+            return fail_scan(s, err, "a digit must follow the decimal point");
     }
-    if (peek(s) == 'e' || peek(s) == 'E') {
+    if (peek_byte(s) == 'e' || peek_byte(s) == 'E') {
         s->at++;
-        if (peek(s) == '+' || peek(s) == '-')
+        if (peek_byte(s) == '+' || peek_byte(s) == '-')
             s->at++;
         if (!skip_digits(s))
-            return fail(s, err, "a digit must follow the exponent");
+            return fail_scan(s, err, "a digit must follow the exponent");
     }
     if (s->number)
         s->number(s->arg, s->text + start, s->at - start);
@@ -98,7 +98,7 @@ static bool is_hex(int c)
     return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
-static unsigned hex4(const char *p)
+static unsigned read_hex4(const char *p)
 {
     unsigned value = 0;
     for (int i = 0; i < 4; i++) {
@@ -122,7 +122,7 @@ static bool is_low(unsigned code)
    a character, 0 for U+0000 and half a pair. */
 static size_t escape_length(const char *p, size_t n)
 {
-    unsigned code = hex4(p + 2);
+    unsigned code = read_hex4(p + 2);
     if (code == 0 || is_low(code))
         return 0;
     if (!is_high(code))
@@ -132,22 +132,22 @@ static size_t escape_length(const char *p, size_t n)
     for (int i = 8; i < 12; i++)
         if (!is_hex((unsigned char)p[i]))
             return 0;
-    return is_low(hex4(p + 8)) ? 12 : 0;
+    return is_low(read_hex4(p + 8)) ? 12 : 0;
 }
 
 static int scan_escape(struct json_scan *s, struct err *err)
 {
     s->at++;
-    int c = peek(s);
+    int c = peek_byte(s);
     if (c < 0 || !memchr("\"\\/bfnrtu", c, 9))
-        return fail(s, err, "unknown escape");
+        return fail_scan(s, err, "unknown escape");
     s->at++;
     if (c != 'u')
         return 0;
     size_t start = s->at;
     for (int i = 0; i < 4; i++, s->at++)
-        if (!is_hex(peek(s)))
-            return fail(s, err, "\\u needs four hexadecimal digits");
+        if (!is_hex(peek_byte(s)))
+            return fail_scan(s, err, "\\u needs four hexadecimal digits");
     if (s->data) {
         size_t n = escape_length(s->text + start - 2, s->len - start + 2);
         s->odd |= n == 0;
@@ -155,7 +155,7 @@ static int scan_escape(struct json_scan *s, struct err *err)
         return 0;
     }
     if (memcmp(s->text + start, "0000", 4) == 0)
-        return fail(s, err, "the character \\u0000 is not allowed");
+        return fail_scan(s, err, "the character \\u0000 is not allowed");
     return 0;
 }
 
@@ -172,25 +172,25 @@ static void skip_plain(struct json_scan *s)
 
 static int scan_string(struct json_scan *s, struct err *err)
 {
-    if (peek(s) != '"')
-        return fail(s, err, "a string must begin here");
+    if (peek_byte(s) != '"')
+        return fail_scan(s, err, "a string must begin here");
     s->at++;
     for (;;) {
         skip_plain(s);
-        int c = peek(s);
+        int c = peek_byte(s);
         if (c < 0)
-            return fail(s, err, "the string does not end");
+            return fail_scan(s, err, "the string does not end");
         if (c == '"')
             break;
         if (c == '\\') {
             if (scan_escape(s, err) < 0)
                 return -1;
         } else if (c < 0x20) {
-            return fail(s, err, "control characters must be escaped");
+            return fail_scan(s, err, "control characters must be escaped");
         } else {
             size_t n = utf8_length((const unsigned char *)s->text + s->at, s->len - s->at);
             if (!n && !s->data)
-                return fail(s, err, "invalid UTF-8");
+                return fail_scan(s, err, "invalid UTF-8");
             s->odd |= n == 0;
             s->at += n ? n : 1;
         }
@@ -206,8 +206,8 @@ static int scan_member(struct json_scan *s, unsigned depth, struct err *err)
     if (scan_string(s, err) < 0)
         return -1;
     skip_space(s);
-    if (peek(s) != ':')
-        return fail(s, err, "':' must follow a member's name");
+    if (peek_byte(s) != ':')
+        return fail_scan(s, err, "':' must follow a member's name");
     s->at++;
     return scan_value(s, depth, err);
 }
@@ -215,11 +215,11 @@ static int scan_member(struct json_scan *s, unsigned depth, struct err *err)
 /* The items between '{' and '}' or '[' and ']'. */
 static int scan_container(struct json_scan *s, unsigned depth, struct err *err)
 {
-    bool object = peek(s) == '{';
+    bool object = peek_byte(s) == '{';
     int end = object ? '}' : ']';
     s->at++;
     skip_space(s);
-    if (peek(s) == end) {
+    if (peek_byte(s) == end) {
         s->at++;
         return 0;
     }
@@ -228,9 +228,9 @@ static int scan_container(struct json_scan *s, unsigned depth, struct err *err)
         if ((object ? scan_member(s, depth, err) : scan_value(s, depth, err)) < 0)
             return -1;
         skip_space(s);
-        int c = peek(s);
+        int c = peek_byte(s);
         if (c != ',' && c != end)
-            return fail(s, err, object ? "',' or '}' expected" : "',' or ']' expected");
+            return fail_scan(s, err, object ? "',' or '}' expected" : "',' or ']' expected");
         s->at++;
         if (c == end)
             return 0;
@@ -241,7 +241,7 @@ static int scan_value(struct json_scan *s, unsigned depth, struct err *err)
 {
     static const char *const words[] = {"true", "false", "null"};
     skip_space(s);
-    int c = peek(s);
+    int c = peek_byte(s);
     if (c == '{' || c == '[') {
         if (depth >= LIMIT_JSON_DEPTH)
             return err_set(err, ERR_LIMIT, "JSON nested deeper than %d levels", LIMIT_JSON_DEPTH);
@@ -258,7 +258,7 @@ static int scan_value(struct json_scan *s, unsigned depth, struct err *err)
             return 0;
         }
     }
-    return fail(s, err, c < 0 ? "the text ends too early" : "a value must stand here");
+    return fail_scan(s, err, c < 0 ? "the text ends too early" : "a value must stand here");
 }
 
 int json_scan_document(struct json_scan *s, struct err *err)
@@ -266,7 +266,7 @@ int json_scan_document(struct json_scan *s, struct err *err)
     if (scan_value(s, 0, err) < 0)
         return -1;
     skip_space(s);
-    return s->at == s->len ? 0 : fail(s, err, "nothing may follow the document");
+    return s->at == s->len ? 0 : fail_scan(s, err, "nothing may follow the document");
 }
 
 /* Within a string: writes the character at p, and returns how many bytes it took. */

@@ -27,7 +27,7 @@ void json_quote(struct buf *out, const char *s)
     buf_addc(out, '"');
 }
 
-static void begin(struct json_writer *w, const char *key)
+static void start_value(struct json_writer *w, const char *key)
 {
     bool in_object = w->depth && w->close[w->depth - 1] == '}';
     assert(in_object == (key != NULL));
@@ -44,7 +44,7 @@ static void begin(struct json_writer *w, const char *key)
 static void open_container(struct json_writer *w, const char *key, char open, char close)
 {
     assert(w->depth < JSON_WRITER_DEPTH);
-    begin(w, key);
+    start_value(w, key);
     buf_addc(w->out, open);
     w->close[w->depth++] = close;
     w->filled[w->depth] = false;
@@ -70,7 +70,7 @@ void json_string(struct json_writer *w, const char *key, const char *value)
 {
     if (!value)
         return;
-    begin(w, key);
+    start_value(w, key);
     json_quote(w->out, value);
 }
 
@@ -86,13 +86,13 @@ void json_stringf(struct json_writer *w, const char *key, const char *format, ..
 
 void json_number(struct json_writer *w, const char *key, int64_t value)
 {
-    begin(w, key);
+    start_value(w, key);
     buf_addf(w->out, "%lld", (long long)value);
 }
 
 void json_boolean(struct json_writer *w, const char *key, bool value)
 {
-    begin(w, key);
+    start_value(w, key);
     buf_adds(w->out, value ? "true" : "false");
 }
 
@@ -100,7 +100,7 @@ void json_raw(struct json_writer *w, const char *key, const char *json)
 {
     if (!json)
         return;
-    begin(w, key);
+    start_value(w, key);
     buf_adds(w->out, json);
 }
 

@@ -241,8 +241,8 @@ static int take_user(const struct files *f, const char *name, struct kube_config
     return 0;
 }
 
-static int build(const struct files *f, const struct kube_config_choice *choice,
-                 struct kube_config *ret, struct err *err)
+static int build_config(const struct files *f, const struct kube_config_choice *choice,
+                        struct kube_config *ret, struct err *err)
 {
     CLEANUP_KUBE_CONFIG struct kube_config c = {0};
     const char *name = choice->context;
@@ -290,7 +290,7 @@ int kube_config_parse(const char *text, size_t len, const char *folder,
     __attribute__((cleanup(files_release))) struct files f = {0};
     if (len > LIMIT_KUBECONFIG_BYTES)
         return err_set(err, ERR_LIMIT, "longer than %u bytes", LIMIT_KUBECONFIG_BYTES);
-    if (add_text(&f, text, len, folder, err) != 0 || build(&f, choice, ret, err) != 0)
+    if (add_text(&f, text, len, folder, err) != 0 || build_config(&f, choice, ret, err) != 0)
         return err_wrap(err, "kubeconfig");
     return 0;
 }
@@ -332,7 +332,7 @@ static int load_list(const char *list, const struct kube_config_choice *choice,
             *err = missing;
         return missing.kind ? -1 : err_set(err, ERR_NOT_FOUND, "no kubeconfig is named");
     }
-    return build(&f, choice, ret, err) == 0 ? 0 : err_wrap(err, "kubeconfig");
+    return build_config(&f, choice, ret, err) == 0 ? 0 : err_wrap(err, "kubeconfig");
 }
 
 int kube_config_from_pod(const char *host, const char *port, const char *folder,

@@ -78,7 +78,7 @@ static void free_call(struct kube_call *c)
 }
 
 /* One callback, then the call is gone. The callback may submit and cancel others. */
-static void finish(struct kube_call *c, const struct kube_response *response)
+static void finish_call(struct kube_call *c, const struct kube_response *response)
 {
     struct curl_transport *t = c->owner;
     t->ended_ms = loop_now(t->loop);
@@ -113,7 +113,7 @@ static void finish_unanswered(struct kube_call *c, const char *why)
     bool ambiguous = kube_call_is_write(c) && !surely_unsent(c);
     (void)err_set(&r.err, ambiguous ? ERR_AMBIGUOUS : ERR_UNAVAILABLE, "%s: %s", c->owner->server,
                   why);
-    finish(c, &r);
+    finish_call(c, &r);
 }
 
 static void on_transfer(struct loop_transfer *transfer, CURL *easy, CURLcode result)
@@ -129,10 +129,10 @@ static void on_transfer(struct loop_transfer *transfer, CURL *easy, CURLcode res
         kube_token_expire(&t->token);
     if (c->refused) {
         (void)err_set(&r.err, ERR_INVALID, "the stream was refused");
-        finish(c, &r);
+        finish_call(c, &r);
     } else if (c->too_long) {
         (void)err_set(&r.err, ERR_LIMIT, "the reply is longer than %zu bytes", c->reply.max);
-        finish(c, &r);
+        finish_call(c, &r);
     } else if (result != CURLE_OK) {
         finish_unanswered(c, *c->error ? c->error : curl_easy_strerror(result));
     } else {
@@ -141,7 +141,7 @@ static void on_transfer(struct loop_transfer *transfer, CURL *easy, CURLcode res
         r.code = head.code;
         r.body = c->reply.data;
         r.body_len = c->reply.len;
-        finish(c, &r);
+        finish_call(c, &r);
     }
 }
 
@@ -167,7 +167,7 @@ static void on_timer(void *arg)
 
 /* --- Starting --- */
 
-static void start(struct kube_call *c)
+static void start_call(struct kube_call *c)
 {
     struct curl_transport *t = c->owner;
     unlink_call(c);
@@ -222,7 +222,7 @@ static void start_waiting(struct curl_transport *t)
 {
     struct kube_call *c;
     while ((c = next_to_start(t))) {
-        start(c);
+        start_call(c);
         if (t->running_count <= t->open_count)
             continue;
         t->open_count = t->running_count;
@@ -237,7 +237,7 @@ static void on_pump(void *arg)
     for (unsigned n = 0; t->ended.first && n < CURL_TRANSPORT_CALLS; n++) {
         struct kube_call *c = t->ended.first;
         struct kube_response r = {.body = "", .err = c->early};
-        finish(c, &r); /* cancelled ones are buried without a word */
+        finish_call(c, &r); /* cancelled ones are buried without a word */
     }
     start_waiting(t);
     if (t->ended.first)

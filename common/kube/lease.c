@@ -29,7 +29,7 @@ struct lease {
     void *released_arg;
 };
 
-static void run(struct lease *l);
+static void run_lease(struct lease *l);
 
 static int64_t now_ms(const struct lease *l)
 {
@@ -43,10 +43,10 @@ static struct kube_ref ref_of(const struct lease *l)
 
 static void on_timer(void *arg)
 {
-    run(arg);
+    run_lease(arg);
 }
 
-static void report(struct lease *l, const struct err *err)
+static void report_change(struct lease *l, const struct err *err)
 {
     if (l->o.failed)
         l->o.failed(l->o.arg, err);
@@ -77,9 +77,9 @@ static void on_read(void *arg, const struct kube_reply *reply)
         lease_saw(&l->view, &record, now_ms(l));
     } else {
         lease_failed(&l->view, err.kind, now_ms(l));
-        report(l, &err);
+        report_change(l, &err);
     }
-    run(l);
+    run_lease(l);
 }
 
 static void on_written(void *arg, const struct kube_reply *reply)
@@ -96,9 +96,9 @@ static void on_written(void *arg, const struct kube_reply *reply)
     } else {
         /* A reply that cannot be read: the write has happened all the same. */
         lease_failed(&l->view, reply->status.err.kind ? err.kind : ERR_AMBIGUOUS, now_ms(l));
-        report(l, &err);
+        report_change(l, &err);
     }
-    run(l);
+    run_lease(l);
 }
 
 static void write_record(struct lease *l, enum lease_write what,
@@ -113,7 +113,7 @@ static void write_record(struct lease *l, enum lease_write what,
                    : kube_update(&l->client, ref_of(l), body, answer);
 }
 
-static void run(struct lease *l)
+static void run_lease(struct lease *l)
 {
     if (!l->started || l->releasing)
         return;
@@ -173,7 +173,7 @@ void lease_free(struct lease *l)
 void lease_start(struct lease *l)
 {
     l->started = true;
-    run(l);
+    run_lease(l);
 }
 
 bool lease_leading(const struct lease *l)

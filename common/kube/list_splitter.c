@@ -58,7 +58,7 @@ static void add_to_item(struct list_splitter *s, const char *p, size_t n)
  * it. A number or literal outside of all brackets ends *before* a delimiter: then 0 may be
  * returned.
  */
-static size_t follow(struct list_splitter *s, const char *p, size_t n, bool *ended)
+static size_t follow_item(struct list_splitter *s, const char *p, size_t n, bool *ended)
 {
     for (size_t i = 0; i < n; i++) {
         char c = p[i];
@@ -115,7 +115,7 @@ static ssize_t take_value(struct list_splitter *s, const char *p, size_t n,
                           struct err *err)
 {
     bool ended = false;
-    size_t used = follow(s, p, n, &ended);
+    size_t used = follow_item(s, p, n, &ended);
     if (s->state == SPLIT_IN_ITEM)
         add_to_item(s, p, used);
     else if (s->keep && !buf_add(&s->metadata, p, used))

@@ -205,7 +205,7 @@ struct paths {
     size_t count;
 };
 
-static void want(struct paths *p, const char *path)
+static void want_path(struct paths *p, const char *path)
 {
     p->items[p->count++] = path;
 }
@@ -215,7 +215,7 @@ static void want_fields(const struct kube_kind *kind, struct paths *p)
     size_t fields = field_count(kind);
     for (size_t i = 0; i < fields; i++) {
         p->fields[i] = field_path(kind->fields[i]);
-        want(p, p->fields[i].path);
+        want_path(p, p->fields[i].path);
     }
 }
 
@@ -233,12 +233,12 @@ static void want_head(const struct kube_kind *kind, struct paths *p)
         "metadata.ownerReferences",
     };
     for (size_t i = 0; i < ARRAY_LEN(head); i++)
-        want(p, head[i]);
+        want_path(p, head[i]);
     if (kind->label_path)
-        want(p, kind->label_path);
+        want_path(p, kind->label_path);
     if (!kind->label_path && kind->label_key) {
         (void)snprintf(p->label, sizeof p->label, "metadata.labels[%s]", kind->label_key);
-        want(p, p->label);
+        want_path(p, p->label);
     }
 }
 

@@ -11,7 +11,7 @@ static bool unreserved(unsigned char c)
            c == '.' || c == '_' || c == '~';
 }
 
-static void escape(struct buf *out, const char *text)
+static void escape_segment(struct buf *out, const char *text)
 {
     static const char hex[] = "0123456789ABCDEF";
     for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
@@ -32,7 +32,7 @@ void kube_path_segment(struct buf *out, const char *segment)
         return;
     }
     (void)buf_addc(out, '/');
-    escape(out, segment);
+    escape_segment(out, segment);
 }
 
 void kube_path_query(struct buf *out, const char *key, const char *value)
@@ -41,9 +41,9 @@ void kube_path_query(struct buf *out, const char *key, const char *value)
         return;
     /* Escaped segments hold no question mark. */
     (void)buf_addc(out, strchr(out->data, '?') ? '&' : '?');
-    escape(out, key);
+    escape_segment(out, key);
     (void)buf_addc(out, '=');
-    escape(out, value);
+    escape_segment(out, value);
 }
 
 void kube_path_query_int(struct buf *out, const char *key, int64_t value)

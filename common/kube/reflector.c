@@ -208,7 +208,7 @@ static void watch_done(void *arg, const struct kube_response *response)
 
 /* --- Actions --- */
 
-static void send(struct reflector *r, const struct reflector_action *a)
+static void send_action(struct reflector *r, const struct reflector_action *a)
 {
     const struct kube_kind *kind = store_kind(r->o.store);
     bool watch = a->kind == REFLECTOR_DO_WATCH;
@@ -267,7 +267,7 @@ static void act(struct reflector *r, const struct reflector_action *a)
     case REFLECTOR_DO_LIST:
     case REFLECTOR_DO_WATCH:
         assert(!r->call);
-        send(r, a);
+        send_action(r, a);
         break;
     case REFLECTOR_DO_WAIT:
         timer_arm(r->o.timers, &r->timer, now_ms(r) + a->delay_ms);
@@ -289,7 +289,7 @@ static void feed(struct reflector *r, const struct reflector_input *input)
         r->o.turned(r->o.arg);
 }
 
-static void due(void *arg)
+static void on_timer_due(void *arg)
 {
     feed(arg, &(struct reflector_input){.kind = REFLECTOR_DUE});
 }
@@ -301,7 +301,7 @@ struct reflector *reflector_new(const struct reflector_options *options)
     r->ns = xstrdup(options->ns);
     r->name = xstrdup(options->name);
     reflector_state_init(&r->state);
-    timer_init(&r->timer, due, r);
+    timer_init(&r->timer, on_timer_due, r);
     watch_decoder_init(&r->decoder, LIMIT_WATCH_LINE_BYTES);
     list_splitter_init(&r->splitter, LIMIT_OBJECT_BYTES);
     return r;

@@ -14,8 +14,8 @@ void reflector_state_init(struct reflector_state *s)
     *s = (struct reflector_state){.phase = REFLECTOR_NEW, .served = true};
 }
 
-static struct reflector_action *push(struct reflector_actions *list,
-                                     enum reflector_action_kind kind)
+static struct reflector_action *push_action(struct reflector_actions *list,
+                                            enum reflector_action_kind kind)
 {
     assert(list->count < REFLECTOR_ACTIONS_MAX);
     struct reflector_action *a = &list->items[list->count++];
@@ -25,7 +25,7 @@ static struct reflector_action *push(struct reflector_actions *list,
 
 static void list_page(struct reflector_state *s, struct reflector_actions *out)
 {
-    struct reflector_action *a = push(out, REFLECTOR_DO_LIST);
+    struct reflector_action *a = push_action(out, REFLECTOR_DO_LIST);
     s->phase = REFLECTOR_LISTING;
     a->limit = s->no_pages ? 0 : REFLECTOR_PAGE;
     if (*s->token)
@@ -38,14 +38,14 @@ static void list_begin(struct reflector_state *s, struct reflector_actions *out)
 {
     s->token[0] = '\0';
     s->lists++;
-    (void)push(out, REFLECTOR_DO_MARK);
+    (void)push_action(out, REFLECTOR_DO_MARK);
     list_page(s, out);
 }
 
 static void watch_begin(struct reflector_state *s, struct rng *rng, int64_t now,
                         struct reflector_actions *out)
 {
-    struct reflector_action *a = push(out, REFLECTOR_DO_WATCH);
+    struct reflector_action *a = push_action(out, REFLECTOR_DO_WATCH);
     s->phase = REFLECTOR_WATCHING;
     s->watch_began_ms = now;
     s->eventful = false;
@@ -58,7 +58,7 @@ static void wait_then(struct reflector_state *s, bool watch, int64_t delay_ms,
 {
     s->phase = REFLECTOR_WAITING;
     s->watch_next = watch;
-    push(out, REFLECTOR_DO_WAIT)->delay_ms = delay_ms;
+    push_action(out, REFLECTOR_DO_WAIT)->delay_ms = delay_ms;
 }
 
 static int64_t next_backoff(struct reflector_state *s, struct rng *rng, int64_t now,
@@ -106,7 +106,7 @@ static void page_in(struct reflector_state *s, struct rng *rng, const struct ref
     s->token[0] = '\0';
     s->no_version = s->no_pages = false;
     s->synced = s->served = true;
-    (void)push(out, REFLECTOR_DO_SWEEP);
+    (void)push_action(out, REFLECTOR_DO_SWEEP);
     watch_begin(s, rng, now, out);
 }
 
@@ -116,8 +116,8 @@ static void not_served(struct reflector_state *s, struct rng *rng, struct reflec
     s->served = false;
     s->version[0] = s->token[0] = '\0';
     s->no_version = s->no_pages = false;
-    (void)push(out, REFLECTOR_DO_MARK);
-    (void)push(out, REFLECTOR_DO_SWEEP);
+    (void)push_action(out, REFLECTOR_DO_MARK);
+    (void)push_action(out, REFLECTOR_DO_SWEEP);
     wait_then(s, false, rng_jitter(rng, REFLECTOR_UNSERVED_MS, JITTER_PERCENT), out);
 }
 

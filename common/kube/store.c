@@ -104,7 +104,7 @@ static void leave_bucket(struct store *s, struct entry *e)
 }
 
 /* The entry shows the object from now on; its former object, of the same key, is not freed. */
-static void show(struct store *s, struct entry *e, struct kube_object *o)
+static void show_object(struct store *s, struct entry *e, struct kube_object *o)
 {
     e->object = o;
     e->by_key.key = o->ns;
@@ -134,7 +134,8 @@ static void account(struct store *s, struct entry *e)
     s->bytes += e->bytes;
 }
 
-static void tell(struct store *s, const struct kube_object *before, const struct kube_object *after)
+static void tell_listener(struct store *s, const struct kube_object *before,
+                          const struct kube_object *after)
 {
     s->busy = true;
     for (size_t i = 0; i < s->listener_count; i++)
@@ -178,7 +179,7 @@ static void remove_entry(struct store *s, struct entry *e)
     s->count--;
     s->unreadable -= o->unreadable != NULL;
     delete_entry(s, e);
-    tell(s, o, NULL);
+    tell_listener(s, o, NULL);
 }
 
 bool store_is_news(const struct store *s, const struct kube_object *o)
@@ -210,10 +211,10 @@ void store_put(struct store *s, struct kube_object *o)
         e = add_entry(s, o);
         s->count++;
     }
-    show(s, e, o);
+    show_object(s, e, o);
     account(s, e);
     s->unreadable += o->unreadable != NULL;
-    tell(s, before, o);
+    tell_listener(s, before, o);
 }
 
 bool store_remove(struct store *s, const char *ns, const char *name)

@@ -30,7 +30,7 @@ struct workqueue {
     size_t ready, processing;
 };
 
-static struct item *find(const struct workqueue *q, const char *key)
+static struct item *find_item(const struct workqueue *q, const char *key)
 {
     struct item *i = NULL;
     HASH_FIND_STR(q->items, key, i);
@@ -41,7 +41,7 @@ static void put_in_line(void *arg);
 
 static struct item *find_or_add(struct workqueue *q, const char *key)
 {
-    struct item *i = find(q, key);
+    struct item *i = find_item(q, key);
     if (i)
         return i;
     size_t n = strlen(key);
@@ -53,7 +53,7 @@ static struct item *find_or_add(struct workqueue *q, const char *key)
     return i;
 }
 
-static void drop(struct workqueue *q, struct item *i)
+static void drop_item(struct workqueue *q, struct item *i)
 {
     timer_cancel(&q->delays, &i->delay);
     HASH_DEL(q->items, i);
@@ -64,7 +64,7 @@ static void drop(struct workqueue *q, struct item *i)
 static void drop_if_idle(struct workqueue *q, struct item *i)
 {
     if (!i->queued && !i->processing && !timer_armed(&i->delay))
-        drop(q, i);
+        drop_item(q, i);
 }
 
 /* Those in a hurry come first, in the order in which they were added. */
@@ -111,7 +111,7 @@ static void unlink_item(struct workqueue *q, struct item *i)
 
 void workqueue_hurry(struct workqueue *q, const char *key, bool hurry)
 {
-    struct item *i = find(q, key);
+    struct item *i = find_item(q, key);
     if (!i || i->hurry == hurry)
         return;
     if (i->queued)
@@ -133,7 +133,7 @@ void workqueue_free(struct workqueue *q)
     if (!q)
         return;
     while (q->items)
-        drop(q, q->items);
+        drop_item(q, q->items);
     timers_release(&q->delays);
     free(q);
 }
@@ -179,7 +179,7 @@ const char *workqueue_get(struct workqueue *q, int64_t now_ms)
 void workqueue_done(struct workqueue *q, const char *key, int64_t now_ms)
 {
     (void)now_ms;
-    struct item *i = find(q, key);
+    struct item *i = find_item(q, key);
     assert(i && i->processing);
     i->processing = false;
     q->processing--;

@@ -4,9 +4,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-__attribute__((format(printf, 4, 0))) static void report(const struct check *c, const char *suffix,
-                                                         const char *value, const char *format,
-                                                         va_list args)
+__attribute__((format(printf, 4, 0))) static void report_finding(const struct check *c,
+                                                                 const char *suffix,
+                                                                 const char *value,
+                                                                 const char *format, va_list args)
 {
     char path[PATH_MAX_BYTES], detail[1024];
     if (findings_full(c->findings)) {
@@ -26,7 +27,7 @@ void check_fail(const struct check *c, const char *value, const char *detail, ..
 {
     va_list args;
     va_start(args, detail);
-    report(c, c->rule->field ? c->rule->field : "", value, detail, args);
+    report_finding(c, c->rule->field ? c->rule->field : "", value, detail, args);
     va_end(args);
 }
 
@@ -35,6 +36,6 @@ void check_fail_at(const struct check *c, const char *suffix, const char *value,
 {
     va_list args;
     va_start(args, detail);
-    report(c, suffix, value, detail, args);
+    report_finding(c, suffix, value, detail, args);
     va_end(args);
 }

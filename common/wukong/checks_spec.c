@@ -14,7 +14,7 @@
 #include "wukong/selector.h"
 
 /* has(o.name): null is pruned before CEL sees it. */
-static bool has(const cJSON *o, const char *name)
+static bool has_value(const cJSON *o, const char *name)
 {
     const cJSON *v = json_get(o, name);
     return v && !cJSON_IsNull(v);
@@ -32,10 +32,10 @@ static bool is_true(const cJSON *o, const char *name)
 
 static bool clones(const struct check *c)
 {
-    return has(json_get(c->root, "spec"), "cloneSource");
+    return has_value(json_get(c->root, "spec"), "cloneSource");
 }
 
-static char *shown(const cJSON *v)
+static char *show_value(const cJSON *v)
 {
     return v ? json_print_start(v, FINDING_VALUE_MAX) : NULL;
 }
@@ -74,7 +74,7 @@ void check_name_vm(struct check *c, const cJSON *v)
     size_t name = name_length(v), suffix = n > 10 ? 6 : n > 1 ? 5 : 3;
     if (!clones(c) || name + suffix <= LIMIT_DNS_LABEL)
         return;
-    CLEANUP_FREE char *text = shown(json_at(v, "metadata.name"));
+    CLEANUP_FREE char *text = show_value(json_at(v, "metadata.name"));
     check_fail(c, text, "it has %zu, of which the VM's name adds %zu", name + suffix, suffix);
 }
 
@@ -93,7 +93,7 @@ void check_name_disks(struct check *c, const cJSON *v)
             name + suffix + strlen(disk_name->valuestring) > LIMIT_DNS_LABEL) {
             char place[40];
             snprintf(place, sizeof(place), "spec.disks[%zu].name", i);
-            CLEANUP_FREE char *text = shown(disk_name);
+            CLEANUP_FREE char *text = show_value(disk_name);
             check_fail_at(c, place, text, "it would have %zu",
                           name + suffix + strlen(disk_name->valuestring));
         }
@@ -105,7 +105,7 @@ void check_name_disks(struct check *c, const cJSON *v)
 
 void check_required_without_clone(struct check *c, const cJSON *v)
 {
-    if (!clones(c) && !has(v, c->rule->field + 1))
+    if (!clones(c) && !has_value(v, c->rule->field + 1))
         check_fail(c, NULL, NULL);
 }
 
@@ -115,7 +115,7 @@ static void each_item(struct check *c, const cJSON *list, bool wanted, const cha
     const cJSON *item;
     size_t i = 0;
     cJSON_ArrayForEach (item, list) {
-        if (cJSON_IsObject(item) && has(item, member) != wanted) {
+        if (cJSON_IsObject(item) && has_value(item, member) != wanted) {
             char place[64];
             snprintf(place, sizeof(place), "[%zu].%s", i, member);
             check_fail_at(c, place, NULL, NULL);
@@ -160,13 +160,13 @@ void check_replicas_without_clone(struct check *c, const cJSON *v)
 /* The argument is the type that needs the rule's field, or with which it may not stand. */
 void check_source_name_required(struct check *c, const cJSON *v)
 {
-    if (is(v, "type", c->rule->arg) && !has(v, c->rule->field + 1))
+    if (is(v, "type", c->rule->arg) && !has_value(v, c->rule->field + 1))
         check_fail(c, NULL, NULL);
 }
 
 void check_source_name_forbidden(struct check *c, const cJSON *v)
 {
-    if (is(v, "type", c->rule->arg) && has(v, c->rule->field + 1))
+    if (is(v, "type", c->rule->arg) && has_value(v, c->rule->field + 1))
         check_fail(c, NULL, NULL);
 }
 
@@ -189,22 +189,22 @@ static bool vm_snapshot(const cJSON *source)
 
 void check_vmsnapshot_clone_type(struct check *c, const cJSON *v)
 {
-    bool running = has(v, "cloneType") ? is(v, "cloneType", "running") : is(v, "type", "vmi");
+    bool running = has_value(v, "cloneType") ? is(v, "cloneType", "running") : is(v, "type", "vmi");
     if (vm_snapshot(v) && !running)
         check_fail(c, "\"VirtualMachineSnapshot\"", NULL);
 }
 
 void check_vmsnapshot_quiesce(struct check *c, const cJSON *v)
 {
-    if (!vm_snapshot(v) || !has(v, "quiesce") || is(v, "quiesce", "IfAvailable"))
+    if (!vm_snapshot(v) || !has_value(v, "quiesce") || is(v, "quiesce", "IfAvailable"))
         return;
-    CLEANUP_FREE char *text = shown(json_get(v, "quiesce"));
+    CLEANUP_FREE char *text = show_value(json_get(v, "quiesce"));
     check_fail(c, text, NULL);
 }
 
 void check_vmsnapshot_class(struct check *c, const cJSON *v)
 {
-    if (vm_snapshot(v) && has(v, "volumeSnapshotClassName"))
+    if (vm_snapshot(v) && has_value(v, "volumeSnapshotClassName"))
         check_fail(c, NULL, NULL);
 }
 
@@ -217,7 +217,7 @@ void check_vmsnapshot_selection(struct check *c, const cJSON *v)
 
 void check_quiesce_full(struct check *c, const cJSON *v)
 {
-    bool full = has(v, "cloneType") ? is(v, "cloneType", "full") : is(v, "type", "vm");
+    bool full = has_value(v, "cloneType") ? is(v, "cloneType", "full") : is(v, "type", "vm");
     if (full && is(v, "quiesce", "Required"))
         check_fail(c, NULL, NULL);
 }
@@ -230,7 +230,7 @@ void check_start_strategy(struct check *c, const cJSON *v)
     if (!clones(c) || !cJSON_IsFalse(json_get(v, "autoStart")) || !cJSON_IsString(run) ||
         str_eq(run->valuestring, "Manual"))
         return;
-    CLEANUP_FREE char *text = shown(run);
+    CLEANUP_FREE char *text = show_value(run);
     check_fail(c, text, "autoStart is false");
 }
 
@@ -289,7 +289,7 @@ void check_disk_sources_unique(struct check *c, const cJSON *v)
             continue;
         char place[48];
         snprintf(place, sizeof(place), "[%zu].%s", i - 1,
-                 has(disk, "sourceDisk") ? "sourceDisk" : "name");
+                 has_value(disk, "sourceDisk") ? "sourceDisk" : "name");
         CLEANUP_FREE char *text = xasprintf("\"%.*s\"", FINDING_VALUE_MAX + 4, source_of(disk));
         check_fail_at(c, place, text, NULL);
     }
@@ -311,7 +311,7 @@ void check_disk_boot_one(struct check *c, const cJSON *v)
 
 void check_static_address(struct check *c, const cJSON *v)
 {
-    if (is(v, "mode", "static") && !has(v, "address"))
+    if (is(v, "mode", "static") && !has_value(v, "address"))
         check_fail(c, NULL, NULL);
 }
 
@@ -325,10 +325,10 @@ void check_networks_with_clone(struct check *c, const cJSON *v)
     for (size_t i = 0; i < ARRAY_LEN(decided); i++) {
         char place[32];
         snprintf(place, sizeof(place), ".%s", decided[i]);
-        if (has(v, decided[i]))
+        if (has_value(v, decided[i]))
             check_fail_at(c, place, NULL, NULL);
     }
-    if (!has(v, "nadName"))
+    if (!has_value(v, "nadName"))
         check_fail_at(c, ".nadName", NULL, "it is missing");
 }
 
@@ -345,20 +345,20 @@ void check_network_static_with_clone(struct check *c, const cJSON *v)
         const cJSON *setting = json_get(v, settings[i]);
         char place[32];
         snprintf(place, sizeof(place), ".%s", settings[i]);
-        if (has(v, settings[i]) && !(cJSON_IsArray(setting) && !setting->child))
+        if (has_value(v, settings[i]) && !(cJSON_IsArray(setting) && !setting->child))
             check_fail_at(c, place, NULL, NULL);
     }
 }
 
 void check_ha_restart_with_clone(struct check *c, const cJSON *v)
 {
-    if (clones(c) && has(v, "restartPolicy"))
+    if (clones(c) && has_value(v, "restartPolicy"))
         check_fail(c, NULL, NULL);
 }
 
 void check_password_plain(struct check *c, const cJSON *v)
 {
-    if (has(v, "password"))
+    if (has_value(v, "password"))
         check_fail(c, NULL, NULL);
 }
 
@@ -372,14 +372,14 @@ void check_actions(struct check *c, const cJSON *v)
         deny = deny || (cJSON_IsString(item) && str_eq(item->valuestring, "Deny"));
         warn = warn || (cJSON_IsString(item) && str_eq(item->valuestring, "Warn"));
     }
-    CLEANUP_FREE char *text = shown(v);
+    CLEANUP_FREE char *text = show_value(v);
     if (deny && warn)
         check_fail(c, text, NULL);
 }
 
 void check_subject_namespace(struct check *c, const cJSON *v)
 {
-    if (has(v, "kind") && is(v, "kind", "ServiceAccount") != has(v, "namespace"))
+    if (has_value(v, "kind") && is(v, "kind", "ServiceAccount") != has_value(v, "namespace"))
         check_fail(c, "", NULL);
 }
 

@@ -19,7 +19,7 @@
 #define MINUTE_NS (INT64_C(60) * 1000000000)
 #define WEEK_NS (7 * 24 * 60 * MINUTE_NS)
 
-static char *shown(const cJSON *v)
+static char *quote_value(const cJSON *v)
 {
     return v ? json_print_start(v, FINDING_VALUE_MAX) : NULL;
 }
@@ -39,7 +39,7 @@ void check_int_range(struct check *c, const cJSON *v)
     long long n;
     if (schema_integer(v, &n) && n >= r->min && n <= r->max)
         return;
-    CLEANUP_FREE char *text = shown(v);
+    CLEANUP_FREE char *text = quote_value(v);
     check_fail(c, text, NULL);
 }
 
@@ -50,7 +50,7 @@ void check_length(struct check *c, const cJSON *v)
     if (n >= l->min && n <= l->max)
         return;
     if (cJSON_IsString(v)) {
-        CLEANUP_FREE char *text = shown(v);
+        CLEANUP_FREE char *text = quote_value(v);
         check_fail(c, text, "it has %zu", n);
     } else {
         char text[32];
@@ -73,7 +73,7 @@ static void choose(struct check *c, const char *suffix, const cJSON *v)
     for (size_t i = 0; i < k->count; i++)
         if (k->names[i] && str_eq(v->valuestring, k->names[i]))
             return;
-    CLEANUP_FREE char *text = shown(v);
+    CLEANUP_FREE char *text = quote_value(v);
     CLEANUP_FREE char *path = xasprintf("%s%s", c->path, suffix);
     findings_add_unsupported(c->findings, c->rule, path, text, k->names, k->count);
 }
@@ -99,7 +99,7 @@ static void check_named(struct check *c, const cJSON *v, const char *why)
 {
     if (!why)
         return;
-    CLEANUP_FREE char *text = shown(v);
+    CLEANUP_FREE char *text = quote_value(v);
     check_fail(c, text, "it %s", why);
 }
 
@@ -132,7 +132,7 @@ static void bad_label(struct check *c, const cJSON *item, const char *bad_key,
     }
     CLEANUP_FREE char *suffix = xasprintf("[%.*s]", LIMIT_DNS_SUBDOMAIN + 64, item->string);
     CLEANUP_FREE char *key = xasprintf("\"%.*s\"", FINDING_VALUE_MAX + 4, item->string);
-    CLEANUP_FREE char *text = shown(item);
+    CLEANUP_FREE char *text = quote_value(item);
     if (bad_key)
         check_fail_at(c, suffix, key, "its key: %s", bad_key);
     else
@@ -156,7 +156,7 @@ void check_label_map(struct check *c, const cJSON *v)
 void check_quantity(struct check *c, const cJSON *v)
 {
     CLEANUP_FREE char *text = json_text(v);
-    CLEANUP_FREE char *printed = shown(v);
+    CLEANUP_FREE char *printed = quote_value(v);
     struct quantity q, one = quantity_from_int(1);
     enum quantity_error e = quantity_parse(text, &q);
     size_t n = strlen(text);
@@ -189,7 +189,7 @@ void check_cron(struct check *c, const cJSON *v)
 {
     struct cron ignored;
     struct err err;
-    CLEANUP_FREE char *text = shown(v);
+    CLEANUP_FREE char *text = quote_value(v);
     if (characters(v->valuestring) > CRON_CRD_MAX)
         check_fail(c, text, "it has more than %d characters", CRON_CRD_MAX);
     else if (cron_parse(v->valuestring, &ignored, &err) < 0)
@@ -212,7 +212,7 @@ void check_cron_fires(struct check *c, const cJSON *v)
         return;
     if (cron_next(&cron, NULL, some_day_s, &at))
         return;
-    CLEANUP_FREE char *text = shown(v);
+    CLEANUP_FREE char *text = quote_value(v);
     check_fail(c, text, NULL);
 }
 
@@ -243,7 +243,7 @@ static bool plain_duration(const char *s)
 void check_window_duration(struct check *c, const cJSON *v)
 {
     int64_t ns;
-    CLEANUP_FREE char *text = shown(v);
+    CLEANUP_FREE char *text = quote_value(v);
     if (characters(v->valuestring) > 32)
         check_fail(c, text, "it has more than 32 characters");
     else if (!plain_duration(v->valuestring) || !duration_parse(v->valuestring, &ns))
@@ -257,7 +257,7 @@ void check_window_duration(struct check *c, const cJSON *v)
 void check_time_zone(struct check *c, const cJSON *v)
 {
     struct err err;
-    CLEANUP_FREE char *text = shown(v);
+    CLEANUP_FREE char *text = quote_value(v);
     CLEANUP_ZONE struct zone *zone = NULL;
     size_t n = characters(v->valuestring);
     if (n < 1 || n > 64)
@@ -283,14 +283,14 @@ void check_date_time(struct check *c, const cJSON *v)
     int64_t ms;
     if (str_to_time_ms(v->valuestring, &ms))
         return;
-    CLEANUP_FREE char *text = shown(v);
+    CLEANUP_FREE char *text = quote_value(v);
     check_fail(c, text, NULL);
 }
 
 void check_condition_type(struct check *c, const cJSON *v)
 {
     size_t n = characters(v->valuestring);
-    CLEANUP_FREE char *text = shown(v);
+    CLEANUP_FREE char *text = quote_value(v);
     const char *why = name_qualified_error(v->valuestring);
     if (n < 1 || n > 316)
         check_fail(c, text, "it must have 1 to 316 characters");
@@ -316,7 +316,7 @@ void check_gate_reserved(struct check *c, const cJSON *v)
     for (size_t i = 0; i < ARRAY_LEN(own); i++) {
         if (!str_eq(v->valuestring, own[i]))
             continue;
-        CLEANUP_FREE char *text = shown(v);
+        CLEANUP_FREE char *text = quote_value(v);
         check_fail(c, text, NULL);
     }
 }
@@ -333,7 +333,7 @@ static bool is_ip(const char *s, int *ret_bits)
 
 void check_address(struct check *c, const cJSON *v)
 {
-    CLEANUP_FREE char *text = shown(v);
+    CLEANUP_FREE char *text = quote_value(v);
     CLEANUP_FREE char *host = xstrndup(v->valuestring, ADDRESS_TEXT_MAX);
     char *slash = strchr(host, '/');
     int bits;
@@ -353,7 +353,7 @@ void check_ip(struct check *c, const cJSON *v)
     int bits;
     if (is_ip(v->valuestring, &bits))
         return;
-    CLEANUP_FREE char *text = shown(v);
+    CLEANUP_FREE char *text = quote_value(v);
     check_fail(c, text, NULL);
 }
 
@@ -363,7 +363,7 @@ void check_nad_name(struct check *c, const cJSON *v)
     const char *slash = strchr(v->valuestring, '/'), *name = slash ? slash + 1 : v->valuestring;
     CLEANUP_FREE char *ns =
         slash ? xstrndup(v->valuestring, (size_t)(slash - v->valuestring)) : NULL;
-    CLEANUP_FREE char *text = shown(v);
+    CLEANUP_FREE char *text = quote_value(v);
     if (ns && !name_is_dns_label(ns))
         check_fail(c, text, "the namespace before '/' %s", name_dns_label_error(ns));
     else if (!name_is_dns_subdomain(name))
@@ -388,7 +388,7 @@ static int compare_keyed(const void *a, const void *b)
 
 /* For each item whether an earlier one has its key: by sorting, so that a long list costs little
    more than a short one. Owned by the caller. */
-static bool *repeated(const cJSON *list, const char *(*key_of)(const cJSON *item))
+static bool *find_repeated(const cJSON *list, const char *(*key_of)(const cJSON *item))
 {
     size_t n = (size_t)cJSON_GetArraySize(list), i = 0;
     CLEANUP_FREE struct keyed *keys = xcalloc(n, sizeof(*keys));
@@ -417,13 +417,13 @@ static const char *name_of(const cJSON *item)
 /* A list of strings that is a set. */
 void check_unique_items(struct check *c, const cJSON *v)
 {
-    CLEANUP_FREE bool *again = repeated(v, text_of);
+    CLEANUP_FREE bool *again = find_repeated(v, text_of);
     const cJSON *item;
     size_t i = 0;
     cJSON_ArrayForEach (item, v) {
         char suffix[32];
         snprintf(suffix, sizeof(suffix), "[%zu]", i);
-        CLEANUP_FREE char *text = again[i] ? shown(item) : NULL;
+        CLEANUP_FREE char *text = again[i] ? quote_value(item) : NULL;
         if (again[i++])
             check_fail_at(c, suffix, text, NULL);
     }
@@ -432,13 +432,13 @@ void check_unique_items(struct check *c, const cJSON *v)
 /* A list of objects that is a map by name. */
 void check_unique_names(struct check *c, const cJSON *v)
 {
-    CLEANUP_FREE bool *again = repeated(v, name_of);
+    CLEANUP_FREE bool *again = find_repeated(v, name_of);
     const cJSON *item;
     size_t i = 0;
     cJSON_ArrayForEach (item, v) {
         char suffix[40];
         snprintf(suffix, sizeof(suffix), "[%zu].name", i);
-        CLEANUP_FREE char *text = again[i] ? shown(json_get(item, "name")) : NULL;
+        CLEANUP_FREE char *text = again[i] ? quote_value(json_get(item, "name")) : NULL;
         if (again[i++])
             check_fail_at(c, suffix, text, NULL);
     }
@@ -455,6 +455,6 @@ void check_equals(struct check *c, const cJSON *v)
 {
     if (str_eq(v->valuestring, c->rule->arg))
         return;
-    CLEANUP_FREE char *text = shown(v);
+    CLEANUP_FREE char *text = quote_value(v);
     check_fail(c, text, NULL);
 }

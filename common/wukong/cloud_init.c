@@ -55,7 +55,7 @@ static bool begins(const char *text, const char *prefix)
     return strncasecmp(text, prefix, strlen(prefix)) == 0;
 }
 
-static cJSON *parse(const char *text)
+static cJSON *parse_yaml(const char *text)
 {
     CLEANUP_YAML struct yaml_stream s = {0};
     struct err err = {0};
@@ -72,7 +72,7 @@ static const char *text_of(const cJSON *o, const char *member)
     return cJSON_IsString(v) && *v->valuestring ? v->valuestring : NULL;
 }
 
-static bool has(const cJSON *o, const char *member)
+static bool has_key(const cJSON *o, const char *member)
 {
     const cJSON *v = json_get(o, member);
     return v && !cJSON_IsNull(v) && !cJSON_IsFalse(v) &&
@@ -81,16 +81,17 @@ static bool has(const cJSON *o, const char *member)
 
 static bool user_has_password(const cJSON *user)
 {
-    return has(user, "passwd") || has(user, "hashed_passwd") || has(user, "plain_text_passwd");
+    return has_key(user, "passwd") || has_key(user, "hashed_passwd") ||
+           has_key(user, "plain_text_passwd");
 }
 
 static bool sets_passwords(const cJSON *config)
 {
     const cJSON *user;
-    if (has(config, "password") || user_has_password(json_get(config, "user")))
+    if (has_key(config, "password") || user_has_password(json_get(config, "user")))
         return true;
     const cJSON *changes = json_get(config, "chpasswd");
-    if (has(changes, "list") || has(changes, "users"))
+    if (has_key(changes, "list") || has_key(changes, "users"))
         return true;
     cJSON_ArrayForEach (user, json_get(config, "users")) {
         if (user_has_password(user))
@@ -144,11 +145,12 @@ static void read_config(const cJSON *config, struct cloud_user_data *u)
 {
     const char *hostname = text_of(config, "fqdn");
     u->passwords |= sets_passwords(config);
-    u->commands |= has(config, "runcmd") || has(config, "bootcmd");
-    u->files |= has(config, "write_files");
-    u->packages |= has(config, "packages") || has(config, "package_upgrade") || has(config, "snap");
-    u->keys |= has(config, "ssh_authorized_keys") || has(config, "ssh_import_id") ||
-               has(config, "ssh_keys");
+    u->commands |= has_key(config, "runcmd") || has_key(config, "bootcmd");
+    u->files |= has_key(config, "write_files");
+    u->packages |= has_key(config, "packages") || has_key(config, "package_upgrade") ||
+                   has_key(config, "snap");
+    u->keys |= has_key(config, "ssh_authorized_keys") || has_key(config, "ssh_import_id") ||
+               has_key(config, "ssh_keys");
     if (!*u->hostname && str_or(hostname, text_of(config, "hostname")))
         copy_name(u->hostname, str_or(hostname, text_of(config, "hostname")));
     read_formats(config, u);
@@ -202,7 +204,7 @@ static void read_part(const char *given, int depth, struct cloud_user_data *u)
         guess(text, u);
         return;
     }
-    CLEANUP_JSON cJSON *config = parse(text);
+    CLEANUP_JSON cJSON *config = parse_yaml(text);
     if (cJSON_IsObject(config)) {
         u->reading = u->reading == CLOUD_NOTHING ? CLOUD_READ : u->reading;
         read_config(config, u);
@@ -303,7 +305,7 @@ void cloud_init_network(const char *bytes, size_t len, struct cloud_network *ret
         return;
     }
     ret->macs = HAS_WORD(text, mac_words);
-    CLEANUP_JSON cJSON *tree = parse(text);
+    CLEANUP_JSON cJSON *tree = parse_yaml(text);
     const cJSON *config =
         cJSON_IsObject(json_get(tree, "network")) ? json_get(tree, "network") : tree;
     if (!cJSON_IsObject(config)) {

@@ -49,7 +49,7 @@ static size_t space(const char *s)
 }
 
 /* strconv.Atoi on [s, s+n): a sign is allowed. */
-static bool number(const char *s, size_t n, uint64_t *ret)
+static bool read_cron_number(const char *s, size_t n, uint64_t *ret)
 {
     uint64_t v = 0;
     size_t i = n && s[0] == '+';
@@ -75,7 +75,7 @@ static bool number_or_word(const struct bounds *b, const char *s, size_t n, uint
             return true;
         }
     }
-    return number(s, n, ret);
+    return read_cron_number(s, n, ret);
 }
 
 static uint64_t bits(uint64_t from, uint64_t to, uint64_t step)
@@ -95,13 +95,14 @@ static size_t count_char(const char *s, size_t n, char c)
     return found;
 }
 
-static const char *find(const char *s, size_t n, char c)
+static const char *find_character(const char *s, size_t n, char c)
 {
     const char *p = memchr(s, c, n);
     return p ? p : s + n;
 }
 
-static int refuse(const struct bounds *b, const char *s, size_t n, const char *why, struct err *err)
+static int refuse_field(const struct bounds *b, const char *s, size_t n, const char *why,
+                        struct err *err)
 {
     return err_set(err, ERR_INVALID, "%s \"%.*s\": %s; it takes %u-%u%s%s", b->name,
                    (int)(n < 32 ? n : 32), s, why, b->min, b->max,
@@ -112,9 +113,9 @@ static int refuse(const struct bounds *b, const char *s, size_t n, const char *w
 static int read_range(const struct bounds *b, const char *s, size_t n, uint64_t *set,
                       struct err *err)
 {
-    const char *slash = find(s, n, '/');
+    const char *slash = find_character(s, n, '/');
     size_t head = (size_t)(slash - s);
-    const char *hyphen = find(s, head, '-');
+    const char *hyphen = find_character(s, head, '-');
     size_t low = (size_t)(hyphen - s);
     bool single = low == head;
     uint64_t from, to, step = 1, star = 0;
@@ -124,18 +125,18 @@ static int read_range(const struct bounds *b, const char *s, size_t n, uint64_t 
         star = STAR;
     } else {
         if (count_char(s, head, '-') > 1)
-            return refuse(b, s, n, "more than one hyphen", err);
+            return refuse_field(b, s, n, "more than one hyphen", err);
         if (!number_or_word(b, s, low, &from))
-            return refuse(b, s, n, "not a number", err);
+            return refuse_field(b, s, n, "not a number", err);
         to = from;
         if (!single && !number_or_word(b, hyphen + 1, head - low - 1, &to))
-            return refuse(b, s, n, "the range does not end in a number", err);
+            return refuse_field(b, s, n, "the range does not end in a number", err);
     }
     if (head < n) {
         if (count_char(s, n, '/') > 1)
-            return refuse(b, s, n, "more than one slash", err);
-        if (!number(slash + 1, n - head - 1, &step))
-            return refuse(b, s, n, "the step is no number", err);
+            return refuse_field(b, s, n, "more than one slash", err);
+        if (!read_cron_number(slash + 1, n - head - 1, &step))
+            return refuse_field(b, s, n, "the step is no number", err);
         /* "5/10" means from 5 to the end by 10. */
         if (single)
             to = b->max;
@@ -143,11 +144,11 @@ static int read_range(const struct bounds *b, const char *s, size_t n, uint64_t 
             star = 0;
     }
     if (from < b->min || to > b->max)
-        return refuse(b, s, n, "out of range", err);
+        return refuse_field(b, s, n, "out of range", err);
     if (from > to)
-        return refuse(b, s, n, "the range runs backwards", err);
+        return refuse_field(b, s, n, "the range runs backwards", err);
     if (step == 0)
-        return refuse(b, s, n, "the step must be positive", err);
+        return refuse_field(b, s, n, "the step must be positive", err);
     *set |= bits(from, to, step) | star;
     return 0;
 }
@@ -158,7 +159,7 @@ static int read_field(const struct bounds *b, const char *s, size_t n, uint64_t 
 {
     uint64_t set = 0;
     for (const char *end = s + n; s < end;) {
-        const char *comma = find(s, (size_t)(end - s), ',');
+        const char *comma = find_character(s, (size_t)(end - s), ',');
         if (comma != s && read_range(b, s, (size_t)(comma - s), &set, err) < 0)
             return -1;
         s = comma + 1;
@@ -232,14 +233,14 @@ int cron_parse(const char *text, struct cron *ret, struct err *err)
 
 /* --- Next activation (robfig/cron v3 spec.go SpecSchedule.Next) --- */
 
-static bool has(uint64_t set, int bit)
+static bool has_bit(uint64_t set, int bit)
 {
     return set >> (unsigned)bit & 1;
 }
 
 static bool day_matches(const struct cron *c, const struct civil *t)
 {
-    bool dom = has(c->dom, t->day), dow = has(c->dow, t->weekday);
+    bool dom = has_bit(c->dom, t->day), dow = has_bit(c->dow, t->weekday);
     return (c->dom | c->dow) & STAR ? dom && dow : dom || dow;
 }
 
@@ -276,7 +277,7 @@ static void walk_on(struct walk *w, struct civil t)
 /* Each step returns false when it wrapped around, so that the higher fields are looked at again. */
 static bool walk_month(struct walk *w)
 {
-    while (!has(w->c->month, w->t.month)) {
+    while (!has_bit(w->c->month, w->t.month)) {
         if (!w->moved) {
             w->moved = true;
             walk_civil(w, (struct civil){.year = w->t.year, .month = w->t.month, .day = 1});
@@ -316,7 +317,7 @@ static bool walk_day(struct walk *w)
 
 static bool walk_hour(struct walk *w)
 {
-    while (!has(w->c->hour, w->t.hour)) {
+    while (!has_bit(w->c->hour, w->t.hour)) {
         if (!w->moved) {
             w->moved = true;
             struct civil t = w->t;
@@ -338,7 +339,7 @@ static int64_t truncate_minute(int64_t at)
 
 static bool walk_minute(struct walk *w)
 {
-    while (!has(w->c->minute, w->t.minute)) {
+    while (!has_bit(w->c->minute, w->t.minute)) {
         if (!w->moved) {
             w->moved = true;
             walk_to(w, truncate_minute(w->at));

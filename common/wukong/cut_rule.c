@@ -136,7 +136,7 @@ static struct cut_verdict by_table(const char *driver, cut_field field, const vo
     return (struct cut_verdict){.rule = CUT_RULE_CREATED};
 }
 
-static struct cut_verdict unreadable(const char *why)
+static struct cut_verdict refuse_unreadable(const char *why)
 {
     return (struct cut_verdict){CUT_RULE_REFUSE, CUT_BY_ANNOTATION, false, true, why};
 }
@@ -147,16 +147,17 @@ struct cut_verdict cut_rule_of(const char *driver, cut_field field, const void *
     const char *rule = field(class, CUT_FIELD_RULE), *slow = field(class, CUT_FIELD_SLOW);
     if (rule) {
         if (!cut_rule_find(rule, &v.rule))
-            return unreadable("its annotation " CUT_RULE_ANNOTATION " is none of Created, Ready, "
-                              "WhileFrozen, Refuse");
+            return refuse_unreadable("its annotation " CUT_RULE_ANNOTATION
+                                     " is none of Created, Ready, "
+                                     "WhileFrozen, Refuse");
         v.origin = CUT_BY_ANNOTATION;
         v.known = true;
         v.why = NULL;
     }
     if (slow) {
         if (!str_eq(slow, "true") && !str_eq(slow, "false"))
-            return unreadable("its annotation " CUT_SLOW_ANNOTATION
-                              " is neither \"true\" nor \"false\"");
+            return refuse_unreadable("its annotation " CUT_SLOW_ANNOTATION
+                                     " is neither \"true\" nor \"false\"");
         v.slow = str_eq(slow, "true");
     }
     return v;

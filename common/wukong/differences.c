@@ -231,7 +231,7 @@ static void tell_format(struct telling *t, const char *volume, const struct clou
 /* --- cloud-init --- */
 
 /* Go's decoder skips line ends, EVP_DecodeBlock does not. */
-static void decode(const char *text, struct buf *out)
+static void decode_user_data(const char *text, struct buf *out)
 {
     CLEANUP_FREE char *letters = xmalloc(strlen(text) + 1);
     size_t n = 0;
@@ -262,7 +262,7 @@ static bool data_of(const cJSON *drive, const char *plain, const char *encoded, 
     }
     text = json_str(drive, encoded);
     if (!str_empty(text))
-        decode(text, out);
+        decode_user_data(text, out);
     return !str_empty(text);
 }
 

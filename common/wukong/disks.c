@@ -27,7 +27,7 @@ struct resolver {
 };
 
 /* Where a finding about the disk is reported: its entry, or the source when there is none. */
-static void place(const struct disk_plan *d, const char *member, char out[64])
+static void write_place(const struct disk_plan *d, const char *member, char out[64])
 {
     if (d->spec_index == SIZE_MAX)
         snprintf(out, 64, "spec.cloneSource");
@@ -129,7 +129,7 @@ static bool is_listed(const struct wukong_spec *spec, const char *volume)
 static void check_claim(struct resolver *r, struct disk_plan *d, const struct claim_facts *claim)
 {
     char path[64];
-    place(d, "", path);
+    write_place(d, "", path);
     if (!claim || !claim->looked_up)
         return;
     if (!claim->exists) {
@@ -151,7 +151,7 @@ static void check_size(struct resolver *r, struct disk_plan *d)
 {
     char path[64], have[QUANTITY_PRINT_MAX];
     const struct storage_class_facts *sc = facts_storage_class(r->c, d->storage_class);
-    place(d, ".size", path);
+    write_place(d, ".size", path);
     if (!d->bytes)
         d->bytes = d->source_bytes;
     if (!d->source_bytes || d->bytes == d->source_bytes || d->spec_index == SIZE_MAX)
@@ -180,7 +180,7 @@ static void check_class(struct resolver *r, struct disk_plan *d)
         names[count++] = r->c->storage_classes[i].name;
     const char *near = findings_suggest(d->storage_class, names, count);
     CLEANUP_FREE char *value = xasprintf("\"%s\"", d->storage_class);
-    place(d, ".storageClassName", path);
+    write_place(d, ".storageClassName", path);
     if (near)
         findings_add(r->l, rule_find("disk-class-missing"), path, value, "did you mean \"%.63s\"?",
                      near);
@@ -260,7 +260,7 @@ static enum keep check_snapshot(struct resolver *r, struct disk_plan *d,
                      "disk \"%.63s\" (PVC %.63s): %s", d->volume, d->claim, choice.text);
     } else {
         CLEANUP_FREE char *value = xasprintf("\"%s\"", d->volume);
-        place(d, ".name", path);
+        write_place(d, ".name", path);
         findings_add(r->l, rule_find("disk-unsnapshottable"), path, value, "%.200s",
                      str_or(v->snapshot_reason, "KubeVirt reports so"));
     }
@@ -356,7 +356,7 @@ static void choose_method(struct resolver *r, struct disk_plan *d)
         return;
     CLEANUP_FREE char *value = xasprintf("\"%s\"", str_or(d->storage_class, ""));
     if (!same) {
-        place(d, ".storageClassName", path);
+        write_place(d, ".storageClassName", path);
         findings_add(r->l, rule_find("disk-driver"), path, value,
                      "\"%.63s\" is of driver %.63s and the source's disk of %.63s%s",
                      d->storage_class, target, d->driver,
@@ -366,11 +366,11 @@ static void choose_method(struct resolver *r, struct disk_plan *d)
     } else if (r->lasting && waits_for_consumer(r, d)) {
         struct class_choice choice = {0};
         (void)snapshot_class(r, d, &choice);
-        place(d, ".storageClassName", path);
+        write_place(d, ".storageClassName", path);
         findings_add(r->l, rule_find("disk-waits"), path, value,
                      "disk \"%.63s\" of driver %.63s: %s", d->volume, d->driver, choice.text);
     } else {
-        place(d, "", path);
+        write_place(d, "", path);
         findings_add(r->l, rule_find("disk-method"), path, value, "disk \"%.63s\" of driver %.63s",
                      d->volume, d->driver);
     }
@@ -410,7 +410,7 @@ static void resolve_disk(struct resolver *r, struct disk_plan d)
     const struct volume_facts *v = facts_volume(r->s, d.volume);
     assert(v);
     char path[64];
-    place(&d, "", path);
+    write_place(&d, "", path);
     d.shared = v->shared;
     if (d.shared)
         findings_add(r->l, rule_find("disk-shared"), path, NULL, "\"%.63s\"", d.volume);

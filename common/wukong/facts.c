@@ -8,19 +8,19 @@
 #include "wukong/differences.h"
 #include "wukong/quantity.h"
 
-static const char *text(struct arena *a, const cJSON *o, const char *path)
+static const char *copy_text(struct arena *a, const cJSON *o, const char *path)
 {
     return arena_strdup(a, json_str(o, path));
 }
 
-static bool has(const cJSON *o, const char *path)
+static bool has_member(const cJSON *o, const char *path)
 {
     const cJSON *v = json_at(o, path);
     return v && !cJSON_IsNull(v);
 }
 
 /* Status "True" of a condition type under status.conditions. */
-static bool condition(const cJSON *o, const char *type)
+static bool condition_true(const cJSON *o, const char *type)
 {
     const cJSON *c;
     cJSON_ArrayForEach (c, json_at(o, "status.conditions")) {
@@ -53,7 +53,7 @@ static bool disk_is_shared(const cJSON *spec, const char *volume)
     const cJSON *d;
     cJSON_ArrayForEach (d, json_at(spec, "domain.devices.disks"))
         if (str_eq(json_str(d, "name"), volume))
-            return json_bool(d, "shareable", false) || has(d, "lun");
+            return json_bool(d, "shareable", false) || has_member(d, "lun");
     return false;
 }
 
@@ -71,7 +71,7 @@ static void read_volumes(struct arena *a, const cJSON *spec, const cJSON *vm,
         if (!cJSON_IsObject(o) || s->volume_count == LIMIT_VOLUMES)
             continue;
         struct volume_facts *v = &s->volumes[s->volume_count++];
-        *v = (struct volume_facts){.name = str_or(text(a, o, "name"), ""),
+        *v = (struct volume_facts){.name = str_or(copy_text(a, o, "name"), ""),
                                    .type = volume_type_of(o),
                                    .claim = arena_strdup(a, volume_claim(o))};
         v->boot = str_eq(v->name, boot);
@@ -80,7 +80,7 @@ static void read_volumes(struct arena *a, const cJSON *spec, const cJSON *vm,
             if (!str_eq(json_str(status, "name"), v->name))
                 continue;
             v->snapshottable = json_bool(status, "enabled", true) ? TRI_TRUE : TRI_FALSE;
-            v->snapshot_reason = text(a, status, "reason");
+            v->snapshot_reason = copy_text(a, status, "reason");
         }
     }
 }
@@ -89,7 +89,7 @@ static void read_volumes(struct arena *a, const cJSON *spec, const cJSON *vm,
 
 static const char *run_strategy(struct arena *a, const cJSON *vm)
 {
-    const char *strategy = text(a, vm, "spec.runStrategy");
+    const char *strategy = copy_text(a, vm, "spec.runStrategy");
     const cJSON *running = json_at(vm, "spec.running");
     if (strategy || !cJSON_IsBool(running))
         return strategy;
@@ -106,7 +106,7 @@ static bool tracked(const cJSON *o)
         "metadata.labels[helm.toolkit.fluxcd.io/name]",
     };
     for (size_t i = 0; i < ARRAY_LEN(marks); i++)
-        if (has(o, marks[i]))
+        if (has_member(o, marks[i]))
             return true;
     return false;
 }
@@ -190,21 +190,21 @@ void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi, struc
     s.vm_exists = cJSON_IsObject(vm);
     s.vmi_exists = cJSON_IsObject(vmi);
     const cJSON *any = s.vmi_exists ? vmi : vm;
-    s.ns = text(a, any, "metadata.namespace");
-    s.vm_name = text(a, vm, "metadata.name");
-    s.vm_uid = text(a, vm, "metadata.uid");
-    s.vmi_name = text(a, vmi, "metadata.name");
-    s.vmi_uid = text(a, vmi, "metadata.uid");
-    s.vmi_phase = text(a, vmi, "status.phase");
+    s.ns = copy_text(a, any, "metadata.namespace");
+    s.vm_name = copy_text(a, vm, "metadata.name");
+    s.vm_uid = copy_text(a, vm, "metadata.uid");
+    s.vmi_name = copy_text(a, vmi, "metadata.name");
+    s.vmi_uid = copy_text(a, vmi, "metadata.uid");
+    s.vmi_phase = copy_text(a, vmi, "status.phase");
     s.vm_run_strategy = run_strategy(a, vm);
-    s.node_arch = text(a, vmi, "spec.architecture");
-    s.deleting = has(vm, "metadata.deletionTimestamp") ||
-                 (!s.vm_exists && has(vmi, "metadata.deletionTimestamp"));
-    s.paused = condition(vmi, "Paused");
-    s.agent_connected = condition(vmi, "AgentConnected");
+    s.node_arch = copy_text(a, vmi, "spec.architecture");
+    s.deleting = has_member(vm, "metadata.deletionTimestamp") ||
+                 (!s.vm_exists && has_member(vmi, "metadata.deletionTimestamp"));
+    s.paused = condition_true(vmi, "Paused");
+    s.agent_connected = condition_true(vmi, "AgentConnected");
     s.holds = holds(a, vm, vmi);
-    s.freeze_status = text(a, vmi, "status.fsFreezeStatus");
-    s.instancetype = has(vm, "spec.instancetype");
+    s.freeze_status = copy_text(a, vmi, "status.fsFreezeStatus");
+    s.instancetype = has_member(vm, "spec.instancetype");
     s.managed_by_gitops = tracked(vm);
     s.state_hidden = hides_state(vm, vmi);
     /* What runs counts; the VM may have been edited since. */
@@ -252,14 +252,14 @@ void facts_read_claim(struct arena *a, const char *name, const cJSON *pvc, struc
     c.exists = cJSON_IsObject(pvc);
     if (c.exists) {
         c.bound = str_eq(json_str(pvc, "status.phase"), "Bound");
-        c.deleting = has(pvc, "metadata.deletionTimestamp");
-        c.storage_class = text(a, pvc, "spec.storageClassName");
+        c.deleting = has_member(pvc, "metadata.deletionTimestamp");
+        c.storage_class = copy_text(a, pvc, "spec.storageClassName");
         c.provisioner =
-            text(a, pvc, "metadata.annotations[volume.kubernetes.io/storage-provisioner]");
+            copy_text(a, pvc, "metadata.annotations[volume.kubernetes.io/storage-provisioner]");
         if (!c.provisioner)
-            c.provisioner =
-                text(a, pvc, "metadata.annotations[volume.beta.kubernetes.io/storage-provisioner]");
-        c.volume_mode = str_or(text(a, pvc, "spec.volumeMode"), "Filesystem");
+            c.provisioner = copy_text(
+                a, pvc, "metadata.annotations[volume.beta.kubernetes.io/storage-provisioner]");
+        c.volume_mode = str_or(copy_text(a, pvc, "spec.volumeMode"), "Filesystem");
         c.bytes = quantity_at(pvc, "status.capacity.storage");
         if (!c.bytes)
             c.bytes = quantity_at(pvc, "spec.resources.requests.storage");
@@ -275,8 +275,8 @@ void facts_read_claim(struct arena *a, const char *name, const cJSON *pvc, struc
 void facts_read_storage_class(struct arena *a, const cJSON *o, struct storage_class_facts *ret)
 {
     *ret = (struct storage_class_facts){
-        .name = text(a, o, "metadata.name"),
-        .provisioner = text(a, o, "provisioner"),
+        .name = copy_text(a, o, "metadata.name"),
+        .provisioner = copy_text(a, o, "provisioner"),
         .expansion = json_bool(o, "allowVolumeExpansion", false),
         .is_default =
             str_eq(json_str(o, "metadata.annotations[storageclass.kubernetes.io/is-default-class]"),
@@ -307,7 +307,7 @@ static const char *json_field(const void *class, const char *path)
 
 void facts_read_snapshot_class(struct arena *a, const cJSON *o, struct snapshot_class_facts *ret)
 {
-    *ret = facts_snapshot_class_of(text(a, o, "metadata.name"), json_field, o);
+    *ret = facts_snapshot_class_of(copy_text(a, o, "metadata.name"), json_field, o);
     ret->driver = arena_strdup(a, ret->driver);
 }
 
@@ -315,10 +315,10 @@ void facts_read_storage_profile(struct arena *a, const cJSON *o, struct storage_
 {
     /* CDI: the status repeats the spec's choice once it is accepted; a profile bears the name of
        its storage class. */
-    const char *chosen = text(a, o, "status.snapshotClass");
+    const char *chosen = copy_text(a, o, "status.snapshotClass");
     *ret = (struct storage_profile_facts){
-        .storage_class = text(a, o, "metadata.name"),
-        .snapshot_class = chosen ? chosen : text(a, o, "spec.snapshotClass"),
+        .storage_class = copy_text(a, o, "metadata.name"),
+        .snapshot_class = chosen ? chosen : copy_text(a, o, "spec.snapshotClass"),
         .knows_modes = cJSON_GetArraySize(json_at(o, "status.claimPropertySets")) > 0,
     };
 }

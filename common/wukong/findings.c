@@ -70,7 +70,7 @@ static bool count_one(struct findings *l, enum finding_severity severity)
 }
 
 /* Counted already. */
-static void push(struct findings *l, struct finding finding)
+static void push_finding(struct findings *l, struct finding finding)
 {
     finding.field = str_or(arena_strdup(&l->arena, finding.field), "");
     finding.message = str_or(arena_strdup(&l->arena, finding.message), finding.rule->message);
@@ -115,11 +115,12 @@ static void add_head(struct buf *b, const struct rule *rule, const char *value)
     }
 }
 
-static void finish(struct findings *l, const struct rule *rule, const char *field, struct buf *b)
+static void finish_message(struct findings *l, const struct rule *rule, const char *field,
+                           struct buf *b)
 {
     if (!buf_ok(b))
         buf_clear(b);
-    push(l, (struct finding){rule, field, rule->reason, rule->severity, b->data});
+    push_finding(l, (struct finding){rule, field, rule->reason, rule->severity, b->data});
 }
 
 void findings_add(struct findings *l, const struct rule *rule, const char *field, const char *value,
@@ -139,7 +140,7 @@ void findings_add(struct findings *l, const struct rule *rule, const char *field
     }
     if (!str_empty(rule->remedy))
         buf_addf(&b, "; %s", rule->remedy);
-    finish(l, rule, field, &b);
+    finish_message(l, rule, field, &b);
 }
 
 const char *findings_suggest(const char *value, const char *const *names, size_t count)
@@ -186,7 +187,7 @@ void findings_add_unsupported(struct findings *l, const struct rule *rule, const
         buf_addf(&b, " (did you mean \"%s\"?)", near);
     if (!str_empty(rule->remedy))
         buf_addf(&b, "; %s", rule->remedy);
-    finish(l, rule, field, &b);
+    finish_message(l, rule, field, &b);
 }
 
 void findings_drop(struct findings *l, size_t i)

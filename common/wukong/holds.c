@@ -6,7 +6,7 @@
 #include "json/json.h"
 
 /* Its status; NULL: there is no such condition. */
-static const char *condition(const cJSON *conditions, const char *type)
+static const char *condition_status(const cJSON *conditions, const char *type)
 {
     const cJSON *c;
     cJSON_ArrayForEach (c, conditions)
@@ -17,7 +17,7 @@ static const char *condition(const cJSON *conditions, const char *type)
 
 static bool is_true(const cJSON *conditions, const char *type)
 {
-    return str_eq(condition(conditions, type), "True");
+    return str_eq(condition_status(conditions, type), "True");
 }
 
 static bool migration_runs(const cJSON *state)
@@ -39,7 +39,7 @@ static const char *name_of(const char *text)
 
 struct source_holds holds_read(const struct hold_fields *f)
 {
-    const char *overlay = condition(f->vmi_conditions, "OverlaySnapshotActive");
+    const char *overlay = condition_status(f->vmi_conditions, "OverlaySnapshotActive");
     bool backup = holds_backup_runs(f->backup);
     return (struct source_holds){
         .volumes = cJSON_GetArraySize(f->migrated_volumes) > 0 ||

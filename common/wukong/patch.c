@@ -16,7 +16,7 @@ struct patch {
     bool begun;
 };
 
-static void begin(struct patch *p)
+static void begin_operation(struct patch *p)
 {
     if (!p->begun)
         json_array(&p->w, NULL);
@@ -25,7 +25,7 @@ static void begin(struct patch *p)
 
 static void operation(struct patch *p, const char *op, const char *path, const char *value)
 {
-    begin(p);
+    begin_operation(p);
     json_object(&p->w, NULL);
     json_string(&p->w, "op", op);
     json_string(&p->w, "path", path);
@@ -34,7 +34,7 @@ static void operation(struct patch *p, const char *op, const char *path, const c
 }
 
 /* RFC 6901: "~" and "/" in a key. */
-static void escape(const char *key, struct buf *out)
+static void escape_pointer(const char *key, struct buf *out)
 {
     for (; *key; key++) {
         if (*key == '~')
@@ -47,7 +47,7 @@ static void escape(const char *key, struct buf *out)
 }
 
 /* null is pruned before it is stored, but it is there while we look. */
-static const char *text(const cJSON *o, const char *name)
+static const char *text_member(const cJSON *o, const char *name)
 {
     const cJSON *v = json_get(o, name);
     return cJSON_IsString(v) ? v->valuestring : NULL;
@@ -62,11 +62,11 @@ static bool absent(const cJSON *o, const char *name)
 /* What cloneType becomes: the old object's, else the default of the type. NULL: leave it. */
 static const char *clone_type(const cJSON *source, const cJSON *old)
 {
-    const char *type = text(source, "type");
+    const char *type = text_member(source, "type");
     if (!absent(source, "cloneType"))
         return NULL;
     if (old)
-        return text(old, "cloneType");
+        return text_member(old, "cloneType");
     if (str_eq(type, "vmi"))
         return "running";
     return str_eq(type, "vm") ? "full" : NULL;
@@ -76,7 +76,7 @@ static const char *source_namespace(const cJSON *object, const cJSON *source, co
 {
     if (!absent(source, "namespace"))
         return NULL;
-    return old ? text(old, "namespace") : json_str(object, "metadata.namespace");
+    return old ? text_member(old, "namespace") : json_str(object, "metadata.namespace");
 }
 
 /* The tests: that the fields the defaults follow from are what was looked at. */
@@ -87,17 +87,17 @@ static void add_tests(struct patch *p, const cJSON *source)
     } followed[] = {
         {"type", SOURCE "/type"}, {"vmName", SOURCE "/vmName"}, {"vmiName", SOURCE "/vmiName"}};
     for (size_t i = 0; i < ARRAY_LEN(followed); i++)
-        if (text(source, followed[i].name))
-            operation(p, "test", followed[i].path, text(source, followed[i].name));
+        if (text_member(source, followed[i].name))
+            operation(p, "test", followed[i].path, text_member(source, followed[i].name));
 }
 
 static void add_stamp(struct patch *p, const cJSON *object, const struct patch_stamp *stamp)
 {
     CLEANUP_BUF struct buf path = BUF_INIT(1024);
     const cJSON *annotations = json_at(object, "metadata.annotations");
-    const char *now = text(annotations, stamp->key);
+    const char *now = text_member(annotations, stamp->key);
     buf_adds(&path, "/metadata/annotations/");
-    escape(stamp->key, &path);
+    escape_pointer(stamp->key, &path);
     if (str_eq(now, stamp->value) && (now || !json_get(annotations, stamp->key)))
         return;
     if (!stamp->value) {
@@ -106,7 +106,7 @@ static void add_stamp(struct patch *p, const cJSON *object, const struct patch_s
     }
     /* Only an absent map is created: adding one over another would wipe kubectl's record. */
     if (!cJSON_IsObject(annotations)) {
-        begin(p);
+        begin_operation(p);
         json_object(&p->w, NULL);
         json_string(&p->w, "op", "add");
         json_string(&p->w, "path", "/metadata/annotations");

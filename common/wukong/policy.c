@@ -11,12 +11,12 @@
 #include "wukong/schema.h"
 #include "wukong/validate.h"
 
-static const char *text(struct arena *a, const cJSON *o, const char *path)
+static const char *read_text(struct arena *a, const cJSON *o, const char *path)
 {
     return arena_strdup(a, json_str(o, path));
 }
 
-static int choice(const char *v, const char *const *names, int count)
+static int choice_of(const char *v, const char *const *names, int count)
 {
     for (int i = 1; v && i < count; i++)
         if (str_eq(v, names[i]))
@@ -24,7 +24,7 @@ static int choice(const char *v, const char *const *names, int count)
     return 0;
 }
 
-static int64_t number(const cJSON *o, const char *path)
+static int64_t read_number(const cJSON *o, const char *path)
 {
     long long n = 0;
     return schema_integer(json_at(o, path), &n) ? n : 0;
@@ -41,7 +41,7 @@ static size_t list_size(const cJSON *list)
     return cJSON_IsArray(list) ? (size_t)cJSON_GetArraySize(list) : 0;
 }
 
-static void strings(struct arena *a, const cJSON *list, const char ***ret, size_t *ret_count)
+static void read_strings(struct arena *a, const cJSON *list, const char ***ret, size_t *ret_count)
 {
     const cJSON *v;
     *ret = arena_alloc(a, (list_size(list) + 1) * sizeof(**ret));
@@ -87,10 +87,10 @@ static void read_match(struct arena *a, const cJSON *o, struct policy_match *m, 
         return;
     cJSON_ArrayForEach (v, list)
         m->subjects[m->subject_count++] = (struct policy_subject){
-            .kind = (enum policy_subject_kind)choice(json_str(v, "kind"), policy_subject_names,
-                                                     SUBJECTS),
-            .name = str_or(text(a, v, "name"), ""),
-            .ns = str_or(text(a, v, "namespace"), ""),
+            .kind = (enum policy_subject_kind)choice_of(json_str(v, "kind"), policy_subject_names,
+                                                        SUBJECTS),
+            .name = str_or(read_text(a, v, "name"), ""),
+            .ns = str_or(read_text(a, v, "namespace"), ""),
         };
 }
 
@@ -100,35 +100,35 @@ static void read_rules(struct arena *a, const cJSON *o, struct policy *p)
     p->rules.clone_types_given = list_size(types) > 0;
     cJSON_ArrayForEach (v, types) {
         if (cJSON_IsString(v))
-            p->rules.clone_types[choice(v->valuestring, clone_type_names, CLONE_TYPES)] = true;
+            p->rules.clone_types[choice_of(v->valuestring, clone_type_names, CLONE_TYPES)] = true;
     }
-    p->rules.placement =
-        (enum policy_placement)choice(json_str(o, "placement"), policy_placement_names, PLACEMENTS);
-    p->rules.require_source =
-        (enum policy_require)choice(json_str(o, "requireSource"), policy_require_names, REQUIRES);
+    p->rules.placement = (enum policy_placement)choice_of(json_str(o, "placement"),
+                                                          policy_placement_names, PLACEMENTS);
+    p->rules.require_source = (enum policy_require)choice_of(json_str(o, "requireSource"),
+                                                             policy_require_names, REQUIRES);
     p->rules.quiesce =
-        (enum quiesce)choice(json_str(o, "quiesce"), policy_quiesce_names, POLICY_QUIESCES);
-    p->rules.consistency = (enum consistency)choice(json_str(o, "minimumConsistency"),
-                                                    policy_consistency_names, POLICY_CONSISTENCIES);
-    p->rules.cut =
-        (enum policy_cut)choice(json_str(o, "cutRule"), policy_least_cut_names, POLICY_LEAST_CUTS);
-    p->rules.unknown_cut =
-        (enum policy_cut)choice(json_str(o, "unknownDriverCutRule"), policy_cut_names, POLICY_CUTS);
-    strings(a, json_get(o, "storageClasses"), &p->rules.storage_classes,
-            &p->rules.storage_class_count);
-    strings(a, json_get(o, "volumeSnapshotClasses"), &p->rules.snapshot_classes,
-            &p->rules.snapshot_class_count);
+        (enum quiesce)choice_of(json_str(o, "quiesce"), policy_quiesce_names, POLICY_QUIESCES);
+    p->rules.consistency = (enum consistency)choice_of(
+        json_str(o, "minimumConsistency"), policy_consistency_names, POLICY_CONSISTENCIES);
+    p->rules.cut = (enum policy_cut)choice_of(json_str(o, "cutRule"), policy_least_cut_names,
+                                              POLICY_LEAST_CUTS);
+    p->rules.unknown_cut = (enum policy_cut)choice_of(json_str(o, "unknownDriverCutRule"),
+                                                      policy_cut_names, POLICY_CUTS);
+    read_strings(a, json_get(o, "storageClasses"), &p->rules.storage_classes,
+                 &p->rules.storage_class_count);
+    read_strings(a, json_get(o, "volumeSnapshotClasses"), &p->rules.snapshot_classes,
+                 &p->rules.snapshot_class_count);
     p->rules.max_disk_bytes = bytes(o, "maxDiskSize");
-    p->rules.max_replicas = number(o, "maxReplicas");
+    p->rules.max_replicas = read_number(o, "maxReplicas");
 }
 
 static void read_limits(const cJSON *o, struct policy *p)
 {
-    p->limits.per_cluster = number(o, "concurrentPerCluster");
-    p->limits.per_source = number(o, "concurrentPerSource");
-    p->limits.per_target_ns = number(o, "concurrentPerTargetNamespace");
-    p->limits.per_storage_class = number(o, "concurrentPerStorageClass");
-    p->limits.retained_snapshots = number(o, "retainedSnapshotsPerSource");
+    p->limits.per_cluster = read_number(o, "concurrentPerCluster");
+    p->limits.per_source = read_number(o, "concurrentPerSource");
+    p->limits.per_target_ns = read_number(o, "concurrentPerTargetNamespace");
+    p->limits.per_storage_class = read_number(o, "concurrentPerStorageClass");
+    p->limits.retained_snapshots = read_number(o, "retainedSnapshotsPerSource");
     p->limits.storage_bytes = bytes(o, "storagePerTargetNamespace");
 }
 
@@ -141,9 +141,9 @@ static void read_windows(struct arena *a, const cJSON *list, struct policy *p)
     if (!p->windows || !cJSON_IsArray(list))
         return;
     cJSON_ArrayForEach (v, list) {
-        struct policy_window w = {.schedule = text(a, v, "schedule"),
-                                  .duration = text(a, v, "duration"),
-                                  .time_zone = text(a, v, "timeZone")};
+        struct policy_window w = {.schedule = read_text(a, v, "schedule"),
+                                  .duration = read_text(a, v, "duration"),
+                                  .time_zone = read_text(a, v, "timeZone")};
         if (!w.schedule || !w.duration)
             broken(a, p, "windows", "schedule or duration is missing");
         else if (cron_parse(w.schedule, &w.cron, &err) < 0)
@@ -160,7 +160,8 @@ static void read_actions(const cJSON *list, struct policy *p)
 {
     const cJSON *v;
     cJSON_ArrayForEach (v, list) {
-        int action = cJSON_IsString(v) ? choice(v->valuestring, policy_action_names, ACTIONS) : 0;
+        int action =
+            cJSON_IsString(v) ? choice_of(v->valuestring, policy_action_names, ACTIONS) : 0;
         p->deny = p->deny || action == ACTION_DENY;
         p->warn = p->warn || action == ACTION_WARN;
         p->audit = p->audit || action == ACTION_AUDIT;
@@ -172,9 +173,9 @@ static void read_actions(const cJSON *list, struct policy *p)
 
 void policy_decode(struct arena *a, const cJSON *tree, struct policy *ret)
 {
-    struct policy p = {.name = str_or(text(a, tree, "metadata.name"), "(unnamed)"),
-                       .uid = text(a, tree, "metadata.uid"),
-                       .generation = number(tree, "metadata.generation")};
+    struct policy p = {.name = str_or(read_text(a, tree, "metadata.name"), "(unnamed)"),
+                       .uid = read_text(a, tree, "metadata.uid"),
+                       .generation = read_number(tree, "metadata.generation")};
     const cJSON *spec = json_get(tree, "spec");
     CLEANUP_FINDINGS struct findings l;
     findings_init(&l);
@@ -188,9 +189,9 @@ void policy_decode(struct arena *a, const cJSON *tree, struct policy *ret)
     read_limits(json_get(spec, "limits"), &p);
     read_windows(a, json_get(spec, "windows"), &p);
     read_actions(json_get(spec, "validationActions"), &p);
-    p.outside = (enum policy_outside)choice(json_str(spec, "outsideWindow"), policy_outside_names,
-                                            OUTSIDES);
-    p.message = text(a, spec, "message");
+    p.outside = (enum policy_outside)choice_of(json_str(spec, "outsideWindow"),
+                                               policy_outside_names, OUTSIDES);
+    p.message = read_text(a, spec, "message");
     if (a->failed)
         p = (struct policy){.name = "(too large)", .broken = "it is too large", .deny = true};
     *ret = p;

@@ -130,8 +130,8 @@ struct judge {
     struct policy_findings *ret;
 };
 
-static void push(struct judge *j, const char *rule, enum policy_effect effect, int64_t until_ms,
-                 const char *text)
+static void push_verdict(struct judge *j, const char *rule, enum policy_effect effect,
+                         int64_t until_ms, const char *text)
 {
     if (effect == POLICY_DENY)
         j->ret->denied = true;
@@ -169,9 +169,9 @@ static void compose(const struct judge *j, char out[TEXT_MAX], const char *forma
 }
 
 /* A rule is broken: the policy's actions say what follows. */
-static void refuse(struct judge *j, const char *rule, const char *format, ...)
+static void refuse_request(struct judge *j, const char *rule, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-static void refuse(struct judge *j, const char *rule, const char *format, ...)
+static void refuse_request(struct judge *j, const char *rule, const char *format, ...)
 {
     char text[TEXT_MAX];
     va_list args;
@@ -179,18 +179,18 @@ static void refuse(struct judge *j, const char *rule, const char *format, ...)
     compose(j, text, format, args);
     va_end(args);
     if (j->p->deny)
-        push(j, rule, POLICY_DENY, 0, text);
+        push_verdict(j, rule, POLICY_DENY, 0, text);
     if (j->p->warn)
-        push(j, rule, POLICY_WARN, 0, text);
+        push_verdict(j, rule, POLICY_WARN, 0, text);
     if (j->p->audit)
-        push(j, rule, POLICY_AUDIT, 0, text);
+        push_verdict(j, rule, POLICY_AUDIT, 0, text);
 }
 
 /* A limit or a window holds the clone back. A policy that does not deny does not hold back either.
  */
-static void hold(struct judge *j, const char *rule, int64_t until_ms, const char *format, ...)
+static void hold_back(struct judge *j, const char *rule, int64_t until_ms, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-static void hold(struct judge *j, const char *rule, int64_t until_ms, const char *format, ...)
+static void hold_back(struct judge *j, const char *rule, int64_t until_ms, const char *format, ...)
 {
     char text[TEXT_MAX];
     va_list args;
@@ -198,16 +198,16 @@ static void hold(struct judge *j, const char *rule, int64_t until_ms, const char
     compose(j, text, format, args);
     va_end(args);
     if (j->p->deny)
-        push(j, rule, POLICY_WAIT, until_ms, text);
+        push_verdict(j, rule, POLICY_WAIT, until_ms, text);
     if (j->p->warn)
-        push(j, rule, POLICY_WARN, until_ms, text);
+        push_verdict(j, rule, POLICY_WARN, until_ms, text);
     if (j->p->audit)
-        push(j, rule, POLICY_AUDIT, until_ms, text);
+        push_verdict(j, rule, POLICY_AUDIT, until_ms, text);
 }
 
 /* --- Rules --- */
 
-static void join(const char *const *items, size_t count, char *out, size_t size)
+static void join_items(const char *const *items, size_t count, char *out, size_t size)
 {
     size_t len = 0;
     out[0] = '\0';
@@ -233,24 +233,24 @@ static void judge_kind(struct judge *j)
     for (int i = 1; i < CLONE_TYPES; i++)
         if (p->rules.clone_types[i])
             allowed[count++] = clone_type_names[i];
-    join(allowed, count, list, sizeof(list));
+    join_items(allowed, count, list, sizeof(list));
     if (p->rules.clone_types_given && !p->rules.clone_types[e->clone_type])
-        refuse(j, "cloneTypes", "cloneType %s is not allowed; use one of: %s",
-               str_or(clone_type_names[e->clone_type], "(none)"), list);
+        refuse_request(j, "cloneTypes", "cloneType %s is not allowed; use one of: %s",
+                       str_or(clone_type_names[e->clone_type], "(none)"), list);
     if (p->rules.placement == PLACEMENT_SAME && e->cross_namespace)
-        refuse(j, "placement",
-               "the source is in namespace %.63s; create the Wukong there, clones across "
-               "namespaces are not allowed",
-               str_or(e->source_ns, ""));
+        refuse_request(j, "placement",
+                       "the source is in namespace %.63s; create the Wukong there, clones across "
+                       "namespaces are not allowed",
+                       str_or(e->source_ns, ""));
     if (p->rules.quiesce == QUIESCE_REQUIRED && e->quiesce != QUIESCE_REQUIRED &&
         e->clone_type != CLONE_FULL)
-        refuse(j, "quiesce", "quiesce %s is not allowed; set quiesce to Required",
-               quiesce_names[e->quiesce]);
+        refuse_request(j, "quiesce", "quiesce %s is not allowed; set quiesce to Required",
+                       quiesce_names[e->quiesce]);
     if (p->rules.quiesce == QUIESCE_IF_AVAILABLE && e->quiesce == QUIESCE_NEVER)
-        refuse(j, "quiesce", "quiesce Never is not allowed; set IfAvailable or Required");
+        refuse_request(j, "quiesce", "quiesce Never is not allowed; set IfAvailable or Required");
     if (p->rules.max_replicas && e->replicas > p->rules.max_replicas)
-        refuse(j, "maxReplicas", "replicas %" PRId64 " is not allowed; at most %" PRId64,
-               e->replicas, p->rules.max_replicas);
+        refuse_request(j, "maxReplicas", "replicas %" PRId64 " is not allowed; at most %" PRId64,
+                       e->replicas, p->rules.max_replicas);
 }
 
 static void judge_source(struct judge *j)
@@ -263,11 +263,11 @@ static void judge_source(struct judge *j)
         return;
     bool exists = e->source_type == SOURCE_VM ? s->vm_exists : s->vmi_exists;
     if (!exists)
-        refuse(j, "requireSource", "the source %.63s/%.63s does not exist; create it first",
-               str_or(e->source_ns, ""), str_or(e->source_name, ""));
+        refuse_request(j, "requireSource", "the source %.63s/%.63s does not exist; create it first",
+                       str_or(e->source_ns, ""), str_or(e->source_name, ""));
     else if (need == REQUIRE_RUNNING && !str_eq(s->vmi_phase, "Running"))
-        refuse(j, "requireSource", "the source %.63s/%.63s is not running; start it first",
-               str_or(e->source_ns, ""), str_or(e->source_name, ""));
+        refuse_request(j, "requireSource", "the source %.63s/%.63s is not running; start it first",
+                       str_or(e->source_ns, ""), str_or(e->source_name, ""));
 }
 
 static void judge_disk(struct judge *j, const char *name, const char *storage_class,
@@ -277,22 +277,23 @@ static void judge_disk(struct judge *j, const char *name, const char *storage_cl
     char list[512], size[QUANTITY_PRINT_MAX], max[QUANTITY_PRINT_MAX];
     const char *const *classes = p->rules.storage_classes;
     if (storage_class && !in_list(classes, p->rules.storage_class_count, storage_class)) {
-        join(classes, p->rules.storage_class_count, list, sizeof(list));
-        refuse(j, "storageClasses",
-               "disk %.63s: storage class %.63s is not allowed; use one of: %s", name,
-               storage_class, list);
+        join_items(classes, p->rules.storage_class_count, list, sizeof(list));
+        refuse_request(j, "storageClasses",
+                       "disk %.63s: storage class %.63s is not allowed; use one of: %s", name,
+                       storage_class, list);
     }
     classes = p->rules.snapshot_classes;
     if (snapshot_class && !in_list(classes, p->rules.snapshot_class_count, snapshot_class)) {
-        join(classes, p->rules.snapshot_class_count, list, sizeof(list));
-        refuse(j, "volumeSnapshotClasses",
-               "disk %.63s: VolumeSnapshotClass %.63s is not allowed; use one of: %s", name,
-               snapshot_class, list);
+        join_items(classes, p->rules.snapshot_class_count, list, sizeof(list));
+        refuse_request(j, "volumeSnapshotClasses",
+                       "disk %.63s: VolumeSnapshotClass %.63s is not allowed; use one of: %s", name,
+                       snapshot_class, list);
     }
     if (p->rules.max_disk_bytes && bytes > p->rules.max_disk_bytes) {
         quantity_print(bytes, size);
         quantity_print(p->rules.max_disk_bytes, max);
-        refuse(j, "maxDiskSize", "disk %.63s: %s is not allowed; at most %s", name, size, max);
+        refuse_request(j, "maxDiskSize", "disk %.63s: %s is not allowed; at most %s", name, size,
+                       max);
     }
 }
 
@@ -302,10 +303,10 @@ static void judge_consistency(struct judge *j)
     const struct cut_foreseen *f = &j->r->cut;
     enum consistency least = j->p->rules.consistency;
     if (f->best != CONSISTENCY_UNKNOWN && !consistency_meets(f->best, least))
-        refuse(j, "minimumConsistency",
-               "the snapshot would be %s, because %s, and at least %s is demanded: %s",
-               consistency_names[f->best], str_or(f->because, "the guest is not frozen"),
-               consistency_names[least], str_or(f->remedy, "set quiesce to Required"));
+        refuse_request(j, "minimumConsistency",
+                       "the snapshot would be %s, because %s, and at least %s is demanded: %s",
+                       consistency_names[f->best], str_or(f->because, "the guest is not frozen"),
+                       consistency_names[least], str_or(f->remedy, "set quiesce to Required"));
 }
 
 enum consistency policy_least_consistency(const struct policy *policies, size_t count,
@@ -330,17 +331,19 @@ static void judge_cut(struct judge *j, const struct disk_plan *d)
     if (!disk_takes_snapshot(d->method) || (!d->snapshot_class && !by_kubevirt))
         return;
     if (p->rules.unknown_cut == POLICY_CUT_REFUSE && !d->cut.known)
-        refuse(j, "unknownDriverCutRule",
-               "disk %.63s: it is not known of driver %.63s that it cuts a snapshot before it "
-               "answers; use another driver, or ask the admin to annotate the class "
-               "with " CUT_RULE_ANNOTATION,
-               d->name, str_or(d->driver, "(none)"));
+        refuse_request(
+            j, "unknownDriverCutRule",
+            "disk %.63s: it is not known of driver %.63s that it cuts a snapshot before it "
+            "answers; use another driver, or ask the admin to annotate the class "
+            "with " CUT_RULE_ANNOTATION,
+            d->name, str_or(d->driver, "(none)"));
     bool unknown = p->rules.unknown_cut == POLICY_CUT_READY && !d->cut.known;
     if (!p->deny && d->cut.rule == CUT_RULE_CREATED &&
         (unknown || p->rules.cut == POLICY_CUT_READY))
-        refuse(j, unknown ? "unknownDriverCutRule" : "cutRule",
-               "disk %.63s: its snapshot by driver %.63s is taken for cut before it is ready",
-               d->name, str_or(d->driver, "(none)"));
+        refuse_request(
+            j, unknown ? "unknownDriverCutRule" : "cutRule",
+            "disk %.63s: its snapshot by driver %.63s is taken for cut before it is ready", d->name,
+            str_or(d->driver, "(none)"));
 }
 
 void policy_raise_cuts(struct arena *a, const struct policy *policies, size_t count,
@@ -413,9 +416,9 @@ static void judge_slots(struct judge *j)
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++)
         if (table[i].limit && (table[i].now >= table[i].limit || not_its_turn(j, table[i].rule)))
-            hold(j, table[i].rule, 0,
-                 "at most %" PRId64 " clones %s at once; it waits for its turn", table[i].limit,
-                 table[i].what);
+            hold_back(j, table[i].rule, 0,
+                      "at most %" PRId64 " clones %s at once; it waits for its turn",
+                      table[i].limit, table[i].what);
 }
 
 static void judge_limits(struct judge *j)
@@ -431,17 +434,17 @@ static void judge_limits(struct judge *j)
     int64_t limit = j->p->limits.retained_snapshots;
     if (limit && j->r->effective->clone_type == CLONE_LINKED &&
         (snapshots > limit - u->retained_snapshots || not_its_turn(j, retained)))
-        hold(j, retained, 0,
-             "linked clones of one source may keep %" PRId64
-             " snapshots and this one needs %" PRId64 "; it waits until others are gone",
-             limit, snapshots);
+        hold_back(j, retained, 0,
+                  "linked clones of one source may keep %" PRId64
+                  " snapshots and this one needs %" PRId64 "; it waits until others are gone",
+                  limit, snapshots);
     limit = j->p->limits.storage_bytes;
     if (!limit ||
         (u->storage_bytes_wanted <= limit - u->storage_bytes && !not_its_turn(j, storage)))
         return;
     quantity_print(u->storage_bytes_wanted, wanted);
     quantity_print(limit, max);
-    hold(
+    hold_back(
         j, storage, 0,
         "clones in one namespace may hold %s and this one needs %s; it waits until others are gone",
         max, wanted);
@@ -494,15 +497,16 @@ static void judge_windows(struct judge *j)
         time_to_str(until, false, when);
     if (j->p->outside == OUTSIDE_DENY) {
         if (j->when == POLICY_AT_ADMISSION)
-            refuse(j, POLICY_RULE_WINDOWS,
-                   "clones are allowed only inside a window, which opens at %s%s%s", when,
-                   why ? "; " : "", str_or(why, ""));
+            refuse_request(j, POLICY_RULE_WINDOWS,
+                           "clones are allowed only inside a window, which opens at %s%s%s", when,
+                           why ? "; " : "", str_or(why, ""));
         /* Admitted in time and held up since: it waits for the next one rather than fail. */
         else
-            hold(j, POLICY_RULE_WINDOWS, until, "outside all windows; the next one opens at %s",
-                 when);
+            hold_back(j, POLICY_RULE_WINDOWS, until,
+                      "outside all windows; the next one opens at %s", when);
     } else if (j->when == POLICY_AT_EXECUTION) {
-        hold(j, POLICY_RULE_WINDOWS, until, "outside all windows; the next one opens at %s", when);
+        hold_back(j, POLICY_RULE_WINDOWS, until, "outside all windows; the next one opens at %s",
+                  when);
     }
 }
 
@@ -525,7 +529,7 @@ void policy_judge(struct arena *a, const struct policy *policies, size_t count,
                      "ClonePolicy \"%.253s\" cannot be read and so denies what it matches: %.512s; "
                      "ask the cluster's admin to correct it",
                      policies[i].name, policies[i].broken);
-            push(&j, "broken", POLICY_DENY, 0, text);
+            push_verdict(&j, "broken", POLICY_DENY, 0, text);
             continue;
         }
         judge_kind(&j);

@@ -27,7 +27,7 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-static size_t digits(const char *s)
+static size_t count_digits(const char *s)
 {
     size_t n = 0;
     while (is_digit(s[n]))
@@ -45,13 +45,13 @@ static bool split(const char *text, struct parts *p)
         s++;
     p->value = text;
     p->num = s;
-    p->num_len = digits(s);
+    p->num_len = count_digits(s);
     s += p->num_len;
     p->denom = s;
     p->denom_len = 0;
     if (*s == '.') {
         p->denom = ++s;
-        p->denom_len = digits(s);
+        p->denom_len = count_digits(s);
         s += p->denom_len;
     }
     p->value_len = (size_t)(s - text);
@@ -59,7 +59,7 @@ static bool split(const char *text, struct parts *p)
     s += strspn(s, "eEinumkKMGTP");
     if (*s == '-' || *s == '+')
         s++;
-    return s[digits(s)] == '\0';
+    return s[count_digits(s)] == '\0';
 }
 
 /* strconv.ParseInt(s, 10, 64): sign allowed, overflow is an error. */
@@ -68,7 +68,7 @@ static bool parse_exponent(const char *s, int32_t *ret)
     bool negative = *s == '-';
     if (*s == '-' || *s == '+')
         s++;
-    if (!*s || s[digits(s)])
+    if (!*s || s[count_digits(s)])
         return false;
     uint64_t v = 0;
     uint64_t max = negative ? (uint64_t)INT64_MAX + 1 : (uint64_t)INT64_MAX;

@@ -10,7 +10,7 @@
 /* A namespace has 63 characters at most. */
 #define NAMES_TEXT_MAX (SCOPE_NAMESPACES_MAX * 66)
 
-static int add(struct scope *s, const char *name, size_t n, struct err *err)
+static int add_namespace(struct scope *s, const char *name, size_t n, struct err *err)
 {
     CLEANUP_FREE char *copy = xstrndup(name, n);
     if (!name_is_dns_label(copy))
@@ -32,7 +32,7 @@ int scope_parse(const char *names, struct scope *ret, struct err *err)
     ret->names = xcalloc(SCOPE_NAMESPACES_MAX, sizeof *ret->names);
     for (;;) {
         size_t n = strcspn(names, ",");
-        if (add(ret, names, n, err) < 0)
+        if (add_namespace(ret, names, n, err) < 0)
             return -1;
         if (!names[n])
             return 0;

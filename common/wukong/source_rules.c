@@ -22,7 +22,8 @@ static const char *name_field(const struct judge *j)
     return j->e->source_type == SOURCE_VM ? "spec.cloneSource.vmName" : "spec.cloneSource.vmiName";
 }
 
-static void add(const struct judge *j, const char *rule, const char *field, const char *detail)
+static void add_source_finding(const struct judge *j, const char *rule, const char *field,
+                               const char *detail)
 {
     CLEANUP_FREE char *value = xasprintf("\"%s\"", str_or(j->e->source_name, ""));
     findings_add(j->l, rule_find(rule), field, value, detail ? "%.200s" : NULL, detail);
@@ -49,7 +50,7 @@ static bool is_coming(const struct source_facts *s)
 static void judge_guest(const struct judge *j)
 {
     if (j->s->paused && j->e->quiesce != QUIESCE_NEVER)
-        add(j, "source-paused", name_field(j), NULL);
+        add_source_finding(j, "source-paused", name_field(j), NULL);
     if (j->e->quiesce == QUIESCE_REQUIRED && !j->s->agent_connected)
         findings_add(j->l, rule_find("source-no-agent"), "spec.cloneSource.quiesce", "\"Required\"",
                      NULL);
@@ -62,9 +63,9 @@ static void judge_holds(const struct judge *j)
     bool freezes = j->e->clone_type != CLONE_FULL && j->e->quiesce != QUIESCE_NEVER;
     enum hold hold = holds_first(&j->s->holds, freezes);
     if (hold == HOLD_MIGRATION)
-        add(j, "source-migrating", name_field(j), NULL);
+        add_source_finding(j, "source-migrating", name_field(j), NULL);
     else if (hold)
-        add(j, "source-busy", name_field(j), hold_text(hold, &j->s->holds, text));
+        add_source_finding(j, "source-busy", name_field(j), hold_text(hold, &j->s->holds, text));
 }
 
 static void judge_state(const struct judge *j)
@@ -72,7 +73,7 @@ static void judge_state(const struct judge *j)
     bool running = is_running(j->s);
     if (j->e->clone_type == CLONE_FULL) {
         if (j->s->vmi_exists && !has_ended(j->s))
-            add(j, "source-running", name_field(j), NULL);
+            add_source_finding(j, "source-running", name_field(j), NULL);
         return;
     }
     if (running) {
@@ -81,21 +82,23 @@ static void judge_state(const struct judge *j)
     }
     if (j->e->source_type == SOURCE_VMI) {
         if (has_ended(j->s) && !j->s->vm_exists)
-            add(j, "source-final", name_field(j), j->s->vmi_phase);
+            add_source_finding(j, "source-final", name_field(j), j->s->vmi_phase);
         else
-            add(j, "source-not-running", name_field(j), str_or(j->s->vmi_phase, "no phase"));
+            add_source_finding(j, "source-not-running", name_field(j),
+                               str_or(j->s->vmi_phase, "no phase"));
         return;
     }
     /* A linked clone of a stopped VM needs no start. */
     if (j->e->clone_type == CLONE_LINKED)
         return;
     if (is_coming(j->s)) {
-        add(j, "source-not-running", name_field(j), str_or(j->s->vmi_phase, "no VMI"));
+        add_source_finding(j, "source-not-running", name_field(j),
+                           str_or(j->s->vmi_phase, "no VMI"));
         return;
     }
-    add(j, "source-will-start", name_field(j), NULL);
+    add_source_finding(j, "source-will-start", name_field(j), NULL);
     if (j->s->managed_by_gitops && str_eq(j->s->vm_run_strategy, "Halted"))
-        add(j, "source-gitops", name_field(j), NULL);
+        add_source_finding(j, "source-gitops", name_field(j), NULL);
 }
 
 static void judge_volumes(const struct judge *j)
@@ -104,7 +107,8 @@ static void judge_volumes(const struct judge *j)
         const struct volume_facts *v = &j->s->volumes[i];
         enum volume_fate fate = j->e->cross_namespace ? v->type->elsewhere : v->type->fate;
         if (fate == VOLUME_REFUSED)
-            add(j, str_eq(v->type->member, "hostDisk") ? "source-host-disk" : "source-volume",
+            add_source_finding(
+                j, str_eq(v->type->member, "hostDisk") ? "source-host-disk" : "source-volume",
                 name_field(j), v->name);
         else if (fate == VOLUME_DROPPED)
             findings_add(j->l, rule_find("source-volume-dropped"), name_field(j), NULL,
@@ -115,9 +119,9 @@ static void judge_volumes(const struct judge *j)
 static void judge_spec(const struct judge *j)
 {
     if (j->s->persistent_tpm)
-        add(j, "source-tpm", name_field(j), NULL);
+        add_source_finding(j, "source-tpm", name_field(j), NULL);
     if (j->s->persistent_efi)
-        add(j, "source-efi", name_field(j), NULL);
+        add_source_finding(j, "source-efi", name_field(j), NULL);
     judge_volumes(j);
     if (j->e->method == METHOD_VM_SNAPSHOT && !j->s->vm_exists)
         findings_add(j->l, rule_find("vmsnapshot-standalone"), "spec.cloneSource.snapshotMethod",
@@ -194,7 +198,7 @@ void validate_source(const struct wukong *w, const struct wukong_effective *e,
         return;
     }
     if (s->deleting) {
-        add(&j, "source-deleting", name_field(&j), NULL);
+        add_source_finding(&j, "source-deleting", name_field(&j), NULL);
         return;
     }
     judge_state(&j);
@@ -207,7 +211,7 @@ void validate_source(const struct wukong *w, const struct wukong_effective *e,
     size_t before = l->errors;
     disks_resolve(&a, w, e, s, c, l, &d);
     if (!d.count && l->errors == before)
-        add(&j, "source-no-disks", name_field(&j), NULL);
+        add_source_finding(&j, "source-no-disks", name_field(&j), NULL);
     judge_names(&j, &d);
     /* Last, so that what ends or delays the clone is read first. */
     judge_differences(&j);

@@ -45,7 +45,7 @@ bool wukong_allows_secret(const struct wukong_source *s, const char *name)
 
 /* --- Leaves: NULL, unset or false for anything of the wrong type --- */
 
-static const char *text(struct arena *a, const cJSON *o, const char *name)
+static const char *decode_text(struct arena *a, const cJSON *o, const char *name)
 {
     const cJSON *v = json_get(o, name);
     return cJSON_IsString(v) ? arena_strdup(a, v->valuestring) : NULL;
@@ -81,7 +81,7 @@ static enum tristate tristate(const cJSON *o, const char *name)
     return cJSON_IsTrue(v) ? TRI_TRUE : TRI_FALSE;
 }
 
-static int choice(const cJSON *o, const char *name, const char *const *names, int count)
+static int decode_choice(const cJSON *o, const char *name, const char *const *names, int count)
 {
     const char *v = json_str(o, name);
     for (int i = 1; v && i < count; i++)
@@ -90,13 +90,14 @@ static int choice(const cJSON *o, const char *name, const char *const *names, in
     return 0;
 }
 
-static bool number(const cJSON *o, const char *name, int64_t *ret)
+static bool decode_number(const cJSON *o, const char *name, int64_t *ret)
 {
     *ret = 0;
     return json_node_int(json_get(o, name), ret);
 }
 
-static void strings(struct arena *a, const cJSON *array, const char ***ret, size_t *ret_count)
+static void decode_strings(struct arena *a, const cJSON *array, const char ***ret,
+                           size_t *ret_count)
 {
     const cJSON *v;
     size_t n = cJSON_IsArray(array) ? (size_t)cJSON_GetArraySize(array) : 0;
@@ -130,26 +131,27 @@ static void decode_source(struct arena *a, const cJSON *o, struct wukong_source 
     *s = (struct wukong_source){.present = cJSON_IsObject(o)};
     if (!s->present)
         return;
-    s->type = (enum source_type)choice(o, "type", source_type_names, SOURCE_TYPES);
-    s->vm_name = text(a, o, "vmName");
-    s->vmi_name = text(a, o, "vmiName");
-    s->ns = text(a, o, "namespace");
-    s->clone_type = (enum clone_type)choice(o, "cloneType", clone_type_names, CLONE_TYPES);
-    s->quiesce = (enum quiesce)choice(o, "quiesce", quiesce_names, QUIESCES);
-    s->method = (enum snapshot_method)choice(o, "snapshotMethod", snapshot_method_names, METHODS);
-    s->snapshot_class = text(a, o, "volumeSnapshotClassName");
+    s->type = (enum source_type)decode_choice(o, "type", source_type_names, SOURCE_TYPES);
+    s->vm_name = decode_text(a, o, "vmName");
+    s->vmi_name = decode_text(a, o, "vmiName");
+    s->ns = decode_text(a, o, "namespace");
+    s->clone_type = (enum clone_type)decode_choice(o, "cloneType", clone_type_names, CLONE_TYPES);
+    s->quiesce = (enum quiesce)decode_choice(o, "quiesce", quiesce_names, QUIESCES);
+    s->method =
+        (enum snapshot_method)decode_choice(o, "snapshotMethod", snapshot_method_names, METHODS);
+    s->snapshot_class = decode_text(a, o, "volumeSnapshotClassName");
     s->stop_source_after = tristate(o, "stopSourceAfter");
     s->allow_unsnapshottable = tristate(o, "allowUnsnapshottable");
-    s->has_deadline = number(o, "deadlineSeconds", &s->deadline_s);
-    s->has_retry_limit = number(o, "retryLimit", &s->retry_limit);
-    s->not_before = text(a, o, "notBefore");
-    strings(a, json_get(o, "gates"), &s->gates, &s->gate_count);
-    strings(a, json_get(o, "allowSecrets"), &s->allow_secrets, &s->allow_secret_count);
+    s->has_deadline = decode_number(o, "deadlineSeconds", &s->deadline_s);
+    s->has_retry_limit = decode_number(o, "retryLimit", &s->retry_limit);
+    s->not_before = decode_text(a, o, "notBefore");
+    decode_strings(a, json_get(o, "gates"), &s->gates, &s->gate_count);
+    decode_strings(a, json_get(o, "allowSecrets"), &s->allow_secrets, &s->allow_secret_count);
     const cJSON *w = json_get(o, "window");
     s->window.present = cJSON_IsObject(w);
-    s->window.schedule = text(a, w, "schedule");
-    s->window.duration = text(a, w, "duration");
-    s->window.time_zone = text(a, w, "timeZone");
+    s->window.schedule = decode_text(a, w, "schedule");
+    s->window.duration = decode_text(a, w, "duration");
+    s->window.time_zone = decode_text(a, w, "timeZone");
 }
 
 static void decode_disks(struct arena *a, const cJSON *array, struct wukong_spec *s)
@@ -162,11 +164,11 @@ static void decode_disks(struct arena *a, const cJSON *array, struct wukong_spec
     cJSON_ArrayForEach (o, array) {
         struct wukong_disk *d = &s->disks[s->disk_count++];
         *d = (struct wukong_disk){
-            .name = text(a, o, "name"),
+            .name = decode_text(a, o, "name"),
             .size = int_or_text(a, o, "size"),
-            .storage_class = text(a, o, "storageClassName"),
-            .source_disk = text(a, o, "sourceDisk"),
-            .image = text(a, o, "image"),
+            .storage_class = decode_text(a, o, "storageClassName"),
+            .source_disk = decode_text(a, o, "sourceDisk"),
+            .image = decode_text(a, o, "image"),
             .boot = tristate(o, "boot"),
         };
         d->size_bytes = quantity_bytes(d->size);
@@ -183,19 +185,19 @@ static void decode_networks(struct arena *a, const cJSON *array, struct wukong_s
     cJSON_ArrayForEach (o, array) {
         struct wukong_network *w = &s->networks[s->network_count++];
         *w = (struct wukong_network){
-            .name = text(a, o, "name"),
-            .nad_name = text(a, o, "nadName"),
-            .bridge_name = text(a, o, "bridgeName"),
-            .physical_interface = text(a, o, "physicalInterface"),
-            .type = (enum network_type)choice(o, "type", network_type_names, NETWORK_TYPES),
+            .name = decode_text(a, o, "name"),
+            .nad_name = decode_text(a, o, "nadName"),
+            .bridge_name = decode_text(a, o, "bridgeName"),
+            .physical_interface = decode_text(a, o, "physicalInterface"),
+            .type = (enum network_type)decode_choice(o, "type", network_type_names, NETWORK_TYPES),
             .primary = tristate(o, "primary"),
         };
-        (void)number(o, "vlanId", &w->vlan_id);
+        (void)decode_number(o, "vlanId", &w->vlan_id);
         const cJSON *ip = json_get(o, "ipConfig");
-        w->ip.mode = (enum ip_mode)choice(ip, "mode", ip_mode_names, IP_MODES);
-        w->ip.address = text(a, ip, "address");
-        w->ip.gateway = text(a, ip, "gateway");
-        strings(a, json_get(ip, "dnsServers"), &w->ip.dns_servers, &w->ip.dns_count);
+        w->ip.mode = (enum ip_mode)decode_choice(ip, "mode", ip_mode_names, IP_MODES);
+        w->ip.address = decode_text(a, ip, "address");
+        w->ip.gateway = decode_text(a, ip, "gateway");
+        decode_strings(a, json_get(ip, "dnsServers"), &w->ip.dns_servers, &w->ip.dns_count);
     }
 }
 
@@ -204,8 +206,8 @@ int wukong_decode_spec(struct arena *a, const cJSON *o, struct wukong_spec *ret,
     struct wukong_spec s = {0};
     if (!cJSON_IsObject(o))
         return err_set(err, ERR_INVALID, "spec is no object");
-    s.has_cpu = number(o, "cpu", &s.cpu);
-    s.has_replicas = number(o, "replicas", &s.replicas);
+    s.has_cpu = decode_number(o, "cpu", &s.cpu);
+    s.has_replicas = decode_number(o, "replicas", &s.replicas);
     s.memory = int_or_text(a, o, "memory");
     s.memory_bytes = quantity_bytes(s.memory);
     decode_source(a, json_get(o, "cloneSource"), &s.source);
@@ -214,17 +216,17 @@ int wukong_decode_spec(struct arena *a, const cJSON *o, struct wukong_spec *ret,
     const cJSON *start = json_get(o, "startStrategy"), *ha = json_get(o, "highAvailability");
     s.start.auto_start = tristate(start, "autoStart");
     s.start.run_strategy =
-        (enum run_strategy)choice(start, "runStrategy", run_strategy_names, RUN_STRATEGIES);
-    s.reclaim =
-        (enum reclaim_policy)choice(o, "reclaimPolicy", reclaim_policy_names, RECLAIM_POLICIES);
+        (enum run_strategy)decode_choice(start, "runStrategy", run_strategy_names, RUN_STRATEGIES);
+    s.reclaim = (enum reclaim_policy)decode_choice(o, "reclaimPolicy", reclaim_policy_names,
+                                                   RECLAIM_POLICIES);
     s.ha.present = cJSON_IsObject(ha);
-    s.ha.restart_policy =
-        (enum restart_policy)choice(ha, "restartPolicy", restart_policy_names, RESTART_POLICIES);
+    s.ha.restart_policy = (enum restart_policy)decode_choice(
+        ha, "restartPolicy", restart_policy_names, RESTART_POLICIES);
     s.ha.anti_affinity = tristate(ha, "antiAffinity");
     pairs(a, json_get(ha, "nodeSelector"), &s.ha.node_selector);
     s.ha.tolerations = json_of(a, ha, "tolerations");
-    s.ssh_key_secret = text(a, o, "sshKeySecret");
-    s.os_image = text(a, o, "osImage");
+    s.ssh_key_secret = decode_text(a, o, "sshKeySecret");
+    s.os_image = decode_text(a, o, "osImage");
     s.cloud_init_user = json_of(a, o, "cloudInitUser");
     if (a->failed)
         return err_set(err, ERR_LIMIT, "the spec needs more than %zu bytes", a->max);
@@ -243,12 +245,12 @@ int wukong_decode(struct arena *a, const cJSON *tree, struct wukong *ret, struct
 {
     struct wukong w = {0};
     const cJSON *meta = json_get(tree, "metadata"), *item;
-    w.name = text(a, meta, "name");
-    w.generate_name = text(a, meta, "generateName");
-    w.ns = text(a, meta, "namespace");
-    w.uid = text(a, meta, "uid");
-    w.resource_version = text(a, meta, "resourceVersion");
-    (void)number(meta, "generation", &w.generation);
+    w.name = decode_text(a, meta, "name");
+    w.generate_name = decode_text(a, meta, "generateName");
+    w.ns = decode_text(a, meta, "namespace");
+    w.uid = decode_text(a, meta, "uid");
+    w.resource_version = decode_text(a, meta, "resourceVersion");
+    (void)decode_number(meta, "generation", &w.generation);
     w.created_ms = time_of(meta, "creationTimestamp");
     w.deleted_ms = time_of(meta, "deletionTimestamp");
     pairs(a, json_get(meta, "labels"), &w.labels);

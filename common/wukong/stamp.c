@@ -51,7 +51,7 @@ static void encode(const void *bytes, size_t n, struct buf *out)
 }
 
 /* Returns the number of bytes, or -1. ret has room for n / 4 * 3 + 3. */
-static int decode(const char *text, size_t n, unsigned char *ret)
+static int decode_base64url(const char *text, size_t n, unsigned char *ret)
 {
     char padded[STAMP_TEXT_MAX + 4];
     if (n == 0 || n > STAMP_TEXT_MAX || n % 4 == 1)
@@ -176,7 +176,7 @@ static enum stamp_verdict read_payload(const char *text, size_t n, struct arena 
                                        struct stamp *ret)
 {
     unsigned char bytes[STAMP_TEXT_MAX];
-    int len = decode(text, n, bytes);
+    int len = decode_base64url(text, n, bytes);
     CLEANUP_JSON cJSON *tree = NULL;
     struct err err = {0};
     struct stamp s = {0};
@@ -216,7 +216,7 @@ enum stamp_verdict stamp_verify(const char *text, const char *public_keys,
         dot < text + sizeof PREFIX - 1)
         return STAMP_MALFORMED;
     unsigned char signature[STAMP_TEXT_MAX];
-    int n = decode(dot + 1, strlen(dot + 1), signature);
+    int n = decode_base64url(dot + 1, strlen(dot + 1), signature);
     if (n <= 0)
         return STAMP_MALFORMED;
     if (!signed_by_any(public_keys, text, (size_t)(dot - text), signature, (size_t)n))

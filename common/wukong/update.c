@@ -20,7 +20,7 @@ struct change {
     struct findings *findings;
 };
 
-static const cJSON *member(const cJSON *o, const char *name)
+static const cJSON *object_member(const cJSON *o, const char *name)
 {
     const cJSON *v = json_get(o, name);
     return v && !cJSON_IsNull(v) ? v : NULL;
@@ -37,7 +37,7 @@ static bool same(const cJSON *a, const cJSON *b)
     return json_equal(a, b);
 }
 
-static char *shown(const cJSON *v)
+static char *print_value(const cJSON *v)
 {
     if (!v)
         return NULL;
@@ -47,8 +47,8 @@ static char *shown(const cJSON *v)
 static void changed(const struct change *c, const char *rule, const char *name)
 {
     char path[256];
-    CLEANUP_FREE char *old = shown(member(c->old, name));
-    CLEANUP_FREE char *new = shown(member(c->new, name));
+    CLEANUP_FREE char *old = print_value(object_member(c->old, name));
+    CLEANUP_FREE char *new = print_value(object_member(c->new, name));
     snprintf(path, sizeof(path), "%s.%s", c->path, name);
     findings_add(c->findings, rule_find(rule), path, NULL, "it was %.64s and is %.64s",
                  old ? old : "unset", new ? new : "unset");
@@ -56,21 +56,21 @@ static void changed(const struct change *c, const char *rule, const char *name)
 
 static void must_equal(const struct change *c, const char *rule, const char *name)
 {
-    if (!same(member(c->old, name), member(c->new, name)))
+    if (!same(object_member(c->old, name), object_member(c->new, name)))
         changed(c, rule, name);
 }
 
 /* Absent counts as false: the schema's default. */
 static void must_equal_bool(const struct change *c, const char *rule, const char *name)
 {
-    if (cJSON_IsTrue(member(c->old, name)) != cJSON_IsTrue(member(c->new, name)))
+    if (cJSON_IsTrue(object_member(c->old, name)) != cJSON_IsTrue(object_member(c->new, name)))
         changed(c, rule, name);
 }
 
 static void must_equal_or_default(const struct change *c, const char *rule, const char *name,
                                   const char *fallback)
 {
-    const cJSON *old = member(c->old, name), *new = member(c->new, name);
+    const cJSON *old = object_member(c->old, name), *new = object_member(c->new, name);
     const char *a = cJSON_IsString(old) ? old->valuestring : fallback;
     const char *b = cJSON_IsString(new) ? new->valuestring : fallback;
     if (!str_eq(a, b))
@@ -90,9 +90,9 @@ static void check_source(const struct change *c)
     static const char *const fixed[] = {"type", "vmName", "vmiName"};
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
         must_equal(c, "source-immutable", fixed[i]);
-    if (member(c->new, "namespace"))
+    if (object_member(c->new, "namespace"))
         must_equal(c, "source-immutable", "namespace");
-    if (member(c->new, "cloneType") && !str_eq(clone_type(c->old), clone_type(c->new)))
+    if (object_member(c->new, "cloneType") && !str_eq(clone_type(c->old), clone_type(c->new)))
         changed(c, "clone-type-immutable", "cloneType");
     must_equal_or_default(c, "method-immutable", "quiesce", "IfAvailable");
     must_equal_or_default(c, "method-immutable", "snapshotMethod", "Auto");
@@ -119,8 +119,8 @@ static bool timing_is_fixed(const cJSON *old)
 static void must_equal_number(const struct change *c, const char *name, long long fallback)
 {
     long long a = fallback, b = fallback;
-    (void)schema_integer(member(c->old, name), &a);
-    (void)schema_integer(member(c->new, name), &b);
+    (void)schema_integer(object_member(c->old, name), &a);
+    (void)schema_integer(object_member(c->new, name), &b);
     if (a != b)
         changed(c, "timing-immutable", name);
 }
@@ -136,7 +136,7 @@ static void check_timing(const struct change *c)
 
 static bool same_size(const cJSON *a, const cJSON *b)
 {
-    const cJSON *x = member(a, "size"), *y = member(b, "size");
+    const cJSON *x = object_member(a, "size"), *y = object_member(b, "size");
     if (!x || !y)
         return x == y;
     CLEANUP_FREE char *s = json_text(x);
@@ -146,10 +146,11 @@ static bool same_size(const cJSON *a, const cJSON *b)
 
 static bool same_disk(const cJSON *a, const cJSON *b)
 {
-    return same(member(a, "sourceDisk"), member(b, "sourceDisk")) &&
-           same(member(a, "storageClassName"), member(b, "storageClassName")) &&
-           same(member(a, "image"), member(b, "image")) &&
-           cJSON_IsTrue(member(a, "boot")) == cJSON_IsTrue(member(b, "boot")) && same_size(a, b);
+    return same(object_member(a, "sourceDisk"), object_member(b, "sourceDisk")) &&
+           same(object_member(a, "storageClassName"), object_member(b, "storageClassName")) &&
+           same(object_member(a, "image"), object_member(b, "image")) &&
+           cJSON_IsTrue(object_member(a, "boot")) == cJSON_IsTrue(object_member(b, "boot")) &&
+           same_size(a, b);
 }
 
 /* Disks by name, the first of a name first. */
@@ -240,13 +241,14 @@ static void check_disks(const cJSON *old, const cJSON *new, struct findings *l)
 static void check_immutable(const cJSON *old, const cJSON *object, struct findings *l)
 {
     const cJSON *before = json_get(old, "spec"), *after = json_get(object, "spec");
-    const cJSON *was = member(before, "cloneSource"), *is = member(after, "cloneSource");
+    const cJSON *was = object_member(before, "cloneSource"),
+                *is = object_member(after, "cloneSource");
     long long a = 1, b = 1;
     if (!was != !is)
         findings_add(l, rule_find("clone-presence-immutable"), "spec.cloneSource", NULL,
                      "it was %s", was ? "removed" : "added");
-    (void)schema_integer(member(before, "replicas"), &a);
-    (void)schema_integer(member(after, "replicas"), &b);
+    (void)schema_integer(object_member(before, "replicas"), &a);
+    (void)schema_integer(object_member(after, "replicas"), &b);
     if (a != b)
         findings_add(l, rule_find("replicas-immutable"), "spec.replicas", NULL,
                      "it was %lld and is %lld", a, b);

@@ -310,7 +310,7 @@ struct reader {
     bool failed;
 };
 
-static const uint8_t *take(struct reader *r, size_t n)
+static const uint8_t *take_bytes(struct reader *r, size_t n)
 {
     if (r->failed || n > r->left) {
         r->failed = true;
@@ -337,7 +337,7 @@ enum { N_UTC, N_STD, N_LEAP, N_TIME, N_TYPE, N_CHAR, N_COUNTS };
 /* One header; counts are of this block. version '\0', '2' or '3'. */
 static bool read_header(struct reader *r, uint32_t n[N_COUNTS], char *version)
 {
-    const uint8_t *p = take(r, 44);
+    const uint8_t *p = take_bytes(r, 44);
     if (!p || memcmp(p, "TZif", 4) != 0)
         return false;
     *version = (char)p[4];
@@ -356,14 +356,15 @@ static size_t block_size(const uint32_t n[N_COUNTS], size_t time_size)
            n[N_LEAP] * (time_size + 4) + n[N_STD] + n[N_UTC];
 }
 
-static bool fill(struct zone *z, struct reader *r, const uint32_t n[N_COUNTS], size_t time_size)
+static bool fill_zone(struct zone *z, struct reader *r, const uint32_t n[N_COUNTS],
+                      size_t time_size)
 {
-    const uint8_t *times = take(r, n[N_TIME] * time_size), *index = take(r, n[N_TIME]);
-    const uint8_t *types = take(r, n[N_TYPE] * (size_t)6);
-    (void)take(r, n[N_CHAR]);
-    (void)take(r, n[N_LEAP] * (time_size + 4));
-    (void)take(r, n[N_STD]);
-    (void)take(r, n[N_UTC]);
+    const uint8_t *times = take_bytes(r, n[N_TIME] * time_size), *index = take_bytes(r, n[N_TIME]);
+    const uint8_t *types = take_bytes(r, n[N_TYPE] * (size_t)6);
+    (void)take_bytes(r, n[N_CHAR]);
+    (void)take_bytes(r, n[N_LEAP] * (time_size + 4));
+    (void)take_bytes(r, n[N_STD]);
+    (void)take_bytes(r, n[N_UTC]);
     if (r->failed || n[N_TYPE] == 0)
         return false;
     z->type_count = n[N_TYPE];
@@ -403,12 +404,12 @@ int zone_parse(const void *bytes, size_t len, struct zone **ret, struct err *err
         return err_set(err, ERR_INVALID, "not a time zone file");
     if (version != '\0') {
         /* The same again with 64-bit times follows the 32-bit block. */
-        if (!take(&r, block_size(n, 4)) || !read_header(&r, n, &second))
+        if (!take_bytes(&r, block_size(n, 4)) || !read_header(&r, n, &second))
             return err_set(err, ERR_INVALID, "time zone file is cut off");
         time_size = 8;
     }
     CLEANUP_ZONE struct zone *z = xcalloc(1, sizeof(*z));
-    if (!fill(z, &r, n, time_size))
+    if (!fill_zone(z, &r, n, time_size))
         return err_set(err, ERR_INVALID, "time zone file is damaged");
     if (r.left > 2 && r.at[0] == '\n' && r.at[r.left - 1] == '\n')
         z->rule = xstrndup((const char *)r.at + 1, r.left - 2);

@@ -86,7 +86,7 @@ static bool is_float(const char *s)
     return *s == '\0';
 }
 
-static cJSON *must(cJSON *node)
+static cJSON *require_json(cJSON *node)
 {
     if (!node)
         abort();
@@ -99,10 +99,10 @@ static cJSON *must(cJSON *node)
 static cJSON *integer_node(bool negative, uint64_t v)
 {
     if (v <= PLAIN_DIGITS)
-        return must(cJSON_CreateNumber(negative && v ? -(double)v : (double)v));
+        return require_json(cJSON_CreateNumber(negative && v ? -(double)v : (double)v));
     char text[32];
     snprintf(text, sizeof(text), "%s%" PRIu64, negative ? "-" : "", v);
-    return must(cJSON_CreateRaw(text));
+    return require_json(cJSON_CreateRaw(text));
 }
 
 /* ParseFloat refuses what overflows (it stays a string then): NULL. */
@@ -115,7 +115,7 @@ static cJSON *float_node(const char *plain)
     for (int digits = 15; digits <= 17; digits++) {
         snprintf(text, sizeof(text), "%.*g", digits, d);
         if (strtod(text, NULL) == d)
-            return must(digits == 15 ? cJSON_CreateNumber(d) : cJSON_CreateRaw(text));
+            return require_json(digits == 15 ? cJSON_CreateNumber(d) : cJSON_CreateRaw(text));
     }
     return NULL;
 }
@@ -164,15 +164,15 @@ enum yaml_scalar yaml_resolve(const char *text, cJSON **ret)
 {
     *ret = NULL;
     if (one_of(text, null_words, ARRAY_LEN(null_words))) {
-        *ret = must(cJSON_CreateNull());
+        *ret = require_json(cJSON_CreateNull());
         return YAML_SCALAR_NULL;
     }
     if (one_of(text, yes_words, ARRAY_LEN(yes_words))) {
-        *ret = must(cJSON_CreateTrue());
+        *ret = require_json(cJSON_CreateTrue());
         return YAML_SCALAR_BOOLEAN;
     }
     if (one_of(text, no_words, ARRAY_LEN(no_words))) {
-        *ret = must(cJSON_CreateFalse());
+        *ret = require_json(cJSON_CreateFalse());
         return YAML_SCALAR_BOOLEAN;
     }
     if (one_of(text, odd_words, ARRAY_LEN(odd_words)))
@@ -182,7 +182,7 @@ enum yaml_scalar yaml_resolve(const char *text, cJSON **ret)
     if (*text == '.' ? dot_number(text, ret)
                      : (*text && strchr("+-0123456789", *text) && number_node(text, ret)))
         return YAML_SCALAR_NUMBER;
-    *ret = must(cJSON_CreateString(text));
+    *ret = require_json(cJSON_CreateString(text));
     return YAML_SCALAR_STRING;
 }
 

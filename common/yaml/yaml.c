@@ -342,7 +342,7 @@ static int read_stream(struct reader *r, struct yaml_stream *s)
     }
 }
 
-static int hex4(const char *s)
+static int hex4_value(const char *s)
 {
     int v = 0;
     for (int i = 0; i < 4; i++) {
@@ -376,9 +376,9 @@ static bool join_surrogates(const char *text, size_t len, struct buf *out)
             buf_addc(out, text[i]);
             continue;
         }
-        int high = i + 11 < len && text[i + 1] == 'u' ? hex4(text + i + 2) : -1;
+        int high = i + 11 < len && text[i + 1] == 'u' ? hex4_value(text + i + 2) : -1;
         int low = high >= 0xd800 && high < 0xdc00 && text[i + 6] == '\\' && text[i + 7] == 'u'
-                      ? hex4(text + i + 8)
+                      ? hex4_value(text + i + 8)
                       : -1;
         if (low >= 0xdc00 && low < 0xe000) {
             add_utf8(out, 0x10000u + ((unsigned)(high - 0xd800) << 10) + (unsigned)(low - 0xdc00));
@@ -391,8 +391,8 @@ static bool join_surrogates(const char *text, size_t len, struct buf *out)
     return buf_ok(out);
 }
 
-static int parse(const char *text, size_t len, size_t max_nodes, struct yaml_stream *ret,
-                 struct yaml_mark *ret_mark, struct err *err)
+static int parse_stream(const char *text, size_t len, size_t max_nodes, struct yaml_stream *ret,
+                        struct yaml_mark *ret_mark, struct err *err)
 {
     struct reader r = {.err = err, .max_nodes = max_nodes};
     struct yaml_stream s = {0};
@@ -424,7 +424,7 @@ static int parse(const char *text, size_t len, size_t max_nodes, struct yaml_str
 int yaml_parse(const char *text, size_t len, struct yaml_stream *ret, struct yaml_mark *ret_mark,
                struct err *err)
 {
-    return parse(text, len, LIMIT_YAML_NODES, ret, ret_mark, err);
+    return parse_stream(text, len, LIMIT_YAML_NODES, ret, ret_mark, err);
 }
 
 int yaml_parse_one(const char *text, size_t len, struct yaml_stream *ret, struct err *err)
@@ -436,7 +436,7 @@ int yaml_parse_small(const char *text, size_t len, size_t max_nodes, struct yaml
                      struct err *err)
 {
     struct yaml_stream s = {0};
-    if (parse(text, len, max_nodes, &s, NULL, err) < 0)
+    if (parse_stream(text, len, max_nodes, &s, NULL, err) < 0)
         return -1;
     if (s.count == 1) {
         *ret = s;

@@ -65,8 +65,8 @@ static const char *add_labels(const struct clone_state *v, const char *body, siz
     return arena_strdup(v->arena, printed);
 }
 
-static void tell(const struct clone_state *v, struct decision *d, const struct err *err,
-                 const char *name)
+static void tell_outcome(const struct clone_state *v, struct decision *d, const struct err *err,
+                         const char *name)
 {
     create_event_about(v, d, true, "CannotBuild", name, "%s: %s", name, err->message);
     if (d->step_speaks)
@@ -94,7 +94,7 @@ static void send_snapshot(const struct clone_state *v, struct decision *d, size_
         .source_spec = disk == 0 ? v->capture.tree : NULL,
     };
     if (manifest_snapshot_body(&t, &out, NULL, &err) < 0) {
-        tell(v, d, &err, s->name);
+        tell_outcome(v, d, &err, s->name);
         return;
     }
     struct intent *i =
@@ -152,7 +152,7 @@ static void send_copy(const struct clone_state *v, struct decision *d, size_t di
                                       .content = content};
     if ((is_content ? manifest_content_copy_body(&t, &out, &err)
                     : manifest_snapshot_of_content_body(&t, &out, &err)) < 0) {
-        tell(v, d, &err, name);
+        tell_outcome(v, d, &err, name);
         return;
     }
     struct intent *i =
@@ -198,7 +198,7 @@ void create_vm_snapshot(const struct clone_state *v, struct decision *d)
         deadline_s = VM_SNAPSHOT_DEADLINE_S;
     if (manifest_vmsnapshot_body(v->wukong, name, ns, v->source.vm_name, deadline_s, &out, &err) <
         0) {
-        tell(v, d, &err, name);
+        tell_outcome(v, d, &err, name);
         return;
     }
     struct intent *i = intents_add(&d->intents, INTENT_CREATE, &worker_kinds[KIND_VM_SNAPSHOT], ns,
@@ -313,7 +313,7 @@ const char *create_claim_changed(const struct clone_state *v, const struct targe
     return claim_differs(v, t, disk, stored);
 }
 
-static cJSON *answered(const struct call *c)
+static cJSON *answered_object(const struct call *c)
 {
     cJSON *tree = NULL;
     return call_ok(c) && c->body && json_read(c->body, c->body_len, &tree, NULL) == 0 ? tree : NULL;
@@ -322,7 +322,7 @@ static cJSON *answered(const struct call *c)
 const char *create_dry_claim_changed(const struct clone_state *v, const struct target_state *t,
                                      size_t disk)
 {
-    CLEANUP_JSON cJSON *stored = answered(
+    CLEANUP_JSON cJSON *stored = answered_object(
         call_log_find(v->call_log, clone_dry_key(v, CALL_DRY_CLAIM, t->claims[disk].name)));
     return claim_differs(v, t, disk, stored);
 }
@@ -338,7 +338,7 @@ static void send_claim(const struct clone_state *v, struct decision *d,
     if (!may_make(v, d, key))
         return;
     if (claim_body(v, t, disk, &out, &err) < 0) {
-        tell(v, d, &err, name);
+        tell_outcome(v, d, &err, name);
         return;
     }
     struct intent *i =
@@ -439,7 +439,7 @@ const char *create_vm_changed(const struct clone_state *v, const struct target_s
 {
     struct manifest_disk disks[LIMIT_DISKS];
     struct err err = {0};
-    CLEANUP_JSON cJSON *stored = answered(answer);
+    CLEANUP_JSON cJSON *stored = answered_object(answer);
     list_disks(v, t, disks);
     if (!stored || manifest_vm_matches(stored, disks, v->disk_count, &err) == 0)
         return NULL;
@@ -534,7 +534,7 @@ static void send_vm(const struct clone_state *v, struct decision *d, const struc
     if (!may_make(v, d, key))
         return;
     if (build_vm(v, t, &vm, &err) < 0) {
-        tell(v, d, &err, t->vm.name);
+        tell_outcome(v, d, &err, t->vm.name);
         return;
     }
     if (verb == INTENT_DRY_RUN)

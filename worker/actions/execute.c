@@ -153,7 +153,7 @@ void executor_cancel(struct executor *x)
 
 /* Whatever a user has put there, it is told by name, and costs this clone alone. What a copy is
    made of must not be changed on the way. */
-static char *unreadable(const struct execution *e, const struct kube_reply *reply)
+static char *describe_unreadable(const struct execution *e, const struct kube_reply *reply)
 {
     static const char *const copied[] = {"spec", "data"};
     CLEANUP_JSON cJSON *tree = NULL;
@@ -230,7 +230,7 @@ static void keep_body(const struct execution *e, struct call *c, char *body, siz
 }
 
 /* The owner may be gone when it has been told. */
-static void settle(struct execution *e, const struct kube_reply *reply)
+static void settle_call(struct execution *e, const struct kube_reply *reply)
 {
     struct executor *x = e->x;
     const struct kube_status *status = &reply->status;
@@ -239,7 +239,8 @@ static void settle(struct execution *e, const struct kube_reply *reply)
     x->in_flight--;
     (*e->owner_flights)--;
     log_write_ended(e, reply);
-    CLEANUP_FREE char *strange = status->err.kind == ERR_NONE ? unreadable(e, reply) : NULL;
+    CLEANUP_FREE char *strange =
+        status->err.kind == ERR_NONE ? describe_unreadable(e, reply) : NULL;
     CLEANUP_FREE char *kept = kept_body(e, reply);
     if (strange) {
         fail_slot(x, c, ERR_INVALID, status->code, CALL_UNREADABLE, strange, 0);
@@ -276,11 +277,11 @@ static void execution_done(void *arg, const struct kube_reply *reply)
     struct execution *e = arg;
     struct execution *joined = e->joined;
     e->joined = NULL;
-    settle(e, reply);
+    settle_call(e, reply);
     while (joined) {
         struct execution *j = joined;
         joined = j->next;
-        settle(j, reply);
+        settle_call(j, reply);
     }
 }
 
@@ -380,8 +381,9 @@ static bool build_path(const struct executor *x, const struct intent *i, struct 
 }
 
 /* What must be known of the request when its answer comes. */
-static struct execution *begin(struct executor *x, const struct intent *i,
-                               struct call_log *call_log, void *owner, unsigned *owner_flights)
+static struct execution *begin_execution(struct executor *x, const struct intent *i,
+                                         struct call_log *call_log, void *owner,
+                                         unsigned *owner_flights)
 {
     struct execution *e = xcalloc(1, sizeof *e + call_key_room(&i->key));
     *e = (struct execution){.x = x,
@@ -454,7 +456,7 @@ static bool ask_beside(struct executor *x, const struct intent *i, const char *q
     for (struct execution *e = x->flying; e; e = e->next) {
         if (!str_eq(e->question, question) || e->sent_ms < since)
             continue;
-        struct execution *j = begin(x, i, call_log, owner, owner_flights);
+        struct execution *j = begin_execution(x, i, call_log, owner, owner_flights);
         mark_sent(x, i, call_log);
         j->question = xstrdup(question);
         j->sent_ms = e->sent_ms;
@@ -485,7 +487,7 @@ bool execute(struct executor *x, const struct intent *i, struct call_log *call_l
     CLEANUP_FREE char *question = question_of(i, path.data);
     if (question && ask_beside(x, i, question, call_log, owner, owner_flights))
         return true;
-    struct execution *e = begin(x, i, call_log, owner, owner_flights);
+    struct execution *e = begin_execution(x, i, call_log, owner, owner_flights);
     e->question = TAKE(question);
     take_off(x, e);
     mark_sent(x, i, call_log);

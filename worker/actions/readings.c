@@ -3,7 +3,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-static void drop(struct readings *all, struct reading *r)
+static void drop_reading(struct readings *all, struct reading *r)
 {
     *(r->older ? &r->older->newer : &all->oldest) = r->newer;
     *(r->newer ? &r->newer->older : &all->newest) = r->older;
@@ -21,7 +21,7 @@ static void drop_old(struct readings *all, int64_t now_ms)
 {
     while (all->oldest && (now_ms - all->oldest->done_mono_ms >= READING_KEPT_MS ||
                            all->count > READINGS_MAX || all->bytes > READINGS_BYTES_MAX))
-        drop(all, all->oldest);
+        drop_reading(all, all->oldest);
 }
 
 const struct reading *readings_find(struct readings *all, const char *key, int64_t since_ms,
@@ -43,7 +43,7 @@ void readings_keep(struct readings *all, const char *key, const struct call *c, 
     if (r && r->sent_mono_ms > c->sent_mono_ms)
         return;
     if (r)
-        drop(all, r);
+        drop_reading(all, r);
     bool answered = call_ok(c);
     r = xcalloc(1, sizeof *r);
     *r = (struct reading){.key = xstrdup(key),
@@ -93,5 +93,5 @@ void reading_give(const struct reading *r, struct call *c)
 void readings_release(struct readings *all)
 {
     while (all->oldest)
-        drop(all, all->oldest);
+        drop_reading(all, all->oldest);
 }

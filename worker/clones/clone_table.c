@@ -92,8 +92,8 @@ struct clone *clone_table_add(struct clone_table *all, const char *ns, const cha
     return e;
 }
 
-static void leave(struct clone_bucket **buckets, struct clone *e, char **key,
-                  struct clone **next_of(struct clone *))
+static void leave_bucket(struct clone_bucket **buckets, struct clone *e, char **key,
+                         struct clone **next_of(struct clone *))
 {
     struct clone_bucket *b = NULL;
     if (!*key)
@@ -116,13 +116,13 @@ static void leave(struct clone_bucket **buckets, struct clone *e, char **key,
     *key = NULL;
 }
 
-static void join(struct clone_bucket **buckets, struct clone *e, char **key,
-                 struct clone **next_of(struct clone *), const char *wanted)
+static void join_bucket(struct clone_bucket **buckets, struct clone *e, char **key,
+                        struct clone **next_of(struct clone *), const char *wanted)
 {
     struct clone_bucket *b = NULL;
     if (str_eq(*key, wanted))
         return;
-    leave(buckets, e, key, next_of);
+    leave_bucket(buckets, e, key, next_of);
     if (!wanted)
         return;
     *key = xstrdup(wanted);
@@ -140,15 +140,15 @@ static void join_source(struct clone_table *all, struct clone *e, const char *ns
 {
     CLEANUP_BUF struct buf key = BUF_INIT(1024);
     make_key(&key, ns, name);
-    join(&all->by_source, e, &e->source, source_next, key.data);
+    join_bucket(&all->by_source, e, &e->source, source_next, key.data);
     e->usage.source = e->source;
 }
 
 static void leave_all(struct clone_table *all, struct clone *e)
 {
-    leave(&all->by_source, e, &e->source, source_next);
+    leave_bucket(&all->by_source, e, &e->source, source_next);
     e->usage.source = NULL;
-    leave(&all->by_group, e, &e->group, group_next);
+    leave_bucket(&all->by_group, e, &e->group, group_next);
 }
 
 static void clone_free(struct clone *e)
@@ -233,7 +233,7 @@ void clone_landed(struct clone_table *all, struct clone *e)
 }
 
 /* What the status says of the disks, which is all that a new leader knows of a clone at first. */
-static void describe(struct clone_table *all, struct clone *e, const struct clone_state *v)
+static void describe_usage(struct clone_table *all, struct clone *e, const struct clone_state *v)
 {
     const char *classes[USAGE_CLASSES_MAX];
     size_t count = 0;
@@ -328,7 +328,7 @@ static void summarise_share(struct clone_table *all, struct clone *e, const stru
         share_write_key(v->wukong, &v->effective, &key);
     replace_text(&s->key, key.len && buf_ok(&key) ? key.data : NULL);
     bool needs = r->attempt.shared.uid && (!record_final(r) || s->has_finalizer);
-    join(&all->by_group, e, &e->group, group_next, needs ? r->attempt.shared.uid : NULL);
+    join_bucket(&all->by_group, e, &e->group, group_next, needs ? r->attempt.shared.uid : NULL);
 }
 
 bool clone_table_summarise(struct clone_table *all, struct clone *e, const struct kube_object *o)
@@ -359,7 +359,7 @@ bool clone_table_summarise(struct clone_table *all, struct clone *e, const struc
                          !r->attempt.cut_ms && !e->final;
         replace_text(&e->freeze_vmi_uid, r->attempt.freeze.vmi_uid);
         join_source(all, e, v.effective.source_ns, str_or(v.effective.source_name, "-"));
-        describe(all, e, &v);
+        describe_usage(all, e, &v);
         /* One that has not begun holds a slot only by a judgement of this process. */
         if (e->final)
             usage_forget(&all->usage, &e->usage);

@@ -28,7 +28,8 @@ static bool needs(const struct clone *e, const char *uid, int64_t attempt)
     return s->begun && s->attempt == attempt && str_eq(e->uid, uid);
 }
 
-static void hold(struct snapshot_set *list, size_t *count, const char *uid, int64_t attempt)
+static void hold_snapshots(struct snapshot_set *list, size_t *count, const char *uid,
+                           int64_t attempt)
 {
     for (size_t i = 0; i < *count; i++)
         if (list[i].attempt == attempt && str_eq(list[i].uid, uid))
@@ -48,7 +49,7 @@ void share_group_held(const struct share_group *p, const struct clone_state *hea
     s->held_group_count = 0;
     for (const struct clone *e = clone_table_of_group(p->all, own); e; e = e->same_group_next)
         if (e != p->self && needs(e, own, e->share.owner_attempt))
-            hold(list, &s->held_group_count, own, e->share.owner_attempt);
+            hold_snapshots(list, &s->held_group_count, own, e->share.owner_attempt);
     if (!owner)
         return;
     int64_t attempt = head->record.attempt.shared.attempt;
@@ -57,7 +58,7 @@ void share_group_held(const struct share_group *p, const struct clone_state *hea
     for (const struct clone *e = clone_table_of_group(p->all, owner); e; e = e->same_group_next)
         needed |= e != p->self && needs(e, owner, attempt);
     if (needed)
-        hold(list, &s->held_group_count, owner, attempt);
+        hold_snapshots(list, &s->held_group_count, owner, attempt);
 }
 
 /* --- who waits with whom --- */

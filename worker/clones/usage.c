@@ -43,7 +43,8 @@ static char *bucket_key(enum usage_scope scope, const char *value)
     return xasprintf("%c%s", letters[scope], str_or(value, ""));
 }
 
-static struct usage_bucket *find(const struct usage *u, enum usage_scope scope, const char *value)
+static struct usage_bucket *find_bucket_of(const struct usage *u, enum usage_scope scope,
+                                           const char *value)
 {
     struct usage_bucket *b = NULL;
     CLEANUP_FREE char *key = bucket_key(scope, value);
@@ -51,9 +52,9 @@ static struct usage_bucket *find(const struct usage *u, enum usage_scope scope, 
     return b;
 }
 
-static struct usage_bucket *get(struct usage *u, enum usage_scope scope, const char *value)
+static struct usage_bucket *get_bucket(struct usage *u, enum usage_scope scope, const char *value)
 {
-    struct usage_bucket *b = find(u, scope, value);
+    struct usage_bucket *b = find_bucket_of(u, scope, value);
     if (b)
         return b;
     b = xcalloc(1, sizeof *b);
@@ -139,7 +140,7 @@ static struct wait_queue *new_queue(struct usage_bucket *b, const char *policy, 
     return l;
 }
 
-static void join(struct wait_queue *l, struct clone_usage *h)
+static void join_queue(struct wait_queue *l, struct clone_usage *h)
 {
     if (l->count == l->cap) {
         l->cap = l->cap ? l->cap * 2 : 8;
@@ -164,7 +165,7 @@ static void free_queue(struct usage *u, struct wait_queue *l)
     free(l);
 }
 
-static void leave(struct usage *u, struct clone_usage *h, size_t index)
+static void leave_queue(struct usage *u, struct clone_usage *h, size_t index)
 {
     struct usage_membership *membership = h->membership;
     struct wait_queue *l = membership->queues[index];
@@ -184,7 +185,7 @@ static void leave(struct usage *u, struct clone_usage *h, size_t index)
 bool usage_behind(const struct usage *u, const struct clone_usage *h, const char *policy,
                   const char *rule, enum usage_scope scope, const char *value)
 {
-    const struct wait_queue *l = queue_of(find(u, scope, value), policy, rule);
+    const struct wait_queue *l = queue_of(find_bucket_of(u, scope, value), policy, rule);
     return l && l->count && l->items[0] != h && usage_compare(l->items[0], h) < 0;
 }
 
@@ -197,7 +198,7 @@ void usage_begin(struct clone_usage *h)
 void usage_wait(struct usage *u, struct clone_usage *h, const char *policy, const char *rule,
                 enum usage_scope scope, const char *value)
 {
-    struct wait_queue *l = queue_of(find(u, scope, value), policy, rule);
+    struct wait_queue *l = queue_of(find_bucket_of(u, scope, value), policy, rule);
     struct usage_membership *membership = membership_of(h);
     for (size_t i = 0; i < h->queue_count; i++) {
         if (membership->queues[i] == l) {
@@ -208,8 +209,8 @@ void usage_wait(struct usage *u, struct clone_usage *h, const char *policy, cons
     if (h->queue_count == WAIT_QUEUES_MAX)
         return;
     if (!l)
-        l = new_queue(get(u, scope, value), policy, rule);
-    join(l, h);
+        l = new_queue(get_bucket(u, scope, value), policy, rule);
+    join_queue(l, h);
     membership->stale[h->queue_count] = false;
     membership->queues[h->queue_count++] = l;
 }
@@ -218,7 +219,7 @@ void usage_end(struct usage *u, struct clone_usage *h)
 {
     for (size_t i = h->queue_count; i-- > 0;)
         if (h->membership->stale[i])
-            leave(u, h, i);
+            leave_queue(u, h, i);
     free_if_nowhere(h);
 }
 
@@ -239,7 +240,7 @@ static void reserve(struct usage *u, struct clone_usage *h)
     int64_t delta = (wanted > 0 ? wanted : 0) - h->reserved;
     if (!delta)
         return;
-    struct usage_bucket *b = get(u, USAGE_OF_NAMESPACE, h->ns);
+    struct usage_bucket *b = get_bucket(u, USAGE_OF_NAMESPACE, h->ns);
     b->reserved += delta;
     h->reserved += delta;
     if (delta < 0)
@@ -251,7 +252,7 @@ void usage_claimed(struct usage *u, const char *ns, const char *uid, int64_t del
                    struct clone_usage *h)
 {
     struct usage_claims *c = claims_of(u, uid);
-    struct usage_bucket *b = get(u, USAGE_OF_NAMESPACE, ns);
+    struct usage_bucket *b = get_bucket(u, USAGE_OF_NAMESPACE, ns);
     if (!c && delta) {
         c = xcalloc(1, sizeof *c);
         c->uid = xstrdup(uid);
@@ -269,7 +270,7 @@ void usage_claimed(struct usage *u, const char *ns, const char *uid, int64_t del
         }
     }
     /* The bucket may be gone by now: a reservation that ended was its last. */
-    b = find(u, USAGE_OF_NAMESPACE, ns);
+    b = find_bucket_of(u, USAGE_OF_NAMESPACE, ns);
     if (!b)
         return;
     if (delta < 0)
@@ -279,7 +280,7 @@ void usage_claimed(struct usage *u, const char *ns, const char *uid, int64_t del
 
 int64_t usage_bytes(const struct usage *u, const char *ns, const struct clone_usage *h)
 {
-    const struct usage_bucket *b = find(u, USAGE_OF_NAMESPACE, ns);
+    const struct usage_bucket *b = find_bucket_of(u, USAGE_OF_NAMESPACE, ns);
     const struct usage_claims *own = h && h->uid ? claims_of(u, h->uid) : NULL;
     if (!b)
         return 0;
@@ -290,7 +291,7 @@ int64_t usage_bytes(const struct usage *u, const char *ns, const struct clone_us
 
 static void enter(struct usage *u, struct clone_usage *h, enum usage_scope scope, const char *value)
 {
-    struct usage_bucket *b = get(u, scope, value);
+    struct usage_bucket *b = get_bucket(u, scope, value);
     struct usage_membership *membership = membership_of(h);
     assert(h->in_count < ARRAY_LEN(membership->in));
     b->active++;
@@ -361,7 +362,7 @@ void usage_describe(struct usage *u, struct clone_usage *h, const char *const *c
 int64_t usage_count(const struct usage *u, enum usage_scope scope, const char *value,
                     const struct clone_usage *h)
 {
-    const struct usage_bucket *b = find(u, scope, value);
+    const struct usage_bucket *b = find_bucket_of(u, scope, value);
     int64_t own = 0;
     for (size_t i = 0; b && h && i < h->in_count; i++)
         own += h->membership->in[i] == b;
@@ -370,7 +371,7 @@ int64_t usage_count(const struct usage *u, enum usage_scope scope, const char *v
 
 void usage_freed(struct usage *u, enum usage_scope scope, const char *value)
 {
-    const struct usage_bucket *b = find(u, scope, value);
+    const struct usage_bucket *b = find_bucket_of(u, scope, value);
     if (b)
         wake_scope(u, b);
 }

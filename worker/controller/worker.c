@@ -87,7 +87,7 @@ static void call_ended(void *arg, void *owner, const char *written, size_t writt
     worker_enqueue(w, e);
 }
 
-static void whose(void *owner, const char **ret_name, const char **ret_uid)
+static void name_owner(void *owner, const char **ret_name, const char **ret_uid)
 {
     const struct clone *e = owner;
     *ret_name = e->key;
@@ -180,8 +180,8 @@ static void watch_failed(void *arg, const struct kube_kind *kind, const struct e
 /* Whoever may write one object can write many, and many times. */
 #define UNREADABLE_LOG_MS 2000
 
-static void unreadable(void *arg, const struct kube_kind *kind, const char *ns, const char *name,
-                       const char *why)
+static void on_unreadable(void *arg, const struct kube_kind *kind, const char *ns, const char *name,
+                          const char *why)
 {
     struct worker *w = arg;
     uint64_t hidden = w->unreadable_log.hidden;
@@ -219,7 +219,7 @@ static void start_watching(struct worker *w, enum worker_kind kind)
         .rng = w->config.rng,
         .turned = on_sync_changed,
         .failed = watch_failed,
-        .unreadable = unreadable,
+        .unreadable = on_unreadable,
         .arg = w,
     };
     k->watches = watches_new(&each, (const char *const *)w->scope.names,
@@ -255,7 +255,7 @@ struct worker *worker_new(const struct worker_config *config)
                                     .field_manager = "wukong-worker",
                                     .may_write = may_write,
                                     .ended = call_ended,
-                                    .whose = whose,
+                                    .whose = name_owner,
                                     .arg = w};
     w->caches = (struct cache_reader){cache_get, cache_each, cache_served, w};
     w->policy_reports =

@@ -190,7 +190,7 @@ static void fail_finally(const struct clone_state *v, struct decision *d)
 
 /* Everything that a failed or cancelled attempt owes; true when nothing is owed any more. last: no
    other attempt follows, so that the source is not needed running any more. */
-bool settle(const struct clone_state *v, struct decision *d, bool last)
+bool settle_attempt(const struct clone_state *v, struct decision *d, bool last)
 {
     teardown_thaw(v, d, true);
     note_started(v, d);
@@ -220,7 +220,7 @@ void after_failure(const struct clone_state *v, struct decision *d)
                            r->error.message);
     decision_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_FALSE, REASON_CLEANING_UP,
                        "removing what the failed attempt left");
-    if (settle(v, d, over)) {
+    if (settle_attempt(v, d, over)) {
         decision_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_TRUE, REASON_CLEANED,
                            "nothing temporary is left");
     } else if (!late) {

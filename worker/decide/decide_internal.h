@@ -36,7 +36,7 @@ void start_clock(const struct clone_state *v, const struct walk *w, struct decis
 void note_started(const struct clone_state *v, struct decision *d);
 /* Everything that a failed or cancelled attempt owes; true when nothing is owed any more. last: no
    other attempt follows, so that the source is not needed running any more. */
-bool settle(const struct clone_state *v, struct decision *d, bool last);
+bool settle_attempt(const struct clone_state *v, struct decision *d, bool last);
 /* What follows a failed attempt: its cleanup, then the next one, or the end. */
 void after_failure(const struct clone_state *v, struct decision *d);
 

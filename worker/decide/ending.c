@@ -94,7 +94,7 @@ void cancelled(const struct clone_state *v, struct decision *d)
 {
     int64_t since = v->wukong->deleted_ms ? v->wukong->deleted_ms : v->now.wall_ms;
     int64_t limit = since + CLEANUP_LIMIT_MS;
-    bool settled = settle(v, d, true) && teardown_nothing_left(v, d, true);
+    bool settled = settle_attempt(v, d, true) && teardown_nothing_left(v, d, true);
     d->record.phase = v->record.phase == PHASE_NONE ? PHASE_PENDING : v->record.phase;
     d->step = "Cancelling";
     d->keep_conditions = true;

@@ -9,8 +9,8 @@
 /* A read that fails so often tells nothing more. */
 #define LOOKUPS_TRIED 5
 
-static bool look(const struct clone_state *v, struct decision *d, enum worker_kind kind,
-                 const char *name)
+static bool look_at_object(const struct clone_state *v, struct decision *d, enum worker_kind kind,
+                           const char *name)
 {
     const struct kube_kind *k = &worker_kinds[kind];
     const struct call *c = call_log_find(v->call_log, clone_live_key(kind, name));
@@ -28,12 +28,12 @@ static bool look(const struct clone_state *v, struct decision *d, enum worker_ki
 static bool look_at_target(const struct clone_state *v, struct decision *d,
                            const struct target_state *t)
 {
-    bool known = look(v, d, KIND_VM, t->vm.name);
+    bool known = look_at_object(v, d, KIND_VM, t->vm.name);
     for (size_t i = 0; i < v->disk_count; i++) {
         enum disk_method m = v->disks[i].plan->method;
-        known &= look(v, d, KIND_PVC, t->claims[i].name);
+        known &= look_at_object(v, d, KIND_PVC, t->claims[i].name);
         if (m == DISK_CDI_CLONE || m == DISK_CDI_SNAPSHOT)
-            known &= look(v, d, KIND_DATA_VOLUME, t->claims[i].name);
+            known &= look_at_object(v, d, KIND_DATA_VOLUME, t->claims[i].name);
     }
     return known;
 }

@@ -4,7 +4,7 @@
 
 #include "base/str.h"
 
-static cJSON *must(cJSON *node)
+static cJSON *require_node(cJSON *node)
 {
     if (!node)
         abort();
@@ -13,12 +13,12 @@ static cJSON *must(cJSON *node)
 
 cJSON *tree_new(void)
 {
-    return must(cJSON_CreateObject());
+    return require_node(cJSON_CreateObject());
 }
 
 cJSON *tree_dup(const cJSON *node)
 {
-    return must(cJSON_Duplicate(node, true));
+    return require_node(cJSON_Duplicate(node, true));
 }
 
 cJSON *tree_at(cJSON *o, const char *path)
@@ -26,7 +26,7 @@ cJSON *tree_at(cJSON *o, const char *path)
     return (cJSON *)json_at(o, path);
 }
 
-static cJSON *member(cJSON *o, const char *name)
+static cJSON *get_or_add_member(cJSON *o, const char *name)
 {
     return (cJSON *)json_get(o, name);
 }
@@ -37,15 +37,16 @@ void tree_set(cJSON *o, const char *name, cJSON *value)
         cJSON_Delete(value);
         return;
     }
-    cJSON_bool done = member(o, name) ? cJSON_ReplaceItemInObjectCaseSensitive(o, name, must(value))
-                                      : cJSON_AddItemToObject(o, name, must(value));
+    cJSON_bool done = get_or_add_member(o, name)
+                          ? cJSON_ReplaceItemInObjectCaseSensitive(o, name, require_node(value))
+                          : cJSON_AddItemToObject(o, name, require_node(value));
     if (!done)
         abort();
 }
 
 cJSON *tree_object(cJSON *o, const char *name)
 {
-    cJSON *found = member(o, name);
+    cJSON *found = get_or_add_member(o, name);
     if (!cJSON_IsObject(o))
         return NULL;
     if (!cJSON_IsObject(found)) {
@@ -57,11 +58,11 @@ cJSON *tree_object(cJSON *o, const char *name)
 
 cJSON *tree_array(cJSON *o, const char *name)
 {
-    cJSON *found = member(o, name);
+    cJSON *found = get_or_add_member(o, name);
     if (!cJSON_IsObject(o))
         return NULL;
     if (!cJSON_IsArray(found)) {
-        found = must(cJSON_CreateArray());
+        found = require_node(cJSON_CreateArray());
         tree_set(o, name, found);
     }
     return found;
@@ -91,7 +92,7 @@ void tree_append(cJSON *array, cJSON *value)
         cJSON_Delete(value);
         return;
     }
-    if (!cJSON_AddItemToArray(array, must(value)))
+    if (!cJSON_AddItemToArray(array, require_node(value)))
         abort();
 }
 
@@ -103,7 +104,7 @@ void tree_remove(cJSON *o, const char *name)
 
 void tree_remove_if_empty(cJSON *o, const char *name)
 {
-    cJSON *found = member(o, name);
+    cJSON *found = get_or_add_member(o, name);
     if (cJSON_IsObject(found) && !found->child)
         tree_remove(o, name);
 }

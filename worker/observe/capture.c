@@ -21,8 +21,8 @@ struct read_list {
 /* The spec that is resolved has no name of its own. */
 #define EXPANSION "expand"
 
-static void want(struct read_list *l, int kind, const char *ns, const char *name,
-                 enum call_kind call)
+static void want_read(struct read_list *l, int kind, const char *ns, const char *name,
+                      enum call_kind call)
 {
     if (!name || l->count == READS_MAX)
         return;
@@ -62,7 +62,7 @@ static void want_expansion(const struct clone_state *v, const cJSON *vm, const c
         manifest_expand_body(source, str_or(v->source.vm_name, v->source.vmi_name),
                              v->effective.source_ns, &body, &err) < 0)
         return;
-    want(l, KIND_EXPAND, v->effective.source_ns, EXPANSION, CALL_EXPAND_SOURCE);
+    want_read(l, KIND_EXPAND, v->effective.source_ns, EXPANSION, CALL_EXPAND_SOURCE);
     l->items[l->count - 1].body = arena_strdup(v->arena, body.data);
 }
 
@@ -101,11 +101,12 @@ static void want_what_the_source_names(const struct clone_state *v, struct read_
     const char *names[LIMIT_DISKS];
     facts_read_source(v->arena, vm, vmi, &facts);
     if (vmi && vm)
-        want(l, KIND_REVISION, v->effective.source_ns,
-             arena_strdup(v->arena, json_str(vmi, F_REVISION_NAME)), CALL_READ_SOURCE_REVISION);
+        want_read(l, KIND_REVISION, v->effective.source_ns,
+                  arena_strdup(v->arena, json_str(vmi, F_REVISION_NAME)),
+                  CALL_READ_SOURCE_REVISION);
     size_t n = facts_claim_names(&facts, names, LIMIT_DISKS);
     for (size_t i = 0; i < n && i < LIMIT_DISKS; i++)
-        want(l, KIND_PVC, v->effective.source_ns, names[i], CALL_READ_SOURCE_CLAIM);
+        want_read(l, KIND_PVC, v->effective.source_ns, names[i], CALL_READ_SOURCE_CLAIM);
     want_expansion(v, vm, vmi, l);
 }
 
@@ -118,16 +119,18 @@ const struct capture_read *capture_reads(const struct clone_state *v, size_t *re
     }
     l.items = arena_alloc(v->arena, READS_MAX * sizeof *l.items);
     if (v->snapshot_carrier && !carrier_is_empty(v)) {
-        want(&l, clone_uses_vm_snapshot(v) ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT,
-             v->effective.source_ns, v->snapshot_carrier, CALL_READ_CARRIER);
+        want_read(&l, clone_uses_vm_snapshot(v) ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT,
+                  v->effective.source_ns, v->snapshot_carrier, CALL_READ_CARRIER);
     } else {
         if (v->source.vm_exists)
-            want(&l, KIND_VM, v->effective.source_ns, v->source.vm_name, CALL_READ_SOURCE_VM);
+            want_read(&l, KIND_VM, v->effective.source_ns, v->source.vm_name, CALL_READ_SOURCE_VM);
         if (v->source.vmi_exists)
-            want(&l, KIND_VMI, v->effective.source_ns, v->source.vmi_name, CALL_READ_SOURCE_VMI);
+            want_read(&l, KIND_VMI, v->effective.source_ns, v->source.vmi_name,
+                      CALL_READ_SOURCE_VMI);
         else
             /* That it is stopped is not believed of a cache, which may be behind. */
-            want(&l, KIND_VMI, v->effective.source_ns, v->source.vm_name, CALL_READ_SOURCE_ABSENT);
+            want_read(&l, KIND_VMI, v->effective.source_ns, v->source.vm_name,
+                      CALL_READ_SOURCE_ABSENT);
         want_what_the_source_names(v, &l);
     }
     *ret_count = l.count;
@@ -136,7 +139,7 @@ const struct capture_read *capture_reads(const struct clone_state *v, size_t *re
 
 /* --- building --- */
 
-static void refuse(struct clone_state *v, enum reason reason, const char *text)
+static void refuse_capture(struct clone_state *v, enum reason reason, const char *text)
 {
     v->capture.refusal = reason;
     v->capture.api_error_text = arena_strdup(v->arena, text);
@@ -164,7 +167,7 @@ static enum reason reason_of_finding(const struct finding *i)
     return REASON_DISK_UNSUITABLE;
 }
 
-static bool judge(struct clone_state *v, const struct findings *l)
+static bool judge_findings(struct clone_state *v, const struct findings *l)
 {
     for (size_t i = 0; i < l->count; i++) {
         const struct finding *one = &l->items[i];
@@ -172,7 +175,7 @@ static bool judge(struct clone_state *v, const struct findings *l)
             continue;
         CLEANUP_BUF struct buf text = BUF_INIT(4096);
         buf_addf(&text, "%s: %s", one->field, one->message);
-        refuse(v, reason_of_finding(one), text.data);
+        refuse_capture(v, reason_of_finding(one), text.data);
         return false;
     }
     return true;
@@ -279,8 +282,8 @@ static void load(struct clone_state *v, const char *text, size_t len)
     cJSON_ArrayForEach (one, list)
         whole = whole && disk_is_whole(one);
     if (!whole) {
-        refuse(v, REASON_SOURCE_UNSUPPORTED,
-               "the source's capture is damaged or has too many disks");
+        refuse_capture(v, REASON_SOURCE_UNSUPPORTED,
+                       "the source's capture is damaged or has too many disks");
         return;
     }
     struct disk_plan *plans = arena_alloc(v->arena, (n + 1) * sizeof *plans);
@@ -331,7 +334,8 @@ static void store(struct clone_state *v, struct call_log *call_log, const cJSON 
     json_end(&w);
     json_end(&w);
     if (!buf_ok(&text)) {
-        refuse(v, REASON_SOURCE_UNSUPPORTED, "the source's spec is larger than an object may be");
+        refuse_capture(v, REASON_SOURCE_UNSUPPORTED,
+                       "the source's spec is larger than an object may be");
         return;
     }
     struct call *c = call_log_get(call_log, call_key(CALL_CAPTURE));
@@ -392,7 +396,7 @@ static bool names_other_claims(struct clone_state *v, const struct disks *plan)
             const struct disk_plan *p = &plan->items[k];
             if (!str_eq(p->name, r->disks[i].name) || str_eq(p->claim, r->disks[i].claim))
                 continue;
-            refuse(
+            refuse_capture(
                 v, REASON_SOURCE_CHANGED,
                 arena_printf(v->arena,
                              "disk %s of the source is PersistentVolumeClaim %s by now, and this "
@@ -414,8 +418,8 @@ static void from_reads(struct clone_state *v, struct call_log *call_log, int64_t
         return;
     CLEANUP_JSON cJSON *source = expanded(v, normalise(v, vm, vmi, &err), vmi, &err);
     if (!source) {
-        refuse(v, err.kind == ERR_REFUSED ? REASON_SOURCE_UNSUPPORTED : REASON_WAITING,
-               err.message);
+        refuse_capture(v, err.kind == ERR_REFUSED ? REASON_SOURCE_UNSUPPORTED : REASON_WAITING,
+                       err.message);
         return;
     }
     struct source_facts facts = {0};
@@ -427,12 +431,12 @@ static void from_reads(struct clone_state *v, struct call_log *call_log, int64_t
     facts.ns = v->effective.source_ns;
     read_claims(v, &facts);
     disks_resolve(v->arena, v->wukong, &v->effective, &facts, &v->classes, &findings, &plan);
-    if (!judge(v, &findings))
+    if (!judge_findings(v, &findings))
         return;
     if (names_other_claims(v, &plan))
         return;
     if (!plan.count) {
-        refuse(v, REASON_DISK_UNSUITABLE, "the source has no disk that can be cloned");
+        refuse_capture(v, REASON_DISK_UNSUITABLE, "the source has no disk that can be cloned");
         return;
     }
     for (size_t i = 0; i < plan.count; i++) {
@@ -440,20 +444,21 @@ static void from_reads(struct clone_state *v, struct call_log *call_log, int64_t
         bool there = claim && claim->exists && !claim->deleting;
         /* Nothing can be cut of it, and a guest that is frozen for it is frozen for nothing. */
         if (there && !claim->bound) {
-            refuse(v, REASON_DISK_UNSUITABLE,
-                   arena_printf(v->arena, "disk %s: PersistentVolumeClaim %s is not bound: %s",
-                                plan.items[i].name, plan.items[i].claim,
-                                v->source.vmi_exists ? "it is waited for"
-                                                     : "start the VirtualMachine once"));
+            refuse_capture(v, REASON_DISK_UNSUITABLE,
+                           arena_printf(v->arena,
+                                        "disk %s: PersistentVolumeClaim %s is not bound: %s",
+                                        plan.items[i].name, plan.items[i].claim,
+                                        v->source.vmi_exists ? "it is waited for"
+                                                             : "start the VirtualMachine once"));
             return;
         }
         if (there && plan.items[i].method != DISK_METHOD_NONE)
             continue;
-        refuse(v, REASON_DISK_UNSUITABLE,
-               arena_printf(v->arena, "disk %s: PersistentVolumeClaim %s %s", plan.items[i].name,
-                            plan.items[i].claim,
-                            there ? "has no storage class whose driver is known"
-                                  : "is not there or going"));
+        refuse_capture(v, REASON_DISK_UNSUITABLE,
+                       arena_printf(v->arena, "disk %s: PersistentVolumeClaim %s %s",
+                                    plan.items[i].name, plan.items[i].claim,
+                                    there ? "has no storage class whose driver is known"
+                                          : "is not there or going"));
         return;
     }
     store(v, call_log, source, &plan, read_ms);
@@ -481,7 +486,7 @@ static void from_carrier(struct clone_state *v, struct call_log *call_log)
     if (!tree)
         return;
     if (manifest_source_check(json_get(tree, "source"), &err) < 0) {
-        refuse(v, REASON_SOURCE_UNSUPPORTED, err.message);
+        refuse_capture(v, REASON_SOURCE_UNSUPPORTED, err.message);
         return;
     }
     struct call *c = call_log_get(call_log, call_key(CALL_CAPTURE));
@@ -519,7 +524,7 @@ static void plan_from_record(struct clone_state *v)
     v->disk_count = r->disk_count;
 }
 
-static void build(struct clone_state *v, struct call_log *call_log)
+static void build_capture(struct clone_state *v, struct call_log *call_log)
 {
     const struct call *kept = call_log_find(call_log, call_key(CALL_CAPTURE));
     bool same_attempt = call_ok(kept) && kept->failures == (unsigned)clone_attempt(v);
@@ -544,7 +549,7 @@ static void build(struct clone_state *v, struct call_log *call_log)
 
 void capture_build(struct clone_state *v, struct call_log *call_log)
 {
-    build(v, call_log);
+    build_capture(v, call_log);
     plan_from_record(v);
 }
 

@@ -6,7 +6,8 @@
 #include "observe/queries.h"
 #include "wukong/names.h"
 
-static struct ours_clone whose(const struct clone_state *v, const char *uid, const char *name)
+static struct ours_clone clone_of_object(const struct clone_state *v, const char *uid,
+                                         const char *name)
 {
     return (struct ours_clone){
         .uid = uid,
@@ -21,7 +22,7 @@ static struct ours_clone whose(const struct clone_state *v, const char *uid, con
 
 static struct ours_clone owner_of(const struct clone_state *v)
 {
-    struct ours_clone w = whose(v, v->wukong->uid, v->wukong->name);
+    struct ours_clone w = clone_of_object(v, v->wukong->uid, v->wukong->name);
     w.created_ms = v->wukong->created_ms;
     return w;
 }
@@ -30,7 +31,7 @@ struct ours_clone clone_snapshot_owner(const struct clone_state *v)
 {
     const struct clone_record *r = &v->record;
     return r->attempt.shared.uid
-               ? whose(v, r->attempt.shared.uid, str_or(r->attempt.shared.name, ""))
+               ? clone_of_object(v, r->attempt.shared.uid, str_or(r->attempt.shared.name, ""))
                : owner_of(v);
 }
 

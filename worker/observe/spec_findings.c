@@ -21,7 +21,7 @@ static cJSON *whole_object(const struct wukong *w, cJSON *spec)
     return root;
 }
 
-static void judge(const struct clone_state *v, const char *text, struct call *verdict)
+static void judge_whole_spec(const struct clone_state *v, const char *text, struct call *verdict)
 {
     CLEANUP_JSON cJSON *spec = NULL;
     CLEANUP_FINDINGS struct findings findings;
@@ -49,7 +49,7 @@ void observe_spec_findings(struct clone_state *v, struct call_log *call_log,
     struct call *verdict =
         call_log_get(call_log, call_key_numbered(CALL_SPEC_VERDICT, v->wukong->generation));
     if (verdict->state == CALL_NONE)
-        judge(v, kube_object_field(object, F_SPEC), verdict);
+        judge_whole_spec(v, kube_object_field(object, F_SPEC), verdict);
     if (verdict->state == CALL_FAILED)
         v->invalid = arena_strdup(v->arena, verdict->message);
 }

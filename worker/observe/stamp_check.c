@@ -51,8 +51,8 @@ static char *late_text(int64_t issued_ms, int64_t created_ms)
         (long long)llabs(s), s > 0 ? "after" : "before", STAMP_WINDOW_MS / 1000);
 }
 
-static void judge(struct stamp_check_memory *m, struct arena *a, const struct wukong *w,
-                  const struct wukong_effective *e, const char *generate_name)
+static void judge_stamp(struct stamp_check_memory *m, struct arena *a, const struct wukong *w,
+                        const struct wukong_effective *e, const char *generate_name)
 {
     struct stamp found = {0};
     struct stamp_check *p = &m->permit;
@@ -93,7 +93,7 @@ void stamp_check_remembered(struct stamp_check_memory *m, struct arena *a, const
         m->keys = xstrdup(str_or(keys, ""));
         m->generation = w->generation;
         m->known = true;
-        judge(m, a, w, e, generate_name);
+        judge_stamp(m, a, w, e, generate_name);
     }
     *ret = m->permit;
     int64_t longest = ret->clone_review ? STAMP_AGE_MAX_MS : STAMP_BLIND_AGE_MAX_MS;

@@ -29,7 +29,7 @@ void policy_cache_decode(struct arena *a, const struct kube_object *o, struct po
     policy_decode(a, tree, ret);
 }
 
-static bool add(void *arg, const struct kube_object *o)
+static bool add_policy_of(void *arg, const struct kube_object *o)
 {
     struct policy_cache *p = arg;
     struct policy *one = &p->items[p->count++];
@@ -61,7 +61,7 @@ void policy_cache_refill(struct policy_cache *p, const struct cache_reader *cach
     caches->each(caches->arg, KIND_POLICY, NULL, count_one, &n);
     p->items = arena_alloc(&p->arena, (n + 1) * sizeof *p->items);
     if (p->items)
-        caches->each(caches->arg, KIND_POLICY, NULL, add, p);
+        caches->each(caches->arg, KIND_POLICY, NULL, add_policy_of, p);
     p->filled = true;
     p->incomplete = p->arena.failed;
     if (p->incomplete)

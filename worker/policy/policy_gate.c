@@ -68,8 +68,8 @@ static const struct disks *plan_of(struct clone_state *v)
 }
 
 /* Classes and sizes: of the plan, and before there is one, what the spec says itself. */
-static void describe(const struct policy_gate *p, struct clone *e, const struct clone_state *v,
-                     const struct disks *plan)
+static void describe_disks(const struct policy_gate *p, struct clone *e,
+                           const struct clone_state *v, const struct disks *plan)
 {
     const char *classes[USAGE_CLASSES_MAX];
     const struct wukong_spec *spec = &v->wukong->spec;
@@ -202,13 +202,13 @@ void policy_gate_raise_cuts(const void *arg, const struct kube_object *o, struct
     v->least = policy_least_consistency(p->policies->items, p->policies->count, &r);
 }
 
-static void judge(const struct policy_gate *p, struct clone *e, const struct kube_object *o,
-                  struct clone_state *v, struct policy_findings *found)
+static void judge_begin(const struct policy_gate *p, struct clone *e, const struct kube_object *o,
+                        struct clone_state *v, struct policy_findings *found)
 {
     const struct policy_cache *set = p->policies;
     const struct disks *plan = plan_of(v);
     bool begun = record_begun(&v->record);
-    describe(p, e, v, plan);
+    describe_disks(p, e, v, plan);
     bool could = !begun && could_go_on(p, v);
     struct policy_case c = {
         .request = request_of(p, o, v, plan),
@@ -247,11 +247,11 @@ void policy_gate_judge(const struct policy_gate *p, struct clone *e, const struc
             usage_drop(&p->clones->usage, &e->usage);
         /* It goes on without being asked, whoever let it go: perhaps the leader before. */
         if (clone_cut_by_other(v)) {
-            describe(p, e, v, plan_of(v));
+            describe_disks(p, e, v, plan_of(v));
             usage_hold(&p->clones->usage, &e->usage);
         }
         return;
     }
     CLEANUP_FREE struct policy_findings *found = xcalloc(1, sizeof *found);
-    judge(p, e, o, v, found);
+    judge_begin(p, e, o, v, found);
 }

@@ -125,7 +125,7 @@ static void report_free(struct report *r)
     free(r);
 }
 
-static struct report *find(const struct policy_reports *all, const char *name)
+static struct report *find_report(const struct policy_reports *all, const char *name)
 {
     struct report *r = NULL;
     HASH_FIND_STR(all->by_name, name, r);
@@ -150,7 +150,7 @@ void policy_reports_changed(struct policy_reports *all, const struct kube_object
                             const struct kube_object *after)
 {
     const char *name = (after ? after : before)->name;
-    struct report *r = find(all, name);
+    struct report *r = find_report(all, name);
     if (r && !after) {
         HASH_DEL(all->by_name, r);
         if (!r->flights) {
@@ -223,7 +223,8 @@ static bool found_in(const struct policy_findings *found, const char *policy)
     return false;
 }
 
-static void leave(struct policy_reports *all, const char *key, const struct policy_findings *found)
+static void leave_report(struct policy_reports *all, const char *key,
+                         const struct policy_findings *found)
 {
     struct report *r, *next;
     HASH_ITER (hh, all->by_name, r, next) {
@@ -243,7 +244,7 @@ size_t policy_reports_judged(struct policy_reports *all, const char *ns, const c
     const struct policy *last = NULL;
     size_t count = 0;
     if (broke)
-        leave(all, key, found);
+        leave_report(all, key, found);
     for (size_t i = 0; i < found->count; i++) {
         const struct policy_finding *f = &found->items[i];
         /* The first of each policy; they come policy by policy. */
@@ -251,7 +252,7 @@ size_t policy_reports_judged(struct policy_reports *all, const char *ns, const c
             continue;
         last = f->policy;
         count++;
-        struct report *r = find(all, f->policy->name);
+        struct report *r = find_report(all, f->policy->name);
         if (r)
             note(all, r, key, ns, name, user, f);
     }
@@ -261,13 +262,13 @@ size_t policy_reports_judged(struct policy_reports *all, const char *ns, const c
 void policy_reports_gone(struct policy_reports *all, const char *ns, const char *name)
 {
     CLEANUP_FREE char *key = xasprintf("%s/%s", ns, name);
-    leave(all, key, NULL);
+    leave_report(all, key, NULL);
 }
 
 /* --- writing --- */
 
-static void send(struct policy_reports *all, struct report *r, const struct kube_object *o,
-                 const cJSON *old)
+static void send_report(struct policy_reports *all, struct report *r, const struct kube_object *o,
+                        const cJSON *old)
 {
     CLEANUP_ARENA struct arena a;
     CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_OBJECT_BYTES);
@@ -328,7 +329,7 @@ static void flush(void *arg)
         if (text && json_read(text, strlen(text), &old, NULL) < 0)
             old = NULL;
         r->dirty = false;
-        send(all, r, o, old);
+        send_report(all, r, o, old);
     }
 }
 

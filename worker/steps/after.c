@@ -49,7 +49,7 @@ bool call_read_running_vmi(const struct call *c)
     return vmi != NULL;
 }
 
-static bool looked(const struct call *c)
+static bool was_answered(const struct call *c)
 {
     return call_ok(c) || (call_failed(c) && c->code == 404);
 }
@@ -120,7 +120,7 @@ enum step_status check_stayed_the_same(const struct clone_state *v, struct why *
 {
     const struct call *c = clone_look_after(v);
     why_set(why, REASON_CLONING, "all snapshots are cut, making sure that the source is the same");
-    if (!looked(c) || (v->source.vm_exists && !looked(vm_after(v))))
+    if (!was_answered(c) || (v->source.vm_exists && !was_answered(vm_after(v))))
         return STEP_TODO;
     CLEANUP_JSON cJSON *vmi = read_vmi(c);
     bool same = vmi && str_eq(json_str(vmi, "metadata.uid"), v->record.attempt.source_uid) &&
@@ -138,7 +138,7 @@ static enum step_status found_stopped(const struct clone_state *v, const struct 
     if (!v->source.vm_exists)
         return STEP_DONE;
     why_set(why, REASON_CLONING, "making sure that the source stayed stopped");
-    if (!looked(look))
+    if (!was_answered(look))
         return STEP_TODO;
     if (!call_read_running_vmi(look))
         return STEP_DONE;
@@ -156,7 +156,7 @@ static enum step_status stayed_stopped(const struct clone_state *v, const struct
     if (!v->source.vm_exists)
         return o;
     if (o == STEP_DONE)
-        o = looked(vm_look) ? disks_stayed(v, vm_look, NULL, why) : STEP_TODO;
+        o = was_answered(vm_look) ? disks_stayed(v, vm_look, NULL, why) : STEP_TODO;
     return o == STEP_DONE ? pods_after(v, pods, why) : o;
 }
 
@@ -179,8 +179,8 @@ enum step_status step_stayed_stopped_check(const struct clone_state *v, struct w
                           copied_look(v, CALL_LOOK_COPIED_VM), CALL_PODS_COPIED, why);
 }
 
-static void look(const struct clone_state *v, struct decision *d, enum call_kind vmi,
-                 enum call_kind vm)
+static void ask_source(const struct clone_state *v, struct decision *d, enum call_kind vmi,
+                       enum call_kind vm)
 {
     (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_VMI], v->effective.source_ns,
                       v->source.vmi_name, call_key_numbered(vmi, clone_attempt(v)));
@@ -191,12 +191,12 @@ static void look(const struct clone_state *v, struct decision *d, enum call_kind
 
 void step_stayed_stopped_run(const struct clone_state *v, struct decision *d)
 {
-    look(v, d, CALL_LOOK_COPIED_VMI, CALL_LOOK_COPIED_VM);
+    ask_source(v, d, CALL_LOOK_COPIED_VMI, CALL_LOOK_COPIED_VM);
     pods_ask_after(v, CALL_PODS_COPIED, d);
 }
 
 void run_look_after(const struct clone_state *v, struct decision *d)
 {
-    look(v, d, CALL_LOOK_AFTER_VMI, CALL_LOOK_AFTER_VM);
+    ask_source(v, d, CALL_LOOK_AFTER_VMI, CALL_LOOK_AFTER_VM);
     pods_ask_after(v, CALL_PODS_AFTER, d);
 }

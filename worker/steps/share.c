@@ -6,7 +6,8 @@
 /* A follower that has not been told looks again this often; events wake it sooner. */
 #define FOLLOW_POLL_MS 2000
 
-static enum step_status follow(const struct clone_state *v, struct why *why, const char *format)
+static enum step_status follow_leader(const struct clone_state *v, struct why *why,
+                                      const char *format)
 {
     why_set(why, REASON_SHARED_SNAPSHOT, "Wukong %s %s", str_or(v->share.leader, "?"), format);
     why->again_ms = v->share.again_ms ? v->share.again_ms : v->now.wall_ms + FOLLOW_POLL_MS;
@@ -28,9 +29,9 @@ enum step_status step_share_check(const struct clone_state *v, struct why *why)
         why->again_ms = s->again_ms;
         return STEP_WAIT;
     case SHARE_FOLLOW:
-        return follow(v, why, "is about to take the snapshot for this one, too");
+        return follow_leader(v, why, "is about to take the snapshot for this one, too");
     case SHARE_BOUND:
-        return follow(v, why, "is taking the snapshot for this one, too");
+        return follow_leader(v, why, "is taking the snapshot for this one, too");
     case SHARE_TAKE_OVER:
         why_set(why, REASON_SHARED_SNAPSHOT, "the snapshot of Wukong %s is taken over", s->leader);
         return STEP_TODO;
