@@ -2,13 +2,6 @@
 
 #include "base/str.h"
 
-const char *const consistency_names[CONSISTENCIES] = {
-    [CONSISTENCY_FILESYSTEM] = "FilesystemConsistent",
-    [CONSISTENCY_CRASH] = "CrashConsistent",
-    [CONSISTENCY_CRASH_PER_DISK] = "CrashConsistentPerDisk",
-    [CONSISTENCY_OFFLINE] = "Offline",
-};
-
 static void explain(struct cut_foreseen *f, const char *because, const char *remedy)
 {
     f->because = because;

@@ -17,18 +17,6 @@ enum cut_mode {
     CUT_OFFLINE, /* the source is stopped */
 };
 
-/* What a point in time is worth. */
-enum consistency {
-    CONSISTENCY_UNKNOWN,
-    CONSISTENCY_FILESYSTEM,     /* all disks while the guest was frozen */
-    CONSISTENCY_CRASH,          /* one disk of a guest that ran: as after a power cut */
-    CONSISTENCY_CRASH_PER_DISK, /* several, of which each is so: of moments that are not the same */
-    CONSISTENCY_OFFLINE,        /* all disks while nothing ran */
-};
-#define CONSISTENCIES (CONSISTENCY_OFFLINE + 1)
-/* As in the API; NULL: unknown. */
-extern const char *const consistency_names[CONSISTENCIES];
-
 /* Of a source that is cut so; quiesced: it was frozen to the last cut. CSI promises an order of
    writes to snapshots of a group alone (the CSI specification, CreateVolumeGroupSnapshot). */
 static inline enum consistency cut_consistency(enum cut_mode mode, bool quiesced, size_t disks)

@@ -20,6 +20,7 @@
 #include "wukong/cut.h"
 #include "wukong/disks.h"
 #include "wukong/findings.h"
+#include "wukong/policy_names.h"
 #include "wukong/selector.h"
 #include "wukong/spec.h"
 
@@ -30,27 +31,6 @@
 #define POLICY_LIST_MAX 64
 /* Name of the rule in a finding about windows. */
 #define POLICY_RULE_WINDOWS "windows"
-
-enum policy_placement { PLACEMENT_UNSET, PLACEMENT_SAME, PLACEMENT_ANY, PLACEMENTS };
-enum policy_require { REQUIRE_UNSET, REQUIRE_NONE, REQUIRE_EXISTS, REQUIRE_RUNNING, REQUIRES };
-enum policy_outside { OUTSIDE_UNSET, OUTSIDE_WAIT, OUTSIDE_DENY, OUTSIDES };
-enum policy_action { ACTION_UNSET, ACTION_DENY, ACTION_WARN, ACTION_AUDIT, ACTIONS };
-enum policy_subject_kind { SUBJECT_UNSET, SUBJECT_USER, SUBJECT_GROUP, SUBJECT_ACCOUNT, SUBJECTS };
-/* What a policy demands of snapshots; of all of them only POLICY_CUT_READY. */
-enum policy_cut { POLICY_CUT_UNSET, POLICY_CUT_READY, POLICY_CUT_REFUSE, POLICY_CUTS };
-#define POLICY_LEAST_CUTS 2
-#define POLICY_CONSISTENCIES (CONSISTENCY_CRASH_PER_DISK + 1) /* Offline is no demand */
-#define POLICY_QUIESCES 3 /* unset, Required, IfAvailable: quiesce_names without Never */
-
-extern const char *const policy_placement_names[PLACEMENTS];
-extern const char *const policy_require_names[REQUIRES];
-extern const char *const policy_outside_names[OUTSIDES];
-extern const char *const policy_action_names[ACTIONS];
-extern const char *const policy_subject_names[SUBJECTS];
-extern const char *const policy_quiesce_names[POLICY_QUIESCES];
-extern const char *const policy_consistency_names[POLICY_CONSISTENCIES];
-extern const char *const policy_least_cut_names[POLICY_LEAST_CUTS];
-extern const char *const policy_cut_names[POLICY_CUTS];
 
 struct policy_subject {
     enum policy_subject_kind kind;

@@ -1,5 +1,4 @@
-/* The words of a ClonePolicy, as enums name them; see policy.h. */
-#include "wukong/policy.h"
+#include "wukong/policy_names.h"
 
 #include <assert.h>
 

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "wukong/checks.h"
-#include "wukong/policy.h"
+#include "wukong/policy_names.h"
 #include "wukong/spec.h"
 
 #define RANGE(low, high) (&(const struct check_range){low, high})

@@ -11,6 +11,12 @@ const char *const source_type_names[] = {NULL, "vm", "vmi"};
 static_assert(ARRAY_LEN(source_type_names) == SOURCE_TYPES, "one name each");
 const char *const clone_type_names[] = {NULL, "full", "linked", "running"};
 static_assert(ARRAY_LEN(clone_type_names) == CLONE_TYPES, "one name each");
+const char *const consistency_names[CONSISTENCIES] = {
+    [CONSISTENCY_FILESYSTEM] = "FilesystemConsistent",
+    [CONSISTENCY_CRASH] = "CrashConsistent",
+    [CONSISTENCY_CRASH_PER_DISK] = "CrashConsistentPerDisk",
+    [CONSISTENCY_OFFLINE] = "Offline",
+};
 const char *const quiesce_names[] = {NULL, "Required", "IfAvailable", "Never"};
 static_assert(ARRAY_LEN(quiesce_names) == QUIESCES, "one name each");
 const char *const snapshot_method_names[] = {NULL, "Auto", "VirtualMachineSnapshot",

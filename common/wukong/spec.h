@@ -37,6 +37,15 @@
 
 enum source_type { SOURCE_UNSET, SOURCE_VM, SOURCE_VMI, SOURCE_TYPES };
 enum clone_type { CLONE_UNSET, CLONE_FULL, CLONE_LINKED, CLONE_RUNNING, CLONE_TYPES };
+/* What a point in time is worth. */
+enum consistency {
+    CONSISTENCY_UNKNOWN,
+    CONSISTENCY_FILESYSTEM,     /* all disks while the guest was frozen */
+    CONSISTENCY_CRASH,          /* one disk of a guest that ran: as after a power cut */
+    CONSISTENCY_CRASH_PER_DISK, /* several, of which each is so: of moments that are not the same */
+    CONSISTENCY_OFFLINE,        /* all disks while nothing ran */
+};
+#define CONSISTENCIES (CONSISTENCY_OFFLINE + 1)
 enum quiesce { QUIESCE_UNSET, QUIESCE_REQUIRED, QUIESCE_IF_AVAILABLE, QUIESCE_NEVER, QUIESCES };
 enum snapshot_method {
     METHOD_UNSET,
@@ -68,6 +77,8 @@ enum tristate { TRI_UNSET, TRI_FALSE, TRI_TRUE };
 /* Names as in the API; NULL at index 0 (…_UNSET). */
 extern const char *const source_type_names[SOURCE_TYPES];
 extern const char *const clone_type_names[CLONE_TYPES];
+/* As in the API; NULL: unknown. */
+extern const char *const consistency_names[CONSISTENCIES];
 extern const char *const quiesce_names[QUIESCES];
 extern const char *const snapshot_method_names[METHODS];
 extern const char *const run_strategy_names[RUN_STRATEGIES];
