@@ -7,9 +7,9 @@
 #include "cli/follow.h"
 #include "json/json.h"
 #include "json/writer.h"
-#include "wukong/findings.h"
-#include "wukong/spec.h"
-#include "wukong/validate.h"
+#include "wukong/api/spec.h"
+#include "wukong/rules/findings.h"
+#include "wukong/rules/validate.h"
 #include "yaml/emit.h"
 
 struct options {

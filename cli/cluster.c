@@ -9,7 +9,7 @@
 #include "kube/config.h"
 #include "kube/curl_transport.h"
 #include "kube/path.h"
-#include "wukong/spec.h"
+#include "wukong/api/spec.h"
 
 const struct kube_kind cluster_wukongs = {WUKONG_GROUP, WUKONG_VERSION_NAME, WUKONG_RESOURCE,
                                           WUKONG_KIND, .fields = {0}};

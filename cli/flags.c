@@ -2,11 +2,11 @@
 
 #include <stdarg.h>
 
+#include "apimachinery/duration.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
-#include "wukong/duration.h"
-#include "wukong/findings.h"
+#include "wukong/rules/findings.h"
 
 #define FLAGS_MAX 32
 #define HELP_COLUMN 34

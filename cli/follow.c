@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "apimachinery/duration.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/str.h"
@@ -13,8 +14,7 @@
 #include "json/json.h"
 #include "json/writer.h"
 #include "kube/reflector.h"
-#include "wukong/duration.h"
-#include "wukong/spec.h"
+#include "wukong/api/spec.h"
 
 #define PICTURE_BYTES (1u * MIB)
 /* A token that was refused may be replaced in its file meanwhile; this long it is tried. */

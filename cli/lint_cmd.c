@@ -9,9 +9,9 @@
 #include "cli/lint.h"
 #include "cli/terminal_text.h"
 #include "json/json.h"
-#include "wukong/policy.h"
-#include "wukong/spec.h"
-#include "wukong/validate.h"
+#include "wukong/api/spec.h"
+#include "wukong/policy/policy.h"
+#include "wukong/rules/validate.h"
 #include "yaml/yaml.h"
 
 #define POLICIES_MAX 256

@@ -7,7 +7,7 @@
 #include "cli/lint.h"
 #include "cli/terminal_text.h"
 #include "json/writer.h"
-#include "wukong/rules.h"
+#include "wukong/rules/rules.h"
 
 /* Output of LINT_FINDINGS_MAX findings. */
 #define OUTPUT_BYTES (512u * MIB)

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
-#include "wukong/findings.h"
+#include "wukong/rules/findings.h"
 
 static const struct verb {
     const char *name, *arguments, *summary;

@@ -4,13 +4,13 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "apimachinery/quantity.h"
 #include "base/str.h"
 #include "json/json.h"
-#include "wukong/names.h"
-#include "wukong/quantity.h"
-#include "wukong/rules.h"
-#include "wukong/schedule.h"
-#include "wukong/validate.h"
+#include "wukong/api/names.h"
+#include "wukong/policy/schedule.h"
+#include "wukong/rules/rules.h"
+#include "wukong/rules/validate.h"
 
 /* Windows and notBefore may each push the beginning behind the other's; two windows that never
    overlap would do so for ever. */
@@ -46,7 +46,8 @@ void plan_note_add(struct plan *f, enum plan_note_kind kind, const char *subject
     add_note(f, kind, subject, text.data);
 }
 
-/* Warnings of admission that mean a wait which somebody has to end: wukong/rules_facts.inc. */
+/* Warnings of admission that mean a wait which somebody has to end: wukong/rules/rules_facts.inc.
+ */
 static bool rule_waits(const struct plan *f, const char *id)
 {
     static const char *const waiting[] = {

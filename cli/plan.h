@@ -14,10 +14,10 @@
 
 #include "base/mem.h"
 #include "lookup/source_lookup.h"
-#include "wukong/cut.h"
-#include "wukong/disks.h"
-#include "wukong/policy.h"
-#include "wukong/spec.h"
+#include "wukong/api/spec.h"
+#include "wukong/policy/policy.h"
+#include "wukong/source/cut.h"
+#include "wukong/source/disks.h"
 
 #define PLAN_NOTES_MAX 512
 #define PLAN_OBJECTS_MAX 8

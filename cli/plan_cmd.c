@@ -12,7 +12,7 @@
 #include "json/json.h"
 #include "json/writer.h"
 #include "kube/path.h"
-#include "wukong/names.h"
+#include "wukong/api/names.h"
 #include "yaml/yaml.h"
 
 #define PLAN_BYTES (64u * MIB)

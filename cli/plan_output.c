@@ -2,14 +2,14 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "apimachinery/duration.h"
+#include "apimachinery/quantity.h"
 #include "base/str.h"
 #include "cli/plan.h"
 #include "cli/terminal_text.h"
 #include "json/json.h"
 #include "json/writer.h"
-#include "wukong/duration.h"
-#include "wukong/names.h"
-#include "wukong/quantity.h"
+#include "wukong/api/names.h"
 
 #define LABEL_COLUMNS 14
 #define NAMES_SHOWN 8

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
-#include "wukong/rules.h"
+#include "wukong/rules/rules.h"
 
 static const struct {
     enum rule_group group;

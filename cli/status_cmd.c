@@ -6,7 +6,7 @@
 #include "cli/follow.h"
 #include "cli/progress.h"
 #include "cli/why.h"
-#include "wukong/spec.h"
+#include "wukong/api/spec.h"
 
 struct options {
     struct flag_connection connection;

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "apimachinery/duration.h"
 #include "base/mem.h"
-#include "wukong/duration.h"
 
 /* --- Characters --- */
 

@@ -4,8 +4,8 @@
 #include "cli/progress.h"
 #include "cli/terminal_text.h"
 #include "json/json.h"
-#include "wukong/reasons.h"
-#include "wukong/spec.h"
+#include "wukong/api/reasons.h"
+#include "wukong/api/spec.h"
 
 struct telling {
     const cJSON *wukong, *clone;

@@ -1,14 +1,21 @@
-# wk_layer(NAME DIR <folder> SOURCES … USES …) makes a static library wk_<name> whose headers are
-# included as "<name>/header.h". Its include path holds the layers it uses and no others, so a wrong
+# wk_layer(NAME [DIR <folder>] [AS <path>] [SOURCES …] USES …) makes a static library wk_<name> whose headers are
+# included as "<name>/header.h", or as "<path>/header.h". Without SOURCES it is all of the folder's. Its include path holds the layers it uses and no others, so a wrong
 # include does not compile: ${CMAKE_BINARY_DIR}/layers/<name> holds one link, <name> -> <folder>.
 function(wk_layer name)
-    cmake_parse_arguments(L "" "DIR" "SOURCES;USES;LINK" ${ARGN})
+    cmake_parse_arguments(L "" "DIR;AS" "SOURCES;USES;LINK" ${ARGN})
+    if(NOT L_AS)
+        set(L_AS ${name})
+    endif()
     if(NOT L_DIR)
         set(L_DIR ${CMAKE_CURRENT_SOURCE_DIR})
     endif()
     set(view ${CMAKE_BINARY_DIR}/layers/${name})
-    file(MAKE_DIRECTORY ${view})
-    file(CREATE_LINK ${L_DIR} ${view}/${name} SYMBOLIC)
+    if(NOT L_SOURCES)
+        file(GLOB L_SOURCES CONFIGURE_DEPENDS ${L_DIR}/*.c)
+    endif()
+    get_filename_component(above ${view}/${L_AS} DIRECTORY)
+    file(MAKE_DIRECTORY ${above})
+    file(CREATE_LINK ${L_DIR} ${view}/${L_AS} SYMBOLIC)
     add_library(wk_${name} STATIC ${L_SOURCES})
     target_include_directories(wk_${name} PUBLIC ${view})
     foreach(used ${L_USES})

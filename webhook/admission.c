@@ -6,10 +6,10 @@
 #include "base/str.h"
 #include "json/writer.h"
 #include "webhook/admission_judgement.h"
-#include "wukong/disks.h"
-#include "wukong/rules.h"
-#include "wukong/stamp.h"
-#include "wukong/validate.h"
+#include "wukong/rules/rules.h"
+#include "wukong/rules/validate.h"
+#include "wukong/source/disks.h"
+#include "wukong/stamp/stamp.h"
 
 /* A review is at most 7 MiB; what is decoded from it and from the lookups is a part of that. */
 #define ADMISSION_ARENA_BYTES (16u * MIB)

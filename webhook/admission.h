@@ -16,9 +16,9 @@
 
 #include "base/buf.h"
 #include "lookup/lookup.h"
-#include "wukong/facts.h"
-#include "wukong/policy.h"
-#include "wukong/scope.h"
+#include "wukong/api/scope.h"
+#include "wukong/policy/policy.h"
+#include "wukong/source/facts.h"
 
 struct admission_review;
 

@@ -11,7 +11,7 @@
 #include "kube/client.h"
 #include "kube/skew.h"
 #include "webhook/class_cache.h"
-#include "wukong/scope.h"
+#include "wukong/api/scope.h"
 
 #define ADMISSION_MUTATE_PATH "/mutate-vm-novasphere-dev-v1alpha1-wukong"
 #define ADMISSION_VALIDATE_PATH "/validate-vm-novasphere-dev-v1alpha1-wukong"

@@ -9,7 +9,7 @@
 #include "webhook/admission.h"
 #include "webhook/admission_review.h"
 #include "webhook/json_patch.h"
-#include "wukong/validate.h"
+#include "wukong/rules/validate.h"
 
 #define ADMISSION_WARNINGS_MAX 64
 

@@ -2,7 +2,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "wukong/disks.h"
+#include "wukong/source/disks.h"
 
 /* Beyond these a user's groups count as not known. */
 #define REQUESTER_GROUPS_MAX 4096

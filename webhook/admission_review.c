@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "json/writer.h"
-#include "wukong/spec.h"
+#include "wukong/api/spec.h"
 
 const char *const admission_review_operation_names[ADMISSION_REVIEW_OPS] = {"CREATE", "UPDATE",
                                                                             "DELETE", "CONNECT"};

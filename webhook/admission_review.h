@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "json/json.h"
-#include "wukong/findings.h"
+#include "wukong/rules/findings.h"
 
 enum admission_review_operation {
     ADMISSION_REVIEW_CREATE,

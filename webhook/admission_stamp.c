@@ -1,7 +1,7 @@
 #include "webhook/admission_judgement.h"
 
 #include "base/str.h"
-#include "wukong/stamp.h"
+#include "wukong/stamp/stamp.h"
 
 /* A stamp of ours that is younger is left as it is, so that a second pass changes nothing. */
 #define STAMP_FRESH_MS (30 * 1000)

@@ -8,7 +8,7 @@
 #include "json/json.h"
 #include "kube/metrics.h"
 #include "kube/watches.h"
-#include "wukong/policy_metrics.h"
+#include "wukong/policy/policy_metrics.h"
 
 /* Everything together; a policy has at most a few KiB. */
 #define CLASS_CACHE_ARENA_BYTES (32u * MIB)

@@ -9,8 +9,8 @@
 
 #include "base/rng.h"
 #include "kube/client.h"
-#include "wukong/facts.h"
-#include "wukong/policy.h"
+#include "wukong/policy/policy.h"
+#include "wukong/source/facts.h"
 
 struct class_cache;
 

@@ -2,7 +2,7 @@
 
 #include "base/mem.h"
 #include "base/metric.h"
-#include "wukong/policy_metrics.h"
+#include "wukong/policy/policy_metrics.h"
 
 static const double seconds_bounds[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
                                         0.1,    0.25,  0.5,    1,     2.5,  5};

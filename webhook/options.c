@@ -3,11 +3,11 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "apimachinery/duration.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "http/server.h"
-#include "wukong/duration.h"
-#include "wukong/scope.h"
+#include "wukong/api/scope.h"
 
 enum flag_kind { FLAG_TEXT, FLAG_NUMBER, FLAG_DURATION, FLAG_SWITCH };
 

@@ -4,7 +4,7 @@
  * A fallible function returns 0, or -1 with *err filled; on success err is untouched. Raise and
  * return in one statement: `return err_set(err, ERR_CONFLICT, "…")`. A caller adds its context on
  * the way up with err_wrap. What a user wrote wrong is no err: it is an entry in a list of field
- * errors (wukong/findings.h). The kind says what the caller will do about it, nothing finer.
+ * errors (wukong/rules/findings.h). The kind says what the caller will do about it, nothing finer.
  */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H

@@ -5,8 +5,8 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "wukong/access.h"
-#include "wukong/spec.h"
+#include "wukong/api/access.h"
+#include "wukong/api/spec.h"
 
 const char *const lookup_kind_names[LOOKUP_KINDS] = {
     [LOOKUP_MAY_CLONE] = "access",

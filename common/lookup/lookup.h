@@ -11,7 +11,7 @@
 #include <stddef.h>
 
 #include "json/json.h"
-#include "wukong/names.h"
+#include "wukong/api/names.h"
 
 enum lookup_kind {
     LOOKUP_MAY_CLONE, /* SubjectAccessReview: create wukongs/source */

@@ -7,8 +7,8 @@
 #define LOOKUP_SOURCE_LOOKUP_H
 
 #include "lookup/lookup.h"
-#include "wukong/facts.h"
-#include "wukong/policy.h"
+#include "wukong/policy/policy.h"
+#include "wukong/source/facts.h"
 
 /* What is known without looking, from caches; all of it may be NULL and 0. */
 struct source_known {

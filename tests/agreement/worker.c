@@ -18,9 +18,9 @@
 #include "json/json.h"
 #include "json/writer.h"
 #include "manifests/manifest.h"
-#include "wukong/rules.h"
-#include "wukong/schedule.h"
-#include "wukong/validate.h"
+#include "wukong/policy/schedule.h"
+#include "wukong/rules/rules.h"
+#include "wukong/rules/validate.h"
 
 #define UID "0f8fad5b-d9cb-469f-a165-70867728950e"
 #define NOW_MS INT64_C(1767225600000) /* 2026-01-01 */

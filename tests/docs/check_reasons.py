@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Proves that docs/reasons.md and the table in common/wukong/reasons.c tell the same: every reason once,
+"""Proves that docs/reasons.md and the table in common/wukong/api/reasons.c tell the same: every reason once,
 in the section of its kind, with the table's own remedy; and that docs/troubleshooting.md names no other.
 
 usage: check_reasons.py [ROOT]
@@ -46,16 +46,16 @@ def page(text):
 
 def main():
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[2]
-    wanted = table((root / "common/wukong/reasons.c").read_text())
+    wanted = table((root / "common/wukong/api/reasons.c").read_text())
     if len(wanted) < 30:
-        print(f"only {len(wanted)} reasons found in reasons.c: has its form changed?")
+        print(f"only {len(wanted)} reasons found in api/reasons.c: has its form changed?")
         return 1
     told, wrong = page((root / "docs/reasons.md").read_text())
     for name in sorted(wanted.keys() | told.keys()):
         if name not in told:
             wrong.append(f"{name}: not in docs/reasons.md")
         elif name not in wanted:
-            wrong.append(f"{name}: not in reasons.c")
+            wrong.append(f"{name}: not in api/reasons.c")
         elif wanted[name] != told[name]:
             wrong.append(f"{name}: the code says {wanted[name]}, the page {told[name]}")
     known = set(wanted)

@@ -8,9 +8,9 @@
 
 #include "base/mem.h"
 #include "json/json.h"
-#include "wukong/cloud_init.h"
-#include "wukong/differences.h"
-#include "wukong/findings.h"
+#include "wukong/rules/findings.h"
+#include "wukong/source/cloud_init.h"
+#include "wukong/source/differences.h"
 
 static void found(void *arg, const struct difference *d)
 {

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "wukong/cron.h"
+#include "calendar/cron.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

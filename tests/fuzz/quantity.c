@@ -5,9 +5,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "apimachinery/duration.h"
+#include "apimachinery/quantity.h"
 #include "base/mem.h"
-#include "wukong/duration.h"
-#include "wukong/quantity.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

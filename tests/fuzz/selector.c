@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "wukong/names.h"
-#include "wukong/selector.h"
+#include "wukong/api/names.h"
+#include "wukong/api/selector.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

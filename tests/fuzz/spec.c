@@ -7,11 +7,11 @@
 #include <string.h>
 
 #include "json/json.h"
-#include "wukong/disks.h"
-#include "wukong/patch.h"
-#include "wukong/policy.h"
-#include "wukong/spec.h"
-#include "wukong/validate.h"
+#include "wukong/api/spec.h"
+#include "wukong/policy/policy.h"
+#include "wukong/rules/patch.h"
+#include "wukong/rules/validate.h"
+#include "wukong/source/disks.h"
 
 static void judge_all(const cJSON *tree, const cJSON *other)
 {

@@ -8,7 +8,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "wukong/stamp.h"
+#include "wukong/stamp/stamp.h"
 
 static const char public_key[] =
     "-----BEGIN PUBLIC KEY-----\n"

@@ -11,7 +11,7 @@
 #include "base/str.h"
 #include "json/json.h"
 #include "manifests/manifest.h"
-#include "wukong/spec.h"
+#include "wukong/api/spec.h"
 
 #define UID "0f8fad5b-d9cb-469f-a165-70867728950e"
 

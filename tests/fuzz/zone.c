@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <stdint.h>
 
-#include "wukong/zone.h"
+#include "calendar/zone.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

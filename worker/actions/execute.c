@@ -13,7 +13,7 @@
 #include "kube/status.h"
 #include "observe/pods_digest.h"
 #include "observe/resources.h"
-#include "wukong/spec.h"
+#include "wukong/api/spec.h"
 
 struct metric metric_writes = {
     .name = "wukong_worker_writes_total",

@@ -2,11 +2,11 @@
 
 #include "actions/execute.h"
 
+#include "apimachinery/quantity.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "observe/resources.h"
-#include "wukong/policy_metrics.h"
-#include "wukong/quantity.h"
+#include "wukong/policy/policy_metrics.h"
 
 static const double clone_bounds[] = {1, 2, 5, 10, 30, 60, 300, 900, 3600};
 static const double step_bounds[] = {0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600};

@@ -24,8 +24,8 @@
 #include "observe/queries.h"
 #include "observe/stamp_check.h"
 #include "policy/policy_gate.h"
-#include "wukong/policy_metrics.h"
-#include "wukong/schedule.h"
+#include "wukong/policy/policy_metrics.h"
+#include "wukong/policy/schedule.h"
 
 const struct policy_cache *worker_policies_now(struct worker *w)
 {

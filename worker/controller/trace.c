@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "steps/table.h"
-#include "wukong/reasons.h"
+#include "wukong/api/reasons.h"
 
 static const char *const step_status_names[] = {
     [STEP_DONE] = "done", [STEP_TODO] = "todo", [STEP_WAIT] = "waits", [STEP_FAILED] = "failed"};

@@ -23,8 +23,8 @@
 #include "observe/queries.h"
 #include "observe/stamp_check.h"
 #include "policy/policy_gate.h"
-#include "wukong/policy_metrics.h"
-#include "wukong/schedule.h"
+#include "wukong/policy/policy_metrics.h"
+#include "wukong/policy/schedule.h"
 
 /* Who gives the lease back thaws the guests that it holds, for so long at most (a Pod has 30 s). */
 #define RESIGN_MS 10000

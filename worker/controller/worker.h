@@ -12,7 +12,7 @@
 #include "base/timer.h"
 #include "kube/skew.h"
 #include "kube/transport.h"
-#include "wukong/scope.h"
+#include "wukong/api/scope.h"
 
 struct worker_config {
     struct kube_transport *transport;

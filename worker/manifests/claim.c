@@ -5,9 +5,9 @@
 
 #include <assert.h>
 
+#include "apimachinery/quantity.h"
 #include "base/str.h"
 #include "manifests/tree.h"
-#include "wukong/quantity.h"
 
 #define CONTENT_TYPE_ANNOTATION "cdi.kubevirt.io/storage.contentType"
 /* CDI binds and fills the claim without a consumer, whatever its class says (CDI

@@ -5,8 +5,8 @@
 #include <strings.h>
 
 #include "base/str.h"
-#include "wukong/dependencies.h"
-#include "wukong/differences.h"
+#include "wukong/source/dependencies.h"
+#include "wukong/source/differences.h"
 
 /* A bound, not a rule: a spec of LIMIT_OBJECT_BYTES could name more, none does. */
 #define NEEDS_MAX 1024

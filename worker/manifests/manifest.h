@@ -23,8 +23,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "json/json.h"
-#include "wukong/names.h"
-#include "wukong/spec.h"
+#include "wukong/api/names.h"
+#include "wukong/api/spec.h"
 
 /* On every child, beside WUKONG_UID_LABEL: name of the Wukong (shortened with a hash past 63),
    index of the clone in its batch, disk, and (on claims, and outside its namespace) the Wukong's
@@ -77,7 +77,7 @@ struct manifest_volume {
 };
 /* The volumes of a source spec in their order; returns how many there are, writes at most max. */
 size_t manifest_volumes(const cJSON *source, struct manifest_volume *ret, size_t max);
-/* Persistent TPM or EFI state, a volume that is refused (wukong/volumes.h): 0 or ERR_REFUSED.
+/* Persistent TPM or EFI state, a volume that is refused (wukong/api/volumes.h): 0 or ERR_REFUSED.
    manifest_source_spec does it already (for what a preference adds, too, when there is a VMI);
    useful on a spec read back. */
 WUKONG_CHECK int manifest_source_check(const cJSON *source, struct err *err);
@@ -129,7 +129,7 @@ struct manifest_vm {
     size_t need_count;
     const char **warnings; /* for the user: what was left out or may surprise */
     size_t warning_count;
-    const char **differences; /* sentences of wukong/differences.h */
+    const char **differences; /* sentences of wukong/source/differences.h */
     size_t difference_count;
     struct arena arena; /* owns the two lists */
 };

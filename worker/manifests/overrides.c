@@ -3,8 +3,8 @@
 
 #include <assert.h>
 
+#include "apimachinery/quantity.h"
 #include "base/str.h"
-#include "wukong/quantity.h"
 
 /* --- cpu and memory --- */
 

@@ -10,7 +10,7 @@
 #include <strings.h>
 
 #include "base/str.h"
-#include "wukong/dependencies.h"
+#include "wukong/source/dependencies.h"
 
 /* A bound, not a rule: LIMIT_OBJECT_BYTES could name more, none does. */
 #define DENIED_MAX 1024

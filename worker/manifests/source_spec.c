@@ -1,11 +1,11 @@
 /* The source spec: what ran, in one shape; see manifest.h. */
 #include "manifests/manifest.h"
 
+#include "apimachinery/quantity.h"
 #include "base/str.h"
 #include "manifests/build.h"
-#include "wukong/differences.h"
-#include "wukong/quantity.h"
-#include "wukong/volumes.h"
+#include "wukong/api/volumes.h"
+#include "wukong/source/differences.h"
 
 /*
  * The user's own marks on a machine (common templates: os, flavor, workload, template). Everything

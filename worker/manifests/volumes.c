@@ -4,7 +4,7 @@
 #include <assert.h>
 
 #include "base/str.h"
-#include "wukong/volumes.h"
+#include "wukong/api/volumes.h"
 
 static const struct manifest_disk *wanted(const struct manifest_request *r, const char *volume)
 {

@@ -7,7 +7,7 @@
 #include "json/writer.h"
 #include "manifests/manifest.h"
 #include "observe/queries.h"
-#include "wukong/rules.h"
+#include "wukong/rules/rules.h"
 
 /* --- which reads --- */
 

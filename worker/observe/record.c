@@ -2,11 +2,11 @@
 
 #include <assert.h>
 
+#include "apimachinery/quantity.h"
 #include "base/str.h"
 #include "json/json.h"
-#include "wukong/names.h"
-#include "wukong/quantity.h"
-#include "wukong/reasons.h"
+#include "wukong/api/names.h"
+#include "wukong/api/reasons.h"
 
 const char *const clone_phase_names[CLONE_PHASES] = {
     [PHASE_NONE] = "",           [PHASE_PENDING] = "Pending",

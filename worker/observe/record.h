@@ -2,7 +2,7 @@
  * struct clone_record: what the worker must know of one clone and the cluster cannot show. It is
  * read from status.cloneStatus and written there before the act that it announces, so that a
  * restarted worker, or another one, goes on rightly. Names are never read from it: they are
- * computed anew (wukong/names.h).
+ * computed anew (wukong/api/names.h).
  *
  * Strings are borrowed from the arena given to record_read. Times are Unix milliseconds, 0 = unset.
  */
@@ -15,9 +15,9 @@
 #include <cjson/cJSON.h>
 
 #include "base/mem.h"
-#include "wukong/cut.h"
-#include "wukong/cut_rule.h"
-#include "wukong/disks.h"
+#include "wukong/source/cut.h"
+#include "wukong/source/cut_rule.h"
+#include "wukong/source/disks.h"
 
 enum clone_phase { PHASE_NONE, PHASE_PENDING, PHASE_CLONING, PHASE_SUCCEEDED, PHASE_FAILED };
 #define CLONE_PHASES (PHASE_FAILED + 1)

@@ -1,7 +1,7 @@
 #include "observe/resources.h"
 
-#include "wukong/facts.h"
-#include "wukong/spec.h"
+#include "wukong/api/spec.h"
+#include "wukong/source/facts.h"
 
 #define KUBEVIRT "kubevirt.io", "v1"
 #define SNAPSHOTS "snapshot.storage.k8s.io", "v1"

@@ -3,11 +3,11 @@
 
 #include <assert.h>
 
+#include "apimachinery/quantity.h"
 #include "base/str.h"
 #include "json/json.h"
 #include "observe/queries.h"
-#include "wukong/names.h"
-#include "wukong/quantity.h"
+#include "wukong/api/names.h"
 
 static void observe_content(const struct clone_state *v, const struct cache_reader *c,
                             struct snapshot_state *s)
@@ -39,7 +39,8 @@ static void observe_content(const struct clone_state *v, const struct cache_read
        VolumeSnapshot itself says so seconds later (snapshot-controller's rate limit). */
     /* 0: the driver did not say when; csi-snapshotter takes that for 1970 (snapshotter.go). */
     if (str_to_i64(kube_object_field(o, F_CREATION_TIME), &ns) && (ns > 0 || s->handle)) {
-        /* Some drivers answer before they cut (cut_rule.h): then the content must be ready. */
+        /* Some drivers answer before they cut (source/cut_rule.h): then the content must be ready.
+         */
         s->cut = s->rule != CUT_RULE_READY || str_eq(kube_object_field(o, F_READY_TO_USE), "true");
         s->cut_ms = ns / 1000000;
     }

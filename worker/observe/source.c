@@ -99,7 +99,7 @@ void observe_source(struct clone_state *v, const struct cache_reader *c)
 void observe_note_others(const struct clone_state *v, struct call_log *call_log)
 {
     bool shown = call_log->freeze_shown_ms >= v->record.attempt.freeze.requested_ms;
-    /* The backup's freeze of a frozen guest succeeds, and then it thaws (wukong/holds.h). */
+    /* The backup's freeze of a frozen guest succeeds, and then it thaws (wukong/source/holds.h). */
     if (v->source.holds.snapshot || v->source.holds.backup)
         call_log->foreign_snapshot_ms = v->now.wall_ms;
     if (v->source.freeze_status)

@@ -6,7 +6,7 @@
 
 #include "base/str.h"
 #include "json/json.h"
-#include "wukong/validate.h"
+#include "wukong/rules/validate.h"
 
 /* As the rules read it; spec is borrowed. */
 static cJSON *whole_object(const struct wukong *w, cJSON *spec)

@@ -5,8 +5,8 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "json/json.h"
-#include "wukong/access.h"
-#include "wukong/stamp.h"
+#include "wukong/api/access.h"
+#include "wukong/stamp/stamp.h"
 
 static enum stamp_verdict verify(struct arena *a, const struct wukong *w,
                                  const struct wukong_effective *e, const char *generate_name,

@@ -7,7 +7,7 @@
 #define OBSERVE_STAMP_CHECK_H
 
 #include "base/mem.h"
-#include "wukong/spec.h"
+#include "wukong/api/spec.h"
 
 /* What the stamp of a clone from another namespace permits. */
 struct stamp_check {

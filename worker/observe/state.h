@@ -20,11 +20,11 @@
 #include "observe/record.h"
 #include "observe/resources.h"
 #include "observe/stamp_check.h"
-#include "wukong/cut.h"
-#include "wukong/disks.h"
-#include "wukong/holds.h"
-#include "wukong/reasons.h"
-#include "wukong/spec.h"
+#include "wukong/api/reasons.h"
+#include "wukong/api/spec.h"
+#include "wukong/source/cut.h"
+#include "wukong/source/disks.h"
+#include "wukong/source/holds.h"
 
 struct now {
     int64_t wall_ms, mono_ms;

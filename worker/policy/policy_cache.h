@@ -11,8 +11,8 @@
 
 #include "clones/usage.h"
 #include "observe/cache_reader.h"
-#include "wukong/policy.h"
-#include "wukong/reasons.h"
+#include "wukong/api/reasons.h"
+#include "wukong/policy/policy.h"
 
 /* What a condition's message takes of it. */
 #define POLICY_VERDICT_TEXT_MAX 900

@@ -3,13 +3,13 @@
 #include <assert.h>
 #include <string.h>
 
+#include "apimachinery/quantity.h"
 #include "base/str.h"
 #include "json/json.h"
 #include "observe/observe.h"
 #include "observe/ours.h"
 #include "observe/stamp_check.h"
 #include "steps/steps.h"
-#include "wukong/quantity.h"
 
 int64_t policy_gate_claim_bytes(const struct kube_object *claim)
 {

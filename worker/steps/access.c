@@ -7,7 +7,7 @@
 
 #include "base/str.h"
 #include "json/json.h"
-#include "wukong/access.h"
+#include "wukong/api/access.h"
 
 /* How old an answer may be when the source is read or started. */
 #define ACCESS_FRESH_MS 60000

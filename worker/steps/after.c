@@ -3,7 +3,7 @@
 
 #include "base/str.h"
 #include "json/json.h"
-#include "wukong/facts.h"
+#include "wukong/source/facts.h"
 
 #define BACKUP_STATUS "status.changedBlockTracking.backupStatus"
 /* What the clocks of two nodes may differ by. */

@@ -1,4 +1,4 @@
-/* What the cut rules of the disks (wukong/cut_rule.h) ask of an attempt. */
+/* What the cut rules of the disks (wukong/source/cut_rule.h) ask of an attempt. */
 #include "steps/steps.h"
 
 #include "base/str.h"

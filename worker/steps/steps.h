@@ -10,10 +10,10 @@
 #include "actions/decision.h"
 #include "observe/queries.h"
 #include "observe/resources.h"
-#include "wukong/access.h"
+#include "wukong/api/access.h"
 
 /* source.c */
-/* STEP_WAIT while others hold the source, as long as nothing has begun (wukong/holds.h). */
+/* STEP_WAIT while others hold the source, as long as nothing has begun (wukong/source/holds.h). */
 enum step_status check_free_of_others(const struct clone_state *v, struct why *why);
 enum step_status step_policy_check(const struct clone_state *v, struct why *why);
 void step_policy_run(const struct clone_state *v, struct decision *d);

@@ -35,7 +35,7 @@ TYPED = {"VirtualMachine", "VirtualMachineInstance", "VolumeSnapshot", "VolumeSn
 def watched_kinds():
     """{kind: (apiVersion, namespaced, [path of each field that is read])}, out of the worker's own table."""
     words = {}
-    for header in ("worker/observe/resources.h", "common/wukong/facts.h", "common/wukong/spec.h"):
+    for header in ("worker/observe/resources.h", "common/wukong/source/facts.h", "common/wukong/api/spec.h"):
         text = (ROOT / header).read_text().replace("\\\n", " ")
         words.update({name: re.findall(r'"([^"]*)"', value)
                       for name, value in re.findall(r"#define (\w+)((?:\s+\"[^\"]*\",?)+)", text)})

@@ -9,14 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apimachinery/duration.h"
+#include "apimachinery/quantity.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "calendar/cron.h"
 #include "json/json.h"
-#include "wukong/cron.h"
-#include "wukong/duration.h"
-#include "wukong/names.h"
-#include "wukong/quantity.h"
-#include "wukong/selector.h"
+#include "wukong/api/names.h"
+#include "wukong/api/selector.h"
 #include "yaml/yaml.h"
 
 #define ARGUMENTS 3

@@ -6,8 +6,8 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "wukong/names.h"
-#include "wukong/spec.h"
+#include "wukong/api/names.h"
+#include "wukong/api/spec.h"
 
 /* Watches lag by at most 20 s and requests by 8 s; what a worker could know is older than that. */
 #define KNOWABLE_MS 60000

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "checkers/checkers.h"
-#include "wukong/spec.h"
+#include "wukong/api/spec.h"
 
 static const char *phase_of(const struct api_object *o)
 {

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "checkers/checkers.h"
-#include "wukong/spec.h"
+#include "wukong/api/spec.h"
 
 /* Watches lag by at most 20 s and requests by 8 s, or hang for a minute: what a worker could know
    is older than that. */

@@ -2,10 +2,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "apimachinery/quantity.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "cluster/cluster.h"
-#include "wukong/quantity.h"
 
 #define CLAIM_PROTECTION "kubernetes.io/pvc-protection"
 

@@ -1,6 +1,6 @@
 /*
  * What others do to a machine's disks and its freeze: volume migrations, backups, overlays and
- * restores, in KubeVirt's order (common/wukong/holds.h names its files).
+ * restores, in KubeVirt's order (common/wukong/source/holds.h names its files).
  */
 #include <stdio.h>
 

@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "run/sim.h"
-#include "wukong/spec.h"
+#include "wukong/api/spec.h"
 
 #define LABEL(key) "metadata.labels[vm.novasphere.dev/" key "]"
 #define COPYCATS_MAX 40

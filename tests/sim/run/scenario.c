@@ -5,8 +5,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "run/scenario.h"
-#include "wukong/names.h"
-#include "wukong/spec.h"
+#include "wukong/api/names.h"
+#include "wukong/api/spec.h"
 
 #define NIGHTLY "nightly" /* a VirtualMachineSnapshot of somebody else */
 

@@ -8,7 +8,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "wukong/spec.h"
+#include "wukong/api/spec.h"
 
 /* Per mille of those who can have it. */
 #define EPHEMERAL_PER_MILLE 120

@@ -13,8 +13,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "run/sim.h"
-#include "wukong/spec.h"
-#include "wukong/stamp.h"
+#include "wukong/api/spec.h"
+#include "wukong/stamp/stamp.h"
 
 #define SIGNATURE_LEN 71 /* of 70, 71 and 72 bytes of DER, half have this many */
 

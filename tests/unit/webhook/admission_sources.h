@@ -14,7 +14,7 @@
 #include "admission_world.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "wukong/stamp.h"
+#include "wukong/stamp/stamp.h"
 
 #define WUKONG(name, more, source)                                                                 \
     "{'apiVersion':'vm.novasphere.dev/v1alpha1','kind':'Wukong','metadata':{" name                 \

@@ -13,7 +13,7 @@
 #include "certs/secret.h"
 #include "json/writer.h"
 #include "webhook/admission_review.h"
-#include "wukong/names.h"
+#include "wukong/api/names.h"
 
 char *world_key, *world_public_key;
 

@@ -20,7 +20,7 @@
 #include "admission_world.h"
 #include "base/mem.h"
 #include "json/writer.h"
-#include "wukong/rules.h"
+#include "wukong/rules/rules.h"
 
 /* --- The API server's view of a row's cluster --- */
 

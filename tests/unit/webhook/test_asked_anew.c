@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "json/json.h"
-#include "wukong/stamp.h"
+#include "wukong/stamp/stamp.h"
 
 #define STAMP "metadata.annotations[vm.novasphere.dev/admission]"
 #define OBJECT(annotations, more)                                                                  \

@@ -11,7 +11,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "certs/authority.h"
-#include "wukong/stamp.h"
+#include "wukong/stamp/stamp.h"
 
 #define NOW 1790000000000LL
 

@@ -6,7 +6,7 @@
  */
 #include "manifest_test.h"
 
-#include "wukong/quantity.h"
+#include "apimachinery/quantity.h"
 
 /* As a bound claim of csi-driver-host-path looks, itself restored from an earlier snapshot. */
 static const char source_claim[] =

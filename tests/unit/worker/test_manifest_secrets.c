@@ -6,7 +6,7 @@
  */
 #include "manifest_test.h"
 
-#include "wukong/dependencies.h"
+#include "wukong/source/dependencies.h"
 
 #define INSTANCE "spec.template.spec."
 #define VOLUME(name, kind) "{'name':'" name "'," kind "}"

@@ -14,7 +14,7 @@
 #include "json/json.h"
 #include "kube/metrics.h"
 #include "observe/resources.h"
-#include "wukong/spec.h"
+#include "wukong/api/spec.h"
 
 #include "../metrics_page.h"
 

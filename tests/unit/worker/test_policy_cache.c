@@ -18,7 +18,7 @@
 #include "clones/usage.h"
 #include "json/json.h"
 #include "policy/policy_cache.h"
-#include "wukong/policy_metrics.h"
+#include "wukong/policy/policy_metrics.h"
 
 #define GI (INT64_C(1) << 30)
 

@@ -10,7 +10,7 @@
 #include "base/str.h"
 #include "certs/authority.h"
 #include "observe/stamp_check.h"
-#include "wukong/stamp.h"
+#include "wukong/stamp/stamp.h"
 
 struct look {
     int64_t generation;

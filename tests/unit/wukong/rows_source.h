@@ -7,7 +7,7 @@
 #define TESTS_WUKONG_ROWS_SOURCE_H
 
 #include "support.h"
-#include "wukong/facts.h"
+#include "wukong/source/facts.h"
 
 /* --- Parts of a source --- */
 

@@ -15,7 +15,7 @@
 
 #include "base/str.h"
 #include "json/json.h"
-#include "wukong/validate.h"
+#include "wukong/rules/validate.h"
 #include "yaml/yaml.h"
 
 /* A Wukong of the spec, and a clone of the fields. */

@@ -3,7 +3,7 @@
  * driver, the candidates and a way out.
  */
 #include "support.h"
-#include "wukong/class.h"
+#include "wukong/source/class.h"
 
 static const struct snapshot_class_facts one[] = {{"only", "d.csi", false, false, {0}}};
 static const struct snapshot_class_facts two[] = {{"a", "d.csi", false, false, {0}},

@@ -8,9 +8,9 @@
 
 #include <time.h>
 
-#include "wukong/checks.h"
-#include "wukong/rules.h"
-#include "wukong/schema.h"
+#include "wukong/rules/checks.h"
+#include "wukong/rules/rules.h"
+#include "wukong/rules/schema.h"
 
 #define LONG 30000
 /* Sanitizers and a busy machine included; what was quadratic here took minutes. */

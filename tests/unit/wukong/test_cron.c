@@ -3,8 +3,8 @@
  * changes of real zones, and that time zone files of any content are read or refused, never
  * crashed on. The times are those of the zones' published rules.
  */
+#include "calendar/cron.h"
 #include "support.h"
-#include "wukong/cron.h"
 
 static int64_t at(const char *rfc3339)
 {

@@ -4,7 +4,7 @@
  * refuses.
  */
 #include "support.h"
-#include "wukong/facts.h"
+#include "wukong/source/facts.h"
 
 struct row {
     const char *class; /* YAML, without metadata.name */

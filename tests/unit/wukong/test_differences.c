@@ -7,9 +7,9 @@
 #include "support.h"
 
 #include "base/rng.h"
-#include "wukong/cloud_init.h"
-#include "wukong/differences.h"
-#include "wukong/findings.h"
+#include "wukong/rules/findings.h"
+#include "wukong/source/cloud_init.h"
+#include "wukong/source/differences.h"
 
 struct told {
     char text[8192];

@@ -6,9 +6,9 @@
  */
 #include "base/rng.h"
 #include "support.h"
-#include "wukong/patch.h"
-#include "wukong/rules.h"
-#include "wukong/spec.h"
+#include "wukong/api/spec.h"
+#include "wukong/rules/patch.h"
+#include "wukong/rules/rules.h"
 
 struct dimension {
     const char *field;     /* "" : at the top of the spec */

@@ -4,7 +4,7 @@
  * exempts.
  */
 #include "support.h"
-#include "wukong/policy.h"
+#include "wukong/policy/policy.h"
 
 #define POLICY(spec)                                                                               \
     "{apiVersion: vm.novasphere.dev/v1alpha1, kind: ClonePolicy, metadata: {name: p}, spec: " spec \

@@ -4,7 +4,7 @@
  * that a spec with many mistakes is told all of them at once.
  */
 #include "rows_rules.h"
-#include "wukong/rules.h"
+#include "wukong/rules/rules.h"
 
 static void judge(const char *text, struct findings *l)
 {

@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "wukong/scope.h"
+#include "wukong/api/scope.h"
 
 static void test_refused(void **state)
 {

@@ -3,8 +3,8 @@
  * which disks and methods come out. Sources are written as KubeVirt 1.9 serves them.
  */
 #include "rows_source.h"
-#include "wukong/disks.h"
-#include "wukong/rules.h"
+#include "wukong/rules/rules.h"
+#include "wukong/source/disks.h"
 
 struct scene {
     struct arena a;

@@ -4,10 +4,10 @@
  * and right (it is applied here by a small RFC 6902 applier of the test's own).
  */
 #include "support.h"
-#include "wukong/json_path.h"
-#include "wukong/names.h"
-#include "wukong/patch.h"
-#include "wukong/spec.h"
+#include "wukong/api/json_path.h"
+#include "wukong/api/names.h"
+#include "wukong/api/spec.h"
+#include "wukong/rules/patch.h"
 
 #define UID "12345678-9abc-4def-8123-456789abcdef"
 

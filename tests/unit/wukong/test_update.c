@@ -4,7 +4,7 @@
  * never blocks an update, a touched one does.
  */
 #include "rows_update.h"
-#include "wukong/rules.h"
+#include "wukong/rules/rules.h"
 
 static void test_rows(void **state)
 {

@@ -3,11 +3,11 @@
  * Kubernetes reads them. Expectations are from the tests and documents of apimachinery
  * (pkg/api/resource/quantity_test.go, pkg/util/validation, pkg/labels) and Go's time package.
  */
+#include "apimachinery/duration.h"
+#include "apimachinery/quantity.h"
 #include "support.h"
-#include "wukong/duration.h"
-#include "wukong/names.h"
-#include "wukong/quantity.h"
-#include "wukong/selector.h"
+#include "wukong/api/names.h"
+#include "wukong/api/selector.h"
 
 static void test_quantity_values(void **state)
 {

@@ -1,10 +1,11 @@
 /*
- * Proves that no type of volume of KubeVirt's API can be forgotten: the table of wukong/volumes.h
- * and the schemas of VirtualMachine and VirtualMachineInstance name the same types, and the page
- * names each with its fate. What is malformed is of the unknown type, which is refused.
+ * Proves that no type of volume of KubeVirt's API can be forgotten: the table of
+ * wukong/api/volumes.h and the schemas of VirtualMachine and VirtualMachineInstance name the same
+ * types, and the page names each with its fate. What is malformed is of the unknown type, which is
+ * refused.
  */
 #include "support.h"
-#include "wukong/volumes.h"
+#include "wukong/api/volumes.h"
 
 static char *read_file(const char *path)
 {

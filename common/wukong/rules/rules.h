@@ -1,0 +1,44 @@
+/*
+ * The table of rules: everything that a Wukong can be refused or warned for, in one place. The
+ * webhook, the worker's pre-flight, `kubectl wukong lint` and docs/rules.md all come from it, so
+ * none can know a rule that another does not.
+ *
+ * A static rule names the place it looks at (`on`, a path whose [] stands for every item) and a
+ * check; the engine (rules/validate.c) calls the check for each value found there that has the type
+ * the schema gives it, so a check never meets a wrong type. A rule without a check is reported by
+ * code that needs more than the object: facts of the cluster, the old object, a policy.
+ */
+#ifndef RULES_RULES_H
+#define RULES_RULES_H
+
+#include <stddef.h>
+
+#include <cjson/cJSON.h>
+
+#include "wukong/rules/findings.h"
+
+struct check;
+
+enum rule_group { RULE_SCHEMA, RULE_STATIC, RULE_UPDATE, RULE_SOURCE, RULE_POLICY };
+
+struct rule {
+    const char *id;
+    enum rule_group group;
+    enum finding_severity severity;
+    enum finding_reason reason;
+    const char *on;        /* the value looked at; also the field reported unless `field` is set */
+    const char *field;     /* where it is reported, relative to `on` (".vmName"), or NULL */
+    const char *condition; /* when it strikes, for the reference page */
+    const char *message;   /* the rule: "must be between 1 and 64" */
+    const char *remedy;    /* what to do: "set a whole number of cores, such as 4" */
+    void (*check)(struct check *c, const cJSON *value);
+    const void *arg; /* of the check */
+};
+
+extern const struct rule rules[];
+extern const size_t rule_count;
+
+/* The rule with that id; never NULL (asserts: ids are written by programmers). */
+const struct rule *rule_find(const char *id);
+
+#endif

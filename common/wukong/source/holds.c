@@ -1,0 +1,109 @@
+#include "wukong/source/holds.h"
+
+#include <stdio.h>
+
+#include "base/str.h"
+#include "json/json.h"
+
+/* Its status; NULL: there is no such condition. */
+static const char *condition_status(const cJSON *conditions, const char *type)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach (c, conditions)
+        if (str_eq(json_str(c, "type"), type))
+            return str_or(json_str(c, "status"), "Unknown");
+    return NULL;
+}
+
+static bool is_true(const cJSON *conditions, const char *type)
+{
+    return str_eq(condition_status(conditions, type), "True");
+}
+
+static bool migration_runs(const cJSON *state)
+{
+    return json_str(state, "startTimestamp") && !json_bool(state, "completed", false) &&
+           !json_bool(state, "failed", false);
+}
+
+bool holds_backup_runs(const cJSON *backup_status)
+{
+    return cJSON_IsObject(backup_status) && !json_bool(backup_status, "completed", false) &&
+           !json_bool(backup_status, "failed", false) && !json_str(backup_status, "endTimestamp");
+}
+
+static const char *name_of(const char *text)
+{
+    return str_empty(text) ? NULL : text;
+}
+
+struct source_holds holds_read(const struct hold_fields *f)
+{
+    const char *overlay = condition_status(f->vmi_conditions, "OverlaySnapshotActive");
+    bool backup = holds_backup_runs(f->backup);
+    return (struct source_holds){
+        .volumes = cJSON_GetArraySize(f->migrated_volumes) > 0 ||
+                   is_true(f->vmi_conditions, "VolumesChange"),
+        .recovery = !f->runs && (is_true(f->vm_conditions, "ManualRecoveryRequired") ||
+                                 is_true(f->vm_conditions, "VolumesChange")),
+        .overlay = overlay && !str_eq(overlay, "False"),
+        .migration = migration_runs(f->migration),
+        .restore = name_of(f->restore),
+        .snapshot = name_of(f->snapshot),
+        .backup = backup ? str_or(json_str(f->backup, "backupName"), "without a name") : NULL,
+    };
+}
+
+struct source_holds holds_of(const cJSON *vm, const cJSON *vmi)
+{
+    const char *phase = json_str(vmi, "status.phase");
+    bool ended = str_eq(phase, "Succeeded") || str_eq(phase, "Failed");
+    const cJSON *now = ended ? NULL : json_get(vmi, "status");
+    return holds_read(&(struct hold_fields){
+        .runs = cJSON_IsObject(vmi) && !ended,
+        .vmi_conditions = json_get(now, "conditions"),
+        .migrated_volumes = json_get(now, "migratedVolumes"),
+        .migration = json_get(now, "migrationState"),
+        .backup = json_at(now, "changedBlockTracking.backupStatus"),
+        .vm_conditions = json_at(vm, "status.conditions"),
+        .snapshot = json_str(vm, "status.snapshotInProgress"),
+        .restore = json_str(vm, "status.restoreInProgress"),
+    });
+}
+
+enum hold holds_first(const struct source_holds *h, bool freezes)
+{
+    if (h->volumes)
+        return HOLD_VOLUMES;
+    if (h->recovery)
+        return HOLD_RECOVERY;
+    if (h->overlay)
+        return HOLD_OVERLAY;
+    if (h->restore)
+        return HOLD_RESTORE;
+    if (h->snapshot)
+        return HOLD_SNAPSHOT;
+    if (h->backup)
+        return HOLD_BACKUP;
+    return h->migration && freezes ? HOLD_MIGRATION : HOLD_NONE;
+}
+
+const char *hold_text(enum hold what, const struct source_holds *h, char out[HOLD_TEXT])
+{
+    static const char *const texts[] = {
+        [HOLD_NONE] = "nobody else holds it",
+        [HOLD_VOLUMES] = "its volumes are being migrated",
+        [HOLD_RECOVERY] = "a broken volume migration left half copied claims",
+        [HOLD_OVERLAY] = "an external snapshot has laid overlays",
+        [HOLD_RESTORE] = "VirtualMachineRestore",
+        [HOLD_SNAPSHOT] = "VirtualMachineSnapshot",
+        [HOLD_BACKUP] = "VirtualMachineBackup",
+        [HOLD_MIGRATION] = "it is being migrated, a freeze would fail",
+    };
+    const char *name = what == HOLD_RESTORE    ? h->restore
+                       : what == HOLD_SNAPSHOT ? h->snapshot
+                       : what == HOLD_BACKUP   ? h->backup
+                                               : NULL;
+    (void)snprintf(out, HOLD_TEXT, "%s%s%.40s", texts[what], name ? " " : "", str_or(name, ""));
+    return out;
+}

@@ -1,0 +1,218 @@
+/* Every rule that needs facts of the source: its state here, its disks in source/disks.c. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "wukong/api/names.h"
+#include "wukong/rules/rules.h"
+#include "wukong/source/disks.h"
+
+/* Of limits that callers need not care about: plans of at most LIMIT_VOLUMES disks. */
+#define PLAN_BYTES (256u * KIB)
+
+struct judge {
+    const struct wukong *w;
+    const struct wukong_effective *e;
+    const struct source_facts *s;
+    struct findings *l;
+};
+
+static const char *name_field(const struct judge *j)
+{
+    return j->e->source_type == SOURCE_VM ? "spec.cloneSource.vmName" : "spec.cloneSource.vmiName";
+}
+
+static void add_source_finding(const struct judge *j, const char *rule, const char *field,
+                               const char *detail)
+{
+    CLEANUP_FREE char *value = xasprintf("\"%s\"", str_or(j->e->source_name, ""));
+    findings_add(j->l, rule_find(rule), field, value, detail ? "%.200s" : NULL, detail);
+}
+
+/* A VMI that has ended never runs again. */
+static bool has_ended(const struct source_facts *s)
+{
+    return str_eq(s->vmi_phase, "Succeeded") || str_eq(s->vmi_phase, "Failed");
+}
+
+static bool is_running(const struct source_facts *s)
+{
+    return s->vmi_exists && str_eq(s->vmi_phase, "Running");
+}
+
+/* Will start all by itself, or is doing so. */
+static bool is_coming(const struct source_facts *s)
+{
+    return (s->vmi_exists && !has_ended(s)) || str_eq(s->vm_run_strategy, "Always") ||
+           str_eq(s->vm_run_strategy, "Once");
+}
+
+static void judge_guest(const struct judge *j)
+{
+    if (j->s->paused && j->e->quiesce != QUIESCE_NEVER)
+        add_source_finding(j, "source-paused", name_field(j), NULL);
+    if (j->e->quiesce == QUIESCE_REQUIRED && !j->s->agent_connected)
+        findings_add(j->l, rule_find("source-no-agent"), "spec.cloneSource.quiesce", "\"Required\"",
+                     NULL);
+}
+
+/* What the clone waits for, and what else may come of it. */
+static void judge_holds(const struct judge *j)
+{
+    char text[HOLD_TEXT];
+    bool freezes = j->e->clone_type != CLONE_FULL && j->e->quiesce != QUIESCE_NEVER;
+    enum hold hold = holds_first(&j->s->holds, freezes);
+    if (hold == HOLD_MIGRATION)
+        add_source_finding(j, "source-migrating", name_field(j), NULL);
+    else if (hold)
+        add_source_finding(j, "source-busy", name_field(j), hold_text(hold, &j->s->holds, text));
+}
+
+static void judge_state(const struct judge *j)
+{
+    bool running = is_running(j->s);
+    if (j->e->clone_type == CLONE_FULL) {
+        if (j->s->vmi_exists && !has_ended(j->s))
+            add_source_finding(j, "source-running", name_field(j), NULL);
+        return;
+    }
+    if (running) {
+        judge_guest(j);
+        return;
+    }
+    if (j->e->source_type == SOURCE_VMI) {
+        if (has_ended(j->s) && !j->s->vm_exists)
+            add_source_finding(j, "source-final", name_field(j), j->s->vmi_phase);
+        else
+            add_source_finding(j, "source-not-running", name_field(j),
+                               str_or(j->s->vmi_phase, "no phase"));
+        return;
+    }
+    /* A linked clone of a stopped VM needs no start. */
+    if (j->e->clone_type == CLONE_LINKED)
+        return;
+    if (is_coming(j->s)) {
+        add_source_finding(j, "source-not-running", name_field(j),
+                           str_or(j->s->vmi_phase, "no VMI"));
+        return;
+    }
+    add_source_finding(j, "source-will-start", name_field(j), NULL);
+    if (j->s->managed_by_gitops && str_eq(j->s->vm_run_strategy, "Halted"))
+        add_source_finding(j, "source-gitops", name_field(j), NULL);
+}
+
+static void judge_volumes(const struct judge *j)
+{
+    for (size_t i = 0; i < j->s->volume_count; i++) {
+        const struct volume_facts *v = &j->s->volumes[i];
+        enum volume_fate fate = j->e->cross_namespace ? v->type->elsewhere : v->type->fate;
+        if (fate == VOLUME_REFUSED)
+            add_source_finding(
+                j, str_eq(v->type->member, "hostDisk") ? "source-host-disk" : "source-volume",
+                name_field(j), v->name);
+        else if (fate == VOLUME_DROPPED)
+            findings_add(j->l, rule_find("source-volume-dropped"), name_field(j), NULL,
+                         "\"%.40s\" is left out: %.60s", v->name, v->type->words);
+    }
+}
+
+static void judge_spec(const struct judge *j)
+{
+    if (j->s->persistent_tpm)
+        add_source_finding(j, "source-tpm", name_field(j), NULL);
+    if (j->s->persistent_efi)
+        add_source_finding(j, "source-efi", name_field(j), NULL);
+    judge_volumes(j);
+    if (j->e->method == METHOD_VM_SNAPSHOT && !j->s->vm_exists)
+        findings_add(j->l, rule_find("vmsnapshot-standalone"), "spec.cloneSource.snapshotMethod",
+                     "\"VirtualMachineSnapshot\"", NULL);
+}
+
+/* Names that come from the source: those of listed disks are a static rule's. */
+static void judge_names(const struct judge *j, const struct disks *d)
+{
+    const char *name = str_or(j->w->name, str_or(j->w->generate_name, ""));
+    char pvc[PVC_NAME_BUF];
+    for (size_t i = 0; i < d->count; i++) {
+        if (d->items[i].spec_index != SIZE_MAX)
+            continue;
+        name_pvc(name, j->e->replicas, j->e->replicas - 1, d->items[i].name, pvc);
+        if (strlen(pvc) <= LIMIT_DNS_LABEL)
+            continue;
+        CLEANUP_FREE char *value = xasprintf("\"%s\"", name);
+        findings_add(j->l, rule_find("name-length-source-disk"), "metadata.name", value,
+                     "\"%.120s\" has %zu", pvc, strlen(pvc));
+    }
+}
+
+/* A Secret may be named in several places: it is needed once. */
+static bool told_before(const struct judge *j, size_t index)
+{
+    const struct source_need *n = &j->s->needs[index];
+    for (size_t i = 0; i < index; i++)
+        if (str_eq(j->s->needs[i].kind, n->kind) && str_eq(j->s->needs[i].name, n->name))
+            return true;
+    return false;
+}
+
+/* Whether they are there is not asked: they may come in the same commit, and Secrets are not read.
+ */
+static void judge_needs(const struct judge *j)
+{
+    for (size_t i = 0; j->e->cross_namespace && i < j->s->need_count; i++) {
+        const struct source_need *n = &j->s->needs[i];
+        bool replaced = str_eq(n->kind, "NetworkAttachmentDefinition") && j->w->spec.network_count;
+        if (n->denied && !wukong_allows_secret(&j->w->spec.source, n->name))
+            findings_add(j->l, rule_find("source-secret"), name_field(j), NULL, "%s", n->denied);
+        else if (!n->optional && !replaced && !told_before(j, i))
+            findings_add(j->l, rule_find("source-needs"), name_field(j), NULL,
+                         "the new VM needs %s \"%.48s\" in its own namespace", n->kind, n->name);
+    }
+}
+
+static void judge_differences(const struct judge *j)
+{
+    for (size_t i = 0; i < j->s->difference_count; i++) {
+        const struct source_difference *d = &j->s->differences[i];
+        bool has = !d->secret || !j->e->cross_namespace ||
+                   wukong_allows_secret(&j->w->spec.source, d->secret);
+        if (has)
+            findings_add(j->l, rule_find("source-differs"), name_field(j), NULL, "%s", d->text);
+    }
+}
+
+static bool exists(const struct judge *j)
+{
+    return j->e->source_type == SOURCE_VM ? j->s->vm_exists : j->s->vmi_exists;
+}
+
+void validate_source(const struct wukong *w, const struct wukong_effective *e,
+                     const struct source_facts *s, const struct class_facts *c, struct findings *l)
+{
+    struct judge j = {w, e, s, l};
+    if (!e->is_clone || !s->looked_up || e->source_type == SOURCE_UNSET || !e->source_name)
+        return;
+    if (!exists(&j)) {
+        findings_add(l, rule_find("source-missing"), name_field(&j), NULL, "%s %.63s/%.63s",
+                     e->source_type == SOURCE_VM ? "VM" : "VMI", e->source_ns, e->source_name);
+        return;
+    }
+    if (s->deleting) {
+        add_source_finding(&j, "source-deleting", name_field(&j), NULL);
+        return;
+    }
+    judge_state(&j);
+    judge_holds(&j);
+    judge_spec(&j);
+    judge_needs(&j);
+    CLEANUP_ARENA struct arena a;
+    arena_init(&a, PLAN_BYTES);
+    struct disks d;
+    size_t before = l->errors;
+    disks_resolve(&a, w, e, s, c, l, &d);
+    if (!d.count && l->errors == before)
+        add_source_finding(&j, "source-no-disks", name_field(&j), NULL);
+    judge_names(&j, &d);
+    /* Last, so that what ends or delays the clone is read first. */
+    judge_differences(&j);
+}
