@@ -41,7 +41,7 @@ static const struct verb_help help = {
     .exits = "  0  created, or, with --wait or --watch, the clone has succeeded\n"
              "  1  refused, or the clone has failed\n"
              "  2  wrong usage\n"
-             "  3  the timeout has passed; the clone goes on\n"
+             "  3  the timeout has passed; the clone continues\n"
              "  4  the Wukong was deleted while it was waited for\n",
 };
 

@@ -234,7 +234,7 @@ static void on_timeout(void *arg)
     struct follow *f = arg;
     char length[DURATION_PRINT_MAX];
     duration_print(f->timeout_ms, length);
-    (void)fprintf(stderr, "error: timed out after %s; the clone goes on\n", length);
+    (void)fprintf(stderr, "error: timed out after %s; the clone continues\n", length);
     end(f, CLI_UNDER_WAY);
 }
 

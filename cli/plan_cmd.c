@@ -37,7 +37,7 @@ static const struct verb_help help = {
         "it\n"
         "costs, when it would begin, and what speaks against it. Judged by the webhook's and the\n"
         "worker's own code, with your own rights: what you may not read is named, and the rest is\n"
-        "still told. Nothing is created.\n\n"
+        "still printed. Nothing is created.\n\n"
         "NAME is a Wukong of the cluster; FILE (it has a \"/\" or ends in .yaml, .yml or .json) "
         "and\n"
         "standard input hold Wukongs that need not be there yet.",

@@ -122,7 +122,7 @@ static void tell_remedy(const struct telling *t, enum reason reason, bool failed
     CLEANUP_BUF struct buf text = BUF_INIT(4 * KIB);
     const char *remedy = reason_table[reason].remedy;
     if (!failed)
-        tell_line(t, "what to do:", remedy ? remedy : "Nothing: it goes on by itself.");
+        tell_line(t, "what to do:", remedy ? remedy : "Nothing: it continues by itself.");
     else if (remedy)
         tell_line(t, "what to do:", remedy);
     if (!failed)
@@ -136,7 +136,7 @@ static void tell_remedy(const struct telling *t, enum reason reason, bool failed
 
 static void tell_unseen(const struct telling *t)
 {
-    buf_addf(t->out, "%s has not been looked at yet.\n", t->name);
+    buf_addf(t->out, "The worker has not reconciled %s yet.\n", t->name);
     tell_line(t, "what to do:", "See whether the worker runs:");
     tell_line(t, "", "kubectl get deployment -A -l app.kubernetes.io/component=worker");
 }

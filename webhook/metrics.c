@@ -23,7 +23,7 @@ static struct metric seconds = {
 };
 static struct metric lookups = {
     .name = "wukong_admission_lookups_total",
-    .help = "Live look-ups made for admission, by what was read and the HTTP status (0: none).",
+    .help = "Live lookups made for admission, by what was read and the HTTP status (0: none).",
     .kind = METRIC_COUNTER,
     .labels = {"object", "code"},
 };

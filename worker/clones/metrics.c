@@ -71,7 +71,7 @@ struct metric metric_leader = {
 };
 struct metric metric_queue = {
     .name = "wukong_worker_queue_depth",
-    .help = "Wukongs that wait to be looked at.",
+    .help = "Wukongs that wait in the queue to be reconciled.",
     .kind = METRIC_GAUGE,
 };
 

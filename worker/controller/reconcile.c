@@ -200,7 +200,7 @@ static void give_up_for_now(struct worker *w, struct clone *e, struct clone_stat
         if (d->intents.items[k].key.kind == CALL_THAW)
             execute(&w->executor, &d->intents.items[k], &e->call_log, e, &e->flights);
     if (log_limited(&w->too_large_log, worker_mono(w), TOO_LARGE_LOG_MS))
-        log_event(LOG_ERROR, "clone is too large to be looked at", LOG_S("wukong", e->key),
+        log_event(LOG_ERROR, "clone is too large to be reconciled", LOG_S("wukong", e->key),
                   LOG_S("uid", e->uid));
     struct arena *large = v->arena;
     v->arena = &small;

@@ -355,7 +355,8 @@ bool worker_ready(struct worker *w, struct buf *why_not)
     }
     for (int k = 0; k < WORKER_KINDS; k++)
         if (is_watched(w, k) && watches_stale(w->watched[k].watches)) {
-            buf_addf(why_not, "nothing was heard of %s for %lld s", worker_kinds[k].resource,
+            buf_addf(why_not, "the API server has sent nothing about %s for %lld s",
+                     worker_kinds[k].resource,
                      (long long)(watches_age_ms(w->watched[k].watches) / 1000));
             return false;
         }

@@ -117,7 +117,7 @@ bool batch_repair(const struct clone_state *v, struct decision *d, const struct 
     d->persist_first = true;
     char what[48];
     (void)snprintf(what, sizeof what, "ReplicaFailed-%lld", (long long)d->record.repair.count);
-    create_event(v, d, true, what, "%s is made anew, the others stay: %s", why->target->vm.name,
+    create_event(v, d, true, what, "%s is made again, the others stay: %s", why->target->vm.name,
                  why->message);
     return true;
 }

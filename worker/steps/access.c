@@ -49,7 +49,7 @@ static enum step_status refused(const struct clone_state *v, enum access_right r
     const struct call *c = answer(v, right);
     why_set(why, REASON_NOT_ADMITTED,
             "user \"%s\", who asked for this clone, may not %s %s of namespace %s any more: that "
-            "needs verb %s; once it is granted, the clone goes on by itself",
+            "needs verb %s; once it is granted, the clone continues by itself",
             str_or(v->permit.user, ""), right_names[right], v->effective.source_name,
             v->effective.source_ns,
             right == ACCESS_CLONE ? "create on wukongs/source (group " WUKONG_GROUP ") there"

@@ -18,19 +18,19 @@ const struct reason_info reason_table[] = {
                                  "Create the source, or correct spec.cloneSource in a new Wukong."},
     [REASON_OBJECT_UNREADABLE] = {"ObjectUnreadable", REASON_WAITS,
                                   "Remove from the object that the message names what cannot be "
-                                  "read; the clone goes on by itself."},
+                                  "read; the clone continues by itself."},
     [REASON_TOO_LARGE] =
         {"TooLarge", REASON_WAITS,
          "Make the source's spec, labels and annotations smaller, or ask for fewer "
          "replicas and disks."},
     [REASON_SOURCE_NOT_RUNNING] = {"SourceNotRunning", REASON_WAITS,
-                                   "Start the source; the clone goes on by itself."},
+                                   "Start the source; the clone continues by itself."},
     [REASON_SOURCE_RUNNING] = {"SourceRunning", REASON_WAITS,
                                "Stop the source, or use cloneType running or linked."},
     [REASON_SOURCE_STARTING] = {"SourceStarting", REASON_WAITS, NULL},
     [REASON_SOURCE_BUSY] = {"SourceBusy", REASON_WAITS,
                             "Another snapshot, backup, restore, freeze or migration of the source "
-                            "is under way; the clone goes on when it ends."},
+                            "is under way; the clone continues when it ends."},
     [REASON_AGENT_NOT_CONNECTED] = {"AgentNotConnected", REASON_WAITS,
                                     "Install and start the QEMU guest agent in the source, or use "
                                     "quiesce IfAvailable."},
@@ -58,8 +58,9 @@ const struct reason_info reason_table[] = {
                              "stopped source with cloneType full."},
     [REASON_DISK_UNSUITABLE] = {"DiskUnsuitable", REASON_WAITS,
                                 "Correct the disk that the message names."},
-    [REASON_QUOTA_EXCEEDED] = {"QuotaExceeded", REASON_WAITS,
-                               "Raise the quota or free some of it; the clone goes on by itself."},
+    [REASON_QUOTA_EXCEEDED] =
+        {"QuotaExceeded", REASON_WAITS,
+         "Raise the quota or free some of it; the clone continues by itself."},
     [REASON_NAME_TAKEN] = {"NameTaken", REASON_WAITS,
                            "Remove or rename the object that bears the name, or give the Wukong "
                            "another name."},
@@ -68,7 +69,7 @@ const struct reason_info reason_table[] = {
                                   "message says why."},
     [REASON_DEPENDENCY_MISSING] = {"DependencyMissing", REASON_WAITS,
                                    "Create in the clone's namespace what the message names; the "
-                                   "clone goes on by itself."},
+                                   "clone continues by itself."},
     [REASON_WAITING_FOR_CONSUMER] = {"WaitingForFirstConsumer", REASON_INFORMS,
                                      "Start the new VM: its claims bind then."},
     [REASON_WAITING] = {"Waiting", REASON_WAITS, NULL},
@@ -88,10 +89,9 @@ const struct reason_info reason_table[] = {
                                      "A mutating webhook or policy of the cluster changes what the "
                                      "clone creates: exempt objects "
                                      "with the label vm.novasphere.dev/wukong-uid from it."},
-    [REASON_CLONING_REFUSED] =
-        {"CloningRefused", REASON_TRANSIENT,
-         "The clone goes on by snapshots where a VolumeSnapshotClass for the "
-         "driver is there: create one, or install CDI."},
+    [REASON_CLONING_REFUSED] = {"CloningRefused", REASON_TRANSIENT,
+                                "The clone uses snapshots where a VolumeSnapshotClass for the "
+                                "driver is there: create one, or install CDI."},
     [REASON_SOURCE_CHANGED] =
         {"SourceChanged", REASON_TRANSIENT,
          "The source was replaced or restarted during the clone, or its disks "
@@ -111,7 +111,7 @@ const struct reason_info reason_table[] = {
          "vm.novasphere.dev/retry to a new value."},
     [REASON_RESTORED] = {"Restored", REASON_TERMINAL,
                          "Nothing, if its machine is there. To clone again set the annotation "
-                         "vm.novasphere.dev/retry to a new value, or create the Wukong anew."},
+                         "vm.novasphere.dev/retry to a new value, or create the Wukong again."},
     [REASON_CANCELLED] = {"Cancelled", REASON_TERMINAL, NULL},
     [REASON_LEFTOVERS] = {"Leftovers", REASON_TERMINAL, "Delete the objects that are named."},
 };

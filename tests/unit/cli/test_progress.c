@@ -246,7 +246,7 @@ static void test_why(void **state)
          "OutsideWindow",
          "outside",
          "\"waitingUntil\":\"2026-01-01T22:00:00Z\"",
-         {"until:      2026-01-01T22:00:00Z (in 10h)\n", "Nothing: it goes on by itself."}},
+         {"until:      2026-01-01T22:00:00Z (in 10h)\n", "Nothing: it continues by itself."}},
         {"days are days",
          "",
          "NotBefore",

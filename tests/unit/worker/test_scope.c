@@ -133,7 +133,7 @@ static void test_nothing_else_is_asked(void **state)
     assert_true(worker_ready(x.worker, &why_not));
     fake_advance(&x.fake, 2000);
     assert_false(worker_ready(x.worker, &why_not));
-    assert_non_null(strstr(why_not.data, "nothing was heard of wukongs for 30"));
+    assert_non_null(strstr(why_not.data, "the API server has sent nothing about wukongs for 30"));
     end(&x);
 }
 
