@@ -308,5 +308,6 @@ void step_gates_run(const struct clone_state *v, struct decision *d)
 {
     if (!awaiting_since(v))
         d->conditions[COND_AWAITING_GATES] =
-            (struct condition){CONDITION_TRUE, REASON_AWAITING_GATES, "the freeze waits"};
+            (struct condition){CONDITION_TRUE, REASON_AWAITING_GATES,
+                               "waiting for the gates before freezing the guest"};
 }

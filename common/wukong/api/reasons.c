@@ -44,7 +44,7 @@ const struct reason_info reason_table[] = {
     [REASON_OUTSIDE_WINDOW] = {"OutsideWindow", REASON_WAITS, NULL},
     [REASON_NOT_BEFORE] = {"NotBefore", REASON_WAITS, NULL},
     [REASON_AWAITING_GATES] = {"AwaitingGates", REASON_WAITS,
-                               "Whoever owns the gate sets its condition to True on the Wukong."},
+                               "The gate's owner must set its condition to True on the Wukong."},
     [REASON_QUEUED] = {"Queued", REASON_WAITS, NULL},
     [REASON_SHARED_SNAPSHOT] = {"SharedSnapshot", REASON_WAITS, NULL},
     [REASON_SNAPSHOT_CLASS_MISSING] = {"SnapshotClassMissing", REASON_WAITS,
