@@ -189,6 +189,7 @@ static int open_server(struct webhook *w, bool tls, struct server **ret, struct 
         .body_total_max = BODY_TOTAL_MAX,
         .request_ms = REQUEST_MS,
         .idle_ms = IDLE_MS,
+        .query = "timeout",
         .handle = tls ? on_review : on_plain,
         .before_handshake = tls ? on_handshake : NULL,
         .arg = w,

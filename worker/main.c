@@ -25,7 +25,8 @@
 struct options {
     const char *explain;
     const char *kubeconfig, *ns, *lease, *metrics_address, *stamp_configmap;
-    uint64_t metrics_port, max_in_flight, max_frozen, unfreeze_timeout_s;
+    char *debug_address; /* NULL: not served */
+    uint64_t debug_port, metrics_port, max_in_flight, max_frozen, unfreeze_timeout_s;
     struct scope scope;
     bool cross_namespace;
 };
@@ -47,6 +48,7 @@ static void print_worker_usage(FILE *out)
              "  --lease NAME            leader election (wukong-worker); \"\" runs without\n"
              "  --metrics-address IP    where the next one is served (*: all, IPv6 and IPv4)\n"
              "  --metrics-port N        /metrics, /healthz, /readyz (8082; 0: none)\n"
+             "  --debug-listen IP:PORT  /debug/clones, which shows what clones are made of (off)\n"
              "  --stamp-configmap NAME  public key of the webhook's stamps (wukong-stamp)\n"
              "  --max-in-flight N       clones at once (50)\n"
              "  --max-frozen N          guests frozen at once (1; 0: no limit)\n"
@@ -66,6 +68,7 @@ enum {
     OPT_LEASE,
     OPT_METRICS_ADDRESS,
     OPT_METRICS,
+    OPT_DEBUG,
     OPT_STAMP,
     OPT_MAX,
     OPT_FROZEN,
@@ -91,6 +94,7 @@ static const struct option long_options[] = {
     {"watch-namespaces", required_argument, NULL, OPT_SCOPE},
     {"no-cross-namespace", no_argument, NULL, OPT_NO_CROSS},
     {"log-level", required_argument, NULL, OPT_LOG},
+    {"debug-listen", required_argument, NULL, OPT_DEBUG},
     {"explain", required_argument, NULL, OPT_EXPLAIN},
     {"version", no_argument, NULL, OPT_VERSION},
     {"help", no_argument, NULL, OPT_HELP},
@@ -107,6 +111,22 @@ static bool number_between(const char *text, uint64_t low, uint64_t high, uint64
     }
     *ret = v;
     return true;
+}
+
+static void release_options(struct options *o)
+{
+    scope_release(&o->scope);
+    free(o->debug_address);
+}
+
+/* "127.0.0.1:8083" or "[::1]:8083". */
+static int take_listen(struct options *o, const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    bool quoted = text[0] == '[' && colon && colon > text + 1 && colon[-1] == ']';
+    free(o->debug_address);
+    o->debug_address = colon ? xstrndup(text + quoted, (size_t)(colon - text) - 2u * quoted) : NULL;
+    return colon && number_between(colon + 1, 1, 65535, &o->debug_port) ? 0 : 2;
 }
 
 static int take_scope(struct options *o, const char *names)
@@ -138,6 +158,8 @@ static int take_option(struct options *o, int option)
         return 0;
     case OPT_METRICS:
         return number_between(optarg, 0, 65535, &o->metrics_port) ? 0 : 2;
+    case OPT_DEBUG:
+        return take_listen(o, optarg);
     case OPT_STAMP:
         o->stamp_configmap = optarg;
         return 0;
@@ -225,12 +247,18 @@ static void refresh_metrics(void *arg)
     worker_refresh_metrics(p->worker);
 }
 
+static bool dump(void *arg, const char *name, struct buf *out)
+{
+    struct program *p = arg;
+    return worker_dump(p->worker, name, out);
+}
+
 static int run_worker(struct program *p, const struct options *o, struct kube_transport *transport,
                       struct err *err)
 {
     struct rng rng;
     char host[256] = "worker";
-    struct health *health = NULL;
+    struct health *health = NULL, *debug = NULL;
     rng_seed_system(&rng);
     (void)gethostname(host, sizeof host - 1);
     CLEANUP_FREE char *identity = xasprintf("%s_%016llx", host, (unsigned long long)rng_next(&rng));
@@ -253,9 +281,20 @@ static int run_worker(struct program *p, const struct options *o, struct kube_tr
         .arg = p,
     });
     int status = 0;
+    struct health_options plain = {.loop = p->loop,
+                                   .address = o->metrics_address,
+                                   .port = (unsigned short)o->metrics_port,
+                                   .ready = is_ready,
+                                   .refresh = refresh_metrics,
+                                   .arg = p};
+    struct health_options open = plain;
+    open.address = o->debug_address;
+    open.port = (unsigned short)o->debug_port;
+    open.dump = dump;
     if (o->metrics_port)
-        status = health_start(p->loop, o->metrics_address, (unsigned short)o->metrics_port,
-                              is_ready, refresh_metrics, p, &health, err);
+        status = health_start(&plain, &health, err);
+    if (status == 0 && o->debug_address)
+        status = health_start(&open, &debug, err);
     if (status == 0)
         status = loop_on_signal(p->loop, SIGTERM, on_signal, p, err);
     if (status == 0)
@@ -264,6 +303,7 @@ static int run_worker(struct program *p, const struct options *o, struct kube_tr
         worker_start(p->worker);
         loop_run(p->loop);
     }
+    health_stop(debug);
     health_stop(health);
     worker_free(p->worker);
     return status;
@@ -284,11 +324,11 @@ int main(int argc, char **argv)
     node_pool_use();
     int status = parse_options(argc, argv, &o);
     if (status) {
-        scope_release(&o.scope);
+        release_options(&o);
         return status == 1 ? 0 : 2;
     }
     if (o.explain) {
-        scope_release(&o.scope);
+        release_options(&o);
         return explain_file(o.explain);
     }
     struct err err = {0};
@@ -315,6 +355,6 @@ int main(int argc, char **argv)
     }
     curl_transport_free(transport);
     loop_free(p.loop);
-    scope_release(&o.scope);
+    release_options(&o);
     return p.status;
 }

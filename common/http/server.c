@@ -218,7 +218,8 @@ static enum MHD_Result finish_request(struct server *s, struct MHD_Connection *m
     connection_enter(c, CONNECTION_WAITING);
     r->public.body = r->body.data;
     r->public.body_len = r->body.len;
-    r->public.query = MHD_lookup_connection_value(mhd, MHD_GET_ARGUMENT_KIND, "timeout");
+    if (s->config.query)
+        r->public.query = MHD_lookup_connection_value(mhd, MHD_GET_ARGUMENT_KIND, s->config.query);
     r->public.content_type =
         MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_TYPE);
     r->public.client_verified =

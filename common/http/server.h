@@ -27,7 +27,7 @@ struct server;
 /* A complete request; valid until it is answered, which may happen later: its connection sleeps
    until then. Exactly one server_answer per request. */
 struct server_request {
-    const char *method, *path, *query; /* query: value of `timeout`, or NULL */
+    const char *method, *path, *query; /* query: value of config.query, or NULL */
     const char *body;                  /* NUL-terminated */
     size_t body_len;
     const char *content_type; /* NULL: none */
@@ -53,6 +53,7 @@ struct server_config {
     const char *client_names; /* comma-separated common names or DNS names; NULL: any */
     unsigned max_connections, max_requests;
     size_t body_max, body_total_max;
+    const char *query; /* the one argument of a request's query that is looked at; NULL: none */
     int64_t request_ms, idle_ms;
     void (*handle)(void *arg, struct server_request *request);
     /* Called at the start of each TLS handshake, so that a certificate that expired while the

@@ -53,6 +53,7 @@ static void open_server(void)
                                          .body_total_max = 2 * BODY_MAX,
                                          .request_ms = REQUEST_MS,
                                          .idle_ms = IDLE_MS,
+                                         .query = "timeout",
                                          .handle = handle};
     struct err err = {0};
     int status = server_open(&config, &the_clock, &timers, &server, &err);

@@ -12,6 +12,7 @@
 
 /* What was saved, by kind. */
 struct saved {
+    const cJSON *unserved; /* names of kinds; NULL: all are served */
     struct kube_object **items;
     size_t count, cap;
 };
@@ -39,7 +40,11 @@ static void saved_each(void *arg, enum worker_kind kind, const char *label,
 
 static bool saved_served(void *arg, enum worker_kind kind)
 {
-    (void)arg, (void)kind;
+    const struct saved *s = arg;
+    const cJSON *name;
+    cJSON_ArrayForEach (name, s->unserved)
+        if (cJSON_IsString(name) && str_eq(name->valuestring, worker_kinds[kind].kind))
+            return false;
     return true;
 }
 
@@ -117,6 +122,7 @@ int explain_list(const char *text, size_t len, int64_t now_ms, struct buf *out, 
         return err_set(err, ERR_INVALID,
                        "this is no List: save one with kubectl get KINDS -n NAMESPACE -o json");
     (void)str_to_time_ms(json_str(tree, "now"), &now_ms);
+    s.unserved = json_get(tree, "unserved");
     cJSON_ArrayForEach (item, json_get(tree, "items"))
         if (status == 0)
             status = save(&s, item, err);

@@ -1,9 +1,9 @@
 /*
  * `wukong-worker --explain FILE`: what the worker would do, told of objects that somebody has
  * saved. FILE is a List as `kubectl get -o json` prints it: the Wukong, its source, the claims,
- * snapshots, contents and classes. Nothing is asked of any cluster and nothing is sent. The
- * worker's own call log is empty, as after a restart, so a clone under way is first said to
- * read.
+ * snapshots, contents and classes; or what GET /debug/clones?name=… answers (dump.h). Nothing is
+ * asked of any cluster and nothing is sent. The worker's own call log is empty, as after a
+ * restart, so a clone under way is first said to read.
  */
 #ifndef CONTROLLER_EXPLAIN_H
 #define CONTROLLER_EXPLAIN_H

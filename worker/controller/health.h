@@ -12,11 +12,20 @@
 
 struct health;
 
-/* ready says in words why it is not. refresh brings metrics that are read off something up to date;
- * called before each exposition. */
-WUKONG_CHECK int health_start(struct loop *loop, const char *address, unsigned short port,
-                              bool (*ready)(void *arg, struct buf *why_not),
-                              void (*refresh)(void *arg), void *arg, struct health **ret,
+struct health_options {
+    struct loop *loop;
+    const char *address;
+    unsigned short port;
+    bool (*ready)(void *arg, struct buf *why_not); /* says in words why it is not */
+    /* Brings metrics that are read off something up to date; called before each exposition. */
+    void (*refresh)(void *arg);
+    /* For /debug/clones, whole or ?name=namespace/name; NULL: it is not served. False: there is
+       none of that name. */
+    bool (*dump)(void *arg, const char *name, struct buf *out);
+    void *arg;
+};
+
+WUKONG_CHECK int health_start(const struct health_options *options, struct health **ret,
                               struct err *err);
 /* NULL does nothing. */
 void health_stop(struct health *h);

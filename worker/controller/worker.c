@@ -1,4 +1,5 @@
 #include "controller/controller_internal.h"
+#include "controller/dump.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -374,6 +375,21 @@ void worker_refresh_metrics(struct worker *w)
         if (is_watched(w, k))
             kube_metrics_store(w->watched[k].store, watches_age_ms(w->watched[k].watches));
     worker_metrics_snapshots(w->watched[KIND_SNAPSHOT].store);
+}
+
+bool worker_dump(struct worker *w, const char *name, struct buf *out)
+{
+    const char *slash = name ? strchr(name, '/') : NULL;
+    if (!name) {
+        dump_clones(&w->clones, worker_wall(w), out);
+        return buf_ok(out);
+    }
+    CLEANUP_FREE char *ns = xstrndup(name, slash ? (size_t)(slash - name) : 0);
+    const struct kube_object *o = slash ? cache_get(w, KIND_WUKONG, ns, slash + 1) : NULL;
+    if (!o)
+        return false;
+    dump_clone(clone_table_by_key(&w->clones, ns, slash + 1), o, &w->caches, worker_wall(w), out);
+    return buf_ok(out);
 }
 
 bool worker_leads(const struct worker *w)

@@ -54,6 +54,9 @@ bool worker_ready(struct worker *w, struct buf *why_not);
 /* How many watches a worker of this scope holds open beyond those of one that serves all. */
 unsigned worker_more_watches(const struct scope *scope);
 bool worker_leads(const struct worker *w);
+/* What it knows of its clones as JSON (dump.h); name "namespace/name": of that one alone. False:
+   there is no such Wukong, or what it knows is too large to be told. */
+bool worker_dump(struct worker *w, const char *name, struct buf *out);
 /* Brings the metrics of the caches and of what is read off them up to date. */
 void worker_refresh_metrics(struct worker *w);
 /* Requests ever sent that change something. */

@@ -2,12 +2,16 @@
 namespace is waited for before the source is touched, Secrets are never read, and a Wukong that was
 stored past the webhook ends with the words that the webhook would have refused it with."""
 
+import json
+import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bedlib import harness, objects, vms  # noqa: E402
+from bedlib import harness, objects, services, vms  # noqa: E402
 
 # The webhook does not serve it (charts/wukong/values.yaml: webhook.excludedNamespaces).
 UNSERVED = "kube-system"
@@ -29,6 +33,43 @@ class Waits(vms.Concurrent):
     def _config_map(self, namespace):
         self.kube.create({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "b"},
                           "metadata": {"namespace": namespace, "name": "settings"}})
+
+    def _debugged(self, name):
+        """What a worker that does not lead says of that clone, and what it explains of that text."""
+        program = services.product_binary(self.bed.config["options"], "wukong-worker")
+        port = self.bed.port("worker-debug")
+        worker = subprocess.Popen(
+            [program, "--kubeconfig", self.bed.kubeconfigs / "admin.kubeconfig", "--lease", "nobody-leads",
+             "--namespace", "no-such-namespace", "--metrics-port", "0", "--debug-listen", f"127.0.0.1:{port}"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def read():
+            address = f"http://127.0.0.1:{port}/debug/clones?name={self.namespace}/{name}"
+            try:
+                with urllib.request.urlopen(address, timeout=5) as answer:
+                    text = answer.read().decode()
+            except (urllib.error.URLError, OSError):
+                return None
+            kinds = [item["kind"] for item in json.loads(text)["items"]]
+            return text if "VirtualMachineInstance" in kinds else None
+        try:
+            text = harness.wait_for(read, 30, "the second worker's caches")
+        finally:
+            worker.kill()
+            worker.wait()
+        told = subprocess.run([program, "--explain", "-"], input=text, capture_output=True, text=True, check=True)
+        return text, told.stdout
+
+    def test_what_the_worker_knows_is_explained_as_it_was_written(self):
+        source = self._source_with()
+        self.clone("held", source, clone_source={"gates": ["example.com/Never"]})
+        self.wait_reason("held", "Ready", "AwaitingGates")
+        text, told = self._debugged("held")
+        row = json.loads(text)["clones"][0]
+        self.assertEqual(f"{self.namespace}/held", row["name"])
+        self.assertFalse(row["final"])
+        self.assertIn(f"{self.namespace}/held: phase", told)
+        self.assertRegex(told, r"Gates +todo +AwaitingGates")
 
     def test_a_config_map_that_is_not_there_is_waited_for(self):
         self._config_map(self.namespace)

@@ -1,7 +1,8 @@
 /*
  * What --explain tells of saved objects: each dumps/NAME.json is a List as `kubectl get -o json`
- * saves it, and each line of NAME.txt must be the head of a line of what is told, in that order. A
- * user's List becomes a test by being put there. And every step has its name in a happy walk.
+ * saves it, or as GET /debug/clones?name=… answers (gate-is-closed, from a bed), and each line of
+ * NAME.txt must be the head of a line of what is told, in that order. A user's List becomes a test
+ * by being put there. And every step has its name in a happy walk.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,7 +36,7 @@ static const char *line_with_head(const char *text, const char *head, size_t n)
 static void test_dumps(void **state)
 {
     (void)state;
-    static const char *const names[] = {"source-is-missing", "ready-to-read"};
+    static const char *const names[] = {"source-is-missing", "ready-to-read", "gate-is-closed"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         CLEANUP_BUF struct buf dump = BUF_INIT(1 * MIB);
         CLEANUP_BUF struct buf wanted = BUF_INIT(1 * MIB);
