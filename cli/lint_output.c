@@ -179,15 +179,15 @@ static void sarif_rules(struct json_writer *w)
         json_end(w);
         json_end(w);
     }
-    for (size_t i = 0; i < rule_count; i++) {
+    for (size_t i = 0; i < rule_count(); i++) {
+        const struct rule *rule = rule_at(i);
         json_object(w, NULL);
-        json_string(w, "id", rules[i].id);
+        json_string(w, "id", rule->id);
         json_object(w, "shortDescription");
-        json_string(w, "text", rules[i].condition);
+        json_string(w, "text", rule->condition);
         json_end(w);
         json_object(w, "help");
-        json_string(w, "text",
-                    str_or(rules[i].remedy, str_or(rules[i].message, "see the message")));
+        json_string(w, "text", str_or(rule->remedy, str_or(rule->message, "see the message")));
         json_end(w);
         json_end(w);
     }

@@ -46,18 +46,10 @@ void plan_note_add(struct plan *f, enum plan_note_kind kind, const char *subject
     add_note(f, kind, subject, text.data);
 }
 
-/* Warnings of admission that mean a wait which somebody has to end: wukong/rules/rules_facts.inc.
- */
-static bool rule_waits(const struct plan *f, const char *id)
+static bool rule_waits(const struct plan *f, const struct rule *rule)
 {
-    static const char *const waiting[] = {
-        "source-missing",     "source-not-running",  "source-running",    "source-no-agent",
-        "disk-claim-missing", "disk-claim-deleting", "cut-slow",          "cut-unfrozen",
-        "source-migrating",   "source-busy",         "disk-claim-unbound"};
-    for (size_t i = 0; i < ARRAY_LEN(waiting); i++)
-        if (str_eq(id, waiting[i]))
-            return true;
-    return str_eq(id, "source-paused") && f->in->e->quiesce == QUIESCE_REQUIRED;
+    return rule->waits == RULE_WAITS ||
+           (rule->waits == RULE_WAITS_TO_QUIESCE && f->in->e->quiesce == QUIESCE_REQUIRED);
 }
 
 static void add_findings(struct plan *f, const struct findings *l)
@@ -66,8 +58,8 @@ static void add_findings(struct plan *f, const struct findings *l)
         const struct finding *e = &l->items[i];
         enum plan_note_kind kind = e->severity == FINDING_ERROR
                                        ? (f->in->stored ? NOTE_WAITS : NOTE_REFUSED)
-                                   : rule_waits(f, e->rule->id) ? NOTE_WAITS
-                                                                : NOTE_WARNING;
+                                   : rule_waits(f, e->rule) ? NOTE_WAITS
+                                                            : NOTE_WARNING;
         add_note(f, kind, e->field, e->message);
     }
 }

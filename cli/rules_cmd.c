@@ -56,10 +56,10 @@ static void row(const struct rule *r)
     field(r);
     fputs(" | ", stdout);
     cell(r->condition);
-    printf(" | %s | ", r->severity == FINDING_ERROR ? finding_reason_names[r->reason] : "warning");
-    cell(r->message);
+    printf(" | %s | ", r->severity == FINDING_ERROR ? finding_reason_names[r->cause] : "warning");
+    cell(str_or(r->message, ""));
     fputs(" | ", stdout);
-    cell(r->remedy);
+    cell(str_or(r->remedy, ""));
     puts(" |");
 }
 
@@ -79,9 +79,9 @@ int cli_rules(int argc, char **argv)
     for (size_t s = 0; s < ARRAY_LEN(sections); s++) {
         printf("\n## %s\n\n%s\n\n", sections[s].title, sections[s].text);
         puts("| id | field | strikes when | kind | message | remedy |\n|---|---|---|---|---|---|");
-        for (size_t i = 0; i < rule_count; i++)
-            if (rules[i].group == sections[s].group)
-                row(&rules[i]);
+        for (size_t i = 0; i < rule_count(); i++)
+            if (rule_at(i)->group == sections[s].group)
+                row(rule_at(i));
     }
     return CLI_OK;
 }

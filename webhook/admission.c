@@ -20,14 +20,12 @@ const char *const admission_verdict_names[VERDICTS] = {"allowed",   "invalid",  
 /* Rules of permission, in the form of the table, for answers that hold field errors too. */
 static const struct rule access_rule = {.id = "source-access",
                                         .group = RULE_POLICY,
-                                        .severity = FINDING_ERROR,
-                                        .reason = FINDING_FORBIDDEN,
+                                        .cause = FINDING_FORBIDDEN,
                                         .message = "",
                                         .remedy = ""};
 static const struct rule policy_rule = {.id = "clone-policy",
                                         .group = RULE_POLICY,
-                                        .severity = FINDING_ERROR,
-                                        .reason = FINDING_FORBIDDEN,
+                                        .cause = FINDING_FORBIDDEN,
                                         .message = "",
                                         .remedy = ""};
 

@@ -145,28 +145,6 @@ static void refuse_capture(struct clone_state *v, enum reason reason, const char
     v->capture.api_error_text = arena_strdup(v->arena, text);
 }
 
-/* Which reason stands for a finding of the rule table. */
-static enum reason reason_of_finding(const struct finding *i)
-{
-    static const struct {
-        const char *part; /* of the rule's id */
-        enum reason reason;
-    } rows[] = {
-        {"cut-refused", REASON_CUT_REFUSED},
-        {"snapshot-class", REASON_SNAPSHOT_CLASS_MISSING},
-        {"snapshot-api", REASON_SNAPSHOT_CLASS_MISSING},
-        {"class", REASON_SNAPSHOT_CLASS_MISSING},
-        {"tpm", REASON_SOURCE_UNSUPPORTED},
-        {"efi", REASON_SOURCE_UNSUPPORTED},
-        {"host-disk", REASON_SOURCE_UNSUPPORTED},
-        {"backend", REASON_SOURCE_UNSUPPORTED},
-    };
-    for (size_t k = 0; k < ARRAY_LEN(rows); k++)
-        if (strstr(i->rule->id, rows[k].part))
-            return rows[k].reason;
-    return REASON_DISK_UNSUITABLE;
-}
-
 static bool judge_findings(struct clone_state *v, const struct findings *l)
 {
     for (size_t i = 0; i < l->count; i++) {
@@ -175,7 +153,7 @@ static bool judge_findings(struct clone_state *v, const struct findings *l)
             continue;
         CLEANUP_BUF struct buf text = BUF_INIT(4096);
         buf_addf(&text, "%s: %s", one->field, one->message);
-        refuse_capture(v, reason_of_finding(one), text.data);
+        refuse_capture(v, one->rule->reason, text.data);
         return false;
     }
     return true;

@@ -73,7 +73,8 @@ static bool count_one(struct findings *l, enum finding_severity severity)
 static void push_finding(struct findings *l, struct finding finding)
 {
     finding.field = str_or(arena_strdup(&l->arena, finding.field), "");
-    finding.message = str_or(arena_strdup(&l->arena, finding.message), finding.rule->message);
+    finding.message =
+        str_or(arena_strdup(&l->arena, finding.message), str_or(finding.rule->message, ""));
     if (l->count == l->cap) {
         l->cap = l->cap ? l->cap * 2 : 8;
         l->items = xrealloc(l->items, l->cap * sizeof(*l->items));
@@ -106,10 +107,10 @@ static void add_head(struct buf *b, const struct rule *rule, const char *value)
 {
     if (rule->severity == FINDING_WARNING)
         return;
-    buf_adds(b, reason_words[rule->reason]);
+    buf_adds(b, reason_words[rule->cause]);
     buf_adds(b, ": ");
     /* field.Error prints no value with Required and Forbidden. */
-    if (value && rule->reason != FINDING_REQUIRED && rule->reason != FINDING_FORBIDDEN) {
+    if (value && rule->cause != FINDING_REQUIRED && rule->cause != FINDING_FORBIDDEN) {
         add_value(b, value);
         buf_adds(b, ": ");
     }
@@ -120,7 +121,7 @@ static void finish_message(struct findings *l, const struct rule *rule, const ch
 {
     if (!buf_ok(b))
         buf_clear(b);
-    push_finding(l, (struct finding){rule, field, rule->reason, rule->severity, b->data});
+    push_finding(l, (struct finding){rule, field, rule->cause, rule->severity, b->data});
 }
 
 void findings_add(struct findings *l, const struct rule *rule, const char *field, const char *value,
@@ -130,10 +131,10 @@ void findings_add(struct findings *l, const struct rule *rule, const char *field
     if (!count_one(l, rule->severity))
         return;
     add_head(&b, rule, value);
-    buf_adds(&b, rule->message);
+    buf_adds(&b, str_or(rule->message, ""));
     if (detail) {
         va_list args;
-        buf_adds(&b, *rule->message ? ": " : "");
+        buf_adds(&b, str_empty(rule->message) ? "" : ": ");
         va_start(args, detail);
         buf_vaddf(&b, detail, args);
         va_end(args);

@@ -49,12 +49,14 @@ static size_t bucket_of(const char *pattern, size_t n)
 
 static void index_rules(struct rule_index *x)
 {
-    assert(rule_count < INDEX_RULES_MAX);
-    /* From the last on, so that each chain is in the table's order. */
-    for (size_t i = rule_count; i-- > 0;) {
-        if (!rules[i].check)
+    size_t count = rule_count();
+    assert(count < INDEX_RULES_MAX);
+    /* From the last on, so that each chain is in the tables' order. */
+    for (size_t i = count; i-- > 0;) {
+        const struct rule *rule = rule_at(i);
+        if (!rule->check)
             continue;
-        size_t bucket = bucket_of(rules[i].on, strlen(rules[i].on));
+        size_t bucket = bucket_of(rule->on, strlen(rule->on));
         x->next[i] = x->first[bucket];
         x->first[bucket] = (uint8_t)(i + 1);
     }
@@ -65,7 +67,7 @@ static void run_rules(const struct walk *w, const cJSON *value, bool lengths)
 {
     size_t next;
     for (size_t i = w->index.first[bucket_of(w->pattern, w->pattern_len)]; i; i = next) {
-        const struct rule *rule = &rules[i - 1];
+        const struct rule *rule = rule_at(i - 1);
         next = w->index.next[i - 1];
         if ((rule->check == check_length) != lengths || strcmp(rule->on, w->pattern) != 0)
             continue;

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// What only the cluster can tell (common/wukong/rules_facts.inc): classes from the informers' cache,
+// What only the cluster can tell (common/wukong/rules/rules_source.c): classes from the informers' cache,
 // the source by `source`, which is the API server itself or the cache as well (--cache-sources).
 
 type facts struct {

@@ -17,7 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// The static rules of common/wukong/rules_static.inc, by the same libraries as Kubernetes' own
+// The static rules of common/wukong/rules/rules_spec*.c, by the same libraries as Kubernetes' own
 // validation. Each function appends what it finds to a field.ErrorList, as is usual in Go.
 
 type errs = field.ErrorList

@@ -139,6 +139,34 @@ static void read_as(struct cluster *c, struct call_key key, const char *json)
             *p = '"';
 }
 
+/* A running source of one disk in class fast, read a moment ago; its claim is in that phase, and
+   the only VolumeSnapshotClass is that driver's. */
+static void readable_source(struct cluster *c, const char *spec, const char *claim_phase,
+                            const char *driver)
+{
+    CLEANUP_FREE char *claim =
+        xasprintf("{'metadata':{'name':'src-root'},'spec':{'storageClassName':'fast',"
+                  "'resources':{'requests':{'storage':'1Gi'}}},'status':{'phase':'%s',"
+                  "'capacity':{'storage':'1Gi'}}}",
+                  claim_phase);
+    CLEANUP_FREE char *class = xasprintf(
+        "{'metadata':{'name':'snap','uid':'c2'},'driver':'%s','deletionPolicy':'Delete'}", driver);
+    wukong(c, spec, "{}");
+    put(c, KIND_STORAGE_CLASS, "{'metadata':{'name':'fast','uid':'c1'},'provisioner':'d.csi'}");
+    put(c, KIND_SNAPSHOT_CLASS, class);
+    put(c, KIND_CSI_DRIVER, "{'metadata':{'name':'d.csi','uid':'c3'}}");
+    put(c, KIND_VMI,
+        "{'metadata':{'name':'src','namespace':'ns','uid':'u1'},'spec':{},'status':{"
+        "'phase':'Running'}}");
+    read_as(c, call_key_named(CALL_READ_SOURCE_VMI, "src"),
+            "{'metadata':{'name':'src','namespace':'ns','uid':'u1'},'spec':{'domain':{"
+            "'devices':{'disks':[{'name':'root','disk':{},'shareable':true}]}},'volumes':[{"
+            "'name':'root','persistentVolumeClaim':{'claimName':'src-root'}}]},"
+            "'status':{'phase':'Running'}}");
+    read_as(c, call_key_named(CALL_READ_SOURCE_CLAIM, "src-root"), claim);
+    build(c);
+}
+
 /* A claim that is not bound has nothing to be cut: no guest is frozen for it. What may be written
    by others is known of each disk. */
 static void test_claim_not_bound(void **state)
@@ -148,27 +176,7 @@ static void test_claim_not_bound(void **state)
     for (size_t i = 0; i < ARRAY_LEN(phases); i++) {
         struct cluster c = {0};
         struct why why = {0};
-        CLEANUP_FREE char *claim =
-            xasprintf("{'metadata':{'name':'src-root'},'spec':{'storageClassName':'fast',"
-                      "'resources':{'requests':{'storage':'1Gi'}}},'status':{'phase':'%s',"
-                      "'capacity':{'storage':'1Gi'}}}",
-                      phases[i]);
-        wukong(&c, OF_VMI, "{}");
-        put(&c, KIND_STORAGE_CLASS,
-            "{'metadata':{'name':'fast','uid':'c1'},'provisioner':'d.csi'}");
-        put(&c, KIND_SNAPSHOT_CLASS,
-            "{'metadata':{'name':'snap','uid':'c2'},'driver':'d.csi','deletionPolicy':'Delete'}");
-        put(&c, KIND_CSI_DRIVER, "{'metadata':{'name':'d.csi','uid':'c3'}}");
-        put(&c, KIND_VMI,
-            "{'metadata':{'name':'src','namespace':'ns','uid':'u1'},'spec':{},'status':{"
-            "'phase':'Running'}}");
-        read_as(&c, call_key_named(CALL_READ_SOURCE_VMI, "src"),
-                "{'metadata':{'name':'src','namespace':'ns','uid':'u1'},'spec':{'domain':{"
-                "'devices':{'disks':[{'name':'root','disk':{},'shareable':true}]}},'volumes':[{"
-                "'name':'root','persistentVolumeClaim':{'claimName':'src-root'}}]},"
-                "'status':{'phase':'Running'}}");
-        read_as(&c, call_key_named(CALL_READ_SOURCE_CLAIM, "src-root"), claim);
-        build(&c);
+        readable_source(&c, OF_VMI, phases[i], "d.csi");
         if (i == 0) {
             assert_int_equal(step_preflight_check(&c.view, &why), STEP_WAIT);
             assert_int_equal(why.reason, REASON_DISK_UNSUITABLE);
@@ -226,6 +234,33 @@ static void test_source_names_other_claims(void **state)
             assert_int_equal(why.reason, REASON_SOURCE_CHANGED);
             assert_non_null(strstr(why.message, "src-root-before"));
         }
+        drop(&c);
+    }
+}
+
+/* A rule names the reason for which its clone waits. By a part of its id, disk-class-missing told
+   the user to make a VolumeSnapshotClass, and it is a StorageClass that is not there. */
+static void test_a_rule_names_its_reason(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *spec;
+        const char *driver; /* of the snapshot class */
+        enum reason reason;
+        const char *message;
+    } rows[] = {
+        {"{'cloneSource':{'type':'vmi','vmiName':'src'},"
+         "'disks':[{'name':'root','storageClassName':'nope'}]}",
+         "d.csi", REASON_DISK_UNSUITABLE, "no such StorageClass"},
+        {OF_VMI, "other.csi", REASON_SNAPSHOT_CLASS_MISSING, "no VolumeSnapshotClass"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster c = {0};
+        struct why why = {0};
+        readable_source(&c, rows[i].spec, "Bound", rows[i].driver);
+        (void)step_preflight_check(&c.view, &why);
+        if (why.reason != rows[i].reason || !strstr(why.message, rows[i].message))
+            fail_msg("row %zu: %s: %s", i, reason_table[why.reason].name, why.message);
         drop(&c);
     }
 }
@@ -304,6 +339,7 @@ int main(void)
         cmocka_unit_test(test_who_holds_the_source),
         cmocka_unit_test(test_claim_not_bound),
         cmocka_unit_test(test_source_names_other_claims),
+        cmocka_unit_test(test_a_rule_names_its_reason),
         cmocka_unit_test(test_vm_snapshot_is_known_to_others),
         cmocka_unit_test(test_unreadable_source),
     };

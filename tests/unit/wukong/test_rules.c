@@ -53,17 +53,17 @@ static const char *const elsewhere[] = {"window-time-zone-unknown", "unknown-fie
 static void test_every_rule_has_a_row(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < rule_count; i++) {
-        bool found = !rules[i].check;
+    for (size_t i = 0; i < rule_count(); i++) {
+        bool found = !rule_at(i)->check;
         for (size_t k = 0; k < ARRAY_LEN(rule_rows); k++)
-            found = found || str_eq(rule_rows[k].rule, rules[i].id);
+            found = found || str_eq(rule_rows[k].rule, rule_at(i)->id);
         for (size_t k = 0; k < ARRAY_LEN(elsewhere); k++)
-            found = found || str_eq(elsewhere[k], rules[i].id);
+            found = found || str_eq(elsewhere[k], rule_at(i)->id);
         if (!found)
-            fail_msg("rule %s has no row", rules[i].id);
+            fail_msg("rule %s has no row", rule_at(i)->id);
         for (size_t k = 0; k < i; k++)
-            assert_string_not_equal(rules[i].id, rules[k].id);
-        assert_true(*rules[i].condition);
+            assert_string_not_equal(rule_at(i)->id, rule_at(k)->id);
+        assert_true(*rule_at(i)->condition);
     }
 }
 

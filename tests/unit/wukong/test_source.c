@@ -69,13 +69,38 @@ static void test_rows(void **state)
 static void test_every_rule_has_a_row(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < rule_count; i++) {
-        bool found = rules[i].group != RULE_SOURCE;
+    for (size_t i = 0; i < rule_count(); i++) {
+        bool found = rule_at(i)->group != RULE_SOURCE;
         for (size_t k = 0; k < ARRAY_LEN(source_rows); k++)
-            found = found || str_eq(source_rows[k].rule, rules[i].id);
+            found = found || str_eq(source_rows[k].rule, rule_at(i)->id);
         if (!found)
-            fail_msg("rule %s has no row", rules[i].id);
+            fail_msg("rule %s has no row", rule_at(i)->id);
     }
+}
+
+/* What refuses a source is also met by a clone that is stored already, and what only warns may hold
+   it: the table says which, so that nobody keeps a list of ids. */
+static void test_rules_say_what_becomes_of_the_clone(void **state)
+{
+    (void)state;
+    static const char *const waiting[] = {
+        "source-missing",      "source-not-running", "source-running",  "source-paused",
+        "source-migrating",    "source-busy",        "source-no-agent", "disk-claim-missing",
+        "disk-claim-deleting", "disk-claim-unbound", "cut-slow",        "cut-unfrozen",
+    };
+    size_t waits = 0;
+    for (size_t i = 0; i < rule_count(); i++) {
+        const struct rule *r = rule_at(i);
+        bool refuses = r->group == RULE_SOURCE && r->severity == FINDING_ERROR;
+        if ((r->reason != REASON_NONE) != refuses)
+            fail_msg("rule %s has reason \"%s\"", r->id, reason_table[r->reason].name);
+        if (r->waits == RULE_GOES_ON)
+            continue;
+        assert_int_equal(r->severity, FINDING_WARNING);
+        assert_string_equal(r->id, waiting[waits++]);
+        assert_int_equal(r->waits == RULE_WAITS_TO_QUIESCE, str_eq(r->id, "source-paused"));
+    }
+    assert_int_equal(waits, ARRAY_LEN(waiting));
 }
 
 /* A need is told once (a Secret that is left out: once for each place), an optional one and one of
@@ -360,10 +385,15 @@ static void test_damaged_sources(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),  cmocka_unit_test(test_every_rule_has_a_row),
-        cmocka_unit_test(test_needs), cmocka_unit_test(test_methods),
-        cmocka_unit_test(test_plan),  cmocka_unit_test(test_overlay),
-        cmocka_unit_test(test_facts), cmocka_unit_test(test_damaged_sources),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_every_rule_has_a_row),
+        cmocka_unit_test(test_rules_say_what_becomes_of_the_clone),
+        cmocka_unit_test(test_needs),
+        cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_overlay),
+        cmocka_unit_test(test_facts),
+        cmocka_unit_test(test_damaged_sources),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,12 +31,12 @@ static void test_rows(void **state)
 static void test_every_rule_has_a_row(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < rule_count; i++) {
-        bool found = rules[i].group != RULE_UPDATE;
+    for (size_t i = 0; i < rule_count(); i++) {
+        bool found = rule_at(i)->group != RULE_UPDATE;
         for (size_t k = 0; k < ARRAY_LEN(update_rows); k++)
-            found = found || str_eq(update_rows[k].rule, rules[i].id);
+            found = found || str_eq(update_rows[k].rule, rule_at(i)->id);
         if (!found)
-            fail_msg("rule %s has no row", rules[i].id);
+            fail_msg("rule %s has no row", rule_at(i)->id);
     }
 }
 
