@@ -9,10 +9,9 @@
 #include "kube/config.h"
 #include "kube/curl_transport.h"
 #include "kube/path.h"
-#include "wukong/api/spec.h"
+#include "wukong/api/resources.h"
 
-const struct kube_kind cluster_wukongs = {WUKONG_GROUP, WUKONG_VERSION_NAME, WUKONG_RESOURCE,
-                                          WUKONG_KIND, .fields = {0}};
+const struct kube_kind cluster_wukongs = {RESOURCE_WUKONG, .fields = {0}};
 
 struct cluster {
     struct loop *loop;

@@ -13,6 +13,7 @@
 #include "json/writer.h"
 #include "kube/path.h"
 #include "wukong/api/names.h"
+#include "wukong/api/resources.h"
 #include "yaml/yaml.h"
 
 #define PLAN_BYTES (64u * MIB)
@@ -71,46 +72,28 @@ struct planning {
 
 /* --- What may not be read --- */
 
-/* "list storageclasses.storage.k8s.io", from the path that was refused. */
-static void describe_path(const char *path, bool post, struct buf *out)
+/* "list storageclasses.storage.k8s.io" */
+static void describe_right(const struct look_right *r, const char *path, struct buf *out)
 {
-    CLEANUP_FREE char *copy = xstrdup(path);
-    char *part[16], *rest = copy, *end = strchr(copy, '?');
-    size_t n = 0, at;
-    if (end)
-        *end = '\0';
-    while (rest && n < ARRAY_LEN(part))
-        if (*(part[n] = strsep(&rest, "/")))
-            n++;
-    bool core = n && str_eq(part[0], "api");
-    at = core ? 2 : 3;
-    const char *ns = NULL;
-    if (n > at + 2 && str_eq(part[at], "namespaces")) {
-        ns = part[at + 1];
-        at += 2;
-    }
-    if (n <= at) {
-        buf_addf(out, "get %s", path);
+    if (!r->kind) {
+        buf_addf(out, "%s %s", r->verb, path);
         return;
     }
-    buf_addf(out, "%s %s%s%s",
-             post         ? "create"
-             : n > at + 1 ? "get"
-                          : "list",
-             part[at], core ? "" : ".", core ? "" : part[1]);
-    if (n > at + 1)
-        buf_addf(out, " \"%s\"", part[at + 1]);
-    if (ns)
-        buf_addf(out, " in namespace %s", ns);
+    buf_addf(out, "%s %s%s%s%s%s", r->verb, r->kind->resource, r->sub ? "/" : "",
+             str_or(r->sub, ""), *r->kind->group ? "." : "", r->kind->group);
+    if (r->name)
+        buf_addf(out, " \"%s\"", r->name);
+    if (r->ns)
+        buf_addf(out, " in namespace %s", r->ns);
 }
 
 /* code: 403, another refusal, or 0 when no answer came. consequence: what is not known therefore.
  */
-static void note_unread(struct planning *p, const char *path, bool post, int code,
+static void note_unread(struct planning *p, const struct look_right *r, const char *path, int code,
                         const char *consequence)
 {
     CLEANUP_BUF struct buf right = BUF_INIT(LIMIT_PATH_BYTES);
-    describe_path(path, post, &right);
+    describe_right(r, path, &right);
     if (code == 403 || code == 401)
         plan_note_add(&p->f, NOTE_UNKNOWN, "right", "%s: you may not %s", consequence, right.data);
     else if (code)
@@ -147,8 +130,9 @@ static void note_lookups(struct planning *p)
     for (size_t i = 0; i < p->lookups.count; i++) {
         const struct lookup *k = p->lookups.items[i];
         bool fine = (k->code >= 200 && k->code < 300) || k->code == 404;
+        const struct look_right right = look_right(k);
         if (!fine)
-            note_unread(p, k->path, k->body != NULL, k->code, consequence_of(k->kind));
+            note_unread(p, &right, k->path, k->code, consequence_of(k->kind));
     }
 }
 
@@ -207,38 +191,45 @@ static void look_up_self(struct planning *p)
             p->groups[p->in.group_count++] = group->valuestring;
 }
 
-static void look_up_quotas(struct planning *p)
+/* Without the server's warnings. False: no such path can be written. */
+static bool read_quietly(struct planning *p, const struct look_right *r, struct cluster_reply *ret)
 {
     CLEANUP_BUF struct buf path = BUF_INIT(LIMIT_PATH_BYTES);
-    if (!name_is_dns_label(p->w.ns))
+    kube_path_kind(&path, r->kind, r->ns, r->name, r->sub);
+    if (!buf_ok(&path))
+        return false;
+    cluster_call(p->c, path.data, NULL, true, ret);
+    return true;
+}
+
+static void look_up_quotas(struct planning *p)
+{
+    static const struct kube_kind quotas = {RESOURCE_QUOTA, .fields = {0}};
+    const struct look_right right = {"list", &quotas, NULL, p->w.ns, NULL};
+    if (!name_is_dns_label(p->w.ns) || !read_quietly(p, &right, &p->quotas))
         return;
-    kube_path_resource(&path, "", "v1", "resourcequotas", p->w.ns, NULL, NULL);
-    cluster_call(p->c, path.data, NULL, true, &p->quotas);
     if (!cluster_ok(&p->quotas))
-        note_unread(p, path.data, false, p->quotas.status.code, "whether the quota suffices");
+        note_unread(p, &right, NULL, p->quotas.status.code, "whether the quota suffices");
     p->in.quotas = p->quotas.tree;
 }
 
 /* --- Names of what is to be made --- */
 
 /* False when it could not be read, so that nothing more need be asked. */
-static bool check_name(struct planning *p, const char *group, const char *version,
-                       const char *resource, const char *kind, const char *name)
+static bool check_name(struct planning *p, const struct kube_kind *kind, const char *name)
 {
-    CLEANUP_BUF struct buf path = BUF_INIT(LIMIT_PATH_BYTES);
     CLEANUP_REPLY struct cluster_reply reply = {0};
-    kube_path_resource(&path, group, version, resource, p->w.ns, name, NULL);
-    if (!buf_ok(&path))
+    const struct look_right right = {"get", kind, NULL, p->w.ns, name};
+    if (!read_quietly(p, &right, &reply))
         return false;
-    cluster_call(p->c, path.data, NULL, true, &reply);
     if (reply.status.err.kind == ERR_NOT_FOUND)
         return true;
     if (!cluster_ok(&reply)) {
-        note_unread(p, path.data, false, reply.status.code, "whether the name is free");
+        note_unread(p, &right, NULL, reply.status.code, "whether the name is free");
         return false;
     }
     const char *owner = json_str(reply.tree, "metadata.labels[" WUKONG_UID_LABEL "]");
-    CLEANUP_FREE char *subject = xasprintf("%s %s", kind, name);
+    CLEANUP_FREE char *subject = xasprintf("%s %s", kind->kind, name);
     if (!owner || !str_eq(owner, p->w.uid))
         plan_note_add(&p->f, NOTE_WAITS, subject,
                       "exists and is not this clone's; remove or rename it, or give the Wukong "
@@ -248,6 +239,8 @@ static bool check_name(struct planning *p, const char *group, const char *versio
 
 static void check_names(struct planning *p)
 {
+    static const struct kube_kind machine = {RESOURCE_VM, .fields = {0}};
+    static const struct kube_kind volume = {RESOURCE_PVC, .fields = {0}};
     char vm[NAME_BUF], claim[PVC_NAME_BUF];
     int asked = 0;
     bool vms = true, claims = true;
@@ -256,11 +249,10 @@ static void check_names(struct planning *p)
     for (int64_t i = 0; i < p->e.replicas; i++) {
         name_vm(p->w.name, p->e.replicas, i, vm);
         if (vms && asked++ < NAMES_MAX)
-            vms = check_name(p, "kubevirt.io", "v1", "virtualmachines", "VirtualMachine", vm);
+            vms = check_name(p, &machine, vm);
         for (size_t k = 0; claims && k < p->f.disks.count && asked++ < NAMES_MAX; k++) {
             name_pvc(p->w.name, p->e.replicas, i, p->f.disks.items[k].name, claim);
-            claims =
-                check_name(p, "", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", claim);
+            claims = check_name(p, &volume, claim);
         }
     }
     if (asked > NAMES_MAX)

@@ -8,6 +8,7 @@
 #include "json/json.h"
 #include "kube/metrics.h"
 #include "kube/watches.h"
+#include "wukong/api/resources.h"
 #include "wukong/policy/policy_metrics.h"
 
 /* Everything together; a policy has at most a few KiB. */
@@ -16,31 +17,10 @@
 enum cached { CACHED_STORAGE, CACHED_SNAPSHOT, CACHED_DRIVERS, CACHED_POLICIES, CACHED_KINDS };
 
 static const struct kube_kind kinds[CACHED_KINDS] = {
-    [CACHED_STORAGE] = {.group = "storage.k8s.io",
-                        .version = "v1",
-                        .resource = "storageclasses",
-                        .kind = "StorageClass",
-                        .cluster_scoped = true,
-                        .fields = {"provisioner", "allowVolumeExpansion", "volumeBindingMode",
-                                   "metadata.annotations[storageclass.kubernetes.io/"
-                                   "is-default-class]"}},
-    [CACHED_SNAPSHOT] = {.group = "snapshot.storage.k8s.io",
-                         .version = "v1",
-                         .resource = "volumesnapshotclasses",
-                         .kind = "VolumeSnapshotClass",
-                         .cluster_scoped = true,
-                         .fields = {FACTS_SNAPSHOT_CLASS_FIELDS}},
-    [CACHED_DRIVERS] = {.group = "storage.k8s.io",
-                        .version = "v1",
-                        .resource = "csidrivers",
-                        .kind = "CSIDriver",
-                        .cluster_scoped = true},
-    [CACHED_POLICIES] = {.group = WUKONG_GROUP,
-                         .version = WUKONG_VERSION_NAME,
-                         .resource = "clonepolicies",
-                         .kind = POLICY_KIND,
-                         .cluster_scoped = true,
-                         .fields = {"spec"}},
+    [CACHED_STORAGE] = {RESOURCE_STORAGE_CLASS, .fields = {FACTS_STORAGE_CLASS_FIELDS}},
+    [CACHED_SNAPSHOT] = {RESOURCE_SNAPSHOT_CLASS, .fields = {FACTS_SNAPSHOT_CLASS_FIELDS}},
+    [CACHED_DRIVERS] = {RESOURCE_CSI_DRIVER, .fields = {0}},
+    [CACHED_POLICIES] = {RESOURCE_POLICY, .fields = {"spec"}},
 };
 
 struct class_cache {
@@ -57,60 +37,25 @@ struct class_cache {
     int64_t cdi_seen_ms;
 };
 
-/* Members that are not strings, so that their text is JSON. */
-static bool is_json(const char *field)
-{
-    return str_eq(field, "spec") || str_eq(field, "allowVolumeExpansion");
-}
-
-/* The object again, as far as it was kept, so that the readers of common/wukong are the only ones
-   who know what a class looks like. */
-static cJSON *tree_of(const struct kube_object *o)
-{
-    static const char prefix[] = "metadata.annotations[";
-    cJSON *tree = cJSON_CreateObject();
-    cJSON *metadata = cJSON_AddObjectToObject(tree, "metadata");
-    cJSON *annotations = cJSON_AddObjectToObject(metadata, "annotations");
-    cJSON_AddStringToObject(metadata, "name", o->name);
-    cJSON_AddStringToObject(metadata, "uid", str_or(o->uid, ""));
-    cJSON_AddNumberToObject(metadata, "generation", (double)o->generation);
-    for (size_t i = 0; i < KUBE_FIELDS_MAX && o->kind->fields[i]; i++) {
-        const char *field = o->kind->fields[i], *text = o->field[i];
-        struct err err = {0};
-        cJSON *value = NULL;
-        if (!text)
-            continue;
-        if (str_starts(field, prefix)) {
-            CLEANUP_FREE char *key =
-                xstrndup(field + sizeof prefix - 1, strlen(field) - sizeof prefix);
-            cJSON_AddStringToObject(annotations, key, text);
-        } else if (!is_json(field)) {
-            cJSON_AddStringToObject(tree, field, text);
-        } else if (json_read(text, strlen(text), &value, &err) == 0) {
-            cJSON_AddItemToObject(tree, field, value);
-        }
-    }
-    return tree;
-}
-
 struct filling {
     struct class_cache *f;
     void *items;
     size_t count, max;
 };
 
-static bool fill_storage(void *arg, const struct kube_object *o)
-{
-    struct filling *to = arg;
-    CLEANUP_JSON cJSON *tree = tree_of(o);
-    struct storage_class_facts *items = to->items;
-    facts_read_storage_class(&to->f->arena, tree, &items[to->count++]);
-    return to->count < to->max;
-}
-
 static const char *cached_field(const void *object, const char *path)
 {
     return kube_object_field(object, path);
+}
+
+static bool fill_storage(void *arg, const struct kube_object *o)
+{
+    struct filling *to = arg;
+    struct storage_class_facts *k = (struct storage_class_facts *)to->items + to->count++;
+    struct arena *a = &to->f->arena;
+    *k = facts_storage_class_of(arena_strdup(a, o->name), cached_field, o);
+    k->provisioner = arena_strdup(a, k->provisioner);
+    return to->count < to->max;
 }
 
 static bool fill_snapshot(void *arg, const struct kube_object *o)
@@ -131,10 +76,25 @@ static bool fill_driver(void *arg, const struct kube_object *o)
     return to->count < to->max;
 }
 
+/* The policy again, as far as it was kept, for policy_decode. */
+static cJSON *policy_tree(const struct kube_object *o)
+{
+    const char *text = kube_object_field(o, "spec");
+    struct err err = {0};
+    cJSON *tree = cJSON_CreateObject(), *spec = NULL;
+    cJSON *metadata = cJSON_AddObjectToObject(tree, "metadata");
+    cJSON_AddStringToObject(metadata, "name", o->name);
+    cJSON_AddStringToObject(metadata, "uid", str_or(o->uid, ""));
+    cJSON_AddNumberToObject(metadata, "generation", (double)o->generation);
+    if (text && json_read(text, strlen(text), &spec, &err) == 0)
+        cJSON_AddItemToObject(tree, "spec", spec);
+    return tree;
+}
+
 static bool fill_policy(void *arg, const struct kube_object *o)
 {
     struct filling *to = arg;
-    CLEANUP_JSON cJSON *tree = tree_of(o);
+    CLEANUP_JSON cJSON *tree = policy_tree(o);
     struct policy *items = to->items;
     policy_decode(&to->f->arena, tree, &items[to->count++]);
     return to->count < to->max;

@@ -56,11 +56,16 @@ static bool says(const struct kube_status *s, const char *text)
     return strstr(s->message, text) != NULL;
 }
 
+bool kube_says_quota(const char *message)
+{
+    return message && strstr(message, "exceeded quota");
+}
+
 static enum err_kind kind_of_403(struct kube_status *s)
 {
     /* apiserver pkg/admission/plugin/resourcequota/controller.go: both are Forbidden, as a refusal
        by RBAC is; the second one passes. */
-    s->quota = says(s, "exceeded quota");
+    s->quota = kube_says_quota(s->message);
     /* apiserver pkg/admission/plugin/namespace/lifecycle: cause NamespaceTerminating. */
     s->namespace_terminating = has_cause(s, "NamespaceTerminating");
     return says(s, "status unknown for quota") ? ERR_UNAVAILABLE : ERR_REFUSED;

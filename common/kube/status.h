@@ -45,5 +45,8 @@ struct kube_status {
 void kube_status_decode(const struct kube_response *response, struct kube_status *ret);
 /* The object of a watch's ERROR event. A tree that is no Status gives ERR_INTERNAL. */
 void kube_status_from_tree(const cJSON *tree, struct kube_status *ret);
+/* The same of a refusal that somebody passes on as text alone: CDI in a condition, a provisioner in
+   an Event. */
+bool kube_says_quota(const char *message);
 
 #endif

@@ -5,8 +5,9 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "kube/path.h"
 #include "wukong/api/access.h"
-#include "wukong/api/spec.h"
+#include "wukong/api/resources.h"
 
 const char *const lookup_kind_names[LOOKUP_KINDS] = {
     [LOOKUP_MAY_CLONE] = "access",
@@ -25,6 +26,36 @@ const char *const lookup_kind_names[LOOKUP_KINDS] = {
     [LOOKUP_POLICIES] = "clonepolicies",
 };
 
+/* How a lookup is asked for: what it reads, and which of its parts name that. */
+enum shape {
+    SHAPE_LIST,
+    SHAPE_OBJECT,
+    SHAPE_NAMESPACE, /* the object is called as ns */
+    SHAPE_REVIEW,    /* a POST; ns and name are in its body */
+    SHAPE_GROUP,     /* whether the API is there at all */
+};
+static const struct {
+    enum shape shape;
+    const char *sub;
+    struct kube_kind kind;
+} requests[LOOKUP_KINDS] = {
+    [LOOKUP_MAY_CLONE] = {SHAPE_REVIEW, NULL, {RESOURCE_ACCESS_REVIEW, .fields = {0}}},
+    [LOOKUP_MAY_START] = {SHAPE_REVIEW, NULL, {RESOURCE_ACCESS_REVIEW, .fields = {0}}},
+    [LOOKUP_VM] = {SHAPE_OBJECT, NULL, {RESOURCE_VM, .fields = {0}}},
+    [LOOKUP_VMI] = {SHAPE_OBJECT, NULL, {RESOURCE_VMI, .fields = {0}}},
+    [LOOKUP_EXPANDED] = {SHAPE_OBJECT, "expand-spec", {RESOURCE_SUB_VM, .fields = {0}}},
+    [LOOKUP_CLAIM] = {SHAPE_OBJECT, NULL, {RESOURCE_PVC, .fields = {0}}},
+    [LOOKUP_SOURCE_NAMESPACE] = {SHAPE_NAMESPACE, NULL, {RESOURCE_NAMESPACE, .fields = {0}}},
+    [LOOKUP_TARGET_NAMESPACE] = {SHAPE_NAMESPACE, NULL, {RESOURCE_NAMESPACE, .fields = {0}}},
+    [LOOKUP_CDI] = {SHAPE_GROUP, NULL, {RESOURCE_DATA_VOLUME, .fields = {0}}},
+    [LOOKUP_PROFILE] = {SHAPE_OBJECT, NULL, {RESOURCE_STORAGE_PROFILE, .fields = {0}}},
+    [LOOKUP_STORAGE_CLASSES] = {SHAPE_LIST, NULL, {RESOURCE_STORAGE_CLASS, .fields = {0}}},
+    [LOOKUP_SNAPSHOT_CLASSES] = {SHAPE_LIST, NULL, {RESOURCE_SNAPSHOT_CLASS, .fields = {0}}},
+    [LOOKUP_DRIVERS] = {SHAPE_LIST, NULL, {RESOURCE_CSI_DRIVER, .fields = {0}}},
+    [LOOKUP_POLICIES] = {SHAPE_LIST, NULL, {RESOURCE_POLICY, .fields = {0}}},
+};
+static const struct kube_kind own_review = {RESOURCE_OWN_ACCESS_REVIEW, .fields = {0}};
+
 void lookups_release(struct lookups *l)
 {
     for (size_t i = 0; i < l->count; i++) {
@@ -37,56 +68,67 @@ void lookups_release(struct lookups *l)
     l->count = 0;
 }
 
-/* Names are checked before a lookup is made of them, so paths need no escaping. */
-static char *path_of(enum lookup_kind kind, const char *ns, const char *name)
+struct look_right look_right(const struct lookup *k)
 {
-    switch (kind) {
-    case LOOKUP_VM:
-        return xasprintf("/apis/kubevirt.io/v1/namespaces/%s/virtualmachines/%s", ns, name);
-    case LOOKUP_VMI:
-        return xasprintf("/apis/kubevirt.io/v1/namespaces/%s/virtualmachineinstances/%s", ns, name);
-    case LOOKUP_EXPANDED:
-        return xasprintf("/apis/subresources.kubevirt.io/v1/namespaces/%s/virtualmachines/%s/"
-                         "expand-spec",
-                         ns, name);
-    case LOOKUP_CLAIM:
-        return xasprintf("/api/v1/namespaces/%s/persistentvolumeclaims/%s", ns, name);
-    case LOOKUP_SOURCE_NAMESPACE:
-    case LOOKUP_TARGET_NAMESPACE:
-        return xasprintf("/api/v1/namespaces/%s", ns);
-    case LOOKUP_CDI:
-        return xstrdup("/apis/cdi.kubevirt.io/v1beta1");
-    case LOOKUP_PROFILE:
-        return xasprintf("/apis/cdi.kubevirt.io/v1beta1/storageprofiles/%s", name);
-    case LOOKUP_STORAGE_CLASSES:
-        return xstrdup("/apis/storage.k8s.io/v1/storageclasses");
-    case LOOKUP_SNAPSHOT_CLASSES:
-        return xstrdup("/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses");
-    case LOOKUP_DRIVERS:
-        return xstrdup("/apis/storage.k8s.io/v1/csidrivers");
-    case LOOKUP_POLICIES:
-        return xstrdup("/apis/" WUKONG_GROUP "/" WUKONG_VERSION_NAME "/clonepolicies");
-    case LOOKUP_MAY_CLONE:
-    case LOOKUP_MAY_START:
-    case LOOKUP_KINDS:
+    struct look_right r = {"get", &requests[k->kind].kind, requests[k->kind].sub, NULL, NULL};
+    switch (requests[k->kind].shape) {
+    case SHAPE_LIST:
+        r.verb = "list";
+        break;
+    case SHAPE_OBJECT:
+        r.ns = r.kind->cluster_scoped ? NULL : k->ns;
+        r.name = k->name;
+        break;
+    case SHAPE_NAMESPACE:
+        r.name = k->ns;
+        break;
+    case SHAPE_REVIEW:
+        r.verb = "create";
+        r.kind = k->own ? &own_review : r.kind;
+        break;
+    case SHAPE_GROUP:
+        r.kind = NULL;
         break;
     }
-    return xstrdup(ACCESS_PATH);
+    return r;
+}
+
+/* NULL: it cannot be written. */
+static char *path_of(const struct lookup *k)
+{
+    CLEANUP_BUF struct buf path = BUF_INIT(LIMIT_PATH_BYTES);
+    const struct kube_kind *kind = &requests[k->kind].kind;
+    const struct look_right r = look_right(k);
+    if (r.kind) {
+        kube_path_kind(&path, r.kind, r.ns, r.name, r.sub);
+    } else {
+        kube_path_segment(&path, "apis");
+        kube_path_segment(&path, kind->group);
+        kube_path_segment(&path, kind->version);
+    }
+    return buf_ok(&path) ? buf_take(&path) : NULL;
 }
 
 struct lookup *lookups_get(struct lookups *l, enum lookup_kind kind, const char *ns,
                            const char *name)
 {
     name = str_or(name, "");
+    ns = str_or(ns, "");
     for (size_t i = 0; i < l->count; i++)
         if (l->items[i]->kind == kind && str_eq(l->items[i]->name, name))
             return l->items[i];
-    if (l->count == LOOKUPS_MAX || strlen(name) > LIMIT_DNS_SUBDOMAIN)
+    if (l->count == LOOKUPS_MAX || strlen(name) > LIMIT_DNS_SUBDOMAIN ||
+        strlen(ns) > LIMIT_DNS_SUBDOMAIN)
         return NULL;
     struct lookup *k = xcalloc(1, sizeof *k);
     k->kind = kind;
+    snprintf(k->ns, sizeof k->ns, "%s", ns);
     snprintf(k->name, sizeof k->name, "%s", name);
-    k->path = path_of(kind, str_or(ns, ""), name);
+    k->path = path_of(k);
+    if (!k->path) {
+        free(k);
+        return NULL;
+    }
     l->items[l->count++] = k;
     return k;
 }
@@ -122,8 +164,9 @@ struct lookup *lookups_own_access(struct lookups *l, enum lookup_kind kind, cons
     struct lookup *k = lookups_get(l, kind, ns, name);
     if (!k || k->body)
         return k;
+    k->own = true;
     free(k->path);
-    k->path = xstrdup(ACCESS_OWN_PATH);
+    k->path = path_of(k);
     write_review(k, NULL, ns);
     return k;
 }

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "json/json.h"
+#include "kube/object.h"
 #include "wukong/api/names.h"
 
 enum lookup_kind {
@@ -33,9 +34,18 @@ enum lookup_kind {
 };
 extern const char *const lookup_kind_names[LOOKUP_KINDS];
 
+/* The right that a request needs, as RBAC names it. Static texts, but ns and name. */
+struct look_right {
+    const char *verb;
+    const struct kube_kind *kind; /* NULL: the path alone */
+    const char *sub;              /* subresource; NULL: none */
+    const char *ns, *name;        /* NULL: none */
+};
+
 struct lookup {
     enum lookup_kind kind;
-    char name[LIMIT_DNS_SUBDOMAIN + 1];
+    char ns[LIMIT_DNS_SUBDOMAIN + 1], name[LIMIT_DNS_SUBDOMAIN + 1];
+    bool own;   /* an access review about whoever sends it */
     char *path; /* ready to be sent */
     char *body; /* of a POST; NULL: a GET */
     bool sent;  /* the shell's mark */
@@ -53,7 +63,8 @@ struct lookups {
 };
 void lookups_release(struct lookups *l);
 
-/* The lookup of that kind and name, made when it is not there; NULL when the bound is reached. */
+/* The lookup of that kind and name, made when it is not there; NULL when the bound is reached, or
+   when these are no names. */
 struct lookup *lookups_get(struct lookups *l, enum lookup_kind kind, const char *ns,
                            const char *name);
 /* The same for a SubjectAccessReview: user_info is the requester's. */
@@ -63,6 +74,8 @@ struct lookup *lookups_access(struct lookups *l, enum lookup_kind kind, const cJ
    about itself. */
 struct lookup *lookups_own_access(struct lookups *l, enum lookup_kind kind, const char *ns,
                                   const char *name);
+/* What whoever sends it must be allowed to. Lives as long as the lookup. */
+struct look_right look_right(const struct lookup *k);
 bool lookups_pending(const struct lookups *l);
 /* Stores what came back; takes the text. */
 void lookup_answered(struct lookup *k, int code, char *answer);

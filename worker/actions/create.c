@@ -10,6 +10,7 @@
 #include "manifests/manifest.h"
 #include "observe/capture.h"
 #include "observe/queries.h"
+#include "wukong/api/resources.h"
 
 /* A body that cannot be built is a bug or a source that changed under us: the create is left out
    and the step tells why (the record keeps the message through REASON_WAITING). */
@@ -17,8 +18,6 @@ static const char *keep(const struct clone_state *v, struct buf *body)
 {
     return buf_ok(body) && body->len ? arena_strndup(v->arena, body->data, body->len) : NULL;
 }
-
-#define INSTANCETYPES "instancetype.kubevirt.io", "v1beta1"
 
 /* Bodies are large and may be many: those of a hundred machines are made as they are sent, a few
    in each look; their answers bring the next one. */
@@ -463,16 +462,9 @@ static int build_vm(const struct clone_state *v, const struct target_state *t,
    named in an Event alone. The first is asked for by a dry run, whose answer tells whether the name
    is taken: the right to get a ConfigMap would be the right to read all of them. */
 static const struct kube_kind need_kinds[] = {
-    {"", "v1", "configmaps", "ConfigMap", false, .fields = {0}},
-    {"k8s.cni.cncf.io", "v1", "network-attachment-definitions", "NetworkAttachmentDefinition",
-     false, .fields = {0}},
-    {INSTANCETYPES, "virtualmachineinstancetypes", "VirtualMachineInstancetype", false,
-     .fields = {0}},
-    {INSTANCETYPES, "virtualmachineclusterinstancetypes", "VirtualMachineClusterInstancetype", true,
-     .fields = {0}},
-    {INSTANCETYPES, "virtualmachinepreferences", "VirtualMachinePreference", false, .fields = {0}},
-    {INSTANCETYPES, "virtualmachineclusterpreferences", "VirtualMachineClusterPreference", true,
-     .fields = {0}},
+    {RESOURCE_CONFIG_MAP, .fields = {0}},           {RESOURCE_NETWORK, .fields = {0}},
+    {RESOURCE_INSTANCETYPE, .fields = {0}},         {RESOURCE_PREFERENCE, .fields = {0}},
+    {RESOURCE_CLUSTER_INSTANCETYPE, .fields = {0}}, {RESOURCE_CLUSTER_PREFERENCE, .fields = {0}},
 };
 
 static const struct kube_kind *need_kind(const char *kind)

@@ -89,6 +89,7 @@ static void fail_slot(struct executor *x, struct call *c, enum err_kind kind, in
     if (wait < retry_after_s * 1000)
         wait = retry_after_s * 1000;
     c->state = CALL_FAILED;
+    c->quota = false;
     c->failures++;
     c->kind = kind;
     c->code = code;
@@ -261,6 +262,7 @@ static void settle_call(struct execution *e, const struct kube_reply *reply)
     } else {
         fail_slot(x, c, status->err.kind, status->code, status->reason, status->err.message,
                   status->retry_after_s);
+        c->quota = status->quota;
         if (call_kinds[e->key.kind].urgent && c->retry_ms > c->done_ms + CALL_URGENT_MS) {
             c->retry_ms = c->done_ms + CALL_URGENT_MS;
             c->retry_mono_ms = c->done_mono_ms + CALL_URGENT_MS;

@@ -75,6 +75,7 @@ void reading_give(const struct reading *r, struct call *c)
     c->done_mono_ms = r->done_mono_ms;
     c->code = r->code;
     c->failures = r->body ? 0 : c->failures + 1;
+    c->quota = false;
     free(c->reason);
     free(c->message);
     c->reason = xstrdup(r->reason);

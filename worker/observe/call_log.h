@@ -43,6 +43,7 @@ struct call {
     unsigned failures;      /* in a row */
     enum err_kind kind;     /* of the last failure */
     int code;               /* HTTP status of the last answer; 0: none came */
+    bool quota;             /* and it was a ResourceQuota that refused it */
     char *reason, *message; /* of the last failure; NULL on success */
     char *body;             /* of a READ that succeeded; set by the two functions below */
     size_t body_len;

@@ -13,24 +13,17 @@ struct class_fill {
     const char **drivers;
 };
 
+static const char *class_field(const void *object, const char *path)
+{
+    return kube_object_field(object, path);
+}
+
 static bool add_storage_class(void *arg, const struct kube_object *o)
 {
     struct class_fill *f = arg;
     struct class_facts *c = &f->v->classes;
-    f->storage[c->storage_class_count++] = (struct storage_class_facts){
-        .name = o->name,
-        .provisioner = kube_object_field(o, F_PROVISIONER),
-        .expansion = str_eq(kube_object_field(o, F_EXPANSION), "true"),
-        .is_default = str_eq(kube_object_field(o, F_DEFAULT_CLASS), "true"),
-        .wait_for_first_consumer =
-            str_eq(kube_object_field(o, F_BINDING_MODE), "WaitForFirstConsumer"),
-    };
+    f->storage[c->storage_class_count++] = facts_storage_class_of(o->name, class_field, o);
     return c->storage_class_count < LIMIT_CLASSES;
-}
-
-static const char *class_field(const void *object, const char *path)
-{
-    return kube_object_field(object, path);
 }
 
 static bool add_snapshot_class(void *arg, const struct kube_object *o)

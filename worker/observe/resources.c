@@ -1,12 +1,7 @@
 #include "observe/resources.h"
 
-#include "wukong/api/spec.h"
+#include "wukong/api/resources.h"
 #include "wukong/source/facts.h"
-
-#define KUBEVIRT "kubevirt.io", "v1"
-#define SNAPSHOTS "snapshot.storage.k8s.io", "v1"
-#define VM_SNAPSHOTS "snapshot.kubevirt.io", "v1beta1"
-#define SUBRESOURCES "subresources.kubevirt.io", "v1"
 
 /* A clone that has succeeded, as most have; the order of members is the API server's. */
 static const char status_hint[] =
@@ -48,75 +43,66 @@ static const char status_hint[] =
     ":\"Stopped\",\"vmName\":\"copy-vm\"}";
 
 const struct kube_kind worker_kinds[ALL_KINDS] = {
-    [KIND_WUKONG] = {WUKONG_GROUP, WUKONG_VERSION_NAME, WUKONG_RESOURCE, WUKONG_KIND, false,
+    [KIND_WUKONG] = {RESOURCE_WUKONG,
                      .fields = {F_SPEC, F_STATUS, F_LABELS, F_FINALIZERS, F_ANNOTATION_RETRY,
                                 F_ANNOTATION_STAMP, F_GENERATE_NAME},
                      .packed = F_STATUS, .compressed_hint = status_hint},
-    [KIND_VM] = {KUBEVIRT, "virtualmachines", "VirtualMachine", false,
+    [KIND_VM] = {RESOURCE_VM,
                  .fields = {F_RUN_STRATEGY, F_RUNNING, F_PRINTABLE, F_READY, F_CONDITIONS,
                             F_SNAPSHOT_IN_PROGRESS, F_RESTORE_IN_PROGRESS, F_LABELS},
                  .label_key = WUKONG_UID_LABEL},
-    [KIND_VMI] = {KUBEVIRT, "virtualmachineinstances", "VirtualMachineInstance", false,
-                  .fields = {F_PHASE, F_CONDITIONS, F_FREEZE_STATUS, F_REVISION_NAME, F_MIGRATION,
-                             F_MIGRATED_VOLUMES, F_BACKUP_STATUS, F_PHASE_TIMES, F_GUEST_OS,
-                             F_LABELS}},
-    [KIND_PVC] = {"", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", false,
+    [KIND_VMI] = {RESOURCE_VMI, .fields = {F_PHASE, F_CONDITIONS, F_FREEZE_STATUS, F_REVISION_NAME,
+                                           F_MIGRATION, F_MIGRATED_VOLUMES, F_BACKUP_STATUS,
+                                           F_PHASE_TIMES, F_GUEST_OS, F_LABELS}},
+    [KIND_PVC] = {RESOURCE_PVC,
                   .fields = {F_PHASE, F_STORAGE_CLASS, F_CAPACITY, F_REQUEST, F_VOLUME_NAME,
                              F_DATA_SOURCE, F_LABEL_ATTEMPT, F_CDI_CLONE_TYPE, F_CDI_FALLBACK,
                              F_LABEL_WUKONG, F_LABEL_NS, F_LABEL_INDEX, F_LABEL_NAME_OF_DISK,
                              F_DATA_SOURCE_REF, F_VOLUME_MODE, F_ACCESS_MODES},
                   .label_key = WUKONG_UID_LABEL},
-    [KIND_SNAPSHOT] = {SNAPSHOTS, "volumesnapshots", "VolumeSnapshot", false,
+    [KIND_SNAPSHOT] = {RESOURCE_SNAPSHOT,
                        .fields = {F_CONTENT_NAME, F_READY_TO_USE, F_ERROR, F_LABEL_ATTEMPT,
                                   F_LABEL_DISK, F_RESTORE_SIZE, F_SNAPSHOT_CLASS, F_FINALIZERS,
                                   F_LABEL_NAME_OF_DISK, F_SOURCE_CONTENT},
                        .label_key = WUKONG_UID_LABEL},
-    [KIND_CONTENT] = {SNAPSHOTS, "volumesnapshotcontents", "VolumeSnapshotContent", true,
+    [KIND_CONTENT] = {RESOURCE_CONTENT,
                       .fields = {F_SNAPSHOT_REF_UID, F_SNAPSHOT_REF_NAME, F_SNAPSHOT_REF_NS,
                                  F_CREATION_TIME, F_READY_TO_USE, F_RESTORE_SIZE, F_HANDLE,
                                  F_DELETION_POLICY, F_POLICY_SET, F_DRIVER, F_ERROR, F_SOURCE_MODE,
                                  F_CONTENT_CLASS, F_BEING_CREATED, F_VOLUME_HANDLE, F_LABEL_ATTEMPT,
                                  F_LABEL_NAME_OF_DISK},
                       .label_key = WUKONG_UID_LABEL},
-    [KIND_VM_SNAPSHOT] = {VM_SNAPSHOTS, "virtualmachinesnapshots", "VirtualMachineSnapshot", false,
+    [KIND_VM_SNAPSHOT] = {RESOURCE_VM_SNAPSHOT,
                           .fields = {F_PHASE, F_READY_TO_USE, F_ERROR, F_INDICATIONS, F_VMS_CONTENT,
                                      F_LABEL_ATTEMPT},
                           .label_key = WUKONG_UID_LABEL},
-    [KIND_VM_SNAPSHOT_CONTENT] = {VM_SNAPSHOTS, "virtualmachinesnapshotcontents",
-                                  "VirtualMachineSnapshotContent", false,
+    [KIND_VM_SNAPSHOT_CONTENT] = {RESOURCE_VM_SNAPSHOT_CONTENT,
                                   .fields = {F_VOLUME_BACKUPS, F_READY_TO_USE}},
-    [KIND_STORAGE_CLASS] = {"storage.k8s.io", "v1", "storageclasses", "StorageClass", true,
-                            .fields = {F_PROVISIONER, F_EXPANSION, F_BINDING_MODE,
-                                       F_DEFAULT_CLASS}},
-    [KIND_SNAPSHOT_CLASS] = {SNAPSHOTS, "volumesnapshotclasses", "VolumeSnapshotClass", true,
-                             .fields = {FACTS_SNAPSHOT_CLASS_FIELDS}},
-    [KIND_CSI_DRIVER] = {"storage.k8s.io", "v1", "csidrivers", "CSIDriver", true, .fields = {0}},
-    [KIND_STORAGE_PROFILE] = {"cdi.kubevirt.io", "v1beta1", "storageprofiles", "StorageProfile",
-                              true, .fields = {F_PROFILE_CLASS, F_PROFILE_SETS}},
-    [KIND_DATA_VOLUME] = {"cdi.kubevirt.io", "v1beta1", "datavolumes", "DataVolume", false,
+    [KIND_STORAGE_CLASS] = {RESOURCE_STORAGE_CLASS, .fields = {FACTS_STORAGE_CLASS_FIELDS}},
+    [KIND_SNAPSHOT_CLASS] = {RESOURCE_SNAPSHOT_CLASS, .fields = {FACTS_SNAPSHOT_CLASS_FIELDS}},
+    [KIND_CSI_DRIVER] = {RESOURCE_CSI_DRIVER, .fields = {0}},
+    [KIND_STORAGE_PROFILE] = {RESOURCE_STORAGE_PROFILE,
+                              .fields = {F_PROFILE_CLASS, F_PROFILE_SETS}},
+    [KIND_DATA_VOLUME] = {RESOURCE_DATA_VOLUME,
                           .fields = {F_PHASE, F_PROGRESS, F_CONDITIONS, F_LABEL_ATTEMPT,
                                      F_LABEL_INDEX, F_LABEL_NAME_OF_DISK, F_DV_SOURCE},
                           .label_key = WUKONG_UID_LABEL},
-    [KIND_POLICY] = {WUKONG_GROUP, WUKONG_VERSION_NAME, "clonepolicies", "ClonePolicy", true,
-                     .fields = {F_SPEC, F_STATUS}},
+    [KIND_POLICY] = {RESOURCE_POLICY, .fields = {F_SPEC, F_STATUS}},
     /* A claim that cannot be restored says so only in Events (external-provisioner; seen on v6.3).
      */
-    [KIND_CLAIM_EVENT] = {"", "v1", "events", "Event", false,
+    [KIND_CLAIM_EVENT] = {RESOURCE_EVENT,
                           .fields = {F_EVENT_OBJECT_NAME, F_EVENT_MESSAGE, F_EVENT_LAST},
                           .label_path = "involvedObject.uid", .no_bookmarks = true,
                           .field_selector = "involvedObject.kind=PersistentVolumeClaim,"
                                             "reason=ProvisioningFailed"},
     /* For the policies that select by its labels; and whether it is being deleted. */
-    [KIND_NAMESPACE] = {"", "v1", "namespaces", "Namespace", true, .fields = {F_LABELS}},
-    [KIND_STAMP_KEYS] = {"", "v1", "configmaps", "ConfigMap", false, .fields = {F_STAMP_KEYS}},
-    [KIND_REVISION] = {"apps", "v1", "controllerrevisions", "ControllerRevision", false,
-                       .fields = {0}},
-    [KIND_EVENT] = {"", "v1", "events", "Event", false, .fields = {0}},
-    [KIND_POD] = {"", "v1", "pods", "Pod", false, .fields = {0}},
-    [KIND_SUB_VM] = {SUBRESOURCES, "virtualmachines", "VirtualMachine", false, .fields = {0}},
-    [KIND_SUB_VMI] = {SUBRESOURCES, "virtualmachineinstances", "VirtualMachineInstance", false,
-                      .fields = {0}},
-    [KIND_ACCESS_REVIEW] = {"authorization.k8s.io", "v1", "subjectaccessreviews",
-                            "SubjectAccessReview", true, .fields = {0}},
-    [KIND_EXPAND] = {SUBRESOURCES, "expand-vm-spec", "VirtualMachine", false, .fields = {0}},
+    [KIND_NAMESPACE] = {RESOURCE_NAMESPACE, .fields = {F_LABELS}},
+    [KIND_STAMP_KEYS] = {RESOURCE_CONFIG_MAP, .fields = {F_STAMP_KEYS}},
+    [KIND_REVISION] = {RESOURCE_REVISION, .fields = {0}},
+    [KIND_EVENT] = {RESOURCE_EVENT, .fields = {0}},
+    [KIND_POD] = {RESOURCE_POD, .fields = {0}},
+    [KIND_SUB_VM] = {RESOURCE_SUB_VM, .fields = {0}},
+    [KIND_SUB_VMI] = {RESOURCE_SUB_VMI, .fields = {0}},
+    [KIND_ACCESS_REVIEW] = {RESOURCE_ACCESS_REVIEW, .fields = {0}},
+    [KIND_EXPAND] = {RESOURCE_EXPAND, .fields = {0}},
 };

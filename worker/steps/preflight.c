@@ -48,7 +48,7 @@ static enum reason dry_reason(const struct call *c)
 {
     if (c->kind == ERR_EXISTS)
         return REASON_NAME_TAKEN;
-    if (strstr(str_or(c->message, ""), "exceeded quota"))
+    if (c->quota)
         return REASON_QUOTA_EXCEEDED;
     return c->kind == ERR_REFUSED || c->kind == ERR_INVALID ? REASON_PREFLIGHT_REFUSED
                                                             : REASON_WAITING;

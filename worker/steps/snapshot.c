@@ -79,9 +79,8 @@ static enum step_status cut_refusals(const struct clone_state *v, struct why *wh
         const struct call *c = refused_create(v, i);
         if (!c || c->kind != ERR_REFUSED)
             continue;
-        bool quota = strstr(str_or(c->message, ""), "exceeded quota") != NULL;
         why->disk = v->disks[i].plan->name;
-        why_set(why, quota ? REASON_QUOTA_EXCEEDED : REASON_SNAPSHOT_FAILED,
+        why_set(why, c->quota ? REASON_QUOTA_EXCEEDED : REASON_SNAPSHOT_FAILED,
                 "VolumeSnapshot %s/%s: %s", v->disks[i].snapshot.ns, v->disks[i].snapshot.name,
                 str_or(c->message, "refused"));
         return STEP_FAILED;

@@ -4,6 +4,7 @@
 
 #include "actions/create.h"
 #include "base/str.h"
+#include "kube/status.h"
 #include "observe/driver_answer.h"
 
 static enum step_status taken(const struct clone_state *v, struct why *why)
@@ -23,8 +24,7 @@ static void tell_call(struct why *why, const char *name, const struct call *c)
 {
     if (!call_failed(c))
         return;
-    bool quota = strstr(str_or(c->message, ""), "exceeded quota") != NULL;
-    why_set(why, quota ? REASON_QUOTA_EXCEEDED : REASON_WAITING, "%s: %s", name,
+    why_set(why, c->quota ? REASON_QUOTA_EXCEEDED : REASON_WAITING, "%s: %s", name,
             str_or(c->message, "no answer"));
     why->again_ms = c->retry_ms;
 }
@@ -252,7 +252,7 @@ static enum step_status check_target(const struct clone_state *v, const struct t
         why_set(why, REASON_CLONING, "claim %s is not bound yet", c->name);
         if (!c->error)
             return STEP_WAIT;
-        if (strstr(c->error, "exceeded quota")) {
+        if (kube_says_quota(c->error)) {
             /* CDI fills a claim in the source's namespace, and goes on once there is room. */
             why_set(why, REASON_QUOTA_EXCEEDED, "claim %s: %s", c->name, c->error);
             return STEP_WAIT;

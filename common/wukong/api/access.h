@@ -23,9 +23,6 @@ struct access_question {
     const cJSON *groups, *extra; /* NULL: none */
 };
 
-#define ACCESS_PATH "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-#define ACCESS_OWN_PATH "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-
 /* Appends the body of a SubjectAccessReview, or with user NULL of a SelfSubjectAccessReview. */
 void access_write(const struct access_question *q, struct buf *out);
 /* status.allowed of the answer; *ret_known is false when it says nothing. */

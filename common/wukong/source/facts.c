@@ -272,16 +272,18 @@ void facts_read_claim(struct arena *a, const char *name, const cJSON *pvc, struc
     *ret = c;
 }
 
-void facts_read_storage_class(struct arena *a, const cJSON *o, struct storage_class_facts *ret)
+struct storage_class_facts facts_storage_class_of(const char *name, cut_field field,
+                                                  const void *class)
 {
-    *ret = (struct storage_class_facts){
-        .name = copy_text(a, o, "metadata.name"),
-        .provisioner = copy_text(a, o, "provisioner"),
-        .expansion = json_bool(o, "allowVolumeExpansion", false),
-        .is_default =
-            str_eq(json_str(o, "metadata.annotations[storageclass.kubernetes.io/is-default-class]"),
-                   "true"),
-        .wait_for_first_consumer = str_eq(json_str(o, "volumeBindingMode"), "WaitForFirstConsumer"),
+    return (struct storage_class_facts){
+        .name = name,
+        .provisioner = field(class, "provisioner"),
+        .expansion = str_eq(field(class, "allowVolumeExpansion"), "true"),
+        .is_default = str_eq(
+            field(class, "metadata.annotations[storageclass.kubernetes.io/is-default-class]"),
+            "true"),
+        .wait_for_first_consumer =
+            str_eq(field(class, "volumeBindingMode"), "WaitForFirstConsumer"),
     };
 }
 
@@ -300,9 +302,17 @@ struct snapshot_class_facts facts_snapshot_class_of(const char *name, cut_field 
     };
 }
 
+/* As a cache keeps it: a text as it is, true and false by their names. */
 static const char *json_field(const void *class, const char *path)
 {
-    return json_str(class, path);
+    const cJSON *value = json_at(class, path);
+    return cJSON_IsBool(value) ? (cJSON_IsTrue(value) ? "true" : "false") : json_str(class, path);
+}
+
+void facts_read_storage_class(struct arena *a, const cJSON *o, struct storage_class_facts *ret)
+{
+    *ret = facts_storage_class_of(copy_text(a, o, "metadata.name"), json_field, o);
+    ret->provisioner = arena_strdup(a, ret->provisioner);
 }
 
 void facts_read_snapshot_class(struct arena *a, const cJSON *o, struct snapshot_class_facts *ret)

@@ -91,6 +91,10 @@ struct snapshot_class_facts {
     bool retain;     /* deletionPolicy Retain */
     struct cut_verdict cut;
 };
+/* The fields of a StorageClass that are read, for those who keep a cache of it. */
+#define FACTS_STORAGE_CLASS_FIELDS                                                                 \
+    "provisioner", "allowVolumeExpansion", "volumeBindingMode",                                    \
+        "metadata.annotations[storageclass.kubernetes.io/is-default-class]"
 /* The fields of a VolumeSnapshotClass that are read, for those who keep a cache of it. */
 #define FACTS_SNAPSHOT_CLASS_FIELDS                                                                \
     "driver", "deletionPolicy",                                                                    \
@@ -135,8 +139,10 @@ size_t facts_claim_names(const struct source_facts *s, const char **ret, size_t 
 void facts_read_claim(struct arena *a, const char *name, const cJSON *pvc, struct claim_facts *ret);
 void facts_read_storage_class(struct arena *a, const cJSON *o, struct storage_class_facts *ret);
 void facts_read_snapshot_class(struct arena *a, const cJSON *o, struct snapshot_class_facts *ret);
-/* The same from a cache: field reads one of FACTS_SNAPSHOT_CLASS_FIELDS. What is borrowed lives as
-   long as the class does. */
+/* The same from a cache: field reads one of FACTS_…_CLASS_FIELDS. What is borrowed lives as long as
+   the class does. */
+struct storage_class_facts facts_storage_class_of(const char *name, cut_field field,
+                                                  const void *class);
 struct snapshot_class_facts facts_snapshot_class_of(const char *name, cut_field field,
                                                     const void *class);
 void facts_read_storage_profile(struct arena *a, const cJSON *o, struct storage_profile_facts *ret);

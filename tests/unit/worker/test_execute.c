@@ -290,6 +290,27 @@ static void test_what_cannot_be_read_or_copied(void **state)
     assert_non_null(strstr(c->message, "VirtualMachine ns/vm cannot be read"));
 }
 
+/* That it was a quota is the Status's to say, and nobody else's who happens to use its words. */
+static void test_a_quota_refuses(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        int code;
+        const char *reason;
+        bool quota;
+    } rows[] = {{403, "Forbidden", true}, {422, "Invalid", false}, {201, NULL, false}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        CLEANUP_FREE char *body =
+            xasprintf("{\"kind\":\"Status\",\"reason\":\"%s\",\"code\":%d,\"message\":"
+                      "\"exceeded quota: q\"}",
+                      rows[i].reason, rows[i].code);
+        assert_true(send(f, &snapshot));
+        fake_answer(&f->fake, fake_call(&f->fake), rows[i].code, rows[i].reason ? body : "{}");
+        assert_int_equal(call_log_find(&f->call_log, snapshot.key)->quota, rows[i].quota);
+        fake_advance(&f->fake, CALL_BACKOFF_MAX_MS);
+    }
+}
+
 /* What it would create is never there, and that the name is taken is an answer, not a failure. */
 static void test_a_probe(void **state)
 {
@@ -419,6 +440,7 @@ int main(void)
         TEST(test_without_the_lease_nothing_is_written),
         TEST(test_each_write_is_told),
         TEST(test_what_cannot_be_read_or_copied),
+        TEST(test_a_quota_refuses),
         TEST(test_a_probe),
         TEST(test_one_reading_for_all),
         TEST(test_readings_are_bounded),
