@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "cli/terminal_text.h"
 #include "json/json.h"
+#include "wukong/api/conditions.h"
 
 #define COLUMNS_MIN 20
 #define ROWS_MIN 3
@@ -16,15 +17,6 @@
 static const cJSON *clone_of(const cJSON *wukong)
 {
     return json_at(wukong, "status.cloneStatus");
-}
-
-const cJSON *progress_condition(const cJSON *wukong, const char *type)
-{
-    const cJSON *c;
-    cJSON_ArrayForEach (c, json_at(wukong, "status.conditions"))
-        if (str_eq(json_str(c, "type"), type))
-            return c;
-    return NULL;
 }
 
 enum progress_state progress_state(const cJSON *wukong)
@@ -95,7 +87,7 @@ static struct tally machines_done(const cJSON *clone)
 /* "SourceNotFound: VM a/b does not exist"; nothing when the clone is done or nothing is said. */
 static void add_reason(const cJSON *wukong, struct buf *out)
 {
-    const cJSON *ready = progress_condition(wukong, "Ready");
+    const cJSON *ready = condition_find(json_at(wukong, "status.conditions"), "Ready");
     const char *message = json_str(ready, "message");
     if (progress_state(wukong) == PROGRESS_SUCCEEDED || str_empty(message))
         return;

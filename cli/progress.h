@@ -18,8 +18,6 @@ struct progress_screen {
     bool colour, ascii;
 };
 
-/* The condition of that type; NULL when there is none. */
-const cJSON *progress_condition(const cJSON *wukong, const char *type);
 enum progress_state progress_state(const cJSON *wukong);
 /* What a command that has shown it exits with: CLI_OK, CLI_FAILED or CLI_UNDER_WAY. */
 int progress_exit_code(const cJSON *wukong);

@@ -4,6 +4,7 @@
 #include "cli/progress.h"
 #include "cli/terminal_text.h"
 #include "json/json.h"
+#include "wukong/api/conditions.h"
 #include "wukong/api/reasons.h"
 #include "wukong/api/spec.h"
 
@@ -78,9 +79,11 @@ static void tell_gates(const struct telling *t)
     cJSON_ArrayForEach (gate, json_at(t->wukong, "spec.cloneSource.gates")) {
         CLEANUP_BUF struct buf text = BUF_INIT(KIB);
         const char *type = cJSON_GetStringValue(gate);
-        buf_addf(
-            &text, "%s is %s", str_or(type, "?"),
-            str_or(json_str(progress_condition(t->wukong, str_or(type, "")), "status"), "not set"));
+        buf_addf(&text, "%s is %s", str_or(type, "?"),
+                 str_or(json_str(condition_find(json_at(t->wukong, "status.conditions"),
+                                                str_or(type, "")),
+                                 "status"),
+                        "not set"));
         tell_line(t, "gate:", text.data);
     }
 }
@@ -92,7 +95,7 @@ static void tell_conditions(const struct telling *t, const char *known)
                                         "SnapshotTaken",     "DisksReady",  "VirtualMachineReady",
                                         "TemporariesCleaned"};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-        const cJSON *c = progress_condition(t->wukong, types[i]);
+        const cJSON *c = condition_find(json_at(t->wukong, "status.conditions"), types[i]);
         const char *message = json_str(c, "message");
         const char *status = json_str(c, "status");
         bool wanting = str_eq(status, "False") || str_eq(status, "Unknown");
@@ -168,7 +171,7 @@ static void tell_waiting(const struct telling *t, const cJSON *ready, bool faile
 
 void why_text(const cJSON *wukong, int64_t now_ms, struct buf *out)
 {
-    const cJSON *ready = progress_condition(wukong, "Ready");
+    const cJSON *ready = condition_find(json_at(wukong, "status.conditions"), "Ready");
     struct telling t = {.wukong = wukong,
                         .clone = json_at(wukong, "status.cloneStatus"),
                         .name = str_or(json_str(wukong, "metadata.name"), "?"),

@@ -89,19 +89,10 @@ static void live_lists(struct lookups *lookups, struct arena *a, struct source_i
 
 static bool read_labels(struct arena *a, const cJSON *object, struct wukong_pairs *ret)
 {
-    const cJSON *labels = json_at(object, "metadata.labels");
-    int n = cJSON_IsObject(labels) ? cJSON_GetArraySize(labels) : 0;
     *ret = (struct wukong_pairs){0};
-    if (!object)
-        return false;
-    ret->items = arena_alloc(a, ((size_t)n + 1) * sizeof *ret->items);
-    const cJSON *label = NULL;
-    cJSON_ArrayForEach (label, labels) {
-        if (ret->items && cJSON_IsString(label))
-            ret->items[ret->count++] = (struct wukong_pair){arena_strdup(a, label->string),
-                                                            arena_strdup(a, label->valuestring)};
-    }
-    return true;
+    if (object)
+        wukong_pairs_read(a, json_at(object, "metadata.labels"), ret);
+    return object != NULL;
 }
 
 static void look_up_claims(const char *ns, struct lookups *lookups, struct arena *a,

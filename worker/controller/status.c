@@ -6,6 +6,7 @@
 #include "json/json.h"
 #include "json/writer.h"
 #include "observe/resources.h"
+#include "wukong/api/conditions.h"
 #include "wukong/api/names.h"
 
 static void write_time(struct json_writer *w, const char *key, int64_t ms, bool with_ms)
@@ -27,11 +28,7 @@ static void write_size(struct json_writer *w, const char *key, int64_t bytes)
 
 static const cJSON *old_condition(const struct clone_state *v, const char *type)
 {
-    const cJSON *c;
-    cJSON_ArrayForEach (c, json_get(v->status, "conditions"))
-        if (str_eq(json_str(c, "type"), type))
-            return c;
-    return NULL;
+    return condition_find(json_get(v->status, "conditions"), type);
 }
 
 static bool always_dropped(enum condition_type t)
@@ -399,15 +396,6 @@ static enum status_change compare_members(const cJSON *from, const cJSON *to,
     return worst;
 }
 
-static const cJSON *condition_in(const cJSON *status, const char *type)
-{
-    const cJSON *c;
-    cJSON_ArrayForEach (c, json_get(status, "conditions"))
-        if (str_eq(json_str(c, "type"), type))
-            return c;
-    return NULL;
-}
-
 enum status_change status_compare(const struct clone_state *v, const cJSON *next)
 {
     const cJSON *prev = v->status;
@@ -421,8 +409,8 @@ enum status_change status_compare(const struct clone_state *v, const cJSON *next
         if (!json_equal(json_get(prev, plain[i]), json_get(next, plain[i])) && worst < STATUS_SOFT)
             worst = STATUS_SOFT;
     for (enum condition_type t = 0; t < CONDITION_TYPES; t++) {
-        const cJSON *a = condition_in(prev, condition_type_names[t]);
-        const cJSON *b = condition_in(next, condition_type_names[t]);
+        const cJSON *a = condition_find(json_get(prev, "conditions"), condition_type_names[t]);
+        const cJSON *b = condition_find(json_get(next, "conditions"), condition_type_names[t]);
         if (json_equal(a, b))
             continue;
         bool turned = !str_eq(json_str(a, "status"), json_str(b, "status"));

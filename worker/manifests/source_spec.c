@@ -6,6 +6,7 @@
 #include "manifests/build.h"
 #include "wukong/api/volumes.h"
 #include "wukong/source/differences.h"
+#include "wukong/source/facts.h"
 
 /*
  * The user's own marks on a machine (common templates: os, flavor, workload, template). Everything
@@ -275,15 +276,10 @@ bool manifest_needs_expand(const cJSON *source, const struct wukong_spec *spec)
     return (spec->has_cpu || spec->memory) && cJSON_IsObject(json_at(source, "spec.instancetype"));
 }
 
-static bool has_ended(const cJSON *vmi)
-{
-    const char *phase = json_str(vmi, "status.phase");
-    return str_eq(phase, "Succeeded") || str_eq(phase, "Failed");
-}
-
 bool manifest_hides_state(const cJSON *source, const cJSON *vmi)
 {
-    return cJSON_IsObject(json_at(source, "spec.preference")) && (!vmi || has_ended(vmi));
+    return cJSON_IsObject(json_at(source, "spec.preference")) &&
+           (!vmi || vmi_has_ended(json_str(vmi, "status.phase")));
 }
 
 int manifest_expand_body(const cJSON *source, const char *name, const char *ns, struct buf *out,
@@ -372,7 +368,7 @@ static cJSON *from_machine_spec(const cJSON *machine_spec)
 /* A VMI that has ended says nothing about the VM, which is stopped then. */
 static struct manifest_source effective_source(const struct manifest_source *given)
 {
-    if (given->vm && (!given->vmi || has_ended(given->vmi)))
+    if (given->vm && (!given->vmi || vmi_has_ended(json_str(given->vmi, "status.phase"))))
         return (struct manifest_source){.vm = given->vm};
     return *given;
 }

@@ -5,15 +5,6 @@
 #include "json/json.h"
 #include "observe/queries.h"
 
-static bool condition_true(const cJSON *conditions, const char *type)
-{
-    const cJSON *c;
-    cJSON_ArrayForEach (c, conditions)
-        if (str_eq(json_str(c, "type"), type))
-            return str_eq(json_str(c, "status"), "True");
-    return false;
-}
-
 /* When it began to run: a guest that boots has no agent yet. */
 static int64_t began_running(const cJSON *moments, int64_t created_ms)
 {
@@ -29,24 +20,22 @@ static int64_t began_running(const cJSON *moments, int64_t created_ms)
 static void read_vmi(struct clone_state *v, const struct kube_object *vmi)
 {
     struct source_state *s = &v->source;
-    const cJSON *conditions = clone_field_tree(v, vmi, F_CONDITIONS);
-    s->vmi_exists = true;
+    const struct vmi_state now =
+        vmi_state_of(kube_object_field(vmi, F_PHASE), kube_object_field(vmi, F_FREEZE_STATUS),
+                     clone_field_tree(v, vmi, F_CONDITIONS));
+    /* A VMI that is over is no running source, and what is left of it is no VMI to freeze. */
+    s->vmi_exists = !now.ended;
     s->vmi_name = vmi->name;
     s->vmi_uid = vmi->uid;
-    s->phase = kube_object_field(vmi, F_PHASE);
+    s->phase = now.phase;
     s->running = str_eq(s->phase, "Running") && !vmi->deleted_ms;
-    s->agent = condition_true(conditions, "AgentConnected");
-    s->paused = condition_true(conditions, "Paused");
+    s->agent = now.agent;
+    s->paused = now.paused;
     s->began_ms = began_running(clone_field_tree(v, vmi, F_PHASE_TIMES), vmi->created_ms);
-    s->freeze_status = str_empty(kube_object_field(vmi, F_FREEZE_STATUS))
-                           ? NULL
-                           : kube_object_field(vmi, F_FREEZE_STATUS);
+    s->freeze_status = now.freeze_status;
     s->revision = kube_object_field(vmi, F_REVISION_NAME);
     s->guest_os =
         str_empty(kube_object_field(vmi, F_GUEST_OS)) ? NULL : kube_object_field(vmi, F_GUEST_OS);
-    /* A VMI that is over is no running source, and what is left of it is no VMI to freeze. */
-    if (str_eq(s->phase, "Succeeded") || str_eq(s->phase, "Failed"))
-        s->vmi_exists = false;
 }
 
 static void read_vm(struct clone_state *v, const struct kube_object *vm)
@@ -55,7 +44,6 @@ static void read_vm(struct clone_state *v, const struct kube_object *vm)
     s->vm_exists = true;
     s->vm_name = vm->name;
     s->vm_uid = vm->uid;
-    s->vm_run_strategy = kube_object_field(vm, F_RUN_STRATEGY);
 }
 
 static void read_holds(struct clone_state *v, const struct kube_object *vm,

@@ -98,7 +98,7 @@ struct target_state {
 
 struct source_state {
     bool vm_exists, vmi_exists, deleting;
-    const char *vm_name, *vmi_name, *vm_uid, *vmi_uid, *vm_run_strategy, *revision;
+    const char *vm_name, *vmi_name, *vm_uid, *vmi_uid, *revision;
     bool stand_alone; /* a VMI without a VM */
     bool running, agent, paused;
     const char *phase;

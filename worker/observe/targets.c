@@ -8,6 +8,7 @@
 #include "json/json.h"
 #include "observe/driver_answer.h"
 #include "observe/queries.h"
+#include "wukong/api/conditions.h"
 #include "wukong/api/names.h"
 
 /* What CDI says is wrong. A step of the clone that fails is told by condition Running, and tried
@@ -120,11 +121,10 @@ static void observe_claim(struct clone_state *v, const struct cache_reader *c,
 
 static const char *vm_failure(struct clone_state *v, const struct kube_object *o)
 {
-    const cJSON *c;
-    cJSON_ArrayForEach (c, clone_field_tree(v, o, F_CONDITIONS))
-        if (str_eq(json_str(c, "type"), "Failure") && str_eq(json_str(c, "status"), "True"))
-            return str_or(json_str(c, "message"), json_str(c, "reason"));
-    return NULL;
+    const cJSON *c = condition_find(clone_field_tree(v, o, F_CONDITIONS), "Failure");
+    return str_eq(json_str(c, "status"), "True")
+               ? str_or(json_str(c, "message"), json_str(c, "reason"))
+               : NULL;
 }
 
 /*

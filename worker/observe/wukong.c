@@ -17,17 +17,6 @@ static const cJSON *compressed_tree(struct clone_state *v, const struct kube_obj
     return tree;
 }
 
-static void read_labels(struct clone_state *v, struct wukong *w, const struct kube_object *o)
-{
-    const cJSON *labels = clone_field_tree(v, o, F_LABELS);
-    size_t n = (size_t)cJSON_GetArraySize(labels);
-    w->labels.items = arena_alloc(v->arena, (n + 1) * sizeof *w->labels.items);
-    const cJSON *m;
-    cJSON_ArrayForEach (m, labels)
-        if (cJSON_IsString(m))
-            w->labels.items[w->labels.count++] = (struct wukong_pair){m->string, m->valuestring};
-}
-
 int observe_wukong(struct clone_state *v, const struct kube_object *o, struct err *err)
 {
     struct wukong *w = arena_alloc(v->arena, sizeof *w);
@@ -41,7 +30,7 @@ int observe_wukong(struct clone_state *v, const struct kube_object *o, struct er
     w->deleted_ms = o->deleted_ms;
     const char *finalizers = kube_object_field(o, F_FINALIZERS);
     w->has_finalizer = finalizers && strstr(finalizers, "\"" WUKONG_FINALIZER "\"");
-    read_labels(v, w, o);
+    wukong_pairs_read(v->arena, clone_field_tree(v, o, F_LABELS), &w->labels);
     const cJSON *spec = clone_field_tree(v, o, F_SPEC);
     if (!spec)
         return err_set(err, ERR_INVALID, "the Wukong has no spec");

@@ -22,19 +22,13 @@ int64_t policy_gate_claim_bytes(const struct kube_object *claim)
 /* NULL: the object is not there, so that nothing is known. */
 static const struct wukong_pairs *labels_of(struct clone_state *v, const struct kube_object *o)
 {
-    const char *text = o ? kube_object_field(o, F_LABELS) : NULL;
-    cJSON *tree = NULL;
-    struct wukong_pairs *pairs = arena_alloc(v->arena, sizeof *pairs);
     if (!o)
         return NULL;
-    if (text && json_read(text, strlen(text), &tree, NULL) == 0)
-        clone_keep_tree(v, tree);
-    pairs->items =
-        arena_alloc(v->arena, ((size_t)cJSON_GetArraySize(tree) + 1) * sizeof *pairs->items);
-    const cJSON *m;
-    cJSON_ArrayForEach (m, tree)
-        if (cJSON_IsString(m))
-            pairs->items[pairs->count++] = (struct wukong_pair){m->string, m->valuestring};
+    const char *text = kube_object_field(o, F_LABELS);
+    CLEANUP_JSON cJSON *tree = NULL;
+    struct wukong_pairs *pairs = arena_alloc(v->arena, sizeof *pairs);
+    bool known = text && json_read(text, strlen(text), &tree, NULL) == 0;
+    wukong_pairs_read(v->arena, known ? tree : NULL, pairs);
     return pairs;
 }
 

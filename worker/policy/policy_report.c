@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "json/json.h"
 #include "json/writer.h"
+#include "wukong/api/conditions.h"
 
 /* The CRD's maxLength is in characters; bytes are never fewer. */
 #define MESSAGE_MAX 1024
@@ -46,10 +47,9 @@ static void write_ready(struct json_writer *w, const struct policy *p, const cJS
 {
     const char *status = p->broken ? "False" : "True", *since = NULL;
     char now[TIME_TEXT_MAX];
-    const cJSON *c;
-    cJSON_ArrayForEach (c, json_get(old, "conditions"))
-        if (str_eq(json_str(c, "type"), "Ready") && str_eq(json_str(c, "status"), status))
-            since = json_str(c, "lastTransitionTime");
+    const cJSON *ready = condition_find(json_get(old, "conditions"), "Ready");
+    if (str_eq(json_str(ready, "status"), status))
+        since = json_str(ready, "lastTransitionTime");
     time_to_str(now_ms, false, now);
     json_array(w, "conditions");
     json_object(w, NULL);

@@ -40,7 +40,7 @@ static cJSON *read_vmi(const struct call *c)
 {
     CLEANUP_JSON cJSON *vmi = read_tree(c);
     const char *phase = json_str(vmi, "status.phase");
-    return str_eq(phase, "Succeeded") || str_eq(phase, "Failed") ? NULL : TAKE(vmi);
+    return vmi_has_ended(phase) ? NULL : TAKE(vmi);
 }
 
 bool call_read_running_vmi(const struct call *c)

@@ -7,6 +7,7 @@
 #include "actions/create.h"
 #include "base/str.h"
 #include "json/json.h"
+#include "wukong/api/conditions.h"
 
 static enum step_status wait_for(struct why *why, const struct clone_state *v, int64_t poll_ms)
 {
@@ -71,20 +72,12 @@ enum step_status check_free_of_others(const struct clone_state *v, struct why *w
     return wait_for(why, v, WAIT_POLL_MS);
 }
 
-static const cJSON *find_condition(const cJSON *status, const char *type)
-{
-    const cJSON *c;
-    cJSON_ArrayForEach (c, json_get(status, "conditions"))
-        if (str_eq(json_str(c, "type"), type))
-            return c;
-    return NULL;
-}
-
 /* Before the gates: no application is asked to keep still for nothing. One that was asked is not
    let go again: the freeze asks once more, behind the gates. */
 static enum step_status free_before_gates(const struct clone_state *v, struct why *why)
 {
-    const cJSON *c = find_condition(v->status, condition_type_names[COND_AWAITING_GATES]);
+    const cJSON *c = condition_find(json_get(v->status, "conditions"),
+                                    condition_type_names[COND_AWAITING_GATES]);
     return str_eq(json_str(c, "status"), "True") ? STEP_DONE : check_free_of_others(v, why);
 }
 
@@ -275,7 +268,8 @@ void step_source_run(const struct clone_state *v, struct decision *d)
 static int64_t awaiting_since(const struct clone_state *v)
 {
     int64_t ms;
-    const cJSON *c = find_condition(v->status, condition_type_names[COND_AWAITING_GATES]);
+    const cJSON *c = condition_find(json_get(v->status, "conditions"),
+                                    condition_type_names[COND_AWAITING_GATES]);
     if (!str_eq(json_str(c, "status"), "True") ||
         !str_to_time_ms(json_str(c, "lastTransitionTime"), &ms))
         return 0;
@@ -292,7 +286,7 @@ enum step_status step_gates_check(const struct clone_state *v, struct why *why)
     int64_t since = awaiting_since(v);
     for (size_t i = 0; i < s->gate_count; i++) {
         int64_t turned = 0;
-        const cJSON *c = find_condition(v->status, s->gates[i]);
+        const cJSON *c = condition_find(json_get(v->status, "conditions"), s->gates[i]);
         bool open = since && str_eq(json_str(c, "status"), "True") &&
                     str_to_time_ms(json_str(c, "lastTransitionTime"), &turned) && turned >= since;
         if (!open) {

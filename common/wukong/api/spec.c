@@ -117,7 +117,7 @@ static void decode_strings(struct arena *a, const cJSON *array, const char ***re
             items[(*ret_count)++] = arena_strdup(a, v->valuestring);
 }
 
-static void pairs(struct arena *a, const cJSON *object, struct wukong_pairs *ret)
+void wukong_pairs_read(struct arena *a, const cJSON *object, struct wukong_pairs *ret)
 {
     const cJSON *v;
     size_t n = cJSON_IsObject(object) ? (size_t)cJSON_GetArraySize(object) : 0;
@@ -229,7 +229,7 @@ int wukong_decode_spec(struct arena *a, const cJSON *o, struct wukong_spec *ret,
     s.ha.restart_policy = (enum restart_policy)decode_choice(
         ha, "restartPolicy", restart_policy_names, RESTART_POLICIES);
     s.ha.anti_affinity = tristate(ha, "antiAffinity");
-    pairs(a, json_get(ha, "nodeSelector"), &s.ha.node_selector);
+    wukong_pairs_read(a, json_get(ha, "nodeSelector"), &s.ha.node_selector);
     s.ha.tolerations = json_of(a, ha, "tolerations");
     s.ssh_key_secret = decode_text(a, o, "sshKeySecret");
     s.os_image = decode_text(a, o, "osImage");
@@ -259,8 +259,8 @@ int wukong_decode(struct arena *a, const cJSON *tree, struct wukong *ret, struct
     (void)decode_number(meta, "generation", &w.generation);
     w.created_ms = time_of(meta, "creationTimestamp");
     w.deleted_ms = time_of(meta, "deletionTimestamp");
-    pairs(a, json_get(meta, "labels"), &w.labels);
-    pairs(a, json_get(meta, "annotations"), &w.annotations);
+    wukong_pairs_read(a, json_get(meta, "labels"), &w.labels);
+    wukong_pairs_read(a, json_get(meta, "annotations"), &w.annotations);
     cJSON_ArrayForEach (item, json_get(meta, "finalizers")) {
         if (cJSON_IsString(item) && str_eq(item->valuestring, WUKONG_FINALIZER))
             w.has_finalizer = true;

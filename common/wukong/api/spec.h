@@ -94,6 +94,8 @@ struct wukong_pairs {
     struct wukong_pair *items;
     size_t count;
 };
+/* The members of a JSON object whose values are texts, such as labels. Copied into the arena. */
+void wukong_pairs_read(struct arena *a, const cJSON *object, struct wukong_pairs *ret);
 const char *wukong_pairs_get(const struct wukong_pairs *p, const char *key);
 
 struct wukong_disk {

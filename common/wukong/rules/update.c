@@ -9,6 +9,7 @@
 #include "apimachinery/quantity.h"
 #include "base/str.h"
 #include "json/json.h"
+#include "wukong/api/conditions.h"
 #include "wukong/api/json_path.h"
 #include "wukong/api/spec.h"
 #include "wukong/rules/schema.h"
@@ -105,15 +106,8 @@ static void check_source(const struct change *c)
 /* Timing is free until SnapshotTaken is True, and again after the clone has failed. */
 static bool timing_is_fixed(const cJSON *old)
 {
-    const cJSON *condition;
-    if (str_eq(json_str(old, "status.cloneStatus.phase"), "Failed"))
-        return false;
-    cJSON_ArrayForEach (condition, json_at(old, "status.conditions")) {
-        if (str_eq(json_str(condition, "type"), "SnapshotTaken") &&
-            str_eq(json_str(condition, "status"), "True"))
-            return true;
-    }
-    return false;
+    return !str_eq(json_str(old, "status.cloneStatus.phase"), "Failed") &&
+           condition_is_true(json_at(old, "status.conditions"), "SnapshotTaken");
 }
 
 static void must_equal_number(const struct change *c, const char *name, long long fallback)

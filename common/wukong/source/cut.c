@@ -73,7 +73,7 @@ struct cut_foreseen cut_foresee_source(const struct wukong_effective *e,
 {
     if (!s || !s->looked_up || (!s->vm_exists && !s->vmi_exists))
         return unseen(e);
-    bool ended = str_eq(s->vmi_phase, "Succeeded") || str_eq(s->vmi_phase, "Failed");
+    bool ended = vmi_has_ended(s->vmi_phase);
     bool runs = s->vmi_exists && !ended;
     bool starts = !runs && e->source_type == SOURCE_VM && e->clone_type == CLONE_RUNNING;
     struct cut_foreseen f =

@@ -5,6 +5,7 @@
 #include "apimachinery/quantity.h"
 #include "base/str.h"
 #include "json/json.h"
+#include "wukong/api/conditions.h"
 #include "wukong/source/dependencies.h"
 #include "wukong/source/differences.h"
 
@@ -17,17 +18,6 @@ static bool has_member(const cJSON *o, const char *path)
 {
     const cJSON *v = json_at(o, path);
     return v && !cJSON_IsNull(v);
-}
-
-/* Status "True" of a condition type under status.conditions. */
-static bool condition_true(const cJSON *o, const char *type)
-{
-    const cJSON *c;
-    cJSON_ArrayForEach (c, json_at(o, "status.conditions")) {
-        if (str_eq(json_str(c, "type"), type))
-            return str_eq(json_str(c, "status"), "True");
-    }
-    return false;
 }
 
 /* --- Volumes --- */
@@ -87,6 +77,17 @@ static void read_volumes(struct arena *a, const cJSON *spec, const cJSON *vm,
 
 /* --- Source --- */
 
+struct vmi_state vmi_state_of(const char *phase, const char *freeze_status, const cJSON *conditions)
+{
+    return (struct vmi_state){
+        .phase = phase,
+        .freeze_status = str_empty(freeze_status) ? NULL : freeze_status,
+        .ended = vmi_has_ended(phase),
+        .agent = condition_is_true(conditions, "AgentConnected"),
+        .paused = condition_is_true(conditions, "Paused"),
+    };
+}
+
 static const char *run_strategy(struct arena *a, const cJSON *vm)
 {
     const char *strategy = copy_text(a, vm, "spec.runStrategy");
@@ -131,9 +132,8 @@ static void read_domain(const cJSON *spec, struct source_facts *s)
 /* What a preference adds shows in the instance, and while there is none, only in the expansion. */
 static bool hides_state(const cJSON *vm, const cJSON *vmi)
 {
-    const char *phase = json_str(vmi, "status.phase");
-    bool ended = str_eq(phase, "Succeeded") || str_eq(phase, "Failed");
-    return cJSON_IsObject(json_at(vm, "spec.preference")) && (!cJSON_IsObject(vmi) || ended);
+    return cJSON_IsObject(json_at(vm, "spec.preference")) &&
+           (!cJSON_IsObject(vmi) || vmi_has_ended(json_str(vmi, "status.phase")));
 }
 
 void facts_read_expanded(const cJSON *expanded, struct source_facts *s)
@@ -187,6 +187,9 @@ static void read_difference(void *arg, const struct difference *d)
 void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi, struct source_facts *ret)
 {
     struct source_facts s = {.looked_up = true};
+    const struct vmi_state now =
+        vmi_state_of(json_str(vmi, "status.phase"), json_str(vmi, "status.fsFreezeStatus"),
+                     json_at(vmi, "status.conditions"));
     s.vm_exists = cJSON_IsObject(vm);
     s.vmi_exists = cJSON_IsObject(vmi);
     const cJSON *any = s.vmi_exists ? vmi : vm;
@@ -195,15 +198,15 @@ void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi, struc
     s.vm_uid = copy_text(a, vm, "metadata.uid");
     s.vmi_name = copy_text(a, vmi, "metadata.name");
     s.vmi_uid = copy_text(a, vmi, "metadata.uid");
-    s.vmi_phase = copy_text(a, vmi, "status.phase");
+    s.vmi_phase = arena_strdup(a, now.phase);
     s.vm_run_strategy = run_strategy(a, vm);
     s.node_arch = copy_text(a, vmi, "spec.architecture");
     s.deleting = has_member(vm, "metadata.deletionTimestamp") ||
                  (!s.vm_exists && has_member(vmi, "metadata.deletionTimestamp"));
-    s.paused = condition_true(vmi, "Paused");
-    s.agent_connected = condition_true(vmi, "AgentConnected");
+    s.paused = now.paused;
+    s.agent_connected = now.agent;
     s.holds = holds(a, vm, vmi);
-    s.freeze_status = copy_text(a, vmi, "status.fsFreezeStatus");
+    s.freeze_status = arena_strdup(a, now.freeze_status);
     s.instancetype = has_member(vm, "spec.instancetype");
     s.managed_by_gitops = tracked(vm);
     s.state_hidden = hides_state(vm, vmi);

@@ -57,6 +57,15 @@ struct source_difference {
     const char *text, *secret;
 };
 
+/* What a VMI says of itself, read the same from a tree and from a cache. */
+struct vmi_state {
+    const char *phase, *freeze_status; /* "Running", …; NULL: not said */
+    bool ended;                        /* its guest runs no more */
+    bool agent, paused;
+};
+struct vmi_state vmi_state_of(const char *phase, const char *freeze_status,
+                              const cJSON *conditions);
+
 struct source_facts {
     bool looked_up; /* false: nothing below is known, no rule of the source is applied */
     bool vm_exists, vmi_exists;

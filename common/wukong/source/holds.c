@@ -4,21 +4,7 @@
 
 #include "base/str.h"
 #include "json/json.h"
-
-/* Its status; NULL: there is no such condition. */
-static const char *condition_status(const cJSON *conditions, const char *type)
-{
-    const cJSON *c;
-    cJSON_ArrayForEach (c, conditions)
-        if (str_eq(json_str(c, "type"), type))
-            return str_or(json_str(c, "status"), "Unknown");
-    return NULL;
-}
-
-static bool is_true(const cJSON *conditions, const char *type)
-{
-    return str_eq(condition_status(conditions, type), "True");
-}
+#include "wukong/api/conditions.h"
 
 static bool migration_runs(const cJSON *state)
 {
@@ -37,16 +23,21 @@ static const char *name_of(const char *text)
     return str_empty(text) ? NULL : text;
 }
 
+bool vmi_has_ended(const char *phase)
+{
+    return str_eq(phase, "Succeeded") || str_eq(phase, "Failed");
+}
+
 struct source_holds holds_read(const struct hold_fields *f)
 {
-    const char *overlay = condition_status(f->vmi_conditions, "OverlaySnapshotActive");
+    const cJSON *overlay = condition_find(f->vmi_conditions, "OverlaySnapshotActive");
     bool backup = holds_backup_runs(f->backup);
     return (struct source_holds){
         .volumes = cJSON_GetArraySize(f->migrated_volumes) > 0 ||
-                   is_true(f->vmi_conditions, "VolumesChange"),
-        .recovery = !f->runs && (is_true(f->vm_conditions, "ManualRecoveryRequired") ||
-                                 is_true(f->vm_conditions, "VolumesChange")),
-        .overlay = overlay && !str_eq(overlay, "False"),
+                   condition_is_true(f->vmi_conditions, "VolumesChange"),
+        .recovery = !f->runs && (condition_is_true(f->vm_conditions, "ManualRecoveryRequired") ||
+                                 condition_is_true(f->vm_conditions, "VolumesChange")),
+        .overlay = overlay && !str_eq(json_str(overlay, "status"), "False"),
         .migration = migration_runs(f->migration),
         .restore = name_of(f->restore),
         .snapshot = name_of(f->snapshot),
@@ -57,7 +48,7 @@ struct source_holds holds_read(const struct hold_fields *f)
 struct source_holds holds_of(const cJSON *vm, const cJSON *vmi)
 {
     const char *phase = json_str(vmi, "status.phase");
-    bool ended = str_eq(phase, "Succeeded") || str_eq(phase, "Failed");
+    bool ended = vmi_has_ended(phase);
     const cJSON *now = ended ? NULL : json_get(vmi, "status");
     return holds_read(&(struct hold_fields){
         .runs = cJSON_IsObject(vmi) && !ended,

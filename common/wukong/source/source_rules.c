@@ -32,7 +32,7 @@ static void add_source_finding(const struct judge *j, const char *rule, const ch
 /* A VMI that has ended never runs again. */
 static bool has_ended(const struct source_facts *s)
 {
-    return str_eq(s->vmi_phase, "Succeeded") || str_eq(s->vmi_phase, "Failed");
+    return vmi_has_ended(s->vmi_phase);
 }
 
 static bool is_running(const struct source_facts *s)
