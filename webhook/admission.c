@@ -85,17 +85,14 @@ static bool source_is_nameable(const struct wukong_effective *e)
            name_is_dns_label(e->source_ns);
 }
 
-static void write_defaults(struct judgement *j)
+/* old: what it was before an UPDATE; NULL on CREATE. */
+static void write_defaults(struct judgement *j, const cJSON *old)
 {
-    const struct wukong_source *s = &j->w.spec.source;
-    if (!j->is_clone)
-        return;
-    if (!json_str(j->review.object, "spec.cloneSource.cloneType") && s->clone_type == CLONE_UNSET &&
-        j->e.clone_type != CLONE_UNSET && !json_at(j->review.object, "spec.cloneSource.cloneType"))
-        json_patch_set(&j->patch, clone_source_path, "cloneType",
-                       clone_type_names[j->e.clone_type]);
-    if (!json_at(j->review.object, "spec.cloneSource.namespace"))
-        json_patch_set(&j->patch, clone_source_path, "namespace", j->review.ns);
+    const struct source_defaults d = wukong_source_defaults(j->review.object, old, j->review.ns);
+    if (d.clone_type)
+        json_patch_set(&j->patch, clone_source_path, "cloneType", d.clone_type);
+    if (d.ns)
+        json_patch_set(&j->patch, clone_source_path, "namespace", d.ns);
 }
 
 /* What has no shape of a Wukong at all has been reported field by field already. */
@@ -131,7 +128,7 @@ static int judge_create(struct judgement *j, struct err *err)
     if (j->pending || refused || j->c->endpoint != ADMISSION_MUTATE)
         return 0;
     json_patch_test(&j->patch, clone_source_path, "type");
-    write_defaults(j);
+    write_defaults(j, NULL);
     admission_write_stamp(j);
     return 0;
 }
@@ -142,14 +139,7 @@ static int judge_create(struct judgement *j, struct err *err)
    `kubectl replace` would take it away, which immutability refuses. */
 static void restore(struct judgement *j)
 {
-    const cJSON *old = j->review.old_object;
-    static const char *const fields[] = {"cloneType", "namespace"};
-    const cJSON *source = json_at(j->review.object, "spec.cloneSource");
-    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
-        const cJSON *former = json_get(json_at(old, "spec.cloneSource"), fields[i]);
-        if (cJSON_IsObject(source) && !json_get(source, fields[i]) && cJSON_IsString(former))
-            json_patch_set(&j->patch, clone_source_path, fields[i], former->valuestring);
-    }
+    write_defaults(j, j->review.old_object);
     admission_restore_stamp(j);
 }
 

@@ -183,18 +183,6 @@ struct kube_op *kube_apply(const struct kube_client *c, struct kube_ref ref, con
     return call(c, KUBE_PATCH, &path, "application/apply-patch+yaml", json, answer);
 }
 
-struct kube_op *kube_patch(const struct kube_client *c, struct kube_ref ref,
-                           enum kube_patch_type type, const char *json, struct kube_answer answer)
-{
-    CLEANUP_BUF struct buf path = BUF_INIT(LIMIT_PATH_BYTES);
-    object_path(&path, ref);
-    kube_path_query(&path, "fieldManager", c->field_manager);
-    return call(c, KUBE_PATCH, &path,
-                type == KUBE_PATCH_MERGE ? "application/merge-patch+json"
-                                         : "application/json-patch+json",
-                json, answer);
-}
-
 struct kube_op *kube_update(const struct kube_client *c, struct kube_ref ref, const char *json,
                             struct kube_answer answer)
 {

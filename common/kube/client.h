@@ -63,9 +63,6 @@ struct kube_op *kube_create(const struct kube_client *c, struct kube_ref ref, co
 struct kube_op *kube_apply(const struct kube_client *c, struct kube_ref ref, const char *json,
                            bool force, struct kube_answer answer);
 
-enum kube_patch_type { KUBE_PATCH_MERGE, KUBE_PATCH_JSON };
-struct kube_op *kube_patch(const struct kube_client *c, struct kube_ref ref,
-                           enum kube_patch_type type, const char *json, struct kube_answer answer);
 /* PUT of an object with its resourceVersion. */
 struct kube_op *kube_update(const struct kube_client *c, struct kube_ref ref, const char *json,
                             struct kube_answer answer);

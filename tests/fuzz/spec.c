@@ -9,7 +9,6 @@
 #include "json/json.h"
 #include "wukong/api/spec.h"
 #include "wukong/policy/policy.h"
-#include "wukong/rules/patch.h"
 #include "wukong/rules/validate.h"
 #include "wukong/source/disks.h"
 
@@ -25,14 +24,9 @@ static void judge_all(const cJSON *tree, const cJSON *other)
     for (size_t i = 0; i < l.count; i++)
         assert(*l.items[i].message);
     findings_message(&l, &out);
-    buf_clear(&out);
-    if (patch_defaults(tree, NULL, NULL, &out)) {
-        CLEANUP_JSON cJSON *patch = NULL;
-        struct err err;
-        int result = json_parse(out.data, out.len, false, &patch, &err);
-        assert(result == 0 && cJSON_IsArray(patch));
-    }
-    (void)patch_defaults(tree, other, NULL, &out);
+    const struct source_defaults d = wukong_source_defaults(tree, NULL, "ns");
+    assert(!d.clone_type || cJSON_IsObject(json_at(tree, "spec.cloneSource")));
+    (void)wukong_source_defaults(tree, other, "ns");
 }
 
 /* The tree as everything that a clone looks at. */

@@ -207,4 +207,14 @@ struct wukong_effective {
 /* ns: the Wukong's namespace. Strings are borrowed from spec and ns. */
 struct wukong_effective wukong_resolve_defaults(const struct wukong_spec *spec, const char *ns);
 
+/* What the mutating endpoint writes into spec.cloneSource, because the CRD's schema cannot default
+   what depends on other fields. NULL: that field stays as it is. */
+struct source_defaults {
+    const char *clone_type, *ns;
+};
+/* On CREATE by the defaults; old NULL. On UPDATE as the old object has it: `kubectl replace` of the
+   first manifest would be refused as a change. Borrowed from the arguments. */
+struct source_defaults wukong_source_defaults(const cJSON *object, const cJSON *old,
+                                              const char *ns);
+
 #endif

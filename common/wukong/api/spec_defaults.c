@@ -1,12 +1,11 @@
 /* What is in force: the defaults that the CRD names, in one place. */
 #include "base/str.h"
+#include "json/json.h"
 #include "wukong/api/spec.h"
 
-static enum clone_type clone_type(const struct wukong_source *s)
+static enum clone_type clone_type_of(enum source_type type)
 {
-    if (s->clone_type != CLONE_UNSET)
-        return s->clone_type;
-    return s->type == SOURCE_VMI ? CLONE_RUNNING : CLONE_FULL;
+    return type == SOURCE_VMI ? CLONE_RUNNING : CLONE_FULL;
 }
 
 struct wukong_effective wukong_resolve_defaults(const struct wukong_spec *spec, const char *ns)
@@ -17,7 +16,7 @@ struct wukong_effective wukong_resolve_defaults(const struct wukong_spec *spec, 
         .source_type = s->type,
         .source_name = s->type == SOURCE_VM ? s->vm_name : s->vmi_name,
         .source_ns = str_or(s->ns, ns),
-        .clone_type = clone_type(s),
+        .clone_type = s->clone_type == CLONE_UNSET ? clone_type_of(s->type) : s->clone_type,
         .quiesce = s->quiesce == QUIESCE_UNSET ? QUIESCE_IF_AVAILABLE : s->quiesce,
         .method = s->method == METHOD_VM_SNAPSHOT ? METHOD_VM_SNAPSHOT : METHOD_VOLUME_SNAPSHOT,
         .stop_source_after = s->stop_source_after == TRI_TRUE,
@@ -36,4 +35,33 @@ struct wukong_effective wukong_resolve_defaults(const struct wukong_spec *spec, 
     if (s->not_before)
         (void)str_to_time_ms(s->not_before, &e.not_before_ms);
     return e;
+}
+
+/* The API server prunes null before it stores the object, but webhooks see it. */
+static bool is_missing(const cJSON *source, const char *field)
+{
+    const cJSON *value = json_get(source, field);
+    return cJSON_IsObject(source) && (!value || cJSON_IsNull(value));
+}
+
+/* What follows from a type that there is; NULL: nothing. */
+static const char *default_clone_type(const cJSON *source)
+{
+    const char *type = json_str(source, "type");
+    for (size_t t = SOURCE_UNSET + 1; type && t < SOURCE_TYPES; t++)
+        if (str_eq(source_type_names[t], type))
+            return clone_type_names[clone_type_of((enum source_type)t)];
+    return NULL;
+}
+
+struct source_defaults wukong_source_defaults(const cJSON *object, const cJSON *old, const char *ns)
+{
+    const cJSON *source = json_at(object, "spec.cloneSource");
+    const cJSON *before = json_at(old, "spec.cloneSource");
+    struct source_defaults d = {NULL, NULL};
+    if (is_missing(source, "cloneType"))
+        d.clone_type = old ? json_str(before, "cloneType") : default_clone_type(source);
+    if (is_missing(source, "namespace"))
+        d.ns = old ? json_str(before, "namespace") : ns;
+    return d;
 }

@@ -94,12 +94,6 @@ static void test_verbs(void **state)
     (void)kube_apply(&x->client, status, "{}", true, answer_of(x));
     expect(x, "PATCH " PATH "/a/status?fieldManager=wukong-test&force=true",
            "application/apply-patch+yaml", NULL, "{}");
-    (void)kube_patch(&x->client, REF, KUBE_PATCH_MERGE, "{}", answer_of(x));
-    expect(x, "PATCH " PATH "/a?fieldManager=wukong-test", "application/merge-patch+json", NULL,
-           "{}");
-    (void)kube_patch(&x->client, REF, KUBE_PATCH_JSON, "[]", answer_of(x));
-    expect(x, "PATCH " PATH "/a?fieldManager=wukong-test", "application/json-patch+json", NULL,
-           "[]");
     (void)kube_update(&x->client, REF, "{}", answer_of(x));
     expect(x, "PUT " PATH "/a?fieldManager=wukong-test", "application/json", NULL, "{}");
 }

@@ -7,7 +7,6 @@
 #include "base/rng.h"
 #include "support.h"
 #include "wukong/api/spec.h"
-#include "wukong/rules/patch.h"
 #include "wukong/rules/rules.h"
 
 struct dimension {
@@ -51,27 +50,17 @@ static void build(const size_t *choice, struct buf *out)
     }
 }
 
-/* The patch by hand: both fields are set when absent. */
+/* As the webhook does, and then nothing is left to be written. */
 static void apply(cJSON *object)
 {
     cJSON *source = (cJSON *)json_at(object, "spec.cloneSource");
-    CLEANUP_BUF struct buf patch = BUF_INIT(64 * KIB);
-    if (!patch_defaults(object, NULL, NULL, &patch))
-        return;
-    CLEANUP_JSON cJSON *operations = cJSON_Parse(patch.data);
-    const cJSON *op;
-    assert_non_null(operations);
-    cJSON_ArrayForEach (op, operations) {
-        const char *name = strrchr(json_str(op, "path"), '/') + 1;
-        if (str_eq(json_str(op, "op"), "test")) {
-            assert_string_equal(json_str(source, name), json_str(op, "value"));
-            continue;
-        }
-        cJSON_DeleteItemFromObjectCaseSensitive(source, name);
-        cJSON_AddItemToObject(source, name, cJSON_Duplicate(json_get(op, "value"), true));
-    }
-    buf_clear(&patch);
-    assert_false(patch_defaults(object, NULL, NULL, &patch));
+    const struct source_defaults d = wukong_source_defaults(object, NULL, "prod");
+    if (d.clone_type)
+        cJSON_AddStringToObject(source, "cloneType", d.clone_type);
+    if (d.ns)
+        cJSON_AddStringToObject(source, "namespace", d.ns);
+    const struct source_defaults again = wukong_source_defaults(object, NULL, "prod");
+    assert_true(!again.clone_type && !again.ns);
 }
 
 static bool same_findings(const struct findings *a, const struct findings *b)
@@ -274,7 +263,7 @@ static void test_random_trees(void **state)
         validate_update(a, b, &l);
         validate_policy(a, &l);
         validate_policy_unknown_fields(a, &l);
-        (void)patch_defaults(a, b, NULL, &out);
+        (void)wukong_source_defaults(a, b, "prod");
         findings_message(&l, &out);
         CLEANUP_ARENA struct arena arena;
         struct wukong w;
