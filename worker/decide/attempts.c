@@ -206,7 +206,8 @@ void after_failure(const struct clone_state *v, struct decision *d)
 {
     const struct clone_record *r = &v->record;
     int64_t deadline = deadline_of(v);
-    bool late = v->now.wall_ms > r->error.at_ms + CLEANUP_LIMIT_MS;
+    int64_t left = clone_cleaning_left_ms(v);
+    bool late = left <= 0;
     /* That a driver does not clone volumes is found out at the cost of one attempt. */
     bool free_one = str_eq(r->error.reason, reason_table[REASON_CLONING_REFUSED].name);
     bool over = r->error.terminal || r->attempts > v->effective.retry_limit + free_one ||
@@ -224,7 +225,7 @@ void after_failure(const struct clone_state *v, struct decision *d)
         decision_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_TRUE, REASON_CLEANED,
                            "nothing temporary is left");
     } else if (!late) {
-        decision_again(d, r->error.at_ms + CLEANUP_LIMIT_MS + 1);
+        decision_again(d, v->now.wall_ms + left);
         return;
     } else if (v->ours_count) {
         create_event(v, d, true, "Leftovers", "%s %s/%s could not be removed within 10 minutes",

@@ -8,9 +8,6 @@
 #include "decide/decide.h"
 #include "steps/table.h"
 
-/* Cleanup that cannot be done in this time is given up (product: an Event names the leftovers). */
-#define CLEANUP_LIMIT_MS 600000
-
 struct walk {
     size_t current; /* enum clone_step_id: the first step not done; CLONE_STEPS: all done */
     enum step_status status;

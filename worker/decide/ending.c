@@ -62,6 +62,14 @@ static void tell_leftovers(const struct clone_state *v, struct decision *d)
                  v->ours_count ? v->ours[0].name : v->effective.source_name);
 }
 
+/* What cannot be removed is left behind once all of it has been asked to go, whatever the order in
+   which it should: nobody would ask again. */
+static bool gives_up(const struct clone_state *v, struct decision *d, bool machines)
+{
+    tell_leftovers(v, d);
+    return teardown_ask_to_go(v, d, machines) || clone_cleaning_left_ms(v) <= -CLEANUP_LIMIT_MS;
+}
+
 /* A finished clone is never run again. What may still be owed: temporaries, snapshots that wait for
    a consumer, a linked clone's parents, the source's stop. */
 void after_end(const struct clone_state *v, struct decision *d)
@@ -82,31 +90,30 @@ void after_end(const struct clone_state *v, struct decision *d)
     bool leaves = !lasting || (failed && !clone_has_children(v));
     if (!owes && v->wukong->has_finalizer && leaves)
         owes = !teardown_nothing_left(v, d, failed && !v->record.ready_count);
-    bool late = v->wukong->deleted_ms && v->wukong->deleted_ms + CLEANUP_LIMIT_MS < v->now.wall_ms;
-    if (owes && late)
-        tell_leftovers(v, d);
+    bool late = owes && v->wukong->deleted_ms && clone_cleaning_left_ms(v) <= 0;
     if (owes && v->wukong->deleted_ms && !late)
-        decision_again(d, v->wukong->deleted_ms + CLEANUP_LIMIT_MS + 1);
-    write_finalizer(v, d, owes && !late);
+        decision_again(d, v->now.wall_ms + clone_cleaning_left_ms(v));
+    /* Machines go by their owner, and while they stay what their disks need stays, too. */
+    if (late && retains)
+        tell_leftovers(v, d);
+    bool over = late && (retains || gives_up(v, d, false));
+    write_finalizer(v, d, owes && !over);
 }
 
 void cancelled(const struct clone_state *v, struct decision *d)
 {
-    int64_t since = v->wukong->deleted_ms ? v->wukong->deleted_ms : v->now.wall_ms;
-    int64_t limit = since + CLEANUP_LIMIT_MS;
+    int64_t left = v->wukong->deleted_ms ? clone_cleaning_left_ms(v) : CLEANUP_LIMIT_MS;
     bool settled = settle_attempt(v, d, true) && teardown_nothing_left(v, d, true);
     d->record.phase = v->record.phase == PHASE_NONE ? PHASE_PENDING : v->record.phase;
     d->step = "Cancelling";
     d->keep_conditions = true;
-    if (!settled && v->now.wall_ms < limit) {
-        decision_again(d, limit);
+    if (!settled && (left > 0 || !gives_up(v, d, true))) {
+        decision_again(d, v->now.wall_ms + (left > 0 ? left : WAIT_POLL_MS));
         return;
     }
     if (v->source_ns_terminating)
         create_event(v, d, true, "ParentLost",
                      "namespace %s of the source is being deleted: what is left there goes with it",
                      v->effective.source_ns);
-    if (!settled)
-        tell_leftovers(v, d);
     write_finalizer(v, d, false);
 }

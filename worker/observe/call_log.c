@@ -123,3 +123,16 @@ bool call_log_has(const struct call_log *m, enum call_kind kind, const char *res
             return true;
     return false;
 }
+
+void memo_note_cleaning(struct call_log *m, int64_t what, int64_t now_mono_ms)
+{
+    if (m->cleaning_what != what)
+        m->cleaning_mono_ms = now_mono_ms;
+    m->cleaning_what = what;
+    for (const struct call *c = what ? m->calls : NULL; c; c = c->next) {
+        /* 500 is an answer: of a webhook that is down, perhaps for good. */
+        bool unanswered = call_had_failed(c) && (c->code == 0 || c->code > 500);
+        if (unanswered && c->done_mono_ms > m->cleaning_mono_ms)
+            m->cleaning_mono_ms = c->done_mono_ms;
+    }
+}

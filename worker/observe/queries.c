@@ -7,6 +7,18 @@
 
 /* --- the attempt and its snapshots --- */
 
+int64_t clone_cleans_up(const struct clone_state *v)
+{
+    if (v->wukong->deleted_ms)
+        return CLEANING_ALL;
+    return record_aborted(&v->record) ? v->record.attempts : 0;
+}
+
+int64_t clone_cleaning_left_ms(const struct clone_state *v)
+{
+    return v->call_log->cleaning_mono_ms + CLEANUP_LIMIT_MS - v->now.mono_ms;
+}
+
 int64_t clone_attempt(const struct clone_state *v)
 {
     return v->record.attempts > 0 ? v->record.attempts : 1;

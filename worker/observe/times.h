@@ -31,6 +31,8 @@
 #define FREEZE_LATE_MS 30000
 /* How long after its guest began to run an agent may take to connect. */
 #define AGENT_WAIT_MS 120000
+/* A clean-up that cannot be done in this time is given up: an Event names what is left. */
+#define CLEANUP_LIMIT_MS 600000
 /* A claim whose every try comes to nothing for this long ends the attempt; its provisioner retries
    for ever. */
 #define RESTORE_STUCK_MS 120000

@@ -38,6 +38,19 @@ static bool set_to_delete(const struct clone_state *v, const char *content)
     return call_ok(gone) && !(call_ok(kept) && kept->done_mono_ms >= gone->done_mono_ms);
 }
 
+/* The physical snapshot that this clone has held is to go with its content; true: it will. */
+static bool gives_back(const struct clone_state *v, struct decision *d, const struct leftover *o)
+{
+    if (o->copy || !o->content || !o->content_retains || !o->policy_ours ||
+        set_to_delete(v, o->content))
+        return true;
+    struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
+                                   o->content, call_key_named(CALL_SET_DELETE, o->content));
+    p->body = "{\"metadata\":{\"annotations\":{\"" POLICY_SET_ANNOTATION
+              "\":\"Delete\"}},\"spec\":{\"deletionPolicy\":\"Delete\"}}";
+    return false;
+}
+
 /* Everything that must come before the deletion of a VolumeSnapshot; true when it has.
    kubevirt_still_holds: only what takes no time. */
 static bool may_go(const struct clone_state *v, struct decision *d, const struct leftover *o,
@@ -63,14 +76,8 @@ static bool may_go(const struct clone_state *v, struct decision *d, const struct
         decision_again(d, v->now.wall_ms + 1000);
         return false;
     }
-    if (!o->copy && o->content && o->content_retains && o->policy_ours &&
-        !set_to_delete(v, o->content)) {
-        struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
-                                       o->content, call_key_named(CALL_SET_DELETE, o->content));
-        p->body = "{\"metadata\":{\"annotations\":{\"" POLICY_SET_ANNOTATION
-                  "\":\"Delete\"}},\"spec\":{\"deletionPolicy\":\"Delete\"}}";
+    if (!gives_back(v, d, o))
         return false;
-    }
     if (kubevirt_still_holds)
         return !o->content_awaited || v->now.wall_ms > o->created_ms + KUBEVIRT_HOLD_MS;
     /* The provisioner takes its finalizer off after the claim is bound, and a conflict makes it try
@@ -93,6 +100,18 @@ static bool may_go(const struct clone_state *v, struct decision *d, const struct
     return true;
 }
 
+static struct call_key delete_key(const struct leftover *o)
+{
+    return call_key_object(CALL_DELETE, worker_kinds[o->kind].resource, NULL, o->uid);
+}
+
+static void send_delete(struct decision *d, const struct leftover *o)
+{
+    struct intent *i = intents_add(&d->intents, INTENT_DELETE, &worker_kinds[o->kind], o->ns,
+                                   o->name, delete_key(o));
+    i->uid = o->uid;
+}
+
 static void remove_one(const struct clone_state *v, struct decision *d, const struct leftover *o)
 {
     if (o->deletion_missed)
@@ -104,10 +123,7 @@ static void remove_one(const struct clone_state *v, struct decision *d, const st
     if ((o->kind == KIND_SNAPSHOT || (o->kind == KIND_CONTENT && !o->copy)) &&
         !may_go(v, d, o, false))
         return;
-    struct intent *i =
-        intents_add(&d->intents, INTENT_DELETE, &worker_kinds[o->kind], o->ns, o->name,
-                    call_key_object(CALL_DELETE, worker_kinds[o->kind].resource, NULL, o->uid));
-    i->uid = o->uid;
+    send_delete(d, o);
 }
 
 /* In a namespace that is being deleted it goes without us, and is not waited for. */
@@ -228,6 +244,24 @@ bool teardown_remove_all(const struct clone_state *v, struct decision *d)
     bool needed = clone_claims_pending(v) ||
                   (v->effective.clone_type == CLONE_LINKED && clone_has_children(v));
     return needed || teardown_remove_snapshots(v, d);
+}
+
+/* What KubeVirt's snapshot holds goes with it, and what is attached with its machine. */
+bool teardown_ask_to_go(const struct clone_state *v, struct decision *d, bool machines)
+{
+    bool asked = true;
+    for (size_t i = 0; i < v->ours_count; i++) {
+        const struct leftover *o = &v->ours[i];
+        bool temporary =
+            o->kind == KIND_SNAPSHOT || o->kind == KIND_CONTENT || o->kind == KIND_VM_SNAPSHOT;
+        if (o->stays || o->deleting || o->attached || o->unlabelled || !(temporary || machines) ||
+            call_ok(call_log_find(v->call_log, delete_key(o))))
+            continue;
+        asked = false;
+        if (gives_back(v, d, o))
+            send_delete(d, o);
+    }
+    return asked;
 }
 
 static bool is_of_target(const struct clone_state *v, const struct target_state *t,

@@ -14,6 +14,9 @@ void teardown_thaw(const struct clone_state *v, struct decision *d, bool wanted)
 /* Removes everything of ours but the machines that have been ready, and what their disks need; true
    when nothing else is left. */
 bool teardown_remove_all(const struct clone_state *v, struct decision *d);
+/* Of a clean-up that is given up: asks everything to go, in no order, so that the cluster removes
+   it when it can; machines: them and their claims, too. True when all has been asked. */
+bool teardown_ask_to_go(const struct clone_state *v, struct decision *d, bool machines);
 /* Removes one machine and its disks; true when they are gone. */
 bool teardown_remove_target(const struct clone_state *v, struct decision *d,
                             const struct target_state *t);

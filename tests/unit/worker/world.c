@@ -128,7 +128,7 @@ static void do_delete(struct world *w, const struct intent *i)
 {
     if (i->kind == &worker_kinds[KIND_VM])
         w->vm = w->vm_up = w->vm_ready = false;
-    if (i->kind == &worker_kinds[KIND_PVC]) {
+    if (i->kind == &worker_kinds[KIND_PVC] && !w->claims_stay) {
         size_t k = index_of(world_claims, i->name);
         w->claim[k] = w->bound[k] = w->owned[k] = false;
     }
@@ -294,7 +294,9 @@ static void obey(struct world *w, const struct intent *i)
     w->calls++;
     w->sent += i->verb != INTENT_EVENT && i->verb != INTENT_READ && i->verb != INTENT_LIST &&
                i->verb != INTENT_DRY_RUN && i->verb != INTENT_PODS && i->verb != INTENT_PROBE;
-    if (i->verb == INTENT_SUBRESOURCE)
+    if (w->unreachable)
+        answer(w, i, false, 0);
+    else if (i->verb == INTENT_SUBRESOURCE)
         do_subresource(w, i);
     else if (i->verb == INTENT_PODS)
         do_pods(w, i);

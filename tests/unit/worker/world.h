@@ -31,6 +31,7 @@
 
 struct world {
     int64_t now;
+    bool unreachable; /* the API server gives no answer */
     /* the Wukong */
     bool finalizer, deleted;
     int64_t deleted_ms;
@@ -97,6 +98,7 @@ struct world {
     bool wait_for_consumer;
     bool claim[DISKS], bound[DISKS], owned[DISKS];
     bool claims_stuck;      /* they never bind */
+    bool claims_stay;       /* their deletion is accepted and comes to nothing */
     unsigned copied[DISKS]; /* how far CDI says it is, in percent */
     int64_t claim_ms[DISKS];
     const char *claim_error;
