@@ -87,6 +87,7 @@ struct clone *clone_table_add(struct clone_table *all, const char *ns, const cha
     memcpy(e->ns, ns, ns_size);
     memcpy(e->uid, uid, uid_size);
     e->usage = (struct clone_usage){.key = e->key, .ns = e->ns, .uid = e->uid};
+    e->freeze_waiter.whose = &e->usage;
     HASH_ADD_KEYPTR(by_key, all->by_key, e->key, strlen(e->key), e);
     HASH_ADD_KEYPTR(by_uid, all->by_uid, e->uid, strlen(e->uid), e);
     return e;
@@ -168,6 +169,18 @@ static void clone_free(struct clone *e)
     free(e);
 }
 
+/* Whose turn it is, is seen when they are looked at: the first few, for several slots. */
+#define FREEZE_WOKEN 3
+
+static void wake_who_waits_to_freeze(struct clone_table *all)
+{
+    for (size_t i = 0; all->usage.wake && i < all->freeze_queue.count && i < FREEZE_WOKEN; i++) {
+        struct freeze_waiter *w = all->freeze_queue.items[i];
+        struct clone *e = (struct clone *)((char *)w - offsetof(struct clone, freeze_waiter));
+        all->usage.wake(all->usage.arg, &e->usage);
+    }
+}
+
 static void set_freezing(struct clone_table *all, struct clone *e, bool freezing)
 {
     struct clone **at = &all->freezers;
@@ -180,6 +193,8 @@ static void set_freezing(struct clone_table *all, struct clone *e, bool freezing
     *at = freezing ? e : e->next_freezer;
     e->freezing = freezing;
     e->slot_until_ms = 0;
+    if (!freezing)
+        wake_who_waits_to_freeze(all);
 }
 
 size_t clone_table_frozen(struct clone_table *all, const struct clone *self, int64_t now_ms)
@@ -201,6 +216,7 @@ void clone_table_count_freeze(struct clone_table *all, struct clone *e)
 
 void clone_table_remove(struct clone_table *all, struct clone *e)
 {
+    freeze_queue_leave(&all->freeze_queue, &e->freeze_waiter);
     set_freezing(all, e, false);
     usage_forget(&all->usage, &e->usage);
     leave_all(all, e);
@@ -353,6 +369,9 @@ bool clone_table_summarise(struct clone_table *all, struct clone *e, const struc
         e->owes_thaw = record_owes_thaw(r);
         e->freeze_ms = r->attempt.freeze.deadline_ms - r->attempt.freeze.requested_ms;
         /* Another attempt begins with an empty record; the guest was thawed all the same. */
+        if (r->attempt.freeze.thawed_ms && r->attempt.freeze.thawed_ms != e->thawed_ms)
+            freeze_queue_note_slot(&all->freeze_queue,
+                                   r->attempt.freeze.thawed_ms - r->attempt.freeze.requested_ms);
         if (r->attempt.freeze.thawed_ms)
             e->thawed_ms = r->attempt.freeze.thawed_ms;
         e->vm_snapshot = v.effective.method == METHOD_VM_SNAPSHOT && r->attempt.source_uid &&
@@ -393,4 +412,5 @@ void clone_table_release(struct clone_table *all)
         clone_free(e);
     }
     usage_release(&all->usage);
+    freeze_queue_release(&all->freeze_queue);
 }

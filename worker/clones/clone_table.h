@@ -12,6 +12,7 @@
 
 #include <uthash.h>
 
+#include "clones/freeze_queue.h"
 #include "clones/indoubt.h"
 #include "clones/metrics.h"
 #include "clones/share_rules.h"
@@ -68,6 +69,7 @@ struct clone {
     size_t policies_broken;
     size_t disk_count; /* as the status says; 0: not known */
     struct clone_usage usage;
+    struct freeze_waiter freeze_waiter;
     bool owes_thaw;
     bool freezing;              /* among clone_table.freezers */
     struct clone *next_freezer; /* and its place there */
@@ -91,6 +93,7 @@ struct clone_table {
     struct clone *dead;     /* gone, their calls are not back yet; linked by same_source_next */
     struct usage usage;     /* of those that have begun, or may */
     struct clone *freezers; /* those that have a guest frozen, or have announced it */
+    struct freeze_queue freeze_queue; /* and those that wait for them */
 };
 
 struct clone *clone_table_by_key(const struct clone_table *all, const char *ns, const char *name);

@@ -86,13 +86,27 @@ static bool vm_snapshot_under_way(struct worker *w, const struct clone *e)
     return any;
 }
 
+/* Whether it may freeze its guest now, as far as the others are concerned. */
+static void queue_settings(struct worker *w, struct clone *self, struct observe_settings *s)
+{
+    const struct freeze_queue *q = &w->clones.freeze_queue;
+    int64_t now = worker_mono(w);
+    s->freezes_max = w->config.max_frozen;
+    if (!s->freezes_max)
+        return;
+    size_t frozen = clone_table_frozen(&w->clones, self, now);
+    size_t free = frozen < s->freezes_max ? s->freezes_max - frozen : 0;
+    s->freezes_full = freeze_queue_must_wait(q, &self->freeze_waiter, free, now);
+    s->freeze_ahead = freeze_queue_ahead(q, &self->freeze_waiter);
+    s->freeze_expected_ms = freeze_queue_expected_ms(q, s->freeze_ahead, s->freezes_max);
+    s->freeze_queued_ms = freeze_queue_waited_ms(&self->freeze_waiter, now);
+}
+
 static void settings_of(struct worker *w, struct clone *self, const struct kube_object *o,
                         const struct clone_state *v, struct observe_settings *s)
 {
     s->unfreeze_timeout_ms = w->config.unfreeze_timeout_ms;
-    s->freezes_max = w->config.max_frozen;
-    s->freezes_full =
-        s->freezes_max && clone_table_frozen(&w->clones, self, worker_mono(w)) >= s->freezes_max;
+    queue_settings(w, self, s);
     for (struct clone *e = clone_table_of_source(&w->clones, v->effective.source_ns,
                                                  str_or(v->effective.source_name, "-"));
          e; e = e->same_source_next) {
@@ -123,6 +137,11 @@ static void log_step(struct clone *e, const struct clone_state *v, const struct 
     e->logged = mark;
 }
 
+static enum freeze_wish wish_of(const struct decision *d)
+{
+    return d->waits_to_freeze ? FREEZE_QUEUED : d->prepares ? FREEZE_PREPARES : FREEZE_NO_WISH;
+}
+
 static void carry_out(struct worker *w, struct clone *e, const struct clone_state *v,
                       struct decision *d)
 {
@@ -134,6 +153,7 @@ static void carry_out(struct worker *w, struct clone *e, const struct clone_stat
             i->verb == INTENT_EVENT)
             execute(&w->executor, i, &e->call_log, e, &e->flights);
     }
+    freeze_queue_settle(&w->clones.freeze_queue, &e->freeze_waiter, wish_of(d), v->now.mono_ms);
     if (d->write_status)
         worker_send_status(w, e, v, d);
     log_step(e, v, d);

@@ -39,7 +39,9 @@ static int64_t attempt_backoff(const struct clone_state *v)
 
 static int64_t deadline_of(const struct clone_state *v)
 {
-    return v->record.start_ms ? v->record.start_ms + v->effective.deadline_s * 1000 : 0;
+    /* The clock stands while others' guests are frozen (begin_attempt moves it on). */
+    int64_t start = v->record.start_ms + v->source.freeze_queued_ms;
+    return v->record.start_ms ? start + v->effective.deadline_s * 1000 : 0;
 }
 
 /* How many attempts in a row have ended so, with the one that ends now. */

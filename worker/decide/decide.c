@@ -109,6 +109,8 @@ static void go_on(const struct clone_state *v, struct decision *d)
 {
     struct walk w = walk_steps(v);
     d->share = share_state(v, &w);
+    d->waits_to_freeze = w.current > CLONE_STEP_PREFLIGHT && w.why.reason == REASON_QUEUED;
+    d->prepares = w.current == CLONE_STEP_PREFLIGHT && w.why.reason == REASON_WAITING;
     d->record.phase = v->record.attempts || w.current > 1 ? PHASE_CLONING : PHASE_PENDING;
     start_clock(v, &w, d);
     batch_note_ready(v, d);

@@ -48,6 +48,9 @@ static void apply_settings(struct clone_state *v, const struct observe_settings 
     v->source.freeze_elsewhere = s->freeze_elsewhere;
     v->source.freezes_max = s->freezes_max;
     v->source.freezes_full = s->freezes_full;
+    v->source.freeze_ahead = s->freeze_ahead;
+    v->source.freeze_expected_ms = s->freeze_expected_ms;
+    v->source.freeze_queued_ms = s->freeze_queued_ms;
     v->source.vm_snapshot_elsewhere = s->vm_snapshot_elsewhere;
     v->source.may_start = s->permit.may_start;
     v->source.last_thaw_ms = s->last_thaw_ms;

@@ -109,7 +109,10 @@ struct source_state {
     bool may_start;             /* the requester may start it */
     bool freeze_elsewhere;      /* another Wukong owes a thaw on this VMI */
     unsigned freezes_max;       /* guests that may be frozen at once, 0: no limit */
-    bool freezes_full;          /* other Wukongs have as many frozen, whatever their source */
+    bool freezes_full;          /* as many are frozen, whatever their source, or others go first */
+    size_t freeze_ahead;        /* clones that freeze their guest before this one */
+    int64_t freeze_expected_ms; /* in how long its turn is expected; 0: not known */
+    int64_t freeze_queued_ms;   /* for how long it has waited for its turn; 0: it does not */
     bool vm_snapshot_elsewhere; /* another Wukong's VirtualMachineSnapshot is under way */
     int64_t last_thaw_ms;       /* wall; 0: none known */
 };

@@ -16,6 +16,10 @@
 #define FREEZE_POLL_MS 6000
 /* Who waits until fewer guests are frozen looks again this often. */
 #define FREEZE_TURN_MS 500
+/* Who stands further behind tells its place this often at least. */
+#define FREEZE_PLACE_MS 30000
+/* So many that freeze next keep what they have read fresh. */
+#define FREEZE_WARM 3
 /* Before the guest's own timer thaws it, we do. */
 #define THAW_MARGIN_MS 2000
 /* Windows holds its writes for so long, and goes on by itself (VSS; KubeVirt

@@ -1,6 +1,8 @@
 /* The freeze and the thaw of the guest; see steps.h. */
 #include "steps/steps.h"
 
+#include <stdio.h>
+
 #include "actions/create.h"
 #include "base/str.h"
 #include "observe/resources.h"
@@ -33,6 +35,26 @@ static enum step_status check_frozen(const struct clone_state *v, struct why *wh
 
 /* Whoever ends first thaws both, and KubeVirt leaves out its own freeze where it reads a state of
    5 s ago (pkg/storage/snapshot/source.go): one at a time. */
+/* Told ever more often the nearer its turn comes: each time is a write. The first ones look for
+   themselves, as the time of a guest that does not thaw ends without an event. */
+static void tell_place(const struct clone_state *v, struct why *why)
+{
+    const struct source_state *s = &v->source;
+    int64_t wait = s->freeze_expected_ms / 2;
+    wait = wait < FREEZE_TURN_MS ? FREEZE_TURN_MS : wait;
+    why->again_ms = v->now.wall_ms + (s->freeze_ahead < s->freezes_max ? FREEZE_TURN_MS
+                                      : wait < FREEZE_PLACE_MS         ? wait
+                                                                       : FREEZE_PLACE_MS);
+    char before[48] = "", when[48] = "";
+    if (s->freeze_ahead)
+        (void)snprintf(before, sizeof before, "; %zu go before this one", s->freeze_ahead);
+    if (s->freeze_expected_ms >= 1000)
+        (void)snprintf(when, sizeof when, "; its turn comes in about %lld s",
+                       (long long)(s->freeze_expected_ms / 1000));
+    why_set(why, REASON_QUEUED, "guests of other clones are frozen, %u at a time%s%s",
+            s->freezes_max, before, when);
+}
+
 enum step_status check_free_guest(const struct clone_state *v, struct why *why)
 {
     const struct source_state *s = &v->source;
@@ -53,9 +75,7 @@ enum step_status check_free_guest(const struct clone_state *v, struct why *why)
         why_set(why, REASON_SOURCE_BUSY, "the source was thawed a moment ago");
         why->again_ms = rested;
     } else if (clone_waits_for_turn(v)) {
-        why_set(why, REASON_QUEUED, "guests of other clones are frozen, %u at a time",
-                s->freezes_max);
-        why->again_ms = v->now.wall_ms + FREEZE_TURN_MS;
+        tell_place(v, why);
     }
     return why->reason == REASON_CLONING ? STEP_TODO : STEP_WAIT;
 }
@@ -84,6 +104,9 @@ void begin_attempt(const struct clone_state *v, struct decision *d)
         d->record.attempt.begun_ms = v->now.wall_ms;
         d->record.attempt.owned = true;
     }
+    /* What it has waited for its turn does not count against its deadline. */
+    if (d->record.start_ms && !v->record.attempt.source_uid)
+        d->record.start_ms += v->source.freeze_queued_ms;
     d->record.attempt.source_uid = v->source.vmi_exists ? v->source.vmi_uid : v->source.vm_uid;
     d->record.source_vmi = v->source.vmi_exists ? v->source.vmi_name : v->source.vm_name;
 }

@@ -15,11 +15,13 @@
 /* A watch that shows what was read is believed for so long. */
 #define READ_TRUST_MS 3600000
 
-/* How old an answer is. While other clones' guests are frozen it does not grow old: it is asked
-   again when the turn has come, and not every few seconds until then. */
+/* How old an answer is. While other clones' guests are frozen it does not grow old, but for the
+   next few: it is asked again shortly before the turn comes, and not every few seconds until then.
+ */
 static int64_t age_ms(const struct clone_state *v, const struct call *c)
 {
-    return clone_waits_for_turn(v) ? 0 : v->now.wall_ms - c->done_ms;
+    bool rests = clone_waits_for_turn(v) && v->source.freeze_ahead >= FREEZE_WARM;
+    return rests ? 0 : v->now.wall_ms - c->done_ms;
 }
 
 /* That a claim is not there is an answer, too: it may be one that nobody wants. */

@@ -218,21 +218,42 @@ static void test_vm_snapshot_waits_for_the_guest(void **state)
     }
 }
 
+/* Its deadline is for what it does, not for how many came before it. */
+static void test_the_deadline_stands_in_the_queue(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    w.others_frozen = true;
+    w.queued_ms = w.now;
+    w.freeze_ahead = 9;
+    run(&w, 5 * 2 * 3600); /* two hours; the deadline is one */
+    assert_int_equal(w.record.phase, PHASE_CLONING);
+    w.others_frozen = false; /* it keeps its place while it reads once more */
+    succeeds(&w, 50);
+    assert_int_equal(w.record.attempts, 1);
+    sim_cluster_release(&w);
+}
+
 /* Its guest runs until fewer others are frozen. Meanwhile nothing is written, and nothing asked
-   again that would be old by then. */
+   again that would be old by then. The next few keep what they have read fresh. */
 static void test_waits_for_its_turn(void **state)
 {
     (void)state;
     struct world w = new_world();
     w.others_frozen = true;
+    w.queued_ms = w.now;
+    w.freeze_ahead = 5;
     run(&w, 50);
     const cJSON *ready = condition(&w, "Ready");
     assert_string_equal(str_or(json_str(ready, "reason"), ""), "Queued");
     assert_string_equal(json_str(ready, "message"),
-                        "guests of other clones are frozen, 4 at a time");
+                        "guests of other clones are frozen, 4 at a time; 5 go before this one");
     int calls = w.calls;
     run(&w, 600);
     assert_int_equal(w.calls, calls);
+    w.freeze_ahead = 1;
+    run(&w, 300);
+    assert_true(w.calls > calls);
     assert_int_equal(w.freezes, 0);
     w.others_frozen = false;
     succeeds(&w, 50);
@@ -265,6 +286,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_soft_changes_are_no_storm),
         cmocka_unit_test(test_waits_for_its_turn),
+        cmocka_unit_test(test_the_deadline_stands_in_the_queue),
         cmocka_unit_test(test_happy),
         cmocka_unit_test(test_never_again),
         cmocka_unit_test(test_no_agent),

@@ -66,9 +66,11 @@ struct world {
     bool moved;               /* by then the source names another claim for its first disk */
     /* Pods that use claims, before the cut and after, as pods_digest says them; NULL: none. */
     const char *pods, *pods_after;
-    bool pods_paged;    /* on the second page */
-    int pods_code;      /* answer to the next question for a page with a token; 0: 200 */
-    bool others_frozen; /* guests of other clones, as many as may be */
+    bool pods_paged;     /* on the second page */
+    int pods_code;       /* answer to the next question for a page with a token; 0: 200 */
+    bool others_frozen;  /* guests of other clones, as many as may be */
+    int64_t queued_ms;   /* and it has waited for its turn since then */
+    size_t freeze_ahead; /* clones that freeze before this one, meanwhile */
     int starts, stops;
     char vmi_uid[16];
     const char
