@@ -107,7 +107,7 @@ void create_snapshot(const struct clone_state *v, struct decision *d, size_t dis
                   call_key_named(CALL_CREATE_SNAPSHOT, v->disks[disk].snapshot.name));
 }
 
-void body_dry_run_snapshot(const struct clone_state *v, struct decision *d, size_t disk)
+void create_dry_run_snapshot(const struct clone_state *v, struct decision *d, size_t disk)
 {
     send_snapshot(v, d, disk, INTENT_DRY_RUN,
                   clone_dry_key(v, CALL_DRY_SNAPSHOT, v->disks[disk].snapshot.name));

@@ -20,7 +20,7 @@ const struct needed_object *needed_objects(const struct clone_state *v, size_t *
 
 void create_snapshot(const struct clone_state *v, struct decision *d, size_t disk);
 /* The same, tried: a quota or a policy that refuses it is met before the guest is frozen. */
-void body_dry_run_snapshot(const struct clone_state *v, struct decision *d, size_t disk);
+void create_dry_run_snapshot(const struct clone_state *v, struct decision *d, size_t disk);
 void create_content_copy(const struct clone_state *v, struct decision *d, size_t disk);
 void create_snapshot_copy(const struct clone_state *v, struct decision *d, size_t disk);
 void create_vm_snapshot(const struct clone_state *v, struct decision *d);

@@ -124,7 +124,7 @@ bool call_log_has(const struct call_log *m, enum call_kind kind, const char *res
     return false;
 }
 
-void memo_note_cleaning(struct call_log *m, int64_t what, int64_t now_mono_ms)
+void call_log_note_cleaning(struct call_log *m, int64_t what, int64_t now_mono_ms)
 {
     if (m->cleaning_what != what)
         m->cleaning_mono_ms = now_mono_ms;

@@ -92,7 +92,7 @@ struct call_log {
     int64_t held_ms;             /* something held the source that changes what its claims hold, */
     int64_t spoiled_ms;          /* and did so within an attempt that was under way; */
     int spoiled_by;              /* enum hold: that */
-    int64_t cleaning_what;       /* what is being cleaned up (memo_note_cleaning); 0: nothing */
+    int64_t cleaning_what;       /* what is being cleaned up (call_log_note_cleaning); 0: nothing */
     int64_t cleaning_mono_ms;    /* and since when this process could have done so */
     int64_t thawed_wall_ms;      /* the last thaw this process knows to have worked */
 };
@@ -102,7 +102,7 @@ struct call_log {
 /* To be called at each look: how long a clean-up takes counts from this process's first look at it,
    and anew from each call to which the API server gave no answer. A worker that was away, or that
    cannot reach anybody, gives nothing up. */
-void memo_note_cleaning(struct call_log *m, int64_t what, int64_t now_mono_ms);
+void call_log_note_cleaning(struct call_log *m, int64_t what, int64_t now_mono_ms);
 void call_log_release(struct call_log *m);
 /* NULL when the call was never made. Borrowed until the next change of the call log. */
 const struct call *call_log_find(const struct call_log *m, struct call_key key);

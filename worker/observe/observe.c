@@ -88,7 +88,7 @@ int observe_clone(struct clone_state *v, const struct cache_reader *real,
     if (!v->wukong && observe_wukong(v, object, err) < 0)
         return -1;
     apply_settings(v, settings);
-    memo_note_cleaning(call_log, clone_cleans_up(v), v->now.mono_ms);
+    call_log_note_cleaning(call_log, clone_cleans_up(v), v->now.mono_ms);
     if (!v->effective.is_clone)
         return 0;
     observe_spec_findings(v, call_log, object);

@@ -19,7 +19,7 @@ int64_t clone_wait_ms(const struct clone_state *v);
 /* The same of a look at that time; wall. */
 int64_t clone_wait_at(const struct clone_state *v, int64_t at_ms);
 enum cut_mode clone_cut_mode(const struct clone_state *v);
-/* What is being cleaned up, for memo_note_cleaning; 0: nothing. */
+/* What is being cleaned up, for call_log_note_cleaning; 0: nothing. */
 int64_t clone_cleans_up(const struct clone_state *v);
 /* For how much longer the clean-up goes on before it is given up; <= 0: it is late. */
 int64_t clone_cleaning_left_ms(const struct clone_state *v);

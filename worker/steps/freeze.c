@@ -33,8 +33,6 @@ static enum step_status check_frozen(const struct clone_state *v, struct why *wh
     return call_ok(freeze) ? STEP_DONE : STEP_WAIT;
 }
 
-/* Whoever ends first thaws both, and KubeVirt leaves out its own freeze where it reads a state of
-   5 s ago (pkg/storage/snapshot/source.go): one at a time. */
 /* Told ever more often the nearer its turn comes: each time is a write. The first ones look for
    themselves, as the time of a guest that does not thaw ends without an event. */
 static void tell_place(const struct clone_state *v, struct why *why)
@@ -55,6 +53,8 @@ static void tell_place(const struct clone_state *v, struct why *why)
             s->freezes_max, before, when);
 }
 
+/* Whoever ends first thaws both, and KubeVirt leaves out its own freeze where it reads a state of
+   5 s ago (pkg/storage/snapshot/source.go): one at a time. */
 enum step_status check_free_guest(const struct clone_state *v, struct why *why)
 {
     const struct source_state *s = &v->source;

@@ -144,7 +144,7 @@ static void try_once(const struct clone_state *v, struct decision *d, const stru
     else if (t->call == CALL_DRY_VM)
         create_dry_run_vm(v, d, first_missing(v));
     else
-        body_dry_run_snapshot(v, d, t->disk);
+        create_dry_run_snapshot(v, d, t->disk);
 }
 
 /* What was stored of a trial is what was asked for. */

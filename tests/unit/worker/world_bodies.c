@@ -101,7 +101,7 @@ void create_dry_run_claim(const struct clone_state *v, struct decision *d,
                clone_dry_key(v, CALL_DRY_CLAIM, t->claims[disk].name));
 }
 
-void body_dry_run_snapshot(const struct clone_state *v, struct decision *d, size_t disk)
+void create_dry_run_snapshot(const struct clone_state *v, struct decision *d, size_t disk)
 {
     const char *name = v->disks[disk].snapshot.name;
     add_intent(v, d, INTENT_DRY_RUN, KIND_SNAPSHOT, name,

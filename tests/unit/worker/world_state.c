@@ -150,7 +150,7 @@ void world_see(struct world *w, struct clone_state *v, struct arena *a)
                               .record = w->record,
                               .unfreeze_timeout_ms = 60000};
     see_wukong(w, v, a);
-    memo_note_cleaning(&w->call_log, clone_cleans_up(v), w->now);
+    call_log_note_cleaning(&w->call_log, clone_cleans_up(v), w->now);
     see_source(w, v);
     if (w->closed_until > w->now) {
         v->permitted_ms = w->closed_until;
