@@ -21,6 +21,9 @@
 #define CALL_SETTLE_MS 5000
 #define CALL_BACKOFF_MS 500
 #define CALL_BACKOFF_MAX_MS 60000
+/* Dry runs that were refused wait for a person, or for a quota to become free: all of them together
+   are repeated once in so long at most, in the order in which they were refused. */
+#define CALL_REFUSED_APART_MS 120
 /* A thaw that failed is sent again this soon at the latest. */
 #define CALL_URGENT_MS 2000
 
@@ -42,6 +45,7 @@ struct executor {
     void (*whose)(void *owner, const char **ret_name, const char **ret_uid);
     void *arg;
     unsigned in_flight;
+    int64_t repeat_ms; /* monotonic: until when repeats of refused dry runs are planned */
     struct execution *flying;
     struct readings readings;
     unsigned long long writes; /* requests that change something, ever */

@@ -31,7 +31,7 @@ struct waiting {
     struct sim sim;
     const struct cell *cell;
     unsigned long long counted;
-    unsigned minute, worst;
+    unsigned minute, worst, of[MINUTES];
 };
 
 /* --- what holds them up --- */
@@ -166,14 +166,12 @@ static void every_tick(void *arg)
 {
     struct waiting *w = arg;
     struct sim *s = &w->sim;
-    if (s->now_ms / MINUTE_MS > w->minute) {
+    if (w->minute < MINUTES && s->now_ms / MINUTE_MS > w->minute) {
         if (w->cell->stirred)
             stir(s);
         unsigned now = (unsigned)(requests(s) - w->counted);
         w->counted += now;
-        w->minute++;
-        if (s->verbose)
-            (void)printf("  minute %u: %u requests\n", w->minute, now);
+        w->of[w->minute++] = now;
         if (w->minute > SETTLE_MINUTES && now > w->worst)
             w->worst = now;
     }
@@ -226,6 +224,10 @@ static bool run(const struct cell *c, bool verbose)
     (void)printf("%s: %u of %u clones of %u sources wait, %s: at most %u requests a minute%s%s\n",
                  c->name, held, CLONES, c->sources, c->reason, w.worst, good ? "" : ", BROKEN ",
                  s->violation ? s->violation_detail : "");
+    (void)printf("  minute by minute:");
+    for (unsigned i = 0; i < w.minute; i++)
+        (void)printf(" %u", w.of[i]);
+    (void)printf("\n");
     if (verbose)
         for (const struct api_object *o = s->api.objects[API_WUKONG]; o; o = o->hh.next)
             (void)printf("  %s %s\n", o->name, why_of(o));
