@@ -104,13 +104,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     put_carrier(&c, spec == 3 ? "other" : "ns", text);
     build(&c);
     struct decision d = {.intents = {.arena = &c.arena}};
-    clone_decide(&c.view, &d);
+    clone_decide(&c.state, &d);
     if (!arena_full(&c.arena))
-        check_intents(&c.view, &d);
+        check_intents(&c.state, &d);
     struct decision all = {.intents = {.arena = &c.arena}};
-    build_bodies(&c.view, &all);
+    build_bodies(&c.state, &all);
     if (!arena_full(&c.arena))
-        check_intents(&c.view, &all);
+        check_intents(&c.state, &all);
     drop(&c);
     return 0;
 }

@@ -39,7 +39,7 @@ struct cluster {
     size_t count, visits[WORKER_KINDS]; /* objects that the state was shown, by kind */
     struct call_log call_log;
     struct arena arena;
-    struct clone_state view;
+    struct clone_state state;
 };
 
 static inline void put(struct cluster *c, enum worker_kind kind, const char *json)
@@ -102,15 +102,15 @@ static inline void build(struct cluster *c)
     const struct observe_settings settings = {.unfreeze_timeout_ms = 60000};
     struct err err = {0};
     arena_init_soft(&c->arena, 16 * MIB);
-    c->view = (struct clone_state){.arena = &c->arena};
-    assert_int_equal(observe_clone(&c->view, &caches, get(c, KIND_WUKONG, "ns", "w"), &c->call_log,
+    c->state = (struct clone_state){.arena = &c->arena};
+    assert_int_equal(observe_clone(&c->state, &caches, get(c, KIND_WUKONG, "ns", "w"), &c->call_log,
                                    (struct now){NOW, 1}, &settings, &err),
                      0);
 }
 
 static inline void drop(struct cluster *c)
 {
-    clone_state_release(&c->view);
+    clone_state_release(&c->state);
     arena_release(&c->arena);
     call_log_release(&c->call_log);
     for (size_t i = 0; i < c->count; i++)

@@ -97,8 +97,8 @@ static void test_before_a_snapshot_goes(void **state)
             put(&c, KIND_CONTENT, rows[i].cached);
         live_content(&c, stale ? "" : rows[i].live, stale ? NOW - 60000 : NOW - 1000);
         build(&c);
-        const struct leftover *left = c.view.ours;
-        if (c.view.ours_count != 1 || (left->look != NULL) != rows[i].look ||
+        const struct leftover *left = c.state.ours;
+        if (c.state.ours_count != 1 || (left->look != NULL) != rows[i].look ||
             left->content_awaited != rows[i].awaited || left->being_cut != rows[i].being_cut ||
             left->content_retains != rows[i].retains)
             fail_msg("%s: look %s, awaited %d, being cut %d, retains %d", rows[i].name,
@@ -125,7 +125,7 @@ static void test_stuck_content(void **state)
         put(&c, KIND_CONTENT,
             CONTENT("Delete", ",'deletionTimestamp':'2026-09-21T14:13:00Z'", HANDLE));
         build(&c);
-        assert_int_equal(c.view.ours[0].deletion_missed != NULL, i == 0);
+        assert_int_equal(c.state.ours[0].deletion_missed != NULL, i == 0);
         drop(&c);
     }
 }
@@ -155,11 +155,11 @@ static void test_backups_are_ours(void **state)
                       labelled ? ",'labels':{'vm.novasphere.dev/wukong-uid':'" UID "'}" : "");
         put(&c, KIND_SNAPSHOT, snapshot);
         build(&c);
-        assert_int_equal(c.view.ours_count, 2);
-        size_t at = c.view.ours[0].kind == KIND_SNAPSHOT ? 0 : 1;
-        assert_int_equal(c.view.ours[at].kind, KIND_SNAPSHOT);
-        assert_int_equal(c.view.ours[at].unlabelled, !labelled);
-        assert_true(c.view.ours[1 - at].kubevirt_still_holds);
+        assert_int_equal(c.state.ours_count, 2);
+        size_t at = c.state.ours[0].kind == KIND_SNAPSHOT ? 0 : 1;
+        assert_int_equal(c.state.ours[at].kind, KIND_SNAPSHOT);
+        assert_int_equal(c.state.ours[at].unlabelled, !labelled);
+        assert_true(c.state.ours[1 - at].kubevirt_still_holds);
         drop(&c);
     }
 }
@@ -212,8 +212,8 @@ static void test_backups_that_the_cache_does_not_show(void **state)
         }
         build(&c);
         size_t count = 0;
-        for (size_t k = 0; k < c.view.ours_count; k++) {
-            const struct leftover *o = &c.view.ours[k];
+        for (size_t k = 0; k < c.state.ours_count; k++) {
+            const struct leftover *o = &c.state.ours[k];
             if (o->kind != KIND_SNAPSHOT)
                 continue;
             count++;
@@ -250,9 +250,9 @@ static void test_contents_of_ours(void **state)
             put(&c, KIND_SNAPSHOT,
                 "{'metadata':{'name':'" SNAPSHOT "','namespace':'ns','uid':'s1'},'spec':{}}");
         build(&c);
-        assert_int_equal(c.view.ours_count, 1);
-        assert_int_equal(c.view.ours[0].copy, rows[i].copy);
-        assert_int_equal(c.view.ours[0].attached, rows[i].attached);
+        assert_int_equal(c.state.ours_count, 1);
+        assert_int_equal(c.state.ours[0].copy, rows[i].copy);
+        assert_int_equal(c.state.ours[0].attached, rows[i].attached);
         drop(&c);
     }
 }

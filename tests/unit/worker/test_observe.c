@@ -13,9 +13,9 @@ static void test_capture_from_snapshot(void **state)
     wukong(&c, OF_VMI, PAST_CUT);
     carrier(&c, "{\"source\":" SOURCE ",\"disks\":[" DISK("1", ",\"pvc\":{}") "]}");
     build(&c);
-    assert_true(c.view.capture.present);
-    assert_int_equal(c.view.disk_count, 1);
-    assert_string_equal(c.view.targets[0].claims[0].name, "w-root");
+    assert_true(c.state.capture.present);
+    assert_int_equal(c.state.disk_count, 1);
+    assert_string_equal(c.state.targets[0].claims[0].name, "w-root");
     drop(&c);
 }
 
@@ -48,9 +48,9 @@ static void test_old_captures_are_read(void **state)
         wukong(&c, OF_VMI, PAST_CUT);
         carrier(&c, text);
         build(&c);
-        if (!c.view.capture.present || c.view.disks[0].plan->method != rows[i].want)
+        if (!c.state.capture.present || c.state.disks[0].plan->method != rows[i].want)
             fail_msg("method %s is read as %d", rows[i].method,
-                     c.view.capture.present ? (int)c.view.disks[0].plan->method : -1);
+                     c.state.capture.present ? (int)c.state.disks[0].plan->method : -1);
         drop(&c);
     }
 }
@@ -75,7 +75,7 @@ static void test_damaged_capture(void **state)
         wukong(&c, OF_VMI, PAST_CUT);
         carrier(&c, text);
         build(&c);
-        if (c.view.capture.present || c.view.disk_count || !c.view.capture.refusal)
+        if (c.state.capture.present || c.state.disk_count || !c.state.capture.refusal)
             fail_msg("accepted: %s", disks[i]);
         drop(&c);
     }
@@ -102,8 +102,8 @@ static void test_cut_without_a_time(void **state)
             rows[i].status);
         put(&c, KIND_CONTENT, content);
         build(&c);
-        assert_int_equal(c.view.disk_count, 1);
-        assert_int_equal(c.view.disks[0].snapshot.cut, rows[i].cut);
+        assert_int_equal(c.state.disk_count, 1);
+        assert_int_equal(c.state.disks[0].snapshot.cut, rows[i].cut);
         drop(&c);
     }
 }
@@ -139,9 +139,9 @@ static void test_cut_by_its_rule(void **state)
             rows[i].ready ? "true" : "false");
         put(&c, KIND_CONTENT, content);
         build(&c);
-        assert_int_equal(c.view.capture.refusal != REASON_NONE, rows[i].damaged);
+        assert_int_equal(c.state.capture.refusal != REASON_NONE, rows[i].damaged);
         if (!rows[i].damaged)
-            assert_int_equal(c.view.disks[0].snapshot.cut, rows[i].cut);
+            assert_int_equal(c.state.disks[0].snapshot.cut, rows[i].cut);
         drop(&c);
     }
 }
@@ -171,9 +171,9 @@ static void test_classes_with_cut_rules(void **state)
         wukong(&c, OF_VMI, "{}");
         put(&c, KIND_SNAPSHOT_CLASS, class);
         build(&c);
-        assert_int_equal(c.view.classes.snapshot_class_count, 1);
-        assert_int_equal(c.view.classes.snapshot_classes[0].cut.rule, rows[i].rule);
-        assert_int_equal(c.view.classes.snapshot_classes[0].cut.slow, rows[i].slow);
+        assert_int_equal(c.state.classes.snapshot_class_count, 1);
+        assert_int_equal(c.state.classes.snapshot_classes[0].cut.rule, rows[i].rule);
+        assert_int_equal(c.state.classes.snapshot_classes[0].cut.slow, rows[i].slow);
         drop(&c);
     }
 }
@@ -192,9 +192,9 @@ static void test_a_spec_past_the_webhook(void **state)
         struct cluster c = {0};
         wukong(&c, rows[i].spec, rows[i].status);
         build(&c);
-        assert_int_equal(c.view.invalid != NULL, rows[i].invalid);
-        if (c.view.invalid)
-            assert_non_null(strstr(c.view.invalid, "spec.cloneSource.vmiName"));
+        assert_int_equal(c.state.invalid != NULL, rows[i].invalid);
+        if (c.state.invalid)
+            assert_non_null(strstr(c.state.invalid, "spec.cloneSource.vmiName"));
         drop(&c);
     }
 }
@@ -212,8 +212,8 @@ static void test_namespaces_that_go(void **state)
             row == 1 ? "there" : "ns");
         put(&c, KIND_NAMESPACE, ns);
         build(&c);
-        assert_int_equal(c.view.source_ns_terminating, row == 1);
-        assert_int_equal(c.view.own_ns_terminating, row != 1);
+        assert_int_equal(c.state.source_ns_terminating, row == 1);
+        assert_int_equal(c.state.own_ns_terminating, row != 1);
         drop(&c);
     }
 }
@@ -257,16 +257,16 @@ static void test_changed_copies(void **state)
         wukong(&c, "{'cloneSource':{'type':'vmi','vmiName':'src','namespace':'there'}}", PAST_CUT);
         put_copy(&c, rows[i].policy, rows[i].driver, rows[i].handle);
         build(&c);
-        c.view.disks = &disk;
-        c.view.disk_count = 1;
-        observe_copies(&c.view, &caches);
+        c.state.disks = &disk;
+        c.state.disk_count = 1;
+        observe_copies(&c.state, &caches);
         assert_int_equal(disk.copy.bound, !rows[i].changed);
         if (rows[i].changed)
             assert_non_null(strstr(str_or(disk.copy.changed, "-"), rows[i].changed));
         else
             assert_null(disk.copy.changed);
-        c.view.disks = NULL;
-        c.view.disk_count = 0;
+        c.state.disks = NULL;
+        c.state.disk_count = 0;
         drop(&c);
     }
 }
@@ -284,8 +284,8 @@ static void test_event_names(void **state)
         wukong(&c, OF_VMI, PAST_CUT);
         build(&c);
         struct decision d = {.intents = {.arena = &c.arena}};
-        c.view.record.retry_token = tokens[i];
-        create_event_about(&c.view, &d, true, "AttemptFailed", about[i], "why");
+        c.state.record.retry_token = tokens[i];
+        create_event_about(&c.state, &d, true, "AttemptFailed", about[i], "why");
         (void)snprintf(names[i], sizeof names[i], "%s", d.intents.items[0].name);
         drop(&c);
     }
@@ -317,10 +317,10 @@ static void test_many_large_bodies(void **state)
     size_t made = 0;
     for (int look = 0; look < 8 && made < 100; look++) {
         build(&c);
-        assert_true(c.view.capture.present);
+        assert_true(c.state.capture.present);
         struct decision d = {.intents = {.arena = &c.arena}};
-        for (size_t t = 0; t < c.view.target_count; t++)
-            create_vm(&c.view, &d, &c.view.targets[t]);
+        for (size_t t = 0; t < c.state.target_count; t++)
+            create_vm(&c.state, &d, &c.state.targets[t]);
         assert_false(arena_full(&c.arena));
         assert_true(d.intents.count > 0);
         for (size_t i = 0; i < d.intents.count; i++) {
@@ -329,7 +329,7 @@ static void test_many_large_bodies(void **state)
         }
         made += d.intents.count;
         assert_int_equal(d.again_ms != 0, made < 100);
-        clone_state_release(&c.view);
+        clone_state_release(&c.state);
         arena_release(&c.arena);
     }
     assert_int_equal(made, 100);
@@ -353,11 +353,11 @@ static void test_largest_status(void **state)
     wukong(&c, "{'cloneSource':{'type':'vmi','vmiName':'src'},'replicas':100}", PAST_CUT);
     carrier(&c, disks.data);
     build(&c);
-    assert_int_equal(c.view.disk_count, LIMIT_DISKS);
-    assert_int_equal(c.view.target_count, 100);
+    assert_int_equal(c.state.disk_count, LIMIT_DISKS);
+    assert_int_equal(c.state.target_count, 100);
     struct decision d = {
-        .intents = {.arena = &c.arena}, .record = c.view.record, .phase = "Creating"};
-    status_write(&c.view, &d, &out);
+        .intents = {.arena = &c.arena}, .record = c.state.record, .phase = "Creating"};
+    status_write(&c.state, &d, &out);
     assert_true(buf_ok(&out));
     assert_true(out.len < 512 * KIB);
     drop(&c);
@@ -371,9 +371,9 @@ static void test_too_large(void **state)
     wukong(&c, OF_VMI, PAST_CUT);
     build(&c);
     struct decision d = {.intents = {.arena = &c.arena}};
-    clone_too_large(&c.view, &d);
+    clone_too_large(&c.state, &d);
     assert_int_equal(d.conditions[COND_READY].reason, REASON_TOO_LARGE);
-    assert_int_equal(d.record.attempt.cut_ms, c.view.record.attempt.cut_ms);
+    assert_int_equal(d.record.attempt.cut_ms, c.state.record.attempt.cut_ms);
     assert_int_equal(d.intents.count, 0);
     assert_true(d.again_ms > NOW);
     drop(&c);
@@ -388,15 +388,15 @@ static void test_waits_grow(void **state)
     wukong(&c, OF_VMI, "{}");
     build(&c);
     const int64_t minute = 60000;
-    int64_t at = c.view.wukong->created_ms;
+    int64_t at = c.state.wukong->created_ms;
     size_t looks = 0, late = 0;
-    while (at < c.view.wukong->created_ms + 60 * minute) {
-        c.view.now.wall_ms = at;
-        int64_t wait = clone_wait_ms(&c.view);
+    while (at < c.state.wukong->created_ms + 60 * minute) {
+        c.state.now.wall_ms = at;
+        int64_t wait = clone_wait_ms(&c.state);
         assert_in_range(wait, WAIT_POLL_MS, WAIT_POLL_MAX_MS * 5 / 4);
         at += wait;
         looks++;
-        late += at > c.view.wukong->created_ms + 30 * minute;
+        late += at > c.state.wukong->created_ms + 30 * minute;
     }
     assert_in_range(looks, 6, 16);
     assert_true(late * 8 * 1000 / 30 <= 1000);

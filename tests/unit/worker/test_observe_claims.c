@@ -26,7 +26,7 @@ static void test_data_volume(void **state)
             "'kind':'DataVolume','name':'w-root','uid':'dv1','controller':true}]},"
             "'spec':{},'status':{'phase':'Bound'}}");
         build(&c);
-        const struct claim_state *s = &c.view.targets[0].claims[0];
+        const struct claim_state *s = &c.state.targets[0].claims[0];
         assert_true(s->exists && s->ours && s->data_volume && s->sourced);
         assert_false(s->owned);
         assert_string_equal(s->owner_target, "dv1");
@@ -45,7 +45,7 @@ static void test_data_volume(void **state)
         "'kind':'DataVolume','name':'w-root','uid':'dv1','controller':true}]},"
         "'spec':{},'status':{'phase':'Bound'}}");
     build(&early);
-    const struct claim_state *first = &early.view.targets[0].claims[0];
+    const struct claim_state *first = &early.state.targets[0].claims[0];
     assert_true(first->exists && first->sourced);
     assert_false(first->bound);
     drop(&early);
@@ -63,12 +63,12 @@ static void test_data_volume(void **state)
         "'ownerReferences':[{'kind':'DataVolume','name':'w-root','uid':'dv1','controller':true}]},"
         "'spec':{},'status':{'phase':'Pending'}}");
     build(&copied);
-    const struct claim_state *slow = &copied.view.targets[0].claims[0];
+    const struct claim_state *slow = &copied.state.targets[0].claims[0];
     assert_true(slow->host_copied);
     assert_string_equal(slow->fallback, "No compatible volumesnapshotclass found");
     struct decision d = {.intents = {.arena = &copied.arena}};
     CLEANUP_BUF struct buf text = BUF_INIT(MIB);
-    status_write(&copied.view, &d, &text);
+    status_write(&copied.state, &d, &text);
     assert_non_null(strstr(text.data, "\"method\":\"CDIHostCopy\""));
     drop(&copied);
     /* A foreign claim under a DataVolume's name is not ours. */
@@ -79,8 +79,8 @@ static void test_data_volume(void **state)
         "{'metadata':{'name':'w-root','namespace':'ns','uid':'p1'},'spec':{},"
         "'status':{'phase':'Bound'}}");
     build(&c);
-    assert_true(c.view.targets[0].claims[0].exists);
-    assert_false(c.view.targets[0].claims[0].ours);
+    assert_true(c.state.targets[0].claims[0].exists);
+    assert_false(c.state.targets[0].claims[0].ours);
     drop(&c);
 }
 
@@ -115,19 +115,19 @@ static void test_data_volume_seen_late(void **state)
             "'spec':{},'status':{'phase':'Pending'}}");
         build(&c);
         struct decision early = {.intents = {.arena = &c.arena}};
-        assert_int_equal(step_ready_check(&c.view, &why), STEP_WAIT);
+        assert_int_equal(step_ready_check(&c.state, &why), STEP_WAIT);
         assert_non_null(strstr(why.message, "DataVolume"));
-        step_ready_run(&c.view, &early);
+        step_ready_run(&c.state, &early);
         assert_int_equal(early.intents.count, 0);
-        clone_state_release(&c.view);
+        clone_state_release(&c.state);
         arena_release(&c.arena);
         put(&c, KIND_DATA_VOLUME,
             "{'metadata':{'name':'w-root','namespace':'ns','uid':'dv1','labels':{" MADE ":'" UID
             "'}},'status':{'phase':'WaitForFirstConsumer'}}");
         build(&c);
         struct decision seen = {.intents = {.arena = &c.arena}};
-        assert_int_equal(step_ready_check(&c.view, &why), STEP_TODO);
-        step_ready_run(&c.view, &seen);
+        assert_int_equal(step_ready_check(&c.state, &why), STEP_TODO);
+        step_ready_run(&c.state, &seen);
         assert_int_equal(seen.intents.count, 1);
         assert_string_equal(call_name(&seen.intents.items[0].key), "own/dv1");
         assert_ptr_equal(seen.intents.items[0].kind, &worker_kinds[KIND_DATA_VOLUME]);
@@ -149,7 +149,7 @@ static void test_strangers_claim(void **state)
                       ours ? UID : "another");
         put(&c, KIND_PVC, claim);
         build(&c);
-        const struct claim_state *s = &c.view.targets[0].claims[0];
+        const struct claim_state *s = &c.state.targets[0].claims[0];
         assert_true(s->exists);
         assert_int_equal(s->ours, ours);
         assert_int_equal(s->bound, ours);
@@ -178,7 +178,7 @@ static void test_claim_events(void **state)
         put(&c, KIND_CLAIM_EVENT, event);
     }
     build(&c);
-    assert_string_equal(c.view.targets[0].claims[0].error, "message 20");
+    assert_string_equal(c.state.targets[0].claims[0].error, "message 20");
     assert_int_equal(c.visits[KIND_CLAIM_EVENT], 2 * 2); /* in two passes */
     drop(&c);
 }
@@ -236,7 +236,7 @@ static void test_since_when_a_claim_fails(void **state)
         for (size_t e = 0; e < ARRAY_LEN(rows[i].events) && rows[i].events[e]; e++)
             put(&c, KIND_CLAIM_EVENT, rows[i].events[e]);
         build(&c);
-        const struct claim_state *s = &c.view.targets[0].claims[0];
+        const struct claim_state *s = &c.state.targets[0].claims[0];
         if (rows[i].since)
             assert_true(str_to_time_ms(rows[i].since, &since));
         if (s->settled_ms != since || !str_eq(s->error, rows[i].error))
@@ -298,10 +298,10 @@ static void test_data_volume_error(void **state)
                 "{'metadata':{'name':'e','namespace':'ns','uid':'e'},'message':'object has been "
                 "modified','involvedObject':{'name':'w-root','uid':'p1'}}");
         build(&c);
-        const char *got = c.view.targets[0].claims[0].error;
+        const char *got = c.state.targets[0].claims[0].error;
         if (!str_eq(got, rows[i].want) && (got || rows[i].want))
             fail_msg("row %zu: %s", i, str_or(got, "no error"));
-        bool settled = c.view.targets[0].claims[0].settled_ms != 0;
+        bool settled = c.state.targets[0].claims[0].settled_ms != 0;
         assert_int_equal(settled, rows[i].want && !rows[i].goes_on);
         drop(&c);
     }
@@ -321,7 +321,7 @@ static void test_earlier_claim(void **state)
                       attempt);
         put(&c, KIND_PVC, pvc);
         build(&c);
-        assert_int_equal(c.view.targets[0].claims[0].earlier, attempt == 2);
+        assert_int_equal(c.state.targets[0].claims[0].earlier, attempt == 2);
         drop(&c);
     }
 }
@@ -346,9 +346,9 @@ static void test_machine_owner(void **state)
                       rows[i].owners);
         put(&c, KIND_VM, vm);
         build(&c);
-        assert_true(c.view.targets[0].vm.ours);
-        assert_int_equal(c.view.targets[0].vm.owned, rows[i].owned);
-        assert_int_equal(c.view.targets[0].vm.owned_by_other, rows[i].other);
+        assert_true(c.state.targets[0].vm.ours);
+        assert_int_equal(c.state.targets[0].vm.owned, rows[i].owned);
+        assert_int_equal(c.state.targets[0].vm.owned_by_other, rows[i].other);
         drop(&c);
     }
 }

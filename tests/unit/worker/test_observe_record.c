@@ -57,11 +57,11 @@ static void test_plan_from_the_record(void **state)
         struct cluster c = {0};
         wukong(&c, OF_VMI, rows[i].status);
         build(&c);
-        assert_false(c.view.capture.present);
-        if (c.view.disk_count != rows[i].disks)
-            fail_msg("row %zu: %zu disks", i, c.view.disk_count);
+        assert_false(c.state.capture.present);
+        if (c.state.disk_count != rows[i].disks)
+            fail_msg("row %zu: %zu disks", i, c.state.disk_count);
         if (rows[i].disks)
-            assert_int_equal(c.view.disks[0].plan->method, rows[i].method);
+            assert_int_equal(c.state.disks[0].plan->method, rows[i].method);
         drop(&c);
     }
 }
@@ -87,7 +87,7 @@ static void test_disks_without_the_capture(void **state)
         if (rows[i].origin)
             claim(&c, rows[i].origin);
         build(&c);
-        enum step_status o = step_disks_check(&c.view, &why);
+        enum step_status o = step_disks_check(&c.state, &why);
         if (o != rows[i].o || (rows[i].reason && why.reason != rows[i].reason))
             fail_msg("row %zu: %d, %s", i, o, why.message);
         drop(&c);
@@ -116,7 +116,7 @@ static void test_deadline_without_the_capture(void **state)
     looked_at(&c, KIND_PVC, "w-root");
     build(&c);
     struct decision d = {.intents = {.arena = &c.arena}};
-    clone_decide(&c.view, &d);
+    clone_decide(&c.state, &d);
     assert_string_equal(d.record.error.reason, "DeadlineExceeded");
     drop(&c);
 }
@@ -143,9 +143,9 @@ static void test_policy_is_taken_back_once(void **state)
             set ? ",'annotations':{'" POLICY_SET_ANNOTATION "':'Delete'}" : "");
         put(&c, KIND_CONTENT, content);
         build(&c);
-        assert_int_equal(c.view.ours_count, 1);
-        assert_true(c.view.ours[0].content_retains);
-        assert_int_equal(c.view.ours[0].policy_ours, !set);
+        assert_int_equal(c.state.ours_count, 1);
+        assert_true(c.state.ours[0].content_retains);
+        assert_int_equal(c.state.ours[0].policy_ours, !set);
         drop(&c);
     }
 }

@@ -64,15 +64,15 @@ static void test_source_ran_in_between(void **state)
             "{'metadata':{'name':'src','namespace':'ns','uid':'u1'},'spec':{},"
             "'status':{'phase':'Running'}}");
         build(&c);
-        assert_int_equal(step_source_check(&c.view, &why), STEP_FAILED);
-        clone_state_release(&c.view);
+        assert_int_equal(step_source_check(&c.state, &why), STEP_FAILED);
+        clone_state_release(&c.state);
         arena_release(&c.arena);
         free(c.items[--c.count].object);
         build(&c);
-        assert_int_equal(step_source_check(&c.view, &why), STEP_FAILED);
+        assert_int_equal(step_source_check(&c.state, &why), STEP_FAILED);
         /* It says nothing of an attempt that began later. */
-        c.view.record.attempt.begun_ms = NOW + 1;
-        assert_int_equal(step_source_check(&c.view, &why), STEP_DONE);
+        c.state.record.attempt.begun_ms = NOW + 1;
+        assert_int_equal(step_source_check(&c.state, &why), STEP_DONE);
         drop(&c);
     }
 }
@@ -119,7 +119,7 @@ static void test_who_holds_the_source(void **state)
         put(&c, KIND_VM, vm);
         put(&c, KIND_VMI, vmi);
         build(&c);
-        enum hold hold = holds_first(&c.view.source.holds, true);
+        enum hold hold = holds_first(&c.state.source.holds, true);
         if (hold != rows[i].hold)
             fail_msg("row %zu: %d", i, (int)hold);
         assert_int_equal(c.call_log.spoiled_ms == NOW, hold_spoils(hold));
@@ -178,14 +178,14 @@ static void test_claim_not_bound(void **state)
         struct why why = {0};
         readable_source(&c, OF_VMI, phases[i], "d.csi");
         if (i == 0) {
-            assert_int_equal(step_preflight_check(&c.view, &why), STEP_WAIT);
+            assert_int_equal(step_preflight_check(&c.state, &why), STEP_WAIT);
             assert_int_equal(why.reason, REASON_DISK_UNSUITABLE);
             assert_non_null(strstr(why.message, "src-root is not bound"));
         } else {
-            assert_int_equal(c.view.disk_count, 1);
-            assert_true(c.view.disks[0].plan->shared);
+            assert_int_equal(c.state.disk_count, 1);
+            assert_true(c.state.disks[0].plan->shared);
             /* As every later worker reads it, whatever its enum says. */
-            assert_non_null(strstr(c.view.capture.text, "\"method\":\"SnapshotRestore\""));
+            assert_non_null(strstr(c.state.capture.text, "\"method\":\"SnapshotRestore\""));
         }
         drop(&c);
     }
@@ -225,10 +225,10 @@ static void test_source_names_other_claims(void **state)
                 "'requests':{'storage':'1Gi'}}},'status':{'phase':'Bound','capacity':{'storage':"
                 "'1Gi'}}}");
         build(&c);
-        enum step_status disks = step_disks_check(&c.view, &why);
+        enum step_status disks = step_disks_check(&c.state, &why);
         if (i == 0) {
             assert_int_equal(disks, STEP_TODO);
-            assert_true(c.view.capture.present);
+            assert_true(c.state.capture.present);
         } else {
             assert_int_equal(disks, STEP_FAILED);
             assert_int_equal(why.reason, REASON_SOURCE_CHANGED);
@@ -258,7 +258,7 @@ static void test_a_rule_names_its_reason(void **state)
         struct cluster c = {0};
         struct why why = {0};
         readable_source(&c, rows[i].spec, "Bound", rows[i].driver);
-        (void)step_preflight_check(&c.view, &why);
+        (void)step_preflight_check(&c.state, &why);
         if (why.reason != rows[i].reason || !strstr(why.message, rows[i].message))
             fail_msg("row %zu: %s: %s", i, reason_table[why.reason].name, why.message);
         drop(&c);
@@ -322,9 +322,9 @@ static void test_unreadable_source(void **state)
                      0);
     c.items[c.count++].kind = KIND_VMI;
     build(&c);
-    assert_true(c.view.source.vmi_exists);
+    assert_true(c.state.source.vmi_exists);
     struct decision d = {.intents = {.arena = &c.arena}};
-    clone_decide(&c.view, &d);
+    clone_decide(&c.state, &d);
     assert_int_equal(d.conditions[COND_SOURCE_READY].reason, REASON_OBJECT_UNREADABLE);
     assert_non_null(strstr(d.conditions[COND_SOURCE_READY].message,
                            "VirtualMachineInstance ns/src cannot be read"));

@@ -49,7 +49,7 @@ static void put_strangers(struct cluster *c)
 static void decide(struct cluster *c, struct decision *d)
 {
     *d = (struct decision){.intents = {.arena = &c->arena}};
-    clone_decide(&c->view, d);
+    clone_decide(&c->state, d);
 }
 
 static size_t count_verb(const struct decision *d, enum intent_verb verb)
@@ -84,10 +84,10 @@ static void test_strangers_are_left_alone(void **state)
         put_strangers(&c);
         build(&c);
         if (rows[i].deleted)
-            ((struct wukong *)c.view.wukong)->deleted_ms = NOW - 1000;
+            ((struct wukong *)c.state.wukong)->deleted_ms = NOW - 1000;
         decide(&c, &d);
-        assert_int_equal(c.view.ours_count, 0);
-        assert_int_equal(c.view.stranger_count, ARRAY_LEN(strangers));
+        assert_int_equal(c.state.ours_count, 0);
+        assert_int_equal(c.state.stranger_count, ARRAY_LEN(strangers));
         assert_int_equal(count_verb(&d, INTENT_DELETE), 0);
         assert_int_equal(count_verb(&d, INTENT_PATCH), 0);
         bool told = false;
@@ -180,7 +180,7 @@ static void test_the_list_of_what_is_left(void **state)
         for (char *p = list->body; *p; p++)
             *p = *p == '\'' ? '"' : *p;
         list->body_len = strlen(list->body);
-        assert_int_equal(clone_left_listed(&c.view, KIND_SNAPSHOT, list, &next), rows[i].want);
+        assert_int_equal(clone_left_listed(&c.state, KIND_SNAPSHOT, list, &next), rows[i].want);
         assert_int_equal(next != NULL, rows[i].want == LEFT_MORE);
         drop(&c);
     }
@@ -195,7 +195,7 @@ static void test_no_strangers_carrier(void **state)
     put(&c, KIND_SNAPSHOT, OBJECT("nightly-backup", "ns", FROM_CLAIM));
     put(&c, KIND_SNAPSHOT, OBJECT("snapshot-src-w-11111111-1-root", "ns", FROM_CONTENT));
     build(&c);
-    assert_null(c.view.snapshot_carrier);
+    assert_null(c.state.snapshot_carrier);
     drop(&c);
 }
 
@@ -235,9 +235,9 @@ static void test_whose_policy(void **state)
         put(&c, KIND_CONTENT, content);
         put(&c, KIND_SNAPSHOT, snapshot);
         build(&c);
-        assert_true(c.view.ours_count >= 1);
-        assert_int_equal(c.view.ours[0].kind, KIND_SNAPSHOT);
-        if (c.view.ours[0].policy_ours != rows[i].ours)
+        assert_true(c.state.ours_count >= 1);
+        assert_int_equal(c.state.ours[0].kind, KIND_SNAPSHOT);
+        if (c.state.ours[0].policy_ours != rows[i].ours)
             fail_msg("row %zu", i);
         drop(&c);
     }
@@ -325,8 +325,8 @@ static void test_owners_prove(void **state)
         wukong(&c, OF_VMI, rows[i].status);
         put(&c, rows[i].kind, object);
         build(&c);
-        if (c.view.ours_count != rows[i].ours || c.view.stranger_count + c.view.ours_count > 1)
-            fail_msg("row %zu: %zu ours", i, c.view.ours_count);
+        if (c.state.ours_count != rows[i].ours || c.state.stranger_count + c.state.ours_count > 1)
+            fail_msg("row %zu: %zu ours", i, c.state.ours_count);
         drop(&c);
     }
 }

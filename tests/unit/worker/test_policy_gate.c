@@ -29,20 +29,20 @@ static void test_who_holds_a_place(void **state)
         if (rows[i].vm)
             put(&c, KIND_VM, rows[i].vm);
         build(&c);
-        c.view.source.may_start = true;
+        c.state.source.may_start = true;
         /* As a plan is refused that was made of the machine while it is stopped. */
-        c.view.capture.refusal = REASON_SOURCE_BUSY;
-        c.view.capture.api_error_text = "its claim is not bound";
+        c.state.capture.refusal = REASON_SOURCE_BUSY;
+        c.state.capture.api_error_text = "its claim is not bound";
         struct clone_table clones = {0};
         struct policy_cache policies = {.filled = true, .by_limit = true};
         const struct cache_reader caches = {get, each, served, &c};
         const struct policy_gate p = {
             .clones = &clones, .policies = &policies, .caches = &caches, .max_in_flight = 1};
         struct clone *e = clone_table_add(&clones, "ns", "w", UID);
-        policy_gate_judge(&p, e, get(&c, KIND_WUKONG, "ns", "w"), &c.view);
+        policy_gate_judge(&p, e, get(&c, KIND_WUKONG, "ns", "w"), &c.state);
         if (clones.usage.held != rows[i].held)
             fail_msg("%s: %zu held", rows[i].name, (size_t)clones.usage.held);
-        assert_int_equal(c.view.policy.reason, REASON_NONE);
+        assert_int_equal(c.state.policy.reason, REASON_NONE);
         clone_table_release(&clones);
         drop(&c);
     }
