@@ -1,6 +1,6 @@
 /*
  * struct sim: one run, from one seed: clock, API server, world, workers, users, faults and the
- * judge. Everything is drawn from one rng on one heap of timers, so the same seed gives the same
+ * checkers. Everything is drawn from one rng on one heap of timers, so the same seed gives the same
  * run to the last byte (trace_hash tells).
  */
 #ifndef RUN_SIM_H
