@@ -7,7 +7,7 @@
 #include "apimachinery/quantity.h"
 #include "base/str.h"
 #include "json/json.h"
-#include "wukong/api/names.h"
+#include "wukong/api/child_names.h"
 #include "wukong/policy/schedule.h"
 #include "wukong/rules/rules.h"
 #include "wukong/rules/validate.h"

@@ -3,6 +3,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "apimachinery/dns_names.h"
 #include "base/str.h"
 #include "cli/api_error.h"
 #include "cli/cli.h"
@@ -12,7 +13,7 @@
 #include "json/json.h"
 #include "json/writer.h"
 #include "kube/path.h"
-#include "wukong/api/names.h"
+#include "wukong/api/child_names.h"
 #include "wukong/api/resources.h"
 #include "yaml/yaml.h"
 

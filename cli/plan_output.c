@@ -9,7 +9,7 @@
 #include "cli/terminal_text.h"
 #include "json/json.h"
 #include "json/writer.h"
-#include "wukong/api/names.h"
+#include "wukong/api/child_names.h"
 
 #define LABEL_COLUMNS 14
 #define NAMES_SHOWN 8

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "apimachinery/dns_names.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "json/writer.h"

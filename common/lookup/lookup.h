@@ -12,7 +12,7 @@
 
 #include "json/json.h"
 #include "kube/object.h"
-#include "wukong/api/names.h"
+#include "wukong/api/child_names.h"
 
 enum lookup_kind {
     LOOKUP_MAY_CLONE, /* SubjectAccessReview: create wukongs/source */

@@ -1,5 +1,6 @@
 #include "lookup/source_lookup.h"
 
+#include "apimachinery/dns_names.h"
 #include "base/str.h"
 
 /* --- Lists ----------------------------------------------------------------------------------- */

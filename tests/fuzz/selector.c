@@ -6,8 +6,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "apimachinery/dns_names.h"
 #include "base/mem.h"
-#include "wukong/api/names.h"
+#include "wukong/api/child_names.h"
 #include "wukong/api/selector.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

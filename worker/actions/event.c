@@ -2,7 +2,7 @@
 #include "actions/event.h"
 #include "observe/queries.h"
 #include "observe/resources.h"
-#include "wukong/api/names.h"
+#include "wukong/api/child_names.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -6,8 +6,8 @@
 #include "json/json.h"
 #include "json/writer.h"
 #include "observe/resources.h"
+#include "wukong/api/child_names.h"
 #include "wukong/api/conditions.h"
-#include "wukong/api/names.h"
 
 static void write_time(struct json_writer *w, const char *key, int64_t ms, bool with_ms)
 {

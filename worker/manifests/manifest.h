@@ -23,7 +23,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "json/json.h"
-#include "wukong/api/names.h"
+#include "wukong/api/child_names.h"
 #include "wukong/api/spec.h"
 
 /* On every child, beside WUKONG_UID_LABEL: name of the Wukong (shortened with a hash past 63),

@@ -6,7 +6,7 @@
 #include "base/str.h"
 #include "manifests/manifest.h"
 #include "observe/queries.h"
-#include "wukong/api/names.h"
+#include "wukong/api/child_names.h"
 
 static void observe_content_copy(const struct clone_state *v, const struct cache_reader *c,
                                  struct copy_state *copy)

@@ -7,7 +7,7 @@
 #include "json/json.h"
 #include "observe/capture.h"
 #include "observe/queries.h"
-#include "wukong/api/names.h"
+#include "wukong/api/child_names.h"
 
 /* Passes the caches on, and notes what of them cannot be read: it is there, and nothing is known of
    it, which is neither what it would be without it nor what it seems to be with empty fields. */

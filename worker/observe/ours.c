@@ -2,7 +2,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "wukong/api/names.h"
+#include "wukong/api/child_names.h"
 
 /* The clocks of two API servers may be apart by this much. */
 #define CLOCKS_APART_MS 30000

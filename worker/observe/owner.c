@@ -4,7 +4,7 @@
 #include "base/str.h"
 #include "json/json.h"
 #include "observe/queries.h"
-#include "wukong/api/names.h"
+#include "wukong/api/child_names.h"
 
 static struct ours_clone clone_of_object(const struct clone_state *v, const char *uid,
                                          const char *name)

@@ -3,7 +3,7 @@
 
 #include "base/rng.h"
 #include "base/str.h"
-#include "wukong/api/names.h"
+#include "wukong/api/child_names.h"
 
 /* --- the attempt and its snapshots --- */
 

@@ -2,10 +2,10 @@
 
 #include <assert.h>
 
+#include "apimachinery/dns_names.h"
 #include "apimachinery/quantity.h"
 #include "base/str.h"
 #include "json/json.h"
-#include "wukong/api/names.h"
 #include "wukong/api/reasons.h"
 
 const char *const clone_phase_names[CLONE_PHASES] = {

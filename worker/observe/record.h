@@ -2,7 +2,7 @@
  * struct clone_record: what the worker must know of one clone and the cluster cannot show. It is
  * read from status.cloneStatus and written there before the act that it announces, so that a
  * restarted worker, or another one, goes on rightly. Names are never read from it: they are
- * computed anew (wukong/api/names.h).
+ * computed anew (wukong/api/child_names.h).
  *
  * Strings are borrowed from the arena given to record_read. Times are Unix milliseconds, 0 = unset.
  */

@@ -7,7 +7,7 @@
 #include "base/str.h"
 #include "json/json.h"
 #include "observe/queries.h"
-#include "wukong/api/names.h"
+#include "wukong/api/child_names.h"
 
 static void observe_content(const struct clone_state *v, const struct cache_reader *c,
                             struct snapshot_state *s)

@@ -8,8 +8,8 @@
 #include "json/json.h"
 #include "observe/driver_answer.h"
 #include "observe/queries.h"
+#include "wukong/api/child_names.h"
 #include "wukong/api/conditions.h"
-#include "wukong/api/names.h"
 
 /* What CDI says is wrong. A step of the clone that fails is told by condition Running, and tried
    again for ever: a copy that has begun is not thrown away for it. What is wrong before there is a

@@ -5,7 +5,7 @@
 
 #include "base/str.h"
 #include "json/json.h"
-#include "wukong/api/names.h"
+#include "wukong/api/child_names.h"
 
 static const cJSON *compressed_tree(struct clone_state *v, const struct kube_object *o)
 {

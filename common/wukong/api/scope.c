@@ -2,10 +2,10 @@
 
 #include <string.h>
 
+#include "apimachinery/dns_names.h"
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "wukong/api/names.h"
 
 /* A namespace has 63 characters at most. */
 #define NAMES_TEXT_MAX (SCOPE_NAMESPACES_MAX * 66)

@@ -3,9 +3,9 @@
 #include <assert.h>
 #include <string.h>
 
+#include "apimachinery/dns_names.h"
 #include "base/str.h"
 #include "json/json.h"
-#include "wukong/api/names.h"
 
 /* labels.Parse has no bound; etcd and the API server's URL length have. */
 #define TERMS_MAX 1024

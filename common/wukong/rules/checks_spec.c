@@ -9,7 +9,7 @@
 
 #include "base/str.h"
 #include "json/json.h"
-#include "wukong/api/names.h"
+#include "wukong/api/child_names.h"
 #include "wukong/api/selector.h"
 #include "wukong/rules/schema.h"
 

@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "apimachinery/dns_names.h"
 #include "apimachinery/duration.h"
 #include "apimachinery/quantity.h"
 #include "base/str.h"
 #include "calendar/cron.h"
 #include "json/json.h"
-#include "wukong/api/names.h"
 #include "wukong/rules/schema.h"
 
 /* The CRD's maxLength of quantities (an API server refuses quantity() rules without one). */

@@ -6,7 +6,7 @@
 
 #include "apimachinery/quantity.h"
 #include "base/str.h"
-#include "wukong/api/names.h"
+#include "wukong/api/child_names.h"
 #include "wukong/rules/rules.h"
 
 const char *const disk_method_names[] = {

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "wukong/api/names.h"
+#include "wukong/api/child_names.h"
 #include "wukong/rules/rules.h"
 #include "wukong/source/disks.h"
 

@@ -9,13 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apimachinery/dns_names.h"
 #include "apimachinery/duration.h"
 #include "apimachinery/quantity.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "calendar/cron.h"
 #include "json/json.h"
-#include "wukong/api/names.h"
 #include "wukong/api/selector.h"
 #include "yaml/yaml.h"
 

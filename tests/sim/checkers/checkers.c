@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "wukong/api/names.h"
+#include "wukong/api/child_names.h"
 #include "wukong/api/spec.h"
 
 /* Watches lag by at most 20 s and requests by 8 s; what a worker could know is older than that. */

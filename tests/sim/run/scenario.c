@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "run/scenario.h"
-#include "wukong/api/names.h"
+#include "wukong/api/child_names.h"
 #include "wukong/api/spec.h"
 
 #define NIGHTLY "nightly" /* a VirtualMachineSnapshot of somebody else */

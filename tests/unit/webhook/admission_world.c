@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "apimachinery/dns_names.h"
 #include "apply_patch.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -13,7 +14,6 @@
 #include "certs/secret.h"
 #include "json/writer.h"
 #include "webhook/admission_review.h"
-#include "wukong/api/names.h"
 
 char *world_key, *world_public_key;
 

@@ -19,7 +19,7 @@
 #include "json/json.h"
 #include "observe/observe.h"
 #include "steps/steps.h"
-#include "wukong/api/names.h"
+#include "wukong/api/child_names.h"
 
 #define UID "11111111-2222-3333-4444-555555555555"
 #define NOW 1790000000000 /* 2026-09-21T14:13:20Z */

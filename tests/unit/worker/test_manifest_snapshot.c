@@ -2,6 +2,7 @@
  * Proves the bodies of snapshots: of a claim, with the source spec that survives its source; of the
  * copy by handle, and that both its ends are verified; KubeVirt's own.
  */
+#include "apimachinery/dns_names.h"
 #include "manifest_test.h"
 
 static cJSON *parsed(const struct buf *out)

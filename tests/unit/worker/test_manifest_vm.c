@@ -3,6 +3,7 @@
  * rule. The expectations come from KubeVirt's API types (staging/src/kubevirt.io/api/core/v1) and
  * from what its admission refuses, not from this program.
  */
+#include "apimachinery/dns_names.h"
 #include "manifest_test.h"
 
 struct row {

@@ -3,9 +3,10 @@
  * and identities are stable, distinct and legal, and that the mutating patch is minimal, idempotent
  * and right (it is applied here by a small RFC 6902 applier of the test's own).
  */
+#include "apimachinery/dns_names.h"
 #include "support.h"
+#include "wukong/api/child_names.h"
 #include "wukong/api/json_path.h"
-#include "wukong/api/names.h"
 #include "wukong/api/spec.h"
 
 #define UID "12345678-9abc-4def-8123-456789abcdef"

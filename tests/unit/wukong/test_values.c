@@ -3,10 +3,10 @@
  * Kubernetes reads them. Expectations are from the tests and documents of apimachinery
  * (pkg/api/resource/quantity_test.go, pkg/util/validation, pkg/labels) and Go's time package.
  */
+#include "apimachinery/dns_names.h"
 #include "apimachinery/duration.h"
 #include "apimachinery/quantity.h"
 #include "support.h"
-#include "wukong/api/names.h"
 #include "wukong/api/selector.h"
 
 static void test_quantity_values(void **state)

@@ -1,28 +1,15 @@
 /*
- * Names: Kubernetes' own rules, and the names of everything that a clone makes. The second half is
- * pure arithmetic on the Wukong's name and UID, so that a retry finds what the last try made. Names
- * from users are never adopted by name alone: children carry WUKONG_UID_LABEL.
+ * The names of everything that a clone makes: pure arithmetic on the Wukong's name and UID, so that
+ * a retry finds what the last try made. Names from users are never adopted by name alone: children
+ * carry WUKONG_UID_LABEL.
  */
-#ifndef API_NAMES_H
-#define API_NAMES_H
+#ifndef API_CHILD_NAMES_H
+#define API_CHILD_NAMES_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/limits.h"
-
-/* --- Kubernetes' rules (apimachinery pkg/util/validation). NULL is never valid. --- */
-
-bool name_is_dns_label(const char *s);     /* RFC 1123 label: namespaces, disks, services */
-bool name_is_dns_subdomain(const char *s); /* RFC 1123 subdomain: most object names */
-bool name_is_qualified(const char *s);     /* label and annotation keys, condition types */
-bool name_is_label_value(const char *s);
-/* Why not, as apimachinery words it, shortened; static; NULL when it is one. */
-const char *name_dns_label_error(const char *s);
-const char *name_dns_subdomain_error(const char *s);
-const char *name_qualified_error(const char *s);
-const char *name_label_value_error(const char *s);
 
 /* --- Names of children. Each fits in NAME_MAX_BYTES and is NUL-terminated. --- */
 

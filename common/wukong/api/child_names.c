@@ -1,4 +1,4 @@
-#include "wukong/api/names.h"
+#include "wukong/api/child_names.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -8,129 +8,10 @@
 
 #include <openssl/evp.h>
 
+#include "apimachinery/dns_names.h"
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
-
-/* --- Kubernetes' rules --- */
-
-static bool is_lower(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-}
-
-static bool is_alnum(char c)
-{
-    return is_lower(c) || (c >= 'A' && c <= 'Z');
-}
-
-/* [a-z0-9]([-a-z0-9]*[a-z0-9])? over n bytes. */
-static bool label_shape(const char *s, size_t n)
-{
-    if (n == 0 || !is_lower(s[0]) || !is_lower(s[n - 1]))
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (!is_lower(s[i]) && s[i] != '-')
-            return false;
-    return true;
-}
-
-static bool subdomain_shape(const char *s, size_t n)
-{
-    for (const char *end = s + n;;) {
-        const char *dot = memchr(s, '.', (size_t)(end - s));
-        if (!label_shape(s, (size_t)((dot ? dot : end) - s)))
-            return false;
-        if (!dot)
-            return true;
-        s = dot + 1;
-    }
-}
-
-/* ([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9] */
-static bool qualified_shape(const char *s, size_t n)
-{
-    if (n == 0 || !is_alnum(s[0]) || !is_alnum(s[n - 1]))
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (!is_alnum(s[i]) && s[i] != '-' && s[i] != '_' && s[i] != '.')
-            return false;
-    return true;
-}
-
-const char *name_dns_label_error(const char *s)
-{
-    if (str_empty(s))
-        return "must not be empty";
-    if (strlen(s) > LIMIT_DNS_LABEL)
-        return "must be no more than 63 bytes";
-    if (!label_shape(s, strlen(s)))
-        return "must consist of lower case letters, digits or '-', and start and end with a letter "
-               "or digit";
-    return NULL;
-}
-
-const char *name_dns_subdomain_error(const char *s)
-{
-    if (str_empty(s))
-        return "must not be empty";
-    if (strlen(s) > LIMIT_DNS_SUBDOMAIN)
-        return "must be no more than 253 bytes";
-    if (!subdomain_shape(s, strlen(s)))
-        return "must consist of lower case letters, digits, '-' or '.', and each part start and "
-               "end with a letter or digit";
-    return NULL;
-}
-
-const char *name_qualified_error(const char *s)
-{
-    if (!s)
-        return "must not be empty";
-    const char *slash = strchr(s, '/'), *name = slash ? slash + 1 : s;
-    if (slash && strchr(name, '/'))
-        return "must have at most one '/'";
-    if (slash &&
-        ((size_t)(slash - s) > LIMIT_DNS_SUBDOMAIN || !subdomain_shape(s, (size_t)(slash - s))))
-        return "the part before '/' must be a DNS name in lower case, such as example.com";
-    if (strlen(name) > LIMIT_DNS_LABEL)
-        return "the name must be no more than 63 bytes";
-    if (!qualified_shape(name, strlen(name)))
-        return "the name must consist of letters, digits, '-', '_' or '.', and start and end with "
-               "a letter or digit";
-    return NULL;
-}
-
-const char *name_label_value_error(const char *s)
-{
-    if (!s)
-        return "must be a string";
-    if (strlen(s) > LIMIT_DNS_LABEL)
-        return "must be no more than 63 bytes";
-    if (*s && !qualified_shape(s, strlen(s)))
-        return "must be empty or consist of letters, digits, '-', '_' or '.', and start and end "
-               "with a letter or digit";
-    return NULL;
-}
-
-bool name_is_dns_label(const char *s)
-{
-    return name_dns_label_error(s) == NULL;
-}
-
-bool name_is_dns_subdomain(const char *s)
-{
-    return name_dns_subdomain_error(s) == NULL;
-}
-
-bool name_is_qualified(const char *s)
-{
-    return name_qualified_error(s) == NULL;
-}
-
-bool name_is_label_value(const char *s)
-{
-    return name_label_value_error(s) == NULL;
-}
 
 /* --- Names of children --- */
 
@@ -160,7 +41,7 @@ static void fit(const char *text, char *out, size_t size)
     digest(EVP_sha256(), text, n, hash, sizeof(hash));
     size_t head = size - 1 - 1 - HASH_HEX;
     memcpy(out, text, head);
-    while (head && !is_alnum(out[head - 1]))
+    while (head && !name_char_is_alnum(out[head - 1]))
         head--;
     out[head++] = '-';
     for (size_t i = 0; i < sizeof(hash); i++)
@@ -208,8 +89,8 @@ void name_shorten(const char *text, char out[NAME_BUF])
     size_t n = 0;
     for (const char *s = text; *s && n < NAME_BUF - 2 - HASH_HEX; s++) {
         char c = (char)tolower((unsigned char)*s);
-        if (is_lower(c) || (n && out[n - 1] != '-'))
-            out[n++] = is_lower(c) ? c : '-';
+        if (name_char_is_lower(c) || (n && out[n - 1] != '-'))
+            out[n++] = name_char_is_lower(c) ? c : '-';
     }
     while (n && out[n - 1] == '-')
         n--;
