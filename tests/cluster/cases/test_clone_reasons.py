@@ -30,6 +30,9 @@ ATTEMPT_S = max(UNFREEZE_S, LATE_S) + 6 + 10 * harness.PATIENCE
 
 DRIVER = {
     **driver_rows("snapshot", "snapshot"),
+    # What stays so ends the freeze at once, and with it the only attempt.
+    "snapshot-unsupported": Row("snapshot", {"fault-snapshot-unsupported": "true"}, "SnapshotFailed",
+                                "snapshot is not supported"),
     "snapshot-ready-ms": Row("snapshot", {"fault-snapshot-ready-ms": "3000"}),
     "snapshot-no-creation-time": Row("snapshot", {"fault-snapshot-no-creation-time": "true"}),
     "snapshot-creation-time": Row("snapshot", {"fault-snapshot-creation-time": "-3600"}),
