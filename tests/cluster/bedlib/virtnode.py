@@ -11,6 +11,7 @@ a VMI's status are described in KubeVirt's pkg/virt-handler/rest/lifecycle.go an
 pkg/virt-api/webhooks/mutating-webhook/mutators/vmi-mutator.go.
 """
 
+import fcntl
 import json
 import os
 import re
@@ -74,6 +75,7 @@ class Guest:
         # It goes on after the highest number that its disks hold (tests/cluster/kubevirt/README.md).
         self.number = self.first = max((disk.last() for disk in held), default=0)
         self.disks = [(open(path, "r+b", buffering=0), disk.end) for path, disk in zip(files, held)]
+        self.cut = open(Path(files[0]).parent.parent / "cut.lock", "a") if files else None
         freezes.add("guest-started", **self.about)
         threading.Thread(target=self._write, daemon=True).start()
 
@@ -87,9 +89,12 @@ class Guest:
                 self.number += 1
                 number, now = self.number, time.time_ns()
                 for index, (disk, start) in enumerate(self.disks):
+                    # A driver that cuts a group holds writers up (tests/cluster/csi/group.go).
+                    fcntl.flock(self.cut, fcntl.LOCK_SH)
                     body = struct.pack("<8sQQ16sI16s", records.MAGIC, number, now, self.uid, index, b"")
                     slot = body + struct.pack("<I", records.crc32c(body))
                     os.pwrite(disk.fileno(), slot, start + (number - self.first - 1) * records.SLOT)
+                    fcntl.flock(self.cut, fcntl.LOCK_UN)
 
     def move(self, files):
         """Copies its disks and goes on there, as a block migration ends: no record comes in between."""

@@ -558,7 +558,8 @@ func (c *controller) snapshotAnswer(snapshot *record) (*csi.Snapshot, error) {
 		return nil, err
 	}
 	answer := &csi.Snapshot{SnapshotId: snapshot.ID, SourceVolumeId: snapshot.SourceVolume,
-		ReadyToUse: ready, SizeBytes: snapshot.Size,
+		GroupSnapshotId: snapshot.Group,
+		ReadyToUse:      ready, SizeBytes: snapshot.Size,
 		CreationTime: timestamppb.New(faults.creationTime(snapshot.CutTime, snapshot.MadeTime))}
 	if faults.bool("snapshot-no-creation-time") {
 		answer.CreationTime = nil
@@ -573,6 +574,14 @@ func (c *controller) DeleteSnapshot(ctx context.Context, request *csi.DeleteSnap
 	*csi.DeleteSnapshotResponse, error) {
 	if !c.features.snapshots {
 		return nil, status.Error(codes.Unimplemented, "snapshot is not supported")
+	}
+	c.store.mutex.Lock()
+	snapshot := c.store.snapshots.byID[request.SnapshotId]
+	c.store.mutex.Unlock()
+	// csi.proto, DeleteSnapshot: a member goes with its group alone.
+	if snapshot != nil && snapshot.Group != "" {
+		return nil, status.Errorf(codes.InvalidArgument, "snapshot %s is a member of group %s",
+			snapshot.ID, snapshot.Group)
 	}
 	err := c.remove(ctx, "delete-snapshot", c.store.snapshots, request.SnapshotId)
 	if err != nil {

@@ -41,7 +41,7 @@ func (b *bench) restart() {
 	if err != nil {
 		b.Fatal(err)
 	}
-	all, _ := parseFeatures("")
+	all, _ := parseFeatures("", "")
 	b.driver = newController(all, store)
 }
 

@@ -31,6 +31,8 @@ var operations = map[string]codes.Code{
 	"expand":          codes.Unimplemented,
 	"delete-volume":   codes.Unimplemented,
 	"delete-snapshot": codes.Unimplemented,
+	"group":           codes.Unimplemented,
+	"delete-group":    codes.Unimplemented,
 }
 
 // What can be asked for each operation; the value says how its parameter reads.
@@ -52,6 +54,9 @@ var special = map[string]func(string) error{
 	"snapshot-no-size":          wantBool,
 	"snapshot-kept-by-clones":   wantBool,
 	"grow-unsupported":          wantBool,
+	"group-short-list":          wantBool,
+	"group-empty-list-ms":       wantNumber,
+	"group-not-atomic-ms":       wantNumber,
 }
 
 // faultNames are all faults that there are, for who must have met each of them.
@@ -209,7 +214,7 @@ func onlyFaults(parameters map[string]string) map[string]string {
 // An operationCall is one operation on one object, with the faults that apply to it.
 type operationCall struct {
 	store      *store
-	kind       string // volume or snapshot: one operation at a time on each object
+	kind       string // volume, snapshot or group: one operation at a time on each object
 	operation  string
 	name       string
 	parameters map[string]string

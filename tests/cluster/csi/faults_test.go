@@ -61,6 +61,17 @@ func TestFailures(t *testing.T) {
 			return err
 		},
 	}
+	calls["group"] = func(name string, pairs ...string) error {
+		_, err := b.group(name, []string{v.VolumeId}, pairs...)
+		return err
+	}
+	calls["delete-group"] = func(name string, pairs ...string) error {
+		made, err := b.group(name, []string{v.VolumeId}, pairs...)
+		if err != nil {
+			return err
+		}
+		return b.dropGroup(made.GroupSnapshotId)
+	}
 	for operation, unsupported := range operations {
 		call := calls[operation]
 		t.Run(operation, func(t *testing.T) {
@@ -351,7 +362,7 @@ func TestWithoutCapabilities(t *testing.T) {
 	b := newBench(t)
 	v := b.mustVolume("v", mib, origin{})
 	s := b.mustSnapshot("s", v.VolumeId)
-	less, err := parseFeatures("snapshots,clones,expansion")
+	less, err := parseFeatures("", "snapshots,clones,expansion")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -368,7 +379,7 @@ func TestWithoutCapabilities(t *testing.T) {
 	b.wantCode(err, codes.InvalidArgument)
 	_, err = b.driver.ControllerExpandVolume(t.Context(), &csi.ControllerExpandVolumeRequest{})
 	b.wantCode(err, codes.Unimplemented)
-	if _, err := parseFeatures("snapshot"); err == nil {
+	if _, err := parseFeatures("", "snapshot"); err == nil {
 		t.Error("a misspelt capability was taken")
 	}
 }

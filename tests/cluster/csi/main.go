@@ -28,6 +28,7 @@ func main() {
 	endpoint := flag.String("endpoint", "", "unix:///path/csi.sock")
 	data := flag.String("data", "", "folder of volumes, snapshots and faults.json")
 	name := flag.String("driver-name", "file.csi.novasphere.dev", "what the driver calls itself")
+	with := flag.String("with", "", "capabilities to add, separated by commas: groups")
 	without := flag.String("without", "",
 		"capabilities to leave out, separated by commas: "+strings.Join(featureNames(), ", "))
 	faults := flag.Bool("faults", false, "print the names of all faults and end")
@@ -41,13 +42,13 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := run(*endpoint, *data, *name, *without); err != nil {
+	if err := run(*endpoint, *data, *name, *with, *without); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(endpoint, data, name, without string) error {
-	features, err := parseFeatures(without)
+func run(endpoint, data, name, with, without string) error {
+	features, err := parseFeatures(with, without)
 	if err != nil {
 		return err
 	}
@@ -80,7 +81,11 @@ func run(endpoint, data, name, without string) error {
 func newServer(name string, features features, store *store) *grpc.Server {
 	server := grpc.NewServer(grpc.UnaryInterceptor(logCall))
 	csi.RegisterIdentityServer(server, &identity{name: name, features: features})
-	csi.RegisterControllerServer(server, newController(features, store))
+	driver := newController(features, store)
+	csi.RegisterControllerServer(server, driver)
+	if features.groups {
+		csi.RegisterGroupControllerServer(server, &groupController{controller: driver})
+	}
 	return server
 }
 

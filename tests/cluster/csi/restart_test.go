@@ -19,7 +19,7 @@ import (
 // they can kill.
 func TestMain(m *testing.M) {
 	if endpoint := os.Getenv("CSI_FILE_TEST_ENDPOINT"); endpoint != "" {
-		err := run(endpoint, os.Getenv("CSI_FILE_TEST_DATA"), "test.csi", "")
+		err := run(endpoint, os.Getenv("CSI_FILE_TEST_DATA"), "test.csi", "groups", "")
 		if err != nil {
 			println(err.Error())
 			os.Exit(1)

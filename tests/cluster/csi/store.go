@@ -22,9 +22,13 @@ type record struct {
 	Size int64  `json:"size"`
 	// Parameters of the class that it was made by; faults are taken from them later, too.
 	Parameters map[string]string `json:"parameters,omitempty"`
-	// SourceSnapshot or SourceVolume of a volume, SourceVolume of a snapshot.
-	SourceSnapshot string `json:"sourceSnapshot,omitempty"`
-	SourceVolume   string `json:"sourceVolume,omitempty"`
+	// SourceSnapshot or SourceVolume of a volume, SourceVolume of a snapshot, SourceVolumes of a group.
+	SourceSnapshot string   `json:"sourceSnapshot,omitempty"`
+	SourceVolume   string   `json:"sourceVolume,omitempty"`
+	SourceVolumes  []string `json:"sourceVolumes,omitempty"`
+	// Members of a group, in the order of its source volumes, and the Group of a member.
+	Members []string `json:"members,omitempty"`
+	Group   string   `json:"group,omitempty"`
 	// MadeTime of a volume; of a snapshot that of its volume, which may be gone by now.
 	MadeTime time.Time `json:"madeTime,omitzero"`
 	// CutTime of a snapshot: all that was written before it is in the copy.
@@ -36,7 +40,7 @@ type record struct {
 
 // A shelf is one kind of object in one folder. It is guarded by the store's lock.
 type shelf struct {
-	kind   string // volume or snapshot
+	kind   string // volume, snapshot or group
 	folder string
 	byID   map[string]*record
 	byName map[string]*record
@@ -47,6 +51,8 @@ type store struct {
 	mutex     sync.Mutex
 	volumes   *shelf
 	snapshots *shelf
+	// groups have records and no files.
+	groups *shelf
 	// attempts counts the injected failures that an object's name has had.
 	attempts map[string]int
 	// busy holds the names that an operation is under way for.
@@ -61,6 +67,17 @@ func openStore(folder string) (*store, error) {
 	}
 	if s.snapshots, err = openShelf("snapshot", filepath.Join(folder, "snapshots")); err != nil {
 		return nil, err
+	}
+	if s.groups, err = openShelf("group", filepath.Join(folder, "groups")); err != nil {
+		return nil, err
+	}
+	// What a killed predecessor made of a group that it never finished, or left of one that it removed.
+	for _, snapshot := range s.snapshots.list() {
+		if snapshot.Group != "" && s.groups.byID[snapshot.Group] == nil {
+			if err := s.dropMembers(snapshot.Group); err != nil {
+				return nil, err
+			}
+		}
 	}
 	data, err := os.ReadFile(s.attemptsPath())
 	if err == nil {
@@ -136,6 +153,19 @@ func (s *shelf) drop(r *record) error {
 	delete(s.byName, r.Name)
 	if err := os.Remove(s.path(r.ID)); err != nil && !os.IsNotExist(err) {
 		return err
+	}
+	return nil
+}
+
+// dropMembers removes all snapshots of one group. The caller holds the lock, or is alone.
+func (s *store) dropMembers(group string) error {
+	for _, member := range s.snapshots.list() {
+		if member.Group != group {
+			continue
+		}
+		if err := s.snapshots.drop(member); err != nil {
+			return err
+		}
 	}
 	return nil
 }

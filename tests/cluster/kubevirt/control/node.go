@@ -143,7 +143,8 @@ func (n *Node) Ensure(ctx context.Context, vmi obj.M) (*machine, error) {
 	g, err := guest.Start(guest.Config{
 		Namespace: obj.Str(vmi, "metadata", "namespace"), Name: obj.Str(vmi, "metadata", "name"), UID: uid,
 		Disks: disks, Interval: interval, Torn: Switched(vmi, "torn-writes"),
-		Holds: Milliseconds(vmi, "windows", 0), StateDir: n.opt.State, Log: n.Log})
+		Holds:   Milliseconds(vmi, "windows", 0),
+		CutLock: filepath.Join(n.opt.Data, "cut.lock"), StateDir: n.opt.State, Log: n.Log})
 	if err != nil {
 		return nil, err
 	}

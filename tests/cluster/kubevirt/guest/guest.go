@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -18,7 +19,10 @@ type Config struct {
 	Torn                 bool // write each record in two halves with a pause between
 	// Holds is how long the guest holds its writes at most when it is frozen (VSS of Windows); 0: until
 	// it is thawed.
-	Holds    time.Duration
+	Holds time.Duration
+	// CutLock is a file that is held for each write, so that a driver can cut several disks at one point
+	// in time (tests/cluster/csi/group.go); "": none.
+	CutLock  string
 	StateDir string // where a frozen guest is remembered; "": nowhere
 	Log      *FreezeLog
 }
@@ -28,8 +32,9 @@ type Config struct {
 type Guest struct {
 	cfg   Config
 	files []*os.File
-	ends  []int64 // offset of the next slot, per disk
-	next  uint64  // number of the next record
+	cut   *os.File // the cut lock; nil: none
+	ends  []int64  // offset of the next slot, per disk
+	next  uint64   // number of the next record
 
 	mu      sync.Mutex // held while a round is written: whoever holds it sees whole records
 	state   frozen
@@ -75,6 +80,14 @@ func Start(cfg Config) (*Guest, error) {
 		if summary.Last >= g.next {
 			g.next = summary.Last + 1
 		}
+	}
+	if cfg.CutLock != "" {
+		f, err := os.OpenFile(cfg.CutLock, os.O_CREATE|os.O_RDWR, 0o644)
+		if err != nil {
+			g.closeFiles()
+			return nil, err
+		}
+		g.cut = f
 	}
 	g.recall()
 	g.log(Entry{Event: EventGuestStarted, Last: g.next - 1})
@@ -314,6 +327,9 @@ func (g *Guest) round() {
 
 func (g *Guest) write(disk int, now time.Time, from, to int) {
 	b := Record{Number: g.next, Time: now, Guest: g.cfg.UID, Disk: uint32(disk)}.Encode()
+	if g.cut != nil && syscall.Flock(int(g.cut.Fd()), syscall.LOCK_SH) == nil {
+		defer func() { _ = syscall.Flock(int(g.cut.Fd()), syscall.LOCK_UN) }()
+	}
 	if _, err := g.files[disk].WriteAt(b[from:to], g.ends[disk]+int64(from)); err != nil {
 		g.full = true
 		g.log(Entry{Event: "write-error", Message: err.Error(), Last: g.next - 1})
@@ -323,6 +339,9 @@ func (g *Guest) write(disk int, now time.Time, from, to int) {
 func (g *Guest) closeFiles() {
 	for _, f := range g.files {
 		_ = f.Close()
+	}
+	if g.cut != nil {
+		_ = g.cut.Close()
 	}
 }
 
