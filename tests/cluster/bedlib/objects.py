@@ -3,6 +3,7 @@
 from .services import DRIVER
 
 SNAPSHOT_API = "snapshot.storage.k8s.io/v1"
+GROUP_API = "groupsnapshot.storage.k8s.io/v1"
 
 
 def claim(namespace, name, size="64Mi", storage_class="file", source=None, mode="Filesystem",
@@ -38,6 +39,21 @@ def storage_class(name, parameters=None, binding="Immediate", expansion=True, pr
 def snapshot_class(name, parameters=None, policy="Delete", default=False, driver=DRIVER):
     annotations = {"snapshot.storage.kubernetes.io/is-default-class": "true"} if default else None
     return {"apiVersion": SNAPSHOT_API, "kind": "VolumeSnapshotClass",
+            "metadata": _meta(None, name, None, annotations),
+            "driver": driver, "deletionPolicy": policy, "parameters": parameters or {}}
+
+
+def group_snapshot(namespace, name, match_labels, group_class):
+    """A VolumeGroupSnapshot of the claims that bear these labels."""
+    return {"apiVersion": GROUP_API, "kind": "VolumeGroupSnapshot",
+            "metadata": _meta(namespace, name),
+            "spec": {"source": {"selector": {"matchLabels": match_labels}},
+                     "volumeGroupSnapshotClassName": group_class}}
+
+
+def group_class(name, parameters=None, policy="Delete", default=False, driver=DRIVER):
+    annotations = {"groupsnapshot.storage.kubernetes.io/is-default-class": "true"} if default else None
+    return {"apiVersion": GROUP_API, "kind": "VolumeGroupSnapshotClass",
             "metadata": _meta(None, name, None, annotations),
             "driver": driver, "deletionPolicy": policy, "parameters": parameters or {}}
 
