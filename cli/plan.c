@@ -104,6 +104,16 @@ const char *plan_name(const struct wukong *w)
     return str_or(w->name, str_or(w->generate_name, ""));
 }
 
+/* The first disk of its driver names the group. */
+static const char *named_by(const struct plan *f, size_t disk)
+{
+    const struct disk_plan *items = f->disks.items;
+    for (size_t i = 0; items[disk].grouped && i < disk; i++)
+        if (items[i].grouped && str_eq(items[i].driver, items[disk].driver))
+            return items[i].name;
+    return items[disk].name;
+}
+
 static void name_snapshots(struct plan *f)
 {
     const struct wukong *w = f->in->w;
@@ -119,7 +129,7 @@ static void name_snapshots(struct plan *f)
             .takes_snapshot = d->method ? disk_takes_snapshot(d->method) : e->needs_snapshot};
         if (!f->items[i].takes_snapshot || by_kubevirt || str_empty(w->uid))
             continue;
-        name_snapshot(e->source_name, w->name, w->uid, 1, d->name, name);
+        name_snapshot(e->source_name, w->name, w->uid, 1, named_by(f, i), name);
         f->items[i].snapshot = arena_strdup(f->arena, name);
     }
     if (!by_kubevirt)
@@ -140,17 +150,20 @@ static void count_objects(struct plan *f, const char *kind, int64_t count, bool 
 
 static void count_cost(struct plan *f)
 {
-    int64_t n = f->in->e->replicas, snapshots = 0, copies = 0, volumes = 0;
+    int64_t n = f->in->e->replicas, snapshots = 0, copies = 0, volumes = 0, groups = 0;
     bool kept = f->in->e->clone_type == CLONE_LINKED;
     for (size_t i = 0; f->items && i < f->disks.count; i++) {
         const struct disk_plan *d = &f->disks.items[i];
         f->cost.claim_bytes += d->bytes * n;
         f->cost.snapshot_bytes += f->items[i].takes_snapshot ? d->source_bytes : 0;
         snapshots += f->items[i].takes_snapshot;
+        groups += f->items[i].takes_snapshot && d->grouped && named_by(f, i) == d->name;
         copies += d->method == DISK_HANDLE_COPY;
         volumes += d->method == DISK_CDI_CLONE || d->method == DISK_CDI_SNAPSHOT;
     }
     count_objects(f, "VirtualMachineSnapshot", f->vm_snapshot != NULL, !kept);
+    count_objects(f, "VolumeGroupSnapshot", groups, !kept);
+    count_objects(f, "VolumeGroupSnapshotContent", groups, !kept);
     count_objects(f, "VolumeSnapshot", snapshots + copies, !kept);
     count_objects(f, "VolumeSnapshotContent", snapshots + copies, !kept);
     count_objects(f, "DataVolume", volumes * n, false);

@@ -120,6 +120,7 @@ static const char *consequence_of(enum lookup_kind kind)
         [LOOKUP_PROFILE] = "the snapshot class that CDI names",
         [LOOKUP_STORAGE_CLASSES] = "method and snapshot class of the disks",
         [LOOKUP_SNAPSHOT_CLASSES] = "method and snapshot class of the disks",
+        [LOOKUP_GROUP_CLASSES] = "VolumeGroupSnapshotClass of the disks",
         [LOOKUP_DRIVERS] = "whether the driver is a CSI driver",
         [LOOKUP_POLICIES] = "what ClonePolicies say",
     };
@@ -157,11 +158,14 @@ static void look_up(struct planning *p)
         if (!lookups_pending(&p->lookups))
             break;
         cluster_look_up(p->c, &p->lookups);
-        bool storage = false, snapshot = false;
+        bool storage = false, snapshot = false, groups = true;
         (void)lookup_exists(lookups_get(&p->lookups, LOOKUP_STORAGE_CLASSES, NULL, NULL), &storage);
         (void)lookup_exists(lookups_get(&p->lookups, LOOKUP_SNAPSHOT_CLASSES, NULL, NULL),
                             &snapshot);
-        p->classes.looked_up = storage && snapshot;
+        if (p->e.method == METHOD_GROUP_SNAPSHOT)
+            (void)lookup_exists(lookups_get(&p->lookups, LOOKUP_GROUP_CLASSES, NULL, NULL),
+                                &groups);
+        p->classes.looked_up = storage && snapshot && groups;
     }
     bool may = false, answered = false;
     if (p->e.cross_namespace && !p->in.stored)

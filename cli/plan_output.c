@@ -162,13 +162,14 @@ static void text_disk(const struct page *p, const struct plan_disk *d)
     if (p->f->vm_snapshot)
         line(&inner, "    snapshot", "KubeVirt takes it and chooses the class");
     else
-        linef(&inner, "    snapshot",
-              "%s%sin namespace %s, %s%s%s%s%s; VolumeSnapshotClass %s%s%s%s",
+        linef(&inner, "    snapshot", "%s%sin namespace %s, %s%s%s%s%s; %s %s%s%s%s",
               str_or(d->snapshot, ""), d->snapshot ? " " : "", e->source_ns,
               kept ? "kept as the parent of the clone" : "removed when the claims are bound",
               k->method == DISK_HANDLE_COPY ? ", and a second one for the same data in namespace "
                                             : "",
-              k->method == DISK_HANDLE_COPY ? p->f->in->w->ns : "", "", "",
+              k->method == DISK_HANDLE_COPY ? p->f->in->w->ns : "",
+              k->grouped ? ", one group with the other disks of its driver" : "", "",
+              k->grouped ? "VolumeGroupSnapshotClass" : "VolumeSnapshotClass",
               str_or(k->snapshot_class, "not known"), k->snapshot_class ? " (" : "",
               k->snapshot_class ? class_origin_texts[k->snapshot_class_origin] : "",
               k->snapshot_class ? ")" : "");
@@ -305,6 +306,7 @@ static void json_disk(struct json_writer *w, const struct plan *f, const struct 
         json_string(w, "namespace", f->in->e->source_ns);
         json_string(w, "name", d->snapshot);
         json_string(w, "class", k->snapshot_class);
+        json_boolean(w, "group", k->grouped);
         if (k->snapshot_class)
             json_string(w, "classBecause", class_origin_texts[k->snapshot_class_origin]);
         json_string(w, "cutRule", cut_rule_names[k->cut.rule]);

@@ -14,11 +14,19 @@
 /* Everything together; a policy has at most a few KiB. */
 #define CLASS_CACHE_ARENA_BYTES (32u * MIB)
 
-enum cached { CACHED_STORAGE, CACHED_SNAPSHOT, CACHED_DRIVERS, CACHED_POLICIES, CACHED_KINDS };
+enum cached {
+    CACHED_STORAGE,
+    CACHED_SNAPSHOT,
+    CACHED_GROUP,
+    CACHED_DRIVERS,
+    CACHED_POLICIES,
+    CACHED_KINDS
+};
 
 static const struct kube_kind kinds[CACHED_KINDS] = {
     [CACHED_STORAGE] = {RESOURCE_STORAGE_CLASS, .fields = {FACTS_STORAGE_CLASS_FIELDS}},
     [CACHED_SNAPSHOT] = {RESOURCE_SNAPSHOT_CLASS, .fields = {FACTS_SNAPSHOT_CLASS_FIELDS}},
+    [CACHED_GROUP] = {RESOURCE_GROUP_CLASS, .fields = {FACTS_GROUP_CLASS_FIELDS}},
     [CACHED_DRIVERS] = {RESOURCE_CSI_DRIVER, .fields = {0}},
     [CACHED_POLICIES] = {RESOURCE_POLICY, .fields = {"spec"}},
 };
@@ -63,7 +71,8 @@ static bool fill_snapshot(void *arg, const struct kube_object *o)
     struct filling *to = arg;
     struct snapshot_class_facts *k = (struct snapshot_class_facts *)to->items + to->count++;
     struct arena *a = &to->f->arena;
-    *k = facts_snapshot_class_of(arena_strdup(a, o->name), cached_field, o);
+    bool group = o->kind == &kinds[CACHED_GROUP];
+    *k = facts_snapshot_class_of(arena_strdup(a, o->name), group, cached_field, o);
     k->driver = arena_strdup(a, k->driver);
     return to->count < to->max;
 }
@@ -111,6 +120,20 @@ static struct filling fill_cache(struct class_cache *f, enum cached which, size_
     return to;
 }
 
+/* Of single snapshots and of groups, in one list. */
+static struct filling fill_snapshot_classes(struct class_cache *f)
+{
+    static const enum cached both[] = {CACHED_SNAPSHOT, CACHED_GROUP};
+    struct filling to = {.f = f};
+    for (size_t i = 0; i < ARRAY_LEN(both); i++)
+        to.max += store_count(f->stores[both[i]]);
+    to.items = arena_alloc(&f->arena, (to.max + 1) * sizeof(struct snapshot_class_facts));
+    for (size_t i = 0; to.items && i < ARRAY_LEN(both); i++)
+        if (to.count < to.max)
+            store_each(f->stores[both[i]], fill_snapshot, &to);
+    return to;
+}
+
 static void refill(struct class_cache *f)
 {
     if (!f->stale)
@@ -120,14 +143,14 @@ static void refill(struct class_cache *f)
     arena_init(&f->arena, CLASS_CACHE_ARENA_BYTES);
     struct filling storage =
         fill_cache(f, CACHED_STORAGE, sizeof(struct storage_class_facts), fill_storage);
-    struct filling snapshot =
-        fill_cache(f, CACHED_SNAPSHOT, sizeof(struct snapshot_class_facts), fill_snapshot);
+    struct filling snapshot = fill_snapshot_classes(f);
     struct filling drivers = fill_cache(f, CACHED_DRIVERS, sizeof(const char *), fill_driver);
     struct filling policies = fill_cache(f, CACHED_POLICIES, sizeof(struct policy), fill_policy);
     f->classes = (struct class_facts){
         .looked_up = true,
         .cdi = f->classes.cdi,
         .snapshot_api = watches_served(f->watches[CACHED_SNAPSHOT]),
+        .group_api = watches_served(f->watches[CACHED_GROUP]),
         .drivers_known = watches_synced(f->watches[CACHED_DRIVERS]),
         .storage_classes = storage.items,
         .storage_class_count = storage.count,

@@ -22,6 +22,7 @@ const char *const lookup_kind_names[LOOKUP_KINDS] = {
     [LOOKUP_PROFILE] = "storageprofile",
     [LOOKUP_STORAGE_CLASSES] = "storageclasses",
     [LOOKUP_SNAPSHOT_CLASSES] = "volumesnapshotclasses",
+    [LOOKUP_GROUP_CLASSES] = "volumegroupsnapshotclasses",
     [LOOKUP_DRIVERS] = "csidrivers",
     [LOOKUP_POLICIES] = "clonepolicies",
 };
@@ -51,6 +52,7 @@ static const struct {
     [LOOKUP_PROFILE] = {SHAPE_OBJECT, NULL, {RESOURCE_STORAGE_PROFILE, .fields = {0}}},
     [LOOKUP_STORAGE_CLASSES] = {SHAPE_LIST, NULL, {RESOURCE_STORAGE_CLASS, .fields = {0}}},
     [LOOKUP_SNAPSHOT_CLASSES] = {SHAPE_LIST, NULL, {RESOURCE_SNAPSHOT_CLASS, .fields = {0}}},
+    [LOOKUP_GROUP_CLASSES] = {SHAPE_LIST, NULL, {RESOURCE_GROUP_CLASS, .fields = {0}}},
     [LOOKUP_DRIVERS] = {SHAPE_LIST, NULL, {RESOURCE_CSI_DRIVER, .fields = {0}}},
     [LOOKUP_POLICIES] = {SHAPE_LIST, NULL, {RESOURCE_POLICY, .fields = {0}}},
 };

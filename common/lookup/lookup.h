@@ -28,6 +28,7 @@ enum lookup_kind {
     /* Live lists, read when a denial would rest on a cache that may be behind. */
     LOOKUP_STORAGE_CLASSES,
     LOOKUP_SNAPSHOT_CLASSES,
+    LOOKUP_GROUP_CLASSES, /* of clones that cut groups */
     LOOKUP_DRIVERS,
     LOOKUP_POLICIES,
     LOOKUP_KINDS

@@ -28,14 +28,19 @@ static void live_storage_classes(const cJSON *list, struct arena *a, struct clas
     ret->storage_class_count = n;
 }
 
-static void live_snapshot_classes(const cJSON *list, struct arena *a, struct class_facts *ret)
+/* Those of one kind; the others stay. */
+static void live_snapshot_classes(const cJSON *list, bool group, struct arena *a,
+                                  struct class_facts *ret)
 {
-    size_t n = 0, max = item_count(list);
+    size_t n = 0, max = item_count(list) + ret->snapshot_class_count;
     struct snapshot_class_facts *items = arena_alloc(a, (max + 1) * sizeof *items);
+    for (size_t i = 0; items && i < ret->snapshot_class_count; i++)
+        if (ret->snapshot_classes[i].group != group)
+            items[n++] = ret->snapshot_classes[i];
     FOR_ITEMS(item, list)
     {
         if (items && n < max)
-            facts_read_snapshot_class(a, item, &items[n++]);
+            facts_read_snapshot_class(a, item, group, &items[n++]);
     }
     ret->snapshot_classes = items;
     ret->snapshot_class_count = n;
@@ -56,10 +61,14 @@ static void live_drivers(const cJSON *list, struct arena *a, struct class_facts 
 }
 
 /* A list that cannot be read leaves the cache's view in force. */
-static void live_lists(struct lookups *lookups, struct arena *a, struct source_info *g)
+static void live_lists(const struct wukong_effective *e, struct lookups *lookups, struct arena *a,
+                       struct source_info *g)
 {
     struct lookup *storage = lookups_get(lookups, LOOKUP_STORAGE_CLASSES, NULL, NULL);
     struct lookup *snapshot = lookups_get(lookups, LOOKUP_SNAPSHOT_CLASSES, NULL, NULL);
+    struct lookup *groups = e->method == METHOD_GROUP_SNAPSHOT
+                                ? lookups_get(lookups, LOOKUP_GROUP_CLASSES, NULL, NULL)
+                                : NULL;
     struct lookup *drivers = lookups_get(lookups, LOOKUP_DRIVERS, NULL, NULL);
     struct lookup *policies = lookups_get(lookups, LOOKUP_POLICIES, NULL, NULL);
     bool known = false;
@@ -67,7 +76,11 @@ static void live_lists(struct lookups *lookups, struct arena *a, struct source_i
         live_storage_classes(lookup_tree(storage), a, &g->classes);
     if (lookup_exists(snapshot, &known) || known) {
         g->classes.snapshot_api = lookup_tree(snapshot) != NULL;
-        live_snapshot_classes(lookup_tree(snapshot), a, &g->classes);
+        live_snapshot_classes(lookup_tree(snapshot), false, a, &g->classes);
+    }
+    if (groups && (lookup_exists(groups, &known) || known)) {
+        g->classes.group_api = lookup_tree(groups) != NULL;
+        live_snapshot_classes(lookup_tree(groups), true, a, &g->classes);
     }
     if (lookup_tree(drivers))
         live_drivers(lookup_tree(drivers), a, &g->classes);
@@ -204,7 +217,7 @@ void look_up_source(const struct source_known *known, const struct wukong *w,
     if (known->classes)
         g.classes = *known->classes;
     if (live)
-        live_lists(lookups, a, &g);
+        live_lists(e, lookups, a, &g);
     look_up_machine(w, e, known->cdi_known && !live, lookups, a, &g);
     if (policies_select(&g, true))
         g.source_ns_labels_known = read_labels(

@@ -54,7 +54,7 @@ static void resolve(const cJSON *tree)
     for (size_t i = 0; i < s.claim_count; i++)
         facts_read_claim(&a, names[i], json_get(tree, "pvc"), &claims[i]);
     facts_read_storage_class(&a, json_get(tree, "sc"), &storage);
-    facts_read_snapshot_class(&a, json_get(tree, "vsc"), &snapshot);
+    facts_read_snapshot_class(&a, json_get(tree, "vsc"), false, &snapshot);
     struct class_facts c = {.looked_up = true,
                             .snapshot_api = true,
                             .storage_classes = &storage,

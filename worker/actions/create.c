@@ -41,7 +41,7 @@ static const char *text_of(const struct buf *body)
     return buf_ok(body) && body->len ? body->data : NULL;
 }
 
-static const char *add_labels(const struct clone_state *v, const char *body, size_t disk,
+const char *create_add_labels(const struct clone_state *v, const char *body, size_t disk,
                               bool with_disk)
 {
     CLEANUP_JSON cJSON *tree = NULL;
@@ -64,8 +64,8 @@ static const char *add_labels(const struct clone_state *v, const char *body, siz
     return arena_strdup(v->arena, printed);
 }
 
-static void tell_outcome(const struct clone_state *v, struct decision *d, const struct err *err,
-                         const char *name)
+void create_tell(const struct clone_state *v, struct decision *d, const struct err *err,
+                 const char *name)
 {
     create_event_about(v, d, true, "CannotBuild", name, "%s: %s", name, err->message);
     if (d->step_speaks)
@@ -93,12 +93,12 @@ static void send_snapshot(const struct clone_state *v, struct decision *d, size_
         .source_spec = disk == 0 ? v->capture.tree : NULL,
     };
     if (manifest_snapshot_body(&t, &out, NULL, &err) < 0) {
-        tell_outcome(v, d, &err, s->name);
+        create_tell(v, d, &err, s->name);
         return;
     }
     struct intent *i =
         intents_add(&d->intents, verb, &worker_kinds[KIND_SNAPSHOT], s->ns, s->name, key);
-    i->body = add_labels(v, text_of(&out), disk, true);
+    i->body = create_add_labels(v, text_of(&out), disk, true);
 }
 
 void create_snapshot(const struct clone_state *v, struct decision *d, size_t disk)
@@ -151,13 +151,13 @@ static void send_copy(const struct clone_state *v, struct decision *d, size_t di
                                       .content = content};
     if ((is_content ? manifest_content_copy_body(&t, &out, &err)
                     : manifest_snapshot_of_content_body(&t, &out, &err)) < 0) {
-        tell_outcome(v, d, &err, name);
+        create_tell(v, d, &err, name);
         return;
     }
     struct intent *i =
         intents_add(&d->intents, INTENT_CREATE, &worker_kinds[kind],
                     is_content ? NULL : v->wukong->ns, name, call_key_named(made, name));
-    i->body = add_labels(v, text_of(&out), disk, false);
+    i->body = create_add_labels(v, text_of(&out), disk, false);
 }
 
 void create_content_copy(const struct clone_state *v, struct decision *d, size_t disk)
@@ -197,12 +197,12 @@ void create_vm_snapshot(const struct clone_state *v, struct decision *d)
         deadline_s = VM_SNAPSHOT_DEADLINE_S;
     if (manifest_vmsnapshot_body(v->wukong, name, ns, v->source.vm_name, deadline_s, &out, &err) <
         0) {
-        tell_outcome(v, d, &err, name);
+        create_tell(v, d, &err, name);
         return;
     }
     struct intent *i = intents_add(&d->intents, INTENT_CREATE, &worker_kinds[KIND_VM_SNAPSHOT], ns,
                                    name, call_key_named(CALL_CREATE_VM_SNAPSHOT, name));
-    i->body = add_capture(v, add_labels(v, text_of(&out), 0, false));
+    i->body = add_capture(v, create_add_labels(v, text_of(&out), 0, false));
 }
 
 /* --- claims --- */
@@ -337,12 +337,12 @@ static void send_claim(const struct clone_state *v, struct decision *d,
     if (!may_make(v, d, key))
         return;
     if (claim_body(v, t, disk, &out, &err) < 0) {
-        tell_outcome(v, d, &err, name);
+        create_tell(v, d, &err, name);
         return;
     }
     struct intent *i =
         intents_add(&d->intents, verb, &worker_kinds[kind], v->wukong->ns, name, key);
-    i->body = add_labels(v, text_of(&out), disk, true);
+    i->body = create_add_labels(v, text_of(&out), disk, true);
     i->keeps_answer = verb == INTENT_DRY_RUN;
 }
 
@@ -526,14 +526,14 @@ static void send_vm(const struct clone_state *v, struct decision *d, const struc
     if (!may_make(v, d, key))
         return;
     if (build_vm(v, t, &vm, &err) < 0) {
-        tell_outcome(v, d, &err, t->vm.name);
+        create_tell(v, d, &err, t->vm.name);
         return;
     }
     if (verb == INTENT_DRY_RUN)
         tell_warnings(v, d, &vm);
     struct intent *i =
         intents_add(&d->intents, verb, &worker_kinds[KIND_VM], v->wukong->ns, t->vm.name, key);
-    i->body = add_labels(v, text_of(&vm.body), 0, false);
+    i->body = create_add_labels(v, text_of(&vm.body), 0, false);
     i->keeps_answer = true;
 }
 

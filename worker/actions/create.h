@@ -21,6 +21,18 @@ const struct needed_object *needed_objects(const struct clone_state *v, size_t *
 void create_snapshot(const struct clone_state *v, struct decision *d, size_t disk);
 /* The same, tried: a quota or a policy that refuses it is met before the guest is frozen. */
 void create_dry_run_snapshot(const struct clone_state *v, struct decision *d, size_t disk);
+/* What the files of this room share. body: as JSON; NULL stays NULL. with_disk: its index, too. */
+const char *create_add_labels(const struct clone_state *v, const char *body, size_t disk,
+                              bool with_disk);
+/* A body cannot be built: an Event and the step say so. */
+void create_tell(const struct clone_state *v, struct decision *d, const struct err *err,
+                 const char *name);
+/* create_group.c */
+/* disks[disk]'s claim gets the label by which its group selects it. */
+void create_claim_label(const struct clone_state *v, struct decision *d, size_t disk);
+void create_group(const struct clone_state *v, struct decision *d, const struct clone_group *g);
+void create_dry_run_group(const struct clone_state *v, struct decision *d,
+                          const struct clone_group *g);
 void create_content_copy(const struct clone_state *v, struct decision *d, size_t disk);
 void create_snapshot_copy(const struct clone_state *v, struct decision *d, size_t disk);
 void create_vm_snapshot(const struct clone_state *v, struct decision *d);

@@ -382,8 +382,10 @@ static bool build_path(const struct executor *x, const struct intent *i, struct 
     if (i->verb == INTENT_DRY_RUN || i->verb == INTENT_PROBE)
         kube_path_query(path, "dryRun", "All");
     if (i->verb == INTENT_LIST) {
-        CLEANUP_FREE char *selector = xasprintf("%s=%s%s%s", WUKONG_UID_LABEL, i->uid,
-                                                i->selector ? "," : "", str_or(i->selector, ""));
+        CLEANUP_FREE char *selector =
+            i->uid ? xasprintf("%s=%s%s%s", WUKONG_UID_LABEL, i->uid, i->selector ? "," : "",
+                               str_or(i->selector, ""))
+                   : xstrdup(str_or(i->selector, ""));
         kube_path_query(path, "labelSelector", selector);
         kube_path_query(path, "limit", LIST_PAGE);
         if (i->from)

@@ -44,7 +44,7 @@ struct intent {
     const char *uid;      /* DELETE, applies: precondition */
     const char *version;  /* applies: resourceVersion as precondition; NULL: none */
     const char *body;     /* NULL: none */
-    const char *selector; /* LIST: labels beside the UID; NULL: none */
+    const char *selector; /* LIST: labels beside the UID, if there is one; NULL: none */
     const char *from;     /* LIST: where the page before it ended; NULL: from the beginning */
     bool metadata_only;   /* LIST */
     bool keeps_answer;    /* as a READ does */

@@ -430,13 +430,13 @@ void share_group_wake_waiting(const struct clone_table *all, const struct clone 
 }
 
 /* Its events are many; those who share it wait for few of them. */
-void share_group_wake_followers(const struct clone_table *all, const struct kube_object *before,
-                                const struct kube_object *after, share_group_visit *look, void *arg)
+void share_group_wake_followers(const struct clone_table *all, const char *uid,
+                                const struct kube_object *before, const struct kube_object *after,
+                                share_group_visit *look, void *arg)
 {
     if (before && after && before->deleted_ms == after->deleted_ms &&
         str_eq(kube_object_field(before, F_READY_TO_USE), kube_object_field(after, F_READY_TO_USE)))
         return;
-    const char *uid = (after ? after : before)->label;
     for (struct clone *e = clone_table_of_group(all, uid); e; e = e->same_group_next)
         look(arg, e);
 }

@@ -38,10 +38,10 @@ typedef void share_group_visit(void *arg, const struct clone *e);
 /* Those that may wait to share its snapshot. */
 void share_group_wake_waiting(const struct clone_table *all, const struct clone *of,
                               share_group_visit *look, void *arg);
-/* A VolumeSnapshot: those that share it. */
-void share_group_wake_followers(const struct clone_table *all, const struct kube_object *before,
-                                const struct kube_object *after, share_group_visit *look,
-                                void *arg);
+/* A snapshot that the clone with that UID took: those that share it. */
+void share_group_wake_followers(const struct clone_table *all, const char *uid,
+                                const struct kube_object *before, const struct kube_object *after,
+                                share_group_visit *look, void *arg);
 /* A claim: the next one that restores from the same snapshot. */
 void share_group_wake_next(const struct clone_table *all, const struct kube_object *before,
                            const struct kube_object *after, share_group_visit *look, void *arg);

@@ -9,7 +9,7 @@
 
 bool share_possible(const struct wukong_effective *e)
 {
-    return e->is_clone && e->clone_type == CLONE_RUNNING && e->method == METHOD_VOLUME_SNAPSHOT;
+    return e->is_clone && e->clone_type == CLONE_RUNNING && e->method != METHOD_VM_SNAPSHOT;
 }
 
 static void write_disk(struct json_writer *w, const struct wukong_disk *d)
@@ -37,6 +37,7 @@ void share_write_key(const struct wukong *wukong, const struct wukong_effective 
     json_number(&w, NULL, e->quiesce);
     json_boolean(&w, NULL, e->allow_unsnapshottable);
     json_string(&w, NULL, str_or(s->snapshot_class, ""));
+    json_string(&w, NULL, str_or(s->group_class, ""));
     json_array(&w, NULL);
     for (size_t i = 0; i < s->gate_count; i++)
         json_string(&w, NULL, s->gates[i]);

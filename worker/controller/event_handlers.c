@@ -180,12 +180,31 @@ static void wukong_changed(struct worker *w, const struct kube_object *before,
     worker_enqueue(w, e);
 }
 
+/* Whose a VolumeSnapshot is: by its label, or by that of the group that it is a member of. */
+static const char *taker_of(const struct worker *w, const struct kube_object *snapshot)
+{
+    if (!snapshot || snapshot->label || !str_eq(snapshot->owner_kind, "VolumeGroupSnapshot"))
+        return snapshot ? snapshot->label : NULL;
+    const struct kube_object *g =
+        store_get(w->watched[KIND_GROUP].store, snapshot->ns, str_or(snapshot->owner_name, ""));
+    return g ? g->label : NULL;
+}
+
+static void group_content_changed(struct worker *w, const struct kube_object *o)
+{
+    const struct kube_object *g =
+        store_get(w->watched[KIND_GROUP].store, kube_object_field(o, F_GROUP_REF_NS),
+                  str_or(kube_object_field(o, F_GROUP_REF_NAME), ""));
+    enqueue_uid(w, g ? g->label : NULL);
+    enqueue_uid(w, o->label);
+}
+
 static void content_changed(struct worker *w, const struct kube_object *o)
 {
     const struct kube_object *s =
         store_get(w->watched[KIND_SNAPSHOT].store, kube_object_field(o, F_SNAPSHOT_REF_NS),
                   str_or(kube_object_field(o, F_SNAPSHOT_REF_NAME), ""));
-    enqueue_uid(w, s ? s->label : NULL);
+    enqueue_uid(w, taker_of(w, s));
     /* A copy for another namespace is ours by its own label, and comes before its VolumeSnapshot.
      */
     enqueue_uid(w, o->label);
@@ -208,12 +227,12 @@ static void claim_changed(struct worker *w, const struct kube_object *before,
 static void snapshot_changed(struct worker *w, const struct kube_object *before,
                              const struct kube_object *after)
 {
-    const char *uid = (after ? after : before)->label;
+    const char *uid = taker_of(w, after ? after : before);
     const struct clone *e = clone_table_by_uid(&w->clones, uid);
     if (!after && e && e->source)
         usage_freed(&w->clones.usage, USAGE_OF_SOURCE, e->source);
     enqueue_uid(w, uid);
-    share_group_wake_followers(&w->clones, before, after, worker_enqueue, w);
+    share_group_wake_followers(&w->clones, uid, before, after, worker_enqueue, w);
 }
 
 static void namespace_changed(struct worker *w, const struct kube_object *before,
@@ -279,7 +298,11 @@ void worker_cache_changed(void *arg, const struct kube_object *before,
         name_freed(w, before, after);
         claim_changed(w, before, after);
         break;
+    case KIND_GROUP_CONTENT:
+        group_content_changed(w, o);
+        break;
     case KIND_SNAPSHOT:
+    case KIND_GROUP:
         snapshot_changed(w, before, after);
         break;
     case KIND_NAMESPACE:
@@ -297,6 +320,7 @@ void worker_cache_changed(void *arg, const struct kube_object *before,
         break;
     case KIND_STORAGE_CLASS:
     case KIND_SNAPSHOT_CLASS:
+    case KIND_GROUP_CLASS:
     case KIND_CSI_DRIVER:
     case KIND_STORAGE_PROFILE:
     case KIND_STAMP_KEYS:

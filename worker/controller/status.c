@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "json/json.h"
 #include "json/writer.h"
+#include "observe/queries.h"
 #include "observe/resources.h"
 #include "wukong/api/child_names.h"
 #include "wukong/api/conditions.h"
@@ -117,7 +118,8 @@ static const char *disk_phase(const struct clone_state *v, size_t disk)
         return "Restoring";
     if (s->exists && s->ready)
         return "SnapshotReady";
-    return s->exists && s->cut ? "SnapshotCut" : "Pending";
+    bool cut = v->disks[disk].group ? clone_disk_is_cut(&v->disks[disk]) : s->exists && s->cut;
+    return cut ? "SnapshotCut" : "Pending";
 }
 
 /* Restoring goes on to 100 with what CDI counts, over all replicas; from 0 when it copies the claim
@@ -242,6 +244,15 @@ static void write_targets(struct json_writer *w, const struct clone_state *v,
     json_end(w);
 }
 
+static void write_group_name(struct json_writer *w, const struct clone_state *v)
+{
+    const char *old = json_str(json_get(v->status, "cloneStatus"), "groupSnapshotName");
+    if (v->group_count && v->groups[0].exists && v->groups[0].ours)
+        json_string(w, "groupSnapshotName", v->groups[0].name);
+    else if (v->record.attempt.cut_ms)
+        json_string(w, "groupSnapshotName", old);
+}
+
 static void write_snapshot_names(struct json_writer *w, const struct clone_state *v)
 {
     size_t n = 0;
@@ -316,8 +327,11 @@ static void write_clone_status(struct json_writer *w, const struct clone_state *
         json_end(w);
     }
     write_snapshot_names(w, v);
+    write_group_name(w, v);
     if (r->attempt.owned)
         json_boolean(w, "childrenOwned", true);
+    if (r->labelled)
+        json_boolean(w, "claimsLabelled", true);
     json_string(w, "vmSnapshotUID", r->vm_snapshot_uid);
     write_time(w, "snapshotTime",
                r->attempt.snapshot_ms ? r->attempt.snapshot_ms : r->attempt.cut_ms, true);
@@ -366,9 +380,9 @@ int64_t status_pause_ms(size_t under_way)
 /* Members of cloneStatus whose change alone may wait. */
 static bool soft_member(const char *name)
 {
-    static const char *const soft[] = {"progress",      "step",         "disks", "targets",
-                                       "snapshotNames", "snapshotName", "phase", "startTime",
-                                       "waitingUntil",  "readyReplicas"};
+    static const char *const soft[] = {
+        "progress",          "step",  "disks",     "targets",      "snapshotNames", "snapshotName",
+        "groupSnapshotName", "phase", "startTime", "waitingUntil", "readyReplicas"};
     for (size_t i = 0; i < ARRAY_LEN(soft); i++)
         if (str_eq(name, soft[i]))
             return true;

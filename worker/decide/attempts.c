@@ -201,7 +201,8 @@ bool settle_attempt(const struct clone_state *v, struct decision *d, bool last)
     bool removed = teardown_remove_all(v, d);
     /* A guest that is stopped while its file systems are frozen cannot shut down. */
     bool stopped = !last || (thawed && teardown_stop_source(v, d));
-    return thawed && landed && removed && stopped;
+    bool unlabelled = teardown_unlabel(v, d);
+    return thawed && landed && removed && stopped && unlabelled;
 }
 
 void after_failure(const struct clone_state *v, struct decision *d)

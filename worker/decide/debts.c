@@ -23,8 +23,12 @@ static bool machines_stay(const struct clone_state *v)
 
 static bool is_temporary(const struct leftover *o)
 {
-    return (o->kind == KIND_SNAPSHOT || o->kind == KIND_VM_SNAPSHOT || o->kind == KIND_CONTENT) &&
-           !o->attached;
+    static const int kinds[] = {KIND_SNAPSHOT, KIND_VM_SNAPSHOT, KIND_CONTENT, KIND_GROUP,
+                                KIND_GROUP_CONTENT};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        if (o->kind == kinds[i])
+            return !o->attached;
+    return false;
 }
 
 static const struct leftover *first_temporary(const struct clone_state *v)
@@ -60,8 +64,7 @@ static const char *leftover_text(const struct clone_state *v, const struct lefto
 static bool parents_held(const struct clone_state *v)
 {
     for (size_t i = 0; i < v->ours_count; i++)
-        if (v->ours[i].kind == KIND_SNAPSHOT && !v->ours[i].copy && v->ours[i].content &&
-            !v->ours[i].content_retains)
+        if (leftover_is_parent(&v->ours[i]) && v->ours[i].content && !v->ours[i].content_retains)
             return false;
     return true;
 }
@@ -93,6 +96,10 @@ void debts_tell(const struct clone_state *v, struct decision *d)
     if (record_owes_thaw(&d->record))
         cleaned(d, false, REASON_CLEANING_UP,
                 arena_printf(v->arena, "the source %s is yet to be thawed", source));
+    else if (d->record.labelled)
+        cleaned(d, false, REASON_CLEANING_UP,
+                arena_printf(v->arena, "the labels of the cut are being taken off the claims of %s",
+                             source));
     else if (clone_source_to_stop(v))
         cleaned(d, false, REASON_CLEANING_UP,
                 arena_printf(v->arena,
@@ -131,7 +138,7 @@ void debts_tell_readiness(const struct clone_state *v, struct decision *d)
 static bool snapshots_left(const struct clone_state *v)
 {
     for (size_t i = 0; i < v->ours_count; i++)
-        if (v->ours[i].kind == KIND_SNAPSHOT && !v->ours[i].copy)
+        if (leftover_is_parent(&v->ours[i]))
             return true;
     return false;
 }
@@ -140,7 +147,8 @@ static bool snapshots_left(const struct clone_state *v)
 static bool contents_left(const struct clone_state *v)
 {
     for (size_t i = 0; i < v->ours_count; i++)
-        if (v->ours[i].kind == KIND_CONTENT && !v->ours[i].copy && !v->ours[i].attached)
+        if ((v->ours[i].kind == KIND_CONTENT || v->ours[i].kind == KIND_GROUP_CONTENT) &&
+            !v->ours[i].copy && !v->ours[i].attached)
             return true;
     return false;
 }
@@ -198,5 +206,6 @@ bool debts_pay(const struct clone_state *v, struct decision *d)
         debts_tell(v, d);
     else if (removed)
         cleaned(d, true, REASON_CLEANED, "nothing temporary is left");
-    return thawed && stopped && removed;
+    bool unlabelled = teardown_unlabel(v, d);
+    return thawed && stopped && removed && unlabelled;
 }

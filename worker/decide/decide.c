@@ -122,6 +122,8 @@ static void go_on(const struct clone_state *v, struct decision *d)
     /* After the cut the source is not needed any more. */
     if (clone_past_cut(v) && !record_owes_thaw(&v->record))
         (void)teardown_stop_source(v, d);
+    if (clone_past_cut(v))
+        (void)teardown_unlabel(v, d);
     d->step_speaks = w.current < CLONE_STEPS;
     d->step = d->step_speaks ? clone_steps[w.current].name : NULL;
     if (d->step_speaks)
@@ -177,7 +179,7 @@ static bool nothing_to_go(const struct clone_state *v)
     for (size_t i = 0; i < v->ours_count; i++)
         if (!v->ours[i].stays)
             return false;
-    return !v->held_count;
+    return !v->held_count && !v->record.labelled;
 }
 
 static bool retry_asked(const struct clone_state *v)

@@ -198,6 +198,15 @@ struct manifest_snapshot {
 WUKONG_CHECK int manifest_snapshot_body(const struct manifest_snapshot *s, struct buf *out,
                                         bool *ret_spec_kept, struct err *err);
 
+struct target_group {
+    const struct wukong *wukong;
+    const char *name, *ns, *disk;
+    const char *class;
+    const char *label_key, *label_value; /* of the claims that it takes */
+    const cJSON *source_spec;            /* as above */
+};
+WUKONG_CHECK int target_group_body(const struct target_group *g, struct buf *out, struct err *err);
+
 /*
  * The handle copy, for another namespace: a second VolumeSnapshotContent for the same physical
  * snapshot (always Retain: the handle belongs to the first one), and the VolumeSnapshot bound to

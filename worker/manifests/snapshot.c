@@ -35,6 +35,26 @@ int manifest_snapshot_body(const struct manifest_snapshot *s, struct buf *out, b
     return 0;
 }
 
+/* Always with the class: without it snapshot-controller reads every volume once more and writes its
+   own choice into the object (SetDefaultGroupSnapshotClass). */
+int target_group_body(const struct target_group *g, struct buf *out, struct err *err)
+{
+    cJSON *metadata;
+    assert(g->name && g->ns && g->class);
+    assert(g->label_key && g->label_value);
+    CLEANUP_JSON cJSON *group = tree_kubernetes("groupsnapshot.storage.k8s.io/v1",
+                                                "VolumeGroupSnapshot", g->name, g->ns, &metadata);
+    tree_our_labels(metadata, g->wukong, -1, g->disk, g->ns);
+    CLEANUP_FREE char *text = g->source_spec ? json_print(g->source_spec) : NULL;
+    if (text && strlen(text) <= MANIFEST_SPEC_ANNOTATION_MAX)
+        tree_set_string(tree_object(metadata, "annotations"), MANIFEST_SPEC_ANNOTATION, text);
+    cJSON *spec = tree_object(group, "spec");
+    cJSON *selector = tree_object(tree_object(spec, "source"), "selector");
+    tree_set_string(tree_object(selector, "matchLabels"), g->label_key, g->label_value);
+    tree_set_string(spec, "volumeGroupSnapshotClassName", g->class);
+    return tree_print(group, out, err);
+}
+
 /* --- The handle copy --- */
 
 /* The handle is in status of a content that was made from a claim, in spec of one that was made

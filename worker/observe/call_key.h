@@ -40,6 +40,9 @@ enum call_kind {
     CALL_STOP_SOURCE,
     CALL_FREEZE,
     CALL_THAW,
+    CALL_LABEL_CLAIM, /* of the source, for the cut of a group; the attempt, the claim */
+    CALL_UNLABEL_CLAIM,
+    CALL_LIST_LABELLED,
     CALL_LOOK_AFTER_VMI, /* after the last cut */
     CALL_LOOK_AFTER_VM,
     CALL_LOOK_COPIED_VMI, /* when all claims are copied */
@@ -51,6 +54,7 @@ enum call_kind {
     CALL_DRY_SNAPSHOT,
     CALL_CREATE_SNAPSHOT,
     CALL_CREATE_VM_SNAPSHOT,
+    CALL_CREATE_GROUP,
     CALL_CREATE_CONTENT,
     CALL_CREATE_SNAPSHOT_COPY,
     CALL_CREATE_CLAIM,
@@ -117,6 +121,11 @@ static inline struct call_key call_key_object(enum call_kind kind, const char *r
                                               const char *ns, const char *name)
 {
     return (struct call_key){.kind = kind, .resource = resource, .ns = ns, .name = name};
+}
+
+static inline struct call_key call_key_label(int64_t attempt, const char *claim)
+{
+    return (struct call_key){.kind = CALL_LABEL_CLAIM, .number = attempt, .name = claim};
 }
 
 bool call_key_equal(const struct call_key *a, const struct call_key *b);

@@ -119,8 +119,8 @@ const struct capture_read *capture_reads(const struct clone_state *v, size_t *re
     }
     l.items = arena_alloc(v->arena, READS_MAX * sizeof *l.items);
     if (v->snapshot_carrier && !carrier_is_empty(v)) {
-        want_read(&l, clone_uses_vm_snapshot(v) ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT,
-                  v->effective.source_ns, v->snapshot_carrier, CALL_READ_CARRIER);
+        want_read(&l, (int)clone_carrier_kind(v), v->effective.source_ns, v->snapshot_carrier,
+                  CALL_READ_CARRIER);
     } else {
         if (v->source.vm_exists)
             want_read(&l, KIND_VM, v->effective.source_ns, v->source.vm_name, CALL_READ_SOURCE_VM);
@@ -182,6 +182,8 @@ static void write_disk(struct json_writer *w, const struct clone_state *v,
     json_string(w, "volumeMode", p->volume_mode);
     json_string(w, "snapshotClass", p->snapshot_class);
     json_boolean(w, "retain", p->snapshot_class_retain);
+    json_boolean(w, "grouped", p->grouped);
+    json_boolean(w, "cutOrdered", p->cut.ordered);
     json_string(w, "cutRule", cut_rule_names[p->cut.rule]);
     json_boolean(w, "cutSlow", p->cut.slow);
     json_boolean(w, "cutKnown", p->cut.known);
@@ -218,7 +220,8 @@ static bool read_cut(const cJSON *o, struct cut_verdict *ret)
 {
     const char *rule = json_str(o, "cutRule");
     *ret = (struct cut_verdict){.slow = json_bool(o, "cutSlow", false),
-                                .known = json_bool(o, "cutKnown", true)};
+                                .known = json_bool(o, "cutKnown", true),
+                                .ordered = json_bool(o, "cutOrdered", false)};
     return !json_get(o, "cutRule") || (rule && cut_rule_find(rule, &ret->rule));
 }
 
@@ -282,6 +285,7 @@ static void load(struct clone_state *v, const char *text, size_t len)
             .volume_mode = json_str(o, "volumeMode"),
             .snapshot_class = json_str(o, "snapshotClass"),
             .snapshot_class_retain = json_bool(o, "retain", false),
+            .grouped = json_bool(o, "grouped", false),
             .method = read_method(o),
             .boot = json_bool(o, "boot", false),
             .shared = json_bool(o, "shared", false),
@@ -495,6 +499,7 @@ static void plan_from_record(struct clone_state *v)
             .bytes = d->bytes,
             .storage_class = d->storage_class,
             .cut = {.rule = d->cut, .known = true},
+            .grouped = v->effective.method == METHOD_GROUP_SNAPSHOT,
             .method = d->method,
         };
         v->disks[i] = (struct disk_state){.plan = &plans[i]};

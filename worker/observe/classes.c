@@ -30,7 +30,9 @@ static bool add_snapshot_class(void *arg, const struct kube_object *o)
 {
     struct class_fill *f = arg;
     struct class_facts *c = &f->v->classes;
-    f->snapshot[c->snapshot_class_count++] = facts_snapshot_class_of(o->name, class_field, o);
+    bool group = o->kind == &worker_kinds[KIND_GROUP_CLASS];
+    f->snapshot[c->snapshot_class_count++] =
+        facts_snapshot_class_of(o->name, group, class_field, o);
     return c->snapshot_class_count < LIMIT_CLASSES;
 }
 
@@ -64,6 +66,8 @@ void observe_classes(struct clone_state *v, const struct cache_reader *c)
     };
     c->each(c->arg, KIND_STORAGE_CLASS, NULL, add_storage_class, &f);
     c->each(c->arg, KIND_SNAPSHOT_CLASS, NULL, add_snapshot_class, &f);
+    if (facts->snapshot_class_count < LIMIT_CLASSES)
+        c->each(c->arg, KIND_GROUP_CLASS, NULL, add_snapshot_class, &f);
     c->each(c->arg, KIND_CSI_DRIVER, NULL, add_driver, &f);
     c->each(c->arg, KIND_STORAGE_PROFILE, NULL, add_profile, &f);
     facts->storage_classes = f.storage;
@@ -74,5 +78,6 @@ void observe_classes(struct clone_state *v, const struct cache_reader *c)
     facts->drivers_known = true;
     facts->cloning_refused = v->record.cloning_refused;
     facts->snapshot_api = c->served(c->arg, KIND_SNAPSHOT);
+    facts->group_api = c->served(c->arg, KIND_GROUP);
     facts->cdi = c->served(c->arg, KIND_DATA_VOLUME);
 }

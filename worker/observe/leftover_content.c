@@ -176,8 +176,7 @@ static bool content_comes(const struct clone_state *v, const struct cache_reader
                       : CONTENT_MADE_MS);
 }
 
-static void observe_release(struct clone_state *v, const struct kube_object *o,
-                            struct leftover *left)
+void observe_release(struct clone_state *v, const struct kube_object *o, struct leftover *left)
 {
     const char *list = kube_object_field(o, F_FINALIZERS);
     const char *at = list ? strstr(list, "\"" SNAPSHOT_IN_USE "\"") : NULL;

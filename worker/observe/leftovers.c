@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "json/json.h"
 #include "observe/queries.h"
+#include "wukong/api/child_names.h"
 
 struct owned_fill {
     struct clone_state *v;
@@ -54,7 +55,29 @@ static struct leftover *add_left(struct owned_fill *f, int kind, const struct ku
         observe_left_snapshot(f->v, f->caches, o, left);
     if (kind == KIND_CONTENT)
         observe_left_content(f->v, f->caches, o, left);
+    if (kind == KIND_GROUP_CONTENT)
+        observe_left_group_content(f->v, f->caches, o, left);
     return left;
+}
+
+/* The members carry no label of ours: the content names the volumes, and with the group's UID their
+   names follow. */
+static void add_group(struct owned_fill *f, const struct kube_object *o)
+{
+    char name[MEMBER_NAME_BUF];
+    CLEANUP_FREE char *content_name = xasprintf("groupsnapcontent-%s", o->uid);
+    const struct cache_reader *c = f->caches;
+    struct leftover group = *add_one(f, KIND_GROUP, o);
+    observe_left_group(f->v, c, o, &group);
+    f->v->ours[f->v->ours_count - 1] = group;
+    const struct kube_object *content = c->get(c->arg, KIND_GROUP_CONTENT, "", content_name);
+    const cJSON *info;
+    cJSON_ArrayForEach (info, clone_field_tree(f->v, content, F_GROUP_MEMBERS)) {
+        name_group_member(o->uid, str_or(json_str(info, "volumeHandle"), ""), name);
+        const struct kube_object *s = c->get(c->arg, KIND_SNAPSHOT, o->ns, name);
+        if (s && str_eq(s->owner_uid, o->uid))
+            observe_left_member(f->v, c, &group, s, add_one(f, KIND_SNAPSHOT, s));
+    }
 }
 
 /* Something that belongs to a VirtualMachineSnapshot of ours. Once KubeVirt is done with it, it is
@@ -142,8 +165,12 @@ static bool of_ready_machine(const struct owned_fill *f, const struct kube_objec
 
 static bool add_own(struct owned_fill *f, const struct kube_object *o)
 {
-    if (f->kind == KIND_SNAPSHOT && is_held(f->v, o)) {
+    if ((f->kind == KIND_SNAPSHOT || f->kind == KIND_GROUP) && is_held(f->v, o)) {
         f->v->held_count++;
+        return true;
+    }
+    if (f->kind == KIND_GROUP) {
+        add_group(f, o);
         return true;
     }
     struct leftover *left = add_left(f, f->kind, o);
@@ -197,22 +224,27 @@ static bool add_shared(void *arg, const struct kube_object *o)
     const struct ours_clone owner = clone_snapshot_owner(f->v);
     if (!str_eq(o->ns, f->v->effective.source_ns) ||
         !str_to_i64(kube_object_field(o, F_LABEL_ATTEMPT), &attempt) ||
-        attempt != f->v->record.attempt.shared.attempt || !ours_made(&owner, KIND_SNAPSHOT, o))
+        attempt != f->v->record.attempt.shared.attempt ||
+        !ours_made(&owner, (enum worker_kind)f->kind, o))
         return true;
     return add_own(f, o);
 }
 
 void observe_ours(struct clone_state *v, const struct cache_reader *c)
 {
-    static const enum worker_kind kinds[] = {KIND_VM,       KIND_DATA_VOLUME, KIND_PVC,
-                                             KIND_SNAPSHOT, KIND_VM_SNAPSHOT, KIND_CONTENT};
+    static const enum worker_kind kinds[] = {KIND_VM,       KIND_DATA_VOLUME,  KIND_PVC,
+                                             KIND_SNAPSHOT, KIND_VM_SNAPSHOT,  KIND_CONTENT,
+                                             KIND_GROUP,    KIND_GROUP_CONTENT};
     struct owned_fill f = {.v = v, .caches = c};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         f.kind = (int)kinds[i];
         c->each(c->arg, kinds[i], v->wukong->uid, add_ours, &f);
     }
     /* What is left of a clone without its finalizer is nobody's. */
-    f.kind = KIND_SNAPSHOT;
-    if (v->record.attempt.shared.uid && v->wukong->has_finalizer)
-        c->each(c->arg, KIND_SNAPSHOT, v->record.attempt.shared.uid, add_shared, &f);
+    static const enum worker_kind shared[] = {KIND_SNAPSHOT, KIND_GROUP};
+    for (size_t i = 0; i < ARRAY_LEN(shared); i++) {
+        f.kind = (int)shared[i];
+        if (v->record.attempt.shared.uid && v->wukong->has_finalizer)
+            c->each(c->arg, shared[i], v->record.attempt.shared.uid, add_shared, &f);
+    }
 }

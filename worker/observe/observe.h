@@ -57,6 +57,10 @@ void observe_classes(struct clone_state *v, const struct cache_reader *c);
 /* snapshots.c; observe_find_carrier: a visitor of caches.each, arg is the state. */
 bool observe_find_carrier(void *arg, const struct kube_object *o);
 void observe_snapshots(struct clone_state *v, const struct cache_reader *c);
+/* groups.c: v->groups and whose the disks are; the VolumeSnapshot of a disk in a group, NULL: it is
+   not there yet. */
+void observe_groups(struct clone_state *v, const struct cache_reader *c);
+const char *clone_group_member(const struct cache_reader *c, const struct disk_state *d);
 /* targets.c */
 void observe_targets(struct clone_state *v, const struct cache_reader *c);
 /* The newest failure of each claim that is not bound. */
@@ -84,6 +88,16 @@ void observe_left_content(const struct clone_state *v, const struct cache_reader
                           const struct kube_object *o, struct leftover *left);
 void observe_left_snapshot(struct clone_state *v, const struct cache_reader *c,
                            const struct kube_object *o, struct leftover *left);
+/* The finalizer of the provisioner, and whether it may be taken off in its place. */
+void observe_release(struct clone_state *v, const struct kube_object *o, struct leftover *left);
+/* leftover_group.c: the same of a VolumeGroupSnapshot, of its members, of its content. */
+void observe_left_group(struct clone_state *v, const struct cache_reader *c,
+                        const struct kube_object *o, struct leftover *left);
+void observe_left_member(struct clone_state *v, const struct cache_reader *c,
+                         const struct leftover *group, const struct kube_object *o,
+                         struct leftover *left);
+void observe_left_group_content(const struct clone_state *v, const struct cache_reader *c,
+                                const struct kube_object *o, struct leftover *left);
 
 /* What the API server said itself a moment ago of an object that the cache does not show. NULL: it
    is not there, or *ret_unread: it must be read, under clone_live_key. */

@@ -85,6 +85,14 @@ bool ours_content_of(const struct kube_object *content, const char *snapshot_uid
            kube_object_field(content, F_VOLUME_HANDLE);
 }
 
+bool ours_group_content_of(const struct kube_object *content, const char *group_uid)
+{
+    CLEANUP_FREE char *usual = xasprintf("groupsnapcontent-%s", str_or(group_uid, ""));
+    return !str_empty(group_uid) && str_eq(content->name, usual) &&
+           str_eq(kube_object_field(content, F_GROUP_REF_UID), group_uid) &&
+           kube_object_field(content, F_GROUP_VOLUMES);
+}
+
 /* A copy for another namespace, or a linked clone's parent, which we have labelled ourselves. */
 static bool is_content(const struct ours_clone *w, const struct kube_object *o)
 {
@@ -109,6 +117,11 @@ bool ours_made(const struct ours_clone *w, enum worker_kind kind, const struct k
         return str_eq(o->ns, w->ns) && is_claim_name(w->name, w->replicas, o);
     case KIND_SNAPSHOT:
         return is_snapshot(w, o);
+    case KIND_GROUP:
+        return str_eq(o->ns, w->source_ns) && is_snapshot(w, o);
+    case KIND_GROUP_CONTENT:
+        return str_eq(kube_object_field(o, F_GROUP_REF_NS), w->source_ns) &&
+               ours_group_content_of(o, kube_object_field(o, F_GROUP_REF_UID));
     case KIND_VM_SNAPSHOT:
         return str_eq(o->ns, w->source_ns) && is_snapshot_name(w, o, NULL);
     case KIND_CONTENT:

@@ -28,6 +28,8 @@ bool ours_claim_counts(const struct kube_object *claim);
    has provisioned it beforehand (external-snapshotter pkg/utils/util.go:
    GetDynamicSnapshotContentNameForSnapshot). */
 bool ours_content_of(const struct kube_object *content, const char *snapshot_uid);
+/* The same of a group's content (GetDynamicSnapshotContentNameForGroupSnapshot). */
+bool ours_group_content_of(const struct kube_object *content, const char *group_uid);
 /* A VolumeSnapshot that KubeVirt made for the VirtualMachineSnapshot with that UID, as its name
    tells (KubeVirt pkg/storage/snapshot/snapshot.go: "vmsnapshot-<uid>-volume-<volume>"). */
 bool ours_is_backup_of(const char *snapshot_name, const char *vm_snapshot_uid);

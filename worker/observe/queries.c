@@ -37,8 +37,31 @@ bool clone_uses_vm_snapshot(const struct clone_state *v)
     return v->effective.method == METHOD_VM_SNAPSHOT;
 }
 
+bool clone_disk_in_group(const struct disk_state *d)
+{
+    return d->plan->grouped && clone_disk_has_snapshot(d);
+}
+
+size_t clone_moments(const struct clone_state *v)
+{
+    const struct disk_plan *plans[LIMIT_DISKS] = {0};
+    size_t n = 0;
+    for (size_t i = 0; i < v->disk_count && n < LIMIT_DISKS; i++)
+        plans[n++] = v->disks[i].plan;
+    return cut_moments(plans, n);
+}
+
+enum worker_kind clone_carrier_kind(const struct clone_state *v)
+{
+    if (clone_uses_vm_snapshot(v))
+        return KIND_VM_SNAPSHOT;
+    return v->effective.method == METHOD_GROUP_SNAPSHOT ? KIND_GROUP : KIND_SNAPSHOT;
+}
+
 bool clone_disk_is_cut(const struct disk_state *d)
 {
+    if (d->group)
+        return d->group->ours && !d->group->deleting && d->group->cut;
     return !clone_disk_has_snapshot(d) ||
            (d->snapshot.exists && d->snapshot.ours && !d->snapshot.deleting && d->snapshot.cut);
 }
@@ -53,6 +76,9 @@ bool clone_all_cut(const struct clone_state *v)
 
 static bool any_snapshot(const struct clone_state *v)
 {
+    for (size_t i = 0; i < v->group_count; i++)
+        if (v->groups[i].exists)
+            return true;
     for (size_t i = 0; i < v->disk_count; i++)
         if (v->disks[i].snapshot.exists)
             return true;
@@ -186,7 +212,7 @@ bool clone_must_be_frozen(const struct clone_state *v)
 
 void clone_raise_quiesce(struct clone_state *v)
 {
-    enum consistency unfrozen = cut_consistency(CUT_RUNNING, false, v->disk_count);
+    enum consistency unfrozen = cut_consistency(CUT_RUNNING, false, clone_moments(v));
     if (v->effective.quiesce == QUIESCE_IF_AVAILABLE && v->effective.clone_type != CLONE_FULL &&
         !consistency_meets(unfrozen, v->least))
         v->effective.quiesce = QUIESCE_REQUIRED;
@@ -223,10 +249,7 @@ bool clone_may_be_held(const struct clone_state *v)
     if (clone_past_cut(v) || record_owes_thaw(&v->record) || v->vm_snapshot.exists ||
         clone_cut_by_other(v))
         return false;
-    for (size_t i = 0; i < v->disk_count; i++)
-        if (v->disks[i].snapshot.exists)
-            return false;
-    return true;
+    return !any_snapshot(v);
 }
 
 struct call_key clone_dry_key(const struct clone_state *v, enum call_kind kind, const char *name)

@@ -44,6 +44,13 @@ bool clone_disk_has_snapshot(const struct disk_state *d);
 bool clone_disk_is_cut(const struct disk_state *d);
 bool clone_takes_snapshots(const struct clone_state *v);
 bool clone_uses_vm_snapshot(const struct clone_state *v);
+/* It is cut together with the others of its driver. */
+bool clone_disk_in_group(const struct disk_state *d);
+/* Of how many moments the snapshots are, if nothing stands still meanwhile: a group counts once
+   where its driver keeps the order of writes. */
+size_t clone_moments(const struct clone_state *v);
+/* Of which kind the object is that the capture is stored with. */
+enum worker_kind clone_carrier_kind(const struct clone_state *v);
 /* The creation of a VirtualMachineSnapshot is announced in the record: nobody else begins now. */
 bool vm_snapshot_begun(const struct clone_state *v);
 const struct call *clone_freeze_call(const struct clone_state *v);

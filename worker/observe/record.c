@@ -188,6 +188,7 @@ struct clone_record record_read(struct arena *a, const cJSON *o)
         .source_vmi = read_text(a, o, "sourceVMI"),
         .started = {.at_ms = read_time(o, "sourceStarted.time"),
                     .vmi_uid = read_text(a, o, "sourceStarted.vmiUID")},
+        .labelled = json_bool(o, "claimsLabelled", false),
         .vm_snapshot_uid = read_text(a, o, "vmSnapshotUID"),
         .retry_token = read_text(a, o, "retryToken"),
         .error = {.reason = read_text(a, o, "lastError.reason"),

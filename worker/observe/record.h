@@ -96,6 +96,7 @@ struct clone_record {
     size_t vm_uid_count;
     const struct record_disk *disks; /* of the attempt whose cut is recorded; all or none */
     size_t disk_count;
+    bool labelled; /* claims of the source may bear the label of a cut (teardown/claim_labels.c) */
     const char *vm_snapshot_uid; /* the VirtualMachineSnapshot whose VolumeSnapshots are ours */
     const struct ready_target *ready; /* of a batch; each once */
     size_t ready_count;

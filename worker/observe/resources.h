@@ -7,6 +7,7 @@
 #define OBSERVE_RESOURCES_H
 
 #include "kube/object.h"
+#include "wukong/api/spec.h"
 
 enum worker_kind {
     KIND_WUKONG,
@@ -15,10 +16,13 @@ enum worker_kind {
     KIND_PVC,
     KIND_SNAPSHOT,
     KIND_CONTENT,
+    KIND_GROUP,         /* VolumeGroupSnapshot */
+    KIND_GROUP_CONTENT, /* VolumeGroupSnapshotContent */
     KIND_VM_SNAPSHOT,
     KIND_VM_SNAPSHOT_CONTENT,
     KIND_STORAGE_CLASS,
     KIND_SNAPSHOT_CLASS,
+    KIND_GROUP_CLASS,
     KIND_CSI_DRIVER,
     KIND_STORAGE_PROFILE,
     KIND_DATA_VOLUME,
@@ -104,17 +108,35 @@ extern const struct kube_kind worker_kinds[ALL_KINDS];
 #define F_GENERATE_NAME "metadata.generateName"
 #define F_VOLUME_HANDLE "spec.source.volumeHandle"
 #define F_SOURCE_CONTENT "spec.source.volumeSnapshotContentName"
+#define F_SOURCE_CLAIM "spec.source.persistentVolumeClaimName"
 #define F_SOURCE_MODE "spec.sourceVolumeMode"
 #define F_CONTENT_CLASS "spec.volumeSnapshotClassName"
 #define F_EVENT_OBJECT_NAME "involvedObject.name"
 #define F_EVENT_MESSAGE "message"
 #define F_EVENT_LAST "lastTimestamp"
 #define F_CLASS_POLICY "deletionPolicy"
+#define F_GROUP_CLASS "spec.volumeGroupSnapshotClassName"
+#define F_GROUP_CONTENT_NAME "status.boundVolumeGroupSnapshotContentName"
+#define F_GROUP_REF_UID "spec.volumeGroupSnapshotRef.uid"
+#define F_GROUP_REF_NAME "spec.volumeGroupSnapshotRef.name"
+#define F_GROUP_REF_NS "spec.volumeGroupSnapshotRef.namespace"
+#define F_GROUP_VOLUMES "spec.source.volumeHandles[]"
+#define F_GROUP_HANDLE "status.volumeGroupSnapshotHandle"
+#define F_GROUP_MEMBERS "status.volumeSnapshotInfoList[]"
+#define F_GROUP_BEING_CREATED                                                                      \
+    "metadata.annotations[groupsnapshot.storage.kubernetes.io/volumegroupsnapshot-being-created]"
 #define F_PROFILE_CLASS "status.snapshotClass"
 #define F_PROFILE_SETS "status.claimPropertySets[]"
 
 /* external-provisioner's finalizer on a VolumeSnapshot that it restores a claim from. */
 #define SNAPSHOT_IN_USE "provisioner.storage.kubernetes.io/volumesnapshot-as-source-protection"
+
+/* snapshot-controller's finalizer on a VolumeGroupSnapshot whose content it knows of. */
+#define GROUP_BOUND "groupsnapshot.storage.kubernetes.io/volumegroupsnapshot-bound-protection"
+
+/* On the source's claims while a group is cut of them, before the clone's UID: the one label that
+   its VolumeGroupSnapshot selects by. */
+#define CUT_LABEL_PREFIX "cut." WUKONG_GROUP "/"
 
 /* Labels on what the clone makes, beside WUKONG_UID_LABEL. */
 #define LABEL_ATTEMPT "vm.novasphere.dev/attempt"

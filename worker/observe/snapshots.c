@@ -109,6 +109,18 @@ static void observe_vm_snapshot(struct clone_state *v, const struct cache_reader
     observe_backups(v, c, clone_field_tree(v, k, F_VOLUME_BACKUPS));
 }
 
+/* Its cut is the group's; it comes after that, and carries no label of ours. */
+static void see_member(struct clone_state *v, const struct cache_reader *c, struct disk_state *d)
+{
+    struct snapshot_state *s = &d->snapshot;
+    s->name = clone_group_member(c, d);
+    s->ns = v->effective.source_ns;
+    s->rule = d->group->rule;
+    if (s->name)
+        observe_snapshot(v, c, s);
+    s->ours = s->exists && d->group->ours;
+}
+
 void observe_snapshots(struct clone_state *v, const struct cache_reader *c)
 {
     char name[NAME_BUF];
@@ -121,8 +133,13 @@ void observe_snapshots(struct clone_state *v, const struct cache_reader *c)
         observe_vm_snapshot(v, c);
         return;
     }
+    observe_groups(v, c);
     for (size_t i = 0; i < v->disk_count; i++) {
         struct snapshot_state *s = &v->disks[i].snapshot;
+        if (v->disks[i].group) {
+            see_member(v, c, &v->disks[i]);
+            continue;
+        }
         name_snapshot(source, owner.name, owner.uid, clone_snapshot_attempt(v),
                       v->disks[i].plan->name, name);
         s->name = arena_strdup(v->arena, name);
@@ -136,13 +153,12 @@ bool observe_find_carrier(void *arg, const struct kube_object *o)
 {
     struct clone_state *v = arg;
     int64_t attempt = 0;
-    bool whole = clone_uses_vm_snapshot(v);
-    bool first = whole || str_eq(kube_object_field(o, F_LABEL_DISK), "0");
+    enum worker_kind kind = clone_carrier_kind(v);
+    bool first = kind == KIND_VM_SNAPSHOT || str_eq(kube_object_field(o, F_LABEL_DISK), "0");
     const struct ours_clone owner = clone_snapshot_owner(v);
     if (str_to_i64(kube_object_field(o, F_LABEL_ATTEMPT), &attempt) &&
         attempt == clone_snapshot_attempt(v) && first && !o->deleted_ms &&
-        str_eq(o->ns, v->effective.source_ns) &&
-        ours_made(&owner, whole ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT, o))
+        str_eq(o->ns, v->effective.source_ns) && ours_made(&owner, kind, o))
         v->snapshot_carrier = o->name;
     return !v->snapshot_carrier;
 }

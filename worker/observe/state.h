@@ -83,8 +83,28 @@ struct copy_state {
     bool bound; /* ready, both ends point at one another, and the handle is the source's */
 };
 
+/* One cut for all disks of a driver, and the VolumeSnapshots that come of it. */
+struct clone_group {
+    const char *driver, *class;
+    size_t first, disk_count; /* disks[first] is the first of its disks, and names it */
+    const char *name, *ns, *uid;
+    bool exists, ours, deleting, ready;
+    enum cut_rule rule;
+    const char *content; /* NULL: not seen */
+    bool content_ready;
+    bool being_created;   /* the driver may be at work on it */
+    const cJSON *members; /* what the driver has cut: volumeHandle, snapshotHandle, … */
+    bool complete;        /* of each volume, and of no other */
+    const char *unfit;    /* how it can never be what was asked for; NULL */
+    bool cut;             /* the point in time is fixed, by that rule */
+    int64_t cut_ms;       /* what the storage says of when; 0: nothing */
+    int64_t restore_bytes;
+    const char *error;
+};
+
 struct disk_state {
     const struct disk_plan *plan;
+    struct clone_group *group;      /* NULL: it is cut by itself */
     struct snapshot_state snapshot; /* of this attempt; unused when the method takes none */
     struct copy_state copy;         /* only with method DISK_HANDLE_COPY */
 };
@@ -158,9 +178,17 @@ struct leftover {
     bool kubevirt_still_holds; /* a VirtualMachineSnapshot under way: KubeVirt holds the guest for
                                   it */
     int64_t created_ms;        /* snapshots */
-    bool copy;     /* of a handle that is another content's: its policy is never touched */
+    bool copy;             /* of a handle that is another content's: its policy is never touched */
+    const char *member_of; /* UID of the VolumeGroupSnapshot that it goes with; NULL: of none */
     bool attached; /* a content that we hold, whose VolumeSnapshot is there: it goes with that */
 };
+
+/* A snapshot of the source, or a group of them, that a linked clone's disks hang on. A member of a
+   group goes with that. */
+static inline bool leftover_is_parent(const struct leftover *o)
+{
+    return o->kind == KIND_GROUP || (o->kind == KIND_SNAPSHOT && !o->copy && !o->member_of);
+}
 
 /* Something that bears the clone's label and is not its own. */
 struct stranger {
@@ -231,6 +259,8 @@ struct clone_state {
     const char *snapshot_carrier; /* the snapshot of this attempt that carries the capture */
     struct disk_state *disks;
     size_t disk_count;
+    struct clone_group *groups;
+    size_t group_count;
     struct target_state *targets;
     size_t target_count;
     bool looked_live;                  /* the API server was asked for some of them itself */

@@ -85,6 +85,7 @@ static void describe_disks(const struct policy_gate *p, struct clone *e,
 }
 
 struct kept {
+    const struct cache_reader *caches;
     struct ours_clone whose;
     int64_t count;
 };
@@ -96,15 +97,32 @@ static bool count_snapshot(void *arg, const struct kube_object *o)
     return true;
 }
 
+/* Its members bear no label of ours: the content names them. */
+static bool count_members(void *arg, const struct kube_object *o)
+{
+    struct kept *k = arg;
+    CLEANUP_FREE char *name = xasprintf("groupsnapcontent-%s", o->uid);
+    CLEANUP_JSON cJSON *members = NULL;
+    if (o->deleted_ms || !ours_made(&k->whose, KIND_GROUP, o))
+        return true;
+    const char *text = kube_object_field(
+        k->caches->get(k->caches->arg, KIND_GROUP_CONTENT, "", name), F_GROUP_MEMBERS);
+    if (text && json_read(text, strlen(text), &members, NULL) == 0)
+        k->count += cJSON_GetArraySize(members);
+    return true;
+}
+
 static int64_t snapshots_of(const struct policy_gate *p, const struct clone *e,
                             const struct clone_state *v)
 {
-    struct kept k = {.whose = {.uid = e->uid,
+    struct kept k = {.caches = p->caches,
+                     .whose = {.uid = e->uid,
                                .name = e->name,
                                .ns = e->ns,
                                .source_ns = v->effective.source_ns,
                                .sources = {v->effective.source_name}}};
     p->caches->each(p->caches->arg, KIND_SNAPSHOT, e->uid, count_snapshot, &k);
+    p->caches->each(p->caches->arg, KIND_GROUP, e->uid, count_members, &k);
     return k.count;
 }
 

@@ -107,6 +107,7 @@ void begin_attempt(const struct clone_state *v, struct decision *d)
     /* What it has waited for its turn does not count against its deadline. */
     if (d->record.start_ms && !v->record.attempt.source_uid)
         d->record.start_ms += v->source.freeze_queued_ms;
+    d->record.labelled |= v->group_count > 0;
     d->record.attempt.source_uid = v->source.vmi_exists ? v->source.vmi_uid : v->source.vm_uid;
     d->record.source_vmi = v->source.vmi_exists ? v->source.vmi_name : v->source.vm_name;
 }
@@ -127,6 +128,11 @@ void step_freeze_run(const struct clone_state *v, struct decision *d)
         d->record.attempt.freeze.thawed_ms = 0;
         d->record.attempt.freeze.acknowledged_ms = 0;
         d->persist_first = true;
+        return;
+    }
+    /* The guest goes on until they are on. */
+    if (!group_labels_are_on(v)) {
+        group_put_labels(v, d);
         return;
     }
     struct intent *i = intents_add(

@@ -131,7 +131,9 @@ static bool trial_at(const struct clone_state *v, size_t n, struct trial *ret)
     for (size_t i = 0; i < v->disk_count; i++) {
         if (!tries_snapshot(v, i) || n--)
             continue;
-        *ret = (struct trial){CALL_DRY_SNAPSHOT, i, "VolumeSnapshot", v->disks[i].snapshot.name};
+        const struct clone_group *g = v->disks[i].group;
+        *ret = (struct trial){CALL_DRY_SNAPSHOT, i, g ? "VolumeGroupSnapshot" : "VolumeSnapshot",
+                              g ? g->name : v->disks[i].snapshot.name};
         return true;
     }
     return false;
@@ -143,6 +145,8 @@ static void try_once(const struct clone_state *v, struct decision *d, const stru
         create_dry_run_claim(v, d, first_missing(v), t->disk);
     else if (t->call == CALL_DRY_VM)
         create_dry_run_vm(v, d, first_missing(v));
+    else if (v->disks[t->disk].group)
+        create_dry_run_group(v, d, v->disks[t->disk].group);
     else
         create_dry_run_snapshot(v, d, t->disk);
 }

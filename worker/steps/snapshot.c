@@ -40,6 +40,8 @@ static bool were_all_cut(const struct clone_state *v)
 
 static enum step_status cut_errors(const struct clone_state *v, struct why *why)
 {
+    if (group_errors(v, were_all_cut(v), why) == STEP_FAILED)
+        return STEP_FAILED;
     for (size_t i = 0; i < v->disk_count; i++) {
         const struct snapshot_state *s = &v->disks[i].snapshot;
         why->disk = v->disks[i].plan->name;
@@ -53,7 +55,8 @@ static enum step_status cut_errors(const struct clone_state *v, struct why *why)
                     s->name);
             return STEP_FAILED;
         }
-        if (!s->exists && clone_disk_has_snapshot(&v->disks[i]) && were_all_cut(v)) {
+        if (!s->exists && !v->disks[i].group && clone_disk_has_snapshot(&v->disks[i]) &&
+            were_all_cut(v)) {
             why_set(why, REASON_SNAPSHOT_LOST, "VolumeSnapshot %s/%s was deleted", s->ns, s->name);
             return STEP_FAILED;
         }
@@ -65,6 +68,8 @@ static enum step_status cut_errors(const struct clone_state *v, struct why *why)
 static const struct call *refused_create(const struct clone_state *v, size_t disk)
 {
     const struct snapshot_state *s = &v->disks[disk].snapshot;
+    if (v->disks[disk].group)
+        return group_refused(v, &v->disks[disk]);
     const struct call *c =
         s->exists ? NULL
                   : call_log_find(v->call_log, call_key_named(CALL_CREATE_SNAPSHOT, s->name));
@@ -80,9 +85,10 @@ static enum step_status cut_refusals(const struct clone_state *v, struct why *wh
         if (!c || c->kind != ERR_REFUSED)
             continue;
         why->disk = v->disks[i].plan->name;
-        why_set(why, c->quota ? REASON_QUOTA_EXCEEDED : REASON_SNAPSHOT_FAILED,
-                "VolumeSnapshot %s/%s: %s", v->disks[i].snapshot.ns, v->disks[i].snapshot.name,
-                str_or(c->message, "refused"));
+        const struct clone_group *g = v->disks[i].group;
+        why_set(why, c->quota ? REASON_QUOTA_EXCEEDED : REASON_SNAPSHOT_FAILED, "%s %s/%s: %s",
+                g ? "VolumeGroupSnapshot" : "VolumeSnapshot", v->effective.source_ns,
+                g ? g->name : v->disks[i].snapshot.name, str_or(c->message, "refused"));
         return STEP_FAILED;
     }
     return STEP_DONE;
@@ -97,11 +103,14 @@ static enum step_status cut_comes_to_nothing(const struct clone_state *v, struct
     bool long_frozen = call_ok(freeze) && v->now.mono_ms > freeze->sent_mono_ms + CUT_ERROR_MS;
     for (size_t i = 0; i < v->disk_count; i++) {
         const struct snapshot_state *s = &v->disks[i].snapshot;
-        if (clone_disk_is_cut(&v->disks[i]) || !s->error || s->being_created ||
-            (driver_answer(s->error) != DRIVER_SETTLED && !long_frozen))
+        const struct clone_group *g = v->disks[i].group;
+        const char *error = g ? g->error : s->error;
+        bool at_work = g ? g->being_created : s->being_created;
+        if (clone_disk_is_cut(&v->disks[i]) || !error || at_work ||
+            (driver_answer(error) != DRIVER_SETTLED && !long_frozen))
             continue;
         why->disk = v->disks[i].plan->name;
-        why_set(why, REASON_SNAPSHOT_FAILED, "disk %s: %s", why->disk, s->error);
+        why_set(why, REASON_SNAPSHOT_FAILED, "disk %s: %s", why->disk, error);
         return STEP_FAILED;
     }
     return STEP_DONE;
@@ -118,9 +127,11 @@ static void describe_cut(const struct clone_state *v, struct why *why)
         if (!clone_disk_is_cut(&v->disks[i]) && why->reason == REASON_CLONING)
             why_set(why, REASON_CLONING, "%zu of %zu snapshots are cut, disk %s is not", cut,
                     v->disk_count, v->disks[i].plan->name);
-        if (v->disks[i].snapshot.error || c)
+        const char *error =
+            v->disks[i].group ? v->disks[i].group->error : v->disks[i].snapshot.error;
+        if (error || c)
             why_set(why, REASON_SNAPSHOT_FAILED, "disk %s: %s", v->disks[i].plan->name,
-                    c ? str_or(c->message, "no answer") : v->disks[i].snapshot.error);
+                    c ? str_or(c->message, "no answer") : error);
     }
 }
 
@@ -139,7 +150,7 @@ static enum consistency judge_consistency(const struct clone_state *v)
                    clone_thawed_by_backup(v) || pods_sharing(v).pod;
     bool quiesced =
         mode == CUT_FROZEN && call_ok(clone_freeze_call(v)) && freeze_held(v) && !foreign;
-    return cut_consistency(mode, quiesced, v->disk_count);
+    return cut_consistency(mode, quiesced, clone_moments(v));
 }
 
 /* What the storage says, to be shown and not to be computed with; 0: nothing. */
@@ -148,6 +159,8 @@ static int64_t shown_cut_ms(const struct clone_state *v)
     int64_t last = 0;
     for (size_t i = 0; i < v->disk_count; i++)
         last = v->disks[i].snapshot.cut_ms > last ? v->disks[i].snapshot.cut_ms : last;
+    for (size_t i = 0; i < v->group_count; i++)
+        last = v->groups[i].cut_ms > last ? v->groups[i].cut_ms : last;
     return last;
 }
 
@@ -236,7 +249,9 @@ static void record_cut(const struct clone_state *v, struct decision *d)
 {
     int64_t bytes = 0;
     for (size_t i = 0; i < v->disk_count; i++)
-        bytes += v->disks[i].snapshot.restore_bytes;
+        bytes += v->disks[i].group ? 0 : v->disks[i].snapshot.restore_bytes;
+    for (size_t i = 0; i < v->group_count; i++)
+        bytes += v->groups[i].restore_bytes;
     begin_attempt(v, d);
     d->record.attempt.cut_ms = v->now.wall_ms;
     d->record.attempt.snapshot_ms = shown_cut_ms(v);
@@ -278,8 +293,12 @@ void step_cut_run(const struct clone_state *v, struct decision *d)
     if (clone_uses_vm_snapshot(v))
         return;
     size_t first = d->intents.count;
+    if (!group_labels_are_on(v))
+        group_put_labels(v, d);
+    else
+        group_create(v, d);
     for (size_t i = 0; i < v->disk_count; i++)
-        if (!v->disks[i].snapshot.exists && !clone_disk_is_cut(&v->disks[i]))
+        if (!v->disks[i].group && !v->disks[i].snapshot.exists && !clone_disk_is_cut(&v->disks[i]))
             create_snapshot(v, d, i);
     for (size_t i = first; i < d->intents.count; i++)
         d->intents.items[i].urgent = clone_cut_mode(v) == CUT_FROZEN;
@@ -298,6 +317,11 @@ enum step_status step_snapshots_check(const struct clone_state *v, struct why *w
         if (clone_disk_is_cut(&v->disks[i]) &&
             (s->ready || !clone_disk_has_snapshot(&v->disks[i]))) {
             ready++;
+            continue;
+        }
+        if (v->disks[i].group && !s->exists) {
+            if (group_member_state(v, &v->disks[i], why) == STEP_FAILED)
+                return STEP_FAILED;
             continue;
         }
         if (!s->exists || s->deleting || s->lost) {

@@ -72,6 +72,18 @@ void step_cut_run(const struct clone_state *v, struct decision *d);
 /* vmsnapshot.c: the cut by method VirtualMachineSnapshot. */
 enum step_status check_vm_snapshot(const struct clone_state *v, struct why *why);
 enum consistency vm_snapshot_consistency(const struct clone_state *v);
+/* group.c: the cut by method VolumeGroupSnapshot. */
+/* Each claim whose group is yet to be made has its label. */
+bool group_labels_are_on(const struct clone_state *v);
+void group_put_labels(const struct clone_state *v, struct decision *d);
+/* were_cut: all were seen cut in this attempt. STEP_FAILED: it cannot be what is asked for. */
+enum step_status group_errors(const struct clone_state *v, bool were_cut, struct why *why);
+/* The answer that refused the group of this disk; NULL. */
+const struct call *group_refused(const struct clone_state *v, const struct disk_state *d);
+void group_create(const struct clone_state *v, struct decision *d);
+/* Of a disk whose VolumeSnapshot is not there. */
+enum step_status group_member_state(const struct clone_state *v, const struct disk_state *d,
+                                    struct why *why);
 enum step_status step_thaw_check(const struct clone_state *v, struct why *why);
 enum step_status step_snapshots_check(const struct clone_state *v, struct why *why);
 /* copy.c */

@@ -1,14 +1,10 @@
 /* The removal of what a clone made: in which order, and what must come first. */
-#include "teardown/teardown.h"
+#include "teardown/remove.h"
 
 #include "actions/event.h"
 #include "base/str.h"
 #include "json/json.h"
 #include "observe/resources.h"
-
-/* KubeVirt holds the guest frozen for a VirtualMachineSnapshot under way: its deletion waits no
-   longer for the contents of its VolumeSnapshots. */
-#define KUBEVIRT_HOLD_MS 5000
 
 /* How often csi-snapshotter is made to look at a content again. */
 #define RETRIGGER_MS 10000
@@ -27,77 +23,6 @@ static void retrigger(const struct clone_state *v, struct decision *d, const str
                            "{\"metadata\":{\"annotations\":{\"" WUKONG_GROUP
                            "/deletion-awaited\":\"%lld\"}}}",
                            (long long)(v->now.wall_ms / 1000));
-}
-
-/* We have set it to Delete already, and not to Retain since: the cache is behind, or is yet to show
-   that somebody else did (leftover_content.c policy_is_ours). */
-static bool set_to_delete(const struct clone_state *v, const char *content)
-{
-    const struct call *gone = call_log_find(v->call_log, call_key_named(CALL_SET_DELETE, content));
-    const struct call *kept = call_log_find(v->call_log, call_key_named(CALL_SET_RETAIN, content));
-    return call_ok(gone) && !(call_ok(kept) && kept->done_mono_ms >= gone->done_mono_ms);
-}
-
-/* The physical snapshot that this clone has held is to go with its content; true: it will. */
-static bool gives_back(const struct clone_state *v, struct decision *d, const struct leftover *o)
-{
-    if (o->copy || !o->content || !o->content_retains || !o->policy_ours ||
-        set_to_delete(v, o->content))
-        return true;
-    struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
-                                   o->content, call_key_named(CALL_SET_DELETE, o->content));
-    p->body = "{\"metadata\":{\"annotations\":{\"" POLICY_SET_ANNOTATION
-              "\":\"Delete\"}},\"spec\":{\"deletionPolicy\":\"Delete\"}}";
-    return false;
-}
-
-/* Everything that must come before the deletion of a VolumeSnapshot; true when it has.
-   kubevirt_still_holds: only what takes no time. */
-static bool may_go(const struct clone_state *v, struct decision *d, const struct leftover *o,
-                   bool kubevirt_still_holds)
-{
-    if (o->unlabelled && !str_eq(o->backup_of, v->record.vm_snapshot_uid)) {
-        /* What tells that it is ours, once KubeVirt's snapshot is gone, is stored first. */
-        decision_again(d, v->now.wall_ms + 1000);
-        return false;
-    }
-    if (o->unlabelled) {
-        struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_SNAPSHOT],
-                                       o->ns, o->name, call_key_named(CALL_LABEL_SNAPSHOT, o->uid));
-        p->body = arena_printf(v->arena,
-                               "{\"metadata\":{\"uid\":\"%s\",\"labels\":{\"" WUKONG_UID_LABEL
-                               "\":\"%s\"}}}",
-                               o->uid, v->wukong->uid);
-        return false;
-    }
-    if (o->look) {
-        (void)intents_add(&d->intents, INTENT_READ, &worker_kinds[KIND_CONTENT], NULL, o->look,
-                          o->look_key);
-        decision_again(d, v->now.wall_ms + 1000);
-        return false;
-    }
-    if (!gives_back(v, d, o))
-        return false;
-    if (kubevirt_still_holds)
-        return !o->content_awaited || v->now.wall_ms > o->created_ms + KUBEVIRT_HOLD_MS;
-    /* The provisioner takes its finalizer off after the claim is bound, and a conflict makes it try
-       again a second later: by then the content must be there, or it fails for minutes and the
-       snapshot hangs (seen on v6.3: 409, then "error getting snapshotcontent"). */
-    if (o->in_use) {
-        decision_again(d, v->now.wall_ms + 2000);
-        if (o->orphaned)
-            intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_SNAPSHOT], o->ns, o->name,
-                        call_key_named(CALL_RELEASE_SNAPSHOT, o->uid))
-                ->body = o->release;
-        return false;
-    }
-    /* Its content is about to appear and would outlive it, or the CSI driver is at work for it and
-       what it makes would be overlooked. */
-    if (o->content_awaited || o->being_cut) {
-        decision_again(d, v->now.wall_ms + 1000);
-        return false;
-    }
-    return true;
 }
 
 static struct call_key delete_key(const struct leftover *o)
@@ -120,8 +45,8 @@ static void remove_one(const struct clone_state *v, struct decision *d, const st
         return;
     if (o->attached)
         return;
-    if ((o->kind == KIND_SNAPSHOT || (o->kind == KIND_CONTENT && !o->copy)) &&
-        !may_go(v, d, o, false))
+    bool content = o->kind == KIND_CONTENT || o->kind == KIND_GROUP_CONTENT;
+    if ((o->kind == KIND_SNAPSHOT || (content && !o->copy)) && !leftover_may_go(v, d, o, false))
         return;
     send_delete(d, o);
 }
@@ -137,7 +62,7 @@ static size_t remove_kind(const struct clone_state *v, struct decision *d, int k
     size_t n = 0;
     for (size_t i = 0; i < v->ours_count; i++) {
         const struct leftover *o = &v->ours[i];
-        if (o->kind != kind || o->stays)
+        if (o->kind != kind || o->stays || o->member_of)
             continue;
         n += !o->attached && !released(v, o);
         remove_one(v, d, o);
@@ -180,8 +105,8 @@ static bool remove_vm_snapshots(const struct clone_state *v, struct decision *d)
             continue;
         if (o->deletion_missed)
             retrigger(v, d, o);
-        ready &=
-            (o->deleting && !o->in_use && !o->unlabelled) || may_go(v, d, o, kubevirt_still_holds);
+        ready &= (o->deleting && !o->in_use && !o->unlabelled) ||
+                 leftover_may_go(v, d, o, kubevirt_still_holds);
     }
     if (ready)
         (void)remove_kind(v, d, KIND_VM_SNAPSHOT);
@@ -200,8 +125,10 @@ bool teardown_remove_snapshots(const struct clone_state *v, struct decision *d)
         return false;
     }
     bool none = remove_vm_snapshots(v, d) && remove_kind(v, d, KIND_SNAPSHOT) == 0;
-    /* Contents that outlived the VolumeSnapshots of a linked clone. */
+    none &= remove_groups(v, d);
+    /* Contents that outlived the snapshots of a linked clone. */
     none &= remove_kind(v, d, KIND_CONTENT) == 0;
+    none &= remove_kind(v, d, KIND_GROUP_CONTENT) == 0;
     if (!none)
         decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
     return none;
@@ -214,10 +141,11 @@ bool teardown_hold_parents(const struct clone_state *v, struct decision *d)
     bool held = true;
     for (size_t i = 0; i < v->ours_count; i++) {
         const struct leftover *o = &v->ours[i];
-        if (o->kind != KIND_SNAPSHOT || o->copy || o->deleting || !o->content || o->content_retains)
+        if (!leftover_is_parent(o) || o->deleting || !o->content || o->content_retains)
             continue;
-        struct intent *p = intents_add(&d->intents, INTENT_PATCH, &worker_kinds[KIND_CONTENT], NULL,
-                                       o->content, call_key_named(CALL_SET_RETAIN, o->content));
+        struct intent *p =
+            intents_add(&d->intents, INTENT_PATCH, &worker_kinds[leftover_content_kind(o)], NULL,
+                        o->content, call_key_named(CALL_SET_RETAIN, o->content));
         /* The label leads back to it when its VolumeSnapshot has been deleted. */
         p->body = arena_printf(v->arena,
                                "{\"metadata\":{\"labels\":{\"" WUKONG_UID_LABEL
@@ -252,13 +180,12 @@ bool teardown_ask_to_go(const struct clone_state *v, struct decision *d, bool ma
     bool asked = true;
     for (size_t i = 0; i < v->ours_count; i++) {
         const struct leftover *o = &v->ours[i];
-        bool temporary =
-            o->kind == KIND_SNAPSHOT || o->kind == KIND_CONTENT || o->kind == KIND_VM_SNAPSHOT;
-        if (o->stays || o->deleting || o->attached || o->unlabelled || !(temporary || machines) ||
-            call_ok(call_log_find(v->call_log, delete_key(o))))
+        bool machine = o->kind == KIND_VM || o->kind == KIND_PVC || o->kind == KIND_DATA_VOLUME;
+        if (o->stays || o->deleting || o->attached || o->unlabelled || o->member_of ||
+            (machine && !machines) || call_ok(call_log_find(v->call_log, delete_key(o))))
             continue;
         asked = false;
-        if (gives_back(v, d, o))
+        if (leftover_gives_back(v, d, o))
             send_delete(d, o);
     }
     return asked;

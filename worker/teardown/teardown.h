@@ -34,6 +34,8 @@ bool teardown_nothing_left(const struct clone_state *v, struct decision *d, bool
 /* Sets the contents of our snapshots to Retain: they are a linked clone's parents. True when all of
    them are. */
 bool teardown_hold_parents(const struct clone_state *v, struct decision *d);
+/* Takes the labels of a group's cut off the source's claims; true when none is left. */
+bool teardown_unlabel(const struct clone_state *v, struct decision *d);
 /* Stops it; true when nothing is owed. */
 bool teardown_stop_source(const struct clone_state *v, struct decision *d);
 

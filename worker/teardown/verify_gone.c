@@ -24,6 +24,7 @@ static const char *not_held(const struct clone_state *v)
 struct left_kind {
     int kind;
     bool lasting; /* a finished clone leaves it on purpose */
+    bool of_groups;
 };
 
 /* In one namespace, NULL for what is in none; false: it is not known yet that nothing is there. */
@@ -45,8 +46,8 @@ static bool none_left(const struct clone_state *v, struct decision *d, int kind_
     struct intent *l = intents_add(&d->intents, INTENT_LIST, kind, ns, NULL, key);
     l->uid = v->wukong->uid;
     l->from = next;
-    l->metadata_only = kind_number != KIND_CONTENT;
-    l->selector = kind_number == KIND_SNAPSHOT ? not_held(v) : NULL;
+    l->metadata_only = kind_number != KIND_CONTENT && kind_number != KIND_GROUP_CONTENT;
+    l->selector = kind_number == KIND_SNAPSHOT || kind_number == KIND_GROUP ? not_held(v) : NULL;
     return false;
 }
 
@@ -54,16 +55,20 @@ static bool none_left(const struct clone_state *v, struct decision *d, int kind_
    namespaces alone may list in no others. */
 bool teardown_nothing_left(const struct clone_state *v, struct decision *d, bool all)
 {
-    static const struct left_kind kinds[] = {{KIND_SNAPSHOT, false},    {KIND_CONTENT, false},
-                                             {KIND_VM_SNAPSHOT, false}, {KIND_VM, true},
-                                             {KIND_DATA_VOLUME, true},  {KIND_PVC, true}};
+    static const struct left_kind kinds[] = {
+        {KIND_SNAPSHOT, .lasting = false},       {KIND_CONTENT, .lasting = false},
+        {KIND_VM_SNAPSHOT, .lasting = false},    {KIND_GROUP, .of_groups = true},
+        {KIND_GROUP_CONTENT, .of_groups = true}, {KIND_VM, .lasting = true},
+        {KIND_DATA_VOLUME, .lasting = true},     {KIND_PVC, .lasting = true}};
+    bool groups = v->effective.method == METHOD_GROUP_SNAPSHOT;
     const char *own = v->wukong->ns, *source = v->effective.source_ns;
     bool nothing = true;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         bool foreign = v->source_ns_terminating &&
-                       (kinds[i].kind == KIND_SNAPSHOT || kinds[i].kind == KIND_VM_SNAPSHOT);
+                       (kinds[i].kind == KIND_SNAPSHOT || kinds[i].kind == KIND_VM_SNAPSHOT ||
+                        kinds[i].kind == KIND_GROUP);
         bool apart = !kinds[i].lasting && source && !str_eq(own, source);
-        if ((kinds[i].lasting && !all) || foreign)
+        if ((kinds[i].lasting && !all) || foreign || (kinds[i].of_groups && !groups))
             continue;
         if (worker_kinds[kinds[i].kind].cluster_scoped) {
             nothing &= none_left(v, d, kinds[i].kind, NULL);

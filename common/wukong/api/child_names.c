@@ -78,6 +78,16 @@ void name_content(const char *uid, int64_t attempt, const char *disk, char out[P
     fit(text, out, PVC_NAME_BUF);
 }
 
+void name_group_member(const char *group_uid, const char *volume_handle, char out[MEMBER_NAME_BUF])
+{
+    CLEANUP_FREE char *text = xasprintf("%s%s", group_uid, volume_handle);
+    uint8_t hash[32];
+    digest(EVP_sha256(), text, strlen(text), hash, sizeof(hash));
+    size_t n = (size_t)snprintf(out, MEMBER_NAME_BUF, "snapshot-");
+    for (size_t i = 0; i < sizeof(hash); i++)
+        n += (size_t)snprintf(out + n, MEMBER_NAME_BUF - n, "%02x", hash[i]);
+}
+
 void name_shorten(const char *text, char out[NAME_BUF])
 {
     if (name_is_dns_label(text)) {

@@ -31,6 +31,12 @@ void name_snapshot(const char *source, const char *wukong, const char *uid, int6
 /* "wukong-<uid>-<attempt>-<disk>", of the VolumeSnapshotContent that hands a snapshot to another
    namespace: cluster-scoped, so it holds the Wukong's whole UID. */
 void name_content(const char *uid, int64_t attempt, const char *disk, char out[PVC_NAME_BUF]);
+/* "snapshot-<SHA-256 of both>": the VolumeSnapshot that snapshot-controller makes of one volume of
+   a VolumeGroupSnapshot (external-snapshotter
+   pkg/common-controller/groupsnapshot_controller_helper.go:
+   getSnapshotNameForVolumeGroupSnapshotContent). */
+#define MEMBER_NAME_BUF 80
+void name_group_member(const char *group_uid, const char *volume_handle, char out[MEMBER_NAME_BUF]);
 /* Any text to a DNS label of at most 63 bytes: the text itself when it is one, else its head, "-"
    and 10 hex digits of its SHA-256. */
 void name_shorten(const char *text, char out[NAME_BUF]);

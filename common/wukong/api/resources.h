@@ -35,6 +35,14 @@
     "snapshot.storage.k8s.io", "v1", "volumesnapshotcontents", "VolumeSnapshotContent", true
 #define RESOURCE_SNAPSHOT_CLASS                                                                    \
     "snapshot.storage.k8s.io", "v1", "volumesnapshotclasses", "VolumeSnapshotClass", true
+#define RESOURCE_GROUP                                                                             \
+    "groupsnapshot.storage.k8s.io", "v1", "volumegroupsnapshots", "VolumeGroupSnapshot", false
+#define RESOURCE_GROUP_CONTENT                                                                     \
+    "groupsnapshot.storage.k8s.io", "v1", "volumegroupsnapshotcontents",                           \
+        "VolumeGroupSnapshotContent", true
+#define RESOURCE_GROUP_CLASS                                                                       \
+    "groupsnapshot.storage.k8s.io", "v1", "volumegroupsnapshotclasses",                            \
+        "VolumeGroupSnapshotClass", true
 
 /* KubeVirt */
 #define RESOURCE_VM "kubevirt.io", "v1", "virtualmachines", "VirtualMachine", false

@@ -20,7 +20,7 @@ const char *const consistency_names[CONSISTENCIES] = {
 const char *const quiesce_names[] = {NULL, "Required", "IfAvailable", "Never"};
 static_assert(ARRAY_LEN(quiesce_names) == QUIESCES, "one name each");
 const char *const snapshot_method_names[] = {NULL, "Auto", "VirtualMachineSnapshot",
-                                             "VolumeSnapshot"};
+                                             "VolumeSnapshot", "VolumeGroupSnapshot"};
 static_assert(ARRAY_LEN(snapshot_method_names) == METHODS, "one name each");
 const char *const run_strategy_names[] = {NULL, "Always", "RerunOnFailure", "Manual"};
 static_assert(ARRAY_LEN(run_strategy_names) == RUN_STRATEGIES, "one name each");
@@ -146,6 +146,7 @@ static void decode_source(struct arena *a, const cJSON *o, struct wukong_source 
     s->method =
         (enum snapshot_method)decode_choice(o, "snapshotMethod", snapshot_method_names, METHODS);
     s->snapshot_class = decode_text(a, o, "volumeSnapshotClassName");
+    s->group_class = decode_text(a, o, "volumeGroupSnapshotClassName");
     s->stop_source_after = tristate(o, "stopSourceAfter");
     s->allow_unsnapshottable = tristate(o, "allowUnsnapshottable");
     s->has_deadline = decode_number(o, "deadlineSeconds", &s->deadline_s);

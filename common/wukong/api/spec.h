@@ -52,6 +52,7 @@ enum snapshot_method {
     METHOD_AUTO,
     METHOD_VM_SNAPSHOT,
     METHOD_VOLUME_SNAPSHOT,
+    METHOD_GROUP_SNAPSHOT,
     METHODS
 };
 enum run_strategy { RUN_UNSET, RUN_ALWAYS, RUN_RERUN_ON_FAILURE, RUN_MANUAL, RUN_STRATEGIES };
@@ -125,7 +126,7 @@ struct wukong_window {
 struct wukong_source {
     bool present; /* false: this Wukong is no clone and is left alone */
     enum source_type type;
-    const char *vm_name, *vmi_name, *ns, *snapshot_class;
+    const char *vm_name, *vmi_name, *ns, *snapshot_class, *group_class;
     enum clone_type clone_type;
     enum quiesce quiesce;
     enum snapshot_method method;

@@ -8,6 +8,12 @@ static enum clone_type clone_type_of(enum source_type type)
     return type == SOURCE_VMI ? CLONE_RUNNING : CLONE_FULL;
 }
 
+static enum snapshot_method method(const struct wukong_source *s)
+{
+    bool named = s->method == METHOD_VM_SNAPSHOT || s->method == METHOD_GROUP_SNAPSHOT;
+    return named ? s->method : METHOD_VOLUME_SNAPSHOT;
+}
+
 struct wukong_effective wukong_resolve_defaults(const struct wukong_spec *spec, const char *ns)
 {
     const struct wukong_source *s = &spec->source;
@@ -18,7 +24,7 @@ struct wukong_effective wukong_resolve_defaults(const struct wukong_spec *spec, 
         .source_ns = str_or(s->ns, ns),
         .clone_type = s->clone_type == CLONE_UNSET ? clone_type_of(s->type) : s->clone_type,
         .quiesce = s->quiesce == QUIESCE_UNSET ? QUIESCE_IF_AVAILABLE : s->quiesce,
-        .method = s->method == METHOD_VM_SNAPSHOT ? METHOD_VM_SNAPSHOT : METHOD_VOLUME_SNAPSHOT,
+        .method = method(s),
         .stop_source_after = s->stop_source_after == TRI_TRUE,
         .allow_unsnapshottable = s->allow_unsnapshottable == TRI_TRUE,
         .deadline_s = s->has_deadline ? s->deadline_s : WUKONG_DEADLINE_DEFAULT_S,

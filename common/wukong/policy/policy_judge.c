@@ -271,7 +271,7 @@ static void judge_source(struct judge *j)
 }
 
 static void judge_disk(struct judge *j, const char *name, const char *storage_class,
-                       const char *snapshot_class, int64_t bytes)
+                       const char *snapshot_class, bool grouped, int64_t bytes)
 {
     const struct policy *p = j->p;
     char list[512], size[QUANTITY_PRINT_MAX], max[QUANTITY_PRINT_MAX];
@@ -286,8 +286,8 @@ static void judge_disk(struct judge *j, const char *name, const char *storage_cl
     if (snapshot_class && !in_list(classes, p->rules.snapshot_class_count, snapshot_class)) {
         join_items(classes, p->rules.snapshot_class_count, list, sizeof(list));
         refuse_request(j, "volumeSnapshotClasses",
-                       "disk %.63s: VolumeSnapshotClass %.63s is not allowed; use one of: %s", name,
-                       snapshot_class, list);
+                       "disk %.63s: Volume%sSnapshotClass %.63s is not allowed; use one of: %s",
+                       name, grouped ? "Group" : "", snapshot_class, list);
     }
     if (p->rules.max_disk_bytes && bytes > p->rules.max_disk_bytes) {
         quantity_print(bytes, size);
@@ -379,16 +379,18 @@ static void judge_disks(struct judge *j)
     if (j->r->disks) {
         for (size_t i = 0; i < j->r->disks->count; i++) {
             const struct disk_plan *d = &j->r->disks->items[i];
-            judge_disk(j, d->name, d->storage_class, d->snapshot_class, d->bytes);
+            judge_disk(j, d->name, d->storage_class, d->snapshot_class, d->grouped, d->bytes);
             judge_cut(j, d);
         }
         return;
     }
     for (size_t i = 0; i < spec->disk_count; i++)
-        judge_disk(j, str_or(spec->disks[i].name, ""), spec->disks[i].storage_class, NULL,
+        judge_disk(j, str_or(spec->disks[i].name, ""), spec->disks[i].storage_class, NULL, false,
                    spec->disks[i].size_bytes);
     if (spec->source.snapshot_class)
-        judge_disk(j, "(all)", NULL, spec->source.snapshot_class, 0);
+        judge_disk(j, "(all)", NULL, spec->source.snapshot_class, false, 0);
+    if (spec->source.group_class)
+        judge_disk(j, "(all)", NULL, spec->source.group_class, true, 0);
 }
 
 /* --- Limits and windows --- */

@@ -215,6 +215,30 @@ void check_vmsnapshot_selection(struct check *c, const cJSON *v)
         check_fail(c, NULL, NULL);
 }
 
+static bool group_snapshot(const cJSON *source)
+{
+    return is(source, "snapshotMethod", "VolumeGroupSnapshot");
+}
+
+void check_group_clone_type(struct check *c, const cJSON *v)
+{
+    bool full = has_value(v, "cloneType") ? is(v, "cloneType", "full") : is(v, "type", "vm");
+    if (group_snapshot(v) && full)
+        check_fail(c, "\"VolumeGroupSnapshot\"", NULL);
+}
+
+void check_group_method_class(struct check *c, const cJSON *v)
+{
+    if (!group_snapshot(v) && has_value(v, "volumeGroupSnapshotClassName"))
+        check_fail(c, NULL, NULL);
+}
+
+void check_method_group_class(struct check *c, const cJSON *v)
+{
+    if (group_snapshot(v) && has_value(v, "volumeSnapshotClassName"))
+        check_fail(c, NULL, NULL);
+}
+
 void check_quiesce_full(struct check *c, const cJSON *v)
 {
     bool full = has_value(v, "cloneType") ? is(v, "cloneType", "full") : is(v, "type", "vm");

@@ -385,6 +385,15 @@ const struct rule rules_source[] = {
         .reason = REASON_SNAPSHOT_CLASS_MISSING,
     },
     {
+        .id = "group-class",
+        .group = RULE_SOURCE,
+        .cause = FINDING_INVALID,
+        .on = "spec.cloneSource.volumeGroupSnapshotClassName",
+        .condition = "no VolumeGroupSnapshotClass can be chosen for a disk",
+        .message = "no VolumeGroupSnapshotClass for a disk",
+        .reason = REASON_SNAPSHOT_CLASS_MISSING,
+    },
+    {
         .id = "cut-refused",
         .group = RULE_SOURCE,
         .cause = FINDING_INVALID,

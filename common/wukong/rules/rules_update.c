@@ -34,8 +34,9 @@ const struct rule rules_update[] = {
         .group = RULE_UPDATE,
         .cause = FINDING_FORBIDDEN,
         .on = "spec.cloneSource",
-        .condition = "quiesce, snapshotMethod, volumeSnapshotClassName, stopSourceAfter, "
-                     "allowUnsnapshottable or allowSecrets changed",
+        .condition = "quiesce, snapshotMethod, volumeSnapshotClassName, "
+                     "volumeGroupSnapshotClassName, stopSourceAfter, allowUnsnapshottable or "
+                     "allowSecrets changed",
         .message = "this field is immutable",
         .remedy = "restore the old value, or create another Wukong",
     },

@@ -37,6 +37,7 @@ static const struct schema window[] = {
 static const struct schema clone_source[] = {
     STRING("type"), STRING("vmName"), STRING("vmiName"), STRING("namespace"), STRING("cloneType"),
     STRING("quiesce"), STRING("snapshotMethod"), STRING("volumeSnapshotClassName"),
+    STRING("volumeGroupSnapshotClassName"),
     BOOLEAN("stopSourceAfter"), INTEGER("deadlineSeconds"), INTEGER("retryLimit"),
     OBJECT("window", window), STRING("notBefore"), ARRAY("gates", string_item),
     BOOLEAN("allowUnsnapshottable"), ARRAY("allowSecrets", string_item),

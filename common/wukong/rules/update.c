@@ -98,6 +98,7 @@ static void check_source(const struct change *c)
     must_equal_or_default(c, "method-immutable", "quiesce", "IfAvailable");
     must_equal_or_default(c, "method-immutable", "snapshotMethod", "Auto");
     must_equal(c, "method-immutable", "volumeSnapshotClassName");
+    must_equal(c, "method-immutable", "volumeGroupSnapshotClassName");
     must_equal_bool(c, "method-immutable", "stopSourceAfter");
     must_equal_bool(c, "method-immutable", "allowUnsnapshottable");
     must_equal(c, "method-immutable", "allowSecrets");

@@ -43,5 +43,8 @@ struct class_choice {
 /* wanted: the Wukong's class or NULL; storage_class and driver: of the source claim. */
 void class_choose(const struct class_facts *c, const char *wanted, const char *storage_class,
                   const char *driver, struct class_choice *ret);
+/* The same of VolumeGroupSnapshotClasses, which no StorageProfile names. */
+void class_choose_group(const struct class_facts *c, const char *wanted, const char *storage_class,
+                        const char *driver, struct class_choice *ret);
 
 #endif

@@ -24,11 +24,33 @@ static void by_kubevirt(struct cut_foreseen *f, bool agent, bool paused, bool la
                 "for it");
 }
 
+static bool same_moment(const struct disk_plan *a, const struct disk_plan *b)
+{
+    return a->grouped && b->grouped && a->cut.ordered && b->cut.ordered &&
+           str_eq(a->driver, b->driver);
+}
+
+size_t cut_moments(const struct disk_plan *const *plans, size_t count)
+{
+    size_t moments = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t before = 0;
+        while (before < i && !same_moment(plans[before], plans[i]))
+            before++;
+        moments += before == i;
+    }
+    return moments;
+}
+
 struct cut_foreseen cut_foresee(const struct wukong_effective *e, bool runs, bool agent,
                                 bool paused, const struct disks *disks)
 {
     struct cut_foreseen f = {.known = true};
-    size_t count = disks ? disks->count : 0;
+    const struct disk_plan *plans[LIMIT_DISKS] = {0};
+    size_t count = disks ? disks->count : 0, planned = 0;
+    for (size_t i = 0; i < count && planned < LIMIT_DISKS; i++)
+        plans[planned++] = &disks->items[i];
+    size_t moments = cut_moments(plans, planned);
     bool slow = false, late = false;
     for (size_t i = 0; i < count; i++) {
         const struct disk_plan *d = &disks->items[i];
@@ -36,11 +58,11 @@ struct cut_foreseen cut_foresee(const struct wukong_effective *e, bool runs, boo
         late |= disk_takes_snapshot(d->method) && d->cut.rule == CUT_RULE_READY;
     }
     f.mode = cut_wanted(e, runs, agent, paused, slow);
-    f.best = cut_consistency(f.mode, f.mode == CUT_FROZEN, count);
+    f.best = cut_consistency(f.mode, f.mode == CUT_FROZEN, moments);
     if (f.mode != CUT_RUNNING)
         return f;
     if (e->method == METHOD_VM_SNAPSHOT)
-        by_kubevirt(&f, agent, paused, late, count);
+        by_kubevirt(&f, agent, paused, late, moments);
     else if (e->quiesce == QUIESCE_REQUIRED)
         f.best = CONSISTENCY_FILESYSTEM;
     else if (e->quiesce == QUIESCE_NEVER)

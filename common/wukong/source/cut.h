@@ -17,15 +17,18 @@ enum cut_mode {
     CUT_OFFLINE, /* the source is stopped */
 };
 
-/* Of a source that is cut so; quiesced: it was frozen to the last cut. CSI promises an order of
-   writes to snapshots of a group alone (the CSI specification, CreateVolumeGroupSnapshot). */
-static inline enum consistency cut_consistency(enum cut_mode mode, bool quiesced, size_t disks)
+/* Of how many moments the snapshots of these disks are. CSI promises an order of writes to
+   snapshots of a group alone (the CSI specification, CreateVolumeGroupSnapshot), and not every
+   driver keeps it. */
+size_t cut_moments(const struct disk_plan *const *plans, size_t count);
+/* Of a source that is cut so; quiesced: it was frozen to the last cut. */
+static inline enum consistency cut_consistency(enum cut_mode mode, bool quiesced, size_t moments)
 {
     if (mode == CUT_OFFLINE)
         return CONSISTENCY_OFFLINE;
     if (quiesced)
         return CONSISTENCY_FILESYSTEM;
-    return disks > 1 ? CONSISTENCY_CRASH_PER_DISK : CONSISTENCY_CRASH;
+    return moments > 1 ? CONSISTENCY_CRASH_PER_DISK : CONSISTENCY_CRASH;
 }
 
 /* True when what was got is at least that; UNKNOWN asks for nothing. */

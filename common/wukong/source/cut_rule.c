@@ -27,6 +27,9 @@ static_assert(ARRAY_LEN(cut_origin_texts) == CUT_ORIGINS, "one text each");
         .driver = (name), .why = "the driver answers after the cut"                                \
     }
 
+#define KEEPS_ORDER                                                                                \
+    .ordered = true, .why = "the driver cuts a group at one point in time and answers then"
+
 /* The first row that fits counts. Where each was read, and when: docs/compatibility.md. */
 const struct cut_driver cut_drivers[] = {
     {.driver = "local.csi.openebs.io",
@@ -46,6 +49,14 @@ const struct cut_driver cut_drivers[] = {
      .value = "cloud",
      .rule = CUT_RULE_READY,
      .why = "a cloud snapshot is answered while it is queued"},
+    {.driver = "diskplugin.csi.alibabacloud.com",
+     .group = true,
+     .rule = CUT_RULE_READY,
+     .why = "a group is answered at once, without its members, and is cut later"},
+    {.driver = "rbd.csi.ceph.com", .group = true, KEEPS_ORDER},
+    {.driver = "cephfs.csi.ceph.com", .group = true, KEEPS_ORDER},
+    {.driver = "csi.trident.netapp.io", .group = true, KEEPS_ORDER},
+    {.driver = "linstor.csi.linbit.com", .group = true, KEEPS_ORDER},
     {.driver = "driver.longhorn.io",
      .field = CUT_FIELD_TYPE,
      .value = "bi",
@@ -116,10 +127,10 @@ static bool is_driver(const char *name, const char *driver)
     return n >= tail && str_eq(name + n - tail, driver) && (n == tail || name[n - tail - 1] == '.');
 }
 
-static bool fits(const struct cut_driver *row, const char *driver, cut_field field,
+static bool fits(const struct cut_driver *row, const char *driver, bool group, cut_field field,
                  const void *class)
 {
-    if (!is_driver(driver, row->driver))
+    if (!is_driver(driver, row->driver) || row->group != group)
         return false;
     if (!row->field)
         return true;
@@ -127,24 +138,38 @@ static bool fits(const struct cut_driver *row, const char *driver, cut_field fie
     return row->absent ? !value : row->value ? str_eq(value, row->value) : value != NULL;
 }
 
-static struct cut_verdict by_table(const char *driver, cut_field field, const void *class)
+static struct cut_verdict by_table(const char *driver, bool group, cut_field field,
+                                   const void *class)
 {
     for (size_t i = 0; i < cut_driver_count; i++)
-        if (fits(&cut_drivers[i], driver, field, class))
-            return (struct cut_verdict){cut_drivers[i].rule, CUT_BY_TABLE, cut_drivers[i].slow,
-                                        true, cut_drivers[i].why};
+        if (fits(&cut_drivers[i], driver, group, field, class))
+            return (struct cut_verdict){.rule = cut_drivers[i].rule,
+                                        .origin = CUT_BY_TABLE,
+                                        .slow = cut_drivers[i].slow,
+                                        .known = true,
+                                        .ordered = cut_drivers[i].ordered,
+                                        .why = cut_drivers[i].why};
     return (struct cut_verdict){.rule = CUT_RULE_CREATED};
 }
 
 static struct cut_verdict refuse_unreadable(const char *why)
 {
-    return (struct cut_verdict){CUT_RULE_REFUSE, CUT_BY_ANNOTATION, false, true, why};
+    return (struct cut_verdict){
+        .rule = CUT_RULE_REFUSE, .origin = CUT_BY_ANNOTATION, .known = true, .why = why};
 }
 
-struct cut_verdict cut_rule_of(const char *driver, cut_field field, const void *class)
+/* True when it is one of them. */
+static bool is_yes_or_no(const char *text, bool *ret)
 {
-    struct cut_verdict v = by_table(driver, field, class);
+    *ret = str_eq(text, "true");
+    return *ret || str_eq(text, "false");
+}
+
+struct cut_verdict cut_rule_of(const char *driver, bool group, cut_field field, const void *class)
+{
+    struct cut_verdict v = by_table(driver, group, field, class);
     const char *rule = field(class, CUT_FIELD_RULE), *slow = field(class, CUT_FIELD_SLOW);
+    const char *order = field(class, CUT_FIELD_ORDER);
     if (rule) {
         if (!cut_rule_find(rule, &v.rule))
             return refuse_unreadable("its annotation " CUT_RULE_ANNOTATION
@@ -154,11 +179,11 @@ struct cut_verdict cut_rule_of(const char *driver, cut_field field, const void *
         v.known = true;
         v.why = NULL;
     }
-    if (slow) {
-        if (!str_eq(slow, "true") && !str_eq(slow, "false"))
-            return refuse_unreadable("its annotation " CUT_SLOW_ANNOTATION
-                                     " is neither \"true\" nor \"false\"");
-        v.slow = str_eq(slow, "true");
-    }
+    if (slow && !is_yes_or_no(slow, &v.slow))
+        return refuse_unreadable("its annotation " CUT_SLOW_ANNOTATION
+                                 " is neither \"true\" nor \"false\"");
+    if (order && !is_yes_or_no(order, &v.ordered))
+        return refuse_unreadable("its annotation " CUT_ORDER_ANNOTATION
+                                 " is neither \"true\" nor \"false\"");
     return v;
 }

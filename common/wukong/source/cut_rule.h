@@ -33,6 +33,7 @@ struct cut_verdict {
     bool slow;       /* the cut is known to take longer than a guest may stay frozen */
     bool known;      /* by table or annotation */
     const char *why; /* what the driver does, for people; NULL: nothing is known of it */
+    bool ordered;    /* a group of them keeps the order of writes over its volumes */
 };
 
 /* On the VolumeSnapshotClass: one of cut_rule_names. */
@@ -40,22 +41,29 @@ struct cut_verdict {
 /* On the VolumeSnapshotClass: "true" or "false"; the driver's cut outlasts a freeze. */
 #define CUT_SLOW_ANNOTATION "vm.novasphere.dev/cut-outlasts-freeze"
 
+/* On the VolumeGroupSnapshotClass: "true" or "false"; whether the driver keeps the order of writes
+   over the volumes of a group, as CSI demands (the CSI specification, CreateVolumeGroupSnapshot).
+ */
+#define CUT_ORDER_ANNOTATION "vm.novasphere.dev/keeps-write-order"
+
 /* Reads one field of a class by its path: an annotation or a parameter. NULL: not there. */
 typedef const char *(*cut_field)(const void *class, const char *path);
 
 /* The paths that are asked for, so that caches keep them. */
 #define CUT_FIELD_RULE "metadata.annotations[" CUT_RULE_ANNOTATION "]"
 #define CUT_FIELD_SLOW "metadata.annotations[" CUT_SLOW_ANNOTATION "]"
+#define CUT_FIELD_ORDER "metadata.annotations[" CUT_ORDER_ANNOTATION "]"
 #define CUT_FIELD_TYPE "parameters[type]"
 #define CUT_FIELD_WAIT "parameters[wait]"
 #define CUT_FIELD_SNAPSHOT_TYPE "parameters[snapshot-type]"
 #define CUT_FIELD_PORTWORX "parameters[csi.openstorage.org/snapshot-type]"
 #define CUT_FIELDS                                                                                 \
-    CUT_FIELD_RULE, CUT_FIELD_SLOW, CUT_FIELD_TYPE, CUT_FIELD_WAIT, CUT_FIELD_SNAPSHOT_TYPE,       \
-        CUT_FIELD_PORTWORX
+    CUT_FIELD_RULE, CUT_FIELD_SLOW, CUT_FIELD_ORDER, CUT_FIELD_TYPE, CUT_FIELD_WAIT,               \
+        CUT_FIELD_SNAPSHOT_TYPE, CUT_FIELD_PORTWORX
 
-/* An annotation that cannot be read refuses the class: what its owner meant is not known. */
-struct cut_verdict cut_rule_of(const char *driver, cut_field field, const void *class);
+/* An annotation that cannot be read refuses the class: what its owner meant is not known. group: it
+   is a VolumeGroupSnapshotClass. */
+struct cut_verdict cut_rule_of(const char *driver, bool group, cut_field field, const void *class);
 
 /* The rule of that name; false when there is none. */
 bool cut_rule_find(const char *name, enum cut_rule *ret);
@@ -66,8 +74,9 @@ struct cut_driver {
     const char *field;  /* the parameter that decides; NULL: none */
     const char *value;  /* its value; NULL: any */
     bool absent;        /* the row holds while the parameter is not there */
+    bool group;         /* the row is of groups, and not of single snapshots */
     enum cut_rule rule;
-    bool slow;
+    bool slow, ordered;
     const char *why;
 };
 extern const struct cut_driver cut_drivers[];

@@ -191,7 +191,12 @@ static void check_class(struct resolver *r, struct disk_plan *d)
 /* Chooses the snapshot class; false when the disk cannot be snapshotted, with *why. */
 static bool snapshot_class(struct resolver *r, struct disk_plan *d, struct class_choice *choice)
 {
-    class_choose(r->c, r->w->spec.source.snapshot_class, d->source_class, d->driver, choice);
+    const struct wukong_source *s = &r->w->spec.source;
+    d->grouped = r->e->needs_snapshot && r->e->method == METHOD_GROUP_SNAPSHOT;
+    if (d->grouped)
+        class_choose_group(r->c, s->group_class, d->source_class, d->driver, choice);
+    else
+        class_choose(r->c, s->snapshot_class, d->source_class, d->driver, choice);
     if (choice->verdict != CLASS_CHOSEN)
         return false;
     d->snapshot_class = choice->chosen->name;
@@ -212,7 +217,7 @@ static struct cut_verdict kubevirts_cut(const struct resolver *r, const struct d
         return choice.chosen->cut;
     for (size_t i = 0; i < r->c->snapshot_class_count; i++) {
         const struct snapshot_class_facts *k = &r->c->snapshot_classes[i];
-        if (!str_eq(k->driver, d->driver) || k->cut.rule < worst.rule)
+        if (k->group || !str_eq(k->driver, d->driver) || k->cut.rule < worst.rule)
             continue;
         bool known = worst.known && k->cut.known;
         worst = k->cut;
@@ -229,8 +234,8 @@ static bool kubevirt_refuses(const struct resolver *r, const struct volume_facts
        PVCNameFromVirtVolume knows no such claim); ours are taken of the claim below. */
     if (v->type->overlay)
         return r->e->method == METHOD_VM_SNAPSHOT;
-    return v->snapshottable == TRI_FALSE &&
-           !(r->w->spec.source.snapshot_class && d->snapshot_class);
+    bool named = r->w->spec.source.snapshot_class || r->w->spec.source.group_class;
+    return v->snapshottable == TRI_FALSE && !(named && d->snapshot_class);
 }
 
 enum keep { KEEP, LEAVE_OUT, REFUSED };
@@ -253,10 +258,12 @@ static enum keep check_snapshot(struct resolver *r, struct disk_plan *d,
     if (hopeless && r->e->allow_unsnapshottable)
         return LEAVE_OUT;
     if (known && !chosen) {
-        bool late = choice.verdict == CLASS_REFUSED;
-        findings_add(r->l, rule_find(late ? "cut-refused" : "snapshot-class"),
-                     "spec.cloneSource.volumeSnapshotClassName",
-                     r->w->spec.source.snapshot_class ? r->w->spec.source.snapshot_class : "unset",
+        const struct wukong_source *s = &r->w->spec.source;
+        const char *rule = d->grouped ? "group-class" : "snapshot-class";
+        findings_add(r->l, rule_find(choice.verdict == CLASS_REFUSED ? "cut-refused" : rule),
+                     d->grouped ? "spec.cloneSource.volumeGroupSnapshotClassName"
+                                : "spec.cloneSource.volumeSnapshotClassName",
+                     str_or(d->grouped ? s->group_class : s->snapshot_class, "unset"),
                      "disk \"%.63s\" (PVC %.63s): %s", d->volume, d->claim, choice.text);
     } else {
         CLEANUP_FREE char *value = xasprintf("\"%s\"", d->volume);

@@ -290,18 +290,20 @@ struct storage_class_facts facts_storage_class_of(const char *name, cut_field fi
     };
 }
 
-struct snapshot_class_facts facts_snapshot_class_of(const char *name, cut_field field,
+struct snapshot_class_facts facts_snapshot_class_of(const char *name, bool group, cut_field field,
                                                     const void *class)
 {
     const char *driver = field(class, "driver");
+    const char *is_default =
+        group ? "metadata.annotations[groupsnapshot.storage.kubernetes.io/is-default-class]"
+              : "metadata.annotations[snapshot.storage.kubernetes.io/is-default-class]";
     return (struct snapshot_class_facts){
         .name = name,
         .driver = driver,
-        .is_default = str_eq(
-            field(class, "metadata.annotations[snapshot.storage.kubernetes.io/is-default-class]"),
-            "true"),
+        .group = group,
+        .is_default = str_eq(field(class, is_default), "true"),
         .retain = str_eq(field(class, "deletionPolicy"), "Retain"),
-        .cut = cut_rule_of(driver, field, class),
+        .cut = cut_rule_of(driver, group, field, class),
     };
 }
 
@@ -318,9 +320,10 @@ void facts_read_storage_class(struct arena *a, const cJSON *o, struct storage_cl
     ret->provisioner = arena_strdup(a, ret->provisioner);
 }
 
-void facts_read_snapshot_class(struct arena *a, const cJSON *o, struct snapshot_class_facts *ret)
+void facts_read_snapshot_class(struct arena *a, const cJSON *o, bool group,
+                               struct snapshot_class_facts *ret)
 {
-    *ret = facts_snapshot_class_of(copy_text(a, o, "metadata.name"), json_field, o);
+    *ret = facts_snapshot_class_of(copy_text(a, o, "metadata.name"), group, json_field, o);
     ret->driver = arena_strdup(a, ret->driver);
 }
 
@@ -362,11 +365,11 @@ const struct storage_class_facts *facts_storage_class(const struct class_facts *
     return NULL;
 }
 
-const struct snapshot_class_facts *facts_snapshot_class(const struct class_facts *c,
+const struct snapshot_class_facts *facts_snapshot_class(const struct class_facts *c, bool group,
                                                         const char *name)
 {
     for (size_t i = 0; name && i < c->snapshot_class_count; i++)
-        if (str_eq(c->snapshot_classes[i].name, name))
+        if (c->snapshot_classes[i].group == group && str_eq(c->snapshot_classes[i].name, name))
             return &c->snapshot_classes[i];
     return NULL;
 }

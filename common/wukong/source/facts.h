@@ -94,11 +94,13 @@ struct storage_class_facts {
     const char *name, *provisioner;
     bool expansion, is_default, wait_for_first_consumer;
 };
+/* A VolumeSnapshotClass, or a VolumeGroupSnapshotClass. */
 struct snapshot_class_facts {
     const char *name, *driver;
-    bool is_default; /* snapshot.storage.kubernetes.io/is-default-class: "true" */
+    bool is_default; /* its API's annotation is-default-class: "true" */
     bool retain;     /* deletionPolicy Retain */
     struct cut_verdict cut;
+    bool group; /* the latter */
 };
 /* The fields of a StorageClass that are read, for those who keep a cache of it. */
 #define FACTS_STORAGE_CLASS_FIELDS                                                                 \
@@ -108,6 +110,10 @@ struct snapshot_class_facts {
 #define FACTS_SNAPSHOT_CLASS_FIELDS                                                                \
     "driver", "deletionPolicy",                                                                    \
         "metadata.annotations[snapshot.storage.kubernetes.io/is-default-class]", CUT_FIELDS
+/* Those of a VolumeGroupSnapshotClass. */
+#define FACTS_GROUP_CLASS_FIELDS                                                                   \
+    "driver", "deletionPolicy",                                                                    \
+        "metadata.annotations[groupsnapshot.storage.kubernetes.io/is-default-class]", CUT_FIELDS
 struct storage_profile_facts { /* CDI */
     const char *storage_class, *snapshot_class;
     bool knows_modes; /* CDI can choose the access modes of its class */
@@ -116,12 +122,13 @@ struct storage_profile_facts { /* CDI */
 struct class_facts {
     bool looked_up;
     bool snapshot_api;    /* CRDs of snapshot.storage.k8s.io/v1 are installed */
+    bool group_api;       /* those of groupsnapshot.storage.k8s.io/v1, too */
     bool cdi;             /* CRD datavolumes.cdi.kubevirt.io is installed */
     bool drivers_known;   /* CSIDrivers were listed */
     bool cloning_refused; /* a driver has refused to clone a volume of this source */
     const struct storage_class_facts *storage_classes;
     size_t storage_class_count;
-    const struct snapshot_class_facts *snapshot_classes;
+    const struct snapshot_class_facts *snapshot_classes; /* of both kinds */
     size_t snapshot_class_count;
     const char *const *drivers; /* names of CSIDrivers */
     size_t driver_count;
@@ -147,12 +154,13 @@ size_t facts_claim_names(const struct source_facts *s, const char **ret, size_t 
 /* pvc NULL: it does not exist. ret->name is name. */
 void facts_read_claim(struct arena *a, const char *name, const cJSON *pvc, struct claim_facts *ret);
 void facts_read_storage_class(struct arena *a, const cJSON *o, struct storage_class_facts *ret);
-void facts_read_snapshot_class(struct arena *a, const cJSON *o, struct snapshot_class_facts *ret);
+void facts_read_snapshot_class(struct arena *a, const cJSON *o, bool group,
+                               struct snapshot_class_facts *ret);
 /* The same from a cache: field reads one of FACTS_…_CLASS_FIELDS. What is borrowed lives as long as
    the class does. */
 struct storage_class_facts facts_storage_class_of(const char *name, cut_field field,
                                                   const void *class);
-struct snapshot_class_facts facts_snapshot_class_of(const char *name, cut_field field,
+struct snapshot_class_facts facts_snapshot_class_of(const char *name, bool group, cut_field field,
                                                     const void *class);
 void facts_read_storage_profile(struct arena *a, const cJSON *o, struct storage_profile_facts *ret);
 
@@ -160,7 +168,7 @@ const struct volume_facts *facts_volume(const struct source_facts *s, const char
 const struct claim_facts *facts_claim(const struct source_facts *s, const char *name);
 const struct storage_class_facts *facts_storage_class(const struct class_facts *c,
                                                       const char *name);
-const struct snapshot_class_facts *facts_snapshot_class(const struct class_facts *c,
+const struct snapshot_class_facts *facts_snapshot_class(const struct class_facts *c, bool group,
                                                         const char *name);
 bool facts_knows_modes(const struct class_facts *c, const char *storage_class);
 bool facts_has_driver(const struct class_facts *c, const char *name);

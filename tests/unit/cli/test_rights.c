@@ -41,6 +41,8 @@ static void test_paths_and_rights(void **state)
          NULL, NULL, NULL},
         {LOOKUP_SNAPSHOT_CLASSES, "/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses", "list",
          "volumesnapshotclasses", NULL, NULL, NULL},
+        {LOOKUP_GROUP_CLASSES, "/apis/groupsnapshot.storage.k8s.io/v1/volumegroupsnapshotclasses",
+         "list", "volumegroupsnapshotclasses", NULL, NULL, NULL},
         {LOOKUP_DRIVERS, "/apis/storage.k8s.io/v1/csidrivers", "list", "csidrivers", NULL, NULL,
          NULL},
         {LOOKUP_POLICIES, "/apis/vm.novasphere.dev/v1alpha1/clonepolicies", "list", "clonepolicies",

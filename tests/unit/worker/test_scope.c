@@ -43,8 +43,15 @@ static bool on_path(const struct kube_call *c, const char *part)
 static void check_list(const struct kube_call *c)
 {
     static const char *const everywhere[] = {
-        "/volumesnapshotcontents?", "/storageclasses?", "/volumesnapshotclasses?", "/csidrivers?",
-        "/storageprofiles?",        "/clonepolicies?",  "/namespaces/system/",
+        "/volumesnapshotcontents?",
+        "/storageclasses?",
+        "/volumesnapshotclasses?",
+        "/csidrivers?",
+        "/storageprofiles?",
+        "/clonepolicies?",
+        "/namespaces/system/",
+        "/volumegroupsnapshotcontents?",
+        "/volumegroupsnapshotclasses?",
     };
     static const char *const served[] = {"/namespaces/a/", "/namespaces/b/",
                                          "/namespaces?fieldSelector=metadata.name%3Da&",
@@ -124,9 +131,9 @@ static void test_nothing_else_is_asked(void **state)
     CLEANUP_BUF struct buf why_not = BUF_INIT(KIB);
     assert_true(worker_ready(x.worker, &why_not));
     assert_int_equal(why_not.len, 0);
-    /* Seven kinds once, ten in each of two namespaces. */
-    assert_int_equal(x.lists, 27);
-    assert_int_equal(worker_more_watches(&x.scope), 10);
+    /* Nine kinds once, eleven in each of two namespaces. */
+    assert_int_equal(x.lists, 31);
+    assert_int_equal(worker_more_watches(&x.scope), 11);
     assert_true(x.told);
     /* The API server is heard of no more. */
     fake_advance(&x.fake, 299000);

@@ -42,6 +42,25 @@ void create_snapshot(const struct clone_state *v, struct decision *d, size_t dis
                call_key_named(CALL_CREATE_SNAPSHOT, world_snapshots[disk]));
 }
 
+void create_claim_label(const struct clone_state *v, struct decision *d, size_t disk)
+{
+    add_intent(v, d, INTENT_PATCH, KIND_PVC, v->disks[disk].plan->claim,
+               call_key_label(clone_attempt(v), v->disks[disk].plan->claim));
+}
+
+void create_group(const struct clone_state *v, struct decision *d, const struct clone_group *g)
+{
+    add_intent(v, d, INTENT_CREATE, KIND_GROUP, g->name,
+               call_key_named(CALL_CREATE_GROUP, g->name));
+}
+
+void create_dry_run_group(const struct clone_state *v, struct decision *d,
+                          const struct clone_group *g)
+{
+    add_intent(v, d, INTENT_DRY_RUN, KIND_GROUP, g->name,
+               clone_dry_key(v, CALL_DRY_SNAPSHOT, g->name));
+}
+
 void create_content_copy(const struct clone_state *v, struct decision *d, size_t disk)
 {
     (void)v, (void)d, (void)disk;

@@ -186,6 +186,6 @@ void world_see(struct world *w, struct clone_state *v, struct arena *a)
         return;
     v->capture.present = true;
     v->disk_count = DISKS;
-    clone_raise_quiesce(v);
     see_disks(w, v, a);
+    clone_raise_quiesce(v);
 }

@@ -75,10 +75,27 @@ static const struct storage_class_facts storage[] = {
     {"slowlate", "e.csi", true, false, true}, {"local", "local", false, false, false}};
 /* The last three are chosen by name alone. */
 static const struct snapshot_class_facts snapshot[] = {
-    {"snap", "d.csi", true, true, {0}},
-    {"never", "d.csi", false, true, {CUT_RULE_REFUSE, CUT_BY_ANNOTATION, false, true, NULL}},
-    {"long", "d.csi", false, true, {CUT_RULE_CREATED, CUT_BY_DEFAULT, true, false, NULL}},
-    {"files", "d.csi", false, true, {CUT_RULE_WHILE_FROZEN, CUT_BY_ANNOTATION, false, true, NULL}}};
+    {"snap", "d.csi", true, true, {0}, false},
+    {"never",
+     "d.csi",
+     false,
+     true,
+     {CUT_RULE_REFUSE, CUT_BY_ANNOTATION, false, true, NULL, false},
+     false},
+    {"long",
+     "d.csi",
+     false,
+     true,
+     {CUT_RULE_CREATED, CUT_BY_DEFAULT, true, false, NULL, false},
+     false},
+    {"files",
+     "d.csi",
+     false,
+     true,
+     {CUT_RULE_WHILE_FROZEN, CUT_BY_ANNOTATION, false, true, NULL, false},
+     false},
+    {"group", "d.csi", false, false, {0}, true}};
+#define GROUP ", snapshotMethod: VolumeGroupSnapshot"
 static const char *const drivers[] = {"d.csi", "e.csi"};
 
 enum cluster {
@@ -99,6 +116,7 @@ static struct class_facts cluster(enum cluster kind)
     struct class_facts c = {
         .looked_up = kind != UNKNOWN,
         .snapshot_api = kind != NO_API,
+        .group_api = kind != NO_API,
         .cdi = kind == WITH_CDI || kind == NO_CLONING_CDI || kind == CDI_NO_CLASS,
         .drivers_known = true,
         .storage_classes = storage,
@@ -213,6 +231,12 @@ static const struct source_row source_rows[] = {
     {VM_CLONE(", namespace: prod"), VM_HALTED, NULL, OK_PVC, NOT_CSI, "disk-method", "spec.cloneSource", "d.csi"},
 
     {CLONE(""), VM_RUNNING, VMI_RUNNING, OK_PVC, NO_CLASS, "snapshot-class", "spec.cloneSource.volumeSnapshotClassName", "d.csi"},
+    {CLONE(GROUP), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, NULL, NULL, NULL},
+    {CLONE(GROUP ", volumeGroupSnapshotClassName: group"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, NULL, NULL, NULL},
+    {CLONE(GROUP ", volumeGroupSnapshotClassName: snap"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "group-class", "spec.cloneSource.volumeGroupSnapshotClassName", "group"},
+    {CLONE(GROUP), VM_RUNNING, VMI_RUNNING, OK_PVC, NO_CLASS, "group-class", "spec.cloneSource.volumeGroupSnapshotClassName", "VolumeGroupSnapshotClass"},
+    {CLONE(GROUP), VM_RUNNING, VMI_RUNNING, OK_PVC, NO_API, "group-class", "spec.cloneSource.volumeGroupSnapshotClassName", "groupsnapshot.storage.k8s.io"},
+    {CLONE(", volumeSnapshotClassName: group"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "snapshot-class", "spec.cloneSource.volumeSnapshotClassName", "snap"},
     {CLONE(""), VM_RUNNING, VMI_RUNNING, OK_PVC, NO_API, "snapshot-class", "spec.cloneSource.volumeSnapshotClassName", "snapshot.storage.k8s.io"},
     {CLONE(", volumeSnapshotClassName: nope"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "snapshot-class", "spec.cloneSource.volumeSnapshotClassName", "snap"},
     {CLONE(", allowUnsnapshottable: true, volumeSnapshotClassName: nope"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "snapshot-class", "spec.cloneSource.volumeSnapshotClassName", "snap"},

@@ -4,6 +4,7 @@
  * refuses.
  */
 #include "support.h"
+#include "wukong/source/cut.h"
 #include "wukong/source/facts.h"
 
 struct row {
@@ -74,13 +75,65 @@ static void test_rows(void **state)
         CLEANUP_FREE char *text =
             rows[i].class[0] == '{' ? xstrdup("{}") : xasprintf("{%s}", rows[i].class);
         CLEANUP_JSON cJSON *tree = parse_yaml(text);
-        facts_read_snapshot_class(&a, tree, &class);
+        facts_read_snapshot_class(&a, tree, false, &class);
         if (class.cut.rule != rows[i].rule || class.cut.origin != rows[i].origin ||
             class.cut.slow != rows[i].slow)
             fail_msg("%s: %s, %s%s", rows[i].class, cut_rule_names[class.cut.rule],
                      cut_origin_texts[class.cut.origin], class.cut.slow ? ", slow" : "");
     }
     arena_release(&a);
+}
+
+/* What is known of single snapshots says nothing of groups, and an order that nobody vouches for is
+   none. */
+static void test_groups(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *class;
+        enum cut_rule rule;
+        bool ordered;
+    } of_groups[] = {
+        {"driver: csi.example.com", CUT_RULE_CREATED, false},
+        {"driver: rook-ceph.rbd.csi.ceph.com", CUT_RULE_CREATED, true},
+        {"driver: driver.longhorn.io, parameters: {type: bi}", CUT_RULE_CREATED, false},
+        {"driver: diskplugin.csi.alibabacloud.com", CUT_RULE_READY, false},
+        {"driver: csi.example.com, metadata: {annotations: {" CUT_ORDER_ANNOTATION ": 'true'}}",
+         CUT_RULE_CREATED, true},
+        {"driver: rbd.csi.ceph.com, metadata: {annotations: {" CUT_ORDER_ANNOTATION ": 'false'}}",
+         CUT_RULE_CREATED, false},
+        {"driver: csi.example.com, metadata: {annotations: {" CUT_ORDER_ANNOTATION ": 'yes'}}",
+         CUT_RULE_REFUSE, false},
+    };
+    struct arena a;
+    arena_init(&a, 64 * KIB);
+    for (size_t i = 0; i < ARRAY_LEN(of_groups); i++) {
+        struct snapshot_class_facts class;
+        CLEANUP_FREE char *text = xasprintf("{%s}", of_groups[i].class);
+        CLEANUP_JSON cJSON *tree = parse_yaml(text);
+        facts_read_snapshot_class(&a, tree, true, &class);
+        if (class.cut.rule != of_groups[i].rule || class.cut.ordered != of_groups[i].ordered)
+            fail_msg("%s: %s%s", of_groups[i].class, cut_rule_names[class.cut.rule],
+                     class.cut.ordered ? ", ordered" : "");
+    }
+    arena_release(&a);
+}
+
+static void test_moments(void **state)
+{
+    (void)state;
+    const struct disk_plan a = {.driver = "a", .grouped = true, .cut.ordered = true},
+                           loose = {.driver = "a", .grouped = true},
+                           b = {.driver = "b", .grouped = true, .cut.ordered = true},
+                           alone = {.driver = "a", .cut.ordered = true};
+    const struct disk_plan *const one[] = {&a, &a, &a}, *const two[] = {&a, &b, &a, &b},
+                                  *const three[] = {&loose, &loose, &loose},
+                                  *const mixed[] = {&a, &alone, &a};
+    assert_int_equal(cut_moments(one, 3), 1);
+    assert_int_equal(cut_moments(two, 4), 2);
+    assert_int_equal(cut_moments(three, 3), 3);
+    assert_int_equal(cut_moments(mixed, 3), 2);
+    assert_int_equal(cut_moments(NULL, 0), 0);
 }
 
 /* Every row of the table says why. */
@@ -99,6 +152,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_moments),
         cmocka_unit_test(test_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

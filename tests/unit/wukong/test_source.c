@@ -309,7 +309,7 @@ static void test_facts(void **state)
                    "{snapshot.storage.kubernetes.io/is-default-class: \"false\"}},"
                    " driver: d, deletionPolicy: Retain}");
     struct snapshot_class_facts class;
-    facts_read_snapshot_class(&a, vsc, &class);
+    facts_read_snapshot_class(&a, vsc, false, &class);
     assert_true(class.retain && !class.is_default);
     CLEANUP_JSON cJSON *sp =
         parse_yaml("{metadata: {name: s}, spec: {snapshotClass: a}, status: {snapshotClass: b}}");
