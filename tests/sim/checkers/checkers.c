@@ -240,16 +240,19 @@ static void child_created(struct sim *s, const char *who, const struct api_objec
         claim_created(s, k, o);
     if (o->kind == API_VM)
         vm_created(s, k, o);
-    if (o->kind == API_SNAPSHOT)
+    if (o->kind == API_SNAPSHOT || o->kind == API_GROUP)
         checkers_snapshot_taken(s, k, o);
 }
 
 /* By its label, or because KubeVirt made it for a VirtualMachineSnapshot that is ours. */
 static bool snapshot_is_ours(struct sim *s, const struct api_object *o)
 {
-    const struct api_object *content =
-        api_find(&s->api, API_VM_SNAPSHOT_CONTENT, o->ns,
-                 json_str(o->tree, "metadata.ownerReferences.#0.name"));
+    const char *owner = json_str(o->tree, "metadata.ownerReferences.#0.name");
+    const struct api_object *group =
+        snapshot_is_member(o) ? api_find(&s->api, API_GROUP, o->ns, str_or(owner, "")) : NULL;
+    if (group)
+        return checkers_owner(s, group->tree) != NULL;
+    const struct api_object *content = api_find(&s->api, API_VM_SNAPSHOT_CONTENT, o->ns, owner);
     const struct api_object *vms =
         content ? api_find(&s->api, API_VM_SNAPSHOT, o->ns,
                            json_str(content->tree, "spec.virtualMachineSnapshotName"))
@@ -276,8 +279,10 @@ static bool was_ours(const struct sim *s, const char *uid)
 /* A content is ours when its VolumeSnapshot is or was: a patch may come after that has gone. */
 static bool content_is_ours(struct sim *s, const cJSON *before)
 {
-    return !stranger_is(before) && (checkers_owner(s, before) ||
-                                    was_ours(s, json_str(before, "spec.volumeSnapshotRef.uid")));
+    return !stranger_is(before) &&
+           (checkers_owner(s, before) ||
+            was_ours(s, str_or(json_str(before, "spec.volumeSnapshotRef.uid"),
+                               json_str(before, "spec.volumeGroupSnapshotRef.uid"))));
 }
 
 /* Only what the worker has to say of a policy. */
@@ -289,11 +294,40 @@ static void policy_written(struct sim *s, const char *who, const struct api_obje
                       o->name);
 }
 
+static bool is_cut_label(struct sim *s, const char *key)
+{
+    size_t n = strlen(SIM_CUT_LABEL);
+    return str_starts(key, SIM_CUT_LABEL) && checkers_find(s, key + n);
+}
+
+/* On and off the claims of a source, and nothing else. */
+static bool only_the_cut_is_labelled(struct sim *s, const struct api_object *o, const cJSON *before)
+{
+    CLEANUP_JSON cJSON *was = jt_copy(before), *is = jt_copy(o->tree);
+    cJSON *const both[] = {was, is};
+    for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+        cJSON *labels = jt_at(both[i], "metadata.labels"), *label, *next;
+        for (label = labels ? labels->child : NULL; label; label = next) {
+            next = label->next;
+            if (is_cut_label(s, label->string))
+                cJSON_Delete(cJSON_DetachItemViaPointer(labels, label));
+        }
+        if (labels && !labels->child)
+            jt_drop(both[i], "metadata.labels");
+        jt_drop(both[i], "metadata.resourceVersion");
+        jt_drop(both[i], "metadata.managedFields");
+    }
+    return json_equal(was, is);
+}
+
 static void child_changed(struct sim *s, const char *who, const struct api_object *o,
                           const cJSON *before)
 {
-    bool ours = o->kind == API_CONTENT ? content_is_ours(s, before)
-                                       : checkers_owner(s, before) || was_ours(s, o->uid);
+    if (o->kind == API_PVC && only_the_cut_is_labelled(s, o, before))
+        return;
+    bool content = o->kind == API_CONTENT || o->kind == API_GROUP_CONTENT;
+    bool ours =
+        content ? content_is_ours(s, before) : checkers_owner(s, before) || was_ours(s, o->uid);
     if (stranger_is(before))
         sim_violation(s, "strangers-are-left-alone", "%s changed or deleted %s %s/%s of a stranger",
                       who, api_kinds[o->kind].kind, o->ns, o->name);
@@ -369,7 +403,8 @@ void checkers_changed(struct sim *s, const char *who, enum api_change_type type,
 {
     if (o->kind == API_WUKONG && type == API_ADDED)
         remember(s, o);
-    if (o->kind == API_SNAPSHOT && type == API_ADDED && snapshot_is_ours(s, o))
+    bool snapshot = o->kind == API_SNAPSHOT || o->kind == API_GROUP;
+    if (snapshot && type == API_ADDED && snapshot_is_ours(s, o))
         remember_snapshot(s, o);
     if (checkers_is_worker(who))
         written_by_worker(s, who, type, o, before);

@@ -24,6 +24,8 @@ static const struct physical *cut_of(struct sim *s, const struct api_object *sna
     char name[300];
     (void)snprintf(name, sizeof name, "snapcontent-%s", snapshot->uid);
     const char *given = json_str(snapshot->tree, "spec.source.volumeSnapshotContentName");
+    if (!given && snapshot_is_member(snapshot))
+        given = json_str(snapshot->tree, "status.boundVolumeSnapshotContentName");
     const struct api_object *content = api_find(&s->api, API_CONTENT, "", str_or(given, name));
     return content ? physical_of_content(&s->cluster, content) : NULL;
 }
@@ -36,6 +38,13 @@ static bool stands_for(struct sim *s, const struct api_object *o, const struct p
         return physical_of_content(&s->cluster, o) == p;
     if (o->kind == API_SNAPSHOT)
         return cut_of(s, o) == p;
+    if (o->kind == API_GROUP_CONTENT)
+        return str_eq(p->content_uid, o->uid);
+    if (o->kind == API_GROUP) {
+        CLEANUP_FREE char *name = xasprintf("groupsnapcontent-%s", o->uid);
+        const struct api_object *c = api_find(&s->api, API_GROUP_CONTENT, "", name);
+        return c && str_eq(p->content_uid, c->uid);
+    }
     const struct api_object *content =
         api_find(&s->api, API_VM_SNAPSHOT_CONTENT, o->ns,
                  str_or(json_str(o->tree, "status.virtualMachineSnapshotContentName"), ""));
@@ -147,7 +156,8 @@ static bool snapshot_may_stay(struct sim *s, const struct seen_wukong *k,
     return kept && needed;
 }
 
-static const enum api_kind snapshot_kinds[] = {API_SNAPSHOT, API_VM_SNAPSHOT, API_CONTENT};
+static const enum api_kind snapshot_kinds[] = {API_SNAPSHOT, API_VM_SNAPSHOT, API_CONTENT,
+                                               API_GROUP, API_GROUP_CONTENT};
 
 /* Some snapshot for which the question is answered by yes. */
 static bool any_snapshot(struct sim *s, const struct seen_wukong *k,
@@ -191,8 +201,9 @@ static bool may_stay(struct sim *s, const struct api_object *o, const struct see
 
 static const struct api_object *leftover(struct sim *s)
 {
-    static const enum api_kind kinds[] = {API_VM,          API_PVC,     API_SNAPSHOT,
-                                          API_VM_SNAPSHOT, API_CONTENT, API_DATA_VOLUME};
+    static const enum api_kind kinds[] = {API_VM,          API_PVC,          API_SNAPSHOT,
+                                          API_VM_SNAPSHOT, API_CONTENT,      API_DATA_VOLUME,
+                                          API_GROUP,       API_GROUP_CONTENT};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         for (struct api_object *o = s->api.objects[kinds[i]]; o; o = o->hh.next) {
             const struct seen_wukong *k = checkers_owner(s, o->tree);
@@ -216,9 +227,25 @@ static const struct physical *leaked(struct sim *s)
                    api_find(&s->api, API_SNAPSHOT,
                             json_str(o->tree, "spec.volumeSnapshotRef.namespace"),
                             json_str(o->tree, "spec.volumeSnapshotRef.name"));
+        for (struct api_object *o = s->api.objects[API_GROUP_CONTENT]; o && !held; o = o->hh.next)
+            held = str_eq(o->uid, p->content_uid) &&
+                   api_find(&s->api, API_GROUP,
+                            json_str(o->tree, "spec.volumeGroupSnapshotRef.namespace"),
+                            json_str(o->tree, "spec.volumeGroupSnapshotRef.name"));
         if (!held)
             return p;
     }
+    return NULL;
+}
+
+/* A claim that bears the label of a cut: of a clone that is over, nobody would take it off. */
+static const struct api_object *labelled(struct sim *s)
+{
+    const cJSON *label;
+    for (struct api_object *o = s->api.objects[API_PVC]; o; o = o->hh.next)
+        cJSON_ArrayForEach (label, json_at(o->tree, "metadata.labels"))
+            if (str_starts(label->string, SIM_CUT_LABEL))
+                return o;
     return NULL;
 }
 
@@ -301,7 +328,8 @@ static const struct api_object *untold(struct sim *s)
 
 bool checkers_settled(struct sim *s)
 {
-    return !unfinished(s) && !leftover(s) && !frozen(s) && !leaked(s) && !clinging(s) && !untold(s);
+    return !unfinished(s) && !leftover(s) && !frozen(s) && !leaked(s) && !clinging(s) &&
+           !untold(s) && !labelled(s);
 }
 
 static bool was_told(struct sim *s, const struct api_object *of, const char *reason)
@@ -390,6 +418,8 @@ void checkers_end(struct sim *s, bool settled)
         if ((o = untold(s)))
             sim_violation(s, "strangers-are-named", "no Event NotOurs names %s %s/%s",
                           api_kinds[o->kind].kind, o->ns, o->name);
+        if ((o = labelled(s)))
+            sim_violation(s, "labels-are-taken-off", "claim %s bears the label of a cut", o->name);
         if (leaked(s))
             sim_violation(s, "nothing-is-left", "physical snapshot %s", leaked(s)->handle);
     }

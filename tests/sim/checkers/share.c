@@ -90,6 +90,15 @@ static void check_cuts(struct sim *s, const struct seen_wukong *k, const struct 
                           "%s takes %s over, cut %" PRId64 " ms before it was in the group",
                           k->name, o->name, SIM_EPOCH_MS + leader->closed_ms - p->cut_ms);
     }
+    for (struct api_object *o = s->api.objects[API_GROUP]; o; o = o->hh.next) {
+        CLEANUP_FREE char *content = xasprintf("groupsnapcontent-%s", o->uid);
+        const struct api_object *c = api_find(&s->api, API_GROUP_CONTENT, "", content);
+        if (checkers_owner(s, o->tree) != leader || !c ||
+            !str_eq(json_str(o->tree, "metadata.labels[vm.novasphere.dev/attempt]"), number))
+            continue;
+        for (const struct physical *p = s->cluster.physicals; p; p = p->next)
+            cuts += str_eq(p->content_uid, c->uid);
+    }
     s->shared++;
     if (!cuts && !leader->disturbed)
         sim_violation(s, "nobody-shares-an-older-cut", "%s takes over what is not there", k->name);

@@ -176,6 +176,12 @@ void sim_cluster_changed(struct sim_cluster *w, enum api_change_type type,
     case API_CONTENT:
         sim_cluster_later(w, soon(w), sync_content, "", o->name);
         break;
+    case API_GROUP:
+        sim_cluster_later(w, soon(w), sync_group, o->ns, o->name);
+        break;
+    case API_GROUP_CONTENT:
+        sim_cluster_later(w, soon(w), sync_group_content, "", o->name);
+        break;
     default:
         break;
     }

@@ -84,6 +84,7 @@ struct physical {
     enum freezer frozen_by;
     bool pending; /* the driver has said OK, or begun to copy, and has not cut yet */
     bool torn;    /* copied while the guest wrote */
+    bool grouped; /* together with the others of its content */
     int64_t begun_records;
     int64_t records, cut_ms, bytes;
     int64_t told_ms; /* its creationTime */
@@ -114,7 +115,8 @@ struct sim_cluster {
     bool cuts_late;           /* it answers CreateSnapshot before it cuts */
     bool copies_files;        /* its snapshots are copies, which take their time */
     unsigned hopeless_claims; /* per mille: no room for that one, however often it is tried */
-    bool clones_hold;         /* and deletes no snapshot while volumes depend on it */
+    enum group_answers { GROUPS_WHOLE, GROUPS_SHORT, GROUPS_EMPTY_FIRST } groups;
+    bool clones_hold; /* and deletes no snapshot while volumes depend on it */
     enum storage_clock { CLOCK_RIGHT, CLOCK_BEHIND, CLOCK_AHEAD, CLOCK_ZERO, CLOCK_BIRTH } told;
     struct machine *machines;
     struct volume *volumes;
@@ -210,6 +212,18 @@ bool data_volume_pending(struct sim_cluster *w, const char *ns, const char *name
 
 /* --- storage (snapshot.c, claim.c) --- */
 
+/* On a content of a member of a group, whose. */
+#define WORLD_OF_GROUP                                                                             \
+    "metadata.annotations[groupsnapshot.storage.k8s.io/volumeGroupSnapshotHandle]"
+void sync_group(struct sim_cluster *w, const char *ns, const char *name);
+void sync_group_content(struct sim_cluster *w, const char *ns, const char *name);
+bool snapshot_is_member(const struct api_object *snapshot);
+/* Its group is there: it goes with that. */
+bool member_is_held(struct sim_cluster *w, const struct api_object *snapshot);
+/* A claim is being made from it. */
+bool snapshot_is_restored(struct sim_cluster *w, const struct api_object *s);
+/* Cuts the volume now, for the content with that UID. */
+void physical_cut(struct sim_cluster *w, const char *content_uid, const struct volume *v);
 void sync_snapshot(struct sim_cluster *w, const char *ns, const char *name);
 void sync_content(struct sim_cluster *w, const char *ns, const char *name);
 void sync_claim(struct sim_cluster *w, const char *ns, const char *name);

@@ -7,6 +7,7 @@
 #include "cluster/cluster.h"
 
 #define BOUND_PROTECTION "snapshot.storage.kubernetes.io/volumesnapshot-bound-protection"
+#define IN_GROUP_PROTECTION "snapshot.storage.kubernetes.io/volumesnapshot-in-group-protection"
 #define CONTENT_PROTECTION "snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection"
 
 /* For the checker alone: the content may outlive the VolumeSnapshot that says whose it is. */
@@ -23,6 +24,8 @@ struct physical *physical_find(struct sim_cluster *w, const char *handle)
 struct physical *physical_of_content(struct sim_cluster *w, const struct api_object *content)
 {
     const char *handle = json_str(content->tree, "spec.source.snapshotHandle");
+    if (!handle && json_at(content->tree, WORLD_OF_GROUP))
+        handle = json_str(content->tree, "status.snapshotHandle");
     if (handle)
         return physical_find(w, handle);
     for (struct physical *p = w->physicals; p; p = p->next)
@@ -68,20 +71,34 @@ static void fix(struct sim_cluster *w, struct physical *p, const struct volume *
                      p->stale ? " stale" : "");
 }
 
-static void cut(struct sim_cluster *w, const struct api_object *content, const struct volume *v)
+static struct physical *new_physical(struct sim_cluster *w, const char *content_uid,
+                                     const struct volume *v)
 {
     struct physical *p = xcalloc(1, sizeof *p);
     p->handle = xasprintf("snap-%" PRIu64, ++w->handles);
     p->volume = xstrdup(v->handle);
-    p->content_uid = xstrdup(content->uid);
+    p->content_uid = xstrdup(content_uid);
     p->alive = true;
-    p->kubevirts = json_at(content->tree, OF_VM_SNAPSHOT) != NULL;
     p->bytes = 1 << 30;
     p->told_ms = clock_wall(w->clock);
-    p->pending = w->cuts_late || w->copies_files;
     p->begun_records = volume_records(v);
     p->next = w->physicals;
     w->physicals = p;
+    return p;
+}
+
+void physical_cut(struct sim_cluster *w, const char *content_uid, const struct volume *v)
+{
+    struct physical *p = new_physical(w, content_uid, v);
+    p->grouped = true;
+    fix(w, p, v);
+}
+
+static void cut(struct sim_cluster *w, const struct api_object *content, const struct volume *v)
+{
+    struct physical *p = new_physical(w, content->uid, v);
+    p->kubevirts = json_at(content->tree, OF_VM_SNAPSHOT) != NULL;
+    p->pending = w->cuts_late || w->copies_files;
     if (!p->pending)
         fix(w, p, v);
 }
@@ -260,7 +277,8 @@ static void end_content(struct sim_cluster *w, struct api_object *o)
     /* Deleted first: it waits until its VolumeSnapshot goes. */
     if (bound && !api_deleting(s->tree))
         return;
-    bool removes = p && str_eq(json_str(o->tree, "spec.deletionPolicy"), "Delete");
+    bool removes = p && str_eq(json_str(o->tree, "spec.deletionPolicy"), "Delete") &&
+                   !json_at(o->tree, WORLD_OF_GROUP);
     if (removes && held_by_clones(w, p)) {
         event_on(w, "VolumeSnapshotContent", o, "SnapshotDeleteError", "Failed to delete snapshot");
         sim_cluster_later(w, rng_range(w->rng, 2000, 30000), sync_content, "", o->name);
@@ -303,7 +321,7 @@ void sync_content(struct sim_cluster *w, const char *ns, const char *name)
 
 /* --- VolumeSnapshot --- */
 
-static bool restoring(struct sim_cluster *w, const struct api_object *s)
+bool snapshot_is_restored(struct sim_cluster *w, const struct api_object *s)
 {
     for (struct api_object *o = w->api->objects[API_PVC]; o; o = o->hh.next)
         if (str_eq(o->ns, s->ns) && str_eq(json_str(o->tree, "spec.dataSource.name"), s->name) &&
@@ -315,7 +333,11 @@ static bool restoring(struct sim_cluster *w, const struct api_object *s)
 
 static void end_snapshot(struct sim_cluster *w, struct api_object *o, struct api_object *content)
 {
-    if (restoring(w, o)) {
+    if (snapshot_is_member(o) && member_is_held(w, o)) {
+        sim_cluster_later(w, rng_range(w->rng, 1000, 10000), sync_snapshot, o->ns, o->name);
+        return;
+    }
+    if (snapshot_is_restored(w, o)) {
         event_on(w, "VolumeSnapshot", o, "SnapshotDeletePending",
                  "Snapshot is being used to restore a PVC");
         sim_cluster_later(w, rng_range(w->rng, 5000, 60000), sync_snapshot, o->ns, o->name);
@@ -331,6 +353,13 @@ static void end_snapshot(struct sim_cluster *w, struct api_object *o, struct api
     /* A content that was deleted first waits for its VolumeSnapshot, and hears of its end. */
     if (content && api_deleting(content->tree))
         sim_cluster_later(w, rng_range(w->rng, 5, 100), sync_content, "", content->name);
+    if (snapshot_is_member(o)) {
+        cJSON *tree = jt_copy(o->tree);
+        jt_remove(tree, "metadata.finalizers", IN_GROUP_PROTECTION);
+        jt_remove(tree, "metadata.finalizers", BOUND_PROTECTION);
+        api_replace(w->api, "snapshot-controller", o, tree);
+        return;
+    }
     drop_finalizer(w, o, BOUND_PROTECTION);
 }
 
@@ -436,8 +465,9 @@ void sync_snapshot(struct sim_cluster *w, const char *ns, const char *name)
     if (!o)
         return;
     const char *given = json_str(o->tree, "spec.source.volumeSnapshotContentName");
-    if (given)
-        (void)snprintf(content_name, sizeof content_name, "%s", given);
+    const char *bound = json_str(o->tree, "status.boundVolumeSnapshotContentName");
+    if (given || snapshot_is_member(o))
+        (void)snprintf(content_name, sizeof content_name, "%s", str_or(given, str_or(bound, "-")));
     else
         (void)snprintf(content_name, sizeof content_name, "snapcontent-%s", o->uid);
     struct api_object *content = api_find(w->api, API_CONTENT, "", content_name);
@@ -447,6 +477,6 @@ void sync_snapshot(struct sim_cluster *w, const char *ns, const char *name)
         bind_copy(w, o, content);
     else if (content)
         mirror_status(w, o, content);
-    else if (!json_at(o->tree, "status.boundVolumeSnapshotContentName"))
+    else if (!snapshot_is_member(o) && !json_at(o->tree, "status.boundVolumeSnapshotContentName"))
         new_content(w, o, content_name);
 }

@@ -72,6 +72,16 @@ static void let_kubevirt_snapshot(const struct sim *s, cJSON *w)
     jt_drop(w, "spec.disks");
 }
 
+static void let_groups_be_cut(struct sim *s, cJSON *w)
+{
+    if (str_eq(json_str(w, "spec.cloneSource.cloneType"), "full"))
+        return;
+    jt_str(w, "spec.cloneSource.snapshotMethod", "VolumeGroupSnapshot");
+    if (maybe(s, 300))
+        s->cluster.groups =
+            (enum group_answers)rng_range(&s->rng, GROUPS_WHOLE, GROUPS_EMPTY_FIRST);
+}
+
 static void create_wukong(struct sim *s)
 {
     char name[32];
@@ -84,6 +94,8 @@ static void create_wukong(struct sim *s)
     vary(s, w, of_vmi);
     if (maybe(s, 250))
         let_kubevirt_snapshot(s, w);
+    else if (maybe(s, 250))
+        let_groups_be_cut(s, w);
     restrictions_vary(s, w);
     traits_wukong(s, w);
     if (maybe(s, 150))

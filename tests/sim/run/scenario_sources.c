@@ -50,6 +50,12 @@ void scenario_classes(struct sim *s)
         jt_str(v, "metadata.annotations[vm.novasphere.dev/cut-rule]", "Ready");
     jt_str(v, "deletionPolicy", maybe(s, 250) ? "Retain" : "Delete");
     (void)api_create(&s->api, "admin", API_SNAPSHOT_CLASS, v);
+    cJSON *g = api_new(API_GROUP_CLASS, NULL, "group");
+    jt_str(g, "driver", driver);
+    jt_str(g, "deletionPolicy", maybe(s, 250) ? "Retain" : "Delete");
+    if (maybe(s, 500))
+        jt_str(g, "metadata.annotations[vm.novasphere.dev/keeps-write-order]", "true");
+    (void)api_create(&s->api, "admin", API_GROUP_CLASS, g);
     cJSON *d = api_new(API_CSI_DRIVER, NULL, driver);
     (void)api_create(&s->api, "admin", API_CSI_DRIVER, d);
     webhook_stub_publish(s);

@@ -17,6 +17,8 @@
 #define SIM_OTHER_NS "apart"     /* of Wukongs that clone from another namespace */
 #define SIM_ELSEWHERE "restored" /* where nobody clones */
 /* Of a claim that a policy engine has changed: what it was to be made from, and to hold. */
+/* On claims that a group is cut of, before the UID of the clone. */
+#define SIM_CUT_LABEL "cut.vm.novasphere.dev/"
 #define SIM_ASKED_SNAPSHOT "metadata.annotations[sim/asked-snapshot]"
 #define SIM_ASKED_RECORDS "metadata.annotations[sim/asked-records]"
 #define SIM_STAMP_MAP "wukong-stamp"
