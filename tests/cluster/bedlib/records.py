@@ -67,6 +67,19 @@ class Disk:
         return found
 
 
+def written(disk, guest=None):
+    """How many writes of a guest in torn mode a copy holds: two for each whole record, one for half a
+    record behind them. `guest`: who wrote them; the copy's own may have gone on."""
+    whole = len(disk.numbers(guest))
+    return 2 * whole + (whole * SLOT in disk.torn)
+
+
+def one_moment(counts):
+    """True of what each disk holds, in the guest's order, when all were copied at one point in time: the
+    guest writes to one disk after the other, so an earlier one may be one write ahead."""
+    return counts == sorted(counts, reverse=True) and counts[0] - counts[-1] <= 1
+
+
 def read(path):
     """The Disk behind a volume or snapshot file; it may be written to meanwhile."""
     records, torn, offset = [], [], 0
