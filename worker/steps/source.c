@@ -265,6 +265,8 @@ void step_source_run(const struct clone_state *v, struct decision *d)
 
 /* --- gates --- */
 
+#define GATE_IS_CLOSED "waiting for condition %s to turn True"
+
 static int64_t awaiting_since(const struct clone_state *v)
 {
     int64_t ms;
@@ -290,8 +292,7 @@ enum step_status step_gates_check(const struct clone_state *v, struct why *why)
         bool open = since && str_eq(json_str(c, "status"), "True") &&
                     str_to_time_ms(json_str(c, "lastTransitionTime"), &turned) && turned >= since;
         if (!open) {
-            why_set(why, REASON_AWAITING_GATES, "waiting for condition %s to turn True",
-                    s->gates[i]);
+            why_set(why, REASON_AWAITING_GATES, GATE_IS_CLOSED, s->gates[i]);
             return STEP_TODO;
         }
     }
@@ -301,7 +302,7 @@ enum step_status step_gates_check(const struct clone_state *v, struct why *why)
 void step_gates_run(const struct clone_state *v, struct decision *d)
 {
     if (!awaiting_since(v))
-        d->conditions[COND_AWAITING_GATES] =
-            (struct condition){CONDITION_TRUE, REASON_AWAITING_GATES,
-                               "waiting for the gates before freezing the guest"};
+        d->conditions[COND_AWAITING_GATES] = (struct condition){
+            CONDITION_TRUE, REASON_AWAITING_GATES,
+            arena_printf(v->arena, GATE_IS_CLOSED, v->wukong->spec.source.gates[0])};
 }

@@ -51,7 +51,10 @@ DRIVER = {
 }
 # A late cut is no failure, and no clone of an unknown driver can be right then; a snapshot that its clone
 # keeps is there for as long as that: test_clone_faults.py.
-ELSEWHERE = (*driver_rows("create", "test_clone_cdi.py"), "snapshot-cut-late-ms", "snapshot-kept-by-clones")
+# Groups have a case of their own: test_clone_group.py.
+ELSEWHERE = (*driver_rows("create", "test_clone_cdi.py"), "snapshot-cut-late-ms", "snapshot-kept-by-clones",
+             *driver_rows("group", "test_clone_group.py"), *driver_rows("delete-group", "test_clone_group.py"),
+             "group-empty-list-ms", "group-not-atomic-ms", "group-short-list")
 
 FREEZE = {"reason": "FreezeFailed", "quiesce": "Required"}
 MACHINE = {

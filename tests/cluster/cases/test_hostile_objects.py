@@ -29,25 +29,29 @@ LEFT_OUT = {"ConfigMap"}
 # who stop. Wrong ones go again before the clone is made; that we live beside them is proved first.
 TYPED = {"VirtualMachine", "VirtualMachineInstance", "VolumeSnapshot", "VolumeSnapshotContent",
          "VolumeSnapshotClass", "VirtualMachineSnapshot", "VirtualMachineSnapshotContent", "DataVolume",
-         "StorageProfile"}
+         "StorageProfile", "VolumeGroupSnapshot", "VolumeGroupSnapshotContent", "VolumeGroupSnapshotClass"}
 
 
 def watched_kinds():
     """{kind: (apiVersion, namespaced, [path of each field that is read])}, out of the worker's own table."""
     words = {}
-    for header in ("worker/observe/resources.h", "common/wukong/source/facts.h", "common/wukong/api/spec.h"):
+    for header in ("worker/observe/resources.h", "common/wukong/source/facts.h", "common/wukong/api/spec.h",
+                   "common/wukong/api/policy_names.h"):
         text = (ROOT / header).read_text().replace("\\\n", " ")
         words.update({name: re.findall(r'"([^"]*)"', value)
                       for name, value in re.findall(r"#define (\w+)((?:\s+\"[^\"]*\",?)+)", text)})
     table = (ROOT / "worker/observe/resources.c").read_text()
     words.update({name: re.findall(r'"([^"]*)"', value)
                   for name, value in re.findall(r"#define (\w+)((?:\s+\"[^\"]*\",?)+)", table)})
+    resources = dict(re.findall(r"#define (RESOURCE_\w+)\s+([^\n]*)", (
+        ROOT / "common/wukong/api/resources.h").read_text().replace("\\\n", " ")))
     found = {}
     for row in re.split(r"\n    \[KIND_", table[table.index("worker_kinds[ALL_KINDS] ="):])[1:]:
         name, _, rest = row.partition("] = {")
         if name == "REVISION":
             break
         head, _, more = rest.partition(".fields")
+        head = re.sub(r"\bRESOURCE_\w+", lambda word: resources[word[0]], head)
         texts = []
         for quoted, word in re.findall(r'"([^"]*)"|\b([A-Z][A-Z_]+)\b', head):
             texts += words.get(word, []) if word else [quoted]

@@ -309,7 +309,8 @@ static bool is_named(struct sim *s, const struct api_object *w, const struct api
 }
 
 /* What bears the label of a Wukong that is there, is a stranger's, and is named by no Event. What
-   CDI makes of a stranger's DataVolume goes by that one's name. */
+   CDI makes of a stranger's DataVolume goes by that one's name. Workers that serve some namespaces
+   alone see nothing of the others. */
 static const struct api_object *untold(struct sim *s)
 {
     static const enum api_kind kinds[] = {API_VM,          API_PVC,     API_SNAPSHOT,
@@ -317,8 +318,9 @@ static const struct api_object *untold(struct sim *s)
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         for (struct api_object *o = s->api.objects[kinds[i]]; o; o = o->hh.next) {
             const char *uid = json_str(o->tree, "metadata.labels[" WUKONG_UID_LABEL "]");
+            bool unseen = s->scoped && str_eq(o->ns, SIM_ELSEWHERE);
             const struct api_object *w =
-                uid && stranger_is(o->tree) ? api_find_uid(&s->api, uid) : NULL;
+                uid && !unseen && stranger_is(o->tree) ? api_find_uid(&s->api, uid) : NULL;
             if (w && !api_deleting(w->tree) && !json_at(o->tree, "metadata.ownerReferences") &&
                 !is_named(s, w, o))
                 return o;
