@@ -104,6 +104,7 @@ class HostileObjects(cdis.OnCdi, vms.CloneCase):
         api, namespaced, _ = self.kinds[kind]
         one = {"StorageClass": lambda: objects.storage_class(name),
                "VolumeSnapshotClass": lambda: objects.snapshot_class(name, driver="nobody.example"),
+               "VolumeGroupSnapshotClass": lambda: objects.group_class(name, driver="nobody.example"),
                "PersistentVolumeClaim": lambda: objects.claim(self.hers, name),
                "VolumeSnapshot": lambda: objects.snapshot(self.hers, name, "none"),
                "VirtualMachine": lambda: vms.vm(self.hers, name, vms.machine_spec({"root": "none"}),
@@ -122,6 +123,11 @@ class HostileObjects(cdis.OnCdi, vms.CloneCase):
             "VolumeSnapshotContent": {
                 "deletionPolicy": "Retain", "driver": "nobody.example", "source": {"snapshotHandle": "none"},
                 "volumeSnapshotRef": {"name": "none", "namespace": self.hers}},
+            "VolumeGroupSnapshot": {"source": {"selector": {"matchLabels": {"nobody": "here"}}}},
+            "VolumeGroupSnapshotContent": {
+                "deletionPolicy": "Retain", "driver": "nobody.example", "source": {"groupSnapshotHandles": {
+                    "volumeGroupSnapshotHandle": "none", "volumeSnapshotHandles": ["none"]}},
+                "volumeGroupSnapshotRef": {"name": "none", "namespace": self.hers}},
             "VirtualMachineSnapshot": {"source": source},
             "VirtualMachineSnapshotContent": {"source": {}, "virtualMachineSnapshotName": "none"},
             "DataVolume": {"source": {"pvc": {"namespace": self.hers, "name": "none"}}, "storage": {}},
