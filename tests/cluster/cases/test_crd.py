@@ -193,6 +193,12 @@ CREATE = [
      merge(VMS, source(quiesce="IfAvailable"))),
     ("vmsnapshot-class", "spec.cloneSource.volumeSnapshotClassName",
      merge(VMS, source(volumeSnapshotClassName="c")), source(volumeSnapshotClassName="c")),
+    ("group-clone-type", "spec.cloneSource.snapshotMethod", source(VM, snapshotMethod="VolumeGroupSnapshot"),
+     source(VM, snapshotMethod="VolumeGroupSnapshot", cloneType="linked")),
+    ("group-method-class", "spec.cloneSource.volumeGroupSnapshotClassName", source(volumeGroupSnapshotClassName="c"),
+     source(snapshotMethod="VolumeGroupSnapshot", volumeGroupSnapshotClassName="c")),
+    ("method-group-class", "spec.cloneSource.volumeSnapshotClassName",
+     source(snapshotMethod="VolumeGroupSnapshot", volumeSnapshotClassName="c"), source(volumeSnapshotClassName="c")),
     *[("window-duration", "spec.cloneSource.window.duration",
        source(window={"schedule": "0 22 * * *", "duration": bad}),
        source(window={"schedule": "0 22 * * *", "duration": good})) for bad, good in (

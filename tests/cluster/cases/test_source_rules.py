@@ -22,7 +22,7 @@ from bedlib.kube import ApiError, yaml_documents  # noqa: E402
 
 KUBEVIRT = "kubevirt.io/v1"
 API = {"StorageClass": "storage.k8s.io/v1", "CSIDriver": "storage.k8s.io/v1",
-       "VolumeSnapshotClass": objects.SNAPSHOT_API, "VirtualMachine": KUBEVIRT,
+       "VolumeSnapshotClass": objects.SNAPSHOT_API, "VolumeGroupSnapshotClass": objects.GROUP_API, "VirtualMachine": KUBEVIRT,
        "VirtualMachineInstance": KUBEVIRT, "PersistentVolumeClaim": "v1",
        "Wukong": "vm.novasphere.dev/v1alpha1"}
 REGISTRATION = "admissionregistration.k8s.io/v1"
@@ -67,18 +67,22 @@ class SourceRules(harness.Case):
             if row["cluster"] not in NOT_LIVE:
                 self.make_objects(i, row)
         self.judge("normal")
-        for kind in ("VolumeSnapshotClass", "CSIDriver"):
-            self.delete_cluster_objects(kind)
-            self.judge({"CSIDriver": "not CSI"}.get(kind, "no snapshot class"))
-            self.create_cluster_objects(kind)
+        for kinds, cluster in ((("VolumeSnapshotClass", "VolumeGroupSnapshotClass"), "no snapshot class"),
+                               (("CSIDriver",), "not CSI")):
+            for kind in kinds:
+                self.delete_cluster_objects(kind)
+            self.judge(cluster)
+            for kind in kinds:
+                self.create_cluster_objects(kind)
         install.apply_all(self.bed, definitions("cdi/crds/*.yaml"))
         self.judge("CDI")
         self.kube.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", None,
                          "storageprofiles.cdi.kubevirt.io")
         self.kube.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", None,
                          "datavolumes.cdi.kubevirt.io")
-        self.kube.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", None,
-                         "volumesnapshotclasses.snapshot.storage.k8s.io")
+        for name in ("volumesnapshotclasses.snapshot", "volumegroupsnapshotclasses.groupsnapshot"):
+            self.kube.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", None,
+                             f"{name}.storage.k8s.io")
         self.judge("no snapshot API")
         self.assert_no_rule_is_missing()
 

@@ -43,6 +43,8 @@
     "'deletionPolicy':'Retain'}," ANNOTATED("never", "cut-rule':'Refuse") "," ANNOTATED(           \
         "long", "cut-outlasts-freeze':'true") "," ANNOTATED("files",                               \
                                                             "cut-rule':'WhileFrozen") "]}"
+#define GROUP_LIST                                                                                 \
+    "{'items':[{'metadata':{'name':'group'},'driver':'d.csi','deletionPolicy':'Delete'}]}"
 #define DRIVER_LIST "{'items':[{'metadata':{'name':'d.csi'}},{'metadata':{'name':'e.csi'}}]}"
 #define NOTHING "{'items':[]}"
 
@@ -78,6 +80,8 @@ static void serve_cluster(struct served *s, enum cluster kind)
     serve(s, "/apis/storage.k8s.io/v1/csidrivers", code, kind == NOT_CSI ? NOTHING : DRIVER_LIST);
     serve(s, "/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses", kind == NO_API ? 404 : code,
           kind == NO_CLASS ? NOTHING : SNAPSHOT_LIST);
+    serve(s, "/apis/groupsnapshot.storage.k8s.io/v1/volumegroupsnapshotclasses",
+          kind == NO_API ? 404 : code, kind == NO_CLASS ? NOTHING : GROUP_LIST);
     if (kind == WITH_CDI)
         serve(s, "/apis/cdi.kubevirt.io/v1beta1", 200, "{}");
 }
@@ -152,6 +156,7 @@ static void record_cluster(void)
     json_object(&w, NULL);
     tree_of_list(&w, "StorageClass", STORAGE_LIST);
     tree_of_list(&w, "VolumeSnapshotClass", SNAPSHOT_LIST);
+    tree_of_list(&w, "VolumeGroupSnapshotClass", GROUP_LIST);
     tree_of_list(&w, "CSIDriver", DRIVER_LIST);
     json_end(&w);
     fprintf(rows_file, "%s\n", line.data);
