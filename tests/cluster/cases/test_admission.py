@@ -133,6 +133,12 @@ class Refusals(Admission):
                     rules.setdefault(one["rule"], i)
         return found
 
+    @staticmethod
+    def as_stored(told):
+        """The API server prunes unknown fields of an object and rounds large numbers before it asks."""
+        return {(field, re.sub(r"^Invalid value: (\{.*?\}|\d+): ", "Invalid value: ", message))
+                for field, message in told}
+
     def test_every_rule_of_the_spec_reaches_the_user(self):
         """For each rule an object that it strikes goes through the API server, whose own schema would
         refuse most of them with fewer words: the user reads ours, all that lint found in it."""
@@ -152,7 +158,7 @@ class Refusals(Admission):
                 self.assertEqual("Invalid", refusal.reason)
                 told = {(cause["field"], cause["message"]) for cause in refusal.causes()}
                 # The cluster may add what only it knows.
-                self.assertEqual(set(), found[i] - told)
+                self.assertEqual(set(), self.as_stored(found[i]) - self.as_stored(told))
         page = (Path(__file__).resolve().parents[3] / "docs" / "rules.md").read_text()
         listed = {line[0] for line in re.findall(r"^\| `(\S+)` \|(.*)$", page.split("## Changes")[0], re.M)
                   if "| warning |" not in line[1]}
