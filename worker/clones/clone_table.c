@@ -387,6 +387,7 @@ bool clone_table_summarise(struct clone_table *all, struct clone *e, const struc
         summarise_share(all, e, &v);
     } else {
         usage_forget(&all->usage, &e->usage);
+        freeze_queue_leave(&all->freeze_queue, &e->freeze_waiter);
         leave_all(all, e);
     }
     clone_state_release(&v);

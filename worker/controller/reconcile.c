@@ -242,8 +242,11 @@ void worker_reconcile(struct worker *w, struct clone *e)
     const struct kube_object *o =
         e->written ? e->written : store_get(w->watched[KIND_WUKONG].store, e->ns, e->name);
     arena_init_soft(&a, LOOKUP_ARENA_BYTES);
-    if (!o || o->unreadable || !w->leads)
+    if (!o || o->unreadable || !w->leads) {
+        /* Nobody waits behind one that is not looked at. */
+        freeze_queue_leave(&w->clones.freeze_queue, &e->freeze_waiter);
         return;
+    }
     if (observe_wukong(&v, o, &err) == 0 && v.effective.is_clone) {
         const struct share_group group = {
             &w->clones, e, &w->caches, {worker_wall(w), worker_mono(w)}};
