@@ -98,12 +98,32 @@ static void test_a_slot_ends(void **state)
     clone_table_release(&all);
 }
 
+/* Whoever may edit it can make it so. It is not looked at any more, and holds up nobody. */
+static void test_an_unreadable_wukong_leaves_the_queue(void **state)
+{
+    (void)state;
+    struct clone_table all = {0};
+    struct kube_object unreadable = {.kind = &worker_kinds[KIND_WUKONG],
+                                     .ns = "ns",
+                                     .name = "a",
+                                     .uid = "ua",
+                                     .unreadable = "U+0000 in a string"};
+    struct clone *a = clone_table_add(&all, "ns", "a", "ua"),
+                 *b = clone_table_add(&all, "ns", "b", "ub");
+    freeze_queue_settle(&all.freeze_queue, &a->freeze_waiter, FREEZE_QUEUED, 10);
+    assert_true(freeze_queue_must_wait(&all.freeze_queue, &b->freeze_waiter, 1, 20));
+    (void)clone_table_summarise(&all, a, &unreadable);
+    assert_false(freeze_queue_must_wait(&all.freeze_queue, &b->freeze_waiter, 1, 30));
+    clone_table_release(&all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_calls_are_kept_while_they_are_needed),
         cmocka_unit_test(test_freezes_are_counted),
         cmocka_unit_test(test_a_slot_ends),
+        cmocka_unit_test(test_an_unreadable_wukong_leaves_the_queue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
