@@ -38,7 +38,7 @@
 
 struct content {
     bool known; /* it is there, or is certainly not (name NULL) */
-    const char *name;
+    const char *name, *version;
     bool retains, cut, failed, creating, deleting;
     bool changeable; /* its policy is ours to change */
 };
@@ -67,6 +67,7 @@ static struct content content_of(const struct clone_state *v, const struct cache
     return (struct content){
         .known = true,
         .name = o->name,
+        .version = o->resource_version,
         .retains = str_eq(kube_object_field(o, F_DELETION_POLICY), "Retain"),
         .cut = kube_object_field(o, F_HANDLE) != NULL,
         .failed = kube_object_field(o, F_ERROR) != NULL,
@@ -111,19 +112,20 @@ static struct content live_content(struct clone_state *v, const struct cache_rea
     if (str_eq(kube_object_field(o, F_SNAPSHOT_REF_UID), uid))
         content = content_of(v, c, o, uid);
     content.name = content.name ? arena_strdup(v->arena, name) : NULL;
+    content.version = arena_strdup(v->arena, content.version);
     free(o);
     return content;
 }
 
-/* What the cache shows can be relied on, though it may be minutes old: a handle stays, and nobody
-   but us changes the policy. */
+/* What the cache shows can be relied on, though it may be minutes old: a handle stays, and the
+   policy is set only at the version that was judged. When that has been sent and was no success,
+   the API server itself tells what became of the policy. */
 static bool sure(const struct clone_state *v, const struct content *c)
 {
     if (!c->known || v->effective.clone_type == CLONE_LINKED)
         return false;
-    return c->retains
-               ? !call_ok(call_log_find(v->call_log, call_key_named(CALL_SET_DELETE, c->name)))
-               : c->cut;
+    return c->retains ? !call_log_find(v->call_log, call_key_named(CALL_SET_DELETE, c->name))
+                      : c->cut;
 }
 
 static const struct kube_object *keep_object(struct arena *a, const struct kube_object *o)
@@ -208,6 +210,7 @@ void observe_left_content(const struct clone_state *v, const struct cache_reader
     left->copy = false;
     left->attached = s && str_eq(s->uid, kube_object_field(o, F_SNAPSHOT_REF_UID));
     left->content = o->name;
+    left->content_version = o->resource_version;
     left->policy_ours = !kube_object_field(o, F_POLICY_SET);
     left->content_retains =
         str_eq(kube_object_field(o, F_DELETION_POLICY), "Retain") &&
@@ -233,6 +236,7 @@ void observe_left_snapshot(struct clone_state *v, const struct cache_reader *c,
         content = live.known ? live : content;
     }
     left->content = content.name;
+    left->content_version = content.version;
     left->content_retains = content.retains;
     left->policy_ours = content.changeable;
     left->content_awaited = !left->copy && !content.name && content_comes(v, c, o);

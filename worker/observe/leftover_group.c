@@ -40,14 +40,15 @@ static bool is_bound(const struct kube_object *group)
            kube_object_field(group, F_GROUP_CONTENT_NAME);
 }
 
-/* *ret_unread: the API server must be asked before anything is deleted. A linked clone's policy may
-   have been set a moment ago; until then the cache's word counts. */
+/* *ret_unread: the API server must be asked before anything is deleted. A policy that
+   we have set may have been set again since; until then the cache's word counts. */
 static const struct kube_object *find_content(struct clone_state *v, const struct cache_reader *c,
                                               const char *name, bool *ret_unread)
 {
     const struct kube_object *cached = c->get(c->arg, KIND_GROUP_CONTENT, "", name);
     *ret_unread = false;
-    if (cached && v->effective.clone_type != CLONE_LINKED)
+    bool set = call_log_find(v->call_log, call_key_named(CALL_SET_DELETE, name)) != NULL;
+    if (cached && !set && v->effective.clone_type != CLONE_LINKED)
         return cached;
     const struct kube_object *live = observe_live(v, KIND_GROUP_CONTENT, name, ret_unread);
     return *ret_unread ? cached : live;
@@ -74,6 +75,7 @@ void observe_left_group(struct clone_state *v, const struct cache_reader *c,
     bool failed = kube_object_field(content, F_ERROR) != NULL;
     bool creating = kube_object_field(content, F_GROUP_BEING_CREATED) != NULL;
     left->content = content->name;
+    left->content_version = content->resource_version;
     left->content_retains = str_eq(kube_object_field(content, F_DELETION_POLICY), "Retain");
     left->policy_ours = policy_is_ours(v, c, content, o->uid);
     left->content_awaited = !is_bound(o) && age < CONTENT_AWAIT_MS;
@@ -92,6 +94,7 @@ void observe_left_member(struct clone_state *v, const struct cache_reader *c,
     if (!content || !str_eq(kube_object_field(content, F_SNAPSHOT_REF_UID), o->uid))
         return;
     left->content = content->name;
+    left->content_version = content->resource_version;
     left->content_retains = str_eq(kube_object_field(content, F_DELETION_POLICY), "Retain");
     /* snapshot-controller gives it the group's. A parent's members may go, the group holds it. */
     left->policy_ours = group->policy_ours && !kube_object_field(content, F_POLICY_SET);
@@ -105,6 +108,7 @@ void observe_left_group_content(const struct clone_state *v, const struct cache_
     left->copy = false;
     left->attached = g && str_eq(g->uid, kube_object_field(o, F_GROUP_REF_UID));
     left->content = o->name;
+    left->content_version = o->resource_version;
     left->policy_ours = !kube_object_field(o, F_POLICY_SET);
     left->content_retains =
         str_eq(kube_object_field(o, F_DELETION_POLICY), "Retain") &&

@@ -162,6 +162,7 @@ struct leftover {
     bool content_retains; /* snapshots: the content must be set to Delete first */
     bool policy_ours;     /* and may be: we, or our snapshot's class, have set Retain */
     const char *content;
+    const char *content_version; /* as it was judged; its policy is set at no other */
     bool pending_claim; /* a claim that is not bound, or a DataVolume that has not filled its own */
     bool in_use;        /* snapshots: the provisioner has not let go of it yet */
     bool orphaned;      /* and will not before its sweep, minutes from now */

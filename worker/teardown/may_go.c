@@ -24,7 +24,8 @@ enum worker_kind leftover_content_kind(const struct leftover *o)
                                                                   : KIND_CONTENT;
 }
 
-/* The physical snapshot that this clone has held is to go with its content; true: it will. */
+/* The physical snapshot that this clone has held is to go with its content; true: it will. Whoever
+   sets Retain between our look and our write keeps it: the write is for that version alone. */
 bool leftover_gives_back(const struct clone_state *v, struct decision *d, const struct leftover *o)
 {
     if (o->copy || !o->content || !o->content_retains || !o->policy_ours ||
@@ -33,8 +34,11 @@ bool leftover_gives_back(const struct clone_state *v, struct decision *d, const 
     struct intent *p =
         intents_add(&d->intents, INTENT_PATCH, &worker_kinds[leftover_content_kind(o)], NULL,
                     o->content, call_key_named(CALL_SET_DELETE, o->content));
-    p->body = "{\"metadata\":{\"annotations\":{\"" POLICY_SET_ANNOTATION
-              "\":\"Delete\"}},\"spec\":{\"deletionPolicy\":\"Delete\"}}";
+    p->body = arena_printf(
+        v->arena,
+        "{\"metadata\":{\"resourceVersion\":\"%s\",\"annotations\":{\"" POLICY_SET_ANNOTATION
+        "\":\"Delete\"}},\"spec\":{\"deletionPolicy\":\"Delete\"}}",
+        str_or(o->content_version, ""));
     return false;
 }
 

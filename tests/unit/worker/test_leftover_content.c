@@ -5,6 +5,8 @@
  */
 #include "observed_cluster.h"
 
+#include "teardown/remove.h"
+
 /* What the API server says when it is asked for the content of s1; NULL: it was not asked. */
 static void live_content(struct cluster *c, const char *answer, int64_t at)
 {
@@ -104,6 +106,53 @@ static void test_before_a_snapshot_goes(void **state)
             fail_msg("%s: look %s, awaited %d, being cut %d, retains %d", rows[i].name,
                      str_or(left->look, "-"), left->content_awaited, left->being_cut,
                      left->content_retains);
+        drop(&c);
+    }
+}
+
+/* Somebody may set Retain between our look and our write. The write is for the version that was
+   judged; once one was sent without success, only what the API server says now is judged. */
+static void test_a_policy_is_set_at_one_version(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *sent, *live, *writes; /* live NULL: it was not asked */
+        bool look;
+    } rows[] = {
+        {"never sent", NULL, NULL, "\"resourceVersion\":\"7\"", false},
+        {"no answer came: look", "", NULL, NULL, true},
+        {"it is as it was", "", CONTENT("Retain", ",'resourceVersion':'8'", HANDLE),
+         "\"resourceVersion\":\"8\"", false},
+        {"it was set, and set back by somebody else", "",
+         CONTENT("Retain",
+                 ",'resourceVersion':'9','annotations':{'" POLICY_SET_ANNOTATION "':'Delete'}",
+                 HANDLE),
+         NULL, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster c = {0};
+        wukong(&c, OF_VMI, PAST_CUT);
+        put(&c, KIND_SNAPSHOT_CLASS,
+            "{'metadata':{'name':'sc','uid':'c1'},'driver':'d','deletionPolicy':'Retain'}");
+        put(&c, KIND_SNAPSHOT,
+            "{'metadata':{'name':'" SNAPSHOT "','namespace':'ns','uid':'s1','labels':{" MADE
+            ":'" UID "','vm.novasphere.dev/attempt':'1'},'creationTimestamp':'" OLD "'},"
+            "'spec':{'volumeSnapshotClassName':'sc'},'status':{}}");
+        put(&c, KIND_CONTENT, CONTENT("Retain", ",'resourceVersion':'7'", HANDLE));
+        if (rows[i].sent)
+            call_log_get(&c.call_log, call_key_named(CALL_SET_DELETE, "snapcontent-s1"))->state =
+                CALL_FAILED;
+        live_content(&c, rows[i].live, NOW - 1000);
+        build(&c);
+        struct decision d = {.intents = {.arena = &c.arena}};
+        const struct leftover *left = c.state.ours;
+        assert_int_equal(c.state.ours_count, 1);
+        if ((left->look != NULL) != rows[i].look)
+            fail_msg("%s: look %s", rows[i].name, str_or(left->look, "-"));
+        if (!left->look && leftover_gives_back(&c.state, &d, left) != !rows[i].writes)
+            fail_msg("%s: %zu writes", rows[i].name, d.intents.count);
+        if (rows[i].writes && !strstr(d.intents.items[0].body, rows[i].writes))
+            fail_msg("%s: %s", rows[i].name, d.intents.items[0].body);
         drop(&c);
     }
 }
@@ -261,6 +310,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_before_a_snapshot_goes),
+        cmocka_unit_test(test_a_policy_is_set_at_one_version),
         cmocka_unit_test(test_stuck_content),
         cmocka_unit_test(test_backups_are_ours),
         cmocka_unit_test(test_backups_that_the_cache_does_not_show),
