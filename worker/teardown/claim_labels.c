@@ -12,14 +12,17 @@
 #define LIST_FRESH_MS 5000
 #define LIST_AGAIN_MS 500
 
-/* A label that is on its way would come after the last look. True when none is. */
-static bool all_landed(const struct clone_state *v, struct decision *d)
+/* A label that is on its way would come after the last look. True when none is. *ret_last: when the
+   last one was answered, on the clock that nobody sets. */
+static bool all_landed(const struct clone_state *v, struct decision *d, int64_t *ret_last)
 {
+    *ret_last = -1;
     for (const struct call *c = v->call_log->calls; c; c = c->next) {
         if (c->key.kind != CALL_LABEL_CLAIM)
             continue;
         if (c->state == CALL_FLYING)
             return false;
+        *ret_last = c->done_mono_ms > *ret_last ? c->done_mono_ms : *ret_last;
         bool unknown =
             call_failed(c) && c->kind != ERR_REFUSED && c->kind != ERR_THROTTLED && c->code != 404;
         if (unknown && v->now.wall_ms < c->done_ms + CREATE_SEEN_MS) {
@@ -58,6 +61,7 @@ static int take_off_listed(const struct clone_state *v, struct decision *d, cons
 bool teardown_unlabel(const struct clone_state *v, struct decision *d)
 {
     const struct call *list = call_log_find(v->call_log, call_key(CALL_LIST_LABELLED));
+    int64_t last_label;
     if (!v->record.labelled)
         return true;
     /* In a namespace that goes the claims go, too. */
@@ -65,9 +69,11 @@ bool teardown_unlabel(const struct clone_state *v, struct decision *d)
         d->record.labelled = false;
         return true;
     }
-    if (!all_landed(v, d))
+    if (!all_landed(v, d, &last_label))
         return false;
-    if (call_ok(list) && v->now.wall_ms < list->done_ms + LIST_FRESH_MS) {
+    /* The list that ended the attempt before may be as young as that. */
+    bool later = list && list->sent_mono_ms >= last_label;
+    if (call_ok(list) && later && v->now.wall_ms < list->done_ms + LIST_FRESH_MS) {
         int left = take_off_listed(v, d, list);
         if (!left) {
             d->record.labelled = false;
@@ -75,7 +81,7 @@ bool teardown_unlabel(const struct clone_state *v, struct decision *d)
         }
     }
     decision_again(d, v->now.wall_ms + LIST_AGAIN_MS);
-    if (call_ok(list) && v->now.wall_ms < list->done_ms + LIST_AGAIN_MS)
+    if (call_ok(list) && later && v->now.wall_ms < list->done_ms + LIST_AGAIN_MS)
         return false;
     struct intent *l = intents_add(&d->intents, INTENT_LIST, &worker_kinds[KIND_PVC],
                                    v->effective.source_ns, NULL, call_key(CALL_LIST_LABELLED));

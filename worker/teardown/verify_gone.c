@@ -1,14 +1,19 @@
 /* The API server's own word that nothing of a clone is left. */
 #include "teardown/teardown.h"
 
+#include <assert.h>
+
 #include "base/str.h"
 #include "json/json.h"
 #include "observe/observe.h"
 #include "observe/resources.h"
+#include "observe/times.h"
 
 /* How long the API server's own word that nothing is left is good, and when it is asked again. */
 #define LEFT_FRESH_MS 5000
 #define LEFT_AGAIN_MS 1000
+/* Or the list that ended the attempt before would hide what this one has made. */
+static_assert(LEFT_FRESH_MS <= CREATE_SEEN_MS, "teardown_await_creates waits for longer");
 
 /* Snapshots that somebody else needs are left to the last of those. */
 static const char *not_held(const struct clone_state *v)

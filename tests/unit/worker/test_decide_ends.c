@@ -163,6 +163,53 @@ static void test_the_debt_of_a_thaw_ends(void **state)
     }
 }
 
+/* The labels of a cut are off when a list says so that was asked for after the last of them was put
+   on: the list that ended the attempt before may be younger than its own limit. */
+static void test_the_labels_of_a_cut_are_off(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *list;
+        int64_t listed_mono_ms;
+        size_t sent;
+        bool over;
+    } rows[] = {
+        {"not asked", NULL, 0, 1, false},
+        {"none is listed", "{\"items\":[]}", 999700, 0, true},
+        {"listed before this attempt's label", "{\"items\":[]}", 999400, 1, false},
+        {"one is listed", "{\"items\":[{\"metadata\":{\"name\":\"c\"}}]}", 999700, 1, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        CLEANUP_ARENA struct arena a;
+        arena_init(&a, 1 * MIB);
+        struct call_log call_log = {0};
+        struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
+        struct clone_state v = {.arena = &a,
+                                .now = {1000000, 1000000},
+                                .call_log = &call_log,
+                                .wukong = &wukong,
+                                .effective = {.source_ns = "ns"},
+                                .record.labelled = true};
+        struct call *label = call_log_get(&call_log, call_key_label(2, "c"));
+        label->state = CALL_OK;
+        label->done_ms = label->done_mono_ms = 999600;
+        struct call *list =
+            rows[i].list ? call_log_get(&call_log, call_key(CALL_LIST_LABELLED)) : NULL;
+        if (list) {
+            list->state = CALL_OK;
+            list->sent_mono_ms = rows[i].listed_mono_ms;
+            list->done_ms = rows[i].listed_mono_ms + 10;
+            call_set_body(list, xstrdup(rows[i].list), strlen(rows[i].list));
+        }
+        struct decision d = {.record = v.record, .intents = {.arena = &a}};
+        if (teardown_unlabel(&v, &d) != rows[i].over || d.record.labelled == rows[i].over ||
+            d.intents.count != rows[i].sent)
+            fail_msg("%s: labelled %d, %zu are sent", rows[i].name, d.record.labelled,
+                     d.intents.count);
+        call_log_release(&call_log);
+    }
+}
+
 /* What goes with the source's namespace is not waited for; what is elsewhere is. */
 static void test_a_namespace_that_goes(void **state)
 {
@@ -361,6 +408,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_before_a_snapshot_is_deleted),
         cmocka_unit_test(test_the_debt_of_a_thaw_ends),
+        cmocka_unit_test(test_the_labels_of_a_cut_are_off),
         cmocka_unit_test(test_a_namespace_that_goes),
         cmocka_unit_test(test_a_content_without_its_snapshot),
         cmocka_unit_test(test_its_own_namespace_goes),
