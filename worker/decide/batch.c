@@ -5,6 +5,7 @@
 #include "actions/create.h"
 #include "actions/event.h"
 #include "base/str.h"
+#include "decide/last_look.h"
 #include "steps/steps.h"
 #include "teardown/teardown.h"
 
@@ -17,7 +18,8 @@ static bool must_be_proven(const struct clone_state *v)
 
 static bool newly_ready(const struct clone_state *v, const struct target_state *t)
 {
-    return v->effective.replicas > 1 && clone_past_cut(v) && !t->ready && clone_target_done(v, t);
+    return v->effective.replicas > 1 && clone_past_cut(v) && !t->ready &&
+           v->record.repair.target != t->index + 1 && clone_target_done(v, t);
 }
 
 static bool any_newly_ready(const struct clone_state *v)
@@ -122,14 +124,30 @@ bool batch_repair(const struct clone_state *v, struct decision *d, const struct 
     return true;
 }
 
+/* The repair of a machine has nothing left to remove. Its restore may have worked after all, on the
+   next try of a sidecar: a machine that runs is not taken away for an error that is over. Caches
+   may lag, so the API server is asked before anything of it is removed. */
+static bool repair_is_over(const struct clone_state *v, struct decision *d,
+                           const struct target_state *t)
+{
+    if (t->ready)
+        return true;
+    if (!teardown_asked_target(v, t)) {
+        if (clone_target_there(v, t))
+            return true;
+        if (!last_look(v, d))
+            return false;
+    }
+    return teardown_remove_target(v, d, t) && teardown_await_creates(v, d);
+}
+
 bool batch_repaired(const struct clone_state *v, struct decision *d)
 {
     int64_t target = v->record.repair.target;
     if (!target)
         return true;
     for (size_t t = 0; t < v->target_count; t++)
-        if (v->targets[t].index + 1 == target && !v->targets[t].ready &&
-            !(teardown_remove_target(v, d, &v->targets[t]) && teardown_await_creates(v, d)))
+        if (v->targets[t].index + 1 == target && !repair_is_over(v, d, &v->targets[t]))
             return false;
     d->record.repair.target = 0;
     d->persist_first = true;

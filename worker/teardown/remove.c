@@ -218,6 +218,14 @@ bool teardown_remove_target(const struct clone_state *v, struct decision *d,
     return gone;
 }
 
+bool teardown_asked_target(const struct clone_state *v, const struct target_state *t)
+{
+    for (size_t i = 0; i < v->ours_count; i++)
+        if (is_of_target(v, t, &v->ours[i]) && call_log_find(v->call_log, delete_key(&v->ours[i])))
+            return true;
+    return false;
+}
+
 bool teardown_await_creates(const struct clone_state *v, struct decision *d)
 {
     for (const struct call *c = v->call_log->calls; c; c = c->next) {

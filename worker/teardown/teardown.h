@@ -20,6 +20,9 @@ bool teardown_ask_to_go(const struct clone_state *v, struct decision *d, bool ma
 /* Removes one machine and its disks; true when they are gone. */
 bool teardown_remove_target(const struct clone_state *v, struct decision *d,
                             const struct target_state *t);
+/* This process has asked for the removal of something of that machine: a cache that lags may show it
+   whole. */
+bool teardown_asked_target(const struct clone_state *v, const struct target_state *t);
 /* Removes the copies in the target's namespace alone; true when none is left. */
 bool teardown_remove_copies(const struct clone_state *v, struct decision *d);
 /* Removes the snapshots of ours; true when none is left. */

@@ -222,6 +222,44 @@ static void test_a_retry_that_waits_says_so(void **state)
     }
 }
 
+/* What is about to be repaired is read first; each read is answered. */
+static void answer_reads(struct batch *b)
+{
+    b->d = (struct decision){.intents = {.arena = &b->arena}, .record = b->v.record};
+    assert_false(batch_repaired(&b->v, &b->d));
+    assert_true(b->d.intents.count);
+    for (size_t i = 0; i < b->d.intents.count; i++) {
+        assert_int_equal(b->d.intents.items[i].verb, INTENT_READ);
+        (void)looked_at(b, b->d.intents.items[i].key, CALL_OK, 200);
+    }
+}
+
+/* A sidecar's next try has worked while the worker was away: the machine runs, and stays. One of
+   which something was asked to go is not ready, whatever a cache shows. */
+static void test_what_has_come_good_is_not_repaired(void **state)
+{
+    (void)state;
+    for (int asked = 0; asked <= 1; asked++) {
+        struct batch b;
+        make(&b);
+        b.v.record.repair.target = 2;
+        b.claims[1].bound = b.targets[1].vm.up = true;
+        if (asked)
+            (void)looked_at(&b, call_key_object(CALL_DELETE, "virtualmachines", NULL, "w-vm-1"),
+                            CALL_OK, 200);
+        batch_note_ready(&b.v, &b.d);
+        assert_int_equal(b.d.record.ready_count, 1);
+        b.d = (struct decision){.intents = {.arena = &b.arena}, .record = b.v.record};
+        assert_false(batch_repaired(&b.v, &b.d));
+        assert_int_equal(b.d.record.repair.target, asked ? 2 : 0);
+        assert_int_equal(deletes(&b, "w-vm-1-root"), asked);
+        b.v.record = b.d.record;
+        batch_note_ready(&b.v, &b.d);
+        assert_int_equal(b.d.record.ready_count, asked ? 1 : 2);
+        drop(&b);
+    }
+}
+
 /* From the same snapshots, in the same attempt; the others are not touched. */
 static void test_one_is_made_anew(void **state)
 {
@@ -237,6 +275,7 @@ static void test_one_is_made_anew(void **state)
     assert_int_equal(b.d.record.attempts, 1);
     assert_false(record_aborted(&b.d.record));
     b.v.record = b.d.record;
+    answer_reads(&b);
     b.d = (struct decision){.intents = {.arena = &b.arena}, .record = b.v.record};
     assert_false(batch_repaired(&b.v, &b.d));
     assert_true(deletes(&b, "w-vm-1") && deletes(&b, "w-vm-1-root"));
@@ -302,6 +341,7 @@ int main(void)
         cmocka_unit_test(test_the_weakest_is_told),
         cmocka_unit_test(test_copies_are_proven_first),
         cmocka_unit_test(test_a_retry_that_waits_says_so),
+        cmocka_unit_test(test_what_has_come_good_is_not_repaired),
         cmocka_unit_test(test_one_is_made_anew),
         cmocka_unit_test(test_what_is_not_made_anew),
         cmocka_unit_test(test_all_but_what_stays_is_removed),
