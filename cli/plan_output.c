@@ -21,7 +21,7 @@ static const char *kind_of(const struct plan *f)
 
 static bool freezes(const struct plan *f)
 {
-    return f->cut.mode == CUT_FROZEN || (f->vm_snapshot && f->in->g->source.agent_connected);
+    return f->cut.mode == CUT_FROZEN || (f->vm_snapshot && f->in->g->source.machine.agent);
 }
 
 static const char *cut_text(const struct plan *f)
@@ -32,7 +32,7 @@ static const char *cut_text(const struct plan *f)
     if (f->cut.mode == CUT_OFFLINE)
         return "the source is stopped and stays so: nothing to freeze";
     if (f->vm_snapshot)
-        return s->agent_connected
+        return s->machine.agent
                    ? "KubeVirt's snapshot of the whole machine; it freezes the guest itself"
                    : "KubeVirt's snapshot of the whole machine; without an agent it freezes "
                      "nothing";
@@ -47,10 +47,10 @@ static const char *cut_text(const struct plan *f)
         return "quiesce is Required: the clone waits until the guest can be frozen";
     if (f->in->e->quiesce == QUIESCE_NEVER)
         return "no freeze: quiesce is Never";
-    if (s->agent_connected && !s->paused)
+    if (s->machine.agent && !s->machine.paused)
         return "no freeze: a snapshot takes longer than a guest may stay frozen";
-    return s->paused ? "no freeze: the source is paused"
-                     : "no freeze: the guest agent is not connected";
+    return s->machine.paused ? "no freeze: the source is paused"
+                             : "no freeze: the guest agent is not connected";
 }
 
 /* The columns of a table or a list of names: "a, b, … (5 in all)". */
@@ -131,12 +131,13 @@ static void text_source(const struct page *p)
     if (!s->looked_up)
         linef(p, "Source:", "%s %s/%s (could not be read)", kind_of(f), e->source_ns,
               e->source_name);
-    else if (!s->vm_exists && !s->vmi_exists)
+    else if (!facts_source_exists(s))
         linef(p, "Source:", "%s %s/%s (does not exist)", kind_of(f), e->source_ns, e->source_name);
     else
         linef(p, "Source:", "%s %s/%s (%s, guest agent %s%s)", kind_of(f), e->source_ns,
-              e->source_name, str_or(s->vmi_phase, "stopped"),
-              s->agent_connected ? "connected" : "not connected", s->paused ? ", paused" : "");
+              e->source_name, str_or(s->machine.phase, "stopped"),
+              s->machine.agent ? "connected" : "not connected",
+              s->machine.paused ? ", paused" : "");
 }
 
 static void text_disk(const struct page *p, const struct plan_disk *d)
@@ -345,9 +346,9 @@ static void json_source(struct json_writer *w, const struct plan *f)
     json_string(w, "kind", kind_of(f));
     json_string(w, "namespace", f->in->e->source_ns);
     json_string(w, "name", f->in->e->source_name);
-    json_string(w, "phase", s->vmi_phase);
+    json_string(w, "phase", s->machine.phase);
     if (s->looked_up)
-        json_boolean(w, "agentConnected", s->agent_connected);
+        json_boolean(w, "agentConnected", s->machine.agent);
     json_end(w);
     if (!f->cut.known)
         return;

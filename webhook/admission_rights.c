@@ -117,11 +117,11 @@ void admission_start_unknown(struct judgement *j)
 void admission_check_start(struct judgement *j, const struct source_info *g)
 {
     if (!j->e.cross_namespace || j->may_start || j->e.source_type != SOURCE_VM ||
-        j->e.clone_type != CLONE_RUNNING || g->source.vmi_exists)
+        j->e.clone_type != CLONE_RUNNING || machine_has_instance(&g->source.machine))
         return;
     if (!j->start_known) {
         admission_start_unknown(j);
-    } else if (g->source.vm_exists) {
+    } else if (g->source.machine.vm_exists) {
         j->decided_by = "SourceStart";
         j->denial = start_denial(j);
     }

@@ -87,35 +87,37 @@ static bool vm_snapshot_under_way(struct worker *w, const struct clone *e)
 }
 
 /* Whether it may freeze its guest now, as far as the others are concerned. */
-static void queue_settings(struct worker *w, struct clone *self, struct observe_settings *s)
+static void queue_settings(struct worker *w, struct clone *self, struct other_clones *others)
 {
     const struct freeze_queue *q = &w->clones.freeze_queue;
     int64_t now = worker_mono(w);
-    s->freezes_max = w->config.max_frozen;
-    if (!s->freezes_max)
+    others->freezes_max = w->config.max_frozen;
+    if (!others->freezes_max)
         return;
     size_t frozen = clone_table_frozen(&w->clones, self, now);
-    size_t free = frozen < s->freezes_max ? s->freezes_max - frozen : 0;
-    s->freezes_full = freeze_queue_must_wait(q, &self->freeze_waiter, free, now);
-    s->freeze_ahead = freeze_queue_ahead(q, &self->freeze_waiter);
-    s->freeze_expected_ms = freeze_queue_expected_ms(q, s->freeze_ahead, s->freezes_max);
-    s->freeze_queued_ms = freeze_queue_waited_ms(&self->freeze_waiter, now);
+    size_t free = frozen < others->freezes_max ? others->freezes_max - frozen : 0;
+    others->freezes_full = freeze_queue_must_wait(q, &self->freeze_waiter, free, now);
+    others->freeze_ahead = freeze_queue_ahead(q, &self->freeze_waiter);
+    others->freeze_expected_ms =
+        freeze_queue_expected_ms(q, others->freeze_ahead, others->freezes_max);
+    others->freeze_queued_ms = freeze_queue_waited_ms(&self->freeze_waiter, now);
 }
 
 static void settings_of(struct worker *w, struct clone *self, const struct kube_object *o,
                         const struct clone_state *v, struct observe_settings *s)
 {
     s->unfreeze_timeout_ms = w->config.unfreeze_timeout_ms;
-    queue_settings(w, self, s);
+    struct other_clones *others = &s->others;
+    queue_settings(w, self, others);
     for (struct clone *e = clone_table_of_source(&w->clones, v->effective.source_ns,
                                                  str_or(v->effective.source_name, "-"));
          e; e = e->same_source_next) {
-        s->freeze_elsewhere |=
+        others->freeze_elsewhere |=
             e != self && (e->owes_thaw || (e->announced.what & ANNOUNCED_FREEZE));
-        s->vm_snapshot_elsewhere |= e != self && vm_snapshot_under_way(w, e);
+        others->vm_snapshot_elsewhere |= e != self && vm_snapshot_under_way(w, e);
         int64_t thawed =
             e->thawed_ms > e->vm_snapshot_end_ms ? e->thawed_ms : e->vm_snapshot_end_ms;
-        s->last_thaw_ms = thawed > s->last_thaw_ms ? thawed : s->last_thaw_ms;
+        others->last_thaw_ms = thawed > others->last_thaw_ms ? thawed : others->last_thaw_ms;
     }
     s->permit = check_stamp(w, self, o, v);
     struct schedule_verdict verdict = schedule_judge(&v->wukong->spec.source, worker_wall(w));

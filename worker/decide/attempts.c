@@ -40,7 +40,7 @@ static int64_t attempt_backoff(const struct clone_state *v)
 static int64_t deadline_of(const struct clone_state *v)
 {
     /* The clock stands while others' guests are frozen (begin_attempt moves it on). */
-    int64_t start = v->record.start_ms + v->source.freeze_queued_ms;
+    int64_t start = v->record.start_ms + v->others.freeze_queued_ms;
     return v->record.start_ms ? start + v->effective.deadline_s * 1000 : 0;
 }
 

@@ -45,15 +45,7 @@ static bool noting_served(void *arg, enum worker_kind kind)
 static void apply_settings(struct clone_state *v, const struct observe_settings *s)
 {
     v->unfreeze_timeout_ms = s->unfreeze_timeout_ms;
-    v->source.freeze_elsewhere = s->freeze_elsewhere;
-    v->source.freezes_max = s->freezes_max;
-    v->source.freezes_full = s->freezes_full;
-    v->source.freeze_ahead = s->freeze_ahead;
-    v->source.freeze_expected_ms = s->freeze_expected_ms;
-    v->source.freeze_queued_ms = s->freeze_queued_ms;
-    v->source.vm_snapshot_elsewhere = s->vm_snapshot_elsewhere;
-    v->source.may_start = s->permit.may_start;
-    v->source.last_thaw_ms = s->last_thaw_ms;
+    v->others = s->others;
     v->permit = s->permit;
     v->permitted_ms = s->permitted_ms;
     v->permitted_why = s->permitted_why;

@@ -13,13 +13,7 @@
 struct observe_settings {
     int64_t unfreeze_timeout_ms;
     struct stamp_check permit; /* of a clone from another namespace; may_start of any */
-    bool freeze_elsewhere;     /* another Wukong owes a thaw on this source */
-    unsigned freezes_max;      /* guests that may be frozen at once; 0: no limit */
-    bool freezes_full;         /* other Wukongs have as many frozen, or go first */
-    size_t freeze_ahead;       /* as source_state has them */
-    int64_t freeze_expected_ms, freeze_queued_ms;
-    bool vm_snapshot_elsewhere; /* another Wukong's VirtualMachineSnapshot of it is under way */
-    int64_t last_thaw_ms;       /* wall; of this source, by any Wukong; 0: none known */
+    struct other_clones others;
     /* Policy's verdict: see state.h. */
     const char *permitted_why;
     enum reason permitted_reason;

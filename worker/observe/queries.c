@@ -131,7 +131,7 @@ static bool cut_is_slow(const struct clone_state *v)
 
 enum cut_mode clone_cut_mode(const struct clone_state *v)
 {
-    const struct source_state *s = &v->source;
+    const struct source_machine *s = &v->source;
     bool runs = s->vmi_exists || record_owes_thaw(&v->record);
     enum cut_mode wanted = cut_wanted(&v->effective, runs, s->agent, s->paused, cut_is_slow(v));
     if (wanted == CUT_OFFLINE)
@@ -158,7 +158,7 @@ const struct call *clone_thaw_call(const struct clone_state *v)
 
 bool clone_waits_for_turn(const struct clone_state *v)
 {
-    return v->source.freezes_full && !vm_snapshot_begun(v) &&
+    return v->others.freezes_full && !vm_snapshot_begun(v) &&
            !v->record.attempt.freeze.requested_ms &&
            (clone_uses_vm_snapshot(v) || clone_cut_mode(v) == CUT_FROZEN);
 }
@@ -333,12 +333,18 @@ bool clone_claims_pending(const struct clone_state *v)
     return false;
 }
 
+bool clone_source_deleting(const struct clone_state *v)
+{
+    const struct source_machine *s = &v->source;
+    return v->effective.source_type == SOURCE_VM ? s->vm_deleting : s->vmi_deleting;
+}
+
 bool clone_source_to_stop(const struct clone_state *v)
 {
     const struct clone_record *r = &v->record;
-    const struct source_state *s = &v->source;
+    const struct source_machine *s = &v->source;
     return r->started.at_ms && v->effective.stop_source_after && s->vm_exists && s->vmi_exists &&
-           !s->deleting && str_eq(r->started.vmi_uid, s->vmi_uid);
+           !clone_source_deleting(v) && str_eq(r->started.vmi_uid, s->vmi_uid);
 }
 
 const struct call *clone_look_after(const struct clone_state *v)

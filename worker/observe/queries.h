@@ -97,6 +97,8 @@ bool clone_has_children(const struct clone_state *v);
 bool clone_has_children_to_go(const struct clone_state *v);
 /* True when claims of ours are Pending: their snapshots must stay. */
 bool clone_claims_pending(const struct clone_state *v);
+/* The object that the spec names as the source is being deleted. */
+bool clone_source_deleting(const struct clone_state *v);
 /* The source that we started, and that shall not go on, runs still. */
 bool clone_source_to_stop(const struct clone_state *v);
 

@@ -1,66 +1,10 @@
 /* The source as the caches show it, and what others do to it. */
 #include "observe/observe.h"
 
+#include <string.h>
+
 #include "base/str.h"
-#include "json/json.h"
 #include "observe/queries.h"
-
-/* When it began to run: a guest that boots has no agent yet. */
-static int64_t began_running(const cJSON *moments, int64_t created_ms)
-{
-    int64_t at = created_ms;
-    const cJSON *m;
-    cJSON_ArrayForEach (m, moments)
-        if (str_eq(json_str(m, "phase"), "Running") &&
-            !str_to_time_ms(json_str(m, "phaseTransitionTimestamp"), &at))
-            at = created_ms;
-    return at;
-}
-
-static void read_vmi(struct clone_state *v, const struct kube_object *vmi)
-{
-    struct source_state *s = &v->source;
-    const struct vmi_state now =
-        vmi_state_of(kube_object_field(vmi, F_PHASE), kube_object_field(vmi, F_FREEZE_STATUS),
-                     clone_field_tree(v, vmi, F_CONDITIONS));
-    /* A VMI that is over is no running source, and what is left of it is no VMI to freeze. */
-    s->vmi_exists = !now.ended;
-    s->vmi_name = vmi->name;
-    s->vmi_uid = vmi->uid;
-    s->phase = now.phase;
-    s->running = str_eq(s->phase, "Running") && !vmi->deleted_ms;
-    s->agent = now.agent;
-    s->paused = now.paused;
-    s->began_ms = began_running(clone_field_tree(v, vmi, F_PHASE_TIMES), vmi->created_ms);
-    s->freeze_status = now.freeze_status;
-    s->revision = kube_object_field(vmi, F_REVISION_NAME);
-    s->guest_os =
-        str_empty(kube_object_field(vmi, F_GUEST_OS)) ? NULL : kube_object_field(vmi, F_GUEST_OS);
-}
-
-static void read_vm(struct clone_state *v, const struct kube_object *vm)
-{
-    struct source_state *s = &v->source;
-    s->vm_exists = true;
-    s->vm_name = vm->name;
-    s->vm_uid = vm->uid;
-}
-
-static void read_holds(struct clone_state *v, const struct kube_object *vm,
-                       const struct kube_object *vmi)
-{
-    const struct kube_object *now = v->source.vmi_exists ? vmi : NULL;
-    v->source.holds = holds_read(&(struct hold_fields){
-        .runs = now != NULL,
-        .vmi_conditions = clone_field_tree(v, now, F_CONDITIONS),
-        .migrated_volumes = clone_field_tree(v, now, F_MIGRATED_VOLUMES),
-        .migration = clone_field_tree(v, now, F_MIGRATION),
-        .backup = clone_field_tree(v, now, F_BACKUP_STATUS),
-        .vm_conditions = clone_field_tree(v, vm, F_CONDITIONS),
-        .snapshot = kube_object_field(vm, F_SNAPSHOT_IN_PROGRESS),
-        .restore = kube_object_field(vm, F_RESTORE_IN_PROGRESS),
-    });
-}
 
 void observe_source(struct clone_state *v, const struct cache_reader *c)
 {
@@ -71,16 +15,28 @@ void observe_source(struct clone_state *v, const struct cache_reader *c)
                           : of_vm                     ? vmi->owner_name
                                                       : NULL;
     const struct kube_object *vm = vm_name ? c->get(c->arg, KIND_VM, e->source_ns, vm_name) : NULL;
-    v->source.vm_name = vm_name;
-    v->source.vmi_name = e->source_name;
-    v->source.stand_alone = vmi && !of_vm;
-    if (vm)
-        read_vm(v, vm);
-    if (vmi)
-        read_vmi(v, vmi);
-    read_holds(v, vm, vmi);
-    const struct kube_object *own = e->source_type == SOURCE_VM ? vm : vmi;
-    v->source.deleting = own && own->deleted_ms;
+    v->source = machine_read(&(struct machine_fields){
+        .vm_exists = vm != NULL,
+        .vm_deleting = vm && vm->deleted_ms,
+        .vm_name = vm ? vm->name : vm_name,
+        .vm_uid = vm ? vm->uid : NULL,
+        .snapshot = kube_object_field(vm, F_SNAPSHOT_IN_PROGRESS),
+        .restore = kube_object_field(vm, F_RESTORE_IN_PROGRESS),
+        .vm_conditions = clone_field_tree(v, vm, F_CONDITIONS),
+        .vmi_exists = vmi != NULL,
+        .vmi_deleting = vmi && vmi->deleted_ms,
+        .vmi_name = vmi ? vmi->name : e->source_name,
+        .vmi_uid = vmi ? vmi->uid : NULL,
+        .phase = kube_object_field(vmi, F_PHASE),
+        .freeze_status = kube_object_field(vmi, F_FREEZE_STATUS),
+        .guest_os = kube_object_field(vmi, F_GUEST_OS),
+        .created_ms = vmi ? vmi->created_ms : 0,
+        .vmi_conditions = clone_field_tree(v, vmi, F_CONDITIONS),
+        .phase_times = clone_field_tree(v, vmi, F_PHASE_TIMES),
+        .migrated_volumes = clone_field_tree(v, vmi, F_MIGRATED_VOLUMES),
+        .migration = clone_field_tree(v, vmi, F_MIGRATION),
+        .backup = clone_field_tree(v, vmi, F_BACKUP_STATUS),
+    });
 }
 
 /* What others do to the guest while we hold a freeze; there is no lock that forbids it. */
@@ -110,7 +66,7 @@ void observe_note_kubevirts_freeze(const struct clone_state *v, struct call_log 
    so does what changed the data of its claims, though it be over by then. */
 void observe_note_source(const struct clone_state *v, struct call_log *call_log)
 {
-    const struct source_state *s = &v->source;
+    const struct source_machine *s = &v->source;
     const struct clone_record *r = &v->record;
     uint64_t guest = s->vmi_exists ? str_hash64(s->vmi_uid, strlen(s->vmi_uid)) : 0;
     if (s->running && !s->agent && call_log->agentless != guest) {

@@ -24,7 +24,7 @@
 #include "wukong/api/spec.h"
 #include "wukong/source/cut.h"
 #include "wukong/source/disks.h"
-#include "wukong/source/holds.h"
+#include "wukong/source/machine.h"
 
 struct now {
     int64_t wall_ms, mono_ms;
@@ -116,25 +116,16 @@ struct target_state {
     struct claim_state *claims; /* one per disk of the capture */
 };
 
-struct source_state {
-    bool vm_exists, vmi_exists, deleting;
-    const char *vm_name, *vmi_name, *vm_uid, *vmi_uid, *revision;
-    bool stand_alone; /* a VMI without a VM */
-    bool running, agent, paused;
-    const char *phase;
-    int64_t began_ms;           /* to run, by the clock of virt-controller; 0: unknown */
-    const char *guest_os;       /* what its agent says: "debian", "mswindows"; NULL: unknown */
-    const char *freeze_status;  /* NULL: thawed, as far as the 5 s poll knows */
-    struct source_holds holds;  /* what others do to it */
-    bool may_start;             /* the requester may start it */
-    bool freeze_elsewhere;      /* another Wukong owes a thaw on this VMI */
-    unsigned freezes_max;       /* guests that may be frozen at once, 0: no limit */
+/* What other clones leave to this one, as the process knows of them all. */
+struct other_clones {
+    bool freeze_elsewhere;      /* another Wukong owes a thaw on this source */
+    bool vm_snapshot_elsewhere; /* another Wukong's VirtualMachineSnapshot of it is under way */
+    int64_t last_thaw_ms;       /* of this source, by any Wukong (wall); 0: none known */
+    unsigned freezes_max;       /* guests that may be frozen at once; 0: no limit */
     bool freezes_full;          /* as many are frozen, whatever their source, or others go first */
     size_t freeze_ahead;        /* clones that freeze their guest before this one */
     int64_t freeze_expected_ms; /* in how long its turn is expected; 0: not known */
     int64_t freeze_queued_ms;   /* for how long it has waited for its turn; 0: it does not */
-    bool vm_snapshot_elsewhere; /* another Wukong's VirtualMachineSnapshot is under way */
-    int64_t last_thaw_ms;       /* wall; 0: none known */
 };
 
 struct capture_read; /* create.h */
@@ -252,7 +243,8 @@ struct clone_state {
     const char *labels;  /* the Wukong's own, compact JSON; NULL */
     const char *retry;   /* annotation; NULL */
     const struct call_log *call_log;
-    struct source_state source;
+    struct source_machine source;
+    struct other_clones others;
     bool source_ns_terminating; /* and it is not the Wukong's own */
     bool own_ns_terminating;
     struct class_facts classes;

@@ -174,7 +174,7 @@ static bool could_go_on(const struct policy_gate *p, const struct clone_state *v
    wait for. */
 static struct cut_foreseen foreseen(const struct clone_state *v, const struct disks *plan)
 {
-    const struct source_state *s = &v->source;
+    const struct source_machine *s = &v->source;
     bool starts = !s->vmi_exists && v->effective.clone_type == CLONE_RUNNING;
     if (!plan)
         return (struct cut_foreseen){0};

@@ -81,7 +81,7 @@ static enum step_status disks_stayed(const struct clone_state *v, const struct c
 {
     char text[HOLD_TEXT];
     CLEANUP_JSON cJSON *vm = read_tree(vm_look);
-    const struct source_holds holds = holds_of(vm, vmi);
+    const struct source_holds holds = machine_of(vm, vmi).holds;
     enum hold hold = holds_first(&holds, false);
     const char *moved = vm || vmi ? other_claim(v, vm, vmi) : NULL;
     if (hold_spoils(hold))

@@ -37,41 +37,42 @@ static enum step_status check_frozen(const struct clone_state *v, struct why *wh
    themselves, as the time of a guest that does not thaw ends without an event. */
 static void tell_place(const struct clone_state *v, struct why *why)
 {
-    const struct source_state *s = &v->source;
-    int64_t wait = s->freeze_expected_ms / 2;
+    const struct other_clones *others = &v->others;
+    int64_t wait = others->freeze_expected_ms / 2;
     wait = wait < FREEZE_TURN_MS ? FREEZE_TURN_MS : wait;
-    why->again_ms = v->now.wall_ms + (s->freeze_ahead < s->freezes_max ? FREEZE_TURN_MS
-                                      : wait < FREEZE_PLACE_MS         ? wait
-                                                                       : FREEZE_PLACE_MS);
+    why->again_ms = v->now.wall_ms + (others->freeze_ahead < others->freezes_max ? FREEZE_TURN_MS
+                                      : wait < FREEZE_PLACE_MS                   ? wait
+                                                                                 : FREEZE_PLACE_MS);
     char before[48] = "", when[48] = "";
-    if (s->freeze_ahead)
-        (void)snprintf(before, sizeof before, "; %zu go before this one", s->freeze_ahead);
-    if (s->freeze_expected_ms >= 1000)
+    if (others->freeze_ahead)
+        (void)snprintf(before, sizeof before, "; %zu go before this one", others->freeze_ahead);
+    if (others->freeze_expected_ms >= 1000)
         (void)snprintf(when, sizeof when, "; its turn comes in about %lld s",
-                       (long long)(s->freeze_expected_ms / 1000));
+                       (long long)(others->freeze_expected_ms / 1000));
     why_set(why, REASON_QUEUED, "guests of other clones are frozen, %u at a time%s%s",
-            s->freezes_max, before, when);
+            others->freezes_max, before, when);
 }
 
 /* Whoever ends first thaws both, and KubeVirt leaves out its own freeze where it reads a state of
    5 s ago (pkg/storage/snapshot/source.go): one at a time. */
 enum step_status check_free_guest(const struct clone_state *v, struct why *why)
 {
-    const struct source_state *s = &v->source;
-    int64_t rested = s->last_thaw_ms + FREEZE_POLL_MS;
+    const struct source_machine *s = &v->source;
+    const struct other_clones *others = &v->others;
+    int64_t rested = others->last_thaw_ms + FREEZE_POLL_MS;
     why_set(why, REASON_CLONING, "about to freeze the guest");
     if (s->holds.snapshot)
         why_set(why, REASON_SOURCE_BUSY, "the VirtualMachineSnapshot %s of the source is under way",
                 s->holds.snapshot);
     else if (s->freeze_status)
         why_set(why, REASON_SOURCE_BUSY, "the source is %s by somebody else", s->freeze_status);
-    else if (s->freeze_elsewhere) {
+    else if (others->freeze_elsewhere) {
         why_set(why, REASON_SOURCE_BUSY, "another clone holds the source frozen");
         why->again_ms = v->now.wall_ms + 1000;
-    } else if (s->vm_snapshot_elsewhere && !vm_snapshot_begun(v)) {
+    } else if (others->vm_snapshot_elsewhere && !vm_snapshot_begun(v)) {
         why_set(why, REASON_SOURCE_BUSY, "another clone's VirtualMachineSnapshot is under way");
         why->again_ms = v->now.wall_ms + 1000;
-    } else if (s->last_thaw_ms && v->now.wall_ms < rested) {
+    } else if (others->last_thaw_ms && v->now.wall_ms < rested) {
         why_set(why, REASON_SOURCE_BUSY, "the source was thawed a moment ago");
         why->again_ms = rested;
     } else if (clone_waits_for_turn(v)) {
@@ -106,7 +107,7 @@ void begin_attempt(const struct clone_state *v, struct decision *d)
     }
     /* What it has waited for its turn does not count against its deadline. */
     if (d->record.start_ms && !v->record.attempt.source_uid)
-        d->record.start_ms += v->source.freeze_queued_ms;
+        d->record.start_ms += v->others.freeze_queued_ms;
     d->record.labelled |= v->group_count > 0;
     d->record.attempt.source_uid = v->source.vmi_exists ? v->source.vmi_uid : v->source.vm_uid;
     d->record.source_vmi = v->source.vmi_exists ? v->source.vmi_name : v->source.vm_name;

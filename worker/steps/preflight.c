@@ -20,7 +20,7 @@
  */
 static int64_t age_ms(const struct clone_state *v, const struct call *c)
 {
-    bool rests = clone_waits_for_turn(v) && v->source.freeze_ahead >= FREEZE_WARM;
+    bool rests = clone_waits_for_turn(v) && v->others.freeze_ahead >= FREEZE_WARM;
     return rests ? 0 : v->now.wall_ms - c->done_ms;
 }
 

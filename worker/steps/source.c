@@ -49,7 +49,7 @@ enum step_status step_policy_check(const struct clone_state *v, struct why *why)
 
 static enum step_status not_running(const struct clone_state *v, struct why *why)
 {
-    const struct source_state *s = &v->source;
+    const struct source_machine *s = &v->source;
     why_set(why, REASON_SOURCE_NOT_RUNNING,
             "the VirtualMachineInstance %s/%s is %s, a clone of type %s needs it Running",
             v->effective.source_ns, v->effective.source_name,
@@ -85,7 +85,7 @@ static enum step_status free_before_gates(const struct clone_state *v, struct wh
    clocks are compared, so this process's own first sight of it is the latest beginning. */
 static int64_t agent_awaited_until(const struct clone_state *v)
 {
-    const struct source_state *s = &v->source;
+    const struct source_machine *s = &v->source;
     int64_t began = s->began_ms, seen = v->call_log->agentless_ms;
     if (s->agent || s->paused || v->effective.quiesce == QUIESCE_NEVER)
         return 0;
@@ -99,7 +99,7 @@ static int64_t agent_awaited_until(const struct clone_state *v)
 /* What a running source must be for the quiesce that was asked. */
 static enum step_status check_running(const struct clone_state *v, struct why *why)
 {
-    const struct source_state *s = &v->source;
+    const struct source_machine *s = &v->source;
     /* What follows is for the freeze and the cut that are yet to come. */
     if (!clone_may_be_held(v))
         return STEP_DONE;
@@ -135,11 +135,11 @@ static bool changed_before(const struct clone_state *v)
    stopped machine. */
 static enum step_status same_source(const struct clone_state *v, struct why *why)
 {
-    const struct source_state *s = &v->source;
+    const struct source_machine *s = &v->source;
     const char *uid = s->vmi_exists ? s->vmi_uid : s->vm_uid;
     if (!v->record.attempt.source_uid || !v->record.attempts || record_aborted(&v->record) ||
         (!changed_before(v) && str_eq(v->record.attempt.source_uid, uid) &&
-         (!s->vmi_exists || !s->deleting)))
+         (!s->vmi_exists || !clone_source_deleting(v))))
         return check_source_spoiled(v, why);
     return fail_source_changed(why);
 }
@@ -147,7 +147,7 @@ static enum step_status same_source(const struct clone_state *v, struct why *why
 /* A full clone reads the claims of the source until its own are bound, if it takes no snapshots. */
 static enum step_status check_full_clone(const struct clone_state *v, struct why *why)
 {
-    const struct source_state *s = &v->source;
+    const struct source_machine *s = &v->source;
     const struct wukong_effective *e = &v->effective;
     bool begun = v->record.attempt.cut_ms || v->record.attempt.source_uid;
     if (!s->vmi_exists && !(begun && changed_before(v)))
@@ -184,7 +184,7 @@ static bool source_is_free(const struct clone_state *v)
 
 static enum step_status check_start_of_source(const struct clone_state *v, struct why *why)
 {
-    if (!v->source.may_start) {
+    if (!v->permit.may_start) {
         why_set(why, REASON_NOT_ADMITTED,
                 "the source %s/%s is stopped, and who asked for the clone may not start it",
                 v->effective.source_ns, v->effective.source_name);
@@ -205,7 +205,7 @@ static enum step_status check_start_of_source(const struct clone_state *v, struc
 
 enum step_status step_source_check(const struct clone_state *v, struct why *why)
 {
-    const struct source_state *s = &v->source;
+    const struct source_machine *s = &v->source;
     const struct wukong_effective *e = &v->effective;
     if (source_is_free(v) || clone_cut_by_other(v))
         return STEP_DONE;
@@ -225,7 +225,7 @@ enum step_status step_source_check(const struct clone_state *v, struct why *why)
                 e->source_ns, e->source_name);
         return wait_for(why, v, 0);
     }
-    if (s->deleting) {
+    if (clone_source_deleting(v)) {
         why_set(why, REASON_SOURCE_NOT_RUNNING, "the source %s/%s is being deleted", e->source_ns,
                 e->source_name);
         return wait_for(why, v, 0);

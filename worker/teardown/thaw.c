@@ -25,7 +25,7 @@ static bool definite_refusal(const struct call *freeze)
 
 static bool guest_gone(const struct clone_state *v)
 {
-    const struct source_state *s = &v->source;
+    const struct source_machine *s = &v->source;
     /* One that is being deleted still runs, and cannot shut down well while it is frozen. */
     return !s->vmi_exists || !str_eq(s->vmi_uid, v->record.attempt.freeze.vmi_uid);
 }

@@ -261,11 +261,12 @@ static void judge_source(struct judge *j)
     /* The worker waits for the source in any case. */
     if (j->when != POLICY_AT_ADMISSION || !s || !s->looked_up || need <= REQUIRE_NONE)
         return;
-    bool exists = e->source_type == SOURCE_VM ? s->vm_exists : s->vmi_exists;
+    bool exists =
+        e->source_type == SOURCE_VM ? s->machine.vm_exists : machine_has_instance(&s->machine);
     if (!exists)
         refuse_request(j, "requireSource", "the source %.63s/%.63s does not exist; create it first",
                        str_or(e->source_ns, ""), str_or(e->source_name, ""));
-    else if (need == REQUIRE_RUNNING && !str_eq(s->vmi_phase, "Running"))
+    else if (need == REQUIRE_RUNNING && !str_eq(s->machine.phase, "Running"))
         refuse_request(j, "requireSource", "the source %.63s/%.63s is not running; start it first",
                        str_or(e->source_ns, ""), str_or(e->source_name, ""));
 }

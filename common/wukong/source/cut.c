@@ -93,13 +93,12 @@ static struct cut_foreseen unseen(const struct wukong_effective *e)
 struct cut_foreseen cut_foresee_source(const struct wukong_effective *e,
                                        const struct source_facts *s, const struct disks *disks)
 {
-    if (!s || !s->looked_up || (!s->vm_exists && !s->vmi_exists))
+    if (!s || !s->looked_up || !facts_source_exists(s))
         return unseen(e);
-    bool ended = vmi_has_ended(s->vmi_phase);
-    bool runs = s->vmi_exists && !ended;
+    bool runs = s->machine.vmi_exists;
     bool starts = !runs && e->source_type == SOURCE_VM && e->clone_type == CLONE_RUNNING;
     struct cut_foreseen f =
-        cut_foresee(e, runs || starts, s->agent_connected || starts, s->paused, disks);
+        cut_foresee(e, runs || starts, s->machine.agent || starts, s->machine.paused, disks);
     f.starts_source = starts;
     return f;
 }

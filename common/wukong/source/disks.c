@@ -398,14 +398,14 @@ static void check_cut(struct resolver *r, struct disk_plan *d)
         findings_add(r->l, rule_find("cut-refused"), "spec.cloneSource.snapshotMethod", NULL,
                      "disk \"%.63s\" (PVC %.63s): driver %.63s: %.200s", d->volume, d->claim,
                      str_or(d->driver, ""), str_or(d->cut.why, "its snapshots are refused"));
-    bool runs = r->s->vmi_exists || e->clone_type == CLONE_RUNNING;
+    bool runs = machine_has_instance(&r->s->machine) || e->clone_type == CLONE_RUNNING;
     if (e->clone_type == CLONE_FULL || !runs)
         return;
     if (d->cut.slow && e->quiesce == QUIESCE_REQUIRED)
         findings_add(r->l, rule_find("cut-slow"), field, quiesce_names[e->quiesce],
                      "\"%.40s\" by class %.40s", d->volume, class);
     if (d->cut.rule == CUT_RULE_WHILE_FROZEN &&
-        (e->quiesce == QUIESCE_NEVER || d->cut.slow || !r->s->agent_connected))
+        (e->quiesce == QUIESCE_NEVER || d->cut.slow || !r->s->machine.agent))
         findings_add(r->l, rule_find("cut-unfrozen"), field, quiesce_names[e->quiesce],
                      "\"%.40s\" by class %.40s", d->volume, class);
 }

@@ -77,17 +77,6 @@ static void read_volumes(struct arena *a, const cJSON *spec, const cJSON *vm,
 
 /* --- Source --- */
 
-struct vmi_state vmi_state_of(const char *phase, const char *freeze_status, const cJSON *conditions)
-{
-    return (struct vmi_state){
-        .phase = phase,
-        .freeze_status = str_empty(freeze_status) ? NULL : freeze_status,
-        .ended = vmi_has_ended(phase),
-        .agent = condition_is_true(conditions, "AgentConnected"),
-        .paused = condition_is_true(conditions, "Paused"),
-    };
-}
-
 static const char *run_strategy(struct arena *a, const cJSON *vm)
 {
     const char *strategy = copy_text(a, vm, "spec.runStrategy");
@@ -110,15 +99,6 @@ static bool tracked(const cJSON *o)
         if (has_member(o, marks[i]))
             return true;
     return false;
-}
-
-static struct source_holds holds(struct arena *a, const cJSON *vm, const cJSON *vmi)
-{
-    struct source_holds h = holds_of(vm, vmi);
-    h.restore = arena_strdup(a, h.restore);
-    h.snapshot = arena_strdup(a, h.snapshot);
-    h.backup = arena_strdup(a, h.backup);
-    return h;
 }
 
 /* VMs from a `spec`, which has the domain. */
@@ -186,32 +166,18 @@ static void read_difference(void *arg, const struct difference *d)
 
 void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi, struct source_facts *ret)
 {
-    struct source_facts s = {.looked_up = true};
-    const struct vmi_state now =
-        vmi_state_of(json_str(vmi, "status.phase"), json_str(vmi, "status.fsFreezeStatus"),
-                     json_at(vmi, "status.conditions"));
-    s.vm_exists = cJSON_IsObject(vm);
-    s.vmi_exists = cJSON_IsObject(vmi);
-    const cJSON *any = s.vmi_exists ? vmi : vm;
-    s.ns = copy_text(a, any, "metadata.namespace");
-    s.vm_name = copy_text(a, vm, "metadata.name");
-    s.vm_uid = copy_text(a, vm, "metadata.uid");
-    s.vmi_name = copy_text(a, vmi, "metadata.name");
-    s.vmi_uid = copy_text(a, vmi, "metadata.uid");
-    s.vmi_phase = arena_strdup(a, now.phase);
+    struct source_facts s = {.looked_up = true, .machine = machine_of(vm, vmi)};
+    machine_keep(a, &s.machine);
+    bool instance = cJSON_IsObject(vmi);
+    s.ns = copy_text(a, instance ? vmi : vm, "metadata.namespace");
     s.vm_run_strategy = run_strategy(a, vm);
     s.node_arch = copy_text(a, vmi, "spec.architecture");
-    s.deleting = has_member(vm, "metadata.deletionTimestamp") ||
-                 (!s.vm_exists && has_member(vmi, "metadata.deletionTimestamp"));
-    s.paused = now.paused;
-    s.agent_connected = now.agent;
-    s.holds = holds(a, vm, vmi);
-    s.freeze_status = arena_strdup(a, now.freeze_status);
+    s.deleting = s.machine.vm_exists ? s.machine.vm_deleting : s.machine.vmi_deleting;
     s.instancetype = has_member(vm, "spec.instancetype");
     s.managed_by_gitops = tracked(vm);
     s.state_hidden = hides_state(vm, vmi);
     /* What runs counts; the VM may have been edited since. */
-    const cJSON *spec = s.vmi_exists ? json_get(vmi, "spec") : json_at(vm, "spec.template.spec");
+    const cJSON *spec = instance ? json_get(vmi, "spec") : json_at(vm, "spec.template.spec");
     read_domain(spec, &s);
     read_volumes(a, spec, vm, &s);
     (void)dependencies_each(spec, "", read_need, &(struct needs_reader){a, &s});
@@ -222,9 +188,10 @@ void facts_read_differences(struct arena *a, const cJSON *vm, const cJSON *vmi,
                             struct source_facts *s)
 {
     struct needs_reader reader = {a, s};
-    differences_each(s->vm_exists ? json_at(vm, "spec.template.metadata.annotations")
-                                  : json_at(vmi, "metadata.annotations"),
-                     s->vmi_exists ? json_get(vmi, "spec") : json_at(vm, "spec.template.spec"),
+    differences_each(cJSON_IsObject(vm) ? json_at(vm, "spec.template.metadata.annotations")
+                                        : json_at(vmi, "metadata.annotations"),
+                     cJSON_IsObject(vmi) ? json_get(vmi, "spec")
+                                         : json_at(vm, "spec.template.spec"),
                      read_difference, &reader);
 }
 

@@ -18,7 +18,7 @@
 #include "wukong/api/spec.h"
 #include "wukong/api/volumes.h"
 #include "wukong/source/cut_rule.h"
-#include "wukong/source/holds.h"
+#include "wukong/source/machine.h"
 
 #define LIMIT_CLASSES 256
 #define LIMIT_VOLUMES 128
@@ -57,25 +57,13 @@ struct source_difference {
     const char *text, *secret;
 };
 
-/* What a VMI says of itself, read the same from a tree and from a cache. */
-struct vmi_state {
-    const char *phase, *freeze_status; /* "Running", …; NULL: not said */
-    bool ended;                        /* its guest runs no more */
-    bool agent, paused;
-};
-struct vmi_state vmi_state_of(const char *phase, const char *freeze_status,
-                              const cJSON *conditions);
-
 struct source_facts {
     bool looked_up; /* false: nothing below is known, no rule of the source is applied */
-    bool vm_exists, vmi_exists;
-    const char *ns, *vm_name, *vmi_name, *vm_uid, *vmi_uid;
-    const char *vmi_phase;       /* "Running", …; NULL */
+    struct source_machine machine;
+    const char *ns;
     const char *vm_run_strategy; /* spec.runStrategy, or Always/Halted from spec.running */
     const char *node_arch;
-    bool deleting, paused, agent_connected;
-    struct source_holds holds;
-    const char *freeze_status; /* vmi.status.fsFreezeStatus; NULL */
+    bool deleting; /* its VM, or the instance that has none */
     bool persistent_tpm, persistent_efi;
     bool state_hidden; /* its preference may give it either: only KubeVirt's expansion tells */
     bool instancetype, managed_by_gitops;
@@ -135,6 +123,12 @@ struct class_facts {
     const struct storage_profile_facts *profiles;
     size_t profile_count;
 };
+
+/* It was found: the VM, or an instance of it, ended or not. */
+static inline bool facts_source_exists(const struct source_facts *s)
+{
+    return s->machine.vm_exists || machine_has_instance(&s->machine);
+}
 
 /* --- Readers of Kubernetes JSON. Each tolerates any tree; NULL trees mean "not there" (404). ---
  */

@@ -23,11 +23,6 @@ static const char *name_of(const char *text)
     return str_empty(text) ? NULL : text;
 }
 
-bool vmi_has_ended(const char *phase)
-{
-    return str_eq(phase, "Succeeded") || str_eq(phase, "Failed");
-}
-
 struct source_holds holds_read(const struct hold_fields *f)
 {
     const cJSON *overlay = condition_find(f->vmi_conditions, "OverlaySnapshotActive");
@@ -43,23 +38,6 @@ struct source_holds holds_read(const struct hold_fields *f)
         .snapshot = name_of(f->snapshot),
         .backup = backup ? str_or(json_str(f->backup, "backupName"), "without a name") : NULL,
     };
-}
-
-struct source_holds holds_of(const cJSON *vm, const cJSON *vmi)
-{
-    const char *phase = json_str(vmi, "status.phase");
-    bool ended = vmi_has_ended(phase);
-    const cJSON *now = ended ? NULL : json_get(vmi, "status");
-    return holds_read(&(struct hold_fields){
-        .runs = cJSON_IsObject(vmi) && !ended,
-        .vmi_conditions = json_get(now, "conditions"),
-        .migrated_volumes = json_get(now, "migratedVolumes"),
-        .migration = json_get(now, "migrationState"),
-        .backup = json_at(now, "changedBlockTracking.backupStatus"),
-        .vm_conditions = json_at(vm, "status.conditions"),
-        .snapshot = json_str(vm, "status.snapshotInProgress"),
-        .restore = json_str(vm, "status.restoreInProgress"),
-    });
 }
 
 enum hold holds_first(const struct source_holds *h, bool freezes)

@@ -50,11 +50,7 @@ struct hold_fields {
     const cJSON *vm_conditions;                                          /* of the VM's */
     const char *snapshot, *restore;
 };
-/* A VMI in phase Succeeded or Failed runs no more. */
-bool vmi_has_ended(const char *phase);
 struct source_holds holds_read(const struct hold_fields *f);
-/* The same from whole objects; NULL: not there. Strings are borrowed from them. */
-struct source_holds holds_of(const cJSON *vm, const cJSON *vmi);
 /* A VirtualMachineBackup is under way; by status.changedBlockTracking.backupStatus. */
 bool holds_backup_runs(const cJSON *backup_status);
 

@@ -29,29 +29,23 @@ static void add_source_finding(const struct judge *j, const char *rule, const ch
     findings_add(j->l, rule_find(rule), field, value, detail ? "%.200s" : NULL, detail);
 }
 
-/* A VMI that has ended never runs again. */
-static bool has_ended(const struct source_facts *s)
-{
-    return vmi_has_ended(s->vmi_phase);
-}
-
 static bool is_running(const struct source_facts *s)
 {
-    return s->vmi_exists && str_eq(s->vmi_phase, "Running");
+    return s->machine.vmi_exists && str_eq(s->machine.phase, "Running");
 }
 
 /* Will start all by itself, or is doing so. */
 static bool is_coming(const struct source_facts *s)
 {
-    return (s->vmi_exists && !has_ended(s)) || str_eq(s->vm_run_strategy, "Always") ||
+    return s->machine.vmi_exists || str_eq(s->vm_run_strategy, "Always") ||
            str_eq(s->vm_run_strategy, "Once");
 }
 
 static void judge_guest(const struct judge *j)
 {
-    if (j->s->paused && j->e->quiesce != QUIESCE_NEVER)
+    if (j->s->machine.paused && j->e->quiesce != QUIESCE_NEVER)
         add_source_finding(j, "source-paused", name_field(j), NULL);
-    if (j->e->quiesce == QUIESCE_REQUIRED && !j->s->agent_connected)
+    if (j->e->quiesce == QUIESCE_REQUIRED && !j->s->machine.agent)
         findings_add(j->l, rule_find("source-no-agent"), "spec.cloneSource.quiesce", "\"Required\"",
                      NULL);
 }
@@ -61,18 +55,19 @@ static void judge_holds(const struct judge *j)
 {
     char text[HOLD_TEXT];
     bool freezes = j->e->clone_type != CLONE_FULL && j->e->quiesce != QUIESCE_NEVER;
-    enum hold hold = holds_first(&j->s->holds, freezes);
+    enum hold hold = holds_first(&j->s->machine.holds, freezes);
     if (hold == HOLD_MIGRATION)
         add_source_finding(j, "source-migrating", name_field(j), NULL);
     else if (hold)
-        add_source_finding(j, "source-busy", name_field(j), hold_text(hold, &j->s->holds, text));
+        add_source_finding(j, "source-busy", name_field(j),
+                           hold_text(hold, &j->s->machine.holds, text));
 }
 
 static void judge_state(const struct judge *j)
 {
     bool running = is_running(j->s);
     if (j->e->clone_type == CLONE_FULL) {
-        if (j->s->vmi_exists && !has_ended(j->s))
+        if (j->s->machine.vmi_exists)
             add_source_finding(j, "source-running", name_field(j), NULL);
         return;
     }
@@ -81,11 +76,11 @@ static void judge_state(const struct judge *j)
         return;
     }
     if (j->e->source_type == SOURCE_VMI) {
-        if (has_ended(j->s) && !j->s->vm_exists)
-            add_source_finding(j, "source-final", name_field(j), j->s->vmi_phase);
+        if (j->s->machine.vmi_ended && !j->s->machine.vm_exists)
+            add_source_finding(j, "source-final", name_field(j), j->s->machine.phase);
         else
             add_source_finding(j, "source-not-running", name_field(j),
-                               str_or(j->s->vmi_phase, "no phase"));
+                               str_or(j->s->machine.phase, "no phase"));
         return;
     }
     /* A linked clone of a stopped VM needs no start. */
@@ -93,7 +88,7 @@ static void judge_state(const struct judge *j)
         return;
     if (is_coming(j->s)) {
         add_source_finding(j, "source-not-running", name_field(j),
-                           str_or(j->s->vmi_phase, "no VMI"));
+                           str_or(j->s->machine.phase, "no VMI"));
         return;
     }
     add_source_finding(j, "source-will-start", name_field(j), NULL);
@@ -123,7 +118,7 @@ static void judge_spec(const struct judge *j)
     if (j->s->persistent_efi)
         add_source_finding(j, "source-efi", name_field(j), NULL);
     judge_volumes(j);
-    if (j->e->method == METHOD_VM_SNAPSHOT && !j->s->vm_exists)
+    if (j->e->method == METHOD_VM_SNAPSHOT && !j->s->machine.vm_exists)
         findings_add(j->l, rule_find("vmsnapshot-standalone"), "spec.cloneSource.snapshotMethod",
                      "\"VirtualMachineSnapshot\"", NULL);
 }
@@ -183,7 +178,8 @@ static void judge_differences(const struct judge *j)
 
 static bool exists(const struct judge *j)
 {
-    return j->e->source_type == SOURCE_VM ? j->s->vm_exists : j->s->vmi_exists;
+    return j->e->source_type == SOURCE_VM ? j->s->machine.vm_exists
+                                          : machine_has_instance(&j->s->machine);
 }
 
 void validate_source(const struct wukong *w, const struct wukong_effective *e,

@@ -175,35 +175,39 @@ static void test_vm_snapshot_waits_for_the_guest(void **state)
     const int64_t now = 1790000000000;
     static const struct {
         const char *name;
-        struct source_state source;
+        struct source_machine source;
+        struct other_clones others;
         bool begun;
         enum step_status expected;
     } rows[] = {
-        {"free", {.agent = true}, false, STEP_TODO},
-        {"frozen", {.agent = true, .freeze_status = "frozen"}, false, STEP_WAIT},
-        {"a thaw is owed", {.agent = true, .freeze_elsewhere = true}, false, STEP_WAIT},
-        {"a thaw is owed, begun", {.agent = true, .freeze_elsewhere = true}, true, STEP_WAIT},
-        {"another one", {.agent = true, .vm_snapshot_elsewhere = true}, false, STEP_WAIT},
-        {"another one, begun", {.agent = true, .vm_snapshot_elsewhere = true}, true, STEP_TODO},
+        {"free", {.agent = true}, {}, false, STEP_TODO},
+        {"frozen", {.agent = true, .freeze_status = "frozen"}, {}, false, STEP_WAIT},
+        {"a thaw is owed", {.agent = true}, {.freeze_elsewhere = true}, false, STEP_WAIT},
+        {"a thaw is owed, begun", {.agent = true}, {.freeze_elsewhere = true}, true, STEP_WAIT},
+        {"another one", {.agent = true}, {.vm_snapshot_elsewhere = true}, false, STEP_WAIT},
+        {"another one, begun", {.agent = true}, {.vm_snapshot_elsewhere = true}, true, STEP_TODO},
         {"enough others",
-         {.agent = true, .freezes_full = true, .freezes_max = 4},
+         {.agent = true},
+         {.freezes_full = true, .freezes_max = 4},
          false,
          STEP_WAIT},
-        {"enough others, begun", {.agent = true, .freezes_full = true}, true, STEP_TODO},
-        {"no agent, enough others", {.freezes_full = true}, false, STEP_TODO},
-        {"just thawed", {.agent = true, .last_thaw_ms = 1790000000000 - 5000}, false, STEP_WAIT},
+        {"enough others, begun", {.agent = true}, {.freezes_full = true}, true, STEP_TODO},
+        {"no agent, enough others", {}, {.freezes_full = true}, false, STEP_TODO},
+        {"just thawed", {.agent = true}, {.last_thaw_ms = 1790000000000 - 5000}, false, STEP_WAIT},
         {"thawed long ago",
-         {.agent = true, .last_thaw_ms = 1790000000000 - 7000},
+         {.agent = true},
+         {.last_thaw_ms = 1790000000000 - 7000},
          false,
          STEP_TODO},
-        {"no agent", {.freeze_status = "frozen", .freeze_elsewhere = true}, false, STEP_TODO},
-        {"locked", {.holds.snapshot = "theirs"}, false, STEP_WAIT},
+        {"no agent", {.freeze_status = "frozen"}, {.freeze_elsewhere = true}, false, STEP_TODO},
+        {"locked", {.holds.snapshot = "theirs"}, {}, false, STEP_WAIT},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct why why = {0};
         struct call_log call_log = {0};
         struct clone_state v = {
             .source = rows[i].source,
+            .others = rows[i].others,
             .call_log = &call_log,
             .now = {now, 1},
             .effective = {.method = METHOD_VM_SNAPSHOT},
@@ -212,7 +216,7 @@ static void test_vm_snapshot_waits_for_the_guest(void **state)
         v.source.vmi_exists = true;
         if (check_vm_snapshot(&v, &why) != rows[i].expected ||
             why.reason != (rows[i].expected == STEP_TODO ? REASON_CLONING
-                           : rows[i].source.freezes_full ? REASON_QUEUED
+                           : rows[i].others.freezes_full ? REASON_QUEUED
                                                          : REASON_SOURCE_BUSY))
             fail_msg("%s: %s", rows[i].name, why.message);
     }

@@ -22,7 +22,7 @@ static struct clone_state frozen_state(struct arena *a, struct call_log *call_lo
                             .now = {wall_ms, mono_ms},
                             .wukong = &wukong,
                             .unfreeze_timeout_ms = 60000};
-    v.source = (struct source_state){.vmi_exists = true, .vmi_uid = "u", .vmi_name = "src"};
+    v.source = (struct source_machine){.vmi_exists = true, .vmi_uid = "u", .vmi_name = "src"};
     v.record.attempt.freeze.requested_ms = ASKED;
     v.record.attempt.freeze.deadline_ms = ASKED + 60000;
     v.record.attempt.freeze.vmi_uid = "u";

@@ -29,7 +29,7 @@ static void test_who_holds_a_place(void **state)
         if (rows[i].vm)
             put(&c, KIND_VM, rows[i].vm);
         build(&c);
-        c.state.source.may_start = true;
+        c.state.permit.may_start = true;
         /* As a plan is refused that was made of the machine while it is stopped. */
         c.state.capture.refusal = REASON_SOURCE_BUSY;
         c.state.capture.api_error_text = "its claim is not bound";

@@ -115,7 +115,7 @@ static void judge(struct arena *a, const char *policy, const char *wukong, bool 
     assert_int_equal(wukong_decode(a, w, &object, &err), 0);
     struct wukong_effective e = wukong_resolve_defaults(&object.spec, object.ns);
     /* The VM is there and stopped; a VMI is not. */
-    struct source_facts source = {.looked_up = true, .vm_exists = true};
+    struct source_facts source = {.looked_up = true, .machine.vm_exists = true};
     struct policy_request r = {.user = user_known ? "eve" : NULL,
                                .groups = groups,
                                .group_count = ARRAY_LEN(groups),
@@ -314,11 +314,11 @@ static void test_minimum_consistency(void **state)
         assert_int_equal(wukong_decode(&a, w, &object, &err), 0);
         struct wukong_effective e = wukong_resolve_defaults(&object.spec, object.ns);
         struct source_facts source = {.looked_up = true,
-                                      .vm_exists = true,
-                                      .vmi_exists = !table[i].stopped,
-                                      .vmi_phase = table[i].stopped ? NULL : "Running",
-                                      .agent_connected = !table[i].stopped && !table[i].no_agent,
-                                      .paused = table[i].paused};
+                                      .machine.vm_exists = true,
+                                      .machine.vmi_exists = !table[i].stopped,
+                                      .machine.phase = table[i].stopped ? NULL : "Running",
+                                      .machine.agent = !table[i].stopped && !table[i].no_agent,
+                                      .machine.paused = table[i].paused};
         struct disk_plan plans[2] = {{.name = "root", .method = DISK_RESTORE},
                                      {.name = "data", .method = DISK_RESTORE}};
         plans[0].cut.slow = table[i].slow;

@@ -282,12 +282,12 @@ static void test_facts(void **state)
     CLEANUP_JSON cJSON *vmi = parse_yaml(VMI(
         PLAIN ", architecture: amd64", VMI_STATUS("Running", AGENT, ", fsFreezeStatus: frozen")));
     facts_read_source(&a, vm, vmi, &s);
-    assert_true(s.vm_exists && s.vmi_exists && s.instancetype && s.agent_connected);
-    assert_string_equal(s.vm_uid, "v-1");
-    assert_string_equal(s.vmi_uid, "i-1");
+    assert_true(s.machine.vm_exists && s.machine.vmi_exists && s.instancetype && s.machine.agent);
+    assert_string_equal(s.machine.vm_uid, "v-1");
+    assert_string_equal(s.machine.vmi_uid, "i-1");
     assert_string_equal(s.vm_run_strategy, "Manual");
-    assert_string_equal(s.freeze_status, "frozen");
-    assert_string_equal(s.holds.snapshot, "snap-1");
+    assert_string_equal(s.machine.freeze_status, "frozen");
+    assert_string_equal(s.machine.holds.snapshot, "snap-1");
     assert_string_equal(s.node_arch, "amd64");
     assert_int_equal(s.volume_count, 3);
     assert_true(facts_volume(&s, "root")->boot);
