@@ -437,6 +437,7 @@ static void watch(struct keeper *k, enum watched_kind which, struct kube_kind ki
 
 static void watch_all(struct keeper *k)
 {
+    /* Not in wukong/api/resources.h: certificates know no Wukong, and may not use that layer. */
     struct kube_kind core = {.group = "",
                              .version = "v1",
                              .resource = "secrets",

@@ -12,6 +12,7 @@
 #define CALL_MS (LEASE_RENEW_DEADLINE_MS / 2)
 #define RELEASE_MS 2000
 
+/* Not in wukong/api/resources.h: the client below this folder knows no Wukong. */
 static const struct kube_kind lease_kind = {
     .group = "coordination.k8s.io", .version = "v1", .resource = "leases", .kind = "Lease"};
 

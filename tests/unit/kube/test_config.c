@@ -58,88 +58,87 @@ static void test_complete(void **state)
     assert_false(c.insecure);
 }
 
+static const struct choice {
+    int line;
+    const char *text, *context;
+    bool insecure;
+    const char *message; /* part of the refusal; NULL: accepted */
+} choices[] = {
+    {__LINE__, HEAD CONTEXT CLUSTER USER, NULL, false, NULL},
+    {__LINE__, HEAD CONTEXT CLUSTER USER, "c", false, NULL},
+    {__LINE__, HEAD CONTEXT CLUSTER USER, "d", false, "there is no context \"d\""},
+    {__LINE__, CONTEXT CLUSTER USER, NULL, false, "no current-context"},
+    {__LINE__, CONTEXT CLUSTER USER, "c", false, NULL},
+    {__LINE__, HEAD CONTEXT USER, NULL, false, "there is no cluster \"k\""},
+    {__LINE__, HEAD CONTEXT CLUSTER, NULL, false, "there is no user \"u\""},
+    {__LINE__, HEAD CLUSTER "contexts:\n- {name: c, context: {cluster: k}}\n", NULL, false, NULL},
+    {__LINE__, "", NULL, false, "kubeconfig"},
+    {__LINE__, "[]", "c", false, "not a kubeconfig"},
+    {__LINE__, "a: [", "c", false, "line"},
+    {__LINE__, "{\"clusters\":{},\"contexts\":7}", "c", false, "there is no context"},
+    {__LINE__, HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {}}\n", NULL, false, "no server"},
+    {__LINE__, HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"h:1\"}}\n", NULL,
+     false, "must begin with https://"},
+    {__LINE__, HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"http://h\"}}\n", NULL,
+     false, "must begin with https://"},
+    {__LINE__,
+     HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"http://127.0.0.1:8\"}}\n", NULL,
+     false, NULL},
+    {__LINE__,
+     HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"http://localhost.evil\"}}\n",
+     NULL, false, "must begin with https://"},
+    {__LINE__, HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"https://\"}}\n", NULL,
+     false, "names no host"},
+    {__LINE__, HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"https://u@h\"}}\n",
+     NULL, false, "user names"},
+    {__LINE__,
+     HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"https://h\", "
+                       "insecure-skip-tls-verify: true}}\n",
+     NULL, false, "not allowed here"},
+    {__LINE__,
+     HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"https://h\", "
+                       "insecure-skip-tls-verify: true}}\n",
+     NULL, true, NULL},
+    {__LINE__,
+     HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"https://h\", "
+                       "insecure-skip-tls-verify: true, certificate-authority: x}}\n",
+     NULL, true, "contradicts"},
+    {__LINE__,
+     HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"https://h\", "
+                       "certificate-authority-data: \"%%%\"}}\n",
+     NULL, false, "certificate-authority-data is no base64"},
+    {__LINE__,
+     HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"https://h\", "
+                       "certificate-authority-data: \"aGVsbG8=\"}}\n",
+     NULL, false, "holds no PEM block"},
+    {__LINE__, HEAD CONTEXT CLUSTER "users:\n- {name: u, user: {exec: {command: x}}}\n", NULL,
+     false, "\"exec\" cannot be used"},
+    {__LINE__, HEAD CONTEXT CLUSTER "users:\n- {name: u, user: {username: x, password: y}}\n", NULL,
+     false, "\"username\" cannot be used"},
+    {__LINE__, HEAD CONTEXT CLUSTER "users:\n- {name: u, user: {as: root, token: a}}\n", NULL,
+     false, "\"as\" cannot be used"},
+    {__LINE__, HEAD CONTEXT CLUSTER "users:\n- {name: u, user: {auth-provider: {name: g}}}\n", NULL,
+     false, "\"auth-provider\" cannot be used"},
+    {__LINE__, HEAD CONTEXT CLUSTER "users:\n- {name: u, user: {client-certificate: a}}\n", NULL,
+     false, "come together"},
+    {__LINE__, HEAD CONTEXT CLUSTER "users:\n- {name: u, user: {token: \"a b\"}}\n", NULL, false,
+     "token holds blanks"},
+    {__LINE__, HEAD CONTEXT CLUSTER "users:\n- {name: u, user: {token: \"a\\nX: y\"}}\n", NULL,
+     false, "token holds blanks"},
+    {__LINE__, HEAD CONTEXT CLUSTER "users:\n- {name: u, user: }\n", NULL, false, NULL},
+};
+
 static void test_choices(void **state)
 {
     (void)state;
-    static const struct {
-        int line;
-        const char *text, *context;
-        bool insecure;
-        const char *message; /* part of the refusal; NULL: accepted */
-    } rows[] = {
-        {__LINE__, HEAD CONTEXT CLUSTER USER, NULL, false, NULL},
-        {__LINE__, HEAD CONTEXT CLUSTER USER, "c", false, NULL},
-        {__LINE__, HEAD CONTEXT CLUSTER USER, "d", false, "there is no context \"d\""},
-        {__LINE__, CONTEXT CLUSTER USER, NULL, false, "no current-context"},
-        {__LINE__, CONTEXT CLUSTER USER, "c", false, NULL},
-        {__LINE__, HEAD CONTEXT USER, NULL, false, "there is no cluster \"k\""},
-        {__LINE__, HEAD CONTEXT CLUSTER, NULL, false, "there is no user \"u\""},
-        {__LINE__, HEAD CLUSTER "contexts:\n- {name: c, context: {cluster: k}}\n", NULL, false,
-         NULL},
-        {__LINE__, "", NULL, false, "kubeconfig"},
-        {__LINE__, "[]", "c", false, "not a kubeconfig"},
-        {__LINE__, "a: [", "c", false, "line"},
-        {__LINE__, "{\"clusters\":{},\"contexts\":7}", "c", false, "there is no context"},
-        {__LINE__, HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {}}\n", NULL, false,
-         "no server"},
-        {__LINE__, HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"h:1\"}}\n", NULL,
-         false, "must begin with https://"},
-        {__LINE__, HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"http://h\"}}\n",
-         NULL, false, "must begin with https://"},
-        {__LINE__,
-         HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"http://127.0.0.1:8\"}}\n",
-         NULL, false, NULL},
-        {__LINE__,
-         HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"http://localhost.evil\"}}\n",
-         NULL, false, "must begin with https://"},
-        {__LINE__, HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"https://\"}}\n",
-         NULL, false, "names no host"},
-        {__LINE__, HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"https://u@h\"}}\n",
-         NULL, false, "user names"},
-        {__LINE__,
-         HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"https://h\", "
-                           "insecure-skip-tls-verify: true}}\n",
-         NULL, false, "not allowed here"},
-        {__LINE__,
-         HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"https://h\", "
-                           "insecure-skip-tls-verify: true}}\n",
-         NULL, true, NULL},
-        {__LINE__,
-         HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"https://h\", "
-                           "insecure-skip-tls-verify: true, certificate-authority: x}}\n",
-         NULL, true, "contradicts"},
-        {__LINE__,
-         HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"https://h\", "
-                           "certificate-authority-data: \"%%%\"}}\n",
-         NULL, false, "certificate-authority-data is no base64"},
-        {__LINE__,
-         HEAD CONTEXT USER "clusters:\n- {name: k, cluster: {server: \"https://h\", "
-                           "certificate-authority-data: \"aGVsbG8=\"}}\n",
-         NULL, false, "holds no PEM block"},
-        {__LINE__, HEAD CONTEXT CLUSTER "users:\n- {name: u, user: {exec: {command: x}}}\n", NULL,
-         false, "\"exec\" cannot be used"},
-        {__LINE__, HEAD CONTEXT CLUSTER "users:\n- {name: u, user: {username: x, password: y}}\n",
-         NULL, false, "\"username\" cannot be used"},
-        {__LINE__, HEAD CONTEXT CLUSTER "users:\n- {name: u, user: {as: root, token: a}}\n", NULL,
-         false, "\"as\" cannot be used"},
-        {__LINE__, HEAD CONTEXT CLUSTER "users:\n- {name: u, user: {auth-provider: {name: g}}}\n",
-         NULL, false, "\"auth-provider\" cannot be used"},
-        {__LINE__, HEAD CONTEXT CLUSTER "users:\n- {name: u, user: {client-certificate: a}}\n",
-         NULL, false, "come together"},
-        {__LINE__, HEAD CONTEXT CLUSTER "users:\n- {name: u, user: {token: \"a b\"}}\n", NULL,
-         false, "token holds blanks"},
-        {__LINE__, HEAD CONTEXT CLUSTER "users:\n- {name: u, user: {token: \"a\\nX: y\"}}\n", NULL,
-         false, "token holds blanks"},
-        {__LINE__, HEAD CONTEXT CLUSTER "users:\n- {name: u, user: }\n", NULL, false, NULL},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(choices); i++) {
         CLEANUP_KUBE_CONFIG struct kube_config c = {0};
         struct err err = {0};
-        int status = parse(rows[i].text, rows[i].context, rows[i].insecure, &c, &err);
-        if ((status == 0) != (rows[i].message == NULL) ||
-            (rows[i].message && !strstr(err.message, rows[i].message)))
-            fail_msg("row at line %d: %d %s", rows[i].line, status, err.message);
-        CHECK_ROW(&rows[i], status != 0 || c.ns);
+        int status = parse(choices[i].text, choices[i].context, choices[i].insecure, &c, &err);
+        if ((status == 0) != (choices[i].message == NULL) ||
+            (choices[i].message && !strstr(err.message, choices[i].message)))
+            fail_msg("row at line %d: %d %s", choices[i].line, status, err.message);
+        CHECK_ROW(&choices[i], status != 0 || c.ns);
     }
 }
 

@@ -239,76 +239,76 @@ static void test_no_access_modes(void **state)
     "'volumeMode':'Block','storageClassName':'fast','resources':{'requests':{'storage':'10Gi'}},"  \
     "'accessModes':['ReadWriteMany']"
 
+static const struct reply_row {
+    const char *name, *reply;
+    enum err_kind kind; /* ERR_NONE: it matches */
+    const char *error;
+} replies[] = {
+    {"as sent", "{" OURS ",'spec':{" FROM_SNAPSHOT "," REST "}}", ERR_NONE, NULL},
+    {"dataSourceRef filled in by the API server",
+     "{" OURS ",'spec':{" FROM_SNAPSHOT ",'dataSourceRef':{'apiGroup':'snapshot.storage.k8s.io'"
+     ",'kind':'VolumeSnapshot','name':'snap-1'}," REST "}}",
+     ERR_NONE, NULL},
+    {"expanded since",
+     "{" OURS ",'spec':{" FROM_SNAPSHOT
+     ",'volumeMode':'Block','accessModes':['ReadWriteMany'],'storageClassName':'fast',"
+     "'resources':{'requests':{'storage':'20Gi'}}}}",
+     ERR_NONE, NULL},
+    {"data source dropped", "{" OURS ",'spec':{" REST "}}", ERR_REFUSED,
+     "the API server dropped its data source"},
+    {"another snapshot",
+     "{" OURS ",'spec':{'dataSource':{'apiGroup':'snapshot.storage.k8s.io','kind':"
+     "'VolumeSnapshot','name':'snap-2'}," REST "}}",
+     ERR_REFUSED, "another data source than \"snap-1\""},
+    {"a claim of that name instead",
+     "{" OURS ",'spec':{'dataSource':{'kind':'PersistentVolumeClaim','name':'snap-1'}," REST "}}",
+     ERR_REFUSED, "another data source"},
+    {"another group",
+     "{" OURS ",'spec':{'dataSource':{'apiGroup':'example.com','kind':'VolumeSnapshot','name':"
+     "'snap-1'}," REST "}}",
+     ERR_REFUSED, "another data source"},
+    {"a reference into another namespace",
+     "{" OURS ",'spec':{" FROM_SNAPSHOT ",'dataSourceRef':{'apiGroup':'snapshot.storage.k8s.io'"
+     ",'kind':'VolumeSnapshot','name':'snap-1','namespace':'other'}," REST "}}",
+     ERR_REFUSED, "another data source"},
+    {"volumeMode",
+     "{" OURS ",'spec':{" FROM_SNAPSHOT ",'storageClassName':'fast','resources':{'requests':{"
+     "'storage':'10Gi'}}}}",
+     ERR_REFUSED, "volumeMode Filesystem instead of Block"},
+    {"class",
+     "{" OURS ",'spec':{" FROM_SNAPSHOT ",'volumeMode':'Block','storageClassName':'slow',"
+     "'resources':{'requests':{'storage':'10Gi'}}}}",
+     ERR_REFUSED, "storageClassName \"slow\" instead of \"fast\""},
+    {"size",
+     "{" OURS ",'spec':{" FROM_SNAPSHOT ",'volumeMode':'Block','storageClassName':'fast',"
+     "'resources':{'requests':{'storage':'9Gi'}}}}",
+     ERR_REFUSED, "asks for 9Gi instead of 10Gi"},
+    {"access modes",
+     "{" OURS ",'spec':{" FROM_SNAPSHOT ",'volumeMode':'Block','storageClassName':'fast',"
+     "'resources':{'requests':{'storage':'10Gi'}},'accessModes':['ReadWriteOnce']}}",
+     ERR_REFUSED, "other accessModes"},
+    {"a stranger's claim",
+     "{'metadata':{'labels':{'vm.novasphere.dev/wukong-uid':'someone'}},'spec':{" FROM_SNAPSHOT
+     "," REST "}}",
+     ERR_EXISTS, "does not bear this clone's label"},
+    {"a claim without labels", "{'metadata':{},'spec':{" FROM_SNAPSHOT "," REST "}}", ERR_EXISTS,
+     "does not bear this clone's label"},
+};
+
 static void test_matches(void **state)
 {
     (void)state;
-    static const struct {
-        const char *name, *reply;
-        enum err_kind kind; /* ERR_NONE: it matches */
-        const char *error;
-    } rows[] = {
-        {"as sent", "{" OURS ",'spec':{" FROM_SNAPSHOT "," REST "}}", ERR_NONE, NULL},
-        {"dataSourceRef filled in by the API server",
-         "{" OURS ",'spec':{" FROM_SNAPSHOT ",'dataSourceRef':{'apiGroup':'snapshot.storage.k8s.io'"
-         ",'kind':'VolumeSnapshot','name':'snap-1'}," REST "}}",
-         ERR_NONE, NULL},
-        {"expanded since",
-         "{" OURS ",'spec':{" FROM_SNAPSHOT
-         ",'volumeMode':'Block','accessModes':['ReadWriteMany'],'storageClassName':'fast',"
-         "'resources':{'requests':{'storage':'20Gi'}}}}",
-         ERR_NONE, NULL},
-        {"data source dropped", "{" OURS ",'spec':{" REST "}}", ERR_REFUSED,
-         "the API server dropped its data source"},
-        {"another snapshot",
-         "{" OURS ",'spec':{'dataSource':{'apiGroup':'snapshot.storage.k8s.io','kind':"
-         "'VolumeSnapshot','name':'snap-2'}," REST "}}",
-         ERR_REFUSED, "another data source than \"snap-1\""},
-        {"a claim of that name instead",
-         "{" OURS ",'spec':{'dataSource':{'kind':'PersistentVolumeClaim','name':'snap-1'}," REST
-         "}}",
-         ERR_REFUSED, "another data source"},
-        {"another group",
-         "{" OURS ",'spec':{'dataSource':{'apiGroup':'example.com','kind':'VolumeSnapshot','name':"
-         "'snap-1'}," REST "}}",
-         ERR_REFUSED, "another data source"},
-        {"a reference into another namespace",
-         "{" OURS ",'spec':{" FROM_SNAPSHOT ",'dataSourceRef':{'apiGroup':'snapshot.storage.k8s.io'"
-         ",'kind':'VolumeSnapshot','name':'snap-1','namespace':'other'}," REST "}}",
-         ERR_REFUSED, "another data source"},
-        {"volumeMode",
-         "{" OURS ",'spec':{" FROM_SNAPSHOT ",'storageClassName':'fast','resources':{'requests':{"
-         "'storage':'10Gi'}}}}",
-         ERR_REFUSED, "volumeMode Filesystem instead of Block"},
-        {"class",
-         "{" OURS ",'spec':{" FROM_SNAPSHOT ",'volumeMode':'Block','storageClassName':'slow',"
-         "'resources':{'requests':{'storage':'10Gi'}}}}",
-         ERR_REFUSED, "storageClassName \"slow\" instead of \"fast\""},
-        {"size",
-         "{" OURS ",'spec':{" FROM_SNAPSHOT ",'volumeMode':'Block','storageClassName':'fast',"
-         "'resources':{'requests':{'storage':'9Gi'}}}}",
-         ERR_REFUSED, "asks for 9Gi instead of 10Gi"},
-        {"access modes",
-         "{" OURS ",'spec':{" FROM_SNAPSHOT ",'volumeMode':'Block','storageClassName':'fast',"
-         "'resources':{'requests':{'storage':'10Gi'}},'accessModes':['ReadWriteOnce']}}",
-         ERR_REFUSED, "other accessModes"},
-        {"a stranger's claim",
-         "{'metadata':{'labels':{'vm.novasphere.dev/wukong-uid':'someone'}},'spec':{" FROM_SNAPSHOT
-         "," REST "}}",
-         ERR_EXISTS, "does not bear this clone's label"},
-        {"a claim without labels", "{'metadata':{},'spec':{" FROM_SNAPSHOT "," REST "}}",
-         ERR_EXISTS, "does not bear this clone's label"},
-    };
     CLEANUP_FIXTURE struct wukong_fixture f;
     fixture_init(&f, NULL, NULL);
     CLEANUP_JSON cJSON *source = parse(source_claim);
     struct manifest_claim c = a_claim(&f, source);
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(replies); i++) {
         struct err err = {0};
-        CLEANUP_JSON cJSON *reply = parse(rows[i].reply);
+        CLEANUP_JSON cJSON *reply = parse(replies[i].reply);
         int status = manifest_pvc_matches(reply, &c, &err);
-        if ((status == 0) != (rows[i].kind == ERR_NONE) || err.kind != rows[i].kind ||
-            (rows[i].error && !strstr(err.message, rows[i].error)))
-            fail_msg("%s: %s", rows[i].name, status ? err.message : "matches");
+        if ((status == 0) != (replies[i].kind == ERR_NONE) || err.kind != replies[i].kind ||
+            (replies[i].error && !strstr(err.message, replies[i].error)))
+            fail_msg("%s: %s", replies[i].name, status ? err.message : "matches");
     }
     struct err err = {0};
     CLEANUP_JSON cJSON *own = body_of(&c, false);

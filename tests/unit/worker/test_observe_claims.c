@@ -35,7 +35,12 @@ static void test_data_volume(void **state)
         assert_false(s->host_copied);
         drop(&c);
     }
-    /* The claim is in the cache before its DataVolume: it is neither empty nor filled. */
+}
+
+/* The claim is in the cache before its DataVolume: it is neither empty nor filled. */
+static void test_claim_before_its_data_volume(void **state)
+{
+    (void)state;
     struct cluster early = {0};
     wukong(&early, OF_VMI, PAST_CUT);
     carrier(&early, "{\"source\":" SOURCE ",\"disks\":[" DISK("2", ",\"pvc\":{}") "]}");
@@ -49,7 +54,12 @@ static void test_data_volume(void **state)
     assert_true(first->exists && first->sourced);
     assert_false(first->bound);
     drop(&early);
-    /* CDI's silent fallback to a copy of every byte is told, with CDI's reason. */
+}
+
+/* CDI's silent fallback to a copy of every byte is told, with CDI's reason. */
+static void test_data_volume_copied_by_host(void **state)
+{
+    (void)state;
     struct cluster copied = {0};
     wukong(&copied, OF_VMI, PAST_CUT);
     carrier(&copied, "{\"source\":" SOURCE ",\"disks\":[" DISK("2", ",\"pvc\":{}") "]}");
@@ -71,7 +81,12 @@ static void test_data_volume(void **state)
     status_write(&copied.state, &d, &text);
     assert_non_null(strstr(text.data, "\"method\":\"CDIHostCopy\""));
     drop(&copied);
-    /* A foreign claim under a DataVolume's name is not ours. */
+}
+
+/* A foreign claim under a DataVolume's name is not ours. */
+static void test_foreign_claim_of_that_name(void **state)
+{
+    (void)state;
     struct cluster c = {0};
     wukong(&c, OF_VMI, PAST_CUT);
     carrier(&c, "{\"source\":" SOURCE ",\"disks\":[" DISK("2", ",\"pvc\":{}") "]}");
@@ -357,6 +372,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_data_volume),
+        cmocka_unit_test(test_claim_before_its_data_volume),
+        cmocka_unit_test(test_data_volume_copied_by_host),
+        cmocka_unit_test(test_foreign_claim_of_that_name),
         cmocka_unit_test(test_data_volume_seen_late),
         cmocka_unit_test(test_strangers_claim),
         cmocka_unit_test(test_claim_events),

@@ -135,92 +135,89 @@ static int64_t at(const char *time)
     "'windows':[{'schedule':'30 2 * * *','duration':'1h','timeZone':'Europe/Berlin'}]"
 #define NOON "2026-06-01T12:00:00Z"
 
+static const struct verdict_row {
+    const char *name, *first, *second, *now;
+    enum reason reason;
+    const char *until, *text;
+} verdict_rows[] = {
+    {"no policy", NULL, NULL, NOON, REASON_NONE, NULL, NULL},
+    {"one that asks nothing", "{}", NULL, NOON, REASON_NONE, NULL, NULL},
+    {"denied by a rule", "{'rules':{'cloneTypes':['full']}}", NULL, NOON, REASON_POLICY_DENIED,
+     NULL, "\"p0\": cloneType running is not allowed"},
+    {"only warned", "{'rules':{'cloneTypes':['full']},'validationActions':['Warn']}", NULL, NOON,
+     REASON_NONE, NULL, NULL},
+    {"only audited", "{'rules':{'cloneTypes':['full']},'validationActions':['Audit']}", NULL, NOON,
+     REASON_NONE, NULL, NULL},
+    {"both policies are named", "{'rules':{'cloneTypes':['full']}}",
+     "{'rules':{'quiesce':'Required'}}", NOON, REASON_POLICY_DENIED, NULL, "; ClonePolicy \"p1\""},
+    {"unreadable", "{'rules':{'cloneTypes':['fool']}}", NULL, NOON, REASON_POLICY_DENIED, NULL,
+     "\"p0\" cannot be read"},
+    {"the user is not known, so it matches",
+     "{'match':{'subjects':[{'kind':'Group','name':'guests'}]},'rules':{'cloneTypes':['full']}"
+     "}",
+     NULL, NOON, REASON_POLICY_DENIED, NULL, "\"p0\""},
+    {"the user is not known, so it is not exempt",
+     "{'exclude':{'subjects':[{'kind':'Group','name':'ops'}]},'rules':{'cloneTypes':['full']}}",
+     NULL, NOON, REASON_POLICY_DENIED, NULL, "\"p0\""},
+    {"denial before window", "{" NIGHT "}", "{'rules':{'cloneTypes':['full']}}", NOON,
+     REASON_POLICY_DENIED, NULL, "\"p1\""},
+    {"shut", "{" NIGHT "}", NULL, NOON, REASON_OUTSIDE_WINDOW, "2026-06-01T20:00:00Z",
+     "\"p0\": outside all windows; the next one opens at 2026-06-01T20:00:00Z"},
+    {"shut, and Deny waits too", "{" NIGHT ",'outsideWindow':'Deny'}", NULL, NOON,
+     REASON_OUTSIDE_WINDOW, "2026-06-01T20:00:00Z", "\"p0\""},
+    {"the later of two", "{" NIGHT "}", "{'windows':[{'schedule':'0 18 * * *','duration':'6h'}]}",
+     NOON, REASON_OUTSIDE_WINDOW, "2026-06-01T20:00:00Z", "\"p1\""},
+    {"window before limit", "{" NIGHT ",'limits':{'concurrentPerCluster':1}}", NULL, NOON,
+     REASON_OUTSIDE_WINDOW, "2026-06-01T20:00:00Z", "\"p0\""},
+    {"open", "{" NIGHT "}", NULL, "2026-06-01T20:00:00Z", REASON_NONE, NULL, NULL},
+    /* The clock goes forward: the night is six hours all the same, and ends at 05:00 local. */
+    {"spring, last minute", "{" NIGHT "}", NULL, "2026-03-29T02:59:59Z", REASON_NONE, NULL, NULL},
+    {"spring, shut", "{" NIGHT "}", NULL, "2026-03-29T03:00:00Z", REASON_OUTSIDE_WINDOW,
+     "2026-03-29T20:00:00Z", NULL},
+    /* It goes back: the night ends at 03:00 local. */
+    {"autumn, last minute", "{" NIGHT "}", NULL, "2026-10-25T01:59:59Z", REASON_NONE, NULL, NULL},
+    {"autumn, shut", "{" NIGHT "}", NULL, "2026-10-25T02:00:00Z", REASON_OUTSIDE_WINDOW,
+     "2026-10-25T21:00:00Z", NULL},
+    /* 02:30 does not exist on that day (robfig/cron: "will not be run"). */
+    {"the missing hour is left out", "{" MISSING_HOUR "}", NULL, "2026-03-29T00:00:00Z",
+     REASON_OUTSIDE_WINDOW, "2026-03-30T00:30:00Z", NULL},
+    {"the hour that comes twice, first", "{" MISSING_HOUR "}", NULL, "2026-10-25T00:30:00Z",
+     REASON_NONE, NULL, NULL},
+    {"a limit that is free", "{'limits':{'concurrentPerCluster':2}}", NULL, NOON, REASON_NONE, NULL,
+     NULL},
+    {"a limit that is not", "{'limits':{'concurrentPerCluster':1}}", NULL, NOON, REASON_QUEUED,
+     NULL, "\"p0\": at most 1 clones in the cluster at once; it waits for its turn"},
+    {"the smallest wins", "{'limits':{'concurrentPerCluster':5}}",
+     "{'limits':{'concurrentPerSource':1}}", NOON, REASON_QUEUED, NULL, "\"p1\""},
+    {"into the namespace", "{'limits':{'concurrentPerTargetNamespace':1}}", NULL, NOON,
+     REASON_QUEUED, NULL, "into one namespace"},
+    {"into the class", "{'limits':{'concurrentPerStorageClass':1}}", NULL, NOON, REASON_QUEUED,
+     NULL, "into one storage class"},
+    {"storage", "{'limits':{'storagePerTargetNamespace':'29Gi'}}", NULL, NOON, REASON_QUEUED, NULL,
+     "may hold 29Gi and this one needs 10Gi"},
+    {"storage that fits", "{'limits':{'storagePerTargetNamespace':'30Gi'}}", NULL, NOON,
+     REASON_NONE, NULL, NULL},
+    {"a warning limit holds nobody",
+     "{'limits':{'concurrentPerCluster':1},'validationActions':['Warn']}", NULL, NOON, REASON_NONE,
+     NULL, NULL},
+};
+
 static void test_verdicts(void **state)
 {
-    static const struct {
-        const char *name, *first, *second, *now;
-        enum reason reason;
-        const char *until, *text;
-    } rows[] = {
-        {"no policy", NULL, NULL, NOON, REASON_NONE, NULL, NULL},
-        {"one that asks nothing", "{}", NULL, NOON, REASON_NONE, NULL, NULL},
-        {"denied by a rule", "{'rules':{'cloneTypes':['full']}}", NULL, NOON, REASON_POLICY_DENIED,
-         NULL, "\"p0\": cloneType running is not allowed"},
-        {"only warned", "{'rules':{'cloneTypes':['full']},'validationActions':['Warn']}", NULL,
-         NOON, REASON_NONE, NULL, NULL},
-        {"only audited", "{'rules':{'cloneTypes':['full']},'validationActions':['Audit']}", NULL,
-         NOON, REASON_NONE, NULL, NULL},
-        {"both policies are named", "{'rules':{'cloneTypes':['full']}}",
-         "{'rules':{'quiesce':'Required'}}", NOON, REASON_POLICY_DENIED, NULL,
-         "; ClonePolicy \"p1\""},
-        {"unreadable", "{'rules':{'cloneTypes':['fool']}}", NULL, NOON, REASON_POLICY_DENIED, NULL,
-         "\"p0\" cannot be read"},
-        {"the user is not known, so it matches",
-         "{'match':{'subjects':[{'kind':'Group','name':'guests'}]},'rules':{'cloneTypes':['full']}"
-         "}",
-         NULL, NOON, REASON_POLICY_DENIED, NULL, "\"p0\""},
-        {"the user is not known, so it is not exempt",
-         "{'exclude':{'subjects':[{'kind':'Group','name':'ops'}]},'rules':{'cloneTypes':['full']}}",
-         NULL, NOON, REASON_POLICY_DENIED, NULL, "\"p0\""},
-        {"denial before window", "{" NIGHT "}", "{'rules':{'cloneTypes':['full']}}", NOON,
-         REASON_POLICY_DENIED, NULL, "\"p1\""},
-        {"shut", "{" NIGHT "}", NULL, NOON, REASON_OUTSIDE_WINDOW, "2026-06-01T20:00:00Z",
-         "\"p0\": outside all windows; the next one opens at 2026-06-01T20:00:00Z"},
-        {"shut, and Deny waits too", "{" NIGHT ",'outsideWindow':'Deny'}", NULL, NOON,
-         REASON_OUTSIDE_WINDOW, "2026-06-01T20:00:00Z", "\"p0\""},
-        {"the later of two", "{" NIGHT "}",
-         "{'windows':[{'schedule':'0 18 * * *','duration':'6h'}]}", NOON, REASON_OUTSIDE_WINDOW,
-         "2026-06-01T20:00:00Z", "\"p1\""},
-        {"window before limit", "{" NIGHT ",'limits':{'concurrentPerCluster':1}}", NULL, NOON,
-         REASON_OUTSIDE_WINDOW, "2026-06-01T20:00:00Z", "\"p0\""},
-        {"open", "{" NIGHT "}", NULL, "2026-06-01T20:00:00Z", REASON_NONE, NULL, NULL},
-        /* The clock goes forward: the night is six hours all the same, and ends at 05:00 local. */
-        {"spring, last minute", "{" NIGHT "}", NULL, "2026-03-29T02:59:59Z", REASON_NONE, NULL,
-         NULL},
-        {"spring, shut", "{" NIGHT "}", NULL, "2026-03-29T03:00:00Z", REASON_OUTSIDE_WINDOW,
-         "2026-03-29T20:00:00Z", NULL},
-        /* It goes back: the night ends at 03:00 local. */
-        {"autumn, last minute", "{" NIGHT "}", NULL, "2026-10-25T01:59:59Z", REASON_NONE, NULL,
-         NULL},
-        {"autumn, shut", "{" NIGHT "}", NULL, "2026-10-25T02:00:00Z", REASON_OUTSIDE_WINDOW,
-         "2026-10-25T21:00:00Z", NULL},
-        /* 02:30 does not exist on that day (robfig/cron: "will not be run"). */
-        {"the missing hour is left out", "{" MISSING_HOUR "}", NULL, "2026-03-29T00:00:00Z",
-         REASON_OUTSIDE_WINDOW, "2026-03-30T00:30:00Z", NULL},
-        {"the hour that comes twice, first", "{" MISSING_HOUR "}", NULL, "2026-10-25T00:30:00Z",
-         REASON_NONE, NULL, NULL},
-        {"a limit that is free", "{'limits':{'concurrentPerCluster':2}}", NULL, NOON, REASON_NONE,
-         NULL, NULL},
-        {"a limit that is not", "{'limits':{'concurrentPerCluster':1}}", NULL, NOON, REASON_QUEUED,
-         NULL, "\"p0\": at most 1 clones in the cluster at once; it waits for its turn"},
-        {"the smallest wins", "{'limits':{'concurrentPerCluster':5}}",
-         "{'limits':{'concurrentPerSource':1}}", NOON, REASON_QUEUED, NULL, "\"p1\""},
-        {"into the namespace", "{'limits':{'concurrentPerTargetNamespace':1}}", NULL, NOON,
-         REASON_QUEUED, NULL, "into one namespace"},
-        {"into the class", "{'limits':{'concurrentPerStorageClass':1}}", NULL, NOON, REASON_QUEUED,
-         NULL, "into one storage class"},
-        {"storage", "{'limits':{'storagePerTargetNamespace':'29Gi'}}", NULL, NOON, REASON_QUEUED,
-         NULL, "may hold 29Gi and this one needs 10Gi"},
-        {"storage that fits", "{'limits':{'storagePerTargetNamespace':'30Gi'}}", NULL, NOON,
-         REASON_NONE, NULL, NULL},
-        {"a warning limit holds nobody",
-         "{'limits':{'concurrentPerCluster':1},'validationActions':['Warn']}", NULL, NOON,
-         REASON_NONE, NULL, NULL},
-    };
     (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(verdict_rows); i++) {
         struct bench b;
-        bench_init(&b, rows[i].first, rows[i].second);
+        bench_init(&b, verdict_rows[i].first, verdict_rows[i].second);
         struct clone_usage busy = usage("lab/busy", 1, "lab/shop");
         struct clone_usage h = usage("lab/w", 2, "lab/shop");
         usage_describe(&b.usage, &busy, (const char *const[]){"fast"}, 1, 20 * GI);
         usage_describe(&b.usage, &h, (const char *const[]){"slow", "fast"}, 2, 10 * GI);
         usage_hold(&b.usage, &busy);
-        struct policy_verdict v = judge_at(&b, &h, true, CLONE_RUNNING, at(rows[i].now));
-        int64_t until = rows[i].until ? at(rows[i].until) : 0;
-        if (v.reason != rows[i].reason || v.until_ms != until ||
-            (rows[i].text && !strstr(str_or(v.why, ""), rows[i].text)))
-            fail_msg("%s: %s, until %lld: %s", rows[i].name, reason_table[v.reason].name,
+        struct policy_verdict v = judge_at(&b, &h, true, CLONE_RUNNING, at(verdict_rows[i].now));
+        int64_t until = verdict_rows[i].until ? at(verdict_rows[i].until) : 0;
+        if (v.reason != verdict_rows[i].reason || v.until_ms != until ||
+            (verdict_rows[i].text && !strstr(str_or(v.why, ""), verdict_rows[i].text)))
+            fail_msg("%s: %s, until %lld: %s", verdict_rows[i].name, reason_table[v.reason].name,
                      (long long)v.until_ms, str_or(v.why, "-"));
         usage_forget(&b.usage, &h);
         usage_forget(&b.usage, &busy);

@@ -260,90 +260,91 @@ static void test_cut_rules(void **state)
 }
 
 /* A running source of two disks, or of one, and what comes of it; then whom a policy denies. */
+static const struct least_row {
+    const char *clone, *least;
+    size_t disks;
+    bool stopped, no_agent, paused, slow, late;
+    enum consistency best;
+    const char *word; /* of the denial; NULL: none */
+} least_rows[] = {
+    {CLONE(""), "FilesystemConsistent", 2, .best = CONSISTENCY_FILESYSTEM},
+    {CLONE(""), "FilesystemConsistent", 2, .no_agent = true, .best = CONSISTENCY_CRASH_PER_DISK,
+     .word = "agent is not connected"},
+    {CLONE(""), "CrashConsistent", 2, .no_agent = true, .best = CONSISTENCY_CRASH_PER_DISK,
+     .word = "CrashConsistentPerDisk"},
+    {CLONE(""), "CrashConsistent", 1, .no_agent = true, .best = CONSISTENCY_CRASH},
+    {CLONE(""), "FilesystemConsistent", 1, .no_agent = true, .best = CONSISTENCY_CRASH,
+     .word = "quiesce to Required"},
+    {CLONE(""), "CrashConsistentPerDisk", 2, .no_agent = true, .best = CONSISTENCY_CRASH_PER_DISK},
+    {CLONE(""), "CrashConsistent", 2, .paused = true, .best = CONSISTENCY_CRASH_PER_DISK,
+     .word = "paused"},
+    {CLONE(""), "CrashConsistent", 2, .slow = true, .best = CONSISTENCY_CRASH_PER_DISK,
+     .word = "longer than a guest may stay frozen"},
+    {CLONE(", quiesce: Never"), "CrashConsistent", 2, .best = CONSISTENCY_CRASH_PER_DISK,
+     .word = "quiesce is Never"},
+    {CLONE(", quiesce: Never"), "CrashConsistent", 1, .best = CONSISTENCY_CRASH},
+    {CLONE(", quiesce: Required"), "FilesystemConsistent", 2, .no_agent = true,
+     .best = CONSISTENCY_FILESYSTEM},
+    {VM_CLONE(", quiesce: Never, cloneType: linked"), "FilesystemConsistent", 2, .stopped = true,
+     .best = CONSISTENCY_OFFLINE},
+    {VM_CLONE(", cloneType: full"), "FilesystemConsistent", 2, .stopped = true,
+     .best = CONSISTENCY_OFFLINE},
+    {VM_CLONE(", quiesce: Never, cloneType: running"), "CrashConsistent", 2, .stopped = true,
+     .best = CONSISTENCY_CRASH_PER_DISK, .word = "quiesce is Never"},
+    {VM_CLONE(", cloneType: running"), "FilesystemConsistent", 2, .stopped = true,
+     .best = CONSISTENCY_FILESYSTEM},
+    {CLONE(", snapshotMethod: VirtualMachineSnapshot"), "FilesystemConsistent", 2,
+     .best = CONSISTENCY_FILESYSTEM},
+    {CLONE(", snapshotMethod: VirtualMachineSnapshot"), "FilesystemConsistent", 2, .no_agent = true,
+     .best = CONSISTENCY_CRASH_PER_DISK, .word = "VolumeSnapshot"},
+    {CLONE(", snapshotMethod: VirtualMachineSnapshot"), "CrashConsistent", 2, .late = true,
+     .best = CONSISTENCY_CRASH_PER_DISK, .word = "KubeVirt thaws"},
+};
+
 static void test_minimum_consistency(void **state)
 {
     (void)state;
-    static const struct {
-        const char *clone, *least;
-        size_t disks;
-        bool stopped, no_agent, paused, slow, late;
-        enum consistency best;
-        const char *word; /* of the denial; NULL: none */
-    } table[] = {
-        {CLONE(""), "FilesystemConsistent", 2, .best = CONSISTENCY_FILESYSTEM},
-        {CLONE(""), "FilesystemConsistent", 2, .no_agent = true, .best = CONSISTENCY_CRASH_PER_DISK,
-         .word = "agent is not connected"},
-        {CLONE(""), "CrashConsistent", 2, .no_agent = true, .best = CONSISTENCY_CRASH_PER_DISK,
-         .word = "CrashConsistentPerDisk"},
-        {CLONE(""), "CrashConsistent", 1, .no_agent = true, .best = CONSISTENCY_CRASH},
-        {CLONE(""), "FilesystemConsistent", 1, .no_agent = true, .best = CONSISTENCY_CRASH,
-         .word = "quiesce to Required"},
-        {CLONE(""), "CrashConsistentPerDisk", 2, .no_agent = true,
-         .best = CONSISTENCY_CRASH_PER_DISK},
-        {CLONE(""), "CrashConsistent", 2, .paused = true, .best = CONSISTENCY_CRASH_PER_DISK,
-         .word = "paused"},
-        {CLONE(""), "CrashConsistent", 2, .slow = true, .best = CONSISTENCY_CRASH_PER_DISK,
-         .word = "longer than a guest may stay frozen"},
-        {CLONE(", quiesce: Never"), "CrashConsistent", 2, .best = CONSISTENCY_CRASH_PER_DISK,
-         .word = "quiesce is Never"},
-        {CLONE(", quiesce: Never"), "CrashConsistent", 1, .best = CONSISTENCY_CRASH},
-        {CLONE(", quiesce: Required"), "FilesystemConsistent", 2, .no_agent = true,
-         .best = CONSISTENCY_FILESYSTEM},
-        {VM_CLONE(", quiesce: Never, cloneType: linked"), "FilesystemConsistent", 2,
-         .stopped = true, .best = CONSISTENCY_OFFLINE},
-        {VM_CLONE(", cloneType: full"), "FilesystemConsistent", 2, .stopped = true,
-         .best = CONSISTENCY_OFFLINE},
-        {VM_CLONE(", quiesce: Never, cloneType: running"), "CrashConsistent", 2, .stopped = true,
-         .best = CONSISTENCY_CRASH_PER_DISK, .word = "quiesce is Never"},
-        {VM_CLONE(", cloneType: running"), "FilesystemConsistent", 2, .stopped = true,
-         .best = CONSISTENCY_FILESYSTEM},
-        {CLONE(", snapshotMethod: VirtualMachineSnapshot"), "FilesystemConsistent", 2,
-         .best = CONSISTENCY_FILESYSTEM},
-        {CLONE(", snapshotMethod: VirtualMachineSnapshot"), "FilesystemConsistent", 2,
-         .no_agent = true, .best = CONSISTENCY_CRASH_PER_DISK, .word = "VolumeSnapshot"},
-        {CLONE(", snapshotMethod: VirtualMachineSnapshot"), "CrashConsistent", 2, .late = true,
-         .best = CONSISTENCY_CRASH_PER_DISK, .word = "KubeVirt thaws"},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(least_rows); i++) {
         CLEANUP_ARENA struct arena a;
         CLEANUP_FREE struct policy_findings *f = xcalloc(1, sizeof(*f));
         arena_init(&a, MIB);
-        CLEANUP_JSON cJSON *w = parse_yaml(table[i].clone);
+        CLEANUP_JSON cJSON *w = parse_yaml(least_rows[i].clone);
         struct wukong object;
         struct err err;
         assert_int_equal(wukong_decode(&a, w, &object, &err), 0);
         struct wukong_effective e = wukong_resolve_defaults(&object.spec, object.ns);
         struct source_facts source = {.looked_up = true,
                                       .machine.vm_exists = true,
-                                      .machine.vmi_exists = !table[i].stopped,
-                                      .machine.phase = table[i].stopped ? NULL : "Running",
-                                      .machine.agent = !table[i].stopped && !table[i].no_agent,
-                                      .machine.paused = table[i].paused};
+                                      .machine.vmi_exists = !least_rows[i].stopped,
+                                      .machine.phase = least_rows[i].stopped ? NULL : "Running",
+                                      .machine.agent =
+                                          !least_rows[i].stopped && !least_rows[i].no_agent,
+                                      .machine.paused = least_rows[i].paused};
         struct disk_plan plans[2] = {{.name = "root", .method = DISK_RESTORE},
                                      {.name = "data", .method = DISK_RESTORE}};
-        plans[0].cut.slow = table[i].slow;
-        plans[0].cut.rule = table[i].late ? CUT_RULE_READY : CUT_RULE_CREATED;
-        struct disks disks = {.items = plans, .count = table[i].disks};
+        plans[0].cut.slow = least_rows[i].slow;
+        plans[0].cut.rule = least_rows[i].late ? CUT_RULE_READY : CUT_RULE_CREATED;
+        struct disks disks = {.items = plans, .count = least_rows[i].disks};
         struct policy_request r = {.user = "eve",
                                    .wukong = &object,
                                    .effective = &e,
                                    .disks = &disks,
                                    .cut = cut_foresee_source(&e, &source, &disks),
                                    .now_ms = NOW_MS};
-        if (r.cut.best != table[i].best)
+        if (r.cut.best != least_rows[i].best)
             fail_msg("row %zu: %s", i, consistency_names[r.cut.best]);
         for (int warns = 0; warns < 2; warns++) {
             CLEANUP_FREE char *text =
                 xasprintf(POLICY("{rules: {minimumConsistency: %s}, validationActions: [%s]}"),
-                          table[i].least, warns ? "Warn" : "Deny");
+                          least_rows[i].least, warns ? "Warn" : "Deny");
             CLEANUP_JSON cJSON *p = parse_yaml(text);
             struct policy decoded;
             policy_decode(&a, p, &decoded);
             policy_judge(&a, &decoded, 1, &r, NULL, POLICY_AT_ADMISSION, f);
             bool said = f->count == 1 && str_eq(f->items[0].rule, "minimumConsistency") &&
                         f->items[0].effect == (warns ? POLICY_WARN : POLICY_DENY) &&
-                        strstr(f->items[0].text, str_or(table[i].word, ""));
-            if (table[i].word ? !said : f->count != 0)
+                        strstr(f->items[0].text, str_or(least_rows[i].word, ""));
+            if (least_rows[i].word ? !said : f->count != 0)
                 fail_msg("row %zu: %zu found: %s", i, f->count, f->count ? f->items[0].text : "");
         }
     }

@@ -18,36 +18,38 @@ static void decode(struct arena *a, const char *yaml, struct wukong *w)
     assert_int_equal(wukong_decode(a, tree, w, &err), 0);
 }
 
-static void test_decode_everything(void **state)
+/* Every field of a Wukong, each with a value of its own. */
+static const char everything[] =
+    "{metadata: {name: w, namespace: prod, uid: u-1, resourceVersion: \"5\", generation: 3,"
+    " creationTimestamp: 2026-01-02T03:04:05Z, deletionTimestamp: 2026-01-02T03:04:06Z,"
+    " generateName: w-, labels: {a: b, c: \"\"}, annotations: {vm.novasphere.dev/retry: x},"
+    " finalizers: [other/f, vm.novasphere.dev/clone]},"
+    " spec: {cpu: 4, memory: 4Gi, replicas: 3, reclaimPolicy: Retain,"
+    " cloneSource: {type: vm, vmName: src, vmiName: i, namespace: ns, cloneType: running, "
+    "quiesce: Required,"
+    " snapshotMethod: VolumeSnapshot, volumeSnapshotClassName: vsc, stopSourceAfter: true,"
+    " deadlineSeconds: 60, retryLimit: 0, window: {schedule: \"@daily\", duration: 1h, "
+    "timeZone: CET},"
+    " notBefore: 2026-01-02T03:04:05Z, gates: [a, b], allowUnsnapshottable: false, "
+    "allowSecrets: [s, t]},"
+    " disks: [{name: d, size: 1.5Gi, storageClassName: sc, sourceDisk: s, boot: true, "
+    "image: i}, {name: e, size: 5}],"
+    " startStrategy: {autoStart: false, runStrategy: Manual}, osImage: o, sshKeySecret: k,"
+    " cloudInitUser: {name: u}, networks: [{name: n0, type: sriov, nadName: nad, vlanId: 7, "
+    "bridgeName: br,"
+    " physicalInterface: eth0, primary: true, ipConfig: {mode: static, address: 10.0.0.1/8, "
+    "gateway: 10.0.0.2,"
+    " dnsServers: [1.1.1.1]}}],"
+    " highAvailability: {restartPolicy: OnFailure, antiAffinity: true, nodeSelector: {k: "
+    "v}, tolerations: [{key: t}]}}}";
+
+static void test_decode_metadata(void **state)
 {
     (void)state;
     CLEANUP_ARENA struct arena a;
     struct wukong w;
     arena_init(&a, MIB);
-    decode(&a,
-           "{metadata: {name: w, namespace: prod, uid: u-1, resourceVersion: \"5\", generation: 3,"
-           " creationTimestamp: 2026-01-02T03:04:05Z, deletionTimestamp: 2026-01-02T03:04:06Z,"
-           " generateName: w-, labels: {a: b, c: \"\"}, annotations: {vm.novasphere.dev/retry: x},"
-           " finalizers: [other/f, vm.novasphere.dev/clone]},"
-           " spec: {cpu: 4, memory: 4Gi, replicas: 3, reclaimPolicy: Retain,"
-           " cloneSource: {type: vm, vmName: src, vmiName: i, namespace: ns, cloneType: running, "
-           "quiesce: Required,"
-           " snapshotMethod: VolumeSnapshot, volumeSnapshotClassName: vsc, stopSourceAfter: true,"
-           " deadlineSeconds: 60, retryLimit: 0, window: {schedule: \"@daily\", duration: 1h, "
-           "timeZone: CET},"
-           " notBefore: 2026-01-02T03:04:05Z, gates: [a, b], allowUnsnapshottable: false, "
-           "allowSecrets: [s, t]},"
-           " disks: [{name: d, size: 1.5Gi, storageClassName: sc, sourceDisk: s, boot: true, "
-           "image: i}, {name: e, size: 5}],"
-           " startStrategy: {autoStart: false, runStrategy: Manual}, osImage: o, sshKeySecret: k,"
-           " cloudInitUser: {name: u}, networks: [{name: n0, type: sriov, nadName: nad, vlanId: 7, "
-           "bridgeName: br,"
-           " physicalInterface: eth0, primary: true, ipConfig: {mode: static, address: 10.0.0.1/8, "
-           "gateway: 10.0.0.2,"
-           " dnsServers: [1.1.1.1]}}],"
-           " highAvailability: {restartPolicy: OnFailure, antiAffinity: true, nodeSelector: {k: "
-           "v}, tolerations: [{key: t}]}}}",
-           &w);
+    decode(&a, everything, &w);
     assert_string_equal(w.name, "w");
     assert_string_equal(w.generate_name, "w-");
     assert_string_equal(w.ns, "prod");
@@ -60,12 +62,16 @@ static void test_decode_everything(void **state)
     assert_null(wukong_pairs_get(&w.labels, "x"));
     assert_string_equal(wukong_pairs_get(&w.annotations, WUKONG_RETRY_ANNOTATION), "x");
     assert_true(w.has_finalizer);
+}
+
+static void test_decode_source(void **state)
+{
+    (void)state;
+    CLEANUP_ARENA struct arena a;
+    struct wukong w;
+    arena_init(&a, MIB);
+    decode(&a, everything, &w);
     const struct wukong_spec *s = &w.spec;
-    assert_true(s->has_cpu && s->has_replicas && s->source.present && s->ha.present);
-    assert_int_equal(s->cpu, 4);
-    assert_int_equal(s->memory_bytes, 4294967296);
-    assert_int_equal(s->replicas, 3);
-    assert_int_equal(s->reclaim, RECLAIM_RETAIN);
     assert_int_equal(s->source.type, SOURCE_VM);
     assert_string_equal(s->source.vm_name, "src");
     assert_string_equal(s->source.vmi_name, "i");
@@ -86,6 +92,21 @@ static void test_decode_everything(void **state)
     assert_int_equal(s->source.allow_secret_count, 2);
     assert_true(wukong_allows_secret(&s->source, "t"));
     assert_false(wukong_allows_secret(&s->source, "u"));
+}
+
+static void test_decode_machine(void **state)
+{
+    (void)state;
+    CLEANUP_ARENA struct arena a;
+    struct wukong w;
+    arena_init(&a, MIB);
+    decode(&a, everything, &w);
+    const struct wukong_spec *s = &w.spec;
+    assert_true(s->has_cpu && s->has_replicas && s->source.present && s->ha.present);
+    assert_int_equal(s->cpu, 4);
+    assert_int_equal(s->memory_bytes, 4294967296);
+    assert_int_equal(s->replicas, 3);
+    assert_int_equal(s->reclaim, RECLAIM_RETAIN);
     assert_int_equal(s->disk_count, 2);
     assert_string_equal(s->disks[0].source_disk, "s");
     assert_int_equal(s->disks[0].size_bytes, 1610612736);
@@ -104,8 +125,16 @@ static void test_decode_everything(void **state)
     assert_int_equal(s->ha.restart_policy, RESTART_ON_FAILURE);
     assert_string_equal(wukong_pairs_get(&s->ha.node_selector, "k"), "v");
     assert_string_equal(s->ha.tolerations, "[{\"key\":\"t\"}]");
+}
 
-    struct wukong_effective e = wukong_resolve_defaults(s, w.ns);
+static void test_effective_of_everything(void **state)
+{
+    (void)state;
+    CLEANUP_ARENA struct arena a;
+    struct wukong w;
+    arena_init(&a, MIB);
+    decode(&a, everything, &w);
+    struct wukong_effective e = wukong_resolve_defaults(&w.spec, w.ns);
     assert_true(e.is_clone && e.cross_namespace && e.stop_source_after && e.selective &&
                 e.needs_snapshot);
     assert_false(e.auto_start || e.allow_unsnapshottable);
@@ -335,9 +364,11 @@ static void test_source_defaults(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_decode_everything), cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_decode_garbage),    cmocka_unit_test(test_child_names),
-        cmocka_unit_test(test_identity),          cmocka_unit_test(test_source_defaults),
+        cmocka_unit_test(test_decode_metadata), cmocka_unit_test(test_decode_source),
+        cmocka_unit_test(test_decode_machine),  cmocka_unit_test(test_effective_of_everything),
+        cmocka_unit_test(test_defaults),        cmocka_unit_test(test_decode_garbage),
+        cmocka_unit_test(test_child_names),     cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_source_defaults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
