@@ -205,8 +205,38 @@ bool settle_attempt(const struct clone_state *v, struct decision *d, bool last)
     return thawed && landed && removed && stopped && unlabelled;
 }
 
+/* The attempt was given up for what its machines lacked, the worker died before it removed
+   anything, and a sidecar's next try has worked: all machines are there. */
+static bool came_good(const struct clone_state *v)
+{
+    static const enum reason lacked[] = {REASON_RESTORE_FAILED, REASON_VM_FAILED,
+                                         REASON_DEADLINE_EXCEEDED};
+    bool good = false;
+    for (size_t i = 0; i < ARRAY_LEN(lacked); i++)
+        good |= str_eq(v->record.error.reason, reason_table[lacked[i]].name);
+    good &= clone_past_cut(v) && v->target_count > 0;
+    for (size_t t = 0; good && t < v->target_count; t++)
+        good = clone_target_done(v, &v->targets[t]) && !teardown_asked_target(v, &v->targets[t]);
+    return good;
+}
+
+/* Of several machines, some may be somebody's by now. */
+static void take_abort_back(const struct clone_state *v, struct decision *d)
+{
+    d->record.error.attempt = 0;
+    d->record.error.terminal = false;
+    d->persist_first = true;
+    create_event(v, d, false, "AttemptGoesOn",
+                 "attempt %lld goes on: its machines are there after all (%s)",
+                 (long long)v->record.attempts, v->record.error.reason);
+}
+
 void after_failure(const struct clone_state *v, struct decision *d)
 {
+    if (came_good(v)) {
+        take_abort_back(v, d);
+        return;
+    }
     const struct clone_record *r = &v->record;
     int64_t deadline = deadline_of(v);
     int64_t left = clone_cleaning_left_ms(v);

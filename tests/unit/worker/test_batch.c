@@ -6,6 +6,7 @@
 #include "world.h"
 
 #include "decide/batch.h"
+#include "decide/decide_internal.h"
 #include "decide/last_look.h"
 
 #define NOW 1790000000000
@@ -260,6 +261,46 @@ static void test_what_has_come_good_is_not_repaired(void **state)
     }
 }
 
+/* The attempt was given up, and the worker died before anything was removed. Machines that run by
+   now stay, unless what was copied is worthless, or something of them was asked to go. */
+static void test_an_abort_is_taken_back(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *reason;
+        bool terminal, runs, asked, stays;
+    } rows[] = {
+        {"restored after all", "RestoreFailed", false, true, false, true},
+        {"started after all", "VirtualMachineFailed", false, true, false, true},
+        {"late, and there", "DeadlineExceeded", true, true, false, true},
+        {"late, and not there", "DeadlineExceeded", true, false, false, false},
+        {"asked to go", "RestoreFailed", false, true, true, false},
+        {"the copies are worthless", "SourceStarted", false, true, false, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct batch b;
+        make(&b);
+        b.v.target_count = 1;
+        b.v.ours_count = 2;
+        b.v.effective.replicas = 1;
+        b.targets[0].vm.up = rows[i].runs;
+        b.v.record.error.reason = rows[i].reason;
+        b.v.record.error.attempt = 1;
+        b.call_log.cleaning_mono_ms = NOW;
+        b.v.record.error.terminal = rows[i].terminal;
+        if (rows[i].asked)
+            (void)looked_at(&b, call_key_object(CALL_DELETE, "virtualmachines", NULL, "w-vm-0"),
+                            CALL_OK, 200);
+        b.d.record = b.v.record;
+        after_failure(&b.v, &b.d);
+        if (deletes(&b, "w-vm-0-root") == rows[i].stays ||
+            record_aborted(&b.d.record) == rows[i].stays || b.d.persist_first != rows[i].stays)
+            fail_msg("%s: deletes %d, aborted %d", rows[i].name, deletes(&b, "w-vm-0-root"),
+                     record_aborted(&b.d.record));
+        drop(&b);
+    }
+}
+
 /* From the same snapshots, in the same attempt; the others are not touched. */
 static void test_one_is_made_anew(void **state)
 {
@@ -342,6 +383,7 @@ int main(void)
         cmocka_unit_test(test_copies_are_proven_first),
         cmocka_unit_test(test_a_retry_that_waits_says_so),
         cmocka_unit_test(test_what_has_come_good_is_not_repaired),
+        cmocka_unit_test(test_an_abort_is_taken_back),
         cmocka_unit_test(test_one_is_made_anew),
         cmocka_unit_test(test_what_is_not_made_anew),
         cmocka_unit_test(test_all_but_what_stays_is_removed),
