@@ -74,6 +74,12 @@ struct metric metric_queue = {
     .help = "Wukongs that wait in the queue to be reconciled.",
     .kind = METRIC_GAUGE,
 };
+struct metric metric_orphans = {
+    .name = "wukong_orphans_deleted_total",
+    .help = "Deletions of temporary objects whose Wukong is gone, by resource.",
+    .kind = METRIC_COUNTER,
+    .labels = {"resource"},
+};
 
 void worker_metrics_register(void)
 {
@@ -81,7 +87,7 @@ void worker_metrics_register(void)
         &metric_clones,         &metric_attempts_failed, &metric_clone_seconds,
         &metric_step_seconds,   &metric_freeze_seconds,  &metric_active,
         &metric_snapshots_held, &metric_snapshot_bytes,  &metric_leader,
-        &metric_writes,         &metric_queue,
+        &metric_writes,         &metric_queue,           &metric_orphans,
     };
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         metric_register(all[i]);

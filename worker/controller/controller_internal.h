@@ -10,6 +10,7 @@
 #include "actions/execute.h"
 #include "base/log.h"
 #include "clones/clone_table.h"
+#include "controller/sweep.h"
 #include "controller/worker.h"
 #include "kube/client.h"
 #include "kube/store.h"
@@ -39,6 +40,7 @@ struct worker {
     struct cache_reader caches; /* the face that observers look through */
     struct policy_cache policies;
     struct policy_reports *policy_reports;
+    struct sweep *sweep;
     struct log_limit unreadable_log, too_large_log;
     bool leads, synced;
     struct {

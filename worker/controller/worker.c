@@ -107,11 +107,17 @@ static bool may_report(void *arg)
     return w->synced && may_write(w);
 }
 
+static bool may_sweep(void *arg)
+{
+    const struct worker *w = arg;
+    return !w->resigning.done && may_report(arg);
+}
+
 static void begin_when_ready(struct worker *w)
 {
-    if (w->synced && w->leads)
-        policy_reports_all(w->policy_reports);
     if (w->synced && w->leads) {
+        policy_reports_all(w->policy_reports);
+        sweep_begin(w->sweep);
         share_group_hold_listed(&w->clones, (struct now){worker_wall(w), worker_mono(w)});
         worker_enqueue_waiting(w);
     }
@@ -267,6 +273,15 @@ struct worker *worker_new(const struct worker_config *config)
                                                             .caches = &w->caches,
                                                             .may_write = may_report,
                                                             .arg = w});
+    w->sweep = sweep_new(&(struct sweep_options){.client = &w->client,
+                                                 .clock = config->clock,
+                                                 .timers = config->timers,
+                                                 .rng = config->rng,
+                                                 .caches = &w->caches,
+                                                 .clones = &w->clones,
+                                                 .scope = &w->scope,
+                                                 .may_sweep = may_sweep,
+                                                 .arg = w});
     w->queue = workqueue_new(&(struct workqueue_options){0});
     timer_init(&w->queue_timer, queue_timer, w);
     timer_init(&w->resigning.look, resign, w);
@@ -331,6 +346,7 @@ void worker_free(struct worker *w)
     timer_cancel(w->config.timers, &w->queue_timer);
     timer_cancel(w->config.timers, &w->resigning.look);
     lease_free(w->lease);
+    sweep_free(w->sweep);
     for (int k = 0; k < WORKER_KINDS; k++) {
         watches_free(w->watched[k].watches);
         store_free(w->watched[k].store);
@@ -399,5 +415,5 @@ bool worker_leads(const struct worker *w)
 
 unsigned long long worker_writes(const struct worker *w)
 {
-    return w->executor.writes + policy_reports_writes(w->policy_reports);
+    return w->executor.writes + policy_reports_writes(w->policy_reports) + sweep_writes(w->sweep);
 }

@@ -171,6 +171,10 @@ void tree_our_labels(cJSON *metadata, const struct wukong *w, int64_t index, con
     if (index >= 0) {
         CLEANUP_FREE char *text = xasprintf("%lld", (long long)index);
         tree_set_string(labels, MANIFEST_INDEX_LABEL, text);
+    } else {
+        CLEANUP_FREE char *text =
+            xasprintf("%s/%s in %s", w->ns, w->name, str_or(ns, "no namespace"));
+        tree_set_string(tree_object(metadata, "annotations"), MADE_FOR_ANNOTATION, text);
     }
     if (disk) {
         name_shorten(disk, value);

@@ -50,7 +50,8 @@ cJSON *tree_kubernetes(const char *api_version, const char *kind, const char *na
 /* Owned by the Wukong, which lives in the target's namespace, so that the garbage collector can
    follow. */
 void tree_our_owner(cJSON *metadata, const struct wukong *w, bool controller);
-/* Our labels on a child. index < 0 and disk NULL leave theirs out; ns is where the child lives
+/* Our labels on a child. index < 0 and disk NULL leave theirs out, and an object of no machine says
+   whose it is (MADE_FOR_ANNOTATION); ns is where the child lives
    (NULL: cluster-scoped) and adds the Wukong's namespace when it is another one. */
 void tree_our_labels(cJSON *metadata, const struct wukong *w, int64_t index, const char *disk,
                      const char *ns);

@@ -64,6 +64,7 @@ const struct call_kind_info call_kinds[CALL_KINDS] = {
     [CALL_RELEASE_SNAPSHOT] = {"release/{name}", CALL_CHANGES, false},
     [CALL_DELETE] = {"delete/{resource}/{name}", CALL_CHANGES, false},
     [CALL_LIST_LEFT] = {"left/{resource}/{ns}", CALL_READS, false},
+    [CALL_READ_ORPHAN] = {"orphan/{resource}/{name}", CALL_READS, false},
 
     [CALL_CAPTURE] = {"capture", CALL_WORKED_OUT, false},
     [CALL_SPEC_VERDICT] = {"valid/{number}", CALL_WORKED_OUT, false},

@@ -74,6 +74,7 @@ enum call_kind {
     CALL_RELEASE_SNAPSHOT,
     CALL_DELETE,
     CALL_LIST_LEFT,
+    CALL_READ_ORPHAN, /* what bears the UID of a Wukong that is gone */
     /* worked out from answers, and kept beside them */
     CALL_CAPTURE,
     CALL_SPEC_VERDICT,

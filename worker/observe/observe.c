@@ -61,7 +61,7 @@ static bool namespace_goes(const struct cache_reader *c, const char *name)
     return o && o->deleted_ms;
 }
 
-static void observe_namespaces(struct clone_state *v, const struct cache_reader *c)
+void observe_namespaces(struct clone_state *v, const struct cache_reader *c)
 {
     v->own_ns_terminating = namespace_goes(c, v->wukong->ns);
     v->source_ns_terminating =

@@ -40,6 +40,8 @@ void clone_state_release(struct clone_state *v);
 const cJSON *clone_field_tree(struct clone_state *v, const struct kube_object *o, const char *path);
 
 /* The parts of observe_clone. c: through which the state notes what cannot be read. */
+/* observe.c: whether the namespaces of the clone and of its source are being deleted. */
+void observe_namespaces(struct clone_state *v, const struct cache_reader *c);
 /* source.c */
 void observe_source(struct clone_state *v, const struct cache_reader *c);
 void observe_note_others(const struct clone_state *v, struct call_log *call_log);

@@ -146,12 +146,13 @@ bool teardown_hold_parents(const struct clone_state *v, struct decision *d)
         struct intent *p =
             intents_add(&d->intents, INTENT_PATCH, &worker_kinds[leftover_content_kind(o)], NULL,
                         o->content, call_key_named(CALL_SET_RETAIN, o->content));
-        /* The label leads back to it when its VolumeSnapshot has been deleted. */
+        /* Label and annotation lead back to it when its VolumeSnapshot has been deleted. */
         p->body = arena_printf(v->arena,
                                "{\"metadata\":{\"labels\":{\"" WUKONG_UID_LABEL
                                "\":\"%s\"},\"annotations\":{\"" POLICY_SET_ANNOTATION
-                               "\":null}},\"spec\":{\"deletionPolicy\":\"Retain\"}}",
-                               v->wukong->uid);
+                               "\":null,\"" MADE_FOR_ANNOTATION "\":\"%s/%s in no namespace\"}},"
+                               "\"spec\":{\"deletionPolicy\":\"Retain\"}}",
+                               v->wukong->uid, v->wukong->ns, v->wukong->name);
         held = false;
     }
     return held;

@@ -29,6 +29,10 @@
 #define WUKONG_FINALIZER "vm.novasphere.dev/clone"
 /* On every child: the UID of the Wukong it belongs to. */
 #define WUKONG_UID_LABEL "vm.novasphere.dev/wukong-uid"
+/* On every object that is made for a while (snapshots, groups, contents): namespace and name of the
+   Wukong, and where the object was made, "team/copy in shop". A copy elsewhere does not say so of
+   itself, and the name is whole (observe/orphan.h). */
+#define MADE_FOR_ANNOTATION "vm.novasphere.dev/made-for"
 #define WUKONG_RETRY_ANNOTATION "vm.novasphere.dev/retry"
 #define WUKONG_STAMP_ANNOTATION "vm.novasphere.dev/admission"
 

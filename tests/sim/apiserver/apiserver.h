@@ -197,6 +197,8 @@ void api_list(struct apiserver *s, const struct api_target *t, const char *accep
 /* Does an object match the selectors of a target's query? */
 bool api_matches(const struct api_target *t, const cJSON *tree);
 /* patch.c */
+/* Who has written which labels: all of managedFields that this server keeps. */
+void api_manage_labels(cJSON *tree, const cJSON *written, const char *manager);
 void api_merge(cJSON *to, const cJSON *patch);
 /* Server-side apply of one subject ("status", or "metadata" for finalizers) into tree. Remembers
    what the manager has applied only when the object is given. */

@@ -199,6 +199,14 @@ struct work {
     bool dry_run;
 };
 
+/* Without a name for itself a client is known by its User-Agent. */
+static void manage(const struct work *w, cJSON *tree, const cJSON *written)
+{
+    CLEANUP_FREE char *manager = api_query(&w->t, "fieldManager");
+    if (str_starts(w->call->who, "worker"))
+        api_manage_labels(tree, written, str_or(manager, "wukong-worker"));
+}
+
 static bool admitted(struct work *w, cJSON *tree, const cJSON *before)
 {
     const struct api_hooks *h = &w->s->hooks;
@@ -248,6 +256,7 @@ static void do_create(struct work *w)
         answer(w->reply, 201, text);
         return;
     }
+    manage(w, tree, w->body);
     struct api_object *o = api_create(w->s, w->call->who, w->t.kind, TAKE(tree));
     assert(o);
     answer(w->reply, 201, o->text->s);
@@ -347,6 +356,7 @@ static void do_merge(struct work *w)
         jt_drop(patch, "status");
     }
     api_merge(tree, patch);
+    manage(w, tree, patch);
     if (admitted(w, tree, o->tree))
         store(w, o, TAKE(tree));
 }

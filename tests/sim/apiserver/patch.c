@@ -152,3 +152,32 @@ void api_apply(struct api_object *o, cJSON *tree, const char *manager, const cha
     cJSON_Delete(a->tree);
     a->tree = jt_copy(new);
 }
+
+static cJSON *entry_of(cJSON *tree, const char *manager)
+{
+    cJSON *e, *list = jt_at(tree, "metadata.managedFields");
+    cJSON_ArrayForEach (e, list)
+        if (str_eq(json_str(e, "manager"), manager))
+            return e;
+    e = cJSON_CreateObject();
+    jt_str(e, "manager", manager);
+    jt_str(e, "operation", "Update");
+    jt_str(e, "fieldsType", "FieldsV1");
+    if (!list)
+        jt_put(tree, "metadata.managedFields", cJSON_CreateArray());
+    cJSON_AddItemToArray(jt_at(tree, "metadata.managedFields"), e);
+    return e;
+}
+
+void api_manage_labels(cJSON *tree, const cJSON *written, const char *manager)
+{
+    const cJSON *label;
+    cJSON_ArrayForEach (label, json_at(written, "metadata.labels")) {
+        char path[200];
+        (void)snprintf(path, sizeof path, "fieldsV1.f:metadata.f:labels[f:%s]", label->string);
+        if (cJSON_IsNull(label))
+            jt_drop(entry_of(tree, manager), path);
+        else
+            jt_put(entry_of(tree, manager), path, cJSON_CreateObject());
+    }
+}

@@ -429,6 +429,15 @@ static bool owes(const cJSON *status)
            !json_at(status, "cloneStatus.freeze.thawedTime");
 }
 
+bool checkers_forced_lately(struct sim *s, const char *ns, const char *vmi)
+{
+    for (const struct seen_wukong *k = s->seen; k; k = k->next)
+        if (k->forced && str_eq(k->source, vmi) && str_eq(k->source_ns, ns) &&
+            s->now_ms < k->gone_ms + KNOWABLE_MS)
+            return true;
+    return false;
+}
+
 unsigned checkers_debts(struct sim *s, const char *ns, const char *vmi)
 {
     unsigned n = 0;
@@ -458,7 +467,7 @@ static unsigned all_debts(struct sim *s)
 static void freeze_sent(struct sim *s, const char *who, const struct api_target *t)
 {
     unsigned debts = checkers_debts(s, t->ns, t->name);
-    if (!debts)
+    if (!debts && !checkers_forced_lately(s, t->ns, t->name))
         sim_violation(s, "freeze-is-announced", "%s freezes %s, no Wukong's record says so", who,
                       t->name);
     if (all_debts(s) > SIM_FROZEN_MAX)
@@ -472,7 +481,8 @@ static void freeze_sent(struct sim *s, const char *who, const struct api_target 
 static void thaw_sent(struct sim *s, const char *who, const struct api_target *t)
 {
     const struct machine *m = machine_find(&s->cluster, t->ns, t->name);
-    bool foreign = m && m->frozen_by == FREEZER_FOREIGN;
+    bool foreign =
+        m && m->frozen_by == FREEZER_FOREIGN && !checkers_forced_lately(s, t->ns, t->name);
     if (foreign && s->now_ms > m->frozen_ms + KNOWABLE_MS && !checkers_debts(s, t->ns, t->name))
         sim_violation(s, "foreign-freeze-is-never-thawed", "%s thaws %s that others froze", who,
                       t->name);
@@ -496,7 +506,7 @@ static void check_lease(struct sim *s, const char *who, const struct kube_reques
 
 static void source_stopped_or_started(struct sim *s, const char *who, const struct api_target *t)
 {
-    bool announced = false;
+    bool announced = checkers_forced_lately(s, t->ns, t->name);
     for (struct api_object *o = s->api.objects[API_WUKONG]; o; o = o->hh.next)
         announced |= str_eq(json_str(o->tree, "spec.cloneSource.vmName"), t->name) &&
                      json_at(o->tree, "status.cloneStatus.sourceStarted") != NULL;

@@ -17,6 +17,7 @@ struct seen_wukong {
     int64_t attempts, progress;
     char *retry; /* the annotation as of its final phase */
     int64_t final_ms, gone_ms;
+    bool forced;    /* a user took its finalizer */
     bool disturbed; /* a user deleted something of it: it may be incomplete */
     cJSON *shape;   /* what must be equal of those that share a snapshot */
     char *begun_by; /* which worker's write made it a clone under way */
@@ -53,6 +54,9 @@ struct seen_wukong *checkers_find_name(struct sim *s, const char *ns, const char
 /* The Wukong that an object of ours belongs to by its label; NULL: none. */
 struct seen_wukong *checkers_owner(struct sim *s, const cJSON *tree);
 bool checkers_is_worker(const char *who);
+/* A Wukong of that source has just been taken away by force: what its worker does yet is of one
+   that does not know. */
+bool checkers_forced_lately(struct sim *s, const char *ns, const char *vmi);
 /* Wukongs that owe a thaw to the VMI of this name, by what is stored. */
 unsigned checkers_debts(struct sim *s, const char *ns, const char *vmi);
 /* share.c. A worker has written a Wukong's status. */

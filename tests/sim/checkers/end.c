@@ -243,9 +243,13 @@ static const struct api_object *labelled(struct sim *s)
 {
     const cJSON *label;
     for (struct api_object *o = s->api.objects[API_PVC]; o; o = o->hh.next)
-        cJSON_ArrayForEach (label, json_at(o->tree, "metadata.labels"))
-            if (str_starts(label->string, SIM_CUT_LABEL))
+        cJSON_ArrayForEach (label, json_at(o->tree, "metadata.labels")) {
+            if (!str_starts(label->string, SIM_CUT_LABEL))
+                continue;
+            const struct seen_wukong *k = checkers_find(s, label->string + strlen(SIM_CUT_LABEL));
+            if (!k || !k->forced)
                 return o;
+        }
     return NULL;
 }
 
@@ -421,7 +425,8 @@ void checkers_end(struct sim *s, bool settled)
             sim_violation(s, "strangers-are-named", "no Event NotOurs names %s %s/%s",
                           api_kinds[o->kind].kind, o->ns, o->name);
         if ((o = labelled(s)))
-            sim_violation(s, "labels-are-taken-off", "claim %s bears the label of a cut", o->name);
+            sim_violation(s, "labels-are-taken-off", "claim %s bears the label of a cut: %s",
+                          o->name, o->text->s);
         if (leaked(s))
             sim_violation(s, "nothing-is-left", "physical snapshot %s", leaked(s)->handle);
     }

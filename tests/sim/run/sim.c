@@ -281,6 +281,10 @@ static void start_process(void *arg)
 {
     struct process *p = arg;
     struct sim *s = p->sim;
+    if (outages_under_way(s)) {
+        timer_arm(&s->timers, &p->start, s->outages.until_ms);
+        return;
+    }
     struct net_list *n = xcalloc(1, sizeof *n);
     (void)snprintf(p->identity, sizeof p->identity, "worker-%u", ++s->lives);
     net_init(&n->net, &s->api, p->identity, &s->net_faults,
@@ -344,7 +348,8 @@ static void user_acts(void *arg)
     struct sim *s = arg;
     if (s->calm)
         return;
-    scenario_act(s);
+    if (!outages_under_way(s))
+        scenario_act(s);
     timer_arm(&s->timers, &s->user, s->now_ms + rng_range(&s->rng, 500, 40000));
 }
 
@@ -412,6 +417,7 @@ void sim_init(struct sim *s, uint64_t seed, bool verbose)
     scenario_init(s);
     strangers_init(s);
     copycats_init(s);
+    outages_init(s);
     timer_init(&s->end, look_for_end, s);
     timer_arm(&s->timers, &s->faults_timer, s->now_ms + 20000);
     timer_arm(&s->timers, &s->user, s->now_ms + 500);

@@ -105,6 +105,13 @@ struct sim {
     struct rng stranger_rng;
     struct timer strangers;
     bool strange; /* there are strangers in this run */
+    struct {
+        struct rng rng;
+        struct timer timer;
+        bool forces;      /* users take finalizers by force */
+        int64_t away_ms;  /* how long no worker runs; 0: not in this run */
+        int64_t until_ms; /* until then; 0: that is to come */
+    } outages;
     cJSON *batch; /* what the Wukongs that appear one after the other have in common */
     /* trace */
     char *trace[SIM_TRACE];
@@ -198,6 +205,11 @@ void plan_look(void *arg);
 
 /* Runs all cells, or the one of that name; false when one asks too much. */
 bool waiting_all(const char *cell, bool verbose);
+
+/* --- outages.c: no worker runs; Wukongs go without one --- */
+
+void outages_init(struct sim *s);
+bool outages_under_way(const struct sim *s);
 
 /* --- copycats.c: who copies labels --- */
 

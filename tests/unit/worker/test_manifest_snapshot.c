@@ -21,6 +21,7 @@ static void expect(const struct buf *out, const char *want_text)
         fail_msg("%s", out->data);
 }
 
+#define MADE_FOR(place) ",'annotations':{'vm.novasphere.dev/made-for':'lab/clone in " place "'}"
 #define LABELS "'vm.novasphere.dev/wukong-uid':'" UID "','vm.novasphere.dev/wukong':'clone'"
 
 static void test_snapshot(void **state)
@@ -39,10 +40,12 @@ static void test_snapshot(void **state)
     bool kept = true;
     assert_int_equal(manifest_snapshot_body(&s, &out, &kept, &err), 0);
     assert_false(kept);
-    expect(&out, "{'apiVersion':'snapshot.storage.k8s.io/v1','kind':'VolumeSnapshot','metadata':{"
-                 "'name':'snapshot-src-clone-0f8fad5b-1-root','namespace':'lab','labels':{" LABELS
-                 ",'vm.novasphere.dev/disk':'root'}},'spec':{'source':{'persistentVolumeClaimName':"
-                 "'src-root'},'volumeSnapshotClassName':'csi'}}");
+    expect(&out,
+           "{'apiVersion':'snapshot.storage.k8s.io/v1','kind':'VolumeSnapshot','metadata':{"
+           "'name':'snapshot-src-clone-0f8fad5b-1-root','namespace':'lab','labels':{" LABELS
+           ",'vm.novasphere.dev/disk':'root'}" MADE_FOR(
+               "lab") "},'spec':{'source':{"
+                      "'persistentVolumeClaimName':'src-root'},'volumeSnapshotClassName':'csi'}}");
     /* In a foreign namespace its admins see whose it is; without class the controller chooses. */
     s.ns = "prod";
     s.snapshot_class = NULL;
@@ -102,17 +105,22 @@ static void test_content_copy(void **state)
     assert_int_equal(manifest_content_copy_body(&c, &out, &err), 0);
     expect(&out, "{'apiVersion':'snapshot.storage.k8s.io/v1','kind':'VolumeSnapshotContent',"
                  "'metadata':{'name':'wukong-x','labels':{" LABELS ",'vm.novasphere.dev/disk':"
-                 "'root','vm.novasphere.dev/wukong-namespace':'lab'}},'spec':{'deletionPolicy':"
-                 "'Retain','driver':'csi.x','source':{'snapshotHandle':'h-1'},'sourceVolumeMode':"
-                 "'Block','volumeSnapshotClassName':'c','volumeSnapshotRef':{'apiVersion':"
-                 "'snapshot.storage.k8s.io/v1','kind':'VolumeSnapshot','name':'copy','namespace':"
-                 "'lab'}}}");
+                 "'root','vm.novasphere.dev/wukong-namespace':'lab'}" MADE_FOR(
+                     "no namespace") "},'spec':{'deletionPolicy':"
+                                     "'Retain','driver':'csi.x','source':{'snapshotHandle':'h-1'},'"
+                                     "sourceVolumeMode':"
+                                     "'Block','volumeSnapshotClassName':'c','volumeSnapshotRef':{'"
+                                     "apiVersion':"
+                                     "'snapshot.storage.k8s.io/"
+                                     "v1','kind':'VolumeSnapshot','name':'copy','namespace':"
+                                     "'lab'}}}");
     buf_clear(&out);
     assert_int_equal(manifest_snapshot_of_content_body(&c, &out, &err), 0);
-    expect(&out, "{'apiVersion':'snapshot.storage.k8s.io/v1','kind':'VolumeSnapshot','metadata':{"
-                 "'name':'copy','namespace':'lab','labels':{" LABELS ",'vm.novasphere.dev/disk':"
-                 "'root'}},'spec':{'source':{'volumeSnapshotContentName':'wukong-x'},"
-                 "'volumeSnapshotClassName':'c'}}");
+    expect(&out,
+           "{'apiVersion':'snapshot.storage.k8s.io/v1','kind':'VolumeSnapshot','metadata':{"
+           "'name':'copy','namespace':'lab','labels':{" LABELS ",'vm.novasphere.dev/disk':"
+           "'root'}" MADE_FOR("lab") "},'spec':{'source':{'volumeSnapshotContentName':'wukong-x'},"
+                                     "'volumeSnapshotClassName':'c'}}");
 }
 
 static void test_content_refused(void **state)
@@ -161,10 +169,12 @@ static void test_vmsnapshot(void **state)
     fixture_init(&f, NULL, NULL);
     CLEANUP_BUF struct buf out = BUF_INIT(MANIFEST_BODY_MAX);
     assert_int_equal(manifest_vmsnapshot_body(&f.wukong, "snap", "lab", "src", 300, &out, &err), 0);
-    expect(&out, "{'apiVersion':'snapshot.kubevirt.io/v1beta1','kind':'VirtualMachineSnapshot',"
-                 "'metadata':{'name':'snap','namespace':'lab','labels':{" LABELS "}},'spec':{"
-                 "'source':{'apiGroup':'kubevirt.io','kind':'VirtualMachine','name':'src'},"
-                 "'failureDeadline':'300s'}}");
+    expect(&out,
+           "{'apiVersion':'snapshot.kubevirt.io/v1beta1','kind':'VirtualMachineSnapshot',"
+           "'metadata':{'name':'snap','namespace':'lab','labels':{" LABELS "}" MADE_FOR(
+               "lab") "},'spec':{"
+                      "'source':{'apiGroup':'kubevirt.io','kind':'VirtualMachine','name':'src'},"
+                      "'failureDeadline':'300s'}}");
 }
 
 int main(void)
