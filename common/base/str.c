@@ -181,6 +181,14 @@ void time_to_str(int64_t unix_ms, bool with_ms, char out[TIME_TEXT_MAX])
         (void)snprintf(out, TIME_TEXT_MAX, "%.19sZ", date);
 }
 
+size_t str_characters(const char *s)
+{
+    size_t n = 0;
+    for (; *s; s++)
+        n += ((unsigned char)*s & 0xc0) != 0x80;
+    return n;
+}
+
 void str_trim_utf8(char *s)
 {
     size_t n = strlen(s), i = n;

@@ -36,6 +36,8 @@ uint64_t str_hash64(const void *bytes, size_t n);
 /* Edit distance (insert, delete, replace, swap of neighbours), for "did you mean"; at most 64
    characters of each are looked at. */
 unsigned str_distance(const char *a, const char *b);
+/* Characters of UTF-8, which is what OpenAPI's maxLength counts. */
+size_t str_characters(const char *s);
 /* Takes a UTF-8 character that was cut in the middle off the end. */
 void str_trim_utf8(char *s);
 /* RFC 3339 time with optional fraction to Unix milliseconds; false when it is not one. */

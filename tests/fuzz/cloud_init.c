@@ -29,7 +29,7 @@ static void as_volume(const char *text)
     cJSON_AddStringToObject(drive, "userData", text);
     cJSON_AddStringToObject(drive, "networkDataBase64", text);
     cJSON_AddItemToArray(cJSON_AddArrayToObject(instance, "volumes"), volume);
-    differences_each(NULL, instance, found, &count);
+    differences_each(&(struct differences_of){.instance = instance}, found, &count);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -7,6 +7,7 @@
 
 #include "manifests/manifest.h"
 #include "manifests/tree.h"
+#include "wukong/source/differences.h"
 
 /* One body in the making; everything but ret is borrowed for the call. */
 struct manifest_build {
@@ -42,6 +43,10 @@ WUKONG_CHECK int build_networks(struct manifest_build *b, struct err *err);
 WUKONG_CHECK int build_placement(struct manifest_build *b, struct err *err);
 WUKONG_CHECK int build_access(struct manifest_build *b, struct err *err);
 WUKONG_CHECK int build_run_strategy(struct manifest_build *b, struct err *err);
+
+/* target.c: labels and annotations of the template. */
+struct differences_of build_differences_of(const struct manifest_build *b);
+WUKONG_CHECK int build_marks(struct manifest_build *b, struct err *err);
 
 /* dependencies.c: what must exist beside it, and what may surprise. */
 WUKONG_CHECK int build_dependencies(struct manifest_build *b, struct err *err);

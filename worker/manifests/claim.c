@@ -124,6 +124,7 @@ int manifest_pvc_body(const struct manifest_claim *c, struct buf *out, struct er
         return -1;
     CLEANUP_JSON cJSON *pvc =
         tree_kubernetes("v1", "PersistentVolumeClaim", c->name, c->wukong->ns, &metadata);
+    tree_target_marks(metadata, c->wukong);
     tree_our_labels(metadata, c->wukong, c->index, c->disk, c->wukong->ns);
     /* Until its machine owns it. */
     tree_our_owner(metadata, c->wukong, false);
@@ -159,6 +160,7 @@ int manifest_datavolume_body(const struct manifest_claim *c, struct buf *out, st
         return -1;
     CLEANUP_JSON cJSON *dv =
         tree_kubernetes("cdi.kubevirt.io/v1beta1", "DataVolume", c->name, c->wukong->ns, &metadata);
+    tree_target_marks(metadata, c->wukong);
     tree_our_labels(metadata, c->wukong, c->index, c->disk, c->wukong->ns);
     if (c->bind_now)
         tree_set_string(tree_object(metadata, "annotations"), BIND_NOW_ANNOTATION, "true");

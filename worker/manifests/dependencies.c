@@ -112,7 +112,8 @@ static void add_difference(void *arg, const struct difference *d)
 
 int build_differences(struct manifest_build *b, struct err *err)
 {
+    const struct differences_of of = build_differences_of(b);
     (void)err;
-    differences_each(json_get(b->source, MANIFEST_MISSED), b->instance, add_difference, b);
+    differences_each(&of, add_difference, b);
     return 0;
 }

@@ -35,7 +35,9 @@
 #define MANIFEST_NS_LABEL "vm.novasphere.dev/wukong-namespace"
 /* On one VolumeSnapshot of a cut: the source spec, so that the source may go after it. */
 #define MANIFEST_SPEC_ANNOTATION "vm.novasphere.dev/source-spec"
-/* Member of a source spec: names of the template's annotations that a clone lacks. */
+/* Member of a source spec: the template's annotations that a clone has not by itself; null: too
+   long to be carried. Workers before it wrote their names alone, in the second. */
+#define MANIFEST_ANNOTATIONS "templateAnnotations"
 #define MANIFEST_MISSED "missedAnnotations"
 /* All annotations of an object together may hold 256 KiB (apimachinery
    pkg/api/validation/objectmeta.go: TotalAnnotationSizeLimitB). */

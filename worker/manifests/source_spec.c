@@ -4,6 +4,7 @@
 #include "apimachinery/quantity.h"
 #include "base/str.h"
 #include "manifests/build.h"
+#include "wukong/api/marks.h"
 #include "wukong/api/volumes.h"
 #include "wukong/source/differences.h"
 #include "wukong/source/facts.h"
@@ -52,17 +53,20 @@ static void inherit(cJSON *to, const cJSON *from, const char *map, bool topology
     }
 }
 
-/* More are not carried through the capture: nobody reads so many warnings. */
-#define MISSED_MAX 64
+/* More are not carried through the capture: nobody writes so many. */
+#define MISSED_MAX 256
 
-/* The names of what stays behind of the template's annotations, for the warnings. */
+/* What stays behind of the template's annotations unless the Wukong keeps it. */
 static cJSON *missed_annotations(const cJSON *annotations)
 {
     cJSON *missed = tree_new();
     int count = 0;
+    size_t used = 0;
     for (const cJSON *m = cJSON_IsObject(annotations) ? annotations->child : NULL; m; m = m->next)
         if (annotation_is_missed(m->string) && count++ < MISSED_MAX)
-            tree_set_string(missed, m->string, "");
+            tree_set(missed, m->string,
+                     annotation_is_carried(m, &used) ? cJSON_CreateString(m->valuestring)
+                                                     : cJSON_CreateNull());
     return missed;
 }
 
@@ -315,8 +319,10 @@ int manifest_source_expanded(const cJSON *source, const cJSON *reply, cJSON **re
     CLEANUP_JSON cJSON *tree = tree_new();
     const cJSON *metadata = json_get(source, "metadata");
     tree_set(tree, "metadata", metadata ? tree_dup(metadata) : tree_new());
-    if (json_get(source, MANIFEST_MISSED))
-        tree_set(tree, MANIFEST_MISSED, tree_dup(json_get(source, MANIFEST_MISSED)));
+    static const char *const members[] = {MANIFEST_ANNOTATIONS, MANIFEST_MISSED};
+    for (size_t i = 0; i < ARRAY_LEN(members); i++)
+        if (json_get(source, members[i]))
+            tree_set(tree, members[i], tree_dup(json_get(source, members[i])));
     tree_set(tree, "spec", tree_dup(spec));
     drop_life(tree_at(tree, "spec"));
     cJSON *template = tree_at(tree, "spec.template");
@@ -425,8 +431,8 @@ int manifest_source_spec(const struct manifest_source *given, cJSON **ret, struc
     else
         spec = from_machine_spec(json_get(in->vm, "spec"));
     tree_set(tree, "spec", spec);
-    tree_set(tree, MANIFEST_MISSED, missed_annotations(annotations_of(in)));
-    tree_remove_if_empty(tree, MANIFEST_MISSED);
+    tree_set(tree, MANIFEST_ANNOTATIONS, missed_annotations(annotations_of(in)));
+    tree_remove_if_empty(tree, MANIFEST_ANNOTATIONS);
 
     cJSON *instance = tree_at(spec, "template.spec");
     if (in->revision_data) {

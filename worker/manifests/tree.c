@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/str.h"
+#include "wukong/api/marks.h"
 
 static cJSON *require_node(cJSON *node)
 {
@@ -183,6 +184,23 @@ void tree_our_labels(cJSON *metadata, const struct wukong *w, int64_t index, con
     /* A claim that was copied to another namespace is told from its original. */
     if (!str_eq(ns, w->ns) || (disk && index >= 0))
         tree_set_string(labels, MANIFEST_NS_LABEL, w->ns);
+}
+
+static void set_pairs(cJSON *metadata, const char *map, const struct wukong_pairs *pairs)
+{
+    if (!pairs->count)
+        return;
+    cJSON *o = tree_object(metadata, map);
+    for (size_t i = 0; i < pairs->count; i++)
+        if (!mark_is_reserved(pairs->items[i].key))
+            tree_set_string(o, pairs->items[i].key, pairs->items[i].value);
+}
+
+void tree_target_marks(cJSON *metadata, const struct wukong *w)
+{
+    set_pairs(metadata, "labels", &w->labels);
+    set_pairs(metadata, "labels", &w->spec.target.labels);
+    set_pairs(metadata, "annotations", &w->spec.target.annotations);
 }
 
 void tree_our_owner(cJSON *metadata, const struct wukong *w, bool controller)

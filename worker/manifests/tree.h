@@ -56,4 +56,8 @@ void tree_our_owner(cJSON *metadata, const struct wukong *w, bool controller);
 void tree_our_labels(cJSON *metadata, const struct wukong *w, int64_t index, const char *disk,
                      const char *ns);
 
+/* The labels of the Wukong that are its user's, and then those of spec.target, with its
+   annotations: on whatever a clone keeps. Before tree_our_labels, whose word is the last. */
+void tree_target_marks(cJSON *metadata, const struct wukong *w);
+
 #endif

@@ -26,44 +26,6 @@ void manifest_vm_release(struct manifest_vm *t)
 
 /* --- Metadata --- */
 
-/*
- * Labels by which a tool knows what it manages: carried over, its pruner would take the clone for
- * an orphan and delete it. Prefixes end in '/'; a leading '.' matches any domain below.
- */
-static const char *const tracking[] = {
-    "argocd.argoproj.io/",
-    "app.kubernetes.io/instance", /* Argo CD's default tracking label; Helm sets it too */
-    "app.kubernetes.io/managed-by",
-    "toolkit.fluxcd.io/",
-    ".toolkit.fluxcd.io/",
-    "helm.sh/",
-    "meta.helm.sh/",
-    "kubectl.kubernetes.io/",
-    "applyset.kubernetes.io/",
-    "kapp.k14s.io/",
-    "config.k8s.io/",
-    "cli-utils.sigs.k8s.io/",
-    ".cattle.io/",
-    "configsync.gke.io/",
-    "velero.io/backup-name",
-    "velero.io/restore-name",
-};
-
-static bool is_tracking(const char *key)
-{
-    for (size_t i = 0; i < ARRAY_LEN(tracking); i++) {
-        const char *rule = tracking[i];
-        size_t n = strlen(rule);
-        const char *slash = strchr(key, '/');
-        size_t domain = slash ? (size_t)(slash - key) + 1 : 0;
-        if (rule[0] == '.'       ? domain > n && memcmp(key + domain - n, rule, n) == 0
-            : rule[n - 1] == '/' ? str_starts(key, rule)
-                                 : str_eq(key, rule))
-            return true;
-    }
-    return false;
-}
-
 static void copy_inherited(cJSON *metadata, const cJSON *source, const char *map)
 {
     const cJSON *from = json_get(source, map);
@@ -78,10 +40,7 @@ static void build_metadata(struct manifest_build *b, cJSON *metadata)
     const cJSON *inherited = json_get(b->source, "metadata");
     copy_inherited(metadata, inherited, "labels");
     copy_inherited(metadata, inherited, "annotations");
-    cJSON *labels = tree_object(metadata, "labels");
-    for (size_t i = 0; i < b->w->labels.count; i++)
-        if (!is_tracking(b->w->labels.items[i].key))
-            tree_set_string(labels, b->w->labels.items[i].key, b->w->labels.items[i].value);
+    tree_target_marks(metadata, b->w);
     tree_our_labels(metadata, b->w, b->r->index, NULL, b->w->ns);
     /* It proves that the machine is ours until the record knows its UID; with reclaimPolicy Retain
        it is taken off then. As controller, so that no pool with a matching selector adopts it. */
@@ -145,7 +104,7 @@ static int build_parts(struct manifest_build *b, struct err *err)
 {
     static int (*const parts[])(struct manifest_build *, struct err *) = {
         build_secrets,  build_differences, build_volumes, build_boot_order,   build_resources,
-        build_networks, build_placement,   build_access,  build_run_strategy,
+        build_networks, build_placement,   build_access,  build_run_strategy, build_marks,
     };
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         if (parts[i](b, err) < 0)

@@ -49,6 +49,16 @@ bool wukong_allows_secret(const struct wukong_source *s, const char *name)
     return false;
 }
 
+bool wukong_keeps_annotation(const struct wukong_target *t, const char *key)
+{
+    for (size_t i = 0; i < t->keep_count; i++) {
+        const char *k = t->keep[i];
+        if (str_ends(k, "/") ? str_starts(key, k) : str_eq(key, k))
+            return true;
+    }
+    return false;
+}
+
 /* --- Leaves: NULL, unset or false for anything of the wrong type --- */
 
 static const char *decode_text(struct arena *a, const cJSON *o, const char *name)
@@ -208,6 +218,14 @@ static void decode_networks(struct arena *a, const cJSON *array, struct wukong_s
     }
 }
 
+static void decode_target(struct arena *a, const cJSON *o, struct wukong_target *t)
+{
+    t->present = cJSON_IsObject(o);
+    wukong_pairs_read(a, json_get(o, "labels"), &t->labels);
+    wukong_pairs_read(a, json_get(o, "annotations"), &t->annotations);
+    decode_strings(a, json_get(o, "keepAnnotations"), &t->keep, &t->keep_count);
+}
+
 int wukong_decode_spec(struct arena *a, const cJSON *o, struct wukong_spec *ret, struct err *err)
 {
     struct wukong_spec s = {0};
@@ -235,6 +253,7 @@ int wukong_decode_spec(struct arena *a, const cJSON *o, struct wukong_spec *ret,
     s.ssh_key_secret = decode_text(a, o, "sshKeySecret");
     s.os_image = decode_text(a, o, "osImage");
     s.cloud_init_user = json_of(a, o, "cloudInitUser");
+    decode_target(a, json_get(o, "target"), &s.target);
     if (a->failed)
         return err_set(err, ERR_LIMIT, "the spec needs more than %zu bytes", a->max);
     *ret = s;

@@ -147,6 +147,16 @@ struct wukong_source {
 
 bool wukong_allows_secret(const struct wukong_source *s, const char *name);
 
+/* What the new machine has beside what its source has. */
+struct wukong_target {
+    bool present;
+    struct wukong_pairs labels, annotations;
+    const char **keep; /* annotations of the source's template: keys, or prefixes that end in '/' */
+    size_t keep_count;
+};
+
+bool wukong_keeps_annotation(const struct wukong_target *t, const char *key);
+
 struct wukong_spec {
     bool has_cpu, has_replicas;
     int64_t cpu, replicas;
@@ -171,6 +181,7 @@ struct wukong_spec {
     } ha;
     const char *ssh_key_secret, *os_image;
     const char *cloud_init_user; /* compact JSON of the object; NULL when absent */
+    struct wukong_target target;
 };
 
 struct wukong {

@@ -120,6 +120,7 @@ static void read_rules(struct arena *a, const cJSON *o, struct policy *p)
                  &p->rules.snapshot_class_count);
     p->rules.max_disk_bytes = bytes(o, "maxDiskSize");
     p->rules.max_replicas = read_number(o, "maxReplicas");
+    read_strings(a, json_get(o, "requiredLabels"), &p->rules.labels, &p->rules.label_count);
 }
 
 static void read_limits(const cJSON *o, struct policy *p)

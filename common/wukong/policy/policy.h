@@ -66,6 +66,8 @@ struct policy {
         const char **storage_classes, **snapshot_classes;
         size_t storage_class_count, snapshot_class_count;
         int64_t max_disk_bytes, max_replicas; /* 0: none */
+        const char **labels;                  /* that each clone must bear */
+        size_t label_count;
     } rules;
     struct {
         int64_t per_cluster, per_source, per_target_ns, per_storage_class; /* 0: none */

@@ -253,6 +253,18 @@ static void judge_kind(struct judge *j)
                        e->replicas, p->rules.max_replicas);
 }
 
+/* What the Wukong asks for beyond its source. */
+static void judge_target(struct judge *j)
+{
+    const struct wukong *w = j->r->wukong;
+    for (size_t i = 0; i < j->p->rules.label_count; i++) {
+        const char *key = j->p->rules.labels[i];
+        if (!wukong_pairs_get(&w->spec.target.labels, key) && !wukong_pairs_get(&w->labels, key))
+            refuse_request(j, "requiredLabels",
+                           "the clone must bear the label %.317s; set it in target.labels", key);
+    }
+}
+
 static void judge_source(struct judge *j)
 {
     const struct source_facts *s = j->r->source;
@@ -536,6 +548,7 @@ void policy_judge(struct arena *a, const struct policy *policies, size_t count,
             continue;
         }
         judge_kind(&j);
+        judge_target(&j);
         judge_source(&j);
         judge_consistency(&j);
         judge_disks(&j);

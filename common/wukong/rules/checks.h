@@ -58,6 +58,7 @@ void check_condition_type(struct check *c, const cJSON *v);
 void check_gate_reserved(struct check *c, const cJSON *v);
 void check_address(struct check *c, const cJSON *v); /* with a prefix length */
 void check_ip(struct check *c, const cJSON *v);
+void check_annotation_map(struct check *c, const cJSON *v); /* struct check_length: its values */
 void check_nad_name(struct check *c, const cJSON *v);
 void check_unique_items(struct check *c, const cJSON *v);
 void check_unique_names(struct check *c, const cJSON *v);
@@ -73,6 +74,7 @@ void check_disks_required_without_clone(struct check *c, const cJSON *v); /* mem
 void check_disks_forbidden_without_clone(struct check *c, const cJSON *v);
 void check_disks_forbidden_with_clone(struct check *c, const cJSON *v);
 void check_forbidden_with_clone(struct check *c, const cJSON *v);
+void check_forbidden_without_clone(struct check *c, const cJSON *v);
 void check_replicas_without_clone(struct check *c, const cJSON *v);
 void check_source_name_required(struct check *c, const cJSON *v);  /* const char *: the type */
 void check_source_name_forbidden(struct check *c, const cJSON *v); /* const char *: the type */
@@ -95,6 +97,15 @@ void check_ha_restart_with_clone(struct check *c, const cJSON *v);
 void check_password_plain(struct check *c, const cJSON *v);
 void check_quiesce_full(struct check *c, const cJSON *v);
 void check_actions(struct check *c, const cJSON *v);
+
+/* --- rules/checks_target.c: spec.target --- */
+void check_marks_reserved(struct check *c, const cJSON *v);
+void check_marks_size(struct check *c, const cJSON *v); /* struct check_range: bytes */
+void check_keep(struct check *c, const cJSON *v);
+void check_required_label(struct check *c, const cJSON *v);
+void check_keep_notes(struct check *c, const cJSON *v);
+
+/* --- ClonePolicy --- */
 void check_subject_namespace(struct check *c, const cJSON *v);
 void check_policy_selectors(struct check *c, const cJSON *v);
 

@@ -148,6 +148,13 @@ void check_forbidden_with_clone(struct check *c, const cJSON *v)
         check_fail(c, NULL, NULL);
 }
 
+void check_forbidden_without_clone(struct check *c, const cJSON *v)
+{
+    (void)v;
+    if (!clones(c))
+        check_fail(c, NULL, NULL);
+}
+
 void check_replicas_without_clone(struct check *c, const cJSON *v)
 {
     long long n;

@@ -24,15 +24,6 @@ static char *quote_value(const cJSON *v)
     return v ? json_print_start(v, FINDING_VALUE_MAX) : NULL;
 }
 
-/* OpenAPI's maxLength counts characters. */
-static size_t characters(const char *s)
-{
-    size_t n = 0;
-    for (; *s; s++)
-        n += ((unsigned char)*s & 0xc0) != 0x80;
-    return n;
-}
-
 void check_int_range(struct check *c, const cJSON *v)
 {
     const struct check_range *r = c->rule->arg;
@@ -46,7 +37,7 @@ void check_int_range(struct check *c, const cJSON *v)
 void check_length(struct check *c, const cJSON *v)
 {
     const struct check_length *l = c->rule->arg;
-    size_t n = cJSON_IsString(v) ? characters(v->valuestring) : (size_t)cJSON_GetArraySize(v);
+    size_t n = cJSON_IsString(v) ? str_characters(v->valuestring) : (size_t)cJSON_GetArraySize(v);
     if (n >= l->min && n <= l->max)
         return;
     if (cJSON_IsString(v)) {
@@ -62,7 +53,7 @@ void check_length(struct check *c, const cJSON *v)
 void check_secret_length(struct check *c, const cJSON *v)
 {
     const struct check_length *l = c->rule->arg;
-    size_t n = characters(v->valuestring);
+    size_t n = str_characters(v->valuestring);
     if (n < l->min || n > l->max)
         check_fail(c, "\"…\"", "it has %zu", n);
 }
@@ -160,7 +151,7 @@ void check_quantity(struct check *c, const cJSON *v)
     struct quantity q, one = quantity_from_int(1);
     enum quantity_error e = quantity_parse(text, &q);
     size_t n = strlen(text);
-    if (cJSON_IsString(v) && characters(text) > QUANTITY_CRD_MAX)
+    if (cJSON_IsString(v) && str_characters(text) > QUANTITY_CRD_MAX)
         check_fail(c, printed, "it has more than %d characters", QUANTITY_CRD_MAX);
     else if (e != QUANTITY_OK)
         check_fail(c, printed, "%s", quantity_error_text(e));
@@ -190,7 +181,7 @@ void check_cron(struct check *c, const cJSON *v)
     struct cron ignored;
     struct err err;
     CLEANUP_FREE char *text = quote_value(v);
-    if (characters(v->valuestring) > CRON_CRD_MAX)
+    if (str_characters(v->valuestring) > CRON_CRD_MAX)
         check_fail(c, text, "it has more than %d characters", CRON_CRD_MAX);
     else if (cron_parse(v->valuestring, &ignored, &err) < 0)
         check_fail(c, text, "%s", err.message);
@@ -244,7 +235,7 @@ void check_window_duration(struct check *c, const cJSON *v)
 {
     int64_t ns;
     CLEANUP_FREE char *text = quote_value(v);
-    if (characters(v->valuestring) > 32)
+    if (str_characters(v->valuestring) > 32)
         check_fail(c, text, "it has more than 32 characters");
     else if (!plain_duration(v->valuestring) || !duration_parse(v->valuestring, &ns))
         check_fail(c, text, "it is no duration in the units h, m, s and ms");
@@ -259,7 +250,7 @@ void check_time_zone(struct check *c, const cJSON *v)
     struct err err;
     CLEANUP_FREE char *text = quote_value(v);
     CLEANUP_ZONE struct zone *zone = NULL;
-    size_t n = characters(v->valuestring);
+    size_t n = str_characters(v->valuestring);
     if (n < 1 || n > 64)
         check_fail(c, text, "it must have 1 to 64 characters");
     else if (zone_load(v->valuestring, &zone, &err) < 0 && err.kind != ERR_UNAVAILABLE)
@@ -289,7 +280,7 @@ void check_date_time(struct check *c, const cJSON *v)
 
 void check_condition_type(struct check *c, const cJSON *v)
 {
-    size_t n = characters(v->valuestring);
+    size_t n = str_characters(v->valuestring);
     CLEANUP_FREE char *text = quote_value(v);
     const char *why = name_qualified_error(v->valuestring);
     if (n < 1 || n > 316)

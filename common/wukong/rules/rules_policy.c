@@ -102,6 +102,16 @@ const struct rule rules_policy[] = {
         .arg = RANGE(1, LIMIT_REPLICAS),
     },
     {
+        .id = "policy-required-label",
+        .group = RULE_POLICY,
+        .cause = FINDING_INVALID,
+        .on = POLICY "spec.rules.requiredLabels[]",
+        .condition = "no key of a label, or one that no clone can bear",
+        .message = "must be the key of a label that spec.target.labels may hold",
+        .remedy = "write for example team, or example.com/owner",
+        .check = check_required_label,
+    },
+    {
         .id = "policy-limit-cluster",
         .group = RULE_POLICY,
         .cause = FINDING_INVALID,

@@ -60,6 +60,15 @@ const struct rule rules_update[] = {
         .remedy = "restore the old list, or create another Wukong",
     },
     {
+        .id = "target-immutable",
+        .group = RULE_UPDATE,
+        .cause = FINDING_FORBIDDEN,
+        .on = "spec.target",
+        .condition = "anything in target changed",
+        .message = "target is immutable",
+        .remedy = "restore the old value, or create another Wukong",
+    },
+    {
         .id = "replicas-immutable",
         .group = RULE_UPDATE,
         .cause = FINDING_FORBIDDEN,

@@ -78,13 +78,17 @@ static const struct schema high_availability[] = {
 static const struct schema gpu[] = {STRING("name"), STRING("deviceName")};
 static const struct schema gpu_item[] = {OBJECT("", gpu)};
 
+static const struct schema target[] = {
+    MAP("labels"), MAP("annotations"), ARRAY("keepAnnotations", string_item),
+};
+
 static const struct schema spec[] = {
     INTEGER("cpu"), QUANTITY("memory"), OBJECT("cloneSource", clone_source),
     ARRAY("disks", disk_item), INTEGER("replicas"), STRING("reclaimPolicy"),
     OBJECT("startStrategy", start_strategy), STRING("osImage"), STRING("sshKeySecret"),
     OBJECT("cloudInitUser", cloud_init_user), ARRAY("networks", network_item),
     OBJECT("highAvailability", high_availability), ARRAY("gpus", gpu_item),
-    STRING("restoreFromSnapshot"),
+    STRING("restoreFromSnapshot"), OBJECT("target", target),
 };
 
 static const struct schema wukong[] = {
@@ -120,6 +124,7 @@ static const struct schema policy_rules[] = {
     STRING("unknownDriverCutRule"),
     LIST("storageClasses", string_item, 64),
     LIST("volumeSnapshotClasses", string_item, 64), QUANTITY("maxDiskSize"), INTEGER("maxReplicas"),
+    LIST("requiredLabels", string_item, 16),
 };
 static const struct schema policy_limits[] = {
     INTEGER("concurrentPerCluster"), INTEGER("concurrentPerSource"),

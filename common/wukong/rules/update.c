@@ -251,6 +251,7 @@ static void check_immutable(const cJSON *old, const cJSON *object, struct findin
         return;
     struct change c = {was, is, "spec.cloneSource", l};
     check_source(&c);
+    must_equal(&(struct change){before, after, "spec", l}, "target-immutable", "target");
     if (timing_is_fixed(old))
         check_timing(&c);
     check_disks(json_get(before, "disks"), json_get(after, "disks"), l);

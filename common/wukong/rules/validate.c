@@ -14,9 +14,9 @@
 /* Rules by what their place looks like, so that a value meets the few that may be its own and not
    the whole table: made anew for each walk, which costs less than two values would without it. */
 #define INDEX_BUCKETS 256u
-#define INDEX_RULES_MAX 256u
+#define INDEX_RULES_MAX 512u
 struct rule_index {
-    uint8_t first[INDEX_BUCKETS], next[INDEX_RULES_MAX]; /* number of the rule + 1; 0: none */
+    uint16_t first[INDEX_BUCKETS], next[INDEX_RULES_MAX]; /* number of the rule + 1; 0: none */
 };
 
 struct walk {
@@ -58,7 +58,7 @@ static void index_rules(struct rule_index *x)
             continue;
         size_t bucket = bucket_of(rule->on, strlen(rule->on));
         x->next[i] = x->first[bucket];
-        x->first[bucket] = (uint8_t)(i + 1);
+        x->first[bucket] = (uint16_t)(i + 1);
     }
 }
 

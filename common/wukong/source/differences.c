@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "json/json.h"
+#include "wukong/api/marks.h"
 #include "wukong/api/volumes.h"
 #include "wukong/rules/findings.h"
 #include "wukong/source/cloud_init.h"
@@ -20,6 +21,7 @@
 #define CLOUD_VOLUMES_MAX 4
 
 struct telling {
+    const struct differences_of *of;
     const cJSON *instance;
     difference_found *found;
     void *arg;
@@ -46,57 +48,6 @@ static void tell_of(struct telling *t, const char *secret, const char *format, .
 
 /* --- Annotations --- */
 
-/* Keys, or prefixes that end in '/', '-' or '.'. */
-static bool is_one_of(const char *key, const char *const *rules, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        size_t len = strlen(rules[i]);
-        bool prefix = strchr("/-.", rules[i][len - 1]) != NULL;
-        if (prefix ? str_starts(key, rules[i]) : str_eq(key, rules[i]))
-            return true;
-    }
-    return false;
-}
-
-bool annotation_is_inherited(const char *key)
-{
-    /* The guest knows its devices by their PCI addresses, which follow from the last three
-       (pkg/virt-launcher/virtwrap/converter/pci-placement.go). vm.kubevirt.io/name is KubeVirt's:
-       it would carry the source's name into the clone. */
-    static const char *const rules[] = {
-        "vm.kubevirt.io/",
-        "kubevirt.io/pci-topology-version",
-        "kubevirt.io/pci-interface-slot-count",
-        "kubevirt.io/placePCIDevicesOnRootComplex",
-    };
-    return is_one_of(key, rules, ARRAY_LEN(rules)) && !str_eq(key, "vm.kubevirt.io/name");
-}
-
-bool annotation_is_missed(const char *key)
-{
-    static const char *const notes[] = {
-        "kubectl.kubernetes.io/",
-        "argocd.argoproj.io/",
-        "meta.helm.sh/",
-        "kustomize.toolkit.fluxcd.io/",
-        "vm.kubevirt.io/name",
-        "kubevirt.io/latest-observed-api-version",
-        "kubevirt.io/storage-observed-api-version",
-        "kubevirt.io/vm-generation",
-        "kubevirt.io/instancetype-name",
-        "kubevirt.io/cluster-instancetype-name",
-        "kubevirt.io/preference-name",
-        "kubevirt.io/cluster-preference-name",
-        "kubevirt.io/migration",
-        /* Addresses that a network plugin has given to the source's Pod. */
-        "k8s.v1.cni.cncf.io/network-status",
-        "ovn.kubernetes.io/",
-        "k8s.ovn.org/",
-        "cni.projectcalico.org/",
-    };
-    return !annotation_is_inherited(key) && !is_one_of(key, notes, ARRAY_LEN(notes));
-}
-
 static const struct {
     const char *prefix, *words;
 } known_annotations[] = {
@@ -117,6 +68,48 @@ static const char *words_of(const char *key)
     return NULL;
 }
 
+#define CARRIED_MAX (64u * KIB)
+
+bool annotation_is_carried(const cJSON *annotation, size_t *used)
+{
+    if (!cJSON_IsString(annotation))
+        return false;
+    size_t n = strlen(annotation->string) + strlen(annotation->valuestring);
+    if (n > CARRIED_MAX - *used)
+        return false;
+    *used += n;
+    return true;
+}
+
+/* A sidecar's PersistentVolumeClaim (cmd/sidecars, pkg/hooks: HookSidecar.PVC). What cannot be read
+   KubeVirt cannot read either. */
+static bool hook_mounts_claim(const char *text)
+{
+    CLEANUP_JSON cJSON *list = NULL;
+    const cJSON *hook;
+    struct err err;
+    if (json_parse(text, strlen(text), true, &list, &err) < 0)
+        return false;
+    cJSON_ArrayForEach (hook, list)
+        if (cJSON_IsObject(json_get(hook, "pvc")))
+            return true;
+    return false;
+}
+
+enum annotation_fate annotation_fate(const struct differences_of *of, const cJSON *annotation)
+{
+    const char *key = annotation->string;
+    if (!of->target || !wukong_keeps_annotation(of->target, key) || !annotation_is_missed(key))
+        return ANNOTATION_LEFT_OUT;
+    if (!cJSON_IsString(annotation))
+        return ANNOTATION_LONG;
+    if (!str_eq(key, ANNOTATION_HOOKS))
+        return ANNOTATION_KEPT;
+    if (of->elsewhere)
+        return ANNOTATION_FOREIGN;
+    return hook_mounts_claim(annotation->valuestring) ? ANNOTATION_CLAIM : ANNOTATION_KEPT;
+}
+
 /* Those that nothing particular is known of, in one sentence. */
 static void tell_rest(struct telling *t, const cJSON *annotations)
 {
@@ -124,7 +117,8 @@ static void tell_rest(struct telling *t, const cJSON *annotations)
     size_t left = 0,
            room = FINDING_WARNING_MAX - sizeof "annotations of the template are left out:  and 999";
     for (const cJSON *m = annotations->child; m; m = m->next) {
-        if (!annotation_is_missed(m->string) || words_of(m->string))
+        if (!annotation_is_missed(m->string) || words_of(m->string) ||
+            annotation_fate(t->of, m) != ANNOTATION_LEFT_OUT)
             continue;
         if (names.len + strlen(m->string) + 2 < room)
             buf_addf(&names, "%s%s", names.len ? ", " : "", m->string);
@@ -139,13 +133,30 @@ static void tell_rest(struct telling *t, const cJSON *annotations)
         tell(t, "%zu annotations of the template are left out", left);
 }
 
+static void tell_annotation(struct telling *t, const cJSON *m, bool carried)
+{
+    static const char *const why[] = {
+        [ANNOTATION_LONG] = "with those before it, it is too long to be kept",
+        [ANNOTATION_FOREIGN] = "it would run an image of the source's owner in your namespace",
+        [ANNOTATION_CLAIM] = "it mounts a claim, which the clone would share",
+    };
+    enum annotation_fate fate = annotation_fate(t->of, m);
+    if (fate == ANNOTATION_KEPT && !carried)
+        fate = ANNOTATION_LONG;
+    if (fate == ANNOTATION_KEPT || (fate == ANNOTATION_LEFT_OUT && !words_of(m->string)))
+        return;
+    tell(t, "annotation %.55s is left out: %s", m->string,
+         fate == ANNOTATION_LEFT_OUT ? words_of(m->string) : why[fate]);
+}
+
 static void tell_annotations(struct telling *t, const cJSON *annotations)
 {
+    size_t used = 0;
     if (!cJSON_IsObject(annotations))
         return;
     for (const cJSON *m = annotations->child; m; m = m->next)
-        if (annotation_is_missed(m->string) && words_of(m->string))
-            tell(t, "annotation %.55s is left out: %s", m->string, words_of(m->string));
+        if (annotation_is_missed(m->string))
+            tell_annotation(t, m, annotation_is_carried(m, &used));
     tell_rest(t, annotations);
 }
 
@@ -397,11 +408,10 @@ static void tell_names(struct telling *t)
     }
 }
 
-void differences_each(const cJSON *annotations, const cJSON *instance, difference_found *found,
-                      void *arg)
+void differences_each(const struct differences_of *of, difference_found *found, void *arg)
 {
-    struct telling t = {.instance = instance, .found = found, .arg = arg};
+    struct telling t = {.of = of, .instance = of->instance, .found = found, .arg = arg};
     tell_cloud_init(&t);
-    tell_annotations(&t, annotations);
+    tell_annotations(&t, of->annotations);
     tell_names(&t);
 }

@@ -9,8 +9,11 @@
 #define SOURCE_DIFFERENCES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include <cjson/cJSON.h>
+
+#include "wukong/api/spec.h"
 
 #define DIFFERENCES_MAX 32
 
@@ -20,16 +23,27 @@ struct difference {
 };
 typedef void difference_found(void *arg, const struct difference *d);
 
-/* Of the template's annotations a clone has these: the user's marks (vm.kubevirt.io/…), and what
-   decides on which addresses the guest finds its devices. */
-bool annotation_is_inherited(const char *key);
-/* The user is told that a clone lacks it: neither inherited nor a tool's or KubeVirt's own notes.
- */
-bool annotation_is_missed(const char *key);
+/* Whose clone, and of what. */
+struct differences_of {
+    const cJSON *annotations; /* of the source's template (or of a VMI without one); NULL */
+    const cJSON *instance;    /* spec of a VirtualMachineInstance, as the source has it; NULL */
+    const struct wukong_target *target; /* NULL: nothing is kept that is not kept by itself */
+    bool elsewhere;                     /* the source is of another namespace */
+};
 
-/* annotations: an object whose keys are those of the source's template (or of a VMI without one);
-   instance: the spec of a VirtualMachineInstance, as the source has it. Both may be NULL. */
-void differences_each(const cJSON *annotations, const cJSON *instance, difference_found *found,
-                      void *arg);
+/* What becomes of an annotation of the template that a clone has not by itself. */
+enum annotation_fate {
+    ANNOTATION_LEFT_OUT,
+    ANNOTATION_KEPT,
+    /* Asked for and left out all the same: */
+    ANNOTATION_LONG,    /* all of them together are too long to be carried with the snapshot */
+    ANNOTATION_FOREIGN, /* a sidecar of another namespace's owner */
+    ANNOTATION_CLAIM,   /* a sidecar that mounts a claim, which the clone would share */
+};
+enum annotation_fate annotation_fate(const struct differences_of *of, const cJSON *annotation);
+/* Whether its value is carried with the snapshot; used: bytes of those before, begins with 0. */
+bool annotation_is_carried(const cJSON *annotation, size_t *used);
+
+void differences_each(const struct differences_of *of, difference_found *found, void *arg);
 
 #endif

@@ -185,14 +185,18 @@ void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi, struc
 }
 
 void facts_read_differences(struct arena *a, const cJSON *vm, const cJSON *vmi,
+                            const struct wukong_target *target, bool elsewhere,
                             struct source_facts *s)
 {
     struct needs_reader reader = {a, s};
-    differences_each(cJSON_IsObject(vm) ? json_at(vm, "spec.template.metadata.annotations")
-                                        : json_at(vmi, "metadata.annotations"),
-                     cJSON_IsObject(vmi) ? json_get(vmi, "spec")
-                                         : json_at(vm, "spec.template.spec"),
-                     read_difference, &reader);
+    const struct differences_of of = {
+        .annotations = cJSON_IsObject(vm) ? json_at(vm, "spec.template.metadata.annotations")
+                                          : json_at(vmi, "metadata.annotations"),
+        .instance = cJSON_IsObject(vmi) ? json_get(vmi, "spec") : json_at(vm, "spec.template.spec"),
+        .target = target,
+        .elsewhere = elsewhere,
+    };
+    differences_each(&of, read_difference, &reader);
 }
 
 size_t facts_claim_names(const struct source_facts *s, const char **ret, size_t max)

@@ -78,6 +78,13 @@ GATES = ["a/B", "Ready", "SnapshotTaken", "a/Ready", "no spaces", "A_b.c/d", "a/
          "a/" + "b" * 64, "a" * 254 + "/b", "-a"]
 LABELS = [{"a": "b"}, {"a": ""}, {"a b": "c"}, {"a": "-"}, {"a/b": "c"}, {"a": 1}, {"a": None}, {"": "a"}, {"A/b": "c"},
           {"a": "b" * 64}, {f"k{i}": "v" for i in range(65)}]
+# Keys that belong to somebody, and such as only look so.
+MARKS = [{key: "a"} for key in (
+    "vm.novasphere.dev/wukong-uid", "kubevirt.io", "kubevirt.io/vm", "x.kubevirt.io/a", "vm.kubevirt.io/os",
+    "vm.kubevirt.io/name", "app.kubernetes.io/name", "app.kubernetes.io/instance", "k8s.io/a", "notk8s.io/a",
+    "a/kubevirt.io", "a/b.kubevirt.io", "KubeVirt.io/a", "velero.io/backup-name", "velero.io/a", "cattle.io/a",
+    "field.cattle.io/a", "kubevirt.io.evil.example/a", "a" * 64, "a" * 253 + "/" + "b" * 63, "kubevirt.io/", "/kubevirt.io",
+    "kubevirt.io/a\n", "é", "")]
 
 # (path, values besides ANY). "[]" stands for the first item of a list.
 FIELDS = [
@@ -162,6 +169,13 @@ FIELDS = [
     ("gpus[].name", ["a" * 253, "a" * 254]),
     ("gpus[].deviceName", ["a" * 253, "a" * 254]),
     ("restoreFromSnapshot", ["a" * 253, "a" * 254]),
+    ("target", [{}, {"labels": {"app": "shop"}, "annotations": {"a/b": "c"}, "keepAnnotations": ["a", "b.c/"]}]),
+    ("target.labels", [*LABELS, *MARKS, {f"k{i}": "v" for i in range(32)}, {f"k{i}": "v" for i in range(33)}]),
+    ("target.annotations", [*LABELS, *MARKS, {"a": "é" * 4096}, {"a": "é" * 4097}, {f"k{i}": "x" * 1000 for i in range(32)},
+                            {f"k{i}": "x" * 1200 for i in range(32)}, {"A.b/c": "\u0001\u2028 \U0001f600"},
+                            {f"k{i}": "" for i in range(1000)}]),
+    ("target.keepAnnotations", [["a"] * 32, ["a"] * 33, ["a", None]]),
+    ("target.keepAnnotations[]", ["a/", "A/", "/", "a.b/c", "kubectl.kubernetes.io/", "vm.kubevirt.io/os", *LONG]),
 ]
 
 # Fields that speak to one another, with values that alone are good on one base or another.
@@ -188,6 +202,7 @@ RELATED = {
     "gpus": [ABSENT, []],
     "osImage": [ABSENT],
     "restoreFromSnapshot": [ABSENT],
+    "target": [ABSENT, {"labels": {"app": "shop"}}],
 }
 
 WINDOW = {"schedule": "0 22 * * *", "duration": "6h", "timeZone": "Asia/Shanghai"}
@@ -199,6 +214,7 @@ BASES = [
      "cpu": 2, "memory": "4Gi", "replicas": 2, "reclaimPolicy": "Retain", "sshKeySecret": "keys",
      "disks": [{"name": "root", "size": "20Gi", "boot": True}, {"name": "data", "sourceDisk": "d"}],
      "startStrategy": {"autoStart": True, "runStrategy": "Always"},
+     "target": {"labels": {"app": "shop"}, "annotations": {"a/b": "c"}, "keepAnnotations": ["a/"]},
      "networks": [{"name": "lan", "nadName": "ns/lan", "type": "bridge", "ipConfig": {"mode": "dhcp"}}],
      "highAvailability": {"antiAffinity": True, "nodeSelector": {"a": "b"},
                           "tolerations": [{"key": "k", "operator": "Exists", "effect": "NoExecute"}]}},

@@ -119,6 +119,10 @@ def disks(*items, base=VMI, **change):
     return merge(merge(base, {"disks": list(items)}), change)
 
 
+def target(**change):
+    return vmi(target=change)
+
+
 VMS = source(snapshotMethod="VirtualMachineSnapshot")
 N = "n"
 NAD = {"name": N, "nadName": "lan"}
@@ -234,6 +238,15 @@ CREATE = [
         ({"address": "10.0.0.2/24"}, vmi(networks=[{**NAD, "ipConfig": {"mode": "dhcp"}}])),
         ({"gateway": "10.0.0.1"}, plain(networks=[{**NAD, "ipConfig": {"mode": "dhcp", "gateway": "10.0.0.1"}}])),
         ({"dnsServers": ["10.0.0.1"]}, vmi(networks=[{**NAD, "ipConfig": {"mode": "dhcp", "dnsServers": []}}])))],
+    ("target-without-clone", "spec.target", plain(target={}), vmi(target={})),
+    *[("target-label-reserved", "spec.target.labels", target(labels={bad: "a"}), target(labels={good: "a"}))
+      for bad, good in (("vm.novasphere.dev/wukong-uid", "novasphere.dev/team"), ("kubevirt.io", "kubevirt"),
+                        ("kubevirt.io/domain", "notkubevirt.io/domain"), ("vm.kubevirt.io/name", "vm.kubevirt.io/os"),
+                        ("app.kubernetes.io/instance", "app.kubernetes.io/name"), ("k8s.io/a", "a/b.kubevirt.io"),
+                        ("x.toolkit.fluxcd.io/name", "toolkit.example/name"), ("meta.helm.sh/a", "helm/a"),
+                        ("velero.io/restore-name", "velero.io/exclude-from-backup"))],
+    ("target-annotation-reserved", "spec.target.annotations", target(annotations={"hooks.kubevirt.io/hookSidecars": "a"}),
+     target(annotations={"cluster-autoscaler.kubernetes.io/safe-to-evict": "é" * 4096})),
     ("ha-restart-with-clone", "spec.highAvailability.restartPolicy",
      vmi(highAvailability={"restartPolicy": "Always"}), plain(highAvailability={"restartPolicy": "Always"})),
     ("ha-restart-with-clone", "spec.highAvailability.restartPolicy",
@@ -293,6 +306,10 @@ UPDATE = [
         [{"name": "a", "size": "10Gi"}, {"name": "b"}], [{"name": "a", "size": "10Gi", "boot": True}],
         [{"name": "a", "size": "10Gi", "storageClassName": "s"}], [{"name": "a", "size": "10G"}],
         [{"name": "a", "size": "10Gi", "sourceDisk": "b"}])],
+    *[("target-immutable", "spec.target", old, None, {"target": change}) for old, change in (
+        (VMI, {}), (VMI, {"labels": {"a": "b"}}), (target(labels={"a": "b"}), None),
+        (target(labels={"a": "b"}), {"labels": {"a": "c"}}), (target(keepAnnotations=["a"]), {"keepAnnotations": ["a", "b"]}))],
+    (None, None, target(labels={"a": "b"}), None, {"target": {"labels": {"a": "b"}}, "reclaimPolicy": "Retain"}),
     ("disks-immutable", "spec.disks", VMI, None, {"disks": [{"name": "a"}]}),
     *[(None, None, disks({"name": "a", "size": "10Gi"}, {"name": "b"}), None, {"disks": change}) for change in (
         [{"name": "a", "size": "10240Mi"}, {"name": "b"}], [{"name": "b"}, {"name": "a", "size": 10737418240}],
@@ -347,6 +364,14 @@ REFUSED = [
     ("spec.reclaimPolicy", "Unsupported value", vmi(reclaimPolicy="Keep")),
     ("spec.startStrategy.runStrategy", "Unsupported value", vmi(startStrategy={"runStrategy": "Once"})),
     ("spec.networks[0].vlanId", "less than or equal to 4094", plain(networks=[{"name": N, "vlanId": 4095}])),
+    ("spec.target.labels", "must have at most 32", target(labels={f"k{i}": "v" for i in range(33)})),
+    ("spec.target.labels.a", "may not be more than 63", target(labels={"a": "b" * 64})),
+    ("spec.target.labels.a", "should match", target(labels={"a": "b c"})),
+    ("spec.target.annotations", "must have at most 32", target(annotations={f"k{i}": "v" for i in range(33)})),
+    ("spec.target.annotations.a", "may not be more than 4096", target(annotations={"a": "é" * 4097})),
+    ("spec.target.keepAnnotations", "must have at most 32 items", target(keepAnnotations=["a"] * 33)),
+    ("spec.target.keepAnnotations[0]", "should match", target(keepAnnotations=["a b"])),
+    ("spec.target.keepAnnotations[0]", "should be at least 1", target(keepAnnotations=[""])),
     ("spec", "Required value", None),
 ]
 

@@ -29,24 +29,24 @@ static const struct row rows[] = {
      .expect = {IN "domain.cpu = {'cores':2}", IN "volumes = [" PVC("root", "r") "]",
                 "spec.runStrategy = -", "spec.dataVolumeTemplates = -",
                 "spec.template.metadata = {}", "metadata = {}"}},
-    {.name = "annotations: what decides on PCI addresses comes along, the rest is noted by name",
+    {.name = "annotations: what decides on PCI addresses comes along, the rest is carried beside",
      .vm =
          "{'metadata':{'name':'src'},'spec':{'template':{'metadata':{'annotations':{'hooks."
          "kubevirt."
          "io/hookSidecars':'x','kubevirt.io/placePCIDevicesOnRootComplex':'true','vm.kubevirt.io/os"
          "':'l','kubectl.kubernetes.io/last-applied-configuration':'y'}},'spec':{'domain':{}}}}}",
      .expect =
-         {"missedAnnotations = {'hooks.kubevirt.io/hookSidecars':''}",
+         {"templateAnnotations = {'hooks.kubevirt.io/hookSidecars':'x'}",
           "spec.template.metadata.annotations = {'kubevirt.io/placePCIDevicesOnRootComplex':'true'"
           ",'vm.kubevirt.io/os':'l'}"}},
     {.name = "annotations of a machine that runs: those of its revision",
      .revision =
          "{'spec':{'template':{'metadata':{'annotations':{'a/b':'x'}},'spec':{'domain':{}}}}}",
      .vmi = "{'metadata':{'name':'src','annotations':{'c/d':'x'}},'spec':{'domain':{}}}",
-     .expect = {"missedAnnotations = {'a/b':''}"}},
+     .expect = {"templateAnnotations = {'a/b':'x'}"}},
     {.name = "annotations of a stand-alone instance",
      .vmi = "{'metadata':{'name':'src','annotations':{'c/d':'x'}},'spec':{'domain':{}}}",
-     .expect = {"missedAnnotations = {'c/d':''}"}},
+     .expect = {"templateAnnotations = {'c/d':'x'}"}},
     {.name = "hot-plugged: added with its disk, at the end",
      .revision = MACHINE(DISK("root"), PVC("root", "r")),
      .vmi = INSTANCE_OF(DISK("root") ",{'name':'hot','disk':{'bus':'scsi'},'serial':'hot'}",

@@ -19,6 +19,7 @@ struct rule_row {
 #define USER(more) CREATOR(", cloudInitUser: {name: u" more "}")
 #define NET(more) CREATOR(", networks: [{name: nic" more "}]")
 #define HA(more) CREATOR(", highAvailability: {" more "}")
+#define TARGET(more) CLONE_AND("target: {" more "}")
 #define POLICY(spec)                                                                               \
     "{apiVersion: vm.novasphere.dev/v1alpha1, kind: ClonePolicy, metadata: "                       \
     "{name: p}, spec: " spec "}"
@@ -189,6 +190,31 @@ static const struct rule_row rule_rows[] = {
     {"gpu-device-required", CREATOR(", gpus: [{name: b}]"), CREATOR(", gpus: []"), "spec.gpus[0].deviceName"},
     {"restore-with-clone", CLONE_AND("restoreFromSnapshot: a"), CREATOR(", restoreFromSnapshot: a"), "spec.restoreFromSnapshot"},
 
+    {"target-without-clone", CREATOR(", target: {}"), CLONE_AND("target: {}"), "spec.target"},
+    {"target-labels-count", "@target.labels 33", "@target.labels 32", "spec.target.labels"},
+    {"target-labels", TARGET("labels: {\"a b\": c}"), TARGET("labels: {example.com/a: c}"), "spec.target.labels[a b]"},
+    {"target-labels", TARGET("labels: {a: \"-\"}"), TARGET("labels: {a: \"\"}"), "spec.target.labels[a]"},
+    {"target-labels", TARGET("labels: {a: \"\u00e9\"}"), TARGET("labels: {a: e}"), "spec.target.labels[a]"},
+    {"target-label-reserved", TARGET("labels: {vm.novasphere.dev/wukong-uid: a}"), TARGET("labels: {novasphere.dev/team: a}"), "spec.target.labels[vm.novasphere.dev/wukong-uid]"},
+    {"target-label-reserved", TARGET("labels: {kubevirt.io: a}"), TARGET("labels: {kubevirt: a}"), "spec.target.labels[kubevirt.io]"},
+    {"target-label-reserved", TARGET("labels: {kubevirt.io/domain: a}"), TARGET("labels: {notkubevirt.io/domain: a}"), "spec.target.labels[kubevirt.io/domain]"},
+    {"target-label-reserved", TARGET("labels: {vm.kubevirt.io/name: a}"), TARGET("labels: {vm.kubevirt.io/os: a}"), "spec.target.labels[vm.kubevirt.io/name]"},
+    {"target-label-reserved", TARGET("labels: {app.kubernetes.io/instance: a}"), TARGET("labels: {app.kubernetes.io/name: a}"), "spec.target.labels[app.kubernetes.io/instance]"},
+    {"target-label-reserved", TARGET("labels: {x.toolkit.fluxcd.io/name: a}"), TARGET("labels: {a/b.kubevirt.io: a}"), "spec.target.labels[x.toolkit.fluxcd.io/name]"},
+    {"target-annotations-count", "@target.annotations 33", "@target.annotations 32", "spec.target.annotations"},
+    {"target-annotations", TARGET("annotations: {\"a b\": c}"), TARGET("annotations: {A.Example/b: \"any text, \u00e9\"}"), "spec.target.annotations[a b]"},
+    {"target-annotations", "@target.annotation 4097", "@target.annotation 4096", "spec.target.annotations[a]"},
+    {"target-annotation-reserved", TARGET("annotations: {hooks.kubevirt.io/hookSidecars: a}"), TARGET("annotations: {cluster-autoscaler.kubernetes.io/safe-to-evict: \"false\"}"), "spec.target.annotations[hooks.kubevirt.io/hookSidecars]"},
+    {"target-annotations-size", "@target.large 11", "@target.large 10", "spec.target.annotations"},
+    {"target-keep-count", "@target.keep 33", "@target.keep 32", "spec.target.keepAnnotations"},
+    {"target-keep", TARGET("keepAnnotations: [\"\"]"), TARGET("keepAnnotations: [a]"), "spec.target.keepAnnotations[0]"},
+    {"target-keep", TARGET("keepAnnotations: [a, A.b/]"), TARGET("keepAnnotations: [a, a.b/]"), "spec.target.keepAnnotations[1]"},
+    {"target-keep", TARGET("keepAnnotations: [/]"), TARGET("keepAnnotations: [kubevirt.io/ignitiondata]"), "spec.target.keepAnnotations[0]"},
+    {"target-keep-notes", TARGET("keepAnnotations: [kubectl.kubernetes.io/last-applied-configuration]"), TARGET("keepAnnotations: [vm.kubevirt.io/os]"), "spec.target.keepAnnotations[0]"},
+    {"target-keep-notes", TARGET("keepAnnotations: [ovn.kubernetes.io/]"), TARGET("keepAnnotations: [kubernetes.io/]"), "spec.target.keepAnnotations[0]"},
+
+    {"policy-required-label", POLICY("{rules: {requiredLabels: [\"a b\"]}}"), POLICY("{rules: {requiredLabels: [a, b.c/d]}}"), "spec.rules.requiredLabels[0]"},
+    {"policy-required-label", POLICY("{rules: {requiredLabels: [kubevirt.io/vm]}}"), POLICY("{rules: {requiredLabels: []}}"), "spec.rules.requiredLabels[0]"},
     {"policy-clone-types", POLICY("{rules: {cloneTypes: [full, Running]}}"), POLICY("{rules: {cloneTypes: [full, running]}}"), "spec.rules.cloneTypes[1]"},
     {"policy-placement", POLICY("{rules: {placement: any}}"), POLICY("{rules: {placement: Any}}"), "spec.rules.placement"},
     {"policy-require-source", POLICY("{rules: {requireSource: \"Yes\"}}"), POLICY("{rules: {requireSource: Running}}"), "spec.rules.requireSource"},
@@ -223,6 +249,14 @@ static const struct rule_row rule_rows[] = {
 
 /* --- Rows that would be too long to write: "@what N" --- */
 
+#define TEXT_16 "0123456789abcdef"
+#define TEXT_256                                                                                   \
+    TEXT_16 TEXT_16 TEXT_16 TEXT_16 TEXT_16 TEXT_16 TEXT_16 TEXT_16 TEXT_16 TEXT_16 TEXT_16        \
+        TEXT_16 TEXT_16 TEXT_16 TEXT_16 TEXT_16
+#define TEXT_3K                                                                                    \
+    TEXT_256 TEXT_256 TEXT_256 TEXT_256 TEXT_256 TEXT_256 TEXT_256 TEXT_256 TEXT_256 TEXT_256      \
+        TEXT_256 TEXT_256
+
 struct maker {
     const char *what, *head, *item, *tail;
     bool characters; /* N characters of one string, as against N items */
@@ -252,6 +286,11 @@ static const struct maker makers[] = {
     {"toleration.value", CREATOR_HEAD ", highAvailability: {tolerations: [{value: ", "x", "}]}}}", true},
     {"gpu.name", CREATOR_HEAD ", gpus: [{deviceName: d, name: ", "x", "}]}}", true},
     {"gpu.deviceName", CREATOR_HEAD ", gpus: [{name: d, deviceName: ", "x", "}]}}", true},
+    {"target.labels", CLONE_HEAD ", target: {labels: {", "k%zu: v,", "}}}}", false},
+    {"target.annotations", CLONE_HEAD ", target: {annotations: {", "k%zu: v,", "}}}}", false},
+    {"target.annotation", CLONE_HEAD ", target: {annotations: {a: ", "x", "}}}}", true},
+    {"target.large", CLONE_HEAD ", target: {annotations: {", "k%zu: " TEXT_3K ",", "}}}}", false},
+    {"target.keep", CLONE_HEAD ", target: {keepAnnotations: [", "k%zu,", "]}}}", false},
     {"restore", CREATOR_HEAD ", restoreFromSnapshot: ", "x", "}}", true},
 };
 /* clang-format on */

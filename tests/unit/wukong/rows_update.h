@@ -54,6 +54,10 @@ static const struct update_row update_rows[] = {
     {FULL("", "", TAKEN), FULL(", window: {schedule: \"@daily\", duration: 1h}", "", ""), "timing-immutable", "spec.cloneSource.window"},
     {FULL("", "", FAILED), FULL(", deadlineSeconds: 5", "", ""), NULL, NULL},
 
+    {CLONE(""), CLONE_AND("target: {labels: {a: b}}"), "target-immutable", "spec.target"},
+    {CLONE_AND("target: {labels: {a: b}}"), CLONE(""), "target-immutable", "spec.target"},
+    {CLONE_AND("target: {labels: {a: b}}"), CLONE_AND("target: {labels: {a: c}}"), "target-immutable", "spec.target"},
+    {CLONE_AND("target: {labels: {a: b, c: d}}"), CLONE_AND("target: {labels: {c: d, a: b}}"), NULL, NULL},
     {CLONE_AND("replicas: 2"), CLONE_AND("replicas: 3"), "replicas-immutable", "spec.replicas"},
     {CLONE_AND("replicas: 1"), CLONE(""), NULL, NULL},
     {CLONE_AND("reclaimPolicy: Delete"), CLONE_AND("reclaimPolicy: Retain"), NULL, NULL},

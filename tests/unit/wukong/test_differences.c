@@ -31,7 +31,7 @@ static void tell(const char *annotations, const char *instance, struct told *tol
     CLEANUP_JSON cJSON *a = parse_yaml(annotations);
     CLEANUP_JSON cJSON *i = parse_yaml(instance);
     *told = (struct told){0};
-    differences_each(a, i, collect, told);
+    differences_each(&(struct differences_of){.annotations = a, .instance = i}, collect, told);
 }
 
 #define DISKS                                                                                      \

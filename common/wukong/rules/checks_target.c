@@ -1,0 +1,99 @@
+/* Checks of spec.target; see rules/checks.h. */
+#include "wukong/rules/checks.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "apimachinery/dns_names.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "json/json.h"
+#include "wukong/api/marks.h"
+
+static void fail_at_key(struct check *c, const char *key, const char *detail)
+{
+    if (findings_full(c->findings)) {
+        check_fail_at(c, "", NULL, NULL);
+        return;
+    }
+    CLEANUP_FREE char *suffix = xasprintf("[%.*s]", LIMIT_DNS_SUBDOMAIN + 64, key);
+    CLEANUP_FREE char *text = xasprintf("\"%.*s\"", FINDING_VALUE_MAX + 4, key);
+    check_fail_at(c, suffix, text, detail ? "%s" : NULL, detail);
+}
+
+void check_marks_reserved(struct check *c, const cJSON *v)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach (item, v)
+        if (mark_is_reserved(item->string))
+            fail_at_key(c, item->string, NULL);
+}
+
+/* Keys of annotations are labels' whatever their case (apimachinery
+   pkg/api/validation/objectmeta.go ValidateAnnotations). */
+static const char *annotation_key_error(const char *key)
+{
+    CLEANUP_FREE char *lower = xstrdup(key);
+    for (char *p = lower; *p; p++)
+        if (*p >= 'A' && *p <= 'Z')
+            *p = (char)(*p - 'A' + 'a');
+    return name_qualified_error(lower);
+}
+
+void check_annotation_map(struct check *c, const cJSON *v)
+{
+    const struct check_length *l = c->rule->arg;
+    const cJSON *item;
+    cJSON_ArrayForEach (item, v) {
+        const char *why = annotation_key_error(item->string);
+        if (why)
+            fail_at_key(c, item->string, why);
+        else if (cJSON_IsString(item) && str_characters(item->valuestring) > l->max)
+            fail_at_key(c, item->string, "its value is longer");
+    }
+}
+
+void check_marks_size(struct check *c, const cJSON *v)
+{
+    const struct check_range *r = c->rule->arg;
+    const cJSON *item;
+    int64_t bytes = 0;
+    cJSON_ArrayForEach (item, v)
+        if (cJSON_IsString(item))
+            bytes += (int64_t)(strlen(item->string) + strlen(item->valuestring));
+    if (bytes > r->max)
+        check_fail(c, NULL, "they have %" PRId64, bytes);
+}
+
+void check_keep(struct check *c, const cJSON *v)
+{
+    const char *why;
+    size_t n = strlen(v->valuestring);
+    if (n && v->valuestring[n - 1] == '/') {
+        CLEANUP_FREE char *domain = xstrndup(v->valuestring, n - 1);
+        why = name_dns_subdomain_error(domain);
+    } else {
+        why = name_qualified_error(v->valuestring);
+    }
+    CLEANUP_FREE char *text = json_print_start(v, FINDING_VALUE_MAX);
+    if (why)
+        check_fail(c, text, "%s", why);
+}
+
+void check_required_label(struct check *c, const cJSON *v)
+{
+    const char *why = name_qualified_error(v->valuestring);
+    CLEANUP_FREE char *text = json_print_start(v, FINDING_VALUE_MAX);
+    if (why)
+        check_fail(c, text, "%s", why);
+    else if (mark_is_reserved(v->valuestring))
+        check_fail(c, text, "KubeVirt, Kubernetes, this operator or a tool that prunes owns it");
+}
+
+void check_keep_notes(struct check *c, const cJSON *v)
+{
+    const char *key = v->valuestring;
+    CLEANUP_FREE char *text = json_print_start(v, FINDING_VALUE_MAX);
+    if (!annotation_is_inherited(key) && !annotation_is_missed(key))
+        check_fail(c, text, NULL);
+}
