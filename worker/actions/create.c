@@ -440,7 +440,8 @@ const char *create_vm_changed(const struct clone_state *v, const struct target_s
     struct err err = {0};
     CLEANUP_JSON cJSON *stored = answered_object(answer);
     list_disks(v, t, disks);
-    if (!stored || manifest_vm_matches(stored, disks, v->disk_count, &err) == 0)
+    if (!stored || (manifest_vm_matches(stored, disks, v->disk_count, &err) == 0 &&
+                    manifest_links_match(stored, &v->wukong->spec.target, &err) == 0))
         return NULL;
     return arena_strdup(v->arena, err.message);
 }

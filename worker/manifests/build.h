@@ -46,6 +46,8 @@ WUKONG_CHECK int build_run_strategy(struct manifest_build *b, struct err *err);
 
 /* target.c: labels and annotations of the template. */
 struct differences_of build_differences_of(const struct manifest_build *b);
+/* Networks that go elsewhere, links that are down; after build_networks. */
+WUKONG_CHECK int build_target_networks(struct manifest_build *b, struct err *err);
 WUKONG_CHECK int build_marks(struct manifest_build *b, struct err *err);
 
 /* dependencies.c: what must exist beside it, and what may surprise. */

@@ -39,6 +39,8 @@
    long to be carried. Workers before it wrote their names alone, in the second. */
 #define MANIFEST_ANNOTATIONS "templateAnnotations"
 #define MANIFEST_MISSED "missedAnnotations"
+/* Another one: the run strategy of the source, unless it is Halted. */
+#define MANIFEST_RUN_STRATEGY "runStrategy"
 /* All annotations of an object together may hold 256 KiB (apimachinery
    pkg/api/validation/objectmeta.go: TotalAnnotationSizeLimitB). */
 #define MANIFEST_SPEC_ANNOTATION_MAX (200u * KIB)
@@ -185,6 +187,10 @@ WUKONG_CHECK int manifest_datavolume_matches(const cJSON *reply, const struct ma
    of these, and each of these is named. */
 WUKONG_CHECK int manifest_vm_matches(const cJSON *reply, const struct manifest_disk *disks,
                                      size_t disk_count, struct err *err);
+
+/* The same, of target.network.links: each interface that was sent down is. */
+WUKONG_CHECK int manifest_links_match(const cJSON *reply, const struct wukong_target *t,
+                                      struct err *err);
 
 /* --- Snapshots. --- */
 

@@ -37,6 +37,50 @@ static int check_huge_pages(const struct manifest_build *b, struct err *err)
     return 0;
 }
 
+struct topology {
+    int64_t sockets, cores, threads;
+};
+
+/* Sockets of the source's kind, or cores of it, as many as it takes; false: they do not divide. */
+static bool scale(int64_t cpus, const struct topology *is, bool by_cores, bool threads,
+                  struct topology *ret)
+{
+    struct topology t = {is->sockets, is->cores, threads ? is->threads : 1};
+    int64_t unit = (by_cores ? t.sockets : t.cores) * t.threads;
+    if (cpus % unit != 0)
+        return false;
+    *(by_cores ? &t.cores : &t.sockets) = cpus / unit;
+    *ret = t;
+    return true;
+}
+
+static int64_t part_of(const cJSON *cpu, const char *name)
+{
+    int64_t n;
+    return json_int(cpu, name, &n) && n > 0 && n <= INT16_MAX ? n : 1;
+}
+
+/* Windows clients use two sockets at most (Microsoft's licence terms; KubeVirt's preferences for
+   Windows prefer cores); a machine with Hyper-V features is taken for one. */
+static struct topology topology_for(const struct manifest_build *b, int64_t cpus)
+{
+    const cJSON *cpu = json_get(b->domain, "cpu");
+    struct topology is = {part_of(cpu, "sockets"), part_of(cpu, "cores"), part_of(cpu, "threads")};
+    struct topology ret = {.sockets = cpus, .cores = 1, .threads = 1};
+    enum cpu_shape shape = b->w->spec.target.cpu_shape;
+    bool cores = is.sockets == 1 && (is.cores > 1 || json_at(b->domain, "features.hyperv"));
+    if (shape == SHAPE_CORES)
+        return (struct topology){.sockets = 1, .cores = cpus, .threads = 1};
+    if (shape == SHAPE_SOCKETS)
+        return ret;
+    for (int threads = 1; threads >= 0; threads--)
+        if (scale(cpus, &is, cores, threads, &ret) || scale(cpus, &is, !cores, threads, &ret))
+            return ret;
+    if (is.cores > 1 || json_at(b->domain, "features.hyperv"))
+        ret = (struct topology){.sockets = 1, .cores = cpus, .threads = 1};
+    return ret;
+}
+
 int build_resources(struct manifest_build *b, struct err *err)
 {
     const struct wukong_spec *spec = &b->w->spec;
@@ -45,10 +89,11 @@ int build_resources(struct manifest_build *b, struct err *err)
     tree_remove(tree_at(b->domain, "cpu"), "maxSockets");
     tree_remove(tree_at(b->domain, "memory"), "maxGuest");
     if (spec->has_cpu) {
+        struct topology t = topology_for(b, spec->cpu);
         cJSON *cpu = tree_object(b->domain, "cpu");
-        tree_set_int(cpu, "sockets", spec->cpu);
-        tree_set_int(cpu, "cores", 1);
-        tree_set_int(cpu, "threads", 1);
+        tree_set_int(cpu, "sockets", t.sockets);
+        tree_set_int(cpu, "cores", t.cores);
+        tree_set_int(cpu, "threads", t.threads);
         drop_resource(b->domain, "cpu");
     }
     if (spec->memory) {
@@ -250,7 +295,9 @@ int build_run_strategy(struct manifest_build *b, struct err *err)
     };
     static_assert(ARRAY_LEN(by_restart) == RESTART_POLICIES, "one strategy for each policy");
     const struct wukong_spec *spec = &b->w->spec;
-    const char *written = run_strategy_names[spec->start.run_strategy];
+    const char *written = spec->start.run_strategy == RUN_INHERIT
+                              ? json_str(b->source, MANIFEST_RUN_STRATEGY)
+                              : run_strategy_names[spec->start.run_strategy];
     const char *restart = spec->ha.present ? by_restart[spec->ha.restart_policy] : NULL;
     if (written && restart && !str_eq(written, restart))
         return err_set(err, ERR_REFUSED,
@@ -259,7 +306,9 @@ int build_run_strategy(struct manifest_build *b, struct err *err)
                        restart_policy_names[spec->ha.restart_policy], written);
     const char *strategy =
         str_or(str_or(written, restart),
-               str_or(run_strategy_names[b->r->effective->run_strategy], "Always"));
+               spec->start.run_strategy == RUN_INHERIT
+                   ? "Always"
+                   : str_or(run_strategy_names[b->r->effective->run_strategy], "Always"));
     /* Manual starts nothing by itself, so it can stay as it is where nothing is to be started. */
     bool manual = str_eq(strategy, "Manual");
     bool start = b->r->effective->auto_start;

@@ -319,7 +319,8 @@ int manifest_source_expanded(const cJSON *source, const cJSON *reply, cJSON **re
     CLEANUP_JSON cJSON *tree = tree_new();
     const cJSON *metadata = json_get(source, "metadata");
     tree_set(tree, "metadata", metadata ? tree_dup(metadata) : tree_new());
-    static const char *const members[] = {MANIFEST_ANNOTATIONS, MANIFEST_MISSED};
+    static const char *const members[] = {MANIFEST_ANNOTATIONS, MANIFEST_MISSED,
+                                          MANIFEST_RUN_STRATEGY};
     for (size_t i = 0; i < ARRAY_LEN(members); i++)
         if (json_get(source, members[i]))
             tree_set(tree, members[i], tree_dup(json_get(source, members[i])));
@@ -408,6 +409,18 @@ static const cJSON *annotations_of(const struct manifest_source *in)
                              : json_at(in->vm, "spec.template.metadata.annotations");
 }
 
+/* Of a machine that is Halted it is not known how it was restarted while it ran. */
+static const char *run_strategy_of(const struct manifest_source *in)
+{
+    static const char *const kept[] = {"Always", "RerunOnFailure", "Manual", "Once"};
+    const cJSON *spec = in->vm ? json_get(in->vm, "spec") : json_get(in->revision_data, "spec");
+    const char *strategy = json_str(spec, "runStrategy");
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+        if (str_eq(strategy, kept[i]))
+            return kept[i];
+    return NULL;
+}
+
 int manifest_source_spec(const struct manifest_source *given, cJSON **ret, struct err *err)
 {
     const struct manifest_source in[1] = {effective_source(given)};
@@ -433,6 +446,7 @@ int manifest_source_spec(const struct manifest_source *given, cJSON **ret, struc
     tree_set(tree, "spec", spec);
     tree_set(tree, MANIFEST_ANNOTATIONS, missed_annotations(annotations_of(in)));
     tree_remove_if_empty(tree, MANIFEST_ANNOTATIONS);
+    tree_set_string(tree, MANIFEST_RUN_STRATEGY, run_strategy_of(in));
 
     cJSON *instance = tree_at(spec, "template.spec");
     if (in->revision_data) {

@@ -569,3 +569,8 @@ const cJSON *capture_source(const struct clone_state *v)
 {
     return json_get(v->capture.tree, "source");
 }
+
+const char *capture_run_strategy(const struct clone_state *v)
+{
+    return json_str(capture_source(v), MANIFEST_RUN_STRATEGY);
+}

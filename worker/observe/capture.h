@@ -37,5 +37,7 @@ void capture_compare(struct clone_state *v, const struct cache_reader *caches);
 const cJSON *capture_claim(const struct clone_state *v, size_t disk);
 /* The source spec. */
 const cJSON *capture_source(const struct clone_state *v);
+/* How the source is restarted; NULL: it is Halted, or says nothing of it. */
+const char *capture_run_strategy(const struct clone_state *v);
 
 #endif

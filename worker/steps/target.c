@@ -206,7 +206,11 @@ static bool owner_missing(const struct target_state *t, size_t disk)
 /* runStrategy Manual, but to be started: KubeVirt waits for the subresource. */
 static bool starts_by_hand(const struct clone_state *v)
 {
-    return v->effective.auto_start && v->effective.run_strategy == RUN_MANUAL;
+    enum run_strategy strategy = v->effective.run_strategy;
+    /* Without the capture it is asked for: KubeVirt refuses what starts by itself. */
+    bool inherits =
+        strategy == RUN_INHERIT && (!v->capture.tree || str_eq(capture_run_strategy(v), "Manual"));
+    return v->effective.auto_start && (strategy == RUN_MANUAL || inherits);
 }
 
 /*

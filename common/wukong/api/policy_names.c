@@ -12,6 +12,8 @@ const char *const policy_outside_names[] = {NULL, "Wait", "Deny"};
 static_assert(ARRAY_LEN(policy_outside_names) == OUTSIDES, "one name each");
 const char *const policy_action_names[] = {NULL, "Deny", "Warn", "Audit"};
 static_assert(ARRAY_LEN(policy_action_names) == ACTIONS, "one name each");
+const char *const policy_isolation_names[] = {NULL, "Required"};
+static_assert(ARRAY_LEN(policy_isolation_names) == ISOLATIONS, "one name each");
 const char *const policy_subject_names[] = {NULL, "User", "Group", "ServiceAccount"};
 static_assert(ARRAY_LEN(policy_subject_names) == SUBJECTS, "one name each");
 const char *const policy_quiesce_names[] = {NULL, "Required", "IfAvailable"};

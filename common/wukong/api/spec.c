@@ -22,10 +22,15 @@ static_assert(ARRAY_LEN(quiesce_names) == QUIESCES, "one name each");
 const char *const snapshot_method_names[] = {NULL, "Auto", "VirtualMachineSnapshot",
                                              "VolumeSnapshot", "VolumeGroupSnapshot"};
 static_assert(ARRAY_LEN(snapshot_method_names) == METHODS, "one name each");
-const char *const run_strategy_names[] = {NULL, "Always", "RerunOnFailure", "Manual"};
+const char *const run_strategy_names[] = {NULL,     "Always", "RerunOnFailure",
+                                          "Manual", "Once",   "Inherit"};
 static_assert(ARRAY_LEN(run_strategy_names) == RUN_STRATEGIES, "one name each");
 const char *const reclaim_policy_names[] = {NULL, "Delete", "Retain"};
 static_assert(ARRAY_LEN(reclaim_policy_names) == RECLAIM_POLICIES, "one name each");
+const char *const links_names[] = {NULL, "Keep", "Down"};
+static_assert(ARRAY_LEN(links_names) == LINKS_COUNT, "one name each");
+const char *const cpu_shape_names[] = {NULL, "Auto", "Sockets", "Cores"};
+static_assert(ARRAY_LEN(cpu_shape_names) == CPU_SHAPES, "one name each");
 const char *const network_type_names[] = {NULL, "bridge", "macvlan", "sriov", "ovs"};
 static_assert(ARRAY_LEN(network_type_names) == NETWORK_TYPES, "one name each");
 const char *const ip_mode_names[] = {NULL, "static", "dhcp"};
@@ -218,12 +223,28 @@ static void decode_networks(struct arena *a, const cJSON *array, struct wukong_s
     }
 }
 
+static void decode_map(struct arena *a, const cJSON *array, struct wukong_target *t)
+{
+    const cJSON *o;
+    size_t n = cJSON_IsArray(array) ? (size_t)cJSON_GetArraySize(array) : 0;
+    t->map = arena_alloc(a, (n + 1) * sizeof(*t->map));
+    if (!t->map || !n)
+        return;
+    cJSON_ArrayForEach (o, array)
+        t->map[t->map_count++] =
+            (struct wukong_network_map){decode_text(a, o, "from"), decode_text(a, o, "to")};
+}
+
 static void decode_target(struct arena *a, const cJSON *o, struct wukong_target *t)
 {
     t->present = cJSON_IsObject(o);
     wukong_pairs_read(a, json_get(o, "labels"), &t->labels);
     wukong_pairs_read(a, json_get(o, "annotations"), &t->annotations);
     decode_strings(a, json_get(o, "keepAnnotations"), &t->keep, &t->keep_count);
+    const cJSON *network = json_get(o, "network");
+    t->links = (enum links)decode_choice(network, "links", links_names, LINKS_COUNT);
+    decode_map(a, json_get(network, "map"), t);
+    t->cpu_shape = (enum cpu_shape)decode_choice(o, "cpuShape", cpu_shape_names, CPU_SHAPES);
 }
 
 int wukong_decode_spec(struct arena *a, const cJSON *o, struct wukong_spec *ret, struct err *err)

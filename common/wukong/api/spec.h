@@ -59,7 +59,17 @@ enum snapshot_method {
     METHOD_GROUP_SNAPSHOT,
     METHODS
 };
-enum run_strategy { RUN_UNSET, RUN_ALWAYS, RUN_RERUN_ON_FAILURE, RUN_MANUAL, RUN_STRATEGIES };
+enum run_strategy {
+    RUN_UNSET,
+    RUN_ALWAYS,
+    RUN_RERUN_ON_FAILURE,
+    RUN_MANUAL,
+    RUN_ONCE,
+    RUN_INHERIT, /* as the source's; Always where that says nothing */
+    RUN_STRATEGIES
+};
+enum links { LINKS_UNSET, LINKS_KEEP, LINKS_DOWN, LINKS_COUNT };
+enum cpu_shape { SHAPE_UNSET, SHAPE_AUTO, SHAPE_SOCKETS, SHAPE_CORES, CPU_SHAPES };
 enum reclaim_policy { RECLAIM_UNSET, RECLAIM_DELETE, RECLAIM_RETAIN, RECLAIM_POLICIES };
 enum network_type {
     NETWORK_UNSET,
@@ -88,6 +98,8 @@ extern const char *const quiesce_names[QUIESCES];
 extern const char *const snapshot_method_names[METHODS];
 extern const char *const run_strategy_names[RUN_STRATEGIES];
 extern const char *const reclaim_policy_names[RECLAIM_POLICIES];
+extern const char *const links_names[LINKS_COUNT];
+extern const char *const cpu_shape_names[CPU_SHAPES];
 extern const char *const network_type_names[NETWORK_TYPES];
 extern const char *const ip_mode_names[IP_MODES];
 extern const char *const restart_policy_names[RESTART_POLICIES];
@@ -147,12 +159,21 @@ struct wukong_source {
 
 bool wukong_allows_secret(const struct wukong_source *s, const char *name);
 
+#define NETWORK_POD "pod" /* the Pod network, in a map of networks */
+struct wukong_network_map {
+    const char *from, *to; /* NULL: absent */
+};
+
 /* What the new machine has beside what its source has. */
 struct wukong_target {
     bool present;
     struct wukong_pairs labels, annotations;
     const char **keep; /* annotations of the source's template: keys, or prefixes that end in '/' */
     size_t keep_count;
+    enum links links;
+    struct wukong_network_map *map;
+    size_t map_count;
+    enum cpu_shape cpu_shape;
 };
 
 bool wukong_keeps_annotation(const struct wukong_target *t, const char *key);

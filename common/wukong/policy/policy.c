@@ -119,6 +119,8 @@ static void read_rules(struct arena *a, const cJSON *o, struct policy *p)
     read_strings(a, json_get(o, "volumeSnapshotClasses"), &p->rules.snapshot_classes,
                  &p->rules.snapshot_class_count);
     p->rules.max_disk_bytes = bytes(o, "maxDiskSize");
+    p->rules.isolation = (enum policy_isolation)choice_of(json_str(o, "isolation"),
+                                                          policy_isolation_names, ISOLATIONS);
     p->rules.max_replicas = read_number(o, "maxReplicas");
     read_strings(a, json_get(o, "requiredLabels"), &p->rules.labels, &p->rules.label_count);
 }

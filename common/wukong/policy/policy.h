@@ -59,6 +59,7 @@ struct policy {
         bool clone_types_given;
         bool clone_types[CLONE_TYPES];
         enum policy_placement placement;
+        enum policy_isolation isolation;
         enum policy_require require_source;
         enum quiesce quiesce;
         enum consistency consistency;     /* the least; UNKNOWN: none is demanded */

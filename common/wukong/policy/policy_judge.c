@@ -257,6 +257,10 @@ static void judge_kind(struct judge *j)
 static void judge_target(struct judge *j)
 {
     const struct wukong *w = j->r->wukong;
+    if (j->p->rules.isolation == ISOLATION_REQUIRED && w->spec.target.links != LINKS_DOWN)
+        refuse_request(
+            j, "isolation",
+            "the clone must start with its links down; set target.network.links to Down");
     for (size_t i = 0; i < j->p->rules.label_count; i++) {
         const char *key = j->p->rules.labels[i];
         if (!wukong_pairs_get(&w->spec.target.labels, key) && !wukong_pairs_get(&w->labels, key))

@@ -62,6 +62,7 @@ void check_annotation_map(struct check *c, const cJSON *v); /* struct check_leng
 void check_nad_name(struct check *c, const cJSON *v);
 void check_unique_items(struct check *c, const cJSON *v);
 void check_unique_names(struct check *c, const cJSON *v);
+void check_unique_from(struct check *c, const cJSON *v);
 void check_required(struct check *c, const cJSON *v); /* the rule's field names the member */
 void check_equals(struct check *c, const cJSON *v);   /* const char * */
 
@@ -101,6 +102,9 @@ void check_actions(struct check *c, const cJSON *v);
 /* --- rules/checks_target.c: spec.target --- */
 void check_marks_reserved(struct check *c, const cJSON *v);
 void check_marks_size(struct check *c, const cJSON *v); /* struct check_range: bytes */
+void check_map_with_networks(struct check *c, const cJSON *v);
+void check_links_sriov(struct check *c, const cJSON *v);
+void check_cpu_shape(struct check *c, const cJSON *v);
 void check_keep(struct check *c, const cJSON *v);
 void check_required_label(struct check *c, const cJSON *v);
 void check_keep_notes(struct check *c, const cJSON *v);

@@ -259,7 +259,7 @@ void check_start_strategy(struct check *c, const cJSON *v)
 {
     const cJSON *run = json_get(v, "runStrategy");
     if (!clones(c) || !cJSON_IsFalse(json_get(v, "autoStart")) || !cJSON_IsString(run) ||
-        str_eq(run->valuestring, "Manual"))
+        str_eq(run->valuestring, "Manual") || str_eq(run->valuestring, "Inherit"))
         return;
     CLEANUP_FREE char *text = show_value(run);
     check_fail(c, text, "autoStart is false");

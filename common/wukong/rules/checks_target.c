@@ -97,3 +97,32 @@ void check_keep_notes(struct check *c, const cJSON *v)
     if (!annotation_is_inherited(key) && !annotation_is_missed(key))
         check_fail(c, text, NULL);
 }
+
+/* --- network, cpuShape --- */
+
+void check_map_with_networks(struct check *c, const cJSON *v)
+{
+    const cJSON *networks = json_at(c->root, "spec.networks");
+    if (v->child && cJSON_IsArray(networks) && networks->child)
+        check_fail(c, NULL, NULL);
+}
+
+void check_links_sriov(struct check *c, const cJSON *v)
+{
+    const cJSON *n;
+    if (!str_eq(v->valuestring, "Down"))
+        return;
+    cJSON_ArrayForEach (n, json_at(c->root, "spec.networks"))
+        if (str_eq(json_str(n, "type"), "sriov")) {
+            check_fail(c, "\"Down\"", "spec.networks names one");
+            return;
+        }
+}
+
+void check_cpu_shape(struct check *c, const cJSON *v)
+{
+    const cJSON *cpu = json_at(c->root, "spec.cpu");
+    CLEANUP_FREE char *text = json_print_start(v, FINDING_VALUE_MAX);
+    if (!cpu || cJSON_IsNull(cpu))
+        check_fail(c, text, NULL);
+}

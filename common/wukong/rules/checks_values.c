@@ -405,6 +405,11 @@ static const char *name_of(const cJSON *item)
     return json_str(item, "name");
 }
 
+static const char *from_of(const cJSON *item)
+{
+    return json_str(item, "from");
+}
+
 /* A list of strings that is a set. */
 void check_unique_items(struct check *c, const cJSON *v)
 {
@@ -421,18 +426,29 @@ void check_unique_items(struct check *c, const cJSON *v)
 }
 
 /* A list of objects that is a map by name. */
-void check_unique_names(struct check *c, const cJSON *v)
+static void check_unique(struct check *c, const cJSON *v, const char *member,
+                         const char *(*key_of)(const cJSON *item))
 {
-    CLEANUP_FREE bool *again = find_repeated(v, name_of);
+    CLEANUP_FREE bool *again = find_repeated(v, key_of);
     const cJSON *item;
     size_t i = 0;
     cJSON_ArrayForEach (item, v) {
         char suffix[40];
-        snprintf(suffix, sizeof(suffix), "[%zu].name", i);
-        CLEANUP_FREE char *text = again[i] ? quote_value(json_get(item, "name")) : NULL;
+        snprintf(suffix, sizeof(suffix), "[%zu].%s", i, member);
+        CLEANUP_FREE char *text = again[i] ? quote_value(json_get(item, member)) : NULL;
         if (again[i++])
             check_fail_at(c, suffix, text, NULL);
     }
+}
+
+void check_unique_names(struct check *c, const cJSON *v)
+{
+    check_unique(c, v, "name", name_of);
+}
+
+void check_unique_from(struct check *c, const cJSON *v)
+{
+    check_unique(c, v, "from", from_of);
 }
 
 void check_required(struct check *c, const cJSON *v)

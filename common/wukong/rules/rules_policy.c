@@ -102,6 +102,15 @@ const struct rule rules_policy[] = {
         .arg = RANGE(1, LIMIT_REPLICAS),
     },
     {
+        .id = "policy-isolation",
+        .group = RULE_POLICY,
+        .cause = FINDING_NOT_SUPPORTED,
+        .on = POLICY "spec.rules.isolation",
+        .condition = "anything but Required",
+        .check = check_choice,
+        .arg = CHOICES(policy_isolation_names),
+    },
+    {
         .id = "policy-required-label",
         .group = RULE_POLICY,
         .cause = FINDING_INVALID,

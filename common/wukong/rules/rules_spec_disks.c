@@ -215,7 +215,7 @@ const struct rule rules_spec_disks[] = {
         .group = RULE_SCHEMA,
         .cause = FINDING_NOT_SUPPORTED,
         .on = "spec.startStrategy.runStrategy",
-        .condition = "none of Always, RerunOnFailure, Manual",
+        .condition = "none of Always, RerunOnFailure, Manual, Once, Inherit",
         .remedy = "for a VM that stays stopped set startStrategy.autoStart to false",
         .check = check_choice,
         .arg = CHOICES(run_strategy_names),
@@ -226,10 +226,10 @@ const struct rule rules_spec_disks[] = {
         .cause = FINDING_INVALID,
         .on = "spec.startStrategy",
         .field = ".runStrategy",
-        .condition = "autoStart false with runStrategy Always or RerunOnFailure",
-        .message = "autoStart false leaves the clone stopped, runStrategy Always or RerunOnFailure "
-                   "starts it",
-        .remedy = "remove runStrategy or set it to Manual, or set autoStart to true",
+        .condition = "autoStart false with runStrategy Always, RerunOnFailure or Once",
+        .message = "autoStart false leaves the clone stopped, runStrategy Always, RerunOnFailure "
+                   "or Once starts it",
+        .remedy = "remove runStrategy or set it to Manual or Inherit, or set autoStart to true",
         .check = check_start_strategy,
     },
 };

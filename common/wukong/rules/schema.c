@@ -78,8 +78,12 @@ static const struct schema high_availability[] = {
 static const struct schema gpu[] = {STRING("name"), STRING("deviceName")};
 static const struct schema gpu_item[] = {OBJECT("", gpu)};
 
+static const struct schema network_map[] = {STRING("from"), STRING("to")};
+static const struct schema network_map_item[] = {OBJECT("", network_map)};
+static const struct schema target_network[] = {STRING("links"), ARRAY("map", network_map_item)};
 static const struct schema target[] = {
     MAP("labels"), MAP("annotations"), ARRAY("keepAnnotations", string_item),
+    OBJECT("network", target_network), STRING("cpuShape"),
 };
 
 static const struct schema spec[] = {
@@ -124,7 +128,7 @@ static const struct schema policy_rules[] = {
     STRING("unknownDriverCutRule"),
     LIST("storageClasses", string_item, 64),
     LIST("volumeSnapshotClasses", string_item, 64), QUANTITY("maxDiskSize"), INTEGER("maxReplicas"),
-    LIST("requiredLabels", string_item, 16),
+    LIST("requiredLabels", string_item, 16), STRING("isolation"),
 };
 static const struct schema policy_limits[] = {
     INTEGER("concurrentPerCluster"), INTEGER("concurrentPerSource"),

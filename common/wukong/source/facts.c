@@ -152,6 +152,20 @@ static int read_need(void *arg, const struct dependency *need)
     return 0;
 }
 
+static void read_networks(struct arena *a, const cJSON *spec, struct source_facts *s)
+{
+    struct network_facts found[NETWORKS_MAX];
+    size_t n = networks_read(spec, found, ARRAY_LEN(found));
+    s->networks = arena_alloc(a, (n + 1) * sizeof(*s->networks));
+    if (!s->networks)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        found[i].name = str_or(arena_strdup(a, found[i].name), "");
+        found[i].nad = arena_strdup(a, found[i].nad);
+        s->networks[s->network_count++] = found[i];
+    }
+}
+
 static void read_difference(void *arg, const struct difference *d)
 {
     struct needs_reader *r = arg;
@@ -180,6 +194,7 @@ void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi, struc
     const cJSON *spec = instance ? json_get(vmi, "spec") : json_at(vm, "spec.template.spec");
     read_domain(spec, &s);
     read_volumes(a, spec, vm, &s);
+    read_networks(a, spec, &s);
     (void)dependencies_each(spec, "", read_need, &(struct needs_reader){a, &s});
     *ret = s;
 }

@@ -19,6 +19,7 @@
 #include "wukong/api/volumes.h"
 #include "wukong/source/cut_rule.h"
 #include "wukong/source/machine.h"
+#include "wukong/source/networks.h"
 
 #define LIMIT_CLASSES 256
 #define LIMIT_VOLUMES 128
@@ -71,6 +72,8 @@ struct source_facts {
     size_t volume_count;
     struct claim_facts *claims;
     size_t claim_count;
+    struct network_facts *networks;
+    size_t network_count;
     struct source_need *needs; /* objects of its namespace that its spec names, each
                                  once, Secrets once for each place */
     size_t need_count;

@@ -150,18 +150,62 @@ static bool told_before(const struct judge *j, size_t index)
     return false;
 }
 
+/* Every network of the source that is attached to it goes elsewhere. */
+static bool is_mapped_nad(const struct judge *j, const char *nad)
+{
+    for (size_t i = 0; i < j->s->network_count; i++) {
+        const struct network_facts *n = &j->s->networks[i];
+        if (str_eq(n->nad, nad) && !network_mapped(&j->w->spec.target, n, j->e->source_ns))
+            return false;
+    }
+    return true;
+}
+
 /* Whether they are there is not asked: they may come in the same commit, and Secrets are not read.
  */
 static void judge_needs(const struct judge *j)
 {
     for (size_t i = 0; j->e->cross_namespace && i < j->s->need_count; i++) {
         const struct source_need *n = &j->s->needs[i];
-        bool replaced = str_eq(n->kind, "NetworkAttachmentDefinition") && j->w->spec.network_count;
+        bool replaced = str_eq(n->kind, "NetworkAttachmentDefinition") &&
+                        (j->w->spec.network_count || is_mapped_nad(j, n->name));
         if (n->denied && !wukong_allows_secret(&j->w->spec.source, n->name))
             findings_add(j->l, rule_find("source-secret"), name_field(j), NULL, "%s", n->denied);
         else if (!n->optional && !replaced && !told_before(j, i))
             findings_add(j->l, rule_find("source-needs"), name_field(j), NULL,
                          "the new VM needs %s \"%.48s\" in its own namespace", n->kind, n->name);
+    }
+}
+
+static void judge_map(const struct judge *j, size_t index)
+{
+    const char *from = j->w->spec.target.map[index].from;
+    char field[64], names[200] = "";
+    size_t len = 0;
+    for (size_t i = 0; from && i < j->s->network_count; i++) {
+        if (network_is(&j->s->networks[i], from, j->e->source_ns))
+            return;
+        if (len < sizeof names)
+            len += (size_t)snprintf(names + len, sizeof names - len, "%s\"%s\"", i ? ", " : "",
+                                    j->s->networks[i].name);
+    }
+    CLEANUP_FREE char *value = xasprintf("\"%.100s\"", str_or(from, ""));
+    snprintf(field, sizeof field, "spec.target.network.map[%zu].from", index);
+    findings_add(j->l, rule_find("source-network-map"), field, value, "it has %s",
+                 *names ? names : "none");
+}
+
+static void judge_networks(const struct judge *j)
+{
+    const struct wukong_target *t = &j->w->spec.target;
+    for (size_t i = 0; i < t->map_count; i++)
+        judge_map(j, i);
+    for (size_t i = 0; i < j->s->network_count && t->links == LINKS_DOWN; i++) {
+        const struct network_facts *n = &j->s->networks[i];
+        if (n->sriov && !j->w->spec.network_count &&
+            !str_eq(network_mapped(t, n, j->e->source_ns), NETWORK_POD))
+            findings_add(j->l, rule_find("source-sriov-link"), "spec.target.network.links",
+                         "\"Down\"", "\"%.63s\"", n->name);
     }
 }
 
@@ -201,6 +245,7 @@ void validate_source(const struct wukong *w, const struct wukong_effective *e,
     judge_holds(&j);
     judge_spec(&j);
     judge_needs(&j);
+    judge_networks(&j);
     CLEANUP_ARENA struct arena a;
     arena_init(&a, PLAN_BYTES);
     struct disks d;

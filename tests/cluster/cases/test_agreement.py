@@ -129,7 +129,7 @@ FIELDS = [
     ("reclaimPolicy", ["Delete", "Retain", "Keep"]),
     ("startStrategy", [{"autoStart": False, "runStrategy": "Always"}, {"autoStart": False, "runStrategy": "Manual"}]),
     ("startStrategy.autoStart", []),
-    ("startStrategy.runStrategy", ["Always", "RerunOnFailure", "Manual", "Halted", "Once"]),
+    ("startStrategy.runStrategy", ["Always", "RerunOnFailure", "Manual", "Halted", "Once", "Inherit"]),
     ("osImage", ["a" * 4096, "a" * 4097]),
     ("sshKeySecret", LONG),
     ("cloudInitUser", [{"name": "u"}]),
@@ -174,6 +174,12 @@ FIELDS = [
     ("target.annotations", [*LABELS, *MARKS, {"a": "é" * 4096}, {"a": "é" * 4097}, {f"k{i}": "x" * 1000 for i in range(32)},
                             {f"k{i}": "x" * 1200 for i in range(32)}, {"A.b/c": "\u0001\u2028 \U0001f600"},
                             {f"k{i}": "" for i in range(1000)}]),
+    ("target.network", [{"links": "Down"}, {"map": [{"from": "a", "to": "pod"}, {"from": "b", "to": "ns/c"}]}]),
+    ("target.network.links", ["Keep", "Down", "down"]),
+    ("target.network.map", [[{"from": "a", "to": "b"}] * 2, [{"from": f"n{i}", "to": "a"} for i in range(17)], [{"to": "a"}]]),
+    ("target.network.map[].from", ["pod", "A_b", "é" * 317, "é" * 318, *LONG]),
+    ("target.network.map[].to", ["pod", "ns/nad", "A_b", "a" * 63 + "/" + "b" * 253, "a" * 64 + "/b", *LONG]),
+    ("target.cpuShape", ["Auto", "Sockets", "Cores", "cores"]),
     ("target.keepAnnotations", [["a"] * 32, ["a"] * 33, ["a", None]]),
     ("target.keepAnnotations[]", ["a/", "A/", "/", "a.b/c", "kubectl.kubernetes.io/", "vm.kubevirt.io/os", *LONG]),
 ]
@@ -196,13 +202,14 @@ RELATED = {
     "replicas": [ABSENT, 1, 11],
     "startStrategy.autoStart": [False],
     "startStrategy.runStrategy": ["RerunOnFailure", "Manual"],
-    "networks": [[{"name": "n", "nadName": "a", "primary": True}], [{"name": "default"}]],
+    "networks": [[{"name": "n", "nadName": "a", "primary": True}], [{"name": "n", "nadName": "a", "type": "sriov"}], [{"name": "default"}]],
     "highAvailability.restartPolicy": [ABSENT, "OnFailure"],
     "cloudInitUser": [ABSENT, {"name": "u"}],
     "gpus": [ABSENT, []],
     "osImage": [ABSENT],
     "restoreFromSnapshot": [ABSENT],
-    "target": [ABSENT, {"labels": {"app": "shop"}}],
+    "target": [ABSENT, {"labels": {"app": "shop"}}, {"network": {"links": "Down", "map": [{"from": "a", "to": "b"}]}},
+               {"cpuShape": "Cores"}],
 }
 
 WINDOW = {"schedule": "0 22 * * *", "duration": "6h", "timeZone": "Asia/Shanghai"}

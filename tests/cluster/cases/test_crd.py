@@ -77,6 +77,7 @@ def rules_of(name):
 SCHEMA = {
     "disk-name-unique": "Duplicate value",
     "network-name-unique": "Duplicate value",
+    "target-map-unique": "Duplicate value",
 }
 
 
@@ -123,9 +124,14 @@ def target(**change):
     return vmi(target=change)
 
 
+def network(change, **more):
+    return merge(target(network=change), more)
+
+
 VMS = source(snapshotMethod="VirtualMachineSnapshot")
 N = "n"
 NAD = {"name": N, "nadName": "lan"}
+MAPPED = {"map": [{"from": "a", "to": "b"}]}
 
 # (rule, field, spec that breaks only this rule, spec that breaks none), optionally the name's length.
 CREATE = [
@@ -245,6 +251,13 @@ CREATE = [
                         ("app.kubernetes.io/instance", "app.kubernetes.io/name"), ("k8s.io/a", "a/b.kubevirt.io"),
                         ("x.toolkit.fluxcd.io/name", "toolkit.example/name"), ("meta.helm.sh/a", "helm/a"),
                         ("velero.io/restore-name", "velero.io/exclude-from-backup"))],
+    ("target-map-with-networks", "spec.target.network.map", network(MAPPED, networks=[NAD]), network(MAPPED, networks=[])),
+    ("target-links-sriov", "spec.target.network.links", network({"links": "Down"}, networks=[{**NAD, "type": "sriov"}]),
+     network({"links": "Down"}, networks=[{**NAD, "type": "bridge"}])),
+    ("target-cpu-shape-alone", "spec.target.cpuShape", target(cpuShape="Cores"), merge(target(cpuShape="Cores"), {"cpu": 8})),
+    ("start-strategy-contradiction", "spec.startStrategy.runStrategy",
+     vmi(startStrategy={"autoStart": False, "runStrategy": "Once"}),
+     vmi(startStrategy={"autoStart": False, "runStrategy": "Inherit"})),
     ("target-annotation-reserved", "spec.target.annotations", target(annotations={"hooks.kubevirt.io/hookSidecars": "a"}),
      target(annotations={"cluster-autoscaler.kubernetes.io/safe-to-evict": "é" * 4096})),
     ("ha-restart-with-clone", "spec.highAvailability.restartPolicy",
@@ -362,13 +375,19 @@ REFUSED = [
     ("spec.disks[0].storageClassName", "should match", disks({"name": "a", "storageClassName": "S_C"})),
     ("spec.disks", "must have at most 64 items", disks(*[{"name": f"d{i}"} for i in range(65)])),
     ("spec.reclaimPolicy", "Unsupported value", vmi(reclaimPolicy="Keep")),
-    ("spec.startStrategy.runStrategy", "Unsupported value", vmi(startStrategy={"runStrategy": "Once"})),
+    ("spec.startStrategy.runStrategy", "Unsupported value", vmi(startStrategy={"runStrategy": "Halted"})),
     ("spec.networks[0].vlanId", "less than or equal to 4094", plain(networks=[{"name": N, "vlanId": 4095}])),
     ("spec.target.labels", "must have at most 32", target(labels={f"k{i}": "v" for i in range(33)})),
     ("spec.target.labels.a", "may not be more than 63", target(labels={"a": "b" * 64})),
     ("spec.target.labels.a", "should match", target(labels={"a": "b c"})),
     ("spec.target.annotations", "must have at most 32", target(annotations={f"k{i}": "v" for i in range(33)})),
     ("spec.target.annotations.a", "may not be more than 4096", target(annotations={"a": "é" * 4097})),
+    ("spec.target.network.links", "Unsupported value", network({"links": "down"})),
+    ("spec.target.network.map", "must have at most 16", network({"map": [{"from": f"n{i}", "to": "a"} for i in range(17)]})),
+    ("spec.target.network.map[0].to", "Required value", network({"map": [{"from": "a"}]})),
+    ("spec.target.network.map[1]", "Duplicate value", network({"map": [{"from": "a", "to": "b"}, {"from": "a", "to": "c"}]})),
+    ("spec.target.network.map[0].from", "may not be more than 317", network({"map": [{"from": "é" * 318, "to": "a"}]})),
+    ("spec.target.cpuShape", "Unsupported value", merge(target(cpuShape="Threads"), {"cpu": 2})),
     ("spec.target.keepAnnotations", "must have at most 32 items", target(keepAnnotations=["a"] * 33)),
     ("spec.target.keepAnnotations[0]", "should match", target(keepAnnotations=["a b"])),
     ("spec.target.keepAnnotations[0]", "should be at least 1", target(keepAnnotations=[""])),

@@ -33,10 +33,10 @@ static const struct row rows[] = {
      .source = SOURCE("{'domain':{'cpu':{},'memory':{},'resources':{'requests':{}}}}"),
      .expect = {INSTANCE "domain.cpu = {}", INSTANCE "domain.memory = {}",
                 INSTANCE "domain.resources = {'requests':{}}"}},
-    {.name = "cpu replaces the topology and drops what contradicts it",
+    {.name = "cpu scales the topology and drops what contradicts it",
      .source = SOURCE(SIZED),
      .spec = "'cpu':6",
-     .expect = {INSTANCE "domain.cpu = {'cores':1,'sockets':6,'threads':1,'model':'host-model'}",
+     .expect = {INSTANCE "domain.cpu = {'cores':2,'sockets':3,'threads':1,'model':'host-model'}",
                 INSTANCE "domain.memory = {'guest':'1Gi'}",
                 INSTANCE "domain.resources = {'requests':{'memory':'1Gi'},'limits':{'memory':"
                          "'2Gi','example.com/fpga':'1'}}"}},

@@ -27,7 +27,7 @@ static const struct row rows[] = {
      .revision = MACHINE(DISK("root"), PVC("root", "r")),
      .vmi = INSTANCE_OF(DISK("root"), PVC("root", "r")),
      .expect = {IN "domain.cpu = {'cores':2}", IN "volumes = [" PVC("root", "r") "]",
-                "spec.runStrategy = -", "spec.dataVolumeTemplates = -",
+                "runStrategy = 'Always'", "spec.runStrategy = -", "spec.dataVolumeTemplates = -",
                 "spec.template.metadata = {}", "metadata = {}"}},
     {.name = "annotations: what decides on PCI addresses comes along, the rest is carried beside",
      .vm =

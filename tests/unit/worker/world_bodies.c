@@ -12,6 +12,11 @@ const struct capture_read *capture_reads(const struct clone_state *v, size_t *re
     return &one;
 }
 
+const char *capture_run_strategy(const struct clone_state *v)
+{
+    return json_str(v->capture.tree, "source.runStrategy");
+}
+
 const struct needed_object *needed_objects(const struct clone_state *v, size_t *ret_count)
 {
     static const struct kube_kind config_map = {"",          "v1",  "configmaps",

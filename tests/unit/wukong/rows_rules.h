@@ -19,6 +19,7 @@ struct rule_row {
 #define USER(more) CREATOR(", cloudInitUser: {name: u" more "}")
 #define NET(more) CREATOR(", networks: [{name: nic" more "}]")
 #define HA(more) CREATOR(", highAvailability: {" more "}")
+#define MAP(items) TARGET("network: {map: [" items "]}")
 #define TARGET(more) CLONE_AND("target: {" more "}")
 #define POLICY(spec)                                                                               \
     "{apiVersion: vm.novasphere.dev/v1alpha1, kind: ClonePolicy, metadata: "                       \
@@ -130,9 +131,10 @@ static const struct rule_row rule_rows[] = {
     {"replicas-range", CLONE_AND("replicas: 101"), CLONE_AND("replicas: 100"), "spec.replicas"},
     {"replicas-without-clone", CREATOR(", replicas: 2"), CREATOR(", replicas: 1"), "spec.replicas"},
     {"reclaim-policy", CLONE_AND("reclaimPolicy: Keep"), CLONE_AND("reclaimPolicy: Retain"), "spec.reclaimPolicy"},
-    {"run-strategy", CLONE_AND("startStrategy: {runStrategy: Halted}"), CLONE_AND("startStrategy: {runStrategy: Manual}"), "spec.startStrategy.runStrategy"},
+    {"run-strategy", CLONE_AND("startStrategy: {runStrategy: Halted}"), CLONE_AND("startStrategy: {runStrategy: Once}"), "spec.startStrategy.runStrategy"},
     {"start-strategy-contradiction", CLONE_AND("startStrategy: {autoStart: false, runStrategy: Always}"), CLONE_AND("startStrategy: {autoStart: true, runStrategy: Always}"), "spec.startStrategy.runStrategy"},
 
+    {"start-strategy-contradiction", CLONE_AND("startStrategy: {autoStart: false, runStrategy: Once}"), CLONE_AND("startStrategy: {autoStart: false, runStrategy: Inherit}"), "spec.startStrategy.runStrategy"},
     {"osimage-with-clone", CLONE_AND("osImage: x"), CREATOR(", osImage: x"), "spec.osImage"},
     {"cloud-init-user-with-clone", CLONE_AND("cloudInitUser: {name: u}"), USER(""), "spec.cloudInitUser"},
     {"ssh-key-secret", CLONE_AND("sshKeySecret: A"), CLONE_AND("sshKeySecret: a"), "spec.sshKeySecret"},
@@ -212,7 +214,20 @@ static const struct rule_row rule_rows[] = {
     {"target-keep", TARGET("keepAnnotations: [/]"), TARGET("keepAnnotations: [kubevirt.io/ignitiondata]"), "spec.target.keepAnnotations[0]"},
     {"target-keep-notes", TARGET("keepAnnotations: [kubectl.kubernetes.io/last-applied-configuration]"), TARGET("keepAnnotations: [vm.kubevirt.io/os]"), "spec.target.keepAnnotations[0]"},
     {"target-keep-notes", TARGET("keepAnnotations: [ovn.kubernetes.io/]"), TARGET("keepAnnotations: [kubernetes.io/]"), "spec.target.keepAnnotations[0]"},
+    {"target-links", TARGET("network: {links: down}"), TARGET("network: {links: Down}"), "spec.target.network.links"},
+    {"target-links-sriov", CLONE_AND("networks: [{name: a, nadName: b, type: sriov}], target: {network: {links: Down}}"), CLONE_AND("networks: [{name: a, nadName: b, type: sriov}], target: {network: {links: Keep}}"), "spec.target.network.links"},
+    {"target-map-count", "@target.map 17", "@target.map 16", "spec.target.network.map"},
+    {"target-map-unique", MAP("{from: a, to: b}, {from: a, to: c}"), MAP("{from: a, to: b}, {from: b, to: b}"), "spec.target.network.map[1].from"},
+    {"target-map-with-networks", CLONE_AND("networks: [{name: a, nadName: b}], target: {network: {map: [{from: a, to: b}]}}"), CLONE_AND("networks: [], target: {network: {map: [{from: a, to: b}]}}"), "spec.target.network.map"},
+    {"target-map-from-required", MAP("{to: b}"), MAP("{from: a, to: b}"), "spec.target.network.map[0].from"},
+    {"target-map-to-required", MAP("{from: a}"), MAP("{from: a, to: pod}"), "spec.target.network.map[0].to"},
+    {"target-map-from", "@target.from 318", "@target.from 317", "spec.target.network.map[0].from"},
+    {"target-map-from", MAP("{from: \"\", to: b}"), MAP("{from: A_b, to: b}"), "spec.target.network.map[0].from"},
+    {"target-map-to", MAP("{from: a, to: A_b}"), MAP("{from: a, to: ns/b}"), "spec.target.network.map[0].to"},
+    {"target-cpu-shape", CLONE_AND("cpu: 2, target: {cpuShape: Threads}"), CLONE_AND("cpu: 2, target: {cpuShape: Cores}"), "spec.target.cpuShape"},
+    {"target-cpu-shape-alone", TARGET("cpuShape: Cores"), CLONE_AND("cpu: 2, target: {cpuShape: Auto}"), "spec.target.cpuShape"},
 
+    {"policy-isolation", POLICY("{rules: {isolation: None}}"), POLICY("{rules: {isolation: Required}}"), "spec.rules.isolation"},
     {"policy-required-label", POLICY("{rules: {requiredLabels: [\"a b\"]}}"), POLICY("{rules: {requiredLabels: [a, b.c/d]}}"), "spec.rules.requiredLabels[0]"},
     {"policy-required-label", POLICY("{rules: {requiredLabels: [kubevirt.io/vm]}}"), POLICY("{rules: {requiredLabels: []}}"), "spec.rules.requiredLabels[0]"},
     {"policy-clone-types", POLICY("{rules: {cloneTypes: [full, Running]}}"), POLICY("{rules: {cloneTypes: [full, running]}}"), "spec.rules.cloneTypes[1]"},
@@ -290,6 +305,8 @@ static const struct maker makers[] = {
     {"target.annotations", CLONE_HEAD ", target: {annotations: {", "k%zu: v,", "}}}}", false},
     {"target.annotation", CLONE_HEAD ", target: {annotations: {a: ", "x", "}}}}", true},
     {"target.large", CLONE_HEAD ", target: {annotations: {", "k%zu: " TEXT_3K ",", "}}}}", false},
+    {"target.map", CLONE_HEAD ", target: {network: {map: [", "{from: n%zu, to: a},", "]}}}}", false},
+    {"target.from", CLONE_HEAD ", target: {network: {map: [{to: a, from: ", "x", "}]}}}}", true},
     {"target.keep", CLONE_HEAD ", target: {keepAnnotations: [", "k%zu,", "]}}}", false},
     {"restore", CREATOR_HEAD ", restoreFromSnapshot: ", "x", "}}", true},
 };

@@ -34,6 +34,10 @@
     "volumeSnapshotStatuses: [{name: root, enabled: true}, {name: data, enabled: false, reason: "  \
     "no class}, {name: ci, enabled: false, reason: not supported}]"
 
+#define VMI_LAN(binding)                                                                           \
+    VMI(VOLUMES ", networks: [{name: l, multus: {networkName: lan}}], " DOMAIN(                    \
+            ", interfaces: [{name: l, " binding "}]"),                                             \
+        RUNNING)
 /* It starts from a throw-away layer over a golden image. */
 #define OVERLAY                                                                                    \
     "volumes: [{name: os, ephemeral: {persistentVolumeClaim: {claimName: golden}}}, {name: root, " \
@@ -255,6 +259,14 @@ static const struct source_row source_rows[] = {
     {CLONE(", volumeSnapshotClassName: snap"), VM(VM_META, "runStrategy: Always", PLAIN, UNSNAPSHOTTABLE), VMI_RUNNING, OK_PVC, NORMAL, NULL, NULL, NULL},
     {CLONE(", snapshotMethod: VirtualMachineSnapshot"), VM(VM_META, "runStrategy: Always", PLAIN, UNSNAPSHOTTABLE), VMI_RUNNING, OK_PVC, NORMAL, "disk-unsnapshottable", "spec.cloneSource", NULL},
     {CLONE(", allowUnsnapshottable: true"), VM(VM_META, "runStrategy: Always", PLAIN, UNSNAPSHOTTABLE), VMI_RUNNING, OK_PVC, NORMAL, "disk-left-out", "spec.disks", "no class"},
+    {CLONE_AND("target: {network: {map: [{from: lan, to: x}, {from: wan, to: pod}]}}"), VM_RUNNING, VMI_LAN("bridge: {}"), OK_PVC, NORMAL, "source-network-map", "spec.target.network.map[1].from", "it has \"l\""},
+    {CLONE_AND("target: {network: {map: [{from: default, to: x}]}}"), VM_RUNNING, VMI_LAN("bridge: {}"), OK_PVC, NORMAL, "source-network-map", "spec.target.network.map[0].from", "it has \"l\""},
+    {CLONE_AND("target: {network: {map: [{from: l, to: x}]}}"), VM_RUNNING, VMI_LAN("bridge: {}"), OK_PVC, NORMAL, NULL, NULL, NULL},
+    {CLONE_AND("target: {network: {map: [{from: prod/lan, to: x}]}}"), VM_RUNNING, VMI_LAN("bridge: {}"), OK_PVC, NORMAL, NULL, NULL, NULL},
+    {CLONE_AND("target: {network: {map: [{from: pod, to: x}]}}"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, NULL, NULL, NULL},
+    {CLONE_AND("target: {network: {links: Down}}"), VM_RUNNING, VMI_LAN("sriov: {}"), OK_PVC, NORMAL, "source-sriov-link", "spec.target.network.links", "\"l\""},
+    {CLONE_AND("target: {network: {links: Down, map: [{from: lan, to: pod}]}}"), VM_RUNNING, VMI_LAN("sriov: {}"), OK_PVC, NORMAL, NULL, NULL, NULL},
+    {CLONE_AND("target: {network: {links: Down}}"), VM_RUNNING, VMI_LAN("bridge: {}"), OK_PVC, NORMAL, NULL, NULL, NULL},
     {"{metadata: {name: a12345678901234567890123456789012345678901234567890123456789, namespace: prod}, spec: {cloneSource: {type: vmi, vmiName: web}}}", VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "name-length-source-disk", "metadata.name", "-root"},
 };
 /* clang-format on */
