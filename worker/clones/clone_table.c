@@ -193,18 +193,28 @@ static void set_freezing(struct clone_table *all, struct clone *e, bool freezing
     *at = freezing ? e : e->next_freezer;
     e->freezing = freezing;
     e->slot_until_ms = 0;
+    e->freeze_refused = false;
     if (!freezing)
         wake_who_waits_to_freeze(all);
+}
+
+static const struct call *freeze_call(const struct clone *e)
+{
+    return e->owes_thaw
+               ? call_log_find(&e->call_log, call_key_numbered(CALL_FREEZE, e->freeze_asked_ms))
+               : NULL;
 }
 
 size_t clone_table_frozen(struct clone_table *all, const struct clone *self, int64_t now_ms)
 {
     size_t n = 0;
     for (struct clone *e = all->freezers; e; e = e->next_freezer) {
+        const struct call *freeze = freeze_call(e);
         /* One that is announced may be sent a while later. */
         if (!e->slot_until_ms && e->owes_thaw)
             e->slot_until_ms = now_ms + e->freeze_ms + FREEZE_SEND_MS;
-        n += e != self && (!e->slot_until_ms || now_ms < e->slot_until_ms);
+        int64_t until = freeze ? freeze->sent_mono_ms + e->freeze_ms : e->slot_until_ms;
+        n += e != self && !e->freeze_refused && (!until || now_ms < until);
     }
     return n;
 }
@@ -212,6 +222,10 @@ size_t clone_table_frozen(struct clone_table *all, const struct clone *self, int
 void clone_table_count_freeze(struct clone_table *all, struct clone *e)
 {
     set_freezing(all, e, !e->dead && (e->owes_thaw || (e->announced.what & ANNOUNCED_FREEZE)));
+    if (e->freezing && !e->freeze_refused && freeze_was_refused(freeze_call(e))) {
+        e->freeze_refused = true;
+        wake_who_waits_to_freeze(all);
+    }
 }
 
 void clone_table_remove(struct clone_table *all, struct clone *e)
@@ -367,6 +381,7 @@ bool clone_table_summarise(struct clone_table *all, struct clone *e, const struc
         e->linked = v.effective.clone_type == CLONE_LINKED;
         e->usage.created_ms = o->created_ms;
         e->owes_thaw = record_owes_thaw(r);
+        e->freeze_asked_ms = r->attempt.freeze.requested_ms;
         e->freeze_ms = r->attempt.freeze.deadline_ms - r->attempt.freeze.requested_ms;
         /* Another attempt begins with an empty record; the guest was thawed all the same. */
         if (r->attempt.freeze.thawed_ms && r->attempt.freeze.thawed_ms != e->thawed_ms)

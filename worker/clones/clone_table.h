@@ -73,8 +73,11 @@ struct clone {
     bool owes_thaw;
     bool freezing;              /* among clone_table.freezers */
     struct clone *next_freezer; /* and its place there */
+    int64_t freeze_asked_ms;    /* which freeze: its requested_ms */
     int64_t freeze_ms;          /* its guest's own timer, as announced */
-    int64_t slot_until_ms;      /* monotonic; 0: nobody has asked since it froze */
+    bool freeze_refused;        /* by the node: the guest goes on */
+    int64_t slot_until_ms; /* of a freeze that this process has not sent: monotonic; 0: nobody has
+                              asked since it was seen */
     char *freeze_vmi_uid;
     int64_t thawed_ms;
     /* Its VirtualMachineSnapshot freezes the guest, or will, or has in an attempt that failed. */
@@ -130,8 +133,9 @@ void clone_landed(struct clone_table *all, struct clone *e);
 bool clone_table_summarise(struct clone_table *all, struct clone *e, const struct kube_object *o);
 /* Counts e among those that freeze, or no more: to be called when its announcement has changed. */
 void clone_table_count_freeze(struct clone_table *all, struct clone *e);
-/* How many guests of others may be frozen still. A debt outlives its slot: a guest whose agent is
-   dead, or that refuses, holds up nobody for longer than its own timer. */
+/* How many guests of others may be frozen still. A debt outlives its slot: a guest whose agent or
+   node is dead holds up nobody for longer than its own timer, and one that refuses nobody at all.
+ */
 size_t clone_table_frozen(struct clone_table *all, const struct clone *self, int64_t now_ms);
 /* Adds a storage class to those of one clone, once; NULL adds nothing. */
 void clone_table_add_class(const char **classes, size_t *count, const char *name);

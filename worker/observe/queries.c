@@ -150,6 +150,19 @@ const struct call *clone_freeze_call(const struct clone_state *v)
                          call_key_numbered(CALL_FREEZE, v->record.attempt.freeze.requested_ms));
 }
 
+/* virt-handler passes the launcher's own failure on as 400 (pkg/virt-handler/rest/lifecycle.go:
+   FreezeHandler; pkg/virt-handler/cmd-client: "command Freeze failed"). */
+bool freeze_was_refused(const struct call *freeze)
+{
+    static const char *const unknown[] = {"timed out", "timeout", "deadline exceeded",
+                                          "not responding", "Timeout"};
+    const char *why = call_failed(freeze) ? str_or(freeze->message, "") : "";
+    for (size_t i = 0; i < ARRAY_LEN(unknown); i++)
+        if (strstr(why, unknown[i]))
+            return false;
+    return strstr(why, "unexpected return code 4") && strstr(why, "command Freeze failed");
+}
+
 const struct call *clone_thaw_call(const struct clone_state *v)
 {
     return call_log_find(v->call_log,

@@ -55,6 +55,9 @@ enum worker_kind clone_carrier_kind(const struct clone_state *v);
 bool vm_snapshot_begun(const struct clone_state *v);
 const struct call *clone_freeze_call(const struct clone_state *v);
 const struct call *clone_thaw_call(const struct clone_state *v);
+/* The node's launcher says itself that the guest did not freeze. That its agent does not answer in
+   time says nothing: the guest may freeze a while later. */
+bool freeze_was_refused(const struct call *freeze);
 /* The guest is frozen by us for certain: acknowledged, no thaw sent, its own timer far enough. */
 bool clone_freeze_holds(const struct clone_state *v);
 /* After so long the guest goes on by itself: KubeVirt's timer or, of Windows, its own. */

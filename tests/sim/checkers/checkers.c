@@ -459,9 +459,16 @@ static unsigned all_debts(struct sim *s)
         int64_t from = 0, to = 0;
         (void)str_to_time_ms(json_str(freeze, "requestedTime"), &from);
         (void)str_to_time_ms(json_str(freeze, "deadlineTime"), &to);
-        n += owes(json_get(o->tree, "status")) && k && s->now_ms < k->asked_ms + to - from;
+        n += owes(json_get(o->tree, "status")) && k && !k->refused &&
+             s->now_ms < k->asked_ms + to - from;
     }
     return n;
+}
+
+void checkers_refused(struct sim *s, const char *ns, const char *vmi)
+{
+    for (struct seen_wukong *k = s->seen; k; k = k->next)
+        k->refused |= k->exists && str_eq(k->source, vmi) && str_eq(k->source_ns, ns);
 }
 
 static void freeze_sent(struct sim *s, const char *who, const struct api_target *t)

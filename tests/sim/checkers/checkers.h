@@ -23,6 +23,7 @@ struct seen_wukong {
     char *begun_by; /* which worker's write made it a clone under way */
     int64_t begun_ms;
     int64_t asked_ms;       /* its freeze was announced */
+    bool refused;           /* and the node said that the guest did not freeze */
     int64_t held_before_ms; /* its guest by our freezes, when its own was announced */
     /* The group that the present attempt leads, as its record closed it. */
     char *members; /* sharedWith as text; NULL: none */

@@ -67,8 +67,10 @@ static void check_debt(struct sim *s, struct seen_wukong *k, const cJSON *before
     const struct machine *m = machine_find(&s->cluster, k->source_ns, str_or(k->source, ""));
     if (m && is && !str_eq(was, is))
         k->held_before_ms = machine_held_ms(m);
-    if (is && !str_eq(was, is))
+    if (is && !str_eq(was, is)) {
         k->asked_ms = s->now_ms;
+        k->refused = false;
+    }
     if (!owed)
         return;
     if (m)

@@ -104,6 +104,19 @@ static void done(struct api_reply *reply, int code, int64_t delay_ms)
     reply->delay_ms = delay_ms;
 }
 
+/* qemu-guest-agent's block-rpcs; as virt-handler passes it on. */
+static void refuse_command(struct api_reply *reply, const struct api_target *t, const char *command,
+                           const char *rpc)
+{
+    CLEANUP_FREE char *text =
+        xasprintf("unexpected return code 400 (400 Bad Request), message: server error. command %s "
+                  "failed: \"internal error: unable to execute QEMU agent command '%s': Command %s "
+                  "has been disabled\"",
+                  command, rpc, rpc);
+    reply->delay_ms = 100;
+    internal(reply, t, text);
+}
+
 static void call_freeze(struct sim_cluster *w, struct machine *m, const char *who,
                         const struct api_target *t, const cJSON *body, struct api_reply *reply)
 {
@@ -119,6 +132,10 @@ static void call_freeze(struct sim_cluster *w, struct machine *m, const char *wh
         internal(reply, t,
                  "unexpected return code 500 (500 Internal Server Error), message: "
                  "Guest agent is not responding: QEMU guest agent is not connected");
+        return;
+    }
+    if (m->refuses) {
+        refuse_command(reply, t, "Freeze", "guest-fsfreeze-freeze");
         return;
     }
     /* virt-launcher pkg/virt-launcher/virtwrap/storage/fsfreeze.go */
@@ -157,6 +174,15 @@ static void call_freeze(struct sim_cluster *w, struct machine *m, const char *wh
 static void call_thaw(struct sim_cluster *w, struct machine *m, const char *who,
                       const struct api_target *t, struct api_reply *reply)
 {
+    if (m->refuses) {
+        refuse_command(reply, t, "Unfreeze", "guest-fsfreeze-thaw");
+        return;
+    }
+    if (m->dies) {
+        reply->delay_ms = 1000;
+        internal(reply, t, "dial tcp: connect: no route to host");
+        return;
+    }
     if (m->gone_on) {
         m->gone_on = false;
         reply->delay_ms = rng_range(w->rng, 10, 200);

@@ -35,6 +35,8 @@ struct machine {
     struct sim_cluster *cluster;
     char *ns, *name;
     bool has_agent; /* its image has one */
+    bool refuses;   /* whose configuration blocks the commands */
+    bool dies;      /* whose node dies with the first freeze */
     bool source;    /* made by the scenario, to be cloned */
     bool windows;   /* VSS holds its writes for 10 s at most */
     bool os_hidden; /* the agent does not say which system it is */
@@ -114,6 +116,7 @@ struct sim_cluster {
     bool no_volume_clones;    /* the CSI driver has no CLONE_VOLUME */
     bool cuts_late;           /* it answers CreateSnapshot before it cuts */
     bool copies_files;        /* its snapshots are copies, which take their time */
+    int64_t cut_ms;           /* how long it takes to cut; 0: drawn */
     unsigned hopeless_claims; /* per mille: no room for that one, however often it is tried */
     enum group_answers { GROUPS_WHOLE, GROUPS_SHORT, GROUPS_EMPTY_FIRST } groups;
     bool clones_hold; /* and deletes no snapshot while volumes depend on it */

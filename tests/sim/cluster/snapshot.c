@@ -313,7 +313,8 @@ void sync_content(struct sim_cluster *w, const char *ns, const char *name)
     else if (ref_uid && !json_at(o->tree, "status.creationTime") &&
              !json_at(o->tree, "status.error"))
         sim_cluster_later(w,
-                          rng_chance(w->rng, w->faults.snapshot_slow)
+                          w->cut_ms ? w->cut_ms
+                          : rng_chance(w->rng, w->faults.snapshot_slow)
                               ? rng_range(w->rng, 500, 70000)
                               : rng_range(w->rng, 20, 250),
                           create_snapshot, "", name);

@@ -131,6 +131,8 @@ static void on_subresource(void *arg, const char *who, enum api_kind kind, const
 {
     struct sim *s = arg;
     kubevirt_call(&s->cluster, who, kind, ns, name, verb, body, reply);
+    if (str_eq(verb, "freeze") && reply->body && strstr(reply->body, "command Freeze failed"))
+        checkers_refused(s, ns, name);
     sim_trace(s, "%s %s %s/%s -> %d by %s", verb, api_kinds[kind].kind, ns, name, reply->code, who);
 }
 

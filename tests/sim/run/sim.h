@@ -201,6 +201,11 @@ bool kill_one(const char *program, const char *spec, bool verbose);
 /* Looks whether the plan's clone has gone on, now and then. */
 void plan_look(void *arg);
 
+/* --- queue.c: many sources that wait for their turn to freeze --- */
+
+/* Runs all cells, or the one of that name; false when one breaks something. */
+bool queue_all(const char *cell, bool verbose);
+
 /* --- waiting.c: what a thousand clones that wait ask of the API server --- */
 
 /* Runs all cells, or the one of that name; false when one asks too much. */
@@ -229,6 +234,8 @@ void checkers_changed(struct sim *s, const char *who, enum api_change_type type,
 void checkers_submitted(struct sim *s, const char *who, const struct kube_request *r);
 void checkers_froze(struct sim *s, const struct machine *m, enum freezer by);
 void checkers_thawed(struct sim *s, const struct machine *m, enum freezer was, const char *by);
+/* The node says that the guest did not freeze: it holds no slot. */
+void checkers_refused(struct sim *s, const char *ns, const char *vmi);
 /* What the content with this UID holds outlives it on purpose. */
 void checkers_excuse(struct sim *s, const char *content_uid);
 /* Everything has ended? */

@@ -1,9 +1,11 @@
 /*
  * wukong-sim --seed N [--verbose] | --seeds A..B | --fresh COUNT | --kill-each | --waiting [CELL]
+ *            | --queue [CELL]
  * Runs one simulation per seed. The first seed that breaks an invariant is reported with its last
  * events and the command that replays it, and ends the program with 1. --twice runs each seed a
  * second time and compares the traces. --scoped: the workers serve the namespaces of the clones
- * alone, by watches of their own for each. --kill-each: see kill_each.c; --waiting: see waiting.c.
+ * alone, by watches of their own for each. --kill-each: see kill_each.c; --waiting: see waiting.c;
+ * --queue: see queue.c.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -29,6 +31,7 @@ struct options {
     bool verbose, keep_going, twice, scoped;
     const char *kill;    /* of --kill; "": all of --kill-each */
     const char *waiting; /* "": all cells; NULL: none */
+    const char *queue;   /* the same */
     const char *program;
 };
 
@@ -152,6 +155,10 @@ static bool parse(int argc, char **argv, struct options *o)
         } else if (str_eq(argv[i], "--kill-each")) {
             o->kill = "";
             given = true;
+        } else if (str_eq(argv[i], "--queue")) {
+            o->queue = value;
+            given = true;
+            i += *value != '\0';
         } else if (str_eq(argv[i], "--waiting")) {
             o->waiting = value;
             given = true;
@@ -190,6 +197,8 @@ int main(int argc, char **argv)
         return 2;
     }
     log_to(o.verbose ? log_out : log_nowhere, NULL);
+    if (o.queue)
+        return queue_all(o.queue, o.verbose) ? 0 : 1;
     if (o.waiting)
         return waiting_all(o.waiting, o.verbose) ? 0 : 1;
     if (o.kill)

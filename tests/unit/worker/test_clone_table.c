@@ -98,6 +98,64 @@ static void test_a_slot_ends(void **state)
     clone_table_release(&all);
 }
 
+static void answer_freeze(struct clone *e, int64_t sent_ms, const char *message)
+{
+    struct call *c = call_log_get(&e->call_log, call_key_numbered(CALL_FREEZE, e->freeze_asked_ms));
+    c->state = message ? CALL_FAILED : CALL_OK;
+    c->code = message ? 500 : 200;
+    c->sent_mono_ms = sent_ms;
+    c->message = xstrdup(message);
+}
+
+static void woken(void *arg, struct clone_usage *h)
+{
+    (void)h;
+    ++*(unsigned *)arg;
+}
+
+/* Counted from when it was sent, whoever asks first and when; and what the node refuses holds none.
+ */
+static void test_a_slot_of_a_freeze_that_was_sent(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *answer;
+        bool holds;
+    } rows[] = {
+        {NULL, true},
+        {"Internal error occurred: unexpected return code 400 (400 Bad Request), message: server "
+         "error. command Freeze failed: \"The command guest-fsfreeze-freeze has been disabled\"",
+         false},
+        {"Internal error occurred: unexpected return code 400 (400 Bad Request), message: server "
+         "error. command Freeze failed: \"Guest agent is not responding\"",
+         true},
+        {"Internal error occurred: unexpected return code 500 (500 Internal Server Error), "
+         "message: EOF",
+         true},
+        {"context deadline exceeded (Client.Timeout exceeded while awaiting headers)", true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        unsigned woke = 0;
+        struct clone_table all = {.usage = {.wake = woken, .arg = &woke}};
+        struct clone *a = clone_table_add(&all, "ns", "a", "ua"),
+                     *b = clone_table_add(&all, "ns", "b", "ub");
+        freeze_queue_settle(&all.freeze_queue, &b->freeze_waiter, FREEZE_QUEUED, 10);
+        a->owes_thaw = true;
+        a->freeze_asked_ms = 77;
+        a->freeze_ms = 60000;
+        clone_table_count_freeze(&all, a);
+        assert_int_equal(clone_table_frozen(&all, NULL, 1000), 1);
+        answer_freeze(a, 2000, rows[i].answer);
+        clone_table_count_freeze(&all, a);
+        clone_table_count_freeze(&all, a);
+        assert_int_equal(woke, !rows[i].holds);
+        if (clone_table_frozen(&all, NULL, 61999) != rows[i].holds)
+            fail_msg("row %zu", i);
+        assert_int_equal(clone_table_frozen(&all, NULL, 62000), 0);
+        clone_table_release(&all);
+    }
+}
+
 /* Whoever may edit it can make it so. It is not looked at any more, and holds up nobody. */
 static void test_an_unreadable_wukong_leaves_the_queue(void **state)
 {
@@ -123,6 +181,7 @@ int main(void)
         cmocka_unit_test(test_calls_are_kept_while_they_are_needed),
         cmocka_unit_test(test_freezes_are_counted),
         cmocka_unit_test(test_a_slot_ends),
+        cmocka_unit_test(test_a_slot_of_a_freeze_that_was_sent),
         cmocka_unit_test(test_an_unreadable_wukong_leaves_the_queue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
