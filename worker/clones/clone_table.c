@@ -181,6 +181,15 @@ static void wake_who_waits_to_freeze(struct clone_table *all)
     }
 }
 
+static void note_company(struct clone_table *all)
+{
+    unsigned n = 0;
+    for (struct clone *e = all->freezers; e; e = e->next_freezer)
+        n += !e->freeze_refused;
+    for (struct clone *e = all->freezers; e; e = e->next_freezer)
+        e->freeze_beside = n > e->freeze_beside + 1 ? n - 1 : e->freeze_beside;
+}
+
 static void set_freezing(struct clone_table *all, struct clone *e, bool freezing)
 {
     struct clone **at = &all->freezers;
@@ -194,7 +203,10 @@ static void set_freezing(struct clone_table *all, struct clone *e, bool freezing
     e->freezing = freezing;
     e->slot_until_ms = 0;
     e->freeze_refused = false;
-    if (!freezing)
+    e->freeze_beside = 0;
+    if (freezing)
+        note_company(all);
+    else
         wake_who_waits_to_freeze(all);
 }
 
@@ -361,6 +373,19 @@ static void summarise_share(struct clone_table *all, struct clone *e, const stru
     join_bucket(&all->by_group, e, &e->group, group_next, needs ? r->attempt.shared.uid : NULL);
 }
 
+/* Another attempt begins with an empty record; the guest was thawed all the same. */
+static void note_thaw(struct clone_table *all, const struct clone *e, const struct clone_record *r)
+{
+    int64_t thawed_ms = r->attempt.freeze.thawed_ms,
+            ms = thawed_ms - r->attempt.freeze.requested_ms;
+    if (!thawed_ms || thawed_ms == e->thawed_ms)
+        return;
+    freeze_queue_note_slot(&all->freeze_queue, ms);
+    /* One that came to nothing tells nothing of what a cut takes. */
+    if (r->attempt.cut_ms && e->freezing)
+        freeze_limit_note(&all->freeze_limit, ms, e->freeze_beside, all->max_frozen);
+}
+
 bool clone_table_summarise(struct clone_table *all, struct clone *e, const struct kube_object *o)
 {
     CLEANUP_ARENA struct arena a;
@@ -383,10 +408,7 @@ bool clone_table_summarise(struct clone_table *all, struct clone *e, const struc
         e->owes_thaw = record_owes_thaw(r);
         e->freeze_asked_ms = r->attempt.freeze.requested_ms;
         e->freeze_ms = r->attempt.freeze.deadline_ms - r->attempt.freeze.requested_ms;
-        /* Another attempt begins with an empty record; the guest was thawed all the same. */
-        if (r->attempt.freeze.thawed_ms && r->attempt.freeze.thawed_ms != e->thawed_ms)
-            freeze_queue_note_slot(&all->freeze_queue,
-                                   r->attempt.freeze.thawed_ms - r->attempt.freeze.requested_ms);
+        note_thaw(all, e, r);
         if (r->attempt.freeze.thawed_ms)
             e->thawed_ms = r->attempt.freeze.thawed_ms;
         e->vm_snapshot = v.effective.method == METHOD_VM_SNAPSHOT && r->attempt.source_uid &&

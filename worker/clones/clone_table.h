@@ -12,6 +12,7 @@
 
 #include <uthash.h>
 
+#include "clones/freeze_limit.h"
 #include "clones/freeze_queue.h"
 #include "clones/indoubt.h"
 #include "clones/metrics.h"
@@ -76,6 +77,7 @@ struct clone {
     int64_t freeze_asked_ms;    /* which freeze: its requested_ms */
     int64_t freeze_ms;          /* its guest's own timer, as announced */
     bool freeze_refused;        /* by the node: the guest goes on */
+    unsigned freeze_beside;     /* guests of others frozen at the same time, at most */
     int64_t slot_until_ms; /* of a freeze that this process has not sent: monotonic; 0: nobody has
                               asked since it was seen */
     char *freeze_vmi_uid;
@@ -97,6 +99,8 @@ struct clone_table {
     struct usage usage;     /* of those that have begun, or may */
     struct clone *freezers; /* those that have a guest frozen, or have announced it */
     struct freeze_queue freeze_queue; /* and those that wait for them */
+    struct freeze_limit freeze_limit; /* how many may be frozen, */
+    unsigned max_frozen;              /* of so many at most, as configured; 0: no limit */
 };
 
 struct clone *clone_table_by_key(const struct clone_table *all, const char *ns, const char *name);

@@ -74,6 +74,11 @@ struct metric metric_queue = {
     .help = "Wukongs that wait in the queue to be reconciled.",
     .kind = METRIC_GAUGE,
 };
+struct metric metric_frozen_limit = {
+    .name = "wukong_frozen_guests_limit",
+    .help = "Guests that may be frozen at once, as found within worker.maxFrozen; 0: no limit.",
+    .kind = METRIC_GAUGE,
+};
 struct metric metric_orphans = {
     .name = "wukong_orphans_deleted_total",
     .help = "Deletions of temporary objects whose Wukong is gone, by resource.",
@@ -88,6 +93,7 @@ void worker_metrics_register(void)
         &metric_step_seconds,   &metric_freeze_seconds,  &metric_active,
         &metric_snapshots_held, &metric_snapshot_bytes,  &metric_leader,
         &metric_writes,         &metric_queue,           &metric_orphans,
+        &metric_frozen_limit,
     };
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         metric_register(all[i]);

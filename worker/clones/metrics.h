@@ -19,6 +19,7 @@ extern struct metric metric_snapshot_bytes;  /* gauge: namespace; their restore 
 extern struct metric metric_active;          /* gauge: clones under way */
 extern struct metric metric_leader;          /* gauge: 1 while this process leads */
 extern struct metric metric_queue;           /* gauge: Wukongs waiting to be looked at */
+extern struct metric metric_frozen_limit;    /* gauge: guests that may be frozen at once */
 extern struct metric metric_orphans;         /* counter: resource */
 
 /* Makes all of them appear, at zero. */

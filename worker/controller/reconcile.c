@@ -91,7 +91,7 @@ static void queue_settings(struct worker *w, struct clone *self, struct other_cl
 {
     const struct freeze_queue *q = &w->clones.freeze_queue;
     int64_t now = worker_mono(w);
-    others->freezes_max = w->config.max_frozen;
+    others->freezes_max = freeze_limit_now(&w->clones.freeze_limit, w->config.max_frozen);
     if (!others->freezes_max)
         return;
     size_t frozen = clone_table_frozen(&w->clones, self, now);

@@ -285,6 +285,7 @@ struct worker *worker_new(const struct worker_config *config)
     w->queue = workqueue_new(&(struct workqueue_options){0});
     timer_init(&w->queue_timer, queue_timer, w);
     timer_init(&w->resigning.look, resign, w);
+    w->clones.max_frozen = config->max_frozen;
     w->clones.usage.wake = worker_turn_came;
     w->clones.usage.arg = w;
     for (int k = 0; k < WORKER_KINDS; k++)
@@ -391,6 +392,8 @@ void worker_refresh_metrics(struct worker *w)
         if (is_watched(w, k))
             kube_metrics_store(w->watched[k].store, watches_age_ms(w->watched[k].watches));
     worker_metrics_snapshots(w->watched[KIND_SNAPSHOT].store);
+    metric_set(&metric_frozen_limit,
+               (double)freeze_limit_now(&w->clones.freeze_limit, w->config.max_frozen), NULL);
 }
 
 bool worker_dump(struct worker *w, const char *name, struct buf *out)

@@ -477,7 +477,7 @@ static void freeze_sent(struct sim *s, const char *who, const struct api_target 
     if (!debts && !checkers_forced_lately(s, t->ns, t->name))
         sim_violation(s, "freeze-is-announced", "%s freezes %s, no Wukong's record says so", who,
                       t->name);
-    if (all_debts(s) > SIM_FROZEN_MAX)
+    if (all_debts(s) > s->max_frozen)
         sim_violation(s, "few-are-frozen", "%s freezes %s while %u guests are, or are about to be",
                       who, t->name, all_debts(s));
     if (debts > 1)

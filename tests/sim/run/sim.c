@@ -309,7 +309,7 @@ static void start_process(void *arg)
         .identity = p->identity,
         .unfreeze_timeout_ms = SIM_UNFREEZE_MS,
         .max_in_flight = s->max_in_flight,
-        .max_frozen = SIM_FROZEN_MAX,
+        .max_frozen = s->max_frozen,
         .lost_lease = lost_lease,
         .arg = p,
     });
@@ -376,7 +376,11 @@ static void look_for_end(void *arg)
 
 static void prepare(struct sim *s, uint64_t seed, bool verbose)
 {
-    *s = (struct sim){.seed = seed, .verbose = verbose, .now_ms = 1000, .max_in_flight = 20};
+    *s = (struct sim){.seed = seed,
+                      .verbose = verbose,
+                      .now_ms = 1000,
+                      .max_in_flight = 20,
+                      .max_frozen = SIM_FROZEN_MAX};
     rng_seed(&s->rng, seed);
     s->clock = (struct clock){clock_of, wall_of, s};
     api_init(&s->api, &s->clock, &s->timers, &s->rng);

@@ -79,6 +79,7 @@ struct sim {
     struct process processes[SIM_WORKERS_MAX];
     unsigned process_count, lives;
     unsigned max_in_flight;  /* the workers' --max-in-flight */
+    unsigned max_frozen;     /* their --max-frozen */
     unsigned kill_per_mille; /* of requests */
     int64_t clocks_off_ms;   /* the nodes' clocks are off by at most that; 0: all are right */
     struct timer faults_timer, user, end;
