@@ -81,7 +81,7 @@ static void see_group_content(struct clone_state *v, const struct cache_reader *
                               struct clone_group *g)
 {
     CLEANUP_FREE char *name = xasprintf("groupsnapcontent-%s", g->uid);
-    const struct kube_object *o = c->get(c->arg, KIND_GROUP_CONTENT, "", name);
+    const struct kube_object *o = observe_newest(v, c, KIND_GROUP_CONTENT, "", name);
     if (!o || !str_eq(kube_object_field(o, F_GROUP_REF_UID), g->uid))
         return;
     const cJSON *info;
@@ -106,7 +106,7 @@ static void see_group_content(struct clone_state *v, const struct cache_reader *
 
 static void see_group(struct clone_state *v, const struct cache_reader *c, struct clone_group *g)
 {
-    const struct kube_object *o = c->get(c->arg, KIND_GROUP, g->ns, g->name);
+    const struct kube_object *o = observe_newest(v, c, KIND_GROUP, g->ns, g->name);
     const struct ours_clone owner = clone_snapshot_owner(v);
     if (!o)
         return;

@@ -165,6 +165,28 @@ const struct kube_object *observe_live(struct clone_state *v, enum worker_kind k
     return kept;
 }
 
+/* What the cache does not show any more since we had it deleted is gone, though a read from before
+   that shows it. */
+static bool was_removed(const struct clone_state *v, enum worker_kind kind, const char *uid)
+{
+    const struct call *gone = call_log_find(
+        v->call_log, call_key_object(CALL_DELETE, worker_kinds[kind].resource, NULL, uid));
+    return call_ok(gone) || call_was_absent(gone);
+}
+
+const struct kube_object *observe_newest(struct clone_state *v, const struct cache_reader *c,
+                                         enum worker_kind kind, const char *ns, const char *name)
+{
+    const struct kube_object *cached = c->get(c->arg, kind, ns, name);
+    bool unread = false;
+    bool looked = call_log_has(v->call_log, CALL_READ_LIVE, worker_kinds[kind].resource);
+    const struct kube_object *live = looked ? observe_live(v, kind, name, &unread) : NULL;
+    bool newer =
+        live && (cached ? kube_version_newer(cached->resource_version, live->resource_version)
+                        : !was_removed(v, kind, live->uid));
+    return newer ? live : cached;
+}
+
 static bool content_comes(const struct clone_state *v, const struct cache_reader *c,
                           const struct kube_object *snapshot)
 {

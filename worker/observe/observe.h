@@ -99,6 +99,11 @@ void observe_left_group_content(const struct clone_state *v, const struct cache_
    is not there, or *ret_unread: it must be read, under clone_live_key. */
 const struct kube_object *observe_live(struct clone_state *v, enum worker_kind kind,
                                        const char *name, bool *ret_unread);
+/* As the API server itself showed it a moment ago, where that is newer than the cache: a watch may
+   hang for minutes, and for what a cache does not show no machine is taken away (the last look,
+   decide/last_look.h) and no guest stays frozen (cut_look_live). NULL: neither shows it. */
+const struct kube_object *observe_newest(struct clone_state *v, const struct cache_reader *c,
+                                         enum worker_kind kind, const char *ns, const char *name);
 
 /* The first half alone: the decoded Wukong and its record, without looking at anything else. */
 WUKONG_CHECK int observe_wukong(struct clone_state *ret, const struct kube_object *object,

@@ -9,13 +9,13 @@
 #include "observe/queries.h"
 #include "wukong/api/child_names.h"
 
-static void observe_content(const struct clone_state *v, const struct cache_reader *c,
+static void observe_content(struct clone_state *v, const struct cache_reader *c,
                             struct snapshot_state *s)
 {
     int64_t ns;
     CLEANUP_FREE char *name = xasprintf("snapcontent-%s", s->uid);
     const char *bound = s->content ? s->content : name;
-    const struct kube_object *o = c->get(c->arg, KIND_CONTENT, "", bound);
+    const struct kube_object *o = observe_newest(v, c, KIND_CONTENT, "", bound);
     if (!o || !str_eq(kube_object_field(o, F_SNAPSHOT_REF_UID), s->uid)) {
         /* Once cut, it was in the cache; before, the cache may be behind. */
         s->lost = s->content && s->ready && clone_past_cut(v);
@@ -50,7 +50,7 @@ static void observe_content(const struct clone_state *v, const struct cache_read
 static void observe_snapshot(struct clone_state *v, const struct cache_reader *c,
                              struct snapshot_state *s)
 {
-    const struct kube_object *o = c->get(c->arg, KIND_SNAPSHOT, s->ns, s->name);
+    const struct kube_object *o = observe_newest(v, c, KIND_SNAPSHOT, s->ns, s->name);
     if (!o)
         return;
     s->exists = true;

@@ -44,18 +44,11 @@ static unsigned percent_of(const char *text)
     return percent < 99 ? percent : 99;
 }
 
-/* As the API server itself showed it a moment ago, where that is newer than the cache: a watch may
-   hang for minutes, and no machine is taken away for what a cache does not show (the last look,
-   decide/last_look.h). */
 static const struct kube_object *newest(struct clone_state *v, const struct cache_reader *c,
                                         enum worker_kind kind, const char *name)
 {
-    const struct kube_object *cached = c->get(c->arg, kind, v->wukong->ns, name);
-    bool unread = false;
-    const struct kube_object *live = v->looked_live ? observe_live(v, kind, name, &unread) : NULL;
-    bool newer =
-        live && (!cached || kube_version_newer(cached->resource_version, live->resource_version));
-    return newer ? live : cached;
+    return v->looked_live ? observe_newest(v, c, kind, v->wukong->ns, name)
+                          : c->get(c->arg, kind, v->wukong->ns, name);
 }
 
 /* A claim that CDI makes: the DataVolume of its name is ours, is what the machine owns, and stands

@@ -2,6 +2,10 @@
 #include "steps/steps.h"
 
 #include "base/str.h"
+#include "observe/resources.h"
+
+/* Most drivers have cut by then, and a watch that works has shown it (docs/benchmarks.md). */
+#define CUT_LOOK_MS 2000
 
 static bool will_freeze(const struct clone_state *v)
 {
@@ -38,4 +42,43 @@ enum step_status check_cut_fits(const struct clone_state *v, struct why *why)
         return STEP_WAIT;
     }
     return STEP_DONE;
+}
+
+static void look(const struct clone_state *v, struct decision *d, enum worker_kind kind,
+                 const char *ns, const char *name)
+{
+    const struct call *c = call_log_find(v->call_log, clone_live_key(kind, name));
+    if (c && (c->state == CALL_FLYING || v->now.mono_ms < c->done_mono_ms + CUT_LOOK_MS))
+        return;
+    struct intent *i = intents_add(&d->intents, INTENT_READ, &worker_kinds[kind], ns, name,
+                                   clone_live_key(kind, name));
+    i->urgent = true;
+}
+
+/* What is not seen yet has no UID that its content could be named by. */
+static void look_at_disk(const struct clone_state *v, struct decision *d,
+                         const struct disk_state *s)
+{
+    const struct snapshot_state *one = &s->snapshot;
+    const struct clone_group *g = s->group;
+    bool exists = g ? g->exists : one->exists;
+    const char *uid = g ? g->uid : one->uid;
+    if (!exists)
+        look(v, d, g ? KIND_GROUP : KIND_SNAPSHOT, v->effective.source_ns, g ? g->name : one->name);
+    else
+        look(v, d, g ? KIND_GROUP_CONTENT : KIND_CONTENT, NULL,
+             arena_printf(v->arena, "%ssnapcontent-%s", g ? "group" : "", uid));
+}
+
+void cut_look_live(const struct clone_state *v, struct decision *d)
+{
+    const struct call *freeze = clone_freeze_call(v);
+    if (clone_cut_mode(v) != CUT_FROZEN || !call_ok(freeze) || !clone_freeze_holds(v))
+        return;
+    decision_again(d, v->now.wall_ms + CUT_LOOK_MS);
+    if (v->now.mono_ms < freeze->done_mono_ms + CUT_LOOK_MS)
+        return;
+    for (size_t i = 0; i < v->disk_count; i++)
+        if (clone_disk_has_snapshot(&v->disks[i]) && !clone_disk_is_cut(&v->disks[i]))
+            look_at_disk(v, d, &v->disks[i]);
 }

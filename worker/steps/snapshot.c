@@ -302,6 +302,7 @@ void step_cut_run(const struct clone_state *v, struct decision *d)
             create_snapshot(v, d, i);
     for (size_t i = first; i < d->intents.count; i++)
         d->intents.items[i].urgent = clone_cut_mode(v) == CUT_FROZEN;
+    cut_look_live(v, d);
 }
 
 /* --- snapshots ready --- */
