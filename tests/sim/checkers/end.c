@@ -256,7 +256,7 @@ static const struct api_object *labelled(struct sim *s)
 static const struct machine *frozen(struct sim *s)
 {
     for (const struct machine *m = s->cluster.machines; m; m = m->next)
-        if (m->frozen_by == FREEZER_OURS || m->landing)
+        if (m->frozen_by == FREEZER_OURS || freeze_is_coming(&s->cluster, m))
             return m;
     return NULL;
 }

@@ -38,7 +38,7 @@ static void debt_closed(struct sim *s, const struct seen_wukong *k, const cJSON 
             sim_violation(s, "thaw-is-owed-until-thawed",
                           "%s says that %s is thawed, it is frozen since %" PRId64 " ms", k->name,
                           m->name, s->now_ms - m->frozen_ms);
-        if (m->landing)
+        if (freeze_is_coming(&s->cluster, m))
             sim_violation(s, "thaw-is-owed-until-thawed",
                           "%s says that %s is thawed, a freeze is still on its way to the guest",
                           k->name, m->name);

@@ -40,13 +40,20 @@ void landings_release(struct sim_cluster *w)
         landing_free(w->landings);
 }
 
+/* What was meant for the instance before reaches nobody. */
+bool freeze_is_coming(const struct sim_cluster *w, const struct machine *m)
+{
+    for (const struct landing *l = w->landings; l; l = l->next)
+        if (!l->thaw && l->machine == m && str_eq(l->vmi_uid, m->vmi_uid))
+            return true;
+    return false;
+}
+
 static void land(void *arg)
 {
     struct landing *l = arg;
     struct machine *m = l->machine;
     bool same = str_eq(m->vmi_uid, l->vmi_uid);
-    if (!l->thaw)
-        m->landing--;
     if (same && l->thaw)
         machine_thaw(m, l->who);
     else if (same) /* the agent has taken the command, though its channel may close by now */
@@ -70,8 +77,6 @@ static void send_landing(struct sim_cluster *w, struct machine *m, const char *w
         w->landings->prev = l;
     w->landings = l;
     timer_init(&l->timer, land, l);
-    if (!thaw)
-        m->landing++;
     if (delay_ms <= 0) {
         land(l);
         return;

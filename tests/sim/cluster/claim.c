@@ -158,7 +158,9 @@ static void provision(struct sim_cluster *w, const char *ns, const char *name)
 {
     char why[300] = "rpc error: code = ResourceExhausted desc = not enough space";
     struct api_object *o = api_find(w->api, API_PVC, ns, name);
-    if (!o || api_deleting(o->tree) || !str_eq(json_str(o->tree, "status.phase"), "Pending"))
+    /* It may be another of the same name, which waits for its consumer. */
+    if (!o || api_deleting(o->tree) || !str_eq(json_str(o->tree, "status.phase"), "Pending") ||
+        claim_waits(w, o))
         return;
     const char *kind = json_str(o->tree, "spec.dataSource.kind");
     struct volume *v = volume_new(w, ns, name);

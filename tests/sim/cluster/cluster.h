@@ -14,6 +14,9 @@
 
 #include "apiserver/apiserver.h"
 
+/* On contents: snapshot-controller keeps them while their VolumeSnapshot is there. */
+#define CONTENT_PROTECTION "snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection"
+
 /* The annotation of what somebody made who copied labels. */
 #define SIM_STRANGER "sim/stranger"
 
@@ -54,11 +57,10 @@ struct machine {
     char *moving_uid;
     enum freezer frozen_by;
     int64_t frozen_ms, frozen_for_ms;
-    int64_t ours_ms;  /* how long our freezes have held it, all that are over */
-    bool joined;      /* our freeze found somebody else's, was answered 200 and set no timer; or was
-                         thawed by somebody else */
-    bool gone_on;     /* by itself, and has not said so yet */
-    unsigned landing; /* freezes under way to this guest */
+    int64_t ours_ms; /* how long our freezes have held it, all that are over */
+    bool joined;     /* our freeze found somebody else's, was answered 200 and set no timer; or was
+                        thawed by somebody else */
+    bool gone_on;    /* by itself, and has not said so yet */
     struct timer safety; /* the guest's own unfreezeTimeout */
     struct timer poll;   /* virt-launcher's poll of the freeze state */
 };
@@ -183,6 +185,8 @@ void machine_freeze(struct machine *m, enum freezer by, int64_t timeout_ms);
 void machine_thaw(struct machine *m, const char *by);
 void machines_release(struct sim_cluster *w);
 void landings_release(struct sim_cluster *w);
+/* A freeze is under way to this guest, and will reach it. */
+bool freeze_is_coming(const struct sim_cluster *w, const struct machine *m);
 
 /* --- KubeVirt (kubevirt.c, calls.c) --- */
 

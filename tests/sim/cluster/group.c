@@ -257,6 +257,8 @@ static void make_member(struct sim_cluster *w, const struct api_object *o,
     if (!made)
         return;
     cJSON *c = api_new(API_CONTENT, NULL, content_name);
+    /* pkg/common-controller/snapshot_controller.go syncContent puts it on at the first look. */
+    jt_add(c, "metadata.finalizers", CONTENT_PROTECTION);
     jt_str(c, WORLD_OF_GROUP, o->uid);
     jt_str(c, "spec.deletionPolicy", json_str(content->tree, "spec.deletionPolicy"));
     jt_str(c, "spec.driver", json_str(content->tree, "spec.driver"));

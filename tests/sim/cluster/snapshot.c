@@ -8,7 +8,6 @@
 
 #define BOUND_PROTECTION "snapshot.storage.kubernetes.io/volumesnapshot-bound-protection"
 #define IN_GROUP_PROTECTION "snapshot.storage.kubernetes.io/volumesnapshot-in-group-protection"
-#define CONTENT_PROTECTION "snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection"
 
 /* For the checker alone: the content may outlive the VolumeSnapshot that says whose it is. */
 #define OF_VM_SNAPSHOT "metadata.annotations[sim/of-vm-snapshot]"
@@ -171,7 +170,9 @@ static void show_later(struct sim_cluster *w, const char *ns, const char *name)
     if (!o || api_deleting(o->tree) || json_at(o->tree, "status.creationTime"))
         return;
     struct physical *p = physical_of_content(w, o);
-    bool at_once = rng_chance(w->rng, 500);
+    /* csi-driver-nfs answers when all is copied, and with ReadyToUse (pkg/nfs/controllerserver.go
+       CreateSnapshot). */
+    bool at_once = rng_chance(w->rng, 500) || w->copies_files;
     if (!p)
         return;
     show_cut(w, o, p, at_once && !p->pending);

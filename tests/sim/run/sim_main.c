@@ -144,7 +144,9 @@ static bool parse(int argc, char **argv, struct options *o)
     o->program = argv[0];
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (str_eq(argv[i], "--verbose")) {
+        if (str_eq(argv[i], "--debug")) {
+            log_level_set(LOG_DEBUG);
+        } else if (str_eq(argv[i], "--verbose")) {
             o->verbose = true;
         } else if (str_eq(argv[i], "--keep-going")) {
             o->keep_going = true;
@@ -191,7 +193,7 @@ int main(int argc, char **argv)
     if (!parse(argc, argv, &o)) {
         (void)fprintf(stderr,
                       "usage: %s --seed N | --seeds A..B | --fresh COUNT | --kill-each | "
-                      "--kill TYPE/WHEN/N | --waiting [CELL] [--verbose] [--keep-going] "
+                      "--kill TYPE/WHEN/N | --waiting [CELL] [--verbose] [--debug] [--keep-going] "
                       "[--twice] [--scoped]\n",
                       argv[0]);
         return 2;
