@@ -15,7 +15,7 @@ const struct rule rules_spec[] = {
         .group = RULE_SCHEMA,
         .cause = FINDING_INVALID,
         .condition = "a list or an object has more items or fields than the schema allows; nothing "
-                     "below it is judged",
+                     "below it is checked",
         .message = "has too many",
         .remedy = "remove some",
     },
@@ -32,7 +32,7 @@ const struct rule rules_spec[] = {
         .group = RULE_SCHEMA,
         .cause = FINDING_NOT_SUPPORTED,
         .on = "apiVersion",
-        .condition = "apiVersion is another one",
+        .condition = "apiVersion is not the one that Wukong serves",
         .message = "must be " WUKONG_API_VERSION,
         .remedy = "write apiVersion: " WUKONG_API_VERSION,
         .check = check_equals,
@@ -43,7 +43,7 @@ const struct rule rules_spec[] = {
         .group = RULE_SCHEMA,
         .cause = FINDING_NOT_SUPPORTED,
         .on = "kind",
-        .condition = "kind is another one",
+        .condition = "kind is not Wukong",
         .message = "must be Wukong",
         .remedy = "write kind: Wukong",
         .check = check_equals,
@@ -56,7 +56,7 @@ const struct rule rules_spec[] = {
         .on = "",
         .field = "spec",
         .condition = "spec is missing",
-        .message = "a Wukong has a spec",
+        .message = "a Wukong needs a spec",
         .remedy = "add spec with a cloneSource",
         .check = check_required,
     },
@@ -88,7 +88,7 @@ const struct rule rules_spec[] = {
         .group = RULE_SCHEMA,
         .cause = FINDING_INVALID,
         .on = "metadata.generateName",
-        .condition = "with a random end it would be no DNS subdomain",
+        .condition = "generateName plus a random suffix is not a valid DNS name",
         .message = "must be the beginning of a lower case DNS name",
         .remedy = "choose a prefix such as web-clone-",
         .check = check_generate_name,
@@ -111,8 +111,8 @@ const struct rule rules_spec[] = {
         .field = "metadata.name",
         .condition = "the name of the new VM, <name>-vm or <name>-vm-<i> with replicas, has more "
                      "than 63 characters",
-        .message = "the name of the new VM, \"<name>-vm\" or \"<name>-vm-<i>\" with replicas, must "
-                   "not exceed 63 characters",
+        .message = "the name of the new VM must not exceed 63 characters: \"<name>-vm\", or "
+                   "\"<name>-vm-<i>\" with replicas",
         .remedy = "choose a shorter metadata.name",
         .check = check_name_vm,
     },
@@ -124,8 +124,8 @@ const struct rule rules_spec[] = {
         .field = "",
         .condition = "the name of a new PVC, <name>-<disk> or <name>-vm-<i>-<disk> with replicas, "
                      "has more than 63 characters",
-        .message = "the name of each new PVC, \"<name>-<disk>\" or \"<name>-vm-<i>-<disk>\" with "
-                   "replicas, must not exceed 63 characters",
+        .message = "the name of each new PVC must not exceed 63 characters: \"<name>-<disk>\", or "
+                   "\"<name>-vm-<i>-<disk>\" with replicas",
         .remedy = "choose a shorter metadata.name or disk name",
         .check = check_name_disks,
     },

@@ -23,7 +23,7 @@ const struct rule rules_spec_disks[] = {
         .cause = FINDING_DUPLICATE,
         .on = "spec.disks",
         .condition = "two disks of one name",
-        .message = "each disk has a name of its own",
+        .message = "each disk needs its own name",
         .remedy = "rename one of them; sourceDisk names the source's disk",
         .check = check_unique_names,
     },

@@ -166,7 +166,7 @@ const struct rule rules_spec_machine[] = {
         .cause = FINDING_DUPLICATE,
         .on = "spec.networks",
         .condition = "two networks of one name",
-        .message = "each network has a name of its own",
+        .message = "each network needs its own name",
         .remedy = "rename one of them",
         .check = check_unique_names,
     },
@@ -188,8 +188,8 @@ const struct rule rules_spec_machine[] = {
         .on = "spec.networks[]",
         .condition =
             "with cloneSource, no nadName, or one of vlanId, bridgeName and physicalInterface",
-        .message = "a clone's network is an existing NetworkAttachmentDefinition, named by "
-                   "nadName, which decides VLAN, bridge and interface",
+        .message = "a clone joins an existing NetworkAttachmentDefinition (nadName), which decides "
+                   "VLAN, bridge and interface",
         .remedy = "set nadName and remove vlanId, bridgeName and physicalInterface",
         .check = check_networks_with_clone,
     },
@@ -284,8 +284,7 @@ const struct rule rules_spec_machine[] = {
         .on = "spec.networks[].ipConfig",
         .field = ".mode",
         .condition = "with cloneSource, mode static, or one of address, gateway and dnsServers",
-        .message = "a clone keeps its guest's own network configuration, so an address cannot be "
-                   "set from outside",
+        .message = "a clone keeps its guest's network configuration, and Wukong cannot change it",
         .remedy = "remove ipConfig, or leave nothing but mode dhcp in it",
         .check = check_network_static_with_clone,
     },
@@ -502,7 +501,7 @@ const struct rule rules_spec_machine[] = {
         .cause = FINDING_FORBIDDEN,
         .on = "spec.restoreFromSnapshot",
         .condition = "restoreFromSnapshot with cloneSource",
-        .message = "a VM is either cloned or restored",
+        .message = "Wukong either clones a VM or restores it",
         .remedy = "remove restoreFromSnapshot, or remove cloneSource",
         .check = check_forbidden_with_clone,
     },

@@ -172,7 +172,7 @@ func judgeState(c *CloneSource, vm, vmi *unstructured.Unstructured, p *field.Pat
 	switch kind := effectiveType(c); {
 	case kind == "full":
 		if vmi != nil && !ended {
-			warnings = append(warnings, p.String()+": the source VM is running and a full clone waits until it is stopped")
+			warnings = append(warnings, p.String()+": the source VM is running, and a full clone waits until it is stopped")
 		}
 	case phase == "Running":
 		if conditionTrue(vmi, "Paused") && c.Quiesce != "Never" {
@@ -182,7 +182,7 @@ func judgeState(c *CloneSource, vm, vmi *unstructured.Unstructured, p *field.Pat
 			warnings = append(warnings, p.String()+": quiesce is Required and the guest agent is not connected")
 		}
 		if migration, ok, _ := unstructured.NestedMap(vmi.Object, "status", "migrationState"); ok && migration["completed"] != true {
-			warnings = append(warnings, p.String()+": the source is being migrated")
+			warnings = append(warnings, p.String()+": KubeVirt is migrating the source")
 		}
 	case c.Type == "vmi" && ended && vm == nil:
 		l = append(l, field.Invalid(p.Child("vmiName"), phase, "the source VMI has ended and cannot be cloned while running; start it again, or clone the stopped VM with type vm"))
@@ -198,10 +198,10 @@ func judgeState(c *CloneSource, vm, vmi *unstructured.Unstructured, p *field.Pat
 func judgeDevices(o *unstructured.Unstructured, spec []string, p *field.Path, l errs) errs {
 	under := func(path ...string) []string { return append(append([]string{}, spec...), path...) }
 	if on, _, _ := unstructured.NestedBool(o.Object, under("domain", "devices", "tpm", "persistent")...); on {
-		l = append(l, field.Invalid(p, o.GetName(), "the source has a persistent TPM, whose state cannot be cloned; set spec.domain.devices.tpm.persistent to false in the source"))
+		l = append(l, field.Invalid(p, o.GetName(), "the source has a persistent TPM, and Wukong cannot clone its state; set spec.domain.devices.tpm.persistent to false in the source"))
 	}
 	if on, _, _ := unstructured.NestedBool(o.Object, under("domain", "firmware", "bootloader", "efi", "persistent")...); on {
-		l = append(l, field.Invalid(p, o.GetName(), "the source has persistent EFI variables, which cannot be cloned; set spec.domain.firmware.bootloader.efi.persistent to false in the source"))
+		l = append(l, field.Invalid(p, o.GetName(), "the source has persistent EFI variables, and Wukong cannot clone them; set spec.domain.firmware.bootloader.efi.persistent to false in the source"))
 	}
 	return l
 }
@@ -280,13 +280,13 @@ func (f *facts) judgeDisks(ctx context.Context, w *Wukong, ns string, volumes []
 			claimName, isDisk, _ = unstructured.NestedString(volume, "dataVolume", "name")
 		}
 		if _, host := volume["hostDisk"]; host {
-			l = append(l, field.Invalid(field.NewPath("spec", "cloneSource"), name, "the source has a hostDisk, which lies on one node and cannot be cloned; move its data to a PVC, or choose another source"))
+			l = append(l, field.Invalid(field.NewPath("spec", "cloneSource"), name, "the source has a hostDisk, which exists on one node only, and Wukong cannot clone it; move its data to a PVC, or choose another source"))
 		}
 		d, selected := chosen[name]
 		delete(chosen, name)
 		if !isDisk {
 			if selected {
-				l = append(l, field.Invalid(p, name, "this volume of the source holds no disk to clone, it is taken over as it is; remove it from disks"))
+				l = append(l, field.Invalid(p, name, "this volume of the source is no disk to clone; the new VM keeps it as it is; remove it from disks"))
 			}
 			continue
 		}
@@ -322,7 +322,7 @@ func judgeDisk(w *Wukong, d *Disk, name string, claim *corev1.PersistentVolumeCl
 			return errs{field.Invalid(p, *d.StorageClassName, "there is no such StorageClass; name one of kubectl get storageclass")}
 		}
 		if target.Provisioner != class.Provisioner {
-			l = append(l, field.Invalid(p, *d.StorageClassName, "a snapshot can only be restored by the driver that took it; use a class of the source's driver"))
+			l = append(l, field.Invalid(p, *d.StorageClassName, "only the driver that took a snapshot can restore it; use a class of the source's driver"))
 		}
 	}
 	if d != nil && d.Size != nil {

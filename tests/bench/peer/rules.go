@@ -240,7 +240,7 @@ func forbiddenWithClone(s *WukongSpec, p *field.Path) (l errs) {
 		l = append(l, field.Forbidden(p.Child("cloudInitUser"), "a clone keeps the cloud-init data of its source and the users on its disks; remove cloudInitUser, and use sshKeySecret or add the user in the source"))
 	}
 	if s.RestoreFromSnapshot != nil {
-		l = append(l, field.Forbidden(p.Child("restoreFromSnapshot"), "a VM is either cloned or restored; remove restoreFromSnapshot, or remove cloneSource"))
+		l = append(l, field.Forbidden(p.Child("restoreFromSnapshot"), "Wukong either clones a VM or restores it; remove restoreFromSnapshot, or remove cloneSource"))
 	}
 	if len(s.GPUs) > 0 {
 		l = append(l, field.Forbidden(p.Child("gpus"), "a clone keeps the devices of its source; remove gpus, or remove cloneSource"))
@@ -336,7 +336,7 @@ func validateTiming(c *CloneSource, p *field.Path) (l errs) {
 		} else if s, err := cronParser.Parse(w.Schedule); err != nil || len(w.Schedule) > 128 || strings.HasPrefix(w.Schedule, "@every") || strings.Contains(w.Schedule, "TZ=") {
 			l = append(l, field.Invalid(at.Child("schedule"), w.Schedule, "must be a cron schedule of five fields or @daily and its like; write minute, hour, day, month and weekday, such as \"0 22 * * *\""))
 		} else if s.Next(time.Now()).IsZero() {
-			l = append(l, field.Invalid(at.Child("schedule"), w.Schedule, "the schedule has no date in five years; choose a day that exists"))
+			l = append(l, field.Invalid(at.Child("schedule"), w.Schedule, "the schedule does not occur within five years; choose a day that exists"))
 		}
 		if w.Duration == "" {
 			l = append(l, field.Required(at.Child("duration"), "a window needs a duration; set for example 6h"))
@@ -463,7 +463,7 @@ func validateNetworks(networks []Network, clone bool, p *field.Path) (l errs) {
 			seen.Insert(n.Name)
 		}
 		if clone && (n.NADName == nil || n.VLANID != nil || n.BridgeName != nil || n.PhysicalInterface != nil) {
-			l = append(l, field.Forbidden(at, "a clone's network is an existing NetworkAttachmentDefinition, named by nadName, which decides VLAN, bridge and interface; set nadName and remove vlanId, bridgeName and physicalInterface"))
+			l = append(l, field.Forbidden(at, "a clone joins an existing NetworkAttachmentDefinition (nadName), which decides VLAN, bridge and interface; set nadName and remove vlanId, bridgeName and physicalInterface"))
 		}
 		l = append(l, optional(at.Child("type"), n.Type, networkTypes)...)
 		if n.NADName != nil && !nadName(*n.NADName) {
@@ -490,7 +490,7 @@ func validateIP(c *IPConfig, clone bool, p *field.Path) (l errs) {
 		l = append(l, field.Required(p.Child("address"), "mode static needs an address such as 192.168.1.10/24; set address, or use mode dhcp"))
 	}
 	if clone && (c.Mode == "static" || c.Address != nil || c.Gateway != nil || len(c.DNSServers) > 0) {
-		l = append(l, field.Invalid(p.Child("mode"), c.Mode, "a clone keeps its guest's own network configuration, so an address cannot be set from outside; remove ipConfig, or leave nothing but mode dhcp in it"))
+		l = append(l, field.Invalid(p.Child("mode"), c.Mode, "a clone keeps its guest's network configuration, and Wukong cannot change it; remove ipConfig, or leave nothing but mode dhcp in it"))
 	}
 	if c.Address != nil {
 		if _, err := netip.ParsePrefix(*c.Address); err != nil {

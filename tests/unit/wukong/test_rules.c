@@ -107,7 +107,7 @@ static void test_form_of_messages(void **state)
         {CLONE(", vmName: a"), "source-vmi-only",
          "Forbidden: type vmi goes with vmiName alone; remove vmName, or use type vm"},
         {CLONE_AND("disks: [{name: a}, {name: a}]"), "disk-name-unique",
-         "Duplicate value: \"a\": each disk has a name of its own"},
+         "Duplicate value: \"a\": each disk needs its own name"},
     };
     for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
         CLEANUP_FINDINGS struct findings l;

@@ -80,7 +80,7 @@ func (c *cluster) mix(namespace, prefix string, i int) {
 		c.send("POST", "/api/v1/namespaces/"+namespace+"/events", plain, m{"apiVersion": "v1", "kind": "Event",
 			"metadata":       m{"name": name + "-" + what, "namespace": namespace},
 			"involvedObject": m{"apiVersion": "vm.novasphere.dev/v1alpha1", "kind": "Wukong", "namespace": namespace, "name": name, "uid": uid},
-			"type":           "Normal", "reason": "SnapshotTaken", "message": "Offline, the guest was not frozen", "source": m{"component": "mix"},
+			"type":           "Normal", "reason": "SnapshotTaken", "message": "Offline; the guest was not frozen", "source": m{"component": "mix"},
 			"firstTimestamp": at, "lastTimestamp": at, "count": 1})
 	}
 	finalizer("vm.novasphere.dev/mix")
