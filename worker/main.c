@@ -54,11 +54,11 @@ static void print_worker_usage(FILE *out)
              "  --max-frozen N          guests frozen at once (1; 0: no limit)\n"
              "  --unfreeze-timeout S    seconds after which a guest thaws by itself, 10 to 60 "
              "(60)\n"
-             "  --watch-namespaces A,B  the namespaces that are served (all)\n"
+             "  --watch-namespaces A,B  namespaces to serve (all)\n"
              "  --no-cross-namespace    no clone from another namespace\n"
              "  --log-level LEVEL       debug, info, warn, error (info)\n"
-             "  --explain FILE          tells what would be done about the objects of a List that "
-             "kubectl get -o json has saved, and does nothing\n"
+             "  --explain FILE          prints what the worker would do about the objects of a "
+             "List saved by kubectl get -o json; does nothing\n"
              "  --version, --help\n");
 }
 

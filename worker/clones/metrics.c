@@ -49,7 +49,7 @@ struct metric metric_step_seconds = {
 };
 struct metric metric_snapshots_held = {
     .name = "wukong_snapshots_held",
-    .help = "VolumeSnapshots made for clones that exist, by namespace.",
+    .help = "VolumeSnapshots of clones that exist, by namespace.",
     .kind = METRIC_GAUGE,
     .labels = {"namespace"},
 };

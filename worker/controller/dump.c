@@ -191,7 +191,7 @@ static void write_items(struct json_writer *w, const struct kube_object *wukong,
     note_object(&r, wukong);
     if (observe_clone(&v, &noted, wukong, &call_log, (struct now){now_ms, now_ms}, &settings,
                       &err) < 0)
-        log_event(LOG_DEBUG, "a dump ends where its Wukong cannot be read",
+        log_event(LOG_DEBUG, "this worker cannot read the Wukong, so its dump ends here",
                   LOG_S("error", err.message));
     for (size_t i = 0; i < ARRAY_LEN(of_disks); i++)
         noted.each(noted.arg, of_disks[i], NULL, goes_on, NULL);

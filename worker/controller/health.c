@@ -25,9 +25,11 @@ static void answer_dump(struct health *h, struct server_request *r)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(DUMP_MAX);
     if (!h->o.dump(h->o.arg, r->query, &out)) {
-        answer_text(r, buf_ok(&out) ? 404 : 500,
-                    xasprintf("%s\n", buf_ok(&out) ? "there is no such Wukong: ?name=NAMESPACE/NAME"
-                                                   : "what is known of it is too large"));
+        answer_text(
+            r, buf_ok(&out) ? 404 : 500,
+            xasprintf("%s\n", buf_ok(&out)
+                                  ? "the worker knows no such Wukong: ask with ?name=NAMESPACE/NAME"
+                                  : "the dump of this Wukong is too large"));
         return;
     }
     size_t len = out.len;

@@ -55,9 +55,8 @@ static struct stamp_check check_stamp(struct worker *w, struct clone *self,
     if (!v->effective.cross_namespace)
         return p;
     if (!w->config.cross_namespace)
-        return (struct stamp_check){.refusal =
-                                        "clones from another namespace are switched off in this "
-                                        "cluster (chart value crossNamespace.enabled)"};
+        return (struct stamp_check){.refusal = "this cluster does not allow clones from another "
+                                               "namespace (chart value crossNamespace.enabled)"};
     if (!scope_covers(&w->scope, v->effective.source_ns)) {
         CLEANUP_FREE char *why = scope_refusal(&w->scope, v->effective.source_ns);
         return (struct stamp_check){.refusal = arena_strdup(v->arena, why)};

@@ -110,5 +110,5 @@ void trace_print(const char *wukong, const struct clone_state *v, const struct d
         buf_adds(out, d->persist_first ? "  writes the status before all else\n"
                                        : "  writes the status\n");
     if (d->again_ms)
-        buf_addf(out, "  looks again in %lld ms\n", (long long)(d->again_ms - v->now.wall_ms));
+        buf_addf(out, "  reconciles again in %lld ms\n", (long long)(d->again_ms - v->now.wall_ms));
 }

@@ -368,7 +368,7 @@ void worker_free(struct worker *w)
 bool worker_ready(struct worker *w, struct buf *why_not)
 {
     if (!w->synced) {
-        buf_adds(why_not, "caches are being filled");
+        buf_adds(why_not, "the caches are not filled yet");
         return false;
     }
     for (int k = 0; k < WORKER_KINDS; k++)
@@ -379,7 +379,8 @@ bool worker_ready(struct worker *w, struct buf *why_not)
             return false;
         }
     if (worker_policies_now(w)->incomplete)
-        buf_adds(why_not, "there are more ClonePolicies than can be kept, and no clone begins");
+        buf_adds(why_not,
+                 "there are more ClonePolicies than the worker can keep, so it begins no clone");
     return !worker_policies_now(w)->incomplete;
 }
 

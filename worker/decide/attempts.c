@@ -253,7 +253,7 @@ void after_failure(const struct clone_state *v, struct decision *d)
         decision_condition(d, COND_SNAPSHOT_TAKEN, CONDITION_FALSE, REASON_RETRYING,
                            r->error.message);
     decision_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_FALSE, REASON_CLEANING_UP,
-                       "removing what the failed attempt left");
+                       "the worker is removing what the failed attempt left");
     if (settle_attempt(v, d, over)) {
         decision_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_TRUE, REASON_CLEANED,
                            "nothing temporary is left");

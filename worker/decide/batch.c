@@ -158,15 +158,16 @@ void batch_tell_retry(const struct clone_state *v, struct decision *d)
 {
     const char *until = NULL;
     if (v->held_count)
-        until = "those that share this clone's snapshots have restored from them";
+        until = "all clones that share this clone's snapshots have restored from them";
     if (v->record.ready_count)
         until = v->effective.clone_type == CLONE_LINKED
-                    ? "the ready machines are gone, whose disks are linked to this clone's "
-                      "snapshots: ask for the missing ones by another Wukong"
-                    : "the snapshots that the ready machines' claims wait for are gone: start "
+                    ? "the ready machines are linked to this clone's snapshots and are gone: "
+                      "create another Wukong for the missing machines"
+                    : "the claims of the ready machines wait for snapshots that are gone: start "
                       "these machines once";
     if (until)
-        create_event(v, d, true, "RetryWaits", "a retry was asked for; it begins when %s", until);
+        create_event(v, d, true, "RetryWaits", "somebody has asked for a retry; it begins when %s",
+                     until);
 }
 
 const char *batch_survivors(const struct clone_state *v, const struct decision *d)

@@ -51,7 +51,7 @@ static const char *leftover_text(const struct clone_state *v, const struct lefto
 {
     const char *kind = worker_kinds[o->kind].kind;
     if (!o->deleting)
-        return arena_printf(v->arena, "%s %s%s%s is being removed", kind, str_or(o->ns, ""),
+        return arena_printf(v->arena, "the worker is removing %s %s%s%s", kind, str_or(o->ns, ""),
                             o->ns ? "/" : "", o->name);
     return arena_printf(v->arena,
                         "%s %s%s%s is deleted, and the storage has not removed its snapshot yet; "
@@ -80,10 +80,11 @@ static bool copies_left(const struct clone_state *v)
 static void tell_linked_debts(const struct clone_state *v, struct decision *d)
 {
     if (!parents_held(v))
-        cleaned(d, false, REASON_CLEANING_UP, "the snapshots are being made parents of the clone");
+        cleaned(d, false, REASON_CLEANING_UP,
+                "the worker is making the snapshots the clone's parents");
     else if (copies_left(v) && !clone_claims_pending(v))
         cleaned(d, false, REASON_CLEANING_UP,
-                "what handed the snapshots to this namespace is being removed");
+                "the worker is removing the objects that handed the snapshots to this namespace");
     else
         cleaned(d, true, REASON_CLEANED, "nothing temporary is left");
 }
@@ -95,21 +96,22 @@ void debts_tell(const struct clone_state *v, struct decision *d)
                                       str_or(v->source.vm_name, v->effective.source_name));
     if (record_owes_thaw(&d->record))
         cleaned(d, false, REASON_CLEANING_UP,
-                arena_printf(v->arena, "the source %s is yet to be thawed", source));
+                arena_printf(v->arena, "the worker has yet to thaw the source %s", source));
     else if (d->record.labelled)
-        cleaned(d, false, REASON_CLEANING_UP,
-                arena_printf(v->arena, "the labels of the cut are being taken off the claims of %s",
-                             source));
+        cleaned(
+            d, false, REASON_CLEANING_UP,
+            arena_printf(v->arena, "the worker is taking its labels off the claims of %s", source));
     else if (clone_source_to_stop(v))
-        cleaned(d, false, REASON_CLEANING_UP,
-                arena_printf(v->arena,
-                             "the source %s, which was started for the clone, is being stopped",
-                             source));
+        cleaned(
+            d, false, REASON_CLEANING_UP,
+            arena_printf(v->arena,
+                         "the worker started the source %s for the clone and is stopping it again",
+                         source));
     else if (v->effective.clone_type == CLONE_LINKED)
         tell_linked_debts(v, d);
     else if (left && clone_claims_pending(v))
         cleaned(d, false, REASON_WAITING_FOR_CONSUMER,
-                "the claims bind when the new VM is started; the snapshots stay until then");
+                "the claims bind when somebody starts the new VM; the snapshots stay until then");
     else if (left)
         cleaned(d, false, REASON_CLEANING_UP, leftover_text(v, left));
     else
@@ -179,7 +181,7 @@ static bool keep_snapshots(const struct clone_state *v, struct decision *d)
         decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
     if (!snapshots_left(v))
         create_event(v, d, true, "ParentLost",
-                     "the snapshots that the clone's disks are linked to were deleted");
+                     "the snapshots that the clone's disks are linked to are gone");
     return snapshots_left(v) || contents_left(v);
 }
 

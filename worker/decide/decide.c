@@ -48,7 +48,7 @@ static void hold_gates(const struct clone_state *v, const struct walk *w, struct
     if (opened && v->wukong->spec.source.gate_count && !clone_past_cut(v) &&
         w->status != STEP_FAILED)
         decision_condition(d, COND_AWAITING_GATES, CONDITION_TRUE, REASON_READY,
-                           "the gates are open, the snapshot is about to be taken");
+                           "all gates are open; the worker is about to take the snapshots");
 }
 
 /* No freeze of this guest holds back what another machine writes to them. */
@@ -60,24 +60,24 @@ static void tell_shared(const struct clone_state *v, struct decision *d)
             buf_addf(&names, "%s%s", names.len ? ", " : "", v->disks[i].plan->name);
     const struct pod_user user = pods_sharing(v);
     if (names.len)
-        create_event(
-            v, d, true, "SharedDisk",
-            "shareable or lun: %s; what other machines wrote to it meanwhile is part of the "
-            "clone, whole or not%s%s%s%s",
-            names.data, user.pod ? "; not called FilesystemConsistent, for the Pod " : "",
-            str_or(user.pod, ""), user.pod ? " uses disk " : "", str_or(user.disk, ""));
+        create_event(v, d, true, "SharedDisk",
+                     "shareable or lun: %s; the clone holds what other machines wrote to it "
+                     "meanwhile, complete or not%s%s%s%s",
+                     names.data,
+                     user.pod ? "; this is not FilesystemConsistent, because the Pod " : "",
+                     str_or(user.pod, ""), user.pod ? " uses disk " : "", str_or(user.disk, ""));
 }
 
 static void tell_cut(const struct clone_state *v, struct decision *d)
 {
     const char *what = str_or(consistency_names[d->record.attempt.consistency], "taken");
     if (record_owes_thaw(&d->record))
-        create_event(v, d, false, "SnapshotTaken", "%s, the guest is not thawed yet", what);
+        create_event(v, d, false, "SnapshotTaken", "%s; the guest is not thawed yet", what);
     else if (d->record.attempt.froze)
-        create_event(v, d, false, "SnapshotTaken", "%s, the guest was frozen for %lld ms", what,
+        create_event(v, d, false, "SnapshotTaken", "%s; the guest was frozen for %lld ms", what,
                      (long long)d->record.attempt.freeze_ms);
     else
-        create_event(v, d, false, "SnapshotTaken", "%s, the guest was not frozen", what);
+        create_event(v, d, false, "SnapshotTaken", "%s; the guest was not frozen", what);
     tell_shared(v, d);
 }
 
@@ -195,10 +195,9 @@ void clone_too_large(const struct clone_state *v, struct decision *d)
     d->record = v->record;
     d->keep_conditions = true;
     d->write_status = !record_final(&v->record);
-    decision_condition(
-        d, COND_SOURCE_READY, CONDITION_FALSE, REASON_TOO_LARGE,
-        "the source, the clones' objects and what the spec asks for are together larger "
-        "than the worker takes at once");
+    decision_condition(d, COND_SOURCE_READY, CONDITION_FALSE, REASON_TOO_LARGE,
+                       "the source, the clone's objects and the spec are together larger than the "
+                       "worker reads at once");
     decision_again(d, v->now.wall_ms + TOO_LARGE_POLL_MS);
     summary(v, d);
 }
@@ -239,8 +238,9 @@ static void tell_strangers(const struct clone_state *v, struct decision *d)
         v->stranger_count > shown ? xstrdup("many") : xasprintf("%016llx", (unsigned long long)set);
     if (shown)
         create_event_about(v, d, true, "NotOurs", who,
-                           "left alone, for this clone did not make it, though it bears its "
-                           "label " WUKONG_UID_LABEL ": %s; take the label off what was copied",
+                           "objects bear this clone's label " WUKONG_UID_LABEL
+                           " and are not its own, so the worker leaves them alone: %s; remove the "
+                           "label from copied objects",
                            text.data);
 }
 

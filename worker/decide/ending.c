@@ -56,7 +56,7 @@ static bool follow_reclaim_policy(const struct clone_state *v, struct decision *
 
 static void tell_leftovers(const struct clone_state *v, struct decision *d)
 {
-    create_event(v, d, true, "Leftovers", "%s %s/%s could not be removed and is left behind",
+    create_event(v, d, true, "Leftovers", "%s %s/%s could not be removed and stays",
                  v->ours_count ? worker_kinds[v->ours[0].kind].kind : "the guest's freeze",
                  v->ours_count ? str_or(v->ours[0].ns, "") : v->effective.source_ns,
                  v->ours_count ? v->ours[0].name : v->effective.source_name);
@@ -112,8 +112,9 @@ void cancelled(const struct clone_state *v, struct decision *d)
         return;
     }
     if (v->source_ns_terminating)
-        create_event(v, d, true, "ParentLost",
-                     "namespace %s of the source is being deleted: what is left there goes with it",
-                     v->effective.source_ns);
+        create_event(
+            v, d, true, "ParentLost",
+            "namespace %s of the source is being deleted, and what is left there goes with it",
+            v->effective.source_ns);
     write_finalizer(v, d, false);
 }

@@ -317,7 +317,7 @@ static void store(struct clone_state *v, struct call_log *call_log, const cJSON 
     json_end(&w);
     if (!buf_ok(&text)) {
         refuse_capture(v, REASON_SOURCE_UNSUPPORTED,
-                       "the source's spec is larger than an object may be");
+                       "the source's spec is larger than a Kubernetes object may be");
         return;
     }
     struct call *c = call_log_get(call_log, call_key(CALL_CAPTURE));
@@ -357,7 +357,8 @@ static cJSON *expanded(const struct clone_state *v, cJSON *source, const cJSON *
         return TAKE(raw);
     CLEANUP_JSON cJSON *reply = parse_call(v->call_log, CALL_EXPAND_SOURCE, EXPANSION);
     if (!reply) {
-        (void)err_set(err, ERR_UNAVAILABLE, "the instancetype is being resolved");
+        (void)err_set(err, ERR_UNAVAILABLE,
+                      "the worker is asking KubeVirt to resolve the instancetype");
         return NULL;
     }
     if (manifest_source_expanded(raw, reply, &full, err) < 0)
@@ -378,12 +379,12 @@ static bool names_other_claims(struct clone_state *v, const struct disks *plan)
             const struct disk_plan *p = &plan->items[k];
             if (!str_eq(p->name, r->disks[i].name) || str_eq(p->claim, r->disks[i].claim))
                 continue;
-            refuse_capture(
-                v, REASON_SOURCE_CHANGED,
-                arena_printf(v->arena,
-                             "disk %s of the source is PersistentVolumeClaim %s by now, and this "
-                             "attempt copies %s",
-                             p->name, p->claim, str_or(r->disks[i].claim, "another one")));
+            refuse_capture(v, REASON_SOURCE_CHANGED,
+                           arena_printf(v->arena,
+                                        "disk %s of the source is now PersistentVolumeClaim %s, "
+                                        "but this attempt copies %s",
+                                        p->name, p->claim,
+                                        str_or(r->disks[i].claim, "another one")));
             return true;
         }
     return false;

@@ -64,7 +64,7 @@ static void judge_handles(struct clone_state *v, struct clone_group *g, const cJ
     size_t listed = (size_t)cJSON_GetArraySize(g->members);
     const cJSON *volume;
     if (volume_count != g->disk_count)
-        g->unfit = arena_printf(v->arena, "was made of %zu volumes, and %zu are to be cut",
+        g->unfit = arena_printf(v->arena, "was made of %zu volumes, but the clone needs %zu",
                                 volume_count, g->disk_count);
     else if (listed && listed != volume_count)
         g->unfit = arena_printf(v->arena, "holds %zu of its %zu volumes", listed, volume_count);

@@ -44,10 +44,10 @@ static char *late_text(int64_t issued_ms, int64_t created_ms)
 {
     int64_t s = (issued_ms - created_ms) / 1000;
     return xasprintf(
-        "the webhook dated its admission stamp %lld s %s the Wukong's creation, and %d s "
-        "are borne: the clock of its node differs from the API server's by about that "
-        "(metric wukong_clock_skew_seconds), or the stamp was made for another Wukong of "
-        "this name; set the clock right, then delete the Wukong and create it again",
+        "the webhook dated its admission stamp %lld s %s the Wukong's creation, and the worker "
+        "accepts %d s: either the clock of the webhook's node is wrong (metric "
+        "wukong_clock_skew_seconds), or the stamp belongs to another Wukong of this name; set the "
+        "clock right, then delete the Wukong and create it again",
         (long long)llabs(s), s > 0 ? "after" : "before", STAMP_WINDOW_MS / 1000);
 }
 
@@ -98,9 +98,8 @@ void stamp_check_remembered(struct stamp_check_memory *m, struct arena *a, const
     *ret = m->permit;
     int64_t longest = ret->clone_review ? STAMP_AGE_MAX_MS : STAMP_BLIND_AGE_MAX_MS;
     if (!ret->refusal && now_ms - ret->issued_ms > longest)
-        ret->refusal =
-            "the admission stamp is too old: who asked for the clone, or may, has to ask "
-            "again; set the annotation " WUKONG_RETRY_ANNOTATION " to a new value";
+        ret->refusal = "the admission stamp is too old; somebody who may clone the source must ask "
+                       "again: set the annotation " WUKONG_RETRY_ANNOTATION " to a new value";
 }
 
 void stamp_check_memory_release(struct stamp_check_memory *m)

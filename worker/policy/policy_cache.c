@@ -65,7 +65,8 @@ void policy_cache_refill(struct policy_cache *p, const struct cache_reader *cach
     p->filled = true;
     p->incomplete = p->arena.failed;
     if (p->incomplete)
-        log_event(LOG_ERROR, "there are more ClonePolicies than can be kept, and no clone begins",
+        log_event(LOG_ERROR,
+                  "there are more ClonePolicies than the worker can keep, so it begins no clone",
                   LOG_I("policies", n));
 }
 
@@ -227,10 +228,9 @@ static struct policy_verdict conclude(struct arena *a, const struct turn *t,
     if (worker_is_busy(t, c)) {
         usage_wait(t->u, t->h, OWN_LIMIT, OWN_RULE, USAGE_OF_CLUSTER, NULL);
         if (!v.reason)
-            v.why = arena_printf(a,
-                                 "at most %lld clones at once are configured; it waits for its "
-                                 "turn",
-                                 (long long)c->max_in_flight);
+            v.why = arena_printf(
+                a, "the worker runs at most %lld clones at once; this one waits for its turn",
+                (long long)c->max_in_flight);
         v.reason = REASON_QUEUED;
     }
     return v;

@@ -57,10 +57,11 @@ static void write_ready(struct json_writer *w, const struct policy *p, const cJS
     json_string(w, "status", status);
     json_string(w, "reason", p->broken ? "Unreadable" : "Compiled");
     if (p->broken)
-        json_stringf(w, "message", "%.900s; until it is corrected, what it matches is denied",
+        json_stringf(w, "message",
+                     "%.900s; the worker denies what it matches until somebody corrects it",
                      p->broken);
     else
-        json_string(w, "message", "the policy is in force");
+        json_string(w, "message", "the worker applies this policy");
     json_number(w, "observedGeneration", p->generation);
     json_string(w, "lastTransitionTime", str_or(since, now));
     json_end(w);

@@ -79,10 +79,11 @@ enum step_status check_access(const struct clone_state *v, enum access_right rig
     /* Whoever waits for its turn to freeze asks when that has come. */
     if (known && (clone_waits_for_turn(v) || v->now.wall_ms - c->done_ms < ACCESS_FRESH_MS))
         return STEP_DONE;
-    why_set(why, REASON_WAITING, "asking whether user \"%s\" may %s the source",
+    why_set(why, REASON_WAITING, "the worker is asking whether user \"%s\" may %s the source",
             str_or(v->permit.user, ""), right_names[right]);
     if (call_failed(c)) {
-        why_set(why, REASON_WAITING, "whether user \"%s\" may %s the source cannot be checked: %s",
+        why_set(why, REASON_WAITING,
+                "the worker cannot check whether user \"%s\" may %s the source: %s",
                 str_or(v->permit.user, ""), right_names[right], str_or(c->message, "no answer"));
         why->again_ms = c->retry_ms;
     }

@@ -12,7 +12,7 @@
 enum step_status fail_source_changed(struct why *why)
 {
     why_set(why, REASON_SOURCE_CHANGED,
-            "the source was stopped, started or replaced while it was being cloned");
+            "somebody stopped, started or replaced the source during the clone");
     return STEP_FAILED;
 }
 
@@ -22,7 +22,7 @@ enum step_status check_source_spoiled(const struct clone_state *v, struct why *w
     if (!v->record.attempt.begun_ms || record_aborted(&v->record) ||
         v->call_log->spoiled_ms < v->record.attempt.begun_ms)
         return STEP_DONE;
-    why_set(why, REASON_SOURCE_CHANGED, "while the source was being cloned it was changed: %s",
+    why_set(why, REASON_SOURCE_CHANGED, "the source changed during the clone: %s",
             hold_text((enum hold)v->call_log->spoiled_by, &v->source.holds, text));
     return STEP_FAILED;
 }
@@ -85,7 +85,7 @@ static enum step_status disks_stayed(const struct clone_state *v, const struct c
     enum hold hold = holds_first(&holds, false);
     const char *moved = vm || vmi ? other_claim(v, vm, vmi) : NULL;
     if (hold_spoils(hold))
-        why_set(why, REASON_SOURCE_CHANGED, "while the source was being cut it was changed: %s",
+        why_set(why, REASON_SOURCE_CHANGED, "the source changed while its snapshots were cut: %s",
                 hold_text(hold, &holds, text));
     else if (moved)
         why_set(why, REASON_SOURCE_CHANGED,
@@ -119,7 +119,8 @@ bool clone_thawed_by_backup(const struct clone_state *v)
 enum step_status check_stayed_the_same(const struct clone_state *v, struct why *why)
 {
     const struct call *c = clone_look_after(v);
-    why_set(why, REASON_CLONING, "all snapshots are cut, making sure that the source is the same");
+    why_set(why, REASON_CLONING,
+            "all snapshots are cut; the worker is checking that the source is still the same");
     if (!was_answered(c) || (v->source.vm_exists && !was_answered(vm_after(v))))
         return STEP_TODO;
     CLEANUP_JSON cJSON *vmi = read_vmi(c);
@@ -137,7 +138,7 @@ static enum step_status found_stopped(const struct clone_state *v, const struct 
 {
     if (!v->source.vm_exists)
         return STEP_DONE;
-    why_set(why, REASON_CLONING, "making sure that the source stayed stopped");
+    why_set(why, REASON_CLONING, "the worker is checking that the source stayed stopped");
     if (!was_answered(look))
         return STEP_TODO;
     if (!call_read_running_vmi(look))

@@ -26,7 +26,7 @@ static enum step_status check_copy(const struct clone_state *v, size_t disk, str
         return STEP_WAIT;
     }
     if (c->content_deleting || c->snapshot.deleting) {
-        why_set(why, REASON_SNAPSHOT_LOST, "the copy %s of the snapshot is being deleted",
+        why_set(why, REASON_SNAPSHOT_LOST, "somebody is deleting %s, the copy of the snapshot",
                 c->content_name);
         return STEP_FAILED;
     }
@@ -35,7 +35,7 @@ static enum step_status check_copy(const struct clone_state *v, size_t disk, str
                 c->changed);
         return STEP_FAILED;
     }
-    why_set(why, REASON_CLONING, "the snapshot of disk %s is handed to namespace %s",
+    why_set(why, REASON_CLONING, "the worker is handing the snapshot of disk %s to namespace %s",
             v->disks[disk].plan->name, v->wukong->ns);
     if (!c->content_exists || !c->snapshot.exists)
         return STEP_TODO;

@@ -12,23 +12,21 @@ static enum step_status check_frozen(const struct clone_state *v, struct why *wh
 {
     const struct call *freeze = clone_freeze_call(v);
     if (!freeze) {
-        why_set(
-            why, REASON_FREEZE_LOST,
-            "the worker was restarted while a freeze was under way; the guest is thawed and the "
-            "attempt repeated");
+        why_set(why, REASON_FREEZE_LOST,
+                "the worker restarted during a freeze; it thaws the guest and repeats the attempt");
         if (!clone_proven(v, PROOF_ARMED))
             return STEP_FAILED;
         if (v->now.wall_ms < v->record.attempt.freeze.requested_ms + FREEZE_SEND_MS)
             return STEP_TODO;
-        why_set(why, REASON_FREEZE_LOST, "the freeze could not be sent in time");
+        why_set(why, REASON_FREEZE_LOST, "the worker could not send the freeze in time");
         return STEP_FAILED;
     }
     if (call_failed(freeze)) {
-        why_set(why, REASON_FREEZE_FAILED, "the guest could not be frozen: %s",
+        why_set(why, REASON_FREEZE_FAILED, "KubeVirt could not freeze the guest: %s",
                 str_or(freeze->message, "no answer"));
         return STEP_FAILED;
     }
-    why_set(why, REASON_CLONING, "the guest is being frozen");
+    why_set(why, REASON_CLONING, "KubeVirt is freezing the guest");
     why->again_ms = v->record.attempt.freeze.deadline_ms;
     return call_ok(freeze) ? STEP_DONE : STEP_WAIT;
 }
@@ -43,13 +41,13 @@ static void tell_place(const struct clone_state *v, struct why *why)
     why->again_ms = v->now.wall_ms + (others->freeze_ahead < others->freezes_max ? FREEZE_TURN_MS
                                       : wait < FREEZE_PLACE_MS                   ? wait
                                                                                  : FREEZE_PLACE_MS);
-    char before[48] = "", when[48] = "";
+    char before[48] = "", when[64] = "";
     if (others->freeze_ahead)
         (void)snprintf(before, sizeof before, "; %zu go before this one", others->freeze_ahead);
     if (others->freeze_expected_ms >= 1000)
-        (void)snprintf(when, sizeof when, "; its turn comes in about %lld s",
+        (void)snprintf(when, sizeof when, "; this one's turn comes in about %lld s",
                        (long long)(others->freeze_expected_ms / 1000));
-    why_set(why, REASON_QUEUED, "guests of other clones are frozen, %u at a time%s%s",
+    why_set(why, REASON_QUEUED, "other clones hold their guests frozen, at most %u at a time%s%s",
             others->freezes_max, before, when);
 }
 
@@ -60,12 +58,12 @@ enum step_status check_free_guest(const struct clone_state *v, struct why *why)
     const struct source_machine *s = &v->source;
     const struct other_clones *others = &v->others;
     int64_t rested = others->last_thaw_ms + FREEZE_POLL_MS;
-    why_set(why, REASON_CLONING, "about to freeze the guest");
+    why_set(why, REASON_CLONING, "the worker is about to freeze the guest");
     if (s->holds.snapshot)
         why_set(why, REASON_SOURCE_BUSY, "the VirtualMachineSnapshot %s of the source is under way",
                 s->holds.snapshot);
     else if (s->freeze_status)
-        why_set(why, REASON_SOURCE_BUSY, "the source is %s by somebody else", s->freeze_status);
+        why_set(why, REASON_SOURCE_BUSY, "somebody else holds the source %s", s->freeze_status);
     else if (others->freeze_elsewhere) {
         why_set(why, REASON_SOURCE_BUSY, "another clone holds the source frozen");
         why->again_ms = v->now.wall_ms + 1000;
@@ -73,7 +71,8 @@ enum step_status check_free_guest(const struct clone_state *v, struct why *why)
         why_set(why, REASON_SOURCE_BUSY, "another clone's VirtualMachineSnapshot is under way");
         why->again_ms = v->now.wall_ms + 1000;
     } else if (others->last_thaw_ms && v->now.wall_ms < rested) {
-        why_set(why, REASON_SOURCE_BUSY, "the source was thawed a moment ago");
+        why_set(why, REASON_SOURCE_BUSY,
+                "the source was thawed a moment ago, and another freeze would collide with that");
         why->again_ms = rested;
     } else if (clone_waits_for_turn(v)) {
         tell_place(v, why);
@@ -151,7 +150,7 @@ enum step_status step_thaw_check(const struct clone_state *v, struct why *why)
     /* What is cut and told needs no guest: the thaw is repeated beside what follows. */
     if (!record_owes_thaw(&v->record) || clone_past_cut(v))
         return STEP_DONE;
-    why_set(why, REASON_CLONING, "the guest is being thawed");
+    why_set(why, REASON_CLONING, "KubeVirt is thawing the guest");
     why->again_ms = v->now.wall_ms + 1000;
     return STEP_WAIT;
 }

@@ -96,6 +96,6 @@ enum step_status group_member_state(const struct clone_state *v, const struct di
         return STEP_FAILED;
     /* Made after the cut, one after the other; the group is ready when the driver says so. */
     why_set(why, g->error ? REASON_SNAPSHOT_FAILED : REASON_CLONING, "disk %s: %s", d->plan->name,
-            str_or(g->error, "its VolumeSnapshot is not there yet"));
+            str_or(g->error, "snapshot-controller has not made its VolumeSnapshot yet"));
     return STEP_WAIT;
 }

@@ -140,7 +140,7 @@ static struct asked list_after(const struct clone_state *v, enum call_kind list)
 
 static enum step_status asking(const struct clone_state *v, const struct asked *a, struct why *why)
 {
-    why_set(why, REASON_WAITING, "asking which Pods use the claims of the source%s%s",
+    why_set(why, REASON_WAITING, "the worker is asking which Pods use the claims of the source%s%s",
             a->error ? ": " : "", str_or(a->error, ""));
     const struct call *c = page_call(v, a, a->page);
     if (call_failed(c))
@@ -184,7 +184,7 @@ enum step_status pods_after(const struct clone_state *v, enum call_kind list, st
         return STEP_DONE;
     why->disk = a.use.disk;
     why_set(why, REASON_SOURCE_CHANGED,
-            "the Pod %s/%s came to use disk %s of the stopped source while it was being cut",
+            "the Pod %s/%s began to use disk %s of the stopped source while its snapshots were cut",
             v->effective.source_ns, a.use.pod, a.use.disk);
     return STEP_FAILED;
 }

@@ -75,7 +75,7 @@ static enum step_status dry_verdict(const struct trial *t, const struct call *c,
 {
     if (trial_passed(t, c))
         return STEP_DONE;
-    why_set(why, REASON_WAITING, "checking %s %s", t->kind, t->name);
+    why_set(why, REASON_WAITING, "the worker is checking %s %s", t->kind, t->name);
     if (!call_had_failed(c))
         return STEP_TODO;
     why_set(why, dry_reason(c), "%s %s: %s", t->kind, t->name, str_or(c->message, "refused"));
@@ -220,14 +220,15 @@ static enum step_status check_dependencies(const struct clone_state *v, struct w
         enum found found = find_need(v, &needs[i]);
         if (found == FOUND_THERE || found == FOUND_HIDDEN)
             continue;
-        why_set(why, REASON_WAITING, "looking for %s %s", needs[i].kind->kind, needs[i].name);
+        why_set(why, REASON_WAITING, "the worker is looking for %s %s", needs[i].kind->kind,
+                needs[i].name);
         why->again_ms = v->now.wall_ms + NEED_POLL_MS;
         if (found == FOUND_MISSING) {
             tell_missing(&needs[i], why);
             return STEP_TODO;
         }
         if (call_failed(c))
-            why_set(why, REASON_WAITING, "looking for %s %s: %s", needs[i].kind->kind,
+            why_set(why, REASON_WAITING, "the worker is looking for %s %s: %s", needs[i].kind->kind,
                     needs[i].name, str_or(c->message, "no answer"));
         return STEP_TODO;
     }
@@ -377,7 +378,7 @@ enum step_status step_preflight_check(const struct clone_state *v, struct why *w
         return access;
     bool told = why->reason != REASON_NONE;
     if (!told)
-        why_set(why, REASON_WAITING, "reading the source");
+        why_set(why, REASON_WAITING, "the worker is reading the source");
     size_t n = 0;
     const struct capture_read *reads = capture_reads(v, &n);
     for (size_t i = 0; i < n; i++) {
@@ -385,7 +386,8 @@ enum step_status step_preflight_check(const struct clone_state *v, struct why *w
         if (call_unreadable(c))
             why_set(why, REASON_OBJECT_UNREADABLE, "%s", c->message);
         else if (call_failed(c) && !told)
-            why_set(why, REASON_WAITING, "reading the source: %s", str_or(c->message, "failed"));
+            why_set(why, REASON_WAITING, "the worker is reading the source: %s",
+                    str_or(c->message, "failed"));
         if (!read_fresh(v, &reads[i]))
             return STEP_TODO;
     }

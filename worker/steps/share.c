@@ -25,15 +25,16 @@ enum step_status step_share_check(const struct clone_state *v, struct why *why)
         return STEP_DONE;
     case SHARE_LINGER:
         why_set(why, REASON_SHARED_SNAPSHOT,
-                "equal Wukongs of the same source appear: they share one snapshot");
+                "more Wukongs of the same source are appearing; they will share one snapshot");
         why->again_ms = s->again_ms;
         return STEP_WAIT;
     case SHARE_FOLLOW:
-        return follow_leader(v, why, "is about to take the snapshot for this one, too");
+        return follow_leader(v, why, "is about to take the snapshot for this clone, too");
     case SHARE_BOUND:
-        return follow_leader(v, why, "is taking the snapshot for this one, too");
+        return follow_leader(v, why, "is taking the snapshot for this clone, too");
     case SHARE_TAKE_OVER:
-        why_set(why, REASON_SHARED_SNAPSHOT, "the snapshot of Wukong %s is taken over", s->leader);
+        why_set(why, REASON_SHARED_SNAPSHOT, "this clone shares the snapshot of Wukong %s",
+                s->leader);
         return STEP_TODO;
     case SHARE_FAILED:
         why->disk = s->taken.error.disk;

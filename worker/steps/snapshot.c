@@ -180,7 +180,7 @@ static bool worth_enough(const struct clone_state *v, struct why *why)
     enum consistency got = judge_consistency(v);
     if (clone_must_be_frozen(v) && !consistency_meets(got, CONSISTENCY_FILESYSTEM)) {
         why_set(why, REASON_CUT_TIMEOUT,
-                "%s and the guest was not certainly frozen until the last snapshot was cut",
+                "%s and the guest may not have been frozen until the last snapshot was cut",
                 v->effective.quiesce == QUIESCE_REQUIRED ? clone_who_requires(v)
                                                          : "the snapshots copy files");
         return false;
@@ -201,14 +201,15 @@ static enum step_status check_all_cut(const struct clone_state *v, struct why *w
     enum step_status source = check_source_at_cut(v, why);
     if (source != STEP_DONE)
         return source;
-    why_set(why, REASON_CLONING, "all snapshots are cut, the guest is being thawed");
+    why_set(why, REASON_CLONING, "all snapshots are cut; KubeVirt is thawing the guest");
     /* The record waits for the thaw's answer, so that one write tells both. */
     if (frozen && (!thaw || thaw->state == CALL_FLYING))
         return STEP_WAIT;
     const struct pod_user shares = pods_sharing(v);
     if (clone_must_be_frozen(v) && shares.pod) {
         why_set(why, REASON_SOURCE_CHANGED,
-                "quiesce is Required, and the Pod %s/%s came to use disk %s while it was being cut",
+                "quiesce is Required, and the Pod %s/%s began to use disk %s while its snapshot "
+                "was cut",
                 v->effective.source_ns, shares.pod, shares.disk);
         return STEP_FAILED;
     }
@@ -234,7 +235,8 @@ enum step_status step_cut_check(const struct clone_state *v, struct why *why)
     describe_cut(v, why);
     if (frozen && !clone_freeze_holds(v) && clone_must_be_frozen(v)) {
         why_set(why, REASON_CUT_TIMEOUT,
-                "the snapshots were not all cut within the %lld s that the guest may stay frozen%s",
+                "the driver did not cut all snapshots within the %lld s that the guest may stay "
+                "frozen%s",
                 (long long)(clone_unfreeze_ms(v) / 1000),
                 str_eq(v->source.guest_os, WINDOWS_GUEST_OS) ? " (it is Windows)" : "");
         return STEP_FAILED;

@@ -35,7 +35,8 @@ enum step_status step_policy_check(const struct clone_state *v, struct why *why)
     bool scheduled = v->permitted_ms > v->now.wall_ms;
     /* Of two times the later one is told. */
     if (scheduled && !denied && v->permitted_ms >= v->policy.until_ms) {
-        why_set(why, v->permitted_reason, "%s", str_or(v->permitted_why, "not yet permitted"));
+        why_set(why, v->permitted_reason, "%s",
+                str_or(v->permitted_why, "the spec's schedule does not permit the clone yet"));
         why->again_ms = why->until_ms = v->permitted_ms;
         return STEP_WAIT;
     }
@@ -51,7 +52,7 @@ static enum step_status not_running(const struct clone_state *v, struct why *why
 {
     const struct source_machine *s = &v->source;
     why_set(why, REASON_SOURCE_NOT_RUNNING,
-            "the VirtualMachineInstance %s/%s is %s, a clone of type %s needs it Running",
+            "the VirtualMachineInstance %s/%s is %s; a clone of type %s needs it Running",
             v->effective.source_ns, v->effective.source_name,
             s->vmi_exists ? str_or(s->phase, "Pending") : "not there",
             clone_type_names[v->effective.clone_type]);
@@ -115,8 +116,8 @@ static enum step_status check_running(const struct clone_state *v, struct why *w
     int64_t agent_until = agent_awaited_until(v);
     if (v->now.wall_ms < agent_until) {
         why_set(why, REASON_SOURCE_STARTING,
-                "the source began to run a moment ago, its guest agent is awaited until it has "
-                "had %d s",
+                "the source began to run a moment ago; the worker gives its guest agent %d s to "
+                "connect",
                 AGENT_WAIT_MS / 1000);
         why->again_ms = why->until_ms = agent_until;
         return STEP_WAIT;
@@ -154,13 +155,13 @@ static enum step_status check_full_clone(const struct clone_state *v, struct why
         return begun ? check_source_spoiled(v, why) : free_before_gates(v, why);
     if (begun) {
         why_set(why, REASON_SOURCE_STARTED,
-                "the source %s/%s was started before its disks were copied", e->source_ns,
+                "somebody started the source %s/%s before its disks were copied", e->source_ns,
                 e->source_name);
         return STEP_FAILED;
     }
     why_set(why, REASON_SOURCE_RUNNING,
-            "the source %s/%s is running, a full clone needs it stopped: stop it, or use cloneType "
-            "running or linked",
+            "the source %s/%s is running, and a full clone needs it stopped: stop it, or use "
+            "cloneType running or linked",
             e->source_ns, e->source_name);
     return wait_for(why, v, 0);
 }
@@ -185,19 +186,21 @@ static bool source_is_free(const struct clone_state *v)
 static enum step_status check_start_of_source(const struct clone_state *v, struct why *why)
 {
     if (!v->permit.may_start) {
-        why_set(why, REASON_NOT_ADMITTED,
-                "the source %s/%s is stopped, and who asked for the clone may not start it",
-                v->effective.source_ns, v->effective.source_name);
+        why_set(
+            why, REASON_NOT_ADMITTED,
+            "the source %s/%s is stopped, and the user who asked for the clone may not start it",
+            v->effective.source_ns, v->effective.source_name);
         return wait_for(why, v, 0);
     }
     enum step_status access = check_access(v, ACCESS_START, why);
     if (access != STEP_DONE)
         return access;
-    why_set(why, REASON_SOURCE_STARTING, "the stopped source %s/%s is being started",
+    why_set(why, REASON_SOURCE_STARTING, "the worker is starting the stopped source %s/%s",
             v->effective.source_ns, v->effective.source_name);
     const struct call *start = call_log_find(v->call_log, call_key(CALL_START_SOURCE));
     if (call_failed(start) && start->kind != ERR_CONFLICT)
-        why_set(why, REASON_SOURCE_STARTING, "the source cannot be started: %s", start->message);
+        why_set(why, REASON_SOURCE_STARTING, "the worker cannot start the source: %s",
+                start->message);
     why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
     bool sent = call_ok(start) && v->now.wall_ms < start->done_ms + WAIT_POLL_MS;
     return sent && v->record.started.at_ms ? STEP_WAIT : STEP_TODO;
@@ -265,7 +268,7 @@ void step_source_run(const struct clone_state *v, struct decision *d)
 
 /* --- gates --- */
 
-#define GATE_IS_CLOSED "waiting for condition %s to turn True"
+#define GATE_IS_CLOSED "the clone waits until somebody sets condition %s to True"
 
 static int64_t awaiting_since(const struct clone_state *v)
 {

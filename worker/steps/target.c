@@ -45,7 +45,7 @@ static enum step_status without_capture(const struct clone_state *v, struct why 
         why_set(why, v->capture.refusal, "%s", v->capture.api_error_text);
         return STEP_FAILED;
     }
-    why_set(why, REASON_WAITING, "reading what the snapshots hold");
+    why_set(why, REASON_WAITING, "the worker is reading what the snapshots hold");
     return STEP_TODO;
 }
 
@@ -67,7 +67,7 @@ enum step_status step_disks_check(const struct clone_state *v, struct why *why)
     enum step_status o = taken(v, why);
     if (o != STEP_DONE)
         return o;
-    why_set(why, REASON_CLONING, "the disks are being restored");
+    why_set(why, REASON_CLONING, "the storage is filling the new disks");
     for (size_t t = 0; t < v->target_count; t++) {
         for (size_t i = 0; i < v->disk_count; i++) {
             const struct claim_state *c = &v->targets[t].claims[i];
@@ -82,7 +82,7 @@ enum step_status step_disks_check(const struct clone_state *v, struct why *why)
                 why->disk = v->disks[i].plan->name;
                 why->target = &v->targets[t];
                 why_set(why, REASON_TARGET_LOST,
-                        "PersistentVolumeClaim %s/%s is left from an earlier attempt",
+                        "PersistentVolumeClaim %s/%s is left over from an earlier attempt",
                         v->wukong->ns, c->name);
                 return STEP_FAILED;
             }
@@ -90,8 +90,8 @@ enum step_status step_disks_check(const struct clone_state *v, struct why *why)
                 why->disk = v->disks[i].plan->name;
                 why->target = &v->targets[t];
                 why_set(why, REASON_RESTORE_FAILED,
-                        "PersistentVolumeClaim %s/%s was stored without its data source: it would "
-                        "be empty",
+                        "PersistentVolumeClaim %s/%s was stored without its data source, so it "
+                        "would be empty",
                         v->wukong->ns, c->name);
                 return STEP_FAILED;
             }
@@ -160,7 +160,7 @@ enum step_status step_vm_check(const struct clone_state *v, struct why *why)
     enum step_status o = taken(v, why);
     if (o != STEP_DONE)
         return o;
-    why_set(why, REASON_CLONING, "the VirtualMachine is being created");
+    why_set(why, REASON_CLONING, "the worker is creating the VirtualMachine");
     size_t there = 0;
     for (size_t t = 0; t < v->target_count; t++) {
         const struct vm_state *vm = &v->targets[t].vm;
@@ -243,7 +243,8 @@ static enum step_status check_target(const struct clone_state *v, const struct t
         const struct claim_state *c = &t->claims[i];
         why->disk = v->disks[i].plan->name;
         if (owner_missing(t, i) && !c->owner_target) {
-            why_set(why, REASON_CLONING, "the DataVolume of claim %s is yet to be seen", c->name);
+            why_set(why, REASON_CLONING, "the worker has not seen the DataVolume of claim %s yet",
+                    c->name);
             return STEP_WAIT;
         }
         if (owner_missing(t, i)) {
@@ -303,7 +304,7 @@ bool clone_target_done(const struct clone_state *v, const struct target_state *t
 enum step_status step_ready_check(const struct clone_state *v, struct why *why)
 {
     enum step_status worst = STEP_DONE;
-    why_set(why, REASON_CLONING, "the new machine is being started");
+    why_set(why, REASON_CLONING, "KubeVirt is starting the new machine");
     for (size_t t = 0; t < v->target_count; t++) {
         struct why one = *why;
         enum step_status o = check_target(v, &v->targets[t], &one);

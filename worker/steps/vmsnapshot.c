@@ -33,7 +33,7 @@ enum step_status check_vm_snapshot(const struct clone_state *v, struct why *why)
     if (!s->exists) {
         const struct call *c =
             call_log_find(v->call_log, call_key_named(CALL_CREATE_VM_SNAPSHOT, s->name));
-        why_set(why, REASON_CLONING, "the VirtualMachineSnapshot is about to be created");
+        why_set(why, REASON_CLONING, "the worker is about to create the VirtualMachineSnapshot");
         if (call_failed(c))
             why_set(why, REASON_SNAPSHOT_FAILED, "VirtualMachineSnapshot %s/%s: %s", s->ns, s->name,
                     str_or(c->message, "no answer"));

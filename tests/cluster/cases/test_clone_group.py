@@ -118,7 +118,7 @@ class Groups(vms.CloneCase):
                         {"metadata": {"labels": {LABEL + made["metadata"]["uid"]: "1-0"}}})
         error = self._failed("spoilt", source, within_s=8)
         self.assertEqual("SnapshotFailed", error["reason"])
-        self.assertIn("was made of 4 volumes, and 3 are to be cut", error["message"])
+        self.assertIn("was made of 4 volumes, but the clone needs 3", error["message"])
 
     def test_a_linked_clone_keeps_the_group(self):
         source = self.source(disks=DISKS, owned=True)

@@ -250,8 +250,9 @@ static void test_waits_for_its_turn(void **state)
     run(&w, 50);
     const cJSON *ready = condition(&w, "Ready");
     assert_string_equal(str_or(json_str(ready, "reason"), ""), "Queued");
-    assert_string_equal(json_str(ready, "message"),
-                        "guests of other clones are frozen, 4 at a time; 5 go before this one");
+    assert_string_equal(
+        json_str(ready, "message"),
+        "other clones hold their guests frozen, at most 4 at a time; 5 go before this one");
     int calls = w.calls;
     run(&w, 600);
     assert_int_equal(w.calls, calls);

@@ -10,7 +10,7 @@ static const struct {
     struct source_holds holds;
     const char *word;
 } held[] = {
-    {{.volumes = true}, "its volumes are being migrated"},
+    {{.volumes = true}, "KubeVirt is migrating its volumes"},
     {{.recovery = true}, "half copied"},
     {{.overlay = true}, "overlays"},
     {{.restore = "back"}, "VirtualMachineRestore back"},
@@ -85,12 +85,12 @@ static void test_seen_after_the_cut(void **state)
         const char *vmi, *vm, *word;
         bool moved;
     } rows[] = {
-        {RUNNING_FROZEN, ",\"migratedVolumes\":[{\"volumeName\":\"root\"}]", NULL, "migrated",
+        {RUNNING_FROZEN, ",\"migratedVolumes\":[{\"volumeName\":\"root\"}]", NULL, "migrating",
          false},
-        {RUNNING_NEVER, ",\"migratedVolumes\":[{\"volumeName\":\"root\"}]", NULL, "migrated",
+        {RUNNING_NEVER, ",\"migratedVolumes\":[{\"volumeName\":\"root\"}]", NULL, "migrating",
          false},
         {RUNNING_NEVER, ",\"conditions\":[{\"type\":\"VolumesChange\",\"status\":\"True\"}]", NULL,
-         "migrated", false},
+         "migrating", false},
         {RUNNING_NEVER,
          ",\"conditions\":[{\"type\":\"OverlaySnapshotActive\",\"status\":\"True\"}]", NULL,
          "overlays", false},

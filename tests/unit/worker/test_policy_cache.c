@@ -416,7 +416,7 @@ static void test_own_limit(void **state)
     max_in_flight = 1;
     struct policy_verdict v = judge_at(&b, &h, true, CLONE_RUNNING, at(NOON));
     assert_int_equal(v.reason, REASON_QUEUED);
-    assert_non_null(strstr(v.why, "at most 1 clones at once are configured"));
+    assert_non_null(strstr(v.why, "the worker runs at most 1 clones at once"));
     assert_int_equal(judge_at(&b, &h, false, CLONE_RUNNING, at(NOON)).reason, REASON_NONE);
     assert_int_equal(h.queue_count, 0);
     assert_int_equal(judge_at(&b, &h, true, CLONE_RUNNING, at(NOON)).reason, REASON_QUEUED);

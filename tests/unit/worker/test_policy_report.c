@@ -48,7 +48,7 @@ static void test_ready(void **state)
     static const struct {
         const char *object, *status, *reason, *text;
     } rows[] = {
-        {OBJECT("3", "{}"), "True", "Compiled", "in force"},
+        {OBJECT("3", "{}"), "True", "Compiled", "applies this policy"},
         {OBJECT("3", "{'rules':{'cloneTypes':['fool']}}"), "False", "Unreadable",
          "spec.rules.cloneTypes[0]"},
         {OBJECT("3", "{'windows':[{'schedule':'61 * * * *','duration':'1h'}]}"), "False",

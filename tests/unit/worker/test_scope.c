@@ -160,7 +160,7 @@ static void test_not_ready_without_all_policies(void **state)
     CLEANUP_FREE char *text = xasprintf(LIST("%s"), list.data);
     begin(&x, text);
     assert_false(worker_ready(x.worker, &why_not));
-    assert_non_null(strstr(why_not.data, "more ClonePolicies than can be kept"));
+    assert_non_null(strstr(why_not.data, "more ClonePolicies than the worker can keep"));
     end(&x);
 }
 
