@@ -14,8 +14,8 @@ static const struct verb {
     bool hidden;
 } verbs[] = {
     {"clone", "SOURCE", "ask for a clone of a VM or a running VMI", cli_clone, false},
-    {"plan", "NAME|FILE|-", "what a clone would do, cost and wait for; nothing is created",
-     cli_plan, false},
+    {"plan", "NAME|FILE|-", "what a clone would do, cost and wait for; creates nothing", cli_plan,
+     false},
     {"status", "NAME [-w]", "how far a clone is, a bar per disk", cli_status, false},
     {"why", "NAME", "what a clone waits for, until when, and what to do", cli_why, false},
     {"lint", "FILE…|DIR|-", "check Wukong manifests offline, by the webhook's own rules", cli_lint,
@@ -25,7 +25,7 @@ static const struct verb {
 
 static void print_usage(FILE *out)
 {
-    (void)fputs("Clone virtual machines of KubeVirt while they run.\n\nUsage:\n", out);
+    (void)fputs("Clone KubeVirt's virtual machines while they run.\n\nUsage:\n", out);
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
         if (!verbs[i].hidden)
             (void)fprintf(out, "  kubectl wukong %s %s\n      %s\n", verbs[i].name,

@@ -243,7 +243,8 @@ static void foresee_start(struct plan *f)
                                                : "spec.cloneSource.window",
                  s.why);
     if (at == INT64_MAX)
-        add_note(f, NOTE_WAITS, "windows", "no moment was found at which every window is open");
+        add_note(f, NOTE_WAITS, "windows",
+                 "the windows of all policies are never open at one time");
     f->start_ms = at == f->in->now_ms ? 0 : at;
 }
 

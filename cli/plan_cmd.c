@@ -261,7 +261,7 @@ static void check_names(struct planning *p)
         }
     }
     if (asked > NAMES_MAX)
-        plan_note_add(&p->f, NOTE_WARNING, "names", "only the first %d names were looked up",
+        plan_note_add(&p->f, NOTE_WARNING, "names", "only the first %d names were checked",
                       NAMES_MAX);
 }
 
@@ -344,12 +344,12 @@ static void print(const struct planning *p)
 static const char *nothing_to_plan(const struct planning *p, const char **ret_text)
 {
     const char *phase = json_str(p->in.tree, "status.cloneStatus.phase");
-    *ret_text = "it has no cloneSource: it is no clone, and nothing would happen";
+    *ret_text = "it has no cloneSource, so it is no clone and nothing would happen";
     if (!p->e.is_clone)
         return "noClone";
     if (!p->in.stored)
         return NULL;
-    *ret_text = "it is under way; see kubectl wukong status";
+    *ret_text = "it is running; see kubectl wukong status";
     if (str_eq(phase, "Cloning"))
         return "underWay";
     *ret_text = "it has ended, and nothing would happen; see kubectl wukong why";

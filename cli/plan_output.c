@@ -30,19 +30,17 @@ static const char *cut_text(const struct plan *f)
     if (!f->cut.known)
         return "not known, because the source is not";
     if (f->cut.mode == CUT_OFFLINE)
-        return "the source is stopped and stays so: nothing to freeze";
+        return "the source is stopped and stays stopped, so there is nothing to freeze";
     if (f->vm_snapshot)
         return s->machine.agent
                    ? "KubeVirt's snapshot of the whole machine; it freezes the guest itself"
                    : "KubeVirt's snapshot of the whole machine; without an agent it freezes "
                      "nothing";
     if (f->cut.mode == CUT_FROZEN)
-        return f->cut.starts_source
-                   ? "the source is started, its agent given 120 s, then the guest is frozen while "
-                     "all snapshots are cut"
-                   : "the agent is connected: the guest is frozen while all snapshots are cut, "
-                     "then "
-                     "thawed";
+        return f->cut.starts_source ? "the worker starts the source, gives its agent 120 s, and "
+                                      "freezes the guest while all snapshots are cut"
+                                    : "the agent is connected: the worker freezes the guest while "
+                                      "all snapshots are cut, then thaws it";
     if (f->in->e->quiesce == QUIESCE_REQUIRED)
         return "quiesce is Required: the clone waits until the guest can be frozen";
     if (f->in->e->quiesce == QUIESCE_NEVER)
@@ -104,7 +102,7 @@ static void text_verdict(const struct page *p)
         line(p, "Verdict:", "it would be refused, for what is named below");
         return;
     case PLAN_WAITS:
-        line(p, "Verdict:", "it would wait until what is named below is mended");
+        line(p, "Verdict:", "it would wait until you correct what is named below");
         return;
     case PLAN_UNKNOWN:
         line(p,

@@ -18,9 +18,10 @@ struct options {
 static const struct verb_help status_help = {
     .verb = "status",
     .arguments = "NAME",
-    .summary = "How far a clone is: a bar per disk in a terminal, one plain line anywhere else.\n"
-               "With -w it is followed to its end; in a pipe a line comes for each change.\n"
-               "NO_COLOR is honoured.",
+    .summary =
+        "Shows how far a clone is: a bar for each disk in a terminal, one plain line elsewhere.\n"
+        "With -w it follows the clone to its end; into a pipe it writes one line for each change.\n"
+        "It honours NO_COLOR.",
     .examples = "  kubectl wukong status copy\n"
                 "  kubectl wukong status copy -w --timeout=30m\n"
                 "  kubectl wukong status copy -w | tee clone.log\n",
@@ -34,7 +35,8 @@ static const struct verb_help status_help = {
 static const struct verb_help why_help = {
     .verb = "why",
     .arguments = "NAME",
-    .summary = "What a clone waits for or failed of, until when, and what to do about it.",
+    .summary =
+        "Shows what a clone waits for, or why it failed, until when, and what to do about it.",
     .examples = "  kubectl wukong why copy\n"
                 "  kubectl wukong why copy -n prod\n",
     .exits = "  0  it has succeeded: nothing is in its way\n"

@@ -180,7 +180,7 @@ void why_text(const cJSON *wukong, int64_t now_ms, struct buf *out)
                         .out = out};
     switch (progress_state(wukong)) {
     case PROGRESS_NO_CLONE:
-        buf_addf(out, "%s has no cloneSource: it is no clone, and the worker leaves it alone.\n",
+        buf_addf(out, "%s has no cloneSource, so it is no clone and the worker leaves it alone.\n",
                  t.name);
         return;
     case PROGRESS_SUCCEEDED:

@@ -73,8 +73,8 @@ static void judge_source(struct judgement *j)
         admission_check_start(j, &g);
         admission_judge_policies(j, &g);
         if (g.incomplete || (lookups_pending(j->lookups) && j->c->out_of_time))
-            admission_warn(
-                j, "the source could not be checked now; it is checked again before it is cloned");
+            admission_warn(j, "the webhook could not check the source now; the worker checks it "
+                              "again before it clones it");
         if (!has_source_error(&j->findings) && !str_eq(j->decided_by, "ClonePolicy"))
             return;
     }
@@ -111,9 +111,8 @@ static int decode_wukong(struct judgement *j, struct err *err)
 static void out_of_memory(struct judgement *j)
 {
     j->decided_by = "TooLarge";
-    j->undecided =
-        "the Wukong, its source and the ClonePolicies are too large to be judged together; "
-        "remove labels, annotations or fields";
+    j->undecided = "the Wukong, its source and the ClonePolicies are together too large to check; "
+                   "remove labels, annotations or fields";
 }
 
 static int judge_create(struct judgement *j, struct err *err)

@@ -71,7 +71,7 @@ bool admission_may_clone(struct judgement *j)
         return true;
     if (j->c->no_cross_namespace) {
         j->decided_by = "CrossNamespaceOff";
-        j->denial = "cloning from another namespace is switched off in this cluster (chart value "
+        j->denial = "this cluster does not allow clones from another namespace (chart value "
                     "crossNamespace.enabled); choose a source in the Wukong's own namespace";
         return false;
     }
@@ -97,8 +97,8 @@ bool admission_may_clone(struct judgement *j)
         j->denial = clone_denial(j);
     else
         j->undecided = arena_printf(&j->arena,
-                                    "whether user \"%.128s\" may clone from namespace \"%s\" could "
-                                    "not be checked (the API server answered %d); try again",
+                                    "the webhook could not check whether user \"%.128s\" may clone "
+                                    "from namespace \"%s\" (the API server answered %d); try again",
                                     j->review.user, e->source_ns, clone->code);
     return false;
 }
@@ -106,12 +106,12 @@ bool admission_may_clone(struct judgement *j)
 void admission_start_unknown(struct judgement *j)
 {
     j->decided_by = "SourceStartUnknown";
-    j->undecided = str_or(arena_printf(&j->arena,
-                                       "whether user \"%.128s\" may start VirtualMachine \"%s\" of "
-                                       "namespace \"%s\", which a clone of it needs while it is "
-                                       "stopped, could not be checked; try again",
-                                       j->review.user, j->e.source_name, j->e.source_ns),
-                          "a right could not be checked; try again");
+    j->undecided =
+        str_or(arena_printf(&j->arena,
+                            "the webhook could not check whether user \"%.128s\" may start the "
+                            "stopped VirtualMachine \"%s\" of namespace \"%s\"; try again",
+                            j->review.user, j->e.source_name, j->e.source_ns),
+               "the webhook could not check a right; try again");
 }
 
 void admission_check_start(struct judgement *j, const struct source_info *g)

@@ -164,8 +164,8 @@ static void refill(struct class_cache *f)
     f->policies_incomplete = f->arena.failed;
     if (f->policies_incomplete)
         log_event(LOG_ERROR,
-                  "there are more ClonePolicies and classes than can be kept, and no clone "
-                  "is admitted",
+                  "there are more ClonePolicies and classes than the webhook can keep, so it "
+                  "admits no clone",
                   LOG_I("policies", store_count(f->stores[CACHED_POLICIES])));
 }
 

@@ -17,8 +17,8 @@ const struct reason_info reason_table[] = {
     [REASON_SOURCE_NOT_FOUND] = {"SourceNotFound", REASON_WAITS,
                                  "Create the source, or correct spec.cloneSource in a new Wukong."},
     [REASON_OBJECT_UNREADABLE] = {"ObjectUnreadable", REASON_WAITS,
-                                  "Remove from the object that the message names what cannot be "
-                                  "read; the clone continues by itself."},
+                                  "Correct the object that the message names, so that the worker "
+                                  "can read it; the clone continues by itself."},
     [REASON_TOO_LARGE] =
         {"TooLarge", REASON_WAITS,
          "Make the source's spec, labels and annotations smaller, or ask for fewer "
@@ -29,8 +29,8 @@ const struct reason_info reason_table[] = {
                                "Stop the source, or use cloneType running or linked."},
     [REASON_SOURCE_STARTING] = {"SourceStarting", REASON_WAITS, NULL},
     [REASON_SOURCE_BUSY] = {"SourceBusy", REASON_WAITS,
-                            "Another snapshot, backup, restore, freeze or migration of the source "
-                            "is under way; the clone continues when it ends."},
+                            "Wait until the snapshot, backup, restore, freeze or migration of the "
+                            "source ends; the clone continues by itself."},
     [REASON_AGENT_NOT_CONNECTED] = {"AgentNotConnected", REASON_WAITS,
                                     "Install and start the QEMU guest agent in the source, or use "
                                     "quiesce IfAvailable."},
@@ -51,7 +51,7 @@ const struct reason_info reason_table[] = {
                                        "Create a VolumeSnapshotClass for the driver, mark one as "
                                        "default, or name one in volumeSnapshotClassName."},
     [REASON_CUT_REFUSED] = {"CutRefused", REASON_WAITS,
-                            "Name another VolumeSnapshotClass, or see to it that the guest can be "
+                            "Name another VolumeSnapshotClass, or make sure that the guest can be "
                             "frozen; docs/compatibility.md lists the drivers."},
     [REASON_CUT_TOO_SLOW] = {"CutTooSlow", REASON_WAITS,
                              "Use quiesce IfAvailable, another VolumeSnapshotClass, or clone the "
@@ -61,12 +61,12 @@ const struct reason_info reason_table[] = {
     [REASON_QUOTA_EXCEEDED] =
         {"QuotaExceeded", REASON_WAITS,
          "Raise the quota or free some of it; the clone continues by itself."},
-    [REASON_NAME_TAKEN] = {"NameTaken", REASON_WAITS,
-                           "Remove or rename the object that bears the name, or give the Wukong "
-                           "another name."},
-    [REASON_PREFLIGHT_REFUSED] = {"PreflightRefused", REASON_WAITS,
-                                  "The API server refuses an object that the clone needs; the "
-                                  "message says why."},
+    [REASON_NAME_TAKEN] =
+        {"NameTaken", REASON_WAITS,
+         "Remove or rename the object of that name, or give the Wukong another name."},
+    [REASON_PREFLIGHT_REFUSED] =
+        {"PreflightRefused", REASON_WAITS,
+         "Correct what the API server refuses; the message names the object and says why."},
     [REASON_DEPENDENCY_MISSING] = {"DependencyMissing", REASON_WAITS,
                                    "Create in the clone's namespace what the message names; the "
                                    "clone continues by itself."},
@@ -85,10 +85,10 @@ const struct reason_info reason_table[] = {
                               "Somebody deleted the clone's snapshot."},
     [REASON_RESTORE_FAILED] = {"RestoreFailed", REASON_TRANSIENT,
                                "See the claim's Events and the CSI driver's log."},
-    [REASON_CHANGED_BY_ADMISSION] = {"ChangedByAdmission", REASON_TRANSIENT,
-                                     "A mutating webhook or policy of the cluster changes what the "
-                                     "clone creates: exempt objects "
-                                     "with the label vm.novasphere.dev/wukong-uid from it."},
+    [REASON_CHANGED_BY_ADMISSION] =
+        {"ChangedByAdmission", REASON_TRANSIENT,
+         "Find the mutating webhook or policy that changes what the clone creates, and exempt "
+         "objects with the label vm.novasphere.dev/wukong-uid."},
     [REASON_CLONING_REFUSED] = {"CloningRefused", REASON_TRANSIENT,
                                 "The clone uses snapshots where a VolumeSnapshotClass for the "
                                 "driver is there: create one, or install CDI."},
@@ -103,8 +103,9 @@ const struct reason_info reason_table[] = {
     [REASON_VM_FAILED] = {"VirtualMachineFailed", REASON_TRANSIENT,
                           "See the new VirtualMachine's conditions and Events."},
     [REASON_INVALID] = {"Invalid", REASON_TERMINAL, "Correct the spec in a new Wukong."},
-    [REASON_SOURCE_UNSUPPORTED] = {"SourceUnsupported", REASON_TERMINAL,
-                                   "The source has what cannot be cloned; the message names it."},
+    [REASON_SOURCE_UNSUPPORTED] =
+        {"SourceUnsupported", REASON_TERMINAL,
+         "Remove from the source what the message names, or clone another source."},
     [REASON_DEADLINE_EXCEEDED] =
         {"DeadlineExceeded", REASON_TERMINAL,
          "Remove the cause that the message names, then set the annotation "

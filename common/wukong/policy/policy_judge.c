@@ -350,17 +350,16 @@ static void judge_cut(struct judge *j, const struct disk_plan *d)
     if (p->rules.unknown_cut == POLICY_CUT_REFUSE && !d->cut.known)
         refuse_request(
             j, "unknownDriverCutRule",
-            "disk %.63s: it is not known of driver %.63s that it cuts a snapshot before it "
+            "disk %.63s: Wukong does not know whether driver %.63s cuts a snapshot before it "
             "answers; use another driver, or ask the admin to annotate the class "
             "with " CUT_RULE_ANNOTATION,
             d->name, str_or(d->driver, "(none)"));
     bool unknown = p->rules.unknown_cut == POLICY_CUT_READY && !d->cut.known;
     if (!p->deny && d->cut.rule == CUT_RULE_CREATED &&
         (unknown || p->rules.cut == POLICY_CUT_READY))
-        refuse_request(
-            j, unknown ? "unknownDriverCutRule" : "cutRule",
-            "disk %.63s: its snapshot by driver %.63s is taken for cut before it is ready", d->name,
-            str_or(d->driver, "(none)"));
+        refuse_request(j, unknown ? "unknownDriverCutRule" : "cutRule",
+                       "disk %.63s: driver %.63s counts its snapshot as cut before it is ready",
+                       d->name, str_or(d->driver, "(none)"));
 }
 
 void policy_raise_cuts(struct arena *a, const struct policy *policies, size_t count,
@@ -455,7 +454,7 @@ static void judge_limits(struct judge *j)
         (snapshots > limit - u->retained_snapshots || not_its_turn(j, retained)))
         hold_back(j, retained, 0,
                   "linked clones of one source may keep %" PRId64
-                  " snapshots and this one needs %" PRId64 "; it waits until others are gone",
+                  " snapshots and this one needs %" PRId64 "; it waits until others are removed",
                   limit, snapshots);
     limit = j->p->limits.storage_bytes;
     if (!limit ||
@@ -463,10 +462,10 @@ static void judge_limits(struct judge *j)
         return;
     quantity_print(u->storage_bytes_wanted, wanted);
     quantity_print(limit, max);
-    hold_back(
-        j, storage, 0,
-        "clones in one namespace may hold %s and this one needs %s; it waits until others are gone",
-        max, wanted);
+    hold_back(j, storage, 0,
+              "clones in one namespace may hold %s and this one needs %s; it waits until others "
+              "are removed",
+              max, wanted);
 }
 
 /* Most windows name the zone of the one before, and reading its file is most of their cost. */
@@ -545,7 +544,7 @@ void policy_judge(struct arena *a, const struct policy *policies, size_t count,
         if (policies[i].broken) {
             char text[TEXT_MAX];
             snprintf(text, sizeof(text),
-                     "ClonePolicy \"%.253s\" cannot be read and so denies what it matches: %.512s; "
+                     "ClonePolicy \"%.253s\" cannot be read, so it denies what it matches: %.512s; "
                      "ask the cluster's admin to correct it",
                      policies[i].name, policies[i].broken);
             push_verdict(&j, "broken", POLICY_DENY, 0, text);

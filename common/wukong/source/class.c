@@ -62,7 +62,7 @@ static void chosen(struct class_choice *r, const struct snapshot_class_facts *k,
     REFUSE(r, CLASS_REFUSED, "%s \"%.63s\" of driver %.63s: %.240s",
            k->group ? "VolumeGroupSnapshotClass" : "VolumeSnapshotClass", k->name,
            str_or(k->driver, "(none)"),
-           str_or(k->cut.why, "its snapshots are refused as it is annotated"));
+           str_or(k->cut.why, "its annotation refuses snapshots of it"));
     r->chosen = NULL;
 }
 
@@ -143,9 +143,10 @@ static bool refused_before(const struct choosing *g, const char *storage_class,
                "%ssnapshot.storage.k8s.io/v1",
                g->group ? "group snapshot" : "snapshot", g->group ? "group" : "");
     else if (str_empty(g->driver))
-        REFUSE(ret, CLASS_NO_DRIVER,
-               "the driver behind storage class \"%.63s\" is not known; use a disk of a CSI driver",
-               str_or(storage_class, ""));
+        REFUSE(
+            ret, CLASS_NO_DRIVER,
+            "Wukong cannot tell the driver of storage class \"%.63s\"; use a disk of a CSI driver",
+            str_or(storage_class, ""));
     else if (g->c->drivers_known && !facts_has_driver(g->c, g->driver))
         REFUSE(ret, CLASS_NOT_CSI,
                "%.63s is not a CSI driver of this cluster, so its volumes cannot be snapshotted; "

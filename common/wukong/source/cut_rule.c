@@ -24,7 +24,7 @@ static_assert(ARRAY_LEN(cut_origin_texts) == CUT_ORIGINS, "one text each");
 
 #define KEEPS_CSI(name)                                                                            \
     {                                                                                              \
-        .driver = (name), .why = "the driver answers after the cut"                                \
+        .driver = (name), .why = "the driver cuts first and answers then"                          \
     }
 
 #define KEEPS_ORDER                                                                                \
@@ -34,13 +34,13 @@ static_assert(ARRAY_LEN(cut_origin_texts) == CUT_ORIGINS, "one text each");
 const struct cut_driver cut_drivers[] = {
     {.driver = "local.csi.openebs.io",
      .rule = CUT_RULE_READY,
-     .why = "LVM LocalPV answers when the request is stored, and its node agent cuts later"},
+     .why = "LVM LocalPV answers when it has stored the request; its node agent cuts later"},
     {.driver = "zfs.csi.openebs.io",
      .field = CUT_FIELD_WAIT,
      .absent = true,
      .rule = CUT_RULE_READY,
-     .why = "ZFS LocalPV answers when the request is stored, unless the class has the parameter "
-            "wait"},
+     .why = "ZFS LocalPV answers when it has stored the request, unless the class has the "
+            "parameter wait"},
     {.driver = "vpc.block.csi.ibm.io",
      .rule = CUT_RULE_READY,
      .why = "the driver answers when the cloud has accepted the request"},
@@ -48,11 +48,11 @@ const struct cut_driver cut_drivers[] = {
      .field = CUT_FIELD_PORTWORX,
      .value = "cloud",
      .rule = CUT_RULE_READY,
-     .why = "a cloud snapshot is answered while it is queued"},
+     .why = "the driver answers while the cloud still queues the snapshot"},
     {.driver = "diskplugin.csi.alibabacloud.com",
      .group = true,
      .rule = CUT_RULE_READY,
-     .why = "a group is answered at once, without its members, and is cut later"},
+     .why = "the driver answers at once, without the group's members, and cuts later"},
     {.driver = "rbd.csi.ceph.com", .group = true, KEEPS_ORDER},
     {.driver = "cephfs.csi.ceph.com", .group = true, KEEPS_ORDER},
     {.driver = "csi.trident.netapp.io", .group = true, KEEPS_ORDER},
@@ -73,7 +73,7 @@ const struct cut_driver cut_drivers[] = {
      .field = CUT_FIELD_SNAPSHOT_TYPE,
      .value = "images",
      .slow = true,
-     .why = "an image is awaited, which takes minutes"},
+     .why = "the driver waits for an image, which takes minutes"},
     {.driver = "cinder.csi.openstack.org",
      .field = CUT_FIELD_TYPE,
      .value = "backup",

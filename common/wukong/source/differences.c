@@ -303,7 +303,7 @@ static void tell_user_data(struct telling *t, const char *volume, const struct c
     for (size_t i = 0; i < u->format_count; i++)
         tell_format(t, volume, &u->formats[i]);
     if (u->calls_mkfs)
-        tell(t, "user data of \"%.20s\" seems to format a disk: it runs again, on cloned disks",
+        tell(t, "user data of \"%.20s\" seems to format a disk; it runs again, on cloned disks",
              volume);
     if (u->passwords)
         tell(t, "user data of \"%.20s\" %s passwords: those of the clone are set back", volume,
@@ -312,8 +312,7 @@ static void tell_user_data(struct telling *t, const char *volume, const struct c
         tell(t, "user data of \"%.20s\" sets the hostname \"%.30s\": the clone has it, too", volume,
              u->hostname);
     if (u->reading == CLOUD_UNREADABLE)
-        tell(t, "user data of \"%.20s\" could not be looked into: cloud-init runs it again",
-             volume);
+        tell(t, "Wukong cannot read the user data of \"%.20s\"; cloud-init runs it again", volume);
     else
         tell_again(t, volume, u);
 }
@@ -321,7 +320,7 @@ static void tell_user_data(struct telling *t, const char *volume, const struct c
 static void tell_network(struct telling *t, const char *volume, const struct cloud_network *n)
 {
     if (n->reading == CLOUD_UNREADABLE)
-        tell(t, "network data of \"%.20s\" could not be looked into: the clone has them, too",
+        tell(t, "Wukong cannot read the network data of \"%.20s\"; the clone has them, too",
              volume);
     if (n->addresses && !*n->address)
         tell(t, "network data of \"%.20s\" seem to set a fixed address: the clone has it, too",
@@ -349,7 +348,8 @@ static void tell_drive(struct telling *t, const char *volume, const cJSON *drive
     for (size_t i = 0; i < ARRAY_LEN(references); i++) {
         const char *name = json_str(json_get(drive, references[i]), "name");
         if (!str_empty(name))
-            tell_of(t, name, "%s of \"%.20s\" in a Secret was not looked into: cloud-init %s",
+            tell_of(t, name,
+                    "%s of \"%.20s\" in a Secret, which Wukong does not read: cloud-init %s",
                     i ? "network data" : "user data", volume,
                     i ? "sets it in the clone, too" : "runs it again");
     }
@@ -401,10 +401,8 @@ static void tell_names(struct telling *t)
     cJSON_ArrayForEach (item, json_get(t->instance, "resourceClaims")) {
         const char *claim = json_str(item, "resourceClaimName");
         if (!str_empty(claim))
-            tell(
-                t,
-                "ResourceClaim \"%.30s\" is named by the clone, too: it may serve one machine only",
-                claim);
+            tell(t, "the clone names ResourceClaim \"%.30s\", too; it may serve one machine only",
+                 claim);
     }
 }
 

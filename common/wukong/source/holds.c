@@ -61,13 +61,13 @@ const char *hold_text(enum hold what, const struct source_holds *h, char out[HOL
 {
     static const char *const texts[] = {
         [HOLD_NONE] = "nobody else holds it",
-        [HOLD_VOLUMES] = "its volumes are being migrated",
-        [HOLD_RECOVERY] = "a broken volume migration left half copied claims",
-        [HOLD_OVERLAY] = "an external snapshot has laid overlays",
+        [HOLD_VOLUMES] = "KubeVirt is migrating its volumes",
+        [HOLD_RECOVERY] = "a failed volume migration left claims half copied",
+        [HOLD_OVERLAY] = "an external snapshot has put overlays over its disks",
         [HOLD_RESTORE] = "VirtualMachineRestore",
         [HOLD_SNAPSHOT] = "VirtualMachineSnapshot",
         [HOLD_BACKUP] = "VirtualMachineBackup",
-        [HOLD_MIGRATION] = "it is being migrated, a freeze would fail",
+        [HOLD_MIGRATION] = "KubeVirt is migrating it, and a freeze would fail",
     };
     const char *name = what == HOLD_RESTORE    ? h->restore
                        : what == HOLD_SNAPSHOT ? h->snapshot

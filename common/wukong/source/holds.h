@@ -61,8 +61,8 @@ static inline bool hold_spoils(enum hold h)
 {
     return h == HOLD_VOLUMES || h == HOLD_RECOVERY || h == HOLD_OVERLAY || h == HOLD_RESTORE;
 }
-/* "its volumes are being migrated", "VirtualMachineRestore NAME": after "the source is busy: ", and
-   short enough for a warning at admission. */
+/* "KubeVirt is migrating its volumes", "VirtualMachineRestore NAME": after "the source is busy: ",
+   and short enough for a warning at admission. */
 #define HOLD_TEXT 80
 const char *hold_text(enum hold what, const struct source_holds *h, char out[HOLD_TEXT]);
 

@@ -75,7 +75,7 @@ static void test_preference(void **state)
          "persistent EFI", NULL},
         {200, EXPANDED_TO("{'devices':{'tpm':{'persistent':true,'enabled':false}}}"), NULL, NULL},
         {200, EXPANDED_TO("{'devices':{'tpm':{}}}"), NULL, NULL},
-        {400, NULL, NULL, "could not be checked now"},
+        {400, NULL, NULL, "could not check the source now"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct route routes[] = {{VM("team"), 200, PREFERS},
@@ -169,11 +169,11 @@ static void test_unreadable(void **state)
     CLEANUP_JUDGED struct judged j, late;
     create(&w, ADMISSION_VALIDATE, SIMPLE(OWN), &j);
     assert_int_equal(j.result.verdict, VERDICT_ALLOWED);
-    assert_true(judged_warns(&j, "could not be checked"));
+    assert_true(judged_warns(&j, "could not check"));
     w.out_of_time = true;
     create(&w, ADMISSION_MUTATE, SIMPLE(OWN), &late);
     assert_int_equal(late.result.verdict, VERDICT_ALLOWED);
-    assert_true(judged_warns(&late, "could not be checked"));
+    assert_true(judged_warns(&late, "could not check"));
 }
 
 /* A clone within its namespace is stamped when a policy asks who: with the user and the groups, so

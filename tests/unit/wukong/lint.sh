@@ -180,7 +180,7 @@ expect policy-list 0 'warn.yaml:6:.*: warning: spec.cloneSource: ClonePolicy "qu
 expect policies-first 1 'ClonePolicy "p": cloneType running' --policy good.yaml --policy limits.yaml warn.yaml
 expect policies-second 1 'warning: .*ClonePolicy "quiet": ' --policy good.yaml --policy limits.yaml warn.yaml
 expect policy-unknown-labels 1 'ClonePolicy "others": replicas 500 is not allowed; at most 1' --policy limits.yaml bad.yaml
-expect policy-unreadable 1 'error: spec.cloneSource: ClonePolicy "torn" cannot be read and so denies' \
+expect policy-unreadable 1 'error: spec.cloneSource: ClonePolicy "torn" cannot be read, so it denies' \
     --policy unreadable.yaml warn.yaml
 expect policy-none 2 'bad.yaml: holds no ClonePolicy' --policy bad.yaml good.yaml
 

@@ -122,7 +122,7 @@ static const struct row user_rows[] = {
      "password: x\n",
      {"sets passwords"},
      {0}},
-    {"#include\nhttp://x/y\n", {"could not be looked into"}, {"cloud-init runs again"}},
+    {"#include\nhttp://x/y\n", {"Wukong cannot read"}, {"cloud-init runs again"}},
     {"#cloud-config\na: &a [x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a]\nc: &c "
      "[*b, *b, *b, *b, *b, "
      "*b, *b, *b]\nd: [*c, *c, *c, *c, *c]\npassword: x\n",
@@ -238,28 +238,28 @@ static void test_unreadable(void **state)
     (void)state;
     struct told told;
     tell(NULL, "{volumes: [{name: ci, cloudInitNoCloud: {userDataBase64: H4sIAAAAAAAA}}]}", &told);
-    assert_non_null(strstr(told.text, "user data of \"ci\" could not be looked into"));
+    assert_non_null(strstr(told.text, "cannot read the user data of \"ci\""));
     tell(NULL,
          "{volumes: [{name: ci, cloudInitNoCloud: {userDataBase64: \"?\", networkDataBase64: "
          "\"a\"}}]}",
          &told);
-    assert_non_null(strstr(told.text, "user data of \"ci\" could not be looked into"));
-    assert_non_null(strstr(told.text, "network data of \"ci\" could not be looked into"));
+    assert_non_null(strstr(told.text, "cannot read the user data of \"ci\""));
+    assert_non_null(strstr(told.text, "cannot read the network data of \"ci\""));
     CLEANUP_BUF struct buf large = BUF_INIT(64 * KIB);
     buf_adds(&large, "{volumes: [{name: ci, cloudInitNoCloud: {userData: \"");
     for (size_t i = 0; i <= LIMIT_CLOUD_INIT_BYTES; i++)
         buf_addc(&large, 'a');
     buf_adds(&large, "\"}}]}");
     tell(NULL, large.data, &told);
-    assert_non_null(strstr(told.text, "user data of \"ci\" could not be looked into"));
+    assert_non_null(strstr(told.text, "cannot read the user data of \"ci\""));
     tell(NULL,
          "{volumes: [{name: ci, cloudInitConfigDrive: {secretRef: {name: s}, "
          "networkDataSecretRef: {name: t}}}]}",
          &told);
     assert_string_equal(
         told.text,
-        "user data of \"ci\" in a Secret was not looked into: cloud-init runs it again @s|"
-        "network data of \"ci\" in a Secret was not looked into: cloud-init sets it in "
+        "user data of \"ci\" in a Secret, which Wukong does not read: cloud-init runs it again @s|"
+        "network data of \"ci\" in a Secret, which Wukong does not read: cloud-init sets it in "
         "the clone, too @t|");
 }
 
@@ -316,11 +316,10 @@ static void test_names(void **state)
          "resourceClaimTemplateName: t}]}",
          &told);
     assert_string_equal(
-        told.text,
-        "hostname \"db\" of the source is not kept: the clone's is its own name|"
-        "subdomain \"dbs\" is kept: the clone answers beside the source there|"
-        "the clone's guest, too, has the token of ServiceAccount \"robot\" @robot|"
-        "ResourceClaim \"shared\" is named by the clone, too: it may serve one machine only|");
+        told.text, "hostname \"db\" of the source is not kept: the clone's is its own name|"
+                   "subdomain \"dbs\" is kept: the clone answers beside the source there|"
+                   "the clone's guest, too, has the token of ServiceAccount \"robot\" @robot|"
+                   "the clone names ResourceClaim \"shared\", too; it may serve one machine only|");
 }
 
 /* Any bytes: no crash, and sentences within their bounds (collect() looks). */
