@@ -219,6 +219,18 @@ void observe_release(struct clone_state *v, const struct kube_object *o, struct 
                      o->resource_version, (int)(before - list), list, after);
 }
 
+void observe_held_content(const struct clone_state *v, const struct kube_object *o,
+                          struct leftover *left)
+{
+    left->copy = false;
+    left->content = o->name;
+    left->content_version = o->resource_version;
+    left->policy_ours = !kube_object_field(o, F_POLICY_SET);
+    left->content_retains =
+        str_eq(kube_object_field(o, F_DELETION_POLICY), "Retain") &&
+        !call_ok(call_log_find(v->call_log, call_key_named(CALL_SET_DELETE, o->name)));
+}
+
 /* A content with a volume behind it is no copy: it holds a linked clone's parent, and its physical
    snapshot goes with it, or nobody would ever find it. */
 void observe_left_content(const struct clone_state *v, const struct cache_reader *c,
@@ -229,14 +241,8 @@ void observe_left_content(const struct clone_state *v, const struct cache_reader
     const struct kube_object *s =
         c->get(c->arg, KIND_SNAPSHOT, kube_object_field(o, F_SNAPSHOT_REF_NS),
                str_or(kube_object_field(o, F_SNAPSHOT_REF_NAME), ""));
-    left->copy = false;
     left->attached = s && str_eq(s->uid, kube_object_field(o, F_SNAPSHOT_REF_UID));
-    left->content = o->name;
-    left->content_version = o->resource_version;
-    left->policy_ours = !kube_object_field(o, F_POLICY_SET);
-    left->content_retains =
-        str_eq(kube_object_field(o, F_DELETION_POLICY), "Retain") &&
-        !call_ok(call_log_find(v->call_log, call_key_named(CALL_SET_DELETE, o->name)));
+    observe_held_content(v, o, left);
 }
 
 void observe_left_snapshot(struct clone_state *v, const struct cache_reader *c,

@@ -105,12 +105,6 @@ void observe_left_group_content(const struct clone_state *v, const struct cache_
 {
     const struct kube_object *g = c->get(c->arg, KIND_GROUP, kube_object_field(o, F_GROUP_REF_NS),
                                          str_or(kube_object_field(o, F_GROUP_REF_NAME), ""));
-    left->copy = false;
     left->attached = g && str_eq(g->uid, kube_object_field(o, F_GROUP_REF_UID));
-    left->content = o->name;
-    left->content_version = o->resource_version;
-    left->policy_ours = !kube_object_field(o, F_POLICY_SET);
-    left->content_retains =
-        str_eq(kube_object_field(o, F_DELETION_POLICY), "Retain") &&
-        !call_ok(call_log_find(v->call_log, call_key_named(CALL_SET_DELETE, o->name)));
+    observe_held_content(v, o, left);
 }

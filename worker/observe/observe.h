@@ -84,6 +84,9 @@ void observe_left_content(const struct clone_state *v, const struct cache_reader
                           const struct kube_object *o, struct leftover *left);
 void observe_left_snapshot(struct clone_state *v, const struct cache_reader *c,
                            const struct kube_object *o, struct leftover *left);
+/* A content that we hold ourselves: whether its policy lets its physical snapshot go with it. */
+void observe_held_content(const struct clone_state *v, const struct kube_object *o,
+                          struct leftover *left);
 /* The finalizer of the provisioner, and whether it may be taken off in its place. */
 void observe_release(struct clone_state *v, const struct kube_object *o, struct leftover *left);
 /* leftover_group.c: the same of a VolumeGroupSnapshot, of its members, of its content. */

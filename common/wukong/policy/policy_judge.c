@@ -168,7 +168,19 @@ static void compose(const struct judge *j, char out[TEXT_MAX], const char *forma
         snprintf(out + len, TEXT_MAX - len, " (%.*s)", (int)(TEXT_MAX - len - 4), j->p->message);
 }
 
-/* A rule is broken: the policy's actions say what follows. */
+/* The policy's actions say what follows; denied: what follows of Deny. */
+static void push_by_actions(struct judge *j, const char *rule, enum policy_effect denied,
+                            int64_t until_ms, const char *text)
+{
+    if (j->p->deny)
+        push_verdict(j, rule, denied, until_ms, text);
+    if (j->p->warn)
+        push_verdict(j, rule, POLICY_WARN, until_ms, text);
+    if (j->p->audit)
+        push_verdict(j, rule, POLICY_AUDIT, until_ms, text);
+}
+
+/* A rule is broken. */
 static void refuse_request(struct judge *j, const char *rule, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 static void refuse_request(struct judge *j, const char *rule, const char *format, ...)
@@ -178,12 +190,7 @@ static void refuse_request(struct judge *j, const char *rule, const char *format
     va_start(args, format);
     compose(j, text, format, args);
     va_end(args);
-    if (j->p->deny)
-        push_verdict(j, rule, POLICY_DENY, 0, text);
-    if (j->p->warn)
-        push_verdict(j, rule, POLICY_WARN, 0, text);
-    if (j->p->audit)
-        push_verdict(j, rule, POLICY_AUDIT, 0, text);
+    push_by_actions(j, rule, POLICY_DENY, 0, text);
 }
 
 /* A limit or a window holds the clone back. A policy that does not deny does not hold back either.
@@ -197,12 +204,7 @@ static void hold_back(struct judge *j, const char *rule, int64_t until_ms, const
     va_start(args, format);
     compose(j, text, format, args);
     va_end(args);
-    if (j->p->deny)
-        push_verdict(j, rule, POLICY_WAIT, until_ms, text);
-    if (j->p->warn)
-        push_verdict(j, rule, POLICY_WARN, until_ms, text);
-    if (j->p->audit)
-        push_verdict(j, rule, POLICY_AUDIT, until_ms, text);
+    push_by_actions(j, rule, POLICY_WAIT, until_ms, text);
 }
 
 /* --- Rules --- */
