@@ -1,7 +1,7 @@
 /*
- * What a decision is made of: how far a step is and why, the conditions that tell it, and what is
- * to be sent and written. Filled by steps, teardown and decide alike; everything is borrowed from
- * the decision's arena.
+ * What a decision is made of: how far a step is and why, the conditions that show it, and what the
+ * worker shall send and write. Steps, teardown and decide fill it; everything is borrowed from the
+ * decision's arena.
  */
 #ifndef ACTIONS_DECISION_H
 #define ACTIONS_DECISION_H
@@ -20,7 +20,7 @@ struct why {
     enum reason reason;
     const char *disk;
     const struct target_state *target; /* the one that has failed; NULL: not one alone */
-    int64_t again_ms; /* wall clock: look again then at the latest; 0: an event will come */
+    int64_t again_ms; /* wall clock: reconcile then at the latest; 0: an event will come */
     int64_t until_ms; /* a clock's time that is waited for, to be told; 0: none */
     char message[1024];
 };

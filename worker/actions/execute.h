@@ -1,8 +1,7 @@
 /*
- * The only place that sends. An intent becomes one request; its outcome goes into the call log's
- * slot of its key, and the owner is told to look again. What is under way is not sent twice, what
- * failed waits for its backoff, and what another clone asks or was told a moment ago is not asked
- * twice.
+ * The only place that sends. An intent becomes one request. The executor writes its outcome into
+ * the call log under the intent's key, and has the owner reconciled. It sends nothing twice that is
+ * under way, waits for the backoff of what failed, and shares reads between clones.
  */
 #ifndef ACTIONS_EXECUTE_H
 #define ACTIONS_EXECUTE_H
@@ -51,12 +50,12 @@ struct executor {
     unsigned long long writes; /* requests that change something, ever */
 };
 
-/* Sends what may be sent now; true when it was, or was answered by what another one was told. owner
-   is handed to `ended`; the call log must stay until in_flight of the owner is 0 again (the count
-   is kept in *owner_flights). */
+/* Sends the intent if it may be sent now; true when it was sent, or when another clone's reading
+   answered it. owner is handed to `ended`; the call log must stay until in_flight of the owner is 0
+   again (the count is kept in *owner_flights). */
 bool execute(struct executor *x, const struct intent *i, struct call_log *call_log, void *owner,
              unsigned *owner_flights);
-/* Cancels every call under way; nothing is told to anybody. Forgets what was read. */
+/* Cancels every call under way without reconciling their owners, and frees all readings. */
 void executor_cancel(struct executor *x);
 
 #endif

@@ -48,14 +48,14 @@ struct intent {
     const char *from;     /* LIST: where the page before it ended; NULL: from the beginning */
     bool metadata_only;   /* LIST */
     bool keeps_answer;    /* as a READ does */
-    bool shared;          /* READ, EXPAND, ASK: what another clone was told a moment ago will do */
+    bool shared;          /* READ, EXPAND, ASK: another clone's fresh reading will do */
     unsigned limit;       /* PODS: how many to a page */
     const char *token;    /* PODS: the page's; "": the first */
     struct call_key key;
     /* What it proves when the request is handed to the network, and when it has succeeded. */
     struct freeze_proof mark_sent, mark_done;
     int64_t timeout_ms; /* 0: the default of execute.h */
-    bool urgent;        /* a guest stands still until it is answered: before all other requests */
+    bool urgent; /* a guest is frozen until it is answered: send it before all other requests */
 };
 
 struct intents {

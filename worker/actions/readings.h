@@ -1,7 +1,7 @@
 /*
- * What was read lately for one clone, for others that ask the same: all clones of a source read the
- * same machine, the same claims. An answer is kept for a moment only, so that whoever gets it has
- * time to use it while it is fresh, and no more than so many are kept.
+ * Recent reads of one clone, kept for others that ask the same: all clones of a source read the
+ * same machine and claims. Each reading is kept only for a moment, so that it is still fresh when
+ * another clone uses it. Their number has a limit.
  */
 #ifndef ACTIONS_READINGS_H
 #define ACTIONS_READINGS_H
@@ -36,9 +36,9 @@ struct readings {
    Lives until the next call. Both times are monotonic. */
 const struct reading *readings_find(struct readings *all, const char *key, int64_t since_ms,
                                     int64_t now_ms);
-/* Keeps what c was told, a body or a 404, in place of an older one. */
+/* Keeps the answer to c, a body or a 404, in place of an older one. */
 void readings_keep(struct readings *all, const char *key, const struct call *c, int64_t now_ms);
-/* Gives it to c, as if c had been told so itself. */
+/* Gives it to c, as if the API server had answered c. */
 void reading_give(const struct reading *r, struct call *c);
 void readings_release(struct readings *all);
 

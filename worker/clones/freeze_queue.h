@@ -1,12 +1,11 @@
 /*
- * struct freeze_queue: the clones that nothing holds up but the guests that are frozen already, the
- * oldest first. Of these only as many as there are free slots may freeze their guest, so that none
- * starves however many come later. The order is the age of the Wukongs: a new leader knows it as
- * well as the one before.
+ * struct freeze_queue: the clones that wait for nothing but a free slot to freeze their guest. The
+ * oldest Wukong goes first, so none starves however many come later. A new leader finds the same
+ * order, because age is stored in the objects.
  *
- * A clone leaves the queue when it freezes its guest or when something else holds it up. When its
- * turn has come and it is not ready within FREEZE_TURN_GRACE_MS, it loses the turn: the slot is not
- * kept for one that cannot use it.
+ * A clone leaves the queue when it freezes its guest or when something else holds it up. A clone
+ * whose turn has come and that is not ready within FREEZE_TURN_GRACE_MS loses its turn, so that no
+ * slot waits for a clone that cannot use it.
  *
  * Pure: no clock, no network. All times are monotonic milliseconds.
  */
@@ -22,10 +21,10 @@
 #define FREEZE_TURN_GRACE_MS 5000
 #define FREEZE_TURN_LOST_MS 30000
 
-/* What one look at a clone has found out. */
+/* What one reconcile of a clone has found out. */
 enum freeze_wish {
     FREEZE_NO_WISH,  /* something else holds it up, or it has no guest to freeze, or freezes it */
-    FREEZE_QUEUED,   /* the guests of others alone hold it up */
+    FREEZE_QUEUED,   /* it waits only because the guests of others are frozen */
     FREEZE_PREPARES, /* it reads what must be known beforehand */
 };
 
@@ -45,7 +44,7 @@ struct freeze_queue {
 };
 
 void freeze_queue_release(struct freeze_queue *q);
-/* How many go before this one, whether it stands in the queue or not. */
+/* How many clones go before this one, whether it is in the queue or not. */
 size_t freeze_queue_ahead(const struct freeze_queue *q, const struct freeze_waiter *w);
 /* free: slots that nobody holds. False: it is this one's turn. */
 bool freeze_queue_must_wait(const struct freeze_queue *q, struct freeze_waiter *w, size_t free,
@@ -54,7 +53,7 @@ bool freeze_queue_must_wait(const struct freeze_queue *q, struct freeze_waiter *
 void freeze_queue_settle(struct freeze_queue *q, struct freeze_waiter *w, enum freeze_wish wish,
                          int64_t now_ms);
 void freeze_queue_leave(struct freeze_queue *q, struct freeze_waiter *w);
-/* For how long it has stood in the queue; 0: it does not. */
+/* For how long it has been in the queue; 0: it is not in it. */
 int64_t freeze_queue_waited_ms(const struct freeze_waiter *w, int64_t now_ms);
 /* A guest was frozen for so long. */
 void freeze_queue_note_slot(struct freeze_queue *q, int64_t ms);

@@ -1,16 +1,14 @@
 /*
- * struct indoubt: a status write that other clones must know of before any cache shows it, and
- * whose outcome is not known: that a guest is about to be frozen (by us, or by KubeVirt for a
- * VirtualMachineSnapshot), who shares the coming snapshot, whose cut is taken over, that a clone is
- * under way and takes a slot. And one that this clone itself must know of: that all is cut, or that
- * it has ended. Pure.
+ * struct indoubt: a status write whose reply we have not seen ("in doubt"). Other clones must act
+ * as if the API server had stored it. Otherwise a second clone could freeze a guest that this one
+ * has just announced to freeze, or take a slot or a snapshot that this one uses. The clone itself
+ * must not forget that all is cut, or that it has ended. Pure.
  *
- * Its answer may be lost, and the watch that would show it may hang for minutes, so no time settles
- * it. What does is an object that is newer than the one which it was made from: the write carried
- * that one's resourceVersion as its precondition, and is in the newer object or nowhere. Such an
- * object comes with an answer, with the watch, or from the API server itself, which is asked when
- * an answer is lost. If that shows nothing newer for longer than a request can be on its way, the
- * write has come to nothing.
+ * The reply may be lost, and the watch may hang for minutes, so waiting alone never ends the doubt.
+ * A newer object does: the write carried the old resourceVersion as its precondition, so it is in
+ * the newer object or was refused. The newer object comes with a reply, by the watch, or by a read
+ * that we send when the reply is lost. If the read shows nothing newer for longer than a request
+ * can be under way, the write has failed.
  *
  * Times are monotonic milliseconds.
  */
@@ -24,10 +22,10 @@
 #include "kube/object.h"
 #include "observe/call_log.h"
 
-/* What a request that nobody waits for may still do, it does within the API server's own limit
-   (kube-apiserver --request-timeout, 1 m by default), and our client gives up before. */
+/* The API server finishes a request within its own limit even when the client is gone
+   (kube-apiserver --request-timeout, 1 m by default). Our client gives up before that. */
 #define INDOUBT_LANDS_MS 90000
-/* The API server is asked again this often. */
+/* The worker asks the API server again this often. */
 #define INDOUBT_READ_MS 2000
 
 enum announced {
@@ -45,16 +43,17 @@ struct indoubt {
 
 /* A write made from base has been sent; what: bits of enum announced. */
 void indoubt_open(struct indoubt *a, const char *base, unsigned what, int64_t now_ms);
-/* What a user deletes is not made anew while it may be stored that all is cut, or that the clone
-   has ended: a snapshot would be of another moment, a machine one that the user does not want. */
+/* True when the intent would recreate what a user has deleted, while the status that says "all cut"
+   or "ended" may be stored already. A new snapshot would be of another moment, a new machine one
+   that the user does not want. */
 bool indoubt_forbids(const struct indoubt *a, const struct intent *i);
-/* These return true when that settles it. status: the call log's slot of the write. */
+/* Both return true when that ends the doubt. status: the call log's slot of the write. */
 bool indoubt_answered(struct indoubt *a, const struct call *status);
 bool indoubt_seen(struct indoubt *a, const struct kube_object *o);
 /* read: the slot of CALL_READ_OWN, when its answer has come; o: what it showed, NULL: nothing.
  */
 bool indoubt_read(struct indoubt *a, const struct call *read, const struct kube_object *o);
-/* Is the API server to be asked now? */
+/* True when the worker should read the Wukong from the API server now. */
 bool indoubt_wants_read(const struct indoubt *a, const struct call *status, int64_t now_ms);
 void indoubt_close(struct indoubt *a);
 

@@ -1,7 +1,7 @@
 /*
- * What the reconcile of one Wukong must know of the others of its source, so that they share
- * snapshots (worker/clones/share_rules.h has the rules): from the table to the state, and back.
- * Looks at the table and the caches, sends nothing.
+ * Carries what one Wukong must know of the others of its source from the clone table into its
+ * state, and back, so that they share snapshots. The rules are in worker/clones/share_rules.h. It
+ * reads the table and the caches, and sends nothing.
  */
 #ifndef CLONES_SHARE_GROUP_H
 #define CLONES_SHARE_GROUP_H
@@ -17,20 +17,20 @@ struct share_group {
     struct now now;
 };
 
-/* Which groups of ours somebody else needs; head: the Wukong read, nothing looked at yet. */
+/* Which snapshots of ours other clones need; head: the Wukong is decoded, nothing else is read yet.
+ */
 void share_group_held(const struct share_group *p, const struct clone_state *head,
                       struct observe_settings *s);
 /* Fills v->share; the rest of the state is there. */
 void share_group_observe(const struct share_group *p, struct clone_state *v);
-/* What was decided is remembered for the others, before it is sent. */
+/* Remembers the decision for the other clones, before the worker sends it. */
 void share_group_note(const struct share_group *p, const struct clone_state *v,
                       const struct decision *d);
-/* The outcome of the write that closes self's group is known: from now on its record alone says who
- * is in. */
+/* The reply to the write that closes self's group has come: from now on its record alone says who
+   is in the group. */
 void share_group_freed(const struct clone_table *all, const struct clone *self);
-/* For a new leader, before it lets anybody go: whoever is on the list of another one's freeze or
-   cut goes on without asking whose turn it is, so it holds its slot already, as one that has begun
-   does. */
+/* For a new leader, before it admits any clone. A clone on the list of another's freeze or cut
+   continues without waiting for its turn. So it counts as holding its slot already. */
 void share_group_hold_listed(struct clone_table *all, struct now now);
 
 /* Events of one that others wait for; look is called for each of those. */

@@ -1,7 +1,8 @@
 /*
- * Who shares whose snapshot; pure. Wukongs that wait together for the same source and are equal in
- * what the snapshot depends on form a group: the oldest that stands ready leads, takes the snapshot
- * as any clone does, and the others take over what it cut. docs/decisions.md says why it is so:
+ * Who shares whose snapshot; pure. Wukongs form a group when they wait for the same source and are
+ * equal in all that the snapshot depends on. The oldest one that is ready leads: it takes the
+ * snapshot as any clone does. The others take over what it cut. docs/decisions.md says why it is
+ * so:
  *
  *   - The leader's record that begins its attempt lists the others (cloneStatus.sharedWith). That
  * one write closes the group: who is not in it when it is stored does not share.
@@ -19,18 +20,19 @@
 #include "base/buf.h"
 #include "observe/state.h"
 
-/* A group is no larger: its list lives in the leader's status. */
+/* The largest group: the leader's status holds its list. */
 #define SHARE_MEMBERS_MAX 100
 /* A leader waits this long for the next equal Wukong after the last one appeared, but never longer
    than the second figure: one `kubectl apply` of many is one group. */
 #define SHARE_QUIET_MS 1000
 #define SHARE_LINGER_MS 5000
-/* What was found ready counts as ready this long, unless it is found otherwise. */
+/* A clone found ready counts as ready this long, unless a later reconcile finds otherwise. */
 #define SHARE_READY_MS 60000
-/* A leader that cannot write its record for this long is passed over. */
+/* The others pass over a leader that cannot write its record for this long. */
 #define SHARE_STUCK_MS 20000
-/* A take-over that was sent at the last moment may be in the store for as long as a watch may lag:
-   so much longer the leader holds the snapshots for those on its list. */
+/* A follower may have stored its take-over at the last moment, and our watch may not show it yet.
+   The leader keeps the snapshots this much longer, so that it removes none that a follower needs.
+   */
 #define SHARE_SETTLE_MS 30000
 
 struct share_candidate {
@@ -46,7 +48,7 @@ struct share_candidate {
 bool share_possible(const struct wukong_effective *e);
 /* What must be equal of two specs, and their namespace; as text, so that equal is equal. */
 void share_write_key(const struct wukong *w, const struct wukong_effective *e, struct buf *out);
-/* What must be equal of two clones that stand ready: source UID and the disks as resolved. */
+/* What must be equal of two clones that are ready: source UID and resolved disks. */
 void share_write_ready_key(const struct clone_state *v, struct buf *out);
 /* One attempt of one Wukong: another attempt, an edited spec or a retry has another attempt_id. */
 void share_write_attempt_id(const struct wukong *w, const struct clone_record *r,
@@ -57,8 +59,8 @@ struct share_verdict {
     const struct share_candidate *leader; /* SHARE_FOLLOW */
     int64_t until_ms;                     /* SHARE_LINGER */
 };
-/* self stands ready. lead_since_ms: since when it would lead; 0: since now. Candidates have the
-   same key, have not begun and are not over. */
+/* self is ready. lead_since_ms: since when it would lead; 0: since now. Candidates have the same
+   key, have not begun and have not ended. */
 struct share_verdict share_judge(const struct share_candidate *self,
                                  const struct share_candidate *candidates, size_t count,
                                  int64_t lead_since_ms, int64_t now_ms);
@@ -71,8 +73,8 @@ const struct share_member *share_members(struct arena *a, struct share_candidate
    before it has removed; seen_ms: monotonic, this process saw the record, for a clock that is set
    back; 0: now. */
 bool share_offered(int64_t until_ms, int64_t seen_ms, int64_t settle_ms, const struct now *now);
-/* The leader's attempt failed before the cut: does that say anything of those who would share? What
-   befell the freeze, the snapshots or the source does; its own name or deadline does not. */
+/* The leader's attempt failed before the cut: true when the cause would hit its followers too. A
+   failed freeze, snapshot or source would; the leader's own name or deadline would not. */
 bool share_failure_is_common(const struct clone_record *leader);
 
 #endif

@@ -1,14 +1,14 @@
 /*
- * struct usage: how much is under way, counted where limits look (in the cluster, per source, per
- * target namespace, per storage class), and who waits for which limit. Counters follow each change;
- * nothing is ever walked, so that an event costs the same with ten clones and with ten thousand.
+ * struct usage: how many clones are running, per cluster, source, target namespace and storage
+ * class, and which clones wait for which limit. Each change updates the counters; no list is
+ * walked, so an event costs the same with ten clones and with ten thousand.
  *
- * A queue is what waits for one limit of one policy in one place, oldest first. Only its first may
- * take what becomes free, so nobody starves: usage_behind says of everybody else that it is not its
- * turn, and the first is woken whenever something becomes free or the one before it has left.
+ * A queue holds the clones that wait for one limit of one policy in one scope, oldest first. Only
+ * the head of a queue may take a freed slot, so nobody starves; usage_behind returns true for the
+ * others. The head is reconciled when a slot becomes free or the clone before it has left.
  *
- * Pure: no clock, no network; it knows a policy by its name alone. A member is embedded in what its
- * owner keeps per clone, its strings are the owner's and must outlive its membership.
+ * Pure: no clock, no network; it knows a policy by its name alone. A member is embedded in its
+ * owner's struct per clone. Its strings belong to the owner and must outlive the membership.
  */
 #ifndef CLONES_USAGE_H
 #define CLONES_USAGE_H
@@ -25,7 +25,7 @@ enum usage_scope {
     USAGE_SCOPES
 };
 
-/* A clone stands in at most so many queues; when it has left those it is judged again. */
+/* A clone is in at most so many queues; when it has left those, the policies judge it again. */
 #define WAIT_QUEUES_MAX 16
 /* Storage classes of one clone's disks that are counted. */
 #define USAGE_CLASSES_MAX 8

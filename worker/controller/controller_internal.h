@@ -1,7 +1,7 @@
 /*
- * struct worker itself, for the files that make it up: event_handlers.c (which Wukong is to be
- * looked at when something changes), reconcile.c (what looking at it means), status_writer.c (the
- * writes of its status) and worker.c (the worker's life). Nobody else includes it.
+ * struct worker itself, for the files that implement it. event_handlers.c enqueues the Wukongs that
+ * a change concerns; reconcile.c reconciles one; status_writer.c writes its status; worker.c starts
+ * and stops. Nobody else includes it.
  */
 #ifndef CONTROLLER_CONTROLLER_INTERNAL_H
 #define CONTROLLER_CONTROLLER_INTERNAL_H
@@ -60,7 +60,7 @@ static inline int64_t worker_wall(const struct worker *w)
     return clock_wall(w->config.clock);
 }
 
-/* One look at the Wukong, with all that follows from it (reconcile.c). */
+/* Reconciles the Wukong and sends what the decision says (reconcile.c). */
 void worker_reconcile(struct worker *w, struct clone *e);
 /* What the ClonePolicies of the cache say now. */
 const struct policy_cache *worker_policies_now(struct worker *w);

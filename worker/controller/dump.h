@@ -1,6 +1,6 @@
 /*
- * What the worker knows of its clones, as JSON for whoever debugs it (GET /debug/clones): a row for
- * each clone, and of one clone, by name, every object that a look at it reads from the caches. That
+ * What the worker knows of its clones, as JSON for debugging (GET /debug/clones): a row for each
+ * clone. For one clone, by name, also every object that its reconcile reads from the caches. That
  * is a List which `wukong-worker --explain` reads as it is, and so do the unit tests. The objects
  * are what the caches keep of them: the fields that the worker looks at.
  */

@@ -13,9 +13,9 @@ enum status_change {
     STATUS_HARD, /* the record, or what people and scripts wait for */
 };
 
-/* Soft changes of one Wukong are written at most this often while few clones are under way, and of
-   all together at most so many as that makes of a few: when storage or the API server is slow,
-   telling it must not make it slower. */
+/* At most this often the worker writes soft changes of one Wukong. The pause grows with the number
+   of running clones, so that all together never write more than a few would. When storage or the
+   API server is slow, status writes must not make it slower. */
 #define STATUS_SOFT_MS 1500
 #define STATUS_SOFT_CLONES 16
 int64_t status_pause_ms(size_t under_way);

@@ -1,7 +1,7 @@
 /*
- * What a clone owes that has ended, pure as the steps: its temporaries, the thaw and the stop of
- * its source. None of it can undo a machine; it is tried for as long as it takes, and told in
- * condition TemporariesCleaned.
+ * What a clone that has ended still owes: the removal of its temporary objects, the thaw, and the
+ * stop of its source. Pure. None of it can undo a machine. The worker tries for as long as it
+ * takes; condition TemporariesCleaned shows it.
  */
 #ifndef DECIDE_DEBTS_H
 #define DECIDE_DEBTS_H
@@ -12,8 +12,8 @@
 bool debts_pay(const struct clone_state *v, struct decision *d);
 /* What a clone that has just succeeded, or did, still owes. */
 void debts_tell(const struct clone_state *v, struct decision *d);
-/* The clone is its disks and its start. Whether the guest says of itself that it is ready is told,
-   and decides nothing. */
+/* A clone is done when its disks are there and its machine was started. Whether the guest reports
+   itself ready is shown in a condition and decides nothing. */
 void debts_tell_readiness(const struct clone_state *v, struct decision *d);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * The last look: before an attempt is given up whose machines are made already, the API server
- * itself is asked for those that the caches do not show ready. A watch may hang for minutes, and
- * what is removed is somebody's machine.
+ * The last look: before the worker gives up an attempt that has made machines, it reads from the
+ * API server each machine that the caches do not show ready. A watch may hang for minutes, and the
+ * worker would remove a machine that somebody uses.
  */
 #ifndef DECIDE_LAST_LOOK_H
 #define DECIDE_LAST_LOOK_H

@@ -1,8 +1,8 @@
 /*
  * struct call log: what this process remembers of one Wukong between two reconciles: the outcome of
- * each call, by its key, and the proofs of a freeze. It is an optimisation and a proof, never the
- * truth: decide() is right without it, only slower (it looks again) and more careful (a freeze
- * whose answer it does not know is one that may have happened). It dies with the process and with
+ * each call, by its key, and the proofs of a freeze. It saves requests and proves order, and is
+ * never the truth. Without it decide() is right but slower, because it reads again, and more
+ * careful: it must assume that an unanswered freeze has happened. It ends with the process and with
  * the clone.
  */
 #ifndef OBSERVE_CALL_LOG_H
@@ -99,9 +99,9 @@ struct call_log {
 
 /* The whole clone is being removed, or an attempt by its number. */
 #define CLEANING_ALL (-1)
-/* To be called at each look: how long a clean-up takes counts from this process's first look at it,
-   and anew from each call to which the API server gave no answer. A worker that was away, or that
-   cannot reach anybody, gives nothing up. */
+/* Call it at each reconcile. The time of a clean-up counts from this process's first reconcile of
+   it, and starts again after each call that the API server did not answer. So a worker that was
+   down or cut off never gives a clean-up up too early. */
 void call_log_note_cleaning(struct call_log *m, int64_t what, int64_t now_mono_ms);
 void call_log_release(struct call_log *m);
 /* NULL when the call was never made. Borrowed until the next change of the call log. */

@@ -1,10 +1,11 @@
 /*
- * What is a clone's own. The label with its UID is not enough: whoever copies an object copies its
- * labels (KubeVirt's VirtualMachineClone and VirtualMachineRestore, Velero, `kubectl get -o yaml |
- * apply`), and anybody who may write an object may put a label on it. Own is what bears the label,
- * is of the right kind, stands in the namespace where this clone makes that kind, and has the name
- * that this clone computes for what its other labels say: index, disk, attempt. Everything else is
- * named in an Event and left alone: not deleted, changed, adopted, waited for or counted.
+ * What is a clone's own. The label with its UID is not enough, because copies of an object bear the
+ * same labels (KubeVirt's VirtualMachineClone and VirtualMachineRestore, Velero, `kubectl get -o
+ * yaml | apply`). Anybody who may write an object may also put a label on it. A clone's own object
+ * bears the label, is of the right kind, and is in the namespace where the clone makes that kind.
+ * Its name is the one that the clone computes from the object's other labels: index, disk, attempt.
+ * The worker names everything else in an Event and leaves it alone: it never deletes, changes,
+ * adopts, awaits or counts it.
  */
 #ifndef OBSERVE_OURS_H
 #define OBSERVE_OURS_H

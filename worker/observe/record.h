@@ -1,8 +1,8 @@
 /*
- * struct clone_record: what the worker must know of one clone and the cluster cannot show. It is
- * read from status.cloneStatus and written there before the act that it announces, so that a
- * restarted worker, or another one, goes on rightly. Names are never read from it: they are
- * computed anew (wukong/api/child_names.h).
+ * struct clone_record: what the worker must know of one clone and the cluster cannot show. The
+ * worker writes it to status.cloneStatus before the act that it announces, so that a restarted
+ * worker continues safely. It never takes names from it, but computes them again
+ * (wukong/api/child_names.h).
  *
  * Strings are borrowed from the arena given to record_read. Times are Unix milliseconds, 0 = unset.
  */
@@ -126,7 +126,7 @@ static inline bool record_owes_thaw(const struct clone_record *r)
 {
     return r->attempt.freeze.requested_ms && !r->attempt.freeze.thawed_ms;
 }
-/* It has done something, if only to start its source: it holds its slot until its end. */
+/* It has begun, even if it only started its source: it holds its slot until its end. */
 static inline bool record_begun(const struct clone_record *r)
 {
     return r->attempts > 0 || r->started.at_ms;

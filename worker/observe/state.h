@@ -1,7 +1,7 @@
 /*
- * struct clone_state: everything observed about one Wukong at one moment, gathered from the caches
- * and the call log. decide() looks at nothing else. Plain data; every pointer is borrowed from the
- * state's arena or from the caches and lives until the reconcile ends.
+ * struct clone_state: everything observed about one Wukong at one moment, from the caches and the
+ * call log. decide() reads nothing else. Plain data; every pointer is borrowed from the state's
+ * arena or from the caches and lives until the reconcile ends.
  *
  * Two kinds of facts of the source, kept apart on purpose: `source` is what the caches say now
  * (state, agent, freeze), `capture` is what the clone is made from: the source's spec and the plan
@@ -116,7 +116,7 @@ struct target_state {
     struct claim_state *claims; /* one per disk of the capture */
 };
 
-/* What other clones leave to this one, as the process knows of them all. */
+/* What the other clones of this process mean for this one's freeze. */
 struct other_clones {
     bool freeze_elsewhere;      /* another Wukong owes a thaw on this source */
     bool vm_snapshot_elsewhere; /* another Wukong's VirtualMachineSnapshot of it is under way */

@@ -1,7 +1,7 @@
 /*
- * The ClonePolicies as the worker has them, and what they say of one clone now. They are decoded
- * once per change and not per clone. The judgement is common/wukong's, the same as the webhook's;
- * here stands what only execution knows: what is under way, and whose turn it is
+ * The ClonePolicies as the worker has them, and what they say of one clone now. The worker decodes
+ * them once per change, not per clone. The judgement is common/wukong's, the same as the webhook's.
+ * This file adds what only the worker knows: which clones run, and whose turn it is
  * (worker/clones/usage.h).
  *
  * Pure but for reading the files of time zones.

@@ -1,8 +1,8 @@
 /*
  * One clone before its policies: gathers what they ask for from the state and the caches, judges,
- * and takes or gives back the clone's slot. What the verdict says is in state.policy afterwards,
- * for clone_decide. A clone that is past its cut, failed, finished or being deleted is not judged
- * any more: a policy edited later never touches it.
+ * and takes or gives back the clone's slot. Afterwards state.policy holds the verdict, for
+ * clone_decide. It does not judge a clone that is past its cut, failed, finished or being deleted,
+ * so that a policy edited later never touches it.
  */
 #ifndef POLICY_POLICY_GATE_H
 #define POLICY_POLICY_GATE_H
