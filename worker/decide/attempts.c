@@ -227,7 +227,7 @@ static void take_abort_back(const struct clone_state *v, struct decision *d)
     d->record.error.terminal = false;
     d->persist_first = true;
     create_event(v, d, false, "AttemptGoesOn",
-                 "attempt %lld goes on: its machines are there after all (%s)",
+                 "attempt %lld continues: its machines are there after all (%s)",
                  (long long)v->record.attempts, v->record.error.reason);
 }
 
