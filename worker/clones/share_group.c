@@ -429,7 +429,7 @@ void share_group_wake_waiting(const struct clone_table *all, const struct clone 
             look(arg, e);
 }
 
-/* Its events are many; those who share it wait for few of them. */
+/* A VolumeSnapshot changes often. Followers care only when it becomes ready or is deleted. */
 void share_group_wake_followers(const struct clone_table *all, const char *uid,
                                 const struct kube_object *before, const struct kube_object *after,
                                 share_group_visit *look, void *arg)

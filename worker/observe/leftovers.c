@@ -240,7 +240,7 @@ void observe_ours(struct clone_state *v, const struct cache_reader *c)
         f.kind = (int)kinds[i];
         c->each(c->arg, kinds[i], v->wukong->uid, add_ours, &f);
     }
-    /* What is left of a clone without its finalizer is nobody's. */
+    /* Without our finalizer the Wukong no longer claims shared snapshots: do not list them. */
     static const enum worker_kind shared[] = {KIND_SNAPSHOT, KIND_GROUP};
     for (size_t i = 0; i < ARRAY_LEN(shared); i++) {
         f.kind = (int)shared[i];

@@ -238,8 +238,8 @@ static void judge_begin(const struct policy_gate *p, struct clone *e, const stru
     v->policy.until_ms = verdict.until_ms;
     if (begun)
         return;
-    /* Held from here on, though nothing is written yet: of two that are judged one after the other
-       the second must know of the first. */
+    /* Reserve the slot now, before anything is written, so that the next clone judged in this pass
+       sees it as taken. */
     if (could && !verdict.reason)
         usage_hold(&p->clones->usage, &e->usage);
     /* That it has begun may be stored, though it has to wait again as far as the caches know. */

@@ -31,8 +31,8 @@ static enum step_status check_frozen(const struct clone_state *v, struct why *wh
     return call_ok(freeze) ? STEP_DONE : STEP_WAIT;
 }
 
-/* Told ever more often the nearer its turn comes: each time is a write. The first ones look for
-   themselves, as the time of a guest that does not thaw ends without an event. */
+/* Show its place more often the nearer its turn comes: each time is a status write. The first ones
+   look for themselves, as the time of a guest that does not thaw ends without an event. */
 static void tell_place(const struct clone_state *v, struct why *why)
 {
     const struct other_clones *others = &v->others;

@@ -31,8 +31,8 @@ static bool freeze_held(const struct clone_state *v)
             (clone_proven(v, PROOF_THAW_WORKED) || (os && !str_eq(os, WINDOWS_GUEST_OS))));
 }
 
-/* All were seen cut in this attempt. One that is gone since is not made anew: the record of the
-   cuts may have been written, though its answer was lost, and would then tell of others. */
+/* All were seen cut in this attempt. Do not recreate one that vanishes: the status that says "all
+   cut" may be stored already (its reply lost), and would then describe different snapshots. */
 static bool were_all_cut(const struct clone_state *v)
 {
     return were_cut_frozen(v) || clone_look_after(v);

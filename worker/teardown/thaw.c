@@ -155,8 +155,8 @@ void teardown_thaw(const struct clone_state *v, struct decision *d, bool wanted)
     bool never_sent = !freeze && clone_proven(v, PROOF_ARMED);
     if (never_sent && !wanted)
         return;
-    /* Found to be over; what is seen frozen while the record of that is on its way is somebody
-     * else's. */
+    /* We have already recorded that our freeze ended. If the guest looks frozen now, somebody else
+     * froze it. */
     bool told = clone_proven(v, PROOF_THAWED);
     if (definite_refusal(freeze) || guest_gone(v) || never_sent || told) {
         close_freeze(v, d, now, !definite_refusal(freeze) && !never_sent);
