@@ -530,7 +530,8 @@ static void send_vm(const struct clone_state *v, struct decision *d, const struc
         create_tell(v, d, &err, t->vm.name);
         return;
     }
-    if (verb == INTENT_DRY_RUN)
+    /* Not of one that is only tried: a thousand may wait, each with two Events. */
+    if (verb == INTENT_CREATE)
         tell_warnings(v, d, &vm);
     struct intent *i =
         intents_add(&d->intents, verb, &worker_kinds[KIND_VM], v->wukong->ns, t->vm.name, key);

@@ -62,6 +62,8 @@ struct decision {
     int64_t waiting_until_ms; /* 0: it waits for no time */
     bool write_status;        /* there is something to write at all */
     bool persist_first;
+    bool tries;             /* it has not come past what it asks and tries before it begins, */
+    bool held_up;           /* and is known to wait for something */
     bool waits_to_freeze;   /* the guests of other clones alone hold it up */
     bool prepares;          /* it reads what must be known before its guest is frozen */
     enum share_state share; /* how far it is on the way to a snapshot that others may share */

@@ -79,21 +79,6 @@ static int64_t wall(const struct executor *x)
     return clock_wall(x->clock);
 }
 
-static bool was_tried_and_refused(const struct call *c, enum err_kind kind)
-{
-    return kind == ERR_REFUSED && (c->key.kind == CALL_DRY_CLAIM || c->key.kind == CALL_DRY_VM ||
-                                   c->key.kind == CALL_DRY_SNAPSHOT);
-}
-
-/* When its turn comes among the repeats of all clones: a thousand that wait for a quota ask for it
-   five hundred times a minute together, and a few notice nothing of each other. */
-static int64_t wait_for_repeat(struct executor *x)
-{
-    int64_t now = clock_mono(x->clock);
-    x->repeat_ms = (x->repeat_ms > now ? x->repeat_ms : now) + CALL_REFUSED_APART_MS;
-    return x->repeat_ms - now;
-}
-
 static void fail_slot(struct executor *x, struct call *c, enum err_kind kind, int code,
                       const char *reason, const char *message, int64_t retry_after_s)
 {
@@ -103,9 +88,6 @@ static void fail_slot(struct executor *x, struct call *c, enum err_kind kind, in
     wait = rng_jitter(x->rng, wait < CALL_BACKOFF_MAX_MS ? wait : CALL_BACKOFF_MAX_MS, 50);
     if (wait < retry_after_s * 1000)
         wait = retry_after_s * 1000;
-    int64_t turn = was_tried_and_refused(c, kind) ? wait_for_repeat(x) : 0;
-    if (wait < turn)
-        wait = turn;
     c->state = CALL_FAILED;
     c->quota = false;
     c->failures++;
@@ -509,6 +491,8 @@ bool execute(struct executor *x, const struct intent *i, struct call_log *call_l
     CLEANUP_FREE char *question = question_of(i, path.data);
     if (question && ask_beside(x, i, question, call_log, owner, owner_flights))
         return true;
+    if (x->may_spend && !x->may_spend(x->arg, owner, i))
+        return false;
     struct execution *e = begin_execution(x, i, call_log, owner, owner_flights);
     e->question = TAKE(question);
     take_off(x, e);

@@ -20,9 +20,6 @@
 #define CALL_SETTLE_MS 5000
 #define CALL_BACKOFF_MS 500
 #define CALL_BACKOFF_MAX_MS 60000
-/* Dry runs that were refused wait for a person, or for a quota to become free: all of them together
-   are repeated once in so long at most, in the order in which they were refused. */
-#define CALL_REFUSED_APART_MS 120
 /* A thaw that failed is sent again this soon at the latest. */
 #define CALL_URGENT_MS 2000
 
@@ -37,6 +34,9 @@ struct executor {
     const char *field_manager; /* applies use "<it>-status" and "<it>-finalizer" */
     /* Asked before every write: a worker that is not the leader writes nothing. */
     bool (*may_write)(void *arg);
+    /* Asked before each request of an owner: false: not now. The owner is looked at when its turn
+       comes. NULL: all may be sent. */
+    bool (*may_spend)(void *arg, void *owner, const struct intent *i);
     /* A call of this owner has ended; written: the Wukong as a write or a read of it returned it,
        as JSON, NULL for all else. */
     void (*ended)(void *arg, void *owner, const char *written, size_t written_len);
@@ -44,7 +44,6 @@ struct executor {
     void (*whose)(void *owner, const char **ret_name, const char **ret_uid);
     void *arg;
     unsigned in_flight;
-    int64_t repeat_ms; /* monotonic: until when repeats of refused dry runs are planned */
     struct execution *flying;
     struct readings readings;
     unsigned long long writes; /* requests that change something, ever */

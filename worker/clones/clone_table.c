@@ -88,6 +88,8 @@ struct clone *clone_table_add(struct clone_table *all, const char *ns, const cha
     memcpy(e->uid, uid, uid_size);
     e->usage = (struct clone_usage){.key = e->key, .ns = e->ns, .uid = e->uid};
     e->freeze_waiter.whose = &e->usage;
+    for (size_t i = 0; i < BUDGET_LANES; i++)
+        e->budget[i].whose = &e->usage;
     HASH_ADD_KEYPTR(by_key, all->by_key, e->key, strlen(e->key), e);
     HASH_ADD_KEYPTR(by_uid, all->by_uid, e->uid, strlen(e->uid), e);
     return e;
@@ -240,9 +242,16 @@ void clone_table_count_freeze(struct clone_table *all, struct clone *e)
     }
 }
 
-void clone_table_remove(struct clone_table *all, struct clone *e)
+void clone_table_leave_lines(struct clone_table *all, struct clone *e)
 {
     freeze_queue_leave(&all->freeze_queue, &e->freeze_waiter);
+    for (enum budget_lane_id i = 0; i < BUDGET_LANES; i++)
+        request_budget_leave(&all->budget, i, &e->budget[i]);
+}
+
+void clone_table_remove(struct clone_table *all, struct clone *e)
+{
+    clone_table_leave_lines(all, e);
     set_freezing(all, e, false);
     usage_forget(&all->usage, &e->usage);
     leave_all(all, e);
@@ -424,7 +433,7 @@ bool clone_table_summarise(struct clone_table *all, struct clone *e, const struc
         summarise_share(all, e, &v);
     } else {
         usage_forget(&all->usage, &e->usage);
-        freeze_queue_leave(&all->freeze_queue, &e->freeze_waiter);
+        clone_table_leave_lines(all, e);
         leave_all(all, e);
     }
     clone_state_release(&v);
@@ -451,4 +460,5 @@ void clone_table_release(struct clone_table *all)
     }
     usage_release(&all->usage);
     freeze_queue_release(&all->freeze_queue);
+    request_budget_release(&all->budget);
 }

@@ -16,6 +16,7 @@
 #include "clones/freeze_queue.h"
 #include "clones/indoubt.h"
 #include "clones/metrics.h"
+#include "clones/request_budget.h"
 #include "clones/share_rules.h"
 #include "clones/usage.h"
 #include "kube/object.h"
@@ -71,6 +72,10 @@ struct clone {
     size_t disk_count; /* as the status says; 0: not known */
     struct clone_usage usage;
     struct freeze_waiter freeze_waiter;
+    /* Its requests while nobody knows whether it can run. */
+    struct budget_waiter budget[BUDGET_LANES];
+    bool can_run; /* it has passed the pre-flight, and nothing has held it up since */
+    bool counted; /* what the look that goes on sends is taken from the budget */
     bool owes_thaw;
     bool freezing;              /* among clone_table.freezers */
     struct clone *next_freezer; /* and its place there */
@@ -101,6 +106,7 @@ struct clone_table {
     struct freeze_queue freeze_queue; /* and those that wait for them */
     struct freeze_limit freeze_limit; /* how many may be frozen, */
     unsigned max_frozen;              /* of so many at most, as configured; 0: no limit */
+    struct request_budget budget;     /* of those that have not begun */
 };
 
 struct clone *clone_table_by_key(const struct clone_table *all, const char *ns, const char *name);
@@ -114,6 +120,10 @@ static inline struct clone_usage *usage_by_uid(const struct clone_table *all, co
     struct clone *e = clone_table_by_uid(all, uid);
     return e ? &e->usage : NULL;
 }
+static inline struct clone *clone_of_budget(struct budget_waiter *w, enum budget_lane_id lane)
+{
+    return (struct clone *)((char *)(w - lane) - offsetof(struct clone, budget));
+}
 /* The first entry whose source is that object; go on with same_source_next. */
 struct clone *clone_table_of_source(const struct clone_table *all, const char *ns,
                                     const char *name);
@@ -126,6 +136,8 @@ struct clone *clone_table_add(struct clone_table *all, const char *ns, const cha
                               const char *uid);
 /* Takes it out of all maps; frees it unless calls are under way (clone_landed does then). */
 void clone_table_remove(struct clone_table *all, struct clone *e);
+/* Nobody waits behind one that is not looked at. */
+void clone_table_leave_lines(struct clone_table *all, struct clone *e);
 /* Whether the outcomes of its calls can be forgotten: it is final, and nothing is under way or
    wanted. A status that could not be written (a retry that was asked for) is: it keeps its turn, or
    nobody would look at the Wukong again. */

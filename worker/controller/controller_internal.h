@@ -35,7 +35,7 @@ struct worker {
     struct lease *lease;
     struct watched watched[WORKER_KINDS];
     struct workqueue *queue;
-    struct timer queue_timer;
+    struct timer queue_timer, budget_timer;
     struct clone_table clones;
     struct cache_reader caches; /* the face that observers look through */
     struct policy_cache policies;
@@ -69,6 +69,15 @@ void worker_send_status(struct worker *w, struct clone *e, const struct clone_st
                         struct decision *d);
 /* A write or a read has answered with the Wukong, which may be newer than the cache. */
 void worker_trust_answer(struct worker *w, struct clone *e, const char *json, size_t len);
+
+/* What the look at one that has not begun may send (waiting.c): before its first request, and after
+   its last. */
+void worker_budget_begin(struct worker *w, struct clone *e, const struct decision *d);
+void worker_budget_end(struct worker *w, struct clone *e);
+/* executor.may_spend */
+bool worker_may_spend(struct worker *w, struct clone *e, const struct intent *i);
+/* timer; arg: the worker. Those whose turn has come are looked at. */
+void worker_budget_turns(void *arg);
 
 /* The timer that turns the queue is set for its next key; off while the worker does not lead. */
 void worker_arm_queue(struct worker *w);

@@ -146,6 +146,7 @@ static enum freeze_wish wish_of(const struct decision *d)
 static void carry_out(struct worker *w, struct clone *e, const struct clone_state *v,
                       struct decision *d)
 {
+    worker_budget_begin(w, e, d);
     for (size_t k = 0; k < d->intents.count; k++) {
         const struct intent *i = &d->intents.items[k];
         if (indoubt_forbids(&e->announced, i))
@@ -157,11 +158,14 @@ static void carry_out(struct worker *w, struct clone *e, const struct clone_stat
     freeze_queue_settle(&w->clones.freeze_queue, &e->freeze_waiter, wish_of(d), v->now.mono_ms);
     if (d->write_status)
         worker_send_status(w, e, v, d);
+    worker_budget_end(w, e);
     log_step(e, v, d);
     worker_metrics_step(&e->step, record_final(&d->record) ? NULL : d->step, v->now.mono_ms);
     if (d->again_ms) {
         int64_t delay = d->again_ms - v->now.wall_ms;
-        workqueue_add_at(w->queue, e->key, v->now.mono_ms + (delay > 10 ? delay : 10),
+        /* Who waits for its turn to ask is woken then, and has nothing else to do. */
+        int64_t least = e->budget[LANE_TRIES].waits && delay <= 0 ? WAIT_POLL_MS : 10;
+        workqueue_add_at(w->queue, e->key, v->now.mono_ms + (delay > least ? delay : least),
                          v->now.mono_ms);
     }
     workqueue_hurry(w->queue, e->key, e->freezing);
@@ -245,7 +249,7 @@ void worker_reconcile(struct worker *w, struct clone *e)
     arena_init_soft(&a, LOOKUP_ARENA_BYTES);
     if (!o || o->unreadable || !w->leads) {
         /* Nobody waits behind one that is not looked at. */
-        freeze_queue_leave(&w->clones.freeze_queue, &e->freeze_waiter);
+        clone_table_leave_lines(&w->clones, e);
         return;
     }
     if (observe_wukong(&v, o, &err) == 0 && v.effective.is_clone) {

@@ -71,12 +71,16 @@ void worker_send_status(struct worker *w, struct clone *e, const struct clone_st
     if (finalizer && finalizer->state == CALL_FLYING)
         return;
     /* That it has been seen is told soon, however many are under way. */
-    int64_t at = since + (v->status ? status_pause_ms(w->clones.usage.held) : STATUS_SOFT_MS);
+    bool seen = json_get(v->status, "cloneStatus");
+    int64_t at = since + (seen ? status_pause_ms(w->clones.usage.held) : STATUS_SOFT_MS);
     if (change == STATUS_SOFT && !d->persist_first && v->now.wall_ms < at) {
         if (!d->again_ms || at < d->again_ms)
             d->again_ms = at;
         return;
     }
+    /* What it is about to try says more than that it waits for its turn to try it. */
+    if (change == STATUS_SOFT && !d->persist_first && e->budget[LANE_TRIES].waits && !d->held_up)
+        return;
     struct intent i = {.verb = INTENT_STATUS,
                        .kind = &worker_kinds[KIND_WUKONG],
                        .ns = e->ns,
@@ -92,11 +96,14 @@ void worker_send_status(struct worker *w, struct clone *e, const struct clone_st
         i.mark_sent = (struct freeze_proof){PROOF_ARMED, d->record.attempt.freeze.requested_ms};
     else if (d->record.attempt.freeze.thawed_ms && !v->record.attempt.freeze.thawed_ms)
         i.mark_sent = (struct freeze_proof){PROOF_THAWED, d->record.attempt.freeze.requested_ms};
-    e->status_ms = v->now.wall_ms;
     const struct call *last = call_log_find(&e->call_log, i.key);
     bool flying = last && last->state == CALL_FLYING;
-    if (execute(&w->executor, &i, &e->call_log, e, &e->flights))
+    if (change == STATUS_HARD || d->persist_first)
+        e->counted = false;
+    if (execute(&w->executor, &i, &e->call_log, e, &e->flights)) {
+        e->status_ms = v->now.wall_ms;
         announce(w, e, v, d);
+    }
     if (change == STATUS_HARD && !flying)
         worker_metrics_record(v, &d->record);
 }

@@ -101,6 +101,11 @@ static bool may_write(void *arg)
     return w->leads && (!w->lease || lease_leading(w->lease));
 }
 
+static bool may_spend(void *arg, void *owner, const struct intent *i)
+{
+    return worker_may_spend(arg, owner, i);
+}
+
 static bool may_report(void *arg)
 {
     struct worker *w = arg;
@@ -261,6 +266,7 @@ struct worker *worker_new(const struct worker_config *config)
                                     .rng = config->rng,
                                     .field_manager = "wukong-worker",
                                     .may_write = may_write,
+                                    .may_spend = may_spend,
                                     .ended = call_ended,
                                     .whose = name_owner,
                                     .arg = w};
@@ -286,6 +292,7 @@ struct worker *worker_new(const struct worker_config *config)
     timer_init(&w->queue_timer, queue_timer, w);
     timer_init(&w->resigning.look, resign, w);
     w->clones.max_frozen = config->max_frozen;
+    timer_init(&w->budget_timer, worker_budget_turns, w);
     w->clones.usage.wake = worker_turn_came;
     w->clones.usage.arg = w;
     for (int k = 0; k < WORKER_KINDS; k++)
@@ -346,6 +353,7 @@ void worker_free(struct worker *w)
         return;
     timer_cancel(w->config.timers, &w->queue_timer);
     timer_cancel(w->config.timers, &w->resigning.look);
+    timer_cancel(w->config.timers, &w->budget_timer);
     lease_free(w->lease);
     sweep_free(w->sweep);
     for (int k = 0; k < WORKER_KINDS; k++) {

@@ -105,10 +105,22 @@ static enum share_state share_state(const struct clone_state *v, const struct wa
                                                                                  : SHARE_BLOCKED;
 }
 
+/* So far it only reads and tries: a Wukong that is deleted now leaves nothing behind, and one that
+   waits for a person for months costs no write of a finalizer, nor does its deletion wait for us.
+ */
+static bool makes_nothing(const struct clone_state *v, const struct walk *w)
+{
+    bool starts = w->current == CLONE_STEP_SOURCE && w->status == STEP_TODO;
+    return w->current <= CLONE_STEP_PREFLIGHT && !starts && !record_begun(&v->record) &&
+           !share_begun(&v->record);
+}
+
 static void go_on(const struct clone_state *v, struct decision *d)
 {
     struct walk w = walk_steps(v);
     d->share = share_state(v, &w);
+    d->tries = w.current <= CLONE_STEP_PREFLIGHT && clone_may_be_held(v);
+    d->held_up = d->tries && w.why.reason != REASON_WAITING;
     d->waits_to_freeze = w.current > CLONE_STEP_PREFLIGHT && w.why.reason == REASON_QUEUED;
     d->prepares = w.current == CLONE_STEP_PREFLIGHT && w.why.reason == REASON_WAITING;
     d->record.phase = v->record.attempts || w.current > 1 ? PHASE_CLONING : PHASE_PENDING;
@@ -145,8 +157,9 @@ static void go_on(const struct clone_state *v, struct decision *d)
         (void)teardown_hold_parents(v, d);
     /* Nothing that must be undone is begun before the finalizer is there. */
     const struct clone_step *step = w.current < CLONE_STEPS ? &clone_steps[w.current] : NULL;
-    bool guarded = v->wukong->has_finalizer ||
-                   (step && (w.current == CLONE_STEP_PREFLIGHT || w.current == CLONE_STEP_POLICY));
+    bool guarded = v->wukong->has_finalizer || makes_nothing(v, &w);
+    if (!guarded)
+        write_finalizer(v, d, true);
     if (step && w.status == STEP_TODO && step->run && guarded)
         step->run(v, d);
     if (w.current < CLONE_STEPS) {
@@ -276,12 +289,12 @@ void clone_decide(const struct clone_state *v, struct decision *d)
     } else {
         if (!str_empty(v->retry) && !v->record.retry_token)
             d->record.retry_token = v->retry;
-        /* The finalizer comes before anything that must be undone. */
-        write_finalizer(v, d, true);
-        if (record_aborted(&v->record))
+        if (record_aborted(&v->record)) {
+            write_finalizer(v, d, true);
             after_failure(v, d);
-        else
+        } else {
             go_on(v, d);
+        }
     }
     summary(v, d);
 }

@@ -49,7 +49,7 @@ const struct kube_kind worker_kinds[ALL_KINDS] = {
                      .packed = F_STATUS, .compressed_hint = status_hint},
     [KIND_VM] = {RESOURCE_VM,
                  .fields = {F_PRINTABLE, F_READY, F_CONDITIONS, F_SNAPSHOT_IN_PROGRESS,
-                            F_RESTORE_IN_PROGRESS, F_LABELS},
+                            F_RESTORE_IN_PROGRESS, F_RUN_STRATEGY, F_VM_RUNNING, F_LABELS},
                  .label_key = WUKONG_UID_LABEL},
     [KIND_VMI] = {RESOURCE_VMI, .fields = {F_PHASE, F_CONDITIONS, F_FREEZE_STATUS, F_REVISION_NAME,
                                            F_MIGRATION, F_MIGRATED_VOLUMES, F_BACKUP_STATUS,

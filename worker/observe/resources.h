@@ -51,6 +51,8 @@ extern const struct kube_kind worker_kinds[ALL_KINDS];
 #define F_FINALIZERS "metadata.finalizers[]"
 #define F_PHASE "status.phase"
 #define F_CONDITIONS "status.conditions[]"
+#define F_RUN_STRATEGY "spec.runStrategy"
+#define F_VM_RUNNING "spec.running"
 #define F_PRINTABLE "status.printableStatus"
 #define F_READY "status.ready"
 #define F_SNAPSHOT_IN_PROGRESS "status.snapshotInProgress"

@@ -37,6 +37,8 @@ void observe_source(struct clone_state *v, const struct cache_reader *c)
         .migration = clone_field_tree(v, vmi, F_MIGRATION),
         .backup = clone_field_tree(v, vmi, F_BACKUP_STATUS),
     });
+    v->kubevirt_starts = str_eq(kube_object_field(vm, F_RUN_STRATEGY), "Always") ||
+                         str_eq(kube_object_field(vm, F_VM_RUNNING), "true");
 }
 
 /* What others do to the guest while we hold a freeze; there is no lock that forbids it. */

@@ -244,6 +244,7 @@ struct clone_state {
     const char *retry;   /* annotation; NULL */
     const struct call_log *call_log;
     struct source_machine source;
+    bool kubevirt_starts; /* the source runs by its own runStrategy, or soon will */
     struct other_clones others;
     bool source_ns_terminating; /* and it is not the Wukong's own */
     bool own_ns_terminating;

@@ -150,10 +150,14 @@ static int64_t snapshots_kept(const struct policy_gate *p, const struct clone *s
 
 /* Nothing that lies outside the policies keeps it from going on now: what waits for its source, a
    quota or a class, for an hour perhaps, must not keep a slot from the others. */
-static bool could_go_on(const struct policy_gate *p, const struct clone_state *v)
+static bool could_go_on(const struct policy_gate *p, const struct clone *e,
+                        const struct clone_state *v)
 {
     struct why why = {0};
     if (v->permit.refusal || v->permitted_ms > v->now.wall_ms)
+        return false;
+    /* It knows more when its turn has come. */
+    if (e->budget[LANE_TRIES].waits)
         return false;
     enum step_status source = step_source_check(v, &why);
     if (source == STEP_WAIT)
@@ -221,7 +225,7 @@ static void judge_begin(const struct policy_gate *p, struct clone *e, const stru
     const struct disks *plan = plan_of(v);
     bool begun = record_begun(&v->record);
     describe_disks(p, e, v, plan);
-    bool could = !begun && could_go_on(p, v);
+    bool could = !begun && could_go_on(p, e, v);
     struct policy_case c = {
         .request = request_of(p, o, v, plan),
         .competes = could,

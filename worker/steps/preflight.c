@@ -24,6 +24,15 @@ static int64_t age_ms(const struct clone_state *v, const struct call *c)
     return rests ? 0 : v->now.wall_ms - c->done_ms;
 }
 
+/* What was read stands until something is to be made of it, while the caches show the very same:
+   what is yet to be tried may wait for its turn among a thousand. */
+static bool still_tries(const struct clone_state *v);
+static bool is_young(const struct clone_state *v, const struct call *c, int64_t fresh_ms)
+{
+    int64_t age = age_ms(v, c);
+    return age < fresh_ms || (age < READ_TRUST_MS && still_tries(v));
+}
+
 /* That a claim is not there is an answer, too: it may be one that nobody wants. */
 static bool read_fresh(const struct clone_state *v, const struct capture_read *r)
 {
@@ -35,7 +44,7 @@ static bool read_fresh(const struct clone_state *v, const struct capture_read *r
         return false;
     /* Who waits for another one's snapshot takes that one's reading, too. */
     bool follows = v->share.role == SHARE_FOLLOW || v->share.role == SHARE_BOUND;
-    return answered && age_ms(v, c) < (follows ? DRY_RUN_FRESH_MS : READ_FRESH_MS);
+    return answered && is_young(v, c, follows ? DRY_RUN_FRESH_MS : READ_FRESH_MS);
 }
 
 static const struct call *dry_call(const struct clone_state *v, enum call_kind kind,
@@ -139,6 +148,17 @@ static bool trial_at(const struct clone_state *v, size_t n, struct trial *ret)
     return false;
 }
 
+static bool still_tries(const struct clone_state *v)
+{
+    struct trial t;
+    if (!v->capture.present || !v->capture.current || v->capture.refusal)
+        return false;
+    for (size_t n = 0; trial_at(v, n, &t); n++)
+        if (!trial_passed(&t, dry_call(v, t.call, t.name)))
+            return true;
+    return false;
+}
+
 static void try_once(const struct clone_state *v, struct decision *d, const struct trial *t)
 {
     if (t->call == CALL_DRY_CLAIM)
@@ -201,7 +221,7 @@ static enum found find_need(const struct clone_state *v, const struct needed_obj
         return FOUND_HIDDEN;
     if (need_missing(n, c))
         return FOUND_MISSING;
-    return call_ok(c) && age_ms(v, c) < READ_FRESH_MS ? FOUND_THERE : FOUND_UNKNOWN;
+    return call_ok(c) && is_young(v, c, READ_FRESH_MS) ? FOUND_THERE : FOUND_UNKNOWN;
 }
 
 static void tell_missing(const struct needed_object *n, struct why *why)
@@ -363,6 +383,12 @@ static enum step_status still_held(const struct clone_state *v, struct why *why,
 
 /* --- the step --- */
 
+/* While nothing more of the source is read, and nothing made of it, the last answer will do. */
+static enum step_status check_right(const struct clone_state *v, struct why *why)
+{
+    return still_tries(v) ? STEP_DONE : check_access(v, ACCESS_CLONE, why);
+}
+
 enum step_status step_preflight_check(const struct clone_state *v, struct why *why)
 {
     /* A restarted worker reads back from the first snapshot what the others are to be made of. */
@@ -373,7 +399,7 @@ enum step_status step_preflight_check(const struct clone_state *v, struct why *w
     enum step_status held = still_held(v, why, NULL);
     if (held != STEP_DONE)
         return held;
-    enum step_status access = check_access(v, ACCESS_CLONE, why);
+    enum step_status access = check_right(v, why);
     if (access != STEP_DONE)
         return access;
     bool told = why->reason != REASON_NONE;
@@ -418,7 +444,7 @@ void step_preflight_run(const struct clone_state *v, struct decision *d)
     struct why why = {0};
     if (still_held(v, &why, d) == STEP_TODO)
         return;
-    if (check_access(v, ACCESS_CLONE, &why) != STEP_DONE) {
+    if (check_right(v, &why) != STEP_DONE) {
         access_ask(v, ACCESS_CLONE, d);
         return;
     }

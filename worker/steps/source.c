@@ -185,6 +185,14 @@ static bool source_is_free(const struct clone_state *v)
 
 static enum step_status check_start_of_source(const struct clone_state *v, struct why *why)
 {
+    /* KubeVirt answers 409 to whoever asks for it ("Always does not support manual start requests",
+       pkg/virt-api/rest/subresource.go). One that was announced goes on: it made Always of Halted.
+     */
+    if (v->kubevirt_starts && !v->record.started.at_ms) {
+        why_set(why, REASON_SOURCE_STARTING, "KubeVirt is starting the source %s/%s",
+                v->effective.source_ns, v->effective.source_name);
+        return wait_for(why, v, 0);
+    }
     if (!v->permit.may_start) {
         why_set(
             why, REASON_NOT_ADMITTED,

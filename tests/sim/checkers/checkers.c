@@ -221,6 +221,19 @@ static void claim_created(struct sim *s, const struct seen_wukong *k, const stru
                       o->name, k->name, name);
 }
 
+/* A Wukong that is deleted before it has our finalizer is gone at once, and nobody would remove
+   what was made for it. */
+static void check_finalizer(struct sim *s, const char *who, const struct seen_wukong *k,
+                            const struct api_object *o)
+{
+    const struct api_object *w = api_find(&s->api, API_WUKONG, k->ns, k->name);
+    if (w && str_eq(w->uid, k->uid) && !k->final && !api_deleting(w->tree) &&
+        !jt_has(json_at(w->tree, "metadata.finalizers"), WUKONG_FINALIZER))
+        sim_violation(s, "the-finalizer-comes-first",
+                      "%s created %s %s, and Wukong %s has no finalizer", who,
+                      api_kinds[o->kind].kind, o->name, k->name);
+}
+
 static void child_created(struct sim *s, const char *who, const struct api_object *o)
 {
     struct seen_wukong *k = checkers_owner(s, o->tree);
@@ -236,6 +249,7 @@ static void child_created(struct sim *s, const char *who, const struct api_objec
     if (k->final && !k->retried)
         sim_violation(s, "finished-never-runs-again", "%s created %s %s for the finished %s", who,
                       api_kinds[o->kind].kind, o->name, k->name);
+    check_finalizer(s, who, k, o);
     if (o->kind == API_PVC)
         claim_created(s, k, o);
     if (o->kind == API_VM)

@@ -205,7 +205,7 @@ static void on_note(void *arg, const char *text)
 static bool on_submitted(void *arg, const char *who, const struct kube_request *r)
 {
     struct sim *s = arg;
-    if (s->verbose && is_intent(r->method, r->path))
+    if (s->verbose && !strstr(r->path, "/leases"))
         (void)printf("          %.3f %s sends %s\n", (double)s->now_ms / 1000, who, r->path);
     checkers_submitted(s, who, r);
     if (s->plan) {

@@ -126,30 +126,31 @@ static void test_retry_after_is_heeded(void **state)
     assert_in_range(wait_after_failure(f, &snapshot, 40), 40000, 60000);
 }
 
-/* A thousand clones that wait for a quota repeat their dry runs in turn, a few by their backoff. */
-static void test_refused_dry_runs_are_repeated_in_turn(void **state)
+static bool spends_none(void *arg, void *owner, const struct intent *i)
+{
+    unsigned *asked = owner;
+    (void)arg;
+    (*asked)++;
+    return i->verb == INTENT_DELETE;
+}
+
+/* Who may not spend a request sends none, and knows no more than before; it is asked only for what
+   would be sent. */
+static void test_no_request_without_budget(void **state)
 {
     struct fixture *f = *state;
-    int64_t last = 0, now = clock_mono(&f->fake.clock);
-    for (int n = 0; n < 1000; n++) {
-        struct intent dry = {.verb = INTENT_DRY_RUN,
-                             .kind = &worker_kinds[KIND_PVC],
-                             .ns = "ns",
-                             .name = "c",
-                             .body = "{}",
-                             .key = {.kind = CALL_DRY_CLAIM, .number = n, .name = "c"}};
-        assert_true(send(f, &dry));
-        fake_answer(&f->fake, fake_call(&f->fake), 403,
-                    "{\"kind\":\"Status\",\"code\":403,\"message\":\"exceeded quota: q\"}");
-        int64_t at = call_log_find(&f->call_log, dry.key)->retry_mono_ms;
-        if (n < 4)
-            assert_in_range(at - now, CALL_BACKOFF_MS, CALL_BACKOFF_MS * 3 / 2);
-        if (n > 100)
-            assert_int_equal(at - last, CALL_REFUSED_APART_MS);
-        last = at;
-    }
-    /* What failed for another reason, or is no dry run, does not wait in that line. */
-    assert_in_range(wait_after_failure(f, &snapshot, 0), CALL_BACKOFF_MS, CALL_BACKOFF_MS * 3 / 2);
+    unsigned asked = 0, flights = 0;
+    f->x.may_spend = spends_none;
+    assert_false(execute(&f->x, &snapshot, &f->call_log, &asked, &flights));
+    assert_int_equal(asked, 1);
+    assert_int_equal(flights, 0);
+    assert_null(call_log_find(&f->call_log, snapshot.key));
+    f->x.may_spend = NULL;
+    assert_true(send(f, &snapshot));
+    f->x.may_spend = spends_none;
+    assert_false(execute(&f->x, &snapshot, &f->call_log, &asked, &flights));
+    assert_int_equal(asked, 1);
+    fake_answer(&f->fake, fake_call(&f->fake), 201, "{}");
 }
 
 /* Before all other requests: the thaw, and what is made while a guest is frozen. */
@@ -460,7 +461,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_backoff_doubles_to_a_limit),
         TEST(test_retry_after_is_heeded),
-        TEST(test_refused_dry_runs_are_repeated_in_turn),
+        TEST(test_no_request_without_budget),
         TEST(test_a_thaw_is_sent_again_soon),
         TEST(test_what_is_urgent),
         TEST(test_what_worked_is_not_sent_again_until_the_caches_show_it),
