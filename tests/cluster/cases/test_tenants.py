@@ -20,15 +20,48 @@ harness.quick_storage()
 API = "vm.novasphere.dev/v1alpha1"
 RBAC = "rbac.authorization.k8s.io/v1"
 UID_LABEL = "vm.novasphere.dev/wukong-uid"
+CAPTURE = "vm.novasphere.dev/source-spec"
 # KubeVirt's aggregated edit role, as far as it concerns what is tried here, and snapshots.
 EDIT = [
     {"apiGroups": ["kubevirt.io"], "resources": ["virtualmachines", "virtualmachineinstances"], "verbs": ["*"]},
     {"apiGroups": ["snapshot.storage.k8s.io"], "resources": ["volumesnapshots"], "verbs": ["*"]},
+    {"apiGroups": ["groupsnapshot.storage.k8s.io"], "resources": ["volumegroupsnapshots"], "verbs": ["*"]},
     {"apiGroups": ["snapshot.kubevirt.io"], "resources": ["virtualmachinesnapshots"], "verbs": ["*"]},
 ]
 # A review may hold the webhook's only thread for this long, reading it included (docs/benchmarks.md); the
 # API server's and this machine's part in what is measured here come on top.
 REVIEW_S = 1.5
+
+
+def spec_schema(kube):
+    crd = kube.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", None, "wukongs.vm.novasphere.dev")
+    return crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+
+
+def texts_of(schema, path=()):
+    """Each place that a text may stand at; "[]" is a list's first item, "{}" a map's member."""
+    if "properties" in schema:
+        for name, below in schema["properties"].items():
+            yield from texts_of(below, (*path, name))
+    elif schema.get("type") == "array":
+        yield from texts_of(schema["items"], (*path, "[]"))
+    elif isinstance(schema.get("additionalProperties"), dict):
+        yield from texts_of(schema["additionalProperties"], (*path, "{}"))
+    elif schema.get("type", "string") == "string":
+        yield path
+
+
+def fill(tree, path, text):
+    for step, below in zip(path, (*path[1:], None)):
+        value = text if below is None else [] if below == "[]" else {}
+        if step == "[]":
+            tree.append(value)
+            tree = tree[0]
+        elif below is None:
+            tree["a" if step == "{}" else step] = text
+        else:
+            tree = tree.setdefault("a" if step == "{}" else step, value)
+
 
 
 def cpu_seconds(pid):
@@ -183,6 +216,59 @@ class Tenants(vms.CloneCase):
         self.others_go_on()
         self.mallory.delete(API, "Wukong", self.hers, "w")
 
+    def test_her_odd_texts_stop_nobody(self):
+        """In each field of the spec that holds a text, as the CRD has them: 100 KB, U+0000, half a
+        character, and characters that turn lines round. Each is refused or waits, and is answered soon."""
+        odd = {"long": "x" * 100_000, "nul": "a\u0000b", "half": "\ud83d", "turned": "\u202eexe.\ufeff\u0301🐲",
+               "lines": "a\r\n::error::b\x1b[2J"}
+        before, sent = cpu_seconds(self.pids["webhook"]), 0
+        for path in texts_of(spec_schema(self.kube)):
+            for what, text in odd.items():
+                body = self.hers_wukong(f"odd-{sent}", "nothing")
+                fill(body["spec"], path, text)
+                sent += 1
+                try:
+                    self.mallory.create(body)
+                except ApiError as refusal:
+                    self.assertIn(refusal.code, (400, 403, 413, 422), f"{path} {what}: {refusal}")
+        self.assertGreater(sent, 250)
+        self.assertLess(cpu_seconds(self.pids["webhook"]) - before, sent * 0.1)
+        notes = self.hers_wukong("notes", "nothing")
+        notes["metadata"]["annotations"] = {f"vm.novasphere.dev/{n}": "\u202e🐲" * 8000 for n in (
+            "retry", "admission", "source-spec", "x")}
+        self.may(lambda: self.mallory.create(notes))
+        self.others_go_on()
+
+    def test_her_groups_stop_nobody_and_are_no_cut(self):
+        """VolumeGroupSnapshots and VolumeSnapshots that bear another clone's labels, name it as their owner,
+        or say that they belong to a group that is not there; made, edited and deleted while it is cut."""
+        source = self.source("payroll")
+        made = self.clone("theirs", source)
+        uid = made["metadata"]["uid"]
+        marks = {UID_LABEL: uid, "vm.novasphere.dev/attempt": "1", "vm.novasphere.dev/disk-index": "0"}
+        self.kube.create(objects.claim(self.hers, "data"))
+        for i in range(12):
+            group = objects.group_snapshot(self.hers, f"g{i}", {"a": "b"}, "nobody")
+            group["metadata"].update({"labels": marks, "ownerReferences": [{
+                "apiVersion": API, "kind": "Wukong", "name": "theirs", "uid": uid}]})
+            member = objects.snapshot(self.hers, f"m{i}", "data", labels=marks if i % 2 else None)
+            member["metadata"]["ownerReferences"] = [{
+                "apiVersion": objects.GROUP_API, "kind": "VolumeGroupSnapshot", "name": f"g{i}", "uid": uid}]
+            for one, kind in ((group, "VolumeGroupSnapshot"), (member, "VolumeSnapshot")):
+                api, name = one["apiVersion"], one["metadata"]["name"]
+                self.mallory.create(one)
+                # The garbage collector looks for owners of the same namespace alone, and may have been here.
+                self.may(lambda a=api, k=kind, n=name: self.mallory.patch(a, k, self.hers, n, {
+                    "metadata": {"annotations": {CAPTURE: "{}", "groupsnapshot.storage.kubernetes.io/x": "\u0000"}}}))
+                if i % 3 == 0:
+                    self.may(lambda a=api, k=kind, n=name: self.mallory.delete(a, k, self.hers, n))
+        self.assert_refused(lambda: self.mallory.create({
+            "apiVersion": objects.GROUP_API, "kind": "VolumeGroupSnapshotContent", "metadata": {"name": "hers"},
+            "spec": {}}), code=403)
+        self.wait_ended("theirs")
+        self.assert_cloned("theirs", source)
+        self.others_go_on()
+
     # ---- authority ------------------------------------------------------------------------------
 
     def test_she_learns_nothing_of_another_namespace(self):
@@ -287,6 +373,59 @@ class Tenants(vms.CloneCase):
         made = json.dumps(self.vm_of("copy", self.hers)["spec"])
         self.assertNotIn("db-password", made)
         self.assertNotIn("serviceAccountName", made)
+
+    def test_an_edited_capture_brings_no_secret(self):
+        """The same by the annotation that holds what the source was, on a snapshot in the source's own
+        namespace: edited between the cut and the restore, and read by a worker that begins then."""
+        source = self.source("gold")
+        vms.set_disk_fault(self.bed, source.handle("root"), snapshot_ready_ms=15000)
+        self.kube.create({"apiVersion": "v1", "kind": "Secret",
+                          "metadata": {"name": "db-password", "namespace": self.hers}, "stringData": {"p": "x"}})
+        self.clone("copy", namespace=self.hers, clone_source={
+            "type": "vmi", "vmiName": "gold", "namespace": self.namespace})
+        carrier = self.wait_for(lambda: next((c for c in self.snapshots() if CAPTURE in (
+            c["metadata"].get("annotations") or {})), None), 40, "the capture")
+        tree = json.loads(carrier["metadata"]["annotations"][CAPTURE])
+        spec = tree["source"]["spec"]["template"]["spec"]
+        spec["volumes"] += [{"name": "s", "secret": {"secretName": "db-password"}},
+                            {"name": "a", "serviceAccount": {"serviceAccountName": "default"}},
+                            {"name": "d", "downwardAPI": {"fields": []}},
+                            {"name": "k", "sysprep": {"secret": {"name": "db-password"}}}]
+        spec["domain"]["devices"]["disks"] += [{"name": n, "disk": {"bus": "virtio"}} for n in "sadk"]
+        spec["accessCredentials"] = [{"sshPublicKey": {"source": {"secret": {"secretName": "db-password"}},
+                                                      "propagationMethod": {"configDrive": {}}}}]
+        self.kube.patch(objects.SNAPSHOT_API, "VolumeSnapshot", self.namespace, carrier["metadata"]["name"],
+                        {"metadata": {"annotations": {CAPTURE: json.dumps(tree)}}})
+        self.bed.restart("worker")
+        self.pids = self.processes()
+        self.wait_for(lambda: vms.clone_status(self.wukong("copy", self.hers)).get("phase") in (
+            "Succeeded", "Failed"), 120, "the clone to end")
+        machines = json.dumps([m["spec"] for m in self.kube.list(vms.KUBEVIRT_API, "VirtualMachine", self.hers)])
+        self.assertNotIn("db-password", machines)
+        self.assertNotIn("serviceAccountName", machines)
+        self.others_go_on()
+
+    def test_a_right_that_is_taken_away_is_kept_by_no_waiting_clone(self):
+        """She may clone the source when she asks, and may not any more when the clone's time has come."""
+        source = self.source("payroll")
+        self.kube.create({"apiVersion": RBAC, "kind": "Role",
+                          "metadata": {"name": "clone", "namespace": self.namespace},
+                          "rules": [{"apiGroups": ["vm.novasphere.dev"], "resources": ["wukongs/source"],
+                                     "verbs": ["create"]}]})
+        self.grant("clone", "Role", self.namespace)
+        late = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 20))
+        wanted = self.hers_wukong("late", source.name, namespace=self.namespace, notBefore=late)
+        self.wait_for(lambda: self.may(lambda: self.mallory.create(wanted)), 15, "her right to be in force")
+        self.kube.delete(RBAC, "RoleBinding", self.namespace, "mallory-clone")
+        mark = self.bed.audit_mark()
+        found = self.wait_reason("late", "PolicyAllowed", "NotAdmitted", timeout_s=60, namespace=self.hers)
+        self.assertNotIn("attempts", vms.clone_status(found))
+        self.assertEqual([], source.log("freeze-request"))
+        self.assertEqual([], self.kube.list("v1", "PersistentVolumeClaim", self.hers))
+        worker = self.bed.account("worker")
+        self.assertEqual([], [e["requestURI"] for e in self.bed.audit_entries(mark)
+                              if e["user"]["username"] == worker and f"/{source.name}" in e["requestURI"]])
+        self.others_go_on()
 
 
 if __name__ == "__main__":
