@@ -172,6 +172,10 @@ static void text_disk(const struct page *p, const struct plan_disk *d)
               str_or(k->snapshot_class, "not known"), k->snapshot_class ? " (" : "",
               k->snapshot_class ? class_origin_texts[k->snapshot_class_origin] : "",
               k->snapshot_class ? ")" : "");
+    if (k->method_why)
+        linef(&inner, "    method", "Auto takes a %s: %s",
+              snapshot_method_names[k->grouped ? METHOD_GROUP_SNAPSHOT : METHOD_VOLUME_SNAPSHOT],
+              k->method_why);
     if (k->snapshot_class || p->f->vm_snapshot)
         linef(&inner, "    cut", "rule %s, %s%s%s%s", cut_rule_names[k->cut.rule],
               cut_origin_texts[k->cut.origin], k->cut.why ? ": " : "", str_or(k->cut.why, ""),
@@ -306,6 +310,7 @@ static void json_disk(struct json_writer *w, const struct plan *f, const struct 
         json_string(w, "name", d->snapshot);
         json_string(w, "class", k->snapshot_class);
         json_boolean(w, "group", k->grouped);
+        json_string(w, "groupBecause", k->method_why);
         if (k->snapshot_class)
             json_string(w, "classBecause", class_origin_texts[k->snapshot_class_origin]);
         json_string(w, "cutRule", cut_rule_names[k->cut.rule]);

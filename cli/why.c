@@ -44,12 +44,39 @@ static void tell_machines(const struct telling *t)
             tell_line(t, "machine:", str_or(json_str(target, "vmName"), "?"));
 }
 
+/* By what the disks were, or are to be, cut: a group, single snapshots, or both; and why. */
+static void tell_method(const struct telling *t)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_OBJECT_BYTES);
+    const char *reason = json_str(t->clone, "snapshotMethodReason");
+    const char *refused = json_str(t->clone, "groupSnapshotRefused.message");
+    bool group = false, single = false;
+    const cJSON *disk;
+    cJSON_ArrayForEach (disk, json_get(t->clone, "disks")) {
+        const char *method = json_str(disk, "snapshotMethod");
+        group |= str_eq(method, snapshot_method_names[METHOD_GROUP_SNAPSHOT]);
+        single |= str_eq(method, snapshot_method_names[METHOD_VOLUME_SNAPSHOT]);
+    }
+    if (!group && !single)
+        return;
+    buf_addf(&text, "%s%s%s", group ? snapshot_method_names[METHOD_GROUP_SNAPSHOT] : "",
+             group && single ? " and " : "",
+             single ? snapshot_method_names[METHOD_VOLUME_SNAPSHOT] : "");
+    /* The reason says it, too, once the disks are planned again. */
+    if (reason)
+        buf_addf(&text, ", because %s", reason);
+    else if (refused)
+        buf_addf(&text, ", because a VolumeGroupSnapshot failed: %s", refused);
+    tell_line(t, "cut by:", text.data);
+}
+
 static void tell_success(const struct telling *t)
 {
     int64_t frozen;
     buf_addf(t->out, "%s is done.\n", t->name);
     tell_machines(t);
     tell_line(t, "data:", str_or(json_str(t->clone, "consistency"), "consistency unknown"));
+    tell_method(t);
     if (json_int(t->clone, "freezeMilliseconds", &frozen))
         buf_addf(t->out, "  %-11s %lld ms\n", "frozen:", (long long)frozen);
 }
@@ -164,6 +191,7 @@ static void tell_waiting(const struct telling *t, const cJSON *ready, bool faile
         tell_gates(t);
     if (!failed)
         tell_until(t);
+    tell_method(t);
     tell_error(t, reason);
     tell_conditions(t, message);
     tell_remedy(t, known, failed);

@@ -60,15 +60,22 @@ static void live_drivers(const cJSON *list, struct arena *a, struct class_facts 
     ret->drivers_known = true;
 }
 
+/* Whether the plan of the disks may take a VolumeGroupSnapshotClass. */
+static bool may_group(const struct wukong *w, const struct wukong_effective *e)
+{
+    const struct wukong_source *s = &w->spec.source;
+    return e->method == METHOD_GROUP_SNAPSHOT || (e->method == METHOD_AUTO && e->needs_snapshot &&
+                                                  (!s->snapshot_class || s->group_class));
+}
+
 /* A list that cannot be read leaves the cache's view in force. */
-static void live_lists(const struct wukong_effective *e, struct lookups *lookups, struct arena *a,
-                       struct source_info *g)
+static void live_lists(const struct wukong *w, const struct wukong_effective *e,
+                       struct lookups *lookups, struct arena *a, struct source_info *g)
 {
     struct lookup *storage = lookups_get(lookups, LOOKUP_STORAGE_CLASSES, NULL, NULL);
     struct lookup *snapshot = lookups_get(lookups, LOOKUP_SNAPSHOT_CLASSES, NULL, NULL);
-    struct lookup *groups = e->method == METHOD_GROUP_SNAPSHOT
-                                ? lookups_get(lookups, LOOKUP_GROUP_CLASSES, NULL, NULL)
-                                : NULL;
+    struct lookup *groups =
+        may_group(w, e) ? lookups_get(lookups, LOOKUP_GROUP_CLASSES, NULL, NULL) : NULL;
     struct lookup *drivers = lookups_get(lookups, LOOKUP_DRIVERS, NULL, NULL);
     struct lookup *policies = lookups_get(lookups, LOOKUP_POLICIES, NULL, NULL);
     bool known = false;
@@ -218,7 +225,7 @@ void look_up_source(const struct source_known *known, const struct wukong *w,
     if (known->classes)
         g.classes = *known->classes;
     if (live)
-        live_lists(e, lookups, a, &g);
+        live_lists(w, e, lookups, a, &g);
     look_up_machine(w, e, known->cdi_known && !live, lookups, a, &g);
     if (policies_select(&g, true))
         g.source_ns_labels_known = read_labels(

@@ -33,7 +33,8 @@ void share_write_key(const struct wukong *wukong, const struct wukong_effective 
     json_string(&w, NULL, e->source_ns);
     json_string(&w, NULL, str_or(e->source_name, ""));
     json_number(&w, NULL, e->clone_type);
-    json_number(&w, NULL, e->method);
+    /* What Auto takes is known when the disks are planned, and is part of the other key. */
+    json_number(&w, NULL, e->method == METHOD_AUTO ? METHOD_VOLUME_SNAPSHOT : e->method);
     json_number(&w, NULL, e->quiesce);
     json_boolean(&w, NULL, e->allow_unsnapshottable);
     json_string(&w, NULL, str_or(s->snapshot_class, ""));
@@ -65,6 +66,7 @@ void share_write_ready_key(const struct clone_state *v, struct buf *out)
         json_string(&w, NULL, p->volume);
         json_string(&w, NULL, p->claim);
         json_string(&w, NULL, str_or(p->snapshot_class, ""));
+        json_boolean(&w, NULL, p->grouped);
         json_string(&w, NULL, str_or(p->storage_class, ""));
         json_string(&w, NULL, cut_rule_names[p->cut.rule]);
         json_number(&w, NULL, p->method);

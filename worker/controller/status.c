@@ -184,10 +184,16 @@ static void write_disks(struct json_writer *w, const struct clone_state *v)
         json_string(w, "method", disk_method(v, i));
         if (disk_takes_snapshot(p->method))
             json_string(w, "cutRule", cut_rule_names[p->cut.rule]);
+        if (disk_takes_snapshot(p->method) && !clone_uses_vm_snapshot(v))
+            json_string(
+                w, "snapshotMethod",
+                snapshot_method_names[p->grouped ? METHOD_GROUP_SNAPSHOT : METHOD_VOLUME_SNAPSHOT]);
         json_end(w);
     }
     json_end(w);
 }
+
+#define METHOD_REASON_MAX 2048
 
 /* An object of the API server's takes 1.5 MiB at most, its managedFields included, which name each
    entry once more. Beyond this many claims those of each target are left out: a record that cannot
@@ -241,6 +247,32 @@ static void write_targets(struct json_writer *w, const struct clone_state *v,
             json_end(w);
         json_end(w);
     }
+    json_end(w);
+}
+
+/* Why Auto takes what it takes: each reason once, in the order of the disks. */
+static void write_method_reason(struct json_writer *w, const struct clone_state *v)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(64 * KIB);
+    if (keep_old(w, v, "snapshotMethodReason"))
+        return;
+    for (size_t i = 0; i < v->disk_count && text.len < METHOD_REASON_MAX; i++) {
+        const char *why = v->disks[i].plan->method_why;
+        if (why && !strstr(text.data, why))
+            buf_addf(&text, "%s%s", text.len ? "; " : "", why);
+    }
+    if (text.len)
+        json_string(w, "snapshotMethodReason", text.data);
+}
+
+static void write_groups_refused(struct json_writer *w, const struct clone_record *r)
+{
+    if (!r->groups_refused.message)
+        return;
+    json_object(w, "groupSnapshotRefused");
+    json_string(w, "message", r->groups_refused.message);
+    if (r->groups_refused.attempt)
+        json_number(w, "attempt", r->groups_refused.attempt);
     json_end(w);
 }
 
@@ -344,6 +376,8 @@ static void write_clone_status(struct json_writer *w, const struct clone_state *
     write_shared(w, r);
     json_string(w, "retryToken", r->retry_token);
     write_disks(w, v);
+    write_method_reason(w, v);
+    write_groups_refused(w, r);
     write_targets(w, v, r);
     if (r->ready_count)
         json_number(w, "readyReplicas", (long long)r->ready_count);
@@ -381,8 +415,10 @@ int64_t status_pause_ms(size_t under_way)
 static bool soft_member(const char *name)
 {
     static const char *const soft[] = {
-        "progress",          "step",  "disks",     "targets",      "snapshotNames", "snapshotName",
-        "groupSnapshotName", "phase", "startTime", "waitingUntil", "readyReplicas"};
+        "progress",          "step",          "disks",
+        "targets",           "snapshotNames", "snapshotName",
+        "groupSnapshotName", "phase",         "startTime",
+        "waitingUntil",      "readyReplicas", "snapshotMethodReason"};
     for (size_t i = 0; i < ARRAY_LEN(soft); i++)
         if (str_eq(name, soft[i]))
             return true;

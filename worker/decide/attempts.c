@@ -26,13 +26,14 @@
 static int64_t attempt_backoff(const struct clone_state *v)
 {
     struct rng rng;
-    int64_t attempts = v->record.attempts, wait = ATTEMPT_BACKOFF_MS;
+    int64_t attempts = record_counted_attempts(&v->record), wait = ATTEMPT_BACKOFF_MS;
     for (int64_t i = 1; i < attempts && wait < ATTEMPT_BACKOFF_MAX_MS; i++)
         wait *= 2;
     if (wait > ATTEMPT_BACKOFF_MAX_MS)
         wait = ATTEMPT_BACKOFF_MAX_MS;
-    CLEANUP_FREE char *whose = xasprintf("%s/%s/%lld", str_or(v->effective.source_ns, ""),
-                                         str_or(v->effective.source_name, ""), (long long)attempts);
+    CLEANUP_FREE char *whose =
+        xasprintf("%s/%s/%lld", str_or(v->effective.source_ns, ""),
+                  str_or(v->effective.source_name, ""), (long long)v->record.attempts);
     rng_seed(&rng, str_hash64(whose, strlen(whose)));
     return rng_jitter(&rng, wait, ATTEMPT_JITTER_PERCENT);
 }
@@ -48,7 +49,8 @@ static int64_t deadline_of(const struct clone_state *v)
 static int64_t failures_in_a_row(const struct clone_state *v, const struct why *why)
 {
     const struct clone_record *r = &v->record;
-    bool again = r->error.attempt && r->error.attempt + 1 == clone_attempt(v) &&
+    bool of_group = r->error.attempt == r->groups_refused.attempt;
+    bool again = r->error.attempt && r->error.attempt + 1 == clone_attempt(v) && !of_group &&
                  str_eq(r->error.reason, reason_table[why->reason].name) &&
                  str_eq(str_or(r->error.disk, ""), str_or(why->disk, ""));
     if (!again)
@@ -69,7 +71,8 @@ void begin_abort(const struct clone_state *v, struct decision *d, const struct w
                  bool terminal)
 {
     int64_t in_a_row = failures_in_a_row(v, why);
-    terminal |= freezes_for_nothing(v, why, in_a_row);
+    bool leaves = !terminal && !d->record.ready_count && group_fails_alone(v, why);
+    terminal |= !leaves && freezes_for_nothing(v, why, in_a_row);
     d->record.error.in_a_row = in_a_row;
     d->record.error.reason = reason_table[why->reason].name;
     d->record.error.message = arena_printf(v->arena, "%s%s", why->message, batch_survivors(v, d));
@@ -85,6 +88,8 @@ void begin_abort(const struct clone_state *v, struct decision *d, const struct w
     d->record.error.freeze_ms = d->record.attempt.freeze_ms;
     if (!d->record.attempt.begun_ms)
         d->record.attempt.begun_ms = v->now.wall_ms;
+    if (leaves)
+        group_leave(v, d, why->message, d->record.attempts);
     create_event(v, d, true, "AttemptFailed", "attempt %lld: %s: %s", (long long)d->record.attempts,
                  d->record.error.reason, why->message);
     decision_again(d, v->now.wall_ms);
@@ -225,10 +230,34 @@ static void take_abort_back(const struct clone_state *v, struct decision *d)
 {
     d->record.error.attempt = 0;
     d->record.error.terminal = false;
+    if (d->record.groups_refused.attempt == v->record.attempts) {
+        d->record.groups_refused.message = NULL;
+        d->record.groups_refused.attempt = 0;
+    }
     d->persist_first = true;
     create_event(v, d, false, "AttemptGoesOn",
                  "attempt %lld continues: its machines are there after all (%s)",
                  (long long)v->record.attempts, v->record.error.reason);
+}
+
+/* A group that its sidecar or driver is slow to remove, or does not remove at all, holds up no
+   single snapshots: it was asked to go, and what is there of it when the clone is done is a debt.
+ */
+static bool only_its_group_is_left(const struct clone_state *v, const struct decision *d)
+{
+    const struct clone_record *r = &v->record;
+    struct decision scratch = {.intents = {.arena = v->arena}};
+    if (r->groups_refused.attempt != r->attempts || record_owes_thaw(r) || d->record.labelled ||
+        !teardown_await_creates(v, &scratch))
+        return false;
+    for (size_t i = 0; i < v->ours_count; i++) {
+        const struct leftover *o = &v->ours[i];
+        bool of_group =
+            o->member_of || o->kind == KIND_GROUP_CONTENT || (o->kind == KIND_GROUP && o->deleting);
+        if (!o->stays && !of_group)
+            return false;
+    }
+    return true;
 }
 
 void after_failure(const struct clone_state *v, struct decision *d)
@@ -243,7 +272,8 @@ void after_failure(const struct clone_state *v, struct decision *d)
     bool late = left <= 0;
     /* That a driver does not clone volumes is found out at the cost of one attempt. */
     bool free_one = str_eq(r->error.reason, reason_table[REASON_CLONING_REFUSED].name);
-    bool over = r->error.terminal || r->attempts > v->effective.retry_limit + free_one ||
+    bool over = r->error.terminal ||
+                record_counted_attempts(r) > v->effective.retry_limit + free_one ||
                 (deadline && v->now.wall_ms >= deadline);
     d->record.phase = PHASE_CLONING;
     d->step = "CleaningUp";
@@ -257,6 +287,8 @@ void after_failure(const struct clone_state *v, struct decision *d)
     if (settle_attempt(v, d, over)) {
         decision_condition(d, COND_TEMPORARIES_CLEANED, CONDITION_TRUE, REASON_CLEANED,
                            "nothing temporary is left");
+    } else if (!late && !over && only_its_group_is_left(v, d)) {
+        late = true;
     } else if (!late) {
         decision_again(d, v->now.wall_ms + left);
         return;

@@ -119,7 +119,7 @@ const struct capture_read *capture_reads(const struct clone_state *v, size_t *re
     }
     l.items = arena_alloc(v->arena, READS_MAX * sizeof *l.items);
     if (v->snapshot_carrier && !carrier_is_empty(v)) {
-        want_read(&l, (int)clone_carrier_kind(v), v->effective.source_ns, v->snapshot_carrier,
+        want_read(&l, (int)v->carrier_kind, v->effective.source_ns, v->snapshot_carrier,
                   CALL_READ_CARRIER);
     } else {
         if (v->source.vm_exists)
@@ -183,6 +183,7 @@ static void write_disk(struct json_writer *w, const struct clone_state *v,
     json_string(w, "snapshotClass", p->snapshot_class);
     json_boolean(w, "retain", p->snapshot_class_retain);
     json_boolean(w, "grouped", p->grouped);
+    json_string(w, "methodWhy", p->method_why);
     json_boolean(w, "cutOrdered", p->cut.ordered);
     json_string(w, "cutRule", cut_rule_names[p->cut.rule]);
     json_boolean(w, "cutSlow", p->cut.slow);
@@ -286,6 +287,7 @@ static void load(struct clone_state *v, const char *text, size_t len)
             .snapshot_class = json_str(o, "snapshotClass"),
             .snapshot_class_retain = json_bool(o, "retain", false),
             .grouped = json_bool(o, "grouped", false),
+            .method_why = json_str(o, "methodWhy"),
             .method = read_method(o),
             .boot = json_bool(o, "boot", false),
             .shared = json_bool(o, "shared", false),
@@ -325,7 +327,7 @@ static void store(struct clone_state *v, struct call_log *call_log, const cJSON 
     size_t len = text.len;
     call_set_body(c, buf_take(&text), len);
     c->done_ms = read_ms;
-    c->failures = (unsigned)clone_attempt(v);
+    c->failures = (unsigned)clone_plan_number(v);
     load(v, c->body, c->body_len);
 }
 
@@ -477,7 +479,7 @@ static void from_carrier(struct clone_state *v, struct call_log *call_log)
     char *text = json_print(tree);
     call_set_body(c, text, strlen(text));
     c->done_ms = v->now.wall_ms;
-    c->failures = (unsigned)clone_attempt(v);
+    c->failures = (unsigned)clone_plan_number(v);
     load(v, c->body, c->body_len);
 }
 
@@ -500,7 +502,7 @@ static void plan_from_record(struct clone_state *v)
             .bytes = d->bytes,
             .storage_class = d->storage_class,
             .cut = {.rule = d->cut, .known = true},
-            .grouped = v->effective.method == METHOD_GROUP_SNAPSHOT,
+            .grouped = d->grouped || v->effective.method == METHOD_GROUP_SNAPSHOT,
             .method = d->method,
         };
         v->disks[i] = (struct disk_state){.plan = &plans[i]};
@@ -511,7 +513,7 @@ static void plan_from_record(struct clone_state *v)
 static void build_capture(struct clone_state *v, struct call_log *call_log)
 {
     const struct call *kept = call_log_find(call_log, call_key(CALL_CAPTURE));
-    bool same_attempt = call_ok(kept) && kept->failures == (unsigned)clone_attempt(v);
+    bool same_attempt = call_ok(kept) && kept->failures == (unsigned)clone_plan_number(v);
     v->capture.sealed = v->snapshot_carrier != NULL;
     bool fixed = v->capture.sealed || record_owes_thaw(&v->record) || clone_past_cut(v);
     if (same_attempt && fixed) {

@@ -77,6 +77,7 @@ void observe_classes(struct clone_state *v, const struct cache_reader *c)
     facts->looked_up = true;
     facts->drivers_known = true;
     facts->cloning_refused = v->record.cloning_refused;
+    facts->groups_refused = v->record.groups_refused.message;
     facts->snapshot_api = c->served(c->arg, KIND_SNAPSHOT);
     facts->group_api = c->served(c->arg, KIND_GROUP);
     facts->cdi = c->served(c->arg, KIND_DATA_VOLUME);

@@ -89,6 +89,7 @@ static void see_group_content(struct clone_state *v, const struct cache_reader *
     g->deleting |= o->deleted_ms != 0;
     g->content_ready = str_eq(kube_object_field(o, F_READY_TO_USE), "true");
     g->being_created = kube_object_field(o, F_GROUP_BEING_CREATED) != NULL;
+    g->answered = kube_object_field(o, F_GROUP_HANDLE) != NULL;
     g->error = kube_object_field(o, F_ERROR);
     g->members = clone_field_tree(v, o, F_GROUP_MEMBERS);
     judge_handles(v, g, clone_field_tree(v, o, F_GROUP_VOLUMES));
@@ -98,7 +99,7 @@ static void see_group_content(struct clone_state *v, const struct cache_reader *
             g->restore_bytes += bytes;
     }
     const char *when = kube_object_field(o, F_CREATION_TIME);
-    if (!kube_object_field(o, F_GROUP_HANDLE) || !g->complete)
+    if (!g->answered || !g->complete)
         return;
     g->cut = g->rule != CUT_RULE_READY || g->content_ready;
     (void)str_to_time_ms(str_or(when, ""), &g->cut_ms);
@@ -112,6 +113,7 @@ static void see_group(struct clone_state *v, const struct cache_reader *c, struc
         return;
     g->exists = true;
     g->uid = o->uid;
+    g->created_ms = o->created_ms;
     g->ours = ours_made(&owner, KIND_GROUP, o);
     g->deleting = o->deleted_ms != 0;
     g->ready = str_eq(kube_object_field(o, F_READY_TO_USE), "true");

@@ -98,8 +98,7 @@ int observe_clone(struct clone_state *v, const struct cache_reader *real,
         observe_classes(v, caches);
         if (settings->raise_cuts)
             settings->raise_cuts(settings->raise_arg, object, v);
-        caches->each(caches->arg, clone_carrier_kind(v), clone_snapshot_owner(v).uid,
-                     observe_find_carrier, v);
+        observe_carrier(v, caches);
         if (!v->wukong->deleted_ms && !record_aborted(&v->record))
             capture_build(v, call_log);
         if (!clone_past_cut(v))

@@ -50,8 +50,8 @@ void observe_note_kubevirts_freeze(const struct clone_state *v, struct call_log 
 void observe_note_source(const struct clone_state *v, struct call_log *call_log);
 /* classes.c */
 void observe_classes(struct clone_state *v, const struct cache_reader *c);
-/* snapshots.c; observe_find_carrier: a visitor of caches.each, arg is the state. */
-bool observe_find_carrier(void *arg, const struct kube_object *o);
+/* snapshots.c; the first finds what carries the capture. */
+void observe_carrier(struct clone_state *v, const struct cache_reader *c);
 void observe_snapshots(struct clone_state *v, const struct cache_reader *c);
 /* groups.c: v->groups and whose the disks are; the VolumeSnapshot of a disk in a group, NULL: it is
    not there yet. */

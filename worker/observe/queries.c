@@ -24,6 +24,11 @@ int64_t clone_attempt(const struct clone_state *v)
     return v->record.attempts > 0 ? v->record.attempts : 1;
 }
 
+int64_t clone_plan_number(const struct clone_state *v)
+{
+    return clone_attempt(v) * 2 + (v->record.groups_refused.message != NULL);
+}
+
 bool clone_takes_snapshots(const struct clone_state *v)
 {
     for (size_t i = 0; i < v->disk_count; i++)
@@ -51,11 +56,10 @@ size_t clone_moments(const struct clone_state *v)
     return cut_moments(plans, n);
 }
 
-enum worker_kind clone_carrier_kind(const struct clone_state *v)
+bool clone_may_leave_groups(const struct clone_state *v)
 {
-    if (clone_uses_vm_snapshot(v))
-        return KIND_VM_SNAPSHOT;
-    return v->effective.method == METHOD_GROUP_SNAPSHOT ? KIND_GROUP : KIND_SNAPSHOT;
+    return v->effective.method == METHOD_AUTO && v->group_count &&
+           !v->record.groups_refused.message;
 }
 
 bool clone_disk_is_cut(const struct disk_state *d)
@@ -93,8 +97,8 @@ static bool gave_up_freezing(const struct clone_state *v)
     static const enum reason of_freezing[] = {REASON_FREEZE_FAILED, REASON_CUT_TIMEOUT,
                                               REASON_SNAPSHOT_FAILED};
     const struct clone_record *r = &v->record;
-    bool enough =
-        r->error.in_a_row >= 2 || (r->attempts == 2 && r->attempts > v->effective.retry_limit);
+    int64_t attempts = record_counted_attempts(r);
+    bool enough = r->error.in_a_row >= 2 || (attempts == 2 && attempts > v->effective.retry_limit);
     if (v->effective.quiesce != QUIESCE_IF_AVAILABLE || !enough)
         return false;
     for (size_t i = 0; i < ARRAY_LEN(of_freezing); i++)
@@ -267,7 +271,7 @@ bool clone_may_be_held(const struct clone_state *v)
 
 struct call_key clone_dry_key(const struct clone_state *v, enum call_kind kind, const char *name)
 {
-    return (struct call_key){.kind = kind, .number = clone_attempt(v), .name = name};
+    return (struct call_key){.kind = kind, .number = clone_plan_number(v), .name = name};
 }
 
 struct call_key clone_live_key(enum worker_kind kind, const char *name)

@@ -25,6 +25,9 @@ int64_t clone_cleans_up(const struct clone_state *v);
 int64_t clone_cleaning_left_ms(const struct clone_state *v);
 /* The number of the present attempt, from 1. */
 int64_t clone_attempt(const struct clone_state *v);
+/* Of the plan of its disks: an attempt has a second one where it goes from groups to single
+   snapshots before it begins. What was tried of one says nothing of the other. */
+int64_t clone_plan_number(const struct clone_state *v);
 /* True once all snapshots are cut and the record says so: the source is not needed any more. */
 static inline bool clone_past_cut(const struct clone_state *v)
 {
@@ -49,8 +52,8 @@ bool clone_disk_in_group(const struct disk_state *d);
 /* Of how many moments the snapshots are, if nothing stands still meanwhile: a group counts once
    where its driver keeps the order of writes. */
 size_t clone_moments(const struct clone_state *v);
-/* Of which kind the object is that the capture is stored with. */
-enum worker_kind clone_carrier_kind(const struct clone_state *v);
+/* By snapshotMethod Auto some disks are cut in a group, and single snapshots may follow. */
+bool clone_may_leave_groups(const struct clone_state *v);
 /* The creation of a VirtualMachineSnapshot is announced in the record: nobody else begins now. */
 bool vm_snapshot_begun(const struct clone_state *v);
 const struct call *clone_freeze_call(const struct clone_state *v);

@@ -108,6 +108,8 @@ static bool read_disk(struct arena *a, const cJSON *d, struct record_disk *ret)
         .storage_class = read_text(a, d, "storageClass"),
         .bytes = quantity_bytes(json_str(d, "size")),
         .method = read_method(d),
+        .grouped =
+            str_eq(json_str(d, "snapshotMethod"), snapshot_method_names[METHOD_GROUP_SNAPSHOT]),
     };
     const char *rule = json_str(d, "cutRule");
     return name_is_dns_subdomain(ret->name) && name_is_dns_subdomain(ret->claim) &&
@@ -207,6 +209,8 @@ struct clone_record record_read(struct arena *a, const cJSON *o)
     r.repair.target = read_int(o, "repairing");
     read_machines(a, o, &r);
     r.cloning_refused = read_cloning_refused(o);
+    r.groups_refused.message = read_text(a, o, "groupSnapshotRefused.message");
+    r.groups_refused.attempt = read_int(o, "groupSnapshotRefused.attempt");
     return r;
 }
 

@@ -50,6 +50,7 @@ struct record_disk {
     int64_t bytes;             /* 0: unknown */
     enum disk_method method;
     enum cut_rule cut;
+    bool grouped; /* with others of its driver */
 };
 
 /* What is true of one attempt alone. The next one begins with one assignment of all of it, so that
@@ -114,12 +115,22 @@ struct clone_record {
         int64_t freeze_ms;
     } error;
     bool cloning_refused; /* by a CSI driver, in this attempt or an earlier one; never forgotten */
+    /* By snapshotMethod Auto no VolumeGroupSnapshot is taken any more. */
+    struct {
+        const char *message; /* how one failed; NULL: none has */
+        int64_t attempt;     /* it cost this one, which does not count; 0: it cost none */
+    } groups_refused;
 };
 
 /* True while the present attempt has failed and is being cleaned up after. */
 static inline bool record_aborted(const struct clone_record *r)
 {
     return r->error.reason && r->attempts > 0 && r->error.attempt == r->attempts;
+}
+/* Those that count against retryLimit. */
+static inline int64_t record_counted_attempts(const struct clone_record *r)
+{
+    return r->attempts - (r->groups_refused.attempt > 0);
 }
 /* True while a freeze was announced whose thaw is not known to have happened. */
 static inline bool record_owes_thaw(const struct clone_record *r)

@@ -149,11 +149,11 @@ void observe_snapshots(struct clone_state *v, const struct cache_reader *c)
     }
 }
 
-bool observe_find_carrier(void *arg, const struct kube_object *o)
+static bool is_carrier(void *arg, const struct kube_object *o)
 {
     struct clone_state *v = arg;
     int64_t attempt = 0;
-    enum worker_kind kind = clone_carrier_kind(v);
+    enum worker_kind kind = v->carrier_kind;
     bool first = kind == KIND_VM_SNAPSHOT || str_eq(kube_object_field(o, F_LABEL_DISK), "0");
     const struct ours_clone owner = clone_snapshot_owner(v);
     if (str_to_i64(kube_object_field(o, F_LABEL_ATTEMPT), &attempt) &&
@@ -161,4 +161,20 @@ bool observe_find_carrier(void *arg, const struct kube_object *o)
         str_eq(o->ns, v->effective.source_ns) && ours_made(&owner, kind, o))
         v->snapshot_carrier = o->name;
     return !v->snapshot_carrier;
+}
+
+void observe_carrier(struct clone_state *v, const struct cache_reader *c)
+{
+    /* Auto may have taken either: the first disk is in a group, or cut by itself. */
+    static const enum worker_kind any[] = {KIND_GROUP, KIND_SNAPSHOT};
+    const char *owner = clone_snapshot_owner(v).uid;
+    v->carrier_kind = clone_uses_vm_snapshot(v) ? KIND_VM_SNAPSHOT : KIND_SNAPSHOT;
+    if (v->effective.method != METHOD_AUTO && v->effective.method != METHOD_GROUP_SNAPSHOT) {
+        c->each(c->arg, v->carrier_kind, owner, is_carrier, v);
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(any) && !v->snapshot_carrier; i++) {
+        v->carrier_kind = any[i];
+        c->each(c->arg, v->carrier_kind, owner, is_carrier, v);
+    }
 }

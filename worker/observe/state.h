@@ -92,7 +92,9 @@ struct clone_group {
     enum cut_rule rule;
     const char *content; /* NULL: not seen */
     bool content_ready;
+    int64_t created_ms;
     bool being_created;   /* the driver may be at work on it */
+    bool answered;        /* the driver has: it has a handle */
     const cJSON *members; /* what the driver has cut: volumeHandle, snapshotHandle, … */
     bool complete;        /* of each volume, and of no other */
     const char *unfit;    /* how it can never be what was asked for; NULL */
@@ -250,7 +252,8 @@ struct clone_state {
     bool own_ns_terminating;
     struct class_facts classes;
     struct capture_state capture;
-    const char *snapshot_carrier; /* the snapshot of this attempt that carries the capture */
+    const char *snapshot_carrier;  /* the snapshot of this attempt that carries the capture */
+    enum worker_kind carrier_kind; /* of that one */
     struct disk_state *disks;
     size_t disk_count;
     struct clone_group *groups;

@@ -38,7 +38,8 @@ static bool add_policy_of(void *arg, const struct kube_object *o)
     p->by_source |= one->match.by_source || one->exclude.by_source;
     p->by_namespace |= one->match.by_source_ns || one->match.by_target_ns ||
                        one->exclude.by_source_ns || one->exclude.by_target_ns;
-    p->by_cut |= one->rules.cut || one->rules.unknown_cut || one->rules.consistency;
+    p->by_cut |= one->rules.cut || one->rules.unknown_cut || one->rules.consistency ||
+                 one->rules.snapshot_class_count;
     p->by_retained |= one->limits.retained_snapshots != 0;
     p->by_limit |= one->limits.per_cluster || one->limits.per_source || one->limits.per_target_ns ||
                    one->limits.per_storage_class || one->limits.retained_snapshots ||

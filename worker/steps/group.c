@@ -7,7 +7,9 @@
 #include "steps/steps.h"
 
 #include "actions/create.h"
+#include "actions/event.h"
 #include "base/str.h"
+#include "observe/driver_answer.h"
 
 static const struct call *label_call(const struct clone_state *v, size_t disk)
 {
@@ -33,6 +35,106 @@ void group_put_labels(const struct clone_state *v, struct decision *d)
     for (size_t i = 0; i < v->disk_count; i++)
         if (v->disks[i].group && !call_ok(label_call(v, i)))
             create_claim_label(v, d, i);
+}
+
+/* No answer, and nobody at work on it: the sidecars do not serve groups, whatever their CRDs and
+   classes say (their feature gate CSIVolumeGroupSnapshot). */
+#define GROUP_STALLED_MS 10000
+/* Without a freeze nobody stands still for it; csi-snapshotter gives a driver a minute (--timeout).
+ */
+#define GROUP_UNFROZEN_MS 120000
+/* A driver that says when it has cut may take its time. */
+#define GROUP_READY_MS 600000
+
+static bool is_long_since(const struct clone_state *v, const struct clone_group *g)
+{
+    const struct call *freeze = clone_freeze_call(v);
+    if (call_ok(freeze))
+        return v->now.mono_ms > freeze->sent_mono_ms + GROUP_STALLED_MS;
+    int64_t most = g->rule == CUT_RULE_READY ? GROUP_READY_MS : GROUP_UNFROZEN_MS;
+    return g->created_ms && v->now.wall_ms > g->created_ms + most;
+}
+
+/* How single snapshots would do better; NULL: not as far as is known. */
+static const char *why_single_is_better(const struct clone_state *v, const struct clone_group *g)
+{
+    bool frozen = clone_cut_mode(v) == CUT_FROZEN;
+    if (g->error && !g->being_created && driver_answer(g->error) == DRIVER_SETTLED)
+        return g->error;
+    if (!g->exists || !is_long_since(v, g))
+        return NULL;
+    if (g->error && !g->being_created)
+        return g->error;
+    if (!g->content)
+        return g->error ? g->error : "snapshot-controller does nothing about it";
+    if (!frozen)
+        return "it is not cut yet";
+    return g->being_created || g->answered ? NULL : "csi-snapshotter does nothing about it";
+}
+
+enum step_status group_gives_way(const struct clone_state *v, struct why *why)
+{
+    for (size_t i = 0; clone_may_leave_groups(v) && i < v->group_count; i++) {
+        const struct clone_group *g = &v->groups[i];
+        const char *better = g->cut ? NULL : why_single_is_better(v, g);
+        if (!better)
+            continue;
+        why->disk = v->disks[g->first].plan->name;
+        why_set(why, REASON_SNAPSHOT_FAILED, "VolumeGroupSnapshot %s/%s: %s", g->ns, g->name,
+                better);
+        return STEP_FAILED;
+    }
+    return STEP_DONE;
+}
+
+bool group_is_awaited(const struct clone_state *v)
+{
+    for (size_t i = 0; i < v->group_count; i++)
+        if (!v->groups[i].cut)
+            return true;
+    return false;
+}
+
+/* What an attempt with groups may have failed of, and one without may not. */
+static bool is_of_a_group(const struct clone_state *v, const struct why *why)
+{
+    static const struct {
+        enum reason reason;
+        bool before_the_cut; /* later it is said of something else */
+    } rows[] = {
+        {REASON_CUT_TIMEOUT, true},    {REASON_QUOTA_EXCEEDED, true},
+        {REASON_NAME_TAKEN, true},     {REASON_SNAPSHOT_FAILED, false},
+        {REASON_SNAPSHOT_LOST, false}, {REASON_RESTORE_FAILED, false},
+    };
+    for (size_t i = 0; i < v->disk_count; i++)
+        if (str_eq(why->disk, v->disks[i].plan->name) && !v->disks[i].group)
+            return false;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (why->reason == rows[i].reason)
+            return !(rows[i].before_the_cut && clone_past_cut(v));
+    return false;
+}
+
+/* Whose cut was to be shared has said so already. */
+static bool leader_left_groups(const struct clone_state *v)
+{
+    const struct clone_record *r = &v->share.taken;
+    return v->share.role == SHARE_FAILED && r->groups_refused.attempt &&
+           r->groups_refused.attempt == r->attempts;
+}
+
+bool group_fails_alone(const struct clone_state *v, const struct why *why)
+{
+    return clone_may_leave_groups(v) && (leader_left_groups(v) || is_of_a_group(v, why));
+}
+
+void group_leave(const struct clone_state *v, struct decision *d, const char *message,
+                 int64_t attempt)
+{
+    d->record.groups_refused.message = arena_printf(v->arena, "%.1000s", message);
+    d->record.groups_refused.attempt = attempt;
+    create_event(v, d, true, "GroupSnapshotRefused",
+                 "the disks are cut by single VolumeSnapshots from now on: %.800s", message);
 }
 
 static enum step_status group_error(const struct clone_state *v, const struct clone_group *g,

@@ -187,6 +187,21 @@ static const char *trial_changed(const struct clone_state *v, const struct trial
     return changed;
 }
 
+/* By snapshotMethod Auto a group that may not be made gives way to single snapshots. */
+static const struct call *group_trial_refused(const struct clone_state *v)
+{
+    struct trial t;
+    for (size_t n = 0; clone_may_leave_groups(v) && trial_at(v, n, &t); n++) {
+        const struct call *c = t.call == CALL_DRY_SNAPSHOT && v->disks[t.disk].group
+                                   ? dry_call(v, t.call, t.name)
+                                   : NULL;
+        if (c && !trial_passed(&t, c) && call_had_failed(c) && dry_reason(c) != REASON_NAME_TAKEN &&
+            (dry_reason(c) != REASON_WAITING || c->code == 404))
+            return c;
+    }
+    return NULL;
+}
+
 static enum step_status dry_runs(const struct clone_state *v, struct why *why)
 {
     struct trial t;
@@ -396,6 +411,10 @@ enum step_status step_preflight_check(const struct clone_state *v, struct why *w
         return STEP_DONE;
     if (record_owes_thaw(&v->record) && v->capture.present)
         return STEP_DONE;
+    if (group_trial_refused(v)) {
+        why_set(why, REASON_WAITING, "no VolumeGroupSnapshot may be made, so single ones are");
+        return STEP_TODO;
+    }
     enum step_status held = still_held(v, why, NULL);
     if (held != STEP_DONE)
         return held;
@@ -442,6 +461,12 @@ void step_preflight_run(const struct clone_state *v, struct decision *d)
 {
     size_t n = 0;
     struct why why = {0};
+    const struct call *refused = group_trial_refused(v);
+    if (refused) {
+        group_leave(v, d, str_or(refused->message, "refused"), 0);
+        d->persist_first = true;
+        return;
+    }
     if (still_held(v, &why, d) == STEP_TODO)
         return;
     if (check_right(v, &why) != STEP_DONE) {

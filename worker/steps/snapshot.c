@@ -82,10 +82,11 @@ static enum step_status cut_refusals(const struct clone_state *v, struct why *wh
 {
     for (size_t i = 0; i < v->disk_count; i++) {
         const struct call *c = refused_create(v, i);
-        if (!c || c->kind != ERR_REFUSED)
+        const struct clone_group *g = v->disks[i].group;
+        /* 404: the API of groups is gone. */
+        if (!c || !(c->kind == ERR_REFUSED || (g && c->kind == ERR_NOT_FOUND)))
             continue;
         why->disk = v->disks[i].plan->name;
-        const struct clone_group *g = v->disks[i].group;
         why_set(why, c->quota ? REASON_QUOTA_EXCEEDED : REASON_SNAPSHOT_FAILED, "%s %s/%s: %s",
                 g ? "VolumeGroupSnapshot" : "VolumeSnapshot", v->effective.source_ns,
                 g ? g->name : v->disks[i].snapshot.name, str_or(c->message, "refused"));
@@ -224,8 +225,10 @@ enum step_status step_cut_check(const struct clone_state *v, struct why *why)
         return check_vm_snapshot(v, why);
     bool frozen = clone_cut_mode(v) == CUT_FROZEN;
     enum step_status o = cut_errors(v, why);
-    if (o != STEP_FAILED && frozen)
+    if (o != STEP_FAILED && (frozen || clone_may_leave_groups(v)))
         o = cut_refusals(v, why);
+    if (o != STEP_FAILED)
+        o = group_gives_way(v, why);
     if (o != STEP_FAILED && frozen && clone_freeze_holds(v))
         o = cut_comes_to_nothing(v, why);
     if (o == STEP_FAILED)
@@ -233,7 +236,8 @@ enum step_status step_cut_check(const struct clone_state *v, struct why *why)
     if (clone_all_cut(v))
         return check_all_cut(v, why);
     describe_cut(v, why);
-    if (frozen && !clone_freeze_holds(v) && clone_must_be_frozen(v)) {
+    bool leaves = clone_may_leave_groups(v) && group_is_awaited(v);
+    if (frozen && !clone_freeze_holds(v) && (clone_must_be_frozen(v) || leaves)) {
         why_set(why, REASON_CUT_TIMEOUT,
                 "the driver did not cut all snapshots within the %lld s that the guest may stay "
                 "frozen%s",

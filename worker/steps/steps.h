@@ -84,6 +84,16 @@ enum step_status group_errors(const struct clone_state *v, bool were_cut, struct
 /* The answer that refused the group of this disk; NULL. */
 const struct call *group_refused(const struct clone_state *v, const struct disk_state *d);
 void group_create(const struct clone_state *v, struct decision *d);
+/* By snapshotMethod Auto. STEP_FAILED: a group does not come to its cut, where single snapshots
+   might. */
+enum step_status group_gives_way(const struct clone_state *v, struct why *why);
+/* Some group is not cut. */
+bool group_is_awaited(const struct clone_state *v);
+/* An attempt that ends so is repeated with single snapshots, and does not count. */
+bool group_fails_alone(const struct clone_state *v, const struct why *why);
+/* From now on the clone takes single snapshots. attempt: the one that this has cost; 0: none. */
+void group_leave(const struct clone_state *v, struct decision *d, const char *message,
+                 int64_t attempt);
 /* Of a disk whose VolumeSnapshot is not there. */
 enum step_status group_member_state(const struct clone_state *v, const struct disk_state *d,
                                     struct why *why);

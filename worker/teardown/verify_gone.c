@@ -65,7 +65,8 @@ bool teardown_nothing_left(const struct clone_state *v, struct decision *d, bool
         {KIND_VM_SNAPSHOT, .lasting = false},    {KIND_GROUP, .of_groups = true},
         {KIND_GROUP_CONTENT, .of_groups = true}, {KIND_VM, .lasting = true},
         {KIND_DATA_VOLUME, .lasting = true},     {KIND_PVC, .lasting = true}};
-    bool groups = v->effective.method == METHOD_GROUP_SNAPSHOT;
+    bool groups = v->effective.method == METHOD_GROUP_SNAPSHOT ||
+                  (v->effective.method == METHOD_AUTO && v->effective.needs_snapshot);
     const char *own = v->wukong->ns, *source = v->effective.source_ns;
     bool nothing = true;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {

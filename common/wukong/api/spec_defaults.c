@@ -10,8 +10,7 @@ static enum clone_type clone_type_of(enum source_type type)
 
 static enum snapshot_method method(const struct wukong_source *s)
 {
-    bool named = s->method == METHOD_VM_SNAPSHOT || s->method == METHOD_GROUP_SNAPSHOT;
-    return named ? s->method : METHOD_VOLUME_SNAPSHOT;
+    return s->method == METHOD_UNSET ? METHOD_AUTO : s->method;
 }
 
 struct wukong_effective wukong_resolve_defaults(const struct wukong_spec *spec, const char *ns)

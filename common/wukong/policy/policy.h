@@ -135,7 +135,8 @@ struct policy_findings {
 };
 
 /* Raises the rules of classes, which are copied into a, to what the policies demand that match and
-   deny. To be done before the disks are planned. */
+   deny, and marks the VolumeGroupSnapshotClasses that a policy does not list. To be done before the
+   disks are planned. */
 void policy_raise_cuts(struct arena *a, const struct policy *policies, size_t count,
                        const struct policy_request *r, struct class_facts *c);
 /* The least consistency that one of those demands which match and deny; UNKNOWN: none. */

@@ -364,10 +364,32 @@ static void judge_cut(struct judge *j, const struct disk_plan *d)
                        d->name, str_or(d->driver, "(none)"));
 }
 
+/* A policy that lists the classes that may be used, and leaves this one out; NULL: none. */
+static const char *barred_by(const struct policy *policies, size_t count,
+                             const struct policy_request *r, const char *class)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct policy *p = &policies[i];
+        if (!p->broken &&
+            !in_list(p->rules.snapshot_classes, p->rules.snapshot_class_count, class) &&
+            policy_matches(p, r))
+            return p->name;
+    }
+    return NULL;
+}
+
+static bool any_lists_classes(const struct policy *policies, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (policies[i].rules.snapshot_class_count)
+            return true;
+    return false;
+}
+
 void policy_raise_cuts(struct arena *a, const struct policy *policies, size_t count,
                        const struct policy_request *r, struct class_facts *c)
 {
-    bool all = false, unknown = false;
+    bool all = false, unknown = false, bars = any_lists_classes(policies, count);
     for (size_t i = 0; i < count; i++) {
         const struct policy *p = &policies[i];
         bool asks = p->rules.cut == POLICY_CUT_READY || p->rules.unknown_cut == POLICY_CUT_READY;
@@ -377,10 +399,13 @@ void policy_raise_cuts(struct arena *a, const struct policy *policies, size_t co
         unknown |= p->rules.unknown_cut == POLICY_CUT_READY;
     }
     struct snapshot_class_facts *raised =
-        all || unknown ? arena_alloc(a, (c->snapshot_class_count + 1) * sizeof *raised) : NULL;
+        all || unknown || bars ? arena_alloc(a, (c->snapshot_class_count + 1) * sizeof *raised)
+                               : NULL;
     for (size_t i = 0; raised && i < c->snapshot_class_count; i++) {
         raised[i] = c->snapshot_classes[i];
-        if (raised[i].cut.rule != CUT_RULE_CREATED || !(all || !raised[i].cut.known))
+        if (bars && raised[i].group)
+            raised[i].barred_by = barred_by(policies, count, r, raised[i].name);
+        if (raised[i].cut.rule != CUT_RULE_CREATED || !(all || (unknown && !raised[i].cut.known)))
             continue;
         raised[i].cut.rule = CUT_RULE_READY;
         raised[i].cut.origin = CUT_BY_POLICY;

@@ -227,16 +227,24 @@ static bool group_snapshot(const cJSON *source)
     return is(source, "snapshotMethod", "VolumeGroupSnapshot");
 }
 
+static bool is_full(const cJSON *source)
+{
+    return has_value(source, "cloneType") ? is(source, "cloneType", "full")
+                                          : is(source, "type", "vm");
+}
+
 void check_group_clone_type(struct check *c, const cJSON *v)
 {
-    bool full = has_value(v, "cloneType") ? is(v, "cloneType", "full") : is(v, "type", "vm");
-    if (group_snapshot(v) && full)
+    if (group_snapshot(v) && is_full(v))
         check_fail(c, "\"VolumeGroupSnapshot\"", NULL);
 }
 
 void check_group_method_class(struct check *c, const cJSON *v)
 {
-    if (!group_snapshot(v) && has_value(v, "volumeGroupSnapshotClassName"))
+    bool may_group =
+        group_snapshot(v) ||
+        ((!has_value(v, "snapshotMethod") || is(v, "snapshotMethod", "Auto")) && !is_full(v));
+    if (!may_group && has_value(v, "volumeGroupSnapshotClassName"))
         check_fail(c, NULL, NULL);
 }
 
@@ -248,8 +256,7 @@ void check_method_group_class(struct check *c, const cJSON *v)
 
 void check_quiesce_full(struct check *c, const cJSON *v)
 {
-    bool full = has_value(v, "cloneType") ? is(v, "cloneType", "full") : is(v, "type", "vm");
-    if (full && is(v, "quiesce", "Required"))
+    if (is_full(v) && is(v, "quiesce", "Required"))
         check_fail(c, NULL, NULL);
 }
 

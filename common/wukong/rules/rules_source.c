@@ -395,6 +395,16 @@ const struct rule rules_source[] = {
         .reason = REASON_SNAPSHOT_CLASS_MISSING,
     },
     {
+        .id = "group-class-unused",
+        .group = RULE_SOURCE,
+        .severity = FINDING_WARNING,
+        .cause = FINDING_INVALID,
+        .on = "spec.cloneSource.volumeGroupSnapshotClassName",
+        .condition = "snapshotMethod Auto and a class by which no disk can be cut in a group",
+        .message = "Auto takes single VolumeSnapshots",
+        .remedy = "name a class of the disks' driver, or remove the field",
+    },
+    {
         .id = "cut-refused",
         .group = RULE_SOURCE,
         .cause = FINDING_INVALID,

@@ -188,9 +188,11 @@ const struct rule rules_spec_source[] = {
         .cause = FINDING_FORBIDDEN,
         .on = "spec.cloneSource",
         .field = ".volumeGroupSnapshotClassName",
-        .condition = "volumeGroupSnapshotClassName without snapshotMethod VolumeGroupSnapshot",
-        .message = "only snapshotMethod VolumeGroupSnapshot takes a VolumeGroupSnapshotClass",
-        .remedy = "set that method, or remove volumeGroupSnapshotClassName",
+        .condition = "volumeGroupSnapshotClassName with another snapshotMethod than "
+                     "VolumeGroupSnapshot or Auto, or with Auto and cloneType full",
+        .message = "only snapshotMethod VolumeGroupSnapshot and Auto take a "
+                   "VolumeGroupSnapshotClass, of running and linked clones",
+        .remedy = "set one of these methods, or remove volumeGroupSnapshotClassName",
         .check = check_group_method_class,
     },
     {

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "wukong/api/child_names.h"
 #include "wukong/rules/rules.h"
+#include "wukong/source/group_choice.h"
 
 const char *const disk_method_names[] = {
     "", "SnapshotRestore", "CDIClone", "CDISnapshot", "CSIClone", "SnapshotHandleCopy",
@@ -234,7 +235,8 @@ static bool kubevirt_refuses(const struct resolver *r, const struct volume_facts
        PVCNameFromVirtVolume knows no such claim); ours are taken of the claim below. */
     if (v->type->overlay)
         return r->e->method == METHOD_VM_SNAPSHOT;
-    bool named = r->w->spec.source.snapshot_class || r->w->spec.source.group_class;
+    const struct wukong_source *s = &r->w->spec.source;
+    const char *named = d->grouped ? s->group_class : s->snapshot_class;
     return v->snapshottable == TRI_FALSE && !(named && d->snapshot_class);
 }
 
@@ -449,9 +451,15 @@ static void choose_methods(struct resolver *r)
             d->method = DISK_RESTORE;
         else
             choose_method(r, d);
-        if (r->e->needs_snapshot && disk_takes_snapshot(d->method))
-            check_cut(r, d);
     }
+    group_choice_make(r->a, &r->w->spec.source, r->e, r->c, r->ret);
+    if (group_choice_unused(&r->w->spec.source, r->e, r->ret))
+        findings_add(r->l, rule_find("group-class-unused"),
+                     "spec.cloneSource.volumeGroupSnapshotClassName", NULL, "\"%.40s\"",
+                     r->w->spec.source.group_class);
+    for (size_t i = 0; i < r->ret->count; i++)
+        if (r->e->needs_snapshot && disk_takes_snapshot(r->ret->items[i].method))
+            check_cut(r, &r->ret->items[i]);
 }
 
 void disks_resolve(struct arena *a, const struct wukong *w, const struct wukong_effective *e,

@@ -43,6 +43,7 @@ struct disk_plan {
     const char *access_modes;   /* compact JSON array of the source's claim */
     const char *snapshot_class; /* NULL when no snapshot is taken or none could be chosen */
     bool grouped; /* that is a VolumeGroupSnapshotClass: one cut for all disks of its driver */
+    const char *method_why; /* why snapshotMethod Auto has it so; NULL: a method was named */
     enum class_origin snapshot_class_origin;
     bool snapshot_class_retain;
     struct cut_verdict cut; /* when its snapshot is cut; unused when none is taken */

@@ -91,7 +91,8 @@ struct snapshot_class_facts {
     bool is_default; /* its API's annotation is-default-class: "true" */
     bool retain;     /* deletionPolicy Retain */
     struct cut_verdict cut;
-    bool group; /* the latter */
+    bool group;            /* the latter */
+    const char *barred_by; /* a ClonePolicy that does not allow it; NULL: none */
 };
 /* The fields of a StorageClass that are read, for those who keep a cache of it. */
 #define FACTS_STORAGE_CLASS_FIELDS                                                                 \
@@ -112,11 +113,12 @@ struct storage_profile_facts { /* CDI */
 
 struct class_facts {
     bool looked_up;
-    bool snapshot_api;    /* CRDs of snapshot.storage.k8s.io/v1 are installed */
-    bool group_api;       /* those of groupsnapshot.storage.k8s.io/v1, too */
-    bool cdi;             /* CRD datavolumes.cdi.kubevirt.io is installed */
-    bool drivers_known;   /* CSIDrivers were listed */
-    bool cloning_refused; /* a driver has refused to clone a volume of this source */
+    bool snapshot_api;          /* CRDs of snapshot.storage.k8s.io/v1 are installed */
+    bool group_api;             /* those of groupsnapshot.storage.k8s.io, too */
+    bool cdi;                   /* CRD datavolumes.cdi.kubevirt.io is installed */
+    bool drivers_known;         /* CSIDrivers were listed */
+    bool cloning_refused;       /* a driver has refused to clone a volume of this source */
+    const char *groups_refused; /* how a VolumeGroupSnapshot of this clone has failed; NULL */
     const struct storage_class_facts *storage_classes;
     size_t storage_class_count;
     const struct snapshot_class_facts *snapshot_classes; /* of both kinds */

@@ -234,6 +234,15 @@ static void check_finalizer(struct sim *s, const char *who, const struct seen_wu
                       api_kinds[o->kind].kind, o->name, k->name);
 }
 
+/* What Auto has remembered holds until a retry is asked for. */
+static bool no_groups_any_more(struct sim *s, const struct seen_wukong *k)
+{
+    const struct api_object *w = api_find(&s->api, API_WUKONG, k->ns, k->name);
+    return w && str_eq(w->uid, k->uid) &&
+           json_at(w->tree, "status.cloneStatus.groupSnapshotRefused") &&
+           str_eq(json_str(w->tree, "spec.cloneSource.snapshotMethod"), "Auto");
+}
+
 static void child_created(struct sim *s, const char *who, const struct api_object *o)
 {
     struct seen_wukong *k = checkers_owner(s, o->tree);
@@ -250,6 +259,9 @@ static void child_created(struct sim *s, const char *who, const struct api_objec
         sim_violation(s, "finished-never-runs-again", "%s created %s %s for the finished %s", who,
                       api_kinds[o->kind].kind, o->name, k->name);
     check_finalizer(s, who, k, o);
+    if (o->kind == API_GROUP && no_groups_any_more(s, k))
+        sim_violation(s, "auto-leaves-groups", "%s takes group %s after one was refused", k->name,
+                      o->name);
     if (o->kind == API_PVC)
         claim_created(s, k, o);
     if (o->kind == API_VM)

@@ -120,8 +120,16 @@ struct sim_cluster {
     bool copies_files;        /* its snapshots are copies, which take their time */
     int64_t cut_ms;           /* how long it takes to cut; 0: drawn */
     unsigned hopeless_claims; /* per mille: no room for that one, however often it is tried */
-    enum group_answers { GROUPS_WHOLE, GROUPS_SHORT, GROUPS_EMPTY_FIRST } groups;
-    bool clones_hold; /* and deletes no snapshot while volumes depend on it */
+    enum group_answers {
+        GROUPS_WHOLE,
+        GROUPS_SHORT,
+        GROUPS_EMPTY_FIRST,
+        GROUPS_REFUSED,       /* the driver has no such service */
+        GROUPS_NO_SIDECAR,    /* csi-snapshotter without the feature gate */
+        GROUPS_NO_CONTROLLER, /* snapshot-controller without it */
+    } groups;
+    bool groups_go_late; /* the driver is asked again and again before it removes one */
+    bool clones_hold;    /* and deletes no snapshot while volumes depend on it */
     enum storage_clock { CLOCK_RIGHT, CLOCK_BEHIND, CLOCK_AHEAD, CLOCK_ZERO, CLOCK_BIRTH } told;
     struct machine *machines;
     struct volume *volumes;

@@ -108,6 +108,16 @@ static void cut_group(struct sim_cluster *w, const char *ns, const char *name)
     (void)ns;
     if (!o || json_at(o->tree, "status.volumeGroupSnapshotHandle"))
         return;
+    if (w->groups == GROUPS_REFUSED) {
+        cJSON *tree = jt_copy(o->tree);
+        jt_drop(tree, BEING_CREATED);
+        jt_bool(tree, "status.readyToUse", false);
+        jt_str(tree, "status.error.message",
+               "Failed to check and update group snapshot content: failed to take group snapshot "
+               "of the volumes: rpc error: code = Unimplemented desc = unknown service");
+        api_replace(w->api, SNAPSHOT_CONTROLLER, o, tree);
+        return;
+    }
     if (!already_cut(w, o)) {
         if (rng_chance(w->rng, w->faults.snapshot_errors)) {
             group_error(w, o,
@@ -141,6 +151,10 @@ static void end_group_content(struct sim_cluster *w, struct api_object *o)
     if (json_at(o->tree, BEING_CREATED) || !json_at(o->tree, BEING_DELETED))
         return;
     bool removes = str_eq(json_str(o->tree, "spec.deletionPolicy"), "Delete");
+    if (removes && w->groups_go_late && !rng_chance(w->rng, 250)) {
+        sim_cluster_later(w, rng_range(w->rng, 10000, 60000), sync_group_content, "", o->name);
+        return;
+    }
     if (removes && clones_hold_group(w, o)) {
         sim_cluster_later(w, rng_range(w->rng, 2000, 30000), sync_group_content, "", o->name);
         return;
@@ -162,6 +176,8 @@ void sync_group_content(struct sim_cluster *w, const char *ns, const char *name)
     sim_cluster_later(w, rng_range(w->rng, 20, 300), sync_group,
                       json_str(o->tree, "spec.volumeGroupSnapshotRef.namespace"),
                       json_str(o->tree, "spec.volumeGroupSnapshotRef.name"));
+    if (w->groups == GROUPS_NO_SIDECAR && !json_at(o->tree, "status") && !already_cut(w, o))
+        return;
     if (api_deleting(o->tree) && !json_at(o->tree, BEING_CREATED)) {
         end_group_content(w, o);
         return;
@@ -339,6 +355,9 @@ static void end_group(struct sim_cluster *w, struct api_object *o)
             api_delete(w->api, SNAPSHOT_CONTROLLER, content);
         else
             sim_cluster_later(w, rng_range(w->rng, 5, 100), sync_group_content, "", content->name);
+        /* A sidecar that serves no groups has put no finalizer on it. */
+        if (!content_of(w, o))
+            sim_cluster_later(w, rng_range(w->rng, 5, 100), sync_group, o->ns, o->name);
         return;
     }
     cJSON *tree = jt_copy(o->tree);
@@ -349,7 +368,7 @@ static void end_group(struct sim_cluster *w, struct api_object *o)
 void sync_group(struct sim_cluster *w, const char *ns, const char *name)
 {
     struct api_object *o = api_find(w->api, API_GROUP, ns, name);
-    if (!o)
+    if (!o || w->groups == GROUPS_NO_CONTROLLER)
         return;
     struct api_object *content = content_of(w, o);
     if (api_deleting(o->tree))

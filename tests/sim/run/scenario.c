@@ -77,9 +77,18 @@ static void let_groups_be_cut(struct sim *s, cJSON *w)
     if (str_eq(json_str(w, "spec.cloneSource.cloneType"), "full"))
         return;
     jt_str(w, "spec.cloneSource.snapshotMethod", "VolumeGroupSnapshot");
-    if (maybe(s, 300))
-        s->cluster.groups =
-            (enum group_answers)rng_range(&s->rng, GROUPS_WHOLE, GROUPS_EMPTY_FIRST);
+    enum group_answers answers =
+        maybe(s, 300) ? (enum group_answers)rng_range(&s->rng, GROUPS_WHOLE, GROUPS_EMPTY_FIRST)
+                      : s->cluster.groups;
+    if (!s->groups.by_auto)
+        s->cluster.groups = answers;
+}
+
+/* In most runs a group is taken by those alone that ask for one. */
+static void choose_method(const struct sim *s, cJSON *w)
+{
+    if (!s->groups.by_auto && str_eq(json_str(w, "spec.cloneSource.snapshotMethod"), "Auto"))
+        jt_str(w, "spec.cloneSource.snapshotMethod", "VolumeSnapshot");
 }
 
 static void create_wukong(struct sim *s)
@@ -96,6 +105,7 @@ static void create_wukong(struct sim *s)
         let_kubevirt_snapshot(s, w);
     else if (maybe(s, 250))
         let_groups_be_cut(s, w);
+    choose_method(s, w);
     restrictions_vary(s, w);
     traits_wukong(s, w);
     if (maybe(s, 150))
@@ -134,6 +144,7 @@ static void create_batch(struct sim *s)
     cJSON_Delete(s->batch);
     s->batch =
         scenario_clone("batch", m, !api_find(&s->api, API_VM, m->ns, m->name) || maybe(s, 400));
+    choose_method(s, s->batch);
     jt_str(s->batch, "spec.cloneSource.cloneType", "running");
     jt_str(s->batch, "spec.cloneSource.quiesce", PICK(s, "IfAvailable", "IfAvailable", "Required"));
     jt_int(s->batch, "spec.cloneSource.retryLimit", rng_range(&s->rng, 0, 6));
@@ -418,6 +429,7 @@ void scenario_calm(struct sim *s)
     cJSON_Delete(s->batch);
     s->batch = scenario_clone("probe", machine_find(&s->cluster, SIM_NS, scenario_fresh_source),
                               maybe(s, 500));
+    choose_method(s, s->batch);
     jt_str(s->batch, "spec.cloneSource.cloneType", "running");
     /* Once the source runs: of clones that find it on its way up one may think that it started it.
      */
@@ -431,6 +443,8 @@ void scenario_plan(struct sim *s, const struct kill_plan *plan)
     scenario_classes(s);
     scenario_source(s, name, true, plan->halted ? "Halted" : "Always");
     scenario_install_cdi(s, plan->cdi);
+    s->groups.by_auto = true;
+    s->cluster.groups = plan->refused ? GROUPS_REFUSED : GROUPS_WHOLE;
     for (unsigned i = 0; i < (plan->company ? 3 : 1); i++) {
         char wukong[16];
         (void)snprintf(wukong, sizeof wukong, "wk%u", i);

@@ -197,6 +197,35 @@ struct machine *scenario_any_source(struct sim *s)
     return NULL;
 }
 
+static void class_goes(void *arg)
+{
+    struct sim *s = arg;
+    struct api_object *o = api_find(&s->api, API_GROUP_CLASS, "", "group");
+    /* Of one that is gone nobody knows that it said Retain. */
+    if (o && str_eq(json_str(o->tree, "deletionPolicy"), "Delete"))
+        api_delete(&s->api, "admin", o);
+}
+
+/* What becomes of groups that nobody has asked for by name. It stays so in the calm: Auto must get
+   by. */
+static void init_groups(struct sim *s)
+{
+    struct rng *rng = &s->groups.rng;
+    rng_seed(rng, s->seed ^ 0x67726f7570);
+    s->groups.by_auto = rng_chance(rng, 400);
+    timer_init(&s->groups.class_goes, class_goes, s);
+    if (!s->groups.by_auto || rng_chance(rng, 400))
+        return;
+    if (rng_chance(rng, 150)) {
+        s->groups.refused = true;
+    } else if (rng_chance(rng, 150)) {
+        timer_arm(&s->timers, &s->groups.class_goes, s->now_ms + rng_range(rng, 0, 300) * 1000);
+    } else {
+        s->cluster.groups = (enum group_answers)rng_range(rng, GROUPS_SHORT, GROUPS_NO_CONTROLLER);
+        s->cluster.groups_go_late = rng_chance(rng, 500);
+    }
+}
+
 void scenario_init(struct sim *s)
 {
     char name[16];
@@ -221,4 +250,5 @@ void scenario_init(struct sim *s)
     s->api.unserved[API_VM_SNAPSHOT] = maybe(s, 200);
     s->api.unserved[API_VM_SNAPSHOT_CONTENT] = s->api.unserved[API_VM_SNAPSHOT];
     restrictions_init(s);
+    init_groups(s);
 }

@@ -109,7 +109,8 @@ static bool on_admit(void *arg, const char *who, enum api_kind kind, cJSON *tree
     (void)snprintf(t.name, sizeof t.name, "%s", str_or(json_str(tree, "metadata.name"), ""));
     if (kubevirt_admit(&s->cluster, kind, tree, reply))
         return true;
-    if (rng_chance(&s->rng, s->cluster.faults.admission_refuses)) {
+    if (rng_chance(&s->rng, s->cluster.faults.admission_refuses) ||
+        (kind == API_GROUP && s->groups.refused)) {
         api_fail(reply, 403, "Forbidden", &t,
                  "%s \"%s\" is forbidden: exceeded quota: q, requested: requests.storage=1Gi, "
                  "used: requests.storage=9Gi, limited: requests.storage=9Gi",

@@ -61,6 +61,7 @@ struct kill_plan {
     bool stop_after;
     bool cdi;     /* is installed */
     bool company; /* two more, equal, share its snapshot */
+    bool refused; /* the driver refuses each group */
     unsigned at;  /* the write request that ends the worker, from 1; 0: none does */
     bool after;   /* it took effect, and the answer was lost; else it never arrived */
 };
@@ -90,6 +91,12 @@ struct sim {
         scoped; /* the workers serve the namespaces of the clones alone, and watch each by itself */
     bool calm;
     bool batches; /* most clones are of several machines */
+    struct {
+        struct rng rng; /* its own, so that it moves no other draw */
+        bool by_auto;   /* clones with snapshotMethod Auto find groups; else they name the other */
+        bool refused;   /* no VolumeGroupSnapshot is admitted */
+        struct timer class_goes;
+    } groups;
     int64_t calm_ms, calm_at_ms, limit_ms;
     unsigned user_actions, wukongs, probes;
     int64_t right_gone_ms; /* since when nobody has a right to sources elsewhere; 0: all have */

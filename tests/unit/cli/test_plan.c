@@ -57,7 +57,7 @@ static void read_source(struct world *w, bool agent)
     static struct claim_facts claims[2];
     static struct storage_class_facts storage[] = {{"fast", "csi.example.com", true, true, false}};
     static struct snapshot_class_facts snapshots[] = {
-        {"snap", "csi.example.com", false, false, {0}, false}};
+        {"snap", "csi.example.com", false, false, {0}, false, NULL}};
     facts_read_source(&w->arena, NULL, tree, &w->g.source);
     w->g.source.ns = "prod";
     facts_read_claim(&w->arena, "c0", pvc, &claims[0]);

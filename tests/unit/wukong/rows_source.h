@@ -79,26 +79,29 @@ static const struct storage_class_facts storage[] = {
     {"slowlate", "e.csi", true, false, true}, {"local", "local", false, false, false}};
 /* The last three are chosen by name alone. */
 static const struct snapshot_class_facts snapshot[] = {
-    {"snap", "d.csi", true, true, {0}, false},
+    {"snap", "d.csi", true, true, {0}, false, NULL},
     {"never",
      "d.csi",
      false,
      true,
      {CUT_RULE_REFUSE, CUT_BY_ANNOTATION, false, true, NULL, false},
-     false},
+     false,
+     NULL},
     {"long",
      "d.csi",
      false,
      true,
      {CUT_RULE_CREATED, CUT_BY_DEFAULT, true, false, NULL, false},
-     false},
+     false,
+     NULL},
     {"files",
      "d.csi",
      false,
      true,
      {CUT_RULE_WHILE_FROZEN, CUT_BY_ANNOTATION, false, true, NULL, false},
-     false},
-    {"group", "d.csi", false, false, {0}, true}};
+     false,
+     NULL},
+    {"group", "d.csi", false, false, {0}, true, NULL}};
 #define GROUP ", snapshotMethod: VolumeGroupSnapshot"
 static const char *const drivers[] = {"d.csi", "e.csi"};
 
@@ -240,6 +243,8 @@ static const struct source_row source_rows[] = {
     {CLONE(GROUP ", volumeGroupSnapshotClassName: snap"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "group-class", "spec.cloneSource.volumeGroupSnapshotClassName", "group"},
     {CLONE(GROUP), VM_RUNNING, VMI_RUNNING, OK_PVC, NO_CLASS, "group-class", "spec.cloneSource.volumeGroupSnapshotClassName", "VolumeGroupSnapshotClass"},
     {CLONE(GROUP), VM_RUNNING, VMI_RUNNING, OK_PVC, NO_API, "group-class", "spec.cloneSource.volumeGroupSnapshotClassName", "groupsnapshot.storage.k8s.io"},
+    {CLONE(", volumeGroupSnapshotClassName: group"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, NULL, NULL, NULL},
+    {CLONE(", volumeGroupSnapshotClassName: snap"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "group-class-unused", "spec.cloneSource.volumeGroupSnapshotClassName", "\"snap\""},
     {CLONE(", volumeSnapshotClassName: group"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "snapshot-class", "spec.cloneSource.volumeSnapshotClassName", "snap"},
     {CLONE(""), VM_RUNNING, VMI_RUNNING, OK_PVC, NO_API, "snapshot-class", "spec.cloneSource.volumeSnapshotClassName", "snapshot.storage.k8s.io"},
     {CLONE(", volumeSnapshotClassName: nope"), VM_RUNNING, VMI_RUNNING, OK_PVC, NORMAL, "snapshot-class", "spec.cloneSource.volumeSnapshotClassName", "snap"},

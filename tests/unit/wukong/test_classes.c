@@ -5,14 +5,16 @@
 #include "support.h"
 #include "wukong/source/class.h"
 
-static const struct snapshot_class_facts one[] = {{"only", "d.csi", false, false, {0}, false}};
-static const struct snapshot_class_facts two[] = {{"a", "d.csi", false, false, {0}, false},
-                                                  {"b", "d.csi", true, true, {0}, false},
-                                                  {"x", "other.csi", true, false, {0}, false}};
-static const struct snapshot_class_facts no_default[] = {{"a", "d.csi", false, false, {0}, false},
-                                                         {"b", "d.csi", false, false, {0}, false}};
-static const struct snapshot_class_facts two_defaults[] = {{"a", "d.csi", true, false, {0}, false},
-                                                           {"b", "d.csi", true, false, {0}, false}};
+static const struct snapshot_class_facts one[] = {
+    {"only", "d.csi", false, false, {0}, false, NULL}};
+static const struct snapshot_class_facts two[] = {
+    {"a", "d.csi", false, false, {0}, false, NULL},
+    {"b", "d.csi", true, true, {0}, false, NULL},
+    {"x", "other.csi", true, false, {0}, false, NULL}};
+static const struct snapshot_class_facts no_default[] = {
+    {"a", "d.csi", false, false, {0}, false, NULL}, {"b", "d.csi", false, false, {0}, false, NULL}};
+static const struct snapshot_class_facts two_defaults[] = {
+    {"a", "d.csi", true, false, {0}, false, NULL}, {"b", "d.csi", true, false, {0}, false, NULL}};
 static const struct storage_profile_facts profile[] = {{"sc", "a", false}};
 static const struct storage_profile_facts profile_of_other[] = {{"sc", "x", false}};
 static const struct storage_profile_facts profile_gone[] = {{"sc", "gone", false},

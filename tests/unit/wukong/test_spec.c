@@ -171,7 +171,7 @@ static void test_defaults(void **state)
         assert_string_equal(e.source_ns, "prod");
         assert_string_equal(e.source_name, "web");
         assert_int_equal(e.quiesce, QUIESCE_IF_AVAILABLE);
-        assert_int_equal(e.method, METHOD_VOLUME_SNAPSHOT);
+        assert_int_equal(e.method, METHOD_AUTO);
         assert_int_equal(e.deadline_s, 3600);
         assert_int_equal(e.retry_limit, 5);
         assert_int_equal(e.replicas, 1);
