@@ -15,6 +15,7 @@
 struct options {
     struct flag_connection connection;
     const char *source, *name, *source_ns, *type, *clone_type, *quiesce, *class, *memory;
+    const char *method, *group_class;
     const char *dry_run, *output;
     struct flag_values disks, secrets;
     int64_t replicas, cpu, timeout_ms;
@@ -68,7 +69,9 @@ static void write_source(struct json_writer *w, const struct options *o)
     json_string(w, "namespace", o->source_ns);
     json_string(w, "cloneType", o->clone_type);
     json_string(w, "quiesce", o->quiesce);
+    json_string(w, "snapshotMethod", o->method);
     json_string(w, "volumeSnapshotClassName", o->class);
+    json_string(w, "volumeGroupSnapshotClassName", o->group_class);
     if (o->secrets.count) {
         json_array(w, "allowSecrets");
         for (size_t i = 0; i < o->secrets.count; i++)
@@ -249,8 +252,13 @@ static enum flags_verdict parse_clone(int argc, char **argv, struct options *o,
          FLAG_ANY},
         {"quiesce", 0, FLAG_CHOICE, &o->quiesce, "HOW", "Required, IfAvailable or Never",
          quiesce_names + 1, QUIESCES - 1},
+        {"snapshot-method", 0, FLAG_CHOICE, &o->method, "METHOD",
+         "Auto, VirtualMachineSnapshot, VolumeSnapshot or VolumeGroupSnapshot (Auto)",
+         snapshot_method_names + 1, METHODS - 1},
         {"snapshot-class", 0, FLAG_TEXT, &o->class, "CLASS",
          "VolumeSnapshotClass (chosen per disk)", FLAG_ANY},
+        {"group-snapshot-class", 0, FLAG_TEXT, &o->group_class, "CLASS",
+         "VolumeGroupSnapshotClass (chosen per driver)", FLAG_ANY},
         {"allow-secret", 0, FLAG_LIST, &o->secrets, "NAME",
          "a Secret or ServiceAccount that a source of another namespace may have; may be repeated",
          FLAG_ANY},

@@ -5,6 +5,7 @@
 #include "apimachinery/quantity.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "observe/queries.h"
 #include "observe/resources.h"
 #include "wukong/policy/policy_metrics.h"
 
@@ -46,6 +47,17 @@ struct metric metric_step_seconds = {
     .labels = {"step"},
     .bounds = step_bounds,
     .bound_count = ARRAY_LEN(step_bounds),
+};
+static struct metric metric_disks_cut = {
+    .name = "wukong_disks_cut_total",
+    .help = "Disks of sources that were cut, by the method that cut them.",
+    .kind = METRIC_COUNTER,
+    .labels = {"method"},
+};
+static struct metric metric_groups_refused = {
+    .name = "wukong_group_snapshots_refused_total",
+    .help = "Clones whose snapshotMethod Auto has gone from groups to single snapshots.",
+    .kind = METRIC_COUNTER,
 };
 struct metric metric_snapshots_held = {
     .name = "wukong_snapshots_held",
@@ -93,14 +105,29 @@ void worker_metrics_register(void)
         &metric_step_seconds,   &metric_freeze_seconds,  &metric_active,
         &metric_snapshots_held, &metric_snapshot_bytes,  &metric_leader,
         &metric_writes,         &metric_queue,           &metric_orphans,
-        &metric_frozen_limit,
+        &metric_frozen_limit,   &metric_disks_cut,       &metric_groups_refused,
     };
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         metric_register(all[i]);
     policy_metrics_register();
+    metric_add(&metric_groups_refused, 0, NULL);
     metric_set(&metric_active, 0, NULL);
     metric_set(&metric_leader, 0, NULL);
     metric_set(&metric_queue, 0, NULL);
+}
+
+/* Each cut once: those who take another one's over have cut nothing. */
+static void count_cut(const struct clone_state *v, const struct clone_record *next)
+{
+    if (v->record.attempt.cut_ms || !next->attempt.cut_ms || next->attempt.shared.uid)
+        return;
+    for (size_t i = 0; i < v->disk_count; i++) {
+        enum snapshot_method method = clone_uses_vm_snapshot(v)   ? METHOD_VM_SNAPSHOT
+                                      : v->disks[i].plan->grouped ? METHOD_GROUP_SNAPSHOT
+                                                                  : METHOD_VOLUME_SNAPSHOT;
+        if (clone_disk_has_snapshot(&v->disks[i]))
+            metric_add(&metric_disks_cut, 1, METRIC_LABELS(snapshot_method_names[method]));
+    }
 }
 
 void worker_metrics_record(const struct clone_state *v, const struct clone_record *next)
@@ -112,6 +139,9 @@ void worker_metrics_record(const struct clone_state *v, const struct clone_recor
     /* One freeze is one observation, whoever shares it and whatever came of it, once it is over. */
     if (next->attempt.freeze.thawed_ms && !before->attempt.freeze.thawed_ms && next->attempt.froze)
         metric_observe(&metric_freeze_seconds, (double)next->attempt.freeze_ms / 1000, NULL);
+    count_cut(v, next);
+    if (next->groups_refused.message && !before->groups_refused.message)
+        metric_add(&metric_groups_refused, 1, NULL);
     if (record_final(before) || !record_final(next))
         return;
     bool good = next->phase == PHASE_SUCCEEDED;
@@ -134,11 +164,19 @@ void worker_metrics_step(struct step_clock *c, const char *step, int64_t now_ms)
     c->since_ms = now_ms;
 }
 
+/* A member of a group bears no label of ours: its group does. */
+static bool is_of_a_clone(const struct store *groups, const struct kube_object *snapshot)
+{
+    if (snapshot->label || !str_eq(snapshot->owner_kind, worker_kinds[KIND_GROUP].kind))
+        return snapshot->label;
+    const struct kube_object *g = store_get(groups, snapshot->ns, str_or(snapshot->owner_name, ""));
+    return g && g->label && str_eq(g->uid, snapshot->owner_uid);
+}
+
 static bool count_snapshot(void *arg, const struct kube_object *o)
 {
-    (void)arg;
     struct quantity size;
-    if (!o->label)
+    if (!is_of_a_clone(arg, o))
         return true;
     metric_add(&metric_snapshots_held, 1, METRIC_LABELS(o->ns));
     const char *text = kube_object_field(o, F_RESTORE_SIZE);
@@ -148,10 +186,10 @@ static bool count_snapshot(void *arg, const struct kube_object *o)
     return true;
 }
 
-void worker_metrics_snapshots(const struct store *snapshots)
+void worker_metrics_snapshots(const struct store *snapshots, struct store *groups)
 {
     /* Anew each time: a namespace that is gone must not keep its series. */
     metric_clear(&metric_snapshots_held);
     metric_clear(&metric_snapshot_bytes);
-    store_each(snapshots, count_snapshot, NULL);
+    store_each(snapshots, count_snapshot, groups);
 }

@@ -33,7 +33,7 @@ struct step_clock {
    step under way counts from the first decision on. */
 void worker_metrics_step(struct step_clock *c, const char *step, int64_t now_ms);
 /* Sets both gauges from the VolumeSnapshots that bear our label. */
-void worker_metrics_snapshots(const struct store *snapshots);
+void worker_metrics_snapshots(const struct store *snapshots, struct store *groups);
 /* To be called when the record next has been stored over v->record. */
 void worker_metrics_record(const struct clone_state *v, const struct clone_record *next);
 

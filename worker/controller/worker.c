@@ -400,7 +400,7 @@ void worker_refresh_metrics(struct worker *w)
     for (int k = 0; k < WORKER_KINDS; k++)
         if (is_watched(w, k))
             kube_metrics_store(w->watched[k].store, watches_age_ms(w->watched[k].watches));
-    worker_metrics_snapshots(w->watched[KIND_SNAPSHOT].store);
+    worker_metrics_snapshots(w->watched[KIND_SNAPSHOT].store, w->watched[KIND_GROUP].store);
     metric_set(&metric_frozen_limit,
                (double)freeze_limit_now(&w->clones.freeze_limit, w->config.max_frozen), NULL);
 }

@@ -72,7 +72,7 @@ expect 0 'wukong.vm.novasphere.dev/x-clone created (dry run)' clone x --dry-run=
 expect 0 '^wukong.vm.novasphere.dev/y$' clone x --name y --dry-run=client -o name
 
 "$wukong" clone vm/golden --name lab -n dev --source-namespace images --clone-type linked --replicas 3 \
-    --cpu 4 --memory 8Gi --quiesce Required --snapshot-class fast --no-start --disk root=40Gi,ssd \
+    --cpu 4 --memory 8Gi --quiesce Required --snapshot-class fast --snapshot-method Auto --group-snapshot-class gold --no-start --disk root=40Gi,ssd \
     --allow-secret keys --allow-secret robot --disk data --disk log,ssd --dry-run=client -o yaml > lab.yaml
 cat > expected.yaml <<'YAML'
 apiVersion: vm.novasphere.dev/v1alpha1
@@ -89,7 +89,9 @@ spec:
     namespace: images
     cloneType: linked
     quiesce: Required
+    snapshotMethod: Auto
     volumeSnapshotClassName: fast
+    volumeGroupSnapshotClassName: gold
     allowSecrets:
     - keys
     - robot

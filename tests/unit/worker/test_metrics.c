@@ -117,6 +117,10 @@ static void put_snapshot(struct store *s, const char *ns, const char *name, cons
     store_put(s, o);
 }
 
+#define OWNED_BY(group)                                                                            \
+    "\"ownerReferences\":[{\"kind\":\"VolumeGroupSnapshot\",\"name\":\"" group                     \
+    "\",\"uid\":\"a-" group "\"}],"
+
 /* Snapshots of others are not counted, and what is gone is gone. */
 static void test_snapshots_held(void **state)
 {
@@ -125,20 +129,31 @@ static void test_snapshots_held(void **state)
     metric_reset_all();
     worker_metrics_register();
     struct store *s = store_new(&worker_kinds[KIND_SNAPSHOT]);
+    struct store *groups = store_new(&worker_kinds[KIND_GROUP]);
     put_snapshot(s, "a", "one", ours);
     put_snapshot(s, "a", "two", ours);
     put_snapshot(s, "a", "theirs", "");
     put_snapshot(s, "b", "one", ours);
-    worker_metrics_snapshots(s);
+    worker_metrics_snapshots(s, groups);
     assert_true(metric_value(&metric_snapshots_held, METRIC_LABELS("a")) == 2);
     assert_true(metric_value(&metric_snapshot_bytes, METRIC_LABELS("a")) == 2147483648.0);
     assert_true(metric_value(&metric_snapshots_held, METRIC_LABELS("b")) == 1);
     assert_true(store_remove(s, "b", "one"));
-    worker_metrics_snapshots(s);
+    worker_metrics_snapshots(s, groups);
     assert_true(metric_value(&metric_snapshots_held, METRIC_LABELS("a")) == 2);
     assert_int_equal(metric_snapshots_held.series_count, 1);
     assert_int_equal(metric_snapshot_bytes.series_count, 1);
+    /* Members of a group of ours, and of a group of somebody else. */
+    put_snapshot(groups, "a", "g", ours);
+    put_snapshot(groups, "a", "h", "");
+    put_snapshot(s, "a", "m1", OWNED_BY("g"));
+    put_snapshot(s, "a", "m2", OWNED_BY("g"));
+    put_snapshot(s, "a", "n1", OWNED_BY("h"));
+    worker_metrics_snapshots(s, groups);
+    assert_true(metric_value(&metric_snapshots_held, METRIC_LABELS("a")) == 4);
+    assert_true(metric_value(&metric_snapshot_bytes, METRIC_LABELS("a")) == 4294967296.0);
     store_free(s);
+    store_free(groups);
 }
 
 static void test_documented(void **state)
