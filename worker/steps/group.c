@@ -46,13 +46,24 @@ void group_put_labels(const struct clone_state *v, struct decision *d)
 /* A driver that says when it has cut may take its time. */
 #define GROUP_READY_MS 600000
 
-static bool is_long_since(const struct clone_state *v, const struct clone_group *g)
+/* In how long it counts as such; 0: it does. */
+static int64_t stalled_in_ms(const struct clone_state *v, const struct clone_group *g)
 {
     const struct call *freeze = clone_freeze_call(v);
-    if (call_ok(freeze))
-        return v->now.mono_ms > freeze->sent_mono_ms + GROUP_STALLED_MS;
     int64_t most = g->rule == CUT_RULE_READY ? GROUP_READY_MS : GROUP_UNFROZEN_MS;
-    return g->created_ms && v->now.wall_ms > g->created_ms + most;
+    int64_t left = call_ok(freeze) ? freeze->sent_mono_ms + GROUP_STALLED_MS - v->now.mono_ms
+                                   : g->created_ms + most - v->now.wall_ms;
+    return left > 0 ? left : 0;
+}
+
+int64_t group_look_again_ms(const struct clone_state *v, int64_t at_ms)
+{
+    for (size_t i = 0; clone_may_leave_groups(v) && i < v->group_count; i++) {
+        int64_t left = v->groups[i].cut ? 0 : stalled_in_ms(v, &v->groups[i]);
+        if (left && v->now.wall_ms + left < at_ms)
+            at_ms = v->now.wall_ms + left;
+    }
+    return at_ms;
 }
 
 /* How single snapshots would do better; NULL: not as far as is known. */
@@ -61,7 +72,7 @@ static const char *why_single_is_better(const struct clone_state *v, const struc
     bool frozen = clone_cut_mode(v) == CUT_FROZEN;
     if (g->error && !g->being_created && driver_answer(g->error) == DRIVER_SETTLED)
         return g->error;
-    if (!g->exists || !is_long_since(v, g))
+    if (!g->exists || stalled_in_ms(v, g))
         return NULL;
     if (g->error && !g->being_created)
         return g->error;

@@ -248,6 +248,7 @@ enum step_status step_cut_check(const struct clone_state *v, struct why *why)
     why->again_ms = frozen ? clone_thaw_by_ms(v) : v->now.wall_ms + WAIT_POLL_MS;
     if (frozen && v->now.wall_ms >= why->again_ms)
         why->again_ms = v->now.wall_ms + WAIT_POLL_MS;
+    why->again_ms = group_look_again_ms(v, why->again_ms);
     return STEP_TODO;
 }
 

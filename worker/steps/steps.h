@@ -87,6 +87,8 @@ void group_create(const struct clone_state *v, struct decision *d);
 /* By snapshotMethod Auto. STEP_FAILED: a group does not come to its cut, where single snapshots
    might. */
 enum step_status group_gives_way(const struct clone_state *v, struct why *why);
+/* The earlier of at_ms and the time at which a group that nobody works on gives way. */
+int64_t group_look_again_ms(const struct clone_state *v, int64_t at_ms);
 /* Some group is not cut. */
 bool group_is_awaited(const struct clone_state *v);
 /* An attempt that ends so is repeated with single snapshots, and does not count. */

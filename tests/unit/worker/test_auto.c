@@ -123,6 +123,21 @@ static void test_when_a_group_gives_way(void **state)
     }
 }
 
+/* No event tells that nothing happens. */
+static void test_it_is_looked_at_then(void **state)
+{
+    (void)state;
+    struct scene s;
+    begin_scene(&s, true);
+    s.v.now.wall_ms += 4000;
+    s.v.now.mono_ms += 4000;
+    assert_int_equal(group_look_again_ms(&s.v, NOW + 60000), NOW + 10000);
+    assert_int_equal(group_look_again_ms(&s.v, NOW + 5000), NOW + 5000);
+    s.group.cut = true;
+    assert_int_equal(group_look_again_ms(&s.v, NOW + 60000), NOW + 60000);
+    end_scene(&s);
+}
+
 static void test_which_failures_are_a_groups(void **state)
 {
     (void)state;
@@ -308,6 +323,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_when_a_group_gives_way),
+        cmocka_unit_test(test_it_is_looked_at_then),
         cmocka_unit_test(test_which_failures_are_a_groups),
         cmocka_unit_test(test_followers_learn_it),
         cmocka_unit_test(test_what_is_remembered),
