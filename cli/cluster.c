@@ -198,22 +198,25 @@ static void on_looked_up(void *arg, const struct kube_reply *reply)
     lookup_answered(arg, reply->status.code, xstrdup(fine ? reply->body : reply->refusal));
 }
 
+static void send_lookup(struct cluster *c, struct lookup *k)
+{
+    struct kube_request request = {.method = k->body ? KUBE_POST : KUBE_GET,
+                                   .path = k->path,
+                                   .content_type = k->body ? "application/json" : NULL,
+                                   .body = k->body,
+                                   .body_len = k->body ? strlen(k->body) : 0};
+    k->sent = true;
+    (void)kube_call_any(&c->client, &request, (struct kube_answer){on_looked_up, k});
+}
+
 void cluster_look_up(struct cluster *c, struct lookups *l)
 {
-    for (size_t i = 0; i < l->count; i++) {
-        struct lookup *k = l->items[i];
-        if (k->sent)
-            continue;
-        k->sent = true;
-        struct kube_request request = {.method = k->body ? KUBE_POST : KUBE_GET,
-                                       .path = k->path,
-                                       .content_type = k->body ? "application/json" : NULL,
-                                       .body = k->body,
-                                       .body_len = k->body ? strlen(k->body) : 0};
-        (void)kube_call_any(&c->client, &request, (struct kube_answer){on_looked_up, k});
-    }
-    while (lookups_pending(l))
+    while (lookups_pending(l)) {
+        for (size_t i = 0; i < l->count; i++)
+            if (!l->items[i]->sent)
+                send_lookup(c, l->items[i]);
         loop_turn(c->loop, 1000);
+    }
 }
 
 void cluster_complain(const struct cluster_reply *r)

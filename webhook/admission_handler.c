@@ -24,7 +24,7 @@ struct job {
     struct admission_context context;
     struct admission_review review; /* read once, however many rounds of lookups follow */
     struct lookups lookups;
-    struct sent_lookup sent[LOOKUPS_MAX];
+    struct sent_lookup sent[LOOKUPS_SENT_MAX];
     size_t sent_count, open_count;
     unsigned rounds;
     struct timer timer;

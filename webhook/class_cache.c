@@ -26,7 +26,8 @@ enum cached {
 static const struct kube_kind kinds[CACHED_KINDS] = {
     [CACHED_STORAGE] = {RESOURCE_STORAGE_CLASS, .fields = {FACTS_STORAGE_CLASS_FIELDS}},
     [CACHED_SNAPSHOT] = {RESOURCE_SNAPSHOT_CLASS, .fields = {FACTS_SNAPSHOT_CLASS_FIELDS}},
-    [CACHED_GROUP] = {RESOURCE_GROUP_CLASS, .fields = {FACTS_GROUP_CLASS_FIELDS}},
+    [CACHED_GROUP] = {RESOURCE_GROUP_CLASS, .older_version = GROUP_OLDER_VERSION,
+                      .fields = {FACTS_GROUP_CLASS_FIELDS}},
     [CACHED_DRIVERS] = {RESOURCE_CSI_DRIVER, .fields = {0}},
     [CACHED_POLICIES] = {RESOURCE_POLICY, .fields = {"spec"}},
 };

@@ -27,7 +27,17 @@ struct kube_client {
     const char *field_manager; /* for creates, patches and applies; NULL: none */
     int64_t deadline_ms;       /* of each call, its repeats included; 0: KUBE_CALL_DEADLINE_MS */
     bool urgent;               /* all calls are (kube/transport.h) */
+    /* The version in which a kind is served that has an older one; NULL: nobody knows better than
+       the kind. */
+    const char *(*version)(void *arg, const struct kube_kind *kind);
+    void *version_arg;
 };
+
+static inline const char *kube_client_version(const struct kube_client *c,
+                                              const struct kube_kind *kind)
+{
+    return c->version ? c->version(c->version_arg, kind) : kind->version;
+}
 /* Admission webhooks may take 30 s of it, the server's own limit is 60 s. */
 #define KUBE_CALL_DEADLINE_MS 30000
 

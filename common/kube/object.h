@@ -25,6 +25,8 @@
 struct kube_kind {
     const char *group, *version, *resource, *kind; /* group "" is the core group */
     bool cluster_scoped;
+    /* The same kind as older clusters serve it, with the same fields; NULL: version alone. */
+    const char *older_version;
     /* Paths of the fields kept, such as "status.phase" or "spec"; a key that holds dots is written
        in brackets: "metadata.annotations[vm.novasphere.dev/retry]". One that ends in "{}" or "[]"
        is an object or an array, and absent when it is anything else: a string that looks like one

@@ -24,7 +24,7 @@ void kube_path_query_int(struct buf *out, const char *key, int64_t value);
  */
 void kube_path_resource(struct buf *out, const char *group, const char *version,
                         const char *resource, const char *ns, const char *name, const char *sub);
-/* The same from a kind. */
+/* The same from a kind, in its newest version. */
 void kube_path_kind(struct buf *out, const struct kube_kind *kind, const char *ns, const char *name,
                     const char *sub);
 

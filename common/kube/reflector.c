@@ -29,6 +29,8 @@ struct reflector {
     struct reflector_input failure; /* why we ended the stream ourselves; kind FAILED if so */
     struct err failure_err;
     int64_t heard_ms;
+    bool older; /* the kind is asked for in its older version */
+    bool tried; /* and has not been served in the other since the last wait */
 };
 
 static void feed(struct reflector *r, const struct reflector_input *input);
@@ -42,10 +44,15 @@ static void feed_failure(struct reflector *r, const struct kube_status *status)
 {
     if (r->o.failed)
         r->o.failed(r->o.arg, store_kind(r->o.store), &status->err);
+    bool other = status->unserved && store_kind(r->o.store)->older_version && !r->tried &&
+                 r->state.phase == REFLECTOR_LISTING;
+    r->older ^= other;
+    r->tried |= other;
     feed(r, &(struct reflector_input){.kind = REFLECTOR_FAILED,
                                       .why = status->err.kind,
                                       .retry_after_s = status->retry_after_s,
                                       .unserved = status->unserved,
+                                      .other_version = other,
                                       .behind = status->too_large_rv});
 }
 
@@ -213,7 +220,7 @@ static void send_action(struct reflector *r, const struct reflector_action *a)
     const struct kube_kind *kind = store_kind(r->o.store);
     bool watch = a->kind == REFLECTOR_DO_WATCH;
     CLEANUP_BUF struct buf path = BUF_INIT(LIMIT_PATH_BYTES);
-    kube_path_kind(&path, kind, r->ns, NULL, NULL);
+    kube_path_resource(&path, kind->group, reflector_version(r), kind->resource, r->ns, NULL, NULL);
     kube_path_query(&path, "labelSelector", kind->label_selector);
     assert(!kind->field_selector || !r->name);
     CLEANUP_FREE char *named = r->name ? xasprintf("metadata.name=%s", r->name) : NULL;
@@ -282,6 +289,8 @@ static void feed(struct reflector *r, const struct reflector_input *input)
     if (input->kind == REFLECTOR_PAGE_IN || input->kind == REFLECTOR_EVENT ||
         input->kind == REFLECTOR_ENDED || (input->kind == REFLECTOR_FAILED && input->unserved))
         r->heard_ms = now_ms(r);
+    if (input->kind == REFLECTOR_PAGE_IN || input->kind == REFLECTOR_DUE)
+        r->tried = false;
     struct reflector_actions actions = reflector_step(&r->state, r->o.rng, input, now_ms(r));
     for (size_t i = 0; i < actions.count; i++)
         act(r, &actions.items[i]);
@@ -343,6 +352,12 @@ bool reflector_synced(const struct reflector *r)
 bool reflector_served(const struct reflector *r)
 {
     return r->state.served;
+}
+
+const char *reflector_version(const struct reflector *r)
+{
+    const struct kube_kind *kind = store_kind(r->o.store);
+    return r->older ? kind->older_version : kind->version;
 }
 
 int64_t reflector_heard_ms(const struct reflector *r)

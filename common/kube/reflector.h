@@ -16,7 +16,8 @@
  *   Retry-After is obeyed.
  * - An object that cannot be read stays in the store as a marker, and the stream goes on.
  * - A kind that is not served (404: its CRD is not installed) counts as synced and empty and is
- *   asked for again every 30 to 60 s.
+ *   asked for again every 30 to 60 s. One that has an older version is asked for in the other at
+ *   once, and stays with that which was served.
  */
 #ifndef KUBE_REFLECTOR_H
 #define KUBE_REFLECTOR_H
@@ -95,7 +96,8 @@ struct reflector_input {
     enum err_kind why;
     int64_t retry_after_s;
     bool unserved;
-    bool behind; /* ERR_EXPIRED: the server's cache has not reached that version yet */
+    bool other_version; /* unserved, and another version of it is to be asked for */
+    bool behind;        /* ERR_EXPIRED: the server's cache has not reached that version yet */
 };
 
 enum reflector_action_kind {
@@ -160,6 +162,8 @@ void reflector_start(struct reflector *r);
 void reflector_refresh(struct reflector *r);
 bool reflector_synced(const struct reflector *r);
 bool reflector_served(const struct reflector *r);
+/* The version in which the kind is asked for. */
+const char *reflector_version(const struct reflector *r);
 /* Monotonic time of the last page, event, bookmark or clean end: how old the cache may be. 0:
  * never.
  */

@@ -126,7 +126,11 @@ static void list_failed(struct reflector_state *s, struct rng *rng,
                         struct reflector_actions *out)
 {
     if (input->why == ERR_NOT_FOUND && input->unserved) {
-        not_served(s, rng, out);
+        s->version[0] = '\0';
+        if (input->other_version)
+            list_begin(s, out);
+        else
+            not_served(s, rng, out);
         return;
     }
     /* A page that a lagging cache cannot give yet is no reason to ask for everything in one piece,

@@ -65,6 +65,11 @@ bool watches_served(const struct watches *w)
     return true;
 }
 
+const char *watches_version(const struct watches *w)
+{
+    return reflector_version(w->items[0]);
+}
+
 int64_t watches_age_ms(const struct watches *w)
 {
     int64_t heard_ms = INT64_MAX;

@@ -24,6 +24,8 @@ void watches_start(struct watches *w);
 void watches_refresh(struct watches *w);
 bool watches_synced(const struct watches *w);
 bool watches_served(const struct watches *w);
+/* The version in which the kind is served. */
+const char *watches_version(const struct watches *w);
 /* How long ago the API server was last heard of, or the start, of the one that is silent for
    longest. A bookmark is news, and the end of a watch; a stream that fails is none. */
 int64_t watches_age_ms(const struct watches *w);

@@ -52,7 +52,10 @@ static const struct {
     [LOOKUP_PROFILE] = {SHAPE_OBJECT, NULL, {RESOURCE_STORAGE_PROFILE, .fields = {0}}},
     [LOOKUP_STORAGE_CLASSES] = {SHAPE_LIST, NULL, {RESOURCE_STORAGE_CLASS, .fields = {0}}},
     [LOOKUP_SNAPSHOT_CLASSES] = {SHAPE_LIST, NULL, {RESOURCE_SNAPSHOT_CLASS, .fields = {0}}},
-    [LOOKUP_GROUP_CLASSES] = {SHAPE_LIST, NULL, {RESOURCE_GROUP_CLASS, .fields = {0}}},
+    [LOOKUP_GROUP_CLASSES] = {SHAPE_LIST,
+                              NULL,
+                              {RESOURCE_GROUP_CLASS, .older_version = GROUP_OLDER_VERSION,
+                               .fields = {0}}},
     [LOOKUP_DRIVERS] = {SHAPE_LIST, NULL, {RESOURCE_CSI_DRIVER, .fields = {0}}},
     [LOOKUP_POLICIES] = {SHAPE_LIST, NULL, {RESOURCE_POLICY, .fields = {0}}},
 };
@@ -102,7 +105,8 @@ static char *path_of(const struct lookup *k)
     const struct kube_kind *kind = &requests[k->kind].kind;
     const struct look_right r = look_right(k);
     if (r.kind) {
-        kube_path_kind(&path, r.kind, r.ns, r.name, r.sub);
+        kube_path_resource(&path, r.kind->group, k->older ? r.kind->older_version : r.kind->version,
+                           r.kind->resource, r.ns, r.name, r.sub);
     } else {
         kube_path_segment(&path, "apis");
         kube_path_segment(&path, kind->group);
@@ -181,9 +185,25 @@ bool lookups_pending(const struct lookups *l)
     return false;
 }
 
+/* Not served so: it is asked for once more, as older clusters serve it. */
+static bool asks_for_older(struct lookup *k, int code)
+{
+    if (code != 404 || k->older || !requests[k->kind].kind.older_version)
+        return false;
+    k->older = true;
+    free(k->path);
+    k->path = path_of(k);
+    k->sent = false;
+    return true;
+}
+
 void lookup_answered(struct lookup *k, int code, char *answer)
 {
     assert(!k->done);
+    if (asks_for_older(k, code)) {
+        free(answer);
+        return;
+    }
     k->done = true;
     k->code = code;
     k->answer = answer;

@@ -46,6 +46,7 @@ struct look_right {
 struct lookup {
     enum lookup_kind kind;
     char ns[LIMIT_DNS_SUBDOMAIN + 1], name[LIMIT_DNS_SUBDOMAIN + 1];
+    bool older; /* asked for in the kind's older version, since the newest is not served */
     bool own;   /* an access review about whoever sends it */
     char *path; /* ready to be sent */
     char *body; /* of a POST; NULL: a GET */
@@ -58,6 +59,8 @@ struct lookup {
 
 /* One claim and one profile per volume, and the rest. */
 #define LOOKUPS_MAX 160
+/* How often they are sent at most: one of them twice. */
+#define LOOKUPS_SENT_MAX (LOOKUPS_MAX + 1)
 struct lookups {
     struct lookup *items[LOOKUPS_MAX];
     size_t count;
@@ -78,7 +81,7 @@ struct lookup *lookups_own_access(struct lookups *l, enum lookup_kind kind, cons
 /* What whoever sends it must be allowed to. Lives as long as the lookup. */
 struct look_right look_right(const struct lookup *k);
 bool lookups_pending(const struct lookups *l);
-/* Stores what came back; takes the text. */
+/* Stores what came back; takes the text. It may have to be sent once more, by another path. */
 void lookup_answered(struct lookup *k, int code, char *answer);
 
 /* The object of a 200 answer; NULL otherwise. */

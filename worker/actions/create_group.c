@@ -1,6 +1,7 @@
 /* What a VolumeGroupSnapshot needs: the label on the claims that it is cut of, and its own body. */
 #include "actions/create.h"
 
+#include "base/str.h"
 #include "manifests/manifest.h"
 #include "observe/queries.h"
 
@@ -28,6 +29,7 @@ static void send_group(const struct clone_state *v, struct decision *d, const st
     struct err err = {0};
     struct target_group t = {
         .wukong = v->wukong,
+        .version = str_or(v->group_version, worker_kinds[KIND_GROUP].version),
         .name = g->name,
         .ns = g->ns,
         .disk = v->disks[g->first].plan->name,

@@ -353,7 +353,8 @@ static bool build_path(const struct executor *x, const struct intent *i, struct 
                       i->verb == INTENT_LIST || i->verb == INTENT_PODS || i->verb == INTENT_ASK ||
                       i->verb == INTENT_PROBE;
     const char *sub = i->verb == INTENT_STATUS ? "status" : i->sub;
-    kube_path_kind(path, i->kind, i->ns, collection ? NULL : i->name, sub);
+    kube_path_resource(path, i->kind->group, kube_client_version(x->client, i->kind),
+                       i->kind->resource, i->ns, collection ? NULL : i->name, sub);
     if (i->verb == INTENT_STATUS || i->verb == INTENT_FINALIZER) {
         /* One manager per subject: an apply gives up what the same manager applied before. */
         CLEANUP_FREE char *manager =

@@ -108,6 +108,7 @@ static void settings_of(struct worker *w, struct clone *self, const struct kube_
     s->unfreeze_timeout_ms = w->config.unfreeze_timeout_ms;
     struct other_clones *others = &s->others;
     queue_settings(w, self, others);
+    s->group_version = watches_version(w->watched[KIND_GROUP].watches);
     for (struct clone *e = clone_table_of_source(&w->clones, v->effective.source_ns,
                                                  str_or(v->effective.source_name, "-"));
          e; e = e->same_source_next) {

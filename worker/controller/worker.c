@@ -54,6 +54,14 @@ static bool cache_served(void *arg, enum worker_kind kind)
     return watches_served(w->watched[kind].watches);
 }
 
+/* Of kinds that are watched; the others have one version. */
+static const char *served_version(void *arg, const struct kube_kind *kind)
+{
+    struct worker *w = arg;
+    return kind->older_version ? watches_version(w->watched[kind - worker_kinds].watches)
+                               : kind->version;
+}
+
 static void queue_timer(void *arg)
 {
     struct worker *w = arg;
@@ -260,7 +268,9 @@ struct worker *worker_new(const struct worker_config *config)
     w->client = (struct kube_client){.transport = config->transport,
                                      .clock = config->clock,
                                      .timers = config->timers,
-                                     .field_manager = "wukong-worker"};
+                                     .field_manager = "wukong-worker",
+                                     .version = served_version,
+                                     .version_arg = w};
     w->executor = (struct executor){.client = &w->client,
                                     .clock = config->clock,
                                     .rng = config->rng,

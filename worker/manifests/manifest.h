@@ -208,6 +208,7 @@ WUKONG_CHECK int manifest_snapshot_body(const struct manifest_snapshot *s, struc
 
 struct target_group {
     const struct wukong *wukong;
+    const char *version; /* of the API */
     const char *name, *ns, *disk;
     const char *class;
     const char *label_key, *label_value; /* of the claims that it takes */

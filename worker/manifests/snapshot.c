@@ -40,10 +40,11 @@ int manifest_snapshot_body(const struct manifest_snapshot *s, struct buf *out, b
 int target_group_body(const struct target_group *g, struct buf *out, struct err *err)
 {
     cJSON *metadata;
-    assert(g->name && g->ns && g->class);
+    assert(g->version && g->name && g->ns && g->class);
     assert(g->label_key && g->label_value);
-    CLEANUP_JSON cJSON *group = tree_kubernetes("groupsnapshot.storage.k8s.io/v1",
-                                                "VolumeGroupSnapshot", g->name, g->ns, &metadata);
+    CLEANUP_FREE char *api = xasprintf("groupsnapshot.storage.k8s.io/%s", g->version);
+    CLEANUP_JSON cJSON *group =
+        tree_kubernetes(api, "VolumeGroupSnapshot", g->name, g->ns, &metadata);
     tree_our_labels(metadata, g->wukong, -1, g->disk, g->ns);
     CLEANUP_FREE char *text = g->source_spec ? json_print(g->source_spec) : NULL;
     if (text && strlen(text) <= MANIFEST_SPEC_ANNOTATION_MAX)

@@ -46,6 +46,7 @@ static void apply_settings(struct clone_state *v, const struct observe_settings 
 {
     v->unfreeze_timeout_ms = s->unfreeze_timeout_ms;
     v->others = s->others;
+    v->group_version = s->group_version;
     v->permit = s->permit;
     v->permitted_ms = s->permitted_ms;
     v->permitted_why = s->permitted_why;

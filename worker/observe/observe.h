@@ -14,6 +14,7 @@ struct observe_settings {
     int64_t unfreeze_timeout_ms;
     struct stamp_check permit; /* of a clone from another namespace; may_start of any */
     struct other_clones others;
+    const char *group_version; /* in which VolumeGroupSnapshots are served; NULL: the newest */
     /* Policy's verdict: see state.h. */
     const char *permitted_why;
     enum reason permitted_reason;

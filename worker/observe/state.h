@@ -258,6 +258,7 @@ struct clone_state {
     size_t disk_count;
     struct clone_group *groups;
     size_t group_count;
+    const char *group_version; /* in which the API serves them; NULL: the newest */
     struct target_state *targets;
     size_t target_count;
     bool looked_live;                  /* the API server was asked for some of them itself */

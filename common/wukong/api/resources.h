@@ -37,6 +37,8 @@
     "snapshot.storage.k8s.io", "v1", "volumesnapshotclasses", "VolumeSnapshotClass", true
 #define RESOURCE_GROUP                                                                             \
     "groupsnapshot.storage.k8s.io", "v1", "volumegroupsnapshots", "VolumeGroupSnapshot", false
+/* external-snapshotter before 8.5 serves this one alone; it has the same fields. */
+#define GROUP_OLDER_VERSION "v1beta2"
 #define RESOURCE_GROUP_CONTENT                                                                     \
     "groupsnapshot.storage.k8s.io", "v1", "volumegroupsnapshotcontents",                           \
         "VolumeGroupSnapshotContent", true

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bedlib import harness, vms  # noqa: E402
+from bedlib import harness, objects, vms  # noqa: E402
 import test_clone_group as by_group  # noqa: E402
 
 DISKS = by_group.DISKS
@@ -155,6 +155,54 @@ class Auto(vms.CloneCase):
         self.wait_ended("killed", timeout_s=120)
         self.assert_cloned("killed", source)
         self._nothing_left(source)
+
+
+class OlderAPI(Auto):
+    """A cluster that serves groups as v1beta2 alone. The sidecars of this bed know only v1: nobody works on
+    the group that the worker makes, which is the sidecars' feature gate being off, too."""
+
+    KINDS = ("volumegroupsnapshots", "volumegroupsnapshotcontents", "volumegroupsnapshotclasses")
+    BETA = objects.GROUP_API.rsplit("/", 1)[0] + "/v1beta2"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.serve_v1(False)
+        cls.addClassCleanup(cls.serve_v1, True)
+
+    @classmethod
+    def serve_v1(cls, served):
+        for kind in cls.KINDS:
+            name = f"{kind}.{objects.GROUP_API.split('/')[0]}"
+            found = cls.kube.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", None, name)
+            for version in found["spec"]["versions"]:
+                if version["name"] == "v1":
+                    version["served"] = served
+            cls.kube.patch("apiextensions.k8s.io/v1", "CustomResourceDefinition", None, name,
+                           {"spec": {"versions": found["spec"]["versions"]}})
+
+    def test_it_is_asked_for_as_it_is_served(self):
+        made = {**objects.group_class(f"{self.namespace}-group", {}), "apiVersion": self.BETA}
+        self.wait_for(lambda: self.kube.find(self.BETA, made["kind"], None, "none") is None, 20, "the API")
+        self.cleanup_object(made)
+        source = self.source(disks=DISKS, owned=True)
+        method = {"snapshotMethod": "Auto", "volumeGroupSnapshotClassName": made["metadata"]["name"],
+                  "retryLimit": 0}
+        self.clone("older", source, clone_source=method)
+        group = self.wait_for(lambda: self.kube.list(self.BETA, GROUP, self.namespace), 90, "the group")[0]
+        self.assertEqual(made["metadata"]["name"], group["spec"]["volumeGroupSnapshotClassName"])
+        self.wait_ended("older", timeout_s=120)
+        self.assert_cloned("older", source)
+        status = vms.clone_status(self.wukong("older"))
+        self.assertIn("does nothing about it", status["groupSnapshotRefused"]["message"])
+        self.assertEqual([SINGLE] * len(DISKS), self._methods("older"))
+        self.assertEqual([], self._labels(source))
+        self.assertEqual([], self.kube.list(self.BETA, GROUP, self.namespace))
+        self.assert_thawed_by_worker(source, within_s=13)
+
+
+for name in [n for n in dir(Auto) if n.startswith("test_")]:
+    setattr(OlderAPI, name, None)  # those are of the API as it is today
 
 
 if __name__ == "__main__":

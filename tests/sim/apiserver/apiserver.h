@@ -124,6 +124,7 @@ struct apiserver {
     struct api_hooks hooks;
     struct api_object *objects[API_KINDS]; /* by key, in the order of creation */
     bool unserved[API_KINDS];
+    bool older_groups; /* those of groupsnapshot.storage.k8s.io are served as v1beta2 alone */
     struct api_change *log;
     size_t log_count, log_cap;
     uint64_t version, compacted;

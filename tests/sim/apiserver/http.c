@@ -69,14 +69,21 @@ static size_t split(const char *path, char *parts[SEGMENTS])
     return n;
 }
 
-static bool find_kind(const char *group, const char *version, const char *resource,
-                      struct api_target *t)
+static const char *served_version(const struct apiserver *s, const struct api_kind_info *k)
+{
+    return s->older_groups && str_eq(k->group, "groupsnapshot.storage.k8s.io") ? "v1beta2"
+                                                                               : k->version;
+}
+
+static bool find_kind(const struct apiserver *s, const char *group, const char *version,
+                      const char *resource, struct api_target *t)
 {
     t->aggregated = str_eq(group, "subresources.kubevirt.io");
     for (enum api_kind k = 0; k < API_KINDS; k++) {
         const struct api_kind_info *i = &api_kinds[k];
-        bool same = t->aggregated ? str_eq(i->group, "kubevirt.io")
-                                  : str_eq(i->group, group) && str_eq(i->version, version);
+        bool same = t->aggregated
+                        ? str_eq(i->group, "kubevirt.io")
+                        : str_eq(i->group, group) && str_eq(served_version(s, i), version);
         if (same && str_eq(i->resource, resource)) {
             t->kind = k;
             return true;
@@ -108,7 +115,7 @@ bool api_parse_path(const struct apiserver *s, const char *path, struct api_targ
             i += 2;
         }
         bool function = str_eq(parts[i], "expand-vm-spec");
-        ok = find_kind(group, version, function ? "virtualmachines" : parts[i], t) &&
+        ok = find_kind(s, group, version, function ? "virtualmachines" : parts[i], t) &&
              !s->unserved[t->kind];
         if (ok && function)
             keep(t->sub, sizeof t->sub, parts[i]);
@@ -220,7 +227,7 @@ static void do_create(struct work *w)
     CLEANUP_JSON cJSON *tree = jt_copy(w->body);
     char group_version[256], q[256];
     (void)snprintf(group_version, sizeof group_version, "%s%s%s", k->group, *k->group ? "/" : "",
-                   k->version);
+                   served_version(w->s, k));
     const char *name = json_str(tree, "metadata.name");
     if (!str_eq(json_str(tree, "kind"), k->kind) ||
         !str_eq(json_str(tree, "apiVersion"), group_version) || str_empty(name) || *w->t.name) {

@@ -213,6 +213,7 @@ static void init_groups(struct sim *s)
     struct rng *rng = &s->groups.rng;
     rng_seed(rng, s->seed ^ 0x67726f7570);
     s->groups.by_auto = rng_chance(rng, 400);
+    s->api.older_groups = rng_chance(rng, 300);
     timer_init(&s->groups.class_goes, class_goes, s);
     if (!s->groups.by_auto || rng_chance(rng, 400))
         return;

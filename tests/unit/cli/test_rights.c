@@ -86,10 +86,42 @@ static void test_no_path(void **state)
     lookups_release(&all);
 }
 
+/* What a cluster does not serve in its newest version is asked for in the older one, once. */
+static void test_older_version(void **state)
+{
+    (void)state;
+    static const char older[] =
+        "/apis/groupsnapshot.storage.k8s.io/v1beta2/volumegroupsnapshotclasses";
+    struct lookups all = {0};
+    struct lookup *k = lookups_get(&all, LOOKUP_GROUP_CLASSES, NULL, NULL);
+    bool known = true;
+    k->sent = true;
+    lookup_answered(k, 404, xstrdup("404 page not found"));
+    assert_true(lookups_pending(&all));
+    assert_false(k->sent);
+    assert_string_equal(k->path, older);
+    k->sent = true;
+    lookup_answered(k, 200, xstrdup("{\"items\":[]}"));
+    assert_false(lookups_pending(&all));
+    assert_non_null(lookup_tree(k));
+    lookups_release(&all);
+    k = lookups_get(&all, LOOKUP_GROUP_CLASSES, NULL, NULL);
+    lookup_answered(k, 404, NULL);
+    lookup_answered(k, 404, NULL);
+    assert_false(lookup_exists(k, &known));
+    assert_true(known);
+    lookups_release(&all);
+    k = lookups_get(&all, LOOKUP_SNAPSHOT_CLASSES, NULL, NULL);
+    lookup_answered(k, 404, NULL);
+    assert_false(lookups_pending(&all));
+    lookups_release(&all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paths_and_rights),
+        cmocka_unit_test(test_older_version),
         cmocka_unit_test(test_own_access),
         cmocka_unit_test(test_no_path),
     };

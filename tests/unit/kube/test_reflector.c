@@ -393,12 +393,63 @@ static void test_freed_under_way(void **state)
     assert_int_equal(store_count(x->store), 1);
 }
 
+#define OLDER "GET /apis/g.io/v1beta2/things?"
+#define NEWER "GET /apis/g.io/v1/things?"
+
+/* A kind that older clusters serve in another version is asked for in both before it counts as not
+   served, and stays with that which was; a version that is taken away later is found out. */
+static void test_older_version(void **state)
+{
+    (void)state;
+    static const struct kube_kind twofold = {.group = "g.io",
+                                             .version = "v1",
+                                             .older_version = "v1beta2",
+                                             .resource = "things",
+                                             .kind = "Thing"};
+    struct fake fake;
+    struct rng rng;
+    fake_init(&fake);
+    rng_seed(&rng, 3);
+    struct store *store = store_new(&twofold);
+    struct reflector *r = reflector_new(&(struct reflector_options){.store = store,
+                                                                    .transport = &fake.face,
+                                                                    .clock = &fake.clock,
+                                                                    .timers = &fake.timers,
+                                                                    .rng = &rng});
+    reflector_start(r);
+    fake_expect(&fake, NEWER "limit=500");
+    fake_answer(&fake, fake_call(&fake), 404, "404 page not found\n");
+    assert_false(reflector_synced(r));
+    fake_expect(&fake, OLDER "limit=500");
+    fake_answer(&fake, fake_call(&fake), 404, "404 page not found\n");
+    assert_true(reflector_synced(r));
+    assert_false(reflector_served(r));
+    fake_advance(&fake, 60000);
+    fake_answer(&fake, fake_call(&fake), 200, LIST("3", OBJECT("a", "2")));
+    assert_true(reflector_served(r));
+    assert_string_equal(reflector_version(r), "v1beta2");
+    /* The cluster is upgraded: the watch ends, and what it had comes by the other version. */
+    fake_answer(&fake, fake_call(&fake), 404, "404 page not found\n");
+    fake_advance(&fake, 2000);
+    fake_answer(&fake, fake_call(&fake), 404, "404 page not found\n");
+    assert_true(reflector_served(r));
+    assert_int_equal(store_count(store), 1);
+    fake_expect(&fake, NEWER "limit=500");
+    fake_answer(&fake, fake_call(&fake), 200, LIST("9", OBJECT("a", "2")));
+    assert_string_equal(reflector_version(r), "v1");
+    assert_int_equal(store_count(store), 1);
+    reflector_free(r);
+    store_free(store);
+    fake_release(&fake);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_bookmarks),
+        cmocka_unit_test(test_older_version),
         T(test_pages),
         T(test_events),
         T(test_expired),
