@@ -133,6 +133,16 @@ class Auto(vms.CloneCase):
                       "the Wukong to go")
         self._nothing_left(source)
 
+    def test_from_another_namespace(self):
+        source = self.source(disks=DISKS, owned=True)
+        there = self.make_namespace(f"{self.namespace}-there")
+        self.clone("far", source, namespace=there, clone_source={**self._class(), "namespace": self.namespace})
+        self.wait_for(self._groups, 30, "the group")
+        self.wait_ended("far", namespace=there, timeout_s=90)
+        self.assert_cloned("far", source, namespace=there)
+        self.assert_no_temporaries(there)
+        self._nothing_left(source)
+
     def test_equal_ones_share_a_group_and_its_failure(self):
         source = self.source(disks=DISKS, owned=True)
         method = {**self._class(group_short_list="true"), "retryLimit": 0, "notBefore": time.strftime(
