@@ -225,6 +225,39 @@ static void test_a_clock_proves_no_thaw(void **state)
     sim_cluster_release(&w);
 }
 
+/* A worker that leaves records the thaw, so that the next one begins anew at once; after one that
+   was killed, the thaw that was answered proves that no freeze can come late after half a minute.
+ */
+static void test_nobody_waits_out_the_timer(void **state)
+{
+    (void)state;
+    static const struct {
+        bool told;
+        int64_t within_ms;
+    } rows[] = {{true, 12000}, {false, FREEZE_LATE_MS + FREEZE_POLL_MS + 12000}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct world w = new_world();
+        w.storage_stuck = true;
+        until_frozen(&w);
+        int64_t since = w.now;
+        w.leaving = rows[i].told;
+        for (int k = 0; k < 50 && w.leaving && !w.record.attempt.freeze.thawed_ms; k++)
+            run(&w, 1);
+        assert_int_equal(w.frozen, !rows[i].told);
+        w.leaving = false;
+        world_restart(&w);
+        w.storage_stuck = false;
+        for (int k = 0; k < 400 && w.freezes < 2; k++)
+            run(&w, 1);
+        assert_int_equal(w.freezes, 2);
+        if (w.now - since > rows[i].within_ms)
+            fail_msg("row %zu: %lld ms", i, (long long)(w.now - since));
+        succeeds(&w, 100);
+        assert_int_equal(w.record.attempts, 2);
+        sim_cluster_release(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +270,7 @@ int main(void)
         cmocka_unit_test(test_a_dead_agent_holds_up_nobody),
         cmocka_unit_test(test_clocks_of_two_leaders),
         cmocka_unit_test(test_a_clock_proves_no_thaw),
+        cmocka_unit_test(test_nobody_waits_out_the_timer),
     };
     return cmocka_run_group_tests(tests, world_start, world_stop);
 }

@@ -410,7 +410,10 @@ const char *turn(struct world *w)
         w->deleted_ms = w->now;
     world_see(w, &v, &a);
     struct decision d = {.intents = {.arena = &a}};
-    clone_decide(&v, &d);
+    if (w->leaving)
+        clone_decide_leaving(&v, &d);
+    else
+        clone_decide(&v, &d);
     const char *step = arena_strdup(&persistent, str_or(d.step, "none"));
     CLEANUP_BUF struct buf text = BUF_INIT(1 * MIB);
     status_write(&v, &d, &text);

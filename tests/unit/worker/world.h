@@ -32,6 +32,7 @@
 struct world {
     int64_t now;
     bool unreachable; /* the API server gives no answer */
+    bool leaving;     /* the worker has been told to end */
     /* the Wukong */
     bool finalizer, deleted;
     int64_t deleted_ms;
