@@ -1,6 +1,7 @@
 #include "controller/sweep.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 #include "actions/execute.h"
 #include "base/log.h"
@@ -25,6 +26,7 @@ struct orphan {
     struct sweep *sweep;
     char uid[UUID_TEXT];
     struct orphan_maker of;
+    char key[sizeof((struct orphan_maker){0}).ns + sizeof((struct orphan_maker){0}).name];
     struct call_log call_log;
     unsigned flights;
     char (*proven)[UUID_TEXT]; /* UIDs of the objects that are its */
@@ -90,8 +92,10 @@ static void keep_proven(struct orphan *p, const char *uid, const struct orphan_m
     if (p->proven_count == OBJECTS_MAX || strlen(uid) >= UUID_TEXT)
         return;
     memcpy(p->proven[p->proven_count++], uid, strlen(uid) + 1);
-    if (orphan_tells_more(of, &p->of))
-        p->of = *of;
+    if (!orphan_tells_more(of, &p->of))
+        return;
+    p->of = *of;
+    (void)snprintf(p->key, sizeof p->key, "%s/%s", of->ns, of->name);
 }
 
 /* --- who is looked at --- */
@@ -295,7 +299,7 @@ static void look_at(struct orphan *p)
     bool late = now_ms(p->sweep) > p->since_ms + ORPHAN_LIMIT_MS;
     if (late)
         log_event(LOG_WARN, "what is left of a Wukong that is gone cannot be removed yet",
-                  LOG_S("uid", p->uid), LOG_S("wukong", p->of.name));
+                  LOG_S("uid", p->uid), LOG_S("wukong", p->key));
     if (late || is_known(p->sweep, p->uid)) {
         drop_orphan(p);
         return;
@@ -346,7 +350,7 @@ static void call_ended(void *arg, void *owner, const char *written, size_t writt
 static void name_orphan(void *owner, const char **ret_name, const char **ret_uid)
 {
     const struct orphan *p = owner;
-    *ret_name = p->of.name;
+    *ret_name = p->key;
     *ret_uid = p->uid;
 }
 
