@@ -150,15 +150,23 @@ bool orphan_tells_more(const struct orphan_maker *a, const struct orphan_maker *
 struct need {
     const struct clone_state *v;
     const struct cache_reader *caches;
+    enum worker_kind kind;
     bool found;
 };
 
+/* What stands where a clone of that name would have made it. Others bear the label, too, and would
+   keep the snapshots for ever. How many machines there were is not known any more. */
 static bool note_bearer(void *arg, const struct kube_object *o)
 {
+    static const int64_t replicas[] = {1, LIMIT_REPLICAS};
     struct need *n = arg;
-    (void)o;
-    n->found = true;
-    return false;
+    const struct wukong *w = n->v->wukong;
+    for (size_t i = 0; i < ARRAY_LEN(replicas); i++) {
+        const struct ours_clone maker = {
+            .uid = w->uid, .name = w->name, .ns = w->ns, .replicas = replicas[i]};
+        n->found |= ours_made(&maker, n->kind, o);
+    }
+    return !n->found;
 }
 
 /* Of whatever clone or user: a claim that is not filled, or whose disk hangs on its parent. */
@@ -174,7 +182,9 @@ static bool note_restorer(void *arg, const struct kube_object *o)
                 ? n->caches->get(n->caches->arg, KIND_CONTENT, "", left->name)
                 : NULL;
         const char *name = content ? kube_object_field(content, F_SNAPSHOT_REF_NAME) : left->name;
-        if ((left->kind != KIND_SNAPSHOT && !content) || (bound && !left->content_retains))
+        const char *ns = content ? kube_object_field(content, F_SNAPSHOT_REF_NS) : left->ns;
+        if ((left->kind != KIND_SNAPSHOT && !content) || !str_eq(ns, o->ns) ||
+            (bound && !left->content_retains))
             continue;
         CLEANUP_FREE char *quoted = xasprintf("\"%s\"", str_or(name, ""));
         n->found = strstr(from, quoted) != NULL;
@@ -186,8 +196,10 @@ bool orphan_is_needed(const struct clone_state *v, const struct cache_reader *c)
 {
     static const enum worker_kind kinds[] = {KIND_VM, KIND_PVC, KIND_DATA_VOLUME};
     struct need need = {.v = v, .caches = c};
-    for (size_t i = 0; i < ARRAY_LEN(kinds) && !need.found; i++)
-        c->each(c->arg, kinds[i], v->wukong->uid, note_bearer, &need);
+    for (size_t i = 0; i < ARRAY_LEN(kinds) && !need.found; i++) {
+        need.kind = kinds[i];
+        c->each(c->arg, need.kind, v->wukong->uid, note_bearer, &need);
+    }
     if (!need.found)
         c->each(c->arg, KIND_PVC, NULL, note_restorer, &need);
     return need.found;

@@ -35,8 +35,8 @@ bool orphan_tells_more(const struct orphan_maker *a, const struct orphan_maker *
    nobody serves says nothing (the CustomResourceDefinition may be on its way). */
 enum orphan_word { ORPHAN_UNKNOWN, ORPHAN_GONE, ORPHAN_THERE };
 enum orphan_word orphan_word(const struct call *read, const char *name, const char *uid);
-/* A machine or a claim bears the UID still, or a claim waits for one of these snapshots, or holds
-   on to it as its parent: they stay. v: as observe_orphan has filled it. */
+/* A machine or a claim of that clone is there still, or a claim waits for one of these snapshots,
+   or holds on to it as its parent: they stay. v: as observe_orphan has filled it. */
 bool orphan_is_needed(const struct clone_state *v, const struct cache_reader *c);
 /* Fills the state with what is left: only what proven() says of is among v->ours. */
 void observe_orphan(struct clone_state *v, const struct orphan_maker *of,

@@ -91,7 +91,8 @@ struct physical {
     bool grouped; /* together with the others of its content */
     int64_t begun_records;
     int64_t records, cut_ms, bytes;
-    int64_t told_ms; /* its creationTime */
+    int64_t told_ms;  /* its creationTime */
+    int64_t again_ms; /* its deletion is not tried before */
     char *vmi_uid;
 };
 

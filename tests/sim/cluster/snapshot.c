@@ -281,8 +281,13 @@ static void end_content(struct sim_cluster *w, struct api_object *o)
     bool removes = p && str_eq(json_str(o->tree, "spec.deletionPolicy"), "Delete") &&
                    !json_at(o->tree, WORLD_OF_GROUP);
     if (removes && held_by_clones(w, p)) {
+        /* The content's own events do not make the sidecar's queue try sooner. */
+        if (sim_cluster_now(w) < p->again_ms)
+            return;
+        int64_t delay_ms = rng_range(w->rng, 2000, 30000);
+        p->again_ms = sim_cluster_now(w) + delay_ms;
         event_on(w, "VolumeSnapshotContent", o, "SnapshotDeleteError", "Failed to delete snapshot");
-        sim_cluster_later(w, rng_range(w->rng, 2000, 30000), sync_content, "", o->name);
+        sim_cluster_later(w, delay_ms, sync_content, "", o->name);
         return;
     }
     if (removes) {

@@ -40,9 +40,13 @@
 #define WUKONG(uid)                                                                                \
     "{\"apiVersion\":\"vm.novasphere.dev/v1alpha1\",\"kind\":\"Wukong\",\"metadata\":{\"name\":"   \
     "\"copy\",\"namespace\":\"team\",\"uid\":\"" uid "\",\"resourceVersion\":\"7\"},\"spec\":{}}"
-#define CLAIM(labels, phase)                                                                       \
-    "{\"apiVersion\":\"v1\",\"kind\":\"PersistentVolumeClaim\",\"metadata\":{\"name\":\"c\","      \
-    "\"namespace\":\"shop\",\"uid\":\"c1\",\"resourceVersion\":\"4\"" labels "},\"spec\":{"        \
+#define CLAIM_LABELS                                                                               \
+    ",\"labels\":{\"vm.novasphere.dev/wukong-uid\":\"" UID                                         \
+    "\",\"vm.novasphere.dev/wukong\":\"copy\",\"vm.novasphere.dev/disk\":\"d0\","                  \
+    "\"vm.novasphere.dev/clone\":\"0\"}"
+#define CLAIM(ns, name, labels, phase)                                                             \
+    "{\"apiVersion\":\"v1\",\"kind\":\"PersistentVolumeClaim\",\"metadata\":{\"name\":\"" name     \
+    "\",\"namespace\":\"" ns "\",\"uid\":\"c1\",\"resourceVersion\":\"4\"" labels "},\"spec\":{"   \
     "\"dataSource\":{\"kind\":\"VolumeSnapshot\",\"name\":\"" NAME                                 \
     "\"}},\"status\":{\"phase\":\"" phase "\"}}"
 
@@ -242,6 +246,7 @@ static void test_strangers(void **state)
     }
 }
 
+/* Its own, by place and name, and who restores from it: others who bear the label keep nothing. */
 static void test_what_claims_need(void **state)
 {
     (void)state;
@@ -249,9 +254,13 @@ static void test_what_claims_need(void **state)
         const char *claim;
         bool needs;
     } rows[] = {
-        {CLAIM("," LABELS, "Bound"), true},
-        {CLAIM("", "Pending"), true},
-        {CLAIM("", "Bound"), false},
+        {CLAIM("team", "copy-d0", CLAIM_LABELS, "Bound"), true},
+        {CLAIM("team", "copy-vm-3-d0", CLAIM_LABELS, "Bound"), false}, /* of machine 0 it is not */
+        {CLAIM("shop", "copy-d0", CLAIM_LABELS, "Bound"), false},
+        {CLAIM("team", "src-d0", CLAIM_LABELS, "Bound"), false},
+        {CLAIM("shop", "c", "", "Pending"), true},
+        {CLAIM("else", "c", "", "Pending"), false},
+        {CLAIM("shop", "c", "", "Bound"), false},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct cluster x = cluster_of(OURS);
