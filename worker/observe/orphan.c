@@ -169,7 +169,16 @@ static bool note_bearer(void *arg, const struct kube_object *o)
     return !n->found;
 }
 
-/* Of whatever clone or user: a claim that is not filled, or whose disk hangs on its parent. */
+/* The content that a leftover stands for, or is. */
+static const struct kube_object *content_of(const struct need *n, const struct leftover *left)
+{
+    const char *name = left->kind == KIND_CONTENT ? left->name : left->content;
+    return name ? n->caches->get(n->caches->arg, KIND_CONTENT, "", name) : NULL;
+}
+
+/* Of whatever clone or user: a claim that is not filled, or whose disk hangs on its parent. A class
+   may retain, too, but only a linked clone has put its label on the content; its disks may be in
+   another namespace, and the copy that led there gone. */
 static bool note_restorer(void *arg, const struct kube_object *o)
 {
     struct need *n = arg;
@@ -177,14 +186,12 @@ static bool note_restorer(void *arg, const struct kube_object *o)
     bool bound = str_eq(kube_object_field(o, F_PHASE), "Bound");
     for (size_t i = 0; from && i < n->v->ours_count && !n->found; i++) {
         const struct leftover *left = &n->v->ours[i];
-        const struct kube_object *content =
-            left->kind == KIND_CONTENT
-                ? n->caches->get(n->caches->arg, KIND_CONTENT, "", left->name)
-                : NULL;
-        const char *name = content ? kube_object_field(content, F_SNAPSHOT_REF_NAME) : left->name;
-        const char *ns = content ? kube_object_field(content, F_SNAPSHOT_REF_NS) : left->ns;
-        if ((left->kind != KIND_SNAPSHOT && !content) || !str_eq(ns, o->ns) ||
-            (bound && !left->content_retains))
+        const struct kube_object *content = content_of(n, left);
+        bool alone = left->kind == KIND_CONTENT && content;
+        bool parent = left->content_retains && content && str_eq(content->label, n->v->wukong->uid);
+        const char *name = alone ? kube_object_field(content, F_SNAPSHOT_REF_NAME) : left->name;
+        const char *ns = alone ? kube_object_field(content, F_SNAPSHOT_REF_NS) : left->ns;
+        if ((left->kind != KIND_SNAPSHOT && !alone) || (bound ? !parent : !str_eq(ns, o->ns)))
             continue;
         CLEANUP_FREE char *quoted = xasprintf("\"%s\"", str_or(name, ""));
         n->found = strstr(from, quoted) != NULL;
