@@ -99,7 +99,7 @@ extern const struct call_kind_info call_kinds[CALL_KINDS];
 
 struct call_key {
     enum call_kind kind;
-    unsigned page;        /* of a list, from 0 */
+    unsigned page;        /* of a list, from 0; of a dry run: what it was made of */
     int64_t number;       /* of an attempt, a freeze, a generation; 0: none */
     const char *resource; /* where the kind covers several, and may have a namespace */
     const char *ns;

@@ -269,9 +269,22 @@ bool clone_may_be_held(const struct clone_state *v)
     return !any_snapshot(v);
 }
 
+/* Of what the claims are to be made, where they are made of claims: a restore gives the source
+   others, and what was tried with the old ones tells nothing of the new. */
+static unsigned origins(const struct clone_state *v)
+{
+    uint64_t hash = 0;
+    for (size_t i = 0; clone_copies_claims(v) && i < v->disk_count; i++) {
+        const char *claim = str_or(v->disks[i].plan->claim, "");
+        hash = hash * 31 + str_hash64(claim, strlen(claim));
+    }
+    return (unsigned)(hash ^ hash >> 32);
+}
+
 struct call_key clone_dry_key(const struct clone_state *v, enum call_kind kind, const char *name)
 {
-    return (struct call_key){.kind = kind, .number = clone_plan_number(v), .name = name};
+    return (struct call_key){
+        .kind = kind, .number = clone_plan_number(v), .page = origins(v), .name = name};
 }
 
 struct call_key clone_live_key(enum worker_kind kind, const char *name)

@@ -89,7 +89,7 @@ bool clone_copies_claims(const struct clone_state *v);
 /* The look at the source after the cut, of this attempt; NULL until all snapshots were seen cut. */
 const struct call *clone_look_after(const struct clone_state *v);
 /* The dry run of that object in this attempt: those of an earlier one tried claims that hang on
-   other snapshots, and prove nothing. */
+   other snapshots, or on claims that the source has no more, and prove nothing. */
 struct call_key clone_dry_key(const struct clone_state *v, enum call_kind kind, const char *name);
 /* The read of an object that the cache does not show. */
 struct call_key clone_live_key(enum worker_kind kind, const char *name);

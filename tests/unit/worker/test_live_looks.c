@@ -1,6 +1,7 @@
 /*
  * Proves when the API server itself is asked, because a watch may hang, and whose word counts then:
- * no guest stays frozen for a snapshot that was cut, and what was removed is not seen again.
+ * no guest stays frozen for a snapshot that was cut, and what was removed is not seen again. And
+ * that a dry run tells of the claims that it was tried with.
  */
 #include "observed_cluster.h"
 
@@ -122,11 +123,34 @@ static void test_what_is_read_while_frozen(void **state)
     }
 }
 
+/* A restore gives the source other claims: what was tried with those before is tried again. */
+static void test_a_dry_run_is_of_its_claims(void **state)
+{
+    (void)state;
+    static const struct disk_plan plans[] = {
+        {.name = "root", .volume = "root", .claim = "a", .method = DISK_CSI_CLONE},
+        {.name = "root", .volume = "root", .claim = "b", .method = DISK_CSI_CLONE},
+        {.name = "root", .volume = "root", .claim = "a", .method = DISK_RESTORE},
+        {.name = "root", .volume = "root", .claim = "b", .method = DISK_RESTORE},
+    };
+    struct call_key keys[ARRAY_LEN(plans)];
+    for (size_t i = 0; i < ARRAY_LEN(plans); i++) {
+        struct disk_state disk = {.plan = &plans[i]};
+        const struct clone_state v = {
+            .disks = &disk, .disk_count = 1, .effective = {.clone_type = CLONE_FULL}};
+        keys[i] = clone_dry_key(&v, CALL_DRY_CLAIM, "c");
+        assert_true(call_key_equal(&keys[i], &keys[i]));
+    }
+    assert_false(call_key_equal(&keys[0], &keys[1]));
+    assert_true(call_key_equal(&keys[2], &keys[3]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whose_word_is_newer),
         cmocka_unit_test(test_what_is_read_while_frozen),
+        cmocka_unit_test(test_a_dry_run_is_of_its_claims),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
