@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/api_error.h"
+#include "cli/credential.h"
 #include "json/json.h"
 #include "kube/config.h"
 #include "kube/curl_transport.h"
@@ -17,8 +18,10 @@ struct cluster {
     struct loop *loop;
     struct curl_transport *transport;
     struct kube_client client;
+    struct kube_config config;
+    struct credential *credential; /* NULL: the kubeconfig names no plugin */
     char *ns;
-    char *headers[FLAG_VALUES_MAX + 2]; /* of impersonation; ended by NULL */
+    char *headers[FLAG_VALUES_MAX + 3]; /* of impersonation; ended by NULL */
 };
 
 const char *cluster_bare_name(const char *argument)
@@ -46,8 +49,8 @@ static bool is_plain(const char *s)
 static int impersonate(struct cluster *c, const struct flag_connection *o, struct err *err)
 {
     size_t n = 0;
-    if (o->as_groups.count && !o->as)
-        return err_set(err, ERR_INVALID, "--as-group needs --as as well");
+    if ((o->as_groups.count || o->as_uid) && !o->as)
+        return err_set(err, ERR_INVALID, "--as-%s needs --as as well", o->as_uid ? "uid" : "group");
     if (!o->as)
         return 0;
     if (!is_plain(o->as))
@@ -58,22 +61,56 @@ static int impersonate(struct cluster *c, const struct flag_connection *o, struc
             return err_set(err, ERR_INVALID, "--as-group holds a control character");
         c->headers[n++] = xasprintf("Impersonate-Group: %s", o->as_groups.items[i]);
     }
+    if (o->as_uid && !is_plain(o->as_uid))
+        return err_set(err, ERR_INVALID, "--as-uid holds a control character");
+    if (o->as_uid)
+        c->headers[n++] = xasprintf("Impersonate-Uid: %s", o->as_uid);
     return 0;
+}
+
+/* As `kubectl -v=6`. Bodies are never told: they may hold what nobody else should read. */
+static void tell_request(void *arg, enum kube_method method, const char *path, int code,
+                         int64_t took_ms)
+{
+    static const char *const verbs[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
+    const struct cluster *c = arg;
+    (void)fprintf(stderr, "%s %s%s ", verbs[method], c->config.server, path);
+    if (code)
+        (void)fprintf(stderr, "%d in %lld ms\n", code, (long long)took_ms);
+    else
+        (void)fprintf(stderr, "no answer in %lld ms\n", (long long)took_ms);
 }
 
 static int connect_to(struct cluster *c, const struct flag_connection *o, struct err *err)
 {
-    CLEANUP_KUBE_CONFIG struct kube_config config = {0};
-    struct kube_config_choice choice = {
-        .path = o->kubeconfig, .context = o->context, .allow_insecure = true, .as_kubectl = true};
-    if (kube_config_load(&choice, &config, err) < 0 || impersonate(c, o, err) < 0 ||
+    struct kube_config_choice choice = {.path = o->kubeconfig,
+                                        .context = o->context,
+                                        .cluster = o->cluster,
+                                        .user = o->user,
+                                        .server = o->server,
+                                        .token = o->token,
+                                        .ca_file = o->ca_file,
+                                        .cert_file = o->cert_file,
+                                        .key_file = o->key_file,
+                                        .tls_server_name = o->tls_server_name,
+                                        .insecure = o->insecure,
+                                        .allow_insecure = true,
+                                        .as_kubectl = true};
+    if (impersonate(c, o, err) < 0 || kube_config_load(&choice, &c->config, err) < 0 ||
         loop_new(&clock_system, &c->loop, err) < 0)
         return -1;
+    if (c->config.exec.command &&
+        credential_new(&c->config, loop_clock(c->loop), &c->credential, err) < 0)
+        return -1;
     struct curl_transport_options options = {.loop = c->loop,
-                                             .config = &config,
+                                             .config = &c->config,
                                              .user_agent = "kubectl-wukong/" WUKONG_VERSION,
-                                             .headers = (const char *const *)c->headers};
-    c->ns = xstrdup(str_or(o->ns, config.ns));
+                                             .headers = (const char *const *)c->headers,
+                                             .observe = o->verbosity >= 6 ? tell_request : NULL,
+                                             .arg = c};
+    if (c->credential)
+        options.token_source = credential_source(c->credential);
+    c->ns = xstrdup(str_or(o->ns, c->config.ns));
     return curl_transport_new(&options, &c->transport, err);
 }
 
@@ -87,7 +124,8 @@ int cluster_open(const struct flag_connection *o, struct cluster **ret, struct e
     c->client = (struct kube_client){.transport = curl_transport_face(c->transport),
                                      .clock = loop_clock(c->loop),
                                      .timers = loop_timers(c->loop),
-                                     .field_manager = "kubectl-wukong"};
+                                     .field_manager = "kubectl-wukong",
+                                     .deadline_ms = o->request_timeout_ms};
     *ret = c;
     return 0;
 }
@@ -101,6 +139,8 @@ void cluster_close(struct cluster *c)
         loop_free(c->loop);
     for (size_t i = 0; c->headers[i]; i++)
         free(c->headers[i]);
+    credential_free(c->credential);
+    kube_config_release(&c->config);
     free(c->ns);
     free(c);
 }

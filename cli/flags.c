@@ -8,7 +8,7 @@
 #include "cli/cli.h"
 #include "wukong/rules/findings.h"
 
-#define FLAGS_MAX 32
+#define FLAGS_MAX 48
 #define HELP_COLUMN 34
 
 struct parser {
@@ -42,11 +42,29 @@ static void collect_connection(struct parser *p, struct flag_connection *c)
     const struct flag connection[] = {
         {"namespace", 'n', FLAG_TEXT, &c->ns, "NAMESPACE", "of the Wukong; the context's",
          FLAG_ANY},
+        {"kubeconfig", 0, FLAG_TEXT, &c->kubeconfig, "FILE", "in place of $KUBECONFIG", FLAG_ANY},
         {"context", 0, FLAG_TEXT, &c->context, "NAME",
          "of the kubeconfig, in place of its current one", FLAG_ANY},
-        {"kubeconfig", 0, FLAG_TEXT, &c->kubeconfig, "FILE", "in place of $KUBECONFIG", FLAG_ANY},
+        {"cluster", 0, FLAG_TEXT, &c->cluster, "NAME", "of the kubeconfig, not the context's",
+         FLAG_ANY},
+        {"user", 0, FLAG_TEXT, &c->user, "NAME", "of the kubeconfig, not the context's", FLAG_ANY},
+        {"server", 's', FLAG_TEXT, &c->server, "URL", "of the API server", FLAG_ANY},
+        {"token", 0, FLAG_TEXT, &c->token, "TOKEN", "in place of the user's credentials", FLAG_ANY},
+        {"certificate-authority", 0, FLAG_TEXT, &c->ca_file, "FILE", "that the API server's is of",
+         FLAG_ANY},
+        {"client-certificate", 0, FLAG_TEXT, &c->cert_file, "FILE", "to log in with", FLAG_ANY},
+        {"client-key", 0, FLAG_TEXT, &c->key_file, "FILE", "of that certificate", FLAG_ANY},
+        {"tls-server-name", 0, FLAG_TEXT, &c->tls_server_name, "NAME",
+         "that the API server's certificate must have", FLAG_ANY},
+        {"insecure-skip-tls-verify", 0, FLAG_SWITCH, &c->insecure, NULL,
+         "take any certificate of the API server", FLAG_ANY},
         {"as", 0, FLAG_TEXT, &c->as, "USER", "act as this user", FLAG_ANY},
         {"as-group", 0, FLAG_LIST, &c->as_groups, "GROUP", "act as a member of it; may be repeated",
+         FLAG_ANY},
+        {"as-uid", 0, FLAG_TEXT, &c->as_uid, "UID", "act as a user with it", FLAG_ANY},
+        {"request-timeout", 0, FLAG_DURATION, &c->request_timeout_ms, "DURATION",
+         "of a single request, such as 10s (0: none)", FLAG_ANY},
+        {"v", 'v', FLAG_LEVEL, &c->verbosity, "LEVEL", "from 6 on each request is told on stderr",
          FLAG_ANY},
         {"help", 'h', FLAG_SWITCH, &p->help, NULL, "this text", FLAG_ANY},
     };
@@ -133,6 +151,11 @@ static bool take_value(const struct parser *p, const struct flag *f, const char 
     case FLAG_COUNT:
         if (!str_to_u64(value, &count) || !count || count > INT64_MAX)
             return bad_value(p, f, value, "must be a whole number from 1");
+        *(int64_t *)f->into = (int64_t)count;
+        return true;
+    case FLAG_LEVEL:
+        if (!str_to_u64(value, &count) || count > INT64_MAX)
+            return bad_value(p, f, value, "must be a whole number");
         *(int64_t *)f->into = (int64_t)count;
         return true;
     case FLAG_DURATION:

@@ -19,6 +19,7 @@ enum flag_kind {
     FLAG_TEXT,     /* const char * */
     FLAG_CHOICE,   /* const char *, one of choices */
     FLAG_COUNT,    /* int64_t, from 1 */
+    FLAG_LEVEL,    /* int64_t, from 0 */
     FLAG_DURATION, /* int64_t, milliseconds; "30s", "1h"; 0: none */
     FLAG_LIST,     /* struct flag_values; may be given again */
 };
@@ -54,8 +55,12 @@ struct verb_flags {
     const struct flag *own; /* beside those of the connection, which every verb here has */
     size_t count;
     struct flag_connection {
-        const char *kubeconfig, *context, *ns, *as;
+        const char *kubeconfig, *context, *cluster, *user, *server, *token, *ns, *as, *as_uid;
+        const char *ca_file, *cert_file, *key_file, *tls_server_name;
         struct flag_values as_groups;
+        bool insecure;
+        int64_t request_timeout_ms; /* 0: none but the client's own */
+        int64_t verbosity;          /* from 6 on each request is told, as kubectl does */
     } * connection;
 };
 

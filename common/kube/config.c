@@ -41,6 +41,7 @@ void kube_config_release(struct kube_config *c)
         explicit_bzero(c->key_pem, strlen(c->key_pem));
     for (size_t i = 0; i < ARRAY_LEN(owned); i++)
         free(owned[i]);
+    kube_exec_release(&c->exec);
     *c = (struct kube_config){0};
 }
 
@@ -182,12 +183,27 @@ static int take_cluster(const struct files *f, const char *name, bool allow_inse
     return 0;
 }
 
+/* A program in a Pod has nobody who could log in, and no plugins beside it. */
+static int take_exec(const struct files *f, const struct file *file, const cJSON *user,
+                     const struct kube_config_choice *choice, const char *cluster,
+                     struct kube_config *c, struct err *err)
+{
+    const struct file *cluster_file = NULL;
+    const cJSON *exec = json_get(user, "exec");
+    if (!cJSON_IsObject(exec) || c->token || c->token_file)
+        return 0;
+    if (!choice->as_kubectl)
+        return err_set(err, ERR_INVALID,
+                       "\"exec\" cannot be used: put a token or a client certificate in its place");
+    return kube_exec_parse(exec, find_named(f, "clusters", "cluster", cluster, &cluster_file),
+                           file->folder, &c->exec, err);
+}
+
 static int refuse_unsupported(const cJSON *user, struct err *err)
 {
     static const struct {
         const char *key, *hint;
     } refused[] = {
-        {"exec", "put a token or a client certificate in its place"},
         {"auth-provider", "put a token or a client certificate in its place"},
         {"username", "API servers have no basic authentication any more"},
         {"password", "API servers have no basic authentication any more"},
@@ -206,6 +222,14 @@ static int refuse_unsupported(const cJSON *user, struct err *err)
     return 0;
 }
 
+static bool is_token(const char *text)
+{
+    for (const char *p = text; *p; p++)
+        if ((unsigned char)*p <= ' ' || *p == 0x7f)
+            return false;
+    return true;
+}
+
 static int take_token(const struct file *file, const cJSON *user, struct kube_config *c,
                       struct err *err)
 {
@@ -213,14 +237,14 @@ static int take_token(const struct file *file, const cJSON *user, struct kube_co
     c->token_file = resolve(file, json_str(user, "tokenFile"));
     if (c->token_file || str_empty(token))
         return 0;
-    for (const char *p = token; *p; p++)
-        if ((unsigned char)*p <= ' ' || *p == 0x7f)
-            return err_set(err, ERR_INVALID, "the token holds blanks or control characters");
+    if (!is_token(token))
+        return err_set(err, ERR_INVALID, "the token holds blanks or control characters");
     c->token = xstrdup(token);
     return 0;
 }
 
-static int take_user(const struct files *f, const char *name, struct kube_config *c,
+static int take_user(const struct files *f, const char *name, const char *cluster,
+                     const struct kube_config_choice *choice, struct kube_config *c,
                      struct err *err)
 {
     const struct file *file = NULL;
@@ -230,6 +254,7 @@ static int take_user(const struct files *f, const char *name, struct kube_config
     if (!user)
         return err_set(err, ERR_INVALID, "there is no user \"%.100s\"", name);
     if (refuse_unsupported(user, err) != 0 || take_token(file, user, c, err) != 0 ||
+        take_exec(f, file, user, choice, cluster, c, err) != 0 ||
         take_either(file, user, "client-certificate", "client-certificate-data", &c->cert_pem,
                     &c->cert_file, err) != 0 ||
         take_either(file, user, "client-key", "client-key-data", &c->key_pem, &c->key_file, err) !=
@@ -241,6 +266,62 @@ static int take_user(const struct files *f, const char *name, struct kube_config
     return 0;
 }
 
+static void replace(char **text, const char *by)
+{
+    if (str_empty(by))
+        return;
+    free(*text);
+    *text = xstrdup(by);
+}
+
+/* --insecure-skip-tls-verify takes the place of an authority (clientcmd/client_config.go
+   getCluster). */
+static int override_cluster(const struct kube_config_choice *o, struct kube_config *c,
+                            struct err *err)
+{
+    if (!str_empty(o->server)) {
+        free(c->server);
+        c->server = NULL;
+        if (take_server(o->server, c, err) != 0)
+            return err_wrap(err, "--server");
+    }
+    replace(&c->tls_server_name, o->tls_server_name);
+    if (!str_empty(o->ca_file) || o->insecure) {
+        free(c->ca_pem);
+        free(c->ca_file);
+        c->ca_pem = c->ca_file = NULL;
+    }
+    replace(&c->ca_file, o->ca_file);
+    c->insecure = o->insecure || (c->insecure && str_empty(o->ca_file));
+    if (o->insecure && !str_empty(o->ca_file))
+        return err_set(err, ERR_INVALID,
+                       "--insecure-skip-tls-verify contradicts --certificate-authority");
+    return 0;
+}
+
+static int override_user(const struct kube_config_choice *o, struct kube_config *c, struct err *err)
+{
+    if (!str_empty(o->cert_file) != !str_empty(o->key_file))
+        return err_set(err, ERR_INVALID, "--client-certificate and --client-key come together");
+    if (str_empty(o->token))
+        return 0;
+    if (!is_token(o->token))
+        return err_set(err, ERR_INVALID, "--token holds blanks or control characters");
+    c->token = xstrdup(o->token);
+    return 0;
+}
+
+static void override_certificate(const struct kube_config_choice *o, struct kube_config *c)
+{
+    if (str_empty(o->cert_file))
+        return;
+    free(c->cert_pem);
+    free(c->key_pem);
+    c->cert_pem = c->key_pem = NULL;
+    replace(&c->cert_file, o->cert_file);
+    replace(&c->key_file, o->key_file);
+}
+
 static int build_config(const struct files *f, const struct kube_config_choice *choice,
                         struct kube_config *ret, struct err *err)
 {
@@ -248,16 +329,21 @@ static int build_config(const struct files *f, const struct kube_config_choice *
     const char *name = choice->context;
     for (size_t i = 0; i < f->count && str_empty(name); i++)
         name = json_str(f->items[i].tree, "current-context");
-    if (str_empty(name))
+    if (str_empty(name) && str_empty(choice->server) && str_empty(choice->cluster))
         return err_set(err, ERR_INVALID, "no current-context is set; choose one with --context");
     const struct file *file = NULL;
-    const cJSON *context = find_named(f, "contexts", "context", name, &file);
-    if (!context)
+    const cJSON *context =
+        str_empty(name) ? NULL : find_named(f, "contexts", "context", name, &file);
+    if (!context && !str_empty(name))
         return err_set(err, ERR_INVALID, "there is no context \"%.100s\"", name);
-    const char *cluster = json_str(context, "cluster");
-    if (take_cluster(f, cluster ? cluster : "", choice->allow_insecure, &c, err) != 0 ||
-        take_user(f, json_str(context, "user"), &c, err) != 0)
+    const char *cluster = str_or(choice->cluster, json_str(context, "cluster"));
+    const char *user = str_or(choice->user, json_str(context, "user"));
+    bool named = !str_empty(cluster) || str_empty(choice->server);
+    if ((named && take_cluster(f, str_or(cluster, ""), choice->allow_insecure, &c, err) != 0) ||
+        override_cluster(choice, &c, err) != 0 || override_user(choice, &c, err) != 0 ||
+        (!c.token && take_user(f, user, str_or(cluster, ""), choice, &c, err) != 0))
         return -1;
+    override_certificate(choice, &c);
     c.ns = xstrdup(str_or(json_str(context, "namespace"), "default"));
     *ret = c;
     c = (struct kube_config){0};
@@ -400,7 +486,8 @@ static int load_as_kubectl(const struct kube_config_choice *choice, struct kube_
     if (choice->context)
         return err_set(err, ERR_INVALID, "there is no context %.200s: no kubeconfig was found",
                        choice->context);
-    return in_cluster(ret, NULL) == 0 ? 0 : nothing_found(err);
+    bool elsewhere = !str_empty(choice->server) || choice->cluster || choice->user;
+    return !elsewhere && in_cluster(ret, NULL) == 0 ? 0 : nothing_found(err);
 }
 
 static int load_as_program(const struct kube_config_choice *choice, struct kube_config *ret,
@@ -424,8 +511,15 @@ static int load_as_program(const struct kube_config_choice *choice, struct kube_
 int kube_config_load(const struct kube_config_choice *choice, struct kube_config *ret,
                      struct err *err)
 {
-    if (choice->path)
-        return load_list(choice->path, choice, ret, err);
-    return choice->as_kubectl ? load_as_kubectl(choice, ret, err)
-                              : load_as_program(choice, ret, err);
+    struct err e = {0};
+    int found = choice->path         ? load_list(choice->path, choice, ret, &e)
+                : choice->as_kubectl ? load_as_kubectl(choice, ret, &e)
+                                     : load_as_program(choice, ret, &e);
+    if (found == 0)
+        return 0;
+    if (e.kind == ERR_NOT_FOUND && !choice->path && !str_empty(choice->server))
+        return build_config(&(struct files){0}, choice, ret, err);
+    if (err)
+        *err = e;
+    return -1;
 }

@@ -3,9 +3,9 @@
  * from a kubeconfig. Behaviour is client-go's (rest/config.go InClusterConfig, tools/clientcmd): in
  * a kubeconfig …-data wins over the file, files are relative to the kubeconfig's own folder, the
  * first file of a KUBECONFIG list that names a cluster, user or context wins. What is not supported
- * (exec and auth-provider plug-ins, basic authentication, impersonation) is refused by name instead
- * of being left out, and so is insecure-skip-tls-verify unless the caller allows it. Plain http is
- * for loopback addresses only.
+ * (auth-provider plug-ins, basic authentication, impersonation; a credential plugin, but for what a
+ * user runs) is refused by name instead of being left out, and so is insecure-skip-tls-verify
+ * unless the caller allows it. Plain http is for loopback addresses only.
  *
  * All strings are owned by the struct, NULL when absent.
  */
@@ -16,6 +16,7 @@
 #include <stddef.h>
 
 #include "base/err.h"
+#include "kube/exec_config.h"
 
 struct kube_config {
     char *server;               /* "https://host:port", perhaps with a path; no slash at the end */
@@ -23,6 +24,7 @@ struct kube_config {
     char *cert_pem, *cert_file; /* client certificate, at most one of each pair */
     char *key_pem, *key_file;
     char *token, *token_file; /* at most one; the file is read again, see token.h */
+    struct kube_exec exec;    /* as_kubectl: the plugin that gives the credentials */
     char *tls_server_name;    /* name to verify instead of the host's */
     char *proxy_url;
     char *ns;      /* the context's or the Pod's namespace; never NULL, "default" when not given */
@@ -39,7 +41,12 @@ struct kube_config_choice {
     const char *path;    /* a kubeconfig or a colon-separated list; NULL: see kube_config_load */
     const char *context; /* NULL: current-context */
     bool allow_insecure; /* accept insecure-skip-tls-verify */
-    bool as_kubectl;     /* the order of clientcmd, for what a user runs; see kube_config_load */
+    /* For what a user runs: the order of clientcmd (see kube_config_load), and plugins. */
+    bool as_kubectl;
+    /* In place of what the files say, NULL: nothing (clientcmd/overrides.go). With a server no file
+       and no context is needed. A token takes the place of every other credential. */
+    const char *cluster, *user, *server, *tls_server_name, *ca_file, *token, *cert_file, *key_file;
+    bool insecure; /* certificates are not verified; needs allow_insecure */
 };
 
 /* The Pod's identity, with its three inputs given: host (an IPv6 one without brackets), port, and

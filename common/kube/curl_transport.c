@@ -330,7 +330,10 @@ int curl_transport_new(const struct curl_transport_options *options, struct curl
     t->o = *options;
     if (!t->o.calls_max)
         t->o.calls_max = CURL_TRANSPORT_CALLS;
-    kube_token_init(&t->token, loop_clock(t->loop), config->token, config->token_file);
+    if (options->token_source.current)
+        kube_token_init_source(&t->token, loop_clock(t->loop), options->token_source);
+    else
+        kube_token_init(&t->token, loop_clock(t->loop), config->token, config->token_file);
     t->server = xstrdup(config->server);
     t->user_agent = xstrdup(options->user_agent ? options->user_agent : "wukong/" WUKONG_VERSION);
     set_base(t, config->tls_server_name);

@@ -21,6 +21,7 @@
 #include "base/err.h"
 #include "kube/config.h"
 #include "kube/skew.h"
+#include "kube/token.h"
 #include "kube/transport.h"
 #include "loop/loop.h"
 
@@ -40,7 +41,9 @@ struct curl_transport_options {
     struct loop *loop;                /* borrowed for the life of the transport */
     const struct kube_config *config; /* copied */
     const char *user_agent;           /* NULL: "wukong/<version>" */
-    unsigned calls_max;               /* 0: CURL_TRANSPORT_CALLS */
+    /* In place of the configuration's token; current NULL: that one. */
+    struct kube_token_source token_source;
+    unsigned calls_max; /* 0: CURL_TRANSPORT_CALLS */
     /* Sent with every request, "Name: value" each, ended by NULL (impersonation); NULL: none. Lives
        as long as the transport. Whoever fills it keeps line ends out. */
     const char *const *headers;

@@ -16,6 +16,12 @@ void kube_token_init(struct kube_token *t, const struct clock *clock, const char
         t->text = xstrdup(fixed);
 }
 
+void kube_token_init_source(struct kube_token *t, const struct clock *clock,
+                            struct kube_token_source source)
+{
+    *t = (struct kube_token){.clock = clock, .source = source};
+}
+
 void kube_token_release(struct kube_token *t)
 {
     free(t->file);
@@ -46,6 +52,11 @@ static void read_again(struct kube_token *t, int64_t now)
 
 const char *kube_token_current(struct kube_token *t)
 {
+    if (t->source.current) {
+        bool refused = t->expired;
+        t->expired = false;
+        return t->source.current(t->source.arg, refused);
+    }
     if (t->file) {
         int64_t now = clock_mono(t->clock), age = now - t->read_ms;
         if (!t->ever_read || age >= KUBE_TOKEN_READ_MS ||
