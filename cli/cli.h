@@ -22,5 +22,15 @@ int cli_clone(int argc, char **argv);
 int cli_plan(int argc, char **argv);
 int cli_status(int argc, char **argv);
 int cli_why(int argc, char **argv);
+int cli_list(int argc, char **argv);
+int cli_explain(int argc, char **argv);
+int cli_completion(int argc, char **argv);
+/* Hidden: the words that may stand where the last argument stands, as cobra's __complete prints
+   them (kubectl runs kubectl_complete-wukong for a plugin). */
+int cli_complete(int argc, char **argv);
+
+/* main.c: each verb that is shown; and one of them, argv[0] being its name. */
+void cli_verbs(void (*each)(void *arg, const char *name, const char *summary), void *arg);
+int cli_run(const char *verb, int argc, char **argv);
 
 #endif

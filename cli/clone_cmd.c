@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "cli/cli.h"
 #include "cli/cluster.h"
+#include "cli/output.h"
 #include "cli/follow.h"
 #include "json/json.h"
 #include "json/writer.h"
@@ -123,26 +124,13 @@ static void write_wukong(const struct options *o, const char *ns, struct buf *ou
 
 /* --- Printing --- */
 
-static void print_object(const cJSON *tree, const char *format)
-{
-    CLEANUP_BUF struct buf text = BUF_INIT(LIMIT_REPLY_BYTES);
-    if (str_eq(format, "yaml")) {
-        yaml_emit(tree, &text);
-        (void)fputs(text.data, stdout);
-        return;
-    }
-    char *json = cJSON_Print(tree);
-    (void)puts(json ? json : "");
-    cJSON_free(json);
-}
-
 static void print_result(const struct options *o, const cJSON *tree)
 {
     const char *name = str_or(json_str(tree, "metadata.name"), "?");
     if (str_eq(o->output, "name"))
         (void)printf("wukong." WUKONG_GROUP "/%s\n", name);
     else if (o->output)
-        print_object(tree, o->output);
+        output_print(tree, o->output);
     else
         (void)printf("wukong." WUKONG_GROUP "/%s created%s\n", name,
                      str_eq(o->dry_run, "client")   ? " (dry run)"

@@ -216,8 +216,8 @@ static int complain(const struct kube_exec *e, struct err *err, const char *what
 }
 
 /* Its standard error is ours: what it says of a failure is seen. */
-static int ask(const struct kube_exec *e, bool interactive, const struct clock *clock,
-               struct buf *out, struct err *err)
+static int ask_plugin(const struct kube_exec *e, bool interactive, const struct clock *clock,
+                      struct buf *out, struct err *err)
 {
     int ends[2];
     pid_t pid;
@@ -260,7 +260,7 @@ static int run(struct credential *c, struct err *err)
                         "it must ask the user (interactiveMode Always), and standard input is no "
                         "terminal");
     bool interactive = terminal && c->exec->interactive != KUBE_EXEC_NEVER;
-    if (ask(c->exec, interactive, c->clock, &out, err) < 0)
+    if (ask_plugin(c->exec, interactive, c->clock, &out, err) < 0)
         return -1;
     if (credential_read(out.data, out.len, c->exec->api_version, &a, &why) < 0)
         return complain(c->exec, err, why.message);

@@ -64,7 +64,7 @@ static void collect_connection(struct parser *p, struct flag_connection *c)
         {"as-uid", 0, FLAG_TEXT, &c->as_uid, "UID", "act as a user with it", FLAG_ANY},
         {"request-timeout", 0, FLAG_DURATION, &c->request_timeout_ms, "DURATION",
          "of a single request, such as 10s (0: none)", FLAG_ANY},
-        {"v", 'v', FLAG_LEVEL, &c->verbosity, "LEVEL", "from 6 on each request is told on stderr",
+        {"v", 'v', FLAG_LEVEL, &c->verbosity, "LEVEL", "from 6 on it shows each request on stderr",
          FLAG_ANY},
         {"help", 'h', FLAG_SWITCH, &p->help, NULL, "this text", FLAG_ANY},
     };
@@ -267,11 +267,47 @@ static bool walk_arguments(struct parser *p)
     return true;
 }
 
+static void print_completions(const struct parser *p)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        const struct flag *f = &p->flags[i];
+        for (size_t n = 0; f->kind == FLAG_CHOICE && n < f->choice_count; n++)
+            (void)printf("--%s=%s\t%s\n", f->name, f->choices[n], f->help);
+        if (f->kind != FLAG_CHOICE)
+            (void)printf("--%s%s\t%s\n", f->name, f->kind == FLAG_SWITCH ? "" : "=", f->help);
+    }
+}
+
+int flags_connection_span(char **argv, int at, int argc)
+{
+    struct flag_connection unused = {0};
+    const struct verb_flags none = {.connection = &unused};
+    struct parser p = {.v = &none};
+    const char *text = argv[at];
+    bool is_long = str_starts(text, "--");
+    collect_connection(&p, &unused);
+    for (size_t i = 0; i < p.count; i++) {
+        const struct flag *f = &p.flags[i];
+        size_t n = strlen(f->name);
+        bool named = is_long ? strncmp(text + 2, f->name, n) == 0 &&
+                                   (text[2 + n] == '\0' || text[2 + n] == '=')
+                             : f->letter && text[0] == '-' && text[1] == f->letter;
+        bool alone = is_long ? text[2 + n] == '\0' : text[2] == '\0';
+        if (named)
+            return alone && f->kind != FLAG_SWITCH && at + 1 < argc ? 2 : 1;
+    }
+    return 0;
+}
+
 enum flags_verdict flags_parse(int argc, char **argv, const struct verb_flags *v,
                                struct flag_values *arguments)
 {
     struct parser p = {.v = v, .argc = argc, .argv = argv, .arguments = arguments};
     collect_connection(&p, v->connection);
+    if (argc == 2 && str_eq(argv[1], FLAGS_COMPLETE)) {
+        print_completions(&p);
+        return FLAGS_HELP;
+    }
     if (!walk_arguments(&p))
         return FLAGS_WRONG;
     if (!p.help)

@@ -64,6 +64,13 @@ struct verb_flags {
     } * connection;
 };
 
+/* The only argument of a verb that is to print its flags, a line each: "--name<TAB>what it is", and
+   a line "--name=VALUE" for each of its choices. */
+#define FLAGS_COMPLETE "\1flags"
+/* A flag of the connection, in any of its forms, at argv[at]: how many arguments it takes up, 1 or
+   2. 0: it is none. */
+int flags_connection_span(char **argv, int at, int argc);
+
 enum flags_verdict { FLAGS_OK, FLAGS_HELP, FLAGS_WRONG };
 /* HELP was printed to stdout; WRONG was explained on stderr. arguments: what is no flag. */
 enum flags_verdict flags_parse(int argc, char **argv, const struct verb_flags *v,

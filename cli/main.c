@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/flags.h"
 #include "wukong/rules/findings.h"
 
 static const struct verb {
@@ -20,7 +21,12 @@ static const struct verb {
     {"why", "NAME", "what a clone waits for, until when, and what to do", cli_why, false},
     {"lint", "FILE…|DIR|-", "check Wukong manifests offline, by the webhook's own rules", cli_lint,
      false},
+    {"list", "[-A]", "the clones of a namespace, or of all", cli_list, false},
+    {"explain", "RULE", "what a rule asks for, and how to satisfy it", cli_explain, false},
+    {"completion", "bash|zsh|fish", "print the shell's completion of kubectl-wukong",
+     cli_completion, false},
     {"rules", "", "print the reference page of all rules", cli_rules, true},
+    {"__complete", "", "what may follow, as kubectl asks", cli_complete, true},
 };
 
 static void print_usage(FILE *out)
@@ -63,8 +69,37 @@ static int check_written(int code)
     return code == CLI_OK || code == CLI_FINDINGS ? CLI_USAGE : code;
 }
 
+void cli_verbs(void (*each)(void *arg, const char *name, const char *summary), void *arg)
+{
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+        if (!verbs[i].hidden)
+            each(arg, verbs[i].name, verbs[i].summary);
+}
+
+int cli_run(const char *verb, int argc, char **argv)
+{
+    const struct verb *v = find_verb(verb);
+    return v ? v->run(argc, argv) : CLI_USAGE;
+}
+
+/* `kubectl wukong -n prod list`: what stands before the verb goes behind it. */
+static void put_verb_first(int argc, char **argv)
+{
+    int at = 1;
+    for (int span; at < argc && (span = flags_connection_span(argv, at, argc)) > 0;)
+        at += span;
+    if (at == 1 || at >= argc || *argv[at] == '-')
+        return;
+    char *verb = argv[at];
+    memmove(argv + 2, argv + 1, (size_t)(at - 1) * sizeof *argv);
+    argv[1] = verb;
+}
+
 static int run_verb(int argc, char **argv)
 {
+    bool asks = argc > 1 && (str_eq(argv[1], "-h") || str_eq(argv[1], "--help"));
+    if (!asks)
+        put_verb_first(argc, argv);
     if (argc < 2) {
         print_usage(stderr);
         return CLI_USAGE;

@@ -8,6 +8,7 @@
 #include "cli/api_error.h"
 #include "cli/cli.h"
 #include "cli/cluster.h"
+#include "cli/output.h"
 #include "cli/lint.h"
 #include "cli/plan.h"
 #include "json/json.h"
@@ -29,7 +30,7 @@ struct options {
     const char *output, *file;
 };
 
-static const char *const outputs[] = {"text", "json"};
+static const char *const outputs[] = {"text", "json", "yaml"};
 
 static const struct verb_help help = {
     .verb = "plan",
@@ -330,14 +331,29 @@ static unsigned columns_of_output(void)
     return size.ws_col;
 }
 
+/* Of several plans in one stream each is a document. */
+static void print_yaml(const struct buf *json)
+{
+    CLEANUP_JSON cJSON *tree = NULL;
+    struct err err = {0};
+    if (json_read(json->data, json->len, &tree, &err) < 0)
+        return;
+    (void)fputs("---\n", stdout);
+    output_print(tree, "yaml");
+}
+
 static void print(const struct planning *p)
 {
     CLEANUP_BUF struct buf out = BUF_INIT(LIMIT_REPLY_BYTES);
-    if (str_eq(p->o->output, "json"))
+    bool yaml = str_eq(p->o->output, "yaml");
+    if (yaml || str_eq(p->o->output, "json"))
         plan_json(&p->f, &out);
     else
         plan_text(&p->f, columns_of_output(), &out);
-    (void)fputs(out.data, stdout);
+    if (yaml)
+        print_yaml(&out);
+    else
+        (void)fputs(out.data, stdout);
 }
 
 /* What has nothing to be planned: no clone, or one that has begun. NULL: plan it. */
@@ -360,7 +376,8 @@ static void print_nothing(const struct planning *p, const char *verdict, const c
 {
     CLEANUP_BUF struct buf out = BUF_INIT(LIMIT_REPLY_BYTES);
     struct json_writer w = json_writer(&out);
-    if (!str_eq(p->o->output, "json")) {
+    bool yaml = str_eq(p->o->output, "yaml");
+    if (!yaml && !str_eq(p->o->output, "json")) {
         (void)printf("%s/%s: %s\n", p->w.ns, plan_name(&p->w), text);
         return;
     }
@@ -370,7 +387,10 @@ static void print_nothing(const struct planning *p, const char *verdict, const c
     json_boolean(&w, "stored", p->in.stored);
     json_string(&w, "verdict", verdict);
     json_end(&w);
-    (void)puts(out.data);
+    if (yaml)
+        print_yaml(&out);
+    else
+        (void)puts(out.data);
 }
 
 static int exit_code(const struct planning *p)
@@ -506,8 +526,8 @@ int cli_plan(int argc, char **argv)
     const struct flag flags[] = {
         {"filename", 'f', FLAG_TEXT, &o.file, "FILE", "the same as FILE alone, whatever its name",
          FLAG_ANY},
-        {"output", 'o', FLAG_CHOICE, &o.output, "text|json", "how it is printed (text)", outputs,
-         ARRAY_LEN(outputs)},
+        {"output", 'o', FLAG_CHOICE, &o.output, "text|json|yaml", "how it is printed (text)",
+         outputs, ARRAY_LEN(outputs)},
     };
     int code = flags_code(
         flags_parse(argc, argv, &(struct verb_flags){&help, flags, ARRAY_LEN(flags), &o.connection},

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "cli/terminal_text.h"
 #include "json/json.h"
+#include "json/writer.h"
 #include "wukong/api/conditions.h"
 
 #define COLUMNS_MIN 20
@@ -278,4 +279,43 @@ void progress_line(const cJSON *wukong, struct buf *out)
         buf_addf(&line, " (%s)", reason.data);
     terminal_text_add(out, line.data);
     buf_addc(out, '\n');
+}
+
+static void write_tally(struct json_writer *w, const char *key, struct tally t)
+{
+    json_object(w, key);
+    json_number(w, "done", (int64_t)t.done);
+    json_number(w, "all", (int64_t)t.all);
+    json_end(w);
+}
+
+void progress_json(const cJSON *wukong, struct buf *out)
+{
+    struct json_writer w = json_writer(out);
+    const cJSON *clone = clone_of(wukong), *d;
+    const cJSON *ready = condition_find(json_at(wukong, "status.conditions"), "Ready");
+    json_object(&w, NULL);
+    json_string(&w, "name", json_str(wukong, "metadata.name"));
+    json_string(&w, "namespace", json_str(wukong, "metadata.namespace"));
+    json_string(&w, "phase",
+                is_dying(wukong) ? "Deleting" : str_or(json_str(clone, "phase"), "Pending"));
+    json_number(&w, "percent", percent(json_str(clone, "progress")));
+    json_string(&w, "step", json_str(clone, "step"));
+    json_string(&w, "consistency", json_str(clone, "consistency"));
+    write_tally(&w, "disks", disks_done(clone));
+    write_tally(&w, "machines", machines_done(clone));
+    json_array(&w, "diskList");
+    cJSON_ArrayForEach (d, json_get(clone, "disks")) {
+        json_object(&w, NULL);
+        json_string(&w, "name", json_str(d, "name"));
+        json_string(&w, "phase", json_str(d, "phase"));
+        json_number(&w, "percent", percent(json_str(d, "progress")));
+        json_end(&w);
+    }
+    json_end(&w);
+    if (progress_state(wukong) != PROGRESS_SUCCEEDED) {
+        json_string(&w, "reason", json_str(ready, "reason"));
+        json_string(&w, "message", json_str(ready, "message"));
+    }
+    json_end(&w);
 }

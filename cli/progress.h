@@ -28,5 +28,7 @@ void progress_bars(const cJSON *wukong, const struct progress_screen *screen, st
 /* One line without any escape, for pipes and logs: name, phase, progress, step, disks and machines
    that are done, and why it waits. */
 void progress_line(const cJSON *wukong, struct buf *out);
+/* The same as one JSON object, for scripts. */
+void progress_json(const cJSON *wukong, struct buf *out);
 
 #endif

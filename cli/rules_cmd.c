@@ -1,4 +1,7 @@
-/* docs/rules.md, printed from the table, so that the page cannot say what the code does not. */
+/*
+ * docs/rules.md, printed from the table, so that the page cannot say what the code does not; and
+ * one rule of it, explained.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -86,4 +89,55 @@ int cli_rules(int argc, char **argv)
                 row(rule_at(i));
     }
     return CLI_OK;
+}
+
+static int explain_unknown(const char *id)
+{
+    const char *ids[512];
+    size_t n = 0;
+    for (size_t i = 0; i < rule_count() && n < ARRAY_LEN(ids); i++)
+        ids[n++] = rule_at(i)->id;
+    const char *near = findings_suggest(id, ids, n);
+    (void)fprintf(
+        stderr,
+        "kubectl wukong explain: there is no rule \"%s\"%s%s%s\nThe ids stand in brackets in "
+        "the output of 'kubectl wukong lint', and in docs/rules.md.\n",
+        id, near ? " (did you mean " : "", str_or(near, ""), near ? "?)" : "");
+    return CLI_USAGE;
+}
+
+static void explain_rule(const struct rule *r)
+{
+    const char *on = str_or(r->on, "");
+    (void)printf("%s: %s\n", r->id, r->severity == FINDING_ERROR ? "refused" : "warned for");
+    (void)printf("  field:       %s%s\n", on, str_or(r->field, ""));
+    (void)printf("  when:        %s\n", r->condition);
+    if (r->message)
+        (void)printf("  message:     %s\n", r->message);
+    if (r->remedy)
+        (void)printf("  what to do:  %s\n", r->remedy);
+}
+
+int cli_explain(int argc, char **argv)
+{
+    if (argc == 2 && (str_eq(argv[1], "-h") || str_eq(argv[1], "--help"))) {
+        (void)fputs("What a rule asks for, and how to satisfy it.\n\n"
+                    "Usage:\n  kubectl wukong explain RULE\n\n"
+                    "Examples:\n  kubectl wukong explain replicas-range\n\n"
+                    "Exit codes:\n  0  it was explained\n  2  wrong usage, or no such rule\n",
+                    stdout);
+        return CLI_OK;
+    }
+    if (argc != 2) {
+        (void)fputs("kubectl wukong explain: the id of one RULE is needed, such as those that lint "
+                    "prints in brackets\n",
+                    stderr);
+        return CLI_USAGE;
+    }
+    for (size_t i = 0; i < rule_count(); i++)
+        if (str_eq(rule_at(i)->id, argv[1])) {
+            explain_rule(rule_at(i));
+            return CLI_OK;
+        }
+    return explain_unknown(argv[1]);
 }

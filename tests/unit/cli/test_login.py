@@ -31,7 +31,7 @@ OBJECT = {"apiVersion": "vm.novasphere.dev/v1alpha1", "kind": "Wukong",
 
 class Server:
     def __init__(self):
-        self.seen, self.refused, self.stall = [], set(), 0
+        self.seen, self.refused, self.stall, self.paths = [], set(), 0, []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -54,7 +54,7 @@ class Server:
         time.sleep(self.stall)
         token = (to.headers.get("Authorization") or "").removeprefix("Bearer ")
         code = 401 if token in self.refused else 200
-        body = OBJECT if code == 200 else {"kind": "Status", "apiVersion": "v1", "status": "Failure",
+        body = self.body(to.path) if code == 200 else {"kind": "Status", "apiVersion": "v1", "status": "Failure",
                                            "reason": "Unauthorized", "code": 401, "message": "Unauthorized"}
         data = json.dumps(body).encode()
         to.send_response(code)
@@ -65,6 +65,18 @@ class Server:
             to.wfile.write(data)
         except BrokenPipeError:
             pass
+
+    def body(self, path):
+        self.paths.append(path)
+        if not path.split("?")[0].endswith("wukongs"):
+            return OBJECT
+        page = 1 if "continue=more" in path else 0
+        items = [{**OBJECT, "metadata": {**OBJECT["metadata"], "name": f"copy-{page}"}},
+                 {**OBJECT, "metadata": {**OBJECT["metadata"], "name": f"wait\x1b[2J-{page}"},
+                  "status": {"conditions": [{"type": "Ready", "status": "False", "reason": "Queued",
+                                             "message": "2 are before it"}]}}]
+        return {"kind": "WukongList", "apiVersion": "v1", "items": items,
+                "metadata": {} if page else {"continue": "more"}}
 
     def tokens(self):
         return [(h.get("Authorization") or "").removeprefix("Bearer ") for h in self.seen]
@@ -249,6 +261,33 @@ class Login(unittest.TestCase):
         self.run_wukong(config, "status", "copy", "--as", "kim", "--as-uid", "7", "--as-group", "g")
         headers = self.server.seen[-1]
         self.assertEqual(("kim", "7", "g"), tuple(headers[f"Impersonate-{h}"] for h in ("User", "Uid", "Group")))
+
+    # list
+
+    def test_all_pages_are_listed(self):
+        config = self.config({"token": "t"})
+        text = self.run_wukong(config, "list").stdout
+        rows = [line.split() for line in text.splitlines()]
+        self.assertEqual("NAME SOURCE PHASE PROGRESS CONSISTENCY AGE WAITS FOR".split(), rows[0])
+        self.assertEqual(["copy-0", "copy-1"], [row[0] for row in rows if row[0].startswith("copy")])
+        self.assertIn("Queued: 2 are before it", text)
+        self.assertNotIn("\x1b", text)
+        self.assertTrue(all("/namespaces/prod/wukongs?limit=500" in p for p in self.server.paths))
+        self.server.paths.clear()
+        listed = json.loads(self.run_wukong(config, "list", "-A", "-o", "json").stdout)
+        self.assertEqual(("List", 4), (listed["kind"], len(listed["items"])))
+        self.assertTrue(all(p.startswith("/apis/vm.novasphere.dev/v1alpha1/wukongs?")
+                            for p in self.server.paths))
+        names = self.run_wukong(config, "-n", "x", "__complete", "status", "co").stdout
+        self.assertIn("copy-1\n", names)
+        self.assertEqual(":4", names.splitlines()[-1])
+
+    def test_one_object_for_scripts(self):
+        config = self.config({"token": "t"})
+        for verb, key, value in (("status", "phase", "Succeeded"), ("why", "state", "done")):
+            self.assertEqual(value, json.loads(self.run_wukong(config, verb, "copy", "-o", "json").stdout)[key])
+            self.assertIn(f"{key}: {value}\n", self.run_wukong(config, verb, "copy", "-o", "yaml").stdout)
+        self.assertIn("verdict: ended", self.run_wukong(config, "plan", "copy", "-o", "yaml").stdout)
 
     def test_wrong_choices_are_named(self):
         config = self.config({"token": "of-a"})

@@ -281,6 +281,62 @@ static void test_why(void **state)
     }
 }
 
+/* Scripts get the same, under names that stay; text of others is no more than text. */
+static void test_why_for_scripts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *spec, *reason, *clone, *expected;
+    } rows[] = {
+        {"", "SourceNotFound", "",
+         "{\"name\":\"x\",\"namespace\":\"prod\",\"state\":\"waits\",\"reason\":"
+         "\"SourceNotFound\",\"message\":\"m \\\"q\\\"\",\"whatToDo\":\"Create the source, or "
+         "correct "
+         "spec.cloneSource in a new Wukong.\"}"},
+        {"\"gates\":[\"App\",\"Db\"]", "AwaitingGates",
+         "\"step\":\"Gates\",\"startTime\":\"2026-01-01T11:30:00Z\"",
+         "\"step\":\"Gates\",\"gates\":[\"App is True\",\"Db is not set\"],\"givesUp\":"
+         "\"2026-01-01T12:30:00Z\""},
+        {"", "DeadlineExceeded",
+         "\"phase\":\"Failed\",\"attempts\":3,\"lastError\":{\"reason\":\"QuotaExceeded\","
+         "\"message\":\"q\"}",
+         "\"lastError\":\"QuotaExceeded: q\",\"attempts\":\"3\",\"whatToDo\":"},
+        {"", "Succeeded",
+         "\"phase\":\"Succeeded\",\"consistency\":\"FilesystemConsistent\",\"freezeMilliseconds\":"
+         "7,"
+         "\"targets\":[{\"vmName\":\"a\"},{\"vmName\":\"b\"}]",
+         "\"state\":\"done\",\"machines\":[\"a\",\"b\"],\"consistency\":\"FilesystemConsistent\","
+         "\"frozen\":\"7 ms\"}"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        CLEANUP_JSON cJSON *w = waiting(rows[i].spec, rows[i].reason, "m \\\"q\\\"", rows[i].clone);
+        CLEANUP_JSON cJSON *back = NULL;
+        CLEANUP_BUF struct buf out = BUF_INIT(1 * MIB);
+        struct err err = {0};
+        why_json(w, NOON_MS, &out);
+        if (json_read(out.data, out.len, &back, &err) < 0 || !strstr(out.data, rows[i].expected))
+            fail_msg("%s: %s\n%s", rows[i].reason, err.message, out.data);
+    }
+}
+
+static void test_status_for_scripts(void **state)
+{
+    (void)state;
+    CLEANUP_JSON cJSON *w = waiting(
+        "", "Cloning", "m",
+        "\"phase\":\"Cloning\",\"progress\":\"28%\",\"step\":\"Snapshots\",\"disks\":[{\"name\":"
+        "\"root\","
+        "\"progress\":\"100%\",\"phase\":\"Bound\"},{\"name\":\"data\",\"progress\":\"5%\"}]");
+    CLEANUP_BUF struct buf out = BUF_INIT(1 * MIB);
+    progress_json(w, &out);
+    assert_string_equal(
+        out.data,
+        "{\"name\":\"x\",\"namespace\":\"prod\",\"phase\":\"Cloning\",\"percent\":28,\"step\":"
+        "\"Snapshots\",\"disks\":{\"done\":1,\"all\":2},\"machines\":{\"done\":0,\"all\":0},"
+        "\"diskList\":[{\"name\":\"root\",\"phase\":\"Bound\",\"percent\":100},{\"name\":\"data\","
+        "\"percent\":5}],\"reason\":\"Cloning\",\"message\":\"m\"}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +348,8 @@ int main(void)
         cmocka_unit_test(test_a_deletion_is_shown),
         cmocka_unit_test(test_states),
         cmocka_unit_test(test_why),
+        cmocka_unit_test(test_why_for_scripts),
+        cmocka_unit_test(test_status_for_scripts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

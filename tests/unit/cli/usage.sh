@@ -25,7 +25,7 @@ expect() {
     fi
 }
 
-for verb in clone plan status why lint; do
+for verb in clone plan status why lint list explain completion; do
     expect 0 "kubectl wukong $verb" "$verb" -h
     expect 0 "kubectl wukong $verb" help "$verb"
     expect 0 '[Ee]xit code' "$verb" --help
@@ -41,6 +41,24 @@ for verb in clone plan status why; do
 done
 expect 0 'kubectl wukong status' -h
 expect 2 'did you mean status?' statsu copy
+# As kubectl takes its own: what chooses the cluster may stand before the verb.
+expect 2 'did you mean status?' -n prod --context=a statsu copy
+expect 2 'needs --watch' -n prod status x --timeout=5s
+expect 0 'kubectl wukong status' --context a status -h
+expect 2 'unknown flag "--no-such"' --no-such status copy
+expect 2 'contradicts --watch' status x -w -o json
+expect 2 'must be one of json, yaml' why x -o xml
+expect 2 'no arguments' list x
+expect 0 'what to do:  ' explain replicas-range
+expect 2 'did you mean replicas-range?' explain replicas-rang
+expect 2 'id of one RULE' explain
+for shell in bash zsh fish; do expect 0 'kubectl-wukong __complete' completion "$shell"; done
+expect 2 'completion bash|zsh|fish' completion tcsh
+expect 0 '^status	' __complete sta
+expect 0 '^--watch	' __complete -n prod status --wa
+expect 0 '^--clone-type=linked	' __complete clone --
+expect 0 '^:0$' __complete lint ''
+expect 0 '^:4$' __complete status ''
 expect 2 'needs --watch' status x --timeout=5s
 expect 2 'must be a duration' status x -w --timeout=5
 
@@ -58,6 +76,9 @@ expect 1 'Unable to connect to the server' status x
 expect 1 'http://127.0.0.1:1' status x -w
 expect 1 'Unable to connect to the server' why x
 expect 1 'Unable to connect to the server' clone x
+expect 1 'Unable to connect to the server' list
+expect 1 'there is no context' --kubeconfig=config --context none -n prod status copy
+expect 1 'there is no context' -nprod --kubeconfig config status --context=none copy
 expect 1 'needs --as' clone x --as-group g
 expect 1 'control character' clone x --as 'a
 b'
