@@ -212,6 +212,10 @@ static bool by_cdi(const struct disk_state *d)
     return d->plan->method == DISK_CDI_CLONE || d->plan->method == DISK_CDI_SNAPSHOT;
 }
 
+/* The data source of a trial, while nobody knows what the snapshot will be called. No API server
+   takes it for the name of one that is there: nothing is made by that name. */
+#define NOT_YET_MADE "not-yet-made"
+
 static struct manifest_claim describe_claim(const struct clone_state *v,
                                             const struct target_state *t, size_t disk)
 {
@@ -236,7 +240,7 @@ static struct manifest_claim describe_claim(const struct clone_state *v,
         .cdi_knows_modes = facts_knows_modes(&v->classes, p->storage_class),
         .origin = from_claim ? MANIFEST_FROM_CLAIM : MANIFEST_FROM_SNAPSHOT,
         /* KubeVirt names its VolumeSnapshots when it makes them; a dry run needs any name. */
-        .origin_name = from_claim ? p->claim : str_or(snapshot, "not-yet-made"),
+        .origin_name = from_claim ? p->claim : str_or(snapshot, NOT_YET_MADE),
         .origin_ns = v->effective.source_ns,
     };
 }
@@ -250,11 +254,16 @@ static int claim_body(const struct clone_state *v, const struct target_state *t,
 }
 
 static const char *claim_differs(const struct clone_state *v, const struct target_state *t,
-                                 size_t disk, const cJSON *stored)
+                                 size_t disk, const cJSON *stored, bool trial)
 {
     struct err err = {0};
     struct manifest_claim c = describe_claim(v, t, disk);
+    const char *asked = json_str(stored, "spec.dataSource.name");
     int status = 0;
+    /* It was tried before the snapshot that it names now was made, by somebody else: a member of a
+       group, or KubeVirt's. */
+    if (trial && str_eq(asked, NOT_YET_MADE))
+        c.origin_name = NOT_YET_MADE;
     if (!stored)
         return NULL;
     if (by_cdi(&v->disks[disk]))
@@ -309,7 +318,7 @@ const char *create_claim_changed(const struct clone_state *v, const struct targe
     if (!c->exists || !c->object || c->owned || c->data_volume != cdi || !named)
         return NULL;
     CLEANUP_JSON cJSON *stored = cached_claim(c->object);
-    return claim_differs(v, t, disk, stored);
+    return claim_differs(v, t, disk, stored, false);
 }
 
 static cJSON *answered_object(const struct call *c)
@@ -323,7 +332,7 @@ const char *create_dry_claim_changed(const struct clone_state *v, const struct t
 {
     CLEANUP_JSON cJSON *stored = answered_object(
         call_log_find(v->call_log, clone_dry_key(v, CALL_DRY_CLAIM, t->claims[disk].name)));
-    return claim_differs(v, t, disk, stored);
+    return claim_differs(v, t, disk, stored, true);
 }
 
 static void send_claim(const struct clone_state *v, struct decision *d,
