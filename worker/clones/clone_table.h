@@ -1,8 +1,8 @@
 /*
  * The Wukongs that the controller knows, by name, by UID and by source. A clone holds what this
- * process keeps of one Wukong between two reconciles (call log, timer, the object as our own last
- * write returned it) and a summary of its record, so that other Wukongs of the same source can be
- * asked without parsing anything.
+ * process keeps of one Wukong between two reconciles: the call log, the timer, and the object as
+ * our last write returned it. It also holds a summary of the record, so that other Wukongs of the
+ * same source read it without parsing.
  */
 #ifndef CLONES_CLONE_TABLE_H
 #define CLONES_CLONE_TABLE_H
@@ -23,8 +23,7 @@
 #include "observe/call_log.h"
 #include "observe/stamp_check.h"
 
-/* What others of the same source must know of one Wukong to share snapshots with it
- * (share_rules.h). */
+/* What other Wukongs of the same source must know to share this one's snapshots (share_rules.h). */
 struct clone_sharing {
     /* From the object. */
     char *key; /* share_write_key; NULL: it shares with nobody, or not any more */
@@ -55,14 +54,15 @@ struct clone {
     struct stamp_check_memory permit;
     unsigned flights; /* calls under way; the clone stays until they are back */
     bool dead;        /* the Wukong is gone */
-    /* What our last status write returned. While the watch has not caught up with it, it is the
-       truth: watch events before its resourceVersion are older (the stream is in order). */
+    /* The Wukong as our last status write returned it. Until the watch has caught up, use this one:
+       watch events before its resourceVersion are older (the stream is in order). */
     struct kube_object *written;
-    int64_t written_until_ms; /* the watch is believed again then, whatever it showed */
+    int64_t written_until_ms; /* from then on use what the watch shows */
     int64_t logged;           /* phase and attempt of the last log line */
     struct step_clock step;
     int64_t status_ms; /* wall clock of the last status write */
-    /* While it is open it counts as stored: two clones of one source must not announce at once. */
+    /* A status write in doubt counts as stored, or two clones of one source could announce a freeze
+       at once. */
     struct indoubt announced;
     /* Summary. */
     char *source; /* "namespace/name" */
@@ -142,10 +142,10 @@ void clone_table_leave_lines(struct clone_table *all, struct clone *e);
    wanted. A status that could not be written (a retry that was asked for) is: it keeps its turn, or
    nobody would look at the Wukong again. */
 bool clone_needs_no_calls(const struct clone *e, bool final, size_t intents);
-/* To be called when a call of a dead clone is back. */
+/* Call it when a call of a dead clone has returned. */
 void clone_landed(struct clone_table *all, struct clone *e);
-/* Takes the summary from the Wukong as the cache or a write shows it. True when those that wait to
-   share its snapshot should look again. */
+/* Takes the summary from the Wukong as the cache or a write shows it. True when the clones that
+   wait to share its snapshot should be reconciled. */
 bool clone_table_summarise(struct clone_table *all, struct clone *e, const struct kube_object *o);
 /* Counts e among those that freeze, or no more: to be called when its announcement has changed. */
 void clone_table_count_freeze(struct clone_table *all, struct clone *e);

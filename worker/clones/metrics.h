@@ -1,6 +1,6 @@
 /*
- * What the worker counts. Told from the change of a record, in one place; docs/metrics.md lists the
- * names.
+ * What the worker counts. One place derives it from the change of a record; docs/metrics.md lists
+ * the names.
  */
 #ifndef CLONES_METRICS_H
 #define CLONES_METRICS_H
@@ -18,7 +18,7 @@ extern struct metric metric_snapshots_held;  /* gauge: namespace */
 extern struct metric metric_snapshot_bytes;  /* gauge: namespace; their restore sizes */
 extern struct metric metric_active;          /* gauge: clones under way */
 extern struct metric metric_leader;          /* gauge: 1 while this process leads */
-extern struct metric metric_queue;           /* gauge: Wukongs waiting to be looked at */
+extern struct metric metric_queue;           /* gauge: Wukongs in the queue */
 extern struct metric metric_frozen_limit;    /* gauge: guests that may be frozen at once */
 extern struct metric metric_orphans;         /* counter: resource */
 
@@ -29,8 +29,8 @@ struct step_clock {
     const char *step; /* static; NULL: none */
     int64_t since_ms; /* monotonic */
 };
-/* To be called with what each decision names: a step that was left is observed. After a restart the
-   step under way counts from the first decision on. */
+/* Call it with the step of each decision; it observes the time of the step that was left. After a
+   restart the current step counts from the first decision. */
 void worker_metrics_step(struct step_clock *c, const char *step, int64_t now_ms);
 /* Sets both gauges from the VolumeSnapshots that bear our label. */
 void worker_metrics_snapshots(const struct store *snapshots, struct store *groups);

@@ -63,15 +63,16 @@ const struct call *clone_thaw_call(const struct clone_state *v);
 bool freeze_was_refused(const struct call *freeze);
 /* The guest is frozen by us for certain: acknowledged, no thaw sent, its own timer far enough. */
 bool clone_freeze_holds(const struct clone_state *v);
-/* After so long the guest goes on by itself: KubeVirt's timer or, of Windows, its own. */
+/* After so long the guest thaws by itself: by KubeVirt's timer or, on Windows, by its own. */
 int64_t clone_unfreeze_ms(const struct clone_state *v);
-/* Then at the latest it is thawed by us, that it has not gone on by itself; wall. */
+/* The worker thaws the guest by then, before it thaws by itself; wall. */
 int64_t clone_thaw_by_ms(const struct clone_state *v);
-/* Its answer to the thaw says that it had gone on by itself before. */
+/* The answer to our thaw says that the guest had thawed by itself before. */
 bool clone_thawed_by_itself(const struct clone_state *v);
 /* Every target has all of its claims Bound: the snapshots are not needed any more. */
 bool clone_targets_complete(const struct clone_state *v);
-/* It may be Pending when the clone is done: what it hangs on is a snapshot, never a live claim. */
+/* Its claim may be Pending when the clone is done: it depends on a snapshot, never on a live claim.
+ */
 bool clone_waits_for_consumer(const struct clone_state *v, size_t disk);
 /* The first snapshot, claim or VM whose name is somebody else's; NULL: none. */
 const char *clone_name_taken(const struct clone_state *v, const char **ret_kind);
@@ -95,7 +96,7 @@ struct call_key clone_dry_key(const struct clone_state *v, enum call_kind kind, 
 struct call_key clone_live_key(enum worker_kind kind, const char *name);
 /* What this process can prove of the freeze that the record announces; NULL: nothing of that. */
 const struct proven *clone_proven(const struct clone_state *v, enum proof_kind kind);
-/* As many guests of other clones are frozen as may be, and this one is to be. */
+/* The limit of frozen guests is reached, and this clone wants to freeze its own. */
 bool clone_waits_for_turn(const struct clone_state *v);
 /* A machine or a claim of ours is there. */
 bool clone_has_children(const struct clone_state *v);
@@ -105,7 +106,7 @@ bool clone_has_children_to_go(const struct clone_state *v);
 bool clone_claims_pending(const struct clone_state *v);
 /* The object that the spec names as the source is being deleted. */
 bool clone_source_deleting(const struct clone_state *v);
-/* The source that we started, and that shall not go on, runs still. */
+/* The worker started the source, shall stop it again, and it still runs. */
 bool clone_source_to_stop(const struct clone_state *v);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * What is owed whatever becomes of a clone: the thaw, the removal of what it made,
- * the stop of what it started. Looked at before the steps, so that it is done after failure and
+ * What the worker owes whatever becomes of a clone: the thaw, the removal of what it made, the stop
+ * of the source that it started. It comes before the steps, so that it is done after failure and
  * deletion too.
  */
 #ifndef TEARDOWN_TEARDOWN_H
@@ -14,14 +14,14 @@ void teardown_thaw(const struct clone_state *v, struct decision *d, bool wanted)
 /* Removes everything of ours but the machines that have been ready, and what their disks need; true
    when nothing else is left. */
 bool teardown_remove_all(const struct clone_state *v, struct decision *d);
-/* Of a clean-up that is given up: asks everything to go, in no order, so that the cluster removes
-   it when it can; machines: them and their claims, too. True when all has been asked. */
+/* For a clean-up that is given up: deletes everything in any order, so that the cluster removes it
+   when it can; machines: them and their claims, too. True when all has been asked. */
 bool teardown_ask_to_go(const struct clone_state *v, struct decision *d, bool machines);
 /* Removes one machine and its disks; true when they are gone. */
 bool teardown_remove_target(const struct clone_state *v, struct decision *d,
                             const struct target_state *t);
-/* This process has asked for the removal of something of that machine: a cache that lags may show it
-   whole. */
+/* This process has asked for the removal of something of that machine: a cache that lags may show
+   it whole. */
 bool teardown_asked_target(const struct clone_state *v, const struct target_state *t);
 /* Removes the copies in the target's namespace alone; true when none is left. */
 bool teardown_remove_copies(const struct clone_state *v, struct decision *d);
