@@ -30,8 +30,8 @@ void step_source_run(const struct clone_state *v, struct decision *d);
 
 /* STEP_WAIT: as things are, the cut cannot be what is asked for. */
 enum step_status check_cut_fits(const struct clone_state *v, struct why *why);
-/* While a guest is frozen, asks the API server itself for what the caches have not shown cut for two
-   seconds: a watch may hang, and the guest must not stand still for that. */
+/* While a guest is frozen, asks the API server itself for what the caches have not shown cut for
+   two seconds: a watch may hang, and the guest must not stand still for that. */
 void cut_look_live(const struct clone_state *v, struct decision *d);
 
 /* after.c */
