@@ -385,6 +385,8 @@ class Tenants(vms.CloneCase):
             "type": "vmi", "vmiName": "gold", "namespace": self.namespace})
         carrier = self.wait_for(lambda: next((c for c in self.snapshots() if CAPTURE in (
             c["metadata"].get("annotations") or {})), None), 40, "the capture")
+        # Before the cut is on record a worker that begins then would take another one.
+        self.wait_for(lambda: vms.clone_status(self.wukong("copy", self.hers)).get("cutTime"), 40, "the cut")
         tree = json.loads(carrier["metadata"]["annotations"][CAPTURE])
         spec = tree["source"]["spec"]["template"]["spec"]
         spec["volumes"] += [{"name": "s", "secret": {"secretName": "db-password"}},
@@ -400,6 +402,7 @@ class Tenants(vms.CloneCase):
         self.pids = self.processes()
         self.wait_for(lambda: vms.clone_status(self.wukong("copy", self.hers)).get("phase") in (
             "Succeeded", "Failed"), 120, "the clone to end")
+        self.assertEqual(1, vms.clone_status(self.wukong("copy", self.hers))["attempts"])
         machines = json.dumps([m["spec"] for m in self.kube.list(vms.KUBEVIRT_API, "VirtualMachine", self.hers)])
         self.assertNotIn("db-password", machines)
         self.assertNotIn("serviceAccountName", machines)
