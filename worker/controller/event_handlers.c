@@ -155,7 +155,10 @@ static void wukong_changed(struct worker *w, const struct kube_object *before,
             share_group_wake_waiting(&w->clones, e, worker_enqueue, w);
         /* Its snapshots, where they stay, count no more. */
         CLEANUP_FREE char *source = e->linked ? xstrdup(e->source) : NULL;
+        /* What it shared falls back to whoever took it, who may have ended long ago. */
+        CLEANUP_FREE char *taker = xstrdup(e->share.owner_uid);
         clone_table_remove(&w->clones, e);
+        enqueue_uid(w, taker);
         if (source)
             usage_freed(&w->clones.usage, USAGE_OF_SOURCE, source);
         e = NULL;
