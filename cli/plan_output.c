@@ -269,6 +269,56 @@ static void text_notes(const struct page *p)
         }
 }
 
+static void add_pairs(struct buf *out, const char *what, const struct wukong_pairs *pairs)
+{
+    for (size_t i = 0; i < pairs->count; i++)
+        buf_addf(out, "%s%s%s=%.63s",
+                 i          ? ", "
+                 : out->len ? "; "
+                            : "",
+                 i ? "" : what, pairs->items[i].key, pairs->items[i].value);
+}
+
+static void text_target(const struct page *p)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(64 * KIB);
+    const struct wukong_spec *spec = &p->f->in->w->spec;
+    const struct wukong_target *t = &spec->target;
+    add_pairs(&text, "labels ", &t->labels);
+    add_pairs(&text, "annotations ", &t->annotations);
+    for (size_t i = 0; i < t->keep_count; i++)
+        buf_addf(&text, "%s%s%s",
+                 i          ? ", "
+                 : text.len ? "; "
+                            : "",
+                 i ? "" : "keeps annotations ", t->keep[i]);
+    if (t->links == LINKS_DOWN)
+        buf_addf(&text, "%slinks down", text.len ? "; " : "");
+    for (size_t i = 0; i < t->map_count; i++)
+        buf_addf(&text, "%snetwork %s becomes %s", text.len ? "; " : "",
+                 str_or(t->map[i].from, "?"), str_or(t->map[i].to, "?"));
+    if (t->cpu_shape)
+        buf_addf(&text, "%s%" PRId64 " CPUs by %s", text.len ? "; " : "", spec->cpu,
+                 cpu_shape_names[t->cpu_shape]);
+    if (spec->start.run_strategy)
+        buf_addf(&text, "%srunStrategy %s", text.len ? "; " : "",
+                 run_strategy_names[spec->start.run_strategy]);
+    if (text.len)
+        line(p, "With:", text.data);
+}
+
+static void text_expiry(const struct page *p)
+{
+    const struct wukong_spec *spec = &p->f->in->w->spec;
+    const char *then = p->f->in->e->expiry == EXPIRY_STOP ? "stopped" : "removed with their disks";
+    if (!p->f->in->e->expiry)
+        return;
+    if (spec->expires.at)
+        linef(p, "Expires:", "%s: the machines are %s", spec->expires.at, then);
+    else
+        linef(p, "Expires:", "%s after it is done: the machines are %s", spec->expires.after, then);
+}
+
 void plan_text(const struct plan *f, unsigned columns, struct buf *out)
 {
     CLEANUP_BUF struct buf names = BUF_INIT(4 * KIB);
@@ -284,6 +334,8 @@ void plan_text(const struct plan *f, unsigned columns, struct buf *out)
           f->cut.known ? consistency_names[f->cut.best] : "", f->cut.known ? ")" : "");
     linef(&p, "Makes:", "%s, %s", machines(f, &names), e->auto_start ? "started" : "not started");
     linef(&p, "Gives up:", "%s after it may begin", deadline);
+    text_target(&p);
+    text_expiry(&p);
     text_disks(&p);
     text_cost(&p);
     text_policies(&p);
@@ -424,6 +476,8 @@ void plan_json(const struct plan *f, struct buf *out)
         json_string(&w, "startTime", when);
     }
     json_string(&w, "cloneType", clone_type_names[f->in->e->clone_type]);
+    json_tree(&w, "target", json_at(f->in->tree, "spec.target"));
+    json_tree(&w, "expires", json_at(f->in->tree, "spec.expires"));
     json_number(&w, "deadlineSeconds", f->in->e->deadline_s);
     json_source(&w, f);
     json_lists(&w, f);

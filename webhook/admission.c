@@ -5,6 +5,7 @@
 #include "apimachinery/dns_names.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "json/json.h"
 #include "json/writer.h"
 #include "webhook/admission_judgement.h"
 #include "wukong/rules/rules.h"
@@ -158,6 +159,27 @@ static void judge_asked_anew(struct judgement *j)
         admission_write_stamp(j);
 }
 
+/* Whoever extends the life of a clone meets the policies that limit it, as he who creates one. */
+static void judge_longer_life(struct judgement *j)
+{
+    const cJSON *before = json_at(j->review.old_object, "spec.expires");
+    const cJSON *after = json_at(j->review.object, "spec.expires");
+    const struct source_known known = {.classes = j->c->classes,
+                                       .policies = j->c->policies,
+                                       .policy_count = j->c->policy_count,
+                                       .policies_incomplete = j->c->policies_incomplete,
+                                       .cdi_known = j->c->cdi_known};
+    struct source_info g;
+    bool same = before && after ? json_equal(before, after) : before == after;
+    if (same || !j->is_clone || !policy_limits_lifetime(j->c->policies, j->c->policy_count))
+        return;
+    look_up_source(&known, &j->w, &j->e, j->review.ns, false, j->lookups, &j->arena, &g);
+    if (lookups_pending(j->lookups) && !j->c->out_of_time)
+        j->pending = true;
+    else
+        admission_judge_lifetime(j, &g);
+}
+
 static void judge_update(struct judgement *j)
 {
     const cJSON *old = j->review.old_object;
@@ -171,6 +193,8 @@ static void judge_update(struct judgement *j)
     bool anew = j->is_clone && source_is_nameable(&j->e) && update_asks_anew(old, j->review.object);
     if (anew)
         judge_asked_anew(j);
+    if (!j->findings.errors && !j->denial && !j->undecided)
+        judge_longer_life(j);
     if (j->c->endpoint == ADMISSION_VALIDATE && !j->denial && !j->undecided && !j->pending)
         admission_check_stamp_kept(j, anew);
 }

@@ -53,6 +53,8 @@ void admission_read_groups(struct judgement *j);
 /* Raises the cut that the policies ask for; before the disks are planned. */
 void admission_raise_cuts(struct judgement *j, struct source_info *g);
 void admission_judge_policies(struct judgement *j, const struct source_info *g);
+/* Of an edit of spec.expires. */
+void admission_judge_lifetime(struct judgement *j, const struct source_info *g);
 
 /* --- admission_stamp.c: what the webhook writes down for the worker --- */
 

@@ -78,14 +78,20 @@ static void tell_findings(struct judgement *j, const struct policy_findings *f)
     }
 }
 
+static bool policies_unknown(struct judgement *j, const struct source_info *g)
+{
+    if (!g->policies_incomplete)
+        return false;
+    j->decided_by = "PoliciesUnknown";
+    j->undecided = "not all ClonePolicies could be read, and one that is missing may deny this "
+                   "clone; ask the cluster's admin to have fewer or shorter ones";
+    return true;
+}
+
 void admission_judge_policies(struct judgement *j, const struct source_info *g)
 {
-    if (g->policies_incomplete) {
-        j->decided_by = "PoliciesUnknown";
-        j->undecided = "not all ClonePolicies could be read, and one that is missing may deny this "
-                       "clone; ask the cluster's admin to have fewer or shorter ones";
+    if (policies_unknown(j, g))
         return;
-    }
     if (!g->policy_count)
         return;
     for (size_t i = 0; i < g->policy_count; i++)
@@ -97,6 +103,22 @@ void admission_judge_policies(struct judgement *j, const struct source_info *g)
     struct policy_request request = request_of(j, g, &disks);
     struct policy_findings *f = xcalloc(1, sizeof *f);
     policy_judge(&j->arena, g->policies, g->policy_count, &request, NULL, POLICY_AT_ADMISSION, f);
+    tell_findings(j, f);
+    free(f);
+}
+
+void admission_judge_lifetime(struct judgement *j, const struct source_info *g)
+{
+    if (policies_unknown(j, g))
+        return;
+    struct policy_request request = request_of(j, g, NULL);
+    struct policy_findings *f = xcalloc(1, sizeof *f);
+    int64_t ended_ms;
+    /* Lives are counted from the end of the clone. */
+    if (str_to_time_ms(json_str(j->review.old_object, "status.cloneStatus.completionTime"),
+                       &ended_ms))
+        request.now_ms = ended_ms;
+    policy_judge_lifetime(&j->arena, g->policies, g->policy_count, &request, f);
     tell_findings(j, f);
     free(f);
 }

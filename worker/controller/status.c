@@ -350,6 +350,14 @@ static void write_clone_status(struct json_writer *w, const struct clone_state *
     write_time(w, "attemptTime", r->attempt.begun_ms, true);
     write_time(w, "startTime", r->start_ms, true);
     write_time(w, "completionTime", r->completion_ms, true);
+    write_time(w, "expiresTime", record_expires(r, &v->effective), false);
+    if (r->expired.at_ms) {
+        json_object(w, "expired");
+        write_time(w, "time", r->expired.at_ms, true);
+        json_string(w, "action", expiry_names[r->expired.action]);
+        write_time(w, "doneTime", r->expired.done_ms, true);
+        json_end(w);
+    }
     json_string(w, "sourceVMI", r->source_vmi);
     json_string(w, "sourceUID", r->attempt.source_uid);
     if (r->started.at_ms) {

@@ -2,6 +2,7 @@
 #include "decide/decide_internal.h"
 
 #include "base/str.h"
+#include "decide/expire.h"
 #include "steps/steps.h"
 
 /* By size: of two disks the large one is most of the wait. A size that is not known is a small one.
@@ -85,12 +86,14 @@ void summary(const struct clone_state *v, struct decision *d)
         decision_condition(d, COND_READY, CONDITION_TRUE, REASON_SUCCEEDED,
                            started ? "the clone is done"
                                    : "the clone is done, its VM is not started");
+        expire_tell(v, d);
         return;
     }
     if (r->phase == PHASE_FAILED) {
         enum reason last = reason_find(r->error.reason);
         decision_condition(d, COND_READY, CONDITION_FALSE, last, r->error.message);
         decision_condition(d, COND_STALLED, CONDITION_TRUE, last, r->error.message);
+        expire_tell(v, d);
         return;
     }
     const char *message = "the clone is under way";

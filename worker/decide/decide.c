@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "decide/batch.h"
 #include "decide/debts.h"
+#include "decide/expire.h"
 #include "decide/last_look.h"
 #include "decide/restored.h"
 #include "steps/pods.h"
@@ -197,7 +198,7 @@ static bool nothing_to_go(const struct clone_state *v)
 
 static bool retry_asked(const struct clone_state *v)
 {
-    return v->record.phase == PHASE_FAILED && !str_empty(v->retry) &&
+    return v->record.phase == PHASE_FAILED && !v->record.expired.at_ms && !str_empty(v->retry) &&
            !str_eq(v->retry, v->record.retry_token);
 }
 
@@ -284,6 +285,8 @@ void clone_decide(const struct clone_state *v, struct decision *d)
            come to the Wukong late: the guest does not stay frozen for that. */
         cancelled(v, d);
         d->write_status = v->wukong->has_finalizer;
+    } else if (expire_too_late(v)) {
+        expire_end(v, d);
     } else if (restored_again(v)) {
         restored_end(v, d);
     } else {

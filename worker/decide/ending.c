@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "decide/batch.h"
 #include "decide/debts.h"
+#include "decide/expire.h"
 #include "steps/steps.h"
 #include "teardown/teardown.h"
 
@@ -75,16 +76,18 @@ static bool gives_up(const struct clone_state *v, struct decision *d, bool machi
 void after_end(const struct clone_state *v, struct decision *d)
 {
     d->keep_conditions = true;
-    bool owes = !debts_pay(v, d);
+    bool expires = !expire_pay(v, d);
+    bool owes = !debts_pay(v, d) || expires;
     bool failed = v->record.phase == PHASE_FAILED;
     /* Machines that are to stay must be out of the garbage collector's reach before the Wukong
        goes. */
     bool retains = v->effective.reclaim == RECLAIM_RETAIN && !v->own_ns_terminating;
-    if ((!failed || v->record.ready_count) && (!v->wukong->deleted_ms || retains)) {
+    bool gone = v->record.expired.at_ms != 0;
+    if (!gone && (!failed || v->record.ready_count) && (!v->wukong->deleted_ms || retains)) {
         bool followed = follow_reclaim_policy(v, d);
         owes |= retains && !followed && v->wukong->has_finalizer;
     }
-    if (!v->wukong->deleted_ms && !failed)
+    if (!v->wukong->deleted_ms && !failed && !gone)
         debts_tell_readiness(v, d);
     bool lasting = v->effective.clone_type == CLONE_LINKED || clone_claims_pending(v);
     bool leaves = !lasting || (failed && !clone_has_children(v));

@@ -52,6 +52,7 @@ const struct call_kind_info call_kinds[CALL_KINDS] = {
     [CALL_OWN_CLAIM] = {"own/{name}", CALL_CHANGES, false},
     [CALL_OWN_VM] = {"own/{name}", CALL_CHANGES, false},
     [CALL_DISOWN_VM] = {"disown/{name}", CALL_CHANGES, false},
+    [CALL_STOP_TARGET] = {"stop/{name}", CALL_CHANGES, false},
     [CALL_START_TARGET] = {"start/{name}", CALL_CHANGES, false},
 
     [CALL_READ_LIVE] = {"read/{resource}/{name}", CALL_READS, false},

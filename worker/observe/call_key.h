@@ -63,6 +63,7 @@ enum call_kind {
     CALL_OWN_VM,
     CALL_DISOWN_VM,
     CALL_START_TARGET,
+    CALL_STOP_TARGET, /* of a clone that has expired */
     /* of what goes */
     CALL_READ_LIVE, /* an object that the cache does not show */
     CALL_READ_CONTENT,

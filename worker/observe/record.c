@@ -190,6 +190,9 @@ struct clone_record record_read(struct arena *a, const cJSON *o)
         .source_vmi = read_text(a, o, "sourceVMI"),
         .started = {.at_ms = read_time(o, "sourceStarted.time"),
                     .vmi_uid = read_text(a, o, "sourceStarted.vmiUID")},
+        .expired = {.at_ms = read_time(o, "expired.time"),
+                    .action = (enum expiry)read_enum(o, "expired.action", expiry_names, EXPIRIES),
+                    .done_ms = read_time(o, "expired.doneTime")},
         .labelled = json_bool(o, "claimsLabelled", false),
         .vm_snapshot_uid = read_text(a, o, "vmSnapshotUID"),
         .retry_token = read_text(a, o, "retryToken"),
@@ -212,6 +215,15 @@ struct clone_record record_read(struct arena *a, const cJSON *o)
     r.groups_refused.message = read_text(a, o, "groupSnapshotRefused.message");
     r.groups_refused.attempt = read_int(o, "groupSnapshotRefused.attempt");
     return r;
+}
+
+int64_t record_expires(const struct clone_record *r, const struct wukong_effective *e)
+{
+    if (!e->expiry)
+        return 0;
+    if (e->expires_at_ms)
+        return e->expires_at_ms;
+    return record_final(r) && r->completion_ms ? r->completion_ms + e->expires_after_ms : 0;
 }
 
 bool share_begun(const struct clone_record *r)

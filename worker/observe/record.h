@@ -114,6 +114,11 @@ struct clone_record {
         bool froze; /* freeze_ms of the attempt that ended so */
         int64_t freeze_ms;
     } error;
+    struct {
+        int64_t at_ms; /* it has expired: what follows is the action of then; 0: it has not */
+        enum expiry action;
+        int64_t done_ms; /* its machines were stopped, each once; 0: not yet */
+    } expired;
     bool cloning_refused; /* by a CSI driver, in this attempt or an earlier one; never forgotten */
     /* By snapshotMethod Auto no VolumeGroupSnapshot is taken any more. */
     struct {
@@ -152,6 +157,9 @@ static inline bool record_final(const struct clone_record *r)
     return r->phase == PHASE_SUCCEEDED || r->phase == PHASE_FAILED;
 }
 
+/* When what it has made goes, of a clone that is over, or by the clock; 0: never, or not known yet.
+ */
+int64_t record_expires(const struct clone_record *r, const struct wukong_effective *e);
 /* The attempt has begun: by itself, or with a cut taken over. */
 bool share_begun(const struct clone_record *r);
 

@@ -227,6 +227,35 @@ bool teardown_asked_target(const struct clone_state *v, const struct target_stat
     return false;
 }
 
+/* Somebody else owns a machine of that name by now; NULL: of any name. */
+static bool is_taken(const struct clone_state *v, const char *vm)
+{
+    for (size_t t = 0; t < v->target_count; t++)
+        if (v->targets[t].vm.owned_by_other && (!vm || str_eq(v->targets[t].vm.name, vm)))
+            return true;
+    return false;
+}
+
+/* Claims go by their machine, which owns them, and are asked to go beside it; whose machine they
+   are of cannot be told of all of them, so that they are left to the garbage collector where one
+   machine stays. */
+bool teardown_remove_machines(const struct clone_state *v, struct decision *d)
+{
+    bool gone = true, some_stay = is_taken(v, NULL);
+    for (size_t i = 0; i < v->ours_count; i++) {
+        const struct leftover *o = &v->ours[i];
+        bool disk = o->kind == KIND_PVC || o->kind == KIND_DATA_VOLUME;
+        bool machine = o->kind == KIND_VM && !is_taken(v, o->name);
+        if (!machine && !(disk && !some_stay))
+            continue;
+        gone = false;
+        remove_one(v, d, o);
+    }
+    if (!gone)
+        decision_again(d, v->now.wall_ms + WAIT_POLL_MS);
+    return gone;
+}
+
 bool teardown_await_creates(const struct clone_state *v, struct decision *d)
 {
     for (const struct call *c = v->call_log->calls; c; c = c->next) {

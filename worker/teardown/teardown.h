@@ -14,6 +14,9 @@ void teardown_thaw(const struct clone_state *v, struct decision *d, bool wanted)
 /* Removes everything of ours but the machines that have been ready, and what their disks need; true
    when nothing else is left. */
 bool teardown_remove_all(const struct clone_state *v, struct decision *d);
+/* Removes the machines of an expired clone and their disks, but for those that somebody else owns
+   by now; true when they are gone. */
+bool teardown_remove_machines(const struct clone_state *v, struct decision *d);
 /* For a clean-up that is given up: deletes everything in any order, so that the cluster removes it
    when it can; machines: them and their claims, too. True when all has been asked. */
 bool teardown_ask_to_go(const struct clone_state *v, struct decision *d, bool machines);

@@ -13,6 +13,7 @@ const struct reason_info reason_table[] = {
     [REASON_CLEANED] = {"Cleaned", REASON_INFORMS, NULL},
     [REASON_CLEANING_UP] = {"CleaningUp", REASON_INFORMS, NULL},
     [REASON_RETRYING] = {"Retrying", REASON_INFORMS, NULL},
+    [REASON_EXPIRED] = {"Expired", REASON_INFORMS, NULL},
     [REASON_FINAL_STOPPED] = {"Stopped", REASON_INFORMS, NULL},
     [REASON_SOURCE_NOT_FOUND] = {"SourceNotFound", REASON_WAITS,
                                  "Create the source, or correct spec.cloneSource in a new Wukong."},
@@ -114,6 +115,10 @@ const struct reason_info reason_table[] = {
                          "Nothing, if its machine is there. To clone again set the annotation "
                          "vm.novasphere.dev/retry to a new value, or create the Wukong again."},
     [REASON_CANCELLED] = {"Cancelled", REASON_TERMINAL, NULL},
+    [REASON_EXPIRED_EARLY] =
+        {"ExpiredBeforeStart", REASON_TERMINAL,
+         "Set spec.expires to a later time, then set the annotation vm.novasphere.dev/retry to a "
+         "new value."},
     [REASON_LEFTOVERS] = {"Leftovers", REASON_TERMINAL, "Delete the objects that are named."},
 };
 static_assert(sizeof reason_table / sizeof *reason_table == REASONS, "an entry per reason");

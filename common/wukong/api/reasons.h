@@ -15,6 +15,7 @@ enum reason {
     REASON_CLEANED,
     REASON_CLEANING_UP,
     REASON_RETRYING,
+    REASON_EXPIRED,       /* what it has made is gone, or stopped, by spec.expires */
     REASON_FINAL_STOPPED, /* Ready: the clone is done and its VM is meant to be stopped */
     /* Waits: something outside has to change, until the deadline. */
     REASON_SOURCE_NOT_FOUND,
@@ -61,7 +62,8 @@ enum reason {
     REASON_SOURCE_UNSUPPORTED,
     REASON_DEADLINE_EXCEEDED,
     REASON_CANCELLED,
-    REASON_RESTORED, /* from a backup, without its status */
+    REASON_RESTORED,      /* from a backup, without its status */
+    REASON_EXPIRED_EARLY, /* before it has begun */
     REASON_LEFTOVERS,
     REASONS
 };

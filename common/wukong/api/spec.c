@@ -31,6 +31,8 @@ const char *const links_names[] = {NULL, "Keep", "Down"};
 static_assert(ARRAY_LEN(links_names) == LINKS_COUNT, "one name each");
 const char *const cpu_shape_names[] = {NULL, "Auto", "Sockets", "Cores"};
 static_assert(ARRAY_LEN(cpu_shape_names) == CPU_SHAPES, "one name each");
+const char *const expiry_names[] = {NULL, "Delete", "Stop"};
+static_assert(ARRAY_LEN(expiry_names) == EXPIRIES, "one name each");
 const char *const network_type_names[] = {NULL, "bridge", "macvlan", "sriov", "ovs"};
 static_assert(ARRAY_LEN(network_type_names) == NETWORK_TYPES, "one name each");
 const char *const ip_mode_names[] = {NULL, "static", "dhcp"};
@@ -275,6 +277,11 @@ int wukong_decode_spec(struct arena *a, const cJSON *o, struct wukong_spec *ret,
     s.os_image = decode_text(a, o, "osImage");
     s.cloud_init_user = json_of(a, o, "cloudInitUser");
     decode_target(a, json_get(o, "target"), &s.target);
+    const cJSON *expires = json_get(o, "expires");
+    s.expires.present = cJSON_IsObject(expires);
+    s.expires.after = decode_text(a, expires, "after");
+    s.expires.at = decode_text(a, expires, "at");
+    s.expires.action = (enum expiry)decode_choice(expires, "action", expiry_names, EXPIRIES);
     if (a->failed)
         return err_set(err, ERR_LIMIT, "the spec needs more than %zu bytes", a->max);
     *ret = s;

@@ -69,6 +69,7 @@ enum run_strategy {
     RUN_STRATEGIES
 };
 enum links { LINKS_UNSET, LINKS_KEEP, LINKS_DOWN, LINKS_COUNT };
+enum expiry { EXPIRY_UNSET, EXPIRY_DELETE, EXPIRY_STOP, EXPIRIES };
 enum cpu_shape { SHAPE_UNSET, SHAPE_AUTO, SHAPE_SOCKETS, SHAPE_CORES, CPU_SHAPES };
 enum reclaim_policy { RECLAIM_UNSET, RECLAIM_DELETE, RECLAIM_RETAIN, RECLAIM_POLICIES };
 enum network_type {
@@ -100,6 +101,7 @@ extern const char *const run_strategy_names[RUN_STRATEGIES];
 extern const char *const reclaim_policy_names[RECLAIM_POLICIES];
 extern const char *const links_names[LINKS_COUNT];
 extern const char *const cpu_shape_names[CPU_SHAPES];
+extern const char *const expiry_names[EXPIRIES];
 extern const char *const network_type_names[NETWORK_TYPES];
 extern const char *const ip_mode_names[IP_MODES];
 extern const char *const restart_policy_names[RESTART_POLICIES];
@@ -203,6 +205,11 @@ struct wukong_spec {
     const char *ssh_key_secret, *os_image;
     const char *cloud_init_user; /* compact JSON of the object; NULL when absent */
     struct wukong_target target;
+    struct {
+        bool present;
+        const char *after, *at; /* a duration; RFC 3339 */
+        enum expiry action;
+    } expires;
 };
 
 struct wukong {
@@ -239,6 +246,8 @@ struct wukong_effective {
     enum reclaim_policy reclaim;
     int64_t not_before_ms; /* 0: none */
     bool selective;        /* disks[] names a subset */
+    enum expiry expiry;    /* what becomes of the machines then; UNSET: they stay */
+    int64_t expires_at_ms, expires_after_ms; /* one of them; 0: it is the other */
 };
 
 /* ns: the Wukong's namespace. Strings are borrowed from spec and ns. */

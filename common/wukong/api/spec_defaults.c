@@ -1,4 +1,5 @@
 /* What is in force: the defaults that the CRD names, in one place. */
+#include "apimachinery/duration.h"
 #include "base/str.h"
 #include "json/json.h"
 #include "wukong/api/spec.h"
@@ -11,6 +12,19 @@ static enum clone_type clone_type_of(enum source_type type)
 static enum snapshot_method method(const struct wukong_source *s)
 {
     return s->method == METHOD_UNSET ? METHOD_AUTO : s->method;
+}
+
+/* What cannot be read ends nothing: the rules tell of it. */
+static void resolve_expiry(const struct wukong_spec *spec, struct wukong_effective *e)
+{
+    int64_t ns;
+    if (spec->expires.at && !spec->expires.after)
+        (void)str_to_time_ms(spec->expires.at, &e->expires_at_ms);
+    else if (spec->expires.after && !spec->expires.at && duration_parse(spec->expires.after, &ns) &&
+             ns > 0)
+        e->expires_after_ms = ns / 1000000;
+    if (e->expires_at_ms > 0 || e->expires_after_ms > 0)
+        e->expiry = spec->expires.action;
 }
 
 struct wukong_effective wukong_resolve_defaults(const struct wukong_spec *spec, const char *ns)
@@ -37,6 +51,7 @@ struct wukong_effective wukong_resolve_defaults(const struct wukong_spec *spec, 
     };
     e.cross_namespace = !str_eq(e.source_ns, ns);
     e.needs_snapshot = e.clone_type == CLONE_RUNNING || e.clone_type == CLONE_LINKED;
+    resolve_expiry(spec, &e);
     if (s->not_before)
         (void)str_to_time_ms(s->not_before, &e.not_before_ms);
     return e;

@@ -119,6 +119,10 @@ static void read_rules(struct arena *a, const cJSON *o, struct policy *p)
     read_strings(a, json_get(o, "volumeSnapshotClasses"), &p->rules.snapshot_classes,
                  &p->rules.snapshot_class_count);
     p->rules.max_disk_bytes = bytes(o, "maxDiskSize");
+    int64_t ns = 0;
+    p->rules.max_lifetime = read_text(a, o, "maxLifetime");
+    if (p->rules.max_lifetime && duration_parse(p->rules.max_lifetime, &ns))
+        p->rules.max_lifetime_ms = ns / 1000000;
     p->rules.isolation = (enum policy_isolation)choice_of(json_str(o, "isolation"),
                                                           policy_isolation_names, ISOLATIONS);
     p->rules.max_replicas = read_number(o, "maxReplicas");

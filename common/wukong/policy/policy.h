@@ -67,7 +67,9 @@ struct policy {
         const char **storage_classes, **snapshot_classes;
         size_t storage_class_count, snapshot_class_count;
         int64_t max_disk_bytes, max_replicas; /* 0: none */
-        const char **labels;                  /* that each clone must bear */
+        int64_t max_lifetime_ms;              /* of what a clone has made; 0: none */
+        const char *max_lifetime;
+        const char **labels; /* that each clone must bear */
         size_t label_count;
     } rules;
     struct {
@@ -147,5 +149,10 @@ bool policy_matches(const struct policy *p, const struct policy_request *r);
 void policy_judge(struct arena *a, const struct policy *policies, size_t count,
                   const struct policy_request *r, const struct policy_usage *usage,
                   enum policy_when when, struct policy_findings *ret);
+/* Only what they say of spec.expires, for an edit of it. r->now_ms is the clone's end, once it has
+   one: from then on lives are counted. */
+void policy_judge_lifetime(struct arena *a, const struct policy *policies, size_t count,
+                           const struct policy_request *r, struct policy_findings *ret);
+bool policy_limits_lifetime(const struct policy *policies, size_t count);
 
 #endif

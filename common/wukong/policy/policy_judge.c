@@ -255,6 +255,22 @@ static void judge_kind(struct judge *j)
                        e->replicas, p->rules.max_replicas);
 }
 
+static void judge_lifetime(struct judge *j)
+{
+    const struct wukong_effective *e = j->r->effective;
+    int64_t max = j->p->rules.max_lifetime_ms;
+    if (!max)
+        return;
+    if (!e->expiry)
+        refuse_request(j, "maxLifetime",
+                       "the clone must expire; set expires.after to at most %.32s",
+                       j->p->rules.max_lifetime);
+    else if (e->expires_after_ms > max || e->expires_at_ms > j->r->now_ms + max)
+        refuse_request(j, "maxLifetime", "the clone may live for %.32s at most; set %s",
+                       j->p->rules.max_lifetime,
+                       e->expires_at_ms ? "an earlier expires.at" : "a shorter expires.after");
+}
+
 /* What the Wukong asks for beyond its source. */
 static void judge_target(struct judge *j)
 {
@@ -555,6 +571,27 @@ static void judge_windows(struct judge *j)
     }
 }
 
+bool policy_limits_lifetime(const struct policy *policies, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (policies[i].rules.max_lifetime_ms)
+            return true;
+    return false;
+}
+
+void policy_judge_lifetime(struct arena *a, const struct policy *policies, size_t count,
+                           const struct policy_request *r, struct policy_findings *ret)
+{
+    *ret = (struct policy_findings){0};
+    for (size_t i = 0; i < count; i++) {
+        struct judge j = {NULL, a, &policies[i], r, NULL, POLICY_AT_ADMISSION, ret};
+        if (policies[i].broken || !policy_matches(&policies[i], r))
+            continue;
+        ret->matched++;
+        judge_lifetime(&j);
+    }
+}
+
 void policy_judge(struct arena *a, const struct policy *policies, size_t count,
                   const struct policy_request *r, const struct policy_usage *usage,
                   enum policy_when when, struct policy_findings *ret)
@@ -579,6 +616,7 @@ void policy_judge(struct arena *a, const struct policy *policies, size_t count,
         }
         judge_kind(&j);
         judge_target(&j);
+        judge_lifetime(&j);
         judge_source(&j);
         judge_consistency(&j);
         judge_disks(&j);

@@ -51,6 +51,7 @@ void check_quantity_unit(struct check *c, const cJSON *v);
 void check_cron(struct check *c, const cJSON *v);
 void check_cron_fires(struct check *c, const cJSON *v);
 void check_window_duration(struct check *c, const cJSON *v);
+void check_lifetime(struct check *c, const cJSON *v);
 void check_time_zone(struct check *c, const cJSON *v);
 void check_time_zone_known(struct check *c, const cJSON *v);
 void check_date_time(struct check *c, const cJSON *v);
@@ -104,6 +105,7 @@ void check_marks_reserved(struct check *c, const cJSON *v);
 void check_marks_size(struct check *c, const cJSON *v); /* struct check_range: bytes */
 void check_map_with_networks(struct check *c, const cJSON *v);
 void check_links_sriov(struct check *c, const cJSON *v);
+void check_expires_one(struct check *c, const cJSON *v);
 void check_cpu_shape(struct check *c, const cJSON *v);
 void check_keep(struct check *c, const cJSON *v);
 void check_required_label(struct check *c, const cJSON *v);

@@ -126,3 +126,13 @@ void check_cpu_shape(struct check *c, const cJSON *v)
     if (!cpu || cJSON_IsNull(cpu))
         check_fail(c, text, NULL);
 }
+
+/* --- expires --- */
+
+void check_expires_one(struct check *c, const cJSON *v)
+{
+    const cJSON *after = json_get(v, "after"), *at = json_get(v, "at");
+    bool has_after = after && !cJSON_IsNull(after), has_at = at && !cJSON_IsNull(at);
+    if (has_after == has_at)
+        check_fail(c, NULL, has_at ? "both are set" : "none is set");
+}

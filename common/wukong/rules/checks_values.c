@@ -18,6 +18,7 @@
 #define CRON_CRD_MAX 128
 #define MINUTE_NS (INT64_C(60) * 1000000000)
 #define WEEK_NS (7 * 24 * 60 * MINUTE_NS)
+#define YEAR_NS (366 * 24 * 60 * MINUTE_NS)
 
 static char *quote_value(const cJSON *v)
 {
@@ -231,7 +232,7 @@ static bool plain_duration(const char *s)
     return true;
 }
 
-void check_window_duration(struct check *c, const cJSON *v)
+static void check_duration(struct check *c, const cJSON *v, int64_t max_ns)
 {
     int64_t ns;
     CLEANUP_FREE char *text = quote_value(v);
@@ -241,8 +242,18 @@ void check_window_duration(struct check *c, const cJSON *v)
         check_fail(c, text, "it is no duration in the units h, m, s and ms");
     else if (ns < MINUTE_NS)
         check_fail(c, text, "it is too short");
-    else if (ns > WEEK_NS)
+    else if (ns > max_ns)
         check_fail(c, text, "it is too long");
+}
+
+void check_window_duration(struct check *c, const cJSON *v)
+{
+    check_duration(c, v, WEEK_NS);
+}
+
+void check_lifetime(struct check *c, const cJSON *v)
+{
+    check_duration(c, v, YEAR_NS);
 }
 
 void check_time_zone(struct check *c, const cJSON *v)

@@ -102,6 +102,16 @@ const struct rule rules_policy[] = {
         .arg = RANGE(1, LIMIT_REPLICAS),
     },
     {
+        .id = "policy-max-lifetime",
+        .group = RULE_POLICY,
+        .cause = FINDING_INVALID,
+        .on = POLICY "spec.rules.maxLifetime",
+        .condition = "no duration in h, m, s and ms, or not between 1m and 8784h",
+        .message = "must be between 1m and 8784h",
+        .remedy = "write for example 72h",
+        .check = check_lifetime,
+    },
+    {
         .id = "policy-isolation",
         .group = RULE_POLICY,
         .cause = FINDING_NOT_SUPPORTED,

@@ -86,6 +86,8 @@ static const struct schema target[] = {
     OBJECT("network", target_network), STRING("cpuShape"),
 };
 
+static const struct schema expires[] = {STRING("after"), STRING("at"), STRING("action")};
+
 static const struct schema spec[] = {
     INTEGER("cpu"), QUANTITY("memory"), OBJECT("cloneSource", clone_source),
     ARRAY("disks", disk_item), INTEGER("replicas"), STRING("reclaimPolicy"),
@@ -93,6 +95,7 @@ static const struct schema spec[] = {
     OBJECT("cloudInitUser", cloud_init_user), ARRAY("networks", network_item),
     OBJECT("highAvailability", high_availability), ARRAY("gpus", gpu_item),
     STRING("restoreFromSnapshot"), OBJECT("target", target),
+    OBJECT("expires", expires),
 };
 
 static const struct schema wukong[] = {
@@ -128,7 +131,7 @@ static const struct schema policy_rules[] = {
     STRING("unknownDriverCutRule"),
     LIST("storageClasses", string_item, 64),
     LIST("volumeSnapshotClasses", string_item, 64), QUANTITY("maxDiskSize"), INTEGER("maxReplicas"),
-    LIST("requiredLabels", string_item, 16), STRING("isolation"),
+    LIST("requiredLabels", string_item, 16), STRING("isolation"), STRING("maxLifetime"),
 };
 static const struct schema policy_limits[] = {
     INTEGER("concurrentPerCluster"), INTEGER("concurrentPerSource"),

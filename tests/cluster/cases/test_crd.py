@@ -131,6 +131,7 @@ def network(change, **more):
 VMS = source(snapshotMethod="VirtualMachineSnapshot")
 N = "n"
 NAD = {"name": N, "nadName": "lan"}
+EXPIRES = {"after": "72h", "action": "Delete"}
 MAPPED = {"map": [{"from": "a", "to": "b"}]}
 
 # (rule, field, spec that breaks only this rule, spec that breaks none), optionally the name's length.
@@ -258,6 +259,12 @@ CREATE = [
     ("target-links-sriov", "spec.target.network.links", network({"links": "Down"}, networks=[{**NAD, "type": "sriov"}]),
      network({"links": "Down"}, networks=[{**NAD, "type": "bridge"}])),
     ("target-cpu-shape-alone", "spec.target.cpuShape", target(cpuShape="Cores"), merge(target(cpuShape="Cores"), {"cpu": 8})),
+    ("expires-without-clone", "spec.expires", plain(expires=EXPIRES), vmi(expires=EXPIRES)),
+    ("expires-one", "spec.expires", vmi(expires={"action": "Stop"}), vmi(expires=EXPIRES)),
+    ("expires-one", "spec.expires", vmi(expires={**EXPIRES, "at": "2030-01-01T00:00:00Z"}),
+     vmi(expires={"at": "2030-01-01T00:00:00+08:00", "action": "Delete"})),
+    *[("expires-after", "spec.expires.after", vmi(expires={**EXPIRES, "after": bad}), vmi(expires={**EXPIRES, "after": good}))
+      for bad, good in (("59s", "60s"), ("8785h", "8784h"), ("3d", "72h"))],
     ("start-strategy-contradiction", "spec.startStrategy.runStrategy",
      vmi(startStrategy={"autoStart": False, "runStrategy": "Once"}),
      vmi(startStrategy={"autoStart": False, "runStrategy": "Inherit"})),
@@ -325,6 +332,8 @@ UPDATE = [
     *[("target-immutable", "spec.target", old, None, {"target": change}) for old, change in (
         (VMI, {}), (VMI, {"labels": {"a": "b"}}), (target(labels={"a": "b"}), None),
         (target(labels={"a": "b"}), {"labels": {"a": "c"}}), (target(keepAnnotations=["a"]), {"keepAnnotations": ["a", "b"]}))],
+    (None, None, vmi(expires=EXPIRES), None, {"expires": {"after": "100h"}}),
+    (None, None, vmi(expires=EXPIRES), None, {"expires": None}),
     (None, None, target(labels={"a": "b"}), None, {"target": {"labels": {"a": "b"}}, "reclaimPolicy": "Retain"}),
     ("disks-immutable", "spec.disks", VMI, None, {"disks": [{"name": "a"}]}),
     *[(None, None, disks({"name": "a", "size": "10Gi"}, {"name": "b"}), None, {"disks": change}) for change in (
@@ -391,6 +400,9 @@ REFUSED = [
     ("spec.target.network.map[1]", "Duplicate value", network({"map": [{"from": "a", "to": "b"}, {"from": "a", "to": "c"}]})),
     ("spec.target.network.map[0].from", "may not be more than 317", network({"map": [{"from": "é" * 318, "to": "a"}]})),
     ("spec.target.cpuShape", "Unsupported value", merge(target(cpuShape="Threads"), {"cpu": 2})),
+    ("spec.expires.action", "Required value", vmi(expires={"after": "1h"})),
+    ("spec.expires.action", "Unsupported value", vmi(expires={"after": "1h", "action": "Keep"})),
+    ("spec.expires.at", "date-time", vmi(expires={"at": "tomorrow", "action": "Stop"})),
     ("spec.target.keepAnnotations", "must have at most 32 items", target(keepAnnotations=["a"] * 33)),
     ("spec.target.keepAnnotations[0]", "should match", target(keepAnnotations=["a b"])),
     ("spec.target.keepAnnotations[0]", "should be at least 1", target(keepAnnotations=[""])),
@@ -417,6 +429,7 @@ POLICIES = [
      {"rules": {"maxDiskSize": "200Gi"}}),
     ("policy-quantity", "spec.limits.storagePerTargetNamespace", {"limits": {"storagePerTargetNamespace": 0}},
      {"limits": {"storagePerTargetNamespace": "1Ti"}}),
+    ("policy-max-lifetime", "spec.rules.maxLifetime", {"rules": {"maxLifetime": "3d"}}, {"rules": {"maxLifetime": "72h"}}),
     ("policy-window-duration", "spec.windows[0].duration", {"windows": [{"schedule": "0 0 * * *", "duration": "6"}]},
      {"windows": [{"schedule": "0 0 * * *", "duration": "6h", "timeZone": "Asia/Shanghai"}]}),
     ("policy-actions", "spec.validationActions", {"validationActions": ["Deny", "Warn"]},
@@ -549,17 +562,17 @@ class Wukong(CrdCase):
         BED.admin().patch(API, "Wukong", NAMESPACE, "columns", {"status": {
             "vmName": "columns-vm", "conditions": [{**TAKEN, "type": "Ready", "message": "m"}],
             "cloneStatus": {"phase": "Cloning", "progress": "45%", "consistency": "CrashConsistent",
-                            "waitingUntil": "2027-01-01T00:00:00Z"}}}, "status")
-        row = ["columns", "src", "running", "Cloning", "45%", "columns-vm", "2027-01-01T00:00:00Z"]
+                            "waitingUntil": "2027-01-01T00:00:00Z", "expiresTime": "2027-01-04T00:00:00Z"}}}, "status")
+        row = ["columns", "src", "running", "Cloning", "45%", "columns-vm", "2027-01-01T00:00:00Z", "2027-01-04T00:00:00Z"]
         path = BED.admin().path(API, "Wukong", NAMESPACE, "columns")
         answer = BED.admin().raw("GET", path, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
         table = json.loads(answer[1])
         self.assertEqual([c["name"] for c in table["columnDefinitions"]],
-                         ["Name", "Source", "Type", "Phase", "Progress", "VM", "Until", "Age", "Consistency", "Message"])
+                         ["Name", "Source", "Type", "Phase", "Progress", "VM", "Until", "Expires", "Age", "Consistency", "Message"])
         self.assertEqual([c["name"] for c in table["columnDefinitions"] if c["priority"]],
                          ["Consistency", "Message"])
         cells = table["rows"][0]["cells"]
-        self.assertEqual(cells[:7] + cells[8:], row + ["CrashConsistent", "m"])
+        self.assertEqual(cells[:8] + cells[9:], row + ["CrashConsistent", "m"])
 
     def test_short_name_and_explain(self):
         kubectl = [beds.which("kubectl", "kubectl"), "--kubeconfig", BED.kubeconfigs / "admin.kubeconfig"]
@@ -582,7 +595,8 @@ class Status(CrdCase):
             "conditions": [{**TAKEN, "observedGeneration": 1}],
             "cloneStatus": {
                 "phase": "Cloning", "progress": "100%", "step": "freeze", "attempts": 1, "attemptTime": time,
-                "startTime": time, "completionTime": time, "waitingUntil": time, "sourceVMI": "src",
+                "startTime": time, "completionTime": time, "waitingUntil": time, "expiresTime": time,
+                "expired": {"time": time, "action": "Stop", "doneTime": time}, "sourceVMI": "src",
                 "sourceUID": "u",
                 "sourceStarted": {"time": time, "vmiUID": "u"}, "snapshotName": "s", "snapshotNames": ["s", "t"],
                 "snapshotTime": time, "snapshotSize": "1073741824", "cutTime": time,

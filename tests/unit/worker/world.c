@@ -119,7 +119,10 @@ static void do_subresource(struct world *w, const struct intent *i)
     } else if (str_eq(i->sub, "stop")) {
         w->stops++;
         code = w->stop_code;
-        w->source_off |= !code;
+        if (!str_eq(i->name, "w-vm"))
+            w->source_off |= !code;
+        else if (!code)
+            w->vm_up = w->vm_ready = false, w->vm_stopped = true;
     }
     answer(w, i, !code, code ? code : 200);
 }
@@ -346,7 +349,7 @@ static void nature(struct world *w)
         if (w->claim[i] && (w->ready[i] || from_claim) && consumed && !w->claims_stuck)
             w->bound[i] = true;
     }
-    if (w->vm && w->bound[0] && w->bound[1] && !w->not_started)
+    if (w->vm && w->bound[0] && w->bound[1] && !w->not_started && !w->vm_stopped)
         w->vm_up = true, w->vm_ready = !w->probe_fails;
 }
 

@@ -106,6 +106,10 @@ struct world {
     int64_t claim_ms[DISKS];
     const char *claim_error;
     bool vm, vm_up, vm_ready, vm_owned;
+    bool vm_taken;   /* somebody else owns it */
+    bool vm_stopped; /* after it had run */
+    enum expiry expiry;
+    int64_t expires_at_ms, expires_after_ms;
     bool probe_fails;     /* the new machine runs, and its readiness probe does not pass */
     int refuse_snapshots; /* answer to their creation; 0: accepted */
     int refuse_owner;     /* answer to the claims' owner reference; 0: accepted */

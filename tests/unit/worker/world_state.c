@@ -22,6 +22,9 @@ static void see_source(const struct world *w, struct clone_state *v)
                                              .cross_namespace = w->cross,
                                              .stop_source_after = w->stop_after,
                                              .auto_start = !w->not_started,
+                                             .expiry = w->expiry,
+                                             .expires_at_ms = w->expires_at_ms,
+                                             .expires_after_ms = w->expires_after_ms,
                                              .run_strategy = RUN_ALWAYS,
                                              .reclaim = w->reclaim};
     v->source =
@@ -170,7 +173,8 @@ void world_see(struct world *w, struct clone_state *v, struct arena *a)
                                          .ours = w->vm,
                                          .up = w->vm_up,
                                          .ready = w->vm_ready,
-                                         .owned = w->vm && w->vm_owned};
+                                         .owned = w->vm && w->vm_owned,
+                                         .owned_by_other = w->vm && w->vm_taken};
     see_ours(w, v, a);
     /* As observe_clone has it: a finished clone's plan, and its classes, are not looked up. */
     v->targets[0].claims = arena_alloc(a, DISKS * sizeof(struct claim_state));

@@ -19,6 +19,7 @@ struct rule_row {
 #define USER(more) CREATOR(", cloudInitUser: {name: u" more "}")
 #define NET(more) CREATOR(", networks: [{name: nic" more "}]")
 #define HA(more) CREATOR(", highAvailability: {" more "}")
+#define EXPIRES(more) CLONE_AND("expires: {" more "}")
 #define MAP(items) TARGET("network: {map: [" items "]}")
 #define TARGET(more) CLONE_AND("target: {" more "}")
 #define POLICY(spec)                                                                               \
@@ -227,7 +228,17 @@ static const struct rule_row rule_rows[] = {
     {"target-map-to", MAP("{from: a, to: A_b}"), MAP("{from: a, to: ns/b}"), "spec.target.network.map[0].to"},
     {"target-cpu-shape", CLONE_AND("cpu: 2, target: {cpuShape: Threads}"), CLONE_AND("cpu: 2, target: {cpuShape: Cores}"), "spec.target.cpuShape"},
     {"target-cpu-shape-alone", TARGET("cpuShape: Cores"), CLONE_AND("cpu: 2, target: {cpuShape: Auto}"), "spec.target.cpuShape"},
+    {"expires-without-clone", CREATOR(", expires: {after: 1h, action: Stop}"), EXPIRES("after: 1h, action: Stop"), "spec.expires"},
+    {"expires-one", EXPIRES("action: Stop"), EXPIRES("after: 1h, at: null, action: Stop"), "spec.expires"},
+    {"expires-one", EXPIRES("after: 1h, at: 2030-01-01T00:00:00Z, action: Stop"), EXPIRES("at: 2030-01-01T00:00:00Z, action: Stop"), "spec.expires"},
+    {"expires-action-required", EXPIRES("after: 1h"), EXPIRES("after: 1h, action: Delete"), "spec.expires.action"},
+    {"expires-after", EXPIRES("after: 59s, action: Stop"), EXPIRES("after: 60s, action: Stop"), "spec.expires.after"},
+    {"expires-after", EXPIRES("after: 8785h, action: Stop"), EXPIRES("after: 8784h, action: Stop"), "spec.expires.after"},
+    {"expires-after", EXPIRES("after: 3d, action: Stop"), EXPIRES("after: 72h, action: Stop"), "spec.expires.after"},
+    {"expires-at", EXPIRES("at: tomorrow, action: Stop"), EXPIRES("at: \"2030-01-01T00:00:00+08:00\", action: Stop"), "spec.expires.at"},
+    {"expires-action", EXPIRES("after: 1h, action: Keep"), EXPIRES("after: 1h, action: Stop"), "spec.expires.action"},
 
+    {"policy-max-lifetime", POLICY("{rules: {maxLifetime: 3d}}"), POLICY("{rules: {maxLifetime: 72h}}"), "spec.rules.maxLifetime"},
     {"policy-isolation", POLICY("{rules: {isolation: None}}"), POLICY("{rules: {isolation: Required}}"), "spec.rules.isolation"},
     {"policy-required-label", POLICY("{rules: {requiredLabels: [\"a b\"]}}"), POLICY("{rules: {requiredLabels: [a, b.c/d]}}"), "spec.rules.requiredLabels[0]"},
     {"policy-required-label", POLICY("{rules: {requiredLabels: [kubevirt.io/vm]}}"), POLICY("{rules: {requiredLabels: []}}"), "spec.rules.requiredLabels[0]"},
