@@ -192,8 +192,8 @@ static void look_up_machine(const struct wukong *w, const struct wukong_effectiv
         return;
     }
     facts_read_source(a, lookup_tree(vm), lookup_tree(vmi), &g->source);
-    facts_read_differences(a, lookup_tree(vm), lookup_tree(vmi), &w->spec.target,
-                           e->cross_namespace, &g->source);
+    facts_read_differences(a, lookup_tree(vm), lookup_tree(vmi), &w->spec, e->cross_namespace,
+                           &g->source);
     g->source.looked_up = true;
     g->source.ns = e->source_ns;
     g->source_labels_known =

@@ -44,6 +44,10 @@ WUKONG_CHECK int build_placement(struct manifest_build *b, struct err *err);
 WUKONG_CHECK int build_access(struct manifest_build *b, struct err *err);
 WUKONG_CHECK int build_run_strategy(struct manifest_build *b, struct err *err);
 
+/* guest.c: cloud-init, before volumes are the clone's own; the hostname. */
+WUKONG_CHECK int build_guest(struct manifest_build *b, struct err *err);
+void build_hostname(const struct manifest_build *b, const char *vm, char out[NAME_BUF]);
+
 /* target.c: labels and annotations of the template. */
 struct differences_of build_differences_of(const struct manifest_build *b);
 /* Networks that go elsewhere, links that are down; after build_networks. */

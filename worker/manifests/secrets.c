@@ -88,7 +88,9 @@ static bool is_placement(const char *key)
 
 static bool is_allowed(const struct manifest_build *b, const char *name)
 {
+    const struct wukong_guest *g = &b->w->spec.guest;
     return str_empty(name) || str_eq(name, b->w->spec.ssh_key_secret) ||
+           str_eq(name, g->user_data_secret) || str_eq(name, g->network_data_secret) ||
            wukong_allows_secret(&b->w->spec.source, name);
 }
 

@@ -12,6 +12,7 @@ struct differences_of build_differences_of(const struct manifest_build *b)
         .annotations = carried ? carried : json_get(b->source, MANIFEST_MISSED),
         .instance = b->instance,
         .target = carried ? &b->w->spec.target : NULL,
+        .guest = &b->w->spec.guest,
         .elsewhere = b->r->effective->cross_namespace,
     };
 }

@@ -31,6 +31,8 @@ const char *const links_names[] = {NULL, "Keep", "Down"};
 static_assert(ARRAY_LEN(links_names) == LINKS_COUNT, "one name each");
 const char *const cpu_shape_names[] = {NULL, "Auto", "Sockets", "Cores"};
 static_assert(ARRAY_LEN(cpu_shape_names) == CPU_SHAPES, "one name each");
+const char *const cloud_init_names[] = {NULL, "Rerun", "Drop", "Replace"};
+static_assert(ARRAY_LEN(cloud_init_names) == CLOUD_INITS, "one name each");
 const char *const expiry_names[] = {NULL, "Delete", "Stop"};
 static_assert(ARRAY_LEN(expiry_names) == EXPIRIES, "one name each");
 const char *const network_type_names[] = {NULL, "bridge", "macvlan", "sriov", "ovs"};
@@ -249,6 +251,17 @@ static void decode_target(struct arena *a, const cJSON *o, struct wukong_target 
     t->cpu_shape = (enum cpu_shape)decode_choice(o, "cpuShape", cpu_shape_names, CPU_SHAPES);
 }
 
+static void decode_guest(struct arena *a, const cJSON *o, struct wukong_guest *g)
+{
+    g->present = cJSON_IsObject(o);
+    g->hostname = decode_text(a, o, "hostname");
+    g->cloud_init = (enum cloud_init)decode_choice(o, "cloudInit", cloud_init_names, CLOUD_INITS);
+    g->user_data = decode_text(a, o, "userData");
+    g->network_data = decode_text(a, o, "networkData");
+    g->user_data_secret = decode_text(a, o, "userDataSecret");
+    g->network_data_secret = decode_text(a, o, "networkDataSecret");
+}
+
 int wukong_decode_spec(struct arena *a, const cJSON *o, struct wukong_spec *ret, struct err *err)
 {
     struct wukong_spec s = {0};
@@ -277,6 +290,7 @@ int wukong_decode_spec(struct arena *a, const cJSON *o, struct wukong_spec *ret,
     s.os_image = decode_text(a, o, "osImage");
     s.cloud_init_user = json_of(a, o, "cloudInitUser");
     decode_target(a, json_get(o, "target"), &s.target);
+    decode_guest(a, json_get(o, "guest"), &s.guest);
     const cJSON *expires = json_get(o, "expires");
     s.expires.present = cJSON_IsObject(expires);
     s.expires.after = decode_text(a, expires, "after");

@@ -69,6 +69,13 @@ enum run_strategy {
     RUN_STRATEGIES
 };
 enum links { LINKS_UNSET, LINKS_KEEP, LINKS_DOWN, LINKS_COUNT };
+enum cloud_init {
+    CLOUD_INIT_UNSET,
+    CLOUD_INIT_RERUN,
+    CLOUD_INIT_DROP,
+    CLOUD_INIT_REPLACE,
+    CLOUD_INITS
+};
 enum expiry { EXPIRY_UNSET, EXPIRY_DELETE, EXPIRY_STOP, EXPIRIES };
 enum cpu_shape { SHAPE_UNSET, SHAPE_AUTO, SHAPE_SOCKETS, SHAPE_CORES, CPU_SHAPES };
 enum reclaim_policy { RECLAIM_UNSET, RECLAIM_DELETE, RECLAIM_RETAIN, RECLAIM_POLICIES };
@@ -102,6 +109,7 @@ extern const char *const reclaim_policy_names[RECLAIM_POLICIES];
 extern const char *const links_names[LINKS_COUNT];
 extern const char *const cpu_shape_names[CPU_SHAPES];
 extern const char *const expiry_names[EXPIRIES];
+extern const char *const cloud_init_names[CLOUD_INITS];
 extern const char *const network_type_names[NETWORK_TYPES];
 extern const char *const ip_mode_names[IP_MODES];
 extern const char *const restart_policy_names[RESTART_POLICIES];
@@ -178,6 +186,15 @@ struct wukong_target {
     enum cpu_shape cpu_shape;
 };
 
+/* What runs inside of it. */
+struct wukong_guest {
+    bool present;
+    const char *hostname;
+    enum cloud_init cloud_init;
+    const char *user_data, *network_data;
+    const char *user_data_secret, *network_data_secret;
+};
+
 bool wukong_keeps_annotation(const struct wukong_target *t, const char *key);
 
 struct wukong_spec {
@@ -205,6 +222,7 @@ struct wukong_spec {
     const char *ssh_key_secret, *os_image;
     const char *cloud_init_user; /* compact JSON of the object; NULL when absent */
     struct wukong_target target;
+    struct wukong_guest guest;
     struct {
         bool present;
         const char *after, *at; /* a duration; RFC 3339 */

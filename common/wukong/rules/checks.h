@@ -105,6 +105,11 @@ void check_marks_reserved(struct check *c, const cJSON *v);
 void check_marks_size(struct check *c, const cJSON *v); /* struct check_range: bytes */
 void check_map_with_networks(struct check *c, const cJSON *v);
 void check_links_sriov(struct check *c, const cJSON *v);
+void check_data_bytes(struct check *c, const cJSON *v); /* struct check_length */
+void check_guest_hostname_length(struct check *c, const cJSON *v);
+void check_guest_replace(struct check *c, const cJSON *v);
+void check_guest_one(struct check *c, const cJSON *v); /* const char *: the other one */
+void check_guest_ssh(struct check *c, const cJSON *v);
 void check_expires_one(struct check *c, const cJSON *v);
 void check_cpu_shape(struct check *c, const cJSON *v);
 void check_keep(struct check *c, const cJSON *v);

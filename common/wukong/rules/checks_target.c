@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "json/json.h"
 #include "wukong/api/marks.h"
+#include "wukong/rules/schema.h"
 
 static void fail_at_key(struct check *c, const char *key, const char *detail)
 {
@@ -135,4 +136,52 @@ void check_expires_one(struct check *c, const cJSON *v)
     bool has_after = after && !cJSON_IsNull(after), has_at = at && !cJSON_IsNull(at);
     if (has_after == has_at)
         check_fail(c, NULL, has_at ? "both are set" : "none is set");
+}
+
+/* --- guest --- */
+
+static bool has_member(const cJSON *o, const char *name)
+{
+    const cJSON *v = json_get(o, name);
+    return v && !cJSON_IsNull(v);
+}
+
+void check_data_bytes(struct check *c, const cJSON *v)
+{
+    const struct check_length *l = c->rule->arg;
+    size_t n = strlen(v->valuestring);
+    if (n < l->min || n > l->max)
+        check_fail(c, "\"…\"", "it has %zu", n);
+}
+
+void check_guest_replace(struct check *c, const cJSON *v)
+{
+    bool user = has_member(v, "userData") || has_member(v, "userDataSecret");
+    bool network = has_member(v, "networkData") || has_member(v, "networkDataSecret");
+    bool replace = str_eq(json_str(v, "cloudInit"), "Replace");
+    if (replace ? !user : user || network)
+        check_fail(c, NULL, NULL);
+}
+
+void check_guest_one(struct check *c, const cJSON *v)
+{
+    if (has_member(v, c->rule->field + 1) && has_member(v, c->rule->arg))
+        check_fail(c, NULL, NULL);
+}
+
+void check_guest_ssh(struct check *c, const cJSON *v)
+{
+    if (str_eq(json_str(v, "cloudInit"), "Drop") &&
+        has_member(json_get(c->root, "spec"), "sshKeySecret"))
+        check_fail(c, "\"Drop\"", NULL);
+}
+
+void check_guest_hostname_length(struct check *c, const cJSON *v)
+{
+    const char *hostname = json_str(v, "hostname");
+    long long n = 1;
+    (void)schema_integer(json_at(c->root, "spec.replicas"), &n);
+    size_t suffix = n > 10 ? 3 : n > 1 ? 2 : 0;
+    if (hostname && suffix && strlen(hostname) + suffix > LIMIT_DNS_LABEL)
+        check_fail(c, NULL, "it would have %zu", strlen(hostname) + suffix);
 }

@@ -15,6 +15,7 @@ static const struct {
     {rules_spec_disks, &rules_spec_disks_count},
     {rules_spec_machine, &rules_spec_machine_count},
     {rules_spec_target, &rules_spec_target_count},
+    {rules_spec_guest, &rules_spec_guest_count},
     {rules_update, &rules_update_count},
     {rules_source, &rules_source_count},
     {rules_policy, &rules_policy_count},

@@ -458,6 +458,17 @@ const struct rule rules_source[] = {
         .reason = REASON_DISK_UNSUITABLE,
     },
     {
+        .id = "source-formats",
+        .group = RULE_SOURCE,
+        .cause = FINDING_FORBIDDEN,
+        .on = "spec.guest.cloudInit",
+        .condition =
+            "the source's user data format or repartition a cloned disk, and cloudInit is not set",
+        .message = "cloud-init would destroy what is cloned",
+        .remedy = "set guest.cloudInit to Drop or Replace, or to Rerun to accept it",
+        .reason = REASON_DISK_UNSUITABLE,
+    },
+    {
         .id = "name-length-source-disk",
         .group = RULE_SOURCE,
         .cause = FINDING_INVALID,

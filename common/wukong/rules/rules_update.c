@@ -69,6 +69,15 @@ const struct rule rules_update[] = {
         .remedy = "restore the old value, or create another Wukong",
     },
     {
+        .id = "guest-immutable",
+        .group = RULE_UPDATE,
+        .cause = FINDING_FORBIDDEN,
+        .on = "spec.guest",
+        .condition = "anything in guest changed",
+        .message = "guest is immutable",
+        .remedy = "restore the old value, or create another Wukong",
+    },
+    {
         .id = "replicas-immutable",
         .group = RULE_UPDATE,
         .cause = FINDING_FORBIDDEN,

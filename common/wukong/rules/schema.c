@@ -86,6 +86,10 @@ static const struct schema target[] = {
     OBJECT("network", target_network), STRING("cpuShape"),
 };
 
+static const struct schema guest[] = {
+    STRING("hostname"), STRING("cloudInit"), STRING("userData"), STRING("networkData"),
+    STRING("userDataSecret"), STRING("networkDataSecret"),
+};
 static const struct schema expires[] = {STRING("after"), STRING("at"), STRING("action")};
 
 static const struct schema spec[] = {
@@ -95,7 +99,7 @@ static const struct schema spec[] = {
     OBJECT("cloudInitUser", cloud_init_user), ARRAY("networks", network_item),
     OBJECT("highAvailability", high_availability), ARRAY("gpus", gpu_item),
     STRING("restoreFromSnapshot"), OBJECT("target", target),
-    OBJECT("expires", expires),
+    OBJECT("guest", guest), OBJECT("expires", expires),
 };
 
 static const struct schema wukong[] = {

@@ -252,6 +252,9 @@ static void check_immutable(const cJSON *old, const cJSON *object, struct findin
     struct change c = {was, is, "spec.cloneSource", l};
     check_source(&c);
     must_equal(&(struct change){before, after, "spec", l}, "target-immutable", "target");
+    /* Its data may be a secret and are never repeated. */
+    if (!same(object_member(before, "guest"), object_member(after, "guest")))
+        findings_add(l, rule_find("guest-immutable"), "spec.guest", NULL, NULL);
     if (timing_is_fixed(old))
         check_timing(&c);
     check_disks(json_get(before, "disks"), json_get(after, "disks"), l);

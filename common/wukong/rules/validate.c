@@ -103,8 +103,9 @@ static bool is_too_long(const struct walk *w, const struct schema *s, const cJSO
 
 static void wrong_type(const struct walk *w, const struct schema *s, const cJSON *value)
 {
-    /* What cloudInitUser holds may be a secret and is never repeated. */
-    bool secret = str_starts(w->pattern, "spec.cloudInitUser.");
+    /* What cloudInitUser and guest hold may be a secret and is never repeated. */
+    bool secret =
+        str_starts(w->pattern, "spec.cloudInitUser.") || str_starts(w->pattern, "spec.guest.");
     CLEANUP_FREE char *text = secret  ? xstrdup("…")
                               : value ? json_print_start(value, FINDING_VALUE_MAX)
                                       : xstrdup("null");

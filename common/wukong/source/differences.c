@@ -26,6 +26,7 @@ struct telling {
     difference_found *found;
     void *arg;
     size_t count;
+    bool destroys; /* the next sentence */
 };
 
 static void tell_of(struct telling *t, const char *secret, const char *format, ...)
@@ -42,7 +43,8 @@ static void tell_of(struct telling *t, const char *secret, const char *format, .
     va_end(args);
     if (n >= (int)sizeof text)
         memcpy(text + sizeof text - 4, "...", 4);
-    t->found(t->arg, &(struct difference){text, secret});
+    t->found(t->arg, &(struct difference){text, secret, t->destroys});
+    t->destroys = false;
 }
 #define tell(t, ...) tell_of(t, NULL, __VA_ARGS__)
 
@@ -228,6 +230,7 @@ static void tell_format(struct telling *t, const char *volume, const struct clou
         return;
     if (disk)
         (void)snprintf(name, sizeof name, " (disk \"%.20s\")", disk);
+    t->destroys = f->table || f->overwrites;
     if (f->table)
         tell(t, "\"%.15s\" repartitions %.24s%s in the clone: what was cloned there is lost",
              volume, f->device, name);
@@ -365,6 +368,13 @@ static void tell_drive(struct telling *t, const char *volume, const cJSON *drive
     }
 }
 
+/* The clone has the source's cloud-init data. */
+static bool keeps_cloud_init(const struct differences_of *of)
+{
+    return !of->guest || (of->guest->cloud_init != CLOUD_INIT_DROP &&
+                          of->guest->cloud_init != CLOUD_INIT_REPLACE);
+}
+
 static void tell_cloud_init(struct telling *t)
 {
     static const char *const drives[] = {"cloudInitNoCloud", "cloudInitConfigDrive"};
@@ -387,8 +397,8 @@ static void tell_names(struct telling *t)
     const char *hostname = json_str(t->instance, "hostname");
     const char *subdomain = json_str(t->instance, "subdomain");
     if (!str_empty(hostname))
-        tell(t, "hostname \"%.30s\" of the source is not kept: the clone's is its own name",
-             hostname);
+        tell(t, "hostname \"%.30s\" of the source is not kept: the clone's is %s", hostname,
+             t->of->guest && t->of->guest->hostname ? "guest.hostname" : "its own name");
     if (!str_empty(subdomain))
         tell(t, "subdomain \"%.30s\" is kept: the clone answers beside the source there",
              subdomain);
@@ -409,7 +419,8 @@ static void tell_names(struct telling *t)
 void differences_each(const struct differences_of *of, difference_found *found, void *arg)
 {
     struct telling t = {.of = of, .instance = of->instance, .found = found, .arg = arg};
-    tell_cloud_init(&t);
+    if (keeps_cloud_init(of))
+        tell_cloud_init(&t);
     tell_annotations(&t, of->annotations);
     tell_names(&t);
 }

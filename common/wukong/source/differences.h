@@ -20,6 +20,7 @@
 struct difference {
     const char *text;   /* lives for the call */
     const char *secret; /* true only of a clone that has this Secret or ServiceAccount; NULL */
+    bool destroys;      /* what is cloned is lost, unless somebody wants it so */
 };
 typedef void difference_found(void *arg, const struct difference *d);
 
@@ -28,6 +29,7 @@ struct differences_of {
     const cJSON *annotations; /* of the source's template (or of a VMI without one); NULL */
     const cJSON *instance;    /* spec of a VirtualMachineInstance, as the source has it; NULL */
     const struct wukong_target *target; /* NULL: nothing is kept that is not kept by itself */
+    const struct wukong_guest *guest;   /* NULL: as the source has it */
     bool elsewhere;                     /* the source is of another namespace */
 };
 

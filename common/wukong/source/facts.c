@@ -175,7 +175,7 @@ static void read_difference(void *arg, const struct difference *d)
     const char *text = arena_strdup(r->arena, d->text);
     if (s->differences && text && s->difference_count < DIFFERENCES_MAX)
         s->differences[s->difference_count++] =
-            (struct source_difference){text, arena_strdup(r->arena, d->secret)};
+            (struct source_difference){text, arena_strdup(r->arena, d->secret), d->destroys};
 }
 
 void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi, struct source_facts *ret)
@@ -200,7 +200,7 @@ void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi, struc
 }
 
 void facts_read_differences(struct arena *a, const cJSON *vm, const cJSON *vmi,
-                            const struct wukong_target *target, bool elsewhere,
+                            const struct wukong_spec *wanted, bool elsewhere,
                             struct source_facts *s)
 {
     struct needs_reader reader = {a, s};
@@ -208,7 +208,8 @@ void facts_read_differences(struct arena *a, const cJSON *vm, const cJSON *vmi,
         .annotations = cJSON_IsObject(vm) ? json_at(vm, "spec.template.metadata.annotations")
                                           : json_at(vmi, "metadata.annotations"),
         .instance = cJSON_IsObject(vmi) ? json_get(vmi, "spec") : json_at(vm, "spec.template.spec"),
-        .target = target,
+        .target = &wanted->target,
+        .guest = &wanted->guest,
         .elsewhere = elsewhere,
     };
     differences_each(&of, read_difference, &reader);

@@ -56,6 +56,7 @@ struct source_need {
  */
 struct source_difference {
     const char *text, *secret;
+    bool destroys;
 };
 
 struct source_facts {
@@ -142,11 +143,10 @@ static inline bool facts_source_exists(const struct source_facts *s)
    differences. */
 void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi,
                        struct source_facts *ret);
-/* Fills differences of the same source to a clone with that target, of that namespace or from
+/* Fills differences of the same source to a clone by that spec, of that namespace or from
    elsewhere; apart, because it parses cloud-init's data. */
 void facts_read_differences(struct arena *a, const cJSON *vm, const cJSON *vmi,
-                            const struct wukong_target *target, bool elsewhere,
-                            struct source_facts *s);
+                            const struct wukong_spec *spec, bool elsewhere, struct source_facts *s);
 /* expanded: the VM as KubeVirt's expand-spec answers it, with instancetype and preference resolved
    (pkg/instancetype/preference/apply/{tpm,firmware}.go). */
 void facts_read_expanded(const cJSON *expanded, struct source_facts *s);

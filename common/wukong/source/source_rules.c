@@ -215,7 +215,10 @@ static void judge_differences(const struct judge *j)
         const struct source_difference *d = &j->s->differences[i];
         bool has = !d->secret || !j->e->cross_namespace ||
                    wukong_allows_secret(&j->w->spec.source, d->secret);
-        if (has)
+        if (has && d->destroys && !j->w->spec.guest.cloud_init)
+            findings_add(j->l, rule_find("source-formats"), "spec.guest.cloudInit", NULL, "%s",
+                         d->text);
+        else if (has)
             findings_add(j->l, rule_find("source-differs"), name_field(j), NULL, "%s", d->text);
     }
 }

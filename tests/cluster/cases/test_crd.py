@@ -124,6 +124,10 @@ def target(**change):
     return vmi(target=change)
 
 
+def guest(**change):
+    return vmi(guest=change)
+
+
 def network(change, **more):
     return merge(target(network=change), more)
 
@@ -259,6 +263,19 @@ CREATE = [
     ("target-links-sriov", "spec.target.network.links", network({"links": "Down"}, networks=[{**NAD, "type": "sriov"}]),
      network({"links": "Down"}, networks=[{**NAD, "type": "bridge"}])),
     ("target-cpu-shape-alone", "spec.target.cpuShape", target(cpuShape="Cores"), merge(target(cpuShape="Cores"), {"cpu": 8})),
+    ("guest-without-clone", "spec.guest", plain(guest={}), vmi(guest={})),
+    ("guest-replace", "spec.guest.cloudInit", guest(cloudInit="Replace"), guest(cloudInit="Replace", userData="a")),
+    ("guest-replace", "spec.guest.cloudInit", guest(networkDataSecret="a"),
+     guest(cloudInit="Replace", userDataSecret="a", networkDataSecret="a")),
+    ("guest-user-data-one", "spec.guest.userData", guest(cloudInit="Replace", userData="a", userDataSecret="s"),
+     guest(cloudInit="Replace", userData="a")),
+    ("guest-network-data-one", "spec.guest.networkData",
+     guest(cloudInit="Replace", userData="a", networkData="b", networkDataSecret="s"),
+     guest(cloudInit="Replace", userData="a", networkData="b")),
+    ("guest-ssh", "spec.guest.cloudInit", merge(guest(cloudInit="Drop"), {"sshKeySecret": "k"}),
+     merge(guest(cloudInit="Rerun"), {"sshKeySecret": "k"})),
+    ("guest-hostname-length", "spec.guest.hostname", merge(guest(hostname="a" * 62), {"replicas": 2}),
+     merge(guest(hostname="a" * 61), {"replicas": 10})),
     ("expires-without-clone", "spec.expires", plain(expires=EXPIRES), vmi(expires=EXPIRES)),
     ("expires-one", "spec.expires", vmi(expires={"action": "Stop"}), vmi(expires=EXPIRES)),
     ("expires-one", "spec.expires", vmi(expires={**EXPIRES, "at": "2030-01-01T00:00:00Z"}),
@@ -334,6 +351,8 @@ UPDATE = [
         (target(labels={"a": "b"}), {"labels": {"a": "c"}}), (target(keepAnnotations=["a"]), {"keepAnnotations": ["a", "b"]}))],
     (None, None, vmi(expires=EXPIRES), None, {"expires": {"after": "100h"}}),
     (None, None, vmi(expires=EXPIRES), None, {"expires": None}),
+    ("guest-immutable", "spec.guest", guest(hostname="a"), None, {"guest": {"hostname": "b"}}),
+    ("guest-immutable", "spec.guest", VMI, None, {"guest": {}}),
     (None, None, target(labels={"a": "b"}), None, {"target": {"labels": {"a": "b"}}, "reclaimPolicy": "Retain"}),
     ("disks-immutable", "spec.disks", VMI, None, {"disks": [{"name": "a"}]}),
     *[(None, None, disks({"name": "a", "size": "10Gi"}, {"name": "b"}), None, {"disks": change}) for change in (
@@ -400,6 +419,9 @@ REFUSED = [
     ("spec.target.network.map[1]", "Duplicate value", network({"map": [{"from": "a", "to": "b"}, {"from": "a", "to": "c"}]})),
     ("spec.target.network.map[0].from", "may not be more than 317", network({"map": [{"from": "é" * 318, "to": "a"}]})),
     ("spec.target.cpuShape", "Unsupported value", merge(target(cpuShape="Threads"), {"cpu": 2})),
+    ("spec.guest.hostname", "should match", guest(hostname="A.b")),
+    ("spec.guest.userData", "may not be more than 2048", guest(cloudInit="Replace", userData="a" * 2049)),
+    ("spec.guest.userDataSecret", "should match", guest(cloudInit="Replace", userDataSecret="A")),
     ("spec.expires.action", "Required value", vmi(expires={"after": "1h"})),
     ("spec.expires.action", "Unsupported value", vmi(expires={"after": "1h", "action": "Keep"})),
     ("spec.expires.at", "date-time", vmi(expires={"at": "tomorrow", "action": "Stop"})),

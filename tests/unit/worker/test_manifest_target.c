@@ -18,6 +18,10 @@ struct row {
 #define CARRIED(annotations)                                                                       \
     "{'metadata':{},'templateAnnotations':{" annotations "},'spec':{'template':{'metadata':{},"    \
     "'spec':{'domain':{}}}}}"
+#define CLOUD(data)                                                                                \
+    "{'metadata':{},'spec':{'template':{'metadata':{},'spec':{'domain':{'devices':{'disks':[{"     \
+    "'name':'ci','disk':{}}]}},'volumes':[{'name':'ci','cloudInitNoCloud':{'userData':'" data      \
+    "','networkData':'version: 2'}}]}}}}"
 #define INHERITED(strategy)                                                                        \
     "{'metadata':{},'runStrategy':'" strategy "','spec':{'template':{'metadata':{},'spec':{"       \
     "'domain':{}}}}}"
@@ -223,6 +227,45 @@ static const struct row rows[] = {
      .spec = "'startStrategy':{'runStrategy':'Inherit'}",
      .expect = {"spec.runStrategy = 'Manual'"},
      .start = true},
+    /* --- guest --- */
+    {.name = "hostname",
+     .source = SOURCE("{'hostname':'src','domain':{}}"),
+     .spec = "'guest':{'hostname':'shop-test'}",
+     .expect = {INSTANCE "hostname = 'shop-test'"},
+     .said = "hostname \"src\" of the source is not kept: the clone's is guest.hostname"},
+    {.name = "hostname of a replica",
+     .source = SOURCE("{'domain':{}}"),
+     .spec = "'replicas':3,'guest':{'hostname':'shop'}",
+     .expect = {INSTANCE "hostname = 'shop-0'"}},
+    {.name = "cloud-init dropped, with its disk; nothing is said of its data",
+     .source = CLOUD("#cloud-config\\nfs_setup: [{device: /dev/vda, overwrite: true}]"),
+     .spec = "'guest':{'cloudInit':'Drop'}",
+     .expect = {INSTANCE "volumes = []", INSTANCE "domain.devices.disks = []"}},
+    {.name = "cloud-init replaced, the network data of the source gone with it",
+     .source = CLOUD("#cloud-config\\npassword: x"),
+     .spec = "'guest':{'cloudInit':'Replace','userData':'#cloud-config','networkDataSecret':'n'}",
+     .expect = {INSTANCE "volumes = [{'name':'ci','cloudInitNoCloud':{'userData':'#cloud-config',"
+                         "'networkDataSecretRef':{'name':'n'}}}]"}},
+    {.name = "cloud-init where the source has none",
+     .source = SOURCE("{'domain':{}}"),
+     .spec = "'guest':{'cloudInit':'Replace','userDataSecret':'u'}",
+     .expect = {INSTANCE "volumes = [{'name':'wukong-cloud-init','cloudInitNoCloud':{'secretRef':{"
+                         "'name':'u'}}}]",
+                INSTANCE "domain.devices.disks.#0.name = 'wukong-cloud-init'"}},
+    {.name = "cloud-init data in a Secret of the user's, from another namespace",
+     .source = SOURCE("{'domain':{}}"),
+     .elsewhere = true,
+     .spec = "'guest':{'cloudInit':'Replace','userDataSecret':'u'}",
+     .expect = {INSTANCE "volumes.#0.cloudInitNoCloud.secretRef.name = 'u'"}},
+    {.name = "a cloned disk that would be formatted",
+     .source = CLOUD("#cloud-config\\nfs_setup: [{device: /dev/vda, overwrite: true}]"),
+     .error = "formats /dev/vda in the clone: what was cloned there is lost: set "
+              "spec.guest.cloudInit to Drop"},
+    {.name = "and somebody who wants it so",
+     .source = CLOUD("#cloud-config\\nfs_setup: [{device: /dev/vda, overwrite: true}]"),
+     .spec = "'guest':{'cloudInit':'Rerun'}",
+     .expect = {INSTANCE "volumes.#0.name = 'ci'"},
+     .said = "formats /dev/vda in the clone"},
     {.name = "an older worker's capture has names alone",
      .source = "{'metadata':{},'missedAnnotations':{'example.com/a':''},'spec':{'template':{'spec'"
                ":{'domain':{}}}}}",

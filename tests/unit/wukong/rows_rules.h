@@ -20,6 +20,7 @@ struct rule_row {
 #define NET(more) CREATOR(", networks: [{name: nic" more "}]")
 #define HA(more) CREATOR(", highAvailability: {" more "}")
 #define EXPIRES(more) CLONE_AND("expires: {" more "}")
+#define GUEST(more) CLONE_AND("guest: {" more "}")
 #define MAP(items) TARGET("network: {map: [" items "]}")
 #define TARGET(more) CLONE_AND("target: {" more "}")
 #define POLICY(spec)                                                                               \
@@ -237,6 +238,20 @@ static const struct rule_row rule_rows[] = {
     {"expires-after", EXPIRES("after: 3d, action: Stop"), EXPIRES("after: 72h, action: Stop"), "spec.expires.after"},
     {"expires-at", EXPIRES("at: tomorrow, action: Stop"), EXPIRES("at: \"2030-01-01T00:00:00+08:00\", action: Stop"), "spec.expires.at"},
     {"expires-action", EXPIRES("after: 1h, action: Keep"), EXPIRES("after: 1h, action: Stop"), "spec.expires.action"},
+    {"guest-without-clone", CREATOR(", guest: {}"), GUEST(""), "spec.guest"},
+    {"guest-replace", GUEST("cloudInit: Replace"), GUEST("cloudInit: Replace, userData: a"), "spec.guest.cloudInit"},
+    {"guest-replace", GUEST("cloudInit: Rerun, networkData: a"), GUEST("cloudInit: Replace, userDataSecret: s, networkData: a"), "spec.guest.cloudInit"},
+    {"guest-user-data-one", GUEST("cloudInit: Replace, userData: a, userDataSecret: s"), GUEST("cloudInit: Replace, userData: a"), "spec.guest.userData"},
+    {"guest-network-data-one", GUEST("cloudInit: Replace, userData: a, networkData: b, networkDataSecret: s"), GUEST("cloudInit: Replace, userData: a, networkDataSecret: s"), "spec.guest.networkData"},
+    {"guest-ssh", CLONE_AND("sshKeySecret: k, guest: {cloudInit: Drop}"), CLONE_AND("sshKeySecret: k, guest: {cloudInit: Rerun}"), "spec.guest.cloudInit"},
+    {"guest-hostname-length", CLONE_AND("replicas: 2, guest: {hostname: a1234567890123456789012345678901234567890123456789012345678901}"), CLONE_AND("replicas: 1, guest: {hostname: a1234567890123456789012345678901234567890123456789012345678901}"), "spec.guest.hostname"},
+    {"guest-hostname", GUEST("hostname: A.b"), GUEST("hostname: a-b"), "spec.guest.hostname"},
+    {"guest-cloud-init", GUEST("cloudInit: drop"), GUEST("cloudInit: Drop"), "spec.guest.cloudInit"},
+    {"guest-user-data", "@guest.user 2049", "@guest.user 2048", "spec.guest.userData"},
+    {"guest-user-data", GUEST("cloudInit: Replace, userData: \"\""), GUEST("cloudInit: Replace, userData: \" \""), "spec.guest.userData"},
+    {"guest-network-data", "@guest.network 2049", "@guest.network 2048", "spec.guest.networkData"},
+    {"guest-user-data-secret", GUEST("cloudInit: Replace, userDataSecret: A"), GUEST("cloudInit: Replace, userDataSecret: a.b"), "spec.guest.userDataSecret"},
+    {"guest-network-data-secret", GUEST("cloudInit: Replace, userData: a, networkDataSecret: A"), GUEST("cloudInit: Replace, userData: a, networkDataSecret: a"), "spec.guest.networkDataSecret"},
 
     {"policy-max-lifetime", POLICY("{rules: {maxLifetime: 3d}}"), POLICY("{rules: {maxLifetime: 72h}}"), "spec.rules.maxLifetime"},
     {"policy-isolation", POLICY("{rules: {isolation: None}}"), POLICY("{rules: {isolation: Required}}"), "spec.rules.isolation"},
@@ -286,41 +301,44 @@ static const struct rule_row rule_rows[] = {
 
 struct maker {
     const char *what, *head, *item, *tail;
-    bool characters; /* N characters of one string, as against N items */
+    /* N characters of one string, of three bytes each but the first, as against N items. */
+    enum { ITEMS, CHARACTERS, ONE_BYTE } of;
 };
 
 /* In an item %zu is its index. */
 /* clang-format off */
 static const struct maker makers[] = {
-    {"networks", CREATOR_HEAD ", networks: [", "{name: n%zu},", "]}}", false},
-    {"disks", CLONE_HEAD ", disks: [", "{name: n%zu},", "]}}", false},
-    {"gpus", CREATOR_HEAD ", gpus: [", "{name: n%zu, deviceName: d},", "]}}", false},
-    {"groups", CREATOR_HEAD ", cloudInitUser: {name: u, groups: [", "g%zu,", "]}}}", false},
-    {"tolerations", CREATOR_HEAD ", highAvailability: {tolerations: [", "{key: k%zu},", "]}}}", false},
-    {"nodeSelector", CREATOR_HEAD ", highAvailability: {nodeSelector: {", "k%zu: v,", "}}}}", false},
-    {"dns", CREATOR_HEAD ", networks: [{name: nic, ipConfig: {mode: dhcp, dnsServers: [", "10.0.0.%zu,", "]}}]}}", false},
-    {"osImage", CREATOR_HEAD ", osImage: ", "x", "}}", true},
-    {"image", "{apiVersion: vm.novasphere.dev/v1alpha1, kind: Wukong, metadata: {name: w}, spec: {cpu: 1, memory: 1Gi, disks: [{name: d, size: 1Gi, storageClassName: s, image: ", "x", "}]}}", true},
-    {"user.name", CREATOR_HEAD ", cloudInitUser: {name: ", "x", "}}}", true},
-    {"user.password", CREATOR_HEAD ", cloudInitUser: {name: u, password: ", "x", "}}}", true},
-    {"user.passwordHash", CREATOR_HEAD ", cloudInitUser: {name: u, passwordHash: ", "x", "}}}", true},
-    {"user.sudo", CREATOR_HEAD ", cloudInitUser: {name: u, sudo: ", "x", "}}}", true},
-    {"user.shell", CREATOR_HEAD ", cloudInitUser: {name: u, shell: ", "x", "}}}", true},
-    {"group", CREATOR_HEAD ", cloudInitUser: {name: u, groups: [", "x", "]}}}", true},
-    {"net.bridgeName", CREATOR_HEAD ", networks: [{name: nic, bridgeName: ", "x", "}]}}", true},
-    {"net.physicalInterface", CREATOR_HEAD ", networks: [{name: nic, physicalInterface: ", "x", "}]}}", true},
-    {"toleration.key", CREATOR_HEAD ", highAvailability: {tolerations: [{key: ", "x", "}]}}}", true},
-    {"toleration.value", CREATOR_HEAD ", highAvailability: {tolerations: [{value: ", "x", "}]}}}", true},
-    {"gpu.name", CREATOR_HEAD ", gpus: [{deviceName: d, name: ", "x", "}]}}", true},
-    {"gpu.deviceName", CREATOR_HEAD ", gpus: [{name: d, deviceName: ", "x", "}]}}", true},
-    {"target.labels", CLONE_HEAD ", target: {labels: {", "k%zu: v,", "}}}}", false},
-    {"target.annotations", CLONE_HEAD ", target: {annotations: {", "k%zu: v,", "}}}}", false},
-    {"target.annotation", CLONE_HEAD ", target: {annotations: {a: ", "x", "}}}}", true},
-    {"target.large", CLONE_HEAD ", target: {annotations: {", "k%zu: " TEXT_3K ",", "}}}}", false},
-    {"target.map", CLONE_HEAD ", target: {network: {map: [", "{from: n%zu, to: a},", "]}}}}", false},
-    {"target.from", CLONE_HEAD ", target: {network: {map: [{to: a, from: ", "x", "}]}}}}", true},
-    {"target.keep", CLONE_HEAD ", target: {keepAnnotations: [", "k%zu,", "]}}}", false},
-    {"restore", CREATOR_HEAD ", restoreFromSnapshot: ", "x", "}}", true},
+    {"networks", CREATOR_HEAD ", networks: [", "{name: n%zu},", "]}}", ITEMS},
+    {"disks", CLONE_HEAD ", disks: [", "{name: n%zu},", "]}}", ITEMS},
+    {"gpus", CREATOR_HEAD ", gpus: [", "{name: n%zu, deviceName: d},", "]}}", ITEMS},
+    {"groups", CREATOR_HEAD ", cloudInitUser: {name: u, groups: [", "g%zu,", "]}}}", ITEMS},
+    {"tolerations", CREATOR_HEAD ", highAvailability: {tolerations: [", "{key: k%zu},", "]}}}", ITEMS},
+    {"nodeSelector", CREATOR_HEAD ", highAvailability: {nodeSelector: {", "k%zu: v,", "}}}}", ITEMS},
+    {"dns", CREATOR_HEAD ", networks: [{name: nic, ipConfig: {mode: dhcp, dnsServers: [", "10.0.0.%zu,", "]}}]}}", ITEMS},
+    {"osImage", CREATOR_HEAD ", osImage: ", "x", "}}", CHARACTERS},
+    {"image", "{apiVersion: vm.novasphere.dev/v1alpha1, kind: Wukong, metadata: {name: w}, spec: {cpu: 1, memory: 1Gi, disks: [{name: d, size: 1Gi, storageClassName: s, image: ", "x", "}]}}", CHARACTERS},
+    {"user.name", CREATOR_HEAD ", cloudInitUser: {name: ", "x", "}}}", CHARACTERS},
+    {"user.password", CREATOR_HEAD ", cloudInitUser: {name: u, password: ", "x", "}}}", CHARACTERS},
+    {"user.passwordHash", CREATOR_HEAD ", cloudInitUser: {name: u, passwordHash: ", "x", "}}}", CHARACTERS},
+    {"user.sudo", CREATOR_HEAD ", cloudInitUser: {name: u, sudo: ", "x", "}}}", CHARACTERS},
+    {"user.shell", CREATOR_HEAD ", cloudInitUser: {name: u, shell: ", "x", "}}}", CHARACTERS},
+    {"group", CREATOR_HEAD ", cloudInitUser: {name: u, groups: [", "x", "]}}}", CHARACTERS},
+    {"net.bridgeName", CREATOR_HEAD ", networks: [{name: nic, bridgeName: ", "x", "}]}}", CHARACTERS},
+    {"net.physicalInterface", CREATOR_HEAD ", networks: [{name: nic, physicalInterface: ", "x", "}]}}", CHARACTERS},
+    {"toleration.key", CREATOR_HEAD ", highAvailability: {tolerations: [{key: ", "x", "}]}}}", CHARACTERS},
+    {"toleration.value", CREATOR_HEAD ", highAvailability: {tolerations: [{value: ", "x", "}]}}}", CHARACTERS},
+    {"gpu.name", CREATOR_HEAD ", gpus: [{deviceName: d, name: ", "x", "}]}}", CHARACTERS},
+    {"gpu.deviceName", CREATOR_HEAD ", gpus: [{name: d, deviceName: ", "x", "}]}}", CHARACTERS},
+    {"target.labels", CLONE_HEAD ", target: {labels: {", "k%zu: v,", "}}}}", ITEMS},
+    {"target.annotations", CLONE_HEAD ", target: {annotations: {", "k%zu: v,", "}}}}", ITEMS},
+    {"target.annotation", CLONE_HEAD ", target: {annotations: {a: ", "x", "}}}}", CHARACTERS},
+    {"target.large", CLONE_HEAD ", target: {annotations: {", "k%zu: " TEXT_3K ",", "}}}}", ITEMS},
+    {"guest.user", CLONE_HEAD ", guest: {cloudInit: Replace, userData: ", "x", "}}}", ONE_BYTE},
+    {"guest.network", CLONE_HEAD ", guest: {cloudInit: Replace, userData: a, networkData: ", "x", "}}}", ONE_BYTE},
+    {"target.map", CLONE_HEAD ", target: {network: {map: [", "{from: n%zu, to: a},", "]}}}}", ITEMS},
+    {"target.from", CLONE_HEAD ", target: {network: {map: [{to: a, from: ", "x", "}]}}}}", CHARACTERS},
+    {"target.keep", CLONE_HEAD ", target: {keepAnnotations: [", "k%zu,", "]}}}", ITEMS},
+    {"restore", CREATOR_HEAD ", restoreFromSnapshot: ", "x", "}}", CHARACTERS},
 };
 /* clang-format on */
 
@@ -339,9 +357,9 @@ static char *expand(const char *text)
         buf_adds(&b, m->head);
         for (size_t k = 0; k < n; k++) {
             /* Characters of three bytes: lengths count characters. */
-            const char *at = m->characters ? NULL : strstr(m->item, "%zu");
-            if (m->characters)
-                buf_adds(&b, k ? "\xe4\xbd\xa0" : "x");
+            const char *at = m->of != ITEMS ? NULL : strstr(m->item, "%zu");
+            if (m->of != ITEMS)
+                buf_adds(&b, k && m->of == CHARACTERS ? "\xe4\xbd\xa0" : "x");
             else
                 buf_addf(&b, "%.*s%zu%s", (int)(at - m->item), m->item, k, at + 3);
         }

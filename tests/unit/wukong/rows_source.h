@@ -34,6 +34,12 @@
     "volumeSnapshotStatuses: [{name: root, enabled: true}, {name: data, enabled: false, reason: "  \
     "no class}, {name: ci, enabled: false, reason: not supported}]"
 
+#define FORMATS                                                                                    \
+    "volumes: [{name: root, persistentVolumeClaim: {claimName: web-root}}, {name: ci, "            \
+    "cloudInitNoCloud: {userData: \"#cloud-config\\nfs_setup: [{device: /dev/vda, overwrite: true" \
+    "}]\"}}], domain: {devices: {disks: [{name: root, disk: {bus: virtio}}, {name: ci, disk: "     \
+    "{bus: "                                                                                       \
+    "virtio}}]}}"
 #define VMI_LAN(binding)                                                                           \
     VMI(VOLUMES ", networks: [{name: l, multus: {networkName: lan}}], " DOMAIN(                    \
             ", interfaces: [{name: l, " binding "}]"),                                             \
@@ -264,6 +270,10 @@ static const struct source_row source_rows[] = {
     {CLONE(", volumeSnapshotClassName: snap"), VM(VM_META, "runStrategy: Always", PLAIN, UNSNAPSHOTTABLE), VMI_RUNNING, OK_PVC, NORMAL, NULL, NULL, NULL},
     {CLONE(", snapshotMethod: VirtualMachineSnapshot"), VM(VM_META, "runStrategy: Always", PLAIN, UNSNAPSHOTTABLE), VMI_RUNNING, OK_PVC, NORMAL, "disk-unsnapshottable", "spec.cloneSource", NULL},
     {CLONE(", allowUnsnapshottable: true"), VM(VM_META, "runStrategy: Always", PLAIN, UNSNAPSHOTTABLE), VMI_RUNNING, OK_PVC, NORMAL, "disk-left-out", "spec.disks", "no class"},
+    {CLONE(""), VM_RUNNING, VMI(FORMATS, RUNNING), OK_PVC, NORMAL, "source-formats", "spec.guest.cloudInit", "formats /dev/vda (disk \"root\")"},
+    {CLONE_AND("guest: {cloudInit: Rerun}"), VM_RUNNING, VMI(FORMATS, RUNNING), OK_PVC, NORMAL, "source-differs", "spec.cloneSource.vmiName", "formats /dev/vda (disk \"root\")"},
+    {CLONE_AND("guest: {cloudInit: Drop}"), VM_RUNNING, VMI(FORMATS, RUNNING), OK_PVC, NORMAL, NULL, NULL, NULL},
+    {CLONE_AND("guest: {cloudInit: Replace, userData: a}"), VM_RUNNING, VMI(FORMATS, RUNNING), OK_PVC, NORMAL, NULL, NULL, NULL},
     {CLONE_AND("target: {network: {map: [{from: lan, to: x}, {from: wan, to: pod}]}}"), VM_RUNNING, VMI_LAN("bridge: {}"), OK_PVC, NORMAL, "source-network-map", "spec.target.network.map[1].from", "it has \"l\""},
     {CLONE_AND("target: {network: {map: [{from: default, to: x}]}}"), VM_RUNNING, VMI_LAN("bridge: {}"), OK_PVC, NORMAL, "source-network-map", "spec.target.network.map[0].from", "it has \"l\""},
     {CLONE_AND("target: {network: {map: [{from: l, to: x}]}}"), VM_RUNNING, VMI_LAN("bridge: {}"), OK_PVC, NORMAL, NULL, NULL, NULL},

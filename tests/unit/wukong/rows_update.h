@@ -58,6 +58,7 @@ static const struct update_row update_rows[] = {
     {CLONE_AND("target: {labels: {a: b}}"), CLONE(""), "target-immutable", "spec.target"},
     {CLONE_AND("target: {labels: {a: b}}"), CLONE_AND("target: {labels: {a: c}}"), "target-immutable", "spec.target"},
     {CLONE_AND("target: {labels: {a: b, c: d}}"), CLONE_AND("target: {labels: {c: d, a: b}}"), NULL, NULL},
+    {CLONE_AND("guest: {hostname: a}"), CLONE_AND("guest: {hostname: b}"), "guest-immutable", "spec.guest"},
     {CLONE_AND("expires: {after: 1h, action: Stop}"), CLONE_AND("expires: {at: 2030-01-01T00:00:00Z, action: Delete}"), NULL, NULL},
     {CLONE_AND("expires: {after: 1h, action: Stop}"), CLONE(""), NULL, NULL},
     {CLONE_AND("replicas: 2"), CLONE_AND("replicas: 3"), "replicas-immutable", "spec.replicas"},

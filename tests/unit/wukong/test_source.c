@@ -28,7 +28,7 @@ static void scene_make(struct scene *x, const struct source_row *r)
     x->e = wukong_resolve_defaults(&x->w.spec, x->w.ns);
     x->c = cluster(r->cluster);
     facts_read_source(&x->a, vm, vmi, &x->s);
-    facts_read_differences(&x->a, vm, vmi, &x->w.spec.target, x->e.cross_namespace, &x->s);
+    facts_read_differences(&x->a, vm, vmi, &x->w.spec, x->e.cross_namespace, &x->s);
     x->s.claim_count = facts_claim_names(&x->s, names, ARRAY_LEN(names));
     x->s.claims = x->claims;
     for (size_t i = 0; i < x->s.claim_count; i++)
