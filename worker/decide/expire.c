@@ -24,7 +24,7 @@ static size_t machines_left(const struct clone_state *v)
     return n;
 }
 
-static void announce(const struct clone_state *v, struct decision *d, int64_t at_ms)
+static void announce_expiry(const struct clone_state *v, struct decision *d, int64_t at_ms)
 {
     char when[TIME_TEXT_MAX];
     time_to_str(at_ms, false, when);
@@ -95,7 +95,7 @@ bool expire_pay(const struct clone_state *v, struct decision *d)
     }
     bool soon = v->now.wall_ms >= at - WARN_BEFORE_MS;
     if (soon)
-        announce(v, d, at);
+        announce_expiry(v, d, at);
     decision_again(d, soon ? at : at - WARN_BEFORE_MS);
     return true;
 }

@@ -203,3 +203,11 @@ void policy_decode(struct arena *a, const cJSON *tree, struct policy *ret)
         p = (struct policy){.name = "(too large)", .broken = "it is too large", .deny = true};
     *ret = p;
 }
+
+bool policy_limits_lifetime(const struct policy *policies, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (policies[i].rules.max_lifetime_ms)
+            return true;
+    return false;
+}

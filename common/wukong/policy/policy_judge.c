@@ -571,14 +571,6 @@ static void judge_windows(struct judge *j)
     }
 }
 
-bool policy_limits_lifetime(const struct policy *policies, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (policies[i].rules.max_lifetime_ms)
-            return true;
-    return false;
-}
-
 void policy_judge_lifetime(struct arena *a, const struct policy *policies, size_t count,
                            const struct policy_request *r, struct policy_findings *ret)
 {
