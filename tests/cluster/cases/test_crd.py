@@ -259,6 +259,7 @@ CREATE = [
                         ("app.kubernetes.io/instance", "app.kubernetes.io/name"), ("k8s.io/a", "a/b.kubevirt.io"),
                         ("x.toolkit.fluxcd.io/name", "toolkit.example/name"), ("meta.helm.sh/a", "helm/a"),
                         ("velero.io/restore-name", "velero.io/exclude-from-backup"))],
+    ("target-map-unique", "spec.target.network.map[1]", network({"map": MAPPED["map"] * 2}), network(MAPPED)),
     ("target-map-with-networks", "spec.target.network.map", network(MAPPED, networks=[NAD]), network(MAPPED, networks=[])),
     ("target-links-sriov", "spec.target.network.links", network({"links": "Down"}, networks=[{**NAD, "type": "sriov"}]),
      network({"links": "Down"}, networks=[{**NAD, "type": "bridge"}])),
