@@ -99,11 +99,9 @@ class Target(vms.Concurrent):
         source = self.source(owned=True)
         self.kube.patch(vms.KUBEVIRT_API, "VirtualMachine", self.namespace, "src", {"spec": {"template": {"metadata": {
             "annotations": {HOOKS: '[{"image": "a"}]', "example.com/a": "b"}}}}})
-        self.call(source, "restart")
-        uid = source.uid
-        self.wait_for(lambda: (source.find_vmi() or {"metadata": {"uid": uid}})["metadata"]["uid"] != uid, 40,
-                      "the source to restart")
-        source.wait()
+        self.call(source, "stop")
+        self.wait_for(lambda: not source.find_vmi(), 60, "the source to stop")
+        self.start(source)
         _, warnings = self.dry_run("w", source)
         self.assertTrue(any(HOOKS in w and "is left out" in w for w in warnings), warnings)
         self.assertTrue(any("left out: example.com/a" in w for w in warnings), warnings)
@@ -131,10 +129,12 @@ class Target(vms.Concurrent):
             self.clone("plain", source)
             self.wait_for(lambda: all(vms.reason(self.wukong(n), "SourceReady") for n in ("dark", "moved", "plain")),
                           20, "all three to wait")
-        self.wait_reason("moved", "SourceReady", "DependencyMissing")
-        for name in ("dark", "plain"):
-            self.wait_ended(name)
-        self.assertEqual(1, len(source.log("frozen")), "one freeze for both")
+        for name in ("dark", "moved", "plain"):
+            self.wait_ended(name, timeout_s=90)
+        self.assertEqual(1, len(source.log("frozen")), "one freeze for all three")
+        moved = self.template_of(self.vm_of("moved"))["spec"]
+        self.assertEqual([{"name": "default", "multus": {"networkName": "default/test-vlan"}}], moved["networks"])
+        self.assertIn("bridge", moved["domain"]["devices"]["interfaces"][0])
         dark = self.template_of(self.vm_of("dark"))["spec"]["domain"]["devices"]["interfaces"]
         self.assertEqual(["down"], [i.get("state") for i in dark])
         vmi = self.kube.get(vms.KUBEVIRT_API, "VirtualMachineInstance", self.namespace, "dark-vm")
