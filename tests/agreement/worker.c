@@ -30,6 +30,21 @@ static const char *source_disk(const struct wukong_disk *d)
     return str_or(str_or(d->source_disk, d->name), "");
 }
 
+/* Those that the Wukong maps: whether the source has them is no question of the spec alone. */
+static void write_networks(struct json_writer *w, const struct wukong_target *t)
+{
+    json_array(w, "networks");
+    for (size_t i = 0; i < t->map_count; i++) {
+        json_object(w, NULL);
+        json_string(w, "name", str_or(t->map[i].from, ""));
+        json_object(w, "multus");
+        json_string(w, "networkName", str_or(t->map[i].from, ""));
+        json_end(w);
+        json_end(w);
+    }
+    json_end(w);
+}
+
 /* A stopped VirtualMachine in the normal form of manifest_source_spec. */
 static cJSON *make_source(const struct wukong_spec *spec)
 {
@@ -62,7 +77,9 @@ static cJSON *make_source(const struct wukong_spec *spec)
         json_end(&w);
         json_end(&w);
     }
-    for (int open = 5; open > 0; open--)
+    json_end(&w);
+    write_networks(&w, &spec->target);
+    for (int open = 4; open > 0; open--)
         json_end(&w);
     if (!buf_ok(&text) || json_parse(text.data, text.len, true, &tree, &err) < 0)
         return NULL;

@@ -84,7 +84,7 @@ MARKS = [{key: "a"} for key in (
     "vm.kubevirt.io/name", "app.kubernetes.io/name", "app.kubernetes.io/instance", "k8s.io/a", "notk8s.io/a",
     "a/kubevirt.io", "a/b.kubevirt.io", "KubeVirt.io/a", "velero.io/backup-name", "velero.io/a", "cattle.io/a",
     "field.cattle.io/a", "kubevirt.io.evil.example/a", "a" * 64, "a" * 253 + "/" + "b" * 63, "kubevirt.io/", "/kubevirt.io",
-    "kubevirt.io/a\n", "é", "")]
+    "é", "")]
 
 # (path, values besides ANY). "[]" stands for the first item of a list.
 FIELDS = [
@@ -169,7 +169,9 @@ FIELDS = [
     ("gpus[].name", ["a" * 253, "a" * 254]),
     ("gpus[].deviceName", ["a" * 253, "a" * 254]),
     ("restoreFromSnapshot", ["a" * 253, "a" * 254]),
-    ("guest", [{"cloudInit": "Replace", "userData": "a"}, {"hostname": "a"}]),
+    ("guest", [{"cloudInit": "Replace", "userData": "a"}, {"hostname": "a"},
+               {"cloudInit": "Replace", "userData": "a", "userDataSecret": "s"},
+               {"cloudInit": "Replace", "userData": "a", "networkData": "b", "networkDataSecret": "s"}]),
     ("guest.hostname", ["a" * 60, "a" * 61, "a" * 62, *LONG]),
     ("guest.cloudInit", ["Rerun", "Drop", "Replace", "drop"]),
     ("guest.userData", ["a" * 2048, "a" * 2049, "é" * 1024, "é" * 1025, "#cloud-config\n"]),
