@@ -50,7 +50,7 @@ class Target(vms.Concurrent):
         source = self.source(owned=True, labels={"app": "shop"})
         self.clone("many", source, labels={"team": "web", "argocd.argoproj.io/instance": "x"}, replicas=3,
                    target={"labels": {"app": "shop-test"}, "annotations": {"example.com/owner": "ann, é"}})
-        self.wait_ended("many", timeout_s=90)
+        self.wait_ended("many", timeout_s=180)
         self.kube.create({"apiVersion": "v1", "kind": "Service",
                           "metadata": {"namespace": self.namespace, "name": "shop"},
                           "spec": {"selector": {"app": "shop-test"}, "ports": [{"port": 80}]}})
@@ -92,7 +92,7 @@ class Target(vms.Concurrent):
         self.clone("bare", source)
         self.wait_reason("bare", "SourceReady", "PreflightRefused", 40)
         self.clone("good", source, target={"labels": {"team": "web"}})
-        self.wait_ended("good")
+        self.wait_ended("good", timeout_s=120)
 
     def test_annotations_of_the_template(self):
         """shared/cases 10: dropped and named when it is applied, or kept where it is asked for."""
@@ -109,7 +109,7 @@ class Target(vms.Concurrent):
         _, warnings = self.dry_run("w", source, target=target)
         self.assertFalse(any("left out" in w and (HOOKS in w or "example.com" in w) for w in warnings), warnings)
         self.clone("kept", source, target=target)
-        self.wait_ended("kept")
+        self.wait_ended("kept", timeout_s=120)
         kept = self.template_of(self.vm_of("kept"))["metadata"]["annotations"]
         self.assertEqual(('[{"image": "a"}]', "b"), (kept[HOOKS], kept["example.com/a"]))
 
@@ -152,14 +152,14 @@ class Target(vms.Concurrent):
         for name, strategy in (("once", "Once"), ("same", "Inherit")):
             self.clone(name, source, startStrategy={"runStrategy": strategy})
         for name, strategy in (("once", "Once"), ("same", "RerunOnFailure")):
-            self.wait_ended(name)
+            self.wait_ended(name, timeout_s=120)
             self.assertEqual(strategy, self.vm_of(name)["spec"]["runStrategy"])
 
     def test_a_manual_source_is_inherited_and_its_clone_started(self):
         source = self.source(owned=True, run_strategy="Manual", wait=False)
         self.start(source)
         self.clone("same", source, startStrategy={"runStrategy": "Inherit"})
-        self.wait_ended("same")
+        self.wait_ended("same", timeout_s=120)
         self.assertEqual("Manual", self.vm_of("same")["spec"]["runStrategy"])
         self.kube.get(vms.KUBEVIRT_API, "VirtualMachineInstance", self.namespace, "same-vm")
 
