@@ -37,7 +37,7 @@ class Target(vms.Concurrent):
         name = f"virt-launcher-{vmi['metadata']['name']}"
         self.kube.create({"apiVersion": "v1", "kind": "Pod", "metadata": {
             "namespace": self.namespace, "name": name, "labels": vmi["metadata"].get("labels") or {}},
-            "spec": {"containers": [{"name": "compute", "image": "none"}], "nodeName": "nowhere"}})
+            "spec": {"containers": [{"name": "compute", "image": "none"}], "nodeName": self.namespace}})
         self.addCleanup(self.kube.delete, "v1", "Pod", self.namespace, name)
         address = f"10.9.{len(name) % 200}.{sum(name.encode()) % 250 + 1}"
         self.kube.patch("v1", "Pod", self.namespace, name, {"status": {
@@ -51,6 +51,7 @@ class Target(vms.Concurrent):
         self.clone("many", source, labels={"team": "web", "argocd.argoproj.io/instance": "x"}, replicas=3,
                    target={"labels": {"app": "shop-test"}, "annotations": {"example.com/owner": "ann, é"}})
         self.wait_ended("many", timeout_s=180)
+        self.cleanup_object({"apiVersion": "v1", "kind": "Node", "metadata": {"name": self.namespace}})
         self.kube.create({"apiVersion": "v1", "kind": "Service",
                           "metadata": {"namespace": self.namespace, "name": "shop"},
                           "spec": {"selector": {"app": "shop-test"}, "ports": [{"port": 80}]}})
