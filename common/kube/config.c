@@ -266,7 +266,7 @@ static int take_user(const struct files *f, const char *name, const char *cluste
     return 0;
 }
 
-static void replace(char **text, const char *by)
+static void replace_text(char **text, const char *by)
 {
     if (str_empty(by))
         return;
@@ -285,13 +285,13 @@ static int override_cluster(const struct kube_config_choice *o, struct kube_conf
         if (take_server(o->server, c, err) != 0)
             return err_wrap(err, "--server");
     }
-    replace(&c->tls_server_name, o->tls_server_name);
+    replace_text(&c->tls_server_name, o->tls_server_name);
     if (!str_empty(o->ca_file) || o->insecure) {
         free(c->ca_pem);
         free(c->ca_file);
         c->ca_pem = c->ca_file = NULL;
     }
-    replace(&c->ca_file, o->ca_file);
+    replace_text(&c->ca_file, o->ca_file);
     c->insecure = o->insecure || (c->insecure && str_empty(o->ca_file));
     if (o->insecure && !str_empty(o->ca_file))
         return err_set(err, ERR_INVALID,
@@ -318,8 +318,8 @@ static void override_certificate(const struct kube_config_choice *o, struct kube
     free(c->cert_pem);
     free(c->key_pem);
     c->cert_pem = c->key_pem = NULL;
-    replace(&c->cert_file, o->cert_file);
-    replace(&c->key_file, o->key_file);
+    replace_text(&c->cert_file, o->cert_file);
+    replace_text(&c->key_file, o->key_file);
 }
 
 static int build_config(const struct files *f, const struct kube_config_choice *choice,

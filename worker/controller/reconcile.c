@@ -106,6 +106,7 @@ static void settings_of(struct worker *w, struct clone *self, const struct kube_
                         const struct clone_state *v, struct observe_settings *s)
 {
     s->unfreeze_timeout_ms = w->config.unfreeze_timeout_ms;
+    s->clock_ahead_ms = skew_ms(w->config.skew);
     struct other_clones *others = &s->others;
     queue_settings(w, self, others);
     s->group_version = watches_version(w->watched[KIND_GROUP].watches);

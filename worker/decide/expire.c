@@ -80,6 +80,12 @@ static bool carry_on(const struct clone_state *v, struct decision *d)
     return d->record.expired.done_ms != 0;
 }
 
+/* A clock that was set ahead removes nobody's machine: both clocks must have come so far. */
+static int64_t surely_now(const struct clone_state *v)
+{
+    return v->now.wall_ms - (v->clock_ahead_ms > 0 ? v->clock_ahead_ms : 0);
+}
+
 bool expire_pay(const struct clone_state *v, struct decision *d)
 {
     int64_t at = record_expires(&v->record, &v->effective);
@@ -89,14 +95,15 @@ bool expire_pay(const struct clone_state *v, struct decision *d)
         return carry_on(v, d);
     if (!at || (v->record.phase == PHASE_FAILED && !v->record.ready_count))
         return true;
-    if (v->now.wall_ms >= at) {
+    int64_t now_ms = surely_now(v), ahead_ms = v->now.wall_ms - now_ms;
+    if (now_ms >= at) {
         expire(v, d);
         return false;
     }
-    bool soon = v->now.wall_ms >= at - WARN_BEFORE_MS;
+    bool soon = now_ms >= at - WARN_BEFORE_MS;
     if (soon)
         announce_expiry(v, d, at);
-    decision_again(d, soon ? at : at - WARN_BEFORE_MS);
+    decision_again(d, (soon ? at : at - WARN_BEFORE_MS) + ahead_ms);
     return true;
 }
 

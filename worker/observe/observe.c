@@ -45,6 +45,7 @@ static bool noting_served(void *arg, enum worker_kind kind)
 static void apply_settings(struct clone_state *v, const struct observe_settings *s)
 {
     v->unfreeze_timeout_ms = s->unfreeze_timeout_ms;
+    v->clock_ahead_ms = s->clock_ahead_ms;
     v->others = s->others;
     v->group_version = s->group_version;
     v->permit = s->permit;

@@ -12,6 +12,7 @@
 
 struct observe_settings {
     int64_t unfreeze_timeout_ms;
+    int64_t clock_ahead_ms;    /* of the API server's clock, as far as it is known */
     struct stamp_check permit; /* of a clone from another namespace; may_start of any */
     struct other_clones others;
     const char *group_version; /* in which VolumeGroupSnapshots are served; NULL: the newest */

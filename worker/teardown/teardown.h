@@ -23,8 +23,8 @@ bool teardown_ask_to_go(const struct clone_state *v, struct decision *d, bool ma
 /* Removes one machine and its disks; true when they are gone. */
 bool teardown_remove_target(const struct clone_state *v, struct decision *d,
                             const struct target_state *t);
-/* This process has asked for the removal of something of that machine: a cache that lags may show it
-   whole. */
+/* This process has asked for the removal of something of that machine: a cache that lags may show
+   it whole. */
 bool teardown_asked_target(const struct clone_state *v, const struct target_state *t);
 /* Removes the copies in the target's namespace alone; true when none is left. */
 bool teardown_remove_copies(const struct clone_state *v, struct decision *d);
@@ -44,8 +44,8 @@ bool teardown_hold_parents(const struct clone_state *v, struct decision *d);
 bool teardown_unlabel(const struct clone_state *v, struct decision *d);
 /* Stops it; true when nothing is owed. */
 bool teardown_stop_source(const struct clone_state *v, struct decision *d);
-/* Removes the machines of an expired clone and their disks, but for those that somebody else owns by
-   now; true when they are gone. */
+/* Removes the machines of an expired clone and their disks, but for those that somebody else owns
+   by now; true when they are gone. */
 bool teardown_remove_machines(const struct clone_state *v, struct decision *d);
 
 #endif

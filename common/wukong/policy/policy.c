@@ -1,4 +1,5 @@
-/* Reading a ClonePolicy. Judging by it is in policy/policy_judge.c. */
+/* Reads a ClonePolicy. policy/policy_match.c tells whom it is about, policy/policy_judge.c judges.
+ */
 #include "wukong/policy/policy.h"
 
 #include <assert.h>

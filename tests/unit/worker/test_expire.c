@@ -57,6 +57,23 @@ static void test_delete(void **state)
 }
 
 /* An absolute time that came while the clone was under way counts from its end. */
+/* Somebody sets the node's clock a day ahead: the API server's clock is not there yet. */
+static void test_a_clock_that_jumps(void **state)
+{
+    (void)state;
+    struct world w = done_world();
+    int64_t end = w.record.completion_ms;
+    w.expiry = EXPIRY_DELETE;
+    w.expires_after_ms = 3 * HOUR;
+    w.clock_ahead_ms = 24 * HOUR;
+    at(&w, end + 26 * HOUR);
+    assert_true(w.vm && w.claim[0]);
+    assert_int_equal(w.record.expired.at_ms, 0);
+    at(&w, end + 27 * HOUR);
+    assert_false(w.vm || w.claim[0]);
+    sim_cluster_release(&w);
+}
+
 static void test_at(void **state)
 {
     (void)state;
@@ -219,6 +236,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_delete),
+        cmocka_unit_test(test_a_clock_that_jumps),
         cmocka_unit_test(test_at),
         cmocka_unit_test(test_too_late),
         cmocka_unit_test(test_extended),

@@ -110,9 +110,10 @@ struct world {
     bool vm_stopped; /* after it had run */
     enum expiry expiry;
     int64_t expires_at_ms, expires_after_ms;
-    bool probe_fails;     /* the new machine runs, and its readiness probe does not pass */
-    int refuse_snapshots; /* answer to their creation; 0: accepted */
-    int refuse_owner;     /* answer to the claims' owner reference; 0: accepted */
+    int64_t clock_ahead_ms; /* of the API server's */
+    bool probe_fails;       /* the new machine runs, and its readiness probe does not pass */
+    int refuse_snapshots;   /* answer to their creation; 0: accepted */
+    int refuse_owner;       /* answer to the claims' owner reference; 0: accepted */
     /* Creates take effect this much later than they are sent, and are answered then. */
     int64_t slow_ms;
     struct {

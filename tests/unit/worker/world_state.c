@@ -151,7 +151,8 @@ void world_see(struct world *w, struct clone_state *v, struct arena *a)
                               .now = {w->now, w->now},
                               .call_log = &w->call_log,
                               .record = w->record,
-                              .unfreeze_timeout_ms = 60000};
+                              .unfreeze_timeout_ms = 60000,
+                              .clock_ahead_ms = w->clock_ahead_ms};
     see_wukong(w, v, a);
     call_log_note_cleaning(&w->call_log, clone_cleans_up(v), w->now);
     see_source(w, v);
