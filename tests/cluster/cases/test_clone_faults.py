@@ -369,7 +369,7 @@ class Storage(Faults):
 
     def test_a_class_whose_cut_cannot_be_told_is_refused_by_name(self):
         source = self.source()
-        for value, word in (("Refuse", "annotated"), ("redy", "none of Created, Ready")):
+        for value, word in (("Refuse", "annotation refuses"), ("redy", "none of Created, Ready")):
             name = self._late_class(cut_rule=value)
             wukong = objects.wukong(self.namespace, "no", {
                 "cloneSource": {**source.spec(), "volumeSnapshotClassName": name}})
