@@ -235,9 +235,19 @@ static void check_finalizer(struct sim *s, const char *who, const struct seen_wu
 }
 
 /* What Auto has remembered holds until a retry is asked for. */
-static bool no_groups_any_more(struct sim *s, const struct seen_wukong *k)
+static bool no_groups_any_more(struct sim *s, const struct seen_wukong *k,
+                               const struct api_object *o)
 {
     const struct api_object *w = api_find(&s->api, API_WUKONG, k->ns, k->name);
+    int64_t attempts = 0, failed = 0, of = 0;
+    if (w) {
+        (void)json_int(w->tree, "status.cloneStatus.attempts", &attempts);
+        (void)json_int(w->tree, "status.cloneStatus.lastError.attempt", &failed);
+    }
+    (void)str_to_i64(json_str(o->tree, "metadata.labels[vm.novasphere.dev/attempt]"), &of);
+    /* A request of the attempt that was given up may have been on its way. */
+    if (failed == attempts || of < attempts)
+        return false;
     return w && str_eq(w->uid, k->uid) &&
            json_at(w->tree, "status.cloneStatus.groupSnapshotRefused") &&
            str_eq(json_str(w->tree, "spec.cloneSource.snapshotMethod"), "Auto");
@@ -259,7 +269,7 @@ static void child_created(struct sim *s, const char *who, const struct api_objec
         sim_violation(s, "finished-never-runs-again", "%s created %s %s for the finished %s", who,
                       api_kinds[o->kind].kind, o->name, k->name);
     check_finalizer(s, who, k, o);
-    if (o->kind == API_GROUP && no_groups_any_more(s, k))
+    if (o->kind == API_GROUP && no_groups_any_more(s, k, o))
         sim_violation(s, "auto-leaves-groups", "%s takes group %s after one was refused", k->name,
                       o->name);
     if (o->kind == API_PVC)
