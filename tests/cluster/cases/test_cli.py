@@ -31,6 +31,8 @@ NAMESPACED = [
 CLUSTER = [
     {"apiGroups": ["storage.k8s.io"], "resources": ["storageclasses", "csidrivers"], "verbs": ["list"]},
     {"apiGroups": ["snapshot.storage.k8s.io"], "resources": ["volumesnapshotclasses"], "verbs": ["list"]},
+    {"apiGroups": ["groupsnapshot.storage.k8s.io"], "resources": ["volumegroupsnapshotclasses"],
+     "verbs": ["list"]},
     {"apiGroups": ["vm.novasphere.dev"], "resources": ["clonepolicies"], "verbs": ["list"]},
     {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]},
 ]
