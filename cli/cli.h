@@ -29,8 +29,13 @@ int cli_completion(int argc, char **argv);
    them (kubectl runs kubectl_complete-wukong for a plugin). */
 int cli_complete(int argc, char **argv);
 
-/* main.c: each verb that is shown; and one of them, argv[0] being its name. */
-void cli_verbs(void (*each)(void *arg, const char *name, const char *summary), void *arg);
-int cli_run(const char *verb, int argc, char **argv);
+/* What completion must know of the verbs, whose table is main.c's: each that is shown; and how one
+   runs, argv[0] being its name. */
+struct cli_verbs {
+    void (*each)(void (*tell)(void *arg, const char *name, const char *summary), void *arg);
+    int (*run)(const char *verb, int argc, char **argv);
+};
+/* Before any verb runs. Borrowed. */
+void completion_knows(const struct cli_verbs *verbs);
 
 #endif

@@ -16,6 +16,13 @@
 #define NO_FILES 4
 #define FILES 0
 
+static const struct cli_verbs *known;
+
+void completion_knows(const struct cli_verbs *verbs)
+{
+    known = verbs;
+}
+
 static const char bash_text[] =
     "_kubectl_wukong() {\n"
     "    local IFS=$'\\n' out\n"
@@ -91,7 +98,7 @@ static void offer_names(int argc, char **argv)
             list[n++] = argv[span == 2 ? i++ : i];
     if (!freopen("/dev/null", "w", stderr))
         return;
-    (void)cli_run("list", n, list);
+    (void)known->run("list", n, list);
 }
 
 int cli_complete(int argc, char **argv)
@@ -107,11 +114,11 @@ int cli_complete(int argc, char **argv)
     }
     bool of_files = str_eq(verb, "lint");
     if (!verb && *begun != '-') {
-        cli_verbs(offer_verb, begun);
+        known->each(offer_verb, begun);
     } else if (*begun == '-') {
         char *flags[] = {(char *)str_or(verb, "list"), (char *)FLAGS_COMPLETE, NULL};
         if (!str_eq(verb, "lint") && !str_eq(verb, "explain") && !str_eq(verb, "completion"))
-            (void)cli_run(str_or(verb, "list"), 2, flags);
+            (void)known->run(str_or(verb, "list"), 2, flags);
     } else if (str_eq(verb, "completion")) {
         (void)fputs("bash\nzsh\nfish\n", stdout);
     } else if (str_eq(verb, "status") || str_eq(verb, "why") || str_eq(verb, "plan")) {

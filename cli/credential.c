@@ -26,6 +26,12 @@ extern char **environ;
 /* How long a plugin that was told to end may take. */
 #define ENDING_MS 2000
 
+/* What a plugin wrote. */
+struct credential_answer {
+    char *token, *cert_pem, *key_pem;
+    int64_t expires_ms; /* wall; 0: never */
+};
+
 struct credential {
     const struct kube_exec *exec;
     const struct clock *clock;
@@ -33,7 +39,7 @@ struct credential {
     int64_t ran_ms; /* by the clock that nobody sets */
 };
 
-void credential_answer_release(struct credential_answer *a)
+static void answer_release(struct credential_answer *a)
 {
     if (a->key_pem)
         explicit_bzero(a->key_pem, strlen(a->key_pem));
@@ -74,8 +80,8 @@ static int read_status(const cJSON *status, struct credential_answer *a, struct 
     return 0;
 }
 
-int credential_read(const char *text, size_t len, const char *api_version,
-                    struct credential_answer *ret, struct err *err)
+static int read_answer_text(const char *text, size_t len, const char *api_version,
+                            struct credential_answer *ret, struct err *err)
 {
     CLEANUP_JSON cJSON *tree = NULL;
     struct credential_answer a = {0};
@@ -94,7 +100,7 @@ int credential_read(const char *text, size_t len, const char *api_version,
     if (!cJSON_IsObject(json_get(tree, "status")))
         return err_set(err, ERR_INVALID, "its answer has no status");
     if (read_status(json_get(tree, "status"), &a, err) < 0) {
-        credential_answer_release(&a);
+        answer_release(&a);
         return -1;
     }
     *ret = a;
@@ -262,9 +268,9 @@ static int run(struct credential *c, struct err *err)
     bool interactive = terminal && c->exec->interactive != KUBE_EXEC_NEVER;
     if (ask_plugin(c->exec, interactive, c->clock, &out, err) < 0)
         return -1;
-    if (credential_read(out.data, out.len, c->exec->api_version, &a, &why) < 0)
+    if (read_answer_text(out.data, out.len, c->exec->api_version, &a, &why) < 0)
         return complain(c->exec, err, why.message);
-    credential_answer_release(&c->answer);
+    answer_release(&c->answer);
     c->answer = a;
     return 0;
 }
@@ -299,7 +305,7 @@ void credential_free(struct credential *c)
 {
     if (!c)
         return;
-    credential_answer_release(&c->answer);
+    answer_release(&c->answer);
     free(c);
 }
 

@@ -31,13 +31,4 @@ void credential_free(struct credential *c);
 /* What the transport asks for each request's token. */
 struct kube_token_source credential_source(struct credential *c);
 
-/* Pure: what a plugin wrote. Exposed for the tests. */
-struct credential_answer {
-    char *token, *cert_pem, *key_pem;
-    int64_t expires_ms; /* wall; 0: never */
-};
-void credential_answer_release(struct credential_answer *a);
-WUKONG_CHECK int credential_read(const char *text, size_t len, const char *api_version,
-                                 struct credential_answer *ret, struct err *err);
-
 #endif

@@ -69,14 +69,14 @@ static int check_written(int code)
     return code == CLI_OK || code == CLI_FINDINGS ? CLI_USAGE : code;
 }
 
-void cli_verbs(void (*each)(void *arg, const char *name, const char *summary), void *arg)
+static void each_verb(void (*tell)(void *arg, const char *name, const char *summary), void *arg)
 {
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
         if (!verbs[i].hidden)
-            each(arg, verbs[i].name, verbs[i].summary);
+            tell(arg, verbs[i].name, verbs[i].summary);
 }
 
-int cli_run(const char *verb, int argc, char **argv)
+static int run_one(const char *verb, int argc, char **argv)
 {
     const struct verb *v = find_verb(verb);
     return v ? v->run(argc, argv) : CLI_USAGE;
@@ -123,5 +123,7 @@ static int run_verb(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    static const struct cli_verbs known = {each_verb, run_one};
+    completion_knows(&known);
     return check_written(run_verb(argc, argv));
 }
