@@ -13,6 +13,7 @@ from bedlib import harness, objects, vms  # noqa: E402
 from bedlib.kube import ApiError  # noqa: E402
 
 STAMP, RETRY = "vm.novasphere.dev/admission", "vm.novasphere.dev/retry"
+FINALIZER = "vm.novasphere.dev/clone"
 API = "vm.novasphere.dev/v1alpha1"
 WAITS = {"type": "vmi", "vmiName": "later", "notBefore": "2099-01-01T00:00:00Z"}
 
@@ -27,9 +28,12 @@ class Away(vms.CloneCase):
             self.bed.start("webhook")
 
     def waiting(self, namespace, name):
-        """A Wukong that has its finalizer and waits."""
+        """A Wukong that waits and has the worker's finalizer, as one has that an older worker took up."""
         self.kube.create(objects.wukong(namespace, name, {"cloneSource": WAITS}))
-        self.wait_for(lambda: self.wukong(name, namespace)["metadata"].get("finalizers"), 20, "a finalizer")
+        self.wait_for(lambda: self.wukong(name, namespace).get("status", {}).get("cloneStatus"), 20,
+                      "the worker to look at it")
+        self.kube.apply({"apiVersion": API, "kind": "Wukong", "metadata": {
+            "name": name, "namespace": namespace, "finalizers": [FINALIZER]}}, "wukong-worker-finalizer")
 
     def patch(self, name, body):
         return self.kube.patch(API, "Wukong", self.namespace, name, body)
