@@ -16,8 +16,6 @@
 #include "json/json.h"
 #include "json/writer.h"
 
-extern char **environ;
-
 /* An answer holds a token and two PEM blocks. */
 #define ANSWER_BYTES MIB
 /* A plugin is not run more often than this, after a 401 and when its answer has expired. */
