@@ -49,14 +49,6 @@ static void answer_release(struct credential_answer *a)
 
 /* --- The answer --- */
 
-static bool is_token(const char *text)
-{
-    for (const char *p = text; *p; p++)
-        if ((unsigned char)*p <= ' ' || *p == 0x7f)
-            return false;
-    return true;
-}
-
 static int read_status(const cJSON *status, struct credential_answer *a, struct err *err)
 {
     const char *token = json_str(status, "token"),
@@ -67,7 +59,7 @@ static int read_status(const cJSON *status, struct credential_answer *a, struct 
         return err_set(err, ERR_INVALID, "clientCertificateData and clientKeyData come together");
     if (str_empty(token) && str_empty(cert))
         return err_set(err, ERR_INVALID, "it holds neither a token nor a client certificate");
-    if (!str_empty(token) && !is_token(token))
+    if (!str_empty(token) && !kube_token_sound(token))
         return err_set(err, ERR_INVALID, "status.token holds blanks or control characters");
     if (!str_empty(expires) && !str_to_time_ms(expires, &a->expires_ms))
         return err_set(err, ERR_INVALID, "status.expirationTimestamp \"%.60s\" is no RFC 3339 time",

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "json/json.h"
+#include "kube/token.h"
 #include "yaml/yaml.h"
 
 #define POD_FOLDER "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -222,14 +223,6 @@ static int refuse_unsupported(const cJSON *user, struct err *err)
     return 0;
 }
 
-static bool is_token(const char *text)
-{
-    for (const char *p = text; *p; p++)
-        if ((unsigned char)*p <= ' ' || *p == 0x7f)
-            return false;
-    return true;
-}
-
 static int take_token(const struct file *file, const cJSON *user, struct kube_config *c,
                       struct err *err)
 {
@@ -237,7 +230,7 @@ static int take_token(const struct file *file, const cJSON *user, struct kube_co
     c->token_file = resolve(file, json_str(user, "tokenFile"));
     if (c->token_file || str_empty(token))
         return 0;
-    if (!is_token(token))
+    if (!kube_token_sound(token))
         return err_set(err, ERR_INVALID, "the token holds blanks or control characters");
     c->token = xstrdup(token);
     return 0;
@@ -305,7 +298,7 @@ static int override_user(const struct kube_config_choice *o, struct kube_config 
         return err_set(err, ERR_INVALID, "--client-certificate and --client-key come together");
     if (str_empty(o->token))
         return 0;
-    if (!is_token(o->token))
+    if (!kube_token_sound(o->token))
         return err_set(err, ERR_INVALID, "--token holds blanks or control characters");
     c->token = xstrdup(o->token);
     return 0;

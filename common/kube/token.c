@@ -6,6 +6,14 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+bool kube_token_sound(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text <= ' ' || *text == 0x7f)
+            return false;
+    return true;
+}
+
 void kube_token_init(struct kube_token *t, const struct clock *clock, const char *fixed,
                      const char *file)
 {

@@ -24,6 +24,9 @@ struct kube_token_source {
     void *arg;
 };
 
+/* It may stand in a header: no blank and no control character, which would end the line. */
+bool kube_token_sound(const char *text);
+
 struct kube_token {
     const struct clock *clock;
     char *file; /* NULL: the text is fixed */
