@@ -29,15 +29,16 @@ void write_finalizer(const struct clone_state *v, struct decision *d, bool wante
     if (v->wukong->has_finalizer == wanted || (wanted && v->wukong->deleted_ms))
         return;
     /* It was written this way a moment ago, and the other way since: that is no event to wait for.
-     */
+       Or another field manager owns it, too. */
     struct call_key key = call_key(wanted ? CALL_FINALIZER_ADD : CALL_FINALIZER_REMOVE);
     const struct call *last = call_log_find(v->call_log, key);
     if (call_ok(last))
         decision_again(d, last->done_ms + CALL_SETTLE_MS);
-    struct intent *i = intents_add(&d->intents, INTENT_FINALIZER, &worker_kinds[KIND_WUKONG],
-                                   v->wukong->ns, v->wukong->name, key);
+    bool unguards = !wanted && call_ok(last) && v->unguard;
+    struct intent *i = intents_add(&d->intents, unguards ? INTENT_PATCH : INTENT_FINALIZER,
+                                   &worker_kinds[KIND_WUKONG], v->wukong->ns, v->wukong->name, key);
     i->uid = v->wukong->uid;
-    i->body = wanted ? WUKONG_FINALIZER : "";
+    i->body = unguards ? v->unguard : wanted ? WUKONG_FINALIZER : "";
 }
 
 /* reclaimPolicy is mutable: the owner that the garbage collector follows says the same. */

@@ -200,23 +200,29 @@ static bool content_comes(const struct clone_state *v, const struct cache_reader
                       : CONTENT_MADE_MS);
 }
 
-void observe_release(struct clone_state *v, const struct kube_object *o, struct leftover *left)
+const char *observe_drop_finalizer(struct arena *a, const struct kube_object *o,
+                                   const char *finalizer)
 {
+    CLEANUP_FREE char *quoted = xasprintf("\"%s\"", finalizer);
     const char *list = kube_object_field(o, F_FINALIZERS);
-    const char *at = list ? strstr(list, "\"" SNAPSHOT_IN_USE "\"") : NULL;
-    left->in_use = at != NULL;
-    left->orphaned = at && v->now.wall_ms > o->created_ms + ORPHAN_MS;
-    if (!left->orphaned)
-        return;
-    size_t length = strlen(SNAPSHOT_IN_USE) + 2;
-    const char *before = at, *after = at + length;
+    const char *at = list ? strstr(list, quoted) : NULL;
+    if (!at)
+        return NULL;
+    const char *before = at, *after = at + strlen(quoted);
     if (*after == ',')
         after++;
     else if (before[-1] == ',')
         before--;
-    left->release =
-        arena_printf(v->arena, "{\"metadata\":{\"resourceVersion\":\"%s\",\"finalizers\":%.*s%s}}",
-                     o->resource_version, (int)(before - list), list, after);
+    return arena_printf(a, "{\"metadata\":{\"resourceVersion\":\"%s\",\"finalizers\":%.*s%s}}",
+                        o->resource_version, (int)(before - list), list, after);
+}
+
+void observe_release(struct clone_state *v, const struct kube_object *o, struct leftover *left)
+{
+    const char *release = observe_drop_finalizer(v->arena, o, SNAPSHOT_IN_USE);
+    left->in_use = release != NULL;
+    left->orphaned = release && v->now.wall_ms > o->created_ms + ORPHAN_MS;
+    left->release = left->orphaned ? release : NULL;
 }
 
 void observe_held_content(const struct clone_state *v, const struct kube_object *o,

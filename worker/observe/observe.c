@@ -82,6 +82,10 @@ int observe_clone(struct clone_state *v, const struct cache_reader *real,
     if (!v->wukong && observe_wukong(v, object, err) < 0)
         return -1;
     apply_settings(v, settings);
+    /* It came with the object: out of a file, or a backup. */
+    if (v->wukong->has_finalizer &&
+        call_ok(call_log_find(call_log, call_key(CALL_FINALIZER_REMOVE))))
+        v->unguard = observe_drop_finalizer(v->arena, object, WUKONG_FINALIZER);
     call_log_note_cleaning(call_log, clone_cleans_up(v), v->now.mono_ms);
     if (!v->effective.is_clone)
         return 0;

@@ -104,6 +104,11 @@ void observe_left_group_content(const struct clone_state *v, const struct cache_
    is not there, or *ret_unread: it must be read, under clone_live_key. */
 const struct kube_object *observe_live(struct clone_state *v, enum worker_kind kind,
                                        const char *name, bool *ret_unread);
+/* A merge patch of the version that was seen, which takes the finalizer off the object's list;
+   NULL: the list does not hold it. For one that another field manager owns, too: an apply takes off
+   only what its own manager has put on. */
+const char *observe_drop_finalizer(struct arena *a, const struct kube_object *o,
+                                   const char *finalizer);
 /* As the API server itself showed it a moment ago, where that is newer than the cache: a watch may
    hang for minutes, and for what a cache does not show no machine is taken away (the last look,
    decide/last_look.h) and no guest stays frozen (cut_look_live). NULL: neither shows it. */

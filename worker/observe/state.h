@@ -282,6 +282,7 @@ struct clone_state {
         const char *why;
         int64_t until_ms;
     } policy;
+    const char *unguard; /* the patch that takes our finalizer off where an apply of ours has not */
     int64_t clock_ahead_ms; /* our clock of the API server's, as far as it is known */
     enum consistency least; /* that the policies demand; UNKNOWN: none */
     int64_t permitted_ms;   /* wall: not before this; 0: now */

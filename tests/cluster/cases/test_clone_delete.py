@@ -169,6 +169,17 @@ class Deleted(vms.Concurrent):
         self._wait_namespace_gone(here)
         self._assert_no_snapshot(handles, here)
 
+    def test_one_that_came_with_its_finalizer(self):
+        """Out of a dump: another field manager owns the finalizer, and the worker's apply cannot take it off."""
+        waits = objects.wukong(self.namespace, "dumped", {"cloneSource": {"type": "vmi", "vmiName": "later"}})
+        waits["metadata"]["finalizers"] = ["keep.example/first", "vm.novasphere.dev/clone", "keep.example/last"]
+        self.kube.create(waits)
+        self.kube.delete(vms.WUKONG_API, "Wukong", self.namespace, "dumped")
+        self.wait_for(lambda: self.wukong("dumped")["metadata"]["finalizers"] ==
+                      ["keep.example/first", "keep.example/last"], 60, "the worker's finalizer alone to go")
+        self.kube.patch(vms.WUKONG_API, "Wukong", self.namespace, "dumped", {"metadata": {"finalizers": []}})
+        self._wait_gone(vms.WUKONG_API, "Wukong", self.namespace, "dumped")
+
     def test_a_finished_clones_source_and_then_its_namespace(self):
         here = self._other("here")
         source = self.source(owned=True, namespace=here)

@@ -50,6 +50,10 @@ void traits_hide_state(struct sim *s, const char *name, cJSON *vm)
 
 void traits_wukong(struct sim *s, cJSON *wukong)
 {
-    if (trait(s, "restored", json_str(wukong, "metadata.name"), RESTORED_PER_MILLE))
+    if (trait(s, "restored", json_str(wukong, "metadata.name"), RESTORED_PER_MILLE)) {
         jt_str(wukong, "metadata.labels[" SIM_RESTORED "]", "nightly-backup");
+        /* `kubectl create` of what was dumped puts the finalizer on by its own field manager. */
+        if (trait(s, "guarded", json_str(wukong, "metadata.name"), 500))
+            jt_add(wukong, "metadata.finalizers", WUKONG_FINALIZER);
+    }
 }
