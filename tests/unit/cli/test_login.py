@@ -31,7 +31,7 @@ OBJECT = {"apiVersion": "vm.novasphere.dev/v1alpha1", "kind": "Wukong",
 
 class Server:
     def __init__(self):
-        self.seen, self.refused, self.stall, self.paths = [], set(), 0, []
+        self.seen, self.refused, self.stall, self.paths, self.bulk = [], set(), 0, [], ""
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -75,6 +75,8 @@ class Server:
                  {**OBJECT, "metadata": {**OBJECT["metadata"], "name": f"wait\x1b[2J-{page}"},
                   "status": {"conditions": [{"type": "Ready", "status": "False", "reason": "Queued",
                                              "message": "2 are before it"}]}}]
+        if self.bulk and "limit=500" in path:
+            items[0]["status"] = {"bulk": self.bulk}
         return {"kind": "WukongList", "apiVersion": "v1", "items": items,
                 "metadata": {} if page else {"continue": "more"}}
 
@@ -281,6 +283,12 @@ class Login(unittest.TestCase):
         names = self.run_wukong(config, "-n", "x", "__complete", "status", "co").stdout
         self.assertIn("copy-1\n", names)
         self.assertEqual(":4", names.splitlines()[-1])
+
+    def test_pages_that_are_too_large_are_asked_for_in_smaller_ones(self):
+        self.server.bulk = "x" * (5 << 20)
+        listed = json.loads(self.run_wukong(self.config({"token": "t"}), "list", "-o", "json").stdout)
+        self.assertEqual(4, len(listed["items"]))
+        self.assertEqual(["500", "100", "100"], [p.split("limit=")[1].split("&")[0] for p in self.server.paths])
 
     def test_one_object_for_scripts(self):
         config = self.config({"token": "t"})
