@@ -189,6 +189,16 @@ const struct call *group_refused(const struct clone_state *v, const struct disk_
     return call_failed(c) ? c : NULL;
 }
 
+/* While the API server changes the version in which it serves groups, the one that we know is
+   answered with 404. The reflector learns the other one within 2 s (REFLECTOR_BACKOFF_MS); the
+   fourth failure in a row comes 3.5 s after the first (CALL_BACKOFF_MS). */
+#define GROUP_UNSERVED_TRIES 4
+
+bool group_is_unserved(const struct call *trial)
+{
+    return trial->code == 404 && trial->failures >= GROUP_UNSERVED_TRIES;
+}
+
 void group_create(const struct clone_state *v, struct decision *d)
 {
     for (size_t i = 0; i < v->group_count; i++)

@@ -196,7 +196,7 @@ static const struct call *group_trial_refused(const struct clone_state *v)
                                    ? dry_call(v, t.call, t.name)
                                    : NULL;
         if (c && !trial_passed(&t, c) && call_had_failed(c) && dry_reason(c) != REASON_NAME_TAKEN &&
-            (dry_reason(c) != REASON_WAITING || c->code == 404))
+            (dry_reason(c) != REASON_WAITING || group_is_unserved(c)))
             return c;
     }
     return NULL;

@@ -83,6 +83,9 @@ void group_put_labels(const struct clone_state *v, struct decision *d);
 enum step_status group_errors(const struct clone_state *v, bool were_cut, struct why *why);
 /* The answer that refused the group of this disk; NULL. */
 const struct call *group_refused(const struct clone_state *v, const struct disk_state *d);
+/* The dry run of a group was answered with 404 for longer than a change of the API's version takes.
+ */
+bool group_is_unserved(const struct call *trial);
 void group_create(const struct clone_state *v, struct decision *d);
 /* By snapshotMethod Auto. STEP_FAILED: a group does not come to its cut, where single snapshots
    might. */

@@ -299,6 +299,26 @@ static void test_a_group_that_goes_holds_up_nobody(void **state)
     }
 }
 
+/* An API whose version changes under a clone is answered with 404 for a moment. */
+static void test_when_groups_are_not_served(void **state)
+{
+    (void)state;
+    static const struct {
+        int code;
+        unsigned failures;
+        bool unserved;
+    } rows[] = {{404, 1, false}, {404, 3, false}, {404, 4, true}, {404, 9, true},
+                {503, 9, false}, {403, 9, false}, {0, 9, false}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct call trial = {.state = CALL_FAILED,
+                                   .kind = rows[i].code == 404 ? ERR_NOT_FOUND : ERR_UNAVAILABLE,
+                                   .code = rows[i].code,
+                                   .failures = rows[i].failures};
+        if (group_is_unserved(&trial) != rows[i].unserved)
+            fail_msg("%d after %u failures", rows[i].code, rows[i].failures);
+    }
+}
+
 static void test_the_record_is_read_back(void **state)
 {
     (void)state;
@@ -329,6 +349,7 @@ int main(void)
         cmocka_unit_test(test_what_is_remembered),
         cmocka_unit_test(test_the_attempt_does_not_count),
         cmocka_unit_test(test_a_group_that_goes_holds_up_nobody),
+        cmocka_unit_test(test_when_groups_are_not_served),
         cmocka_unit_test(test_the_record_is_read_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
