@@ -40,7 +40,7 @@ def tar(entries, epoch, modes=None):
 
 
 def gz(data):
-    return gzip.compress(data, compresslevel=9, mtime=0)
+    return gzip.compress(data, compresslevel=6, mtime=0)
 
 
 def tree(folder, prefix=""):

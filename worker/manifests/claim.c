@@ -117,7 +117,7 @@ static void set_request(cJSON *spec, const struct claim_size *size)
 int manifest_pvc_body(const struct manifest_claim *c, struct buf *out, struct err *err)
 {
     struct claim_size size;
-    const cJSON *modes;
+    const cJSON *modes = NULL;
     cJSON *metadata;
     check_claim(c);
     if (claim_size(c, &size, err) < 0 || claim_modes(c, &modes, err) < 0)
@@ -152,7 +152,7 @@ int manifest_pvc_body(const struct manifest_claim *c, struct buf *out, struct er
 int manifest_datavolume_body(const struct manifest_claim *c, struct buf *out, struct err *err)
 {
     struct claim_size size;
-    const cJSON *modes;
+    const cJSON *modes = NULL;
     cJSON *metadata;
     check_claim(c);
     assert(c->origin_ns);
@@ -259,7 +259,7 @@ int manifest_pvc_matches(const cJSON *reply, const struct manifest_claim *c, str
         quantity_compare(&got, &size.value) < 0)
         return err_set(err, ERR_REFUSED, "claim \"%.100s\" asks for %.40s instead of %.40s",
                        c->name, str_or(request, "nothing"), size.text);
-    const cJSON *modes;
+    const cJSON *modes = NULL;
     if (claim_modes(c, &modes, err) < 0)
         return -1;
     if (!json_equal(modes, json_at(reply, "spec.accessModes")))

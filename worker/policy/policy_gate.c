@@ -65,7 +65,7 @@ static const struct disks *plan_of(struct clone_state *v)
 static void describe_disks(const struct policy_gate *p, struct clone *e,
                            const struct clone_state *v, const struct disks *plan)
 {
-    const char *classes[USAGE_CLASSES_MAX];
+    const char *classes[USAGE_CLASSES_MAX] = {0};
     const struct wukong_spec *spec = &v->wukong->spec;
     size_t count = 0;
     int64_t bytes = 0;
