@@ -450,7 +450,8 @@ const char *create_vm_changed(const struct clone_state *v, const struct target_s
     CLEANUP_JSON cJSON *stored = answered_object(answer);
     list_disks(v, t, disks);
     if (!stored || (manifest_vm_matches(stored, disks, v->disk_count, &err) == 0 &&
-                    manifest_links_match(stored, &v->wukong->spec.target, &err) == 0))
+                    manifest_links_match(stored, &v->wukong->spec.target, &err) == 0 &&
+                    manifest_overrides_match(stored, &v->wukong->spec.target, &err) == 0))
         return NULL;
     return arena_strdup(v->arena, err.message);
 }

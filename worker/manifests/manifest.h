@@ -192,6 +192,10 @@ WUKONG_CHECK int manifest_vm_matches(const cJSON *reply, const struct manifest_d
 WUKONG_CHECK int manifest_links_match(const cJSON *reply, const struct wukong_target *t,
                                       struct err *err);
 
+/* The same, of target.overrides: each field that it sets is there. */
+WUKONG_CHECK int manifest_overrides_match(const cJSON *reply, const struct wukong_target *t,
+                                          struct err *err);
+
 /* --- Snapshots. --- */
 
 struct manifest_snapshot {

@@ -133,8 +133,8 @@ int manifest_vm_body(const cJSON *source, const struct manifest_request *r, stru
     if (status < 0 || build_parts(&b, err) < 0)
         return -1;
     build_identity(&b, name);
-    if (build_audit(&b, err) < 0 || build_audit_secrets(&b, err) < 0 ||
-        build_dependencies(&b, err) < 0)
+    if (build_audit_secrets(&b, err) < 0 || build_overrides(&b, err) < 0 ||
+        build_audit(&b, err) < 0 || build_dependencies(&b, err) < 0)
         return -1;
     return tree_print(vm, &ret->body, err);
 }

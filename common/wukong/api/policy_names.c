@@ -14,6 +14,8 @@ const char *const policy_action_names[] = {NULL, "Deny", "Warn", "Audit"};
 static_assert(ARRAY_LEN(policy_action_names) == ACTIONS, "one name each");
 const char *const policy_isolation_names[] = {NULL, "Required"};
 static_assert(ARRAY_LEN(policy_isolation_names) == ISOLATIONS, "one name each");
+const char *const policy_overrides_names[] = {NULL, "Forbidden"};
+static_assert(ARRAY_LEN(policy_overrides_names) == POLICY_OVERRIDES, "one name each");
 const char *const policy_subject_names[] = {NULL, "User", "Group", "ServiceAccount"};
 static_assert(ARRAY_LEN(policy_subject_names) == SUBJECTS, "one name each");
 const char *const policy_quiesce_names[] = {NULL, "Required", "IfAvailable"};

@@ -15,6 +15,7 @@ enum policy_require { REQUIRE_UNSET, REQUIRE_NONE, REQUIRE_EXISTS, REQUIRE_RUNNI
 enum policy_outside { OUTSIDE_UNSET, OUTSIDE_WAIT, OUTSIDE_DENY, OUTSIDES };
 enum policy_action { ACTION_UNSET, ACTION_DENY, ACTION_WARN, ACTION_AUDIT, ACTIONS };
 enum policy_isolation { ISOLATION_UNSET, ISOLATION_REQUIRED, ISOLATIONS };
+enum policy_overrides { POLICY_OVERRIDES_UNSET, POLICY_OVERRIDES_FORBIDDEN, POLICY_OVERRIDES };
 enum policy_subject_kind { SUBJECT_UNSET, SUBJECT_USER, SUBJECT_GROUP, SUBJECT_ACCOUNT, SUBJECTS };
 /* What a policy demands of snapshots; of all of them only POLICY_CUT_READY. */
 enum policy_cut { POLICY_CUT_UNSET, POLICY_CUT_READY, POLICY_CUT_REFUSE, POLICY_CUTS };
@@ -27,6 +28,7 @@ extern const char *const policy_require_names[REQUIRES];
 extern const char *const policy_outside_names[OUTSIDES];
 extern const char *const policy_action_names[ACTIONS];
 extern const char *const policy_isolation_names[ISOLATIONS];
+extern const char *const policy_overrides_names[POLICY_OVERRIDES];
 extern const char *const policy_subject_names[SUBJECTS];
 extern const char *const policy_quiesce_names[POLICY_QUIESCES];
 extern const char *const policy_consistency_names[POLICY_CONSISTENCIES];

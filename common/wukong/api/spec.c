@@ -249,6 +249,7 @@ static void decode_target(struct arena *a, const cJSON *o, struct wukong_target 
     t->links = (enum links)decode_choice(network, "links", links_names, LINKS_COUNT);
     decode_map(a, json_get(network, "map"), t);
     t->cpu_shape = (enum cpu_shape)decode_choice(o, "cpuShape", cpu_shape_names, CPU_SHAPES);
+    t->overrides = json_of(a, o, "overrides");
 }
 
 static void decode_guest(struct arena *a, const cJSON *o, struct wukong_guest *g)

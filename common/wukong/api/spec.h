@@ -184,6 +184,7 @@ struct wukong_target {
     struct wukong_network_map *map;
     size_t map_count;
     enum cpu_shape cpu_shape;
+    const char *overrides; /* compact JSON of the object; NULL when absent */
 };
 
 /* What runs inside of it. */

@@ -128,6 +128,10 @@ static void read_rules(struct arena *a, const cJSON *o, struct policy *p)
                                                           policy_isolation_names, ISOLATIONS);
     p->rules.max_replicas = read_number(o, "maxReplicas");
     read_strings(a, json_get(o, "requiredLabels"), &p->rules.labels, &p->rules.label_count);
+    p->rules.overrides = (enum policy_overrides)choice_of(json_str(o, "overrides"),
+                                                          policy_overrides_names, POLICY_OVERRIDES);
+    read_strings(a, json_get(o, "overridePaths"), &p->rules.override_paths,
+                 &p->rules.override_path_count);
 }
 
 static void read_limits(const cJSON *o, struct policy *p)

@@ -71,6 +71,9 @@ struct policy {
         const char *max_lifetime;
         const char **labels; /* that each clone must bear */
         size_t label_count;
+        enum policy_overrides overrides;
+        const char **override_paths; /* that target.overrides may change; none: all */
+        size_t override_path_count;
     } rules;
     struct {
         int64_t per_cluster, per_source, per_target_ns, per_storage_class; /* 0: none */

@@ -8,6 +8,8 @@
 #include "apimachinery/quantity.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "json/json.h"
+#include "wukong/api/overrides.h"
 
 #define TEXT_MAX 1536
 
@@ -170,6 +172,25 @@ static void judge_lifetime(struct judge *j)
                        e->expires_at_ms ? "an earlier expires.at" : "a shorter expires.after");
 }
 
+static void judge_overrides(struct judge *j)
+{
+    const char *text = j->r->wukong->spec.target.overrides;
+    const struct policy *p = j->p;
+    char left[OVERRIDES_PATH_MAX];
+    CLEANUP_JSON cJSON *patch = NULL;
+    struct err err;
+    bool limited = p->rules.overrides == POLICY_OVERRIDES_FORBIDDEN || p->rules.override_path_count;
+    if (!limited || !text || json_read(text, strlen(text), &patch, &err) < 0)
+        return;
+    if (p->rules.overrides == POLICY_OVERRIDES_FORBIDDEN && patch->child)
+        refuse_request(j, "overrides", "target.overrides is not allowed; remove it");
+    else if (overrides_leave(patch, p->rules.override_paths, p->rules.override_path_count, left))
+        refuse_request(j, "overridePaths",
+                       "target.overrides may not change %.255s; remove that, or ask for it in the "
+                       "policy's overridePaths",
+                       left);
+}
+
 /* What the Wukong asks for beyond its source. */
 static void judge_target(struct judge *j)
 {
@@ -178,6 +199,7 @@ static void judge_target(struct judge *j)
         refuse_request(
             j, "isolation",
             "the clone must start with its links down; set target.network.links to Down");
+    judge_overrides(j);
     for (size_t i = 0; i < j->p->rules.label_count; i++) {
         const char *key = j->p->rules.labels[i];
         if (!wukong_pairs_get(&w->spec.target.labels, key) && !wukong_pairs_get(&w->labels, key))

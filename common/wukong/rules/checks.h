@@ -114,7 +114,11 @@ void check_expires_one(struct check *c, const cJSON *v);
 void check_cpu_shape(struct check *c, const cJSON *v);
 void check_keep(struct check *c, const cJSON *v);
 void check_required_label(struct check *c, const cJSON *v);
+void check_field_path(struct check *c, const cJSON *v);
 void check_keep_notes(struct check *c, const cJSON *v);
+void check_overrides_size(struct check *c, const cJSON *v);
+void check_overrides_depth(struct check *c, const cJSON *v);
+void check_overrides_places(struct check *c, const cJSON *v); /* enum override_fault * */
 
 /* --- ClonePolicy --- */
 void check_subject_namespace(struct check *c, const cJSON *v);

@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "json/json.h"
 #include "wukong/api/marks.h"
+#include "wukong/api/overrides.h"
 #include "wukong/rules/schema.h"
 
 static void fail_at_key(struct check *c, const char *key, const char *detail)
@@ -125,6 +126,57 @@ void check_cpu_shape(struct check *c, const cJSON *v)
     const cJSON *cpu = json_at(c->root, "spec.cpu");
     CLEANUP_FREE char *text = json_print_start(v, FINDING_VALUE_MAX);
     if (!cpu || cJSON_IsNull(cpu))
+        check_fail(c, text, NULL);
+}
+
+/* --- overrides --- */
+
+void check_overrides_size(struct check *c, const cJSON *v)
+{
+    CLEANUP_FREE char *text = json_print(v);
+    size_t n = strlen(text);
+    if (n > OVERRIDES_BYTES_MAX)
+        check_fail(c, NULL, "it has %zu", n);
+}
+
+void check_overrides_depth(struct check *c, const cJSON *v)
+{
+    size_t n = overrides_depth(v);
+    if (n > OVERRIDES_DEPTH_MAX)
+        check_fail(c, NULL, "it has %zu", n);
+}
+
+static void fail_at_place(void *arg, const struct override_place *place)
+{
+    struct check *c = arg;
+    CLEANUP_FREE char *suffix = xasprintf(".%s", place->path);
+    check_fail_at(c, suffix, NULL, place->remedy ? "%s" : NULL, place->remedy);
+}
+
+void check_overrides_places(struct check *c, const cJSON *v)
+{
+    const enum override_fault *fault = c->rule->arg;
+    overrides_each(v, *fault, fail_at_place, c);
+}
+
+/* Names of fields with dots between them, as the CRD's pattern has it. */
+static bool is_field_path(const char *path)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    if (strlen(path) >= OVERRIDES_PATH_MAX)
+        return false;
+    for (;; path++) {
+        size_t n = strspn(path, letters);
+        path += n;
+        if (!n || !*path || *path != '.')
+            return n && !*path;
+    }
+}
+
+void check_field_path(struct check *c, const cJSON *v)
+{
+    CLEANUP_FREE char *text = json_print_start(v, FINDING_VALUE_MAX);
+    if (!is_field_path(v->valuestring))
         check_fail(c, text, NULL);
 }
 

@@ -1,6 +1,9 @@
 /* Rules of a Wukong: what it asks for beyond its source. See rules/rules.h for the columns. */
 #include "wukong/rules/rules_table.h"
 
+#include "wukong/api/overrides.h"
+
+#define OVERRIDES(fault) (&(const enum override_fault){fault})
 #define RESERVED_CONDITION                                                                         \
     "a key of KubeVirt, Kubernetes, this operator or a tool that prunes what bears its mark"
 
@@ -234,6 +237,70 @@ const struct rule rules_spec_target[] = {
         .message = "cpuShape says how spec.cpu is made up, and there is no cpu",
         .remedy = "set cpu, or remove cpuShape",
         .check = check_cpu_shape,
+    },
+    {
+        .id = "target-overrides-size",
+        .group = RULE_STATIC,
+        .cause = FINDING_INVALID,
+        .on = "spec.target.overrides",
+        .condition = "more than 16384 bytes as compact JSON",
+        .message = "must have at most 16384 bytes",
+        .remedy = "change the source, or the clone once it is there",
+        .check = check_overrides_size,
+    },
+    {
+        .id = "target-overrides-depth",
+        .group = RULE_STATIC,
+        .cause = FINDING_INVALID,
+        .on = "spec.target.overrides",
+        .condition = "more than 16 objects and lists in one another",
+        .message = "must be nested at most 16 levels deep",
+        .remedy = "no field of a VirtualMachine is deeper",
+        .check = check_overrides_depth,
+    },
+    {
+        .id = "target-overrides-protected",
+        .group = RULE_STATIC,
+        .cause = FINDING_FORBIDDEN,
+        .on = "spec.target.overrides",
+        .condition = "a place that holds identity, a name, a disk, a network or the run strategy",
+        .message = "a patch changes no identity, name, disk, network or run strategy",
+        .remedy = "use the field of the Wukong that is for it",
+        .check = check_overrides_places,
+        .arg = OVERRIDES(OVERRIDE_PROTECTED),
+    },
+    {
+        .id = "target-overrides-parent",
+        .group = RULE_STATIC,
+        .cause = FINDING_FORBIDDEN,
+        .on = "spec.target.overrides",
+        .condition = "an object that holds such a place is removed or replaced",
+        .message = "this object holds what a patch must not take away",
+        .remedy = "name the fields below it that change",
+        .check = check_overrides_places,
+        .arg = OVERRIDES(OVERRIDE_PARENT),
+    },
+    {
+        .id = "target-overrides-claim",
+        .group = RULE_STATIC,
+        .cause = FINDING_FORBIDDEN,
+        .on = "spec.target.overrides",
+        .condition = "a field called claimName, dataVolume or dataVolumeTemplates",
+        .message = "a patch names no PersistentVolumeClaim and no DataVolume",
+        .remedy = "add the disk to the clone once it is there",
+        .check = check_overrides_places,
+        .arg = OVERRIDES(OVERRIDE_CLAIM),
+    },
+    {
+        .id = "target-overrides-key",
+        .group = RULE_STATIC,
+        .cause = FINDING_INVALID,
+        .on = "spec.target.overrides",
+        .condition = "a name that is empty, not of visible ASCII characters, or longer than 317",
+        .message = "no field of a VirtualMachine is called that",
+        .remedy = "correct the name",
+        .check = check_overrides_places,
+        .arg = OVERRIDES(OVERRIDE_KEY),
     },
     {
         .id = "expires-without-clone",

@@ -19,6 +19,7 @@
 /* The same with the CRD's maxItems or maxProperties, where no rule of its own says so. */
 #define LIST(n, item, m) {n, SCHEMA_ARRAY, item, 1, m}
 #define PAIRS(n, m)      {n, SCHEMA_STRING_MAP, NULL, 0, m}
+#define OPEN(n)          {n, SCHEMA_OPEN, NULL, 0, SCHEMA_MEMBERS_MAX}
 
 static const struct schema string_item[] = {STRING("")};
 
@@ -83,7 +84,7 @@ static const struct schema network_map_item[] = {OBJECT("", network_map)};
 static const struct schema target_network[] = {STRING("links"), ARRAY("map", network_map_item)};
 static const struct schema target[] = {
     MAP("labels"), MAP("annotations"), ARRAY("keepAnnotations", string_item),
-    OBJECT("network", target_network), STRING("cpuShape"),
+    OBJECT("network", target_network), STRING("cpuShape"), OPEN("overrides"),
 };
 
 static const struct schema guest[] = {
@@ -136,6 +137,7 @@ static const struct schema policy_rules[] = {
     LIST("storageClasses", string_item, 64),
     LIST("volumeSnapshotClasses", string_item, 64), QUANTITY("maxDiskSize"), INTEGER("maxReplicas"),
     LIST("requiredLabels", string_item, 16), STRING("isolation"), STRING("maxLifetime"),
+    STRING("overrides"), LIST("overridePaths", string_item, 64),
 };
 static const struct schema policy_limits[] = {
     INTEGER("concurrentPerCluster"), INTEGER("concurrentPerSource"),
@@ -159,6 +161,7 @@ const char *schema_type_text(enum schema_type type)
 {
     switch (type) {
     case SCHEMA_OBJECT:
+    case SCHEMA_OPEN:
         return "must be an object";
     case SCHEMA_ARRAY:
         return "must be a list";
@@ -182,6 +185,7 @@ const char *schema_type_remedy(enum schema_type type)
 {
     switch (type) {
     case SCHEMA_OBJECT:
+    case SCHEMA_OPEN:
         return "write its fields indented below it";
     case SCHEMA_ARRAY:
         return "write each item on a line of its own that begins with \"- \"";
@@ -234,6 +238,7 @@ bool schema_fits(enum schema_type type, const cJSON *value)
     long long ignored;
     switch (type) {
     case SCHEMA_OBJECT:
+    case SCHEMA_OPEN:
         return cJSON_IsObject(value);
     case SCHEMA_ARRAY:
         return cJSON_IsArray(value);

@@ -19,6 +19,7 @@ enum schema_type {
     SCHEMA_BOOLEAN,
     SCHEMA_INT_OR_STRING,
     SCHEMA_STRING_MAP, /* any keys, string values */
+    SCHEMA_OPEN,       /* an object with whatever in it */
     SCHEMA_ANY         /* not looked into: metadata's rest, status */
 };
 

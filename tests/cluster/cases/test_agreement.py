@@ -86,6 +86,25 @@ MARKS = [{key: "a"} for key in (
     "field.cattle.io/a", "kubevirt.io.evil.example/a", "a" * 64, "a" * 253 + "/" + "b" * 63, "kubevirt.io/", "/kubevirt.io",
     "é", "")]
 
+def patch_at(path, value):
+    for name in reversed(path.split(".")):
+        value = {name: value}
+    return value
+
+
+# Each protected place of a patch, its parents, and such as only look so.
+PATCHES = [patch_at(path, value) for path in (
+    "running", "runStrategy", "instancetype", "preference", "dataVolumeTemplates", "template", "template.metadata",
+    "template.spec", "template.Spec.hostname", "updateVolumesStrategy", *[f"template.spec.{name}" for name in (
+        "hostname", "volumes", "utilityVolumes", "networks", "subdomain", "nodeSelector", "domain", "domain.cpu", "é", "a b",
+        "domain.firmware", "domain.firmware.uuid", "domain.firmware.serial", "domain.firmware.bootloader", "domain.devices",
+        "domain.devices.disks", "domain.devices.filesystems", "domain.devices.interfaces", "domain.devices.rng",
+        "domain.devices.autoattachPodInterface", "accessCredentials", "new.claimName", "new.dataVolume")])
+    for value in (None, {"a": None}, [{"claimName": "a"}])] + [
+    patch_at("template.spec.domain.devices.gpus", [{"name": "a", "claimName": "b"}]), patch_at(".".join("a" * 16), 1),
+    patch_at(".".join("a" * 17), 1), {f"k{i}": i for i in range(300)}, {"a": "x" * 16376}, {"a": "x" * 16377},
+    {"a": ["é" * 5000, "é" * 5000]}]
+
 # (path, values besides ANY). "[]" stands for the first item of a list.
 FIELDS = [
     ("cpu", [64, 65, "2", 4294967297]),
@@ -192,6 +211,7 @@ FIELDS = [
     ("target.network.map", [[{"from": "a", "to": "b"}] * 2, [{"from": f"n{i}", "to": "a"} for i in range(17)], [{"to": "a"}]]),
     ("target.network.map[].from", ["pod", "A_b", "é" * 317, "é" * 318, *LONG]),
     ("target.network.map[].to", ["pod", "ns/nad", "A_b", "a" * 63 + "/" + "b" * 253, "a" * 64 + "/b", *LONG]),
+    ("target.overrides", PATCHES),
     ("target.cpuShape", ["Auto", "Sockets", "Cores", "cores"]),
     ("target.keepAnnotations", [["a"] * 32, ["a"] * 33, ["a", None]]),
     ("target.keepAnnotations[]", ["a/", "A/", "/", "a.b/c", "kubectl.kubernetes.io/", "vm.kubevirt.io/os", *LONG]),
@@ -225,7 +245,7 @@ RELATED = {
     "sshKeySecret": [ABSENT, "k"],
     "expires": [ABSENT, {"after": "1h", "action": "Stop"}],
     "target": [ABSENT, {"labels": {"app": "shop"}}, {"network": {"links": "Down", "map": [{"from": "a", "to": "b"}]}},
-               {"cpuShape": "Cores"}],
+               {"cpuShape": "Cores"}, {"overrides": {"template": {"spec": {"evictionStrategy": "None"}}}}],
 }
 
 WINDOW = {"schedule": "0 22 * * *", "duration": "6h", "timeZone": "Asia/Shanghai"}

@@ -132,6 +132,13 @@ def network(change, **more):
     return merge(target(network=change), more)
 
 
+def over(path, value):
+    """A patch that sets one place."""
+    for name in reversed(path.split(".")):
+        value = {name: value}
+    return {**VMI, "target": {"overrides": value}}
+
+
 VMS = source(snapshotMethod="VirtualMachineSnapshot")
 N = "n"
 NAD = {"name": N, "nadName": "lan"}
@@ -263,6 +270,16 @@ CREATE = [
     ("target-map-with-networks", "spec.target.network.map", network(MAPPED, networks=[NAD]), network(MAPPED, networks=[])),
     ("target-links-sriov", "spec.target.network.links", network({"links": "Down"}, networks=[{**NAD, "type": "sriov"}]),
      network({"links": "Down"}, networks=[{**NAD, "type": "bridge"}])),
+    *[("target-overrides-protected", f"spec.target.overrides.{path}", over(path, value), over(near, value))
+      for path, value, near in (
+          ("running", True, "run"), ("runStrategy", "Always", "strategy"), ("instancetype", {"name": "a"}, "type"),
+          ("preference", {"name": "a"}, "prefers"), ("dataVolumeTemplates", [], "templates"),
+          ("template.metadata", {"labels": {"a": "b"}}, "template.meta"),
+          *[(f"template.spec.{name}", value, f"template.spec.{name}X") for name, value in (
+              ("hostname", "a"), ("volumes", []), ("volumes", [{"name": "a"}]), ("utilityVolumes", []), ("networks", []),
+              ("domain.firmware.uuid", "a"), ("domain.firmware.serial", "a"), ("domain.devices.disks", []),
+              ("domain.devices.filesystems", []), ("domain.devices.interfaces", []),
+              ("domain.devices.autoattachPodInterface", False))])],
     ("target-cpu-shape-alone", "spec.target.cpuShape", target(cpuShape="Cores"), merge(target(cpuShape="Cores"), {"cpu": 8})),
     ("guest-without-clone", "spec.guest", plain(guest={}), vmi(guest={})),
     ("guest-replace", "spec.guest.cloudInit", guest(cloudInit="Replace"), guest(cloudInit="Replace", userData="a")),
@@ -409,6 +426,8 @@ REFUSED = [
     ("spec.reclaimPolicy", "Unsupported value", vmi(reclaimPolicy="Keep")),
     ("spec.startStrategy.runStrategy", "Unsupported value", vmi(startStrategy={"runStrategy": "Halted"})),
     ("spec.networks[0].vlanId", "less than or equal to 4094", plain(networks=[{"name": N, "vlanId": 4095}])),
+    ("spec.target.overrides", "must be of type object", target(overrides=[])),
+    ("spec.target.overrides.template.spec", "must be of type object", over("template.spec", "a")),
     ("spec.target.labels", "must have at most 32", target(labels={f"k{i}": "v" for i in range(33)})),
     ("spec.target.labels.a", "may not be more than 63", target(labels={"a": "b" * 64})),
     ("spec.target.labels.a", "should match", target(labels={"a": "b c"})),

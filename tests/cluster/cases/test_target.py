@@ -7,6 +7,7 @@ The stand-in makes no launcher Pods; the test makes them of the instances' label
 (pkg/virt-controller/services/template.go), and kube-controller-manager makes the EndpointSlices.
 """
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -148,6 +149,35 @@ class Target(vms.Concurrent):
         self.assert_refused(lambda: self.clone("w", source, target={"network": {"map": [
             {"from": "prod-vlan", "to": "test-vlan"}]}}), 422, 'it has "default"')
 
+    def test_overrides(self):
+        """A patch of the machine's spec, nulls included; what it must not touch is refused by path, and what this
+        KubeVirt does not know is told before the source is touched."""
+        source = self.source(owned=True)
+        spec = {"evictionStrategy": "None", "nodeSelector": {"example.com/disk": "fast"},
+                "domain": {"memory": {"guest": None}, "devices": {"rng": {}}}}
+        self.clone("patched", source, target={"overrides": {"template": {"spec": spec}}}, memory="128Mi",
+                   startStrategy={"autoStart": False})
+        stored = self.wukong("patched")["spec"]["target"]["overrides"]
+        self.assertEqual(spec, stored["template"]["spec"], "the API server keeps nulls")
+        self.wait_ended("patched", timeout_s=120)
+        made = self.template_of(self.vm_of("patched"))["spec"]
+        self.assertEqual(("None", "fast"), (made["evictionStrategy"], made["nodeSelector"]["example.com/disk"]))
+        self.assertNotIn("guest", made["domain"].get("memory") or {})
+        self.assertEqual({}, made["domain"]["devices"]["rng"])
+        for path, value, said in (
+                (("template", "spec", "volumes"), [], "spec.target.overrides.template.spec.volumes"),
+                (("template", "spec", "domain", "firmware"), None, "must not take away"),
+                (("template", "spec", "domain", "devices", "autoattachPodInterface"), True, "use target.network")):
+            patch = value
+            for name in reversed(path):
+                patch = {name: patch}
+            self.assert_refused(lambda p=patch: self.clone("w", source, target={"overrides": p}), 422, said)
+        freezes = len(source.log("frozen"))
+        self.clone("typo", source, target={"overrides": {"template": {"spec": {"evictionStratgy": "None"}}}})
+        said = self.wait_reason("typo", "SourceReady", "ChangedByAdmission", 60)["message"]
+        self.assertIn("overrides.template.spec.evictionStratgy: this KubeVirt does not know the field", said)
+        self.assertEqual(freezes, len(source.log("frozen")), "not frozen for it")
+
     def test_run_strategies(self):
         source = self.source(owned=True, run_strategy="RerunOnFailure")
         for name, strategy in (("once", "Once"), ("same", "Inherit")):
@@ -176,7 +206,8 @@ class Target(vms.Concurrent):
         self.cleanup_object({"apiVersion": API, "kind": "ClonePolicy", "metadata": {"name": policy}, "spec": {
             "match": {"target": {"namespaceSelector": {"matchLabels": {
                 "kubernetes.io/metadata.name": self.namespace}}}},
-            "rules": {"isolation": "Required", "requiredLabels": ["team"]}}})
+            "rules": {"isolation": "Required", "requiredLabels": ["team"],
+                      "overridePaths": ["template.spec.domain.cpu"]}}})
 
         def attempt(**target):
             more = {"target": target} if target else {}
@@ -187,6 +218,13 @@ class Target(vms.Concurrent):
         self.assert_refused(attempt, 403, "must bear the label team")
         self.assert_refused(lambda: attempt(labels={"team": "a"}), 403, "links down")
         attempt(labels={"team": "a"}, network={"links": "Down"})
+        for member, value, refused in (("cpu", {"model": "host-model"}, None), ("resources", {"limits": None}, 403)):
+            call = functools.partial(attempt, labels={"team": "a"}, network={"links": "Down"}, overrides={
+                "template": {"spec": {"domain": {member: value}}}})
+            if refused:
+                self.assert_refused(call, refused, f"may not change template.spec.domain.{member}")
+            else:
+                call()
         # Who may edit a Wukong cannot take it back.
         self.kube.create(objects.wukong(self.namespace, "w", {"cloneSource": source.spec(), "target": {
             "labels": {"team": "a"}, "network": {"links": "Down"}}}))

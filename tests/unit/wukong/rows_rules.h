@@ -22,6 +22,7 @@ struct rule_row {
 #define EXPIRES(more) CLONE_AND("expires: {" more "}")
 #define GUEST(more) CLONE_AND("guest: {" more "}")
 #define MAP(items) TARGET("network: {map: [" items "]}")
+#define OVER(patch) TARGET("overrides: {" patch "}")
 #define TARGET(more) CLONE_AND("target: {" more "}")
 #define POLICY(spec)                                                                               \
     "{apiVersion: vm.novasphere.dev/v1alpha1, kind: ClonePolicy, metadata: "                       \
@@ -254,6 +255,19 @@ static const struct rule_row rule_rows[] = {
     {"guest-network-data-secret", GUEST("cloudInit: Replace, userData: a, networkDataSecret: A"), GUEST("cloudInit: Replace, userData: a, networkDataSecret: a"), "spec.guest.networkDataSecret"},
 
     {"policy-max-lifetime", POLICY("{rules: {maxLifetime: 3d}}"), POLICY("{rules: {maxLifetime: 72h}}"), "spec.rules.maxLifetime"},
+    {"target-overrides-size", "@target.overrides 3000", "@target.overrides 1500", "spec.target.overrides"},
+    {"target-overrides-depth", OVER("a: {b: {c: {d: {e: {f: {g: {h: [[[[[[[[[1]]]]]]]]]}}}}}}}"), OVER("a: {b: {c: {d: {e: {f: {g: {h: [[[[[[[[1]]]]]]]]}}}}}}}"), "spec.target.overrides"},
+    {"target-overrides-protected", OVER("template: {spec: {domain: {devices: {interfaces: []}}}}"), OVER("template: {spec: {domain: {devices: {rng: {}}}}}"), "spec.target.overrides.template.spec.domain.devices.interfaces"},
+    {"target-overrides-protected", OVER("template: {metadata: null}"), OVER("template: {spec: {}}"), "spec.target.overrides.template.metadata"},
+    {"target-overrides-protected", OVER("template: {Spec: {Volumes: []}}"), OVER("template: {spec: {nodeSelector: {Volumes: a}}}"), "spec.target.overrides.template.Spec.Volumes"},
+    {"target-overrides-parent", OVER("template: null"), OVER("template: {}"), "spec.target.overrides.template"},
+    {"target-overrides-parent", OVER("template: {spec: {domain: {firmware: []}}}"), OVER("template: {spec: {domain: {firmware: {bootloader: null}}}}"), "spec.target.overrides.template.spec.domain.firmware"},
+    {"target-overrides-claim", OVER("template: {spec: {new: [{claimName: a}]}}"), OVER("template: {spec: {domain: {devices: {gpus: [{claimName: a}]}}}}"), "spec.target.overrides.template.spec.new[].claimName"},
+    {"target-overrides-key", OVER("template: {\"\\u017fpec\": {}}"), OVER("template: {spec: {nodeSelector: {a.b/c: d}}}"), "spec.target.overrides.template.\xc5\xbfpec"},
+
+    {"policy-overrides", POLICY("{rules: {overrides: Never}}"), POLICY("{rules: {overrides: Forbidden}}"), "spec.rules.overrides"},
+    {"policy-override-path", POLICY("{rules: {overridePaths: [a..b]}}"), POLICY("{rules: {overridePaths: [a, a.b2]}}"), "spec.rules.overridePaths[0]"},
+    {"policy-override-path", POLICY("{rules: {overridePaths: [\"a.b[]\"]}}"), POLICY("{rules: {overridePaths: []}}"), "spec.rules.overridePaths[0]"},
     {"policy-isolation", POLICY("{rules: {isolation: None}}"), POLICY("{rules: {isolation: Required}}"), "spec.rules.isolation"},
     {"policy-required-label", POLICY("{rules: {requiredLabels: [\"a b\"]}}"), POLICY("{rules: {requiredLabels: [a, b.c/d]}}"), "spec.rules.requiredLabels[0]"},
     {"policy-required-label", POLICY("{rules: {requiredLabels: [kubevirt.io/vm]}}"), POLICY("{rules: {requiredLabels: []}}"), "spec.rules.requiredLabels[0]"},
@@ -335,6 +349,7 @@ static const struct maker makers[] = {
     {"target.large", CLONE_HEAD ", target: {annotations: {", "k%zu: " TEXT_3K ",", "}}}}", ITEMS},
     {"guest.user", CLONE_HEAD ", guest: {cloudInit: Replace, userData: ", "x", "}}}", ONE_BYTE},
     {"guest.network", CLONE_HEAD ", guest: {cloudInit: Replace, userData: a, networkData: ", "x", "}}}", ONE_BYTE},
+    {"target.overrides", CLONE_HEAD ", target: {overrides: {a: [", "k%zu,", "]}}}}", ITEMS},
     {"target.map", CLONE_HEAD ", target: {network: {map: [", "{from: n%zu, to: a},", "]}}}}", ITEMS},
     {"target.from", CLONE_HEAD ", target: {network: {map: [{to: a, from: ", "x", "}]}}}}", CHARACTERS},
     {"target.keep", CLONE_HEAD ", target: {keepAnnotations: [", "k%zu,", "]}}}", ITEMS},
