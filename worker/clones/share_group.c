@@ -407,6 +407,16 @@ void share_group_freed(const struct clone_table *all, const struct clone *self)
         }
 }
 
+static bool waits_to_share(const struct clone *e)
+{
+    return e->share.key && !e->final && !e->share.deleted && !e->share.begun;
+}
+
+bool share_group_equal(const struct clone *x, const struct clone *y)
+{
+    return waits_to_share(x) && waits_to_share(y) && str_eq(x->share.key, y->share.key);
+}
+
 static struct clone *next_turn(const struct clone_table *all, const struct clone *self)
 {
     const char *owner = str_or(self->share.owner_uid, self->uid);

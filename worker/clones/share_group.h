@@ -29,6 +29,8 @@ void share_group_note(const struct share_group *p, const struct clone_state *v,
 /* The reply to the write that closes self's group has come: from now on its record alone says who
    is in the group. */
 void share_group_freed(const struct clone_table *all, const struct clone *self);
+/* Neither has begun, and both wait for the same snapshot as far as their specs say. */
+bool share_group_equal(const struct clone *x, const struct clone *y);
 /* For a new leader, before it admits any clone. A clone on the list of another's freeze or cut
    continues without waiting for its turn. So it counts as holding its slot already. */
 void share_group_hold_listed(struct clone_table *all, struct now now);

@@ -281,6 +281,7 @@ struct clone_state {
         enum reason reason;
         const char *why;
         int64_t until_ms;
+        bool taken_along; /* for the snapshot that another clone is about to take, and no other */
     } policy;
     const char *unguard; /* the patch that takes our finalizer off where an apply of ours has not */
     int64_t clock_ahead_ms; /* our clock of the API server's, as far as it is known */

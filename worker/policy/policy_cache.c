@@ -198,8 +198,16 @@ static const char *texts(struct arena *a, const struct policy_findings *f,
 static bool worker_is_busy(const struct turn *t, const struct policy_case *c)
 {
     return c->max_in_flight &&
-           (usage_count(t->u, USAGE_OF_CLUSTER, NULL, t->h) >= c->max_in_flight ||
+           ((!c->has_place &&
+             usage_count(t->u, USAGE_OF_CLUSTER, NULL, t->h) >= c->max_in_flight) ||
             usage_behind(t->u, t->h, OWN_LIMIT, OWN_RULE, USAGE_OF_CLUSTER, NULL));
+}
+
+/* A cut of its own later would cost the source one freeze more. What is taken along has a bound, or
+   many of one tenant would stand before the others for good. */
+static bool goes_along(const struct turn *t, const struct policy_case *c)
+{
+    return c->taken_along && usage_count(t->u, USAGE_OF_CLUSTER, NULL, t->h) < 2 * c->max_in_flight;
 }
 
 static struct policy_verdict conclude(struct arena *a, const struct turn *t,
@@ -226,7 +234,10 @@ static struct policy_verdict conclude(struct arena *a, const struct turn *t,
             if (f->items[i].effect == POLICY_WAIT)
                 wait_in_queue(t, c, &f->items[i]);
     }
-    if (worker_is_busy(t, c)) {
+    if (!worker_is_busy(t, c))
+        return v;
+    v.taken_along = !v.reason && goes_along(t, c);
+    if (!v.taken_along) {
         usage_wait(t->u, t->h, OWN_LIMIT, OWN_RULE, USAGE_OF_CLUSTER, NULL);
         if (!v.reason)
             v.why = arena_printf(

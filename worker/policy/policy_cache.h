@@ -39,6 +39,10 @@ struct policy_case {
     /* The limits apply: it could go on at once and has not begun. */
     bool competes;
     int64_t max_in_flight; /* the worker's own limit, in the queue of no policy; 0: none */
+    /* One that is under way is about to take the snapshot for this one, too: the worker's own limit
+       holds it back only at twice its figure. */
+    bool taken_along;
+    bool has_place; /* and was let go by that limit before, for itself */
     int64_t snapshots_kept, snapshots_wanted;
 };
 
@@ -46,6 +50,7 @@ struct policy_verdict {
     enum reason reason; /* REASON_NONE: permitted */
     const char *why;    /* names the policies; from the arena */
     int64_t until_ms;   /* of a window: look again then; 0: something has to change */
+    bool taken_along;   /* permitted for that alone */
 };
 
 /* Judges, and puts h into the queues of the limits that hold it back, and into no other. found:

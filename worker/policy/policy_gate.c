@@ -5,6 +5,7 @@
 
 #include "apimachinery/quantity.h"
 #include "base/str.h"
+#include "clones/share_group.h"
 #include "json/json.h"
 #include "observe/observe.h"
 #include "observe/ours.h"
@@ -218,6 +219,27 @@ void policy_gate_raise_cuts(const void *arg, const struct kube_object *o, struct
     v->least = policy_least_consistency(p->policies->items, p->policies->count, &r);
 }
 
+/* An equal one with a slot of its own has not closed its group yet. */
+static bool may_go_along(const struct policy_gate *p, const struct clone *e)
+{
+    if (!e->share.key)
+        return false;
+    for (const struct clone *o = clone_table_beside(p->clones, e); o; o = o->same_source_next)
+        if (o != e && o->usage.holds && !o->taken_along && share_group_equal(o, e))
+            return true;
+    return false;
+}
+
+/* Those that the worker's own limit holds back hear of it. */
+static void take_along(const struct policy_gate *p, struct clone *e)
+{
+    if (!e->share.key || e->taken_along)
+        return;
+    for (struct clone *o = clone_table_beside(p->clones, e); o; o = o->same_source_next)
+        if (o != e && !o->usage.holds && o->usage.queue_count && share_group_equal(o, e))
+            p->clones->usage.wake(p->clones->usage.arg, &o->usage);
+}
+
 static void judge_begin(const struct policy_gate *p, struct clone *e, const struct kube_object *o,
                         struct clone_state *v, struct policy_findings *found)
 {
@@ -230,6 +252,8 @@ static void judge_begin(const struct policy_gate *p, struct clone *e, const stru
         .request = request_of(p, o, v, plan),
         .competes = could,
         .max_in_flight = p->max_in_flight,
+        .has_place = e->usage.holds && !e->taken_along,
+        .taken_along = could && may_go_along(p, e),
         .snapshots_kept = snapshots_kept(p, e, v),
         .snapshots_wanted = (int64_t)e->disk_count,
     };
@@ -240,8 +264,11 @@ static void judge_begin(const struct policy_gate *p, struct clone *e, const stru
     v->policy.reason = verdict.reason;
     v->policy.why = verdict.why;
     v->policy.until_ms = verdict.until_ms;
+    v->policy.taken_along = verdict.taken_along;
     if (begun)
         return;
+    bool held = e->usage.holds;
+    e->taken_along = verdict.taken_along;
     /* Reserve the slot now, before anything is written, so that the next clone judged in this pass
        sees it as taken. */
     if (could && !verdict.reason)
@@ -249,6 +276,8 @@ static void judge_begin(const struct policy_gate *p, struct clone *e, const stru
     /* That it has begun may be stored, though it has to wait again as far as the caches know. */
     else if (!e->announced.base)
         usage_drop(&p->clones->usage, &e->usage);
+    if (!held && e->usage.holds)
+        take_along(p, e);
 }
 
 void policy_gate_judge(const struct policy_gate *p, struct clone *e, const struct kube_object *o,

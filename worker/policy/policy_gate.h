@@ -3,6 +3,9 @@
  * and takes or gives back the clone's slot. Afterwards state.policy holds the verdict, for
  * clone_decide. It does not judge a clone that is past its cut, failed, finished or being deleted,
  * so that a policy edited later never touches it.
+ *
+ * The worker's own limit (--max-in-flight) spares those that are equal to a clone which goes on and
+ * has not taken its snapshot: they share that snapshot, up to twice the limit in all.
  */
 #ifndef POLICY_POLICY_GATE_H
 #define POLICY_POLICY_GATE_H

@@ -14,14 +14,26 @@ static enum step_status follow_leader(const struct clone_state *v, struct why *w
     return STEP_WAIT;
 }
 
+/* It has no place of its own among those under way (policy/policy_gate.h). */
+static enum step_status await_the_other(struct why *why, const struct clone_state *v)
+{
+    why_set(why, REASON_SHARED_SNAPSHOT,
+            "an equal Wukong that is under way is about to take the snapshot for this clone, too");
+    why->again_ms = v->now.wall_ms + FOLLOW_POLL_MS;
+    return STEP_WAIT;
+}
+
 enum step_status step_share_check(const struct clone_state *v, struct why *why)
 {
     const struct share_status *s = &v->share;
     if (share_begun(&v->record))
         return STEP_DONE;
     switch (s->role) {
-    case SHARE_NONE:
     case SHARE_LEAD:
+        if (v->policy.taken_along && !s->member_count)
+            return await_the_other(why, v);
+        return STEP_DONE;
+    case SHARE_NONE:
         return STEP_DONE;
     case SHARE_LINGER:
         why_set(why, REASON_SHARED_SNAPSHOT,

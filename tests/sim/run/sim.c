@@ -309,7 +309,7 @@ static void start_process(void *arg)
         .cross_namespace = true,
         .identity = p->identity,
         .unfreeze_timeout_ms = SIM_UNFREEZE_MS,
-        .max_in_flight = s->max_in_flight,
+        .max_in_flight = traits_in_flight(s),
         .max_frozen = s->max_frozen,
         .lost_lease = lost_lease,
         .arg = p,

@@ -193,6 +193,8 @@ void traits_source(struct sim *s, const char *name, cJSON *vm, cJSON *instance_s
 /* A preference gives it a persistent TPM: it cannot be cloned. */
 void traits_hide_state(struct sim *s, const char *name, cJSON *vm);
 void traits_wukong(struct sim *s, cJSON *wukong);
+/* The workers' --max-in-flight. */
+unsigned traits_in_flight(const struct sim *s);
 
 /* --- webhook_stub.c: the webhook's key and stamp, for clones from another namespace --- */
 

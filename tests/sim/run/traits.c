@@ -16,6 +16,10 @@
 #define HOOKED_PER_MILLE 250
 #define RESTORED_PER_MILLE 60
 
+/* Of the workers: they run no more clones at once than that. */
+#define NARROW_PER_MILLE 250
+#define NARROW_IN_FLIGHT 2
+
 bool trait(const struct sim *s, const char *what, const char *whose, unsigned per_mille)
 {
     CLEANUP_FREE char *text = xasprintf("%" PRIu64 "/%s/%s", s->seed, what, whose);
@@ -56,4 +60,9 @@ void traits_wukong(struct sim *s, cJSON *wukong)
         if (trait(s, "guarded", json_str(wukong, "metadata.name"), 500))
             jt_add(wukong, "metadata.finalizers", WUKONG_FINALIZER);
     }
+}
+
+unsigned traits_in_flight(const struct sim *s)
+{
+    return trait(s, "narrow", "", NARROW_PER_MILLE) ? NARROW_IN_FLIGHT : s->max_in_flight;
 }

@@ -98,7 +98,8 @@ static struct clone_usage usage(const char *key, int64_t created_s, const char *
         .key = key, .uid = key, .created_ms = created_s * 1000, .ns = "lab", .source = source};
 }
 
-static int64_t max_in_flight; /* of the next judgements */
+static int64_t max_in_flight;       /* of the next judgements */
+static bool taken_along, has_place; /* and these, too */
 
 static struct policy_verdict judge_at(struct bench *b, struct clone_usage *h, bool competes,
                                       enum clone_type type, int64_t now_ms)
@@ -115,6 +116,8 @@ static struct policy_verdict judge_at(struct bench *b, struct clone_usage *h, bo
         .request = {.wukong = &wukong, .effective = &effective, .now_ms = now_ms},
         .competes = competes,
         .max_in_flight = max_in_flight,
+        .taken_along = taken_along,
+        .has_place = has_place,
         .snapshots_kept = 4,
         .snapshots_wanted = 2};
     CLEANUP_FREE struct policy_findings *found = xcalloc(1, sizeof *found);
@@ -428,6 +431,39 @@ static void test_own_limit(void **state)
     bench_release(&b);
 }
 
+/* Who shares the cut of one that goes on needs no place of its own, up to twice the limit. */
+static void test_own_limit_takes_along(void **state)
+{
+    static const struct {
+        int64_t held, limit;
+        bool along, placed, policy;
+        char end; /* it (g)oes on, goes (a)long or (w)aits */
+    } rows[] = {{0, 1, true, false, false, 'g'}, {1, 1, false, false, false, 'w'},
+                {1, 1, true, false, false, 'a'}, {2, 1, true, false, false, 'w'},
+                {2, 1, false, true, false, 'g'}, {5, 3, true, false, false, 'a'},
+                {6, 3, true, false, false, 'w'}, {1, 1, true, false, true, 'w'}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct bench b;
+        bench_init(&b, rows[i].policy ? "{'limits':{'concurrentPerCluster':1}}" : NULL, NULL);
+        struct clone_usage busy[6], h = usage("lab/h", 20, "lab/shop");
+        for (int64_t k = 0; k < rows[i].held; k++) {
+            busy[k] = usage("lab/busy", 1, "lab/shop");
+            usage_hold(&b.usage, &busy[k]);
+        }
+        max_in_flight = rows[i].limit, taken_along = rows[i].along, has_place = rows[i].placed;
+        struct policy_verdict v = judge_at(&b, &h, true, CLONE_RUNNING, at(NOON));
+        assert_int_equal(v.reason ? 'w' : v.taken_along ? 'a' : 'g', rows[i].end);
+        assert_int_equal(h.queue_count > 0, rows[i].end == 'w');
+        for (int64_t k = 0; k < rows[i].held; k++)
+            usage_forget(&b.usage, &busy[k]);
+        usage_forget(&b.usage, &h);
+        bench_release(&b);
+    }
+    max_in_flight = 0;
+    taken_along = has_place = false;
+}
+
 /* One that is deleted in line lets the next one go on. */
 static void test_the_first_leaves(void **state)
 {
@@ -557,6 +593,7 @@ int main(void)
         cmocka_unit_test(test_the_first_leaves),
         cmocka_unit_test(test_long_text),
         cmocka_unit_test(test_own_limit),
+        cmocka_unit_test(test_own_limit_takes_along),
         cmocka_unit_test(test_the_end_wakes_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
