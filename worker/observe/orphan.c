@@ -151,6 +151,7 @@ struct need {
     const struct clone_state *v;
     const struct cache_reader *caches;
     enum worker_kind kind;
+    bool temporary; /* no disk hangs on any of the leftovers once it is filled */
     bool found;
 };
 
@@ -161,6 +162,8 @@ static bool note_bearer(void *arg, const struct kube_object *o)
     static const int64_t replicas[] = {1, LIMIT_REPLICAS};
     struct need *n = arg;
     const struct wukong *w = n->v->wukong;
+    if (n->temporary && (n->kind == KIND_VM || str_eq(kube_object_field(o, F_PHASE), "Bound")))
+        return true;
     for (size_t i = 0; i < ARRAY_LEN(replicas); i++) {
         const struct ours_clone maker = {
             .uid = w->uid, .name = w->name, .ns = w->ns, .replicas = replicas[i]};
@@ -174,6 +177,15 @@ static const struct kube_object *content_of(const struct need *n, const struct l
 {
     const char *name = left->kind == KIND_CONTENT ? left->name : left->content;
     return name ? n->caches->get(n->caches->arg, KIND_CONTENT, "", name) : NULL;
+}
+
+/* A snapshot whose content the clone has not made its own. Machines that are there keep no such: a
+   clone with reclaimPolicy Retain whose Wukong went by force would leave it for good. */
+static bool is_temporary(const struct need *n, const struct leftover *left)
+{
+    const struct kube_object *content = content_of(n, left);
+    return left->kind == KIND_SNAPSHOT && !left->member_of && content &&
+           !str_eq(content->label, n->v->wukong->uid);
 }
 
 /* Of whatever clone or user: a claim that is not filled, or whose disk hangs on its parent. A class
@@ -202,7 +214,9 @@ static bool note_restorer(void *arg, const struct kube_object *o)
 bool orphan_is_needed(const struct clone_state *v, const struct cache_reader *c)
 {
     static const enum worker_kind kinds[] = {KIND_VM, KIND_PVC, KIND_DATA_VOLUME};
-    struct need need = {.v = v, .caches = c};
+    struct need need = {.v = v, .caches = c, .temporary = true};
+    for (size_t i = 0; i < v->ours_count; i++)
+        need.temporary &= is_temporary(&need, &v->ours[i]);
     for (size_t i = 0; i < ARRAY_LEN(kinds) && !need.found; i++) {
         need.kind = kinds[i];
         c->each(c->arg, need.kind, v->wukong->uid, note_bearer, &need);

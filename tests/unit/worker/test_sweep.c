@@ -50,6 +50,15 @@
     "\"dataSource\":{\"kind\":\"VolumeSnapshot\",\"name\":\"" NAME                                 \
     "\"}},\"status\":{\"phase\":\"" phase "\"}}"
 
+#define CONTENT(policy, labels)                                                                    \
+    "{\"apiVersion\":\"snapshot.storage.k8s.io/"                                                   \
+    "v1\",\"kind\":\"VolumeSnapshotContent\",\"metadata\":"                                        \
+    "{\"name\":\"snapcontent-s1\",\"uid\":\"t1\",\"resourceVersion\":\"5\"" labels "},\"spec\":{"  \
+    "\"deletionPolicy\":\"" policy "\",\"driver\":\"d\",\"source\":{\"volumeHandle\":\"h\"},"      \
+    "\"volumeSnapshotRef\":{\"name\":\"" NAME "\",\"namespace\":\"shop\",\"uid\":\"s1\"}},"        \
+    "\"status\":{\"snapshotHandle\":\"s\",\"creationTime\":1767322800000000000,"                   \
+    "\"readyToUse\":true}}"
+
 struct cluster {
     struct fake fake;
     struct rng rng;
@@ -57,6 +66,7 @@ struct cluster {
     const char *snapshot;      /* NULL: none */
     const char *wukong;        /* what a read of it answers; NULL: 404 */
     const char *claim;         /* NULL: none */
+    const char *content;       /* NULL: none */
     const char *not_found;     /* the message of that 404 */
     bool broken;               /* reads of the Wukong are answered with 500 */
     int64_t first_ms, last_ms; /* reads of the Wukong */
@@ -88,6 +98,7 @@ static void answer_list(struct cluster *x, struct kube_call *c)
 {
     const char *items = on_path(c, "/volumesnapshots?")          ? x->snapshot
                         : on_path(c, "/persistentvolumeclaims?") ? x->claim
+                        : on_path(c, "/volumesnapshotcontents?") ? x->content
                                                                  : NULL;
     CLEANUP_FREE char *list =
         xasprintf("{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[%s]}", str_or(items, ""));
@@ -106,7 +117,7 @@ static bool answer_one(struct cluster *x)
         } else if (get && on_path(c, "/volumesnapshots/")) {
             fake_answer(&x->fake, c, x->snapshot ? 200 : 404, str_or(x->snapshot, "{}"));
         } else if (get && on_path(c, "/volumesnapshotcontents/")) {
-            fake_answer(&x->fake, c, 404, "{}");
+            fake_answer(&x->fake, c, x->content ? 200 : 404, str_or(x->content, "{}"));
         } else if (get) {
             answer_list(x, c);
         } else {
@@ -253,18 +264,29 @@ static void test_what_claims_need(void **state)
     static const struct {
         const char *claim;
         bool needs;
+        const char *content;
     } rows[] = {
-        {CLAIM("team", "copy-d0", CLAIM_LABELS, "Bound"), true},
-        {CLAIM("team", "copy-vm-3-d0", CLAIM_LABELS, "Bound"), false}, /* of machine 0 it is not */
-        {CLAIM("shop", "copy-d0", CLAIM_LABELS, "Bound"), false},
-        {CLAIM("team", "src-d0", CLAIM_LABELS, "Bound"), false},
-        {CLAIM("shop", "c", "", "Pending"), true},
-        {CLAIM("else", "c", "", "Pending"), false},
-        {CLAIM("shop", "c", "", "Bound"), false},
+        {CLAIM("team", "copy-d0", CLAIM_LABELS, "Bound"), true, NULL},
+        {CLAIM("team", "copy-vm-3-d0", CLAIM_LABELS, "Bound"), false,
+         NULL}, /* of machine 0 it is not */
+        {CLAIM("shop", "copy-d0", CLAIM_LABELS, "Bound"), false, NULL},
+        {CLAIM("team", "src-d0", CLAIM_LABELS, "Bound"), false, NULL},
+        {CLAIM("shop", "c", "", "Pending"), true, NULL},
+        {CLAIM("else", "c", "", "Pending"), false, NULL},
+        {CLAIM("shop", "c", "", "Bound"), false, NULL},
+        /* A snapshot that was for the time of the restore alone; a linked clone's bears its label.
+         */
+        {CLAIM("team", "copy-d0", CLAIM_LABELS, "Bound"), false, CONTENT("Delete", "")},
+        {CLAIM("team", "copy-d0", CLAIM_LABELS, "Pending"), true, CONTENT("Delete", "")},
+        {CLAIM("team", "copy-d0", CLAIM_LABELS, "Bound"), true, CONTENT("Retain", "," LABELS)},
+        {CLAIM("shop", "c", "", "Bound"), true, CONTENT("Retain", "," LABELS)},
+        /* Its class retains. */
+        {CLAIM("shop", "c", "", "Bound"), false, CONTENT("Retain", "")},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct cluster x = cluster_of(OURS);
         x.claim = rows[i].claim;
+        x.content = rows[i].content;
         watch_for(&x, 900, NULL);
         if ((x.deleted == 0) != rows[i].needs)
             fail_msg("row %zu: %u deleted", i, x.deleted);
