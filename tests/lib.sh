@@ -21,6 +21,7 @@ wk_packages_of() {
     bed) echo "openssl" ;;
     tidy) echo "clang-format-14" ;;
     analysis) echo "clang-tidy-14 cppcheck" ;;
+    guest) echo "qemu-system-x86 seabios mmdebstrap" ;;
     coverage) echo "lcov" ;;
     lint) echo "clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev cppcheck valgrind lcov" ;;
     *) wk_die "wk_packages_of: nothing known as $1" ;;
@@ -57,6 +58,11 @@ wk_need_packages() {
         apt-get install -y -qq --no-install-recommends $missing; } >/dev/null; then
         wk_die "apt-get could not install: $missing"
     fi
+}
+
+# wk_guest_image: builds the disks of the Debian guest unless they are in the cache.
+wk_guest_image() {
+    tests/cluster/build guest >&2
 }
 
 # wk_at_least VERSION MINIMUM: true when VERSION, like 1.26.3, is not older than MINIMUM.

@@ -58,6 +58,8 @@ def _kubernetes_flags():
 class Part:
     """One folder that builds into one cache folder."""
 
+    when_named = False
+
     def __init__(self, name, folder):
         self.name = name
         self.folder = CLUSTER / folder
@@ -161,6 +163,16 @@ class KubectlPart(Part):
                     os.chmod(out / name, 0o755)
 
 
+class GuestPart(Part):
+    """The disks of a Debian guest (tests/guest). Nothing else needs it, so it is built only when it is
+    named."""
+
+    when_named = True
+
+    def build(self, out, log):
+        _run([str(self.folder / "build"), str(out)], self.folder, dict(os.environ), log)
+
+
 PARTS = [
     KubectlPart("kubectl", "parts/kubectl"),
     GoPart("etcd", "parts/etcd", {"etcd": "."}),
@@ -180,6 +192,7 @@ PARTS = [
     GoPart("flux", "parts/flux", {"kustomize-controller": KUSTOMIZE_CONTROLLER},
            crds=(KUSTOMIZE_CONTROLLER, "config/crd/bases", "*.yaml")),
     GoPart("argo", "parts/argo", {"argo-sync": "."}, also=["../chart/health"]),
+    GuestPart("guest", "../guest/image"),
 ]
 
 
@@ -257,7 +270,7 @@ def build(names=None, say=print):
     """Builds the named parts, or all whose folder exists; returns the number of failures."""
     failures = 0
     for item in PARTS:
-        if names and item.name not in names:
+        if item.name not in names if names else item.when_named:
             continue
         if not item.exists():
             if names:

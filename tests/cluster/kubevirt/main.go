@@ -73,7 +73,13 @@ func serve() error {
 	flag.DurationVar(&opt.Poll, "poll", duration("STANDIN_POLL", 5*time.Second), "how often fsFreezeStatus is looked at")
 	flag.DurationVar(&opt.HandlerTimeout, "handler-timeout", duration("STANDIN_HANDLER_TIMEOUT", 10*time.Second),
 		"how long virt-api waits for virt-handler")
+	qemu := flag.String("qemu", "", "guests are machines of QEMU, started as this JSON says (guest.Image)")
 	flag.Parse()
+	if *qemu != "" {
+		if err := json.Unmarshal([]byte(*qemu), &opt.Image); err != nil {
+			return fmt.Errorf("--qemu: %w", err)
+		}
+	}
 	if opt.Data == "" || opt.State == "" || *cert == "" || *key == "" || *clientCA == "" {
 		return fmt.Errorf("--data, --state, --tls-cert, --tls-key and --client-ca are required")
 	}

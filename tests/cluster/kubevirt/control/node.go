@@ -38,6 +38,7 @@ type Options struct {
 	Agent          time.Duration // until its agent is connected
 	Poll           time.Duration // of fsFreezeStatus (virt-launcher --qemu-fsfreeze-status-interval)
 	HandlerTimeout time.Duration // of virt-api's call to virt-handler (rest/subresource.go: 10 s)
+	Image          *guest.Image  // of the machines of QEMU; nil: guests are programs that write records
 }
 
 // Node plays the one node of the cluster: virt-handler with its launchers and guests.
@@ -54,6 +55,7 @@ type Node struct {
 // machine is a guest with what the launcher knows of it.
 type machine struct {
 	*guest.Guest
+	real                 *guest.Machine // the process of QEMU; nil: the guest is a program that writes records
 	namespace, name, uid string
 	stopPoll             chan struct{}
 	started              time.Time
@@ -135,26 +137,20 @@ func (n *Node) Ensure(ctx context.Context, vmi obj.M) (*machine, error) {
 		m.SetPaused(rules.True(vmi, "Paused") || Switched(vmi, "paused"))
 		return m, nil
 	}
-	disks, err := n.disks(ctx, vmi)
+	g, real, err := n.startGuest(ctx, vmi)
 	if err != nil {
 		return nil, err
 	}
-	interval := Milliseconds(vmi, "write-interval", n.opt.Interval)
-	g, err := guest.Start(guest.Config{
-		Namespace: obj.Str(vmi, "metadata", "namespace"), Name: obj.Str(vmi, "metadata", "name"), UID: uid,
-		Disks: disks, Interval: interval, Torn: Switched(vmi, "torn-writes"),
-		Holds:   Milliseconds(vmi, "windows", 0),
-		CutLock: filepath.Join(n.opt.Data, "cut.lock"), StateDir: n.opt.State, Log: n.Log})
-	if err != nil {
-		return nil, err
-	}
-	m := &machine{Guest: g, namespace: obj.Str(vmi, "metadata", "namespace"), name: obj.Str(vmi, "metadata", "name"),
+	m := &machine{Guest: g, real: real, namespace: obj.Str(vmi, "metadata", "namespace"), name: obj.Str(vmi, "metadata", "name"),
 		uid: uid, stopPoll: make(chan struct{}), started: time.Now()}
 	m.SetPaused(rules.True(vmi, "Paused") || Switched(vmi, "paused"))
 	n.mu.Lock()
 	if other := n.guests[uid]; other != nil {
 		n.mu.Unlock()
 		g.Abandon()
+		if real != nil {
+			real.Kill()
+		}
 		return other, nil
 	}
 	n.guests[uid] = m
@@ -163,21 +159,53 @@ func (n *Node) Ensure(ctx context.Context, vmi obj.M) (*machine, error) {
 	return m, nil
 }
 
-// Stop ends the guest of a VMI that goes.
-func (n *Node) Stop(uid string) {
+func (n *Node) startGuest(ctx context.Context, vmi obj.M) (*guest.Guest, *guest.Machine, error) {
+	config := guest.Config{Namespace: obj.Str(vmi, "metadata", "namespace"), Name: obj.Str(vmi, "metadata", "name"),
+		UID: obj.Str(vmi, "metadata", "uid"), StateDir: n.opt.State, Log: n.Log}
+	if n.opt.Image != nil {
+		real, err := n.startMachine(ctx, vmi)
+		if err != nil {
+			return nil, nil, err
+		}
+		config.Agent = real
+		g, err := guest.Start(config)
+		return g, real, err
+	}
+	disks, err := n.disks(ctx, vmi)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, disk := range disks {
+		config.Disks = append(config.Disks, disk.path)
+	}
+	config.Interval, config.Torn = Milliseconds(vmi, "write-interval", n.opt.Interval), Switched(vmi, "torn-writes")
+	config.Holds = Milliseconds(vmi, "windows", 0)
+	config.CutLock = filepath.Join(n.opt.Data, "cut.lock")
+	g, err := guest.Start(config)
+	return g, nil, err
+}
+
+// Stop ends the guest of a VMI that goes; a machine may take grace to shut down.
+func (n *Node) Stop(uid string, grace time.Duration) {
 	n.mu.Lock()
 	m := n.guests[uid]
 	delete(n.guests, uid)
 	n.mu.Unlock()
 	if m != nil {
 		close(m.stopPoll)
+		if m.real != nil {
+			m.real.PowerDown(grace)
+		}
 		m.Guest.Stop()
 	}
 }
 
+// disk is a volume of a VMI and its file.
+type disk struct{ volume, path string }
+
 // disks are the files behind a VMI's claims, in the order of its volumes.
-func (n *Node) disks(ctx context.Context, vmi obj.M) ([]string, error) {
-	var out []string
+func (n *Node) disks(ctx context.Context, vmi obj.M) ([]disk, error) {
+	var out []disk
 	namespace := obj.Str(vmi, "metadata", "namespace")
 	for _, volume := range obj.List(vmi, "spec", "volumes") {
 		claimName := rules.ClaimOf(volume)
@@ -196,7 +224,7 @@ func (n *Node) disks(ctx context.Context, vmi obj.M) ([]string, error) {
 		if handle == "" {
 			continue // a volume of another kind has no file to write to
 		}
-		out = append(out, filepath.Join(n.opt.Data, "volumes", handle+".img"))
+		out = append(out, disk{obj.Str(volume, "name"), filepath.Join(n.opt.Data, "volumes", handle+".img")})
 	}
 	return out, nil
 }
@@ -205,6 +233,9 @@ func (n *Node) disks(ctx context.Context, vmi obj.M) ([]string, error) {
 func (n *Node) agentConnected(vmi obj.M, m *machine) (bool, time.Duration) {
 	if Switched(vmi, "no-agent") {
 		return false, 0
+	}
+	if m.real != nil {
+		return machineAgent(m)
 	}
 	if left := Milliseconds(vmi, "agent-delay", n.opt.Agent) - time.Since(m.started); left > 0 {
 		return false, left

@@ -196,3 +196,26 @@ func TestJudge(t *testing.T) {
 		}
 	}
 }
+
+// The machine is what its spec says; cloud-init's instance is named after the firmware, so that a clone
+// with a firmware of its own is a new one.
+func TestHardware(t *testing.T) {
+	vmi := annotated(nil)
+	obj.Set(vmi, obj.M{"cpu": obj.M{"sockets": int64(1), "cores": int64(2), "threads": int64(1)},
+		"memory":   obj.M{"guest": "512Mi"},
+		"firmware": obj.M{"uuid": "f-1", "serial": "s-1"},
+		"devices":  obj.M{"disks": []any{obj.M{"name": "data", "serial": "DATA1"}}}}, "spec", "domain")
+	obj.Set(vmi, []any{obj.M{"mac": "02:00:00:00:00:01"}}, "status", "interfaces")
+	if h := hardware(vmi, "x"); h.CPUs != 2 || h.MemoryMiB != 512 || h.UUID != "f-1" || h.Serial != "s-1" ||
+		len(h.MACs) != 1 || h.Seed != nil {
+		t.Errorf("%+v", h)
+	}
+	if serialOf(vmi, "data") != "DATA1" || serialOf(vmi, "root") != "" {
+		t.Error("serials")
+	}
+	obj.Set(vmi, []any{obj.M{"name": "ci", "cloudInitNoCloud": obj.M{"userDataBase64": "I2Nsb3Vk"}}}, "spec", "volumes")
+	seed := hardware(vmi, "x").Seed
+	if seed["user-data"] != "#cloud" || seed["meta-data"] != "{\"instance-id\": \"f-1\", \"local-hostname\": \"n\"}\n" {
+		t.Errorf("%v", seed)
+	}
+}

@@ -27,7 +27,7 @@ func NewVMIController(c *Cluster, n *Node) *VMIController {
 	v.Queue = NewQueue("vmi", v.reconcile)
 	c.On(VMIs, func(o obj.M) {
 		if c.CachedOne(VMIs, obj.Str(o, "metadata", "namespace"), obj.Str(o, "metadata", "name")) == nil {
-			n.Stop(obj.Str(o, "metadata", "uid"))
+			n.Stop(obj.Str(o, "metadata", "uid"), 0)
 		}
 		v.Queue.Add(Key(o))
 	})
@@ -88,7 +88,7 @@ func setPhase(vmi obj.M, phase string) {
 // end shuts the guest down: first the phase is final, then the finalizers go. The VM's controller sees
 // the phase in between (vm.go updateStatus removes its finalizer only from a final VMI).
 func (v *VMIController) end(vmi obj.M) {
-	v.Node.Stop(obj.Str(vmi, "metadata", "uid"))
+	v.Node.Stop(obj.Str(vmi, "metadata", "uid"), grace(vmi))
 	if !rules.Final(vmi) {
 		if obj.Str(vmi, "status", "phase") == "Running" {
 			setPhase(vmi, "Succeeded")
@@ -363,6 +363,10 @@ func (v *VMIController) running(ctx context.Context, vmi obj.M) (time.Duration, 
 	if err != nil {
 		v.Event(ctx, vmi, "Warning", "SyncFailed", "guest cannot start: %v", err)
 		return time.Second, nil
+	}
+	if m.ended() {
+		v.end(vmi)
+		return 0, nil
 	}
 	if Switched(vmi, "paused") {
 		SetCondition(vmi, "Paused", "True", "PausedByUser", "VMI was paused by user")

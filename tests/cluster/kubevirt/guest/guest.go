@@ -25,6 +25,8 @@ type Config struct {
 	CutLock  string
 	StateDir string // where a frozen guest is remembered; "": nowhere
 	Log      *FreezeLog
+	// Agent of a guest that is a machine of its own; nil: the guest is the writer of records here.
+	Agent Agent
 }
 
 // Guest is one running machine. Its freeze and thaw are those of virt-launcher
@@ -170,6 +172,11 @@ func (g *Guest) Freeze(user string, seconds int32) error {
 		g.log(Entry{Event: EventStillFrozen, User: user, Freezer: g.state.Freezer, Last: g.next - 1})
 		return nil
 	}
+	if g.cfg.Agent != nil {
+		if err := g.cfg.Agent.Freeze(); err != nil {
+			return err
+		}
+	}
 	// Whoever holds the lock finds every record whole, and a pwrite is seen by every reader at once:
 	// there is nothing left to flush, and no fsync of the test machine's disk in the freeze's time.
 	g.disarm()
@@ -205,6 +212,11 @@ func (g *Guest) Unfreeze(user string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.disarm()
+	if g.cfg.Agent != nil {
+		if err := g.cfg.Agent.Thaw(); err != nil {
+			return err
+		}
+	}
 	released := g.state.Released
 	if released {
 		g.state = frozen{}
@@ -256,6 +268,9 @@ func (g *Guest) arm(d time.Duration) {
 		defer g.mu.Unlock()
 		if g.timer == timer && !g.stopped {
 			g.timer = nil
+			if g.cfg.Agent != nil && g.cfg.Agent.Thaw() != nil {
+				return // it stays frozen, as a guest does whose agent does not answer its launcher
+			}
 			g.thaw(EventSafetyThawed, "")
 		}
 	})
