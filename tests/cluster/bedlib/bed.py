@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import install, parts, pki, ports, process, services
+from . import guard, install, parts, pki, ports, process, services
 from .kube import Kube
 
 # Unix socket paths end at 107 bytes; the longest below the bed's folder is data/csi.sock.
@@ -37,6 +37,7 @@ class Bed:
         self.folder = Path(folder).resolve()
         self._admin = None
         self._config = None
+        self._guard = None
         self._processes = {}
 
     # ---- where things lie -----------------------------------------------------------------------
@@ -255,7 +256,8 @@ class Bed:
         """Brings the bed up. `wanted` names parts (what they need is added); default: all that are
         built. `options` are kept in bed.json: webhook, worker (binaries), asan, chart (False:
         without the chart's objects), chart_values, args ({part: further arguments}), …
-        `owner` is the pid whose death makes this bed an orphan (see reap_orphans)."""
+        `owner` is the pid whose death makes this bed an orphan: its guard takes it down, or if that was
+        killed too, the next run does (see reap_orphans)."""
         began = time.monotonic()
         if self.exists():
             raise BedError(f"there is a bed in {self.folder} already; take it down first")
@@ -268,6 +270,8 @@ class Bed:
                         "owner": None}
         if owner:
             self._config["owner"] = {"pid": owner, "start": process.start_time(owner)}
+        if owner == os.getpid():
+            self._guard, self._config["guard"] = guard.watch(self.folder)
         self.save()
         try:
             self._config["parts"] = services.select(wanted, options)
@@ -356,10 +360,23 @@ class Bed:
         except (BedError, json.JSONDecodeError, KeyError):
             pass
         self._config = None
+        self._dismiss_guard()
         if keep:
             (self.folder / "bed.json").unlink(missing_ok=True)
         elif self.folder.is_dir() and (self.run.is_dir() or self.logs.is_dir()):
             shutil.rmtree(self.folder)
+
+
+    def disown(self):
+        """The bed stays when this process ends."""
+        self.config["owner"] = None
+        self.save()
+        self._dismiss_guard()
+
+    def _dismiss_guard(self):
+        if self._guard is not None:
+            pipe, self._guard = self._guard, None
+            guard.release(pipe)
 
 
 class Lock:

@@ -270,20 +270,37 @@ class Beds(unittest.TestCase):
         Bed(self.scratch / "x").down()
         self.assertEqual(began, process.start_time(stranger.pid))
 
-    def test_a_bed_whose_owner_was_killed_is_taken_down_by_the_next_run(self):
+    def owned(self, folder):
+        """(owner, pid of its etcd, pid of its guard) of a bed that a process of its own has brought up."""
         code = ("import sys, time; sys.path.insert(0, sys.argv[1])\n"
                 "from bedlib.bed import Bed\nimport os\n"
                 "Bed(sys.argv[2]).up(['etcd', 'apiserver'], owner=os.getpid())\n"
                 "print('up', flush=True); time.sleep(120)\n")
-        folder = (self.scratch / "orphan").resolve()
         owner = subprocess.Popen([sys.executable, "-B", "-c", code, str(parts.CLUSTER), str(folder)],
                                  stdout=subprocess.PIPE, text=True)
         self.assertEqual("up\n", owner.stdout.readline())
-        pid = Bed(folder).process("etcd").pid()
-        self.assertNotIn(folder, reap_orphans())
-        owner.send_signal(signal.SIGKILL)
+        self.addCleanup(owner.stdout.close)
+        return owner, Bed(folder).process("etcd").pid(), Bed(folder).config["guard"]
+
+    def test_a_bed_is_taken_down_when_its_owner_is_killed(self):
+        """By its guard: also what was started and is not noted yet."""
+        folder = (self.scratch / "guarded").resolve()
+        owner, pid, _ = self.owned(folder)
+        unnoted = subprocess.Popen(["sleep", "300"], cwd=folder)
+        owner.kill()
         owner.wait()
-        owner.stdout.close()
+        harness.wait_for(lambda: not folder.exists(), 30, "the bed to be gone")
+        self.assertIsNone(process.start_time(pid))
+        self.assertEqual(-signal.SIGKILL, unnoted.wait(30))
+
+    def test_a_bed_whose_owner_was_killed_is_taken_down_by_the_next_run(self):
+        """When its guard was killed, too."""
+        folder = (self.scratch / "orphan").resolve()
+        owner, pid, guard = self.owned(folder)
+        self.assertNotIn(folder, reap_orphans())
+        os.kill(guard, signal.SIGKILL)
+        owner.kill()
+        owner.wait()
         self.assertIn(folder, reap_orphans())
         self.assertIsNone(process.start_time(pid))
 
