@@ -13,6 +13,13 @@ wk_die() {
     exit 1
 }
 
+# wk_supervised "$0" "$@": goes on below a supervisor, so that an interrupt leaves nothing behind.
+wk_supervised() {
+    [ "${WUKONG_SUPERVISED:-}" != "$PPID" ] || return 0
+    command -v python3 >/dev/null || wk_die "Missing tools, please install: python3 3.9 or newer"
+    exec python3 -B tests/supervise.py "$@"
+}
+
 # wk_packages_of WHAT: the Debian packages that building or testing WHAT needs.
 wk_packages_of() {
     case $1 in

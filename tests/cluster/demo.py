@@ -7,6 +7,8 @@ the freeze log of the KubeVirt stand-in, not from what the product says.
 
 import argparse
 import os
+import re
+import signal
 import subprocess
 import sys
 import threading
@@ -17,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.dont_write_bytecode = True
 
 from bedlib import bed as beds  # noqa: E402
-from bedlib import harness, objects, vms  # noqa: E402
+from bedlib import harness, objects, parts, progress, services, vms  # noqa: E402
 
 NAMESPACE = "demo"
 WRONG = """\
@@ -150,26 +152,84 @@ class Demo(vms.CloneCase):
               "not copied: it booted from the disks.", flush=True)
 
 
-def bring_up(bed):
-    from bedlib import parts, services
+def product_log(log):
+    """How far ninja is, by the last of its lines."""
+    try:
+        steps = re.findall(r"^\[(\d+/\d+)\]", log.read_text(errors="replace"), re.M)
+    except OSError:
+        return ""
+    return f"{steps[-1]} files" if steps else ""
+
+
+def build_product(shown, log):
+    root = services.REPOSITORY
+    shown.begin("webhook and worker", lambda: product_log(log))
+    with open(log, "w") as out:
+        for command in (["cmake", "--preset", "release", "-DWUKONG_TESTS=OFF"],
+                        ["cmake", "--build", "--preset", "release", "--target", "wukong-webhook",
+                         "wukong-worker"]):
+            if subprocess.run(command, cwd=root, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                              check=False).returncode:
+                tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+                raise beds.BedError(f"the programs could not be built\n{tail}")
+    shown.end()
+
+
+def build(bed):
+    """What this demo runs and nothing else."""
     options = {part: os.environ[f"WUKONG_{part.upper()}"] for part in ("webhook", "worker")
                if os.environ.get(f"WUKONG_{part.upper()}")}
     options["asan"] = bool(os.environ.get("WUKONG_BED_ASAN"))
-    chosen = services.select(None, options)
-    for part in vms.PARTS:
-        if part not in chosen:
-            raise beds.BedError(f"{part} is not built")
-    if parts.build(services.built_from(chosen), say=lambda line: None):
-        raise beds.BedError("parts of the bed could not be built")
+    given = options["asan"] or {"webhook", "worker"} <= options.keys()
+    chosen = services.select(vms.PARTS, options)
+    needed = services.built_from(chosen)
+    missing = parts.absent(needed)
+    print(f"== Building {'' if given else 'the webhook, the worker and '}the parts of the control plane, "
+          f"{len(missing)} of {len(needed)}; they are kept in {parts.cache_root()}", file=sys.stderr, flush=True)
+    with progress.Progress(len(missing) + (not given)) as shown:
+        if not given:
+            build_product(shown, bed.folder.parent / "demo-build.log")
+        say = lambda line: None if line.endswith(" cached") else shown.say(f"   {line}")  # noqa: E731
+        if parts.build(needed, say, shown):
+            raise beds.BedError("parts of the bed could not be built")
+    return chosen, options
+
+
+def bring_up(bed):
+    chosen, options = build(bed)
     print("== etcd, kube-apiserver, controllers, CSI sidecars, webhook and worker start", flush=True)
-    bed.up(chosen, options, say=lambda line: None if line.startswith(" ") else print(line, flush=True))
+    bed.up(chosen, options, owner=os.getpid(),
+           say=lambda line: None if line.startswith(" ") else print(line, flush=True))
     vms.wait_leading(bed)
+
+
+NEXT = """
+What to try next:
+  tests/demo --keep                  the same, and the control plane stays up for you
+  docs/user/walkthrough.md           clone, plan, watch, share, across namespaces, with their output
+  docs/admin/install.md              into a cluster of your own
+  docs/user/spec.md                  every field, by example
+"""
+KEPT = """
+The control plane stays up. What to try next:
+    eval "$(tests/cluster/bed --name demo env)"
+    kubectl describe wk copy -n demo
+    kubectl explain wk.spec
+    kubectl get events -n demo
+and to end it:
+    tests/cluster/bed --name demo down"""
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
 
 
 def main():
     parser = argparse.ArgumentParser(prog="tests/demo")
     parser.add_argument("--keep", action="store_true", help="leave the control plane up")
     keep = parser.parse_args().keep
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupted)
     bed = harness.Bed(beds.default_state() / "demo")
     bed.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with beds.Lock(bed.folder):
@@ -187,13 +247,11 @@ def main():
             bed.down()
             return 130
         if keep:
-            print("\nThe control plane stays up. To look around:\n"
-                  "    eval \"$(tests/cluster/bed --name demo env)\"\n"
-                  "    kubectl describe wk copy -n demo\n"
-                  "and to end it:\n"
-                  "    tests/cluster/bed --name demo down")
+            bed.disown()
+            print(KEPT)
         else:
             bed.down()
+            print(NEXT, end="")
     return 0
 
 

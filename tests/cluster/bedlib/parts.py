@@ -126,10 +126,14 @@ class GoPart(Part):
     def build(self, out, log):
         env = dict(os.environ, CGO_ENABLED="0", GOWORK="off",
                    GOFLAGS="-buildvcs=false -trimpath -mod=readonly")
+        # Go leaves its work behind when it is killed; this folder goes away with ours.
+        env["GOTMPDIR"] = str(out / ".go")
+        (out / ".go").mkdir()
         jobs = str(min(2, os.cpu_count() or 1))
         for binary, package in self.binaries.items():
             flags = " ".join(["-s -w", *self.flags])
-            command = ["go", "build", "-p", jobs, "-ldflags", flags, "-o", str(out / binary), package]
+            # -v: a line per package, by which progress is told.
+            command = ["go", "build", "-v", "-p", jobs, "-ldflags", flags, "-o", str(out / binary), package]
             _run(command, self.folder, env, log)
         for link, target in self.links:
             # A hard link, so that argv[0] names the role without a wrapper.
@@ -142,6 +146,7 @@ class GoPart(Part):
             (out / "crds").mkdir()
             for crd in sorted((Path(source) / inside).glob(*(pattern or ["*storage.k8s.io_*.yaml"]))):
                 shutil.copyfile(crd, out / "crds" / crd.name)
+        shutil.rmtree(out / ".go")
 
 
 class KubectlPart(Part):
@@ -266,8 +271,19 @@ def build_part(item, say=print):
     return target
 
 
-def build(names=None, say=print):
-    """Builds the named parts, or all whose folder exists; returns the number of failures."""
+def _compiled(item):
+    """How far the running build of a part is, by its log."""
+    try:
+        lines = (cache_root() / f"{item.name}.log").read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    count = sum(1 for line in lines if not line.startswith(("+", "go: ")))
+    return f"{count} packages compiled" if count else ""
+
+
+def build(names=None, say=print, progress=None):
+    """Builds the named parts, or all whose folder exists; returns the number of failures. `progress`:
+    a Progress that counts each of them that is not built yet."""
     failures = 0
     for item in PARTS:
         if item.name not in names if names else item.when_named:
@@ -281,8 +297,18 @@ def build(names=None, say=print):
             say(f"{item.name:12} cached")
             continue
         try:
+            if progress:
+                progress.begin(item.name, lambda item=item: _compiled(item))
             build_part(item, say)
         except BuildError as failure:
             say(str(failure))
             failures += 1
+        if progress:
+            progress.end()
     return failures
+
+
+def absent(names=None):
+    """The parts that build() would have to build."""
+    return [item.name for item in PARTS
+            if (not names or item.name in names) and item.exists() and not item.is_built()]
