@@ -1,6 +1,6 @@
 /*
- * docs/rules.md, printed from the table, so that the page cannot say what the code does not; and
- * one rule of it, explained.
+ * docs/user/rules.md, printed from the table, so that the page cannot say what the code does not;
+ * and one rule of it, explained.
  */
 #include <stdio.h>
 #include <string.h>
@@ -101,7 +101,7 @@ static int explain_unknown(const char *id)
     (void)fprintf(
         stderr,
         "kubectl wukong explain: there is no rule \"%s\"%s%s%s\nThe ids stand in brackets in "
-        "the output of 'kubectl wukong lint', and in docs/rules.md.\n",
+        "the output of 'kubectl wukong lint', and in docs/user/rules.md.\n",
         id, near ? " (did you mean " : "", str_or(near, ""), near ? "?)" : "");
     return CLI_USAGE;
 }

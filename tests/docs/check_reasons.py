@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Proves that docs/reasons.md and the table in common/wukong/api/reasons.c tell the same: every reason once,
-in the section of its kind, with the table's own remedy; and that docs/troubleshooting.md names no other.
+"""Proves that docs/user/reasons.md and the table in common/wukong/api/reasons.c tell the same: every reason once,
+in the section of its kind, with the table's own remedy; and that docs/user/troubleshooting.md names no other.
 
 usage: check_reasons.py [ROOT]
 """
@@ -50,19 +50,19 @@ def main():
     if len(wanted) < 30:
         print(f"only {len(wanted)} reasons found in api/reasons.c: has its form changed?")
         return 1
-    told, wrong = page((root / "docs/reasons.md").read_text())
+    told, wrong = page((root / "docs/user/reasons.md").read_text())
     for name in sorted(wanted.keys() | told.keys()):
         if name not in told:
-            wrong.append(f"{name}: not in docs/reasons.md")
+            wrong.append(f"{name}: not in docs/user/reasons.md")
         elif name not in wanted:
             wrong.append(f"{name}: not in api/reasons.c")
         elif wanted[name] != told[name]:
             wrong.append(f"{name}: the code says {wanted[name]}, the page {told[name]}")
     known = set(wanted)
-    trouble = (root / "docs/troubleshooting.md").read_text()
+    trouble = (root / "docs/user/troubleshooting.md").read_text()
     for name in re.findall(r"reason `(\w+)`", trouble):
         if name not in known:
-            wrong.append(f"{name}: docs/troubleshooting.md names a reason that does not exist")
+            wrong.append(f"{name}: docs/user/troubleshooting.md names a reason that does not exist")
     print("\n".join(wrong) or f"{len(wanted)} reasons agree")
     return 1 if wrong else 0
 

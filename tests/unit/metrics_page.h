@@ -1,6 +1,6 @@
 /*
- * Holds docs/metrics.md against what a program exports: every metric registered is on the page
- * under one of the program's headings, with the same labels, and every metric under them is
+ * Holds docs/admin/metrics.md against what a program exports: every metric registered is on the
+ * page under one of the program's headings, with the same labels, and every metric under them is
  * registered.
  */
 #ifndef TESTS_METRICS_PAGE_H
@@ -19,7 +19,7 @@ static inline char *page_section(const char *page, const char *heading)
     CLEANUP_FREE char *title = xasprintf("## %s\n", heading);
     const char *begin = strstr(page, title);
     if (!begin)
-        fail_msg("docs/metrics.md has no heading %s", heading);
+        fail_msg("docs/admin/metrics.md has no heading %s", heading);
     const char *end = strstr(begin + 3, "\n## ");
     return end ? xstrndup(begin, (size_t)(end - begin)) : xstrdup(begin);
 }
@@ -32,7 +32,7 @@ static inline size_t page_registered(const char *exposition, const char *section
         const char *name = line + strlen("# TYPE ");
         CLEANUP_FREE char *row = xasprintf("\n| `%.*s` |", (int)strcspn(name, " "), name);
         if (!strstr(sections, row))
-            fail_msg("%s is not in docs/metrics.md", row);
+            fail_msg("%s is not in docs/admin/metrics.md", row);
         found++;
     }
     return found;
@@ -45,7 +45,7 @@ static inline size_t page_documented(const char *exposition, const char *section
         const char *name = row + strlen("\n| `");
         CLEANUP_FREE char *type = xasprintf("# TYPE %.*s ", (int)strcspn(name, "`"), name);
         if (!strstr(exposition, type))
-            fail_msg("docs/metrics.md promises a metric that is not exported: %s", type);
+            fail_msg("docs/admin/metrics.md promises a metric that is not exported: %s", type);
         found++;
     }
     return found;

@@ -1,6 +1,6 @@
 /*
- * What the worker counts. One place derives it from the change of a record; docs/metrics.md lists
- * the names.
+ * What the worker counts. One place derives it from the change of a record; docs/admin/metrics.md
+ * lists the names.
  */
 #ifndef CLONES_METRICS_H
 #define CLONES_METRICS_H

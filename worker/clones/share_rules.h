@@ -1,8 +1,8 @@
 /*
  * Who shares whose snapshot; pure. Wukongs form a group when they wait for the same source and are
  * equal in all that the snapshot depends on. The oldest one that is ready leads: it takes the
- * snapshot as any clone does. The others take over what it cut. docs/decisions.md says why it is
- * so:
+ * snapshot as any clone does. The others take over what it cut. docs/contributor/decisions.md says
+ * why it is so:
  *
  *   - The leader's record that begins its attempt lists the others (cloneStatus.sharedWith). That
  * one write closes the group: who is not in it when it is stored does not share.

@@ -4,7 +4,7 @@
 #include "base/str.h"
 #include "observe/resources.h"
 
-/* Most drivers have cut by then, and a watch that works has shown it (docs/benchmarks.md). */
+/* Most drivers have cut by then, and a watch that works has shown it (docs/admin/benchmarks.md). */
 #define CUT_LOOK_MS 2000
 
 static bool will_freeze(const struct clone_state *v)

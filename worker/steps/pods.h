@@ -4,7 +4,7 @@
  * source's own that is still ending. KubeVirt asks the same before an offline snapshot
  * (pkg/storage/snapshot/source.go: "source is offline but %d pods using PVCs"). Asked live, by
  * pages, before the first cut and after the last; no cache holds Pods. One that comes after the
- * first list and goes before the second is not seen (docs/troubleshooting.md).
+ * first list and goes before the second is not seen (docs/user/troubleshooting.md).
  */
 #ifndef STEPS_PODS_H
 #define STEPS_PODS_H

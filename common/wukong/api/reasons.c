@@ -53,7 +53,7 @@ const struct reason_info reason_table[] = {
                                        "default, or name one in volumeSnapshotClassName."},
     [REASON_CUT_REFUSED] = {"CutRefused", REASON_WAITS,
                             "Name another VolumeSnapshotClass, or make sure that the guest can be "
-                            "frozen; docs/compatibility.md lists the drivers."},
+                            "frozen; docs/admin/compatibility.md lists the drivers."},
     [REASON_CUT_TOO_SLOW] = {"CutTooSlow", REASON_WAITS,
                              "Use quiesce IfAvailable, another VolumeSnapshotClass, or clone the "
                              "stopped source with cloneType full."},

@@ -1,6 +1,7 @@
 /*
  * The closed list of reasons: in conditions, Events, status.cloneStatus.lastError, metrics and
- * docs/reasons.md. The kind says what the worker does about it, the remedy what a person can do.
+ * docs/user/reasons.md. The kind says what the worker does about it, the remedy what a person can
+ * do.
  */
 #ifndef API_REASONS_H
 #define API_REASONS_H

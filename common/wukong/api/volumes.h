@@ -1,8 +1,8 @@
 /*
  * The table of volume types: what becomes of each volume of a source in its clone. The webhook and
  * `kubectl wukong plan` (through source/facts.c) and the worker (through its target_*.c) read it
- * here, so that none of them can think otherwise of a type than another. docs/differences.md shows
- * it; a test walks it against the schema of KubeVirt's VirtualMachine. Pure.
+ * here, so that none of them can think otherwise of a type than another. docs/user/differences.md
+ * shows it; a test walks it against the schema of KubeVirt's VirtualMachine. Pure.
  */
 #ifndef API_VOLUMES_H
 #define API_VOLUMES_H

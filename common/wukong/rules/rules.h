@@ -1,7 +1,7 @@
 /*
  * The rules, one table to a file (rules_*.c): everything that a Wukong can be refused or warned
- * for. The webhook, the worker's pre-flight, `kubectl wukong lint` and docs/rules.md all come from
- * it, so none can know a rule that another does not.
+ * for. The webhook, the worker's pre-flight, `kubectl wukong lint` and docs/user/rules.md all come
+ * from it, so none can know a rule that another does not.
  *
  * A static rule names the place it looks at (`on`, a path whose [] stands for every item) and a
  * check; the engine (rules/validate.c) calls the check for each value found there that has the type

@@ -412,7 +412,7 @@ const struct rule rules_source[] = {
         .condition = "the class that would take a disk's snapshot does not tell when it is cut",
         .message = "the CSI driver does not report when it cuts this snapshot",
         .remedy = "name another VolumeSnapshotClass, or ask the cluster's admin to correct the "
-                  "class; docs/compatibility.md lists the drivers",
+                  "class; docs/admin/compatibility.md lists the drivers",
         .reason = REASON_CUT_REFUSED,
     },
     {

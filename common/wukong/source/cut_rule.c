@@ -30,7 +30,7 @@ static_assert(ARRAY_LEN(cut_origin_texts) == CUT_ORIGINS, "one text each");
 #define KEEPS_ORDER                                                                                \
     .ordered = true, .why = "the driver cuts a group at one point in time and answers then"
 
-/* The first row that fits counts. Where each was read, and when: docs/compatibility.md. */
+/* The first row that fits counts. Where each was read, and when: docs/admin/compatibility.md. */
 const struct cut_driver cut_drivers[] = {
     {.driver = "local.csi.openebs.io",
      .rule = CUT_RULE_READY,

@@ -5,7 +5,7 @@
  * their answer, a guest writes into the snapshot that is said to be consistent.
  *
  * One table, by driver and parameters of the class, says what is known of each driver; whoever owns
- * the class overrides it by an annotation. docs/compatibility.md has the sources. Pure.
+ * the class overrides it by an annotation. docs/admin/compatibility.md has the sources. Pure.
  */
 #ifndef SOURCE_CUT_RULE_H
 #define SOURCE_CUT_RULE_H

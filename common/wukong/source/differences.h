@@ -3,7 +3,7 @@
  * do not come along, what cloud-init does again, addresses and names that are taken twice. The
  * webhook and `kubectl wukong plan` (through source/facts.c) and the worker tell these same
  * sentences. Pure: trees in, sentences out, each of at most FINDING_WARNING_MAX bytes and at most
- * DIFFERENCES_MAX of them; docs/differences.md explains them. No Secret is read.
+ * DIFFERENCES_MAX of them; docs/user/differences.md explains them. No Secret is read.
  */
 #ifndef SOURCE_DIFFERENCES_H
 #define SOURCE_DIFFERENCES_H

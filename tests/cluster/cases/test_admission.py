@@ -370,7 +370,7 @@ class Updates(Admission):
 
 
 class Records(Admission):
-    """An operator that serves as a gate has the right to patch wukongs/status, as docs/rbac.md gives it."""
+    """An operator that serves as a gate has the right to patch wukongs/status, as docs/admin/rbac.md gives it."""
 
     def setUp(self):
         super().setUp()

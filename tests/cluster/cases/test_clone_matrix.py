@@ -21,7 +21,7 @@ from bedlib import harness, vms  # noqa: E402
 
 harness.quick_storage()
 # What a clone of that type may be made from; a full one needs a source that is stopped, and a VMI
-# that is stopped does not exist (docs/rules.md: vmi-full).
+# that is stopped does not exist (docs/user/rules.md: vmi-full).
 SOURCES = {"running": ("vm", "vm-stopped", "vmi"), "linked": ("vm", "vm-stopped", "vmi"),
            "full": ("vm-stopped",)}
 SELECTIONS = {"all": None,

@@ -1,5 +1,5 @@
 """Proves that whatever the CSI driver and the KubeVirt stand-in can be made to do wrong ends as
-docs/reasons.md has it, in the time that the product allows: what passes by itself is waited out, what
+docs/user/reasons.md has it, in the time that the product allows: what passes by itself is waited out, what
 does not fails with its reason, the words of who failed and the disk's name. Nothing stays behind, and no
 guest is left frozen.
 

@@ -1,4 +1,4 @@
-"""Proves that the programs export the metrics of docs/metrics.md and no others, and that each moves
+"""Proves that the programs export the metrics of docs/admin/metrics.md and no others, and that each moves
 by what it is said to count: a clone that succeeds, one that fails, a refusal, a look-up.
 
 The two pages are read before and after, from the plain ports, as Prometheus would. Bounds that only a

@@ -2,7 +2,7 @@
 
 Skipped unless WUKONG_VIRT_API, WUKONG_VIRT_CONTROLLER and WUKONG_KUBEVIRT_CRDS name them (or the bed
 that WUKONG_BED names has them). bedlib/virtnode.py plays the node: it freezes the guest, writes its
-records and keeps the log by which the clones' bytes are judged. What was found: docs/compatibility.md.
+records and keeps the log by which the clones' bytes are judged. What was found: docs/admin/compatibility.md.
 """
 
 import json

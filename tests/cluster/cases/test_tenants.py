@@ -28,7 +28,7 @@ EDIT = [
     {"apiGroups": ["groupsnapshot.storage.k8s.io"], "resources": ["volumegroupsnapshots"], "verbs": ["*"]},
     {"apiGroups": ["snapshot.kubevirt.io"], "resources": ["virtualmachinesnapshots"], "verbs": ["*"]},
 ]
-# A review may hold the webhook's only thread for this long, reading it included (docs/benchmarks.md); the
+# A review may hold the webhook's only thread for this long, reading it included (docs/admin/benchmarks.md); the
 # API server's and this machine's part in what is measured here come on top.
 REVIEW_S = 1.5
 

@@ -132,8 +132,8 @@ void checkers_restrictions_submitted(struct sim *s, const char *who, const struc
 
 /* An attempt that fails before it was let go, at its deadline while the source is missing, say, is
    numbered as one. It has begun nothing and waited for something other than its turn, so it keeps
-   no slot from the others (docs/policy.md, Limits); whoever was let go meanwhile could not know of
-   it. What has begun names its source's UID, or a further attempt. */
+   no slot from the others (docs/admin/policy.md, Limits); whoever was let go meanwhile could not
+   know of it. What has begun names its source's UID, or a further attempt. */
 static bool under_way(const cJSON *status)
 {
     int64_t attempts = 0;

@@ -266,8 +266,8 @@ void vm_restore(struct sim_cluster *w, const char *ns, const char *name)
     sim_cluster_later(w, rng_range(w->rng, 50, 3000), exchange_claims, ns, name);
 }
 
-/* What leaves no trace is seen only while it lasts (docs/troubleshooting.md), and a worker may be
-   dead for minutes: it does not end in the middle of a clone's cut. */
+/* What leaves no trace is seen only while it lasts (docs/user/troubleshooting.md), and a worker may
+   be dead for minutes: it does not end in the middle of a clone's cut. */
 static bool is_being_cloned(struct sim_cluster *w, const char *ns, const char *name)
 {
     static const char *const steps[] = {"Cut",   "Thaw",           "Snapshots", "Copies",

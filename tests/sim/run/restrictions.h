@@ -49,8 +49,8 @@ void restrictions_vary(struct sim *s, cJSON *wukong);
 /* An admin edits, adds or deletes a policy. */
 void restrictions_act(struct sim *s);
 /* No limit is left that would keep the last clone waiting past the run's end, and no window: a
-   clone that has not begun when its window shuts has its whole time again (docs/policy.md), for
-   ever perhaps. */
+   clone that has not begun when its window shuts has its whole time again (docs/admin/policy.md),
+   for ever perhaps. */
 void restrictions_calm(struct sim *s);
 /* A Wukong has changed: its application hears of it. */
 void restrictions_wukong_changed(struct sim *s, const struct api_object *o);

@@ -1,6 +1,6 @@
 /*
  * Proves that each of the webhook's metrics moves by what it is said to count, and that
- * docs/metrics.md names what the webhook exports and nothing else.
+ * docs/admin/metrics.md names what the webhook exports and nothing else.
  */
 #include <setjmp.h>
 #include <stdarg.h>

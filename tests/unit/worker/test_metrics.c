@@ -1,7 +1,7 @@
 /*
  * Proves that a clone's end, its failures, its steps and its freeze move the metrics that
- * docs/metrics.md promises, once each, that the snapshots held are ours and are there, and that the
- * page names what the worker exports and nothing else.
+ * docs/admin/metrics.md promises, once each, that the snapshots held are ours and are there, and
+ * that the page names what the worker exports and nothing else.
  */
 #include <setjmp.h>
 #include <stdarg.h>

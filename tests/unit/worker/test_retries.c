@@ -5,7 +5,7 @@
  */
 #include "world.h"
 
-/* docs/reasons.md */
+/* docs/user/reasons.md */
 #define FIRST_WAIT_MS 5000
 #define LONGEST_WAIT_MS 120000
 

@@ -1,7 +1,7 @@
 /*
  * Proves that whoever shares another one's cut is counted as under way, though its own record says
  * nothing yet: a leader of yesterday has let it go, and today's would otherwise let as many others
- * go as the limits allow beside it (docs/policy.md, Limits).
+ * go as the limits allow beside it (docs/admin/policy.md, Limits).
  */
 #include "observed_cluster.h"
 

@@ -226,12 +226,12 @@ assert x.getAttribute("tests") == "4" and x.getAttribute("failures") == "2"
 assert len(x.getElementsByTagName("testcase")) == 4 and len(x.getElementsByTagName("failure")) == 2
 PYTHON
 fi
-# The recipes of docs/lint.md: each command line in them runs as it stands there and finds the mistake.
+# The recipes of docs/user/lint.md: each command line in them runs as it stands there and finds the mistake.
 mkdir -p recipes/manifests bin
 ln -s "$lint" bin/kubectl-wukong
 cp bad.yaml recipes/manifests/
-sed -n '/^```yaml/,/^```$/s/.*\(kubectl-wukong lint .*\)/\1/p' "$docs/lint.md" > commands
-[ "$(wc -l < commands)" = 3 ] || { echo "FAILED recipes: not three commands in docs/lint.md" >&2; failures=$((failures + 1)); }
+sed -n '/^```yaml/,/^```$/s/.*\(kubectl-wukong lint .*\)/\1/p' "$docs/user/lint.md" > commands
+[ "$(wc -l < commands)" = 3 ] || { echo "FAILED recipes: not three commands in docs/user/lint.md" >&2; failures=$((failures + 1)); }
 while read -r command; do
     case $command in *manifests*) ;; *) command="$command manifests/bad.yaml" ;; esac # pre-commit adds files
     code=0

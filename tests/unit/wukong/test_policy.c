@@ -1,5 +1,5 @@
 /*
- * Proves that ClonePolicies match, exclude, judge and limit as docs/policy.md has it: every
+ * Proves that ClonePolicies match, exclude, judge and limit as docs/admin/policy.md has it: every
  * matching policy counts, all failures are told, an unreadable one denies, what is unknown never
  * exempts.
  */
