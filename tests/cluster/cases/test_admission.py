@@ -159,7 +159,7 @@ class Refusals(Admission):
                 told = {(cause["field"], cause["message"]) for cause in refusal.causes()}
                 # The cluster may add what only it knows.
                 self.assertEqual(set(), self.as_stored(found[i]) - self.as_stored(told))
-        page = (Path(__file__).resolve().parents[3] / "docs" / "rules.md").read_text()
+        page = (Path(__file__).resolve().parents[3] / "docs" / "user" / "rules.md").read_text()
         listed = {line[0] for line in re.findall(r"^\| `(\S+)` \|(.*)$", page.split("## Changes")[0], re.M)
                   if "| warning |" not in line[1]}
         # Unknown fields are pruned before admission; the path of the request decides about the kind; each

@@ -201,7 +201,7 @@ class Chart(unittest.TestCase):
 
     def test_source_role_of_the_documentation(self):
         """docs/admin/rbac.md: a Role that lets one group clone one VM from a namespace."""
-        text = (install.CHART.parents[1] / "docs" / "rbac.md").read_text()
+        text = (install.CHART.parents[1] / "docs" / "admin" / "rbac.md").read_text()
         manifest = text.split("<!-- role: clone-source -->")[1].split("```yaml\n")[1].split("```")[0]
         for document in yaml_documents(manifest):
             BED.admin().apply_yaml(document, "team")

@@ -51,7 +51,7 @@ class SourceRules(harness.Case):
             subprocess.run([harness.program("test_answers")], check=True, capture_output=True,
                            env={**os.environ, "WUKONG_ROWS": str(path)})
             cls.common, *rows = [json.loads(line) for line in path.read_text().splitlines()]
-        page = (Path(__file__).resolve().parents[3] / "docs" / "rules.md").read_text()
+        page = (Path(__file__).resolve().parents[3] / "docs" / "user" / "rules.md").read_text()
         section = page.split("## The source and the cluster")[1].split("\n## ")[0]
         # id: message
         cls.rules = {line[0]: line[1].split(" | ")[3].strip()
