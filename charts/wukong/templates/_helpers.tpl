@@ -125,8 +125,9 @@ subjects:
 {{- end }}
 {{- end }}
 
+{{/* The image of a component: what it says itself goes before what all share; takes (dict "root" $ "component" ""). */}}
 {{- define "wukong.image" -}}
-{{- $image := .Values.image }}
+{{- $image := merge (dict) (index .root.Values .component).image .root.Values.image }}
 {{- $name := $image.repository }}
 {{- with $image.registry }}{{ $name = printf "%s/%s" (trimSuffix "/" .) $name }}{{ end }}
 {{- if $image.digest }}{{ printf "%s@%s" $name $image.digest }}
