@@ -28,7 +28,8 @@ def fields(crd):
         indent, name = len(match.group(1)), match.group(2)
         while stack and stack[-1][0] >= indent:
             stack.pop()
-        if stack and stack[-1][1] == "properties":
+        # What is below overrides is KubeVirt's.
+        if stack and stack[-1][1] == "properties" and "overrides" not in [n for _, n in stack]:
             found.add(name)
         stack.append((indent, name))
     return found

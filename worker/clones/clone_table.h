@@ -74,9 +74,9 @@ struct clone {
     struct freeze_waiter freeze_waiter;
     /* Its requests while nobody knows whether it can run. */
     struct budget_waiter budget[BUDGET_LANES];
-    bool can_run; /* it has passed the pre-flight, and nothing has held it up since */
+    bool can_run;     /* it has passed the pre-flight, and nothing has held it up since */
     bool taken_along; /* holds its slot because an equal one that goes on has one */
-    bool counted; /* what the look that goes on sends is taken from the budget */
+    bool counted;     /* what the look that goes on sends is taken from the budget */
     bool owes_thaw;
     bool freezing;              /* among clone_table.freezers */
     struct clone *next_freezer; /* and its place there */
