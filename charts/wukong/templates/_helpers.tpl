@@ -131,7 +131,7 @@ subjects:
 {{- $name := $image.repository }}
 {{- with $image.registry }}{{ $name = printf "%s/%s" (trimSuffix "/" .) $name }}{{ end }}
 {{- if $image.digest }}{{ printf "%s@%s" $name $image.digest }}
-{{- else }}{{ printf "%s:%s" $name (default .Chart.AppVersion $image.tag) }}{{ end }}
+{{- else }}{{ printf "%s:%s" $name (default .root.Chart.AppVersion $image.tag) }}{{ end }}
 {{- end }}
 
 {{/* Spread over nodes as far as possible, unless the values say otherwise. */}}
