@@ -18,7 +18,7 @@ from guestlib import GuestCase, harness, vms  # noqa: E402
 class Guest(GuestCase):
 
     def assert_new(self, wanted, clone):
-        """These tell the clone from its source, and all else is the same (docs/generalise.md)."""
+        """These tell the clone from its source, and all else is the same (docs/user/generalise.md)."""
         theirs, own = self.shop.inside.identity(), clone.identity()
         self.assertEqual(theirs.keys(), own.keys())
         self.assertTrue(all(theirs.values()) and all(own.values()), (theirs, own))
