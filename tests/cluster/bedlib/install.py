@@ -192,7 +192,7 @@ class Chart:
                   "worker.maxFrozen": 0}
         values.update(bed.config["options"].get("chart_values", {}))
         command = [str(which("kubectl", "helm")), "template", RELEASE, str(CHART),
-                   "--namespace", NAMESPACE, "--kube-version", parts.KUBERNETES_VERSION]
+                   "--namespace", NAMESPACE, "--kube-version", parts.KUBERNETES_VERSION, "--skip-tests"]
         for key, value in values.items():
             command += ["--set", f"{key}={value}"]
         # helm keeps its caches where HOME is; the bed's folder keeps it off the user's own.
