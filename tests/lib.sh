@@ -67,11 +67,6 @@ wk_need_packages() {
     fi
 }
 
-# wk_guest_image: builds the disks of the Debian guest unless they are in the cache.
-wk_guest_image() {
-    tests/cluster/build guest >&2
-}
-
 # wk_at_least VERSION MINIMUM: true when VERSION, like 1.26.3, is not older than MINIMUM.
 wk_at_least() {
     [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]

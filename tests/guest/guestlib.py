@@ -5,6 +5,8 @@ image is the part "guest" of the bed (image/build); the stand-in starts the mach
 """
 
 import base64
+import contextlib
+import functools
 import json
 import os
 import re
@@ -45,6 +47,21 @@ def _absent(why):
     raise unittest.SkipTest(why)
 
 
+def unless_it_is_slow(test):
+    """Left out by CI on a machine without KVM, where it would take minutes."""
+    def run(self):
+        skip_where_slow()
+        return test(self)
+    run.__doc__ = test.__doc__
+    return run
+
+
+def skip_where_slow():
+    if os.environ.get("CI") and accelerator(image())[0] != "kvm":
+        raise unittest.SkipTest("CI without KVM")
+
+
+@functools.lru_cache
 def accelerator(folder):
     """(accel, cpu) for QEMU. /dev/kvm may be there and yet run no guest: a kernel is booted to see."""
     if os.access("/dev/kvm", os.R_OK | os.W_OK):
@@ -137,6 +154,10 @@ class Inside:
     def database_ready(self):
         return self.run("/usr/local/pg/pg_isready -q -h /run/postgresql -U postgres && echo yes", check=False) == "yes"
 
+    def database_failed(self):
+        """Its last words, when it has given up."""
+        return self.run("systemctl -q is-failed postgres && tail -n 5 /run/postgres.log || true")
+
     # ---- the console ----------------------------------------------------------------------------
 
     def console(self):
@@ -170,7 +191,7 @@ class Inside:
 
     def transactions(self):
         """pgbench's own log: [(when it ended by the guest's clock, how long it took in s)]"""
-        rows = self.run("cat /run/load/tx.* | awk '{ print $5 + $6 / 1e6, $3 / 1e6 }' OFMT=%.6f")
+        rows = self.run("cat /run/load/tx.* | awk '$3 != \"skipped\" { print $5 + $6 / 1e6, $3 / 1e6 }' OFMT=%.6f")
         return [tuple(map(float, row.split())) for row in rows.splitlines()]
 
     def freezes(self):
@@ -210,8 +231,11 @@ class GuestCase(vms.CloneCase):
     """Cases with a Debian guest. They share one source; each test removes the clones that it made."""
 
     _bed = None
-    # Transactions a second that pgbench tries.
-    rate = 10
+    # What load.service runs pgbench with.
+    load = ""
+    # Empty disks of the source beside its two, {disk: size}, and what root does with them at first.
+    more_disks = {}
+    prepare = ""
 
     @classmethod
     def make_bed(cls):
@@ -232,8 +256,9 @@ class GuestCase(vms.CloneCase):
 
     @classmethod
     def _make_shop(cls):
-        """The source: two disks, its own serial on the second, pgbench without end."""
-        folder, sizes = parts.part("guest").output(), {"root": "768Mi", "data": "256Mi"}
+        """The source: two disks and more, a serial on the second, pgbench without end."""
+        folder = parts.part("guest").output()
+        sizes = {"root": "768Mi", "data": "256Mi", **cls.more_disks}
         claims = {disk: f"shop-{disk}" for disk in sizes}
         for disk, size in sizes.items():
             cls.kube.create(objects.claim(cls.home, claims[disk], size=size))
@@ -241,7 +266,8 @@ class GuestCase(vms.CloneCase):
         shop = vms.Source(probe, "shop", claims, True, cls.home)
         for disk, claim in claims.items():
             probe.wait_for(lambda c=claim: probe.bound(c, cls.home), 120, f"claim {claim} to be bound")
-            subprocess.run(["cp", "--sparse=always", folder / f"{disk}.img", shop.file(disk)], check=True)
+            if disk not in cls.more_disks:
+                subprocess.run(["cp", "--sparse=always", folder / f"{disk}.img", shop.file(disk)], check=True)
         spec = vms.machine_spec(claims, "02:00:00:00:00:01", memory="256Mi", cloud_init=False)
         spec.update({"hostname": "shop", "terminationGracePeriodSeconds": 0})
         spec["domain"]["devices"]["disks"][1]["serial"] = "PGDATA1"
@@ -250,7 +276,9 @@ class GuestCase(vms.CloneCase):
         shop.inside = Inside(cls.bed, cls.home, "shop", shop.uid)
         probe.wait_for(shop.inside.answers, BOOT_S, "the source's second agent")
         probe.wait_for(shop.inside.database_ready, BOOT_S, "the source's database")
-        shop.inside.run(f"echo RATE={cls.rate} >/run/load.env; systemctl start load")
+        if cls.prepare:
+            shop.inside.run(cls.prepare)
+        shop.inside.run(f"echo '{cls.load}' >/run/load.env; systemctl start load")
         probe.wait_for(lambda: len(shop.inside.progress()) >= 5, BOOT_S, "pgbench to have begun")
         return shop
 
@@ -264,6 +292,29 @@ class GuestCase(vms.CloneCase):
 
     # ---- clones ---------------------------------------------------------------------------------
 
+    @contextlib.contextmanager
+    def slow_cut(self, disk, ms):
+        """This disk is cut so long after the others, and the database writes its pages all the time."""
+        handle, inside = self.shop.handle(disk), self.shop.inside
+        vms.set_disk_fault(self.bed, handle, snapshot_delay_ms=ms)
+        inside.run("systemd-run -q --unit=checkpoints --uid=postgres sh -c "
+                   "'while sleep 0.3; do psql -h /run/postgresql -qc checkpoint bench; done'")
+        try:
+            yield
+        finally:
+            vms.set_disk_fault(self.bed, handle)
+            inside.run("systemctl stop checkpoints")
+
+    def assert_nothing_lost(self, clone):
+        """What was committed before the last freeze is in the clone, to the row."""
+        froze, thawed = self.shop.inside.freezes()[-2:]
+        self.assertEqual(("freeze", "thaw"), (froze[1], thawed[1]))
+        # No transaction takes as long as five seconds: these had been committed.
+        count, _ = theirs = self.shop.inside.history(froze[0] - 5)
+        self.assertEqual(theirs, clone.history(froze[0] - 5))
+        self.assertGreater(int(count), 0)
+        return froze[0], thawed[0]
+
     def cloned(self, name, timeout_s=BOOT_S, **more):
         """Makes a clone of the shop, waits for its end, and returns its status."""
         source = {"quiesce": "Required", **more.pop("clone_source", {})}
@@ -273,7 +324,8 @@ class GuestCase(vms.CloneCase):
     def inside(self, vm):
         """The inside of a clone's machine with its database ready."""
         found = self.booted(vm)
-        self.wait_for(found.database_ready, BOOT_S, f"{vm}'s database")
+        self.wait_for(lambda: found.database_ready() or found.database_failed(), BOOT_S, f"{vm}'s database")
+        self.assertEqual("", found.database_failed(), f"{vm}'s database does not start")
         return found
 
     def booted(self, vm):
