@@ -42,6 +42,7 @@ class Guest(GuestCase):
         self.assertGreaterEqual(status["freezeMilliseconds"], (thawed - froze) * 1000 - 250,
                                 "told less than the guest was frozen")
 
+    @unless_it_is_slow
     def test_a_cut_without_a_freeze_needs_the_journal(self):
         began = time.time()
         status = self.cloned("torn", clone_source={"quiesce": "Never"})
@@ -68,6 +69,7 @@ class Guest(GuestCase):
         return self.shop.log()[count:] if not events else \
             [e for e in self.shop.log()[count:] if e["event"] in events]
 
+    @unless_it_is_slow
     def test_a_worker_killed_while_the_guest_is_frozen(self):
         """Another thaws the guest; no transaction fails, and the clone is as good as any."""
         began, logged = time.time(), len(self.shop.log())
