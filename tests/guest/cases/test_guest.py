@@ -54,7 +54,7 @@ class Guest(GuestCase):
     @unless_it_is_slow
     def test_cloud_init_gives_what_the_page_on_generalising_says(self):
         """The user data are the page's own."""
-        page = (REPOSITORY / "docs" / "generalise.md").read_text()
+        page = (REPOSITORY / "docs" / "user" / "generalise.md").read_text()
         user_data = re.search(r"```yaml\n(#cloud-config\n.*?)```", page, re.DOTALL)[1]
         self.cloned("general", guest={"cloudInit": "Replace", "userData": user_data})
         clone = self.booted("general-vm")
