@@ -91,7 +91,8 @@ class Interrupt(unittest.TestCase):
         for part in ("webhook", "worker"):
             self.env[f"WUKONG_{part.upper()}"] = str(harness.program(f"wukong-{part}"))
         code = self.interrupted([ROOT / "tests/demo"], when, number, group)
-        self.assertIn(code, (128 + number, 130), code)
+        # Before the supervisor listens the signal itself ends it: it has started nothing yet.
+        self.assertIn(code, (128 + number, 130, -number))
         self.assertEqual([], list(self.scratch.glob("wukong-bed-*/demo/run/*")))
 
     def test_the_demo_at_its_very_begin(self):
