@@ -102,8 +102,9 @@ class GoPart(Part):
     """A Go module; `binaries` maps the name of an output to the package that it is built from. `also`
     are folders that its go.mod replaces modules by."""
 
-    def __init__(self, name, folder, binaries, flags=(), links=(), crds=None, also=()):
+    def __init__(self, name, folder, binaries, flags=(), links=(), crds=None, also=(), when_named=False):
         super().__init__(name, folder)
+        self.when_named = when_named
         self.also = [Part(name, other) for other in also]
         self.binaries = binaries
         self.flags = list(flags)
@@ -196,6 +197,8 @@ PARTS = [
     GoPart("cdi", "cdi", {"cdi-standin": "."}),
     GoPart("flux", "parts/flux", {"kustomize-controller": KUSTOMIZE_CONTROLLER},
            crds=(KUSTOMIZE_CONTROLLER, "config/crd/bases", "*.yaml")),
+    GoPart("node", "parts/node", {"kubelet": "."}, flags=_kubernetes_flags(), when_named=True,
+           links=[("kube-proxy", "kubelet"), ("kube-scheduler", "kubelet")]),
     GoPart("argo", "parts/argo", {"argo-sync": "."}, also=["../chart/health"]),
     GuestPart("guest", "../guest/image"),
 ]
@@ -311,4 +314,4 @@ def build(names=None, say=print, progress=None):
 def absent(names=None):
     """The parts that build() would have to build."""
     return [item.name for item in PARTS
-            if (not names or item.name in names) and item.exists() and not item.is_built()]
+            if (item.name in names if names else not item.when_named) and item.exists() and not item.is_built()]
