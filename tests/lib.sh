@@ -68,6 +68,20 @@ wk_need_packages() {
     fi
 }
 
+# wk_offered WHAT…: false, and a word, when this Debian offers not all of the packages (it has other versions of clang).
+wk_offered() {
+    local what package
+    for what in "$@"; do
+        for package in $(wk_packages_of "$what"); do
+            [ -n "$(wk_missing_packages "$package")" ] || continue
+            apt-cache show "$package" >/dev/null 2>&1 || {
+                wk_say "LEFT OUT: $what ($package is not in this Debian)"
+                return 1
+            }
+        done
+    done
+}
+
 # wk_at_least VERSION MINIMUM: true when VERSION, like 1.26.3, is not older than MINIMUM.
 wk_at_least() {
     [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]
