@@ -30,6 +30,7 @@ wk_packages_of() {
     analysis) echo "clang-tidy-14 cppcheck" ;;
     guest) echo "qemu-system-x86 seabios mmdebstrap" ;;
     node) echo "runc containerd containernetworking-plugins iptables iproute2 procps libc6-dev binutils dpkg-dev" ;;
+    release) echo "binutils dpkg-dev tzdata ca-certificates" ;;
     coverage) echo "lcov" ;;
     lint) echo "clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev cppcheck valgrind lcov" ;;
     *) wk_die "wk_packages_of: nothing known as $1" ;;
