@@ -42,7 +42,34 @@ static void write_networks(struct json_writer *w, const struct wukong_target *t)
         json_end(w);
         json_end(w);
     }
+    for (size_t i = 0; i < t->reference_count; i++) {
+        if (t->references[i].kind != REFERENCE_NETWORK)
+            continue;
+        json_object(w, NULL);
+        json_stringf(w, "name", "referenced-%zu", i);
+        json_object(w, "multus");
+        json_string(w, "networkName", str_or(t->references[i].from, ""));
+        json_end(w);
+        json_end(w);
+    }
     json_end(w);
+}
+
+/* The same of Secrets and ConfigMaps. */
+static void write_referenced(struct json_writer *w, const struct wukong_target *t)
+{
+    for (size_t i = 0; i < t->reference_count; i++) {
+        const struct wukong_reference *r = &t->references[i];
+        bool secret = r->kind == REFERENCE_SECRET;
+        if (!secret && r->kind != REFERENCE_CONFIG_MAP)
+            continue;
+        json_object(w, NULL);
+        json_stringf(w, "name", "referenced-%zu", i);
+        json_object(w, secret ? "secret" : "configMap");
+        json_string(w, secret ? "secretName" : "name", str_or(r->from, ""));
+        json_end(w);
+        json_end(w);
+    }
 }
 
 /* A stopped VirtualMachine in the normal form of manifest_source_spec. */
@@ -77,6 +104,7 @@ static cJSON *make_source(const struct wukong_spec *spec)
         json_end(&w);
         json_end(&w);
     }
+    write_referenced(&w, &spec->target);
     json_end(&w);
     write_networks(&w, &spec->target);
     for (int open = 4; open > 0; open--)

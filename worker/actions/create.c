@@ -456,8 +456,8 @@ const char *create_vm_changed(const struct clone_state *v, const struct target_s
     return arena_strdup(v->arena, err.message);
 }
 
-static int build_vm(const struct clone_state *v, const struct target_state *t,
-                    struct manifest_vm *vm, struct err *err)
+int create_vm_body(const struct clone_state *v, const struct target_state *t,
+                   struct manifest_vm *vm, struct err *err)
 {
     struct manifest_disk disks[LIMIT_DISKS];
     list_disks(v, t, disks);
@@ -469,65 +469,6 @@ static int build_vm(const struct clone_state *v, const struct target_state *t,
     return manifest_vm_body(capture_source(v), &r, vm, err);
 }
 
-/* What is looked up before the source is touched. Secrets are never read, and what is not here is
-   named in an Event alone. The first is asked for by a dry run, whose answer tells whether the name
-   is taken: the right to get a ConfigMap would be the right to read all of them. */
-static const struct kube_kind need_kinds[] = {
-    {RESOURCE_CONFIG_MAP, .fields = {0}},           {RESOURCE_NETWORK, .fields = {0}},
-    {RESOURCE_INSTANCETYPE, .fields = {0}},         {RESOURCE_PREFERENCE, .fields = {0}},
-    {RESOURCE_CLUSTER_INSTANCETYPE, .fields = {0}}, {RESOURCE_CLUSTER_PREFERENCE, .fields = {0}},
-};
-
-static const struct kube_kind *need_kind(const char *kind)
-{
-    for (size_t i = 0; i < ARRAY_LEN(need_kinds); i++)
-        if (str_eq(need_kinds[i].kind, kind))
-            return &need_kinds[i];
-    return NULL;
-}
-
-/* What is created of it: nothing, even if it is not there. NULL: it may be read. */
-static const char *need_probe(const struct clone_state *v, const struct kube_kind *kind,
-                              const struct manifest_dependency *n)
-{
-    CLEANUP_BUF struct buf out = BUF_INIT(4096);
-    struct json_writer w = json_writer(&out);
-    if (kind != &need_kinds[0])
-        return NULL;
-    json_object(&w, NULL);
-    json_string(&w, "apiVersion", kind->version);
-    json_string(&w, "kind", kind->kind);
-    json_object(&w, "metadata");
-    json_string(&w, "namespace", n->ns);
-    json_string(&w, "name", n->name);
-    json_end(&w);
-    json_end(&w);
-    return keep(v, &out);
-}
-
-const struct needed_object *needed_objects(const struct clone_state *v, size_t *ret_count)
-{
-    struct err err = {0};
-    CLEANUP_MANIFEST_VM struct manifest_vm vm;
-    manifest_vm_init(&vm);
-    *ret_count = 0;
-    if (!v->effective.cross_namespace || !v->capture.present ||
-        build_vm(v, &v->targets[0], &vm, &err) < 0)
-        return NULL;
-    struct needed_object *list = arena_alloc(v->arena, (vm.need_count + 1) * sizeof *list);
-    for (size_t i = 0; i < vm.need_count; i++) {
-        const struct manifest_dependency *n = &vm.needs[i];
-        const struct kube_kind *kind = n->optional ? NULL : need_kind(n->kind);
-        if (!kind)
-            continue;
-        const char *ns = arena_strdup(v->arena, n->ns), *name = arena_strdup(v->arena, n->name);
-        list[(*ret_count)++] =
-            (struct needed_object){kind, ns, name, call_key_object(CALL_NEED, kind->kind, ns, name),
-                                   need_probe(v, kind, n)};
-    }
-    return list;
-}
-
 static void send_vm(const struct clone_state *v, struct decision *d, const struct target_state *t,
                     enum intent_verb verb, struct call_key key)
 {
@@ -536,7 +477,7 @@ static void send_vm(const struct clone_state *v, struct decision *d, const struc
     manifest_vm_init(&vm);
     if (!may_make(v, d, key))
         return;
-    if (build_vm(v, t, &vm, &err) < 0) {
+    if (create_vm_body(v, t, &vm, &err) < 0) {
         create_tell(v, d, &err, t->vm.name);
         return;
     }

@@ -8,8 +8,9 @@
 #include "actions/decision.h"
 #include "observe/resources.h"
 
-/* What the new machine names, and must find in another namespace than the source's; none within
-   one. key names the call log's slot of the read, or of the probe. Lives in the state's arena. */
+/* What the new machine names and must find: in another namespace than the source's all but Secrets,
+   and wherever it runs its networks and what target.references names. key names the call log's slot
+   of the read, or of the probe. Lives in the state's arena. */
 struct needed_object {
     const struct kube_kind *kind;
     const char *ns, *name;
@@ -17,6 +18,10 @@ struct needed_object {
     const char *probe; /* what an INTENT_PROBE tries to create; NULL: it is read */
 };
 const struct needed_object *needed_objects(const struct clone_state *v, size_t *ret_count);
+/* worker/manifests/manifest.h, of that target. */
+struct manifest_vm;
+WUKONG_CHECK int create_vm_body(const struct clone_state *v, const struct target_state *t,
+                                struct manifest_vm *vm, struct err *err);
 
 void create_snapshot(const struct clone_state *v, struct decision *d, size_t disk);
 /* The same, tried: a quota or a policy that refuses it is met before the guest is frozen. */

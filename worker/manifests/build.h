@@ -54,6 +54,9 @@ struct differences_of build_differences_of(const struct manifest_build *b);
 WUKONG_CHECK int build_target_networks(struct manifest_build *b, struct err *err);
 WUKONG_CHECK int build_marks(struct manifest_build *b, struct err *err);
 
+/* references.c: other names; after build_secrets, which leaves those that get one. */
+WUKONG_CHECK int build_references(struct manifest_build *b, struct err *err);
+
 /* merge_patch.c: spec.target.overrides, after the source's Secrets were looked for: those that the
    patch names the Wukong names. */
 WUKONG_CHECK int build_overrides(struct manifest_build *b, struct err *err);

@@ -23,7 +23,7 @@ struct denial {
 static int find_denied(void *arg, const struct dependency *need)
 {
     struct denial *d = arg;
-    if (!dependency_is_denied(need, &d->b->w->spec.source))
+    if (!dependency_is_denied(need, &d->b->w->spec))
         return 0;
     d->need = *need;
     return 1;
@@ -70,6 +70,34 @@ int build_secrets(struct manifest_build *b, struct err *err)
 
 /* --- The last look --- */
 
+/* Where the machine names Secrets, as far as it is known: what target.references has put there it
+   may have there, and nowhere else. */
+struct secrets_audit {
+    const struct manifest_build *b;
+    const cJSON *places[DENIED_MAX];
+    size_t count;
+};
+
+static int note_place(void *arg, const struct dependency *need)
+{
+    struct secrets_audit *a = arg;
+    if (str_eq(need->kind, reference_kind_names[REFERENCE_SECRET]) && a->count < DENIED_MAX)
+        a->places[a->count++] = json_at(need->item, need->path);
+    return 0;
+}
+
+static bool was_renamed(const struct secrets_audit *a, const cJSON *node)
+{
+    const struct wukong_target *t = &a->b->w->spec.target;
+    bool known = false, named = false;
+    for (size_t i = 0; i < a->count; i++)
+        known |= a->places[i] == node;
+    for (size_t i = 0; i < t->reference_count; i++)
+        named |= t->references[i].kind == REFERENCE_SECRET &&
+                 str_eq(t->references[i].to, node->valuestring);
+    return known && named;
+}
+
 static bool names_secret(const char *key)
 {
     return key && (strcasestr(key, "secret") || strcasestr(key, "serviceaccount"));
@@ -86,16 +114,18 @@ static bool is_placement(const char *key)
     return false;
 }
 
-static bool is_allowed(const struct manifest_build *b, const char *name)
+static bool is_allowed(const struct secrets_audit *a, const cJSON *node)
 {
+    const struct manifest_build *b = a->b;
+    const char *name = node->valuestring;
     const struct wukong_guest *g = &b->w->spec.guest;
     return str_empty(name) || str_eq(name, b->w->spec.ssh_key_secret) ||
            str_eq(name, g->user_data_secret) || str_eq(name, g->network_data_secret) ||
-           wukong_allows_secret(&b->w->spec.source, name);
+           wukong_allows_secret(&b->w->spec.source, name) || was_renamed(a, node);
 }
 
 /* holder: the nearest key above. */
-static int audit_secrets(const struct manifest_build *b, const cJSON *node, const char *holder,
+static int audit_secrets(const struct secrets_audit *a, const cJSON *node, const char *holder,
                          int depth, struct err *err)
 {
     for (const cJSON *m = node->child; m; m = m->next) {
@@ -104,7 +134,7 @@ static int audit_secrets(const struct manifest_build *b, const cJSON *node, cons
                          (str_eq(m->string, "name") && names_secret(holder));
         if (is_placement(m->string))
             continue;
-        if (reference && cJSON_IsString(m) && !is_allowed(b, m->valuestring))
+        if (reference && cJSON_IsString(m) && !is_allowed(a, m))
             return err_set(err, ERR_REFUSED,
                            "the source names \"%.100s\" in %.63s, and this version of Wukong does "
                            "not know that field: remove it from the source, or name it in "
@@ -113,7 +143,7 @@ static int audit_secrets(const struct manifest_build *b, const cJSON *node, cons
         if (depth == LIMIT_JSON_DEPTH)
             return err_set(err, ERR_LIMIT, "the source spec is nested deeper than %d levels",
                            LIMIT_JSON_DEPTH);
-        if (audit_secrets(b, m, key, depth + 1, err) < 0)
+        if (audit_secrets(a, m, key, depth + 1, err) < 0)
             return -1;
     }
     return 0;
@@ -123,5 +153,10 @@ int build_audit_secrets(const struct manifest_build *b, struct err *err)
 {
     if (!b->r->effective->cross_namespace)
         return 0;
-    return audit_secrets(b, b->instance, NULL, 0, err);
+    struct secrets_audit *a = xcalloc(1, sizeof *a);
+    a->b = b;
+    (void)dependencies_each(b->instance, b->w->ns, note_place, a);
+    int status = audit_secrets(a, b->instance, NULL, 0, err);
+    free(a);
+    return status;
 }

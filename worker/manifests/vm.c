@@ -103,9 +103,10 @@ static int build_begin(struct manifest_build *b, const char *name, struct err *e
 static int build_parts(struct manifest_build *b, struct err *err)
 {
     static int (*const parts[])(struct manifest_build *, struct err *) = {
-        build_secrets,    build_differences, build_guest,        build_volumes,
-        build_boot_order, build_resources,   build_networks,     build_target_networks,
-        build_placement,  build_access,      build_run_strategy, build_marks,
+        build_secrets,         build_differences, build_references, build_guest,
+        build_volumes,         build_boot_order,  build_resources,  build_networks,
+        build_target_networks, build_placement,   build_access,     build_run_strategy,
+        build_marks,
     };
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         if (parts[i](b, err) < 0)

@@ -228,11 +228,12 @@ static bool need_missing(const struct needed_object *n, const struct call *c)
 }
 
 /* A probe that is refused for another reason than the name, by a quota or by somebody's policy,
-   tells nothing, today and tomorrow: the Event with what the machine needs names it. */
+   tells nothing, today and tomorrow: the Event with what the machine needs names it. So does a
+   network of a namespace that this worker does not serve. */
 static enum found find_need(const struct clone_state *v, const struct needed_object *n)
 {
     const struct call *c = call_log_find(v->call_log, n->key);
-    if (n->probe && call_failed(c) && (c->kind == ERR_REFUSED || c->kind == ERR_NOT_FOUND))
+    if (call_failed(c) && (c->kind == ERR_REFUSED || (n->probe && c->kind == ERR_NOT_FOUND)))
         return FOUND_HIDDEN;
     if (need_missing(n, c))
         return FOUND_MISSING;
@@ -241,11 +242,11 @@ static enum found find_need(const struct clone_state *v, const struct needed_obj
 
 static void tell_missing(const struct needed_object *n, struct why *why)
 {
-    why_set(why, REASON_DEPENDENCY_MISSING, "%s %s%s%s, which the source names, does not exist",
+    why_set(why, REASON_DEPENDENCY_MISSING, "%s %s%s%s, which the machine names, does not exist",
             n->kind->kind, str_or(n->ns, ""), n->ns ? "/" : "", n->name);
 }
 
-/* For a clone into another namespace: what the machine names is there, too. */
+/* What the machine names is there, too. */
 static enum step_status check_dependencies(const struct clone_state *v, struct why *why)
 {
     size_t n = 0;

@@ -29,6 +29,9 @@ const char *const reclaim_policy_names[] = {NULL, "Delete", "Retain"};
 static_assert(ARRAY_LEN(reclaim_policy_names) == RECLAIM_POLICIES, "one name each");
 const char *const links_names[] = {NULL, "Keep", "Down"};
 static_assert(ARRAY_LEN(links_names) == LINKS_COUNT, "one name each");
+const char *const reference_kind_names[] = {NULL, "Secret", "ConfigMap",
+                                            "NetworkAttachmentDefinition"};
+static_assert(ARRAY_LEN(reference_kind_names) == REFERENCE_KINDS, "one name each");
 const char *const cpu_shape_names[] = {NULL, "Auto", "Sockets", "Cores"};
 static_assert(ARRAY_LEN(cpu_shape_names) == CPU_SHAPES, "one name each");
 const char *const cloud_init_names[] = {NULL, "Rerun", "Drop", "Replace"};
@@ -66,6 +69,15 @@ bool wukong_keeps_annotation(const struct wukong_target *t, const char *key)
             return true;
     }
     return false;
+}
+
+const char *wukong_renamed(const struct wukong_target *t, enum reference_kind kind,
+                           const char *name)
+{
+    for (size_t i = 0; i < t->reference_count; i++)
+        if (t->references[i].kind == kind && str_eq(t->references[i].from, name))
+            return t->references[i].to;
+    return NULL;
 }
 
 /* --- Leaves: NULL, unset or false for anything of the wrong type --- */
@@ -239,6 +251,19 @@ static void decode_map(struct arena *a, const cJSON *array, struct wukong_target
             (struct wukong_network_map){decode_text(a, o, "from"), decode_text(a, o, "to")};
 }
 
+static void decode_references(struct arena *a, const cJSON *array, struct wukong_target *t)
+{
+    const cJSON *o;
+    size_t n = cJSON_IsArray(array) ? (size_t)cJSON_GetArraySize(array) : 0;
+    t->references = arena_alloc(a, (n + 1) * sizeof(*t->references));
+    if (!t->references || !n)
+        return;
+    cJSON_ArrayForEach (o, array)
+        t->references[t->reference_count++] = (struct wukong_reference){
+            (enum reference_kind)decode_choice(o, "kind", reference_kind_names, REFERENCE_KINDS),
+            decode_text(a, o, "from"), decode_text(a, o, "to")};
+}
+
 static void decode_target(struct arena *a, const cJSON *o, struct wukong_target *t)
 {
     t->present = cJSON_IsObject(o);
@@ -250,6 +275,7 @@ static void decode_target(struct arena *a, const cJSON *o, struct wukong_target 
     decode_map(a, json_get(network, "map"), t);
     t->cpu_shape = (enum cpu_shape)decode_choice(o, "cpuShape", cpu_shape_names, CPU_SHAPES);
     t->overrides = json_of(a, o, "overrides");
+    decode_references(a, json_get(o, "references"), t);
 }
 
 static void decode_guest(struct arena *a, const cJSON *o, struct wukong_guest *g)

@@ -77,6 +77,13 @@ enum cloud_init {
     CLOUD_INITS
 };
 enum expiry { EXPIRY_UNSET, EXPIRY_DELETE, EXPIRY_STOP, EXPIRIES };
+enum reference_kind {
+    REFERENCE_UNSET,
+    REFERENCE_SECRET,
+    REFERENCE_CONFIG_MAP,
+    REFERENCE_NETWORK,
+    REFERENCE_KINDS
+};
 enum cpu_shape { SHAPE_UNSET, SHAPE_AUTO, SHAPE_SOCKETS, SHAPE_CORES, CPU_SHAPES };
 enum reclaim_policy { RECLAIM_UNSET, RECLAIM_DELETE, RECLAIM_RETAIN, RECLAIM_POLICIES };
 enum network_type {
@@ -107,6 +114,7 @@ extern const char *const snapshot_method_names[METHODS];
 extern const char *const run_strategy_names[RUN_STRATEGIES];
 extern const char *const reclaim_policy_names[RECLAIM_POLICIES];
 extern const char *const links_names[LINKS_COUNT];
+extern const char *const reference_kind_names[REFERENCE_KINDS];
 extern const char *const cpu_shape_names[CPU_SHAPES];
 extern const char *const expiry_names[EXPIRIES];
 extern const char *const cloud_init_names[CLOUD_INITS];
@@ -174,6 +182,13 @@ struct wukong_network_map {
     const char *from, *to; /* NULL: absent */
 };
 
+/* Another object of its kind instead of one that the source names. */
+struct wukong_reference {
+    enum reference_kind kind;
+    const char *from, *to; /* NULL: absent */
+};
+#define LIMIT_REFERENCES 32
+
 /* What the new machine has beside what its source has. */
 struct wukong_target {
     bool present;
@@ -185,7 +200,13 @@ struct wukong_target {
     size_t map_count;
     enum cpu_shape cpu_shape;
     const char *overrides; /* compact JSON of the object; NULL when absent */
+    struct wukong_reference *references;
+    size_t reference_count;
 };
+
+/* What a Secret or ConfigMap of that name becomes; NULL: it stays. */
+const char *wukong_renamed(const struct wukong_target *t, enum reference_kind kind,
+                           const char *name);
 
 /* What runs inside of it. */
 struct wukong_guest {

@@ -116,6 +116,8 @@ void check_keep(struct check *c, const cJSON *v);
 void check_required_label(struct check *c, const cJSON *v);
 void check_field_path(struct check *c, const cJSON *v);
 void check_keep_notes(struct check *c, const cJSON *v);
+void check_unique_references(struct check *c, const cJSON *v);
+void check_reference_namespace(struct check *c, const cJSON *v);
 void check_overrides_size(struct check *c, const cJSON *v);
 void check_overrides_depth(struct check *c, const cJSON *v);
 void check_overrides_places(struct check *c, const cJSON *v); /* enum override_fault * */

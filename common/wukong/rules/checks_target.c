@@ -129,6 +129,40 @@ void check_cpu_shape(struct check *c, const cJSON *v)
         check_fail(c, text, NULL);
 }
 
+/* --- references --- */
+
+static bool same_reference(const cJSON *a, const cJSON *b)
+{
+    const char *kind = json_str(a, "kind"), *from = json_str(a, "from");
+    return kind && from && str_eq(kind, json_str(b, "kind")) && str_eq(from, json_str(b, "from"));
+}
+
+void check_unique_references(struct check *c, const cJSON *v)
+{
+    const cJSON *item, *other;
+    char suffix[32];
+    size_t i = 0;
+    cJSON_ArrayForEach (item, v) {
+        for (other = v->child; other != item && !same_reference(other, item); other = other->next)
+            ;
+        (void)snprintf(suffix, sizeof suffix, "[%zu]", i++);
+        if (other == item)
+            continue;
+        CLEANUP_FREE char *text = json_print_start(json_get(item, "from"), FINDING_VALUE_MAX);
+        check_fail_at(c, suffix, text, NULL);
+    }
+}
+
+void check_reference_namespace(struct check *c, const cJSON *v)
+{
+    const char *to = json_str(v, "to");
+    bool named = str_eq(json_str(v, "kind"), "Secret") || str_eq(json_str(v, "kind"), "ConfigMap");
+    if (!named || !to || !strchr(to, '/'))
+        return;
+    CLEANUP_FREE char *text = json_print_start(json_get(v, "to"), FINDING_VALUE_MAX);
+    check_fail(c, text, NULL);
+}
+
 /* --- overrides --- */
 
 void check_overrides_size(struct check *c, const cJSON *v)

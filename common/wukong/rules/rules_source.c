@@ -448,6 +448,16 @@ const struct rule rules_source[] = {
         .reason = REASON_DISK_UNSUITABLE,
     },
     {
+        .id = "source-reference",
+        .group = RULE_SOURCE,
+        .cause = FINDING_NOT_FOUND,
+        .on = "spec.target.references",
+        .condition = "target.references names an object that the source does not name",
+        .message = "the source names no such object",
+        .remedy = "correct the name, or remove the item",
+        .reason = REASON_DISK_UNSUITABLE,
+    },
+    {
         .id = "source-sriov-link",
         .group = RULE_SOURCE,
         .cause = FINDING_INVALID,

@@ -82,9 +82,12 @@ static const struct schema gpu_item[] = {OBJECT("", gpu)};
 static const struct schema network_map[] = {STRING("from"), STRING("to")};
 static const struct schema network_map_item[] = {OBJECT("", network_map)};
 static const struct schema target_network[] = {STRING("links"), ARRAY("map", network_map_item)};
+static const struct schema reference[] = {STRING("kind"), STRING("from"), STRING("to")};
+static const struct schema reference_item[] = {OBJECT("", reference)};
 static const struct schema target[] = {
     MAP("labels"), MAP("annotations"), ARRAY("keepAnnotations", string_item),
     OBJECT("network", target_network), STRING("cpuShape"), OPEN("overrides"),
+    ARRAY("references", reference_item),
 };
 
 static const struct schema guest[] = {

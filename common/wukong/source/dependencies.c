@@ -120,9 +120,12 @@ int dependencies_each(const cJSON *instance, const char *ns, dependencies_found 
     return attachments(instance, ns, found, arg);
 }
 
-bool dependency_is_denied(const struct dependency *need, const struct wukong_source *source)
+bool dependency_is_denied(const struct dependency *need, const struct wukong_spec *spec)
 {
-    return need->loss != LOSES_NOTHING && !wukong_allows_secret(source, need->name);
+    bool renamed = str_eq(need->kind, reference_kind_names[REFERENCE_SECRET]) &&
+                   wukong_renamed(&spec->target, REFERENCE_SECRET, need->name);
+    return need->loss != LOSES_NOTHING && !renamed &&
+           !wukong_allows_secret(&spec->source, need->name);
 }
 
 /* What goes, by the place of the reference. */

@@ -41,8 +41,8 @@ typedef int dependencies_found(void *arg, const struct dependency *need);
 int dependencies_each(const cJSON *instance, const char *ns, dependencies_found *found, void *arg);
 
 /* A clone from another namespace may not have it: it is a Secret or ServiceAccount, and the Wukong
-   does not name it. */
-bool dependency_is_denied(const struct dependency *need, const struct wukong_source *source);
+   does not name it (cloneSource.allowSecrets), nor another one instead (target.references). */
+bool dependency_is_denied(const struct dependency *need, const struct wukong_spec *spec);
 /* What the machine is without, in a sentence of at most FINDING_WARNING_MAX bytes. */
 #define DEPENDENCY_DENIED_MAX 121
 void dependency_denied_text(const struct dependency *need, char out[DEPENDENCY_DENIED_MAX]);

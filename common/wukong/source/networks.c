@@ -70,6 +70,13 @@ bool network_is(const struct network_facts *n, const char *from, const char *sou
            (n->nad && is_same_nad(n->nad, from, source_ns));
 }
 
+bool network_is_referenced(const struct network_facts *n, const struct wukong_reference *r,
+                           const char *source_ns)
+{
+    return r->kind == REFERENCE_NETWORK && n->nad && r->from &&
+           is_same_nad(n->nad, r->from, source_ns);
+}
+
 const char *network_mapped(const struct wukong_target *t, const struct network_facts *n,
                            const char *source_ns)
 {

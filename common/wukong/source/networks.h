@@ -31,5 +31,8 @@ bool network_is(const struct network_facts *n, const char *from, const char *sou
 /* Where the map sends it; NULL: it stays. A name goes before what it is attached to. */
 const char *network_mapped(const struct wukong_target *t, const struct network_facts *n,
                            const char *source_ns);
+/* target.references names its NetworkAttachmentDefinition. */
+bool network_is_referenced(const struct network_facts *n, const struct wukong_reference *r,
+                           const char *source_ns);
 
 #endif

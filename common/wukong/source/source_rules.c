@@ -161,6 +161,21 @@ static bool is_mapped_nad(const struct judge *j, const char *nad)
     return true;
 }
 
+/* The kind of needs that target.references can give another name. */
+static enum reference_kind reference_kind_of(const char *kind)
+{
+    for (int i = 1; i < REFERENCE_KINDS; i++)
+        if (str_eq(kind, reference_kind_names[i]))
+            return (enum reference_kind)i;
+    return REFERENCE_UNSET;
+}
+
+static const char *renamed(const struct judge *j, const char *kind, const char *name)
+{
+    enum reference_kind of = reference_kind_of(kind);
+    return of ? wukong_renamed(&j->w->spec.target, of, name) : NULL;
+}
+
 /* Whether they are there is not asked: they may come in the same commit, and Secrets are not read.
  */
 static void judge_needs(const struct judge *j)
@@ -169,11 +184,41 @@ static void judge_needs(const struct judge *j)
         const struct source_need *n = &j->s->needs[i];
         bool replaced = str_eq(n->kind, "NetworkAttachmentDefinition") &&
                         (j->w->spec.network_count || is_mapped_nad(j, n->name));
-        if (n->denied && !wukong_allows_secret(&j->w->spec.source, n->name))
+        const char *to = renamed(j, n->kind, n->name);
+        if (n->denied && !to && !wukong_allows_secret(&j->w->spec.source, n->name))
             findings_add(j->l, rule_find("source-secret"), name_field(j), NULL, "%s", n->denied);
         else if (!n->optional && !replaced && !told_before(j, i))
             findings_add(j->l, rule_find("source-needs"), name_field(j), NULL,
-                         "the new VM needs %s \"%.48s\" in its own namespace", n->kind, n->name);
+                         "the new VM needs %s \"%.48s\" in its own namespace", n->kind,
+                         str_or(to, n->name));
+    }
+}
+
+static bool names_object(const struct judge *j, const struct wukong_reference *r)
+{
+    for (size_t i = 0; i < j->s->network_count; i++)
+        if (network_is_referenced(&j->s->networks[i], r, j->e->source_ns))
+            return true;
+    for (size_t i = 0; i < j->s->need_count; i++)
+        if (reference_kind_of(j->s->needs[i].kind) == r->kind &&
+            str_eq(j->s->needs[i].name, r->from))
+            return true;
+    /* More than are kept of one source. */
+    return j->s->need_count == LIMIT_NEEDS;
+}
+
+static void judge_references(const struct judge *j)
+{
+    const struct wukong_target *t = &j->w->spec.target;
+    for (size_t i = 0; i < t->reference_count; i++) {
+        const struct wukong_reference *r = &t->references[i];
+        char field[64];
+        if (!r->kind || !r->from || names_object(j, r))
+            continue;
+        CLEANUP_FREE char *value = xasprintf("\"%.100s\"", r->from);
+        (void)snprintf(field, sizeof field, "spec.target.references[%zu].from", i);
+        findings_add(j->l, rule_find("source-reference"), field, value, "a %s",
+                     reference_kind_names[r->kind]);
     }
 }
 
@@ -214,7 +259,8 @@ static void judge_differences(const struct judge *j)
     for (size_t i = 0; i < j->s->difference_count; i++) {
         const struct source_difference *d = &j->s->differences[i];
         bool has = !d->secret || !j->e->cross_namespace ||
-                   wukong_allows_secret(&j->w->spec.source, d->secret);
+                   wukong_allows_secret(&j->w->spec.source, d->secret) ||
+                   wukong_renamed(&j->w->spec.target, REFERENCE_SECRET, d->secret);
         if (has && d->destroys && !j->w->spec.guest.cloud_init)
             findings_add(j->l, rule_find("source-formats"), "spec.guest.cloudInit", NULL, "%s",
                          d->text);
@@ -249,6 +295,7 @@ void validate_source(const struct wukong *w, const struct wukong_effective *e,
     judge_spec(&j);
     judge_needs(&j);
     judge_networks(&j);
+    judge_references(&j);
     CLEANUP_ARENA struct arena a;
     arena_init(&a, PLAN_BYTES);
     struct disks d;

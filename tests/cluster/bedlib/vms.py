@@ -247,6 +247,17 @@ class CloneCase(harness.Case):
                                **more))
         return made.wait(agent) if wait else made
 
+    def source_with(self, *volumes):
+        """A machine that has these volumes beside its disk."""
+        self.make_claim("src-data-0")
+        made = Source(self, "src", {"root": "src-data-0"}, False, self.namespace)
+        spec = machine_spec(made.claims)
+        for volume in volumes:
+            spec["volumes"].append(volume)
+            spec["domain"]["devices"]["disks"].append({"name": volume["name"], "disk": {"bus": "virtio"}})
+        self.kube.create(vmi(self.namespace, "src", spec, {FAULT + "write-interval": "40"}))
+        return made.wait()
+
     def start(self, source):
         self.call(source, "start")
         return source.wait()

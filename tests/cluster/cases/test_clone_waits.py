@@ -18,18 +18,6 @@ UNSERVED = "kube-system"
 
 
 class Waits(vms.Concurrent):
-    def _source_with(self, *volumes):
-        """A machine that has these volumes beside its disk."""
-        self.make_claim("src-data-0")
-        made = vms.Source(self, "src", {"root": "src-data-0"}, False, self.namespace)
-        spec = vms.machine_spec(made.claims)
-        for volume in volumes:
-            spec["volumes"].append(volume)
-            spec["domain"]["devices"]["disks"].append({"name": volume["name"],
-                                                       "disk": {"bus": "virtio"}})
-        self.kube.create(vms.vmi(self.namespace, "src", spec, {vms.FAULT + "write-interval": "40"}))
-        return made.wait()
-
     def _config_map(self, namespace):
         self.kube.create({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "b"},
                           "metadata": {"namespace": namespace, "name": "settings"}})
@@ -61,7 +49,7 @@ class Waits(vms.Concurrent):
         return text, told.stdout
 
     def test_what_the_worker_knows_is_explained_as_it_was_written(self):
-        source = self._source_with()
+        source = self.source_with()
         self.clone("held", source, clone_source={"gates": ["example.com/Never"]})
         self.wait_reason("held", "Ready", "AwaitingGates")
         text, told = self._debugged("held")
@@ -75,7 +63,7 @@ class Waits(vms.Concurrent):
         self._config_map(self.namespace)
         self.kube.create({"apiVersion": "v1", "kind": "Secret", "stringData": {"a": "b"},
                           "metadata": {"namespace": self.namespace, "name": "password"}})
-        source = self._source_with({"name": "settings", "configMap": {"name": "settings"}},
+        source = self.source_with({"name": "settings", "configMap": {"name": "settings"}},
                                    {"name": "optional", "configMap": {"name": "absent",
                                                                       "optional": True}},
                                    {"name": "password", "secret": {"secretName": "password"}})

@@ -78,6 +78,7 @@ SCHEMA = {
     "disk-name-unique": "Duplicate value",
     "network-name-unique": "Duplicate value",
     "target-map-unique": "Duplicate value",
+    "target-references-unique": "Duplicate value",
 }
 
 
@@ -270,6 +271,12 @@ CREATE = [
     ("target-map-with-networks", "spec.target.network.map", network(MAPPED, networks=[NAD]), network(MAPPED, networks=[])),
     ("target-links-sriov", "spec.target.network.links", network({"links": "Down"}, networks=[{**NAD, "type": "sriov"}]),
      network({"links": "Down"}, networks=[{**NAD, "type": "bridge"}])),
+    ("target-references-unique", "spec.target.references[1]",
+     target(references=[{"kind": "Secret", "from": "a", "to": to} for to in "bc"]),
+     target(references=[{"kind": kind, "from": "a", "to": "b"} for kind in ("Secret", "ConfigMap")])),
+    ("target-reference-namespace", "spec.target.references[0].to",
+     target(references=[{"kind": "ConfigMap", "from": "a", "to": "n/b"}]),
+     target(references=[{"kind": "NetworkAttachmentDefinition", "from": "n/a", "to": "n/b"}])),
     *[("target-overrides-protected", f"spec.target.overrides.{path}", over(path, value), over(near, value))
       for path, value, near in (
           ("running", True, "run"), ("runStrategy", "Always", "strategy"), ("instancetype", {"name": "a"}, "type"),
@@ -427,6 +434,12 @@ REFUSED = [
     ("spec.startStrategy.runStrategy", "Unsupported value", vmi(startStrategy={"runStrategy": "Halted"})),
     ("spec.networks[0].vlanId", "less than or equal to 4094", plain(networks=[{"name": N, "vlanId": 4095}])),
     ("spec.target.overrides", "must be of type object", target(overrides=[])),
+    ("spec.target.references", "must have at most 32",
+     target(references=[{"kind": "Secret", "from": f"n{i}", "to": "a"} for i in range(33)])),
+    ("spec.target.references[0].kind", "Unsupported value", target(references=[{"kind": "secret", "from": "a", "to": "b"}])),
+    ("spec.target.references[0].to", "Required value", target(references=[{"kind": "Secret", "from": "a"}])),
+    ("spec.target.references[1]", "Duplicate value",
+     target(references=[{"kind": "Secret", "from": "a", "to": to} for to in "bc"])),
     ("spec.target.overrides.template.spec", "must be of type object", over("template.spec", "a")),
     ("spec.target.labels", "must have at most 32", target(labels={f"k{i}": "v" for i in range(33)})),
     ("spec.target.labels.a", "may not be more than 63", target(labels={"a": "b" * 64})),

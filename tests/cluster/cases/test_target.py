@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bedlib import harness, objects, vms  # noqa: E402
+from bedlib.kube import ApiError  # noqa: E402
 
 harness.quick_storage()
 API = vms.WUKONG_API
@@ -23,8 +24,37 @@ ADMISSION = "admissionregistration.k8s.io/v1"
 HOOKS = "hooks.kubevirt.io/hookSidecars"
 
 
+NETWORKS = "k8s.cni.cncf.io/v1"
+
+
+def serve_networks(kube):
+    """Multus' kind, which no part of the bed brings along."""
+    names = {"plural": "network-attachment-definitions", "singular": "network-attachment-definition",
+             "kind": "NetworkAttachmentDefinition"}
+    try:
+        kube.create({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+                     "metadata": {"name": f"{names['plural']}.k8s.cni.cncf.io"},
+                     "spec": {"group": "k8s.cni.cncf.io", "scope": "Namespaced", "names": names, "versions": [{
+                         "name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {
+                             "type": "object", "x-kubernetes-preserve-unknown-fields": True}}}]}})
+    except ApiError as e:
+        if e.code != 409:
+            raise
+
+
 class Target(vms.Concurrent):
     together = "target"
+
+    def network(self, name):
+        serve_networks(self.kube)
+
+        def made():
+            try:
+                return self.kube.create({"apiVersion": NETWORKS, "kind": "NetworkAttachmentDefinition",
+                                         "metadata": {"namespace": self.namespace, "name": name}})
+            except ApiError as e:
+                return e.code == 409
+        self.wait_for(made, 30, "NetworkAttachmentDefinitions to be served")
 
     def template_of(self, vm):
         return vm["spec"]["template"]
@@ -124,9 +154,10 @@ class Target(vms.Concurrent):
 
     def test_links_are_down_and_the_freeze_is_shared(self):
         source = self.source()
+        self.network("test-vlan")
         with source.held():
             self.clone("dark", source, target={"network": {"links": "Down"}})
-            self.clone("moved", source, target={"network": {"map": [{"from": "pod", "to": "default/test-vlan"}]},
+            self.clone("moved", source, target={"network": {"map": [{"from": "pod", "to": "test-vlan"}]},
                                                 "labels": {"app": "x"}})
             self.clone("plain", source)
             self.wait_for(lambda: all(vms.reason(self.wukong(n), "SourceReady") for n in ("dark", "moved", "plain")),
@@ -135,7 +166,7 @@ class Target(vms.Concurrent):
             self.wait_ended(name, timeout_s=90)
         self.assertEqual(1, len(source.log("frozen")), "one freeze for all three")
         moved = self.template_of(self.vm_of("moved"))["spec"]
-        self.assertEqual([{"name": "default", "multus": {"networkName": "default/test-vlan"}}], moved["networks"])
+        self.assertEqual([{"name": "default", "multus": {"networkName": "test-vlan"}}], moved["networks"])
         self.assertIn("bridge", moved["domain"]["devices"]["interfaces"][0])
         dark = self.template_of(self.vm_of("dark"))["spec"]["domain"]["devices"]["interfaces"]
         self.assertEqual(["down"], [i.get("state") for i in dark])
@@ -148,6 +179,48 @@ class Target(vms.Concurrent):
         source = self.source()
         self.assert_refused(lambda: self.clone("w", source, target={"network": {"map": [
             {"from": "prod-vlan", "to": "test-vlan"}]}}), 422, 'it has "default"')
+
+    def test_references(self):
+        """Other names in the clone; what is missing is waited for before the source pays for it, and a Secret is
+        neither read nor asked for."""
+        self.kube.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
+            "namespace": self.namespace, "name": "settings"}})
+        self.kube.create({"apiVersion": "v1", "kind": "Secret", "metadata": {
+            "namespace": self.namespace, "name": "init"}})
+        source = self.source_with({"name": "settings", "configMap": {"name": "settings"}},
+                                  {"name": "init", "secret": {"secretName": "init"}})
+        references = [{"kind": "ConfigMap", "from": "settings", "to": "settings-test"},
+                      {"kind": "Secret", "from": "init", "to": "init-test"}]
+        self.assert_refused(lambda: self.clone("w", source, target={"references": [
+            {"kind": "Secret", "from": "settings", "to": "a"}]}), 422, "the source names no such object")
+        freezes = len(source.log("frozen"))
+        self.clone("other", source, target={"references": references})
+        said = self.wait_reason("other", "SourceReady", "DependencyMissing", 60)
+        self.assertIn(f"ConfigMap {self.namespace}/settings-test", vms.condition(said, "SourceReady")["message"])
+        self.assertEqual(freezes, len(source.log("frozen")))
+        self.kube.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
+            "namespace": self.namespace, "name": "settings-test"}})
+        self.wait_ended("other", timeout_s=120)
+        volumes = {v["name"]: v for v in self.template_of(self.vm_of("other"))["spec"]["volumes"]}
+        self.assertEqual("settings-test", volumes["settings"]["configMap"]["name"])
+        self.assertEqual("init-test", volumes["init"]["secret"]["secretName"])
+        worker = self.bed.account("worker")
+        self.assertEqual([], [e["requestURI"] for e in self.bed.audit_entries(self.audit_mark)
+                              if e["user"]["username"] == worker
+                              and (e.get("objectRef") or {}).get("resource") == "secrets"])
+
+    def test_a_network_that_is_missing_is_waited_for(self):
+        """In the source's own namespace, too: the launcher of such a machine hangs."""
+        self.network("there")
+        source = self.source()
+        freezes = len(source.log("frozen"))
+        self.clone("lost", source, target={"network": {"map": [{"from": "pod", "to": "lost"}]}})
+        said = self.wait_reason("lost", "SourceReady", "DependencyMissing", 60)
+        self.assertIn(f"NetworkAttachmentDefinition {self.namespace}/lost",
+                      vms.condition(said, "SourceReady")["message"])
+        self.assertEqual(freezes, len(source.log("frozen")))
+        self.network("lost")
+        self.wait_ended("lost", timeout_s=120)
 
     def test_overrides(self):
         """A patch of the machine's spec, nulls included; what it must not touch is refused by path, and what this
@@ -174,8 +247,9 @@ class Target(vms.Concurrent):
             self.assert_refused(lambda p=patch: self.clone("w", source, target={"overrides": p}), 422, said)
         freezes = len(source.log("frozen"))
         self.clone("typo", source, target={"overrides": {"template": {"spec": {"evictionStratgy": "None"}}}})
-        said = self.wait_reason("typo", "SourceReady", "ChangedByAdmission", 60)["message"]
-        self.assertIn("overrides.template.spec.evictionStratgy: this KubeVirt does not know the field", said)
+        said = self.wait_reason("typo", "SourceReady", "ChangedByAdmission", 60)
+        self.assertIn("overrides.template.spec.evictionStratgy: this KubeVirt does not know the field",
+                      vms.condition(said, "SourceReady")["message"])
         self.assertEqual(freezes, len(source.log("frozen")), "not frozen for it")
 
     def test_run_strategies(self):

@@ -18,6 +18,8 @@
 #define GONE                                                                                       \
     INSTANCE "volumes.#1 = -", INSTANCE "domain.devices.disks.#1 = -",                             \
         INSTANCE "volumes.#0.name = 'root'"
+#define REFERENCES(items) "'target':{'references':[" items "]}"
+#define AS_SECRET(from, to) "{'kind':'Secret','from':'" from "','to':'" to "'}"
 #define CREDENTIAL(kind, name) "{'" kind "':{'source':{'secret':{'secretName':'" name "'}}}}"
 
 struct row {
@@ -136,6 +138,39 @@ static const struct row rows[] = {
     {.name = "a list of names where nobody expects one",
      .source = SOURCE("{'domain':{'novel':{'secrets':['ok','s']}}}"),
      .error = "the source names \"s\""},
+    {.name = "another Secret in its place",
+     .source = WITH("'secret':{'secretName':'s'}"),
+     .spec = REFERENCES(AS_SECRET("s", "keys")),
+     .expect = {INSTANCE "volumes.#1.secret.secretName = 'keys'"}},
+    {.name = "the source guesses what comes in another place",
+     .source =
+         SOURCE("{'domain':{},'volumes':[" VOLUME("v", "'secret':{'secretName':'s'}") "," VOLUME(
+             "w", "'secret':{'secretName':'keys'}") "]}"),
+     .spec = REFERENCES(AS_SECRET("s", "keys")),
+     .expect = {INSTANCE "volumes = [{'name':'v','secret':{'secretName':'keys'}}]"},
+     .told = "Secret \"keys\" is not in allowSecrets: volume \"w\" is left out"},
+    {.name = "each place is renamed once",
+     .source =
+         SOURCE("{'domain':{},'volumes':[" VOLUME("v", "'secret':{'secretName':'s'}") "," VOLUME(
+             "w", "'secret':{'secretName':'keys'}") "]}"),
+     .spec = REFERENCES(AS_SECRET("s", "keys") "," AS_SECRET("keys", "ok")),
+     .expect = {INSTANCE "volumes.#0.secret.secretName = 'keys'",
+                INSTANCE "volumes.#1.secret.secretName = 'ok'"}},
+    {.name = "what comes in one place, where nobody expects one",
+     .source = SOURCE("{'domain':{'novel':{'secretName':'keys'}},'volumes':[" VOLUME(
+         "v", "'secret':{'secretName':'s'}") "]}"),
+     .spec = REFERENCES(AS_SECRET("s", "keys")),
+     .error = "the source names \"keys\" in secretName"},
+    {.name = "what is replaced, where nobody expects one",
+     .source = SOURCE("{'domain':{'novel':{'secretName':'s'}},'volumes':[" VOLUME(
+         "v", "'secret':{'secretName':'s'}") "]}"),
+     .spec = REFERENCES(AS_SECRET("s", "keys")),
+     .error = "the source names \"s\" in secretName"},
+    {.name = "Secrets of a kernel's image",
+     .source =
+         SOURCE("{'domain':{'firmware':{'kernelBoot':{'container':{'imagePullSecret':'s'}}}}}"),
+     .spec = REFERENCES(AS_SECRET("s", "keys")),
+     .expect = {INSTANCE "domain.firmware.kernelBoot.container.imagePullSecret = 'keys'"}},
     {.name = "an unknown member of a known volume",
      .source = WITH("'emptyDisk':{},'serviceAccountToken':{'serviceAccountName':'s'}"),
      .error = "the source names \"s\" in serviceAccountName"},

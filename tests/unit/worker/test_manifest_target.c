@@ -25,6 +25,7 @@ struct row {
 #define INHERITED(strategy)                                                                        \
     "{'metadata':{},'runStrategy':'" strategy "','spec':{'template':{'metadata':{},'spec':{"       \
     "'domain':{}}}}}"
+#define REFERENCES(items) "'target':{'references':[" items "]}"
 #define KEEP(list) "'target':{'keepAnnotations':[" list "]}"
 
 static const struct row rows[] = {
@@ -227,6 +228,28 @@ static const struct row rows[] = {
      .spec = "'startStrategy':{'runStrategy':'Inherit'}",
      .expect = {"spec.runStrategy = 'Manual'"},
      .start = true},
+    /* --- references --- */
+    {.name = "a ConfigMap and a network under other names",
+     .source =
+         SOURCE("{'domain':{'devices':{'interfaces':[{'name':'n','bridge':{}}]}},'networks':[{"
+                "'name':'n','multus':{'networkName':'lab/lan'}}],'volumes':[{'name':'c',"
+                "'configMap':{'name':'a'}},{'name':'d','sysprep':{'configMap':{'name':'a'}}}]}"),
+     .spec = REFERENCES("{'kind':'ConfigMap','from':'a','to':'b'},"
+                        "{'kind':'NetworkAttachmentDefinition','from':'lan','to':'other/wan'}"),
+     .expect = {INSTANCE "volumes.#0.configMap.name = 'b'",
+                INSTANCE "volumes.#1.sysprep.configMap.name = 'b'",
+                INSTANCE "networks = [{'name':'n','multus':{'networkName':'other/wan'}}]",
+                INSTANCE "domain.devices.interfaces.#0.bridge = {}"}},
+    {.name = "a network that is mapped",
+     .source = SOURCE("{'domain':{},'networks':[{'name':'n','multus':{'networkName':'lan'}}]}"),
+     .spec =
+         "'target':{'references':[{'kind':'NetworkAttachmentDefinition','from':'lan','to':'x'}],"
+         "'network':{'map':[{'from':'n','to':'y'}]}}",
+     .expect = {INSTANCE "networks.#0.multus.networkName = 'y'"}},
+    {.name = "a name that the source has for another kind",
+     .source = SOURCE("{'domain':{},'volumes':[{'name':'c','configMap':{'name':'a'}}]}"),
+     .spec = REFERENCES("{'kind':'Secret','from':'a','to':'b'}"),
+     .error = "references[0].from: the source names no Secret \"a\""},
     /* --- guest --- */
     {.name = "hostname",
      .source = SOURCE("{'hostname':'src','domain':{}}"),

@@ -22,6 +22,7 @@ struct rule_row {
 #define EXPIRES(more) CLONE_AND("expires: {" more "}")
 #define GUEST(more) CLONE_AND("guest: {" more "}")
 #define MAP(items) TARGET("network: {map: [" items "]}")
+#define REFERS(items) TARGET("references: [" items "]")
 #define OVER(patch) TARGET("overrides: {" patch "}")
 #define TARGET(more) CLONE_AND("target: {" more "}")
 #define POLICY(spec)                                                                               \
@@ -255,6 +256,15 @@ static const struct rule_row rule_rows[] = {
     {"guest-network-data-secret", GUEST("cloudInit: Replace, userData: a, networkDataSecret: A"), GUEST("cloudInit: Replace, userData: a, networkDataSecret: a"), "spec.guest.networkDataSecret"},
 
     {"policy-max-lifetime", POLICY("{rules: {maxLifetime: 3d}}"), POLICY("{rules: {maxLifetime: 72h}}"), "spec.rules.maxLifetime"},
+    {"target-references-count", "@target.references 33", "@target.references 32", "spec.target.references"},
+    {"target-references-unique", REFERS("{kind: Secret, from: a, to: b}, {kind: Secret, from: a, to: c}"), REFERS("{kind: Secret, from: a, to: b}, {kind: ConfigMap, from: a, to: b}"), "spec.target.references[1]"},
+    {"target-reference-kind-required", REFERS("{from: a, to: b}"), REFERS("{kind: ConfigMap, from: a, to: b}"), "spec.target.references[0].kind"},
+    {"target-reference-from-required", REFERS("{kind: Secret, to: b}"), REFERS("{kind: Secret, from: a, to: b}"), "spec.target.references[0].from"},
+    {"target-reference-to-required", REFERS("{kind: Secret, from: a}"), REFERS("{kind: Secret, from: a, to: b}"), "spec.target.references[0].to"},
+    {"target-reference-kind", REFERS("{kind: secret, from: a, to: b}"), REFERS("{kind: Secret, from: a, to: b}"), "spec.target.references[0].kind"},
+    {"target-reference-from", REFERS("{kind: Secret, from: A_b, to: b}"), REFERS("{kind: Secret, from: a.b, to: b}"), "spec.target.references[0].from"},
+    {"target-reference-to", REFERS("{kind: Secret, from: a, to: B}"), REFERS("{kind: Secret, from: a, to: b}"), "spec.target.references[0].to"},
+    {"target-reference-namespace", REFERS("{kind: Secret, from: a, to: ns/b}"), REFERS("{kind: NetworkAttachmentDefinition, from: ns/a, to: ns/b}"), "spec.target.references[0].to"},
     {"target-overrides-size", "@target.overrides 3000", "@target.overrides 1500", "spec.target.overrides"},
     {"target-overrides-depth", OVER("a: {b: {c: {d: {e: {f: {g: {h: [[[[[[[[[1]]]]]]]]]}}}}}}}"), OVER("a: {b: {c: {d: {e: {f: {g: {h: [[[[[[[[1]]]]]]]]}}}}}}}"), "spec.target.overrides"},
     {"target-overrides-protected", OVER("template: {spec: {domain: {devices: {interfaces: []}}}}"), OVER("template: {spec: {domain: {devices: {rng: {}}}}}"), "spec.target.overrides.template.spec.domain.devices.interfaces"},
@@ -349,6 +359,7 @@ static const struct maker makers[] = {
     {"target.large", CLONE_HEAD ", target: {annotations: {", "k%zu: " TEXT_3K ",", "}}}}", ITEMS},
     {"guest.user", CLONE_HEAD ", guest: {cloudInit: Replace, userData: ", "x", "}}}", ONE_BYTE},
     {"guest.network", CLONE_HEAD ", guest: {cloudInit: Replace, userData: a, networkData: ", "x", "}}}", ONE_BYTE},
+    {"target.references", CLONE_HEAD ", target: {references: [", "{kind: Secret, from: n%zu, to: a},", "]}}}", ITEMS},
     {"target.overrides", CLONE_HEAD ", target: {overrides: {a: [", "k%zu,", "]}}}}", ITEMS},
     {"target.map", CLONE_HEAD ", target: {network: {map: [", "{from: n%zu, to: a},", "]}}}}", ITEMS},
     {"target.from", CLONE_HEAD ", target: {network: {map: [{to: a, from: ", "x", "}]}}}}", CHARACTERS},
