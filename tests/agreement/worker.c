@@ -93,7 +93,7 @@ static cJSON *make_source(const struct wukong_spec *spec)
     json_object(&w, NULL);
     json_string(&w, "name", "a-cloud-init");
     json_object(&w, "cloudInitNoCloud");
-    json_string(&w, "userData", "x");
+    json_string(&w, "userData", "#cloud-config");
     json_end(&w);
     json_end(&w);
     for (size_t i = 0; i < spec->disk_count; i++) {

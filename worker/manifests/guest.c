@@ -2,6 +2,8 @@
 #include "manifests/build.h"
 
 #include "base/str.h"
+#include "wukong/source/cloud_init.h"
+#include "wukong/source/guest_reset.h"
 
 static const char *const drives[] = {"cloudInitNoCloud", "cloudInitConfigDrive"};
 /* A name that the source has hardly given to one of its own. */
@@ -73,6 +75,28 @@ static int replace(struct manifest_build *b, struct err *err)
     return 0;
 }
 
+/* After Replace: what is there by then is added to. */
+static int reset(struct manifest_build *b, struct err *err)
+{
+    CLEANUP_BUF struct buf given = BUF_INIT(2 * LIMIT_CLOUD_INIT_BYTES);
+    CLEANUP_BUF struct buf made = BUF_INIT(8 * LIMIT_CLOUD_INIT_BYTES);
+    const struct wukong_guest *g = &b->w->spec.guest;
+    cJSON *drive;
+    if (!reset_is_wanted(g))
+        return 0;
+    const struct wukong_guest as_it_is = {.reset_machine_id = g->reset_machine_id,
+                                          .reset_ssh_host_keys = g->reset_ssh_host_keys};
+    const char *why = reset_refusal(b->instance, &as_it_is);
+    if (why)
+        return err_set(err, ERR_REFUSED, "spec.guest: %s", why);
+    (void)cloud_volume(b, &drive);
+    (void)cloud_init_data(drive, "userData", "userDataBase64", &given);
+    (void)reset_user_data(given.data, g, &made);
+    tree_remove(drive, "userDataBase64");
+    tree_set_string(drive, "userData", made.data);
+    return 0;
+}
+
 static void find_destroyer(void *arg, const struct difference *d)
 {
     struct err *first = arg;
@@ -89,17 +113,21 @@ int build_guest(struct manifest_build *b, struct err *err)
     switch (b->w->spec.guest.cloud_init) {
     case CLOUD_INIT_DROP:
         drop(b);
-        return 0;
+        break;
     case CLOUD_INIT_REPLACE:
-        return replace(b, err);
+        if (replace(b, err) < 0)
+            return -1;
+        break;
     case CLOUD_INIT_UNSET:
         differences_each(&of, find_destroyer, &found);
-        return found.kind ? err_set(err, found.kind, "%s", found.message) : 0;
+        if (found.kind)
+            return err_set(err, found.kind, "%s", found.message);
+        break;
     case CLOUD_INIT_RERUN:
     case CLOUD_INITS:
         break;
     }
-    return 0;
+    return reset(b, err);
 }
 
 void build_hostname(const struct manifest_build *b, const char *vm, char out[NAME_BUF])

@@ -287,6 +287,8 @@ static void decode_guest(struct arena *a, const cJSON *o, struct wukong_guest *g
     g->network_data = decode_text(a, o, "networkData");
     g->user_data_secret = decode_text(a, o, "userDataSecret");
     g->network_data_secret = decode_text(a, o, "networkDataSecret");
+    g->reset_machine_id = tristate(o, "resetMachineId");
+    g->reset_ssh_host_keys = tristate(o, "resetSSHHostKeys");
 }
 
 int wukong_decode_spec(struct arena *a, const cJSON *o, struct wukong_spec *ret, struct err *err)

@@ -215,6 +215,7 @@ struct wukong_guest {
     enum cloud_init cloud_init;
     const char *user_data, *network_data;
     const char *user_data_secret, *network_data_secret;
+    enum tristate reset_machine_id, reset_ssh_host_keys;
 };
 
 bool wukong_keeps_annotation(const struct wukong_target *t, const char *key);

@@ -109,6 +109,8 @@ void check_data_bytes(struct check *c, const cJSON *v); /* struct check_length *
 void check_guest_hostname_length(struct check *c, const cJSON *v);
 void check_guest_replace(struct check *c, const cJSON *v);
 void check_guest_one(struct check *c, const cJSON *v); /* const char *: the other one */
+void check_guest_reset(struct check *c, const cJSON *v);
+void check_guest_reset_data(struct check *c, const cJSON *v);
 void check_guest_ssh(struct check *c, const cJSON *v);
 void check_expires_one(struct check *c, const cJSON *v);
 void check_cpu_shape(struct check *c, const cJSON *v);

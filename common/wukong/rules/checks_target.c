@@ -10,6 +10,7 @@
 #include "json/json.h"
 #include "wukong/api/marks.h"
 #include "wukong/api/overrides.h"
+#include "wukong/api/reset_data.h"
 #include "wukong/rules/schema.h"
 
 static void fail_at_key(struct check *c, const char *key, const char *detail)
@@ -260,6 +261,30 @@ void check_guest_ssh(struct check *c, const cJSON *v)
     if (str_eq(json_str(v, "cloudInit"), "Drop") &&
         has_member(json_get(c->root, "spec"), "sshKeySecret"))
         check_fail(c, "\"Drop\"", NULL);
+}
+
+void check_guest_reset(struct check *c, const cJSON *v)
+{
+    static const char *const members[] = {"resetMachineId", "resetSSHHostKeys"};
+    bool none = str_eq(json_str(v, "cloudInit"), "Drop") || has_member(v, "userDataSecret");
+    for (size_t i = 0; i < ARRAY_LEN(members) && none; i++) {
+        CLEANUP_FREE char *suffix = xasprintf(".%s", members[i]);
+        if (json_bool(v, members[i], false))
+            check_fail_at(c, suffix, "true", NULL);
+    }
+}
+
+void check_guest_reset_data(struct check *c, const cJSON *v)
+{
+    CLEANUP_BUF struct buf out = BUF_INIT(64 * KIB);
+    const struct wukong_guest g = {
+        .reset_machine_id = json_bool(v, "resetMachineId", false) ? TRI_TRUE : TRI_FALSE,
+        .reset_ssh_host_keys = json_bool(v, "resetSSHHostKeys", false) ? TRI_TRUE : TRI_FALSE,
+    };
+    const char *data = json_str(v, "userData");
+    const char *why = data && reset_is_wanted(&g) ? reset_user_data(data, &g, &out) : NULL;
+    if (why)
+        check_fail(c, NULL, "%s", why);
 }
 
 void check_guest_hostname_length(struct check *c, const cJSON *v)

@@ -479,6 +479,15 @@ const struct rule rules_source[] = {
         .reason = REASON_DISK_UNSUITABLE,
     },
     {
+        .id = "source-reset",
+        .group = RULE_SOURCE,
+        .cause = FINDING_INVALID,
+        .on = "spec.guest",
+        .condition = "resetMachineId or resetSSHHostKeys, and no user data that can be added to",
+        .message = "cloud-init of this source cannot reset them",
+        .reason = REASON_DISK_UNSUITABLE,
+    },
+    {
         .id = "name-length-source-disk",
         .group = RULE_SOURCE,
         .cause = FINDING_INVALID,

@@ -92,7 +92,8 @@ static const struct schema target[] = {
 
 static const struct schema guest[] = {
     STRING("hostname"), STRING("cloudInit"), STRING("userData"), STRING("networkData"),
-    STRING("userDataSecret"), STRING("networkDataSecret"),
+    STRING("userDataSecret"), STRING("networkDataSecret"), BOOLEAN("resetMachineId"),
+    BOOLEAN("resetSSHHostKeys"),
 };
 static const struct schema expires[] = {STRING("after"), STRING("at"), STRING("action")};
 

@@ -11,6 +11,53 @@
 #include "json/json.h"
 #include "yaml/yaml.h"
 
+#include <openssl/evp.h>
+
+/* --- Where they stand --- */
+
+/* Go's decoder skips line ends, EVP_DecodeBlock does not. */
+static void decode_user_data(const char *text, struct buf *out)
+{
+    CLEANUP_FREE char *letters = xmalloc(strlen(text) + 1);
+    size_t n = 0;
+    for (; *text; text++)
+        if (*text != '\n' && *text != '\r')
+            letters[n++] = *text;
+    if (n % 4 || n / 4 * 3 > out->max) {
+        out->failed = true;
+        return;
+    }
+    CLEANUP_FREE unsigned char *bytes = xmalloc(n / 4 * 3 + 1);
+    int len = n ? EVP_DecodeBlock(bytes, (const unsigned char *)letters, (int)n) : 0;
+    int padding = n ? (letters[n - 1] == '=') + (letters[n - 2] == '=') : 0;
+    if (len < padding)
+        out->failed = true;
+    else
+        buf_add(out, bytes, (size_t)(len - padding));
+}
+
+bool cloud_init_data(const cJSON *drive, const char *plain, const char *encoded, struct buf *out)
+{
+    const char *text = json_str(drive, plain);
+    if (!str_empty(text)) {
+        buf_adds(out, text);
+        return true;
+    }
+    text = json_str(drive, encoded);
+    if (!str_empty(text))
+        decode_user_data(text, out);
+    return !str_empty(text);
+}
+
+const cJSON *cloud_init_drive(const cJSON *volume)
+{
+    static const char *const drives[] = {"cloudInitNoCloud", "cloudInitConfigDrive"};
+    for (size_t i = 0; i < ARRAY_LEN(drives); i++)
+        if (cJSON_IsObject(json_get(volume, drives[i])))
+            return json_get(volume, drives[i]);
+    return NULL;
+}
+
 static void copy_name(char out[CLOUD_NAME_MAX], const char *text)
 {
     (void)snprintf(out, CLOUD_NAME_MAX, "%s", text);

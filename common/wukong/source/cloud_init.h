@@ -14,6 +14,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <cjson/cJSON.h>
+
+#include "base/buf.h"
+
 enum cloud_reading {
     CLOUD_NOTHING,   /* no data */
     CLOUD_READ,      /* parsed; what is said is so */
@@ -46,6 +50,12 @@ struct cloud_network {
     char address[CLOUD_NAME_MAX]; /* the first of them; "" when it was guessed */
     bool macs;                    /* interfaces are matched by their MAC address */
 };
+
+/* Of a volume; NULL: it is no cloud-init drive. */
+const cJSON *cloud_init_drive(const cJSON *volume);
+/* What stands in the drive, plain or as base64, as KubeVirt takes both; false when there is
+   neither. What cannot be decoded leaves out failed. */
+bool cloud_init_data(const cJSON *drive, const char *plain, const char *encoded, struct buf *out);
 
 void cloud_init_user_data(const char *text, size_t len, struct cloud_user_data *ret);
 void cloud_init_network(const char *text, size_t len, struct cloud_network *ret);

@@ -15,8 +15,6 @@
 #include "wukong/rules/findings.h"
 #include "wukong/source/cloud_init.h"
 
-#include <openssl/evp.h>
-
 /* KubeVirt takes one cloud-init volume; more are not looked into. */
 #define CLOUD_VOLUMES_MAX 4
 
@@ -244,42 +242,6 @@ static void tell_format(struct telling *t, const char *volume, const struct clou
 
 /* --- cloud-init --- */
 
-/* Go's decoder skips line ends, EVP_DecodeBlock does not. */
-static void decode_user_data(const char *text, struct buf *out)
-{
-    CLEANUP_FREE char *letters = xmalloc(strlen(text) + 1);
-    size_t n = 0;
-    for (; *text; text++)
-        if (*text != '\n' && *text != '\r')
-            letters[n++] = *text;
-    if (n % 4 || n / 4 * 3 > out->max) {
-        out->failed = true;
-        return;
-    }
-    CLEANUP_FREE unsigned char *bytes = xmalloc(n / 4 * 3 + 1);
-    int len = n ? EVP_DecodeBlock(bytes, (const unsigned char *)letters, (int)n) : 0;
-    int padding = n ? (letters[n - 1] == '=') + (letters[n - 2] == '=') : 0;
-    if (len < padding)
-        out->failed = true;
-    else
-        buf_add(out, bytes, (size_t)(len - padding));
-}
-
-/* Plain or base64, as KubeVirt takes both; false when there is neither. What cannot be decoded
-   leaves out failed. */
-static bool data_of(const cJSON *drive, const char *plain, const char *encoded, struct buf *out)
-{
-    const char *text = json_str(drive, plain);
-    if (!str_empty(text)) {
-        buf_adds(out, text);
-        return true;
-    }
-    text = json_str(drive, encoded);
-    if (!str_empty(text))
-        decode_user_data(text, out);
-    return !str_empty(text);
-}
-
 static void tell_again(struct telling *t, const char *volume, const struct cloud_user_data *u)
 {
     CLEANUP_BUF struct buf what = BUF_INIT(KIB);
@@ -356,13 +318,13 @@ static void tell_drive(struct telling *t, const char *volume, const cJSON *drive
                     i ? "network data" : "user data", volume,
                     i ? "sets it in the clone, too" : "runs it again");
     }
-    if (data_of(drive, "userData", "userDataBase64", &text)) {
+    if (cloud_init_data(drive, "userData", "userDataBase64", &text)) {
         cloud_init_user_data(text.data, text.failed ? SIZE_MAX : text.len, &user);
         tell_user_data(t, volume, &user);
     }
     buf_clear(&text);
     text.failed = false;
-    if (data_of(drive, "networkData", "networkDataBase64", &text)) {
+    if (cloud_init_data(drive, "networkData", "networkDataBase64", &text)) {
         cloud_init_network(text.data, text.failed ? SIZE_MAX : text.len, &network);
         tell_network(t, volume, &network);
     }

@@ -8,6 +8,7 @@
 #include "wukong/api/conditions.h"
 #include "wukong/source/dependencies.h"
 #include "wukong/source/differences.h"
+#include "wukong/source/guest_reset.h"
 
 static const char *copy_text(struct arena *a, const cJSON *o, const char *path)
 {
@@ -213,6 +214,7 @@ void facts_read_differences(struct arena *a, const cJSON *vm, const cJSON *vmi,
         .elsewhere = elsewhere,
     };
     differences_each(&of, read_difference, &reader);
+    s->reset_refusal = reset_refusal(of.instance, &wanted->guest);
 }
 
 size_t facts_claim_names(const struct source_facts *s, const char **ret, size_t max)

@@ -80,6 +80,7 @@ struct source_facts {
     size_t need_count;
     struct source_difference *differences;
     size_t difference_count;
+    const char *reset_refusal; /* why the guest cannot be reset as the spec wishes; NULL; static */
 };
 
 struct storage_class_facts {
@@ -143,8 +144,8 @@ static inline bool facts_source_exists(const struct source_facts *s)
    differences. */
 void facts_read_source(struct arena *a, const cJSON *vm, const cJSON *vmi,
                        struct source_facts *ret);
-/* Fills differences of the same source to a clone by that spec, of that namespace or from
-   elsewhere; apart, because it parses cloud-init's data. */
+/* Fills differences and reset_refusal of the same source to a clone by that spec, of that namespace
+   or from elsewhere; apart, because it parses cloud-init's data. */
 void facts_read_differences(struct arena *a, const cJSON *vm, const cJSON *vmi,
                             const struct wukong_spec *spec, bool elsewhere, struct source_facts *s);
 /* expanded: the VM as KubeVirt's expand-spec answers it, with instancetype and preference resolved

@@ -304,6 +304,8 @@ void validate_source(const struct wukong *w, const struct wukong_effective *e,
     if (!d.count && l->errors == before)
         add_source_finding(&j, "source-no-disks", name_field(&j), NULL);
     judge_names(&j, &d);
+    if (s->reset_refusal)
+        findings_add(l, rule_find("source-reset"), "spec.guest", NULL, "%s", s->reset_refusal);
     /* Last, so that what ends or delays the clone is read first. */
     judge_differences(&j);
 }

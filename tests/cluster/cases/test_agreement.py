@@ -47,7 +47,7 @@ import test_crd  # noqa: E402
 
 API = "vm.novasphere.dev/v1alpha1"
 NAMESPACE = "agreement"
-OBJECTS = int(os.environ.get("WUKONG_AGREEMENT_OBJECTS") or 3000)
+OBJECTS = int(os.environ.get("WUKONG_AGREEMENT_OBJECTS") or 3100)
 SEED = int(os.environ.get("WUKONG_AGREEMENT_SEED") or 1)
 THREADS = 4
 BED = None
@@ -195,6 +195,8 @@ FIELDS = [
     ("guest.cloudInit", ["Rerun", "Drop", "Replace", "drop"]),
     ("guest.userData", ["a" * 2048, "a" * 2049, "é" * 1024, "é" * 1025, "#cloud-config\n"]),
     ("guest.networkData", ["a" * 2049, "version: 2"]),
+    ("guest.resetMachineId", [True]),
+    ("guest.resetSSHHostKeys", [True]),
     ("guest.userDataSecret", LONG),
     ("guest.networkDataSecret", LONG),
     ("expires", [{"after": "1h", "action": "Stop"}, {"at": "2030-01-01T00:00:00Z", "action": "Delete"}, {"action": "Stop"}]),
@@ -214,6 +216,7 @@ FIELDS = [
     ("target.overrides", PATCHES),
     ("target.references", [[{"kind": kind, "from": "a", "to": "b"} for kind in ("Secret", "ConfigMap")],
                            [{"kind": "Secret", "from": "a", "to": "b"}] * 2, [{"from": "a"}], [{"kind": "Secret", "from": "a"}],
+                           [{"kind": "ConfigMap", "from": "a", "to": "n/a"}],
                            [{"kind": "Secret", "from": f"n{i}", "to": "a"} for i in range(33)]]),
     ("target.references[].kind", ["Secret", "ConfigMap", "NetworkAttachmentDefinition", "ServiceAccount"]),
     ("target.references[].from", ["ns/a", "A_b", *LONG]),
@@ -247,7 +250,8 @@ RELATED = {
     "gpus": [ABSENT, []],
     "osImage": [ABSENT],
     "restoreFromSnapshot": [ABSENT],
-    "guest": [ABSENT, {"cloudInit": "Drop"}, {"cloudInit": "Replace", "userData": "a"}],
+    "guest": [ABSENT, {"cloudInit": "Drop", "resetSSHHostKeys": True}, {"cloudInit": "Replace", "userData": "a"},
+              {"hostname": "a" * 62}],
     "sshKeySecret": [ABSENT, "k"],
     "expires": [ABSENT, {"after": "1h", "action": "Stop"}],
     "target": [ABSENT, {"labels": {"app": "shop"}}, {"network": {"links": "Down", "map": [{"from": "a", "to": "b"}]}},

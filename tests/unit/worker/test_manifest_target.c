@@ -289,6 +289,39 @@ static const struct row rows[] = {
      .spec = "'guest':{'cloudInit':'Rerun'}",
      .expect = {INSTANCE "volumes.#0.name = 'ci'"},
      .said = "formats /dev/vda in the clone"},
+    {.name = "a machine-id and host keys of its own, beside what the source does",
+     .source = CLOUD("#cloud-config\\npassword: x"),
+     .spec = "'guest':{'resetMachineId':true,'resetSSHHostKeys':true}",
+     .expect = {INSTANCE
+                "volumes.#0.cloudInitNoCloud = {'userData':'#cloud-config-archive\\n[{"
+                "\\u0022content\\u0022:\\u0022#cloud-config\\\\npassword: x\\u0022},{\\u0022content"
+                "\\u0022:\\u0022#cloud-config\\\\nssh_deletekeys: true\\\\n\\u0022},{\\u0022content"
+                "\\u0022:\\u0022#cloud-config\\\\nmerge_how: [{name: list, settings: "
+                "[append]}, {name: dict, settings: [no_replace, recurse_list]}]\\\\n"
+                "bootcmd: [[cloud-init-per, instance, wukong-machine-id, sh, -c, "
+                "\\u0027rm -f /etc/machine-id /var/lib/dbus/machine-id; "
+                "systemd-machine-id-setup\\u0027]]\\\\n\\u0022}]','networkData':'version: 2'}"}},
+    {.name = "to base64, and what is no YAML",
+     .source = SOURCE("{'domain':{},'volumes':[{'name':'ci','cloudInitConfigDrive':{"
+                      "'userDataBase64':'IyEvYmluL3NoCg=='}}]}"),
+     .spec = "'guest':{'resetSSHHostKeys':true}",
+     .expect = {INSTANCE "volumes.#0.cloudInitConfigDrive.userDataBase64 = -", INSTANCE
+                "volumes.#0.cloudInitConfigDrive.userData = '#cloud-config-archive\\n[{"
+                "\\u0022content\\u0022:\\u0022#!/bin/sh\\\\n\\u0022},{\\u0022content\\u0022:"
+                "\\u0022#cloud-config\\\\nssh_deletekeys: true\\\\n\\u0022}]'"}},
+    {.name = "user data in a Secret",
+     .source = SOURCE("{'domain':{},'volumes':[{'name':'ci','cloudInitNoCloud':{'secretRef':{"
+                      "'name':'s'}}}]}"),
+     .spec = "'guest':{'resetMachineId':true}",
+     .error = "spec.guest: the user data are in a Secret"},
+    {.name = "no cloud-init",
+     .source = SOURCE("{'domain':{}}"),
+     .spec = "'guest':{'resetMachineId':true}",
+     .error = "has no cloud-init volume"},
+    {.name = "several parts already",
+     .source = CLOUD("Content-Type: multipart/mixed"),
+     .spec = "'guest':{'resetMachineId':true}",
+     .error = "neither #cloud-config nor a script"},
     {.name = "an older worker's capture has names alone",
      .source = "{'metadata':{},'missedAnnotations':{'example.com/a':''},'spec':{'template':{'spec'"
                ":{'domain':{}}}}}",
