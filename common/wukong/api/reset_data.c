@@ -44,7 +44,7 @@ const char *reset_user_data(const char *given, const struct wukong_guest *g, str
     bool has = !str_empty(given);
     if (has && !can_be_part(given))
         return "the user data are neither #cloud-config nor a script, so that nothing can be added "
-               "to them: add what docs/generalise.md shows to them yourself";
+               "to them: add what docs/user/generalise.md shows to them yourself";
     if (has && g->reset_ssh_host_keys == TRI_TRUE && strstr(given, "ssh_keys"))
         return "the user data set SSH host keys themselves (ssh_keys): remove them there, or "
                "replace the data with guest.cloudInit";
@@ -60,6 +60,6 @@ const char *reset_user_data(const char *given, const struct wukong_guest *g, str
     json_end(&w);
     if (!buf_ok(out) || out->len > RESET_BYTES_MAX)
         return "with what is added the user data have more than 2048 bytes, which KubeVirt does "
-               "not take: put them into a Secret, with what docs/generalise.md shows";
+               "not take: put them into a Secret, with what docs/user/generalise.md shows";
     return NULL;
 }

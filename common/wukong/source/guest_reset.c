@@ -27,12 +27,12 @@ const char *reset_refusal(const cJSON *instance, const struct wukong_guest *g)
     if (!drive)
         return "the source has no cloud-init volume: set guest.cloudInit to Replace with user "
                "data, "
-               "or generalise the guest itself (docs/generalise.md)";
+               "or generalise the guest itself (docs/user/generalise.md)";
     if (!str_empty(json_str(drive, "secretRef.name")))
         return "the user data are in a Secret, which Wukong does not read: add there what "
-               "docs/generalise.md shows, or replace them with guest.userData";
+               "docs/user/generalise.md shows, or replace them with guest.userData";
     (void)cloud_init_data(drive, "userData", "userDataBase64", &given);
     if (given.failed)
-        return "the user data cannot be read: add to them what docs/generalise.md shows";
+        return "the user data cannot be read: add to them what docs/user/generalise.md shows";
     return reset_user_data(given.data, g, &made);
 }
