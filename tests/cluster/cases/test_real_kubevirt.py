@@ -115,7 +115,8 @@ class Running(RealCase):
         self.wait_ended("big")
         self.assert_cloned("big", source)
         domain = self.machine("big-vm")["spec"]["domain"]
-        self.assertEqual((3, 1, 1), tuple(domain["cpu"][k] for k in ("sockets", "cores", "threads")))
+        # By cpuShape Auto: of a source with one socket of two cores the cores are scaled.
+        self.assertEqual((1, 3, 1), tuple(domain["cpu"][k] for k in ("sockets", "cores", "threads")))
         self.assertEqual("256Mi", domain["memory"]["guest"])
 
     def test_required_and_never(self):
