@@ -380,7 +380,9 @@ void share_group_note(const struct share_group *p, const struct clone_state *v,
 {
     struct clone_sharing *s = &p->self->share;
     bool begins = share_begun(&d->record) && !share_begun(&v->record);
-    bool leads = v->share.role == SHARE_LEAD || v->share.role == SHARE_LINGER;
+    /* Who is held up leads nobody. When that is over the others get their time to come, too. */
+    bool held_up = d->share == SHARE_BLOCKED || v->policy.reason != REASON_NONE;
+    bool leads = !held_up && (v->share.role == SHARE_LEAD || v->share.role == SHARE_LINGER);
     s->released = !d->holds;
     s->waits_turn = v->share.waits_turn;
     note_state(p, v, d);

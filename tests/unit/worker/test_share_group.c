@@ -98,9 +98,41 @@ static void test_who_is_cut_by_another_takes_a_slot(void **state)
     }
 }
 
+/* A leader waits for those that are coming since it could lead, and not since it was held up. */
+static void test_since_when_it_leads(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum share_role role;
+        enum reason queued;
+        enum share_state share;
+        bool leads;
+    } rows[] = {
+        {"it leads", SHARE_LEAD, REASON_NONE, SHARE_READY, true},
+        {"it waits for others", SHARE_LINGER, REASON_NONE, SHARE_COMING, true},
+        {"it follows", SHARE_FOLLOW, REASON_NONE, SHARE_READY, false},
+        {"it waits for a place", SHARE_LEAD, REASON_QUEUED, SHARE_COMING, false},
+        {"a person is waited for", SHARE_LEAD, REASON_NONE, SHARE_BLOCKED, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct clone_table all = {0};
+        struct clone *e = clone_table_add(&all, "ns", "w", UID);
+        const struct share_group p = {.all = &all, .self = e, .now = {NOW, 9000}};
+        struct clone_state v = {.share.role = rows[i].role, .policy.reason = rows[i].queued};
+        const struct decision d = {.share = rows[i].share};
+        e->share.lead_since_ms = 4000;
+        share_group_note(&p, &v, &d);
+        if (e->share.lead_since_ms != (rows[i].leads ? 4000 : 0))
+            fail_msg("%s: since %lld", rows[i].name, (long long)e->share.lead_since_ms);
+        clone_table_release(&all);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_since_when_it_leads),
         cmocka_unit_test(test_a_new_leader_counts_who_is_listed),
         cmocka_unit_test(test_who_is_cut_by_another_takes_a_slot),
     };
