@@ -10,6 +10,7 @@
 #include "actions/execute.h"
 #include "base/log.h"
 #include "clones/clone_table.h"
+#include "controller/left_frozen.h"
 #include "controller/sweep.h"
 #include "controller/worker.h"
 #include "kube/client.h"
@@ -41,6 +42,7 @@ struct worker {
     struct policy_cache policies;
     struct policy_reports *policy_reports;
     struct sweep *sweep;
+    struct left_frozen *left_frozen;
     struct log_limit unreadable_log, too_large_log;
     bool leads, synced;
     struct {

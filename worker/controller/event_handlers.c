@@ -157,6 +157,7 @@ static void wukong_changed(struct worker *w, const struct kube_object *before,
         CLEANUP_FREE char *source = e->linked ? xstrdup(e->source) : NULL;
         /* What it shared falls back to whoever took it, who may have ended long ago. */
         CLEANUP_FREE char *taker = xstrdup(e->share.owner_uid);
+        left_frozen_add(w->left_frozen, e);
         clone_table_remove(&w->clones, e);
         enqueue_uid(w, taker);
         if (source)

@@ -109,6 +109,10 @@ static void settings_of(struct worker *w, struct clone *self, const struct kube_
     s->clock_ahead_ms = skew_ms(w->config.skew);
     struct other_clones *others = &s->others;
     queue_settings(w, self, others);
+    others->freeze_elsewhere = left_frozen_holds(w->left_frozen, v->effective.source_ns,
+                                                 str_or(v->effective.source_name, "-"));
+    others->last_thaw_ms = left_frozen_thawed_ms(w->left_frozen, v->effective.source_ns,
+                                                 str_or(v->effective.source_name, "-"));
     s->group_version = watches_version(w->watched[KIND_GROUP].watches);
     for (struct clone *e = clone_table_of_source(&w->clones, v->effective.source_ns,
                                                  str_or(v->effective.source_name, "-"));

@@ -298,6 +298,12 @@ struct worker *worker_new(const struct worker_config *config)
                                                  .scope = &w->scope,
                                                  .may_sweep = may_sweep,
                                                  .arg = w});
+    w->left_frozen = left_frozen_new(&(struct left_frozen_options){.client = &w->client,
+                                                                   .clock = config->clock,
+                                                                   .timers = config->timers,
+                                                                   .rng = config->rng,
+                                                                   .may_write = may_report,
+                                                                   .arg = w});
     w->queue = workqueue_new(&(struct workqueue_options){0});
     timer_init(&w->queue_timer, queue_timer, w);
     timer_init(&w->resigning.look, resign, w);
@@ -366,6 +372,7 @@ void worker_free(struct worker *w)
     timer_cancel(w->config.timers, &w->budget_timer);
     lease_free(w->lease);
     sweep_free(w->sweep);
+    left_frozen_free(w->left_frozen);
     for (int k = 0; k < WORKER_KINDS; k++) {
         watches_free(w->watched[k].watches);
         store_free(w->watched[k].store);
@@ -437,5 +444,6 @@ bool worker_leads(const struct worker *w)
 
 unsigned long long worker_writes(const struct worker *w)
 {
-    return w->executor.writes + policy_reports_writes(w->policy_reports) + sweep_writes(w->sweep);
+    return w->executor.writes + policy_reports_writes(w->policy_reports) + sweep_writes(w->sweep) +
+           left_frozen_writes(w->left_frozen);
 }
