@@ -125,23 +125,25 @@ static void send_thaw(const struct clone_state *v, struct decision *d, int64_t r
     }
 }
 
-/* How long it takes until a freeze whose end no answer tells is over for certain. By the clock that
-   nobody sets, which tells nothing of what a worker before this one has sent: from our first thaw,
-   so that none is recorded that was not sent. One that worked leaves only a freeze that comes late.
+/* How long it takes until a freeze whose end no answer tells is over for certain. Either a thaw has
+   worked that was sent when the freeze could not come any more; or the guest's own timer has ended
+   it, which runs from when it came. By the clock that nobody sets, which tells nothing of what a
+   worker before this one has sent: from our first thaw, so that none is recorded that was not sent.
  */
 static int64_t settles_in_ms(const struct clone_state *v)
 {
-    const struct call *freeze = clone_freeze_call(v);
-    const struct proven *worked = first_that_worked(v), *sent = clone_proven(v, PROOF_THAW_SENT);
-    int64_t late = clone_unfreeze_ms(v) > FREEZE_LATE_MS ? clone_unfreeze_ms(v) : FREEZE_LATE_MS;
-    int64_t from = v->now.mono_ms;
-    if (freeze)
-        from = freeze->sent_mono_ms;
+    const struct call *freeze = clone_freeze_call(v), *thaw = clone_thaw_call(v);
+    const struct proven *sent = clone_proven(v, PROOF_THAW_SENT);
+    int64_t late = v->now.mono_ms + FREEZE_LATE_MS;
+    if (node_answered(freeze))
+        late = freeze->done_mono_ms;
+    else if (freeze)
+        late = freeze->sent_mono_ms + FREEZE_LATE_MS;
     else if (sent)
-        from = sent->sent_mono_ms;
-    if (!freeze && worked && worked->done_mono_ms + FREEZE_LATE_MS < from + late)
-        return worked->done_mono_ms + FREEZE_LATE_MS + FREEZE_POLL_MS - v->now.mono_ms;
-    return from + late + FREEZE_POLL_MS - v->now.mono_ms;
+        late = sent->sent_mono_ms + FREEZE_LATE_MS;
+    if (call_ok(thaw) && thaw->sent_mono_ms >= late)
+        return 0;
+    return late + clone_unfreeze_ms(v) + FREEZE_POLL_MS - v->now.mono_ms;
 }
 
 void teardown_thaw(const struct clone_state *v, struct decision *d, bool wanted)
