@@ -62,7 +62,7 @@ enum proof_kind {
     PROOF_HELD_LONG,         /* the same, but later than Windows holds a freeze */
     PROOF_THAW_SENT,         /* the thaw was sent, and not all was seen cut while it held */
     PROOF_THAW_WORKED,       /* the first thaw has worked */
-    PROOF_THAW_WORKED_LATER, /* a repeated one was the first that worked */
+    PROOF_THAW_WORKED_LATER, /* a repeated one did, after one that had not */
     PROOF_THAWED,            /* the record that the thaw is no longer owed was sent */
 };
 struct freeze_proof {

@@ -42,24 +42,26 @@ static bool seen_frozen(const struct clone_state *v)
     return v->call_log->freeze_shown_ms >= v->record.attempt.freeze.requested_ms;
 }
 
-static const struct proven *first_that_worked(const struct clone_state *v)
+/* Since when every thaw has worked. NULL: none has. */
+static const struct proven *thaws_work_since(const struct clone_state *v)
 {
     const struct proven *first = clone_proven(v, PROOF_THAW_WORKED);
-    return first ? first : clone_proven(v, PROOF_THAW_WORKED_LATER);
+    const struct proven *later = clone_proven(v, PROOF_THAW_WORKED_LATER);
+    return !first || (later && later->done_mono_ms > first->done_mono_ms) ? later : first;
 }
 
 /* Until when the guest stood still at the latest, by the clock that nobody sets: of a freeze that
-   was not acknowledged until the first thaw that worked, unless it was seen frozen; one that comes
-   late is thawed by the next. */
+   was not acknowledged until thaws began to work, unless it was seen frozen; one that comes late is
+   thawed by the next. */
 static int64_t stood_still_ms(const struct clone_state *v, const struct call *freeze)
 {
     const struct call *thaw = clone_thaw_call(v);
-    const struct proven *worked = first_that_worked(v);
+    const struct proven *worked = thaws_work_since(v);
     bool thawed = thaw && (call_ok(thaw) || clone_thawed_by_itself(v));
     int64_t end = v->now.mono_ms;
     if (call_ok(freeze) && thawed)
         end = thaw->done_mono_ms;
-    else if (!call_ok(freeze) && !seen_frozen(v) && worked &&
+    else if (!call_ok(freeze) && !seen_frozen(v) && worked && !call_failed(thaw) &&
              (!freeze || worked->done_mono_ms >= freeze->done_mono_ms))
         end = worked->done_mono_ms + (node_answered(freeze) ? 0 : THAW_REPEAT_MS + 1000);
     if (freeze)
@@ -111,7 +113,7 @@ static void send_thaw(const struct clone_state *v, struct decision *d, int64_t r
                                        : str_or(v->record.source_vmi, v->effective.source_name),
                                    call_key_numbered(CALL_THAW, id));
     i->sub = "unfreeze";
-    if (!first_that_worked(v))
+    if (!thaws_work_since(v) || call_failed(last))
         i->mark_done =
             (struct freeze_proof){last ? PROOF_THAW_WORKED_LATER : PROOF_THAW_WORKED, id};
     if (last)

@@ -5,6 +5,8 @@
  */
 #include "world.h"
 
+#include "teardown/teardown.h"
+
 /* The cuts are seen so long after the freeze. */
 static struct world cut_after(struct world w, int64_t ms)
 {
@@ -258,9 +260,63 @@ static void test_nobody_waits_out_the_timer(void **state)
     }
 }
 
+/* The answer to the freeze of 970,000 is lost. A thaw works before it comes, and then thaws fail:
+   the guest may have stood still until they worked again, or until its timer. */
+static void test_told_until_thaws_work(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int64_t worked_ms, again_ms, now_ms; /* 0: never */
+        enum call_state last;
+        int64_t told_ms;
+    } rows[] = {
+        {"all have worked", 975000, 0, 1006000, CALL_OK, 8000},
+        {"one failed in between", 975000, 1005000, 1006000, CALL_OK, 38000},
+        {"the first failed", 0, 980000, 1006000, CALL_OK, 13000},
+        {"none works any more", 975000, 0, 1036000, CALL_FAILED, 66000},
+        {"none has ever worked", 0, 0, 1036000, CALL_FAILED, 66000},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        CLEANUP_ARENA struct arena a;
+        struct call_log log = {0};
+        arena_init(&a, 1 * MIB);
+        static const struct wukong wukong = {.name = "w", .ns = "ns", .uid = UID, .generation = 1};
+        struct clone_state v = {.arena = &a,
+                                .now = {rows[i].now_ms, rows[i].now_ms},
+                                .call_log = &log,
+                                .wukong = &wukong,
+                                .unfreeze_timeout_ms = 30000,
+                                .source = {.vmi_exists = true, .vmi_uid = "g", .vmi_name = "g"}};
+        v.record.source_vmi = v.record.attempt.freeze.vmi_uid = "g";
+        v.record.attempt.freeze.requested_ms = 970000;
+        v.record.attempt.freeze.deadline_ms = 1000000;
+        struct call *freeze = call_log_get(&log, call_key_numbered(CALL_FREEZE, 970000));
+        freeze->state = CALL_FAILED;
+        freeze->kind = ERR_INTERNAL;
+        freeze->code = 500;
+        freeze->sent_mono_ms = freeze->done_mono_ms = 970000;
+        struct call *thaw = call_log_get(&log, call_key_numbered(CALL_THAW, 970000));
+        thaw->state = rows[i].last;
+        thaw->sent_mono_ms = thaw->done_mono_ms = 1005000;
+        if (rows[i].worked_ms)
+            call_log_prove(&log, (struct freeze_proof){PROOF_THAW_WORKED, 970000})->done_mono_ms =
+                rows[i].worked_ms;
+        if (rows[i].again_ms)
+            call_log_prove(&log, (struct freeze_proof){PROOF_THAW_WORKED_LATER, 970000})
+                ->done_mono_ms = rows[i].again_ms;
+        struct decision d = {.record = v.record, .intents = {.arena = &a}};
+        teardown_thaw(&v, &d, true);
+        if (d.record.attempt.freeze_ms != rows[i].told_ms)
+            fail_msg("%s: %lld", rows[i].name, (long long)d.record.attempt.freeze_ms);
+        call_log_release(&log);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_told_until_thaws_work),
         cmocka_unit_test(test_what_a_thaw_proves),
         cmocka_unit_test(test_required_of_windows),
         cmocka_unit_test(test_windows_has_8_seconds),
