@@ -30,7 +30,7 @@ class Guest(GuestCase):
     def test_a_frozen_cut_needs_no_journal_and_loses_no_transaction(self):
         """With a thaw before the last cut, or without a freeze, the tables would be newer than the WAL."""
         began = time.time()
-        with self.slow_cut("data", 5000):
+        with self.slow_cut("data", 12000):
             status = self.cloned("frozen")
         self.assertEqual("FilesystemConsistent", status["consistency"])
         self.assert_source_unharmed(began)
