@@ -128,7 +128,7 @@ class Interrupt(unittest.TestCase):
         code = self.interrupted([sys.executable, "-B", ROOT / "tests/supervise.py", "sh", "-c", script], "ready",
                                 signal.SIGTERM, False)
         self.assertEqual(128 + signal.SIGTERM, code)
-        self.assertLess(time.monotonic() - began, 60)
+        self.assertLess(time.monotonic() - began, 180)
 
     def test_all_tests_while_they_are_built(self):
         """In a copy of the tree: its build is no other run's."""
