@@ -37,7 +37,7 @@ static int64_t now_ms(const struct left_frozen *l)
     return clock_mono(l->o.clock);
 }
 
-static void drop(struct left_frozen *l, struct left *one)
+static void drop_left(struct left_frozen *l, struct left *one)
 {
     struct left **at = &l->items;
     while (*at != one)
@@ -98,7 +98,7 @@ static void look_at_all(void *arg)
         bool kept = leads && !(one->over && now_ms(l) >= one->over_ms + KEPT_MS);
         int64_t due = kept || one->flights ? look_at(l, one) : 0;
         if (!kept && !one->flights)
-            drop(l, one);
+            drop_left(l, one);
         else if (due < next)
             next = due;
     }
@@ -144,7 +144,7 @@ void left_frozen_free(struct left_frozen *l)
     timer_cancel(l->o.timers, &l->timer);
     executor_cancel(&l->executor);
     while (l->items)
-        drop(l, l->items);
+        drop_left(l, l->items);
     free(l);
 }
 
