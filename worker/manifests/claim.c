@@ -181,7 +181,7 @@ int manifest_datavolume_body(const struct manifest_claim *c, struct buf *out, st
        byte. The source's claim has that room already: "pvc" is taken as it is, but has one access
        mode only (CDI pkg/controller/datavolume/util.go,
        pkg/apiserver/webhooks/datavolume-validate.go). */
-    bool as_is = same_class && !modes->child->next;
+    bool as_is = same_class && cJSON_GetArraySize(modes) == 1;
     cJSON *storage = tree_object(spec, as_is ? "pvc" : "storage");
     /* Another class may not know the source's modes: CDI takes its StorageProfile's. It has none of
        a driver that it does not know, and then makes no claim without modes (CDI
