@@ -197,13 +197,14 @@ void cluster_reply_release(struct cluster_reply *r)
     *r = (struct cluster_reply){0};
 }
 
-void cluster_call(struct cluster *c, const char *path, const char *json, bool quiet,
-                  struct cluster_reply *ret)
+static void call_for(struct cluster *c, const char *path, const char *json, const char *accept,
+                     bool quiet, struct cluster_reply *ret)
 {
     *ret = (struct cluster_reply){0};
     struct waiting w = {.reply = ret, .quiet = quiet};
     struct kube_request request = {.method = json ? KUBE_POST : KUBE_GET,
                                    .path = path,
+                                   .accept = accept,
                                    .content_type = json ? "application/json" : NULL,
                                    .body = json,
                                    .body_len = json ? strlen(json) : 0};
@@ -211,6 +212,21 @@ void cluster_call(struct cluster *c, const char *path, const char *json, bool qu
     /* Every call has a deadline of its own (kube/client.h), so this ends. */
     while (!w.done)
         loop_turn(c->loop, 1000);
+}
+
+void cluster_call(struct cluster *c, const char *path, const char *json, bool quiet,
+                  struct cluster_reply *ret)
+{
+    call_for(c, path, json, NULL, quiet, ret);
+}
+
+void cluster_find(struct cluster *c, const struct kube_kind *kind, const char *ns, const char *name,
+                  struct cluster_reply *ret)
+{
+    CLEANUP_BUF struct buf path = BUF_INIT(LIMIT_PATH_BYTES);
+    kube_path_kind(&path, kind, ns, name, NULL);
+    call_for(c, buf_ok(&path) ? path.data : NULL, NULL,
+             "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", true, ret);
 }
 
 void cluster_get(struct cluster *c, const struct kube_kind *kind, const char *ns, const char *name,

@@ -56,6 +56,10 @@ void cluster_get(struct cluster *c, const struct kube_kind *kind, const char *ns
 /* POST. Warnings of the server go to stderr as kubectl prints them. */
 void cluster_create(struct cluster *c, const struct kube_kind *kind, const char *ns,
                     const char *json, bool dry_run, struct cluster_reply *ret);
+/* Whether it is there: its metadata are asked for, and nothing of what it holds comes over the
+   wire. Quiet. */
+void cluster_find(struct cluster *c, const struct kube_kind *kind, const char *ns, const char *name,
+                  struct cluster_reply *ret);
 /* Any path; json NULL: a GET, else a POST. */
 void cluster_call(struct cluster *c, const char *path, const char *json, bool quiet,
                   struct cluster_reply *ret);

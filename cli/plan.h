@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "lookup/source_lookup.h"
+#include "manifests/manifest.h"
 #include "wukong/api/spec.h"
 #include "wukong/policy/policy.h"
 #include "wukong/source/cut.h"
@@ -21,6 +22,7 @@
 
 #define PLAN_NOTES_MAX 512
 #define PLAN_OBJECTS_MAX 8
+#define PLAN_CHANGES_MAX 64
 
 enum plan_note_kind {
     NOTE_REFUSED, /* it would be refused */
@@ -84,6 +86,13 @@ struct plan {
     int64_t start_ms;    /* 0: now; INT64_MAX: never */
     size_t policy_count; /* those that match */
     const struct policy **policies;
+    const char *machine;                   /* the first VirtualMachine, as JSON; NULL: not known */
+    const char *changes[PLAN_CHANGES_MAX]; /* beside its source, one sentence each */
+    size_t change_count, changes_left_out;
+    struct plan_need {
+        const char *kind, *ns, *name;
+    } * needs; /* what the machine names and must find */
+    size_t need_count;
     struct plan_note notes[PLAN_NOTES_MAX];
     size_t note_count;
     enum plan_verdict verdict;
@@ -95,6 +104,9 @@ void plan_note_add(struct plan *f, enum plan_note_kind kind, const char *subject
                    const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* Sets the verdict from the notes; again after the shell has added some. */
 void plan_conclude(struct plan *f);
+/* Builds the first machine from what was read of the source, and notes what the worker would say of
+   it. After plan_build. */
+void plan_machine(struct plan *f, const struct manifest_source *source);
 /* Names of what a clone makes; the base is generateName's when there is no name yet. */
 const char *plan_name(const struct wukong *w);
 

@@ -11,6 +11,7 @@
 #include "cli/output.h"
 #include "cli/lint.h"
 #include "cli/plan.h"
+#include "cli/plan_reads.h"
 #include "json/json.h"
 #include "json/writer.h"
 #include "kube/path.h"
@@ -40,14 +41,17 @@ static const struct verb_help help = {
         "it\n"
         "costs, when it would begin, and what speaks against it. Judged by the webhook's and the\n"
         "worker's own code, with your own rights: what you may not read is named, and the rest is\n"
-        "still printed. Nothing is created.\n\n"
+        "still printed. The machine is built as the worker builds it, and shown beside its "
+        "source;\n"
+        "-o yaml prints it whole, below virtualMachine. Nothing is created.\n\n"
         "NAME is a Wukong of the cluster; FILE (it has a \"/\" or ends in .yaml, .yml or .json) "
         "and\n"
         "standard input hold Wukongs that need not be there yet.",
     .examples = "  kubectl wukong plan copy\n"
                 "  kubectl wukong plan clones/copy.yaml\n"
                 "  kubectl wukong clone shop --dry-run=client -o yaml | kubectl wukong plan -\n"
-                "  kubectl wukong plan copy.yaml -o json | jq .cost\n",
+                "  kubectl wukong plan copy.yaml -o json | jq .cost\n"
+                "  kubectl wukong plan copy.yaml -o json | jq .virtualMachine\n",
     .exits =
         "  0  it would run, now or at the time that is named\n"
         "  1  it would be refused, or would wait until somebody mends something; or the Wukong\n"
@@ -417,6 +421,8 @@ static int plan_decoded(struct planning *p)
         ask_admission(p);
     plan_build(&p->in, &p->arena, &p->f);
     check_names(p);
+    plan_read_machine(p->c, &p->f);
+    plan_read_needs(p->c, &p->f);
     plan_conclude(&p->f);
     print(p);
     return exit_code(p);

@@ -319,6 +319,14 @@ static void text_expiry(const struct page *p)
         linef(p, "Expires:", "%s after it is done: the machines are %s", spec->expires.after, then);
 }
 
+static void text_changes(const struct page *p)
+{
+    for (size_t i = 0; i < p->f->change_count; i++)
+        line(p, i ? "" : "Differs:", p->f->changes[i]);
+    if (p->f->changes_left_out)
+        linef(p, "", "and %zu more; -o yaml shows the whole machine", p->f->changes_left_out);
+}
+
 void plan_text(const struct plan *f, unsigned columns, struct buf *out)
 {
     CLEANUP_BUF struct buf names = BUF_INIT(4 * KIB);
@@ -338,6 +346,7 @@ void plan_text(const struct plan *f, unsigned columns, struct buf *out)
     text_expiry(&p);
     text_disks(&p);
     text_cost(&p);
+    text_changes(&p);
     text_policies(&p);
     text_notes(&p);
 }
@@ -462,6 +471,19 @@ static void json_lists(struct json_writer *w, const struct plan *f)
     json_end(w);
 }
 
+static void json_machine(struct json_writer *w, const struct plan *f)
+{
+    CLEANUP_JSON cJSON *tree = NULL;
+    struct err err = {0};
+    if (!f->machine || json_read(f->machine, strlen(f->machine), &tree, &err) < 0)
+        return;
+    json_tree(w, "virtualMachine", tree);
+    json_array(w, "differs");
+    for (size_t i = 0; i < f->change_count; i++)
+        json_string(w, NULL, f->changes[i]);
+    json_end(w);
+}
+
 void plan_json(const struct plan *f, struct buf *out)
 {
     struct json_writer w = json_writer(out);
@@ -482,6 +504,7 @@ void plan_json(const struct plan *f, struct buf *out)
     json_source(&w, f);
     json_lists(&w, f);
     json_targets(&w, f);
+    json_machine(&w, f);
     if (f->known)
         json_cost(&w, f);
     json_end(&w);

@@ -23,21 +23,14 @@ static const struct {
     const char *label, *key;
     bool lists;
 } labels[] = {
-    {"machine:", "machines", true},
-    {"data:", "consistency", false},
-    {"cut by:", "cutBy", false},
-    {"frozen:", "frozen", false},
-    {"until:", "until", false},
-    {"gives up:", "givesUp", false},
-    {"gate:", "gates", true},
-    {"also:", "also", true},
-    {"last error:", "lastError", false},
-    {"attempts:", "attempts", false},
-    {"what to do:", "whatToDo", false},
-    {"", "command", false},
-    {"once more:", "retryCommand", false},
-    {"because:", "message", false},
-    {"step:", "step", false},
+    {"machine:", "machines", true},   {"data:", "consistency", false},
+    {"cut by:", "cutBy", false},      {"frozen:", "frozen", false},
+    {"expires:", "expires", false},   {"until:", "until", false},
+    {"gives up:", "givesUp", false},  {"gate:", "gates", true},
+    {"also:", "also", true},          {"last error:", "lastError", false},
+    {"attempts:", "attempts", false}, {"what to do:", "whatToDo", false},
+    {"", "command", false},           {"once more:", "retryCommand", false},
+    {"because:", "message", false},   {"step:", "step", false},
 };
 
 static void close_list(struct telling *t)
@@ -137,6 +130,13 @@ static void tell_method(struct telling *t)
     tell_line(t, "cut by:", text.data);
 }
 
+static void tell_expiry(struct telling *t)
+{
+    int64_t at_ms;
+    if (str_to_time_ms(json_str(t->clone, "expiresTime"), &at_ms))
+        tell_time(t, "expires:", at_ms);
+}
+
 static void tell_success(struct telling *t)
 {
     int64_t frozen;
@@ -151,6 +151,7 @@ static void tell_success(struct telling *t)
         buf_addf(&text, "%lld ms", (long long)frozen);
         tell_line(t, "frozen:", text.data);
     }
+    tell_expiry(t);
 }
 
 /* When the wait ends by itself, as the worker knows it, else when the clone is given up. */

@@ -107,6 +107,8 @@ class CommandLine(vms.Concurrent):
         self.kube.patch(vms.WUKONG_API, "Wukong", self.namespace, "copy",
                         {"spec": {"cloneSource": {"notBefore": None}}})
         found = self.wait_ended("copy", timeout_s=120)
+        made = self.kube.get(vms.KUBEVIRT_API, "VirtualMachine", self.namespace, "copy-vm-0")
+        self.assert_within(plan["virtualMachine"]["spec"], made["spec"], "spec")
         made = {}
         for verb, resource, name in self.writes_in(self.namespace, mark):
             if verb == "create":
@@ -124,6 +126,39 @@ class CommandLine(vms.Concurrent):
                           "PersistentVolumeClaim": (4, False), "VirtualMachine": (2, False)}, counts)
         self.assertIn("it has ended", self.run_wukong("plan", "copy", code=0).stdout)
         self.assertEqual("ended", self.plan("copy", 0)["verdict"])
+
+    def assert_within(self, wanted, found, path):
+        """Each field that was foretold is there; KubeVirt adds others."""
+        if isinstance(wanted, dict):
+            for key, value in wanted.items():
+                self.assertIn(key, found, path)
+                self.assert_within(value, found[key], f"{path}.{key}")
+        elif isinstance(wanted, list):
+            self.assertEqual(len(wanted), len(found), path)
+            for i, value in enumerate(wanted):
+                self.assert_within(value, found[i], f"{path}[{i}]")
+        else:
+            self.assertEqual(wanted, found, path)
+
+    def test_a_plan_builds_the_machine_and_looks_for_what_it_names(self):
+        """shared/cases 17: hugepages that do not fit are foretold; a Secret is asked for without its content."""
+        source = self.source(owned=True)
+        self.bind("Role", "kim-more", [
+            {"apiGroups": ["apps"], "resources": ["controllerrevisions"], "verbs": ["get"]},
+            {"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["get"]}], self.namespace)
+        self.may_read_the_cluster()
+        text = json.dumps(objects.wukong(self.namespace, "w", {
+            "cloneSource": source.spec(), "guest": {"cloudInit": "Replace", "userDataSecret": "init"},
+            "target": {"overrides": {"template": {"spec": {"evictionStrategy": "None"}}}}}))
+        plan = self.plan("-", 1, stdin=text)
+        self.assertEqual("None", plan["virtualMachine"]["spec"]["template"]["spec"]["evictionStrategy"])
+        self.assertIn("Secret init: it is not there", "\n".join(self.notes(plan, "waits")))
+        shown = " ".join(self.run_wukong("plan", "-", stdin=text, code=1).stdout.split())
+        self.assertIn('template.spec.evictionStrategy: "None" is new', shown)
+        self.kube.create({"apiVersion": "v1", "kind": "Secret", "stringData": {"userdata": "hush"},
+                          "metadata": {"namespace": self.namespace, "name": "init"}})
+        plan = self.plan("-", 0, stdin=text)
+        self.assertNotIn("hush", json.dumps(plan))
 
     def asked(self, claim):
         size = self.claim(claim)["spec"]["resources"]["requests"]["storage"]

@@ -128,6 +128,75 @@ static bool noted(const struct world *w, enum plan_note_kind kind, const char *p
     return false;
 }
 
+/* The VMI of read_source, alone, with more members of its domain. */
+static void build_machine(struct world *w, const char *domain)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT(MIB);
+    buf_addf(
+        &text,
+        "{\"metadata\":{\"name\":\"shop\",\"namespace\":\"prod\"},\"spec\":{\"domain\":{%s"
+        "\"firmware\":{\"serial\":\"s\"},\"devices\":{\"disks\":[{\"name\":\"root\"},{\"name\":"
+        "\"data\"}]}},\"volumes\":[{\"name\":\"root\",\"persistentVolumeClaim\":{"
+        "\"claimName\":\"c0\"}},{\"name\":\"data\",\"persistentVolumeClaim\":{\"claimName\":"
+        "\"c1\"}},{\"name\":\"key\",\"secret\":{\"secretName\":\"tls\"}}]},\"status\":{\"phase\":"
+        "\"Running\"}}",
+        domain);
+    CLEANUP_JSON cJSON *vmi = parse(text.data);
+    plan_build(&w->in, &w->arena, w->f);
+    plan_machine(w->f, &(struct manifest_source){.vmi = vmi});
+    plan_conclude(w->f);
+}
+
+static bool is_changed(const struct world *w, const char *text)
+{
+    for (size_t i = 0; i < w->f->change_count; i++)
+        if (str_eq(w->f->changes[i], text))
+            return true;
+    return false;
+}
+
+/* The worker's own code builds it: what it refuses and warns of is foretold. */
+static void test_machine(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w, "prod", "", ",\"cpu\":4,\"memory\":\"2Gi\",\"disks\":[{\"name\":\"root\"}]",
+               true);
+    build_machine(&w, "\"cpu\":{\"cores\":2},\"devices2\":{},");
+    assert_int_equal(PLAN_RUNS, w.f->verdict);
+    CLEANUP_JSON cJSON *machine = parse(w.f->machine);
+    assert_string_equal("copy-vm", json_str(machine, "metadata.name"));
+    assert_string_equal("copy-root", json_str(machine, "spec.template.spec.volumes.#0."
+                                                       "persistentVolumeClaim.claimName"));
+    assert_true(is_changed(&w, "template.spec.domain.cpu.cores: 2 becomes 4"));
+    assert_true(is_changed(&w, "template.spec.domain.memory: {\"guest\":\"2Gi\"} is new"));
+    assert_true(is_changed(&w,
+                           "template.spec.volumes[root].persistentVolumeClaim.claimName: \"c0\" "
+                           "becomes \"copy-root\""));
+    /* Identity is new in each clone, and no difference. */
+    for (size_t i = 0; i < w.f->change_count; i++)
+        assert_null(strstr(w.f->changes[i], "serial"));
+    assert_int_equal(1, w.f->need_count);
+    assert_string_equal("tls", w.f->needs[0].name);
+    CLEANUP_BUF struct buf text = BUF_INIT(MIB);
+    plan_text(w.f, 100, &text);
+    assert_non_null(
+        strstr(text.data, "Differs:      template.spec.domain.cpu.cores: 2 becomes 4\n"));
+    close_world(&w);
+
+    open_world(&w, "prod", "", ",\"memory\":\"3Gi\"", true);
+    build_machine(&w, "\"memory\":{\"hugepages\":{\"pageSize\":\"2Gi\"}},");
+    assert_int_equal(PLAN_WAITS, w.f->verdict);
+    assert_true(noted(&w, NOTE_WAITS, "is no multiple of the source's hugepages.pageSize"));
+    assert_null(w.f->machine);
+    close_world(&w);
+
+    open_world(&w, "prod", "", "", true);
+    build_machine(&w, "\"x\":{},");
+    assert_false(noted(&w, NOTE_WARNING, "asks for the source's"));
+    close_world(&w);
+}
+
 static void test_disks_and_cost(void **state)
 {
     (void)state;
@@ -330,6 +399,7 @@ int main(void)
         cmocka_unit_test(test_disks_and_cost), cmocka_unit_test(test_verdicts),
         cmocka_unit_test(test_start),          cmocka_unit_test(test_other_namespace),
         cmocka_unit_test(test_cut_rule),       cmocka_unit_test(test_text),
+        cmocka_unit_test(test_machine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
