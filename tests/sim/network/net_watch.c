@@ -82,7 +82,7 @@ void watch_begin(struct kube_call *c)
     }
     if (!c->on_data || str_empty(from) || !str_to_u64(from, &c->position)) {
         s->hooks.illegal(s->hooks.arg, c->net->who, "a watch without resourceVersion", c->path);
-        call_finish(c, 0, ERR_INTERNAL, "not implemented");
+        call_finish(c, 0, ERR_INTERNAL, "a watch needs a resourceVersion");
         return;
     }
     if (c->position < s->compacted) {
